@@ -1,0 +1,108 @@
+"""Every setting, in one flat frozen class, and the only reader of the environment.
+
+A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
+one machine (credentials of the embedded store) is read from `<home>/embedded.env`; the
+environment wins over it.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from store.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+PREFIX = "OVERNIGHT_"
+
+
+class Settings(BaseSettings):
+    """Where everything is and how patient we are. The defaults run on one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+    )
+
+    home: Path = Path(".overnight")
+    log_level: str = "INFO"
+
+    # The store. No endpoint: the embedded one, on this machine.
+    s3_endpoint: str | None = None
+    s3_port: Port = 8333
+    s3_bucket: str = "overnight"
+    s3_access_key: str = "overnight"
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_region: str = "us-east-1"
+
+    # Prefect. No address: the embedded one, on this machine.
+    prefect_api_url: str | None = None
+    prefect_port: Port = 4200
+    work_pool: str = "overnight"
+
+    # Serving.
+    serving_host: str = "127.0.0.1"
+    serving_port: Port = 8080
+    serving_url: str | None = None
+    serving_workers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1)
+    serving_threads: int = Field(default=2, ge=1)
+    serving_models: Annotated[tuple[str, ...], NoDecode] = ()
+    poll_seconds: float = Field(default=1.0, gt=0)
+    maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
+    maximum_batch_rows: int = Field(default=1_024, ge=1)
+    replica: str = Field(default_factory=lambda: socket.gethostname().replace("_", "-")[:200])
+
+    # The walk.
+    source_folders: dict[str, Path] = Field(default_factory=dict)
+    replicas: int = Field(default=1, ge=0)
+    confirm_seconds: float = Field(default=120, gt=0)
+    fit_seconds: float = Field(default=3_600, gt=0)
+    rehearse_seconds: float = Field(default=300, gt=0)
+
+    @field_validator("serving_models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Names separated by commas; none means every model that has a champion."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @property
+    def store_endpoint(self) -> str:
+        """The address of the store, embedded or not."""
+        return self.s3_endpoint or f"http://127.0.0.1:{self.s3_port}"
+
+    @property
+    def api_url(self) -> str:
+        """The address of Prefect's API, embedded or not."""
+        return self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}/api"
+
+    @property
+    def answers_url(self) -> str:
+        """Where people find serving."""
+        return self.serving_url or f"http://127.0.0.1:{self.serving_port}"
+
+
+def load() -> Settings:
+    """Read the environment, and under it what the embedded stack wrote.
+
+    Raises:
+        ConfigurationError: naming the setting, what was expected and what was found.
+    """
+    home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
+    try:
+        settings = Settings(_env_file=home / "embedded.env", home=home)
+        for name in ("s3_endpoint", "prefect_api_url", "serving_url"):
+            if (url := getattr(settings, name)) is not None:
+                TypeAdapter(HttpUrl).validate_python(url)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "__".join(str(part) for part in first["loc"]).upper() or name.upper()
+        raise ConfigurationError(
+            f"{PREFIX}{name}: {first['msg']}, found {first['input']!r}; correct it and start again"
+        ) from None
+    return settings

@@ -1,0 +1,135 @@
+"""What a model is: the parts every folder under `models/` supplies, and the shapes between them.
+
+Nothing here or in a definition imports TensorFlow: a network is named, and only the training
+process imports it.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models.gates import Gate
+from store.errors import BadFile
+from store.manifest import Measurement
+from store.schema import Schema, Value
+
+Array = NDArray[np.generic]
+Outputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Files that a source brought and nobody has taken in: `name` is the arrival's, for ever."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an arrival's files held: rows in the source's columns, and the files that would not do.
+
+    A file is either read whole or rejected whole; one bad file costs the others nothing.
+    """
+
+    rows: pa.Table
+    rejected: tuple[BadFile, ...] = ()
+
+
+class Source(Protocol):
+    """Where a model's data comes from."""
+
+    def deliver(self, delivered: Collection[str]) -> Delivery | None:
+        """The next arrival after those delivered before, or None when there is none tonight."""
+
+    def read(self, files: Mapping[str, bytes]) -> Reading:
+        """Read the files of an arrival, in any form this source knows.
+
+        Rows have the source's own columns and `digest`, the sha256 of what makes a row the same
+        row (for an image its pixels), in hexadecimal.
+        """
+
+    def holdout(self) -> pa.Table:
+        """The frozen rows that judge every version and never train one; columns as `read`."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a source may look (`folder`, when the operator named one) and keep what it fetched."""
+
+    folder: Path | None
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as a network takes them: `inputs` by tensor name and `labels`, all with n rows.
+
+    `slices` are boolean masks of n rows by name.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: Array
+    slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return len(self.labels)
+
+
+class TrainingSettings(Value):
+    """How to train; part of a version's fingerprint. A network may use fewer of them."""
+
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    seed: int
+    validation_share: float
+    patience_epochs: int
+
+
+class Progress(Value):
+    """How far a fit has come: `step` of `steps` in `epoch` of `epochs`, both from one."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    metrics: dict[str, float] = {}
+
+    @property
+    def share(self) -> float:
+        """Done so far, between 0 and 1."""
+        return ((self.epoch - 1) + self.step / max(self.steps, 1)) / max(self.epochs, 1)
+
+
+Perturbation = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """One model that is kept trained.
+
+    `network` names a module with `fit`, `export` and `predict`, imported by the training process
+    alone; `pictures` one with `pictures(examples, outputs)`, imported when a report is drawn.
+    """
+
+    name: str
+    title: str
+    network: str
+    pictures: str
+    tensors: Schema
+    gates: Sequence[Gate]
+    settings: TrainingSettings
+    open_source: Callable[[Places], Source]
+    examples: Callable[[pa.Table], Examples]
+    measure: Callable[[Examples, Outputs], tuple[Measurement, ...]]
+    correct: Callable[[Examples, Outputs], NDArray[np.bool_]]
+    minimum_rows: int = 1
+    perturbations: Mapping[str, Perturbation] = field(default_factory=dict)
+    approval: Literal["automatic", "manual"] = "automatic"

@@ -1,0 +1,138 @@
+"""Aliases: append-only logs that say which version a name points at, since when, by whom and why.
+
+Exactly one writer wins each sequence number, so promotion is a compare-and-swap: read record n,
+write record n+1, or lose and be told who won. Rolling back is one more record.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from store import keys
+from store.bucket import Bucket
+from store.errors import AlreadyExists, NotFound, PromotionConflict
+from store.schema import Value
+
+CHAMPION = "champion"
+
+
+class AliasRecord(Value):
+    """One entry of the log. `id` tells two writers of the same words apart."""
+
+    format: int = 1
+    model: str
+    alias: str
+    sequence: int
+    version: str
+    previous: str | None
+    action: Literal["promoted", "rolled back"]
+    by: str
+    reason: str
+    at: datetime
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Acknowledgement(Value):
+    """What one replica said about one record: it serves the version, or refused it, because."""
+
+    replica: str
+    version: str
+    serving: bool
+    reason: str = ""
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class AliasLog:
+    """The log of one alias of one model."""
+
+    def __init__(self, bucket: Bucket, model: str, alias: str = CHAMPION) -> None:
+        self._bucket = bucket
+        self.model, self.alias = model, alias
+
+    def at(self, sequence: int) -> AliasRecord | None:
+        """Record `sequence`, or None while nobody has written it: one small GET."""
+        try:
+            body = self._bucket.read(keys.alias_record(self.model, self.alias, sequence))
+        except NotFound:
+            return None
+        return AliasRecord.model_validate_json(body)
+
+    def sequences(self) -> list[int]:
+        """Every sequence in the log, ascending."""
+        names = self._bucket.names_below(keys.alias(self.model, self.alias))
+        found = (keys.alias_sequence(name) for name in names)
+        return sorted(sequence for sequence in found if sequence is not None)
+
+    def current(self, *, since: int | None = None) -> AliasRecord | None:
+        """The newest record. Lists once, unless `since` names a record known to exist.
+
+        A listing may be stale; walking on from it to the first gap is not.
+        """
+        start = since if since is not None else (self.sequences() or [1])[-1]
+        newest = self.at(start)
+        while newest is not None and (following := self.at(newest.sequence + 1)) is not None:
+            newest = following
+        return newest
+
+    def history(self) -> list[AliasRecord]:
+        """Every record, oldest first."""
+        records = (self.at(sequence) for sequence in self.sequences())
+        return [record for record in records if record is not None]
+
+    def append(
+        self,
+        version: str,
+        *,
+        over: str | None,
+        by: str,
+        reason: str,
+        action: Literal["promoted", "rolled back"] = "promoted",
+    ) -> AliasRecord:
+        """Point the alias at `version`, provided it still points at `over`.
+
+        Raises:
+            PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
+        """
+        where = f"{self.model}@{self.alias}"
+        current = self.current()
+        found = current.version if current else None
+        if found != over:
+            raise PromotionConflict(where, expected=over, found=found)
+        sequence = current.sequence + 1 if current else 1
+        record = AliasRecord(
+            model=self.model,
+            alias=self.alias,
+            sequence=sequence,
+            version=version,
+            previous=found,
+            action=action,
+            by=by,
+            reason=reason,
+            at=datetime.now(UTC),
+        )
+        try:
+            self._bucket.create(
+                keys.alias_record(self.model, self.alias, sequence),
+                record.model_dump_json(indent=2).encode(),
+            )
+        except AlreadyExists:
+            winner = self.at(sequence)
+            raise PromotionConflict(
+                where, expected=over, found=winner.version if winner else None
+            ) from None
+        return record
+
+    def acknowledge(self, sequence: int, acknowledgement: Acknowledgement) -> None:
+        """Say once what became of a record here; what was said first stands."""
+        key = keys.replica(self.model, self.alias, sequence, acknowledgement.replica)
+        try:
+            self._bucket.create(key, acknowledgement.model_dump_json(indent=2).encode())
+        except AlreadyExists:
+            return
+
+    def acknowledgements(self, sequence: int) -> list[Acknowledgement]:
+        """What every replica said so far about a record."""
+        found = self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence))
+        return [Acknowledgement.model_validate_json(self._bucket.read(key)) for key in found]

@@ -1,0 +1,57 @@
+"""Decisions: each version is approved or rejected once, by somebody, for a reason."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field
+
+from store import keys
+from store.bucket import Bucket
+from store.errors import AlreadyDecided, AlreadyExists, NotFound
+from store.schema import Value
+from store.versions import read_manifest
+
+
+class Decision(Value):
+    """What was decided about a version; final by construction."""
+
+    model: str
+    version: str
+    verdict: Literal["approved", "rejected"]
+    by: str
+    reason: str
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def read_decision(bucket: Bucket, model: str, version: str) -> Decision | None:
+    """The decision about a version, or None while there is none."""
+    try:
+        return Decision.model_validate_json(bucket.read(keys.decision(model, version)))
+    except NotFound:
+        return None
+
+
+def decide(bucket: Bucket, decision: Decision) -> Decision:
+    """Write a decision, or find that the same was decided already.
+
+    Raises:
+        UnknownVersion: there is nothing to decide about.
+        AlreadyDecided: somebody decided otherwise first.
+    """
+    read_manifest(bucket, decision.model, decision.version)
+    try:
+        bucket.create(
+            keys.decision(decision.model, decision.version),
+            decision.model_dump_json(indent=2).encode(),
+        )
+    except AlreadyExists:
+        first = read_decision(bucket, decision.model, decision.version)
+        if first is None or first.verdict != decision.verdict:
+            raise AlreadyDecided(
+                decision.model,
+                decision.version,
+                first.verdict if first else "decided",
+                first.by if first else "somebody",
+            ) from None
+        return first
+    return decision

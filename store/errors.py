@@ -1,0 +1,172 @@
+"""Every error of ours, as one tree. Each says what happened, what was expected and what to do.
+
+OvernightError
+├── ConfigurationError      a setting, a model or a deployment is wrong: fix it
+├── BadKey                  a name or key outside the grammar: never reaches the store
+├── StoreError
+│   ├── NotFound            nothing under this key
+│   ├── AlreadyExists       somebody created this key first; a lost race is an answer
+│   ├── StoreUnavailable    did not answer, or answered 5xx: try again
+│   ├── StoreDenied         credentials or policy: fix them
+│   └── UnsafeStore         does not honour create-only writes: choose another store
+├── UnknownModel            not in the catalogue, or never published
+├── UnknownVersion          no manifest: the version does not exist (yet)
+├── CorruptVersion          a bundle that is not what its manifest says
+├── PromotionConflict       the alias moved meanwhile: evaluate again
+├── AlreadyDecided          a decision is final
+├── UnfitVersion            verified, and yet it must not answer here
+├── BadInput                a request that cannot be answered: which field, expected and found
+│   └── TooMuch             a request over a limit
+├── NotServed               the model or version is not loaded here; says which are
+├── BadFile                 an arrived file that cannot be taken in
+└── StepFailed              a child process of a step died or ran out of time
+"""
+
+
+class OvernightError(Exception):
+    """Anything that went wrong in a way we know how to word."""
+
+
+class ConfigurationError(OvernightError):
+    """A setting, a model or a deployment is wrong."""
+
+
+class BadKey(OvernightError):
+    """A name or key outside the grammar."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(
+            f"{key!r} cannot be a name in the store: {why}; use letters, digits and . _ = - "
+            "in segments of at most 255 bytes joined by single slashes"
+        )
+
+
+class StoreError(OvernightError):
+    """The object store said no, or nothing."""
+
+
+class NotFound(StoreError):
+    """Nothing is stored under this key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"{key} does not exist in the store")
+
+
+class AlreadyExists(StoreError):
+    """Somebody created this key first."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"{key} exists already and nothing here is ever overwritten")
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or answered that it is not well."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(
+            f"the object store at {endpoint} does not answer ({why}); "
+            "check that it runs and that OVERNIGHT_S3_ENDPOINT points at it"
+        )
+
+
+class StoreDenied(StoreError):
+    """The store answers, and refuses us."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(
+            f"the object store at {endpoint} refuses us ({why}); check OVERNIGHT_S3_ACCESS_KEY, "
+            "OVERNIGHT_S3_SECRET_KEY and OVERNIGHT_S3_BUCKET"
+        )
+
+
+class UnsafeStore(StoreError):
+    """The store ignores `If-None-Match: *`, on which every promise rests."""
+
+    def __init__(self, where: str, found: str) -> None:
+        super().__init__(
+            f"{where} does not honour create-only writes: {found}; expected the second of two "
+            "creations of one key to be refused. Use AWS S3, SeaweedFS 4, Cloudflare R2 or MinIO"
+        )
+
+
+class UnknownModel(OvernightError):
+    """No model of this name."""
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no model is called {model!r}; known are: {', '.join(known) or 'none'}")
+
+
+class UnknownVersion(OvernightError):
+    """A version without a manifest does not exist."""
+
+    def __init__(self, model: str, version: str) -> None:
+        super().__init__(
+            f"{model} has no version {version!r}; `overnight versions {model}` lists them"
+        )
+
+
+class CorruptVersion(OvernightError):
+    """A bundle differs from its manifest."""
+
+    def __init__(self, where: str, *, expected: str, found: str) -> None:
+        super().__init__(f"{where}: expected {expected}, found {found}; publish the version anew")
+
+
+class PromotionConflict(OvernightError):
+    """The alias moved between reading and writing."""
+
+    def __init__(self, where: str, *, expected: str | None, found: str | None) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            f"{where}: expected {expected or 'no version'} to be current, found "
+            f"{found or 'none'}; evaluate against it and promote again"
+        )
+
+
+class AlreadyDecided(OvernightError):
+    """A version is decided once."""
+
+    def __init__(self, model: str, version: str, verdict: str, by: str) -> None:
+        self.verdict = verdict
+        super().__init__(f"{model} {version} was {verdict} by {by} already; a decision is final")
+
+
+class UnfitVersion(OvernightError):
+    """A version that is what its manifest says, and yet must not answer here."""
+
+    def __init__(self, model: str, version: str, why: str) -> None:
+        super().__init__(f"{model} {version} is not fit to answer: {why}")
+
+
+class BadInput(OvernightError):
+    """A request that cannot be answered as it stands."""
+
+    def __init__(self, field: str, *, expected: str, found: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: expected {expected}, found {found}")
+
+
+class TooMuch(BadInput):
+    """A request over a limit."""
+
+
+class NotServed(OvernightError):
+    """The model or version asked for is not loaded here. `soon` when waiting may help."""
+
+    def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
+        self.soon = soon
+        super().__init__(f"{what}; loaded are: {', '.join(loaded) or 'none'}")
+
+
+class BadFile(OvernightError):
+    """An arrived file that cannot be taken in; the rest of its arrival is."""
+
+    def __init__(self, file: str, *, expected: str, found: str) -> None:
+        self.file, self.expected, self.found = file, expected, found
+        super().__init__(f"{file}: expected {expected}, found {found}")
+
+
+class StepFailed(OvernightError):
+    """A step's child process died or ran out of time."""

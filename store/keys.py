@@ -1,0 +1,156 @@
+"""The key grammar: the only place where object keys are formed or taken apart."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+
+from store.errors import BadKey
+
+# What AWS, SeaweedFS and a local folder all keep as it is: `//` collapses, `\` becomes `/`,
+# and a body under `dir/` is lost in some stores, so none of them is let through.
+_SEGMENT = re.compile(r"[A-Za-z0-9._=-]{1,255}")
+_MODEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
+_REMOVABLE = ("landing/", "probe/")
+
+
+def check(key: str) -> str:
+    """The key itself, when every segment is in the grammar.
+
+    Raises:
+        BadKey: an empty or relative segment, a character outside the grammar, over 1,024 bytes.
+    """
+    if len(key) > 1024:
+        raise BadKey(key[:40] + "…", "it is longer than 1,024 bytes")
+    for segment in key.split("/"):
+        if segment in {"", ".", ".."}:
+            raise BadKey(key, f"it has the segment {segment!r}")
+        if not _SEGMENT.fullmatch(segment):
+            raise BadKey(key, f"the segment {segment!r} is outside the grammar")
+    return key
+
+
+def check_removable(key: str) -> str:
+    """Only arrivals that were taken in and probes may ever be removed."""
+    if not key.startswith(_REMOVABLE):
+        raise BadKey(key, "only keys under landing/ and probe/ may be removed")
+    return check(key)
+
+
+def check_model(model: str) -> str:
+    """A model's name: lower case, as it stands in addresses and deployments."""
+    if not _MODEL.fullmatch(model):
+        raise BadKey(model, "a model's name is lower-case letters, digits and -")
+    return model
+
+
+def check_version(version: str) -> str:
+    """A version's name: `<UTC time>-<first 12 of the fingerprint>`, so names sort by age."""
+    if not _VERSION.fullmatch(version):
+        raise BadKey(version, "a version looks like 20261122T020000-0123456789ab")
+    return version
+
+
+def is_version(name: str) -> bool:
+    """Whether a name found in a listing is a version's."""
+    return _VERSION.fullmatch(name) is not None
+
+
+def new_version(fingerprint: str, at: datetime) -> str:
+    """Name a version after the moment and what could change its answer."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{fingerprint[:12]}"
+
+
+def covers(version: str, fingerprint: str) -> bool:
+    """Whether a version was made from exactly this data, code, settings and seed."""
+    return version.endswith("-" + fingerprint[:12])
+
+
+def versions(model: str) -> str:
+    """Prefix of all versions of a model."""
+    return f"models/{check_model(model)}/versions"
+
+
+def version_file(model: str, version: str, file: str) -> str:
+    """Key of one file of a version's bundle."""
+    return check(f"{versions(model)}/{check_version(version)}/{file}")
+
+
+def manifest(model: str, version: str) -> str:
+    """Key of the manifest: the version exists from the moment this key does."""
+    return version_file(model, version, "manifest.json")
+
+
+def decision(model: str, version: str) -> str:
+    """Key of the one decision about a version."""
+    return version_file(model, version, "decision.json")
+
+
+def refusal(model: str, fingerprint: str) -> str:
+    """Key that remembers that a candidate of this fingerprint was refused by its gates."""
+    return check(f"models/{check_model(model)}/refusals/{fingerprint}.json")
+
+
+def alias(model: str, name: str) -> str:
+    """Prefix of an alias' log."""
+    return check(f"models/{check_model(model)}/aliases/{name}")
+
+
+def alias_record(model: str, name: str, sequence: int) -> str:
+    """Key of record `sequence` of an alias' log; padded so that keys sort as numbers."""
+    return f"{alias(model, name)}/{sequence:08d}.json"
+
+
+def alias_sequence(name: str) -> int | None:
+    """The sequence a listed name stands for, or None for anything else under the prefix."""
+    stem, dot, suffix = name.partition(".")
+    return int(stem) if (dot, suffix) == (".", "json") and stem.isdigit() else None
+
+
+def replicas(model: str, name: str, sequence: int) -> str:
+    """Prefix of what replicas said about one record."""
+    return f"{alias(model, name)}/{sequence:08d}/replicas"
+
+
+def replica(model: str, name: str, sequence: int, replica: str) -> str:
+    """Key of what one replica said about one record."""
+    return check(f"{replicas(model, name, sequence)}/{replica}.json")
+
+
+def dataset(model: str, table: str) -> str:
+    """Prefix of a Delta table of a model: `rows` to learn from, `holdout` never to."""
+    return check(f"datasets/{check_model(model)}/{table}")
+
+
+def landing(model: str) -> str:
+    """Prefix under which arrivals wait to be taken in."""
+    return f"landing/{check_model(model)}"
+
+
+def is_date(name: str) -> bool:
+    """Whether a name found below `landing` is a day of arrivals; `quarantine` is not."""
+    return _DATE.fullmatch(name) is not None
+
+
+def arrival(model: str, date: str, name: str) -> str:
+    """Prefix of what arrived under one name on one day (`2026-11-22`, UTC)."""
+    for segment in (date, name):
+        if "/" in segment:
+            raise BadKey(segment, "it has to be one segment")
+    return check(f"{landing(model)}/{date}/{name}")
+
+
+def quarantine(model: str) -> str:
+    """Prefix of the files that could not be taken in, by arrival."""
+    return f"{landing(model)}/quarantine"
+
+
+def segment_for(file: str, sha256: str) -> str:
+    """A segment for a file of any name: what of it is in the grammar, told apart by a digest.
+
+    The digest is over name and content: what a killed delivery left behind never stands in the way.
+    """
+    told_apart = hashlib.sha256(f"{sha256} {file}".encode()).hexdigest()[:16]
+    return f"{told_apart}-{_OUTSIDE.sub('-', file)[-100:]}"

@@ -1,0 +1,154 @@
+"""The manifest: everything an auditor asks of a version, and what a reader must verify.
+
+It is written last, so a version exists completely or not at all. Readers ignore fields they do
+not know; only a new `format` breaks them, and they say so.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from store.errors import CorruptVersion
+from store.schema import Schema, Value
+
+FORMAT = 1
+
+
+class FileEntry(Value):
+    """One file of a bundle: what must be found before a byte of it reaches a runtime."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Measurement(Value):
+    """A metric on the holdout, over `n` rows; `low` to `high` is its 95 % interval, if any."""
+
+    metric: str
+    value: float
+    n: int
+    slice: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+class Finding(Value):
+    """What one gate said. `applicable` is false for a comparison when there is no champion."""
+
+    gate: str
+    metric: str
+    passed: bool
+    message: str
+    slice: str = ""
+    value: float | None = None
+    bound: float | None = None
+    n: int | None = None
+    applicable: bool = True
+
+
+class DataLineage(Value):
+    """The exact rows: `digest` is over their sorted contents, whatever order they arrived in."""
+
+    dataset_version: int
+    digest: str
+    rows: int
+    arrivals: int
+    holdout_digest: str
+    holdout_rows: int
+
+
+class CodeLineage(Value):
+    """The code that made it: `digest` is over the model's and the steps' sources."""
+
+    commit: str
+    clean: bool
+    digest: str
+
+
+class EnvironmentLineage(Value):
+    """Where it was made."""
+
+    python: str
+    platform: str
+    lock_digest: str
+    packages: dict[str, str] = Field(default_factory=dict)
+
+
+class TrainingLineage(Value):
+    """How it was trained."""
+
+    settings: dict[str, float | int | str | bool]
+    epochs: int
+    cpu_seconds: float
+    seconds: float
+
+
+class RunLineage(Value):
+    """Which flow run made it, and what asked for that run."""
+
+    id: str
+    name: str
+    url: str = ""
+
+
+class Override(Value):
+    """Gates were overruled: by whom and why, for ever."""
+
+    by: str
+    reason: str
+
+
+class Manifest(Value):
+    """One version, whole."""
+
+    format: int = FORMAT
+    model: str
+    version: str
+    created_at: datetime
+    fingerprint: str
+    files: dict[str, FileEntry]
+    tensors: Schema
+    data: DataLineage
+    code: CodeLineage
+    environment: EnvironmentLineage
+    training: TrainingLineage
+    run: RunLineage
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    compared_with: str | None = None
+    override: Override | None = None
+
+    def encoded(self) -> bytes:
+        """Canonical bytes: the same manifest is always the same object."""
+        return self.model_dump_json(indent=2).encode()
+
+    def measured(self, metric: str, slice: str = "") -> Measurement | None:
+        """The measurement of a metric on a slice, if it was taken."""
+        for measurement in self.measurements:
+            if (measurement.metric, measurement.slice) == (metric, slice):
+                return measurement
+        return None
+
+
+class _Format(Value):
+    format: int | Literal["missing"] = "missing"
+
+
+def decode(body: bytes, *, where: str) -> Manifest:
+    """Read a manifest of this format.
+
+    Raises:
+        CorruptVersion: another format, or a field that is missing or of the wrong kind.
+    """
+    try:
+        found = _Format.model_validate_json(body).format
+        if found != FORMAT:
+            raise CorruptVersion(where, expected=f"manifest format {FORMAT}", found=f"{found}")
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise CorruptVersion(
+            where, expected=f"a valid manifest at {field}", found=first["msg"]
+        ) from None

@@ -1,0 +1,159 @@
+"""The bucket over any S3 that honours `If-None-Match: *`."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from store import keys
+from store.errors import AlreadyExists, NotFound, StoreDenied, StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+_Answer = TypeVar("_Answer")
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_LOST = {"409", "412", "PreconditionFailed", "ConditionalRequestConflict", "Conflict"}
+_DENIED = {
+    "401",
+    "403",
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "NoSuchBucket",
+}
+
+
+@dataclass(frozen=True)
+class S3Address:
+    """Where the bucket is and who we are there; the secret never shows in a repr."""
+
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+
+
+class S3Bucket:
+    """A `Bucket` at an S3 endpoint. Safe to share between threads."""
+
+    def __init__(
+        self,
+        address: S3Address,
+        *,
+        connect_seconds: float = 3,
+        read_seconds: float = 20,
+        tries: int = 4,
+    ) -> None:
+        self.address = address
+        self._tries = tries
+        # Conditional writes contended on one key back off in steps of a second: be patient.
+        # Retries are ours, because only we know that a 412 may be the echo of our own write.
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=address.endpoint,
+            aws_access_key_id=address.access_key,
+            aws_secret_access_key=address.secret_key,
+            region_name=address.region,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                connect_timeout=connect_seconds,
+                read_timeout=read_seconds,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=32,
+            ),
+        )
+
+    def ensure(self) -> None:
+        """Make the bucket when it is missing."""
+        try:
+            self._ask("", lambda: self._client.head_bucket(Bucket=self.address.bucket))
+        except NotFound:
+            with suppress(AlreadyExists):
+                self._ask("", lambda: self._client.create_bucket(Bucket=self.address.bucket))
+
+    def create(self, key: str, body: bytes) -> None:
+        keys.check(key)
+        try:
+            self._ask(
+                key,
+                lambda: self._client.put_object(
+                    Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
+                ),
+            )
+        except AlreadyExists:
+            # The response of a write that happened may have been lost: recognise our own.
+            if self.read(key) != body:
+                raise
+
+    def read(self, key: str) -> bytes:
+        keys.check(key)
+
+        def get() -> bytes:
+            return self._client.get_object(Bucket=self.address.bucket, Key=key)["Body"].read()
+
+        return self._ask(key, get)
+
+    def keys_below(self, prefix: str) -> list[str]:
+        keys.check(prefix)
+        found: list[str] = []
+        for page in self._pages(prefix, delimiter=""):
+            found += [entry["Key"] for entry in page.get("Contents", [])]
+        # Listings are complete but not everywhere in byte order.
+        return sorted(key for key in found if not key.endswith("/"))
+
+    def names_below(self, prefix: str) -> list[str]:
+        keys.check(prefix)
+        found: set[str] = set()
+        for page in self._pages(prefix, delimiter="/"):
+            found |= {entry["Key"] for entry in page.get("Contents", [])}
+            found |= {folder["Prefix"] for folder in page.get("CommonPrefixes", [])}
+        return sorted({key[len(prefix) + 1 :].strip("/") for key in found} - {""})
+
+    def remove(self, key: str) -> None:
+        keys.check_removable(key)
+        self._ask(key, lambda: self._client.delete_object(Bucket=self.address.bucket, Key=key))
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator["ListObjectsV2OutputTypeDef"]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.address.bucket, Prefix=prefix + "/", Delimiter=delimiter
+        )
+        yield from self._ask(prefix, lambda: list(pages))
+
+    def _ask(self, key: str, call: Callable[[], _Answer]) -> _Answer:
+        """Ask, and ask again after a jittered wait while the store is merely unavailable."""
+        for attempt in range(1, self._tries):
+            try:
+                with self._worded(key):
+                    return call()
+            except StoreUnavailable:
+                time.sleep(random.uniform(0.1, 0.2 * 2**attempt))
+        with self._worded(key):
+            return call()
+
+    @contextmanager
+    def _worded(self, key: str) -> Iterator[None]:
+        """Turn botocore's errors into ours."""
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+            if code in _DENIED or (status in _DENIED and code not in _ABSENT):
+                raise StoreDenied(self.address.endpoint, code or status) from None
+            if code in _ABSENT or status == "404":
+                raise NotFound(key or self.address.bucket) from None
+            if code in _LOST or status in _LOST:
+                raise AlreadyExists(key) from None
+            raise StoreUnavailable(self.address.endpoint, f"{status} {code}".strip()) from None
+        except BotoCoreError as error:
+            raise StoreUnavailable(self.address.endpoint, type(error).__name__) from None

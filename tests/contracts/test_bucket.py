@@ -1,0 +1,173 @@
+"""One suite over every bucket: what memory promises, a real S3 server over a socket keeps."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from store.bucket import Bucket
+from store.errors import (
+    AlreadyExists,
+    BadKey,
+    NotFound,
+    StoreDenied,
+    StoreUnavailable,
+    UnsafeStore,
+)
+from store.memory import MemoryBucket
+from store.probe import probe
+from store.s3 import S3Address, S3Bucket
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
+def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    if request.param == "memory":
+        yield MemoryBucket()
+    else:
+        yield request.getfixturevalue("s3_bucket")
+
+
+def test_what_was_created_is_read_back(bucket: Bucket) -> None:
+    bucket.create("a/b.bin", b"\x00\xff" * 1000)
+
+    assert bucket.read("a/b.bin") == b"\x00\xff" * 1000
+
+
+def test_first_writer_wins_creation(bucket: Bucket) -> None:
+    bucket.create("a", b"1")
+
+    with pytest.raises(AlreadyExists, match="a exists already"):
+        bucket.create("a", b"2")
+
+    assert bucket.read("a") == b"1"
+
+
+def test_writing_the_same_bytes_again_is_recognised_as_ones_own(bucket: Bucket) -> None:
+    bucket.create("a", b"1")
+
+    bucket.create("a", b"1")
+
+    assert bucket.read("a") == b"1"
+
+
+def test_exactly_one_of_many_creators_wins(bucket: Bucket) -> None:
+    won: list[int] = []
+    lost: list[int] = []
+
+    def create(who: int) -> None:
+        try:
+            bucket.create("contended", str(who).encode())
+            won.append(who)
+        except AlreadyExists:
+            lost.append(who)
+
+    threads = [threading.Thread(target=create, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 1
+    assert len(lost) == 7
+    assert bucket.read("contended") == str(won[0]).encode()
+
+
+def test_a_missing_key_is_named(bucket: Bucket) -> None:
+    with pytest.raises(NotFound, match="nobody/wrote/this does not exist"):
+        bucket.read("nobody/wrote/this")
+
+
+def test_listing_finds_every_depth_in_order_and_nothing_beside_the_prefix(bucket: Bucket) -> None:
+    for key in ("p/b", "p/a/2", "p/a/1", "pp/x", "p.json"):
+        bucket.create(key, b"x")
+
+    assert bucket.keys_below("p") == ["p/a/1", "p/a/2", "p/b"]
+    assert bucket.names_below("p") == ["a", "b"]
+    assert bucket.keys_below("q") == []
+    assert bucket.names_below("q") == []
+
+
+def test_a_name_can_be_both_an_object_and_a_folder(bucket: Bucket) -> None:
+    bucket.create("log/00000001.json", b"x")
+    bucket.create("log/00000001/replicas/one.json", b"x")
+
+    assert bucket.names_below("log") == ["00000001", "00000001.json"]
+
+
+def test_listings_longer_than_a_page_are_whole(bucket: Bucket) -> None:
+    threads = [
+        threading.Thread(
+            target=lambda part: [bucket.create(f"many/{n:05d}", b"") for n in range(part, 1100, 11)],
+            args=(part,),
+        )
+        for part in range(11)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert bucket.keys_below("many") == [f"many/{n:05d}" for n in range(1100)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/a", "a/", "a//b", "a/../b", ".", "a\\b", "ä", "a b", "a\n", "x" * 256, "a?b", "a/" * 600],
+)
+def test_no_key_outside_the_grammar_reaches_the_store(bucket: Bucket, key: str) -> None:
+    for act in (bucket.read, bucket.keys_below, bucket.names_below):
+        with pytest.raises(BadKey):
+            act(key)
+    with pytest.raises(BadKey):
+        bucket.create(key, b"")
+
+
+def test_only_arrivals_and_probes_can_be_removed(bucket: Bucket) -> None:
+    bucket.create("landing/digits/2026-11-22/a/f", b"x")
+    bucket.create("models/digits/versions/v", b"x")
+
+    bucket.remove("landing/digits/2026-11-22/a/f")
+    bucket.remove("landing/digits/2026-11-22/a/f")
+    with pytest.raises(BadKey, match="only keys under"):
+        bucket.remove("models/digits/versions/v")
+
+    assert bucket.keys_below("landing") == []
+    assert bucket.read("models/digits/versions/v") == b"x"
+
+
+def test_the_probe_trusts_a_store_that_keeps_the_promise(bucket: Bucket) -> None:
+    probe(bucket, where="here")
+
+    assert bucket.keys_below("probe") == []
+
+
+class Careless(MemoryBucket):
+    """A store that answers 200 and overwrites, as several that call themselves S3 do."""
+
+    def create(self, key: str, body: bytes) -> None:
+        with self._lock:
+            self._objects[key] = body
+
+
+def test_the_probe_refuses_a_store_that_overwrites() -> None:
+    with pytest.raises(UnsafeStore, match="a second creation of one key was accepted"):
+        probe(Careless(), where="http://careless")
+
+
+def test_a_store_that_is_not_there_is_named_with_its_setting() -> None:
+    nowhere = S3Address("http://127.0.0.1:9", "b", "AK", "SK")
+
+    with pytest.raises(StoreUnavailable, match="OVERNIGHT_S3_ENDPOINT"):
+        S3Bucket(nowhere, tries=1).read("a")
+
+
+@pytest.mark.servers
+def test_wrong_credentials_are_told_as_such(s3_address: S3Address) -> None:
+    wrong = S3Address(s3_address.endpoint, s3_address.bucket, s3_address.access_key, "wrong")
+
+    with pytest.raises(StoreDenied, match="OVERNIGHT_S3_SECRET_KEY"):
+        S3Bucket(wrong).read("a")
+
+
+def test_the_secret_does_not_show_when_an_address_is_printed() -> None:
+    assert "hidden" not in repr(S3Address("http://s3", "b", "AK", "hidden"))

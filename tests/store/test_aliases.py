@@ -1,0 +1,85 @@
+"""The log of an alias is append-only, and exactly one writer wins each sequence."""
+
+import threading
+
+import pytest
+
+from store.aliases import Acknowledgement, AliasLog
+from store.errors import PromotionConflict
+from store.memory import MemoryBucket
+
+A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
+
+
+@pytest.fixture
+def log() -> AliasLog:
+    return AliasLog(MemoryBucket(), "digits")
+
+
+def test_an_alias_that_was_never_set_points_nowhere(log: AliasLog) -> None:
+    assert log.current() is None
+    assert log.history() == []
+    assert log.at(1) is None
+
+
+def test_each_promotion_is_one_more_record(log: AliasLog) -> None:
+    first = log.append(A, over=None, by="ann", reason="first")
+    second = log.append(B, over=A, by="bob", reason="better")
+
+    assert log.history() == [first, second]
+    assert log.current() == second
+    assert (second.sequence, second.previous, second.by, second.reason) == (2, A, "bob", "better")
+
+
+def test_a_promotion_over_what_is_no_longer_current_is_told_what_is(log: AliasLog) -> None:
+    log.append(A, over=None, by="ann", reason="first")
+    log.append(B, over=A, by="bob", reason="better")
+
+    with pytest.raises(PromotionConflict, match=f"expected {A} to be current, found {B}"):
+        log.append(C, over=A, by="eve", reason="late")
+
+
+def test_of_many_promotions_at_once_one_wins_and_the_others_learn_who(log: AliasLog) -> None:
+    log.append(A, over=None, by="ann", reason="first")
+    won: list[str] = []
+    found: list[str | None] = []
+
+    def promote(who: int) -> None:
+        version = f"20261122T03000{who}-0123456789ab"
+        try:
+            won.append(log.append(version, over=A, by=str(who), reason="race").version)
+        except PromotionConflict as conflict:
+            found.append(conflict.found)
+
+    threads = [threading.Thread(target=promote, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 1
+    assert found == won * 7
+    assert [record.version for record in log.history()] == [A, *won]
+
+
+def test_following_asks_for_the_next_record_only(log: AliasLog) -> None:
+    log.append(A, over=None, by="ann", reason="first")
+    log.append(B, over=A, by="ann", reason="second")
+
+    current = log.current(since=1)
+
+    assert current is not None
+    assert current.version == B
+    assert log.at(3) is None
+
+
+def test_what_a_replica_said_first_about_a_record_stands(log: AliasLog) -> None:
+    log.append(A, over=None, by="ann", reason="first")
+    log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big"))
+    log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
+    log.acknowledge(1, Acknowledgement(replica="r2", version=A, serving=True))
+
+    said = {word.replica: (word.serving, word.reason) for word in log.acknowledgements(1)}
+
+    assert said == {"r1": (False, "too big"), "r2": (True, "")}
+    assert log.sequences() == [1]
