@@ -83,7 +83,7 @@ class Examples:
 
 
 class TrainingSettings(Value):
-    """How to train; part of a version's fingerprint. A network may use fewer of them."""
+    """How to train; part of a version's fingerprint. A model's own settings extend these."""
 
     epochs: int
     batch_rows: int

@@ -18,9 +18,12 @@ OvernightError
 ├── BadInput                a request that cannot be answered: which field, expected and found
 │   └── TooMuch             a request over a limit
 ├── NotServed               the model or version is not loaded here; says which are
+├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 ├── BadFile                 an arrived file that cannot be taken in
 └── StepFailed              a child process of a step died or ran out of time
 """
+
+from collections.abc import Sequence
 
 
 class OvernightError(Exception):
@@ -158,6 +161,13 @@ class NotServed(OvernightError):
     def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
         self.soon = soon
         super().__init__(f"{what}; loaded are: {', '.join(loaded) or 'none'}")
+
+
+class SourceUnavailable(OvernightError):
+    """No place had the data of a source."""
+
+    def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
+        super().__init__(f"{what} could not be had; tried {'; '.join(tried)}. To go on, {remedy}")
 
 
 class BadFile(OvernightError):

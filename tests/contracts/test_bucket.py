@@ -97,7 +97,9 @@ def test_a_name_can_be_both_an_object_and_a_folder(bucket: Bucket) -> None:
 def test_listings_longer_than_a_page_are_whole(bucket: Bucket) -> None:
     threads = [
         threading.Thread(
-            target=lambda part: [bucket.create(f"many/{n:05d}", b"") for n in range(part, 1100, 11)],
+            target=lambda part: [
+                bucket.create(f"many/{n:05d}", b"") for n in range(part, 1100, 11)
+            ],
             args=(part,),
         )
         for part in range(11)
@@ -112,7 +114,21 @@ def test_listings_longer_than_a_page_are_whole(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "/a", "a/", "a//b", "a/../b", ".", "a\\b", "ä", "a b", "a\n", "x" * 256, "a?b", "a/" * 600],
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "a/../b",
+        ".",
+        "a\\b",
+        "ä",
+        "a b",
+        "a\n",
+        "x" * 256,
+        "a?b",
+        "a/" * 600,
+    ],
 )
 def test_no_key_outside_the_grammar_reaches_the_store(bucket: Bucket, key: str) -> None:
     for act in (bucket.read, bucket.keys_below, bucket.names_below):

@@ -1,0 +1,62 @@
+"""How a run ends: green and named when nobody needs to act, with one card that tells its story."""
+
+from dataclasses import replace
+from typing import Literal
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from flows import steps
+from flows.house import House
+from flows.steps import Plan
+from store.aliases import AliasRecord
+from tasks.report import Story, card
+
+Name = Literal[
+    "Promoted",
+    "UpToDate",
+    "NothingNew",
+    "Ingested",
+    "Refused",
+    "Rejected",
+    "AwaitingApproval",
+    "Superseded",
+    "RolledBack",
+    "Unconfirmed",
+]
+
+
+def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> State:
+    """Leave the card of the run, clear its scratch, and say how it ended."""
+    house = House.of(story.model)
+    links = {"Serving": house.settings.answers_url}
+    if flow_run.ui_url:
+        links["This run"] = str(flow_run.ui_url)
+    told = card(replace(story, links=links), house.definition, headline=name, message=message)
+    create_markdown_artifact(
+        markdown=told, key=f"{story.model}-{flow_run.flow_name}", description=message[:200]
+    )
+    if plan is not None:
+        steps.clear(plan)
+    # Nobody confirmed and nobody refused: somebody has to look, so this one is red.
+    if name == "Unconfirmed":
+        return Failed(name=name, message=message)
+    return Completed(name=name, message=message)
+
+
+def settle(
+    story: Story,
+    record: AliasRecord,
+    name: Literal["Promoted", "RolledBack"],
+    plan: Plan | None = None,
+) -> State:
+    """Wait for the replicas, and end by what they say."""
+    confirmation = steps.confirm(record)
+    story = replace(story, confirmation=str(confirmation))
+    if confirmation.confirmed:
+        return end(story, name, str(confirmation), plan)
+    if confirmation.superseded_by:
+        return end(story, "Superseded", str(confirmation), plan)
+    undone = confirmation.rolled_back_to is not None
+    return end(story, "RolledBack" if undone else "Unconfirmed", str(confirmation), plan)

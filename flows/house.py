@@ -1,0 +1,65 @@
+"""What the steps of a flow work with, opened from settings at the door."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import models
+from infra import connections
+from infra.settings import Settings, load
+from models.definition import Examples, ModelDefinition, Places, Source
+from store.bucket import Bucket
+from store.datasets import Dataset
+from store.manifest import DataLineage
+from tasks.snapshot import read_rows
+
+
+@dataclass(frozen=True)
+class House:
+    """One model's bucket, dataset and scratch, as the settings of this process say."""
+
+    model: str
+    settings: Settings
+
+    @classmethod
+    def of(cls, model: str) -> "House":
+        """Open the house for a model of the catalogue."""
+        return cls(models.find(model).name, load())
+
+    @property
+    def definition(self) -> ModelDefinition:
+        return models.find(self.model)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        return connections.bucket(self.settings)
+
+    @cached_property
+    def rows(self) -> Dataset:
+        return Dataset.on_s3(connections.address(self.settings), self.model, "rows")
+
+    @cached_property
+    def holdout(self) -> Dataset:
+        return Dataset.on_s3(connections.address(self.settings), self.model, "holdout")
+
+    @property
+    def source(self) -> Source:
+        places = Places(
+            folder=self.settings.source_folders.get(self.model),
+            cache=self.settings.home / "sources" / self.model,
+        )
+        return self.definition.open_source(places)
+
+    def work(self, name: str) -> Path:
+        """A folder for one candidate, kept until its run is over."""
+        folder = self.settings.home / "work" / self.model / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def training_examples(self, data: DataLineage) -> Examples:
+        """The rows of a snapshot, as the network takes them."""
+        return self.definition.examples(read_rows(self.rows, data.dataset_version))
+
+    def holdout_examples(self) -> Examples:
+        """The frozen rows, as the network takes them."""
+        return self.definition.examples(self.holdout.read())

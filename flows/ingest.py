@@ -1,0 +1,31 @@
+"""Take in what arrived, without training."""
+
+from dataclasses import replace
+
+from prefect import flow
+from prefect.states import State
+
+from flows import steps
+from flows.ending import end
+from flows.parameters import ModelName
+from tasks.report import Story
+
+
+@flow(name="ingest", persist_result=False)
+def ingest(model: ModelName = "digits") -> State:
+    """Take in the files that wait in the landing, or the source's next arrival when none do.
+
+    Each arrival is taken in exactly once. Corrupt files are put into quarantine with a reason,
+    duplicates are dropped, and rows of the holdout are kept out.
+
+    Args:
+        model: The model whose dataset grows.
+    """
+    story = Story(model=model, ingested=steps.ingest(model, take_next=True))
+    assert story.ingested is not None
+    if not story.ingested.arrivals:
+        return end(story, "NothingNew", "nothing waits and the source has nothing new")
+    story = replace(story, data=steps.snapshot(model))
+    quarantined = len(story.ingested.quarantined)
+    told = f"{story.ingested.rows_added:,} rows added, {quarantined} files quarantined"
+    return end(story, "Ingested", told)

@@ -1,0 +1,46 @@
+"""What a run is about to do, told before anything heavy is done."""
+
+from collections.abc import Mapping
+
+from prefect.runtime import flow_run
+
+from flows.house import House
+from flows.parameters import Approval
+from flows.steps import Plan
+from store.manifest import RunLineage
+from tasks import lineage
+from tasks.report import Story
+
+
+def make_plan(story: Story, changed: Mapping[str, float | int | None], *, force: bool) -> Plan:
+    """Settings, lineage and fingerprint of a run on the story's data.
+
+    A forced run works in a folder of its own, so that it finds nothing finished.
+    """
+    assert story.data is not None
+    house = House.of(story.model)
+    given = {name: value for name, value in changed.items() if value is not None}
+    declared = house.definition.settings
+    settings = type(declared).model_validate(declared.model_dump() | given)
+    code, environment = lineage.code(house.definition), lineage.environment()
+    fingerprint = lineage.fingerprint(house.definition, settings, story.data, code, environment)
+    run = RunLineage(
+        id=str(flow_run.id or ""), name=str(flow_run.name or ""), url=str(flow_run.ui_url or "")
+    )
+    return Plan(
+        model=story.model,
+        settings=settings,
+        champion=story.champion,
+        data=story.data,
+        code=code,
+        environment=environment,
+        fingerprint=fingerprint,
+        run=run,
+        folder=house.work(f"{fingerprint[:12]}-{run.id}" if force else fingerprint[:12]),
+    )
+
+
+def is_automatic(model: str, approval: Approval) -> bool:
+    """Whether passing every gate is enough, as the run or else the model says."""
+    declared = House.of(model).definition.approval
+    return (declared if approval == "as declared" else approval) == "automatic"

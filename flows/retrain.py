@@ -1,0 +1,125 @@
+"""The nightly walk: from what arrived to the version that serves."""
+
+from dataclasses import replace
+
+from prefect import flow
+from prefect.states import State
+
+from flows import steps
+from flows.ending import end, settle
+from flows.house import House
+from flows.parameters import Approval, BatchRows, Epochs, LearningRate, ModelName, Seed
+from flows.planning import is_automatic, make_plan
+from flows.steps import Plan
+from store.errors import ConfigurationError, PromotionConflict
+from store.manifest import Override
+from store.versions import read_manifest
+from tasks.recall import Known, recall
+from tasks.report import Story, card, page
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(
+    model: ModelName = "digits",
+    take_in: bool = True,
+    epochs: Epochs | None = None,
+    learning_rate: LearningRate | None = None,
+    batch_rows: BatchRows | None = None,
+    seed: Seed | None = None,
+    approval: Approval = "as declared",
+    force: bool = False,
+    overrule_gates: bool = False,
+    by: str = "schedule",
+    reason: str = "",
+) -> State:
+    """Take in what arrived, train a candidate, and promote it when it passes its gates.
+
+    A night with nothing new ends as UpToDate in seconds. A candidate that a gate refuses ends as
+    Refused; the card of the run says why.
+
+    Args:
+        model: The model to keep fresh.
+        take_in: First take in files that wait in the landing, or the source's next arrival.
+        epochs: How often to go through the training rows; empty for the model's own setting.
+        learning_rate: The highest learning rate of the fit; empty for the model's own setting.
+        batch_rows: Rows in one step of the fit; empty for the model's own setting.
+        seed: Every random choice of the fit follows from it; empty for the model's own setting.
+        approval: Who decides about a version that passed: its gates (automatic) or a person.
+        force: Train even when the same data, code, settings and seed were trained before.
+        overrule_gates: Publish even when gates refuse. Needs your name and a reason, for ever.
+        by: Who asks for this run.
+        reason: Why, for the record.
+    """
+    if overrule_gates and not (reason and by != "schedule"):
+        raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
+    override = Override(by=by, reason=reason) if overrule_gates else None
+    story = Story(model=model, champion=steps.champion(model))
+    story = replace(story, ingested=steps.ingest(model, take_next=take_in))
+    story = replace(story, data=steps.snapshot(model))
+    changed = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_rows": batch_rows,
+        "seed": seed,
+    }
+    plan = make_plan(story, changed, force=force)
+    automatic = is_automatic(model, approval)
+    memory = recall(House.of(model).bucket, model, plan.fingerprint)
+    if not force and memory.known in {Known.SETTLED, Known.REFUSED}:
+        return end(story, "UpToDate", memory.told)
+    if not force and memory.version is not None:
+        manifest = read_manifest(House.of(model).bucket, model, memory.version)
+        story = replace(story, manifest=manifest)
+        return _release(story, over=manifest.compared_with, automatic=automatic, by=by)
+    return _walk(plan, story, override=override, automatic=automatic, by=by)
+
+
+def _walk(
+    plan: Plan, story: Story, *, override: Override | None, automatic: bool, by: str
+) -> State:
+    """From the rows to a published version, or to the reasons why not."""
+    valid = steps.validate(plan)
+    if not valid.passed:
+        return end(replace(story, verdict=valid), "Refused", f"the data: {valid}")
+    candidate = steps.train(plan)
+    evaluation = steps.evaluate(plan, candidate)
+    pictures = steps.draw(plan, candidate)
+    rehearsed = steps.rehearse(plan, candidate)
+    evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
+    verdict = steps.judge(plan.model, evaluation)
+    story = replace(
+        story, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
+    )
+    if not verdict.passed and override is None:
+        steps.remember_refusal(plan, verdict)
+        return end(story, "Refused", str(verdict), plan)
+    title = f"{plan.model} {candidate.version}"
+    told = card(story, House.of(plan.model).definition, headline="the report", message=title)
+    files = {"golden.npz": rehearsed.golden, "report.html": page(told, title=title)}
+    manifest = steps.publish(plan, candidate, evaluation, verdict, files, override)
+    story = replace(story, manifest=manifest)
+    return _release(story, over=plan.champion, automatic=automatic, by=by, plan=plan)
+
+
+def _release(
+    story: Story, *, over: str | None, automatic: bool, by: str, plan: Plan | None = None
+) -> State:
+    """From a published version to one that serves, or to the person who decides."""
+    assert story.manifest is not None
+    model, version = story.model, story.manifest.version
+    if not automatic:
+        told = f"{version} passed its gates and waits: `overnight approve {model} {version}`"
+        return end(story, "AwaitingApproval", told, plan)
+    overruled = story.manifest.override
+    steps.approve(
+        model,
+        version,
+        by=overruled.by if overruled else "gates",
+        reason=overruled.reason if overruled else "every gate holds",
+    )
+    try:
+        reason = f"retrained on {story.manifest.data.rows:,} rows"
+        record = steps.promote(model, version, over=over, by=by, reason=reason)
+    except PromotionConflict as conflict:
+        return end(story, "Superseded", str(conflict), plan)
+    return settle(story, record, "Promoted", plan)

@@ -1,0 +1,288 @@
+"""The steps as Prefect runs them: what is tried again, what is shown while it happens.
+
+Only input and output are tried again, when the store is unavailable; a gate's answer never is.
+Steps hand on values (names, digests, metrics); each opens the store for itself.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import numpy as np
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+import tasks.evaluate
+import tasks.ingest
+import tasks.judge
+import tasks.publish
+import tasks.rehearse
+import tasks.snapshot
+import tasks.train
+import tasks.validate
+from flows.house import House
+from models.definition import Progress, TrainingSettings
+from models.evaluation import Evaluation
+from store import refusals
+from store.aliases import AliasLog, AliasRecord
+from store.errors import StoreUnavailable
+from store.manifest import (
+    CodeLineage,
+    DataLineage,
+    EnvironmentLineage,
+    Manifest,
+    Override,
+    RunLineage,
+)
+from store.versions import read_file, read_manifest
+from tasks import confirm as confirming
+from tasks import decide as deciding
+from tasks import promote as promoting
+from tasks.judge import Verdict
+from tasks.train import Candidate
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_TELL_SECONDS = 1.0
+
+
+def _unavailable(_task: object, _run: object, state: Any) -> bool:
+    """Only a store that is merely unavailable is worth asking again."""
+    return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
+
+
+def step(act: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Run a function as a Prefect task: named as it is, never cached, tried again on bad I/O."""
+    return task(
+        name=act.__name__.replace("_", " "),
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=3,
+        retry_delay_seconds=[1, 5, 15],
+        retry_condition_fn=_unavailable,
+    )(act)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is about to do, and everything that could change its outcome."""
+
+    model: str
+    settings: TrainingSettings
+    champion: str | None
+    data: DataLineage
+    code: CodeLineage
+    environment: EnvironmentLineage
+    fingerprint: str
+    run: RunLineage
+    folder: Path
+
+
+@step
+def champion(model: str) -> str | None:
+    """The version that serves now; read once and handed to the promotion."""
+    record = AliasLog(House.of(model).bucket, model).current()
+    return record.version if record else None
+
+
+@step
+def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
+    """Take in whatever waits, and the source's next arrival when nothing does."""
+    house = House.of(model)
+    ingested = tasks.ingest.ingest(
+        house.source,
+        house.bucket,
+        house.rows,
+        house.holdout,
+        model=model,
+        take_next=take_next,
+    )
+    get_run_logger().info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
+    for file, reason in ingested.quarantined:
+        get_run_logger().warning("quarantined %s: %s", file, reason)
+    return ingested
+
+
+@step
+def snapshot(model: str) -> DataLineage:
+    """Fix the exact rows this run is about."""
+    house = House.of(model)
+    return tasks.snapshot.snapshot(house.rows, house.holdout)
+
+
+@step
+def validate(plan: Plan) -> Verdict:
+    """Hold the rows against the model's schema before anything is learned from them."""
+    house = House.of(plan.model)
+    rows = tasks.snapshot.read_rows(house.rows, plan.data.dataset_version)
+    return Verdict(
+        tasks.validate.validate(rows, house.definition, holdout_digests=house.holdout.digests())
+    )
+
+
+@step
+def train(plan: Plan) -> Candidate:
+    """Fit in a process of its own, telling how far it has come."""
+    house = House.of(plan.model)
+    tell = _Teller(f"{plan.model}-training")
+    candidate = tasks.train.train(
+        house.definition,
+        plan.settings,
+        fingerprint=plan.fingerprint,
+        training=house.training_examples(plan.data),
+        holdout=house.holdout_examples(),
+        folder=plan.folder,
+        seconds=house.settings.fit_seconds,
+        report=tell,
+    )
+    tell.done()
+    return candidate
+
+
+@step
+def evaluate(plan: Plan, candidate: Candidate) -> Evaluation:
+    """Candidate and champion on the same rows."""
+    house = House.of(plan.model)
+    serving = None
+    if plan.champion is not None:
+        manifest = read_manifest(house.bucket, plan.model, plan.champion)
+        predictor = read_file(house.bucket, manifest, "predictor.tflite")
+        serving = tasks.evaluate.Champion(plan.champion, predictor)
+    return tasks.evaluate.evaluate(house.definition, candidate, serving, house.holdout_examples())
+
+
+@step
+def draw(plan: Plan, candidate: Candidate) -> Mapping[str, Path]:
+    """The model's pictures of how it learned and errs."""
+    house = House.of(plan.model)
+    return tasks.evaluate.draw(house.definition, candidate, house.holdout_examples(), plan.folder)
+
+
+@step
+def rehearse(plan: Plan, candidate: Candidate) -> tasks.rehearse.Rehearsed:
+    """The real serving application on the exported bundle, over HTTP."""
+    house = House.of(plan.model)
+    return tasks.rehearse.rehearse(
+        _draft(plan, candidate),
+        tasks.publish.bundle(candidate),
+        holdout=house.holdout_examples(),
+        expected=tasks.evaluate.predictions(candidate),
+        folder=plan.folder,
+        seconds=house.settings.rehearse_seconds,
+    )
+
+
+@step
+def judge(model: str, evaluation: Evaluation) -> Verdict:
+    """Ask every gate."""
+    verdict = tasks.judge.judge(evaluation, House.of(model).definition.gates)
+    get_run_logger().info("gates: %s", verdict)
+    return verdict
+
+
+@step
+def remember_refusal(plan: Plan, verdict: Verdict) -> None:
+    """Keep what the gates said, so that no night repeats it."""
+    bucket = House.of(plan.model).bucket
+    refusals.remember(bucket, plan.model, plan.fingerprint, verdict.findings)
+
+
+@step
+def publish(
+    plan: Plan,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    files: Mapping[str, bytes],
+    override: Override | None,
+) -> Manifest:
+    """Make the version visible: bundle first, manifest last."""
+    house = House.of(plan.model)
+    manifest = tasks.publish.finished(_draft(plan, candidate), evaluation, verdict, override)
+    bundle = {**tasks.publish.bundle(candidate), **files}
+    version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder)
+    return read_manifest(house.bucket, plan.model, version)
+
+
+@step
+def approve(model: str, version: str, *, by: str, reason: str) -> None:
+    """Decide for a version, once and for ever."""
+    deciding.approve(House.of(model).bucket, model, version, by=by, reason=reason)
+
+
+@step
+def reject(model: str, version: str, *, by: str, reason: str) -> None:
+    """Decide against a version, once and for ever."""
+    deciding.reject(House.of(model).bucket, model, version, by=by, reason=reason)
+
+
+@step
+def promote(model: str, version: str, *, over: str | None, by: str, reason: str) -> AliasRecord:
+    """Point the champion at a version, provided nobody else moved it."""
+    bucket = House.of(model).bucket
+    return promoting.promote(bucket, model, version, over=over, by=by, reason=reason)
+
+
+@step
+def roll_back(model: str, *, to: str | None, by: str, reason: str) -> AliasRecord:
+    """Point the champion at what served before."""
+    return promoting.roll_back(House.of(model).bucket, model, to=to, by=by, reason=reason)
+
+
+@step
+def confirm(record: AliasRecord) -> confirming.Confirmation:
+    """Wait until the replicas serve it, or undo what one of them refuses."""
+    house = House.of(record.model)
+    confirmation = confirming.confirm(
+        house.bucket,
+        record,
+        replicas=house.settings.replicas,
+        seconds=house.settings.confirm_seconds,
+    )
+    get_run_logger().info("%s", confirmation)
+    return confirmation
+
+
+def clear(plan: Plan) -> None:
+    """Throw away a candidate's scratch, once all that matters of it is in the store."""
+    shutil.rmtree(plan.folder, ignore_errors=True)
+
+
+def _draft(plan: Plan, candidate: Candidate) -> Manifest:
+    return tasks.publish.draft(
+        House.of(plan.model).definition,
+        candidate,
+        tasks.publish.bundle(candidate),
+        data=plan.data,
+        code=plan.code,
+        environment=plan.environment,
+        run=plan.run,
+    )
+
+
+class _Teller:
+    """Shows a fit's progress in the run's page, at most once a second, and each epoch in its log."""
+
+    def __init__(self, key: str) -> None:
+        found = create_progress_artifact(progress=0.0, key=key, description="Training")
+        assert isinstance(found, UUID)
+        self._artifact = found
+        self._told = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told >= _TELL_SECONDS:
+            self._told = now
+            update_progress_artifact(self._artifact, progress=round(progress.share * 100, 1))
+        if progress.step == progress.steps:
+            metrics = {k: float(np.round(v, 4)) for k, v in progress.metrics.items()}
+            get_run_logger().info("epoch %s of %s: %s", progress.epoch, progress.epochs, metrics)
+
+    def done(self) -> None:
+        update_progress_artifact(self._artifact, progress=100.0)

@@ -1,0 +1,72 @@
+"""Pictures of how a classifier learned and errs, as PNG bytes.
+
+Only figures are used, never pyplot: nothing is shared between runs, and no display is needed.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from models.definition import Array
+
+_INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> bytes:
+    """Loss and accuracy by epoch, training beside validation."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes: Any = figure.subplots(1, 2)
+    epochs = range(1, len(history) + 1)
+    for panel, metric in zip(axes, ("loss", "accuracy"), strict=True):
+        panel.plot(epochs, [row[metric] for row in history], color=_QUIET, label="training")
+        validation = [row[f"validation_{metric}"] for row in history]
+        panel.plot(epochs, validation, color=_MINE, marker="o", markersize=3, label="validation")
+        panel.set_title(metric, loc="left", color=_INK)
+        panel.set_xlabel("epoch")
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yscale("log")
+    axes[0].legend(frameon=False)
+    return _png(figure)
+
+
+def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
+    """How often each class (rows) was taken for each other (columns); right answers are grey."""
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels.astype(int), answers.astype(int)), 1)
+    wrong = counts * (1 - np.eye(len(names), dtype=int))
+    figure = Figure(figsize=(5.2, 4.8), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.imshow(wrong, cmap="Reds", vmin=0, vmax=max(int(wrong.max()), 1))
+    for row, column in np.ndindex(*counts.shape):
+        if counts[row, column]:
+            colour = _QUIET if row == column else _INK
+            text = str(counts[row, column])
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true")
+    axes.set_title(f"{int(wrong.sum())} of {len(labels)} wrong", loc="left", color=_INK)
+    return _png(figure)
+
+
+def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> bytes:
+    """Small pictures in a grid, white on black, each with its caption."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(columns * 1.1, rows * 1.35), layout="constrained")
+    panels: Any = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.ravel():
+        panel.axis("off")
+    for panel, image, caption in zip(panels.ravel(), images, captions, strict=False):
+        panel.imshow(image, cmap="gray", vmin=0, vmax=255)
+        panel.set_title(caption, fontsize=8, color=_INK)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,242 @@
+"""Datasets: Delta Lake tables that only grow, by one atomic commit for each arrival.
+
+Every version stays readable, here and by any other engine. An arrival is in a table exactly once:
+its name is the commit's application transaction, so of two commits of one arrival, however they
+race, the table refuses the second.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    write_deltalake,
+)
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
+
+from store import keys
+from store.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    NotFound,
+    StoreDenied,
+    StoreUnavailable,
+)
+from store.s3 import S3Address
+
+# The log is the history of what every version was trained on: it is never cut off.
+_FOR_EVER = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+}
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+_DENIED = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "AccessDenied",
+    "NoSuchBucket",
+    "403 Forbidden",
+    "401 Unauthorized",
+)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Dataset:
+    """One table of a model. Holds no connection: every call sees the newest version."""
+
+    def __init__(self, uri: str, storage_options: dict[str, str] | None = None) -> None:
+        self.uri = uri
+        self._options = storage_options
+        self._where = (storage_options or {}).get("AWS_ENDPOINT_URL", uri)
+
+    @classmethod
+    def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
+        """A model's table in the bucket: `rows` to learn from, `holdout` never to."""
+        return cls(
+            f"s3://{address.bucket}/{keys.dataset(model, table)}",
+            {
+                "AWS_ENDPOINT_URL": address.endpoint,
+                "AWS_ACCESS_KEY_ID": address.access_key,
+                "AWS_SECRET_ACCESS_KEY": address.secret_key,
+                "AWS_REGION": address.region,
+                "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+                "AWS_ALLOW_HTTP": str(address.endpoint.startswith("http://")).lower(),
+                "aws_conditional_put": "etag",
+                # As patient as our own client; the default would wait for three minutes.
+                "connect_timeout": "3s",
+                "timeout": "60s",
+                "max_retries": "3",
+                "retry_timeout": "20s",
+            },
+        )
+
+    @classmethod
+    def in_folder(cls, folder: Path, model: str, table: str) -> Self:
+        """A model's table in a local folder."""
+        return cls(str(folder / keys.dataset(model, table)))
+
+    def version(self) -> int | None:
+        """The newest version, or None while there is no table."""
+        table = self._open()
+        return None if table is None else int(table.version())
+
+    def append(self, rows: pa.Table, arrival: str) -> int:
+        """Add the rows of an arrival, all or none, and answer the version that has them.
+
+        No rows are an arrival too. The first append makes the table, in the columns of its rows.
+
+        Raises:
+            AlreadyExists: this arrival is in the table, also when it came in just now.
+        """
+        table = self._open() or self._made(rows.schema)
+        if self._has(table, arrival):
+            raise AlreadyExists(f"{self.uri} arrival {arrival}")
+        writer = uuid.uuid4().hex
+        try:
+            with self._worded():
+                write_deltalake(
+                    # This very state of the table: what came after it is checked for the arrival.
+                    table,
+                    rows,
+                    mode="append",
+                    commit_properties=CommitProperties(
+                        custom_metadata={"arrival": arrival, "writer": writer},
+                        app_transactions=[Transaction(arrival, 1)],
+                    ),
+                    post_commithook_properties=_AFTER_COMMIT,
+                )
+        except _LostRaceError:
+            return self._own(arrival, writer)
+        return int(table.version())
+
+    def taken(self) -> set[str]:
+        """The names of all arrivals in the newest version."""
+        return {commit["arrival"] for commit in self._history() if "arrival" in commit}
+
+    def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a version, the newest unless told, in no particular order.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        table = self._open(version)
+        if table is None:
+            raise NotFound(self.uri)
+        with self._worded():
+            return table.to_pyarrow_table(columns=None if columns is None else list(columns))
+
+    def schema(self, version: int | None = None) -> pa.Schema:
+        """The columns and their types as the table keeps them.
+
+        Raises:
+            NotFound: there is no such version, or no table.
+        """
+        table = self._open(version)
+        if table is None:
+            raise NotFound(self.uri)
+        with self._worded():
+            return pa.schema(table.schema().to_arrow())
+
+    def digests(self, version: int | None = None) -> set[str]:
+        """The digests of all rows of a version; none while there is no table."""
+        if version is None and self.version() is None:
+            return set()
+        return set(self.read(version, ["digest"]).column("digest").to_pylist())
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        try:
+            with self._worded():
+                return DeltaTable(self.uri, version=version, storage_options=self._options)
+        except _NoTableError:
+            return None
+
+    def _made(self, schema: pa.Schema) -> DeltaTable:
+        """The empty table, whoever makes it."""
+        try:
+            with self._worded():
+                return DeltaTable.create(
+                    self.uri,
+                    schema,
+                    mode="error",
+                    configuration=_FOR_EVER,
+                    storage_options=self._options,
+                )
+        except _LostRaceError:
+            table = self._open()
+            if table is None:
+                raise
+            return table
+
+    def _own(self, arrival: str, writer: str) -> int:
+        """The version of a commit whose outcome is unclear, when it turns out to be ours."""
+        for commit in self._history():
+            if commit.get("arrival") == arrival:
+                if commit.get("writer") == writer:
+                    return int(commit["version"])
+                raise AlreadyExists(f"{self.uri} arrival {arrival}")
+        raise StoreUnavailable(self._where, "other writers won every race for the next version")
+
+    def _has(self, table: DeltaTable, arrival: str) -> bool:
+        with self._worded():
+            return table.transaction_version(arrival) is not None
+
+    def _history(self) -> list[dict[str, str]]:
+        """Every commit, newest first."""
+        table = self._open()
+        if table is None:
+            return []
+        with self._worded():
+            return table.history()
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """Turn Delta Lake's errors into ours."""
+        try:
+            yield
+        except TableNotFoundError:
+            raise _NoTableError(self.uri) from None
+        except CommitFailedError as error:
+            raise _LostRaceError(self._where, _gist(error)) from None
+        except SchemaMismatchError as error:
+            raise ConfigurationError(
+                f"{self.uri}: the rows do not fit the table ({_gist(error)}); "
+                "a source keeps its columns and types for ever: give changed rows a new model"
+            ) from None
+        except DeltaError as error:
+            if "already exists" in str(error):
+                raise _LostRaceError(self._where, _gist(error)) from None
+            if "LogSegment end version" in str(error):
+                raise NotFound(f"{self.uri} at the version asked for") from None
+            raise StoreUnavailable(self._where, _gist(error)) from None
+        except OSError as error:
+            for sign in _DENIED:
+                if sign in str(error):
+                    raise StoreDenied(self._where, sign) from None
+            raise StoreUnavailable(self._where, _gist(error)) from None
+
+
+class _NoTableError(NotFound):
+    """There is no table here (yet)."""
+
+
+class _LostRaceError(StoreUnavailable):
+    """Somebody else wrote this version first."""
+
+
+def _gist(error: Exception) -> str:
+    """The last line of a report that tells the innermost cause last."""
+    lines = [line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines()]
+    return next((line for line in reversed(lines) if line), type(error).__name__)[:160]

@@ -1,0 +1,30 @@
+"""Decide about a version: by its gates when that is the policy, else by a person, later."""
+
+from store.bucket import Bucket
+from store.decisions import Decision, decide, read_decision
+
+
+def approve(bucket: Bucket, model: str, version: str, *, by: str, reason: str) -> Decision:
+    """Approve a version, or find it approved.
+
+    Raises:
+        AlreadyDecided: it was rejected.
+    """
+    verdict = Decision(model=model, version=version, verdict="approved", by=by, reason=reason)
+    return decide(bucket, verdict)
+
+
+def reject(bucket: Bucket, model: str, version: str, *, by: str, reason: str) -> Decision:
+    """Reject a version for ever.
+
+    Raises:
+        AlreadyDecided: it was approved.
+    """
+    verdict = Decision(model=model, version=version, verdict="rejected", by=by, reason=reason)
+    return decide(bucket, verdict)
+
+
+def is_approved(bucket: Bucket, model: str, version: str) -> bool:
+    """Whether a version may ever serve."""
+    decision = read_decision(bucket, model, version)
+    return decision is not None and decision.verdict == "approved"

@@ -1,0 +1,50 @@
+"""Judge a candidate: ask every gate and keep every finding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.evaluation import Evaluation
+from models.gates import Gate
+from store.errors import ConfigurationError
+from store.manifest import Finding
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all gates said."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(finding.passed for finding in self.findings)
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """The findings that stand in the way."""
+        return tuple(finding for finding in self.findings if not finding.passed)
+
+    def __str__(self) -> str:
+        if self.passed:
+            return f"all {len(self.findings)} findings hold"
+        return "; ".join(
+            f"{finding.gate} {finding.metric}"
+            f"{f' on {finding.slice}' if finding.slice else ''}: {finding.message}"
+            for finding in self.refused
+        )
+
+
+def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
+    """Ask every gate, and keep every finding.
+
+    A refusal is an answer, not an error: the run completes and says why.
+
+    Raises:
+        ConfigurationError: no gate is declared, so nothing could ever be refused.
+    """
+    findings = tuple(finding for gate in gates for finding in gate.findings(evaluation))
+    if not findings:
+        raise ConfigurationError(
+            "no gate is declared for this model, so nothing could be refused; declare at least one"
+        )
+    return Verdict(findings)

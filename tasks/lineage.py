@@ -1,0 +1,79 @@
+"""Where a version comes from: everything that could change the answer, as digests."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from models.definition import ModelDefinition, TrainingSettings
+from store.bucket import digest
+from store.manifest import CodeLineage, DataLineage, EnvironmentLineage
+
+ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
+
+
+def code(definition: ModelDefinition) -> CodeLineage:
+    """The model's sources and those of the steps; the commit, when this is a checkout."""
+    folder = ROOT / Path(*definition.network.split(".")[:-1])
+    sources = sorted({*folder.rglob("*.py"), *(ROOT / "models").glob("*.py"), *_steps()})
+    lines = [f"{path.relative_to(ROOT)} {digest(path.read_bytes())}" for path in sources]
+    return CodeLineage(
+        commit=_git("rev-parse", "HEAD"),
+        clean=not _git("status", "--porcelain"),
+        digest=digest("\n".join(lines).encode()),
+    )
+
+
+def environment() -> EnvironmentLineage:
+    """The interpreter, the machine and the locked packages."""
+    lock = ROOT / "uv.lock"
+    return EnvironmentLineage(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        lock_digest=digest(lock.read_bytes()) if lock.exists() else "",
+        packages={name: found for name in _PACKAGES if (found := _version(name))},
+    )
+
+
+def fingerprint(
+    definition: ModelDefinition,
+    settings: TrainingSettings,
+    data: DataLineage,
+    code: CodeLineage,
+    environment: EnvironmentLineage,
+) -> str:
+    """One digest over all of it: the same fingerprint is the same model, so nobody trains twice."""
+    axes = {
+        "model": definition.name,
+        "data": data.digest,
+        "holdout": data.holdout_digest,
+        "code": code.digest,
+        "lock": environment.lock_digest,
+        "settings": settings.model_dump(mode="json"),
+    }
+    return digest(json.dumps(axes, sort_keys=True).encode())
+
+
+def _steps() -> Iterable[Path]:
+    """The steps whose code can change a version or its verdict."""
+    names = ("fit", "train", "evaluate", "rehearse", "judge", "snapshot")
+    return (path for name in names if (path := ROOT / "tasks" / f"{name}.py").exists())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

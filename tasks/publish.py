@@ -1,0 +1,94 @@
+"""Publish what passed: draft the manifest, fill in the verdict, and make the version visible."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.definition import ModelDefinition
+from models.evaluation import Evaluation
+from store import versions
+from store.bucket import Bucket
+from store.manifest import (
+    CodeLineage,
+    DataLineage,
+    EnvironmentLineage,
+    Manifest,
+    Override,
+    RunLineage,
+    TrainingLineage,
+)
+from tasks.judge import Verdict
+from tasks.train import Candidate
+
+_NETWORK_FILES = ("network.keras", "predictor.tflite")
+
+
+def bundle(candidate: Candidate) -> dict[str, bytes]:
+    """The files a candidate brings; golden examples and the report join them later."""
+    return {name: candidate.read(name) for name in _NETWORK_FILES}
+
+
+def draft(
+    definition: ModelDefinition,
+    candidate: Candidate,
+    files: Mapping[str, bytes],
+    *,
+    data: DataLineage,
+    code: CodeLineage,
+    environment: EnvironmentLineage,
+    run: RunLineage,
+) -> Manifest:
+    """The manifest as far as it is known before the gates have spoken."""
+    fitted = candidate.fitted
+    return Manifest(
+        model=definition.name,
+        version=candidate.version,
+        created_at=fitted.created_at,
+        fingerprint=candidate.fingerprint,
+        files=versions.entries(files),
+        tensors=definition.tensors,
+        data=data,
+        code=code,
+        environment=environment,
+        training=TrainingLineage(
+            settings=fitted.settings.model_dump(),
+            epochs=len(fitted.history),
+            cpu_seconds=fitted.cpu_seconds,
+            seconds=fitted.seconds,
+        ),
+        run=run,
+    )
+
+
+def finished(
+    draft: Manifest, evaluation: Evaluation, verdict: Verdict, override: Override | None
+) -> Manifest:
+    """The draft with what was measured and what the gates said."""
+    return draft.model_copy(
+        update={
+            "measurements": evaluation.measurements,
+            "findings": verdict.findings,
+            "compared_with": evaluation.champion,
+            "override": override,
+        }
+    )
+
+
+def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], folder: Path) -> str:
+    """Write the bundle, the manifest last; a run that died in between finishes the same version.
+
+    What is about to be written is kept in `folder` first, because a second attempt must write the
+    very same bytes under the very same names.
+    """
+    staged = folder / "publish"
+    kept = staged / "manifest.json"
+    if not kept.exists():
+        staged.mkdir(exist_ok=True)
+        for name, body in files.items():
+            (staged / name).write_bytes(body)
+        part = staged / "manifest.json.part"
+        part.write_bytes(manifest.model_copy(update={"files": versions.entries(files)}).encoded())
+        part.replace(kept)
+    final = Manifest.model_validate_json(kept.read_bytes())
+    bodies = {name: (staged / name).read_bytes() for name in final.files}
+    versions.publish(bucket, final, bodies)
+    return final.version

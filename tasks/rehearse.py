@@ -1,0 +1,193 @@
+"""Rehearse a version: the real serving application, in its own process, asked over HTTP.
+
+What it answers must be what the network answered in training; what it costs is measured; the
+requests become the golden examples that every replica must repeat before it serves the version.
+"""
+
+import http.client
+import io
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from models.definition import Array, Examples
+from models.evaluation import Rehearsal
+from store.errors import StepFailed
+from store.manifest import Manifest
+from tasks import child
+
+_BATCH_ROWS = 64
+_SINGLE_REQUESTS = 300
+_GOLDEN_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a rehearsal yields: its measurements, and the golden examples as a file."""
+
+    rehearsal: Rehearsal
+    golden: bytes
+
+
+def rehearse(
+    draft: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    holdout: Examples,
+    expected: Mapping[str, Array],
+    folder: Path,
+    seconds: float,
+) -> Rehearsed:
+    """Serve the bundle and ask it for the whole holdout, then for single rows.
+
+    Args:
+        draft: the manifest as far as it is known; it lists `files`.
+        expected: what the trained network answered for the holdout, by output name.
+
+    Raises:
+        StepFailed: serving did not start, did not answer, or took longer than `seconds`.
+    """
+    bundle = folder / "bundle"
+    bundle.mkdir(exist_ok=True)
+    for name, body in files.items():
+        (bundle / name).write_bytes(body)
+    (bundle / "manifest.json").write_bytes(draft.encoded())
+    port, log = _free_port(), folder / "rehearsal.log"
+    deadline = time.monotonic() + seconds
+    arguments = ["--rehearse", str(bundle), "--port", str(port)]
+    with child.running("serving", arguments, log=log) as process:
+        client = _Client(draft, port, deadline, log)
+        client.wait_until_ready(process)
+        answers = [client.ask(rows) for rows in _batches(holdout, _BATCH_ROWS)]
+        times = [client.timed(row) for row in _singles(holdout)]
+        resident = _resident_mb(process.pid)
+        golden_inputs = {name: array[:_GOLDEN_ROWS] for name, array in holdout.inputs.items()}
+        golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
+    answer = draft.tensors.outputs[0].name
+    served = np.concatenate([outputs[answer] for outputs in answers])
+    trained = np.asarray(expected[answer])
+    p50, p99 = np.percentile(times, [50, 99])
+    rehearsal = Rehearsal(
+        n=holdout.n,
+        largest_difference=float(np.abs(served - trained).max()),
+        changed_answers=int((served.argmax(axis=1) != trained.argmax(axis=1)).sum()),
+        p50_ms=float(p50) * 1e3,
+        p99_ms=float(p99) * 1e3,
+        resident_mb=resident,
+        size_mb=sum(len(body) for body in files.values()) / 1e6,
+    )
+    return Rehearsed(rehearsal=rehearsal, golden=_packed(golden_inputs, golden_outputs))
+
+
+class _Client:
+    """Asks one model over one kept connection, as any client of the protocol would."""
+
+    def __init__(self, draft: Manifest, port: int, deadline: float, log: Path) -> None:
+        self._draft, self._port, self._deadline, self._log = draft, port, deadline, log
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def wait_until_ready(self, process: subprocess.Popen[str]) -> None:
+        while True:
+            try:
+                self._connection.request("GET", f"/v2/models/{self._draft.model}/ready")
+                answer = self._connection.getresponse()
+                answer.read()
+                if answer.status == http.HTTPStatus.OK:
+                    return
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+            if process.poll() is not None:
+                raise StepFailed(f"serving ended before it was ready; its log: {self._log}")
+            self._in_time()
+            time.sleep(0.05)
+
+    def ask(
+        self, inputs: Mapping[str, Array], *, outputs: tuple[str, ...] = ()
+    ) -> dict[str, Array]:
+        """The answers to some rows, as arrays by output name."""
+        return self._send(self._body(inputs, outputs))
+
+    def timed(self, inputs: Mapping[str, Array]) -> float:
+        """Seconds from request to parsed answer for one row."""
+        body = self._body(inputs, ())
+        began = time.perf_counter()
+        self._send(body)
+        return time.perf_counter() - began
+
+    def _body(self, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> bytes:
+        body: dict[str, object] = {
+            "inputs": [
+                {
+                    "name": spec.name,
+                    "datatype": spec.datatype,
+                    "shape": list(inputs[spec.name].shape),
+                    "data": inputs[spec.name].ravel().tolist(),
+                }
+                for spec in self._draft.tensors.inputs
+            ]
+        }
+        if outputs:
+            body["outputs"] = [{"name": name} for name in outputs]
+        return json.dumps(body).encode()
+
+    def _send(self, body: bytes) -> dict[str, Array]:
+        self._in_time()
+        path = f"/v2/models/{self._draft.model}/infer"
+        headers = {"Content-Type": "application/json"}
+        try:
+            self._connection.request("POST", path, body=body, headers=headers)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise StepFailed(f"serving broke off: {error!r}; its log: {self._log}") from None
+        if answer.status != http.HTTPStatus.OK:
+            raise StepFailed(
+                f"serving answered {answer.status} to holdout rows: {text[:300]!r}; "
+                f"its log: {self._log}"
+            )
+        return {
+            output["name"]: np.asarray(output["data"], np.float32).reshape(output["shape"])
+            for output in json.loads(text)["outputs"]
+        }
+
+    def _in_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise StepFailed(f"the rehearsal ran out of time; the log of serving: {self._log}")
+
+
+def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:
+    for start in range(0, holdout.n, rows):
+        yield {name: array[start : start + rows] for name, array in holdout.inputs.items()}
+
+
+def _singles(holdout: Examples) -> Iterator[dict[str, Array]]:
+    for row in range(min(holdout.n, _SINGLE_REQUESTS)):
+        yield {name: array[row : row + 1] for name, array in holdout.inputs.items()}
+
+
+def _packed(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {f"input.{name}": array for name, array in inputs.items()}
+    arrays |= {f"output.{name}": array for name, array in outputs.items()}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _resident_mb(pid: int) -> float:
+    """The largest process of the server: what one worker costs."""
+    parent = psutil.Process(pid)
+    family = [parent, *parent.children(recursive=True)]
+    return max(process.memory_info().rss for process in family) / 1e6
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -1,0 +1,179 @@
+"""The card of a run: what a person wants to know in the morning, as Markdown and as one HTML page.
+
+Pictures are inside as data URIs, so the card needs no network and nothing beside it.
+"""
+
+import base64
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from models.definition import ModelDefinition
+from models.evaluation import Evaluation
+from store.manifest import DataLineage, Finding, Manifest
+from tasks.ingest import Ingested
+from tasks.judge import Verdict
+from tasks.train import Fitted
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is known of a run so far; every part appears once its step is done."""
+
+    model: str
+    ingested: Ingested | None = None
+    data: DataLineage | None = None
+    champion: str | None = None
+    fitted: Fitted | None = None
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    manifest: Manifest | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    confirmation: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def card(story: Story, definition: ModelDefinition, *, headline: str, message: str) -> str:
+    """The whole story in Markdown, only what there is to tell."""
+    parts = [f"# {definition.title}: {headline}", message]
+    parts += [_links(story.links)] if story.links else []
+    parts += [_arrival(story.ingested)] if story.ingested else []
+    parts += [_data(story.data)] if story.data else []
+    parts += [_fit(story.fitted)] if story.fitted else []
+    parts += [_picture(title, path) for title, path in story.pictures.items()]
+    parts += [_metrics(story.evaluation)] if story.evaluation else []
+    parts += [_gates(story.verdict.findings)] if story.verdict else []
+    parts += [_lineage(story.manifest)] if story.manifest else []
+    parts += [f"## Replicas\n\n{story.confirmation}"] if story.confirmation else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def page(markdown: str, *, title: str) -> bytes:
+    """The card as one HTML page that can be kept beside the version it tells of."""
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
+    renderer.validateLink = lambda url: url.startswith(("http://", "https://", "data:image/png;"))  # type: ignore[method-assign]
+    return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
+
+
+def _arrival(ingested: Ingested) -> str:
+    if not ingested.arrivals:
+        return "## What came in\n\nNothing new."
+    rows = {
+        "arrivals": ", ".join(ingested.arrivals),
+        "rows added": f"{ingested.rows_added:,}",
+        "duplicates dropped": f"{ingested.duplicates:,}",
+        "holdout rows kept out": f"{ingested.holdout_rows:,}",
+    }
+    refused = "\n".join(f"- {_cell(file)}: {_cell(why)}" for file, why in ingested.quarantined)
+    told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
+    return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told
+
+
+def _data(data: DataLineage) -> str:
+    return (
+        f"Snapshot: version {data.dataset_version} of the dataset, {data.rows:,} rows from "
+        f"{data.arrivals} arrivals, `{data.digest[:12]}`; holdout of {data.holdout_rows:,} rows, "
+        f"`{data.holdout_digest[:12]}`."
+    )
+
+
+def _fit(fitted: Fitted) -> str:
+    last = fitted.history[-1] if fitted.history else {}
+    told = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+    settings = ", ".join(f"{name} {value}" for name, value in fitted.settings)
+    return (
+        f"## How it learned\n\n{len(fitted.history)} epochs in {fitted.seconds:.0f} s "
+        f"({fitted.cpu_seconds:.0f} CPU s) on {fitted.training_rows:,} rows, "
+        f"{fitted.validation_rows:,} more held out for validation. Last epoch: {told}.\n\n"
+        f"Settings: {settings}."
+    )
+
+
+def _metrics(evaluation: Evaluation) -> str:
+    against = f" against {evaluation.champion}" if evaluation.champion else ""
+    rows = []
+    for mine in evaluation.measurements:
+        theirs = evaluation.champion_measured(mine.metric, mine.slice)
+        interval = f"{mine.low:.4f} to {mine.high:.4f}" if mine.low and mine.high else ""
+        rows.append(
+            (
+                mine.metric,
+                mine.slice or "whole holdout",
+                f"{mine.value:.4f}",
+                interval,
+                f"{theirs.value:.4f}" if theirs else "",
+                f"{mine.n:,}",
+            )
+        )
+    header = ("metric", "slice", "candidate", "95 % interval", "champion", "rows")
+    return f"## On the holdout{against}\n\n" + _table(header, rows)
+
+
+def _gates(findings: tuple[Finding, ...]) -> str:
+    rows = [
+        (
+            ("✅" if finding.passed else "❌") if finding.applicable else "–",
+            finding.gate,
+            f"{finding.metric} {f'on {finding.slice}' if finding.slice else ''}",
+            "" if finding.value is None else f"{finding.value:.4g}",
+            "" if finding.bound is None else f"{finding.bound:.4g}",
+            finding.message,
+        )
+        for finding in findings
+    ]
+    return "## Gates\n\n" + _table(("", "gate", "of", "value", "bound", "finding"), rows)
+
+
+def _lineage(manifest: Manifest) -> str:
+    clean = "" if manifest.code.clean else ", with changes that are not committed"
+    rows = {
+        "version": manifest.version,
+        "fingerprint": manifest.fingerprint[:16],
+        "code": f"{manifest.code.commit[:12] or 'no commit'}{clean}; {manifest.code.digest[:12]}",
+        "lock file": manifest.environment.lock_digest[:12],
+        "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
+        "packages": ", ".join(f"{k} {v}" for k, v in manifest.environment.packages.items()),
+        "run": f"{manifest.run.name} {manifest.run.id}",
+        "overridden": f"by {manifest.override.by}: {manifest.override.reason}"
+        if manifest.override
+        else "no",
+    }
+    return "## Where it comes from\n\n" + _table(("", ""), list(rows.items()))
+
+
+def _picture(title: str, path: Path) -> str:
+    return f"### {title}\n\n![{title}](data:image/png;base64,{_base64(path)})"
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _links(links: Mapping[str, str]) -> str:
+    return " · ".join(f"[{name}]({url})" for name, url in links.items())
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text from outside that cannot end a cell or begin markup."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
+td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
+img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
+</style></head><body>{body}</body></html>
+"""

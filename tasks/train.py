@@ -1,0 +1,119 @@
+"""Train a candidate in a process of its own, once for each fingerprint."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from models.definition import Examples, ModelDefinition, Progress, TrainingSettings
+from store.bucket import digest
+from store.keys import new_version
+from store.schema import Value
+from tasks import child
+
+FITTED = "fitted.json"
+
+
+class Fitted(Value):
+    """What a fit left in its folder, written last: the folder is whole when this is."""
+
+    created_at: datetime
+    settings: TrainingSettings
+    history: tuple[dict[str, float], ...]
+    files: dict[str, str]
+    training_rows: int
+    validation_rows: int
+    cpu_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained network that nobody has seen yet: its folder and what is known of it."""
+
+    model: str
+    version: str
+    fingerprint: str
+    folder: Path
+    fitted: Fitted
+
+    def read(self, name: str) -> bytes:
+        """One of its files."""
+        return (self.folder / name).read_bytes()
+
+
+def train(
+    definition: ModelDefinition,
+    settings: TrainingSettings,
+    *,
+    fingerprint: str,
+    training: Examples,
+    holdout: Examples,
+    folder: Path,
+    seconds: float,
+    report: Callable[[Progress], None],
+) -> Candidate:
+    """Fit, or take what an earlier run of the same fingerprint had finished.
+
+    The holdout goes along only to be answered once the network is fixed.
+
+    Raises:
+        StepFailed: the training process died or took longer than `seconds`.
+    """
+    finished = _finished(folder)
+    if finished is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FITTED).unlink(missing_ok=True)
+        _save(folder / "training.npz", training)
+        _save(folder / "holdout.npz", holdout)
+        (folder / "request.json").write_text(
+            json.dumps({"network": definition.network, "settings": settings.model_dump()})
+        )
+        child.run(
+            "tasks.fit",
+            [str(folder)],
+            log=folder / "fit.log",
+            seconds=seconds,
+            line=lambda line: _told(line, report),
+        )
+        (folder / "training.npz").unlink()
+        finished = _finished(folder)
+        assert finished is not None, f"the fit in {folder} ended well and left nothing"
+    return Candidate(
+        model=definition.name,
+        version=new_version(fingerprint, finished.created_at.astimezone(UTC)),
+        fingerprint=fingerprint,
+        folder=folder,
+        fitted=finished,
+    )
+
+
+def _save(path: Path, examples: Examples) -> None:
+    arrays: dict[str, Any] = {f"input.{name}": array for name, array in examples.inputs.items()}
+    np.savez(path, labels=examples.labels, **arrays)
+
+
+def _told(line: str, report: Callable[[Progress], None]) -> None:
+    """Hand on a line of progress; whatever else a library prints is not ours to read."""
+    if line.startswith("{"):
+        try:
+            report(Progress.model_validate_json(line))
+        except ValidationError:
+            return
+
+
+def _finished(folder: Path) -> Fitted | None:
+    """What a fit left behind, when all of it is there and whole."""
+    try:
+        fitted = Fitted.model_validate_json((folder / FITTED).read_text())
+        whole = all(
+            digest((folder / name).read_bytes()) == sha256 for name, sha256 in fitted.files.items()
+        )
+    except (FileNotFoundError, ValidationError):
+        return None
+    return fitted if whole else None

@@ -1,0 +1,28 @@
+"""A verdict keeps every finding, and a model without gates is a mistake."""
+
+import pytest
+
+from models.evaluation import Evaluation
+from models.gates import AtLeast, AtMost
+from store.errors import ConfigurationError
+from store.manifest import Measurement
+from tasks.judge import judge
+
+EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=10),))
+
+
+def test_every_gate_is_heard_even_after_one_refused() -> None:
+    verdict = judge(EVALUATION, [AtLeast("accuracy", 0.9), AtMost("accuracy", 0.9)])
+
+    assert [finding.passed for finding in verdict.findings] == [False, True]
+    assert not verdict.passed
+    assert str(verdict) == "AtLeast accuracy: 0.8000, at least 0.9"
+
+
+def test_a_verdict_passes_when_all_findings_do() -> None:
+    assert judge(EVALUATION, [AtLeast("accuracy", 0.8)]).passed
+
+
+def test_a_model_without_gates_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="no gate is declared"):
+        judge(EVALUATION, [])

@@ -1,0 +1,167 @@
+"""Promoting, rolling back and confirming over the log of an alias."""
+
+import threading
+
+import pytest
+
+from store import versions
+from store.aliases import Acknowledgement, AliasLog
+from store.errors import AlreadyDecided, ConfigurationError, PromotionConflict, UnknownVersion
+from store.memory import MemoryBucket
+from tasks.confirm import confirm
+from tasks.decide import approve, reject
+from tasks.promote import promote, roll_back
+from tests.examples import FILES, manifest
+
+A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    bucket = MemoryBucket()
+    for version in (A, B, C):
+        versions.publish(bucket, manifest(version=version), FILES)
+        approve(bucket, "digits", version, by="gates", reason="every gate holds")
+    return bucket
+
+
+def go(bucket: MemoryBucket, version: str, over: str | None) -> None:
+    promote(bucket, "digits", version, over=over, by="test", reason="test")
+
+
+def back(bucket: MemoryBucket, to: str | None = None) -> str:
+    return roll_back(bucket, "digits", to=to, by="ann", reason="worse").version
+
+
+def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, A, None)
+
+    assert [record.version for record in AliasLog(bucket, "digits").history()] == [A]
+
+
+def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None:
+    undecided = "20261122T040000-0123456789ab"
+    versions.publish(bucket, manifest(version=undecided), FILES)
+
+    with pytest.raises(ConfigurationError, match=f"overnight approve digits {undecided}"):
+        go(bucket, undecided, None)
+    assert AliasLog(bucket, "digits").current() is None
+
+
+def test_a_version_that_is_not_there_is_not_promoted(bucket: MemoryBucket) -> None:
+    with pytest.raises(UnknownVersion):
+        go(bucket, "20261122T050000-0123456789ab", None)
+
+
+def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
+    with pytest.raises(AlreadyDecided):
+        reject(bucket, "digits", A, by="ann", reason="ugly")
+
+
+def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
+    bucket: MemoryBucket,
+) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    assert back(bucket) == B
+    assert back(bucket) == A
+    with pytest.raises(ConfigurationError, match="nothing served digits before"):
+        back(bucket)
+    actions = [record.action for record in AliasLog(bucket, "digits").history()]
+    assert actions == ["promoted"] * 3 + ["rolled back"] * 2
+
+
+def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    assert back(bucket, to=A) == A
+    with pytest.raises(ConfigurationError, match="is the champion of digits already"):
+        back(bucket, to=A)
+
+
+def test_there_is_nothing_to_roll_back_before_the_first_promotion(bucket: MemoryBucket) -> None:
+    with pytest.raises(ConfigurationError, match="no champion yet"):
+        back(bucket)
+
+
+def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBucket) -> None:
+    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    log = AliasLog(bucket, "digits")
+    log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
+    late = threading.Timer(
+        0.3,
+        lambda: log.acknowledge(1, Acknowledgement(replica="r2", version=A, serving=True)),
+    )
+    late.start()
+
+    confirmation = confirm(bucket, record, replicas=2, seconds=20)
+    late.join()
+
+    assert confirmation.confirmed
+    assert confirmation.serving == ("r1", "r2")
+
+
+def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
+    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=0)
+
+    assert not confirmation.confirmed
+    assert str(confirmation) == f"0 of 1 replicas serve {A}"
+
+
+def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    record = promote(bucket, "digits", B, over=A, by="test", reason="test")
+    log = AliasLog(bucket, "digits")
+    refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
+    log.acknowledge(2, refusal)
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    current = log.current()
+    assert current is not None
+    assert (current.version, current.action, current.by) == (A, "rolled back", "confirm")
+    assert confirmation.rolled_back_to == A
+    assert "golden 3 differs" in current.reason
+
+
+def test_a_refused_first_version_has_nothing_to_go_back_to(bucket: MemoryBucket) -> None:
+    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")
+    )
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    assert not confirmation.confirmed
+    assert confirmation.rolled_back_to is None
+    assert "nothing to go back to" in str(confirmation)
+
+
+def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryBucket) -> None:
+    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    go(bucket, B, A)
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")
+    )
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    assert confirmation.superseded_by == B
+    current = AliasLog(bucket, "digits").current()
+    assert current is not None
+    assert current.version == B
+
+
+def test_two_promotions_over_the_same_champion_have_one_winner(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+
+    with pytest.raises(PromotionConflict, match=f"found {B}"):
+        go(bucket, C, A)

@@ -1,0 +1,62 @@
+"""What is known of a fingerprint decides whether a night trains at all."""
+
+from store import refusals, versions
+from store.aliases import AliasLog
+from store.manifest import Finding
+from store.memory import MemoryBucket
+from tasks.decide import approve, reject
+from tasks.promote import promote
+from tasks.recall import Known, recall
+from tests.examples import FILES, FINGERPRINT, VERSION, manifest
+
+
+def known(bucket: MemoryBucket) -> Known:
+    return recall(bucket, "digits", FINGERPRINT).known
+
+
+def test_each_step_of_a_version_is_remembered() -> None:
+    bucket = MemoryBucket()
+    assert known(bucket) is Known.NOTHING
+
+    versions.publish(bucket, manifest(), FILES)
+    assert known(bucket) is Known.UNDECIDED
+
+    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
+    assert known(bucket) is Known.APPROVED
+
+    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    assert known(bucket) is Known.SETTLED
+    assert recall(bucket, "digits", FINGERPRINT).told == f"{VERSION} covers it and serves"
+
+
+def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
+    bucket = MemoryBucket()
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
+    refusals.remember(bucket, "digits", FINGERPRINT, [finding])
+
+    memory = recall(bucket, "digits", FINGERPRINT)
+
+    assert memory.known is Known.REFUSED
+    assert "0.5, at least 0.9" in memory.told
+
+
+def test_a_rejected_version_covers_its_fingerprint() -> None:
+    bucket = MemoryBucket()
+    versions.publish(bucket, manifest(), FILES)
+    reject(bucket, "digits", VERSION, by="ann", reason="ugly sevens")
+
+    memory = recall(bucket, "digits", FINGERPRINT)
+
+    assert memory.known is Known.SETTLED
+    assert "ann rejected it: ugly sevens" in memory.told
+
+
+def test_what_served_once_is_settled_though_another_serves_now() -> None:
+    bucket = MemoryBucket()
+    versions.publish(bucket, manifest(), FILES)
+    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
+    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    other = "20261123T020000-ba9876543210"
+    AliasLog(bucket, "digits").append(other, over=VERSION, by="ann", reason="newer")
+
+    assert recall(bucket, "digits", FINGERPRINT).told == f"{VERSION} covers it; {other} serves"
