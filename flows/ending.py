@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Literal
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows import steps
 from flows.house import House

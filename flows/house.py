@@ -10,8 +10,7 @@ from infra.settings import Settings, load
 from models.definition import Examples, ModelDefinition, Places, Source
 from store.bucket import Bucket
 from store.datasets import Dataset
-from store.manifest import DataLineage
-from tasks.snapshot import read_rows
+from tasks.snapshot import Snapshot, read_holdout, read_rows
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ class House:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def training_examples(self, data: DataLineage) -> Examples:
+    def training_examples(self, snapshot: Snapshot) -> Examples:
         """The rows of a snapshot, as the network takes them."""
-        return self.definition.examples(read_rows(self.rows, data.dataset_version))
+        return self.definition.examples(read_rows(self.rows, snapshot))
 
     def holdout_examples(self) -> Examples:
         """The frozen rows, as the network takes them."""
-        return self.definition.examples(self.holdout.read())
+        return self.definition.examples(read_holdout(self.holdout))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows import steps
 from flows.ending import end
@@ -21,11 +21,11 @@ def ingest(model: ModelName = "digits") -> State:
     Args:
         model: The model whose dataset grows.
     """
-    story = Story(model=model, ingested=steps.ingest(model, take_next=True))
-    assert story.ingested is not None
-    if not story.ingested.arrivals:
+    ingested = steps.ingest(model, take_next=True)
+    story = Story(model=model, ingested=ingested)
+    if not ingested.arrivals:
         return end(story, "NothingNew", "nothing waits and the source has nothing new")
-    story = replace(story, data=steps.snapshot(model))
-    quarantined = len(story.ingested.quarantined)
-    told = f"{story.ingested.rows_added:,} rows added, {quarantined} files quarantined"
+    story = replace(story, data=steps.snapshot(model).lineage)
+    quarantined = len(ingested.quarantined)
+    told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
     return end(story, "Ingested", told)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 import models
+from store.errors import UnknownModel
 
 Approval = Literal["as declared", "automatic", "manual"]
 
@@ -12,7 +13,7 @@ Approval = Literal["as declared", "automatic", "manual"]
 def _known(model: str) -> str:
     try:
         models.find(model)
-    except models.UnknownModel as unknown:
+    except UnknownModel as unknown:
         raise ValueError(str(unknown)) from None
     return model
 

@@ -10,20 +10,24 @@ from flows.steps import Plan
 from store.manifest import RunLineage
 from tasks import lineage
 from tasks.report import Story
+from tasks.snapshot import Snapshot
 
 
-def make_plan(story: Story, changed: Mapping[str, float | int | None], *, force: bool) -> Plan:
-    """Settings, lineage and fingerprint of a run on the story's data.
+def make_plan(
+    story: Story, snapshot: Snapshot, changed: Mapping[str, float | int | None], *, force: bool
+) -> Plan:
+    """Settings, lineage and fingerprint of a run on a snapshot.
 
     A forced run works in a folder of its own, so that it finds nothing finished.
     """
-    assert story.data is not None
     house = House.of(story.model)
     given = {name: value for name, value in changed.items() if value is not None}
     declared = house.definition.settings
     settings = type(declared).model_validate(declared.model_dump() | given)
     code, environment = lineage.code(house.definition), lineage.environment()
-    fingerprint = lineage.fingerprint(house.definition, settings, story.data, code, environment)
+    fingerprint = lineage.fingerprint(
+        house.definition, settings, snapshot.lineage, code, environment
+    )
     run = RunLineage(
         id=str(flow_run.id or ""), name=str(flow_run.name or ""), url=str(flow_run.ui_url or "")
     )
@@ -31,7 +35,7 @@ def make_plan(story: Story, changed: Mapping[str, float | int | None], *, force:
         model=story.model,
         settings=settings,
         champion=story.champion,
-        data=story.data,
+        snapshot=snapshot,
         code=code,
         environment=environment,
         fingerprint=fingerprint,

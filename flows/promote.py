@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows import steps
 from flows.ending import end, settle

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows import steps
 from flows.ending import end, settle
@@ -55,14 +55,15 @@ def retrain(
     override = Override(by=by, reason=reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
     story = replace(story, ingested=steps.ingest(model, take_next=take_in))
-    story = replace(story, data=steps.snapshot(model))
+    snapshot = steps.snapshot(model)
+    story = replace(story, data=snapshot.lineage)
     changed = {
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_rows": batch_rows,
         "seed": seed,
     }
-    plan = make_plan(story, changed, force=force)
+    plan = make_plan(story, snapshot, changed, force=force)
     automatic = is_automatic(model, approval)
     memory = recall(House.of(model).bucket, model, plan.fingerprint)
     if not force and memory.known in {Known.SETTLED, Known.REFUSED}:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows import steps
 from flows.ending import end, settle

@@ -34,7 +34,6 @@ from store.aliases import AliasLog, AliasRecord
 from store.errors import StoreUnavailable
 from store.manifest import (
     CodeLineage,
-    DataLineage,
     EnvironmentLineage,
     Manifest,
     Override,
@@ -45,6 +44,7 @@ from tasks import confirm as confirming
 from tasks import decide as deciding
 from tasks import promote as promoting
 from tasks.judge import Verdict
+from tasks.snapshot import Snapshot
 from tasks.train import Candidate
 
 _P = ParamSpec("_P")
@@ -76,7 +76,7 @@ class Plan:
     model: str
     settings: TrainingSettings
     champion: str | None
-    data: DataLineage
+    snapshot: Snapshot
     code: CodeLineage
     environment: EnvironmentLineage
     fingerprint: str
@@ -104,13 +104,13 @@ def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
         take_next=take_next,
     )
     get_run_logger().info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
-    for file, reason in ingested.quarantined:
-        get_run_logger().warning("quarantined %s: %s", file, reason)
+    for bad in ingested.quarantined:
+        get_run_logger().warning("quarantined: %s", bad.reason)
     return ingested
 
 
 @step
-def snapshot(model: str) -> DataLineage:
+def snapshot(model: str) -> Snapshot:
     """Fix the exact rows this run is about."""
     house = House.of(model)
     return tasks.snapshot.snapshot(house.rows, house.holdout)
@@ -120,10 +120,9 @@ def snapshot(model: str) -> DataLineage:
 def validate(plan: Plan) -> Verdict:
     """Hold the rows against the model's schema before anything is learned from them."""
     house = House.of(plan.model)
-    rows = tasks.snapshot.read_rows(house.rows, plan.data.dataset_version)
-    return Verdict(
-        tasks.validate.validate(rows, house.definition, holdout_digests=house.holdout.digests())
-    )
+    rows = tasks.snapshot.read_rows(house.rows, plan.snapshot)
+    held_out = house.holdout.read(columns=["digest"])
+    return Verdict(tasks.validate.validate(rows, plan.snapshot, house.definition, holdout=held_out))
 
 
 @step
@@ -135,7 +134,7 @@ def train(plan: Plan) -> Candidate:
         house.definition,
         plan.settings,
         fingerprint=plan.fingerprint,
-        training=house.training_examples(plan.data),
+        training=house.training_examples(plan.snapshot),
         holdout=house.holdout_examples(),
         folder=plan.folder,
         seconds=house.settings.fit_seconds,
@@ -259,7 +258,7 @@ def _draft(plan: Plan, candidate: Candidate) -> Manifest:
         House.of(plan.model).definition,
         candidate,
         tasks.publish.bundle(candidate),
-        data=plan.data,
+        data=plan.snapshot.lineage,
         code=plan.code,
         environment=plan.environment,
         run=plan.run,
@@ -267,7 +266,7 @@ def _draft(plan: Plan, candidate: Candidate) -> Manifest:
 
 
 class _Teller:
-    """Shows a fit's progress in the run's page, at most once a second, and each epoch in its log."""
+    """Shows a fit's progress in the run's page, once a second, and each epoch in its log."""
 
     def __init__(self, key: str) -> None:
         found = create_progress_artifact(progress=0.0, key=key, description="Training")

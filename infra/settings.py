@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     s3_access_key: str = "overnight"
     s3_secret_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
+    # Packagers of SeaweedFS call it so; empty for the program that came with the wheel.
+    weed_bin: Path | None = Field(default=None, validation_alias="WEED_BIN")
 
     # Prefect. No address: the embedded one, on this machine.
     prefect_api_url: str | None = None

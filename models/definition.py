@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from models.gates import Gate
 from store.errors import BadFile
@@ -100,7 +101,7 @@ class Progress(Value):
     epochs: int
     step: int
     steps: int
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
 
     @property
     def share(self) -> float:

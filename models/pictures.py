@@ -26,6 +26,7 @@ def curves(history: Sequence[Mapping[str, float]]) -> bytes:
         panel.plot(epochs, validation, color=_MINE, marker="o", markersize=3, label="validation")
         panel.set_title(metric, loc="left", color=_INK)
         panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
@@ -42,7 +43,8 @@ def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
     axes.imshow(wrong, cmap="Reds", vmin=0, vmax=max(int(wrong.max()), 1))
     for row, column in np.ndindex(*counts.shape):
         if counts[row, column]:
-            colour = _QUIET if row == column else _INK
+            strong = wrong[row, column] > wrong.max() / 2
+            colour = _QUIET if row == column else ("white" if strong else _INK)
             text = str(counts[row, column])
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(names)), names)

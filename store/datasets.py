@@ -51,6 +51,7 @@ _DENIED = (
     "403 Forbidden",
     "401 Unauthorized",
 )
+_TRIES = 10
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -101,26 +102,17 @@ class Dataset:
         Raises:
             AlreadyExists: this arrival is in the table, also when it came in just now.
         """
-        table = self._open() or self._made(rows.schema)
-        if self._has(table, arrival):
-            raise AlreadyExists(f"{self.uri} arrival {arrival}")
         writer = uuid.uuid4().hex
-        try:
-            with self._worded():
-                write_deltalake(
-                    # This very state of the table: what came after it is checked for the arrival.
-                    table,
-                    rows,
-                    mode="append",
-                    commit_properties=CommitProperties(
-                        custom_metadata={"arrival": arrival, "writer": writer},
-                        app_transactions=[Transaction(arrival, 1)],
-                    ),
-                    post_commithook_properties=_AFTER_COMMIT,
-                )
-        except _LostRaceError:
+        for _ in range(_TRIES):
+            try:
+                table = self._open() or self._made(rows.schema)
+                if not self._has(table, arrival):
+                    return self._committed(table, rows, arrival, writer)
+            except _LostRaceError:
+                # To others, or to the echo of our own write whose answer was lost: look again.
+                continue
             return self._own(arrival, writer)
-        return int(table.version())
+        raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
 
     def taken(self) -> set[str]:
         """The names of all arrivals in the newest version."""
@@ -180,14 +172,27 @@ class Dataset:
                 raise
             return table
 
+    def _committed(self, table: DeltaTable, rows: pa.Table, arrival: str, writer: str) -> int:
+        """Commit on this very state of the table; whatever came after it is held against ours."""
+        with self._worded():
+            write_deltalake(
+                table,
+                rows,
+                mode="append",
+                commit_properties=CommitProperties(
+                    custom_metadata={"arrival": arrival, "writer": writer},
+                    app_transactions=[Transaction(arrival, 1)],
+                ),
+                post_commithook_properties=_AFTER_COMMIT,
+            )
+        return int(table.version())
+
     def _own(self, arrival: str, writer: str) -> int:
-        """The version of a commit whose outcome is unclear, when it turns out to be ours."""
+        """The version in which an arrival is, when it was we who brought it."""
         for commit in self._history():
-            if commit.get("arrival") == arrival:
-                if commit.get("writer") == writer:
-                    return int(commit["version"])
-                raise AlreadyExists(f"{self.uri} arrival {arrival}")
-        raise StoreUnavailable(self._where, "other writers won every race for the next version")
+            if commit.get("arrival") == arrival and commit.get("writer") == writer:
+                return int(commit["version"])
+        raise AlreadyExists(f"{self.uri} arrival {arrival}")
 
     def _has(self, table: DeltaTable, arrival: str) -> bool:
         with self._worded():

@@ -20,6 +20,8 @@ OvernightError
 ├── NotServed               the model or version is not loaded here; says which are
 ├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 ├── BadFile                 an arrived file that cannot be taken in
+├── OrchestratorUnavailable Prefect did not answer: start it
+├── OrchestratorRefused     Prefect answered no: says which request and why
 └── StepFailed              a child process of a step died or ran out of time
 """
 
@@ -180,3 +182,21 @@ class BadFile(OvernightError):
 
 class StepFailed(OvernightError):
     """A step's child process died or ran out of time."""
+
+
+class OrchestratorUnavailable(OvernightError):
+    """Prefect's API did not answer."""
+
+    def __init__(self, api_url: str, why: str) -> None:
+        super().__init__(
+            f"Prefect at {api_url} does not answer ({why}); start it by `overnight up`, or point "
+            "OVERNIGHT_PREFECT_API_URL at a server that runs"
+        )
+
+
+class OrchestratorRefused(OvernightError):
+    """Prefect's API answered, and not with what was asked for."""
+
+    def __init__(self, request: str, *, status: int, why: str) -> None:
+        self.status = status
+        super().__init__(f"Prefect refused {request} ({status}): {why}")

@@ -82,7 +82,8 @@ def ends_with_parent() -> None:
     """Called in a child: leave at once when the parent's end of standard input closes."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1024):
+        # Past Python's buffer: its lock, held by a waiting thread, would abort our own exit.
+        while os.read(sys.stdin.fileno(), 1024):
             pass
         os._exit(1)
 

@@ -5,7 +5,7 @@ Pictures are inside as data URIs, so the card needs no network and nothing besid
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,8 +55,12 @@ def page(markdown: str, *, title: str) -> bytes:
     """The card as one HTML page that can be kept beside the version it tells of."""
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
-    renderer.validateLink = lambda url: url.startswith(("http://", "https://", "data:image/png;"))  # type: ignore[method-assign]
+    renderer.validateLink = _is_ours  # type: ignore[method-assign]
     return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
+
+
+def _is_ours(url: str) -> bool:
+    return url.startswith(("http://", "https://", "data:image/png;base64,"))
 
 
 def _arrival(ingested: Ingested) -> str:
@@ -66,9 +70,9 @@ def _arrival(ingested: Ingested) -> str:
         "arrivals": ", ".join(ingested.arrivals),
         "rows added": f"{ingested.rows_added:,}",
         "duplicates dropped": f"{ingested.duplicates:,}",
-        "holdout rows kept out": f"{ingested.holdout_rows:,}",
+        "holdout rows kept out": f"{ingested.kept_out:,}",
     }
-    refused = "\n".join(f"- {_cell(file)}: {_cell(why)}" for file, why in ingested.quarantined)
+    refused = "\n".join(f"- {_cell(bad.reason)}" for bad in ingested.quarantined)
     told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
     return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told
 
@@ -116,7 +120,7 @@ def _metrics(evaluation: Evaluation) -> str:
 def _gates(findings: tuple[Finding, ...]) -> str:
     rows = [
         (
-            ("✅" if finding.passed else "❌") if finding.applicable else "–",
+            ("holds" if finding.passed else "**refuses**") if finding.applicable else "not applicable",
             finding.gate,
             f"{finding.metric} {f'on {finding.slice}' if finding.slice else ''}",
             "" if finding.value is None else f"{finding.value:.4g}",
@@ -125,7 +129,7 @@ def _gates(findings: tuple[Finding, ...]) -> str:
         )
         for finding in findings
     ]
-    return "## Gates\n\n" + _table(("", "gate", "of", "value", "bound", "finding"), rows)
+    return "## Gates\n\n" + _table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
 
 
 def _lineage(manifest: Manifest) -> str:
@@ -157,7 +161,7 @@ def _links(links: Mapping[str, str]) -> str:
     return " · ".join(f"[{name}]({url})" for name, url in links.items())
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
@@ -171,7 +175,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; }}
+body {{ margin: 2rem auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
 td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
 img {{ max-width: 100%; background: #fff; border-radius: 6px; }}

@@ -1,0 +1,163 @@
+"""How `overnight up` goes: check, start or reuse, wait, show addresses, train what is missing."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+from rich.console import Console
+from rich.table import Table
+
+import models
+from cli import first_version, outcomes
+from infra import connections
+from infra.prefect_api import PrefectApi
+from infra.settings import Settings, load
+from infra.stack import record, seaweed
+from infra.stack.plan import check_ports, plan
+from infra.stack.record import ServiceRecord, StackRecord
+from infra.stack.supervisor import Supervisor
+from store.errors import ConfigurationError, StepFailed
+from store.probe import probe
+
+# On a busy machine a fresh Prefect takes most of a minute to come up.
+_START_SECONDS = 240
+_GIVE_UP_AFTER_RESTARTS = 4
+_LOOK_SECONDS = 0.3
+
+
+def run(*, train: bool, foreground: bool) -> None:
+    """Come to a stack that answers, or say in one line why not.
+
+    Raises:
+        ConfigurationError, StoreError, OrchestratorUnavailable, StepFailed
+    """
+    settings = _settle()
+    if foreground:
+        _stay(settings, train=train)
+    else:
+        if not record.read(settings.home).supervised:
+            check_ports(settings, plan(settings))
+            _detach(settings.home)
+        _finish(settings, train=train)
+
+
+def _settle() -> Settings:
+    """The settings, with credentials made up where they are missing and outside parts asked."""
+    settings = load()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.s3_endpoint is None:
+        seaweed.write_credentials(settings.home)
+        settings = load()
+    else:
+        bucket = connections.bucket(settings)
+        bucket.ensure()
+        probe(bucket, where=settings.s3_endpoint)
+    if settings.prefect_api_url is not None:
+        PrefectApi(settings.prefect_api_url).ask("GET", "/health")
+    return settings
+
+
+def _stay(settings: Settings, *, train: bool) -> None:
+    """Be the supervisor, until asked to stop."""
+
+    def asked(_signal: int, _frame: FrameType | None) -> Never:
+        raise SystemExit(0)
+
+    services = plan(settings)
+    check_ports(settings, services)
+    # A handler also undoes an ignored SIGINT, which children would inherit and never stop by.
+    signal.signal(signal.SIGINT, asked)
+    signal.signal(signal.SIGTERM, asked)
+    flushed = settings.home / seaweed.NAME if settings.s3_endpoint is None else None
+    supervisor = Supervisor(settings.home, services, flushed=flushed)
+    supervisor.start()
+    try:
+        if sys.stdout.isatty() or train:
+            _finish(settings, train=train)
+        while True:
+            signal.pause()
+    finally:
+        # Asked twice, it goes on stopping.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        supervisor.stop()
+
+
+def _detach(home: Path) -> None:
+    """Start the supervisor as a process of its own, and wait until it keeps the home."""
+    log = home / "logs" / "supervisor.log"
+    log.parent.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "cli.main", "up", "--foreground", "--no-train"]
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    while not record.read(home).supervised:
+        if child.poll() is not None:
+            last = (log.read_text().strip().splitlines() or ["nothing"])[-1]
+            raise StepFailed(f"the supervisor ended: {last.removeprefix('overnight: ')}; see {log}")
+        time.sleep(0.05)
+
+
+def _finish(settings: Settings, *, train: bool) -> None:
+    console = Console()
+    _await(settings.home, console)
+    console.print(_addresses(record.read(settings.home), settings))
+    if train:
+        for model in models.CATALOGUE:
+            outcome = first_version.ensure(settings, model, console)
+            if outcome is not None and outcomes.exit_code(outcome) in {1, 3}:
+                raise SystemExit(outcomes.exit_code(outcome))
+    for model in models.CATALOGUE:
+        console.print(f"Ask it:  overnight predict {model} FILE.png", highlight=False)
+    console.print(f"         curl -s {settings.answers_url}/v2/models/digits", highlight=False)
+
+
+def _await(home: Path, console: Console) -> None:
+    """Show services as they come up, until all are ready.
+
+    Raises:
+        StepFailed: one of them does not come up.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    with console.status("starting") as status:
+        while not (shown := record.read(home)).ready:
+            waiting = [s for s in shown.services if s.condition not in {"ready", "done"}]
+            _check(waiting, late=time.monotonic() > deadline)
+            if not shown.supervised:
+                raise StepFailed(f"the supervisor is gone; see {home / 'logs' / 'supervisor.log'}")
+            status.update(", ".join(f"{s.title}: {s.condition}" for s in waiting) or "starting")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _check(waiting: list[ServiceRecord], *, late: bool) -> None:
+    for service in waiting:
+        if service.restarts >= _GIVE_UP_AFTER_RESTARTS:
+            raise StepFailed(f"{service.title} does not come up: {service.message}")
+    if late and waiting:
+        told = "; ".join(f"{s.title} is {s.condition} {s.message} (see {s.log})" for s in waiting)
+        raise StepFailed(f"not ready after {_START_SECONDS} s: {told}")
+
+
+def _addresses(shown: StackRecord, settings: Settings) -> Table:
+    table = Table("", "address", "log")
+    outside: list[Callable[[], tuple[str, str, str]]] = []
+    if settings.s3_endpoint is not None:
+        outside.append(lambda: ("Object store (S3)", settings.store_endpoint, "yours"))
+    if settings.prefect_api_url is not None:
+        outside.append(lambda: ("Prefect", settings.api_url, "yours"))
+    for row in outside:
+        table.add_row(*row())
+    for service in shown.services:
+        if service.address:
+            table.add_row(service.title, service.address, service.log)
+    return table

@@ -1,0 +1,61 @@
+"""The first version of a model, when it has no champion yet."""
+
+import time
+import urllib.request
+from urllib.error import URLError
+
+from rich.console import Console
+
+from cli import following, outcomes
+from infra import connections
+from infra.prefect_api import Document, PrefectApi
+from infra.settings import Settings
+from store.aliases import AliasLog
+from store.errors import StepFailed
+
+_ANSWERS_SECONDS = 60.0
+
+
+def ensure(settings: Settings, model: str, console: Console) -> Document | None:
+    """Train a first version and wait until serving answers with it; None when one serves.
+
+    A run that is under way already is followed, not started twice.
+
+    Raises:
+        StepFailed: a version was promoted and serving does not answer with it.
+    """
+    log = AliasLog(connections.bucket(settings), model)
+    state = None
+    if log.current() is None:
+        api = PrefectApi(settings.api_url)
+        run = _under_way(api, model) or following.trigger(
+            api, "retrain", model, {"by": following.user(), "reason": "the first version"}
+        )
+        state = following.follow(settings, run, model, console)
+        console.print(f"{model}  {outcomes.told(state)}", highlight=False)
+    if log.current() is not None:
+        _await_answers(settings, model)
+    return state
+
+
+def _under_way(api: PrefectApi, model: str) -> Document | None:
+    found = following.deployment(api, "retrain", model)
+    runs = api.filter(
+        "/flow_runs",
+        deployments={"id": {"any_": [found["id"]]}},
+        flow_runs={"state": {"type": {"any_": ["RUNNING", "PENDING", "SCHEDULED"]}}},
+    )
+    now = [run for run in runs if run["state_type"] != "SCHEDULED" or not run["auto_scheduled"]]
+    return now[0] if now else None
+
+
+def _await_answers(settings: Settings, model: str) -> None:
+    url = f"{settings.answers_url}/v2/models/{model}/ready"
+    deadline = time.monotonic() + _ANSWERS_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own address
+                return
+        except (URLError, OSError):
+            time.sleep(0.3)
+    raise StepFailed(f"serving does not answer for {model} at {url}; see `overnight status`")

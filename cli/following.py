@@ -1,0 +1,121 @@
+"""Triggers a deployment and follows its run: state, step and the progress of training."""
+
+import getpass
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cli.outcomes import ENDED
+from infra.prefect_api import Document, PrefectApi
+from infra.settings import Settings
+from infra.stack.orchestrator import ui_url
+from store.errors import ConfigurationError
+
+_LOOK_SECONDS = 0.7
+_LATE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A run at one moment. `percent` is that of its training, when it trains."""
+
+    state: Document
+    step: str
+    percent: float | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state["type"] in ENDED
+
+    def __str__(self) -> str:
+        return f"{self.state['name']} · {self.step}" if self.step else str(self.state["name"])
+
+
+def user() -> str:
+    """Who asks, as this machine knows them; stands in decisions and alias records for ever."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
+def deployment(api: PrefectApi, flow: str, model: str) -> Document:
+    """The deployment of a flow for a model.
+
+    Raises:
+        ConfigurationError: there is none on this server.
+    """
+    found = api.find(f"/deployments/name/{flow}/{model}")
+    if found is None:
+        raise ConfigurationError(
+            f"Prefect at {api.url} has no deployment {flow}/{model}; check the model's name, and "
+            "that deployments.yaml has it, then `overnight up`"
+        )
+    return found
+
+
+def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) -> Document:
+    """Schedule a run for now."""
+    found = deployment(api, flow, model)
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    run: Document = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)
+    return run
+
+
+def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
+    """Look at a run once."""
+    state = api.ask("GET", f"/flow_runs/{run_id}")["state"]
+    of_run = {"id": {"any_": [run_id]}}
+    running = api.filter(
+        "/task_runs",
+        flow_runs=of_run,
+        task_runs={"state": {"type": {"any_": ["RUNNING"]}}},
+    )
+    progress = api.filter(
+        "/artifacts",
+        artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": [f"{model}-training"]}},
+        sort="UPDATED_DESC",
+        limit=1,
+    )
+    step = running[-1]["name"].rpartition("-")[0] or running[-1]["name"] if running else ""
+    percent = float(progress[0]["data"]) if progress and progress[0]["data"] is not None else None
+    return Glimpse(state, step, percent)
+
+
+def follow(settings: Settings, run: Document, model: str, console: Console) -> Document:
+    """Show a run until it ends, and return its last state."""
+    api = PrefectApi(settings.api_url)
+    console.print(
+        f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}", highlight=False
+    )
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        return _follow(api, run["id"], model, console, bar)
+
+
+def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Progress) -> Document:
+    line = bar.add_task("Scheduled", total=None)
+    late = time.monotonic() + _LATE_SECONDS
+    told = ""
+    while not (seen := glimpse(api, run_id, model)).ended:
+        total = None if seen.percent is None else 100
+        bar.update(line, description=str(seen), total=total, completed=seen.percent or 0)
+        if str(seen) != told and not console.is_terminal:
+            told = str(seen)
+            console.print(told, highlight=False)
+        if seen.state["type"] == "SCHEDULED" and time.monotonic() > late:
+            console.print("still waiting for a worker; `overnight status` shows whether one runs")
+            late = float("inf")
+        time.sleep(_LOOK_SECONDS)
+    return seen.state

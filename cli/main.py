@@ -1,0 +1,51 @@
+"""The front door: `overnight`.
+
+Commands are thin here and import what they work with when they run, so that help is instant.
+"""
+
+import sys
+
+import typer
+
+from cli import answering, decisions, looking, stack, walking
+from store.errors import OvernightError
+
+app = typer.Typer(
+    name="overnight",
+    help=(
+        "Keeps TensorFlow models fresh: retrained every night, gated, published, hot-reloaded.\n\n"
+        "Begin with [bold]overnight up[/bold]. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+        "3 refused by a gate, 4 nothing to do. Every setting is an environment variable "
+        "OVERNIGHT_…; state lives under .overnight/ unless OVERNIGHT_HOME says otherwise."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_ONE_MACHINE, _THE_WALK, _WHAT_SERVES = "One machine", "The walk", "What serves"
+app.command(rich_help_panel=_ONE_MACHINE)(stack.up)
+app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
+app.command(rich_help_panel=_ONE_MACHINE)(looking.status)
+app.command(rich_help_panel=_THE_WALK)(walking.ingest)
+app.command(rich_help_panel=_THE_WALK)(walking.retrain)
+app.command(rich_help_panel=_WHAT_SERVES)(looking.versions)
+app.command(rich_help_panel=_WHAT_SERVES)(looking.show)
+app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)
+app.command(rich_help_panel=_WHAT_SERVES)(decisions.rollback)
+app.command(rich_help_panel=_WHAT_SERVES)(decisions.approve)
+app.command(rich_help_panel=_WHAT_SERVES)(decisions.reject)
+app.command(rich_help_panel=_WHAT_SERVES)(answering.predict)
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line on standard error."""
+    try:
+        app()
+    except OvernightError as error:
+        print(f"overnight: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""How the end of a run reads as an exit code and a line."""
+
+from typing import Any
+
+REFUSED, NOTHING_TO_DO, FAILED, DONE = 3, 4, 1, 0
+_BY_NAME = {
+    "Refused": REFUSED,
+    "UpToDate": NOTHING_TO_DO,
+    "NothingNew": NOTHING_TO_DO,
+    "Superseded": NOTHING_TO_DO,
+}
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def exit_code(state: dict[str, Any]) -> int:
+    """0 done, 1 failed, 3 refused by a gate, 4 nothing to do."""
+    if state["type"] != "COMPLETED":
+        return FAILED
+    return _BY_NAME.get(state["name"], DONE)
+
+
+def told(state: dict[str, Any]) -> str:
+    """The state's name and message on one line."""
+    return f"{state['name']}: {state['message']}" if state.get("message") else str(state["name"])

@@ -1,0 +1,12 @@
+"""The arguments and options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str, typer.Argument(help="A model of the catalogue, such as digits.")]
+Version = Annotated[str, typer.Argument(help="A version, as `overnight versions MODEL` names it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+RequiredReason = Annotated[str, typer.Option("--reason", help="Why, for the record; required.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")]

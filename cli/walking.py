@@ -1,0 +1,86 @@
+"""`overnight retrain` and `overnight ingest`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.parameters import Model, Reason, Wait
+
+
+def retrain(
+    model: Model,
+    *,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="The highest learning rate of the fit.")
+    ] = None,
+    batch_rows: Annotated[int | None, typer.Option(min=1, help="Rows in one step.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Where all chance comes from.")] = None,
+    take_in: Annotated[
+        bool, typer.Option("--take-in/--no-take-in", help="First take in what arrived.")
+    ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train even when nothing changed since the last time.")
+    ] = False,
+    approval: Annotated[
+        str | None, typer.Option(help="Who decides: automatic (the gates) or manual (a person).")
+    ] = None,
+    reason: Reason = "",
+    wait: Wait = True,
+) -> None:
+    """Take in what arrived, train a candidate, and promote it when it passes its gates.
+
+    Ends with 0 when a version was promoted or waits for approval, 3 when a gate refused it, and 4
+    when nothing changed since the last time.
+
+    Examples:
+
+        overnight retrain digits
+
+        overnight retrain digits --epochs 2 --seed 7 --reason "try a short fit"
+
+        overnight retrain digits --approval manual --no-wait
+    """
+    from cli import asking
+
+    if approval not in {None, "automatic", "manual"}:
+        raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
+    chosen = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_rows": batch_rows,
+        "seed": seed,
+        "approval": approval,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    walk = {"take_in": take_in, "force": force}
+    asking.run("retrain", model, given | walk, reason=reason, wait=wait)
+
+
+def ingest(
+    model: Model,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(exists=True, help="Files or folders; none for the source's next arrival."),
+    ] = None,
+    *,
+    wait: Wait = True,
+) -> None:
+    """Land files and take them into the model's dataset; duplicates and bad files stay out.
+
+    digits reads IDX, PNGs in folders named after their label, CSV, Parquet and .npz.
+
+    Examples:
+
+        overnight ingest digits march.csv april.csv
+
+        overnight ingest digits drawn/        (drawn/7/a.png is a seven)
+
+        overnight ingest digits
+    """
+    from cli import asking, landing
+
+    if files:
+        landing.land(model, files)
+    asking.run("ingest", model, {}, wait=wait)

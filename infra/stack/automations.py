@@ -1,0 +1,100 @@
+"""What Prefect does by itself about runs whose process is gone."""
+
+from collections.abc import Mapping
+
+from infra.prefect_api import Document, PrefectApi
+
+_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+_ENDED = [
+    "prefect.flow-run.Completed",
+    "prefect.flow-run.Failed",
+    "prefect.flow-run.Cancelled",
+    "prefect.flow-run.Crashed",
+]
+_EACH = ["prefect.resource.id"]
+# Every 30 seconds a run says that it is alive; three missed in a row are too many.
+_SILENT_SECONDS = 90.0
+_PENDING_SECONDS = 300.0
+RETRIED_TAG = "retry"
+
+
+def _becomes(state: str, name: str, message: str) -> list[Document]:
+    action = {"type": "change-flow-run-state", "state": state, "name": name, "message": message}
+    # Never by force: a run that ended meanwhile stays as it ended.
+    return [action | {"force": False}]
+
+
+AUTOMATIONS: tuple[Document, ...] = (
+    {
+        "name": "overnight: silent runs have crashed",
+        "description": "A run that sent heartbeats, and none for 90 seconds, is Crashed.",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": _RUNS,
+            "for_each": _EACH,
+            "after": ["prefect.flow-run.heartbeat"],
+            "expect": ["prefect.flow-run.heartbeat", *_ENDED],
+            "threshold": 1,
+            "within": _SILENT_SECONDS,
+        },
+        "actions": _becomes("CRASHED", "Crashed", "No heartbeat for 90 seconds."),
+    },
+    {
+        "name": "overnight: runs that never start have crashed",
+        "description": "A run that is Pending for five minutes is Crashed: its worker is gone.",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": _RUNS,
+            "for_each": _EACH,
+            "after": ["prefect.flow-run.Pending"],
+            "expect": ["prefect.flow-run.Running", *_ENDED],
+            "threshold": 1,
+            "within": _PENDING_SECONDS,
+        },
+        "actions": _becomes("CRASHED", "Crashed", "Pending for five minutes."),
+    },
+    {
+        "name": "overnight: crashed runs are tried again",
+        "description": f"A Crashed run tagged `{RETRIED_TAG}` is scheduled again, up to 3 starts.",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "match": _RUNS | {"prefect.run-count": ["0", "1", "2"]},
+            "match_related": {
+                "prefect.resource.role": "tag",
+                "prefect.resource.id": f"prefect.tag.{RETRIED_TAG}",
+            },
+            "for_each": _EACH,
+            "after": [],
+            "expect": ["prefect.flow-run.Crashed"],
+            "threshold": 1,
+            "within": 0.0,
+        },
+        "actions": _becomes("SCHEDULED", "AwaitingRetry", "Its process died; started again."),
+    },
+)
+
+
+def register(api: PrefectApi) -> None:
+    """Make the server's automations of ours what they should be; what is right is left alone."""
+    existing = {automation["name"]: automation for automation in api.filter("/automations")}
+    for wanted in AUTOMATIONS:
+        found = existing.get(wanted["name"])
+        if found is None:
+            api.ask("POST", "/automations/", wanted)
+        elif not _holds(found, wanted):
+            enabled = {"enabled": found["enabled"]}
+            api.ask("PUT", f"/automations/{found['id']}", wanted | enabled)
+
+
+def _holds(found: object, wanted: object) -> bool:
+    """Whether a document of the server has everything that is wanted; it may have more."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(key in found and _holds(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list) and isinstance(found, list):
+        if all(isinstance(item, str) for item in wanted):
+            return sorted(wanted) == sorted(found)
+        return len(found) == len(wanted) and all(map(_holds, found, wanted))
+    return found == wanted

@@ -1,0 +1,72 @@
+"""Registers the deployments of `deployments.yaml` when they or the flows changed, and prunes.
+
+A program of its own, because it takes seconds: `python -m infra.stack.deploying HOME API_URL`.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from infra.prefect_api import Document, PrefectApi
+from store.errors import OvernightError, StepFailed
+
+FILE = "deployments.yaml"
+TAG = "overnight"
+
+
+def main() -> int:
+    """Exit code 0 when the server has what the file says."""
+    home, api = Path(sys.argv[1]), PrefectApi(sys.argv[2])
+    try:
+        print(deploy(Path.cwd(), home / "deployed.json", api))
+    except OvernightError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
+    """Bring the server's deployments to what the file says, and say what was done."""
+    wanted = _wanted(root)
+    now = {"digest": _digest(root), "api_url": api.url}
+    registered = {_identity(deployment) for deployment in _registered(api)}
+    if registered == wanted and stamp.exists() and json.loads(stamp.read_text()) == now:
+        return "unchanged"
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    ended = subprocess.run([*command, "--prefect-file", FILE], cwd=root, check=False)
+    if ended.returncode != 0:
+        raise StepFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
+    pruned = [found for found in _registered(api) if _identity(found) not in wanted]
+    for deployment in pruned:
+        api.ask("DELETE", f"/deployments/{deployment['id']}")
+    stamp.write_text(json.dumps(now))
+    return f"registered {len(wanted)}, removed {len(pruned)}"
+
+
+def _wanted(root: Path) -> set[tuple[str, str]]:
+    entries = yaml.safe_load((root / FILE).read_text())["deployments"]
+    return {(entry["entrypoint"], entry["name"]) for entry in entries}
+
+
+def _registered(api: PrefectApi) -> list[Document]:
+    return api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
+
+
+def _identity(deployment: Document) -> tuple[str, str]:
+    return deployment["entrypoint"], deployment["name"]
+
+
+def _digest(root: Path) -> str:
+    """Over all that shapes a deployment: the file, the flows and the catalogue their forms show."""
+    digest = hashlib.sha256(str(root).encode())
+    for path in [root / FILE, *sorted(root.glob("flows/*.py")), *sorted(root.glob("models/*.py"))]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

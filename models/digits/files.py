@@ -1,0 +1,111 @@
+"""Digits in whatever files they are handed over: a file is read whole or rejected whole."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+
+from models.definition import Reading
+from models.digits import idx
+from models.digits.png import read_png
+from models.digits.rows import COLUMNS, Digits, as_rows, checked
+from models.digits.tabular import read_csv, read_npz, read_parquet
+from store.errors import BadFile
+
+_FORMS: dict[str, Callable[[str, bytes], Digits]] = {
+    ".csv": read_csv,
+    ".npz": read_npz,
+    ".parquet": read_parquet,
+    ".png": read_png,
+}
+_IDX_NAME = re.compile(r"idx\d|ubyte|\.idx$")
+_ROLES = re.compile(r"(images|labels)(-idx\d)?|idx\d")
+
+
+def read_files(files: Mapping[str, bytes]) -> Reading:
+    """The digits of all files in order of their names, and the files that would not do."""
+    idx_files = {file for file, body in files.items() if _is_idx(file, body)}
+    found: list[Digits] = []
+    rejected: list[BadFile] = []
+    if not files:
+        rejected.append(BadFile("the arrival", expected="at least one file", found="none"))
+    for file, body in sorted(files.items()):
+        try:
+            if file not in idx_files:
+                found.append(_read(file, body))
+        except BadFile as error:
+            rejected.append(error)
+    for pair in _pairs(sorted(idx_files)):
+        digits, errors = _read_pair(pair, files)
+        found += digits
+        rejected += errors
+    return Reading(_joined(found), tuple(rejected))
+
+
+def _read(file: str, body: bytes) -> Digits:
+    name = file.lower().removesuffix(".gz")
+    form = _FORMS.get(PurePosixPath(name).suffix)
+    if form is None:
+        raise BadFile(
+            file,
+            expected="IDX, CSV, Parquet, .npz, or PNG in a folder named after its digit",
+            found=f"the ending {PurePosixPath(name).suffix!r}",
+        )
+    return form(file, idx.unpacked(file, body))
+
+
+def _is_idx(file: str, body: bytes) -> bool:
+    name = PurePosixPath(file).name.lower().removesuffix(".gz")
+    return bool(_IDX_NAME.search(name)) or body.startswith(b"\0\0\x08")
+
+
+def _pairs(names: list[str]) -> list[list[str]]:
+    """Names that differ only in saying images or labels belong together."""
+    pairs: dict[str, list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name.lower().removesuffix(".gz"))
+        pairs.setdefault(str(path.with_name(_ROLES.sub("*", path.name))), []).append(name)
+    return list(pairs.values())
+
+
+def _read_pair(pair: list[str], files: Mapping[str, bytes]) -> tuple[list[Digits], list[BadFile]]:
+    """Images with their labels; when one will not do, the other is of no use and says so."""
+    magics = {file: _magic(file, files[file]) for file in pair}
+    if sorted(magics.values()) != [idx.LABELS, idx.IMAGES]:
+        expected = "one file of images with one of labels of the same name"
+        return [], [BadFile(file, expected=expected, found=f"{len(pair)} files") for file in pair]
+    images, labels = sorted(pair, key=lambda file: magics[file], reverse=True)
+    try:
+        pictures = idx.decode(images, files[images], idx.IMAGES)
+    except BadFile as error:
+        return [], [error, _partner_of(labels, images)]
+    try:
+        return [checked(labels, pictures, idx.decode(labels, files[labels], idx.LABELS))], []
+    except BadFile as error:
+        return [], [_partner_of(images, labels), error]
+
+
+def _partner_of(file: str, rejected: str) -> BadFile:
+    return BadFile(file, expected=f"a usable {rejected} beside it", found="a rejected one")
+
+
+def _magic(file: str, body: bytes) -> int:
+    """What a file is meant to hold: what its name says, else what its header says."""
+    name = PurePosixPath(file).name.lower()
+    for word, magic in (("labels", idx.LABELS), ("images", idx.IMAGES), ("idx1", idx.LABELS)):
+        if word in name:
+            return magic
+    return idx.LABELS if body[3:4] == b"\x01" else idx.IMAGES
+
+
+def _joined(found: list[Digits]) -> pa.Table:
+    if not found:
+        return COLUMNS.empty_table()
+    return as_rows(
+        Digits(
+            np.concatenate([digits.images for digits in found]),
+            np.concatenate([digits.labels for digits in found]),
+        )
+    )

@@ -1,0 +1,124 @@
+"""How the digits' network learns: one step, one epoch, and the other hands that each picture is drawn in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from models.definition import Progress, TrainingSettings
+from models.digits.as_mnist_was import MIDDLE, SIDE
+
+REPORT_EVERY_SECONDS = 0.4
+# How far another hand may differ, chosen on training images that were held out.
+ROTATION_DEGREES = 10.0
+STRETCH = 0.1
+SHIFT_PIXELS = 1.5
+WEIGHT_DECAY = 0.01
+
+Report = Callable[[Progress], None]
+
+
+class Learner:
+    """The reader, its optimiser and the normalised pictures, uint8 [n, 28, 28], that it learns from."""
+
+    def __init__(
+        self,
+        reader: keras.Model,
+        pictures: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        *,
+        settings: TrainingSettings,
+    ) -> None:
+        self.reader = reader
+        self.settings = settings
+        self.pictures = tf.constant(pictures)
+        self.labels = tf.constant(labels)
+        self.batch_rows = min(settings.batch_rows, len(labels))
+        self.steps = len(labels) // self.batch_rows
+        self.optimizer = keras.optimizers.AdamW(
+            one_cycle(settings.learning_rate, steps=settings.epochs * self.steps),
+            weight_decay=WEIGHT_DECAY,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        self.optimizer.build(reader.trainable_variables)
+        self.learn = tf.function(self._learn)
+
+    def _learn(self, chosen: Any, step: Any) -> Any:
+        """Take one step on the rows `chosen`; return the loss and the share answered right, [2]."""
+        labels = tf.gather(self.labels, chosen)
+        pictures = varied(tf.gather(self.pictures, chosen), seed=self.settings.seed, step=step)
+        with tf.GradientTape() as tape:
+            logits = self.reader(pictures, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        weights = self.reader.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return tf.stack([loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
+
+    def epoch(self, epoch: int, report: Report) -> dict[str, float]:
+        """Show every picture once, in an order that seed and epoch fix; return loss and accuracy."""
+        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.labels))
+        sums, reported = np.zeros(2), time.monotonic()
+        for step in range(1, self.steps + 1):
+            chosen = order[(step - 1) * self.batch_rows : step * self.batch_rows]
+            sums += self.learn(tf.constant(chosen), tf.constant(epoch * self.steps + step)).numpy()
+            if time.monotonic() - reported > REPORT_EVERY_SECONDS:
+                reported = time.monotonic()
+                report(_progress(self, epoch, step, sums))
+        return _means(sums, self.steps)
+
+
+def _progress(learner: Learner, epoch: int, step: int, sums: NDArray[np.float64]) -> Progress:
+    return Progress(
+        epoch=epoch,
+        epochs=learner.settings.epochs,
+        step=step,
+        steps=learner.steps,
+        metrics=_means(sums, step),
+    )
+
+
+def _means(sums: NDArray[np.float64], steps: int) -> dict[str, float]:
+    return {"loss": float(sums[0] / steps), "accuracy": float(sums[1] / steps)}
+
+
+def one_cycle(learning_rate: float, *, steps: int) -> Any:
+    """Warm up for a fifth of the steps, then fall along a cosine to nothing (Smith 2018)."""
+    warm_up = max(steps // 5, 1)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 25,
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(steps - warm_up, 1),
+    )
+
+
+def varied(pictures: Any, *, seed: int, step: Any) -> Any:
+    """Turn, stretch, slant and shift each picture [n, 28, 28] a little, as other hands would write it.
+
+    Drawn anew at each step from seed and step alone, so that a fit can be repeated.
+    """
+    count = tf.shape(pictures)[0]
+    drawn = tf.random.stateless_uniform((6, count), (seed, step), minval=-1.0, maxval=1.0)
+    angle = drawn[0] * (ROTATION_DEGREES * np.pi / 180.0)
+    wide, tall = 1.0 + drawn[1] * STRETCH, 1.0 + drawn[2] * STRETCH
+    slant = drawn[3] * STRETCH
+    a, b = tf.cos(angle) * wide, (slant - tf.sin(angle)) * wide
+    c, d = tf.sin(angle) * tall, tf.cos(angle) * tall
+    to_x = MIDDLE * (1.0 - a - b) + drawn[4] * SHIFT_PIXELS
+    to_y = MIDDLE * (1.0 - c - d) + drawn[5] * SHIFT_PIXELS
+    nothing = tf.zeros_like(a)
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=pictures[..., None],
+        transforms=tf.stack([a, b, to_x, c, d, to_y, nothing, nothing], axis=1),
+        output_shape=(SIDE, SIDE),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return turned[..., 0]

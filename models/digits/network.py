@@ -1,0 +1,205 @@
+"""The network that reads handwritten digits: how it is built, fitted, exported and asked.
+
+Everything between a picture of 28x28 bytes and ten probabilities is inside the network, so that the
+drawing page, the HTTP interfaces and training cannot prepare pictures differently.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from models.definition import Array, Examples, Progress, TrainingSettings
+from models.digits.as_mnist_was import SIDE, AsMnistWas
+from models.digits.learning import Learner, Report
+
+CLASSES = 10
+SUFFICIENT_AGREEMENT = 0.999
+# The predictor re-plans when the batch size changes, and holds memory for the largest.
+PREDICTOR_ROWS = 128
+
+
+class Fitted(NamedTuple):
+    """The trained network, and what each epoch came to.
+
+    An entry of the history holds loss, accuracy, validation_loss, validation_accuracy, seconds.
+    """
+
+    network: keras.Model
+    history: list[dict[str, float]]
+
+
+@keras.saving.register_keras_serializable(package="overnight")
+class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Batch normalisation by TensorFlow's one fused kernel; Keras' own five cost half a training step."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise by the batch, and remember its moments, in training; by what is remembered after."""
+        if not training:
+            return super().call(inputs, training=False)
+        normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
+        self.moving_variance.assign(
+            self.moving_variance * self.momentum + variance * (1.0 - self.momentum)
+        )
+        return normalised
+
+
+def build(*, seed: int) -> keras.Model:
+    """Build the untrained network: `image` uint8 [n, 28, 28], white on black, to two outputs.
+
+    `probabilities`, float32 [n, 10], sum to one; `seen`, uint8 [n, 28, 28], is the picture exactly as
+    the convolutions read it. The seed fixes the initial weights.
+    """
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((SIDE, SIDE), dtype="uint8", name="image")
+    seen = AsMnistWas(name="seen", dtype="float32")(image)
+    probabilities = keras.layers.Softmax(name="probabilities")(_reader()(seen))
+    return keras.Model(image, {"probabilities": probabilities, "seen": seen}, name="digits")
+
+
+def _reader() -> keras.Model:
+    """Build the convolutions: uint8 [n, 28, 28], normalised, to logits [n, 10].
+
+    Pooling comes before normalisation, which then has a quarter of the numbers to read.
+    """
+    layers = keras.layers
+    picture = keras.Input((SIDE, SIDE), dtype="uint8", name="picture")
+    x = layers.Rescaling(1.0 / 255.0, name="unit", dtype="float32")(picture)
+    x = layers.Reshape((SIDE, SIDE, 1), name="channel")(x)
+    for width, kernel, pooled in ((16, 5, True), (32, 3, False), (32, 3, True), (64, 3, False)):
+        x = layers.Conv2D(width, kernel, use_bias=False, kernel_initializer="he_normal")(x)
+        if pooled:
+            x = layers.MaxPooling2D(2)(x)
+        x = FusedBatchNormalization(momentum=0.9)(x)
+        x = layers.ReLU()(x)
+    x = layers.Flatten(name="features")(x)
+    x = layers.Dropout(0.3)(x)
+    return keras.Model(picture, layers.Dense(CLASSES, name="logits")(x), name="reader")
+
+
+def fit(
+    training: Examples, validation: Examples, *, settings: TrainingSettings, report: Report
+) -> Fitted:
+    """Train a network from its seed, and keep the weights of the epoch that validated best.
+
+    Stops early when `patience_epochs` bring no smaller validation loss. The same machine, settings
+    and images give the same weights, bit for bit. `report` hears of each epoch's end, and about
+    twice a second between.
+    """
+    if not training.n or not validation.n:
+        raise ValueError(
+            f"a fit learns from images and is validated on others; got {training.n} to learn from "
+            f"and {validation.n} to validate on; bring more data or change validation_share"
+        )
+    network = build(seed=settings.seed)
+    reader = network.get_layer("reader")
+    learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
+    held_out = _seen(network, validation)
+    history: list[dict[str, float]] = []
+    best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
+    for epoch in range(1, settings.epochs + 1):
+        began = time.monotonic()
+        metrics = learner.epoch(epoch, report) | _validate(reader, held_out, validation.labels)
+        history.append(metrics | {"seconds": time.monotonic() - began})
+        report(_ended(epoch, learner, history[-1]))
+        if metrics["validation_loss"] < best_loss:
+            best_epoch, best_loss = epoch, metrics["validation_loss"]
+            best_weights = network.get_weights()
+        elif epoch - best_epoch >= settings.patience_epochs:
+            break
+    network.set_weights(best_weights)
+    return Fitted(network, history)
+
+
+def _ended(epoch: int, learner: Learner, metrics: dict[str, float]) -> Progress:
+    steps, epochs = learner.steps, learner.settings.epochs
+    return Progress(epoch=epoch, epochs=epochs, step=steps, steps=steps, metrics=metrics)
+
+
+def _seen(network: keras.Model, examples: Examples) -> NDArray[np.uint8]:
+    """Normalise all pictures once, instead of in every epoch: uint8 [n, 28, 28]."""
+    normalise, images = tf.function(network.get_layer("seen")), examples.inputs["image"]
+    parts = [normalise(images[i : i + 1000]).numpy() for i in range(0, len(images), 1000)]
+    seen: NDArray[np.uint8] = np.concatenate(parts)
+    return seen
+
+
+def _validate(
+    reader: keras.Model, seen: NDArray[np.uint8], labels: NDArray[Any]
+) -> dict[str, float]:
+    logits = reader.predict(seen, batch_size=500, verbose=0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits).numpy()
+    right = logits.argmax(axis=1) == labels
+    return {"validation_loss": float(losses.mean()), "validation_accuracy": float(right.mean())}
+
+
+def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes]:
+    """Turn the network into the files of a bundle: `network.keras` and `predictor.tflite`.
+
+    The predictor runs in LiteRT with built-in operators only, at any batch size; its signature's names
+    are `image`, `probabilities`, `seen`. Its weights are int8 when at least 99.9 % of the answers to
+    the sample stay as they were, and float32 otherwise.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        network.save(path)
+        saved = path.read_bytes()
+    predictor = _converted(network, compress=True)
+    if _agreement(network, predictor, sample) < SUFFICIENT_AGREEMENT:
+        predictor = _converted(network, compress=False)
+    return {"network.keras": saved, "predictor.tflite": predictor}
+
+
+def _converted(network: keras.Model, *, compress: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    if compress:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return bytes(converter.convert())
+
+
+def _agreement(network: keras.Model, predictor: bytes, sample: Mapping[str, Array]) -> float:
+    expected = predict(network, sample)["probabilities"].argmax(axis=1)
+    answered = answers_of(predictor, sample)["probabilities"].argmax(axis=1)
+    return float((expected == answered).mean())
+
+
+def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+    """Ask an exported predictor, on one thread of LiteRT, what `predict` asks of the network."""
+    ask = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
+    images = inputs["image"]
+    starts = range(0, len(images), PREDICTOR_ROWS)
+    parts = [ask(image=images[start : start + PREDICTOR_ROWS]) for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def predict(
+    network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
+) -> dict[str, NDArray[Any]]:
+    """Answer `image` uint8 [n, 28, 28]: `probabilities` float32 [n, 10], `seen` uint8 [n, 28, 28]."""
+    answers: dict[str, NDArray[Any]] = network.predict(
+        inputs["image"], batch_size=batch_rows, verbose=0
+    )
+    return answers
+
+
+def load(path: Path) -> keras.Model:
+    """Read a `network.keras` whose digest was verified; safe mode refuses code that a file brings."""
+    return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -1,0 +1,63 @@
+"""Digits as pictures, one a file, in folders named after their labels."""
+
+import io
+import warnings
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from models.digits.rows import CLASSES, SIDE, Digits
+from store.errors import BadFile
+
+# Grey, black and white, and colour; transparency does not say what is black.
+_MODES = {"L", "1", "RGB", "P"}
+
+
+def read_png(file: str, body: bytes) -> Digits:
+    """One picture, called `7/anything.png`.
+
+    Raises:
+        BadFile: no folder named after a digit, or no picture of 28 × 28.
+    """
+    folder = PurePosixPath(file).parent.name
+    if folder not in {str(label) for label in range(CLASSES)}:
+        raise BadFile(
+            file,
+            expected="a folder named after the digit, 0 to 9, such as 7/picture.png",
+            found=f"the folder {folder!r}" if folder else "no folder",
+        )
+    return Digits(decode_png(file, body).reshape(1, SIDE, SIDE), np.array([int(folder)], np.int8))
+
+
+def decode_png(file: str, body: bytes) -> NDArray[np.uint8]:
+    """The grey values of a PNG, uint8 [784]; its size is known before a pixel is unpacked.
+
+    Raises:
+        BadFile: no PNG, damaged, transparent, or not of 28 × 28 pixels.
+    """
+    try:
+        # Pillow warns of bombs while it only reads the header; the size is refused below.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(body), formats=["PNG"])
+        if picture.size != (SIDE, SIDE):
+            raise BadFile(
+                file,
+                expected=f"a picture of {SIDE} × {SIDE} pixels",
+                found=f"{picture.width} × {picture.height}",
+            )
+        if picture.mode not in _MODES or "transparency" in picture.info:
+            raise BadFile(
+                file,
+                expected="a grey or RGB picture of 8 bits without transparency",
+                found=f"the mode {picture.mode}",
+            )
+        return np.asarray(picture.convert("L"), np.uint8).reshape(-1)
+    except UnidentifiedImageError:
+        raise BadFile(
+            file, expected="a PNG", found=f"{len(body):,} bytes of something else"
+        ) from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise BadFile(file, expected="a whole PNG", found=str(error)) from None

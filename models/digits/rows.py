@@ -1,0 +1,106 @@
+"""Digits as rows of a dataset and as arrays, and what makes a digit a digit."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from store.errors import BadFile
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+CLASSES = 10
+COLUMNS = pa.schema(
+    [
+        pa.field("image", pa.binary(PIXELS)),
+        pa.field("label", pa.int8()),
+        pa.field("digest", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """`images`, uint8 [n, 28, 28], white on black 0–255, and `labels`, int8 [n]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int8]
+
+
+def checked(file: str, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Digits:
+    """Digits from whole numbers of any width, as [n, 784], [n, 28, 28] or [n, 28, 28, 1].
+
+    Raises:
+        BadFile: naming the first row that is wrong, counted from 0.
+    """
+    for name, array in (("images", images), ("labels", labels)):
+        if array.dtype.kind not in "iu":
+            raise BadFile(file, expected=f"{name} as whole numbers", found=f"{array.dtype}")
+    if images.shape[1:] not in {(PIXELS,), (SIDE, SIDE), (SIDE, SIDE, 1)}:
+        raise BadFile(
+            file, expected=f"images of {SIDE} × {SIDE} pixels", found=f"the shape {images.shape}"
+        )
+    if labels.shape != (len(images),):
+        raise BadFile(
+            file,
+            expected=f"{len(images):,} labels, one an image",
+            found=" × ".join(map(str, labels.shape)),
+        )
+    within(file, labels, CLASSES - 1, "labels")
+    flat = images.reshape(len(images), PIXELS)
+    if images.dtype != np.uint8:
+        within(file, flat, 255, "pixels")
+    return Digits(flat.astype(np.uint8).reshape(-1, SIDE, SIDE), labels.astype(np.int8))
+
+
+def within(file: str, values: NDArray[np.generic], highest: int, what: str) -> None:
+    """Hold whole numbers against 0 and the highest they may be.
+
+    Raises:
+        BadFile: naming the first value outside, and its row.
+    """
+    wrong = np.argwhere((values < 0) | (values > highest))  # type: ignore[operator]
+    if len(wrong):
+        first = tuple(wrong[0])
+        raise BadFile(
+            file, expected=f"{what} from 0 to {highest}", found=f"{values[first]} in row {first[0]}"
+        )
+
+
+def as_rows(digits: Digits) -> pa.Table:
+    """Rows in the source's columns; `digest` is the sha256 of the 784 pixels."""
+    body = np.ascontiguousarray(digits.images).tobytes()
+    view = memoryview(body)
+    digests = [
+        hashlib.sha256(view[start : start + PIXELS]).hexdigest()
+        for start in range(0, len(body), PIXELS)
+    ]
+    images = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(PIXELS), len(digests), [None, pa.py_buffer(body)]
+    )
+    columns = [images, pa.array(digits.labels, pa.int8()), pa.array(digests, pa.string())]
+    return pa.table(columns, schema=COLUMNS)
+
+
+def images_of(rows: pa.Table) -> NDArray[np.uint8]:
+    """The images of rows, uint8 [n, 28, 28], whether the table kept their fixed size or not.
+
+    Raises:
+        ValueError: an image is missing or not of 784 bytes, naming its row.
+    """
+    column = rows.column("image")
+    sizes = pc.fill_null(pc.binary_length(column), 0).to_numpy()
+    if len(wrong := np.flatnonzero(sizes != PIXELS)):
+        raise ValueError(
+            f"images of {PIXELS} bytes were expected; {len(wrong):,} are not, "
+            f"the first, row {wrong[0]}, has {sizes[wrong[0]]}"
+        )
+    parts = [
+        np.frombuffer(chunk.cast(pa.binary(PIXELS)).buffers()[1], np.uint8)
+        for chunk in (pa.concat_arrays([chunk]) for chunk in column.chunks if len(chunk))
+    ]
+    joined = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+    return joined.reshape(-1, SIDE, SIDE)

@@ -1,0 +1,62 @@
+"""Where digits come from: MNIST, replayed night by night, and files dropped by hand."""
+
+import itertools
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from models.definition import Delivery, Places, Reading
+from models.digits import idx, official
+from models.digits.files import read_files
+from models.digits.rows import as_rows, checked
+
+FIRST_NIGHT_ROWS = 50_000
+NIGHTLY_ROWS = 1_000
+ALL_ROWS = 60_000
+
+
+class DigitsSource:
+    """The training images in their original order: 50,000 in night 0, then 1,000 a night.
+
+    Nothing is fetched before it is needed.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def deliver(self, delivered: Collection[str]) -> Delivery | None:
+        """The first night not delivered yet, as IDX files; None after the last."""
+        starts = (0, *range(FIRST_NIGHT_ROWS, ALL_ROWS, NIGHTLY_ROWS), ALL_ROWS)
+        for night, (start, end) in enumerate(itertools.pairwise(starts)):
+            name = f"night-{night:04d}"
+            if name not in delivered:
+                return Delivery(name, self._night(start, end))
+        return None
+
+    def read(self, files: Mapping[str, bytes]) -> Reading:
+        """Digits from IDX, CSV, Parquet, .npz, or PNG in folders by label."""
+        return read_files(files)
+
+    def holdout(self) -> pa.Table:
+        """The 10,000 test images, with their `position` in the official file."""
+        images = self._array(official.TEST_IMAGES, idx.IMAGES)
+        labels = self._array(official.TEST_LABELS, idx.LABELS)
+        rows = as_rows(checked(official.TEST_LABELS, images, labels))
+        return rows.append_column("position", pa.array(range(len(labels)), pa.int32()))
+
+    @cached_property
+    def _files(self) -> Mapping[str, bytes]:
+        return official.official_files(self._places)
+
+    def _array(self, name: str, magic: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        return idx.decode(name, self._files[name], magic)
+
+    def _night(self, start: int, end: int) -> Mapping[str, bytes]:
+        images = self._array(official.TRAIN_IMAGES, idx.IMAGES)[start:end]
+        labels = self._array(official.TRAIN_LABELS, idx.LABELS)[start:end]
+        return {
+            f"{official.TRAIN_IMAGES}.gz": idx.packed(idx.encode(images)),
+            f"{official.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
+        }

@@ -1,0 +1,92 @@
+"""`python -m serving` answers for the champions; `--rehearse DIR` for the one bundle in DIR."""
+
+import argparse
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from infra import logging, settings
+from serving.cache import read_bundle
+from serving.limits import Limits
+from serving.wsgi import rehearsal
+from store.errors import ConfigurationError, OvernightError
+
+# A request in flight is given this long when we are asked to stop.
+DRAIN_SECONDS = 30
+
+
+def main() -> int:
+    """Serve until asked to stop; exit code 0 done, 1 failed, 2 wrong usage."""
+    asked = _arguments()
+    try:
+        chosen = settings.load()
+        logging.configure(chosen.log_level)
+        if asked.rehearse is None:
+            workers, loader = chosen.serving_workers, None
+        else:
+            read_bundle(asked.rehearse)  # a broken bundle is told here, in one line
+            limits = Limits(chosen.maximum_body_bytes, chosen.maximum_batch_rows)
+            workers = 1
+            loader = partial(
+                rehearsal, asked.rehearse, chosen.serving_threads, limits, chosen.log_level
+            )
+        host, port = asked.host or chosen.serving_host, asked.port or chosen.serving_port
+        _check_free(host, port)
+        server = _server(
+            host,
+            port,
+            workers=workers,
+            threads=chosen.serving_threads,
+            respawn=loader is None,
+        )
+        server.serve(target_loader=loader, wrap_loader=False)
+    except OvernightError as error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    parser.add_argument("--rehearse", type=Path, metavar="DIR", help="a folder with manifest.json")
+    parser.add_argument("--host", help="the address to listen at (OVERNIGHT_SERVING_HOST)")
+    parser.add_argument("--port", type=int, help="the port to listen at (OVERNIGHT_SERVING_PORT)")
+    return parser.parse_args()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Find out about a taken port now: two servers that share one would answer in turns."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"port {port} on {host} cannot be listened at ({error.strerror}); "
+            "stop what uses it, or set OVERNIGHT_SERVING_PORT"
+        ) from None
+
+
+def _server(host: str, port: int, *, workers: int, threads: int, respawn: bool) -> Any:
+    return Granian(
+        "serving.wsgi:application",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        # Requests beyond what the threads take wait in the kernel's queue, not in ours.
+        backpressure=max(threads * 8, 64),
+        respawn_failed_workers=respawn,
+        workers_kill_timeout=DRAIN_SECONDS,
+        log_dictconfig=logging.for_server(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

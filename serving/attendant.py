@@ -1,0 +1,137 @@
+"""The attendant: prepares, in its own worker, what the leader proposes, and frees what is done.
+
+Every worker runs one, beside its requests. All its logic is in `look`.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from serving import golden, memory
+from serving.cache import Cache
+from serving.ledger import Ledger
+from serving.predictor import Predictor, interpreters_for
+from serving.presence import Presence, Said
+from serving.slots import Loaded, Slot
+from store.aliases import AliasRecord
+from store.bucket import Bucket
+from store.errors import CorruptVersion, StoreError, UnfitVersion, UnknownVersion
+from store.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 0.005
+IDLE_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+
+
+def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) -> Predictor:
+    """Load and warm a verified bundle, and have it answer its golden examples if it has any.
+
+    Raises:
+        UnfitVersion: it cannot run here, or answers otherwise than in training.
+    """
+    predictor = Predictor(manifest, files["predictor.tflite"], threads=threads)
+    if golden.FILE in files:
+        golden.check(predictor, files[golden.FILE])
+    return predictor
+
+
+class Attendant:
+    """One worker's hands."""
+
+    def __init__(
+        self,
+        presence: Presence,
+        *,
+        bucket: Bucket,
+        cache: Cache,
+        threads: int,
+        workers: int,
+        available: Callable[[], int | None] = memory.available_bytes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._presence, self._bucket, self._cache = presence, bucket, cache
+        self._threads, self._workers = threads, workers
+        self._available, self._clock = available, clock
+        self._attended: list[tuple[Slot, Ledger]] = []
+        self._retry_at = 0.0
+
+    def attend(self, slot: Slot, ledger: Ledger) -> None:
+        """Look after one more model."""
+        self._attended.append((slot, ledger))
+
+    def look(self) -> float:
+        """One tick: load what the boards ask for, free what nobody uses, report.
+
+        Returns how many seconds to rest before the next.
+        """
+        for slot, ledger in self._attended:
+            self._prepare(slot, ledger)
+            slot.drop(keep=_kept(slot))
+        self._presence.say({slot.model: _said(slot) for slot, _ in self._attended})
+        return BUSY_SECONDS if any(_is_busy(slot) for slot, _ in self._attended) else IDLE_SECONDS
+
+    def _prepare(self, slot: Slot, ledger: Ledger) -> None:
+        loaded = {one.generation: one for one in slot.loaded()}
+        asked = {slot.board.current, slot.board.proposed} - {0}
+        slot.refused = {one: why for one, why in slot.refused.items() if one in asked}
+        for generation in sorted(asked - loaded.keys()):
+            if generation in slot.refused or self._clock() < self._retry_at:
+                continue
+            record = ledger.record(generation)
+            if record is None:
+                continue
+            shared = next((o for o in loaded.values() if o.version == record.version), None)
+            try:
+                predictor = shared.predictor if shared else self._load(record)
+            except StoreError as error:
+                self._retry_at = self._clock() + RETRY_SECONDS
+                logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
+            except (UnfitVersion, CorruptVersion, UnknownVersion) as error:
+                slot.refused[generation] = str(error)
+            else:
+                slot.put(Loaded(generation, predictor, record))
+
+    def _load(self, record: AliasRecord) -> Predictor:
+        try:
+            manifest, files = self._cache.read(record.model, record.version)
+        except CorruptVersion:
+            self._cache.stage(self._bucket, record.model, record.version)
+            manifest, files = self._cache.read(record.model, record.version)
+        self._admit(manifest)
+        return open_bundle(manifest, files, threads=self._threads)
+
+    def _admit(self, manifest: Manifest) -> None:
+        """All workers of the host load at the same time, so all of them must fit."""
+        size = manifest.files["predictor.tflite"].size_bytes
+        needed = memory.needed_bytes(size, interpreters_for(self._threads)) * self._workers
+        available = self._available()
+        if available is not None and needed > available:
+            raise UnfitVersion(
+                manifest.model,
+                manifest.version,
+                f"{self._workers} workers need about {needed >> 20} MiB for it and "
+                f"{available >> 20} MiB are available; give the host more memory or fewer workers",
+            )
+
+
+def _kept(slot: Slot) -> set[int]:
+    """What answers, what may answer next, and the one before, for those who ask for it by name."""
+    current, proposed = slot.board.current, slot.board.proposed
+    loaded = slot.loaded()
+    version = next((one.version for one in loaded if one.generation == current), None)
+    before = [o.generation for o in loaded if o.generation < current and o.version != version]
+    return {current, proposed, *before[:1]}
+
+
+def _said(slot: Slot) -> Said:
+    # First what is in use: it may only be told lower than it is, never higher.
+    oldest = slot.oldest_in_use()
+    prepared = tuple(sorted(one.generation for one in slot.loaded()))
+    return Said(prepared=prepared, refused=dict(slot.refused), oldest_in_use=oldest)
+
+
+def _is_busy(slot: Slot) -> bool:
+    board = slot.board
+    return board.proposed > board.current or slot.oldest_in_use() < board.current

@@ -1,0 +1,84 @@
+"""What the leader does next, as a pure function of what it sees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.presence import Said
+
+PREPARE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One model on this host: the board, what each living worker says, and what is still owed."""
+
+    current: int
+    proposed: int
+    workers: Sequence[Said]
+    open_seconds: float = 0.0
+    acknowledged: bool = True
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Every worker can answer with this generation: let it."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """A worker cannot answer with the proposal: the current generation goes on."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """No request here is answered by anything older: say so in the store."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Workers are preparing, or finishing requests."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Nothing is open: ask the store for news."""
+
+
+Action = Flip | Withdraw | Acknowledge | Wait | Follow
+
+
+def decide(situation: Situation) -> Action:
+    """At most one action.
+
+    A proposal is flipped when all living workers have prepared it, and withdrawn as soon as one
+    refuses it. The champion is acknowledged only once nobody can be answered by its predecessor.
+    """
+    if situation.proposed > situation.current:
+        return _on_proposal(situation)
+    if situation.current and not situation.acknowledged:
+        drained = all(one.oldest_in_use >= situation.current for one in situation.workers)
+        return Acknowledge(situation.current) if drained else Wait()
+    return Follow()
+
+
+def _on_proposal(situation: Situation) -> Action:
+    proposed, workers = situation.proposed, situation.workers
+    for one in workers:
+        if proposed in one.refused:
+            return Withdraw(proposed, one.refused[proposed])
+    prepared = sum(proposed in one.prepared for one in workers)
+    if workers and prepared == len(workers):
+        return Flip(proposed)
+    if situation.open_seconds > PREPARE_SECONDS:
+        return Withdraw(
+            proposed,
+            f"{prepared} of {len(workers)} workers had prepared it after {PREPARE_SECONDS:.0f} s",
+        )
+    return Wait()

@@ -1,0 +1,147 @@
+"""The fleet: what one worker runs beside its requests so that its host follows the store as one."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.attendant import Attendant
+from serving.cache import Cache
+from serving.ledger import Known, Ledger
+from serving.presence import Leadership, Presence
+from serving.slots import Slot, Slots
+from serving.watcher import Watcher
+from store import keys
+from store.aliases import CHAMPION, AliasLog
+from store.bucket import Bucket
+from store.errors import BadKey, StoreError
+
+logger = logging.getLogger(__name__)
+
+DISCOVER_SECONDS = 30.0
+LEADER_SECONDS = 0.5
+LIST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Following:
+    """What a worker follows, and how. `models` empty: every model in the store."""
+
+    folder: Path
+    models: tuple[str, ...]
+    replica: str
+    poll_seconds: float
+    threads: int
+    workers: int
+
+
+class Fleet:
+    """One worker of a host: always an attendant, and the watchers while it leads."""
+
+    def __init__(self, bucket: Bucket, following: Following) -> None:
+        self.slots = Slots()
+        self.slots.expected = following.models
+        self._bucket, self._following = bucket, following
+        self._cache = Cache(following.folder / "cache")
+        self._workers = following.folder / "workers"
+        self.presence = Presence(self._workers)
+        self._leadership = Leadership(following.folder / "leader.lock")
+        self._attendant = Attendant(
+            self.presence,
+            bucket=bucket,
+            cache=self._cache,
+            threads=following.threads,
+            workers=following.workers,
+        )
+        self._ledgers: dict[str, Ledger] = {}
+        self._watchers: dict[str, Watcher] = {}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._discovered_at = -DISCOVER_SECONDS
+        self._list_models()
+
+    def start(self) -> None:
+        """Load what this host answered with last, then follow. Returns when requests may come."""
+        self._attendant.look()
+        for look in (self.attend, self.lead):
+            thread = threading.Thread(target=self._run, args=(look,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Let another worker lead, and be counted no longer."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._leadership.give_up()
+        self.presence.leave()
+
+    def attend(self) -> float:
+        """One tick of what every worker does; returns seconds to rest."""
+        if time.monotonic() - self._listed_at >= LIST_SECONDS:
+            self._list_models()
+        return self._attendant.look()
+
+    def lead(self) -> float:
+        """One tick of what the leader does; returns seconds to rest."""
+        if not self._leadership.take():
+            return LEADER_SECONDS
+        self._discover()
+        rests = [watcher.look() for watcher in list(self._watchers.values())]
+        return min(rests, default=self._following.poll_seconds)
+
+    def known(self, model: str) -> Known:
+        """What the leader of this host noted of a model."""
+        return self._ledgers[model].known()
+
+    def _run(self, look: Callable[[], float]) -> None:
+        while not self._stopping.is_set():
+            try:
+                rest = look()
+            except Exception:  # a tick that fails must not end following for good
+                logger.exception("a tick failed; trying again")
+                rest = 1.0
+            self._stopping.wait(rest)
+
+    def _list_models(self) -> None:
+        """Attend to the configured models, or to those a leader of this host has discovered."""
+        self._listed_at = time.monotonic()
+        found = (path.name for path in (self._following.folder / "models").glob("*"))
+        for model in self._following.models or sorted(found):
+            if model not in self._ledgers:
+                ledger = Ledger(self._following.folder / "models" / keys.check_model(model))
+                self._ledgers[model] = ledger
+                self._attendant.attend(self.slots.add(Slot(model, ledger.board)), ledger)
+
+    def _discover(self) -> None:
+        """Ask the store which models there are: often until one is known, then now and then."""
+        if not self._following.models:
+            pause = DISCOVER_SECONDS if self._watchers else self._following.poll_seconds
+            if time.monotonic() - self._discovered_at >= pause:
+                self._discovered_at = time.monotonic()
+                self._make_folders()
+        for model, ledger in list(self._ledgers.items()):
+            if model not in self._watchers:
+                self._watchers[model] = Watcher(
+                    ledger,
+                    AliasLog(self._bucket, model, CHAMPION),
+                    bucket=self._bucket,
+                    cache=self._cache,
+                    workers=self._workers,
+                    replica=self._following.replica,
+                    poll_seconds=self._following.poll_seconds,
+                )
+
+    def _make_folders(self) -> None:
+        try:
+            names = self._bucket.names_below("models")
+        except StoreError as error:
+            logger.warning("models cannot be listed: %s", error)
+            return
+        for name in names:
+            with suppress(BadKey):
+                folder = self._following.folder / "models" / keys.check_model(name)
+                folder.mkdir(parents=True, exist_ok=True)

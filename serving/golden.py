@@ -1,0 +1,88 @@
+"""Golden examples: requests that a version must answer here as it answered them in training."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.predictor import Predictor
+from store.errors import UnfitVersion
+from store.schema import TensorSpec
+
+FILE = "golden.npz"
+# Other processors round otherwise; int8 weights differ by 0.0174 at most on ten thousand digits.
+TOLERANCE = 0.02
+RELATIVE_TOLERANCE = 1e-3
+INTEGER_STEPS = 1
+
+Array = NDArray[np.generic]
+
+
+def check(predictor: Predictor, golden: bytes) -> None:
+    """Ask the golden examples and compare every declared output that the file holds.
+
+    Floats agree within 0.02 (or a thousandth of the value), and classes stay the same; integers
+    agree within one step.
+
+    Raises:
+        UnfitVersion: naming the output, the row and both answers.
+    """
+    manifest = predictor.manifest
+    arrays = _read(predictor, golden)
+    inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in predictor.inputs}
+    specs = [spec for spec in predictor.outputs if f"output.{spec.name}" in arrays]
+    answers = predictor.answer(inputs, [spec.name for spec in specs])
+    for spec in specs:
+        expected, found = arrays[f"output.{spec.name}"], answers[spec.name]
+        if expected.shape != found.shape:
+            why = f"output {spec.name} has shape {found.shape}, expected {expected.shape}"
+            raise UnfitVersion(manifest.model, manifest.version, f"golden examples: {why}")
+        is_answer = bool(manifest.tensors.labels) and spec is predictor.outputs[0]
+        wrong = _differing(expected, found, spec=spec, is_answer=is_answer)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise UnfitVersion(
+                manifest.model,
+                manifest.version,
+                f"{int(wrong.sum())} of {len(wrong)} golden examples are answered otherwise than "
+                f"in training; {spec.name} of example {row} was {_shown(expected[row])} "
+                f"and is {_shown(found[row])}",
+            )
+
+
+def _read(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
+    manifest = predictor.manifest
+    try:
+        with np.load(io.BytesIO(golden), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        for spec in predictor.inputs:
+            if len(arrays[f"input.{spec.name}"]) == 0:
+                raise ValueError(f"input.{spec.name} has no rows")
+        if not any(f"output.{spec.name}" in arrays for spec in predictor.outputs):
+            raise KeyError(f"output.{predictor.outputs[0].name}")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UnfitVersion(
+            manifest.model, manifest.version, f"{FILE} is not a set of golden examples: {error}"
+        ) from None
+    return arrays
+
+
+def _differing(
+    expected: Array, found: Array, *, spec: TensorSpec, is_answer: bool
+) -> NDArray[np.bool_]:
+    """Which of n rows differ."""
+    rows = len(expected)
+    wide = expected.astype(np.float64).reshape(rows, -1), found.astype(np.float64).reshape(rows, -1)
+    if not spec.datatype.startswith("FP"):
+        return np.asarray((np.abs(wide[0] - wide[1]) > INTEGER_STEPS).any(axis=1))
+    close = np.isclose(wide[1], wide[0], atol=TOLERANCE, rtol=RELATIVE_TOLERANCE)
+    differing = np.asarray(~close.all(axis=1))
+    if is_answer and wide[0].shape[1] > 1:
+        differing |= wide[0].argmax(axis=1) != wide[1].argmax(axis=1)
+    return differing
+
+
+def _shown(answer: Array) -> str:
+    return np.array2string(np.atleast_1d(answer).ravel()[:10], precision=3, separator=", ")

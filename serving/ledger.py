@@ -1,0 +1,74 @@
+"""What a host remembers of one model: proposals by generation, and what it refused."""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from serving.board import Board
+from serving.presence import write_whole
+from store.aliases import AliasRecord
+from store.schema import Value
+
+
+class Refused(Value):
+    """A record that this host would not follow. `acknowledged`: the store knows."""
+
+    sequence: int
+    version: str
+    reason: str
+    at: datetime
+    acknowledged: bool = False
+
+
+class Known(Value):
+    """The last record taken up here, and the last refusals."""
+
+    last: AliasRecord | None = None
+    refused: tuple[Refused, ...] = ()
+    trouble: str = ""
+
+
+class Ledger:
+    """The folder of one model, shared by all workers; only the leader writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.board = Board.at(folder / "board")
+
+    def record(self, generation: int) -> AliasRecord | None:
+        """What was proposed under a number, if it is still remembered."""
+        try:
+            body = (self._folder / "proposals" / f"{generation}.json").read_bytes()
+            return AliasRecord.model_validate_json(body)
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def propose(self, record: AliasRecord) -> int:
+        """Put a record before the workers under the next number, which is never used twice."""
+        board = self.board
+        generation = 1 + max([board.current, board.proposed, *self._generations()])
+        path = self._folder / "proposals" / f"{generation}.json"
+        write_whole(path, record.model_dump_json().encode())
+        board.propose(generation)
+        return generation
+
+    def forget_proposals(self) -> None:
+        """Remove proposals that are neither open, current nor the newest number."""
+        generations = self._generations()
+        keep = {self.board.current, self.board.proposed, max(generations, default=0)}
+        for generation in set(generations) - keep:
+            (self._folder / "proposals" / f"{generation}.json").unlink(missing_ok=True)
+
+    def known(self) -> Known:
+        try:
+            return Known.model_validate_json((self._folder / "known.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return Known()
+
+    def remember(self, known: Known) -> None:
+        write_whole(self._folder / "known.json", known.model_dump_json().encode())
+
+    def _generations(self) -> list[int]:
+        found = (self._folder / "proposals").glob("*.json")
+        return [int(path.stem) for path in found if path.stem.isdigit()]

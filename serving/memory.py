@@ -1,0 +1,39 @@
+"""Whether another version fits into memory beside the one that answers."""
+
+from pathlib import Path
+
+# Measured with small convolutional networks: packed weights and the arena of each interpreter.
+WEIGHTS_FACTOR = 2
+ARENA_BYTES = 2_000_000
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def needed_bytes(network_bytes: int, interpreters: int) -> int:
+    """A cautious estimate of what one predictor will take."""
+    return interpreters * (WEIGHTS_FACTOR * network_bytes + ARENA_BYTES)
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
+    """What may still be allocated here, or None where the system does not say."""
+    found = [_of_machine(meminfo), _of_container(cgroup)]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _of_machine(meminfo: Path) -> int | None:
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _of_container(cgroup: Path) -> int | None:
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    return int(limit) - used if limit.isdigit() else None

@@ -1,0 +1,130 @@
+"""Who is alive on this host, and what they say of each model.
+
+A worker is alive as long as it holds the lock on its own file; the kernel lets go when it dies,
+however it dies. Exactly one worker, the leader, holds the leader's lock.
+"""
+
+import fcntl
+import os
+import uuid
+from io import BufferedRandom
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from store.schema import Value
+
+
+class Said(Value):
+    """What one worker says of one model."""
+
+    prepared: tuple[int, ...] = ()
+    refused: dict[int, str] = {}  # noqa: RUF012 - pydantic copies defaults
+    oldest_in_use: int = 0
+
+
+class Report(Value):
+    """What one worker says."""
+
+    worker: str
+    pid: int
+    models: dict[str, Said] = {}  # noqa: RUF012 - pydantic copies defaults
+
+
+class Presence:
+    """One worker, as the others see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.with_name("arriving").mkdir(exist_ok=True)
+        self.worker = uuid.uuid4().hex
+        self._said: Report | None = None
+        # Locked before it is visible: whoever sees the file unlocked knows that we are dead.
+        arriving = self._folder.with_name("arriving") / f"{self.worker}.lock"
+        self._lock = arriving.open("w+b")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        arriving.rename(self._folder / arriving.name)
+
+    def say(self, models: dict[str, Said]) -> None:
+        """Tell the others; nothing is written while nothing changes."""
+        report = Report(worker=self.worker, pid=os.getpid(), models=models)
+        if report == self._said:
+            return
+        write_whole(self._folder / f"{self.worker}.json", report.model_dump_json().encode())
+        self._said = report
+
+    def leave(self) -> None:
+        """No longer be counted."""
+        for suffix in (".json", ".lock"):
+            (self._folder / f"{self.worker}{suffix}").unlink(missing_ok=True)
+        self._lock.close()
+
+
+class Leadership:
+    """The lock that one worker of the host holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock: BufferedRandom | None = None
+
+    def take(self) -> bool:
+        """Whether this worker leads, now that it has tried."""
+        if self._lock is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._path.open("a+b")
+            if _locked(lock):
+                self._lock = lock
+            else:
+                lock.close()
+        return self._lock is not None
+
+    def give_up(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def living(folder: Path) -> list[Report]:
+    """What every living worker says; a worker that has said nothing yet is in it too.
+
+    What the dead left behind is removed.
+    """
+    reports = []
+    for path in sorted(folder.glob("*.lock")):
+        try:
+            with path.open("r+b") as lock:
+                if _locked(lock):
+                    path.with_suffix(".json").unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                    continue
+        except FileNotFoundError:
+            continue
+        reports.append(_read(path.with_suffix(".json")))
+    return reports
+
+
+def _read(path: Path) -> Report:
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return Report(worker=path.stem, pid=0)
+
+
+def _locked(lock: BufferedRandom) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a small file that readers see completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with draft.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

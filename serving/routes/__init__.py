@@ -1,0 +1,1 @@
+"""What clients may ask. HTTP codes are chosen here and nowhere else."""

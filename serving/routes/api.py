@@ -1,0 +1,70 @@
+"""Our own endpoint: what answers here, since when, made from what, by whom and why."""
+
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app
+
+from serving.ledger import Known
+from serving.routes.bodies import answer, slots
+from serving.slots import Loaded, Slot
+from serving.story import Story
+
+routes = Blueprint("api", __name__, url_prefix="/api")
+
+
+@routes.get("/models")
+def models() -> Response:
+    """Every model, told for people; `Cache-Control` keeps it fresh."""
+    response = answer({"models": [told(slot) for slot in slots().all()]})
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@routes.get("/models/<model>")
+def one_model(model: str) -> Response:
+    """One model, told for people."""
+    response = answer(told(slots().find(model)))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def told(slot: Slot) -> dict[str, Any]:
+    """A model as JSON; fields about the version are null while none answers."""
+    story = cast("Story", current_app.extensions["story"])
+    known, current = story.known(slot.model), slot.current()
+    body: dict[str, Any] = {
+        "name": slot.model,
+        "ready": slot.ready,
+        "version": current.version if current else None,
+        "loaded": slot.versions(),
+        "refused": _refused(known),
+        "knowledge_age_seconds": story.age_seconds(slot),
+        "store_trouble": known.trouble or None,
+        "trouble_here": next(iter(slot.refused.values()), None),
+    }
+    return body | (_version(current) if current else {})
+
+
+def _refused(known: Known) -> list[dict[str, Any]]:
+    return [one.model_dump(mode="json", exclude={"acknowledged"}) for one in known.refused[::-1]]
+
+
+def _version(current: Loaded) -> dict[str, Any]:
+    manifest, record = current.manifest, current.record
+    accuracy = manifest.measured("accuracy")
+    return {
+        "trained_at": manifest.created_at.isoformat(),
+        "trained_on_rows": manifest.data.rows,
+        "accuracy": accuracy.value if accuracy else None,
+        "accuracy_low": accuracy.low if accuracy else None,
+        "accuracy_high": accuracy.high if accuracy else None,
+        "holdout_rows": manifest.data.holdout_rows,
+        "run": manifest.run.name,
+        "run_url": manifest.run.url,
+        "labels": list(manifest.tensors.labels),
+        "inputs": [spec.model_dump() for spec in manifest.tensors.inputs],
+        "outputs": [spec.model_dump() for spec in manifest.tensors.outputs],
+        "alias": record.model_dump(mode="json", exclude={"format", "id", "model"})
+        if record
+        else None,
+    }

@@ -1,0 +1,80 @@
+"""Reading requests and writing answers: what all protocols share."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+from flask import Response, current_app, request
+
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from serving.limits import Limits
+from serving.slots import Loaded, Slot, Slots
+from store.errors import BadInput, TooMuch
+
+JSON = "application/json"
+VERSION_HEADER = "X-Model-Version"
+# curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.
+ACCEPTED = {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
+
+
+class WrongContentType(BadInput):
+    """A body that does not even claim to be JSON."""
+
+
+def slots() -> Slots:
+    return cast("Slots", current_app.extensions["slots"])
+
+
+def slot(model: str) -> Slot:
+    """The slot of a model named in an address."""
+    return slots().find(model)
+
+
+def limits() -> Limits:
+    return cast("Limits", current_app.extensions["limits"])
+
+
+def json_object() -> dict[str, Any]:
+    """The request's body, which must be one JSON object.
+
+    Raises:
+        BadInput: it is not; says where it stops being JSON.
+        RequestEntityTooLarge: it is longer than the limit.
+    """
+    mimetype = request.mimetype
+    if mimetype not in ACCEPTED and not mimetype.endswith("+json"):
+        raise WrongContentType("Content-Type", expected=JSON, found=mimetype[:80])
+    body = request.get_data(cache=False)
+    if len(body) > limits().body_bytes:
+        raise RequestEntityTooLarge
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        hint = " (JSON has no NaN or Infinity)" if b"NaN" in body or b"Infinity" in body else ""
+        raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
+    if not isinstance(found, dict):
+        raise BadInput("the body", expected="a JSON object", found=f"a {type(found).__name__}")
+    return found
+
+
+def check_rows(n: int, *, field: str) -> None:
+    """Hold the size of a batch against the limit.
+
+    Raises:
+        TooMuch: with the limit.
+    """
+    most = limits().batch_rows
+    if n > most:
+        raise TooMuch(field, expected=f"at most {most} rows in a request", found=f"{n}")
+
+
+def answer(
+    content: Mapping[str, Any], *, loaded: Loaded | None = None, status: int = 200
+) -> Response:
+    """JSON, naming the version that answered in a header."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    response = Response(body, status, content_type=JSON)
+    if loaded is not None:
+        response.headers[VERSION_HEADER] = loaded.version
+    return response

@@ -1,0 +1,147 @@
+// The slate: ink on a square, by pointer or by keys. What the network needs of it is 28 x 28 bytes;
+// centring and scaling are the network's own business, so nothing is cropped or moved here.
+
+const INK_WIDTH = 2.4; // in network pixels: about the stroke of MNIST's writers
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Slate {
+  constructor(canvas, overlay, { onInk, onClear }) {
+    this.canvas = canvas;
+    this.overlay = overlay.getContext("2d");
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    this.onInk = onInk;
+    this.onClear = onClear;
+    this.rows = 28;
+    this.columns = 28;
+    this.strokes = new Map();
+    this.pen = { x: canvas.width / 2, y: canvas.height / 2, down: false };
+    this.clear();
+    this.listen();
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(end, (event) => this.strokes.delete(event.pointerId));
+    }
+    canvas.addEventListener("keydown", (event) => this.press(event));
+    canvas.addEventListener("focus", () => this.showPen());
+    canvas.addEventListener("blur", () => this.hidePen());
+  }
+
+  fit(rows, columns) {
+    this.rows = rows;
+    this.columns = columns;
+  }
+
+  clear() {
+    this.context.fillStyle = "#000";
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    this.inked = false;
+    this.pen.down = false;
+    delete this.canvas.parentElement.dataset.inked;
+    this.onClear();
+  }
+
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return {
+      x: ((event.clientX - box.left) / box.width) * this.canvas.width,
+      y: ((event.clientY - box.top) / box.height) * this.canvas.height,
+    };
+  }
+
+  begin(event) {
+    if (event.button !== 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    const here = this.place(event);
+    this.strokes.set(event.pointerId, here);
+    this.line(here, here);
+    this.hidePen();
+  }
+
+  move(event) {
+    if (!this.strokes.has(event.pointerId)) return;
+    const steps = event.getCoalescedEvents?.() ?? [];
+    for (const step of steps.length ? steps : [event]) {
+      const here = this.place(step);
+      this.line(this.strokes.get(event.pointerId), here);
+      this.strokes.set(event.pointerId, here);
+    }
+  }
+
+  line(from, to) {
+    const { context, canvas } = this;
+    context.strokeStyle = "#fff";
+    context.lineWidth = (INK_WIDTH * canvas.width) / 28;
+    context.lineCap = context.lineJoin = "round";
+    context.beginPath();
+    context.moveTo(from.x, from.y);
+    context.lineTo(to.x, to.y);
+    context.stroke();
+    this.inked = true;
+    canvas.parentElement.dataset.inked = "";
+    this.onInk();
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const direction = KEYS[event.key];
+    if (direction) this.step(direction, event.shiftKey ? 3 : 1);
+    else if (event.key === " ") this.togglePen();
+    else if (["Escape", "Delete", "Backspace"].includes(event.key)) this.clear();
+    else return;
+    event.preventDefault();
+    this.showPen();
+  }
+
+  step([right, down], length) {
+    const { pen, canvas } = this;
+    const pixel = (length * canvas.width) / 28;
+    const before = { x: pen.x, y: pen.y };
+    pen.x = Math.min(Math.max(pen.x + right * pixel, 0), canvas.width);
+    pen.y = Math.min(Math.max(pen.y + down * pixel, 0), canvas.height);
+    if (pen.down) this.line(before, pen);
+  }
+
+  togglePen() {
+    this.pen.down = !this.pen.down;
+    if (this.pen.down) this.line(this.pen, this.pen);
+  }
+
+  showPen() {
+    this.hidePen();
+    if (!this.canvas.matches(":focus-visible")) return;
+    const { overlay, pen } = this;
+    overlay.strokeStyle = "#f6c453";
+    overlay.fillStyle = "#f6c453";
+    overlay.lineWidth = 3;
+    overlay.beginPath();
+    overlay.arc(pen.x, pen.y, (INK_WIDTH / 2 / 28) * this.canvas.width, 0, 2 * Math.PI);
+    if (pen.down) overlay.fill();
+    else overlay.stroke();
+  }
+
+  hidePen() {
+    this.overlay.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  // The mean of the ink in each cell: anti-aliasing that no browser does differently.
+  pixels() {
+    const { width, height } = this.canvas;
+    const ink = this.context.getImageData(0, 0, width, height).data;
+    const sums = new Float64Array(this.rows * this.columns);
+    const counts = new Uint32Array(this.rows * this.columns);
+    for (let y = 0; y < height; y += 1) {
+      const row = Math.floor((y * this.rows) / height) * this.columns;
+      for (let x = 0; x < width; x += 1) {
+        const cell = row + Math.floor((x * this.columns) / width);
+        sums[cell] += ink[(y * width + x) * 4];
+        counts[cell] += 1;
+      }
+    }
+    return Array.from(sums, (sum, cell) => Math.round(sum / counts[cell]));
+  }
+}

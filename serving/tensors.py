@@ -1,0 +1,189 @@
+"""Numbers from JSON to arrays and back, held against the schema of the version that answers."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.errors import BadInput
+from store.schema import NUMPY_TYPES, TensorSpec
+
+Array = NDArray[Any]
+
+
+def from_rows(spec: TensorSpec, rows: object, *, field: str) -> Array:
+    """Nested lists [n, …] as an array of the tensor's type and shape.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    if not isinstance(rows, list) or not rows:
+        raise BadInput(field, expected=_expected(spec), found=_kind(rows))
+    fast = _bytes_of(spec, rows)
+    if fast is not None:
+        return fast
+    flat: list[Any] = []
+    for place, row in enumerate(rows):
+        _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    return _checked(spec, flat, len(rows), field=field, nested=True)
+
+
+def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
+    """Read rows given as one flat list in row-major order, or as nested lists.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        rows = from_rows(spec, values, field=field)
+        if len(rows) != n:
+            raise BadInput(field, expected=f"{n} rows, as `shape` says", found=f"{len(rows)}")
+        return rows
+    count = n * math.prod(spec.shape)
+    if not isinstance(values, list) or len(values) != count:
+        found = f"{len(values)} numbers" if isinstance(values, list) else _kind(values)
+        raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
+    if spec.datatype == "UINT8":
+        # The slow way finds out which element was wrong.
+        with suppress(TypeError, ValueError):
+            array = np.frombuffer(bytes(values), np.uint8).reshape(n, *spec.shape)
+            if _in_range(spec, array):
+                return array
+    return _checked(spec, values, n, field=field)
+
+
+def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
+    """Hold rows against what the schema allows.
+
+    Raises:
+        BadInput: naming the first element that is not finite or outside the range.
+    """
+    if spec.datatype.startswith("FP") and not np.isfinite(rows).all():
+        raise _at(field, rows, ~np.isfinite(rows), expected="finite numbers")
+    low, high = spec.minimum, spec.maximum
+    if low is not None and (rows < low).any():
+        raise _at(field, rows, rows < low, expected=f"numbers of at least {low:g}")
+    if high is not None and (rows > high).any():
+        raise _at(field, rows, rows > high, expected=f"numbers of at most {high:g}")
+
+
+def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
+    """The fast path for pictures: `bytes` reads and checks a row of numbers in one step.
+
+    None when it is not certain that the rows are fine; then the slow way decides and explains.
+    """
+    if spec.datatype != "UINT8" or len(spec.shape) != 2:
+        return None
+    height, width = spec.shape
+    try:
+        if any(len(row) != height for row in rows):
+            return None
+        # `bytes` of a number would be that many zeros, so only lists get there.
+        if any(type(line) is not list for row in rows for line in row):
+            return None
+        lines = [bytes(line) for row in rows for line in row]
+    except (TypeError, ValueError):
+        return None
+    if any(len(line) != width for line in lines):
+        return None
+    array = np.frombuffer(b"".join(lines), np.uint8).reshape(len(rows), height, width)
+    return array if _in_range(spec, array) else None
+
+
+def _in_range(spec: TensorSpec, rows: Array) -> bool:
+    """Whether nothing is out of range; bytes need no look when the range is theirs."""
+    low, high = spec.minimum or 0, 255 if spec.maximum is None else spec.maximum
+    return (low <= 0 and high >= 255) or bool((rows >= low).all() and (rows <= high).all())
+
+
+def _flatten(
+    spec: TensorSpec, value: object, shape: tuple[int, ...], field: str, flat: list[Any]
+) -> None:
+    if not shape:
+        if isinstance(value, list | dict):
+            raise BadInput(field, expected="a number", found=_kind(value))
+        flat.append(value)
+        return
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise BadInput(field, expected=f"a list of {shape[0]}", found=_kind(value))
+    for place, inner in enumerate(value):
+        _flatten(spec, inner, shape[1:], f"{field}[{place}]", flat)
+
+
+def _checked(
+    spec: TensorSpec, flat: list[Any], n: int, *, field: str, nested: bool = False
+) -> Array:
+    """Numbers of the right kind, whole where integers are wanted, and in range.
+
+    An element is named by its place in the nested lists, or in the flat one, as it was sent.
+    """
+    shape = (n, *spec.shape) if nested else (len(flat),)
+    wanted = np.dtype(NUMPY_TYPES[spec.datatype])
+    for place in _strangers(flat, boolean=wanted.kind == "b"):
+        where = _where(np.unravel_index(place, shape))
+        found = _kind(flat[place])
+        raise BadInput(f"{field}{where}", expected=f"{spec.datatype} values", found=found)
+    numbers = _numbers(flat, field=field).reshape(shape)
+    if wanted.kind in "iu":
+        limits = np.iinfo(wanted)
+        wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
+        if wrong.any():
+            expected = f"whole numbers of {limits.min} to {limits.max}"
+            raise _at(field, numbers, wrong, expected=expected)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
+        narrow = numbers.astype(wanted)
+    check_range(spec, narrow, field=field)
+    return narrow.reshape(n, *spec.shape)
+
+
+def _numbers(flat: list[Any], *, field: str) -> Array:
+    numbers = np.array(flat)
+    if numbers.dtype.kind != "O":
+        return numbers
+    try:
+        return np.array(flat, np.float64)
+    except OverflowError:
+        raise BadInput(field, expected="numbers below 1e308", found="greater ones") from None
+
+
+def _strangers(flat: list[Any], *, boolean: bool) -> Iterator[int]:
+    """Places of elements that are not numbers (or not booleans where those are wanted)."""
+    wanted = {bool} if boolean else {int, float}
+    if set(map(type, flat)) <= wanted:
+        return
+    for place, value in enumerate(flat):
+        if type(value) not in wanted:
+            yield place
+
+
+def _at(field: str, rows: Array, wrong: NDArray[np.bool_], *, expected: str) -> BadInput:
+    place = tuple(np.argwhere(wrong)[0])
+    return BadInput(f"{field}{_where(place)}", expected=expected, found=str(rows[place]))
+
+
+def _where(place: Sequence[Any]) -> str:
+    return "".join(f"[{axis}]" for axis in place)
+
+
+def _expected(spec: TensorSpec) -> str:
+    shape = " x ".join(str(side) for side in spec.shape) or "single numbers"
+    return f"a list of rows, each {shape} of {spec.datatype}"
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return f"the text {value[:40]!r}"
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return "an object"
+        case _:
+            return f"{value}"

@@ -1,0 +1,203 @@
+"""The watcher: follows one model's champion for all workers of a host.
+
+Only the leader runs it. All its logic is in `look`; whoever calls it only waits.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serving import decision
+from serving.cache import Cache
+from serving.decision import Acknowledge, Flip, Follow, Situation, Withdraw
+from serving.ledger import Known, Ledger, Refused
+from serving.presence import Said, living
+from store.aliases import Acknowledgement, AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.errors import CorruptVersion, StoreDenied, StoreError, UnknownVersion
+
+logger = logging.getLogger(__name__)
+
+SOON_SECONDS = 0.01
+REMEMBERED_REFUSALS = 20
+
+
+class Watcher:
+    """One model's way from an alias record to a flip of the board."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        log: AliasLog,
+        *,
+        bucket: Bucket,
+        cache: Cache,
+        workers: Path,
+        replica: str,
+        poll_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._board = ledger, ledger.board
+        self._log, self._bucket, self._cache = log, bucket, cache
+        self._workers, self._replica = workers, replica
+        self._poll_seconds, self._clock = poll_seconds, clock
+        self._known = ledger.known()
+        self._verified_log = False
+        self._acknowledged = 0
+        self._opened_at = self._due = self._owed_due = clock()
+
+    def look(self) -> float:
+        """One tick: at most one step forward. Returns how many seconds to rest before the next.
+
+        Nothing that the store does is an error here: answering goes on, and the trouble is told.
+        """
+        action = decision.decide(self._situation())
+        match action:
+            case Flip(generation):
+                self._flip(generation)
+            case Withdraw(generation, reason):
+                self._withdraw(generation, reason)
+            case Acknowledge(generation):
+                self._asking(lambda: self._acknowledge(generation))
+            case Follow() if self._clock() >= self._due:
+                self._asking(self._follow)
+            case Follow():
+                return min(max(self._due - self._clock(), SOON_SECONDS), self._poll_seconds)
+            case _:
+                pass
+        return SOON_SECONDS
+
+    def _situation(self) -> Situation:
+        board = self._board
+        is_open = board.proposed > board.current
+        # A store that takes no acknowledgement must not keep us from following it.
+        owed = board.current != self._acknowledged and self._clock() >= self._owed_due
+        reports = living(self._workers) if is_open or owed else []
+        return Situation(
+            current=board.current,
+            proposed=board.proposed,
+            workers=[report.models.get(self._log.model, Said()) for report in reports],
+            open_seconds=self._clock() - self._opened_at,
+            acknowledged=not owed,
+        )
+
+    def _flip(self, generation: int) -> None:
+        self._board.flip(generation)
+        self._due = self._clock()
+        self._ledger.forget_proposals()
+        logger.info("%s: all workers answer with generation %d", self._log.model, generation)
+
+    def _withdraw(self, generation: int, reason: str) -> None:
+        record = self._ledger.record(generation)
+        self._board.propose(self._board.current)
+        self._due = self._clock()
+        if record is not None:
+            self._refuse(record, reason)
+
+    def _asking(self, step: Callable[[], None]) -> None:
+        """Do what needs the store; when it fails, say so and try again a poll later."""
+        try:
+            step()
+        except StoreError as error:
+            self._due = self._owed_due = self._clock() + self._poll_seconds
+            self._note_trouble(str(error))
+        else:
+            self._note_trouble("")
+
+    def _note_trouble(self, trouble: str) -> None:
+        if trouble != self._known.trouble:
+            logger.warning("%s: %s", self._log.model, trouble or "the store answers again")
+            self._remember(self._known.model_copy(update={"trouble": trouble}))
+
+    def _acknowledge(self, generation: int) -> None:
+        record = self._ledger.record(generation)
+        if record is not None:
+            self._say(record.sequence, record.version, serving=True)
+            used = {record.version} | ({record.previous} if record.previous else set())
+            self._cache.keep_only(self._log.model, used)
+        self._acknowledged = generation
+
+    def _follow(self) -> None:
+        """Ask for the next record; take up the newest, and tell those it overtook."""
+        last = self._last()
+        record = self._newest(last)
+        self._board.looked(int(time.time() * 1000))
+        self._due = self._clock() + self._poll_seconds
+        if record is not None:
+            self._take_up(record)
+            self._tell_overtaken(last.sequence + 1 if last else record.sequence, record)
+        self._tell_refusals()
+
+    def _tell_overtaken(self, first: int, record: AliasRecord) -> None:
+        reason = f"superseded by record {record.sequence} before it was loaded"
+        for sequence in range(first, record.sequence):
+            if (overtaken := self._log.at(sequence)) is not None:
+                self._say(sequence, overtaken.version, serving=False, reason=reason)
+
+    def _newest(self, last: AliasRecord | None) -> AliasRecord | None:
+        if last is None:
+            return self._log.current() if self._log.at(1) is not None else None
+        following = self._log.at(last.sequence + 1)
+        return self._log.current(since=following.sequence) if following else None
+
+    def _last(self) -> AliasRecord | None:
+        """The last record taken up, provided the store still has the same log.
+
+        A store that was replaced begins a new log: then what we remember says nothing.
+        """
+        last = self._known.last
+        if last is not None and not self._verified_log:
+            found = self._log.at(last.sequence)
+            if found is None or found.id != last.id:
+                logger.warning("%s: the store holds another log, following it", self._log.model)
+                last = None
+                self._remember(Known())
+        self._verified_log = True
+        return last
+
+    def _take_up(self, record: AliasRecord) -> None:
+        try:
+            self._cache.stage(self._bucket, record.model, record.version)
+        except (CorruptVersion, UnknownVersion) as error:
+            self._refuse(record, str(error))
+            return
+        self._opened_at = self._clock()
+        generation = self._ledger.propose(record)
+        self._remember(self._known.model_copy(update={"last": record}))
+        logger.info("%s: %s proposed as %d", record.model, record.version, generation)
+
+    def _refuse(self, record: AliasRecord, reason: str) -> None:
+        """Remember why, for ever: the same record is not tried again."""
+        logger.error("%s: %s refused: %s", record.model, record.version, reason)
+        refused = Refused(
+            sequence=record.sequence,
+            version=record.version,
+            reason=reason,
+            at=datetime.now(UTC),
+        )
+        kept = (*self._known.refused, refused)[-REMEMBERED_REFUSALS:]
+        self._remember(self._known.model_copy(update={"last": record, "refused": kept}))
+
+    def _tell_refusals(self) -> None:
+        for refused in self._known.refused:
+            if not refused.acknowledged:
+                self._say(refused.sequence, refused.version, serving=False, reason=refused.reason)
+        told = tuple(one.model_copy(update={"acknowledged": True}) for one in self._known.refused)
+        if told != self._known.refused:
+            self._remember(self._known.model_copy(update={"refused": told}))
+
+    def _say(self, sequence: int, version: str, *, serving: bool, reason: str = "") -> None:
+        acknowledgement = Acknowledgement(
+            replica=self._replica, version=version, serving=serving, reason=reason
+        )
+        try:
+            self._log.acknowledge(sequence, acknowledgement)
+        except StoreDenied as error:
+            # Reading is enough to serve; only whoever waits for the acknowledgement misses it.
+            logger.warning("%s: record %d not acknowledged: %s", self._log.model, sequence, error)
+
+    def _remember(self, known: Known) -> None:
+        self._known = known
+        self._ledger.remember(known)

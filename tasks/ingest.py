@@ -1,0 +1,153 @@
+"""Ingest: take in what has arrived, each arrival exactly once."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from models.definition import Source
+from store import landing
+from store.bucket import Bucket
+from store.datasets import Dataset
+from store.errors import AlreadyExists
+from store.landing import Arrival, Quarantined
+
+HOLDOUT = "holdout"
+# What ingest adds to the source's own columns: the order in which rows arrived.
+ARRIVAL_COLUMNS = ("arrival", "arrived_at", "arrival_row")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What came in and what was left out, and the version of the dataset that has it."""
+
+    arrivals: tuple[str, ...] = ()
+    rows_added: int = 0
+    duplicates: int = 0
+    kept_out: int = 0
+    quarantined: tuple[Quarantined, ...] = ()
+    dataset_version: int | None = None
+
+
+@dataclass(frozen=True)
+class _Sifted:
+    """Which rows of an arrival are new, and how many of the others there were of what kind."""
+
+    rows: pa.Table
+    fresh: tuple[int, ...]
+    duplicates: int
+    kept_out: int
+
+
+def ingest(
+    source: Source,
+    bucket: Bucket,
+    rows: Dataset,
+    holdout: Dataset,
+    *,
+    model: str,
+    take_next: bool,
+) -> Ingested:
+    """Take in every pending arrival; with `take_next` and none pending, the source's next one.
+
+    Files that cannot be read are quarantined, rows that are known already are dropped, rows of
+    the holdout are kept out; the rest is added in one commit an arrival, and the arrival cleared.
+    Killed anywhere and run again, each row is there once.
+    """
+    _keep_holdout(source, holdout)
+    arrivals = landing.pending(bucket, model)
+    taken = rows.taken()
+    if not arrivals and take_next:
+        arrivals = _next(source, bucket, model, taken)
+    outcomes = []
+    for arrival in arrivals:
+        if arrival.name not in taken:
+            outcomes.append(_take_in(source, bucket, rows, holdout, arrival))
+        landing.clear(bucket, arrival)
+    return _summed([outcome for outcome in outcomes if outcome], rows.version())
+
+
+def _keep_holdout(source: Source, holdout: Dataset) -> None:
+    """Write the holdout, once for ever."""
+    if HOLDOUT in holdout.taken():
+        return
+    try:
+        holdout.append(source.holdout(), HOLDOUT)
+    except AlreadyExists:
+        return
+
+
+def _next(source: Source, bucket: Bucket, model: str, taken: Collection[str]) -> list[Arrival]:
+    delivery = source.deliver(taken)
+    if delivery is None:
+        return []
+    now = datetime.now(UTC)
+    return [landing.land(bucket, model, delivery.name, delivery.files, by="the source", at=now)]
+
+
+def _take_in(
+    source: Source, bucket: Bucket, rows: Dataset, holdout: Dataset, arrival: Arrival
+) -> Ingested | None:
+    """Add one arrival to the dataset; None when somebody else did so meanwhile."""
+    contents = landing.read(bucket, arrival)
+    if contents.damaged and arrival.name in rows.taken():
+        # Whoever took it in is clearing it away under our hands.
+        return None
+    reading = source.read(contents.files)
+    quarantined = tuple(
+        landing.quarantine(bucket, arrival, bad.file, contents.files.get(bad.file), str(bad))
+        for bad in (*contents.damaged, *reading.rejected)
+        if bad.file in arrival.files
+    )
+    sifted = _sift(reading.rows, known=rows.digests(), held_out=holdout.digests())
+    try:
+        rows.append(_stamped(sifted, arrival), arrival.name)
+    except AlreadyExists:
+        return None
+    return Ingested(
+        arrivals=(arrival.name,),
+        rows_added=len(sifted.fresh),
+        duplicates=sifted.duplicates,
+        kept_out=sifted.kept_out,
+        quarantined=quarantined,
+    )
+
+
+def _sift(rows: pa.Table, *, known: Collection[str], held_out: Collection[str]) -> _Sifted:
+    """Which rows are new; of equal ones the first."""
+    fresh: dict[str, int] = {}
+    duplicates = kept_out = 0
+    for row, digest in enumerate(rows.column("digest").to_pylist()):
+        if digest in held_out:
+            kept_out += 1
+        elif digest in known or digest in fresh:
+            duplicates += 1
+        else:
+            fresh[digest] = row
+    return _Sifted(rows, tuple(fresh.values()), duplicates, kept_out)
+
+
+def _stamped(sifted: _Sifted, arrival: Arrival) -> pa.Table:
+    """The fresh rows, each with its arrival, the moment of it, and its place in it."""
+    n = len(sifted.fresh)
+    stamps = (
+        pa.array([arrival.name] * n, pa.string()),
+        pa.array([arrival.delivered_at] * n, pa.timestamp("us", "UTC")),
+        pa.array(sifted.fresh, pa.int64()),
+    )
+    rows = sifted.rows.take(stamps[-1])
+    for name, stamp in zip(ARRIVAL_COLUMNS, stamps, strict=True):
+        rows = rows.append_column(name, stamp)
+    return rows
+
+
+def _summed(outcomes: Sequence[Ingested], version: int | None) -> Ingested:
+    return Ingested(
+        arrivals=tuple(name for outcome in outcomes for name in outcome.arrivals),
+        rows_added=sum(outcome.rows_added for outcome in outcomes),
+        duplicates=sum(outcome.duplicates for outcome in outcomes),
+        kept_out=sum(outcome.kept_out for outcome in outcomes),
+        quarantined=tuple(file for outcome in outcomes for file in outcome.quarantined),
+        dataset_version=version,
+    )

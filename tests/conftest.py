@@ -1,0 +1,48 @@
+"""What tests everywhere share: the genuine digits, and a real S3 server."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.definition import Places
+from models.digits.official import official_files
+from store.s3 import S3Address, S3Bucket
+from tests.seaweed import ACCESS, SECRET, seaweed
+
+
+@pytest.fixture(scope="session")
+def digits_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder with the four official files of MNIST, fetched once when there is none."""
+    named = os.environ.get("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
+    beside = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+    folder = Path(named) if named else beside
+    if (folder / "t10k-labels-idx1-ubyte.gz").exists():
+        return folder
+    cache = request.config.cache
+    assert cache is not None
+    fetched = cache.mkdir("digits")
+    official_files(Places(folder=Path(named) if named else None, cache=fetched))
+    return fetched
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SeaweedFS over a socket, with credentials."""
+    with seaweed(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_address(s3_endpoint: str) -> S3Address:
+    """A bucket of its own for each test."""
+    return S3Address(s3_endpoint, f"test-{uuid.uuid4().hex[:20]}", ACCESS, SECRET)
+
+
+@pytest.fixture
+def s3_bucket(s3_address: S3Address) -> S3Bucket:
+    bucket = S3Bucket(s3_address)
+    bucket.ensure()
+    return bucket

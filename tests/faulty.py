@@ -1,0 +1,65 @@
+"""Stores that die at a chosen write, as a process does that is killed there."""
+
+import itertools
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from store.bucket import Bucket
+from store.datasets import Dataset
+
+
+class Killed(BaseException):
+    """Where the process would have ended; nothing of ours catches it."""
+
+
+class Fuse:
+    """Lets `writes` writes pass and none after; `before` the write or just after it happened."""
+
+    def __init__(self, writes: int, *, before: bool = True) -> None:
+        self._writes = writes
+        self._before = before
+        self._seen: Iterator[int] = itertools.count()
+
+    def around(self, write):
+        seen = next(self._seen)
+        if seen > self._writes or (seen == self._writes and self._before):
+            raise Killed
+        answer = write()
+        if seen == self._writes:
+            raise Killed
+        return answer
+
+
+class KillingBucket:
+    """A bucket that dies at its fuse's write."""
+
+    def __init__(self, bucket: Bucket, fuse: Fuse | int) -> None:
+        self._bucket = bucket
+        self._fuse = Fuse(fuse) if isinstance(fuse, int) else fuse
+
+    def create(self, key: str, body: bytes) -> None:
+        self._fuse.around(lambda: self._bucket.create(key, body))
+
+    def read(self, key: str) -> bytes:
+        return self._bucket.read(key)
+
+    def keys_below(self, prefix: str) -> list[str]:
+        return self._bucket.keys_below(prefix)
+
+    def names_below(self, prefix: str) -> list[str]:
+        return self._bucket.names_below(prefix)
+
+    def remove(self, key: str) -> None:
+        self._fuse.around(lambda: self._bucket.remove(key))
+
+
+class KillingDataset(Dataset):
+    """A dataset that dies at its fuse's write."""
+
+    def __init__(self, uri: str, fuse: Fuse) -> None:
+        super().__init__(uri)
+        self._fuse = fuse
+
+    def append(self, rows: pa.Table, arrival: str) -> int:
+        return self._fuse.around(lambda: super(KillingDataset, self).append(rows, arrival))

@@ -1,0 +1,232 @@
+"""Digits from every kind of file, and every kind of bad file told apart from the good ones."""
+
+import gzip
+import io
+import struct
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from models.digits import idx
+from models.digits.files import read_files
+from models.digits.rows import images_of
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
+LABELS = np.array([3, 1, 4, 1, 5], np.uint8)
+GOOD = {
+    "good-images-idx3-ubyte": idx.encode(IMAGES),
+    "good-labels-idx1-ubyte": idx.encode(LABELS),
+}
+
+
+def csv_of(images=IMAGES, labels=LABELS, *, label_at=0, names=None) -> bytes:
+    names = names or [f"pixel{number}" for number in range(784)]
+    lines = [",".join([*names[:label_at], "label", *names[label_at:]])]
+    for image, label in zip(images.reshape(-1, 784), labels, strict=True):
+        cells = [str(pixel) for pixel in image]
+        lines.append(",".join([*cells[:label_at], str(label), *cells[label_at:]]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parquet_of(**columns) -> bytes:
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+def npz_of(**arrays) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def png_of(image=IMAGES[0], mode="L") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(stream, "PNG")
+    return stream.getvalue()
+
+
+FLAT = [image.tobytes() for image in IMAGES]
+SHUFFLED = np.random.default_rng(2).permutation(784)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        GOOD,
+        {f"{name}.gz": gzip.compress(body) for name, body in GOOD.items()},
+        {"in/x.images.idx": GOOD["good-images-idx3-ubyte"],
+         "in/x.labels.idx": GOOD["good-labels-idx1-ubyte"]},
+        {"plain-idx3": GOOD["good-images-idx3-ubyte"], "plain-idx1": GOOD["good-labels-idx1-ubyte"]},
+        {"d.csv": csv_of()},
+        {"d.csv": csv_of().replace(b"\n", b"\r\n")},
+        {"d.csv.gz": gzip.compress(csv_of(label_at=784))},
+        {"d.csv": csv_of(label_at=400, names=[f"anything {number}" for number in range(784)])},
+        {"d.csv": csv_of(IMAGES.reshape(-1, 784)[:, SHUFFLED],
+                         names=[f"pixel{number}" for number in SHUFFLED])},
+        {"d.parquet": parquet_of(image=FLAT, label=LABELS.tolist())},
+        {"d.parquet": parquet_of(label=LABELS, pixels=IMAGES.reshape(-1, 784).tolist())},
+        {"d.parquet": parquet_of(label=LABELS, image=[{"bytes": png_of(image)} for image in IMAGES])},
+        {"d.parquet": parquet_of(label=LABELS.astype("int64"),
+                                 **{f"pixel{n}": IMAGES.reshape(-1, 784)[:, n] for n in range(784)})},
+        {"d.npz": npz_of(images=IMAGES, labels=LABELS)},
+        {"d.npz": npz_of(x=IMAGES.reshape(5, 28, 28, 1).astype("int64"), y=LABELS)},
+        {"d.npz": npz_of(x_train=IMAGES[:2], y_train=LABELS[:2], x_test=IMAGES[2:], y_test=LABELS[2:])},
+        {f"{number}/{label}/p.png": png_of(image)
+         for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True))},
+        {f"{number}/{label}/p.PNG": png_of(image, "RGB")
+         for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True))},
+    ],
+)  # fmt: skip
+def test_the_same_digits_come_from_every_kind_of_file(files: Mapping[str, bytes]) -> None:
+    reading = read_files(files)
+
+    assert reading.rejected == ()
+    assert np.array_equal(images_of(reading.rows), IMAGES)
+    assert reading.rows.column("label").to_pylist() == LABELS.tolist()
+    assert reading.rows.schema.field("image").type == pa.binary(784)
+
+
+def idx_header(magic: int, *shape: int) -> bytes:
+    return struct.pack(f">{1 + len(shape)}I", magic, *shape)
+
+
+def bomb() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", bytes(idx.MAXIMUM_BYTES + 1))
+    return stream.getvalue()
+
+
+def boastful() -> bytes:
+    """An array whose header claims more than there is memory."""
+    head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 784), }\n"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
+    return stream.getvalue()
+
+
+def vast_png() -> bytes:
+    stream = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+TRANSPARENT = np.zeros((28, 28, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("file", "body", "expected", "found"),
+    [
+        ("a.csv", csv_of().replace(b"pixel99,", b"", 1), "784 columns of pixels", "no pixel99"),
+        ("a.csv", csv_of().replace(b"label", b"digit"), "a column label", "785 columns"),
+        ("a.csv", csv_of(labels=[1, 2, 11, 4, 5]), "labels from 0 to 9", "11 in row 2"),
+        ("a.csv", csv_of(IMAGES.astype(int) + 300), "a pixel from 0 to 255", "line 2, column pixel0"),
+        ("a.csv", csv_of(labels=["1", "2", "x", "4", "5"]), "a label from 0 to 9", "'x' in line 4"),
+        ("a.csv", csv_of(labels=["1", "", "3", "4", "5"]), "a label from 0 to 9", "'' in line 3"),
+        ("a.csv", csv_of()[:-300], "785 columns", "in line 6"),
+        ("a.csv", b"", "a column label", "0 columns"),
+        ("a.csv", b"\xff\xfe\x00", "a CSV header in UTF-8", "decode"),
+        ("a.parquet", b"PAR1 not really", "a Parquet file", ""),
+        ("a.parquet", parquet_of(image=FLAT), "a column label", "image"),
+        ("a.parquet", parquet_of(image=[b"short"], label=[1]), "784 pixels an image", "5 in 0"),
+        ("a.parquet", parquet_of(image=FLAT[:2], label=[1, None]), "no missing values", "label"),
+        ("a.parquet", parquet_of(image=FLAT[:1], label=["one"]), "whole numbers", "string"),
+        ("a.parquet", parquet_of(image=[{"bytes": b"x"}], label=[1]), "a PNG", "something else"),
+        ("a.parquet", parquet_of(label=pa.nulls(200_001)), "at most 200,000 rows", "200,001"),
+        ("a.npz", b"PK no", "a numpy archive", "zip"),
+        ("a.npz", npz_of(pictures=IMAGES), "arrays images and labels", "pictures"),
+        ("a.npz", npz_of(x=IMAGES / 255, y=LABELS), "images as whole numbers", "float64"),
+        ("a.npz", npz_of(x=IMAGES, y=LABELS[:4]), "5 labels, one an image", "4"),
+        ("a.npz", npz_of(x=IMAGES[:, :27], y=LABELS), "28 × 28", "(5, 27, 28)"),
+        ("a.npz", npz_of(x=IMAGES.astype(int) - 1, y=LABELS), "pixels from 0 to 255", "-1 in row"),
+        ("a.npz", npz_of(x=np.array([None]), y=LABELS), "a numpy archive", "allow_pickle"),
+        ("a.npz", bomb(), "at most 500,000,000 bytes", "500,000,001"),
+        ("a.npz", boastful(), "a numpy archive", ""),
+        ("7/a.png", png_of(IMAGES[0, :20]), "28 × 28 pixels", "28 × 20"),
+        ("7/a.png", vast_png(), "28 × 28 pixels", "30000 × 30000"),
+        ("7/a.png", png_of()[:200], "a whole PNG", "truncated"),
+        ("7/a.png", b"GIF89a", "a PNG", "6 bytes of something else"),
+        ("7/a.png", png_of(TRANSPARENT, "RGBA"), "without transparency", "RGBA"),
+        ("11/a.png", png_of(), "0 to 9", "'11'"),
+        ("a.png", png_of(), "a folder named after the digit", "no folder"),
+        ("notes.txt", b"hello", "IDX, CSV, Parquet", "'.txt'"),
+        ("a.csv.gz", b"\x1f\x8b\x08broken", "a whole gzip file", ""),
+        ("a.csv.gz", b"no gzip", "a gzip file", "6e6f2067"),
+        ("a.csv.gz", gzip.compress(bytes(idx.MAXIMUM_BYTES + 1), 1), "500,000,000", "more"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_named_and_costs_the_others_nothing(
+    file: str, body: bytes, expected: str, found: str
+) -> None:
+    reading = read_files({file: body, **GOOD})
+
+    (bad,) = reading.rejected
+    assert bad.file == file
+    assert expected in bad.expected
+    assert found in bad.found
+    assert np.array_equal(images_of(reading.rows), IMAGES)
+
+
+GOOD_IMAGES, GOOD_LABELS = GOOD.values()
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "bad", "expected", "found"),
+    [
+        (GOOD_IMAGES[:-1], GOOD_LABELS, 0, "3,936 bytes for 5 images", "3,935 bytes"),
+        (GOOD_IMAGES + b"\0", GOOD_LABELS, 0, "3,936 bytes", "3,937 bytes"),
+        (GOOD_IMAGES[:10], GOOD_LABELS, 0, "a header of 16 bytes", "10 bytes"),
+        (b"", GOOD_LABELS, 0, "a header of 16 bytes", "0 bytes"),
+        (GOOD_LABELS * 4, GOOD_LABELS, 0, "2051 (images)", "2049 (labels)"),
+        (GOOD_IMAGES, GOOD_IMAGES, 1, "2049 (labels)", "2051 (images)"),
+        (GOOD_IMAGES, GOOD_LABELS[:-1], 1, "13 bytes for 5 labels", "12 bytes"),
+        (GOOD_IMAGES, idx.encode(LABELS[:4]), 1, "5 labels, one an image", "4"),
+        (GOOD_IMAGES, idx.encode(LABELS + 7), 1, "labels from 0 to 9", "10 in row 0"),
+        (idx_header(2051, 5, 32, 32), GOOD_LABELS, 0, "28 × 28", "32 × 32"),
+        (idx_header(2051, 2**32 - 1, 28, 28), GOOD_LABELS, 0, "4,294,967,295 images", "16 bytes"),
+    ],
+)
+def test_a_bad_idx_file_takes_only_its_partner_along(
+    images: bytes, labels: bytes, bad: int, expected: str, found: str
+) -> None:
+    names = ["bad-images-idx3-ubyte", "bad-labels-idx1-ubyte"]
+
+    reading = read_files({**dict(zip(names, (images, labels), strict=True)), **GOOD})
+
+    errors = {error.file: error for error in reading.rejected}
+    assert sorted(errors) == names
+    assert expected.removeprefix("a header") in errors[names[bad]].expected
+    assert found in errors[names[bad]].found
+    assert errors[names[1 - bad]].expected == f"a usable {names[bad]} beside it"
+    assert reading.rows.num_rows == len(IMAGES)
+
+
+def test_images_without_labels_are_rejected() -> None:
+    reading = read_files({"lonely-images-idx3-ubyte.gz": gzip.compress(GOOD_IMAGES)})
+
+    (bad,) = reading.rejected
+    assert "with one of labels" in bad.expected
+    assert reading.rows.num_rows == 0
+
+
+def test_an_empty_folder_is_told_as_such() -> None:
+    reading = read_files({})
+
+    assert [str(bad) for bad in reading.rejected] == [
+        "the arrival: expected at least one file, found none"
+    ]
+
+
+def test_equal_pixels_have_equal_digests_whatever_their_file() -> None:
+    reading = read_files({"a.csv": csv_of(), "b.npz": npz_of(x=IMAGES, y=LABELS)})
+
+    digests = reading.rows.column("digest").to_pylist()
+    assert digests[:5] == digests[5:]
+    assert len(set(digests)) == 5

@@ -1,0 +1,90 @@
+"""A real S3 server over a socket, on free ports and in a temporary folder."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from store.errors import OvernightError
+from store.s3 import S3Address, S3Bucket
+
+ACCESS, SECRET = "tests", "the-secret-of-tests"
+_READY_SECONDS = 60
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[str]:
+    """Run SeaweedFS, and answer its endpoint once it takes writes."""
+    identity = {
+        "name": "tests",
+        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+        "actions": ["Admin"],
+    }
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    master, volume, filer, admin, s3 = _ports(5)
+    command = [
+        _binary(), "-logtostderr=true", "mini", f"-dir={folder / 'store'}", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-master.port={master}",
+        f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
+        f"-s3.port={s3}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-s3.iam=false", "-webdav=false", "-admin.ui=false",
+        "-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        environment = {**os.environ, "GOMEMLIMIT": "400MiB"}
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
+    try:
+        endpoint = f"http://127.0.0.1:{s3}"
+        _wait(endpoint, server)
+        yield endpoint
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _binary() -> str:
+    found = os.environ.get("WEED_BIN") or shutil.which(
+        "weed", path=str(Path(sys.executable).parent)
+    )
+    assert found, "no weed beside this Python: install the stack extra"
+    return found
+
+
+def _wait(endpoint: str, server: "subprocess.Popen[bytes]") -> None:
+    """Until a real write is read back: health comes before the volumes do."""
+    bucket = S3Bucket(S3Address(endpoint, "ready", ACCESS, SECRET), tries=1)
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        assert server.poll() is None, "SeaweedFS ended while starting"
+        try:
+            bucket.ensure()
+            bucket.create("probe/ready", b"ready")
+            assert bucket.read("probe/ready") == b"ready"
+        except OvernightError:
+            assert time.monotonic() < deadline, "SeaweedFS did not take writes in time"
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _ports(count: int) -> list[int]:
+    """Free ports whose gRPC twins, 10,000 above, are free as well."""
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            first, twin = (held.enter_context(socket.socket()) for _ in range(2))
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                twin.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+            found.append(port)
+    return found

@@ -1,0 +1,116 @@
+"""Tiny but real versions for tests, each answering recognisably otherwise."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from store.bucket import Bucket, digest
+from store.manifest import (
+    CodeLineage,
+    DataLineage,
+    EnvironmentLineage,
+    Manifest,
+    Measurement,
+    RunLineage,
+    TrainingLineage,
+)
+from store.schema import Schema, TensorSpec
+from store.versions import entries, publish
+
+NETWORK = Path(__file__).parents[1] / "goldens" / "tiny" / "predictor.tflite"
+MARK = np.float32(0.123456).tobytes()
+MODEL = "digits"
+IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28), dtype=np.uint8)
+
+TENSORS = Schema(
+    inputs=(TensorSpec(name="image", datatype="UINT8", shape=(28, 28), minimum=0, maximum=255),),
+    outputs=(
+        TensorSpec(name="probabilities", datatype="FP32", shape=(10,)),
+        TensorSpec(name="seen", datatype="UINT8", shape=(28, 28)),
+    ),
+    labels=tuple("0123456789"),
+)
+
+
+def network(number: int) -> bytes:
+    """Version `number` is the surer of a zero the higher its number."""
+    return NETWORK.read_bytes().replace(MARK, np.float32(0.25 * number).tobytes())
+
+
+def probabilities(number: int, images: np.ndarray = IMAGES) -> np.ndarray:
+    """What version `number` answers, from LiteRT itself."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    ask = Interpreter(model_content=network(number), num_threads=1).get_signature_runner()
+    return ask(image=images)["probabilities"]
+
+
+def golden(number: int, *, images: np.ndarray = IMAGES) -> bytes:
+    return archive(images, probabilities(number, images))
+
+
+def archive(images: np.ndarray, answers: np.ndarray) -> bytes:
+    """Golden examples that expect these answers."""
+    body = io.BytesIO()
+    np.savez(body, **{"input.image": images, "output.probabilities": answers})
+    return body.getvalue()
+
+
+def files(number: int) -> dict[str, bytes]:
+    return {
+        "predictor.tflite": network(number),
+        "golden.npz": golden(number),
+        "network.keras": b"not needed to serve",
+    }
+
+
+def version_name(number: int) -> str:
+    at = datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=number)
+    return f"{at:%Y%m%dT%H%M%S}-{number:012x}"
+
+
+def manifest(number: int, bundle: dict[str, bytes], *, tensors: Schema = TENSORS) -> Manifest:
+    return Manifest(
+        model=MODEL,
+        version=version_name(number),
+        created_at=datetime(2026, 11, 22, 2, 0, tzinfo=UTC),
+        fingerprint=f"{number:012x}".ljust(64, "0"),
+        files=entries(bundle),
+        tensors=tensors,
+        data=DataLineage(
+            dataset_version=1,
+            digest=digest(b"rows"),
+            rows=50_000 + number,
+            arrivals=1,
+            holdout_digest=digest(b"holdout"),
+            holdout_rows=10_000,
+        ),
+        code=CodeLineage(commit="0" * 40, clean=True, digest=digest(b"code")),
+        environment=EnvironmentLineage(
+            python="3.11", platform="linux", lock_digest=digest(b"lock")
+        ),
+        training=TrainingLineage(settings={}, epochs=1, cpu_seconds=1, seconds=1),
+        run=RunLineage(id="run", name="tiny"),
+        measurements=(
+            Measurement(metric="accuracy", value=0.995, n=10_000, low=0.993, high=0.997),
+        ),
+    )
+
+
+def put(bucket: Bucket, number: int, bundle: dict[str, bytes] | None = None) -> str:
+    """Publish version `number`, and return its name."""
+    bundle = files(number) if bundle is None else bundle
+    publish(bucket, manifest(number, bundle), bundle)
+    return version_name(number)
+
+
+def folder(place: Path, number: int, bundle: dict[str, bytes] | None = None) -> Path:
+    """The bundle of version `number` as a folder."""
+    place.mkdir(parents=True, exist_ok=True)
+    bundle = files(number) if bundle is None else bundle
+    for name, body in bundle.items():
+        (place / name).write_bytes(body)
+    (place / "manifest.json").write_bytes(manifest(number, bundle).encoded())
+    return place

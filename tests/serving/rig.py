@@ -1,0 +1,118 @@
+"""Helpers that start and ask the real thing."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.s3 import S3Address
+
+ROOT = Path(__file__).parents[2]
+
+
+def until(claim: Callable[[], bool], *, seconds: float = 30, why: str = "") -> None:
+    """Wait for something to become true, and fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {why or claim}"
+        time.sleep(0.01)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free, and whose gRPC twin 10,000 above is free as well."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as low, socket.socket() as high:
+            low.bind(("127.0.0.1", 0))
+            port = low.getsockname()[1]
+            if port in found or port + 10_000 > 65_535:
+                continue
+            with suppress(OSError):
+                high.bind(("127.0.0.1", port + 10_000))
+                found.append(port)
+    return found
+
+
+@dataclass
+class Serving:
+    """A running `python -m serving`."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def ask(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> tuple[int, dict[str, str], object]:
+        """One request over its own connection: status, headers in lower case, JSON or bytes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, raw, {"Content-Type": "application/json", **headers})
+            response = connection.getresponse()
+            content = response.read()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            is_json = "json" in found.get("content-type", "")
+            return response.status, found, json.loads(content) if is_json else content
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        with suppress(OSError):
+            return self.ask("GET", "/v2/health/ready")[0] == 200
+        return False
+
+    def version(self) -> str | None:
+        with suppress(OSError):
+            return self.ask("GET", "/v2/models/digits")[1].get("x-model-version")
+        return None
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+
+@contextmanager
+def running(*arguments: str, home: Path, **settings: str) -> Iterator[Serving]:
+    """Start `python -m serving`, and stop it as an operator would."""
+    (port,) = free_ports(1)
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / f"serving-{port}.log"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")
+    }
+    environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
+    environment |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_REPLICA": "host-under-test"}
+    command = [sys.executable, "-m", "serving", "--port", str(port), *arguments]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment)
+    try:
+        yield Serving(process, port, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def following(address: S3Address, **settings: str) -> dict[str, str]:
+    """The settings that make serving follow a bucket, quickly."""
+    return {
+        "s3_endpoint": address.endpoint,
+        "s3_bucket": address.bucket,
+        "s3_access_key": address.access_key,
+        "s3_secret_key": address.secret_key,
+        "serving_workers": "2",
+        "poll_seconds": "0.1",
+        **settings,
+    }

@@ -1,0 +1,263 @@
+"""The real process: what an operator, a crash and an outage do to it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from store.aliases import AliasLog
+from tests.serving import bundles
+from tests.serving.rig import following, free_ports, running, until
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+BLANK = np.zeros((1, 28, 28), np.uint8)
+ONE = {"instances": BLANK.tolist()}
+PREDICT = "/v1/models/digits:predict"
+
+
+def promote(log: AliasLog, number: int) -> None:
+    current = log.current()
+    log.append(
+        bundles.version_name(number),
+        over=current.version if current else None,
+        by="a test",
+        reason="a test",
+    )
+
+
+class Valve:
+    """A door before the store that can be shut: connections to it then go nowhere."""
+
+    def __init__(self, port: int) -> None:
+        self._behind, self._open = port, True
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        self._open = False
+
+    def reopen(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if not self._open:
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", self._behind))
+                self._ends += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while (part := source.recv(65_536)) and self._open:
+                target.sendall(part)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def valve(s3_endpoint):
+    valve = Valve(int(s3_endpoint.rsplit(":", 1)[1]))
+    yield valve
+    valve.close()
+
+
+def test_a_bundle_is_rehearsed_without_any_store(tmp_path):
+    folder = bundles.folder(tmp_path / "bundle", 3)
+
+    with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
+        until(serving.is_ready, why="the rehearsal is ready")
+        status, headers, answer = serving.ask("POST", PREDICT, ONE)
+
+    assert (status, headers["x-model-version"]) == (200, bundles.version_name(3))
+    assert np.allclose(answer["predictions"], bundles.probabilities(3, BLANK), atol=1e-6)
+    assert serving.process.returncode == 0
+
+
+def test_a_bundle_without_golden_examples_is_rehearsed_too(tmp_path):
+    files = bundles.files(1)
+    del files["golden.npz"]
+    folder = bundles.folder(tmp_path / "bundle", 1, files)
+
+    with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
+        until(serving.is_ready, why="the rehearsal is ready")
+
+
+def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
+    folder = bundles.folder(tmp_path / "bundle", 3)
+    (folder / "predictor.tflite").write_bytes(b"damaged")
+
+    with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
+        assert serving.process.wait(30) == 1
+
+    said = serving.log.read_text()
+    assert "predictor.tflite: expected sha256" in said
+    assert "Traceback" not in said
+
+
+def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
+    files = bundles.files(3) | {"predictor.tflite": b"verified, and yet no network"}
+    folder = bundles.folder(tmp_path / "bundle", 3, files)
+
+    with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
+        assert serving.process.wait(30) == 1
+
+    assert "LiteRT cannot run it" in serving.log.read_text()
+
+
+def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
+    folder = bundles.folder(tmp_path / "bundle", 3)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with running(
+            "--rehearse", str(folder), "--port", port, home=tmp_path / "home"
+        ) as serving:
+            assert serving.process.wait(30) == 1
+
+    said = serving.log.read_text()
+    assert f"port {port}" in said
+    assert "Traceback" not in said
+
+
+def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_path):
+    log = AliasLog(bucket, bundles.MODEL)
+    for number in (1, 2):
+        bundles.put(bucket, number)
+    promote(log, 1)
+    with running(home=tmp_path, **following(address)) as serving:
+        until(serving.is_ready, why="serving is ready")
+
+        # When the worker that leads (or its mate) is killed, each in turn.
+        before = serving.workers()
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: _is_renewed(serving, before), why="a new worker")
+        promote(log, 2)
+
+        until(lambda: bool(log.acknowledgements(2)), why="record 2 acknowledged")
+        assert log.acknowledgements(2)[0].serving
+        until(lambda: {serving.version() for _ in range(20)} == {bundles.version_name(2)})
+
+
+def _is_renewed(serving, before) -> bool:
+    now = serving.workers()
+    return len(now) == 2 and now != before
+
+
+def test_killed_and_started_during_an_outage_it_answers_from_its_cache(
+    bucket, address, valve, tmp_path
+):
+    log = AliasLog(bucket, bundles.MODEL)
+    for number in (1, 2):
+        bundles.put(bucket, number)
+    promote(log, 1)
+    settings = following(address) | {"s3_endpoint": f"http://127.0.0.1:{valve.port}"}
+
+    # Given a host that answers, and then loses the store and its life.
+    with running(home=tmp_path, **settings) as serving:
+        until(serving.is_ready, why="serving is ready")
+        valve.shut()
+        until(lambda: _trouble(serving) is not None, why="the outage is noticed")
+        assert serving.is_ready()
+        assert serving.version() == bundles.version_name(1)
+        for pid in (serving.process.pid, *serving.workers()):
+            os.kill(pid, signal.SIGKILL)
+        serving.process.wait(10)
+
+    # When it starts again with the store still out of reach, and then the store comes back.
+    with running(home=tmp_path, **settings) as serving:
+        until(serving.is_ready, why="serving is ready from the cache")
+        assert serving.version() == bundles.version_name(1)
+        promote(log, 2)
+        valve.reopen()
+
+        until(lambda: serving.version() == bundles.version_name(2), why="the news arrive")
+        until(lambda: _trouble(serving) is None, why="the trouble is over")
+
+
+def _trouble(serving) -> str | None:
+    return serving.ask("GET", "/api/models")[2]["models"][0]["store_trouble"]
+
+
+def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
+    folder = bundles.folder(tmp_path / "bundle", 1)
+    body = json.dumps({"instances": np.zeros((500, 28, 28), int).tolist()}).encode()
+    with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
+        until(serving.is_ready, why="the rehearsal is ready")
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
+        connection.request("POST", PREDICT, body, {"Content-Type": "application/json"})
+
+        serving.process.send_signal(signal.SIGTERM)
+
+        response = connection.getresponse()
+        assert response.status == 200
+        assert len(json.loads(response.read())["predictions"]) == 500
+        connection.close()
+        assert serving.process.wait(30) == 0
+
+
+@pytest.mark.parametrize("sent", ["whole", "in chunks"])
+def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent):
+    folder = bundles.folder(tmp_path / "bundle", 1)
+    home = tmp_path / "home"
+    with running("--rehearse", str(folder), home=home, maximum_body_bytes="20000") as serving:
+        until(serving.is_ready, why="the rehearsal is ready")
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
+        body = b" " * 30_000
+        chunked = sent == "in chunks"
+        connection.request(
+            "POST",
+            PREDICT,
+            iter([body]) if chunked else body,
+            {"Content-Type": "application/json"},
+            encode_chunked=chunked,
+        )
+
+        response = connection.getresponse()
+
+        assert response.status == 413
+        assert "at most 20000 bytes" in json.loads(response.read())["error"]
+        connection.close()
+
+
+def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path):
+    with running(home=tmp_path, serving_workers="many") as serving:
+        assert serving.process.wait(30) == 1
+    said = serving.log.read_text()
+    assert "OVERNIGHT_SERVING_WORKERS" in said
+    assert "Traceback" not in said
+
+
+def test_without_a_store_it_lives_and_is_not_ready(tmp_path):
+    (port,) = free_ports(1)
+    with running(home=tmp_path, s3_endpoint=f"http://127.0.0.1:{port}") as serving:
+
+        def lives() -> bool:
+            with suppress(OSError):
+                return serving.ask("GET", "/v2/health/live")[0] == 200
+            return False
+
+        until(lives, why="serving lives")
+        assert serving.ask("GET", "/v2/health/ready")[0] == 503
+        assert serving.process.poll() is None
