@@ -21,7 +21,7 @@ from infra.stack import record, seaweed
 from infra.stack.plan import check_ports, plan
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.supervisor import Supervisor
-from store.errors import ConfigurationError, StepFailed
+from store.errors import StepFailed
 from store.probe import probe
 
 # On a busy machine a fresh Prefect takes most of a minute to come up.

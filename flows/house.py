@@ -50,10 +50,8 @@ class House:
         return self.definition.open_source(places)
 
     def work(self, name: str) -> Path:
-        """A folder for one candidate, kept until its run is over."""
-        folder = self.settings.home / "work" / self.model / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """Where one candidate is worked on, until its run is over."""
+        return self.settings.home / "work" / self.model / name
 
     def training_examples(self, snapshot: Snapshot) -> Examples:
         """The rows of a snapshot, as the network takes them."""

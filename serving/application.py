@@ -1,17 +1,12 @@
 """The Flask application: slots in, answers out. It knows nothing of how versions arrive."""
 
-import re
-import uuid
-
 from flask import Flask, Response, request
 
+from serving.express import ALWAYS, REQUEST_ID, Express, RequestIds
 from serving.limits import Limits
-from serving.routes import api, failures, page, v1, v2
+from serving.routes import api, failures, metrics, page, v1, v2
 from serving.slots import Slots
 from serving.story import Story
-
-REQUEST_ID = "X-Request-Id"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def create_application(slots: Slots, *, limits: Limits, story: Story) -> Flask:
@@ -22,17 +17,24 @@ def create_application(slots: Slots, *, limits: Limits, story: Story) -> Flask:
     application.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
     application.url_map.strict_slashes = False
     application.extensions |= {"slots": slots, "limits": limits, "story": story}
-    for blueprint in (v2.routes, v1.routes, api.routes, page.routes):
+    for blueprint in (v2.routes, v1.routes, api.routes, metrics.routes, page.routes):
         application.register_blueprint(blueprint)
     failures.install(application)
-    application.after_request(_label)
+    metrics.install(application, story.meter)
+    ids = RequestIds()
+    _label_all(application, ids)
+    application.wsgi_app = Express(  # type: ignore[method-assign]
+        application.wsgi_app, slots=slots, limits=limits, meter=story.meter, ids=ids
+    )
     return application
 
 
-def _label(response: Response) -> Response:
+def _label_all(application: Flask, ids: RequestIds) -> None:
     """Give back the caller's request id, or one of ours, and forbid guessing of content types."""
-    asked = request.headers.get(REQUEST_ID, "")
-    headers = response.headers
-    headers[REQUEST_ID] = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
-    headers["X-Content-Type-Options"] = "nosniff"
-    return response
+
+    def label(response: Response) -> Response:
+        response.headers[REQUEST_ID] = ids.of(request.headers.get(REQUEST_ID, ""))
+        response.headers[ALWAYS[0]] = ALWAYS[1]
+        return response
+
+    application.after_request(label)

@@ -11,8 +11,10 @@ from pathlib import Path
 from serving.attendant import Attendant
 from serving.cache import Cache
 from serving.ledger import Known, Ledger
-from serving.presence import Leadership, Presence
+from serving.metrics import Snapshot
+from serving.presence import Leadership, Presence, counted
 from serving.slots import Slot, Slots
+from serving.story import Story
 from serving.watcher import Watcher
 from store import keys
 from store.aliases import CHAMPION, AliasLog
@@ -48,6 +50,7 @@ class Fleet:
         self._cache = Cache(following.folder / "cache")
         self._workers = following.folder / "workers"
         self.presence = Presence(self._workers)
+        self.story = Story(self, worker=self.presence.worker[:8])
         self._leadership = Leadership(following.folder / "leader.lock")
         self._attendant = Attendant(
             self.presence,
@@ -83,6 +86,7 @@ class Fleet:
         """One tick of what every worker does; returns seconds to rest."""
         if time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list_models()
+            self.presence.note_counts(self.story.meter.snapshot())
         return self._attendant.look()
 
     def lead(self) -> float:
@@ -96,6 +100,10 @@ class Fleet:
     def known(self, model: str) -> Known:
         """What the leader of this host noted of a model."""
         return self._ledgers[model].known()
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What the workers of this host counted, by worker."""
+        return counted(self._workers)
 
     def _run(self, look: Callable[[], float]) -> None:
         while not self._stopping.is_set():

@@ -7,12 +7,17 @@ however it dies. Exactly one worker, the leader, holds the leader's lock.
 import fcntl
 import os
 import uuid
+from contextlib import suppress
 from io import BufferedRandom
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from serving.metrics import Snapshot
 from store.schema import Value
+
+# The lock comes last: as long as it is there, the others belong to somebody.
+_FILES = (".json", ".counts", ".lock")
 
 
 class Said(Value):
@@ -40,6 +45,7 @@ class Presence:
         self._folder.with_name("arriving").mkdir(exist_ok=True)
         self.worker = uuid.uuid4().hex
         self._said: Report | None = None
+        self._counted = Snapshot()
         # Locked before it is visible: whoever sees the file unlocked knows that we are dead.
         arriving = self._folder.with_name("arriving") / f"{self.worker}.lock"
         self._lock = arriving.open("w+b")
@@ -54,9 +60,16 @@ class Presence:
         write_whole(self._folder / f"{self.worker}.json", report.model_dump_json().encode())
         self._said = report
 
+    def note_counts(self, snapshot: Snapshot) -> None:
+        """Let whichever worker is asked tell what this one counted."""
+        if snapshot != self._counted:
+            path = self._folder / f"{self.worker}.counts"
+            write_whole(path, snapshot.model_dump_json().encode(), durable=False)
+            self._counted = snapshot
+
     def leave(self) -> None:
         """No longer be counted."""
-        for suffix in (".json", ".lock"):
+        for suffix in _FILES:
             (self._folder / f"{self.worker}{suffix}").unlink(missing_ok=True)
         self._lock.close()
 
@@ -95,13 +108,22 @@ def living(folder: Path) -> list[Report]:
         try:
             with path.open("r+b") as lock:
                 if _locked(lock):
-                    path.with_suffix(".json").unlink(missing_ok=True)
-                    path.unlink(missing_ok=True)
+                    for suffix in _FILES:
+                        path.with_suffix(suffix).unlink(missing_ok=True)
                     continue
         except FileNotFoundError:
             continue
         reports.append(_read(path.with_suffix(".json")))
     return reports
+
+
+def counted(folder: Path) -> dict[str, Snapshot]:
+    """What every worker last noted, by the first eight letters of its name."""
+    found = {}
+    for path in sorted(folder.glob("*.counts")):
+        with suppress(FileNotFoundError, ValidationError):
+            found[path.stem[:8]] = Snapshot.model_validate_json(path.read_bytes())
+    return found
 
 
 def _read(path: Path) -> Report:
@@ -119,12 +141,13 @@ def _locked(lock: BufferedRandom) -> bool:
     return True
 
 
-def write_whole(path: Path, body: bytes) -> None:
+def write_whole(path: Path, body: bytes, *, durable: bool = True) -> None:
     """Write a small file that readers see completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with draft.open("wb") as file:
         file.write(body)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     draft.replace(path)

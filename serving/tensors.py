@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from store.errors import BadInput
+from serving.limits import Limits
+from store.errors import BadInput, TooMuch
 from store.schema import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[Any]
@@ -53,6 +54,17 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
             if _in_range(spec, array):
                 return array
     return _checked(spec, values, n, field=field)
+
+
+def check_rows(n: int, limits: Limits, *, field: str) -> None:
+    """Hold the size of a batch against the limit.
+
+    Raises:
+        TooMuch: with the limit.
+    """
+    if n > limits.batch_rows:
+        expected = f"at most {limits.batch_rows} rows in a request"
+        raise TooMuch(field, expected=expected, found=f"{n}")
 
 
 def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:

@@ -27,7 +27,7 @@ def application() -> Flask:
     logging.configure(chosen.log_level)
     address = connections.address(chosen)
     following = Following(
-        folder=_folder(chosen.home, address),
+        folder=folder_of(chosen.home, address),
         models=chosen.serving_models,
         replica=chosen.replica,
         poll_seconds=chosen.poll_seconds,
@@ -39,7 +39,7 @@ def application() -> Flask:
     fleet = Fleet(bucket, following)
     fleet.start()
     limits = Limits(body_bytes=chosen.maximum_body_bytes, batch_rows=chosen.maximum_batch_rows)
-    return create_application(fleet.slots, limits=limits, story=Story(fleet.known))
+    return create_application(fleet.slots, limits=limits, story=fleet.story)
 
 
 def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Flask:
@@ -57,7 +57,7 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
     return create_application(slots, limits=limits, story=Story())
 
 
-def _folder(home: Path, address: S3Address) -> Path:
+def folder_of(home: Path, address: S3Address) -> Path:
     """What is remembered belongs to one store: pointed at another, serving starts afresh."""
     store = hashlib.sha256(f"{address.endpoint}/{address.bucket}".encode()).hexdigest()[:12]
     return home / "serving" / store

@@ -20,6 +20,8 @@ OvernightError
 ├── NotServed               the model or version is not loaded here; says which are
 ├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 ├── BadFile                 an arrived file that cannot be taken in
+├── ServingUnavailable      serving did not answer: start it
+├── ServingRefused          serving answered no: says to what and why
 ├── OrchestratorUnavailable Prefect did not answer: start it
 ├── OrchestratorRefused     Prefect answered no: says which request and why
 └── StepFailed              a child process of a step died or ran out of time
@@ -200,3 +202,17 @@ class OrchestratorRefused(OvernightError):
     def __init__(self, request: str, *, status: int, why: str) -> None:
         self.status = status
         super().__init__(f"Prefect refused {request} ({status}): {why}")
+
+
+class ServingUnavailable(OvernightError):
+    """Serving did not answer."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"serving does not answer at {url} ({why}); start it by `overnight up`, or point "
+            "OVERNIGHT_SERVING_URL at one that runs"
+        )
+
+
+class ServingRefused(OvernightError):
+    """Serving answered, and not with a prediction."""

@@ -9,6 +9,10 @@ from store.errors import ConfigurationError
 from store.manifest import Finding
 
 
+# A state's message is one line; the card of the run has every finding.
+_TOLD = 3
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What all gates said."""
@@ -27,11 +31,13 @@ class Verdict:
     def __str__(self) -> str:
         if self.passed:
             return f"all {len(self.findings)} findings hold"
-        return "; ".join(
+        told = "; ".join(
             f"{finding.gate} {finding.metric}"
             f"{f' on {finding.slice}' if finding.slice else ''}: {finding.message}"
-            for finding in self.refused
+            for finding in self.refused[:_TOLD]
         )
+        more = len(self.refused) - _TOLD
+        return told + (f"; and {more} more" if more > 0 else "")
 
 
 def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:

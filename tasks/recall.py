@@ -8,6 +8,7 @@ from store.bucket import Bucket
 from store.decisions import read_decision
 from store.refusals import read_refusal
 from store.versions import covering
+from tasks.judge import Verdict
 
 
 class Known(StrEnum):
@@ -36,8 +37,8 @@ def recall(bucket: Bucket, model: str, fingerprint: str) -> Memory:
         refusal = read_refusal(bucket, model, fingerprint)
         if refusal is None:
             return Memory(Known.NOTHING)
-        reasons = "; ".join(f.message for f in refusal.findings if not f.passed)
-        return Memory(Known.REFUSED, told=f"the same was refused on {refusal.at:%d %B}: {reasons}")
+        told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
+        return Memory(Known.REFUSED, told=told)
     decision = read_decision(bucket, model, version)
     if decision is None:
         return Memory(Known.UNDECIDED, version, f"{version} waits for a decision")

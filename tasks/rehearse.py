@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,10 @@ def rehearse(
     port, log = _free_port(), folder / "rehearsal.log"
     deadline = time.monotonic() + seconds
     arguments = ["--rehearse", str(bundle), "--port", str(port)]
-    with child.running("serving", arguments, log=log) as process:
-        client = _Client(draft, port, deadline, log)
+    with (
+        child.running("serving", arguments, log=log) as process,
+        closing(_Client(draft, port, deadline, log)) as client,
+    ):
         client.wait_until_ready(process)
         answers = [client.ask(rows) for rows in _batches(holdout, _BATCH_ROWS)]
         times = [client.timed(row) for row in _singles(holdout)]
@@ -93,6 +96,9 @@ class _Client:
     def __init__(self, draft: Manifest, port: int, deadline: float, log: Path) -> None:
         self._draft, self._port, self._deadline, self._log = draft, port, deadline, log
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def close(self) -> None:
+        self._connection.close()
 
     def wait_until_ready(self, process: subprocess.Popen[str]) -> None:
         while True:

@@ -139,7 +139,7 @@ def pause(api: PrefectApi, pool: str, *, paused: bool) -> None:
 def _reported_since(api: PrefectApi, pool: str, name: str, started: float) -> bool:
     """Whether the worker of this start, and not an earlier one, has reported to the server."""
     try:
-        workers = api.filter(f"/work_pools/{pool}/workers", workers={"name": {"any_": [name]}})
+        workers = api.filter(f"/work_pools/{pool}/workers")
     except (OrchestratorRefused, OrchestratorUnavailable):
         return False
     seen = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == name]

@@ -1,4 +1,4 @@
-"""A picture of a digit, made to look as MNIST's do; it is a layer, so it goes wherever the network goes."""
+"""A picture of a digit, made to look as MNIST's do: a layer, so every network carries it along."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ FAINT_PEAK = 200.0
 class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
     """Scale, centre and brighten a digit as MNIST's were: uint8 [n, 28, 28] to the same.
 
-    The box around the ink is scaled, its aspect kept, until the longer side is 20 pixels; the centre
-    of mass moves to pixel (14, 14) (LeCun 1998). Both happen in one bilinear resampling, written as
-    two matrix products because those convert to LiteRT's built-in operators. Pictures whose box
-    already measures 19 or 20, as MNIST's own, only move by whole pixels, so their ink is untouched.
-    A blank picture stays blank.
+    The box around the ink is scaled, its aspect kept, until the longer side is 20 pixels; the
+    centre of mass moves to pixel (14, 14) (LeCun 1998). Both happen in one bilinear resampling,
+    written as two matrix products because those convert to LiteRT's built-in operators. Pictures
+    whose box already measures 19 or 20, as MNIST's own, only move by whole pixels, so their ink is
+    untouched. A blank picture stays blank.
     """
 
     def call(self, image: Any) -> Any:
-        """Return what the convolutions will read: the picture, scaled, centred, rounded to bytes."""
+        """Return what the convolutions will read, rounded to bytes."""
         ink = tf.cast(image, tf.float32)
         peak = tf.reduce_max(ink, axis=(1, 2), keepdims=True)
         inked = tf.cast(ink > tf.maximum(INK * peak, 0.5), tf.float32)
@@ -72,10 +72,10 @@ def _centre(ink: Any, mass: Any, *, axis: int) -> Any:
 
 
 def _resampling(centre: Any, scale: Any, as_it_is: Any) -> Any:
-    """Build the matrices [n, 28, 28] that magnify one axis by `scale` and put `centre` in the middle.
+    """Build the matrices [n, 28, 28] that scale one axis and put its `centre` in the middle.
 
-    Row i holds the weights of the old pixels in the new pixel i: a triangle around the place it comes
-    from, one pixel wide when magnifying, wider when shrinking, so that no thin stroke falls through.
+    Row i holds the weights of the old pixels in the new pixel i: a triangle around the place it
+    comes from, wider when shrinking, so that no thin stroke falls through.
     """
     position = tf.range(SIDE, dtype=tf.float32)
     centre = tf.where(as_it_is, tf.floor(centre + 0.5), centre)

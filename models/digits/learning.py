@@ -1,4 +1,4 @@
-"""How the digits' network learns: one step, one epoch, and the other hands that each picture is drawn in."""
+"""How the digits' network learns: steps, epochs, and other hands for every picture."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ REPORT_EVERY_SECONDS = 0.4
 ROTATION_DEGREES = 10.0
 STRETCH = 0.1
 SHIFT_PIXELS = 1.5
+# A fit of fewer epochs than this has no time for so many hands: they differ less, in proportion.
+EPOCHS_FOR_FULL_VARIATION = 10
 WEIGHT_DECAY = 0.01
 
 Report = Callable[[Progress], None]
 
 
 class Learner:
-    """The reader, its optimiser and the normalised pictures, uint8 [n, 28, 28], that it learns from."""
+    """The reader, its optimiser, and the normalised pictures, uint8 [n, 28, 28], it learns from."""
 
     def __init__(
         self,
         reader: keras.Model,
         pictures: NDArray[np.uint8],
-        labels: NDArray[np.int64],
+        labels: NDArray[Any],
         *,
         settings: TrainingSettings,
     ) -> None:
@@ -52,7 +54,12 @@ class Learner:
     def _learn(self, chosen: Any, step: Any) -> Any:
         """Take one step on the rows `chosen`; return the loss and the share answered right, [2]."""
         labels = tf.gather(self.labels, chosen)
-        pictures = varied(tf.gather(self.pictures, chosen), seed=self.settings.seed, step=step)
+        pictures = varied(
+            tf.gather(self.pictures, chosen),
+            seed=self.settings.seed,
+            step=step,
+            strength=min(1.0, self.settings.epochs / EPOCHS_FOR_FULL_VARIATION),
+        )
         with tf.GradientTape() as tape:
             logits = self.reader(pictures, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -61,13 +68,13 @@ class Learner:
         return tf.stack([loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
 
     def epoch(self, epoch: int, report: Report) -> dict[str, float]:
-        """Show every picture once, in an order that seed and epoch fix; return loss and accuracy."""
+        """Show every picture once, in an order fixed by seed and epoch."""
         order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.labels))
         sums, reported = np.zeros(2), time.monotonic()
         for step in range(1, self.steps + 1):
             chosen = order[(step - 1) * self.batch_rows : step * self.batch_rows]
             sums += self.learn(tf.constant(chosen), tf.constant(epoch * self.steps + step)).numpy()
-            if time.monotonic() - reported > REPORT_EVERY_SECONDS:
+            if step < self.steps and time.monotonic() - reported > REPORT_EVERY_SECONDS:
                 reported = time.monotonic()
                 report(_progress(self, epoch, step, sums))
         return _means(sums, self.steps)
@@ -98,13 +105,13 @@ def one_cycle(learning_rate: float, *, steps: int) -> Any:
     )
 
 
-def varied(pictures: Any, *, seed: int, step: Any) -> Any:
-    """Turn, stretch, slant and shift each picture [n, 28, 28] a little, as other hands would write it.
+def varied(pictures: Any, *, seed: int, step: Any, strength: float) -> Any:
+    """Turn, stretch, slant and shift each picture [n, 28, 28], as other hands would write it.
 
     Drawn anew at each step from seed and step alone, so that a fit can be repeated.
     """
     count = tf.shape(pictures)[0]
-    drawn = tf.random.stateless_uniform((6, count), (seed, step), minval=-1.0, maxval=1.0)
+    drawn = tf.random.stateless_uniform((6, count), (seed, step), -strength, strength)
     angle = drawn[0] * (ROTATION_DEGREES * np.pi / 180.0)
     wide, tall = 1.0 + drawn[1] * STRETCH, 1.0 + drawn[2] * STRETCH
     slant = drawn[3] * STRETCH

@@ -160,9 +160,10 @@ def _layout(file: str, names: Sequence[str]) -> tuple[int, list[int]]:
 
 def _from_columns(file: str, table: pa.Table, label: int, order: Sequence[int]) -> Digits:
     images = np.empty((PIXELS, table.num_rows), np.uint8)
+    names = table.column_names
     for place, number in enumerate(order):
         pixels = _numbers(file, table.column(number))
-        within(file, pixels, 255, f"pixels in column {table.column_names[number]}")
+        within(file, pixels, 255, f"pixels in column {names[number]}")
         images[place] = pixels
     return checked(file, images.T, _numbers(file, table.column(label)))
 

@@ -1,13 +1,12 @@
 """Our own endpoint: what answers here, since when, made from what, by whom and why."""
 
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from serving.ledger import Known
-from serving.routes.bodies import answer, slots
+from serving.routes.bodies import answer, slots, story
 from serving.slots import Loaded, Slot
-from serving.story import Story
 
 routes = Blueprint("api", __name__, url_prefix="/api")
 
@@ -30,15 +29,14 @@ def one_model(model: str) -> Response:
 
 def told(slot: Slot) -> dict[str, Any]:
     """A model as JSON; fields about the version are null while none answers."""
-    story = cast("Story", current_app.extensions["story"])
-    known, current = story.known(slot.model), slot.current()
+    known, current = story().known(slot.model), slot.current()
     body: dict[str, Any] = {
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
         "loaded": slot.versions(),
         "refused": _refused(known),
-        "knowledge_age_seconds": story.age_seconds(slot),
+        "knowledge_age_seconds": story().age_seconds(slot),
         "store_trouble": known.trouble or None,
         "trouble_here": next(iter(slot.refused.values()), None),
     }

@@ -5,15 +5,14 @@ from typing import Any, cast
 
 import orjson
 from flask import Response, current_app, request
-
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from serving.express import JSON, VERSION_HEADER
 from serving.limits import Limits
 from serving.slots import Loaded, Slot, Slots
-from store.errors import BadInput, TooMuch
+from serving.story import Story
+from store.errors import BadInput
 
-JSON = "application/json"
-VERSION_HEADER = "X-Model-Version"
 # curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.
 ACCEPTED = {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 
@@ -29,6 +28,10 @@ def slots() -> Slots:
 def slot(model: str) -> Slot:
     """The slot of a model named in an address."""
     return slots().find(model)
+
+
+def story() -> Story:
+    return cast("Story", current_app.extensions["story"])
 
 
 def limits() -> Limits:
@@ -56,17 +59,6 @@ def json_object() -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("the body", expected="a JSON object", found=f"a {type(found).__name__}")
     return found
-
-
-def check_rows(n: int, *, field: str) -> None:
-    """Hold the size of a batch against the limit.
-
-    Raises:
-        TooMuch: with the limit.
-    """
-    most = limits().batch_rows
-    if n > most:
-        raise TooMuch(field, expected=f"at most {most} rows in a request", found=f"{n}")
 
 
 def answer(

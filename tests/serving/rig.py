@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from store.s3 import S3Address
 
+ACCESS, SECRET = "serving-tests", "a secret of tests"
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,35 @@ def free_ports(count: int) -> list[int]:
                 high.bind(("127.0.0.1", port + 10_000))
                 found.append(port)
     return found
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[str]:
+    """Start SeaweedFS with credentials, on free ports; its address. It may take a moment."""
+    identity = {
+        "name": "tests",
+        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+        "actions": ["Admin"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    master, volume, filer, admin, s3 = free_ports(5)
+    weed = os.environ.get("WEED_BIN") or shutil.which("weed", path=str(Path(sys.executable).parent))
+    assert weed, "no weed beside this Python: install the stack extra"
+    command = [
+        weed, "-logtostderr=true", "mini", f"-dir={folder}/store", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-master.port={master}",
+        f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
+        f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0",
+        "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false",
+        "-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        yield f"http://127.0.0.1:{s3}"
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @dataclass
@@ -81,7 +112,9 @@ class Serving:
 
 
 @contextmanager
-def running(*arguments: str, home: Path, **settings: str) -> Iterator[Serving]:
+def running(
+    *arguments: str, home: Path, python: Path = Path(sys.executable), **settings: str
+) -> Iterator[Serving]:
     """Start `python -m serving`, and stop it as an operator would."""
     (port,) = free_ports(1)
     home.mkdir(parents=True, exist_ok=True)
@@ -91,7 +124,7 @@ def running(*arguments: str, home: Path, **settings: str) -> Iterator[Serving]:
     }
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
     environment |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_REPLICA": "host-under-test"}
-    command = [sys.executable, "-m", "serving", "--port", str(port), *arguments]
+    command = [str(python), "-m", "serving", "--port", str(port), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment)
     try:

@@ -131,9 +131,7 @@ def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        with running(
-            "--rehearse", str(folder), "--port", port, home=tmp_path / "home"
-        ) as serving:
+        with running("--rehearse", str(folder), "--port", port, home=tmp_path / "home") as serving:
             assert serving.process.wait(30) == 1
 
     said = serving.log.read_text()
@@ -202,18 +200,25 @@ def _trouble(serving) -> str | None:
 
 def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
-    body = json.dumps({"instances": np.zeros((500, 28, 28), int).tolist()}).encode()
+    body = json.dumps(ONE).encode()
     with running("--rehearse", str(folder), home=tmp_path / "home") as serving:
         until(serving.is_ready, why="the rehearsal is ready")
-        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
-        connection.request("POST", PREDICT, body, {"Content-Type": "application/json"})
 
-        serving.process.send_signal(signal.SIGTERM)
+        # Given a request whose body the application has begun to read.
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+            client.sendall(
+                f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            )
+            assert client.recv(1_000).startswith(b"HTTP/1.1 100 ")
 
-        response = connection.getresponse()
-        assert response.status == 200
-        assert len(json.loads(response.read())["predictions"]) == 500
-        connection.close()
+            # When the server is asked to stop, and only then the body comes.
+            serving.process.send_signal(signal.SIGTERM)
+            until(lambda: "Stopping worker" in serving.log.read_text(), why="it is stopping")
+            client.sendall(body)
+
+            # Then the request is answered, and the server ends well.
+            assert client.recv(10_000).startswith(b"HTTP/1.1 200 ")
         assert serving.process.wait(30) == 0
 
 

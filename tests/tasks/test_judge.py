@@ -19,6 +19,13 @@ def test_every_gate_is_heard_even_after_one_refused() -> None:
     assert str(verdict) == "AtLeast accuracy: 0.8000, at least 0.9"
 
 
+def test_a_long_refusal_is_told_in_short() -> None:
+    verdict = judge(EVALUATION, [AtLeast("accuracy", 0.9)] * 5)
+
+    assert str(verdict).endswith("; and 2 more")
+    assert len(verdict.refused) == 5
+
+
 def test_a_verdict_passes_when_all_findings_do() -> None:
     assert judge(EVALUATION, [AtLeast("accuracy", 0.8)]).passed
 

@@ -1,0 +1,142 @@
+"""What `overnight status` tells."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from infra import connections
+from infra.prefect_api import Document, PrefectApi
+from infra.settings import Settings, load
+from infra.stack import record
+from infra.stack.deploying import TAG
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.errors import OvernightError
+from store.s3 import S3Bucket
+
+_LAST_RUNS = 10
+
+
+def run(*, as_json: bool) -> None:
+    """Tell what there is; a part that does not answer is told as such, and the rest as it is.
+
+    Raises:
+        SystemExit: with 1, when something is not ready.
+    """
+    settings = load()
+    document = gather(settings)
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        _show(document, Console())
+    sys.exit(0 if document["ready"] and not document["problems"] else 1)
+
+
+def gather(settings: Settings) -> Document:
+    """Everything `--json` tells: ready, problems, services, addresses, models, runs."""
+    shown = record.read(settings.home)
+    problems: list[str] = []
+    bucket = S3Bucket(connections.address(settings), tries=1)
+    api = PrefectApi(settings.api_url, timeout_seconds=5)
+    return {
+        "ready": shown.ready,
+        "home": str(settings.home),
+        "supervised": shown.supervised,
+        "services": [
+            service.model_dump(mode="json", exclude={"fingerprint"}) for service in shown.services
+        ],
+        "addresses": {
+            "serving": settings.answers_url,
+            "prefect": settings.api_url.removesuffix("/api"),
+            "store": settings.store_endpoint,
+        },
+        "models": _unless(problems, lambda: _models(bucket), {}),
+        "runs": _unless(problems, lambda: _runs(api), []),
+        "problems": problems,
+    }
+
+
+def _unless(problems: list[str], ask: Callable[[], Any], otherwise: Any) -> Any:
+    try:
+        return ask()
+    except OvernightError as error:
+        problems.append(str(error))
+        return otherwise
+
+
+def _models(bucket: Bucket) -> Document:
+    return {model: _champion(bucket, model) for model in bucket.names_below("models")}
+
+
+def _champion(bucket: Bucket, model: str) -> Document:
+    log = AliasLog(bucket, model)
+    current = log.current()
+    if current is None:
+        return {"champion": None, "acknowledgements": []}
+    said = log.acknowledgements(current.sequence)
+    return {
+        "champion": current.model_dump(mode="json", exclude={"format", "id"}),
+        "acknowledgements": [one.model_dump(mode="json") for one in said],
+    }
+
+
+def _runs(api: PrefectApi) -> list[Document]:
+    found = api.filter(
+        "/flow_runs",
+        flow_runs={"tags": {"all_": [TAG]}, "state": {"type": {"not_any_": ["SCHEDULED"]}}},
+        sort="EXPECTED_START_TIME_DESC",
+        limit=_LAST_RUNS,
+    )
+    return [
+        {
+            "name": run["name"],
+            "id": run["id"],
+            "flow": _kind(run),
+            "state": run["state_name"],
+            "type": run["state_type"],
+            "message": (run["state"] or {}).get("message"),
+            "started": run["start_time"],
+            "seconds": round(run["total_run_time"], 1),
+        }
+        for run in found
+    ]
+
+
+def _kind(run: Document) -> str:
+    """`retrain/digits`: the tags of a deployment are the common one, its model and its flow."""
+    kinds = {"retrain", "ingest", "promote", "rollback"}
+    flow = next((tag for tag in run["tags"] if tag in kinds), "?")
+    return f"{flow}/{run['parameters'].get('model', '?')}"
+
+
+def _show(document: Document, console: Console) -> None:
+    services = Table("service", "state", "address", "restarts", "")
+    for one in document["services"]:
+        row = (one["title"], one["condition"], one["address"], str(one["restarts"]))
+        services.add_row(*row, one["message"])
+    console.print(services if document["services"] else "no service of this home was started yet")
+    if document["services"] and not document["supervised"]:
+        console.print("nobody keeps them alive: run `overnight up`")
+    champions = Table("model", "champion", "since", "by", "reason", "acknowledged by")
+    for model, told in document["models"].items():
+        champion = told["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
+        said = ", ".join(
+            one["replica"] + ("" if one["serving"] else f" refused: {one['reason']}")
+            for one in told["acknowledgements"]
+        )
+        words = (champion["version"], champion["at"][:19], champion["by"], champion["reason"])
+        champions.add_row(model, *words, said or "—")
+    if document["models"]:
+        console.print(champions)
+    runs = Table("run", "what", "state", "seconds", "message")
+    for one in document["runs"]:
+        words = (one["name"], one["flow"], one["state"], f"{one['seconds']}")
+        runs.add_row(*words, (one["message"] or "")[:100])
+    if document["runs"]:
+        console.print(runs)
+    for problem in document["problems"]:
+        console.print(problem, style="red", highlight=False)

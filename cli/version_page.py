@@ -1,0 +1,108 @@
+"""What `overnight show` tells: the card of one version."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from infra import connections
+from infra.prefect_api import Document
+from infra.settings import load
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.decisions import read_decision
+from store.errors import UnknownModel
+from store.manifest import Finding, Manifest, Measurement
+from store.versions import read_manifest
+
+
+def run(model: str, version: str, *, as_json: bool) -> None:
+    """Tell all there is to tell about a version, or about the champion.
+
+    Raises:
+        UnknownModel: the model has no champion. UnknownVersion: there is no such version.
+    """
+    document, manifest = gather(connections.bucket(load()), model, version)
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        _show(document, manifest, Console())
+
+
+def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
+    """The manifest, the decision and when the version became champion."""
+    history = AliasLog(bucket, model).history()
+    if version == "champion":
+        if not history:
+            raise UnknownModel(model, tuple(bucket.names_below("models")))
+        version = history[-1].version
+    manifest = read_manifest(bucket, model, version)
+    decision = read_decision(bucket, model, version)
+    records = [record for record in history if version in {record.version, record.previous}]
+    document = {
+        "manifest": manifest.model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json") if decision else None,
+        "champion": bool(history) and history[-1].version == version,
+        "history": [record.model_dump(mode="json") for record in records],
+    }
+    return document, manifest
+
+
+def _show(document: Document, manifest: Manifest, console: Console) -> None:
+    serves = " (champion)" if document["champion"] else ""
+    console.print(f"{manifest.model} {manifest.version}{serves}", style="bold", highlight=False)
+    console.print(_lineage(manifest, document["decision"]))
+    console.print(_measurements(manifest.measurements))
+    console.print(_gates(manifest.findings))
+    history = Table("when", "what", "by", "reason", title="as champion", title_justify="left")
+    for one in document["history"]:
+        left = one["version"] != manifest.version
+        what = f"gave way to {one['version']}" if left else one["action"]
+        history.add_row(one["at"][:19], what, one["by"], one["reason"])
+    if document["history"]:
+        console.print(history)
+
+
+def _lineage(manifest: Manifest, decision: Document | None) -> Table:
+    table = Table(show_header=False, title="lineage", title_justify="left")
+    data, code, training = manifest.data, manifest.code, manifest.training
+    settings = ", ".join(f"{name} {value}" for name, value in training.settings.items())
+    dirty = "" if code.clean else " with changes"
+    rows = {
+        "made": f"{manifest.created_at:%Y-%m-%d %H:%M:%S} by run {manifest.run.name}",
+        "data": f"{data.rows:,} rows of {data.arrivals} arrivals, dataset version "
+        f"{data.dataset_version}, {data.digest[:12]}",
+        "holdout": f"{data.holdout_rows:,} rows, {data.holdout_digest[:12]}",
+        "code": f"{code.commit[:12]}{dirty}, {code.digest[:12]}",
+        "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
+        "training": f"{training.epochs} epochs in {training.seconds:.0f} s "
+        f"({training.cpu_seconds:.0f} s of CPU); {settings}",
+        "compared with": manifest.compared_with or "no champion",
+        "decision": f"{decision['verdict']} by {decision['by']}: {decision['reason']}"
+        if decision
+        else "waits for a person",
+    }
+    if manifest.override is not None:
+        rows["gates overruled"] = f"by {manifest.override.by}: {manifest.override.reason}"
+    for name, told in rows.items():
+        table.add_row(name, told)
+    return table
+
+
+def _measurements(measurements: tuple[Measurement, ...]) -> Table:
+    table = Table("metric", "slice", "value", "95 %", "n", title="measured", title_justify="left")
+    for one in measurements:
+        known = one.low is not None and one.high is not None
+        interval = f"{one.low:.4f}–{one.high:.4f}" if known else ""
+        table.add_row(one.metric, one.slice, f"{one.value:.4f}", interval, f"{one.n:,}")
+    return table
+
+
+def _gates(findings: tuple[Finding, ...]) -> Table:
+    table = Table("", "gate", "slice", "value", "bound", "message", title="gates")
+    table.title_justify = "left"
+    for one in findings:
+        mark = "–" if not one.applicable else "passed" if one.passed else "REFUSED"
+        value, bound = (f"{x:.4g}" if x is not None else "" for x in (one.value, one.bound))
+        table.add_row(mark, one.gate, one.slice, value, bound, one.message)
+    return table

@@ -1,0 +1,60 @@
+"""What `overnight versions` tells."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from infra import connections
+from infra.prefect_api import Document
+from infra.settings import load
+from store.aliases import AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.decisions import read_decision
+from store.errors import UnknownModel
+from store.versions import list_versions, read_manifest
+
+
+def run(model: str, *, as_json: bool) -> None:
+    """Tell every version, oldest first.
+
+    Raises:
+        UnknownModel: nothing of this name was ever published.
+    """
+    rows = gather(connections.bucket(load()), model)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("version", "made", "rows", "accuracy", "decision", "champion since")
+    for row in rows:
+        accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] is not None else "—"
+        decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
+        since = (row["champion_since"] or "")[:19]
+        words = (row["version"], row["made"][:19], f"{row['rows']:,}", accuracy, decision)
+        table.add_row(*words, since, style="bold" if since else "")
+    Console().print(table)
+
+
+def gather(bucket: Bucket, model: str) -> list[Document]:
+    """One document a version; `champion_since` is set for the one that serves."""
+    current = AliasLog(bucket, model).current()
+    found = list_versions(bucket, model)
+    if not found:
+        raise UnknownModel(model, tuple(bucket.names_below("models")))
+    return [_row(bucket, model, version, current) for version in found]
+
+
+def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) -> Document:
+    manifest = read_manifest(bucket, model, version)
+    decision = read_decision(bucket, model, version)
+    accuracy = manifest.measured("accuracy")
+    serves = current is not None and current.version == version
+    return {
+        "version": version,
+        "made": manifest.created_at.isoformat(),
+        "rows": manifest.data.rows,
+        "accuracy": accuracy.value if accuracy else None,
+        "decision": decision.verdict if decision else None,
+        "decided_by": decision.by if decision else None,
+        "champion_since": current.at.isoformat() if current and serves else None,
+    }

@@ -1,0 +1,130 @@
+"""What a worker counts, and how all workers of a host tell it in Prometheus' text format."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+
+from store.schema import Value
+
+# Seconds; from a small network alone on its core to a large batch on a busy host.
+BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+REMEMBERED_VERSIONS = 20
+
+
+class Count(Value):
+    """How many requests of one kind were answered with one status."""
+
+    model: str
+    version: str
+    protocol: str
+    status: int
+    requests: int
+
+
+class Latency(Value):
+    """How long answers of one version took: requests in each bucket, and all seconds together."""
+
+    model: str
+    version: str
+    buckets: tuple[int, ...]
+    seconds: float
+
+
+class Snapshot(Value):
+    """What one worker counted since it started."""
+
+    counts: tuple[Count, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+
+
+class Meter:
+    """The counters of one worker."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, str, str, int], int] = {}
+        self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
+
+    def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
+        """Count one request; `version` is empty when none answered."""
+        kind = (model, version, protocol, status)
+        with self._lock:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            if not version or status != 200:
+                return
+            known = self._latencies.get((model, version))
+            if known is None:
+                self._forget_oldest()
+                known = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0])
+            known[0][bisect_left(BOUNDS, seconds)] += 1
+            known[1][0] += seconds
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            return Snapshot(
+                counts=tuple(
+                    Count(model=m, version=v, protocol=p, status=s, requests=requests)
+                    for (m, v, p, s), requests in self._counts.items()
+                ),
+                latencies=tuple(
+                    Latency(model=m, version=v, buckets=tuple(buckets), seconds=total[0])
+                    for (m, v), (buckets, total) in self._latencies.items()
+                ),
+            )
+
+    def _forget_oldest(self) -> None:
+        """A host that lives for years must not tell of every version it ever had."""
+        if len(self._latencies) >= REMEMBERED_VERSIONS:
+            model, version = next(iter(self._latencies))
+            del self._latencies[model, version]
+            for kind in [kind for kind in self._counts if kind[:2] == (model, version)]:
+                del self._counts[kind]
+
+
+def told(workers: Mapping[str, Snapshot]) -> Iterator[str]:
+    """The lines of every worker's counters; each worker has series of its own, so none falls."""
+    yield from _family("overnight_requests_total", "counter", "Answered requests.")
+    for worker, snapshot in workers.items():
+        for one in snapshot.counts:
+            labels = one.model_dump(exclude={"requests"}) | {"worker": worker}
+            yield line("overnight_requests_total", labels, one.requests)
+    name = "overnight_request_seconds"
+    yield from _family(name, "histogram", "Seconds from a request's headers to its answer.")
+    for worker, snapshot in workers.items():
+        for latency in snapshot.latencies:
+            labels = {"model": latency.model, "version": latency.version, "worker": worker}
+            yield from _histogram(name, labels, latency)
+
+
+def gauges(
+    name: str, told: str, values: Iterable[tuple[Mapping[str, str], float]]
+) -> Iterator[str]:
+    """One family of gauges."""
+    yield from _family(name, "gauge", told)
+    for labels, value in values:
+        yield line(name, labels, value)
+
+
+def line(name: str, labels: Mapping[str, object], value: float) -> str:
+    """One sample."""
+    written = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    return f"{name}{{{written}}} {value:g}" if written else f"{name} {value:g}"
+
+
+def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterator[str]:
+    total = 0
+    bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    for bound, requests in zip(bounds, latency.buckets, strict=True):
+        total += requests
+        yield line(f"{name}_bucket", {**labels, "le": bound}, total)
+    yield line(f"{name}_sum", labels, latency.seconds)
+    yield line(f"{name}_count", labels, total)
+
+
+def _family(name: str, kind: str, told: str) -> Iterator[str]:
+    yield f"# HELP {name} {told}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _escaped(text: object) -> str:
+    return str(text).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,71 @@
+"""TensorFlow Serving's REST interface: `instances` by row or `inputs` by column."""
+
+from typing import Any
+
+import numpy as np
+
+from serving.limits import Limits
+from serving.predictor import Array
+from serving.slots import Loaded
+from serving.tensors import check_rows, from_rows
+from store.errors import BadInput
+
+SIGNATURE = "serving_default"
+
+
+def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Any]:
+    """Predict: the first output alone, as bare lists.
+
+    Raises:
+        BadInput: naming the field, what it must be and what it is.
+    """
+    signature = asked.get("signature_name", SIGNATURE)
+    if signature not in (SIGNATURE, ""):
+        raise BadInput("signature_name", expected=SIGNATURE, found=str(signature)[:80])
+    by_row = "instances" in asked
+    if by_row == ("inputs" in asked):
+        found = "both" if by_row else f"the fields {sorted(asked)[:10]}"
+        raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
+    inputs = _by_row(asked, loaded, limits) if by_row else _by_column(asked, loaded, limits)
+    name = loaded.predictor.outputs[0].name
+    rows = loaded.predictor.answer(inputs, [name])[name]
+    return {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
+
+
+def _by_row(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Array]:
+    """`instances`: one element a row, bare when there is one input, else an object by name."""
+    rows, specs = asked["instances"], loaded.predictor.inputs
+    if not isinstance(rows, list) or not rows:
+        raise BadInput("instances", expected="a list of at least one row", found=str(rows)[:40])
+    check_rows(len(rows), limits, field="instances")
+    names = {spec.name for spec in specs}
+    if not isinstance(rows[0], dict) and len(specs) == 1:
+        return {specs[0].name: from_rows(specs[0], rows, field="instances")}
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != names:
+            found = str(sorted(row))[:80] if isinstance(row, dict) else "no object"
+            raise BadInput(f"instances[{place}]", expected=f"{sorted(names)}", found=found)
+    return {
+        spec.name: from_rows(spec, [row[spec.name] for row in rows], field=f"instances.{spec.name}")
+        for spec in specs
+    }
+
+
+def _by_column(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Array]:
+    """`inputs`: all rows of a tensor together, bare when there is one input, else by name."""
+    columns, specs = asked["inputs"], loaded.predictor.inputs
+    names = {spec.name for spec in specs}
+    if not isinstance(columns, dict) and len(specs) == 1:
+        columns = {specs[0].name: columns}
+    if not isinstance(columns, dict) or columns.keys() != names:
+        found = str(sorted(columns))[:80] if isinstance(columns, dict) else "no object"
+        raise BadInput("inputs", expected=f"{sorted(names)}", found=found)
+    for name, rows in columns.items():
+        check_rows(len(rows) if isinstance(rows, list) else 0, limits, field=f"inputs.{name}")
+    tensors = {
+        spec.name: from_rows(spec, columns[spec.name], field=f"inputs.{spec.name}")
+        for spec in specs
+    }
+    if len({len(rows) for rows in tensors.values()}) > 1:
+        raise BadInput("inputs", expected="the same number of rows in each", found="several")
+    return tensors

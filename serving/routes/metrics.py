@@ -1,0 +1,88 @@
+"""Prometheus' text format, for all workers of the host, whichever of them is asked."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flask import Blueprint, Flask, Response, g, request
+
+from serving import metrics
+from serving.express import VERSION_HEADER
+from serving.routes.bodies import slots, story
+from serving.slots import Slot
+
+routes = Blueprint("metrics", __name__)
+
+COUNTED = {"v2.infer": "v2", "v1.predict": "v1"}
+
+
+def install(application: Flask, meter: metrics.Meter) -> None:
+    """Count every request for an answer."""
+
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    def end(response: Response) -> Response:
+        protocol = COUNTED.get(request.endpoint or "")
+        if protocol and request.view_args:
+            version = response.headers.get(VERSION_HEADER, "")
+            # Names that clients made up are not remembered.
+            model = request.view_args["model"] if version else ""
+            seconds = time.perf_counter() - g.began
+            meter.count(model, version, protocol, response.status_code, seconds)
+        return response
+
+    application.before_request(begin)
+    application.after_request(end)
+
+
+@routes.get("/metrics")
+def all_metrics() -> Response:
+    body = "\n".join([*metrics.told(story().snapshots()), *_gauges(), ""])
+    return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _gauges() -> Iterator[str]:
+    every = slots().all()
+    yield from metrics.gauges(
+        "overnight_ready", "Whether this host is ready.", [({}, float(slots().ready))]
+    )
+    yield from metrics.gauges(
+        "overnight_version_info",
+        "The version that answers.",
+        [
+            ({"model": slot.model, "version": current.version}, 1.0)
+            for slot in every
+            if (current := slot.current())
+        ],
+    )
+    yield from metrics.gauges(
+        "overnight_knowledge_age_seconds",
+        "Seconds since the store last said what is current.",
+        [(_of(slot), age) for slot in every if (age := story().age_seconds(slot)) is not None],
+    )
+    yield from metrics.gauges(
+        "overnight_store_trouble",
+        "Whether the last question to the store failed.",
+        [(_of(slot), float(bool(story().known(slot.model).trouble))) for slot in every],
+    )
+    yield from metrics.gauges(
+        "overnight_refused_versions",
+        "Versions that this host refused lately.",
+        [(_of(slot), float(len(story().known(slot.model).refused))) for slot in every],
+    )
+    yield from metrics.gauges(
+        "overnight_resident_bytes",
+        "Resident memory of the worker that was asked.",
+        [({"worker": story().worker}, _resident_bytes())],
+    )
+
+
+def _of(slot: Slot) -> dict[str, str]:
+    return {"model": slot.model}
+
+
+def _resident_bytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))

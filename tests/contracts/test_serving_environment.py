@@ -1,0 +1,56 @@
+"""Serving answers where nothing of training is installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.serving import bundles
+from tests.serving.rig import ROOT, running, until
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+
+ABSENT = ("tensorflow", "keras", "pandas", "deltalake", "pyarrow", "prefect", "scipy", "matplotlib")
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with what the base and the serving extra name, exactly as locked."""
+    place = tmp_path_factory.mktemp("serving-environment") / "environment"
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run(
+        [uv, "sync", "--frozen", "--no-default-groups", "--extra", "serving",
+         "--no-install-project", "--python", sys.executable],
+        cwd=ROOT,
+        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(place)},
+        check=True,
+        capture_output=True,
+        timeout=500,
+    )  # fmt: skip
+    return place / "bin" / "python"
+
+
+def test_nothing_of_training_is_in_the_serving_environment(python):
+    asked = f"""
+import importlib.util
+print([name for name in {ABSENT!r} if importlib.util.find_spec(name)])
+"""
+    said = subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_serving_answers_in_the_serving_environment(python, tmp_path):
+    folder = bundles.folder(tmp_path / "bundle", 1)
+    blank = np.zeros((1, 28, 28), np.uint8)
+
+    with running("--rehearse", str(folder), home=tmp_path / "home", python=python) as serving:
+        until(serving.is_ready, why="serving is ready")
+        status, headers, answer = serving.ask(
+            "POST", "/v1/models/digits:predict", {"instances": blank.tolist()}
+        )
+
+    assert (status, headers["x-model-version"]) == (200, bundles.version_name(1))
+    assert np.allclose(answer["predictions"], bundles.probabilities(1, blank), atol=1e-6)

@@ -1,0 +1,69 @@
+"""Flows against a real Prefect server and a real S3 server, on few but genuine digits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from models.definition import Places
+from models.digits import idx, official
+from store import landing
+from store.s3 import S3Address, S3Bucket
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@dataclass(frozen=True)
+class World:
+    """A bucket, a home, and genuine digits to arrive there."""
+
+    bucket: S3Bucket
+    home: Path
+    images: np.ndarray
+    labels: np.ndarray
+
+    def arrive(self, name: str, start: int, end: int) -> None:
+        """Let some of the training images land as one arrival."""
+        files = {
+            "train-images-idx3-ubyte.gz": idx.packed(idx.encode(self.images[start:end])),
+            "train-labels-idx1-ubyte.gz": idx.packed(idx.encode(self.labels[start:end])),
+        }
+        landing.land(self.bucket, "digits", name, files, by="test", at=datetime.now(UTC))
+
+
+@pytest.fixture
+def world(
+    prefect_server: None,
+    s3_bucket: S3Bucket,
+    s3_address: S3Address,
+    digits_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    settings = {
+        "HOME": str(tmp_path),
+        "S3_ENDPOINT": s3_address.endpoint,
+        "S3_BUCKET": s3_address.bucket,
+        "S3_ACCESS_KEY": s3_address.access_key,
+        "S3_SECRET_KEY": s3_address.secret_key,
+        "SOURCE_FOLDERS__DIGITS": str(digits_folder),
+        # No replica runs here, so none is waited for.
+        "REPLICAS": "0",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"OVERNIGHT_{name}", value)
+    files = official.official_files(Places(folder=digits_folder, cache=tmp_path / "sources"))
+    return World(
+        bucket=s3_bucket,
+        home=tmp_path,
+        images=idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
+        labels=idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS),
+    )

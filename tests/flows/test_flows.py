@@ -1,0 +1,137 @@
+"""What a night may end as, walked for real on few digits."""
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import State
+
+from flows.ingest import ingest
+from flows.promote import promote
+from flows.retrain import retrain
+from flows.rollback import rollback
+from store import versions
+from store.aliases import AliasLog
+from store.decisions import read_decision
+from tests.flows.conftest import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}
+
+
+def ended(state: State) -> tuple[str, str]:
+    return str(state.name), str(state.message)
+
+
+def champion(world: World) -> str | None:
+    record = AliasLog(world.bucket, "digits").current()
+    return record.version if record else None
+
+
+def newest_card(key: str) -> str:
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        found = client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)
+    return str(found[0].data)
+
+
+def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) -> None:
+    world.arrive("few", 0, 1_200)
+
+    first = ended(retrain(epochs=1, return_state=True))
+    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+
+    assert first[0] == "Refused"
+    assert "AtLeast accuracy: " in first[1]
+    assert again[0] == "UpToDate"
+    assert "the same was refused" in again[1]
+    assert versions.list_versions(world.bucket, "digits") == []
+    assert champion(world) is None
+    card = newest_card("digits-retrain")
+    assert "UpToDate" in card
+    assert not any((world.home / "work" / "digits").iterdir())
+
+
+def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> None:
+    world.arrive("few", 0, 1_200)
+
+    name, told = ended(retrain(epochs=1, return_state=True, **OVERRULED))
+    assert name == "Promoted", told
+    (first,) = versions.list_versions(world.bucket, "digits")
+    assert champion(world) == first
+    manifest = versions.read_manifest(world.bucket, "digits", first)
+    assert manifest.override is not None
+    assert manifest.override.by == "ann"
+    assert set(manifest.files) == {
+        "golden.npz",
+        "network.keras",
+        "predictor.tflite",
+        "report.html",
+    }
+    for word in ("What came in", "1,200", "data:image/png;base64", "Gates", "refuses", first):
+        assert word in newest_card("digits-retrain")
+
+    name, told = ended(
+        retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True, **OVERRULED)
+    )
+    second = versions.list_versions(world.bucket, "digits")[-1]
+    assert name == "AwaitingApproval"
+    assert f"overnight approve digits {second}" in told
+    assert champion(world) == first
+
+    waiting = ended(retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True))
+    assert waiting[0] == "AwaitingApproval"
+    assert len(versions.list_versions(world.bucket, "digits")) == 2
+
+    assert ended(promote(second, by="bob", reason="good", return_state=True))[0] == "Promoted"
+    assert champion(world) == second
+    decision = read_decision(world.bucket, "digits", second)
+    assert decision is not None
+    assert (decision.verdict, decision.by) == ("approved", "bob")
+    late = ended(promote(second, decision="reject", return_state=True))
+    assert late[0] == "Superseded"
+    assert "was approved by bob already" in late[1]
+
+    assert ended(rollback(by="bob", reason="worse", return_state=True))[0] == "RolledBack"
+    assert champion(world) == first
+    late = ended(promote(second, return_state=True))
+    assert late == ended(promote(second, return_state=True))
+    moved = ended(promote(second, decision="move", by="bob", return_state=True))
+    assert moved[0] == "Promoted"
+    assert champion(world) == second
+
+
+def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
+    world.arrive("few", 0, 30)
+
+    first = ended(ingest(return_state=True))
+    again = ended(ingest(return_state=True))
+
+    assert first == ("Ingested", "30 rows added, 0 files quarantined")
+    # The landing is empty now, so the source's first night comes in.
+    assert again[0] == "Ingested"
+    assert again[1].startswith("49,970 rows added")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"model": "nobody"}, "no model is called 'nobody'"),
+        ({"approval": "perhaps"}, "approval"),
+        ({"learning_rate": "fast"}, "learning_rate"),
+    ],
+)
+def test_parameters_out_of_range_never_start_a_run(
+    world: World, parameters: dict[str, object], named: str
+) -> None:
+    state = retrain(return_state=True, **parameters)  # type: ignore[call-overload]
+
+    assert state.is_failed()
+    assert named in str(state.message)
+
+
+def test_gates_are_not_overruled_without_a_name_and_a_reason(world: World) -> None:
+    state = retrain(overrule_gates=True, return_state=True)
+
+    assert state.is_failed()
+    assert "a person's name" in str(state.message)

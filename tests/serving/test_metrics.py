@@ -1,0 +1,86 @@
+"""What Prometheus reads."""
+
+import re
+
+import numpy as np
+import pytest
+
+from serving.application import create_application
+from serving.attendant import open_bundle
+from serving.board import Board
+from serving.limits import Limits
+from serving.metrics import BOUNDS, REMEMBERED_VERSIONS, Meter, line, told
+from serving.slots import Loaded, Slot, Slots
+from serving.story import Story
+from tests.serving import bundles
+
+BODY = {"instances": np.zeros((1, 28, 28), int).tolist()}
+SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+')
+
+
+@pytest.fixture
+def client():
+    files = bundles.files(1)
+    slots = Slots()
+    slot = slots.add(Slot(bundles.MODEL, Board.alone()))
+    slot.put(Loaded(1, open_bundle(bundles.manifest(1, files), files, threads=1), None))
+    slot.board.flip(1)
+    return create_application(slots, limits=Limits(), story=Story()).test_client()
+
+
+def test_requests_are_counted_by_model_version_protocol_and_status(client):
+    for _ in range(3):
+        assert client.post("/v1/models/digits:predict", json=BODY).status_code == 200
+    for _ in range(2):
+        assert client.post("/v1/models/digits:predict", json={}).status_code == 400
+
+    lines = client.get("/metrics").text.splitlines()
+
+    version = bundles.version_name(1)
+    assert (
+        f'overnight_requests_total{{model="digits",version="{version}",protocol="v1",'
+        'status="200",worker="alone"} 3' in lines
+    )
+    assert any('status="400"' in one and one.endswith(" 2") for one in lines)
+    assert f'overnight_version_info{{model="digits",version="{version}"}} 1' in lines
+    assert "overnight_ready 1" in lines
+
+
+def test_every_line_is_a_sample_or_a_comment(client):
+    client.post("/v1/models/digits:predict", json=BODY)
+    for one in client.get("/metrics").text.splitlines():
+        assert one.startswith("# ") or SAMPLE.fullmatch(one), one
+
+
+def test_names_that_clients_make_up_are_not_remembered(client):
+    client.post("/v1/models/an-invention:predict", json=BODY)
+    assert "an-invention" not in client.get("/metrics").text
+
+
+def test_the_buckets_of_a_histogram_add_up():
+    meter = Meter()
+    for seconds in (0.0001, 0.0005, 0.003, 99.0):
+        meter.count("m", "v", "v2", 200, seconds)
+
+    lines = list(told({"w": meter.snapshot()}))
+
+    buckets = [int(one.rsplit(" ", 1)[1]) for one in lines if "_bucket" in one]
+    assert len(buckets) == len(BOUNDS) + 1
+    assert buckets == sorted(buckets)
+    assert (buckets[0], buckets[-1]) == (2, 4)
+    assert 'overnight_request_seconds_count{model="m",version="v",worker="w"} 4' in lines
+
+
+def test_versions_of_long_ago_are_forgotten():
+    meter = Meter()
+    for number in range(REMEMBERED_VERSIONS + 5):
+        meter.count("m", f"v{number}", "v2", 200, 0.001)
+
+    snapshot = meter.snapshot()
+
+    assert len(snapshot.latencies) == len(snapshot.counts) == REMEMBERED_VERSIONS
+    assert snapshot.latencies[0].version == "v5"
+
+
+def test_labels_are_escaped():
+    assert line("a", {"b": 'c"\\\n'}, 1) == 'a{b="c\\"\\\\\\n"} 1'

@@ -1,0 +1,125 @@
+"""Snapshots: the same rows always have the same name and come in the same order."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.digits.rows import Digits, as_rows
+from store.datasets import Dataset
+from store.errors import NotFound
+from tasks.snapshot import read_holdout, read_rows, snapshot
+
+AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+
+
+def rows(letters: str, labels: str, arrival: str, days: int = 0) -> pa.Table:
+    n = len(letters)
+    return pa.table(
+        {
+            "label": pa.array([int(label) for label in labels], pa.int8()),
+            "digest": pa.array(letters, pa.string()),
+            "arrival": [arrival] * n,
+            "arrived_at": pa.array([AT + timedelta(days=days)] * n, pa.timestamp("us", "UTC")),
+            "arrival_row": pa.array(range(n), pa.int64()),
+        }
+    )
+
+
+def held_out(letters: str = "yx") -> pa.Table:
+    return pa.table({"label": pa.array([1] * len(letters), pa.int8()), "digest": list(letters)})
+
+
+class Tables:
+    def __init__(self, folder: Path, *arrivals: pa.Table) -> None:
+        self.rows = Dataset.in_folder(folder, "letters", "rows")
+        self.holdout = Dataset.in_folder(folder, "letters", "holdout")
+        self.holdout.append(held_out(), "holdout")
+        for arrival in arrivals:
+            self.rows.append(arrival, arrival.column("arrival")[0].as_py())
+
+
+def test_a_snapshot_counts_rows_arrivals_and_holdout(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"), rows("c", "3", "two", days=1))
+
+    taken = snapshot(tables.rows, tables.holdout)
+
+    assert (taken.dataset_version, taken.rows, taken.arrivals, taken.holdout_rows) == (2, 3, 2, 2)
+    assert taken.lineage.digest == taken.digest
+
+
+def test_rows_come_in_the_order_of_their_arrival(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ba", "21", "later", days=1), rows("dc", "43", "earlier"))
+
+    read = read_rows(tables.rows, snapshot(tables.rows, tables.holdout))
+
+    assert read.column_names == ["label", "digest"]
+    assert read.column("digest").to_pylist() == ["d", "c", "b", "a"]
+    assert read_holdout(tables.holdout).column("digest").to_pylist() == ["x", "y"]
+
+
+def test_of_rows_that_came_in_twice_the_first_counts(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "99", "later", days=1), rows("cb", "12", "earlier"))
+
+    taken = snapshot(tables.rows, tables.holdout)
+
+    assert taken.rows == 3
+    read = read_rows(tables.rows, taken)
+    assert read.column("digest").to_pylist() == ["c", "b", "a"]
+    assert read.column("label").to_pylist() == [1, 2, 9]
+
+
+def test_the_digest_does_not_depend_on_how_rows_came(tmp_path: Path) -> None:
+    together = Tables(tmp_path / "1", rows("abc", "123", "one"))
+    apart = Tables(tmp_path / "2", rows("cb", "32", "x", days=3), rows("a", "1", "y"))
+
+    assert (
+        snapshot(together.rows, together.holdout).digest
+        == snapshot(apart.rows, apart.holdout).digest
+    )
+
+
+@pytest.mark.parametrize("other", [("abd", "123"), ("abc", "124"), ("ab", "12")])
+def test_the_digest_tells_other_rows_and_other_labels_apart(
+    tmp_path: Path, other: tuple[str, str]
+) -> None:
+    first = Tables(tmp_path / "1", rows("abc", "123", "one"))
+    second = Tables(tmp_path / "2", rows(*other, "one"))
+
+    digests = {snapshot(one.rows, one.holdout).digest for one in (first, second)}
+
+    assert len(digests) == 2
+
+
+def test_a_snapshot_is_read_as_it_was_when_more_has_come_since(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"))
+    taken = snapshot(tables.rows, tables.holdout)
+
+    tables.rows.append(rows("c", "3", "two", days=1), "two")
+
+    assert read_rows(tables.rows, taken).column("digest").to_pylist() == ["a", "b"]
+
+
+def test_without_any_arrival_there_is_no_snapshot(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+
+    with pytest.raises(NotFound, match="rows does not exist"):
+        snapshot(tables.rows, tables.holdout)
+
+
+def test_a_snapshot_of_60_000_images_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (60_000, 28, 28)).astype(np.uint8)
+    digits = as_rows(Digits(pixels, np.zeros(60_000, np.int8)))
+    stamps = rows("a" * 60_000, "0" * 60_000, "one").drop_columns(["label", "digest"])
+    for name in stamps.column_names:
+        digits = digits.append_column(name, stamps.column(name))
+    tables = Tables(tmp_path, digits)
+    started = time.process_time()
+
+    taken = snapshot(tables.rows, tables.holdout)
+
+    assert time.process_time() - started < 1
+    assert taken.rows == 60_000
