@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 
 from flows import steps
 from flows.ending import end, settle
@@ -29,7 +30,7 @@ def retrain(
     approval: Approval = "as declared",
     force: bool = False,
     overrule_gates: bool = False,
-    by: str = "schedule",
+    by: str = "",
     reason: str = "",
 ) -> State:
     """Take in what arrived, train a candidate, and promote it when it passes its gates.
@@ -47,11 +48,12 @@ def retrain(
         approval: Who decides about a version that passed: its gates (automatic) or a person.
         force: Train even when the same data, code, settings and seed were trained before.
         overrule_gates: Publish even when gates refuse. Needs your name and a reason, for ever.
-        by: Who asks for this run.
+        by: Who asks for this run; empty when the schedule does.
         reason: Why, for the record.
     """
-    if overrule_gates and not (reason and by != "schedule"):
+    if overrule_gates and not (reason and by):
         raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
+    asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
     override = Override(by=by, reason=reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
     story = replace(story, ingested=steps.ingest(model, take_next=take_in))
@@ -71,8 +73,8 @@ def retrain(
     if not force and memory.version is not None:
         manifest = read_manifest(House.of(model).bucket, model, memory.version)
         story = replace(story, manifest=manifest)
-        return _release(story, over=manifest.compared_with, automatic=automatic, by=by)
-    return _walk(plan, story, override=override, automatic=automatic, by=by)
+        return _release(story, over=manifest.compared_with, automatic=automatic, by=asked_by)
+    return _walk(plan, story, override=override, automatic=automatic, by=asked_by)
 
 
 def _walk(

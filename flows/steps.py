@@ -31,7 +31,7 @@ from models.definition import Progress, TrainingSettings
 from models.evaluation import Evaluation
 from store import refusals
 from store.aliases import AliasLog, AliasRecord
-from store.errors import StoreUnavailable
+from store.errors import SourceUnavailable, StoreUnavailable
 from store.manifest import (
     CodeLineage,
     EnvironmentLineage,
@@ -53,8 +53,9 @@ _TELL_SECONDS = 1.0
 
 
 def _unavailable(_task: object, _run: object, state: Any) -> bool:
-    """Only a store that is merely unavailable is worth asking again."""
-    return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
+    """Only a store or a source that is merely unavailable is worth asking again."""
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, StoreUnavailable | SourceUnavailable)
 
 
 def step(act: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -108,7 +108,8 @@ def gauges(
 def line(name: str, labels: Mapping[str, object], value: float) -> str:
     """One sample."""
     written = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-    return f"{name}{{{written}}} {value:g}" if written else f"{name} {value:g}"
+    number = int(value) if value == int(value) else value
+    return f"{name}{{{written}}} {number}" if written else f"{name} {number}"
 
 
 def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterator[str]:

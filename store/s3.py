@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from store import keys
-from store.errors import AlreadyExists, NotFound, StoreDenied, StoreUnavailable
+from store.errors import AlreadyExists, ConfigurationError, NotFound, StoreDenied, StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _LOST = {"409", "412", "PreconditionFailed", "ConditionalRequestConflict", "Conflict"}
+# Time-outs and throttling are 4xx too, and pass.
+_AGAIN = {"408", "425", "429"}
 _DENIED = {
     "401",
     "403",
@@ -154,6 +156,12 @@ class S3Bucket:
                 raise NotFound(key or self.address.bucket) from None
             if code in _LOST or status in _LOST:
                 raise AlreadyExists(key) from None
+            if status.startswith("4") and status not in _AGAIN:
+                told = error.response.get("Error", {}).get("Message", "")
+                raise ConfigurationError(
+                    f"the object store at {self.address.endpoint} cannot take this request "
+                    f"({status} {code}: {told}); check OVERNIGHT_S3_BUCKET and its fellows"
+                ) from None
             raise StoreUnavailable(self.address.endpoint, f"{status} {code}".strip()) from None
         except BotoCoreError as error:
             raise StoreUnavailable(self.address.endpoint, type(error).__name__) from None

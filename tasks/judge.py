@@ -8,7 +8,6 @@ from models.gates import Gate
 from store.errors import ConfigurationError
 from store.manifest import Finding
 
-
 # A state's message is one line; the card of the run has every finding.
 _TOLD = 3
 

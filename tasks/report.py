@@ -120,7 +120,7 @@ def _metrics(evaluation: Evaluation) -> str:
 def _gates(findings: tuple[Finding, ...]) -> str:
     rows = [
         (
-            ("holds" if finding.passed else "**refuses**") if finding.applicable else "not applicable",
+            _said(finding),
             finding.gate,
             f"{finding.metric} {f'on {finding.slice}' if finding.slice else ''}",
             "" if finding.value is None else f"{finding.value:.4g}",
@@ -130,6 +130,12 @@ def _gates(findings: tuple[Finding, ...]) -> str:
         for finding in findings
     ]
     return "## Gates\n\n" + _table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
+
+
+def _said(finding: Finding) -> str:
+    if not finding.applicable:
+        return "not applicable"
+    return "holds" if finding.passed else "**refuses**"
 
 
 def _lineage(manifest: Manifest) -> str:

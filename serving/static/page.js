@@ -101,7 +101,8 @@ function showBar(bar, probability, wins) {
 }
 
 function percent(share) {
-  return `${(share * 100).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
+  if (share > 0.9995) return "> 99.9 %";
+  return `${(share * 100).toFixed(share < 0.0005 ? 0 : 1)} %`;
 }
 
 // One request at a time: while one is on its way, more ink only asks for one more after it.

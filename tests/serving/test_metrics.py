@@ -82,5 +82,10 @@ def test_versions_of_long_ago_are_forgotten():
     assert snapshot.latencies[0].version == "v5"
 
 
+def test_large_counts_keep_every_digit():
+    assert line("a", {}, 123_456_789) == "a 123456789"
+    assert line("a", {}, 0.25) == "a 0.25"
+
+
 def test_labels_are_escaped():
     assert line("a", {"b": 'c"\\\n'}, 1) == 'a{b="c\\"\\\\\\n"} 1'

@@ -3,81 +3,20 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from models.definition import Delivery, Reading
 from models.digits.source import DigitsSource
 from store import landing
-from store.bucket import Bucket
 from store.datasets import Dataset
-from store.errors import BadFile
-from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
 from tasks.ingest import HOLDOUT, Ingested, ingest
-from tests.faulty import Fuse, Killed, KillingBucket, KillingDataset
+from tests.faulty import Fuse, Killed
+from tests.letters import AT, NIGHTS, House, Letters
 
-AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 SPAWN = multiprocessing.get_context("spawn")
-
-
-class Letters:
-    """A small source: every letter of a text file is a row, `!` makes a file unreadable."""
-
-    def __init__(self, *nights: Mapping[str, bytes], held_out: str = "xyz") -> None:
-        self._nights = nights
-        self._held_out = held_out
-
-    def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        for number, files in enumerate(self._nights):
-            if f"night-{number:04d}" not in delivered:
-                return Delivery(f"night-{number:04d}", files)
-        return None
-
-    def read(self, files: Mapping[str, bytes]) -> Reading:
-        bad = [
-            BadFile(name, expected="letters", found="!") for name in files if b"!" in files[name]
-        ]
-        good = [body.decode() for body in files.values() if b"!" not in body]
-        return Reading(_rows("".join(good)), tuple(bad))
-
-    def holdout(self) -> pa.Table:
-        return _rows(self._held_out)
-
-
-def _rows(letters: str) -> pa.Table:
-    return pa.table({"letter": pa.array(letters, pa.string()), "digest": pa.array(letters)})
-
-
-NIGHTS = ({"a": b"abcx", "b": b"cde"}, {"a": b"f!"}, {"a": b"ag"})
-
-
-class House:
-    """A bucket and two tables in a folder."""
-
-    def __init__(self, folder: Path, *, source: Letters | None = None) -> None:
-        self.folder = folder
-        self.bucket: Bucket = MemoryBucket()
-        self.rows = Dataset.in_folder(folder, "letters", "rows")
-        self.holdout = Dataset.in_folder(folder, "letters", "holdout")
-        self.source = source or Letters(*NIGHTS)
-
-    def ingest(self, *, take_next: bool = True, fuse: Fuse | None = None) -> Ingested:
-        bucket, rows, holdout = self.bucket, self.rows, self.holdout
-        if fuse:
-            bucket = KillingBucket(bucket, fuse)
-            rows, holdout = KillingDataset(rows.uri, fuse), KillingDataset(holdout.uri, fuse)
-        return ingest(self.source, bucket, rows, holdout, model="letters", take_next=take_next)
-
-    def drop(self, name: str, **files: bytes) -> None:
-        landing.land(self.bucket, "letters", name, files, by="ann", at=AT)
-
-    def letters(self) -> str:
-        return "".join(sorted(self.rows.read().column("letter").to_pylist()))
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+# Everything from a checkout and a Python: `make up`, `make test`. Nothing outside this folder is
+# changed; the environment lives in .venv.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Without it each process would compile what it imports again, at twice the CPU.
+unexport PYTHONDONTWRITEBYTECODE
+# uv keeps its cache in the home; where that cannot be written, in the checkout.
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export UV_CACHE_DIR := $(CURDIR)/$(VENV)/uv-cache
+endif
+
+.PHONY: help up down test quick check fix serve retrain bench
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(READY) ## start everything, and train what has no champion yet
+	@$(BIN)/overnight up
+
+down: $(READY) ## stop everything, and lose nothing
+	@$(BIN)/overnight down
+
+test: $(READY) ## run every test, real servers and browser included
+	@$(BIN)/pytest
+
+quick: $(READY) ## run the tests that start no server
+	@$(BIN)/pytest -m "not servers"
+
+check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/uv lock --check --quiet
+
+fix: $(READY) ## format, and correct what the linter can correct
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+serve: $(READY) ## serve the champions, and nothing else
+	@$(BIN)/python -m serving
+
+retrain: $(READY) ## take in what arrived and retrain the digits
+	@$(BIN)/overnight retrain digits
+
+BENCHMARKS := $(sort $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))
+bench: $(READY) ## run every benchmark with its quick settings
+	@for script in $(BENCHMARKS); do $(BIN)/python $$script --quick; done
+
+# uv brings itself along, because it is among the tools of the lock file.
+$(READY): uv.lock pyproject.toml
+	@test -x $(BIN)/python || "$$(./.ci/python)" -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --all-extras --compile-bytecode
+	@touch $@

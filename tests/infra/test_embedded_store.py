@@ -1,0 +1,66 @@
+"""The embedded store's credentials, ports and program."""
+
+import json
+import stat
+
+import pytest
+
+from infra.settings import Settings, load
+from infra.stack import seaweed
+from infra.stack.ports import is_free
+from store.errors import ConfigurationError
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch) -> Settings:
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    seaweed.write_credentials(tmp_path)
+    return load()
+
+
+def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_path):
+    first = (tmp_path / "embedded.env").read_bytes()
+
+    seaweed.write_credentials(tmp_path)
+    seaweed.service(settings, keeps_running=False)
+
+    assert (tmp_path / "embedded.env").read_bytes() == first
+    for name in ("embedded.env", "s3.json"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_the_server_is_told_the_credentials_that_settings_read(settings, tmp_path):
+    seaweed.service(settings, keeps_running=False)
+
+    told = json.loads((tmp_path / "s3.json").read_text())["identities"][0]["credentials"][0]
+    assert told["accessKey"] == settings.s3_access_key
+    assert told["secretKey"] == settings.s3_secret_key.get_secret_value()
+    assert len(told["secretKey"]) > 30
+
+
+def test_two_homes_have_different_secrets(tmp_path):
+    homes = tmp_path / "a", tmp_path / "b"
+
+    for home in homes:
+        seaweed.write_credentials(home)
+
+    assert len({(home / "embedded.env").read_text() for home in homes}) == 2
+
+
+def test_inner_ports_are_free_distinct_and_kept(settings):
+    first = seaweed.service(settings, keeps_running=False)
+    second = seaweed.service(settings, keeps_running=False)
+    ports = seaweed.InnerPorts.model_validate_json(
+        (settings.home / "store-ports.json").read_bytes()
+    )
+
+    assert first.fingerprint == second.fingerprint
+    assert len(set(ports.all)) == len(ports.all)
+    assert all(is_free(port) for port in ports.all)
+
+
+def test_a_missing_program_is_told_with_what_to_do(settings, tmp_path):
+    chosen = settings.model_copy(update={"weed_bin": tmp_path / "no-such-weed"})
+
+    with pytest.raises(ConfigurationError, match="WEED_BIN"):
+        seaweed.service(chosen, keeps_running=False)

@@ -1,0 +1,232 @@
+"""A keeper keeps its service alive, whatever happens to the process."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.stack import processes
+from infra.stack.keeper import Keeper
+from infra.stack.ports import Listening
+from infra.stack.processes import ProcessId
+from store.errors import StoreUnavailable
+from tests.deadline import until
+from tests.infra.tiny import STUBBORN, service
+
+
+def others_ready(_name: str) -> bool:
+    return True
+
+
+def look_until(keeper: Keeper, condition: str, ready=others_ready) -> None:
+    def looked() -> bool:
+        keeper.look(ready)
+        return keeper.record.condition == condition
+
+    until(looked, seconds=20, what=f"{condition}, but {keeper.record}")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Makes keepers, and ends whatever they started."""
+    keepers: list[Keeper] = []
+
+    def keep(service, **options) -> Keeper:
+        keepers.append(Keeper(service, **options))
+        return keepers[-1]
+
+    yield keep
+    for keeper in keepers:
+        keeper.stop()
+
+
+def test_a_killed_child_is_started_again(tmp_path, kept):
+    keeper = kept(service(tmp_path))
+    look_until(keeper, "ready")
+    first = keeper.record.process.pid
+
+    os.kill(first, signal.SIGKILL)
+    look_until(keeper, "failing")
+    look_until(keeper, "ready")
+
+    assert keeper.record.process.pid != first
+    assert keeper.record.restarts == 1
+
+
+def test_what_a_dead_child_left_in_its_session_is_cleared_away(tmp_path, kept):
+    keeper = kept(service(tmp_path, STUBBORN))
+    look_until(keeper, "ready")
+    grandchild = int(until(lambda: _text(tmp_path / "child"), seconds=10, what="a grandchild"))
+
+    os.kill(keeper.record.process.pid, signal.SIGKILL)
+    look_until(keeper, "failing")
+
+    until(lambda: not psutil.pid_exists(grandchild), seconds=5, what="the grandchild gone")
+
+
+def test_a_child_that_cannot_start_is_tried_less_and_less_often(tmp_path, kept):
+    keeper = kept(service(tmp_path, "import sys; sys.exit(9)"))
+
+    look_until(keeper, "failing")
+    look_until(keeper, "starting")
+    look_until(keeper, "failing")
+    again = time.time()
+    look_until(keeper, "starting")
+
+    assert keeper.record.restarts == 2
+    assert time.time() - again > 0.7
+
+
+def test_a_failure_names_the_exit_code_and_the_log(tmp_path, kept):
+    keeper = kept(service(tmp_path, "import sys; print('why'); sys.exit(9)"))
+
+    look_until(keeper, "failing")
+
+    assert "exit code 9" in keeper.record.message
+    assert str(tmp_path / "logs" / "tiny.log") in keeper.record.message
+    assert (tmp_path / "logs" / "tiny.log").read_text() == "why\n"
+
+
+def test_a_service_waits_for_what_it_needs(tmp_path, kept):
+    keeper = kept(service(tmp_path, after=("store",)))
+
+    keeper.look(lambda _name: False)
+    waiting = keeper.record
+    look_until(keeper, "ready")
+
+    assert (waiting.condition, waiting.process) == ("waiting", None)
+
+
+def test_a_step_that_ended_well_is_done_for_good(tmp_path, kept):
+    keeper = kept(service(tmp_path, "pass", once=True, ready=lambda _started: False))
+
+    look_until(keeper, "done")
+    keeper.look(others_ready)
+
+    assert keeper.record.condition == "done"
+
+
+def test_a_step_that_failed_is_done_again(tmp_path, kept):
+    program = (
+        "import pathlib, sys; p = pathlib.Path('x'); e = p.exists(); p.touch(); sys.exit(not e)"
+    )
+    keeper = kept(service(tmp_path, program, once=True, ready=lambda _started: False))
+
+    look_until(keeper, "done")
+
+    assert keeper.record.restarts == 1
+
+
+def test_a_service_is_not_ready_before_it_is_prepared(tmp_path, kept):
+    tries = []
+
+    def prepare() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreUnavailable("http://here", "volumes register")
+
+    keeper = kept(service(tmp_path, prepare=prepare))
+    keeper.look(others_ready)
+    keeper.look(others_ready)
+    waiting = keeper.record
+    look_until(keeper, "ready")
+
+    assert (waiting.condition, "volumes register" in waiting.message) == ("starting", True)
+    assert len(tries) == 3
+
+
+def test_a_taken_port_is_told_and_waited_for(tmp_path, kept):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        listening = Listening(other.getsockname()[1], "OVERNIGHT_S3_PORT")
+        keeper = kept(service(tmp_path, listens=(listening,)))
+        look_until(keeper, "failing")
+        told = keeper.record.message
+
+    look_until(keeper, "ready")
+
+    assert "OVERNIGHT_S3_PORT" in told
+
+
+def test_a_hung_service_is_ended_and_started_again(tmp_path, kept):
+    well = [True]
+    keeper = kept(service(tmp_path, ready=lambda _started: well[0], hung_seconds=0))
+    look_until(keeper, "ready")
+    first = keeper.record.process.pid
+
+    well[0] = False
+    look_until(keeper, "failing")
+    well[0] = True
+    look_until(keeper, "ready")
+
+    assert keeper.record.process.pid != first
+
+
+def test_a_living_orphan_is_taken_over(tmp_path, kept):
+    first = kept(service(tmp_path))
+    look_until(first, "ready")
+
+    second = kept(service(tmp_path), before=first.record)
+    look_until(second, "ready")
+
+    assert second.record.process == first.record.process
+
+
+def test_an_orphan_that_was_started_otherwise_is_replaced(tmp_path, kept):
+    first = kept(service(tmp_path))
+    look_until(first, "ready")
+
+    second = kept(service(tmp_path, environment={"MOVED": "yes"}), before=first.record)
+    look_until(second, "ready")
+
+    assert second.record.process != first.record.process
+    assert not processes.is_alive(first.record.process)
+
+
+def test_a_number_that_is_somebody_elses_by_now_is_left_alone(tmp_path, kept):
+    # given a record of a process whose number another one has today
+    stranger = kept(service(tmp_path))
+    look_until(stranger, "ready")
+    pid = stranger.record.process.pid
+    stale = stranger.record.model_copy(
+        update={"process": ProcessId(pid=pid, created=stranger.record.process.created - 1_000)}
+    )
+
+    keeper = kept(service(tmp_path), before=stale)
+    look_until(keeper, "ready")
+
+    assert processes.is_alive(stranger.record.process)
+    assert keeper.record.process.pid != pid
+
+
+def test_a_child_that_ignores_the_request_to_stop_is_killed_with_its_session(tmp_path, kept):
+    keeper = kept(service(tmp_path, STUBBORN, stop_seconds=0.3))
+    look_until(keeper, "ready")
+    grandchild = int(until(lambda: _text(tmp_path / "child"), seconds=10, what="a grandchild"))
+    child = keeper.record.process
+
+    keeper.stop()
+
+    assert not processes.is_alive(child)
+    until(lambda: not psutil.pid_exists(grandchild), seconds=5, what="the grandchild gone")
+
+
+def test_children_get_the_environment_of_their_service(tmp_path, kept):
+    program = "import os; print(os.environ['OVERNIGHT_HOME'])"
+    environment = {"OVERNIGHT_HOME": "/somewhere"}
+    keeper = kept(service(tmp_path, program, once=True, environment=environment))
+
+    look_until(keeper, "done")
+
+    assert (tmp_path / "logs" / "tiny.log").read_text() == "/somewhere\n"
+    assert sys.executable in keeper.service.command
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""

@@ -1,0 +1,39 @@
+"""Ports: taken ones are told with a name and a remedy."""
+
+import os
+import socket
+
+import pytest
+
+from infra.stack.ports import Listening, check_free, free_port, is_free
+from store.errors import ConfigurationError
+
+
+def test_a_taken_port_is_named_with_its_setting_and_its_holder():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+
+        with pytest.raises(ConfigurationError) as raised:
+            check_free(Listening(port, "OVERNIGHT_SERVING_PORT"))
+
+    assert f"port {port} is taken by process {os.getpid()}" in str(raised.value)
+    assert "set OVERNIGHT_SERVING_PORT" in str(raised.value)
+
+
+def test_a_free_port_passes():
+    port = free_port()
+
+    check_free(Listening(port, "OVERNIGHT_SERVING_PORT"))
+
+    assert is_free(port)
+
+
+def test_free_ports_keep_below_their_limit_and_off_what_is_taken():
+    taken = {free_port(below=55_536) for _ in range(5)}
+
+    port = free_port(below=55_536, taken=taken)
+
+    assert port < 55_536
+    assert port not in taken

@@ -1,0 +1,76 @@
+"""Prefect's API over a real socket: refusals and silence are told apart and worded."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from infra.prefect_api import PrefectApi
+from infra.stack.ports import free_port
+from store.errors import OrchestratorRefused, OrchestratorUnavailable
+
+_ANSWERS = {
+    "/api/health": (200, b"true"),
+    "/api/deployments/name/retrain/nothing": (404, b'{"detail":"Deployment not found"}'),
+    "/api/deployments/1/create_flow_run": (409, b'{"detail":"epochs: must be at least 1"}'),
+    "/api/broken": (500, b"<html>oops</html>"),
+    "/api/empty": (204, b""),
+}
+
+
+class _Prefect(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, body = _ANSWERS[self.path]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def api():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Prefect) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield PrefectApi(f"http://127.0.0.1:{server.server_port}/api/")
+        server.shutdown()
+        thread.join()
+
+
+def test_a_healthy_server_is_healthy(api):
+    assert api.is_healthy()
+
+
+def test_what_does_not_exist_is_none(api):
+    assert api.find("/deployments/name/retrain/nothing") is None
+
+
+def test_an_answer_without_a_body_is_none(api):
+    assert api.ask("POST", "/empty") is None
+
+
+def test_a_refusal_says_what_was_asked_and_why(api):
+    with pytest.raises(OrchestratorRefused, match=r"epochs: must be at least 1") as raised:
+        api.ask("POST", "/deployments/1/create_flow_run", {"parameters": {"epochs": 0}})
+
+    assert raised.value.status == 409
+    assert "create_flow_run" in str(raised.value)
+
+
+def test_a_broken_server_is_told_with_its_own_words(api):
+    with pytest.raises(OrchestratorRefused, match="oops"):
+        api.ask("GET", "/broken")
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_unwell():
+    silent = PrefectApi(f"http://127.0.0.1:{free_port()}/api")
+
+    with pytest.raises(OrchestratorUnavailable, match="OVERNIGHT_PREFECT_API_URL"):
+        silent.ask("GET", "/health")
+    assert not silent.is_healthy()

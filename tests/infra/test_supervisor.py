@@ -1,0 +1,136 @@
+"""The supervisor: order of start and stop, one for each home, and what it leaves on record."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.stack import processes, record
+from infra.stack.supervisor import Supervisor, stop_orphans
+from store.errors import ConfigurationError, OrchestratorUnavailable
+from tests.deadline import until
+from tests.infra.tiny import service
+
+_OF_ITS_OWN = """
+import sys
+from pathlib import Path
+from infra.stack.supervisor import Supervisor
+from tests.infra.tiny import service
+home = Path(sys.argv[1])
+Supervisor(home, (service(home, name="one"), service(home, name="two", after=("one",)))).start()
+import time; time.sleep(600)
+"""
+
+
+@pytest.fixture
+def services(tmp_path):
+    stopped: list[str] = []
+
+    def named(name: str, **changes):
+        def before_stop() -> None:
+            stopped.append(name)
+
+        return service(tmp_path, name=name, before_stop=before_stop, **changes)
+
+    return (named("store"), named("prefect"), named("worker", after=("prefect",))), stopped
+
+
+def test_all_become_ready_and_stop_in_reverse(tmp_path, services):
+    planned, stopped = services
+    supervisor = Supervisor(tmp_path, planned)
+
+    supervisor.start()
+    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    running = [one.process for one in record.read(tmp_path).services]
+    supervisor.stop()
+
+    assert stopped == ["worker", "prefect", "store"]
+    assert not any(map(processes.is_alive, running))
+    assert {one.condition for one in record.read(tmp_path).services} == {"stopped"}
+
+
+def test_a_server_that_is_gone_does_not_keep_the_rest_from_stopping(tmp_path):
+    def before_stop() -> None:
+        raise OrchestratorUnavailable("http://here/api", "gone")
+
+    supervisor = Supervisor(tmp_path, (service(tmp_path, before_stop=before_stop),))
+    supervisor.start()
+    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    running = record.read(tmp_path).services[0].process
+
+    supervisor.stop()
+
+    assert not processes.is_alive(running)
+
+
+def test_a_home_has_one_supervisor(tmp_path, services):
+    planned, _ = services
+    first = Supervisor(tmp_path, planned)
+    first.start()
+
+    with pytest.raises(ConfigurationError, match="another supervisor keeps"):
+        Supervisor(tmp_path, planned).start()
+    first.stop()
+
+
+def test_the_orphans_of_a_killed_supervisor_are_taken_over(tmp_path):
+    orphans = _orphaned(tmp_path)
+    planned = (service(tmp_path, name="one"), service(tmp_path, name="two", after=("one",)))
+    supervisor = Supervisor(tmp_path, planned)
+
+    supervisor.start()
+    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    taken = [one.process for one in record.read(tmp_path).services]
+    supervisor.stop()
+
+    assert taken == orphans
+    assert not any(map(processes.is_alive, orphans))
+
+
+def test_the_orphans_of_a_killed_supervisor_can_be_stopped(tmp_path):
+    orphans = _orphaned(tmp_path)
+
+    stop_orphans(tmp_path, (service(tmp_path, name="one"),))
+
+    assert not any(map(processes.is_alive, orphans))
+    assert not record.read(tmp_path).ready
+
+
+def test_what_is_not_planned_any_more_is_ended(tmp_path):
+    one, two = _orphaned(tmp_path)
+    supervisor = Supervisor(tmp_path, (service(tmp_path, name="one"),))
+
+    supervisor.start()
+    alive = processes.is_alive(one), processes.is_alive(two)
+    supervisor.stop()
+
+    assert alive == (True, False)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"services": 3}', b"\xff"])
+def test_a_record_that_cannot_be_read_is_no_record(tmp_path, damage):
+    (tmp_path / "stack.json").write_bytes(damage)
+
+    assert record.read(tmp_path) == record.StackRecord()
+
+
+def _orphaned(home: Path) -> list[processes.ProcessId]:
+    """Start a supervisor in a process of its own, kill it, and name what it left behind."""
+    with (home / "log").open("wb") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-c", _OF_ITS_OWN, str(home)],
+            cwd=Path(__file__).parents[2],
+            stderr=log,
+            start_new_session=True,
+        )
+    until(lambda: record.read(home).ready, seconds=30, what="a ready stack")
+    os.kill(supervisor.pid, signal.SIGKILL)
+    supervisor.wait()
+    orphans = [one["process"] for one in json.loads((home / "stack.json").read_text())["services"]]
+    found = [processes.ProcessId(**one) for one in orphans]
+    assert all(map(processes.is_alive, found))
+    return found
