@@ -30,8 +30,8 @@ down: $(READY) ## stop everything, and lose nothing
 test: $(READY) ## run every test, real servers and browser included
 	@$(BIN)/pytest
 
-quick: $(READY) ## run the tests that start no server
-	@$(BIN)/pytest -m "not servers"
+quick: $(READY) ## run the tests that start no server and train nothing
+	@$(BIN)/pytest -m "not servers and not training"
 
 check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing
 	@$(BIN)/ruff format --check
@@ -50,7 +50,7 @@ serve: $(READY) ## serve the champions, and nothing else
 retrain: $(READY) ## take in what arrived and retrain the digits
 	@$(BIN)/overnight retrain digits
 
-BENCHMARKS := $(sort $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))
+BENCHMARKS := $(sort $(wildcard benchmarks/*/*.py))
 bench: $(READY) ## run every benchmark with its quick settings
 	@for script in $(BENCHMARKS); do $(BIN)/python $$script --quick; done
 

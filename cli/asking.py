@@ -3,9 +3,8 @@
 import sys
 from typing import Any
 
-from rich.console import Console
-
 from cli import following, outcomes
+from cli.terminal import open_console
 from infra.prefect_api import PrefectApi
 from infra.settings import load
 
@@ -22,12 +21,12 @@ def run(
         ConfigurationError: the server has no such deployment.
         OrchestratorUnavailable, OrchestratorRefused
     """
-    settings, console = load(), Console()
+    settings, console = load(), open_console()
     named = {} if flow in _NAMELESS else {"by": following.user(), "reason": reason}
     started = following.trigger(PrefectApi(settings.api_url), flow, model, parameters | named)
     if not wait:
-        console.print(f"run {started['name']} ({started['id']}) is scheduled", highlight=False)
+        console.print(f"run {started['name']} ({started['id']}) is scheduled")
         return
     state = following.follow(settings, started, model, console)
-    console.print(f"{model}  {outcomes.told(state)}", highlight=False)
+    console.print(f"{model}  {outcomes.told(state)}")
     sys.exit(outcomes.exit_code(state))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 import models
 from cli import first_version, outcomes
+from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load
@@ -109,7 +110,7 @@ def _detach(home: Path) -> None:
 
 
 def _finish(settings: Settings, *, train: bool) -> None:
-    console = Console()
+    console = open_console()
     _await(settings.home, console)
     console.print(_addresses(record.read(settings.home), settings))
     if train:
@@ -118,8 +119,8 @@ def _finish(settings: Settings, *, train: bool) -> None:
             if outcome is not None and outcomes.exit_code(outcome) in {1, 3}:
                 raise SystemExit(outcomes.exit_code(outcome))
     for model in models.CATALOGUE:
-        console.print(f"Ask it:  overnight predict {model} FILE.png", highlight=False)
-    console.print(f"         curl -s {settings.answers_url}/v2/models/digits", highlight=False)
+        console.print(f"Ask it:  overnight predict {model} FILE.png")
+    console.print(f"         curl -s {settings.answers_url}/v2/models/digits")
 
 
 def _await(home: Path, console: Console) -> None:
@@ -149,7 +150,7 @@ def _check(waiting: list[ServiceRecord], *, late: bool) -> None:
 
 
 def _addresses(shown: StackRecord, settings: Settings) -> Table:
-    table = Table("", "address", "log")
+    table = new_table("", "address", "log")
     outside: list[Callable[[], tuple[str, str, str]]] = []
     if settings.s3_endpoint is not None:
         outside.append(lambda: ("Object store (S3)", settings.store_endpoint, "yours"))

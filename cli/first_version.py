@@ -32,7 +32,7 @@ def ensure(settings: Settings, model: str, console: Console) -> Document | None:
             api, "retrain", model, {"by": following.user(), "reason": "the first version"}
         )
         state = following.follow(settings, run, model, console)
-        console.print(f"{model}  {outcomes.told(state)}", highlight=False)
+        console.print(f"{model}  {outcomes.told(state)}")
     if log.current() is not None:
         _await_answers(settings, model)
     return state

@@ -88,9 +88,7 @@ def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
 def follow(settings: Settings, run: Document, model: str, console: Console) -> Document:
     """Show a run until it ends, and return its last state."""
     api = PrefectApi(settings.api_url)
-    console.print(
-        f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}", highlight=False
-    )
+    console.print(f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}")
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -113,7 +111,7 @@ def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Pro
         bar.update(line, description=str(seen), total=total, completed=seen.percent or 0)
         if str(seen) != told and not console.is_terminal:
             told = str(seen)
-            console.print(told, highlight=False)
+            console.print(told)
         if seen.state["type"] == "SCHEDULED" and time.monotonic() > late:
             console.print("still waiting for a worker; `overnight status` shows whether one runs")
             late = float("inf")

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from cli.pictures import read_picture
+from cli.terminal import new_table, open_console
 from infra.settings import load
 from models.definition import Array
 from store.errors import BadFile, ServingRefused, ServingUnavailable
@@ -139,8 +138,8 @@ def _told(answer: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _show(told: list[dict[str, Any]]) -> None:
-    table = Table("file", "answer", "probability", "version")
+    table = new_table("file", "answer", "probability", "version")
     for one in told:
         probability = f"{one['probability']:.2%}" if one["probability"] is not None else ""
         table.add_row(one["file"], str(one["answer"]), probability, one["version"])
-    Console().print(table)
+    open_console().print(table)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings, load
@@ -32,7 +32,7 @@ def run(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        _show(document, Console())
+        _show(document, open_console())
     sys.exit(0 if document["ready"] and not document["problems"] else 1)
 
 
@@ -114,14 +114,14 @@ def _kind(run: Document) -> str:
 
 
 def _show(document: Document, console: Console) -> None:
-    services = Table("service", "state", "address", "restarts", "")
+    services = new_table("service", "state", "address", "restarts", "")
     for one in document["services"]:
         row = (one["title"], one["condition"], one["address"], str(one["restarts"]))
         services.add_row(*row, one["message"])
     console.print(services if document["services"] else "no service of this home was started yet")
     if document["services"] and not document["supervised"]:
         console.print("nobody keeps them alive: run `overnight up`")
-    champions = Table("model", "champion", "since", "by", "reason", "acknowledged by")
+    champions = new_table("model", "champion", "since", "by", "reason", "acknowledged by")
     for model, told in document["models"].items():
         champion = told["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
         said = ", ".join(
@@ -132,11 +132,11 @@ def _show(document: Document, console: Console) -> None:
         champions.add_row(model, *words, said or "—")
     if document["models"]:
         console.print(champions)
-    runs = Table("run", "what", "state", "seconds", "message")
+    runs = new_table("run", "what", "state", "seconds", "message")
     for one in document["runs"]:
         words = (one["name"], one["flow"], one["state"], f"{one['seconds']}")
         runs.add_row(*words, (one["message"] or "")[:100])
     if document["runs"]:
         console.print(runs)
     for problem in document["problems"]:
-        console.print(problem, style="red", highlight=False)
+        console.print(problem, style="red")

@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console
 
+from cli.terminal import open_console
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load
 from infra.stack import orchestrator, processes, record, runs
@@ -24,11 +25,11 @@ def run(*, wait_seconds: float) -> None:
         SystemExit: with 4, when nothing runs.
         StepFailed: the supervisor does not end.
     """
-    settings, console = load(), Console()
+    settings, console = load(), open_console()
     shown = record.read(settings.home)
     orphaned = any(processes.is_alive(service.process) for service in shown.services)
     if not shown.supervised and not orphaned:
-        console.print(f"nothing of {settings.home} runs", highlight=False)
+        console.print(f"nothing of {settings.home} runs")
         raise SystemExit(4)
     if settings.prefect_api_url is None:
         _drain(settings, console, wait_seconds)
@@ -53,7 +54,7 @@ def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
                 status.update("waiting for " + ", ".join(run["name"] for run in active))
                 time.sleep(0.5)
     except OvernightError as error:
-        console.print(f"not waiting for runs: {error}", highlight=False)
+        console.print(f"not waiting for runs: {error}")
 
 
 def _stop(supervisor: processes.ProcessId) -> None:

@@ -5,6 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
+from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import load
@@ -23,10 +24,15 @@ def run(model: str, version: str, *, as_json: bool) -> None:
         UnknownModel: the model has no champion. UnknownVersion: there is no such version.
     """
     document, manifest = gather(connections.bucket(load()), model, version)
+    show(document, manifest, as_json=as_json)
+
+
+def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
+    """Print the card, for a program or for a person."""
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        _show(document, manifest, Console())
+        _print(document, manifest, open_console())
 
 
 def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
@@ -48,13 +54,13 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
     return document, manifest
 
 
-def _show(document: Document, manifest: Manifest, console: Console) -> None:
+def _print(document: Document, manifest: Manifest, console: Console) -> None:
     serves = " (champion)" if document["champion"] else ""
-    console.print(f"{manifest.model} {manifest.version}{serves}", style="bold", highlight=False)
+    console.print(f"{manifest.model} {manifest.version}{serves}", style="bold")
     console.print(_lineage(manifest, document["decision"]))
     console.print(_measurements(manifest.measurements))
     console.print(_gates(manifest.findings))
-    history = Table("when", "what", "by", "reason", title="as champion", title_justify="left")
+    history = new_table("when", "what", "by", "reason", title="as champion")
     for one in document["history"]:
         left = one["version"] != manifest.version
         what = f"gave way to {one['version']}" if left else one["action"]
@@ -64,7 +70,7 @@ def _show(document: Document, manifest: Manifest, console: Console) -> None:
 
 
 def _lineage(manifest: Manifest, decision: Document | None) -> Table:
-    table = Table(show_header=False, title="lineage", title_justify="left")
+    table = new_table("", "", title="lineage")
     data, code, training = manifest.data, manifest.code, manifest.training
     settings = ", ".join(f"{name} {value}" for name, value in training.settings.items())
     dirty = "" if code.clean else " with changes"
@@ -90,7 +96,7 @@ def _lineage(manifest: Manifest, decision: Document | None) -> Table:
 
 
 def _measurements(measurements: tuple[Measurement, ...]) -> Table:
-    table = Table("metric", "slice", "value", "95 %", "n", title="measured", title_justify="left")
+    table = new_table("metric", "slice", "value", "95 %", "n", title="measured")
     for one in measurements:
         known = one.low is not None and one.high is not None
         interval = f"{one.low:.4f}–{one.high:.4f}" if known else ""
@@ -99,8 +105,7 @@ def _measurements(measurements: tuple[Measurement, ...]) -> Table:
 
 
 def _gates(findings: tuple[Finding, ...]) -> Table:
-    table = Table("", "gate", "slice", "value", "bound", "message", title="gates")
-    table.title_justify = "left"
+    table = new_table("", "gate", "slice", "value", "bound", "message", title="gates")
     for one in findings:
         mark = "–" if not one.applicable else "passed" if one.passed else "REFUSED"
         value, bound = (f"{x:.4g}" if x is not None else "" for x in (one.value, one.bound))

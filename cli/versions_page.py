@@ -2,9 +2,7 @@
 
 import json
 
-from rich.console import Console
-from rich.table import Table
-
+from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import load
@@ -25,14 +23,14 @@ def run(model: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("version", "made", "rows", "accuracy", "decision", "champion since")
+    table = new_table("version", "made", "rows", "accuracy", "decision", "champion since")
     for row in rows:
         accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] is not None else "—"
         decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
         since = (row["champion_since"] or "")[:19]
         words = (row["version"], row["made"][:19], f"{row['rows']:,}", accuracy, decision)
         table.add_row(*words, since, style="bold" if since else "")
-    Console().print(table)
+    open_console().print(table)
 
 
 def gather(bucket: Bucket, model: str) -> list[Document]:

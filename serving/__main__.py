@@ -1,8 +1,11 @@
 """`python -m serving` answers for the champions; `--rehearse DIR` for the one bundle in DIR."""
 
 import argparse
+import os
+import signal
 import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ DRAIN_SECONDS = 30
 def main() -> int:
     """Serve until asked to stop; exit code 0 done, 1 failed, 2 wrong usage."""
     asked = _arguments()
+    if asked.with_parent:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         chosen = settings.load()
         logging.configure(chosen.log_level)
@@ -56,7 +61,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rehearse", type=Path, metavar="DIR", help="a folder with manifest.json")
     parser.add_argument("--host", help="the address to listen at (OVERNIGHT_SERVING_HOST)")
     parser.add_argument("--port", type=int, help="the port to listen at (OVERNIGHT_SERVING_PORT)")
+    parser.add_argument(
+        "--with-parent",
+        action="store_true",
+        help="stop when standard input closes, as a parent's death closes it",
+    )
     return parser.parse_args()
+
+
+def _leave_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _check_free(host: str, port: int) -> None:

@@ -47,6 +47,10 @@ class RequestIds:
         return f"{self._prefix}{next(self._numbers):012x}"
 
 
+class _Unusual(Exception):
+    """A request whose answer has another form."""
+
+
 class Express:
     """A WSGI application in front of Flask's."""
 
@@ -67,6 +71,8 @@ class Express:
         protocol, answering = _LANES[lane]
         model = path[lane + 1]
         try:
+            if b'"binary_data' in body:
+                raise _Unusual
             asked = orjson.loads(body)
             with self._slots.find(model).lease() as loaded:
                 content = answering(asked, loaded, self._limits)
@@ -90,6 +96,7 @@ class Express:
         length = environ.get("CONTENT_LENGTH", "")
         return (
             environ["REQUEST_METHOD"] == "POST"
+            and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" not in environ
             and environ.get("CONTENT_TYPE") == JSON
             and length.isdigit()
             and int(length) <= self._limits.body_bytes

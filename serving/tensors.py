@@ -56,6 +56,25 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
     return _checked(spec, values, n, field=field)
 
 
+def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
+    """Read n rows given as little-endian bytes in row-major order.
+
+    Raises:
+        BadInput: there are more or fewer bytes than the shape says, or a value is out of range.
+    """
+    kind = np.dtype(NUMPY_TYPES[spec.datatype])
+    count = n * math.prod(spec.shape) * kind.itemsize
+    if len(raw) != count:
+        expected = f"{count} bytes, as `shape` and `datatype` say"
+        raise BadInput(field, expected=expected, found=f"{len(raw)}")
+    if kind.kind == "b":
+        rows = np.frombuffer(raw, np.uint8).reshape(n, *spec.shape) != 0
+    else:
+        rows = np.frombuffer(raw, kind.newbyteorder("<")).reshape(n, *spec.shape).astype(kind)
+    check_range(spec, rows, field=field)
+    return rows
+
+
 def check_rows(n: int, limits: Limits, *, field: str) -> None:
     """Hold the size of a batch against the limit.
 

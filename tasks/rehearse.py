@@ -63,7 +63,7 @@ def rehearse(
     (bundle / "manifest.json").write_bytes(draft.encoded())
     port, log = _free_port(), folder / "rehearsal.log"
     deadline = time.monotonic() + seconds
-    arguments = ["--rehearse", str(bundle), "--port", str(port)]
+    arguments = ["--rehearse", str(bundle), "--port", str(port), "--with-parent"]
     with (
         child.running("serving", arguments, log=log) as process,
         closing(_Client(draft, port, deadline, log)) as client,

@@ -5,7 +5,7 @@ from typing import Any
 from serving.limits import Limits
 from serving.predictor import Array
 from serving.slots import Loaded
-from serving.tensors import check_rows, from_flat
+from serving.tensors import check_rows, from_flat, from_raw
 from store.errors import BadInput
 from store.schema import TensorSpec
 
@@ -69,7 +69,10 @@ def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: s
         expected = f"{spec.v2_shape} with at least one row"
         raise BadInput(f"{field}.shape", expected=expected, found=str(shape)[:80])
     check_rows(shape[0], limits, field=f"{field}.shape")
-    return from_flat(spec, given.get("data"), shape[0], field=f"{field}.data")
+    values = given.get("data")
+    if isinstance(values, memoryview):
+        return from_raw(spec, values, shape[0], field=f"{field}.data")
+    return from_flat(spec, values, shape[0], field=f"{field}.data")
 
 
 def _wanted(asked: dict[str, Any], loaded: Loaded) -> list[TensorSpec]:

@@ -38,11 +38,11 @@ def limits() -> Limits:
     return cast("Limits", current_app.extensions["limits"])
 
 
-def json_object() -> dict[str, Any]:
-    """The request's body, which must be one JSON object.
+def body_bytes() -> bytes:
+    """The request's body.
 
     Raises:
-        BadInput: it is not; says where it stops being JSON.
+        WrongContentType: it claims to be something that is not read here.
         RequestEntityTooLarge: it is longer than the limit.
     """
     mimetype = request.mimetype
@@ -51,6 +51,15 @@ def json_object() -> dict[str, Any]:
     body = request.get_data(cache=False)
     if len(body) > limits().body_bytes:
         raise RequestEntityTooLarge
+    return body
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """A body, which must be one JSON object.
+
+    Raises:
+        BadInput: it is not; says where it stops being JSON.
+    """
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:

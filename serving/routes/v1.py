@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from serving.protocols import v1
-from serving.routes.bodies import answer, json_object, limits, slot
+from serving.routes.bodies import answer, body_bytes, json_object, limits, slot
 from store.aliases import CHAMPION
 from store.errors import NotServed
 from store.schema import Datatype, TensorSpec
@@ -65,7 +65,7 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
 def predict(model: str, version: str | None = None, label: str | None = None) -> Response:
     """Answer `instances` by row or `inputs` by column, with one version throughout."""
     _check_label(label)
-    asked = json_object()
+    asked = json_object(body_bytes())
     with slot(model).lease(version) as loaded:
         return answer(v1.answer(asked, loaded, limits()), loaded=loaded)
 

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from serving.protocols import v2
-from serving.routes.bodies import answer, json_object, limits, slot, slots
+from serving.express import JSON, VERSION_HEADER
+from serving.protocols import binary, v2
+from serving.routes.bodies import answer, body_bytes, json_object, limits, slot, slots
 from store.schema import TensorSpec
+
+RAW = "application/octet-stream"
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -15,7 +18,13 @@ routes = Blueprint("v2", __name__, url_prefix="/v2")
 @routes.get("/")
 def server() -> Response:
     """Who answers."""
-    return answer({"name": "overnight", "version": "0.1.0", "extensions": ["model_versions"]})
+    return answer(
+        {
+            "name": "overnight",
+            "version": "0.1.0",
+            "extensions": ["model_versions", "binary_tensor_data"],
+        }
+    )
 
 
 @routes.get("/health/live")
@@ -60,9 +69,18 @@ def model_ready(model: str, version: str | None = None) -> Response:
 @routes.post("/models/<model>/versions/<version>/infer")
 def infer(model: str, version: str | None = None) -> Response:
     """Answer with one version throughout, even if a newer one arrives meanwhile."""
-    asked = json_object()
+    length = request.headers.get(binary.HEADER)
+    body, raw = (body_bytes(), None) if length is None else binary.split(body_bytes(), length)
+    asked = json_object(body)
+    if raw is not None:
+        binary.attach(asked, raw)
     with slot(model).lease(version) as loaded:
-        return answer(v2.answer(asked, loaded, limits()), loaded=loaded)
+        encoded, json_length = binary.joined(asked, v2.answer(asked, loaded, limits()))
+        response = Response(encoded, content_type=JSON if json_length is None else RAW)
+        response.headers[VERSION_HEADER] = loaded.version
+        if json_length is not None:
+            response.headers[binary.HEADER] = str(json_length)
+        return response
 
 
 def _told(spec: TensorSpec) -> dict[str, Any]:

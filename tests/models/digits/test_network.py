@@ -12,7 +12,10 @@ from models.digits import network
 from models.digits.network import Fitted
 
 # Keras 3.15 hands variables to numpy 2 the old way while a network is exported.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 SETTINGS = TrainingSettings(
     epochs=4,

@@ -1,0 +1,67 @@
+"""Help teaches, and is instant."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+COMMANDS = [
+    "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
+    "approve", "reject", "predict",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_teaches_by_example(command):
+    shown = CliRunner().invoke(app, [command, "--help"])
+
+    assert shown.exit_code == 0
+    assert f"overnight {command}" in shown.output.split("Examples")[1]
+
+
+def test_the_command_lists_all_of_them_and_the_exit_codes():
+    shown = CliRunner().invoke(app, ["--help"])
+
+    assert all(f" {command} " in shown.output for command in COMMANDS)
+    assert "3 refused by a gate" in " ".join(shown.output.split())
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys, cli.main; "
+        "print({'prefect', 'boto3', 'numpy', 'tensorflow', 'pydantic'} & set(sys.modules))"
+    )
+
+    imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert imported.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["retrain"],
+        ["retrain", "digits", "--epochs", "none"],
+        ["retrain", "digits", "--epochs", "0"],
+        ["retrain", "digits", "--approval", "perhaps"],
+        ["rollback", "digits"],
+        ["promote", "digits", "20261122T020000-0123456789ab"],
+        ["reject", "digits", "20261122T020000-0123456789ab"],
+        ["ingest", "digits", "/no/such/file"],
+        ["predict", "digits"],
+        ["predict", "digits", "/"],
+        ["down", "--wait-seconds", "-1"],
+        ["show"],
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(words):
+    shown = CliRunner().invoke(app, words)
+
+    assert shown.exit_code == 2
+    assert "Usage" in shown.output

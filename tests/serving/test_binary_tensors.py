@@ -1,0 +1,112 @@
+"""Tensors as bytes behind the JSON, in requests and in answers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.serving import bundles
+from tests.serving.test_protocols import EXPECTED, IMAGES, INFER, application_of
+
+LENGTH = "Inference-Header-Content-Length"
+
+
+@pytest.fixture(scope="module")
+def client():
+    return application_of()
+
+
+def request(images=IMAGES, *, size=None, outputs=None, parameters=None) -> dict:
+    tensor = {
+        "name": "image",
+        "shape": list(images.shape),
+        "datatype": "UINT8",
+        "parameters": {"binary_data_size": images.nbytes if size is None else size},
+    }
+    body = {"inputs": [tensor]}
+    body |= {"outputs": outputs} if outputs is not None else {}
+    return body | ({"parameters": parameters} if parameters is not None else {})
+
+
+def post(client, asked: dict, raw: bytes = IMAGES.tobytes(), *, length: str | None = None):
+    text = json.dumps(asked).encode()
+    headers = {LENGTH: str(len(text)) if length is None else length}
+    return client.post(
+        INFER, data=text + raw, headers=headers, content_type="application/octet-stream"
+    )
+
+
+def read(response) -> tuple[dict, bytes]:
+    end = int(response.headers[LENGTH])
+    return json.loads(response.data[:end]), response.data[end:]
+
+
+def test_raw_tensors_are_read_and_answered_in_json(client):
+    response = post(client, request())
+
+    assert response.status_code == 200
+    assert response.headers["X-Model-Version"] == bundles.version_name(1)
+    assert LENGTH not in response.headers
+    found = np.reshape(response.json["outputs"][0]["data"], (3, 10))
+    assert np.allclose(found, EXPECTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}]},
+        {"parameters": {"binary_data_output": True}},
+    ],
+    ids=["of one output", "of all"],
+)
+def test_raw_answers_are_given_when_asked_for(client, asked):
+    answer, raw = read(post(client, request(**asked)))
+
+    (output,) = answer["outputs"]
+    assert output["parameters"] == {"binary_data_size": len(raw)}
+    assert "data" not in output
+    found = np.frombuffer(raw, "<f4").reshape(output["shape"])
+    assert np.allclose(found, EXPECTED, atol=1e-6)
+
+
+def test_raw_and_json_outputs_may_be_mixed(client):
+    outputs = [{"name": "probabilities"}, {"name": "seen", "parameters": {"binary_data": True}}]
+
+    answer, raw = read(post(client, request(outputs=outputs)))
+
+    probabilities, seen = answer["outputs"]
+    assert np.allclose(np.reshape(probabilities["data"], (3, 10)), EXPECTED, atol=1e-6)
+    assert seen["parameters"] == {"binary_data_size": IMAGES.nbytes}
+    assert raw == (IMAGES // 2).tobytes()
+
+
+def test_raw_answers_may_be_asked_for_in_plain_json(client):
+    tensor = {"name": "image", "shape": [3, 28, 28], "datatype": "UINT8", "data": IMAGES.tolist()}
+    asked = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+
+    _, raw = read(client.post(INFER, json=asked))
+
+    assert np.allclose(np.frombuffer(raw, "<f4").reshape(3, 10), EXPECTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "raw", "length", "words"),
+    [
+        (request(), IMAGES.tobytes(), "many", LENGTH),
+        (request(), IMAGES.tobytes(), "-1", LENGTH),
+        (request(), IMAGES.tobytes(), "999999", LENGTH),
+        (request(), IMAGES.tobytes(), "5", "JSON"),
+        (request(), IMAGES.tobytes()[:-1], None, "inputs[0].parameters.binary_data_size"),
+        (request(), IMAGES.tobytes() + b"\x00", None, "the body"),
+        (request(size=-1), IMAGES.tobytes(), None, "inputs[0].parameters.binary_data_size"),
+        (request(size="9"), IMAGES.tobytes(), None, "inputs[0].parameters.binary_data_size"),
+        (request(size=5), IMAGES.tobytes()[:5], None, "2352 bytes"),
+        ({"inputs": [5]}, b"", None, "inputs"),
+        ({"inputs": None}, b"", None, "inputs"),
+        ([], b"", None, "a JSON object"),
+    ],
+)
+def test_raw_tensors_that_do_not_fit_are_named(client, asked, raw, length, words):
+    response = post(client, asked, raw, length=length)
+    assert response.status_code == 400
+    assert words in response.json["error"]

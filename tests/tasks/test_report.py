@@ -1,0 +1,74 @@
+"""The card tells the whole story, and nothing from outside can write in it."""
+
+from pathlib import Path
+
+import models
+from models.evaluation import Evaluation
+from store.manifest import Finding, Measurement
+from tasks.judge import Verdict
+from tasks.report import Story, card, page
+from tests.examples import VERSION, manifest
+
+DEFINITION = models.find("digits")
+EVIL = '<script>alert(1)</script> | [x](javascript:alert(2)) `"'
+
+
+def evaluation() -> Evaluation:
+    mine = Measurement(metric="accuracy", value=0.99, n=100, low=0.98, high=0.995)
+    theirs = Measurement(metric="accuracy", value=0.97, n=100)
+    return Evaluation((mine,), champion="v1", champion_measurements=(theirs,))
+
+
+def test_candidate_and_champion_stand_side_by_side() -> None:
+    told = card(Story("digits", evaluation=evaluation()), DEFINITION, headline="x", message="y")
+
+    assert "against v1" in told
+    row = next(line for line in told.splitlines() if line.startswith("| accuracy"))
+    assert row == "| accuracy | whole holdout | 0.9900 | 0.9800 to 0.9950 | 0.9700 | 100 |"
+
+
+def test_every_finding_is_told_with_value_and_bound() -> None:
+    findings = (
+        Finding(gate="AtLeast", metric="accuracy", passed=True, message="m", value=0.9, bound=0.8),
+        Finding(gate="AtMost", metric="p99_ms", passed=False, message="slow", value=9, bound=5),
+        Finding(gate="MaximumRegression", metric="a", passed=True, message="n", applicable=False),
+    )
+
+    told = card(
+        Story("digits", verdict=Verdict(findings)), DEFINITION, headline="Refused", message="why"
+    )
+
+    verdicts = [
+        line.split("|")[1].strip() for line in told.splitlines() if "AtL" in line or "AtM" in line
+    ]
+    assert verdicts == ["holds", "**refuses**"]
+    assert "not applicable" in told
+
+
+def test_the_lineage_names_version_and_code() -> None:
+    told = card(Story("digits", manifest=manifest()), DEFINITION, headline="x", message="y")
+
+    assert VERSION in told
+    assert "| overridden | no |" in told
+
+
+def test_pictures_are_inside_the_page(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(b"\x89PNG")
+    story = Story("digits", pictures={"Confusion": tmp_path / "p.png"})
+
+    html = page(card(story, DEFINITION, headline="x", message="y"), title="t").decode()
+
+    assert '<img src="data:image/png;base64,iVBORw==" alt="Confusion"' in html
+
+
+def test_words_from_outside_cannot_become_markup() -> None:
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message=EVIL)
+
+    html = page(
+        card(Story("digits", verdict=Verdict((finding,))), DEFINITION, headline="x", message="y"),
+        title=EVIL,
+    ).decode()
+
+    assert "<script" not in html
+    assert 'javascript:alert(2)"' not in html
+    assert 'href="javascript' not in html
