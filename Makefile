@@ -50,9 +50,10 @@ serve: $(READY) ## serve the champions, and nothing else
 retrain: $(READY) ## take in what arrived and retrain the digits
 	@$(BIN)/overnight retrain digits
 
-BENCHMARKS := $(sort $(wildcard benchmarks/*/*.py))
-bench: $(READY) ## run every benchmark with its quick settings
-	@for script in $(BENCHMARKS); do $(BIN)/python $$script --quick; done
+bench: $(READY) ## run the benchmarks: one seed, few seconds; each file says what it justifies
+	@$(BIN)/python -m benchmarks.serving.overhead 2
+	@$(BIN)/python -m benchmarks.serving.promotion 3
+	@$(BIN)/python -m benchmarks.training.time_to_accuracy --seeds 1 --results $(VENV)/quick.json
 
 # uv brings itself along, because it is among the tools of the lock file.
 $(READY): uv.lock pyproject.toml

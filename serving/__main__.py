@@ -6,17 +6,20 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 
 from infra import logging, settings
 from serving.cache import read_bundle
 from serving.limits import Limits
-from serving.wsgi import rehearsal
+from serving.wsgi import application, rehearsal
+from store import keys
 from store.errors import ConfigurationError, OvernightError
 
 # A request in flight is given this long when we are asked to stop.
@@ -32,7 +35,8 @@ def main() -> int:
         chosen = settings.load()
         logging.configure(chosen.log_level)
         if asked.rehearse is None:
-            workers, loader = chosen.serving_workers, None
+            _check_settings(chosen)
+            workers, loader = chosen.serving_workers, application
         else:
             read_bundle(asked.rehearse)  # a broken bundle is told here, in one line
             limits = Limits(chosen.maximum_body_bytes, chosen.maximum_batch_rows)
@@ -47,9 +51,9 @@ def main() -> int:
             port,
             workers=workers,
             threads=chosen.serving_threads,
-            respawn=loader is None,
+            respawn=asked.rehearse is None,
         )
-        server.serve(target_loader=loader, wrap_loader=False)
+        server.serve(target_loader=partial(_load, loader), wrap_loader=False)
     except OvernightError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
@@ -75,6 +79,30 @@ def _leave_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _load(make: Callable[[], Flask]) -> Flask:
+    """Make the application in a worker that still listens to its parent's signal handlers.
+
+    Those would swallow a request to stop until the drain time is over; while loading there is
+    nothing to drain.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    return make()
+
+
+def _check_settings(chosen: settings.Settings) -> None:
+    """Find out here, in one line, what would end every worker."""
+    for model in chosen.serving_models:
+        keys.check_model(model)
+    try:
+        (chosen.home / "serving").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"OVERNIGHT_HOME: {chosen.home} cannot be written to ({error.strerror}); "
+            "make it writable or name another folder"
+        ) from None
+
+
 def _check_free(host: str, port: int) -> None:
     """Find out about a taken port now: two servers that share one would answer in turns."""
     try:
@@ -89,8 +117,7 @@ def _check_free(host: str, port: int) -> None:
 
 def _server(host: str, port: int, *, workers: int, threads: int, respawn: bool) -> Any:
     return Granian(
-        "serving.wsgi:application",
-        factory=True,
+        "serving.wsgi:application",  # only its name: `serve` is told how to make it
         address=host,
         port=port,
         interface=Interfaces.WSGI,

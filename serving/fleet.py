@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +116,10 @@ class Fleet:
     def _list_models(self) -> None:
         """Attend to the configured models, or to those a leader of this host has discovered."""
         self._listed_at = time.monotonic()
-        found = (path.name for path in (self._following.folder / "models").glob("*"))
-        for model in self._following.models or sorted(found):
-            if model not in self._ledgers:
-                ledger = Ledger(self._following.folder / "models" / keys.check_model(model))
-                self._ledgers[model] = ledger
+        folder = self._following.folder / "models"
+        for model in self._following.models or sorted(path.name for path in folder.glob("*")):
+            if model not in self._ledgers and _is_model(model):
+                ledger = self._ledgers[model] = Ledger(folder / model)
                 self._attendant.attend(self.slots.add(Slot(model, ledger.board)), ledger)
 
     def _discover(self) -> None:
@@ -149,7 +147,14 @@ class Fleet:
         except StoreError as error:
             logger.warning("models cannot be listed: %s", error)
             return
-        for name in names:
-            with suppress(BadKey):
-                folder = self._following.folder / "models" / keys.check_model(name)
-                folder.mkdir(parents=True, exist_ok=True)
+        for name in filter(_is_model, names):
+            (self._following.folder / "models" / name).mkdir(parents=True, exist_ok=True)
+
+
+def _is_model(name: str) -> bool:
+    """Whether a name found in a folder or a listing is a model's; others are none of ours."""
+    try:
+        keys.check_model(name)
+    except BadKey:
+        return False
+    return True

@@ -67,10 +67,9 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     if len(raw) != count:
         expected = f"{count} bytes, as `shape` and `datatype` say"
         raise BadInput(field, expected=expected, found=f"{len(raw)}")
-    if kind.kind == "b":
-        rows = np.frombuffer(raw, np.uint8).reshape(n, *spec.shape) != 0
-    else:
-        rows = np.frombuffer(raw, kind.newbyteorder("<")).reshape(n, *spec.shape).astype(kind)
+    # A byte other than 0 or 1 would be no boolean at all.
+    sent = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
+    rows: Array = np.frombuffer(raw, sent).reshape(n, *spec.shape).astype(kind)
     check_range(spec, rows, field=field)
     return rows
 

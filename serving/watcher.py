@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from serving import decision
 from serving.cache import Cache
 from serving.decision import Acknowledge, Flip, Follow, Situation, Withdraw
@@ -100,7 +102,9 @@ class Watcher:
         """Do what needs the store; when it fails, say so and try again a poll later."""
         try:
             step()
-        except StoreError as error:
+        except (StoreError, OSError, ValidationError) as error:
+            # The store is away, our disk is full, or a record is not ours to read: none of them
+            # ends following, of this model or of any other.
             self._due = self._owed_due = self._clock() + self._poll_seconds
             self._note_trouble(str(error))
         else:

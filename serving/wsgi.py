@@ -1,6 +1,7 @@
 """The door for WSGI servers: `serving.wsgi:application` makes the application of one worker."""
 
 import hashlib
+from logging import getLogger
 from pathlib import Path
 
 from flask import Flask
@@ -14,6 +15,7 @@ from serving.fleet import Fleet, Following
 from serving.limits import Limits
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
+from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 
 
@@ -46,13 +48,18 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
     """Answer for the one bundle in a folder, without any store.
 
     Raises:
-        CorruptVersion, UnfitVersion: the bundle cannot answer; says why.
+        SystemExit: the bundle cannot answer; the log says why.
     """
     logging.configure(log_level)
-    manifest, files = read_bundle(folder)
     slots = Slots()
+    try:
+        manifest, files = read_bundle(folder)
+        predictor = open_bundle(manifest, files, threads=threads)
+    except OvernightError as error:
+        getLogger(__name__).error("%s", error)  # noqa: TRY400 - the words say it all
+        raise SystemExit(1) from None
     slot = slots.add(Slot(manifest.model, Board.alone()))
-    slot.put(Loaded(1, open_bundle(manifest, files, threads=threads), None))
+    slot.put(Loaded(1, predictor, None))
     slot.board.flip(1)
     return create_application(slots, limits=limits, story=Story())
 

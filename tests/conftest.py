@@ -11,6 +11,7 @@ from models.definition import Places
 from models.digits.official import official_files
 from store.s3 import S3Address, S3Bucket
 from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.stack import RunningStack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +47,10 @@ def s3_bucket(s3_address: S3Address) -> S3Bucket:
     bucket = S3Bucket(s3_address)
     bucket.ensure()
     return bucket
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Iterator[RunningStack]:
+    """One whole stack for all tests that need one; it has trained and serves the digits."""
+    with running_stack(tmp_path_factory.mktemp("stack"), digits_folder) as running:
+        yield running

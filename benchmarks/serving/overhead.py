@@ -70,7 +70,7 @@ def ours(home: Path) -> Iterator[Serving]:
         fleet.attend()
     fleet.stop()
     settings = {"s3_endpoint": NOWHERE.endpoint, "s3_bucket": NOWHERE.bucket}
-    with running(home=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
+    with running(place=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
         until(serving.is_ready)
         yield serving
 

@@ -34,7 +34,7 @@ def main() -> None:
         log = AliasLog(bucket, bundles.MODEL)
         settings = following(address) | {"poll_seconds": "1"}
         answered, acknowledged = [], []
-        with running(home=Path(place) / "home", **settings) as serving:
+        with running(place=Path(place) / "home", **settings) as serving:
             for number in range(PROMOTIONS + 1):
                 time.sleep(random.random())  # promotions come at any moment between two polls
                 version, over = bundles.version_name(number), log.current()

@@ -106,7 +106,7 @@ def run(goal: Goal, seed: int, training: Examples, test: Examples, classic: floa
     settings = TrainingSettings(
         epochs=goal.epochs,
         batch_rows=128,
-        learning_rate=0.01,
+        learning_rate=0.02,
         seed=seed,
         validation_share=0,
         patience_epochs=goal.epochs,

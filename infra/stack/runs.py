@@ -27,7 +27,7 @@ def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
     Only for a machine that is all of its pool's workers, while none of them is at work: a run
     that is just being started has no process yet.
     """
-    alive = _processes_by_run(api)
+    alive = processes_by_run(api)
     crashed = []
     for run in unfinished(api, pool, ["PENDING", "RUNNING", "CANCELLING"]):
         if run["id"] not in alive:
@@ -41,11 +41,12 @@ def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
 
 def kill_all(api: PrefectApi) -> None:
     """Kill every process that works on a run of this server."""
-    for workers in _processes_by_run(api).values():
+    for workers in processes_by_run(api).values():
         processes.kill(workers)
 
 
-def _processes_by_run(api: PrefectApi) -> dict[str, list[psutil.Process]]:
+def processes_by_run(api: PrefectApi) -> dict[str, list[psutil.Process]]:
+    """The processes of this machine that work for a server's runs, by the run's id."""
     found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         try:

@@ -20,7 +20,7 @@ ROTATION_DEGREES = 10.0
 STRETCH = 0.1
 SHIFT_PIXELS = 1.5
 # A fit of fewer epochs than this has no time for so many hands: they differ less, in proportion.
-EPOCHS_FOR_FULL_VARIATION = 10
+EPOCHS_FOR_FULL_VARIATION = 6
 WEIGHT_DECAY = 0.01
 
 Report = Callable[[Progress], None]

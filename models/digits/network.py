@@ -23,6 +23,8 @@ from models.digits.as_mnist_was import SIDE, AsMnistWas
 from models.digits.learning import Learner, Report
 
 CLASSES = 10
+# A digit of 20 pixels, centred by mass, leaves these outer rows and columns nearly always blank.
+MARGIN = 2
 SUFFICIENT_AGREEMENT = 0.999
 # The predictor re-plans when the batch size changes, and holds memory for the largest.
 PREDICTOR_ROWS = 128
@@ -76,22 +78,23 @@ def build(*, seed: int) -> keras.Model:
 
 
 def _reader() -> keras.Model:
-    """Build the convolutions: uint8 [n, 28, 28], normalised, to logits [n, 10].
+    """Build the convolutions: uint8 [n, 28, 28], normalised, to logits [n, 10]; 57,000 parameters.
 
-    Pooling comes before normalisation, which then has a quarter of the numbers to read.
+    Chosen for CPU time on training images that were held out: what the margin costs is better spent
+    on wider layers, and pooling comes first so that normalisation reads a quarter of the numbers.
     """
     layers = keras.layers
     picture = keras.Input((SIDE, SIDE), dtype="uint8", name="picture")
     x = layers.Rescaling(1.0 / 255.0, name="unit", dtype="float32")(picture)
     x = layers.Reshape((SIDE, SIDE, 1), name="channel")(x)
-    for width, kernel, pooled in ((16, 5, True), (32, 3, False), (48, 3, True), (64, 3, False)):
+    x = layers.Cropping2D(MARGIN, name="without_margin")(x)
+    for width, kernel, pooled in ((20, 5, True), (40, 3, False), (56, 3, True), (56, 3, False)):
         x = layers.Conv2D(width, kernel, use_bias=False, kernel_initializer="he_normal")(x)
         if pooled:
             x = layers.MaxPooling2D(2)(x)
-        x = FusedBatchNormalization(momentum=0.9)(x)
+        x = FusedBatchNormalization(momentum=0.95)(x)
         x = layers.ReLU()(x)
     x = layers.Flatten(name="features")(x)
-    x = layers.Dropout(0.3)(x)
     return keras.Model(picture, layers.Dense(CLASSES, name="logits")(x), name="reader")
 
 

@@ -10,6 +10,7 @@ from serving.routes.bodies import answer, body_bytes, json_object, limits, slot,
 from store.schema import TensorSpec
 
 RAW = "application/octet-stream"
+EXTENSIONS = ["model_versions", "binary_tensor_data"]
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -18,13 +19,7 @@ routes = Blueprint("v2", __name__, url_prefix="/v2")
 @routes.get("/")
 def server() -> Response:
     """Who answers."""
-    return answer(
-        {
-            "name": "overnight",
-            "version": "0.1.0",
-            "extensions": ["model_versions", "binary_tensor_data"],
-        }
-    )
+    return answer({"name": "overnight", "version": "0.1.0", "extensions": EXTENSIONS})
 
 
 @routes.get("/health/live")

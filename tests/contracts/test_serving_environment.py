@@ -46,7 +46,7 @@ def test_serving_answers_in_the_serving_environment(python, tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     blank = np.zeros((1, 28, 28), np.uint8)
 
-    with running("--rehearse", str(folder), home=tmp_path / "home", python=python) as serving:
+    with running("--rehearse", str(folder), place=tmp_path / "home", python=python) as serving:
         until(serving.is_ready, why="serving is ready")
         status, headers, answer = serving.ask(
             "POST", "/v1/models/digits:predict", {"instances": blank.tolist()}

@@ -1,13 +1,18 @@
 """A real S3 server, on free ports and in a temporary folder."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from flask.testing import FlaskClient
 
+from serving.fleet import Fleet, Following
+from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
+from tests.serving import bundles
+from tests.serving.clients import application_of
 from tests.serving.rig import ACCESS, SECRET, seaweed, until
 
 
@@ -38,3 +43,37 @@ def bucket(address: S3Address) -> S3Bucket:
 
     until(writable, why="SeaweedFS takes writes")
     return bucket
+
+
+@pytest.fixture(scope="module")
+def client() -> FlaskClient:
+    return application_of()
+
+
+@pytest.fixture
+def log(bucket) -> AliasLog:
+    return AliasLog(bucket, bundles.MODEL)
+
+
+@pytest.fixture
+def worker(bucket, tmp_path) -> Callable[..., Fleet]:
+    """Start a worker of the host; those that a test does not end are ended after it."""
+    started: list[Fleet] = []
+
+    def start(models: tuple[str, ...] = ()) -> Fleet:
+        following = Following(
+            folder=tmp_path,
+            models=models,
+            replica="host",
+            poll_seconds=0.0001,
+            threads=1,
+            workers=2,
+        )
+        fleet = Fleet(bucket, following)
+        fleet.attend()
+        started.append(fleet)
+        return fleet
+
+    yield start
+    for fleet in started:
+        fleet.stop()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -113,17 +114,17 @@ class Serving:
 
 @contextmanager
 def running(
-    *arguments: str, home: Path, python: Path = Path(sys.executable), **settings: str
+    *arguments: str, place: Path, python: Path = Path(sys.executable), **settings: str
 ) -> Iterator[Serving]:
     """Start `python -m serving`, and stop it as an operator would."""
     (port,) = free_ports(1)
-    home.mkdir(parents=True, exist_ok=True)
-    log = home / f"serving-{port}.log"
+    place.mkdir(parents=True, exist_ok=True)
+    log = place / f"serving-{port}.log"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")
     }
+    environment |= {"OVERNIGHT_HOME": str(place), "OVERNIGHT_REPLICA": "host-under-test"}
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
-    environment |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_REPLICA": "host-under-test"}
     command = [str(python), "-m", "serving", "--port", str(port), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment)
@@ -136,6 +137,51 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class Valve:
+    """A door before the store that can be shut: connections to it then go nowhere."""
+
+    def __init__(self, port: int) -> None:
+        self._behind, self._open = port, True
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        self._open = False
+
+    def reopen(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if not self._open:
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", self._behind))
+                self._ends += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while (part := source.recv(65_536)) and self._open:
+                target.sendall(part)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def following(address: S3Address, **settings: str) -> dict[str, str]:

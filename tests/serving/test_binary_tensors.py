@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from tests.serving import bundles
-from tests.serving.test_protocols import EXPECTED, IMAGES, INFER, application_of
+from tests.serving.clients import EXPECTED, IMAGES, INFER
 
 LENGTH = "Inference-Header-Content-Length"
-
-
-@pytest.fixture(scope="module")
-def client():
-    return application_of()
 
 
 def request(images=IMAGES, *, size=None, outputs=None, parameters=None) -> dict:

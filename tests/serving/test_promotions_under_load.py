@@ -117,7 +117,7 @@ def test_ten_promotions_under_load_are_noticed_by_nobody(bucket, address, tmp_pa
     log = AliasLog(bucket, bundles.MODEL)
     for number in range(PROMOTIONS + 1):
         bundles.put(bucket, number)
-    with running(home=tmp_path, **following(address)) as serving:
+    with running(place=tmp_path, **following(address)) as serving:
         _promote(log, 0)
         until(serving.is_ready, why="serving is ready")
 

@@ -1,0 +1,226 @@
+"""The whole stack, and what becomes of it when its parts are killed."""
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+
+import numpy as np
+import psutil
+import pytest
+
+from infra.stack import record, runs
+from infra.stack.processes import is_alive
+from store.keys import is_version
+from tests.deadline import until
+from tests.stack import RunningStack
+
+# The first test waits for a first version to be trained.
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
+
+
+def answers(stack: RunningStack) -> str:
+    """Ask serving for one digit; the version that answered."""
+    asked = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}
+    request = urllib.request.Request(
+        f"{stack.serving_url}/v2/models/digits/infer",
+        data=json.dumps({"inputs": [asked]}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.headers["X-Model-Version"]
+
+
+def still_answers(stack: RunningStack) -> str | None:
+    try:
+        return answers(stack)
+    except OSError:
+        return None
+
+
+def start_retrain(stack: RunningStack, *words: str) -> str:
+    """Trigger a retrain without waiting for it; its id."""
+    started = stack.overnight("retrain", "digits", "--no-wait", "--no-take-in", "--force", *words)
+    assert started.returncode == 0, started.stderr
+    return started.stdout.partition("(")[2].partition(")")[0]
+
+
+def state_of(stack: RunningStack, run: str) -> str:
+    return stack.prefect.ask("GET", f"/flow_runs/{run}")["state_name"]
+
+
+def await_step(stack: RunningStack, run: str, step: str) -> None:
+    def running() -> bool:
+        criteria = {"flow_runs": {"id": {"any_": [run]}}}
+        found = stack.prefect.filter("/task_runs", **criteria)
+        return any(task["name"].startswith(step) for task in found)
+
+    until(running, seconds=240, what=f"the step {step} of {run}, which is {state_of(stack, run)}")
+
+
+def run_processes(stack: RunningStack, run: str) -> list[psutil.Process]:
+    return runs.processes_by_run(stack.prefect).get(run, [])
+
+
+def await_end(stack: RunningStack, run: str, *names: str) -> str:
+    until(lambda: state_of(stack, run) in names, seconds=900, what=f"an end of {run} in {names}")
+    return state_of(stack, run)
+
+
+def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
+    told = stack.told("status")
+
+    assert told["ready"]
+    assert told["problems"] == []
+    assert {one["name"] for one in told["services"]} == {
+        "store", "prefect", "serving", "deployments", "worker",
+    }  # fmt: skip
+    digits = told["models"]["digits"]
+    assert is_version(digits["champion"]["version"])
+    assert [one["serving"] for one in digits["acknowledgements"]] == [True]
+    assert [run["state"] for run in told["runs"]] == ["Promoted"]
+    assert answers(stack) == digits["champion"]["version"]
+
+
+def test_the_next_night_is_scheduled(stack: RunningStack):
+    def scheduled():
+        return stack.prefect.filter(
+            "/flow_runs",
+            flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}},
+            deployments={"tags": {"all_": ["retrain"]}},
+        )
+
+    assert until(scheduled, seconds=90, what="a night on the schedule")
+
+
+def test_the_automations_against_zombies_are_there_once(stack: RunningStack):
+    names = [one["name"] for one in stack.prefect.filter("/automations")]
+
+    assert len([name for name in names if name.startswith("overnight: ")]) == 3
+
+
+def test_up_again_reuses_everything_and_tells_the_same(stack: RunningStack):
+    before = record.read(stack.home)
+
+    again = stack.overnight("up")
+
+    after = record.read(stack.home)
+    assert again.returncode == 0
+    assert [one.process for one in after.services] == [one.process for one in before.services]
+    assert all(url in again.stdout for url in (stack.serving_url, stack.prefect_url))
+
+
+def test_predict_answers_about_a_file(stack: RunningStack, tmp_path):
+    one = np.zeros((28, 28), np.uint8)
+    one[4:24, 13:15] = 255
+    np.save(tmp_path / "one.npy", one)
+
+    (answer,) = json.loads(
+        stack.overnight("predict", "digits", str(tmp_path / "one.npy"), "--json").stdout
+    )
+
+    assert (answer["answer"], answer["version"]) == (1, stack.champion())
+
+
+def test_another_stack_on_a_taken_port_is_told_who_holds_it(stack: RunningStack, tmp_path):
+    environment = {**stack.environment, "OVERNIGHT_HOME": str(tmp_path)}
+    second = RunningStack(tmp_path, environment, "", "", "")
+
+    ended = second.overnight("up")
+
+    port = stack.store_url.rpartition(":")[2]
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert f"port {port} is taken by process" in ended.stderr
+    assert "OVERNIGHT_S3_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["serving", "store", "prefect"])
+def test_a_killed_service_comes_back_and_answers_go_on_with_the_champion(stack, name):
+    champion = stack.champion()
+
+    killed = stack.kill(name)
+    stack.await_restart(name, killed)
+
+    until(lambda: still_answers(stack) == champion, seconds=60, what="answers by the champion")
+    assert stack.champion() == champion
+
+
+def test_the_store_may_be_away_and_serving_goes_on(stack: RunningStack):
+    champion = stack.champion()
+
+    killed = stack.kill("store")
+    answered = answers(stack)
+    stack.await_restart("store", killed)
+
+    assert answered == champion
+
+
+def test_a_run_outlives_its_worker(stack: RunningStack):
+    run = start_retrain(stack, "--epochs", "1", "--seed", "11")
+    await_step(stack, run, "train")
+
+    killed = stack.kill("worker")
+    stack.await_restart("worker", killed)
+
+    assert await_end(stack, run, "Promoted", "Refused", "Crashed") != "Crashed"
+
+
+def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningStack):
+    versions = [one["version"] for one in stack.told("versions", "digits")]
+    run = start_retrain(stack, "--epochs", "1", "--seed", "12")
+    await_step(stack, run, "train")
+
+    for process in run_processes(stack, run):
+        process.kill()
+    seen = [one["version"] for one in stack.told("versions", "digits")]
+
+    assert seen == versions
+    assert await_end(stack, run, "Promoted", "Refused") in {"Promoted", "Refused"}
+
+
+def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack):
+    before = record.read(stack.home)
+    assert before.supervisor is not None
+    os.kill(before.supervisor.pid, signal.SIGKILL)
+    until(lambda: not is_alive(before.supervisor), seconds=10, what="the supervisor gone")
+    unsupervised = answers(stack)
+
+    again = stack.overnight("up")
+
+    after = record.read(stack.home)
+    assert again.returncode == 0, again.stderr
+    assert after.supervised
+    assert [one.process for one in after.services] == [one.process for one in before.services]
+    assert unsupervised == answers(stack)
+
+
+def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningStack):
+    champion = stack.champion()
+    versions = stack.told("versions", "digits")
+    before = record.read(stack.home)
+    running = [one.process for one in before.services if one.process is not None]
+    for process in [before.supervisor, *running]:
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+
+    again = stack.overnight("up")
+
+    assert again.returncode == 0, again.stderr
+    assert stack.told("versions", "digits") == versions
+    assert until(lambda: still_answers(stack), seconds=60, what="answers") == champion
+
+
+def test_down_frees_the_ports_and_up_continues(stack: RunningStack):
+    champion = stack.champion()
+
+    stopped = stack.overnight("down", "--wait-seconds", "0")
+    for url in (stack.serving_url, stack.prefect_url, stack.store_url):
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+    again = stack.overnight("up")
+
+    assert (stopped.returncode, again.returncode) == (0, 0), again.stderr
+    assert answers(stack) == champion

@@ -1,0 +1,41 @@
+"""A client without a socket, and the bodies it sends."""
+
+import numpy as np
+from flask.testing import FlaskClient
+
+from serving.application import create_application
+from serving.attendant import open_bundle
+from serving.board import Board
+from serving.limits import Limits
+from serving.slots import Loaded, Slot, Slots
+from serving.story import Story
+from store.schema import Schema
+from tests.serving import bundles
+
+INFER, PREDICT = "/v2/models/digits/infer", "/v1/models/digits:predict"
+IMAGES = np.random.default_rng(9).integers(0, 20, (3, 28, 28), dtype=np.uint8)
+EXPECTED = bundles.probabilities(1, IMAGES)
+VERSION = bundles.version_name(1)
+LIMITS = Limits(body_bytes=100_000, batch_rows=8)
+
+
+def application_of(tensors: Schema = bundles.TENSORS) -> FlaskClient:
+    files = bundles.files(1)
+    slots = Slots()
+    slot = slots.add(Slot(bundles.MODEL, Board.alone()))
+    manifest = bundles.manifest(1, files, tensors=tensors)
+    slot.put(Loaded(1, open_bundle(manifest, files, threads=1), None))
+    slot.board.flip(1)
+    return create_application(slots, limits=LIMITS, story=Story()).test_client()
+
+
+def v2(images=IMAGES, **changes) -> dict:
+    flat = images.ravel().tolist()
+    tensor = {"name": "image", "shape": list(images.shape), "datatype": "UINT8", "data": flat}
+    return {"inputs": [tensor | changes]}
+
+
+def changed(place: int, value: object, images=IMAGES[:1]) -> list:
+    flat = images.ravel().tolist()
+    flat[place] = value
+    return flat

@@ -1,0 +1,63 @@
+"""A host that is moved by hand, tick by tick, and a store that can be cut off."""
+
+import numpy as np
+
+from serving.fleet import Fleet
+from store.aliases import AliasLog, AliasRecord
+from store.errors import StoreUnavailable
+from store.memory import MemoryBucket
+from tests.serving import bundles
+
+BLANK = {"image": np.zeros((1, 28, 28), np.uint8)}
+
+
+class Flaky(MemoryBucket):
+    """A bucket that can be cut off, or be closed to writers."""
+
+    error: Exception | None = None
+    write_error: Exception | None = None
+
+    def read(self, key: str) -> bytes:
+        if self.error:
+            raise self.error
+        return super().read(key)
+
+    def names_below(self, prefix: str) -> list[str]:
+        if self.error:
+            raise self.error
+        return super().names_below(prefix)
+
+    def create(self, key: str, body: bytes) -> None:
+        if error := self.error or self.write_error:
+            raise error
+        super().create(key, body)
+
+
+OUTAGE = StoreUnavailable("http://store", "cut off")
+
+
+def promote(log: AliasLog, number: int) -> AliasRecord:
+    current = log.current()
+    return log.append(
+        bundles.version_name(number),
+        over=current.version if current else None,
+        by="a test",
+        reason="to see what happens",
+    )
+
+
+def settle(*fleets: Fleet, ticks: int = 30) -> None:
+    for _ in range(ticks):
+        for fleet in fleets:
+            fleet.lead()
+            fleet._list_models()
+            fleet.attend()
+
+
+def answers(fleet: Fleet) -> str:
+    """The version that answers, provided its answer is that version's own."""
+    with fleet.slots.find(bundles.MODEL).lease() as loaded:
+        number = int(loaded.version[-12:], 16)
+        found = loaded.predictor.answer(BLANK, ["probabilities"])["probabilities"]
+        assert np.allclose(found, bundles.probabilities(number, BLANK["image"]), atol=1e-6)
+        return loaded.version

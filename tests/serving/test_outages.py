@@ -1,0 +1,146 @@
+"""A store that is away, damaged or replaced, and caches that are damaged."""
+
+import pytest
+
+from store.errors import NotServed, StoreDenied
+from tests.serving import bundles
+from tests.serving.hosts import OUTAGE, Flaky, answers, promote, settle
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    return Flaky()
+
+
+def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_the_cache(
+    worker, bucket, log
+):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+
+    bucket.error = OUTAGE
+    settle(fleet)
+    assert fleet.slots.ready
+    assert "does not answer" in fleet.known(bundles.MODEL).trouble
+
+    fleet.stop()
+    restarted = worker()
+    settle(restarted)
+    assert restarted.slots.ready
+    assert answers(restarted) == bundles.version_name(1)
+
+    bucket.error = None
+    bundles.put(bucket, 2)
+    promote(log, 2)
+    settle(restarted)
+    assert answers(restarted) == bundles.version_name(2)
+    assert restarted.known(bundles.MODEL).trouble == ""
+
+
+@pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
+def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
+    worker, bucket, log, error
+):
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+
+    promote(log, 2)
+    bucket.write_error = error
+    settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(2)
+
+
+def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, tmp_path):
+    version = bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+    fleet.stop()
+    staged = tmp_path / "cache" / "digits" / version / "predictor.tflite"
+    staged.write_bytes(staged.read_bytes()[:-4] + b"\xff\xff\xff\xff")
+
+    restarted = worker()
+
+    assert answers(restarted) == version
+    assert staged.read_bytes() == bundles.network(1)
+
+
+def test_the_version_before_can_still_be_asked_for_by_name_and_older_ones_are_freed(
+    worker, bucket, log
+):
+    fleet = worker()
+    for number in (1, 2, 3):
+        bundles.put(bucket, number)
+        promote(log, number)
+        settle(fleet)
+    slot = fleet.slots.find(bundles.MODEL)
+
+    with slot.lease(bundles.version_name(2)) as loaded:
+        assert loaded.version == bundles.version_name(2)
+    with pytest.raises(NotServed) as refusal, slot.lease(bundles.version_name(1)):
+        pass
+    for number in (2, 3):
+        assert bundles.version_name(number) in str(refusal.value)
+
+
+def test_a_configured_model_that_is_not_there_keeps_the_host_unready(worker, bucket, log):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker(("digits", "sales"))
+
+    settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(1)
+    assert not fleet.slots.ready
+
+
+def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
+    worker, bucket, log
+):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker(("absent", "digits"))
+    settle(fleet)
+
+    bucket.create("models/absent/aliases/champion/00000001.json", b"{}")
+    bucket.create("models/digits/aliases/champion/00000002.json", b"from another age")
+    settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(1)
+    assert fleet.known("absent").trouble
+    assert fleet.known(bundles.MODEL).trouble
+
+
+def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    bucket.create("models/Not_A_Model/anything", b"")
+    (tmp_path / "models" / "lost+found").mkdir(parents=True)
+    fleet = worker()
+
+    settle(fleet)
+
+    assert [slot.model for slot in fleet.slots.all()] == ["digits"]
+    assert fleet.slots.ready
+
+
+def test_a_store_that_was_replaced_is_followed_from_its_own_beginning(worker, bucket, log):
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    for number in (1, 2):
+        promote(log, number)
+    fleet = worker()
+    settle(fleet)
+    fleet.stop()
+
+    bucket._objects.clear()
+    bundles.put(bucket, 5)
+    promote(log, 5)
+    restarted = worker()
+    settle(restarted)
+
+    assert answers(restarted) == bundles.version_name(5)

@@ -1,0 +1,99 @@
+"""Versions that must not answer: refused with a reason, while the old one goes on."""
+
+import pytest
+
+from store.errors import NotServed
+from tests.serving import bundles
+from tests.serving.hosts import BLANK, Flaky, answers, promote, settle
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    return Flaky()
+
+
+def _truncated(number):
+    return bundles.files(number) | {"predictor.tflite": bundles.network(number)[:500]}
+
+
+def _other_answers(number):
+    return bundles.files(number) | {
+        "golden.npz": bundles.golden(number + 40, images=BLANK["image"])
+    }
+
+
+def _no_network(number):
+    return {"golden.npz": bundles.golden(number)}
+
+
+def _not_golden(number):
+    return bundles.files(number) | {"golden.npz": b"not an archive"}
+
+
+@pytest.mark.parametrize(
+    ("bundle", "reason"),
+    [
+        (_truncated, "LiteRT cannot run it"),
+        (_other_answers, "golden examples are answered otherwise"),
+        (_no_network, "predictor.tflite"),
+        (_not_golden, "not a set of golden examples"),
+    ],
+)
+def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
+    worker, bucket, log, bundle, reason
+):
+    # Given a host on version 1.
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    leader, mate = worker(), worker()
+    settle(leader, mate)
+
+    # When version 2 is published whole, and is bad.
+    bundles.put(bucket, 2, bundle(2))
+    record = promote(log, 2)
+    settle(leader, mate)
+
+    # Then the old one answers, and the store and people are told why.
+    assert answers(leader) == answers(mate) == bundles.version_name(1)
+    assert leader.slots.ready
+    (said,) = log.acknowledgements(record.sequence)
+    assert not said.serving
+    assert reason in said.reason
+    assert [one.version for one in mate.known(bundles.MODEL).refused] == [record.version]
+
+    # And the next good one is taken up.
+    bundles.put(bucket, 3)
+    promote(log, 3)
+    settle(leader, mate)
+    assert answers(leader) == answers(mate) == bundles.version_name(3)
+
+
+def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+
+    record = promote(log, 2)
+    settle(fleet)
+
+    (said,) = log.acknowledgements(record.sequence)
+    assert not said.serving
+    assert "no version" in said.reason
+    assert answers(fleet) == bundles.version_name(1)
+
+
+def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log):
+    version = bundles.put(bucket, 1)
+    key = f"models/digits/versions/{version}/predictor.tflite"
+    bucket._objects[key] = bucket._objects[key][:-1] + b"\x00\x01"
+    record = promote(log, 1)
+    fleet = worker()
+
+    settle(fleet)
+
+    (said,) = log.acknowledgements(record.sequence)
+    assert "sha256" in said.reason
+    assert not fleet.slots.ready
+    with pytest.raises(NotServed, match="no verified version yet"):
+        answers(fleet)

@@ -1,0 +1,106 @@
+"""A whole stack for tests: free ports, a home of its own, the genuine digits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.prefect_api import PrefectApi
+from infra.stack import record
+from infra.stack.ports import free_port
+from infra.stack.processes import is_alive
+from infra.stack.record import ServiceRecord
+from tests.deadline import until
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """Where the parts are, the `overnight` command of this stack, and its processes."""
+
+    home: Path
+    environment: Mapping[str, str]
+    serving_url: str
+    prefect_url: str
+    store_url: str
+
+    @property
+    def prefect(self) -> PrefectApi:
+        return PrefectApi(f"{self.prefect_url}/api")
+
+    def overnight(self, *words: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
+        """Run a command of this stack to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *words],
+            env=dict(self.environment),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+
+    def told(self, *words: str) -> Any:
+        """What a command tells a program, whether or not all is well."""
+        return json.loads(self.overnight(*words, "--json").stdout)
+
+    def champion(self) -> str:
+        """The version that serves."""
+        found: str = self.told("status")["models"]["digits"]["champion"]["version"]
+        return found
+
+    def service(self, name: str) -> ServiceRecord:
+        """What is on record of a service."""
+        found = record.read(self.home).named(name)
+        assert found is not None
+        return found
+
+    def kill(self, name: str) -> int:
+        """Kill a service as the kernel would, and answer the number its process had."""
+        process = self.service(name).process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        return process.pid
+
+    def await_restart(self, name: str, killed: int, *, seconds: float = 120) -> None:
+        """Wait until a killed service is ready as another process."""
+
+        def again() -> bool:
+            found = self.service(name)
+            moved = found.process is not None and found.process.pid != killed
+            return moved and found.condition == "ready"
+
+        until(again, seconds=seconds, what=f"{name} ready again")
+
+
+@contextmanager
+def running_stack(home: Path, digits: Path) -> Iterator[RunningStack]:
+    """Come to a served version of the digits by `overnight up`, and take all down at the end."""
+    ports: dict[str, int] = {}
+    for name in ("S3", "PREFECT", "SERVING"):
+        ports[name] = free_port(taken=ports.values())
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
+    ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
+    ours |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_SOURCE_FOLDERS__DIGITS": str(digits)}
+    stack = RunningStack(
+        home=home,
+        environment=ours,
+        serving_url=f"http://127.0.0.1:{ports['SERVING']}",
+        prefect_url=f"http://127.0.0.1:{ports['PREFECT']}",
+        store_url=f"http://127.0.0.1:{ports['S3']}",
+    )
+    try:
+        started = stack.overnight("up", seconds=1_500)
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield stack
+    finally:
+        stopped = stack.overnight("down", "--wait-seconds", "0")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert not any(is_alive(service.process) for service in record.read(home).services)
