@@ -42,7 +42,7 @@ def run(*, train: bool, foreground: bool) -> None:
         _stay(settings, train=train)
     else:
         if not record.read(settings.home).supervised:
-            check_ports(settings, plan(settings))
+            check_ports(settings.home, plan(settings))
             _detach(settings.home)
         _finish(settings, train=train)
 
@@ -70,7 +70,7 @@ def _stay(settings: Settings, *, train: bool) -> None:
         raise SystemExit(0)
 
     services = plan(settings)
-    check_ports(settings, services)
+    check_ports(settings.home, services)
     # A handler also undoes an ignored SIGINT, which children would inherit and never stop by.
     signal.signal(signal.SIGINT, asked)
     signal.signal(signal.SIGTERM, asked)

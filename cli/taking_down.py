@@ -27,7 +27,9 @@ def run(*, wait_seconds: float) -> None:
     """
     settings, console = load(), open_console()
     shown = record.read(settings.home)
-    orphaned = any(processes.is_alive(service.process) for service in shown.services)
+    # A killed service may have left children of its own behind.
+    left = (one.process for one in shown.services if one.process is not None)
+    orphaned = any(processes.session_of(process) for process in left)
     if not shown.supervised and not orphaned:
         console.print(f"nothing of {settings.home} runs")
         raise SystemExit(4)

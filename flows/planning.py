@@ -48,3 +48,13 @@ def is_automatic(model: str, approval: Approval) -> bool:
     """Whether passing every gate is enough, as the run or else the model says."""
     declared = House.of(model).definition.approval
     return (declared if approval == "as declared" else approval) == "automatic"
+
+
+def may_take(model: str) -> bool:
+    """Whether the source may bring its next arrival.
+
+    A run that died and is tried again goes on with what it began with, not with another night,
+    unless it died before anything ever came in.
+    """
+    first_try = (flow_run.run_count or 0) <= 1
+    return first_try or House.of(model).rows.version() is None

@@ -10,7 +10,7 @@ from flows import steps
 from flows.ending import end, settle
 from flows.house import House
 from flows.parameters import Approval, BatchRows, Epochs, LearningRate, ModelName, Seed
-from flows.planning import is_automatic, make_plan
+from flows.planning import is_automatic, make_plan, may_take
 from flows.steps import Plan
 from store.errors import ConfigurationError, PromotionConflict
 from store.manifest import Override
@@ -56,7 +56,7 @@ def retrain(
     asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
     override = Override(by=by, reason=reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
-    story = replace(story, ingested=steps.ingest(model, take_next=take_in))
+    story = replace(story, ingested=steps.ingest(model, take_next=take_in and may_take(model)))
     snapshot = steps.snapshot(model)
     story = replace(story, data=snapshot.lineage)
     changed = {
@@ -94,7 +94,8 @@ def _walk(
         story, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
     )
     if not verdict.passed and override is None:
-        steps.remember_refusal(plan, verdict)
+        if not verdict.by_cost_alone:
+            steps.remember_refusal(plan, verdict)
         return end(story, "Refused", str(verdict), plan)
     title = f"{plan.model} {candidate.version}"
     told = card(story, House.of(plan.model).definition, headline="the report", message=title)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.evaluation import Evaluation
-from models.gates import Gate
+from models.gates import Gate, WithinBudget
 from store.errors import ConfigurationError
 from store.manifest import Finding
 
@@ -26,6 +26,11 @@ class Verdict:
     def refused(self) -> tuple[Finding, ...]:
         """The findings that stand in the way."""
         return tuple(finding for finding in self.findings if not finding.passed)
+
+    @property
+    def by_cost_alone(self) -> bool:
+        """Whether only the budget refused: that speaks of this machine tonight, too."""
+        return bool(self.refused) and all(f.gate == WithinBudget.__name__ for f in self.refused)
 
     def __str__(self) -> str:
         if self.passed:

@@ -26,7 +26,9 @@ from store.manifest import Manifest
 from tasks import child
 
 _BATCH_ROWS = 64
-_SINGLE_REQUESTS = 300
+# What else the machine does only ever adds, so the quietest of some passes is nearest the truth.
+_PASSES = 3
+_SINGLE_REQUESTS = 200
 _GOLDEN_ROWS = 20
 
 
@@ -70,14 +72,14 @@ def rehearse(
     ):
         client.wait_until_ready(process)
         answers = [client.ask(rows) for rows in _batches(holdout, _BATCH_ROWS)]
-        times = [client.timed(row) for row in _singles(holdout)]
+        passes = [[client.timed(row) for row in _singles(holdout)] for _ in range(_PASSES)]
         resident = _resident_mb(process.pid)
         golden_inputs = {name: array[:_GOLDEN_ROWS] for name, array in holdout.inputs.items()}
         golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
     answer = draft.tensors.outputs[0].name
     served = np.concatenate([outputs[answer] for outputs in answers])
     trained = np.asarray(expected[answer])
-    p50, p99 = np.percentile(times, [50, 99])
+    p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
     rehearsal = Rehearsal(
         n=holdout.n,
         largest_difference=float(np.abs(served - trained).max()),

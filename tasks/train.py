@@ -1,7 +1,9 @@
 """Train a candidate in a process of its own, once for each fingerprint."""
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,25 +67,11 @@ def train(
     Raises:
         StepFailed: the training process died or took longer than `seconds`.
     """
-    finished = _finished(folder)
-    if finished is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FITTED).unlink(missing_ok=True)
-        _save(folder / "training.npz", training)
-        _save(folder / "holdout.npz", holdout)
-        (folder / "request.json").write_text(
-            json.dumps({"network": definition.network, "settings": settings.model_dump()})
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone_in(folder):
+        finished = _finished(folder) or _fit(
+            definition, settings, training, holdout, folder=folder, seconds=seconds, report=report
         )
-        child.run(
-            "tasks.fit",
-            [str(folder)],
-            log=folder / "fit.log",
-            seconds=seconds,
-            line=lambda line: _told(line, report),
-        )
-        (folder / "training.npz").unlink()
-        finished = _finished(folder)
-        assert finished is not None, f"the fit in {folder} ended well and left nothing"
     return Candidate(
         model=definition.name,
         version=new_version(fingerprint, finished.created_at.astimezone(UTC)),
@@ -91,6 +79,44 @@ def train(
         folder=folder,
         fitted=finished,
     )
+
+
+def _fit(
+    definition: ModelDefinition,
+    settings: TrainingSettings,
+    training: Examples,
+    holdout: Examples,
+    *,
+    folder: Path,
+    seconds: float,
+    report: Callable[[Progress], None],
+) -> Fitted:
+    """Let the training process work in an empty folder, and read what it left."""
+    (folder / FITTED).unlink(missing_ok=True)
+    _save(folder / "training.npz", training)
+    _save(folder / "holdout.npz", holdout)
+    (folder / "request.json").write_text(
+        json.dumps({"network": definition.network, "settings": settings.model_dump()})
+    )
+    child.run(
+        "tasks.fit",
+        [str(folder)],
+        log=folder / "fit.log",
+        seconds=seconds,
+        line=lambda line: _told(line, report),
+    )
+    (folder / "training.npz").unlink()
+    fitted = _finished(folder)
+    assert fitted is not None, f"the fit in {folder} ended well and left nothing"
+    return fitted
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one process at a time work in a folder; the next one finds what the first finished."""
+    with (folder / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _save(path: Path, examples: Examples) -> None:

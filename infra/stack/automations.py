@@ -12,9 +12,16 @@ _ENDED = [
     "prefect.flow-run.Crashed",
 ]
 _EACH = ["prefect.resource.id"]
+_BEGUN_AGAIN = [
+    "prefect.flow-run.AwaitingRetry",
+    "prefect.flow-run.Scheduled",
+    "prefect.flow-run.Pending",
+    "prefect.flow-run.Running",
+]
 # Every 30 seconds a run says that it is alive; three missed in a row are too many.
 _SILENT_SECONDS = 90.0
 _PENDING_SECONDS = 300.0
+_RETRY_SECONDS = 30.0
 RETRIED_TAG = "retry"
 
 
@@ -60,17 +67,19 @@ AUTOMATIONS: tuple[Document, ...] = (
         "description": f"A Crashed run tagged `{RETRIED_TAG}` is scheduled again, up to 3 starts.",
         "trigger": {
             "type": "event",
-            "posture": "Reactive",
+            # Not at once: a worker reports the same crash twice, the second time some ten seconds
+            # later, and would crash a run that had begun again, and have it begin a third time.
+            "posture": "Proactive",
             "match": _RUNS | {"prefect.run-count": ["0", "1", "2"]},
             "match_related": {
                 "prefect.resource.role": "tag",
                 "prefect.resource.id": f"prefect.tag.{RETRIED_TAG}",
             },
             "for_each": _EACH,
-            "after": [],
-            "expect": ["prefect.flow-run.Crashed"],
+            "after": ["prefect.flow-run.Crashed"],
+            "expect": _BEGUN_AGAIN,
             "threshold": 1,
-            "within": 0.0,
+            "within": _RETRY_SECONDS,
         },
         "actions": _becomes("SCHEDULED", "AwaitingRetry", "Its process died; started again."),
     },

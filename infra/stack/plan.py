@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.settings import Settings
 from infra.stack import orchestrator, record, seaweed
 from infra.stack.ports import Listening, check_free
-from infra.stack.processes import is_alive
+from infra.stack.processes import is_alive, kill, session_of
 from infra.stack.seaweed import answers
 from infra.stack.service import Service
 
@@ -29,15 +29,19 @@ def plan(settings: Settings) -> tuple[Service, ...]:
     return tuple(services)
 
 
-def check_ports(settings: Settings, services: tuple[Service, ...]) -> None:
+def check_ports(home: Path, services: tuple[Service, ...]) -> None:
     """Nothing, when every service either runs already or finds its ports free.
+
+    What a killed service of ours left at its ports (its own children) is cleared away first.
 
     Raises:
         ConfigurationError: naming the port, its setting, and who holds it.
     """
-    before = record.read(settings.home)
+    before = record.read(home)
     for service in services:
         known = before.named(service.name)
+        if known is not None and known.process is not None and not is_alive(known.process):
+            kill(session_of(known.process))
         if known is None or not is_alive(known.process):
             for listening in service.listens:
                 check_free(listening)

@@ -12,7 +12,7 @@ from flows.rollback import rollback
 from store import versions
 from store.aliases import AliasLog
 from store.decisions import read_decision
-from tests.flows.conftest import World
+from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra.stack import processes, record
+from infra.stack.keeper import Keeper
+from infra.stack.plan import check_ports
+from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.supervisor import Supervisor, stop_orphans
 from store.errors import ConfigurationError, OrchestratorUnavailable
 from tests.deadline import until
@@ -23,6 +26,16 @@ from tests.infra.tiny import service
 home = Path(sys.argv[1])
 Supervisor(home, (service(home, name="one"), service(home, name="two", after=("one",)))).start()
 import time; time.sleep(600)
+"""
+
+_LISTENS_BY_A_CHILD = """
+import os, socket, sys, time
+if os.fork() == 0:
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("127.0.0.1", int(sys.argv[1])))
+    server.listen()
+time.sleep(600)
 """
 
 
@@ -134,3 +147,22 @@ def _orphaned(home: Path) -> list[processes.ProcessId]:
     found = [processes.ProcessId(**one) for one in orphans]
     assert all(map(processes.is_alive, found))
     return found
+
+
+def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
+    # given a killed service of the record whose child still listens at its port
+    port = free_port()
+    command = (sys.executable, "-c", _LISTENS_BY_A_CHILD, str(port))
+    listening = (Listening(port, "OVERNIGHT_SERVING_PORT"),)
+    planned = service(tmp_path, command=command, listens=listening)
+    keeper = Keeper(planned)
+    keeper.look(lambda _name: True)
+    until(lambda: not is_free(port), seconds=20, what="a child that listens")
+    record.write(tmp_path, record.StackRecord(services=(keeper.record,)))
+    os.kill(keeper.record.process.pid, signal.SIGKILL)
+    until(lambda: not processes.is_alive(keeper.record.process), seconds=10, what="its end")
+
+    check_ports(tmp_path, (planned,))
+
+    assert is_free(port)
+    keeper.stop()

@@ -1,9 +1,11 @@
 """A verdict keeps every finding, and a model without gates is a mistake."""
 
+from dataclasses import replace
+
 import pytest
 
-from models.evaluation import Evaluation
-from models.gates import AtLeast, AtMost
+from models.evaluation import Evaluation, Rehearsal
+from models.gates import AtLeast, AtMost, WithinBudget
 from store.errors import ConfigurationError
 from store.manifest import Measurement
 from tasks.judge import judge
@@ -17,6 +19,16 @@ def test_every_gate_is_heard_even_after_one_refused() -> None:
     assert [finding.passed for finding in verdict.findings] == [False, True]
     assert not verdict.passed
     assert str(verdict) == "AtLeast accuracy: 0.8000, at least 0.9"
+
+
+def test_a_refusal_by_cost_alone_is_told_apart() -> None:
+    cost = Rehearsal(10, 0.0, 0, p50_ms=1, p99_ms=99, resident_mb=1, size_mb=1)
+    slow = replace(EVALUATION, rehearsal=cost)
+    budget = WithinBudget(p99_ms=10, resident_mb=10, size_mb=10)
+
+    assert judge(slow, [budget]).by_cost_alone
+    assert not judge(slow, [budget, AtLeast("accuracy", 0.9)]).by_cost_alone
+    assert not judge(slow, [AtLeast("accuracy", 0.1)]).by_cost_alone
 
 
 def test_a_long_refusal_is_told_in_short() -> None:

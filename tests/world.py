@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from models.definition import Places
 from models.digits import idx, official
@@ -16,9 +15,14 @@ from store.s3 import S3Address, S3Bucket
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def prefect_server() -> Iterator[str]:
+    """The address of a Prefect server that lives as long as the tests."""
+    # Late: it takes seconds to import, and most tests need none of it.
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=180):
-        yield
+        yield PREFECT_API_URL.value()
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class World:
 
 @pytest.fixture
 def world(
-    prefect_server: None,
+    prefect_server: str,
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     digits_folder: Path,

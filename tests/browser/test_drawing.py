@@ -1,0 +1,120 @@
+"""A person draws digits on the page, and is told which version read them."""
+
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.stack import RunningStack
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
+
+Point = tuple[float, float]
+# Each digit as strokes in a square from 0 to 1, drawn as people do.
+STROKES: dict[str, Sequence[Sequence[Point]]] = {
+    "0": [[(0.5, 0.1), (0.25, 0.3), (0.22, 0.6), (0.4, 0.9), (0.6, 0.9), (0.78, 0.6), (0.75, 0.3),
+           (0.5, 0.1)]],
+    "1": [[(0.52, 0.08), (0.5, 0.92)]],
+    "2": [[(0.25, 0.28), (0.4, 0.1), (0.62, 0.1), (0.75, 0.28), (0.68, 0.48), (0.25, 0.9),
+           (0.78, 0.9)]],
+    "3": [[(0.25, 0.15), (0.5, 0.08), (0.72, 0.22), (0.66, 0.4), (0.45, 0.48), (0.7, 0.58),
+           (0.74, 0.78), (0.5, 0.92), (0.24, 0.84)]],
+    "4": [[(0.35, 0.1), (0.25, 0.55), (0.75, 0.55)], [(0.66, 0.12), (0.62, 0.92)]],
+    "5": [[(0.74, 0.1), (0.34, 0.1), (0.3, 0.46), (0.52, 0.42), (0.74, 0.58), (0.68, 0.82),
+           (0.46, 0.92), (0.24, 0.84)]],
+    "7": [[(0.22, 0.12), (0.78, 0.12), (0.42, 0.92)]],
+}  # fmt: skip
+
+
+def draw(page: Page, digit: str, *, left: float, top: float, size: float) -> None:
+    """Draw a digit into a square of the canvas; all in shares of the canvas' side."""
+    box = page.locator("#drawing").bounding_box()
+    assert box is not None
+    side = box["width"]
+
+    def at(point: Point) -> Point:
+        return (
+            box["x"] + (left + point[0] * size) * side,
+            box["y"] + (top + point[1] * size) * side,
+        )
+
+    for stroke in STROKES[digit]:
+        page.mouse.move(*at(stroke[0]))
+        page.mouse.down()
+        for point in stroke[1:]:
+            page.mouse.move(*at(point), steps=8)
+        page.mouse.up()
+
+
+@pytest.fixture
+def drawing(page: Page, stack: RunningStack) -> Page:
+    page.goto(stack.serving_url)
+    expect(page.locator("#version")).to_contain_text("-")
+    return page
+
+
+@pytest.mark.parametrize("digit", sorted(STROKES))
+def test_a_digit_drawn_in_the_middle_is_read(drawing: Page, digit: str) -> None:
+    draw(drawing, digit, left=0.15, top=0.15, size=0.7)
+
+    expect(drawing.locator("#answer")).to_have_text(digit)
+
+
+@pytest.mark.parametrize(("left", "top"), [(0.02, 0.02), (0.55, 0.02), (0.02, 0.55), (0.55, 0.55)])
+@pytest.mark.parametrize("digit", ["2", "3", "5"])
+def test_a_digit_drawn_in_a_corner_is_read(
+    drawing: Page, digit: str, left: float, top: float
+) -> None:
+    draw(drawing, digit, left=left, top=top, size=0.42)
+
+    expect(drawing.locator("#answer")).to_have_text(digit)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(0.35, "thick"), (0.92, "thin")])
+@pytest.mark.parametrize("digit", ["0", "2", "3", "7"])
+def test_thick_and_thin_digits_are_read(drawing: Page, digit: str, size: float, kind: str) -> None:
+    """The pen has one width: on a small digit it is thick, on a large one thin."""
+    draw(drawing, digit, left=(1 - size) / 2, top=(1 - size) / 2, size=size)
+
+    expect(drawing.locator("#answer")).to_have_text(digit)
+
+
+def test_the_bars_tell_ten_probabilities_and_clearing_empties_them(drawing: Page) -> None:
+    draw(drawing, "7", left=0.15, top=0.15, size=0.7)
+    expect(drawing.locator("#answer")).to_have_text("7")
+
+    bars = drawing.locator("#bars [data-label]")
+    expect(bars).to_have_count(10)
+    told = [float(bar.get_attribute("data-probability") or "nan") for bar in bars.all()]
+    assert sum(told) == pytest.approx(1, abs=0.01)
+    assert max(told) == told[7]
+
+    drawing.get_by_role("button", name="Clear").click()
+    expect(drawing.locator('#bars [data-label="7"]')).to_have_attribute("data-probability", "")
+
+
+def test_the_keyboard_draws_too(drawing: Page) -> None:
+    canvas = drawing.locator("#drawing")
+    canvas.focus()
+    for _ in range(8):
+        drawing.keyboard.press("ArrowUp")
+    drawing.keyboard.press("Space")
+    for _ in range(16):
+        drawing.keyboard.press("ArrowDown")
+    drawing.keyboard.press("Space")
+
+    expect(drawing.locator("#answer")).to_have_text("1")
+
+
+def test_the_page_names_who_answers_and_asks_nobody_else(
+    drawing: Page, stack: RunningStack
+) -> None:
+    asked: list[str] = []
+    drawing.on("request", lambda request: asked.append(request.url))
+    drawing.reload()
+
+    expect(drawing.locator("#version")).to_have_text(stack.champion())
+    expect(drawing.locator("#rows")).to_contain_text("digits")
+    expect(drawing.locator("#health")).to_have_attribute("data-state", "ready")
+    assert asked
+    assert all(url.startswith(stack.serving_url) for url in asked), asked
