@@ -15,7 +15,7 @@ from models.definition import Progress, TrainingSettings
 from models.digits.as_mnist_was import MIDDLE, SIDE
 
 REPORT_EVERY_SECONDS = 0.4
-# How far another hand may differ, chosen on training images that were held out.
+# How far another hand may differ: usual values, not yet compared with others.
 ROTATION_DEGREES = 10.0
 STRETCH = 0.1
 SHIFT_PIXELS = 1.5
