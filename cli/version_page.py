@@ -12,7 +12,7 @@ from infra.settings import load
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.decisions import read_decision
-from store.errors import UnknownModel
+from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
 from store.versions import read_manifest
 
@@ -21,7 +21,7 @@ def run(model: str, version: str, *, as_json: bool) -> None:
     """Tell all there is to tell about a version, or about the champion.
 
     Raises:
-        UnknownModel: the model has no champion. UnknownVersion: there is no such version.
+        NothingPublished: the model has no champion. UnknownVersion: there is no such version.
     """
     document, manifest = gather(connections.bucket(load()), model, version)
     show(document, manifest, as_json=as_json)
@@ -40,7 +40,7 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
     history = AliasLog(bucket, model).history()
     if version == "champion":
         if not history:
-            raise UnknownModel(model, tuple(bucket.names_below("models")))
+            raise NothingPublished(model, tuple(bucket.names_below("models")))
         version = history[-1].version
     manifest = read_manifest(bucket, model, version)
     decision = read_decision(bucket, model, version)

@@ -9,7 +9,7 @@ from infra.settings import load
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.decisions import read_decision
-from store.errors import UnknownModel
+from store.errors import NothingPublished
 from store.versions import list_versions, read_manifest
 
 
@@ -17,7 +17,7 @@ def run(model: str, *, as_json: bool) -> None:
     """Tell every version, oldest first.
 
     Raises:
-        UnknownModel: nothing of this name was ever published.
+        NothingPublished: nothing of this name was ever published.
     """
     rows = gather(connections.bucket(load()), model)
     if as_json:
@@ -38,7 +38,7 @@ def gather(bucket: Bucket, model: str) -> list[Document]:
     current = AliasLog(bucket, model).current()
     found = list_versions(bucket, model)
     if not found:
-        raise UnknownModel(model, tuple(bucket.names_below("models")))
+        raise NothingPublished(model, tuple(bucket.names_below("models")))
     return [_row(bucket, model, version, current) for version in found]
 
 

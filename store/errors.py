@@ -10,6 +10,7 @@ OvernightError
 │   ├── StoreDenied         credentials or policy: fix them
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── UnknownModel            not in the catalogue, or never published
+├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
 ├── CorruptVersion          a bundle that is not what its manifest says
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
@@ -103,6 +104,16 @@ class UnknownModel(OvernightError):
 
     def __init__(self, model: str, known: tuple[str, ...]) -> None:
         super().__init__(f"no model is called {model!r}; known are: {', '.join(known) or 'none'}")
+
+
+class NothingPublished(OvernightError):
+    """The model has no version, or none that serves."""
+
+    def __init__(self, model: str, published: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{model} has no such version yet; `overnight retrain {model}` makes one. "
+            f"Models with versions: {', '.join(published) or 'none'}"
+        )
 
 
 class UnknownVersion(OvernightError):

@@ -7,7 +7,9 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], *, seconds: float, what: str) -> Found:
+def until(
+    look: Callable[[], Found], *, seconds: float = 30, what: str = "what was awaited"
+) -> Found:
     """The first true answer of `look`, or a failed test that says what did not happen."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

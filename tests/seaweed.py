@@ -28,7 +28,7 @@ def seaweed(folder: Path) -> Iterator[str]:
     }
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [identity]}))
-    master, volume, filer, admin, s3 = _ports(5)
+    master, volume, filer, admin, s3 = free_ports(5)
     command = [
         _binary(), "-logtostderr=true", "mini", f"-dir={folder / 'store'}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-master.port={master}",
@@ -74,7 +74,7 @@ def _wait(endpoint: str, server: "subprocess.Popen[bytes]") -> None:
             return
 
 
-def _ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports whose gRPC twins, 10,000 above, are free as well."""
     found: list[int] = []
     with ExitStack() as held:

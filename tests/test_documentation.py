@@ -10,6 +10,7 @@ import yaml
 from typer.main import get_command
 
 import flows.retrain
+import models
 from cli.main import app
 from infra.settings import Settings
 
@@ -114,6 +115,17 @@ def test_deployments_are_written_as_prefect_reads_them() -> None:
         assert "overnight" in deployment["tags"]
         for schedule in deployment.get("schedules", []):
             assert set(schedule) == {"cron", "timezone", "slug"}
+
+
+def test_the_form_of_a_retrain_shows_the_settings_of_its_model() -> None:
+    document = yaml.safe_load((ROOT / "deployments.yaml").read_text())
+    for deployment in document["deployments"]:
+        if deployment["entrypoint"] == "flows.retrain.retrain":
+            shown = deployment["parameters"]
+            own = models.find(shown["model"]).settings.model_dump()
+            assert shown == {"model": shown["model"]} | {
+                name: own[name] for name in shown if name in own
+            }
 
 
 @pytest.mark.parametrize("target", ["help", "check", "quick", "up", "down", "test"])

@@ -28,8 +28,10 @@ from serving.wsgi import folder_of
 from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.s3 import S3Address
+from tests.deadline import until
+from tests.seaweed import free_ports
 from tests.serving import bundles
-from tests.serving.rig import ROOT, Serving, free_ports, running, until
+from tests.serving.rig import ROOT, Serving, running
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
 CONNECTIONS, ROUNDS = 16, 3

@@ -18,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
+from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.serving import bundles
-from tests.serving.rig import ACCESS, SECRET, following, running, seaweed, until
+from tests.serving.rig import following, running
 
 PROMOTIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 

@@ -159,22 +159,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    named = os.environ.get("OVERNIGHT_DIGITS_FOLDER")
+    named = os.environ.get("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path(named) if named else None,
-        help="MNIST's four IDX files, plain or .gz (or OVERNIGHT_DIGITS_FOLDER; else fetched)",
+        help="MNIST's four IDX files, plain or .gz (or the setting; else fetched)",
     )
+    parser.add_argument("--quick", action="store_true", help="one seed, and nothing written")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: 1 2 3")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     arguments = parser.parse_args()
+    seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     training, test = digits(arguments.folder)
     sys.stderr.write("the classic: two epochs, of which the second is measured\n")
     epoch = classic_cpu_seconds_per_epoch(training)
     classic = epoch * CLASSIC_EPOCHS
-    runs = [run(goal, seed, training, test, classic) for goal in GOALS for seed in arguments.seeds]
-    arguments.results.write_text(json.dumps(result(runs, epoch), indent=2) + "\n")
+    runs = [run(goal, seed, training, test, classic) for goal in GOALS for seed in seeds]
+    if not arguments.quick:
+        arguments.results.write_text(json.dumps(result(runs, epoch), indent=2) + "\n")
     print(f"The classic: {epoch:.0f} CPU s an epoch, {classic:.0f} for its {CLASSIC_EPOCHS}.\n")
     print(table(runs))
 

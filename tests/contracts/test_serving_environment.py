@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.deadline import until
 from tests.serving import bundles
-from tests.serving.rig import ROOT, running, until
+from tests.serving.rig import ROOT, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -47,7 +48,7 @@ def test_serving_answers_in_the_serving_environment(python, tmp_path):
     blank = np.zeros((1, 28, 28), np.uint8)
 
     with running("--rehearse", str(folder), place=tmp_path / "home", python=python) as serving:
-        until(serving.is_ready, why="serving is ready")
+        until(serving.is_ready, what="serving is ready")
         status, headers, answer = serving.ask(
             "POST", "/v1/models/digits:predict", {"instances": blank.tolist()}
         )

@@ -1,48 +1,25 @@
-"""A real S3 server, on free ports and in a temporary folder."""
+"""Workers of one host that follow a real bucket."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
 
 from serving.fleet import Fleet, Following
 from store.aliases import AliasLog
-from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 from tests.serving import bundles
 from tests.serving.clients import application_of
-from tests.serving.rig import ACCESS, SECRET, seaweed, until
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """SeaweedFS over a socket, with credentials."""
-    with seaweed(tmp_path_factory.mktemp("s3")) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
-def address(s3_endpoint: str, request: pytest.FixtureRequest) -> S3Address:
-    """A bucket of its own for each test."""
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}-{time.time_ns() % 10**9}"
-    return S3Address(s3_endpoint, name, ACCESS, SECRET)
+def address(s3_address: S3Address) -> S3Address:
+    return s3_address
 
 
 @pytest.fixture
-def bucket(address: S3Address) -> S3Bucket:
-    bucket = S3Bucket(address)
-
-    def writable() -> bool:
-        with suppress(OvernightError):
-            bucket.ensure()
-            bucket.create("probe/ready", b"ready")
-            return bucket.read("probe/ready") == b"ready"
-        return False
-
-    until(writable, why="SeaweedFS takes writes")
-    return bucket
+def bucket(s3_bucket: S3Bucket) -> S3Bucket:
+    return s3_bucket
 
 
 @pytest.fixture(scope="module")

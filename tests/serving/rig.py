@@ -3,74 +3,20 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from store.s3 import S3Address
+from tests.seaweed import free_ports
 
-ACCESS, SECRET = "serving-tests", "a secret of tests"
 ROOT = Path(__file__).parents[2]
-
-
-def until(claim: Callable[[], bool], *, seconds: float = 30, why: str = "") -> None:
-    """Wait for something to become true, and fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {why or claim}"
-        time.sleep(0.01)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free, and whose gRPC twin 10,000 above is free as well."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as low, socket.socket() as high:
-            low.bind(("127.0.0.1", 0))
-            port = low.getsockname()[1]
-            if port in found or port + 10_000 > 65_535:
-                continue
-            with suppress(OSError):
-                high.bind(("127.0.0.1", port + 10_000))
-                found.append(port)
-    return found
-
-
-@contextmanager
-def seaweed(folder: Path) -> Iterator[str]:
-    """Start SeaweedFS with credentials, on free ports; its address. It may take a moment."""
-    identity = {
-        "name": "tests",
-        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
-        "actions": ["Admin"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    master, volume, filer, admin, s3 = free_ports(5)
-    weed = os.environ.get("WEED_BIN") or shutil.which("weed", path=str(Path(sys.executable).parent))
-    assert weed, "no weed beside this Python: install the stack extra"
-    command = [
-        weed, "-logtostderr=true", "mini", f"-dir={folder}/store", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-master.port={master}",
-        f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
-        f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0",
-        "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false",
-        "-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false",
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield f"http://127.0.0.1:{s3}"
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @dataclass

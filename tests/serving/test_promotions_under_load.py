@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from store.aliases import AliasLog
+from tests.deadline import until
 from tests.serving import bundles
-from tests.serving.rig import Serving, following, running, until
+from tests.serving.rig import Serving, following, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
@@ -95,7 +96,7 @@ def _promote(log: AliasLog, number: int) -> float:
         by="a test",
         reason=f"promotion {number}",
     )
-    until(lambda: bool(log.acknowledgements(record.sequence)), why=f"record {number} acknowledged")
+    until(lambda: bool(log.acknowledgements(record.sequence)), what=f"record {number} acknowledged")
     (said,) = log.acknowledgements(record.sequence)
     assert said.serving, said.reason
     return time.monotonic()
@@ -119,7 +120,7 @@ def test_ten_promotions_under_load_are_noticed_by_nobody(bucket, address, tmp_pa
         bundles.put(bucket, number)
     with running(place=tmp_path, **following(address)) as serving:
         _promote(log, 0)
-        until(serving.is_ready, why="serving is ready")
+        until(serving.is_ready, what="serving is ready")
 
         # When ten versions are promoted one after the other.
         with Load(serving.port) as load:

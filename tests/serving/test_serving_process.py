@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from store.aliases import AliasLog
+from tests.deadline import until
+from tests.seaweed import free_ports
 from tests.serving import bundles
-from tests.serving.rig import Valve, following, free_ports, running, until
+from tests.serving.rig import Valve, following, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -42,7 +44,7 @@ def test_a_bundle_is_rehearsed_without_any_store(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
 
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
-        until(serving.is_ready, why="the rehearsal is ready")
+        until(serving.is_ready, what="the rehearsal is ready")
         status, headers, answer = serving.ask("POST", PREDICT, ONE)
 
     assert (status, headers["x-model-version"]) == (200, bundles.version_name(3))
@@ -56,7 +58,7 @@ def test_a_bundle_without_golden_examples_is_rehearsed_too(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1, files)
 
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
-        until(serving.is_ready, why="the rehearsal is ready")
+        until(serving.is_ready, what="the rehearsal is ready")
 
 
 def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
@@ -101,15 +103,15 @@ def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_p
         bundles.put(bucket, number)
     promote(log, 1)
     with running(place=tmp_path, **following(address)) as serving:
-        until(serving.is_ready, why="serving is ready")
+        until(serving.is_ready, what="serving is ready")
 
         # When the worker that leads (or its mate) is killed, each in turn.
         before = serving.workers()
         os.kill(before[0], signal.SIGKILL)
-        until(lambda: _is_renewed(serving, before), why="a new worker")
+        until(lambda: _is_renewed(serving, before), what="a new worker")
         promote(log, 2)
 
-        until(lambda: bool(log.acknowledgements(2)), why="record 2 acknowledged")
+        until(lambda: bool(log.acknowledgements(2)), what="record 2 acknowledged")
         assert log.acknowledgements(2)[0].serving
         until(lambda: {serving.version() for _ in range(20)} == {bundles.version_name(2)})
 
@@ -130,9 +132,9 @@ def test_killed_and_started_during_an_outage_it_answers_from_its_cache(
 
     # Given a host that answers, and then loses the store and its life.
     with running(place=tmp_path, **settings) as serving:
-        until(serving.is_ready, why="serving is ready")
+        until(serving.is_ready, what="serving is ready")
         valve.shut()
-        until(lambda: _trouble(serving) is not None, why="the outage is noticed")
+        until(lambda: _trouble(serving) is not None, what="the outage is noticed")
         assert serving.is_ready()
         assert serving.version() == bundles.version_name(1)
         for pid in (serving.process.pid, *serving.workers()):
@@ -141,13 +143,13 @@ def test_killed_and_started_during_an_outage_it_answers_from_its_cache(
 
     # When it starts again with the store still out of reach, and then the store comes back.
     with running(place=tmp_path, **settings) as serving:
-        until(serving.is_ready, why="serving is ready from the cache")
+        until(serving.is_ready, what="serving is ready from the cache")
         assert serving.version() == bundles.version_name(1)
         promote(log, 2)
         valve.reopen()
 
-        until(lambda: serving.version() == bundles.version_name(2), why="the news arrive")
-        until(lambda: _trouble(serving) is None, why="the trouble is over")
+        until(lambda: serving.version() == bundles.version_name(2), what="the news arrive")
+        until(lambda: _trouble(serving) is None, what="the trouble is over")
 
 
 def _trouble(serving) -> str | None:
@@ -158,7 +160,7 @@ def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     body = json.dumps(ONE).encode()
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
-        until(serving.is_ready, why="the rehearsal is ready")
+        until(serving.is_ready, what="the rehearsal is ready")
 
         # Given a request whose body the application has begun to read.
         with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
@@ -170,7 +172,7 @@ def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
 
             # When the server is asked to stop, and only then the body comes.
             serving.process.send_signal(signal.SIGTERM)
-            until(lambda: "Stopping worker" in serving.log.read_text(), why="it is stopping")
+            until(lambda: "Stopping worker" in serving.log.read_text(), what="it is stopping")
             client.sendall(body)
 
             # Then the request is answered, and the server ends well.
@@ -183,7 +185,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
     folder = bundles.folder(tmp_path / "bundle", 1)
     home = tmp_path / "home"
     with running("--rehearse", str(folder), place=home, maximum_body_bytes="20000") as serving:
-        until(serving.is_ready, why="the rehearsal is ready")
+        until(serving.is_ready, what="the rehearsal is ready")
         connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
         body = b" " * 30_000
         chunked = sent == "in chunks"
@@ -227,6 +229,6 @@ def test_without_a_store_it_lives_and_is_not_ready(tmp_path):
                 return serving.ask("GET", "/v2/health/live")[0] == 200
             return False
 
-        until(lives, why="serving lives")
+        until(lives, what="serving lives")
         assert serving.ask("GET", "/v2/health/ready")[0] == 503
         assert serving.process.poll() is None
