@@ -29,4 +29,4 @@ def run(
         return
     state = following.follow(settings, started, model, console)
     console.print(f"{model}  {outcomes.told(state)}")
-    sys.exit(outcomes.exit_code(state))
+    sys.exit(outcomes.exit_code(state, flow))

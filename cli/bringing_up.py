@@ -19,7 +19,7 @@ from infra import connections
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load
 from infra.stack import record, seaweed
-from infra.stack.plan import check_ports, plan
+from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.supervisor import Supervisor
 from store.errors import StepFailed
@@ -41,8 +41,11 @@ def run(*, train: bool, foreground: bool) -> None:
     if foreground:
         _stay(settings, train=train)
     else:
-        if not record.read(settings.home).supervised:
-            check_ports(settings.home, plan(settings))
+        services = plan(settings)
+        if record.read(settings.home).supervised:
+            check_settings(settings.home, services)
+        else:
+            check_ports(settings.home, services)
             _detach(settings.home)
         _finish(settings, train=train)
 
@@ -116,8 +119,8 @@ def _finish(settings: Settings, *, train: bool) -> None:
     if train:
         for model in models.CATALOGUE:
             outcome = first_version.ensure(settings, model, console)
-            if outcome is not None and outcomes.exit_code(outcome) in {1, 3}:
-                raise SystemExit(outcomes.exit_code(outcome))
+            if outcome is not None and (code := outcomes.exit_code(outcome, "retrain")) in {1, 3}:
+                raise SystemExit(code)
     for model in models.CATALOGUE:
         console.print(f"Ask it:  overnight predict {model} FILE.png")
     console.print(f"         curl -s {settings.answers_url}/v2/models/digits")

@@ -2,7 +2,7 @@
 
 import time
 import urllib.request
-from urllib.error import URLError
+from http.client import HTTPException
 
 from rich.console import Console
 
@@ -56,6 +56,6 @@ def _await_answers(settings: Settings, model: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own address
                 return
-        except (URLError, OSError):
+        except (OSError, HTTPException):
             time.sleep(0.3)
     raise StepFailed(f"serving does not answer for {model} at {url}; see `overnight status`")

@@ -44,8 +44,13 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     inside = [
         found
         for found in sorted(root.rglob("*"))
-        if found.is_file() and not any(part.startswith(".") for part in found.parts[-2:])
+        if found.is_file() and not _is_hidden(found.relative_to(root))
     ]
     if not inside:
         raise BadFile(str(path), expected="at least one file in the folder", found="none")
     return [(str(found.relative_to(root.parent)), found) for found in inside]
+
+
+def _is_hidden(inside: Path) -> bool:
+    """Whether it lies under a hidden name; the folder that was asked for is wanted anyway."""
+    return any(part.startswith(".") for part in inside.parts)

@@ -4,6 +4,7 @@ Commands are thin here and import what they work with when they run, so that hel
 """
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -39,12 +40,27 @@ app.command(rich_help_panel=_WHAT_SERVES)(answering.predict)
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one line on standard error."""
+    """Run the command line; every error that can be expected is one line on standard error."""
     try:
         app()
     except OvernightError as error:
-        print(f"overnight: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}")
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        if not isinstance(error, ValidationError):
+            raise
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        _fail(f"{error.title} {field}: {first['msg']}, found {first['input']!r:.100}")
+
+
+def _fail(told: str) -> NoReturn:
+    print(f"overnight: {' '.join(told.split())}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ _BY_NAME = {
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def exit_code(state: dict[str, Any]) -> int:
+def exit_code(state: dict[str, Any], flow: str) -> int:
     """0 done, 1 failed, 3 refused by a gate, 4 nothing to do."""
     if state["type"] != "COMPLETED":
+        return FAILED
+    # A replica refused the version, and what served before is back: only `rollback` asks for that.
+    if state["name"] == "RolledBack" and flow != "rollback":
         return FAILED
     return _BY_NAME.get(state["name"], DONE)
 

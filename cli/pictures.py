@@ -28,6 +28,8 @@ def read_picture(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as picture:
             grey = np.asarray(_flat(picture).convert("L"))
+    except Image.DecompressionBombError as error:
+        raise BadFile(str(file), expected="a smaller picture", found=str(error)[:200]) from None
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise BadFile(str(file), expected="a picture", found=str(error)[:200]) from None
     ink = 255 - grey if _is_light(_border(grey)) else grey

@@ -4,9 +4,10 @@ import json
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def _ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     except HTTPError as error:
         why = error.read().decode(errors="replace")[:300]
         raise ServingRefused(f"serving refused {url} ({error.code}): {why}") from None
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise ServingUnavailable(url, str(getattr(error, "reason", error))) from None
     return document
 

@@ -59,5 +59,6 @@ def settle(
         return end(story, name, str(confirmation), plan)
     if confirmation.superseded_by:
         return end(story, "Superseded", str(confirmation), plan)
-    undone = confirmation.rolled_back_to is not None
+    # A promotion that was undone is over; a rollback that was undone left what should not serve.
+    undone = confirmation.rolled_back_to is not None and name == "Promoted"
     return end(story, "RolledBack" if undone else "Unconfirmed", str(confirmation), plan)

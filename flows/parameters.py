@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 import models
 from store.errors import UnknownModel
 
+Policy = Literal["automatic", "manual"]
 Approval = Literal["as declared", "automatic", "manual"]
 
 

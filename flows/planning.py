@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prefect.runtime import flow_run
 
 from flows.house import House
-from flows.parameters import Approval
+from flows.parameters import Approval, Policy
 from flows.steps import Plan
 from store.manifest import RunLineage
 from tasks import lineage
@@ -44,10 +44,9 @@ def make_plan(
     )
 
 
-def is_automatic(model: str, approval: Approval) -> bool:
-    """Whether passing every gate is enough, as the run or else the model says."""
-    declared = House.of(model).definition.approval
-    return (declared if approval == "as declared" else approval) == "automatic"
+def policy(model: str, approval: Approval) -> Policy:
+    """Who decides about a version that passed: as the run says, or else as the model declares."""
+    return House.of(model).definition.approval if approval == "as declared" else approval
 
 
 def may_take(model: str) -> bool:

@@ -9,13 +9,13 @@ from prefect.runtime import flow_run
 from flows import steps
 from flows.ending import end, settle
 from flows.house import House
-from flows.parameters import Approval, BatchRows, Epochs, LearningRate, ModelName, Seed
-from flows.planning import is_automatic, make_plan, may_take
+from flows.parameters import Approval, BatchRows, Epochs, LearningRate, ModelName, Policy, Seed
+from flows.planning import make_plan, may_take, policy
 from flows.steps import Plan
 from store.errors import ConfigurationError, PromotionConflict
 from store.manifest import Override
 from store.versions import read_manifest
-from tasks.recall import Known, recall
+from tasks.recall import Known, Memory, recall
 from tasks.report import Story, card, page
 
 
@@ -66,19 +66,37 @@ def retrain(
         "seed": seed,
     }
     plan = make_plan(story, snapshot, changed, force=force)
-    automatic = is_automatic(model, approval)
-    memory = recall(House.of(model).bucket, model, plan.fingerprint)
-    if not force and memory.known in {Known.SETTLED, Known.REFUSED}:
+    approval_policy = policy(model, approval)
+    house = House.of(model)
+    memory = recall(
+        house.bucket,
+        model,
+        plan.fingerprint,
+        champion=story.champion,
+        replicas=house.settings.replicas,
+    )
+    if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
+        return _walk(plan, story, override=override, approval=approval_policy, by=asked_by)
+    if memory.version is None or memory.known is Known.SETTLED:
         return end(story, "UpToDate", memory.told)
-    if not force and memory.version is not None:
-        manifest = read_manifest(House.of(model).bucket, model, memory.version)
-        story = replace(story, manifest=manifest)
-        return _release(story, over=manifest.compared_with, automatic=automatic, by=asked_by)
-    return _walk(plan, story, override=override, automatic=automatic, by=asked_by)
+    story = replace(story, manifest=read_manifest(house.bucket, model, memory.version))
+    return _go_on(plan, story, memory, approval=approval_policy, by=asked_by)
+
+
+def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy, by: str) -> State:
+    """Where an earlier run of the same fingerprint stopped, unless the world has moved on."""
+    assert story.manifest is not None
+    compared_with = story.manifest.compared_with
+    if memory.known is not Known.UNCONFIRMED and compared_with != story.champion:
+        return _walk(plan, replace(story, manifest=None), override=None, approval=approval, by=by)
+    # What waits for a person goes on waiting for one, whoever asks now.
+    if memory.known is Known.UNDECIDED and story.manifest.approval == "manual":
+        approval = "manual"
+    return _release(story, over=compared_with, approval=approval, by=by, plan=plan)
 
 
 def _walk(
-    plan: Plan, story: Story, *, override: Override | None, automatic: bool, by: str
+    plan: Plan, story: Story, *, override: Override | None, approval: Policy, by: str
 ) -> State:
     """From the rows to a published version, or to the reasons why not."""
     valid = steps.validate(plan)
@@ -100,18 +118,16 @@ def _walk(
     title = f"{plan.model} {candidate.version}"
     told = card(story, House.of(plan.model).definition, headline="the report", message=title)
     files = {"golden.npz": rehearsed.golden, "report.html": page(told, title=title)}
-    manifest = steps.publish(plan, candidate, evaluation, verdict, files, override)
+    manifest = steps.publish(plan, candidate, evaluation, verdict, files, override, approval)
     story = replace(story, manifest=manifest)
-    return _release(story, over=plan.champion, automatic=automatic, by=by, plan=plan)
+    return _release(story, over=plan.champion, approval=approval, by=by, plan=plan)
 
 
-def _release(
-    story: Story, *, over: str | None, automatic: bool, by: str, plan: Plan | None = None
-) -> State:
+def _release(story: Story, *, over: str | None, approval: Policy, by: str, plan: Plan) -> State:
     """From a published version to one that serves, or to the person who decides."""
     assert story.manifest is not None
     model, version = story.model, story.manifest.version
-    if not automatic:
+    if approval == "manual":
         told = f"{version} passed its gates and waits: `overnight approve {model} {version}`"
         return end(story, "AwaitingApproval", told, plan)
     overruled = story.manifest.override

@@ -29,9 +29,10 @@ def rollback(
         by: Who rolls back.
         reason: Why, for the record.
     """
-    story = Story(model=model)
+    story = Story(model=model, champion=steps.champion(model))
+    told = reason or f"rolled back by {by}"
     try:
-        record = steps.roll_back(model, to=to, by=by, reason=reason or f"rolled back by {by}")
+        record = steps.roll_back(model, over=story.champion, to=to, by=by, reason=told)
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict))
     manifest = read_manifest(House.of(model).bucket, model, record.version)

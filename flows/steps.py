@@ -27,6 +27,7 @@ import tasks.snapshot
 import tasks.train
 import tasks.validate
 from flows.house import House
+from flows.parameters import Policy
 from models.definition import Progress, TrainingSettings
 from models.evaluation import Evaluation
 from store import refusals
@@ -189,8 +190,13 @@ def judge(model: str, evaluation: Evaluation) -> Verdict:
 @step
 def remember_refusal(plan: Plan, verdict: Verdict) -> None:
     """Keep what the gates said, so that no night repeats it."""
-    bucket = House.of(plan.model).bucket
-    refusals.remember(bucket, plan.model, plan.fingerprint, verdict.findings)
+    refusals.remember(
+        House.of(plan.model).bucket,
+        plan.model,
+        plan.fingerprint,
+        verdict.findings,
+        compared_with=plan.champion,
+    )
 
 
 @step
@@ -201,10 +207,13 @@ def publish(
     verdict: Verdict,
     files: Mapping[str, bytes],
     override: Override | None,
+    approval: Policy,
 ) -> Manifest:
     """Make the version visible: bundle first, manifest last."""
     house = House.of(plan.model)
-    manifest = tasks.publish.finished(_draft(plan, candidate), evaluation, verdict, override)
+    manifest = tasks.publish.finished(
+        _draft(plan, candidate), evaluation, verdict, override=override, approval=approval
+    )
     bundle = {**tasks.publish.bundle(candidate), **files}
     version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder)
     return read_manifest(house.bucket, plan.model, version)
@@ -230,9 +239,10 @@ def promote(model: str, version: str, *, over: str | None, by: str, reason: str)
 
 
 @step
-def roll_back(model: str, *, to: str | None, by: str, reason: str) -> AliasRecord:
+def roll_back(model: str, *, over: str | None, to: str | None, by: str, reason: str) -> AliasRecord:
     """Point the champion at what served before."""
-    return promoting.roll_back(House.of(model).bucket, model, to=to, by=by, reason=reason)
+    bucket = House.of(model).bucket
+    return promoting.roll_back(bucket, model, over=over, to=to, by=by, reason=reason)
 
 
 @step

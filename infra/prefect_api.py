@@ -5,6 +5,7 @@ Importing Prefect's own client costs two to three seconds of CPU; these requests
 
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 
@@ -54,17 +55,22 @@ class PrefectApi:
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_seconds) as response:  # noqa: S310
                 answer = response.read()
+            return json.loads(answer) if answer else None
         except HTTPError as error:
-            why = _worded(error.read())
+            why = _worded(error)
             raise OrchestratorRefused(f"{method} {path}", status=error.code, why=why) from None
-        except (URLError, OSError) as error:
+        # A server that dies while it answers cuts its answer, and a proxy may answer for it.
+        except (URLError, OSError, HTTPException, ValueError) as error:
             why = str(getattr(error, "reason", error))
             raise OrchestratorUnavailable(self.url, why) from None
-        return json.loads(answer) if answer else None
 
 
-def _worded(body: bytes) -> str:
+def _worded(error: HTTPError) -> str:
     """What the server says was wrong, without its wrapping."""
+    try:
+        body = error.read()
+    except (OSError, HTTPException):
+        return str(error.reason)
     try:
         document = json.loads(body)
     except ValueError:

@@ -5,18 +5,34 @@ one machine (credentials of the embedded store) is read from `<home>/embedded.en
 environment wins over it.
 """
 
+import hashlib
+import json
 import os
+import re
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from store.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
+# What S3 clients accept as a host: labels of letters, digits and inner hyphens.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 
 class Settings(BaseSettings):
@@ -31,7 +47,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".overnight")
-    log_level: str = "INFO"
+    log_level: Level = "INFO"
 
     # The store. No endpoint: the embedded one, on this machine.
     s3_endpoint: str | None = None
@@ -40,8 +56,10 @@ class Settings(BaseSettings):
     s3_access_key: str = "overnight"
     s3_secret_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
-    # Packagers of SeaweedFS call it so; empty for the program that came with the wheel.
-    weed_bin: Path | None = Field(default=None, validation_alias="WEED_BIN")
+    # Packagers of SeaweedFS say WEED_BIN; empty for the program that came with the wheel.
+    weed_bin: Path | None = Field(
+        default=None, validation_alias=AliasChoices(f"{PREFIX}WEED_BIN", "WEED_BIN")
+    )
 
     # Prefect. No address: the embedded one, on this machine.
     prefect_api_url: str | None = None
@@ -58,7 +76,10 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=1.0, gt=0)
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
-    replica: str = Field(default_factory=lambda: socket.gethostname().replace("_", "-")[:200])
+    replica: str = Field(
+        default_factory=lambda: socket.gethostname().replace("_", "-")[:200],
+        pattern=r"^[A-Za-z0-9._=-]{1,200}$",
+    )
 
     # The walk.
     source_folders: dict[str, Path] = Field(default_factory=dict)
@@ -73,6 +94,28 @@ class Settings(BaseSettings):
         """Names separated by commas; none means every model that has a champion."""
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: object) -> object:
+        capitals = value.upper() if isinstance(value, str) else value
+        return capitals if capitals in get_args(Level) else value
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        """S3 clients refuse names that others take, such as `my_store`."""
+        host = urlsplit(value).hostname if value is not None else None
+        # Colons are those of an IPv6 address, which clients check by themselves.
+        if host and ":" not in host and not _HOST.fullmatch(host):
+            raise ValueError("expected a host of letters, digits, hyphens and dots")
+        return value
+
+    def digest(self, *prefixes: str) -> str:
+        """Tells apart settings that differ in a field whose name begins so."""
+        chosen = [name for name in sorted(type(self).model_fields) if name.startswith(prefixes)]
+        found = {name: getattr(self, name) for name in chosen}
+        return hashlib.sha256(json.dumps(found, default=_plain).encode()).hexdigest()
+
     @property
     def store_endpoint(self) -> str:
         """The address of the store, embedded or not."""
@@ -86,7 +129,19 @@ class Settings(BaseSettings):
     @property
     def answers_url(self) -> str:
         """Where people find serving."""
-        return self.serving_url or f"http://127.0.0.1:{self.serving_port}"
+        return self.serving_url or self.serving_here
+
+    @property
+    def serving_here(self) -> str:
+        """Where this machine reaches its own serving."""
+        host = self.serving_host
+        # What listens everywhere is asked at the machine's own address.
+        asked = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+        return f"http://{f'[{asked}]' if ':' in asked else asked}:{self.serving_port}"
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def load() -> Settings:
@@ -104,7 +159,16 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "__".join(str(part) for part in first["loc"]).upper() or name.upper()
+        expected = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(
-            f"{PREFIX}{name}: {first['msg']}, found {first['input']!r}; correct it and start again"
+            f"{PREFIX}{name.removeprefix(PREFIX)}: {expected}, found {first['input']!r}; "
+            "correct it and start again"
+        ) from None
+    except SettingsError as error:
+        # It names the field in its text only.
+        name = PREFIX + "".join(re.findall(r'field "(\w+)"', str(error))).upper()
+        raise ConfigurationError(
+            f'{name}: expected JSON such as {{"digits": "/data"}}, found '
+            f"{os.environ.get(name)!r}; correct it, or set {name}__DIGITS=/data, and start again"
         ) from None
     return settings

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.evaluation import Evaluation, Paired
+from models.metrics import Z95
 from store.manifest import Finding, Measurement
 
 WHOLE = ("",)
-# The two-sided 95 % quantile of the normal distribution.
-_Z95 = 1.959963984540054
 
 
 class Gate(Protocol):
@@ -173,7 +172,7 @@ def difference_interval(paired: Paired) -> tuple[float, float, float]:
     n = paired.n + 2
     better, worse = paired.only_candidate + 0.5, paired.only_champion + 0.5
     centre = (better - worse) / n
-    half = _Z95 * math.sqrt(max((better + worse) - (better - worse) ** 2 / n, 0)) / n
+    half = Z95 * math.sqrt(max((better + worse) - (better - worse) ** 2 / n, 0)) / n
     return (paired.only_candidate - paired.only_champion) / paired.n, centre - half, centre + half
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from store.manifest import Measurement
 
-_Z95 = 1.959963984540054
+# The two-sided 95 % quantile of the normal distribution.
+Z95 = 1.959963984540054
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
 Mask = NDArray[np.bool_]
@@ -46,8 +47,8 @@ def share(metric: str, hits: Mask, *, slice: str = "") -> Measurement:
     if n == 0:
         return Measurement(metric=metric, slice=slice, value=math.nan, n=0)
     value = float(hits.mean())
-    centre = (value + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
-    half = _Z95 / (1 + _Z95**2 / n) * math.sqrt(value * (1 - value) / n + _Z95**2 / (4 * n * n))
+    centre = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n * n))
     return Measurement(
         metric=metric, slice=slice, value=value, n=n, low=centre - half, high=centre + half
     )

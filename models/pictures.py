@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from models.definition import Array
@@ -35,8 +36,9 @@ def curves(history: Sequence[Mapping[str, float]]) -> bytes:
 
 def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
     """How often each class (rows) was taken for each other (columns); right answers are grey."""
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (labels.astype(int), answers.astype(int)), 1)
+    classes = range(len(names))
+    crossed = pd.crosstab(np.asarray(labels), np.asarray(answers))
+    counts = crossed.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
     wrong = counts * (1 - np.eye(len(names), dtype=int))
     figure = Figure(figsize=(5.2, 4.8), layout="constrained")
     axes: Any = figure.subplots()

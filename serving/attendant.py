@@ -15,7 +15,7 @@ from serving.presence import Presence, Said
 from serving.slots import Loaded, Slot
 from store.aliases import AliasRecord
 from store.bucket import Bucket
-from store.errors import CorruptVersion, StoreError, UnfitVersion, UnknownVersion
+from store.errors import CorruptVersion, OvernightError, StoreError, UnfitVersion
 from store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
+RETRY_CURRENT_SECONDS = 10.0
 
 
 def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) -> Predictor:
@@ -55,7 +56,7 @@ class Attendant:
         self._threads, self._workers = threads, workers
         self._available, self._clock = available, clock
         self._attended: list[tuple[Slot, Ledger]] = []
-        self._retry_at = 0.0
+        self._retry_at: dict[tuple[str, int], float] = {}
 
     def attend(self, slot: Slot, ledger: Ledger) -> None:
         """Look after one more model."""
@@ -77,29 +78,47 @@ class Attendant:
         asked = {slot.board.current, slot.board.proposed} - {0}
         slot.refused = {one: why for one, why in slot.refused.items() if one in asked}
         for generation in sorted(asked - loaded.keys()):
-            if generation in slot.refused or self._clock() < self._retry_at:
+            if self._is_put_off(slot, generation):
                 continue
             record = ledger.record(generation)
             if record is None:
                 continue
+            is_current = generation == slot.board.current
             shared = next((o for o in loaded.values() if o.version == record.version), None)
             try:
-                predictor = shared.predictor if shared else self._load(record)
-            except StoreError as error:
-                self._retry_at = self._clock() + RETRY_SECONDS
+                predictor = (
+                    shared.predictor if shared else self._load(record, is_current=is_current)
+                )
+            except (StoreError, OSError) as error:
+                self._put_off(slot, generation, RETRY_SECONDS)
                 logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
-            except (UnfitVersion, CorruptVersion, UnknownVersion) as error:
+            except OvernightError as error:
                 slot.refused[generation] = str(error)
+                self._put_off(slot, generation, RETRY_CURRENT_SECONDS)
             else:
+                slot.refused.pop(generation, None)
                 slot.put(Loaded(generation, predictor, record))
 
-    def _load(self, record: AliasRecord) -> Predictor:
+    def _is_put_off(self, slot: Slot, generation: int) -> bool:
+        """A refused proposal is never tried again; what the whole host answers with always is."""
+        if generation in slot.refused and generation != slot.board.current:
+            return True
+        return self._clock() < self._retry_at.get((slot.model, generation), 0.0)
+
+    def _put_off(self, slot: Slot, generation: int, seconds: float) -> None:
+        now = self._clock()
+        self._retry_at = {one: at for one, at in self._retry_at.items() if at > now}
+        self._retry_at[slot.model, generation] = now + seconds
+
+    def _load(self, record: AliasRecord, *, is_current: bool) -> Predictor:
         try:
             manifest, files = self._cache.read(record.model, record.version)
         except CorruptVersion:
             self._cache.stage(self._bucket, record.model, record.version)
             manifest, files = self._cache.read(record.model, record.version)
-        self._admit(manifest)
+        if not is_current:
+            # Without the current version this worker would answer nothing at all.
+            self._admit(manifest)
         return open_bundle(manifest, files, threads=self._threads)
 
     def _admit(self, manifest: Manifest) -> None:

@@ -74,7 +74,8 @@ class Express:
             if b'"binary_data' in body:
                 raise _Unusual
             asked = orjson.loads(body)
-            with self._slots.find(model).lease() as loaded:
+            # Whoever has to wait for a version waits in Flask, once.
+            with self._slots.find(model).lease(wait_seconds=0) as loaded:
                 content = answering(asked, loaded, self._limits)
                 answer = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
         except Exception:  # noqa: BLE001 - Flask meets it again, words it and logs it

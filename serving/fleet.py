@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 DISCOVER_SECONDS = 30.0
 LEADER_SECONDS = 0.5
 LIST_SECONDS = 0.5
+FAILED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Fleet:
         if not self._leadership.take():
             return LEADER_SECONDS
         self._discover()
-        rests = [watcher.look() for watcher in list(self._watchers.values())]
+        rests = [_guarded(watcher.look) for watcher in list(self._watchers.values())]
         return min(rests, default=self._following.poll_seconds)
 
     def known(self, model: str) -> Known:
@@ -106,12 +107,7 @@ class Fleet:
 
     def _run(self, look: Callable[[], float]) -> None:
         while not self._stopping.is_set():
-            try:
-                rest = look()
-            except Exception:  # a tick that fails must not end following for good
-                logger.exception("a tick failed; trying again")
-                rest = 1.0
-            self._stopping.wait(rest)
+            self._stopping.wait(_guarded(look))
 
     def _list_models(self) -> None:
         """Attend to the configured models, or to those a leader of this host has discovered."""
@@ -149,6 +145,15 @@ class Fleet:
             return
         for name in filter(_is_model, names):
             (self._following.folder / "models" / name).mkdir(parents=True, exist_ok=True)
+
+
+def _guarded(look: Callable[[], float]) -> float:
+    """One tick; one that fails ends following for good neither here nor for another model."""
+    try:
+        return look()
+    except Exception:
+        logger.exception("a tick failed; trying again")
+        return FAILED_SECONDS
 
 
 def _is_model(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Whether another version fits into memory beside the one that answers."""
 
+from contextlib import suppress
 from pathlib import Path
 
 # Measured with small convolutional networks: packed weights and the arena of each interpreter.
@@ -36,4 +37,14 @@ def _of_container(cgroup: Path) -> int | None:
         used = int((cgroup / "memory.current").read_text())
     except (OSError, ValueError):
         return None
-    return int(limit) - used if limit.isdigit() else None
+    return int(limit) - used + _reclaimable(cgroup) if limit.isdigit() else None
+
+
+def _reclaimable(cgroup: Path) -> int:
+    """Pages of files not read lately count as used, and yet the kernel gives them up when asked."""
+    with suppress(OSError, ValueError):
+        for line in (cgroup / "memory.stat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "inactive_file":
+                return int(count)
+    return 0

@@ -95,24 +95,28 @@ class Slot:
             return min([self.board.current, *leased])
 
     @contextmanager
-    def lease(self, version: str | None = None) -> Iterator[Loaded]:
+    def lease(
+        self, version: str | None = None, *, wait_seconds: float = WAIT_SECONDS
+    ) -> Iterator[Loaded]:
         """Hold the current version, or one by name, throughout a request.
+
+        A current version that this process is still loading is waited for.
 
         Raises:
             NotServed: nothing is loaded (yet), or not the version that was asked for.
         """
-        loaded = self._take() if version is None else self._take_named(version)
+        loaded = self._take(wait_seconds) if version is None else self._take_named(version)
         try:
             yield loaded
         finally:
             with self._changed:
                 loaded.leases -= 1
 
-    def _take(self) -> Loaded:
+    def _take(self, wait_seconds: float) -> Loaded:
         with self._changed:
             loaded = self._loaded.get(self.board.current)
             if loaded is None and self.board.current:
-                self._changed.wait_for(lambda: self.board.current in self._loaded, WAIT_SECONDS)
+                self._changed.wait_for(lambda: self.board.current in self._loaded, wait_seconds)
                 loaded = self._loaded.get(self.board.current)
             if loaded is None:
                 raise NotServed(

@@ -18,7 +18,7 @@ from serving.ledger import Known, Ledger, Refused
 from serving.presence import Said, living
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.errors import CorruptVersion, StoreDenied, StoreError, UnknownVersion
+from store.errors import BadKey, CorruptVersion, OvernightError, StoreDenied, UnknownVersion
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ class Watcher:
         self._known = ledger.known()
         self._verified_log = False
         self._acknowledged = 0
-        self._opened_at = self._due = self._owed_due = clock()
+        self._is_postponed = False
+        self._opened_at = self._due = clock()
 
     def look(self) -> float:
         """One tick: at most one step forward. Returns how many seconds to rest before the next.
@@ -63,8 +64,10 @@ class Watcher:
                 self._withdraw(generation, reason)
             case Acknowledge(generation):
                 self._asking(lambda: self._acknowledge(generation))
+                self._is_postponed = self._acknowledged != generation
             case Follow() if self._clock() >= self._due:
                 self._asking(self._follow)
+                self._is_postponed = False
             case Follow():
                 return min(max(self._due - self._clock(), SOON_SECONDS), self._poll_seconds)
             case _:
@@ -74,8 +77,9 @@ class Watcher:
     def _situation(self) -> Situation:
         board = self._board
         is_open = board.proposed > board.current
-        # A store that takes no acknowledgement must not keep us from following it.
-        owed = board.current != self._acknowledged and self._clock() >= self._owed_due
+        # A store that takes no acknowledgement must not keep us from following it: having failed,
+        # we first ask for news again.
+        owed = board.current != self._acknowledged and not self._is_postponed
         reports = living(self._workers) if is_open or owed else []
         return Situation(
             current=board.current,
@@ -102,13 +106,14 @@ class Watcher:
         """Do what needs the store; when it fails, say so and try again a poll later."""
         try:
             step()
-        except (StoreError, OSError, ValidationError) as error:
+        except (OvernightError, OSError, ValidationError) as error:
             # The store is away, our disk is full, or a record is not ours to read: none of them
             # ends following, of this model or of any other.
-            self._due = self._owed_due = self._clock() + self._poll_seconds
+            self._due = self._clock() + self._poll_seconds
             self._note_trouble(str(error))
         else:
-            self._note_trouble("")
+            if self._acknowledged == self._board.current:
+                self._note_trouble("")
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble != self._known.trouble:
@@ -164,7 +169,7 @@ class Watcher:
     def _take_up(self, record: AliasRecord) -> None:
         try:
             self._cache.stage(self._bucket, record.model, record.version)
-        except (CorruptVersion, UnknownVersion) as error:
+        except (BadKey, CorruptVersion, UnknownVersion) as error:
             self._refuse(record, str(error))
             return
         self._opened_at = self._clock()
@@ -198,7 +203,7 @@ class Watcher:
         )
         try:
             self._log.acknowledge(sequence, acknowledgement)
-        except StoreDenied as error:
+        except (BadKey, StoreDenied) as error:
             # Reading is enough to serve; only whoever waits for the acknowledgement misses it.
             logger.warning("%s: record %d not acknowledged: %s", self._log.model, sequence, error)
 

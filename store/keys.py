@@ -88,9 +88,10 @@ def decision(model: str, version: str) -> str:
     return version_file(model, version, "decision.json")
 
 
-def refusal(model: str, fingerprint: str) -> str:
-    """Key that remembers that a candidate of this fingerprint was refused by its gates."""
-    return check(f"models/{check_model(model)}/refusals/{fingerprint}.json")
+def refusal(model: str, fingerprint: str, champion: str | None) -> str:
+    """Key that remembers that a candidate was refused by its gates, beside this champion."""
+    beside = check_version(champion) if champion else "none"
+    return check(f"models/{check_model(model)}/refusals/{fingerprint}/{beside}.json")
 
 
 def alias(model: str, name: str) -> str:

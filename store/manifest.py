@@ -118,6 +118,7 @@ class Manifest(Value):
     findings: tuple[Finding, ...] = ()
     compared_with: str | None = None
     override: Override | None = None
+    approval: Literal["automatic", "manual"] = "automatic"
 
     def encoded(self) -> bytes:
         """Canonical bytes: the same manifest is always the same object."""

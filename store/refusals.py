@@ -18,21 +18,38 @@ class Refusal(Value):
     model: str
     fingerprint: str
     findings: tuple[Finding, ...]
+    compared_with: str | None = None
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
-def remember(bucket: Bucket, model: str, fingerprint: str, findings: Sequence[Finding]) -> None:
-    """Keep the first refusal of a fingerprint."""
-    refusal = Refusal(model=model, fingerprint=fingerprint, findings=tuple(findings))
+def remember(
+    bucket: Bucket,
+    model: str,
+    fingerprint: str,
+    findings: Sequence[Finding],
+    *,
+    compared_with: str | None,
+) -> None:
+    """Keep the first refusal of a fingerprint beside a champion: beside another it may pass."""
+    refusal = Refusal(
+        model=model,
+        fingerprint=fingerprint,
+        findings=tuple(findings),
+        compared_with=compared_with,
+    )
     try:
-        bucket.create(keys.refusal(model, fingerprint), refusal.model_dump_json(indent=2).encode())
+        key = keys.refusal(model, fingerprint, compared_with)
+        bucket.create(key, refusal.model_dump_json(indent=2).encode())
     except AlreadyExists:
         return
 
 
-def read_refusal(bucket: Bucket, model: str, fingerprint: str) -> Refusal | None:
-    """The refusal of exactly this fingerprint, if there was one."""
+def read_refusal(
+    bucket: Bucket, model: str, fingerprint: str, *, compared_with: str | None
+) -> Refusal | None:
+    """The refusal of exactly this fingerprint beside this champion, if there was one."""
     try:
-        return Refusal.model_validate_json(bucket.read(keys.refusal(model, fingerprint)))
+        key = keys.refusal(model, fingerprint, compared_with)
+        return Refusal.model_validate_json(bucket.read(key))
     except NotFound:
         return None

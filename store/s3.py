@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
-_LOST = {"409", "412", "PreconditionFailed", "ConditionalRequestConflict", "Conflict"}
-# Time-outs and throttling are 4xx too, and pass.
-_AGAIN = {"408", "425", "429"}
+_LOST = {"412", "PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
+# Time-outs, throttling and a write of the same key under way are 4xx too, and pass.
+_AGAIN = {"408", "409", "425", "429"}
 _DENIED = {
     "401",
     "403",

@@ -25,7 +25,8 @@ NUMPY_TYPES: dict[Datatype, str] = {
 class Value(BaseModel):
     """A frozen value that ignores fields it does not know, so old readers read new records."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # JSON has no NaN: written as a string, it is read back as the number that it was.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
 class TensorSpec(Value):

@@ -26,25 +26,32 @@ def promote(
     return log.append(version, over=over, by=by, reason=reason)
 
 
-def roll_back(bucket: Bucket, model: str, *, to: str | None, by: str, reason: str) -> AliasRecord:
-    """Point the champion at `to`, or at what served before the current one, by one more record.
+def roll_back(
+    bucket: Bucket, model: str, *, over: str | None, to: str | None, by: str, reason: str
+) -> AliasRecord:
+    """Point the champion from `over` to `to`, or to what served before it, by one more record.
+
+    Asked again after its record was written, it finds that record instead of going back further.
 
     Raises:
         ConfigurationError: nothing served before, or `to` serves already.
+        PromotionConflict: another version became champion meanwhile.
     """
     log = AliasLog(bucket, model)
     current = log.current()
-    if current is None:
+    if current is None or over is None:
         raise ConfigurationError(f"{model} has no champion yet, so there is nothing to roll back")
-    target = to or previous(log, current)
+    if (current.action, current.previous) == ("rolled back", over) and current.version != over:
+        return current
+    target = to or previous(log, over)
     if target == current.version:
         raise ConfigurationError(f"{target} is the champion of {model} already; name another")
     _servable(bucket, model, target)
-    return log.append(target, over=current.version, by=by, reason=reason, action="rolled back")
+    return log.append(target, over=over, by=by, reason=reason, action="rolled back")
 
 
-def previous(log: AliasLog, current: AliasRecord) -> str:
-    """The version that a rollback returns to.
+def previous(log: AliasLog, version: str) -> str:
+    """The version that a rollback from `version` returns to.
 
     Undoing follows the records backwards: what a promotion replaced comes back, and rolling back
     twice goes back twice instead of forth.
@@ -52,10 +59,10 @@ def previous(log: AliasLog, current: AliasRecord) -> str:
     promoted_over = {
         record.version: record.previous for record in log.history() if record.action == "promoted"
     }
-    target = promoted_over.get(current.version)
+    target = promoted_over.get(version)
     if target is None:
         raise ConfigurationError(
-            f"nothing served {log.model} before {current.version}; name a version with `to`"
+            f"nothing served {log.model} before {version}; name a version with `to`"
         )
     return target
 

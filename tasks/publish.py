@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from models.definition import ModelDefinition
 from models.evaluation import Evaluation
@@ -60,15 +61,21 @@ def draft(
 
 
 def finished(
-    draft: Manifest, evaluation: Evaluation, verdict: Verdict, override: Override | None
+    draft: Manifest,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    *,
+    override: Override | None,
+    approval: Literal["automatic", "manual"],
 ) -> Manifest:
-    """The draft with what was measured and what the gates said."""
+    """The draft with what was measured, what the gates said, and who is to decide."""
     return draft.model_copy(
         update={
             "measurements": evaluation.measurements,
             "findings": verdict.findings,
             "compared_with": evaluation.champion,
             "override": override,
+            "approval": approval,
         }
     )
 

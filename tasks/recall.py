@@ -17,7 +17,8 @@ class Known(StrEnum):
     NOTHING = "nothing"
     REFUSED = "refused by its gates"
     UNDECIDED = "published, not decided"
-    APPROVED = "approved, never promoted"
+    UNPROMOTED = "approved, never promoted"
+    UNCONFIRMED = "promoted, not confirmed by the replicas"
     SETTLED = "settled"
 
 
@@ -30,11 +31,17 @@ class Memory:
     told: str = ""
 
 
-def recall(bucket: Bucket, model: str, fingerprint: str) -> Memory:
-    """Whether this data, code, settings and seed were trained before, and what became of it."""
+def recall(
+    bucket: Bucket, model: str, fingerprint: str, *, champion: str | None, replicas: int
+) -> Memory:
+    """Whether this data, code, settings and seed were trained before, and what became of it.
+
+    A refusal counts beside the champion that it was compared with; a promotion counts once as
+    many `replicas` serve it.
+    """
     version = covering(bucket, model, fingerprint)
     if version is None:
-        refusal = read_refusal(bucket, model, fingerprint)
+        refusal = read_refusal(bucket, model, fingerprint, compared_with=champion)
         if refusal is None:
             return Memory(Known.NOTHING)
         told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
@@ -43,14 +50,21 @@ def recall(bucket: Bucket, model: str, fingerprint: str) -> Memory:
     if decision is None:
         return Memory(Known.UNDECIDED, version, f"{version} waits for a decision")
     if decision.verdict == "rejected":
-        return Memory(
-            Known.SETTLED,
-            version,
-            f"{version} covers it; {decision.by} rejected it: {decision.reason}",
-        )
-    history = AliasLog(bucket, model).history()
+        told = f"{version} covers it; {decision.by} rejected it: {decision.reason}"
+        return Memory(Known.SETTLED, version, told)
+    return _promoted(AliasLog(bucket, model), version, replicas)
+
+
+def _promoted(log: AliasLog, version: str, replicas: int) -> Memory:
+    """How far an approved version came."""
+    history = log.history()
     if all(record.version != version for record in history):
-        return Memory(Known.APPROVED, version, f"{version} is approved and was never promoted")
-    serves = history[-1].version == version
-    told = f"{version} covers it" + (" and serves" if serves else f"; {history[-1].version} serves")
-    return Memory(Known.SETTLED, version, told)
+        return Memory(Known.UNPROMOTED, version, f"{version} is approved and was never promoted")
+    newest = history[-1]
+    if newest.version != version:
+        return Memory(Known.SETTLED, version, f"{version} covers it; {newest.version} serves")
+    serving = sum(word.serving for word in log.acknowledgements(newest.sequence))
+    if serving < replicas:
+        told = f"{version} is champion and not yet confirmed"
+        return Memory(Known.UNCONFIRMED, version, told)
+    return Memory(Known.SETTLED, version, f"{version} covers it and serves")

@@ -65,7 +65,9 @@ def rehearse(
     (bundle / "manifest.json").write_bytes(draft.encoded())
     port, log = _free_port(), folder / "rehearsal.log"
     deadline = time.monotonic() + seconds
-    arguments = ["--rehearse", str(bundle), "--port", str(port), "--with-parent"]
+    arguments = ["--rehearse", str(bundle), "--with-parent"]
+    # Nobody but us may ask a version that is not published, wherever serving else listens.
+    arguments += ["--host", "127.0.0.1", "--port", str(port)]
     with (
         child.running("serving", arguments, log=log) as process,
         closing(_Client(draft, port, deadline, log)) as client,

@@ -102,7 +102,7 @@ def _metrics(evaluation: Evaluation) -> str:
     rows = []
     for mine in evaluation.measurements:
         theirs = evaluation.champion_measured(mine.metric, mine.slice)
-        interval = f"{mine.low:.4f} to {mine.high:.4f}" if mine.low and mine.high else ""
+        interval = f"{mine.low:.4f} to {mine.high:.4f}" if mine.low is not None else ""
         rows.append(
             (
                 mine.metric,

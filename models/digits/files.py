@@ -37,11 +37,19 @@ def read_files(files: Mapping[str, bytes]) -> Reading:
                 found.append(_read(file, body))
         except BadFile as error:
             rejected.append(error)
+        except Exception as error:  # noqa: BLE001 - whatever a reader trips over, the rest goes on
+            rejected.append(_unreadable(file, error))
     for pair in _pairs(sorted(idx_files)):
         digits, errors = _read_pair(pair, files)
         found += digits
         rejected += errors
     return Reading(_joined(found), tuple(rejected))
+
+
+def _unreadable(file: str, error: Exception) -> BadFile:
+    """A file on which a library failed in a way that its readers did not foresee."""
+    found = f"{type(error).__name__}: {error}"[:200]
+    return BadFile(file, expected="a file that can be read", found=found)
 
 
 def _read(file: str, body: bytes) -> Digits:

@@ -62,6 +62,7 @@ def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: s
         raise BadInput(f"{field}.datatype", expected=spec.datatype, found=str(datatype)[:40])
     if (
         not isinstance(shape, list)
+        or not shape
         or shape[1:] != list(spec.shape)
         or type(shape[0]) is not int
         or shape[0] < 1

@@ -68,6 +68,14 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path):
         read_picture(tmp_path / "fake.png", (28, 28))
 
 
+def test_a_picture_that_is_far_too_large_is_refused_by_name(tmp_path):
+    # given a grey map whose header alone says it, without pixels
+    (tmp_path / "vast.png").write_bytes(b"P5\n20000 20000\n255\n")
+
+    with pytest.raises(BadFile, match=r"vast\.png: expected a smaller picture"):
+        read_picture(tmp_path / "vast.png", (28, 28))
+
+
 def test_arrays_hold_one_row_or_several(tmp_path):
     np.save(tmp_path / "several.npy", np.stack([one(), one()]))
     (tmp_path / "one.json").write_text(json.dumps(one().tolist()))
@@ -126,17 +134,17 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 def test_a_folder_lands_once_with_its_labels_as_folders(
     tmp_path, monkeypatch, s3_address: S3Address, s3_bucket: S3Bucket
 ):
-    # given a folder of pictures by label, and a hidden file that is nobody's
-    for label in ("1", "7"):
-        (tmp_path / "drawn" / label).mkdir(parents=True)
-        picture(tmp_path / "drawn" / label, one(), "a.png")
-    (tmp_path / "drawn" / ".DS_Store").write_text("")
+    # given a folder of pictures by label, itself hidden, and hidden files that are nobody's
+    for label in ("1", "7", ".git/objects/ab"):
+        (tmp_path / ".drawn" / label).mkdir(parents=True)
+        picture(tmp_path / ".drawn" / label, one(), "a.png")
+    (tmp_path / ".drawn" / ".DS_Store").write_text("")
     for name in ("endpoint", "bucket", "access_key", "secret_key"):
         monkeypatch.setenv(f"OVERNIGHT_S3_{name.upper()}", getattr(s3_address, name))
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
 
-    cli_landing.land("digits", [tmp_path / "drawn"])
-    cli_landing.land("digits", [tmp_path / "drawn"])
+    cli_landing.land("digits", [tmp_path / ".drawn"])
+    cli_landing.land("digits", [tmp_path / ".drawn"])
 
     (arrival,) = landing.pending(s3_bucket, "digits")
-    assert sorted(arrival.files) == ["drawn/1/a.png", "drawn/7/a.png"]
+    assert sorted(arrival.files) == [".drawn/1/a.png", ".drawn/7/a.png"]

@@ -77,6 +77,20 @@ def test_a_wrong_setting(tmp_path):
     assert_one_line(ended, "OVERNIGHT_S3_PORT", "'abc'")
 
 
+def test_a_wrong_folder_setting(tmp_path):
+    ended = overnight(tmp_path, "status", SOURCE_FOLDERS="/data/mnist")
+
+    assert_one_line(ended, "OVERNIGHT_SOURCE_FOLDERS", "'/data/mnist'")
+
+
+def test_a_home_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    ended = overnight(tmp_path / "file" / "home", "up")
+
+    assert_one_line(ended, str(tmp_path / "file"))
+
+
 def test_nothing_to_take_down_ends_with_4(tmp_path):
     ended = overnight(tmp_path, "down")
 

@@ -10,7 +10,7 @@ from cli import outcomes
     [
         ("Promoted", "COMPLETED", 0),
         ("AwaitingApproval", "COMPLETED", 0),
-        ("RolledBack", "COMPLETED", 0),
+        ("RolledBack", "COMPLETED", 1),
         ("Rejected", "COMPLETED", 0),
         ("Ingested", "COMPLETED", 0),
         ("Refused", "COMPLETED", 3),
@@ -24,7 +24,15 @@ from cli import outcomes
     ],
 )
 def test_each_end_has_its_exit_code(name, kind, code):
-    assert outcomes.exit_code({"name": name, "type": kind}) == code
+    assert outcomes.exit_code({"name": name, "type": kind}, "retrain") == code
+
+
+def test_only_who_asked_for_a_rollback_got_what_they_asked_for():
+    state = {"name": "RolledBack", "type": "COMPLETED"}
+
+    codes = {flow: outcomes.exit_code(state, flow) for flow in ("rollback", "promote", "retrain")}
+
+    assert codes == {"rollback": 0, "promote": 1, "retrain": 1}
 
 
 def test_an_end_is_told_with_its_reason():

@@ -10,7 +10,7 @@ from infra.stack.ports import free_port
 from store import versions
 from store.aliases import Acknowledgement, AliasLog
 from store.decisions import Decision, decide
-from store.errors import UnknownModel, UnknownVersion
+from store.errors import NothingPublished, UnknownVersion
 from store.memory import MemoryBucket
 from tests.examples import AT, FILES, FINGERPRINT, VERSION, manifest
 
@@ -66,10 +66,10 @@ def test_pages_print(bucket, as_json, capsys):
     assert "gave way" in capsys.readouterr().out or as_json
 
 
-def test_what_was_never_published_is_unknown(bucket):
-    with pytest.raises(UnknownModel, match="digits"):
+def test_what_was_never_published_is_told_with_what_was(bucket):
+    with pytest.raises(NothingPublished, match="digits"):
         versions_page.gather(bucket, "sales")
-    with pytest.raises(UnknownModel):
+    with pytest.raises(NothingPublished):
         version_page.gather(bucket, "sales", "champion")
     with pytest.raises(UnknownVersion, match="overnight versions digits"):
         version_page.gather(bucket, "digits", "20200101T000000-0123456789ab")

@@ -172,12 +172,15 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
     run = start_retrain(stack, "--epochs", "1", "--seed", "12")
     await_step(stack, run, "train")
 
-    for process in run_processes(stack, run):
+    killed = run_processes(stack, run)
+    for process in killed:
         process.kill()
     seen = [one["version"] for one in stack.told("versions", "digits")]
 
+    assert killed
     assert seen == versions
     assert await_end(stack, run, "Promoted", "Refused") in {"Promoted", "Refused"}
+    assert stack.prefect.ask("GET", f"/flow_runs/{run}")["run_count"] >= 2
 
 
 def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack):

@@ -22,7 +22,7 @@ def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_p
     first = (tmp_path / "embedded.env").read_bytes()
 
     seaweed.write_credentials(tmp_path)
-    seaweed.service(settings, keeps_running=False)
+    seaweed.service(settings, keeps_running=False).before_start()
 
     assert (tmp_path / "embedded.env").read_bytes() == first
     for name in ("embedded.env", "s3.json"):
@@ -30,7 +30,7 @@ def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_p
 
 
 def test_the_server_is_told_the_credentials_that_settings_read(settings, tmp_path):
-    seaweed.service(settings, keeps_running=False)
+    seaweed.service(settings, keeps_running=False).before_start()
 
     told = json.loads((tmp_path / "s3.json").read_text())["identities"][0]["credentials"][0]
     assert told["accessKey"] == settings.s3_access_key
@@ -64,3 +64,13 @@ def test_a_missing_program_is_told_with_what_to_do(settings, tmp_path):
 
     with pytest.raises(ConfigurationError, match="WEED_BIN"):
         seaweed.service(chosen, keeps_running=False)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"master": 70000}', b"\xff"])
+def test_ports_that_cannot_be_read_are_chosen_anew(settings, damage):
+    path = settings.home / "store-ports.json"
+    path.write_bytes(damage)
+
+    seaweed.service(settings, keeps_running=True)
+
+    assert seaweed.InnerPorts.model_validate_json(path.read_bytes())

@@ -69,6 +69,19 @@ def test_what_a_dead_child_left_in_its_session_is_cleared_away(tmp_path, kept):
     until(lambda: not psutil.pid_exists(grandchild), seconds=5, what="the grandchild gone")
 
 
+def test_a_program_that_cannot_be_run_is_told_and_tried_again(tmp_path, kept):
+    program = tmp_path / "program"
+    keeper = kept(service(tmp_path, command=(str(program),)))
+    look_until(keeper, "failing")
+    told = keeper.record.message
+
+    program.write_text(f"#!{sys.executable}\nimport time; time.sleep(600)\n")
+    program.chmod(0o700)
+    look_until(keeper, "ready")
+
+    assert str(program) in told
+
+
 def test_a_child_that_cannot_start_is_tried_less_and_less_often(tmp_path, kept):
     keeper = kept(service(tmp_path, "import sys; sys.exit(9)"))
 

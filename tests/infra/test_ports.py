@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,24 @@ def test_free_ports_keep_below_their_limit_and_off_what_is_taken():
 
     assert port < 55_536
     assert port not in taken
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="a kernel without IPv6")
+def test_a_server_may_listen_at_all_ipv6_addresses():
+    with socket.socket(socket.AF_INET6) as server:
+        server.bind(("::", 0))
+        server.listen()
+        port = server.getsockname()[1]
+
+        with pytest.raises(ConfigurationError, match=f"port {port} is taken"):
+            check_free(Listening(port, "OVERNIGHT_SERVING_PORT", "::"))
+
+    check_free(Listening(port, "OVERNIGHT_SERVING_PORT", "::"))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_of_no_machine_or_another_is_not_called_taken(host):
+    with pytest.raises(ConfigurationError, match=f"no server can listen at {host}") as raised:
+        check_free(Listening(free_port(), "OVERNIGHT_SERVING_PORT", host))
+
+    assert "OVERNIGHT_SERVING_HOST" in str(raised.value)

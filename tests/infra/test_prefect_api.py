@@ -15,6 +15,9 @@ _ANSWERS = {
     "/api/deployments/1/create_flow_run": (409, b'{"detail":"epochs: must be at least 1"}'),
     "/api/broken": (500, b"<html>oops</html>"),
     "/api/empty": (204, b""),
+    "/api/page": (200, b"<html>hello</html>"),
+    "/api/cut": (200, b"tr"),
+    "/api/refusal-cut": (503, b"no"),
 }
 
 
@@ -23,7 +26,9 @@ class _Prefect(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, body = _ANSWERS[self.path]
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        # A server that dies while it answers says less than it promised.
+        missing = 10 if self.path.endswith("cut") else 0
+        self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
         self.wfile.write(body)
 
@@ -74,3 +79,16 @@ def test_a_server_that_is_not_there_is_unavailable_and_unwell():
     with pytest.raises(OrchestratorUnavailable, match="OVERNIGHT_PREFECT_API_URL"):
         silent.ask("GET", "/health")
     assert not silent.is_healthy()
+
+
+@pytest.mark.parametrize("path", ["/page", "/cut"])
+def test_what_is_no_whole_answer_is_no_answer(api, path):
+    with pytest.raises(OrchestratorUnavailable):
+        api.ask("GET", path)
+
+
+def test_a_refusal_that_is_cut_is_a_refusal(api):
+    with pytest.raises(OrchestratorRefused) as raised:
+        api.ask("GET", "/refusal-cut")
+
+    assert raised.value.status == 503

@@ -14,6 +14,11 @@ from store.errors import ConfigurationError
         ("OVERNIGHT_S3_ENDPOINT", "127.0.0.1:8333"),
         ("OVERNIGHT_PREFECT_API_URL", "ftp://there/api"),
         ("OVERNIGHT_POLL_SECONDS", "-1"),
+        ("OVERNIGHT_SOURCE_FOLDERS", "/data/mnist"),
+        ("OVERNIGHT_LOG_LEVEL", "loud"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://my_store:9000"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://-store:9000"),
+        ("OVERNIGHT_REPLICA", "a/b"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_found(name, value, monkeypatch, tmp_path):
@@ -49,3 +54,62 @@ def test_addresses_follow_their_ports_until_they_point_elsewhere(monkeypatch, tm
 
     assert here.api_url == "http://127.0.0.1:4201/api"
     assert elsewhere.api_url == "http://prefect.example/api"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:8333",
+        "http://[::1]:8333",
+        "https://s3.eu-west-1.amazonaws.com",
+        "http://b",
+    ],
+)
+def test_hosts_that_s3_clients_take_are_taken(endpoint, monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", endpoint)
+
+    assert load().store_endpoint == endpoint
+
+
+def test_a_log_level_may_be_written_small(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_LOG_LEVEL", "debug")
+
+    assert load().log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("name", ["WEED_BIN", "OVERNIGHT_WEED_BIN"])
+def test_the_program_of_the_store_has_two_names(name, monkeypatch, tmp_path):
+    monkeypatch.delenv("WEED_BIN", raising=False)
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv(name, "/opt/weed")
+
+    assert str(load().weed_bin) == "/opt/weed"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),  # noqa: S104
+        ("::", "http://127.0.0.1:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("10.0.0.7", "http://10.0.0.7:8080"),
+    ],
+)
+def test_serving_is_found_where_it_listens(host, url, monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_SERVING_HOST", host)
+
+    assert load().answers_url == url
+
+
+def test_a_digest_tells_settings_apart_and_shows_no_secret(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    first, again = load(), load()
+    monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "another")
+    second = load()
+
+    assert first.digest("s3_") == again.digest("s3_")
+    assert first.digest("s3_") != second.digest("s3_")
+    assert first.digest("serving_") == second.digest("serving_")

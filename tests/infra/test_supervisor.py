@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import load
 from infra.stack import processes, record
 from infra.stack.keeper import Keeper
-from infra.stack.plan import check_ports
+from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.supervisor import Supervisor, stop_orphans
 from store.errors import ConfigurationError, OrchestratorUnavailable
@@ -166,3 +167,55 @@ def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
 
     assert is_free(port)
     keeper.stop()
+
+
+def test_a_keeper_outlives_an_error_nobody_foresaw(tmp_path):
+    # given a service that cannot be asked, for once
+    asked: list[float] = []
+
+    def ready(started: float) -> bool:
+        asked.append(started)
+        if len(asked) == 1:
+            raise ZeroDivisionError
+        return True
+
+    supervisor = Supervisor(tmp_path, (service(tmp_path, ready=ready),))
+
+    supervisor.start()
+    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    supervisor.stop()
+
+    assert len(asked) >= 2
+
+
+def test_a_stack_of_the_same_settings_is_reused_and_one_of_others_is_not(tmp_path, monkeypatch):
+    # given a stack on record that was started with the settings of now
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    started = tuple(Keeper(one).record for one in plan(load()))
+    record.write(tmp_path, record.StackRecord(services=started))
+    check_settings(tmp_path, plan(load()))
+
+    monkeypatch.setenv("OVERNIGHT_SERVING_PORT", str(free_port()))
+
+    with pytest.raises(ConfigurationError, match=r"other settings.*serving.*`overnight down`"):
+        check_settings(tmp_path, plan(load()))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "moved"),
+    [
+        ("S3_SECRET_KEY", "another", {"store", "serving", "worker"}),
+        ("S3_ENDPOINT", "http://store.example", {"serving", "worker"}),
+        ("SERVING_PORT", "9090", {"serving", "worker"}),
+        ("PREFECT_PORT", "4201", {"prefect", "deployments", "worker"}),
+        ("CONFIRM_SECONDS", "7", {"worker"}),
+    ],
+)
+def test_only_what_reads_a_setting_is_started_anew(tmp_path, monkeypatch, setting, value, moved):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    before = {one.name: one.fingerprint for one in plan(load())}
+    monkeypatch.setenv(f"OVERNIGHT_{setting}", value)
+
+    after = {one.name: one.fingerprint for one in plan(load())}
+
+    assert {name for name in after if after[name] != before[name]} == moved

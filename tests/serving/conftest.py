@@ -37,11 +37,11 @@ def worker(bucket, tmp_path) -> Callable[..., Fleet]:
     """Start a worker of the host; those that a test does not end are ended after it."""
     started: list[Fleet] = []
 
-    def start(models: tuple[str, ...] = ()) -> Fleet:
+    def start(models: tuple[str, ...] = (), replica: str = "host") -> Fleet:
         following = Following(
             folder=tmp_path,
             models=models,
-            replica="host",
+            replica=replica,
             poll_seconds=0.0001,
             threads=1,
             workers=2,

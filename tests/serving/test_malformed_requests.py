@@ -4,14 +4,7 @@ import json
 import random
 
 import numpy as np
-import pytest
 
-from serving.application import create_application
-from serving.attendant import open_bundle
-from serving.board import Board
-from serving.limits import Limits
-from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
 from tests.serving import bundles
 
 REQUESTS = 1_500
@@ -23,16 +16,6 @@ PATHS = [
     f"/v2/models/digits/versions/{bundles.version_name(1)}/infer",
     "/v1/models/digits/labels/champion:predict",
 ]
-
-
-@pytest.fixture(scope="module")
-def client():
-    files = bundles.files(1)
-    slots = Slots()
-    slot = slots.add(Slot(bundles.MODEL, Board.alone()))
-    slot.put(Loaded(1, open_bundle(bundles.manifest(1, files), files, threads=1), None))
-    slot.board.flip(1)
-    return create_application(slots, limits=Limits(), story=Story()).test_client()
 
 
 def _valid(path: str) -> dict:

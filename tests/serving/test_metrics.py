@@ -5,14 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from serving.application import create_application
-from serving.attendant import open_bundle
-from serving.board import Board
-from serving.limits import Limits
 from serving.metrics import BOUNDS, REMEMBERED_VERSIONS, Meter, line, told
-from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
 from tests.serving import bundles
+from tests.serving.clients import application_of
 
 BODY = {"instances": np.zeros((1, 28, 28), int).tolist()}
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+')
@@ -20,12 +15,7 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+'
 
 @pytest.fixture
 def client():
-    files = bundles.files(1)
-    slots = Slots()
-    slot = slots.add(Slot(bundles.MODEL, Board.alone()))
-    slot.put(Loaded(1, open_bundle(bundles.manifest(1, files), files, threads=1), None))
-    slot.board.flip(1)
-    return create_application(slots, limits=Limits(), story=Story()).test_client()
+    return application_of()
 
 
 def test_requests_are_counted_by_model_version_protocol_and_status(client):

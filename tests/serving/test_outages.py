@@ -54,6 +54,14 @@ def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
 
     assert answers(fleet) == bundles.version_name(2)
 
+    # Nor does what is still to be acknowledged hold up what comes after it.
+    bucket.write_error = None
+    bundles.put(bucket, 3)
+    promote(log, 3)
+    bucket.write_error = error
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(3)
+
 
 def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, tmp_path):
     version = bundles.put(bucket, 1)
@@ -114,6 +122,31 @@ def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
     assert answers(fleet) == bundles.version_name(1)
     assert fleet.known("absent").trouble
     assert fleet.known(bundles.MODEL).trouble
+
+
+def test_a_tick_that_fails_does_not_end_those_of_other_models(worker, bucket, log, tmp_path):
+    # Given a model whose notes cannot be written, and that has trouble to note.
+    fleet = worker(("absent", "digits"))
+    settle(fleet)
+    (tmp_path / "models" / "absent" / "known.json").mkdir()
+    bucket.create("models/absent/aliases/champion/00000001.json", b"{}")
+
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(1)
+
+
+def test_a_replica_whose_name_the_store_cannot_hold_follows_all_the_same(worker, bucket, log):
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    fleet = worker(replica="node 7")
+    for number in (1, 2):
+        promote(log, number)
+        settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(2)
+    assert log.acknowledgements(2) == []
 
 
 def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path):

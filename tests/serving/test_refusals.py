@@ -83,6 +83,28 @@ def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
     assert answers(fleet) == bundles.version_name(1)
 
 
+def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_followed(
+    worker, bucket, log
+):
+    for number in (1, 2):
+        bundles.put(bucket, number)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+
+    record = log.append(
+        "../latest", over=bundles.version_name(1), by="a test", reason="a slip of the pen"
+    )
+    settle(fleet)
+    (said,) = log.acknowledgements(record.sequence)
+    assert not said.serving
+    assert "a version looks like" in said.reason
+
+    promote(log, 2)
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(2)
+
+
 def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log):
     version = bundles.put(bucket, 1)
     key = f"models/digits/versions/{version}/predictor.tflite"

@@ -1,8 +1,14 @@
 """The Open Inference Protocol v2, as its clients speak it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from serving.limits import Limits
+from serving.protocols import v2 as protocol
+from store.errors import BadInput
+from store.schema import TensorSpec
 from tests.serving.clients import EXPECTED, IMAGES, INFER, VERSION, changed, v2
 
 
@@ -96,6 +102,25 @@ def test_v2_names_what_is_wrong(client, body, words):
     assert response.json.keys() == {"error"}
     for word in words:
         assert word in response.json["error"]
+
+
+@dataclass
+class Scalars:
+    """What is loaded of a model whose rows are single numbers; nothing here gets to its answer."""
+
+    inputs = outputs = (TensorSpec(name="x", datatype="FP32", shape=()),)
+
+    @property
+    def predictor(self) -> "Scalars":
+        return self
+
+
+@pytest.mark.parametrize("shape", [[], [1, 1], [0], None])
+def test_v2_names_the_shape_where_rows_are_single_numbers(shape):
+    tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1.0]}
+
+    with pytest.raises(BadInput, match=r"inputs\[0\]\.shape: expected \[-1\]"):
+        protocol.answer({"inputs": [tensor]}, Scalars(), Limits())
 
 
 def test_v2_tells_the_tensors(client):

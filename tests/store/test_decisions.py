@@ -48,11 +48,12 @@ def test_nothing_can_be_decided_about_a_version_that_is_not_there() -> None:
 
 def test_the_first_refusal_of_a_fingerprint_is_kept(bucket: MemoryBucket) -> None:
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
-    remember(bucket, "digits", "f" * 64, [finding])
-    remember(bucket, "digits", "f" * 64, [])
+    remember(bucket, "digits", "f" * 64, [finding], compared_with=VERSION)
+    remember(bucket, "digits", "f" * 64, [], compared_with=VERSION)
 
-    refusal = read_refusal(bucket, "digits", "f" * 64)
+    refusal = read_refusal(bucket, "digits", "f" * 64, compared_with=VERSION)
 
     assert refusal is not None
     assert refusal.findings == (finding,)
-    assert read_refusal(bucket, "digits", "e" * 64) is None
+    assert read_refusal(bucket, "digits", "e" * 64, compared_with=VERSION) is None
+    assert read_refusal(bucket, "digits", "f" * 64, compared_with=None) is None

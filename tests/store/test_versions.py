@@ -1,9 +1,12 @@
 """Versions are complete or invisible, and nothing damaged is ever handed on."""
 
+import math
+
 import pytest
 
 from store import keys, versions
 from store.errors import AlreadyExists, BadKey, CorruptVersion, UnknownVersion
+from store.manifest import Measurement
 from store.memory import MemoryBucket
 from tests.examples import FILES, VERSION, manifest
 
@@ -139,3 +142,13 @@ def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
 
     assert versions.covering(bucket, "digits", manifest().fingerprint) == VERSION
     assert versions.covering(bucket, "digits", "f" * 64) is None
+
+
+def test_a_number_that_is_none_survives_the_manifest() -> None:
+    bucket = MemoryBucket()
+    nothing = Measurement(metric="accuracy", value=math.nan, n=0)
+    versions.publish(bucket, manifest().model_copy(update={"measurements": (nothing,)}), FILES)
+
+    (read,) = versions.read_manifest(bucket, "digits", VERSION).measurements
+
+    assert math.isnan(read.value)

@@ -30,7 +30,9 @@ def go(bucket: MemoryBucket, version: str, over: str | None) -> None:
 
 
 def back(bucket: MemoryBucket, to: str | None = None) -> str:
-    return roll_back(bucket, "digits", to=to, by="ann", reason="worse").version
+    current = AliasLog(bucket, "digits").current()
+    over = current.version if current else None
+    return roll_back(bucket, "digits", over=over, to=to, by="ann", reason="worse").version
 
 
 def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> None:
@@ -72,6 +74,27 @@ def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
         back(bucket)
     actions = [record.action for record in AliasLog(bucket, "digits").history()]
     assert actions == ["promoted"] * 3 + ["rolled back"] * 2
+
+
+def test_a_rollback_that_is_tried_again_goes_back_only_once(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    first = roll_back(bucket, "digits", over=C, to=None, by="ann", reason="worse")
+    again = roll_back(bucket, "digits", over=C, to=None, by="ann", reason="worse")
+
+    assert again == first
+    assert first.version == B
+
+
+def test_a_rollback_over_what_is_no_longer_champion_is_told(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    with pytest.raises(PromotionConflict, match=f"expected {B} to be current, found {C}"):
+        roll_back(bucket, "digits", over=B, to=None, by="ann", reason="late")
 
 
 def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:

@@ -1,17 +1,21 @@
 """What is known of a fingerprint decides whether a night trains at all."""
 
 from store import refusals, versions
-from store.aliases import AliasLog
+from store.aliases import Acknowledgement, AliasLog
 from store.manifest import Finding
 from store.memory import MemoryBucket
 from tasks.decide import approve, reject
 from tasks.promote import promote
-from tasks.recall import Known, recall
+from tasks.recall import Known, Memory, recall
 from tests.examples import FILES, FINGERPRINT, VERSION, manifest
 
 
+def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: int = 0) -> Memory:
+    return recall(bucket, "digits", FINGERPRINT, champion=champion, replicas=replicas)
+
+
 def known(bucket: MemoryBucket) -> Known:
-    return recall(bucket, "digits", FINGERPRINT).known
+    return remembered(bucket).known
 
 
 def test_each_step_of_a_version_is_remembered() -> None:
@@ -22,21 +26,37 @@ def test_each_step_of_a_version_is_remembered() -> None:
     assert known(bucket) is Known.UNDECIDED
 
     approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
-    assert known(bucket) is Known.APPROVED
+    assert known(bucket) is Known.UNPROMOTED
 
     promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
     assert known(bucket) is Known.SETTLED
-    assert recall(bucket, "digits", FINGERPRINT).told == f"{VERSION} covers it and serves"
+    assert remembered(bucket).told == f"{VERSION} covers it and serves"
+
+
+def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
+    bucket = MemoryBucket()
+    versions.publish(bucket, manifest(), FILES)
+    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
+    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    assert remembered(bucket, champion=VERSION, replicas=1).known is Known.UNCONFIRMED
+
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=VERSION, serving=True)
+    )
+
+    assert remembered(bucket, champion=VERSION, replicas=1).known is Known.SETTLED
+    assert remembered(bucket, champion=VERSION, replicas=2).known is Known.UNCONFIRMED
 
 
 def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
     bucket = MemoryBucket()
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
-    refusals.remember(bucket, "digits", FINGERPRINT, [finding])
+    refusals.remember(bucket, "digits", FINGERPRINT, [finding], compared_with=None)
 
-    memory = recall(bucket, "digits", FINGERPRINT)
+    memory = remembered(bucket)
 
     assert memory.known is Known.REFUSED
+    assert remembered(bucket, champion=VERSION).known is Known.NOTHING
     assert "0.5, at least 0.9" in memory.told
 
 
@@ -45,7 +65,7 @@ def test_a_rejected_version_covers_its_fingerprint() -> None:
     versions.publish(bucket, manifest(), FILES)
     reject(bucket, "digits", VERSION, by="ann", reason="ugly sevens")
 
-    memory = recall(bucket, "digits", FINGERPRINT)
+    memory = remembered(bucket)
 
     assert memory.known is Known.SETTLED
     assert "ann rejected it: ugly sevens" in memory.told
@@ -59,4 +79,4 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
     other = "20261123T020000-ba9876543210"
     AliasLog(bucket, "digits").append(other, over=VERSION, by="ann", reason="newer")
 
-    assert recall(bucket, "digits", FINGERPRINT).told == f"{VERSION} covers it; {other} serves"
+    assert remembered(bucket).told == f"{VERSION} covers it; {other} serves"

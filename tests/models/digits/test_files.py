@@ -118,6 +118,14 @@ def boastful() -> bytes:
     return stream.getvalue()
 
 
+def broken_header() -> bytes:
+    head = b"{'descr': '|u1', 'fortran_order': \n"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
+    return stream.getvalue()
+
+
 def vast_png() -> bytes:
     """A small file whose header claims a picture of 900 million pixels."""
     return png_of().replace(struct.pack(">II", 28, 28), struct.pack(">II", 30_000, 30_000))
@@ -161,6 +169,8 @@ TRANSPARENT = np.zeros((28, 28, 4), np.uint8)
         ("7/a.png", png_of(TRANSPARENT, "RGBA"), "without transparency", "RGBA"),
         ("11/a.png", png_of(), "0 to 9", "'11'"),
         ("a.png", png_of(), "a folder named after the digit", "no folder"),
+        ("a.csv", csv_of(labels=["9" * 140_000, 1, 2, 3, 4]), "a file that can be read", "limit"),
+        ("a.npz", broken_header, "a file that can be read", ""),
         ("notes.txt", b"hello", "IDX, CSV, Parquet", "'.txt'"),
         ("a.csv.gz", b"\x1f\x8b\x08broken", "a whole gzip file", ""),
         ("a.csv.gz", b"no gzip", "a gzip file", "6e6f2067"),
