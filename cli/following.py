@@ -2,6 +2,7 @@
 
 import getpass
 import time
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,12 @@ def deployment(api: PrefectApi, flow: str, model: str) -> Document:
 def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) -> Document:
     """Schedule a run for now."""
     found = deployment(api, flow, model)
-    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    body = {
+        "parameters": parameters,
+        "state": {"type": "SCHEDULED"},
+        # Asked twice, it is still one run.
+        "idempotency_key": uuid.uuid4().hex,
+    }
     run: Document = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)
     return run
 

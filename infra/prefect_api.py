@@ -4,7 +4,9 @@ Importing Prefect's own client costs two to three seconds of CPU; these requests
 """
 
 import json
+import time
 import urllib.request
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -13,6 +15,7 @@ from store.errors import OrchestratorRefused, OrchestratorUnavailable
 
 Document = dict[str, Any]
 _TIMEOUT_SECONDS = 15.0
+_BUSY_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class PrefectApi:
@@ -25,7 +28,7 @@ class PrefectApi:
     def is_healthy(self) -> bool:
         """Whether the server answers that it is well."""
         try:
-            return self.ask("GET", "/health") is True
+            return self._ask("GET", "/health", None) is True
         except (OrchestratorUnavailable, OrchestratorRefused):
             return False
 
@@ -45,7 +48,20 @@ class PrefectApi:
         return found
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request and its JSON answer, None when it has no body."""
+        """One request and its JSON answer, None when it has no body.
+
+        Asked again while the server answers 503: its database was locked for a moment.
+        """
+        for pause_seconds in _BUSY_PAUSES_SECONDS:
+            try:
+                return self._ask(method, path, body)
+            except OrchestratorRefused as refused:
+                if refused.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                time.sleep(pause_seconds)
+        return self._ask(method, path, body)
+
+    def _ask(self, method: str, path: str, body: object) -> Any:
         request = urllib.request.Request(  # noqa: S310  settings allow http and https only
             self.url + path,
             method=method,

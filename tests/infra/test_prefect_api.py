@@ -17,14 +17,22 @@ _ANSWERS = {
     "/api/empty": (204, b""),
     "/api/page": (200, b"<html>hello</html>"),
     "/api/cut": (200, b"tr"),
-    "/api/refusal-cut": (503, b"no"),
+    "/api/busy": (200, b'"at last"'),
+    "/api/overloaded": (200, b'"never"'),
+    "/api/refusal-cut": (500, b"no"),
 }
+
+# How often a path answers that the database is locked, before it answers.
+_BUSY = {"/api/busy": 2, "/api/overloaded": 99}
 
 
 class _Prefect(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, body = _ANSWERS[self.path]
+        if self.path in _BUSY and _BUSY[self.path] > 0:
+            _BUSY[self.path] -= 1
+            status, body = 503, b'{"exception_message": "Service Unavailable"}'
         self.send_response(status)
         # A server that dies while it answers says less than it promised.
         missing = 10 if self.path.endswith("cut") else 0
@@ -54,6 +62,17 @@ def test_a_healthy_server_is_healthy(api):
 
 def test_what_does_not_exist_is_none(api):
     assert api.find("/deployments/name/retrain/nothing") is None
+
+
+def test_a_server_whose_database_is_locked_for_a_moment_is_asked_again(api):
+    assert api.ask("POST", "/busy") == "at last"
+
+
+def test_a_server_that_stays_busy_is_told_as_such(api):
+    with pytest.raises(OrchestratorRefused, match="Service Unavailable") as raised:
+        api.ask("POST", "/overloaded")
+
+    assert raised.value.status == 503
 
 
 def test_an_answer_without_a_body_is_none(api):
@@ -91,4 +110,4 @@ def test_a_refusal_that_is_cut_is_a_refusal(api):
     with pytest.raises(OrchestratorRefused) as raised:
         api.ask("GET", "/refusal-cut")
 
-    assert raised.value.status == 503
+    assert raised.value.status == 500
