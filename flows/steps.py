@@ -30,7 +30,7 @@ from flows.house import House
 from flows.parameters import Policy
 from models.definition import Progress, TrainingSettings
 from models.evaluation import Evaluation
-from store import refusals
+from store import promotion, refusals
 from store.aliases import AliasLog, AliasRecord
 from store.errors import SourceUnavailable, StoreUnavailable
 from store.manifest import (
@@ -43,7 +43,6 @@ from store.manifest import (
 from store.versions import read_file, read_manifest
 from tasks import confirm as confirming
 from tasks import decide as deciding
-from tasks import promote as promoting
 from tasks.judge import Verdict
 from tasks.snapshot import Snapshot
 from tasks.train import Candidate
@@ -235,14 +234,14 @@ def reject(model: str, version: str, *, by: str, reason: str) -> None:
 def promote(model: str, version: str, *, over: str | None, by: str, reason: str) -> AliasRecord:
     """Point the champion at a version, provided nobody else moved it."""
     bucket = House.of(model).bucket
-    return promoting.promote(bucket, model, version, over=over, by=by, reason=reason)
+    return promotion.promote(bucket, model, version, over=over, by=by, reason=reason)
 
 
 @step
 def roll_back(model: str, *, over: str | None, to: str | None, by: str, reason: str) -> AliasRecord:
     """Point the champion at what served before."""
     bucket = House.of(model).bucket
-    return promoting.roll_back(bucket, model, over=over, to=to, by=by, reason=reason)
+    return promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason)
 
 
 @step

@@ -34,6 +34,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LANES: tuple[tuple[str, Answering], ...] = (("v2", v2.answer), ("v1", v1.answer))
 
 
+def client_of(environ: Environ) -> str:
+    """Who asks, as far as it says so: `overnight.client` of its key, else the address it has."""
+    return str(environ.get("overnight.client") or environ.get("REMOTE_ADDR", ""))
+
+
 class RequestIds:
     """The caller's own id when it is decent, else one of ours; unique, and cheap to make."""
 
@@ -75,9 +80,13 @@ class Express:
                 raise _Unusual
             asked = orjson.loads(body)
             # Whoever has to wait for a version waits in Flask, once.
-            with self._slots.find(model).lease(wait_seconds=0) as loaded:
-                content = answering(asked, loaded, self._limits)
-                answer = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+            answer, loaded = self._slots.find(model).answered(
+                lambda loaded: orjson.dumps(
+                    answering(asked, loaded, self._limits), option=orjson.OPT_SERIALIZE_NUMPY
+                ),
+                client=client_of(environ),
+                wait_seconds=0,
+            )
         except Exception:  # noqa: BLE001 - Flask meets it again, words it and logs it
             environ["wsgi.input"] = io.BytesIO(body)
             return self._behind(environ, start_response)

@@ -5,18 +5,21 @@ encoded. A version is freed by the attendant, never by a request.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from serving.board import Board
-from serving.predictor import Predictor
+from serving.predictor import Array, Predictor
 from store.aliases import AliasRecord
 from store.errors import NotServed
 from store.manifest import Manifest
 
 # A worker that joins between the last report and the flip finishes loading while requests wait.
 WAIT_SECONDS = 10.0
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -35,6 +38,10 @@ class Loaded:
     @property
     def version(self) -> str:
         return self.predictor.manifest.version
+
+    def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
+        return self.predictor.answer(inputs, wanted)
 
 
 @dataclass
@@ -111,6 +118,22 @@ class Slot:
         finally:
             with self._changed:
                 loaded.leases -= 1
+
+    def answered(
+        self,
+        answering: Callable[[Loaded], _Answer],
+        *,
+        version: str | None = None,
+        client: str = "",  # noqa: ARG002 - a canary's share of the traffic will stick to it
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> tuple[_Answer, Loaded]:
+        """An answer by one version throughout, the current one or one by name, and that version.
+
+        Raises:
+            NotServed: nothing is loaded (yet), or not the version that was asked for.
+        """
+        with self.lease(version, wait_seconds=wait_seconds) as loaded:
+            return answering(loaded), loaded
 
     def _take(self, wait_seconds: float) -> Loaded:
         with self._changed:

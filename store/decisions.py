@@ -55,3 +55,9 @@ def decide(bucket: Bucket, decision: Decision) -> Decision:
             ) from None
         return first
     return decision
+
+
+def is_approved(bucket: Bucket, model: str, version: str) -> bool:
+    """Whether a version may ever serve."""
+    decision = read_decision(bucket, model, version)
+    return decision is not None and decision.verdict == "approved"

@@ -1,7 +1,7 @@
 """Decide about a version: by its gates when that is the policy, else by a person, later."""
 
 from store.bucket import Bucket
-from store.decisions import Decision, decide, read_decision
+from store.decisions import Decision, decide
 
 
 def approve(bucket: Bucket, model: str, version: str, *, by: str, reason: str) -> Decision:
@@ -22,9 +22,3 @@ def reject(bucket: Bucket, model: str, version: str, *, by: str, reason: str) ->
     """
     verdict = Decision(model=model, version=version, verdict="rejected", by=by, reason=reason)
     return decide(bucket, verdict)
-
-
-def is_approved(bucket: Bucket, model: str, version: str) -> bool:
-    """Whether a version may ever serve."""
-    decision = read_decision(bucket, model, version)
-    return decision is not None and decision.verdict == "approved"

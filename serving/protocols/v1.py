@@ -28,7 +28,7 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
     inputs = _by_row(asked, loaded, limits) if by_row else _by_column(asked, loaded, limits)
     name = loaded.predictor.outputs[0].name
-    rows = loaded.predictor.answer(inputs, [name])[name]
+    rows = loaded.answer(inputs, [name])[name]
     return {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
 
 

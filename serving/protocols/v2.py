@@ -18,7 +18,7 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
     """
     inputs = _inputs(asked, loaded, limits)
     wanted = _wanted(asked, loaded)
-    found = loaded.predictor.answer(inputs, [spec.name for spec in wanted])
+    found = loaded.answer(inputs, [spec.name for spec in wanted])
     body: dict[str, Any] = {"model_name": loaded.manifest.model, "model_version": loaded.version}
     if isinstance(asked.get("id"), str):
         body["id"] = asked["id"]

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from serving.express import client_of
 from serving.protocols import v1
 from serving.routes.bodies import answer, body_bytes, json_object, limits, slot
 from store.aliases import CHAMPION
@@ -66,8 +67,12 @@ def predict(model: str, version: str | None = None, label: str | None = None) ->
     """Answer `instances` by row or `inputs` by column, with one version throughout."""
     _check_label(label)
     asked = json_object(body_bytes())
-    with slot(model).lease(version) as loaded:
-        return answer(v1.answer(asked, loaded, limits()), loaded=loaded)
+    content, loaded = slot(model).answered(
+        lambda loaded: v1.answer(asked, loaded, limits()),
+        version=version,
+        client=client_of(request.environ),
+    )
+    return answer(content, loaded=loaded)
 
 
 def _check_label(label: str | None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from serving.express import JSON, VERSION_HEADER
+from serving.express import JSON, VERSION_HEADER, client_of
 from serving.protocols import binary, v2
 from serving.routes.bodies import answer, body_bytes, json_object, limits, slot, slots
 from store.schema import TensorSpec
@@ -69,13 +69,16 @@ def infer(model: str, version: str | None = None) -> Response:
     asked = json_object(body)
     if raw is not None:
         binary.attach(asked, raw)
-    with slot(model).lease(version) as loaded:
-        encoded, json_length = binary.joined(asked, v2.answer(asked, loaded, limits()))
-        response = Response(encoded, content_type=JSON if json_length is None else RAW)
-        response.headers[VERSION_HEADER] = loaded.version
-        if json_length is not None:
-            response.headers[binary.HEADER] = str(json_length)
-        return response
+    (encoded, json_length), loaded = slot(model).answered(
+        lambda loaded: binary.joined(asked, v2.answer(asked, loaded, limits())),
+        version=version,
+        client=client_of(request.environ),
+    )
+    response = Response(encoded, content_type=JSON if json_length is None else RAW)
+    response.headers[VERSION_HEADER] = loaded.version
+    if json_length is not None:
+        response.headers[binary.HEADER] = str(json_length)
+    return response
 
 
 def _told(spec: TensorSpec) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from store import refusals, versions
 from store.aliases import Acknowledgement, AliasLog
 from store.manifest import Finding
 from store.memory import MemoryBucket
+from store.promotion import promote
 from tasks.decide import approve, reject
-from tasks.promote import promote
 from tasks.recall import Known, Memory, recall
 from tests.examples import FILES, FINGERPRINT, VERSION, manifest
 

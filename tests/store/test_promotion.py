@@ -8,9 +8,9 @@ from store import versions
 from store.aliases import Acknowledgement, AliasLog
 from store.errors import AlreadyDecided, ConfigurationError, PromotionConflict, UnknownVersion
 from store.memory import MemoryBucket
+from store.promotion import promote, roll_back
 from tasks.confirm import confirm
 from tasks.decide import approve, reject
-from tasks.promote import promote, roll_back
 from tests.examples import FILES, manifest
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))

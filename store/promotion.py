@@ -1,10 +1,10 @@
-"""Move the champion: to an approved version, or back to one that served before."""
+"""The rules for moving a champion: to an approved version, or back to one that served before."""
 
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
+from store.decisions import is_approved
 from store.errors import ConfigurationError
 from store.versions import read_manifest
-from tasks.decide import is_approved
 
 
 def promote(
