@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from cli import answering, decisions, looking, stack, walking
+from cli import answering, decisions, explaining, looking, stack, walking
 from store.errors import OvernightError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
 app.command(rich_help_panel=_ONE_MACHINE)(looking.status)
 app.command(rich_help_panel=_THE_WALK)(walking.ingest)
 app.command(rich_help_panel=_THE_WALK)(walking.retrain)
+app.command(rich_help_panel=_THE_WALK)(explaining.why)
 app.command(rich_help_panel=_WHAT_SERVES)(looking.versions)
 app.command(rich_help_panel=_WHAT_SERVES)(looking.show)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)

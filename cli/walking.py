@@ -23,6 +23,10 @@ def retrain(
     force: Annotated[
         bool, typer.Option("--force", help="Train even when nothing changed since the last time.")
     ] = False,
+    if_changed: Annotated[
+        bool,
+        typer.Option("--if-changed", help="Look here first; leave at once when nothing changed."),
+    ] = False,
     approval: Annotated[
         str | None, typer.Option(help="Who decides: automatic (the gates) or manual (a person).")
     ] = None,
@@ -41,8 +45,10 @@ def retrain(
         overnight retrain digits --epochs 2 --seed 7 --reason "try a short fit"
 
         overnight retrain digits --approval manual --no-wait
+
+        overnight retrain digits --if-changed        (from cron: a second when nothing changed)
     """
-    from cli import asking
+    from cli import asking, unchanged
 
     if approval not in {None, "automatic", "manual"}:
         raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
@@ -53,6 +59,12 @@ def retrain(
         "seed": seed,
         "approval": approval,
     }
+    if if_changed and not force:
+        unchanged.leave_unless_changed(
+            model,
+            {name: chosen[name] for name in ("epochs", "learning_rate", "batch_rows", "seed")},
+            take_in=take_in,
+        )
     given = {name: value for name, value in chosen.items() if value is not None}
     walk = {"take_in": take_in, "force": force}
     asking.run("retrain", model, given | walk, reason=reason, wait=wait)

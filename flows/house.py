@@ -1,5 +1,6 @@
 """What the steps of a flow work with, opened from settings at the door."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import models
 from infra import connections
 from infra.settings import Settings, load
-from models.definition import Examples, ModelDefinition, Places, Source
+from models.definition import Examples, ModelDefinition, Places, Source, TrainingSettings
 from store.bucket import Bucket
 from store.datasets import Dataset
 from tasks.snapshot import Snapshot, read_holdout, read_rows
@@ -28,6 +29,12 @@ class House:
     @property
     def definition(self) -> ModelDefinition:
         return models.find(self.model)
+
+    def training_settings(self, changed: Mapping[str, float | int | None]) -> TrainingSettings:
+        """The model's own settings, with what a run asks for instead; None asks for nothing."""
+        declared = self.definition.settings
+        given = {name: value for name, value in changed.items() if value is not None}
+        return type(declared).model_validate(declared.model_dump() | given)
 
     @cached_property
     def bucket(self) -> Bucket:

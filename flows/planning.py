@@ -21,9 +21,7 @@ def make_plan(
     A forced run works in a folder of its own, so that it finds nothing finished.
     """
     house = House.of(story.model)
-    given = {name: value for name, value in changed.items() if value is not None}
-    declared = house.definition.settings
-    settings = type(declared).model_validate(declared.model_dump() | given)
+    settings = house.training_settings(changed)
     code, environment = lineage.code(house.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
         house.definition, settings, snapshot.lineage, code, environment

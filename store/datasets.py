@@ -114,9 +114,13 @@ class Dataset:
             return self._own(arrival, writer)
         raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
 
-    def taken(self) -> set[str]:
-        """The names of all arrivals in the newest version."""
-        return {commit["arrival"] for commit in self._history() if "arrival" in commit}
+    def taken(self, version: int | None = None) -> set[str]:
+        """The names of all arrivals in a version, the newest unless told."""
+        return {
+            commit["arrival"]
+            for commit in self._history()
+            if "arrival" in commit and (version is None or int(commit["version"]) <= version)
+        }
 
     def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a version, the newest unless told, in no particular order.

@@ -59,11 +59,15 @@ class DataLineage(Value):
 
 
 class CodeLineage(Value):
-    """The code that made it: `digest` is over the model's and the steps' sources."""
+    """The code that made it: `digest` is over the model's and the steps' sources.
+
+    `files` has the digest of each source by its path in the tree, so that two can be told apart.
+    """
 
     commit: str
     clean: bool
     digest: str
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class EnvironmentLineage(Value):

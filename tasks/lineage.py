@@ -17,13 +17,14 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
 
 def code(definition: ModelDefinition) -> CodeLineage:
     """The model's sources and those of the steps; the commit, when this is a checkout."""
-    folder = ROOT / Path(*definition.network.split(".")[:-1])
-    sources = sorted({*folder.rglob("*.py"), *(ROOT / "models").glob("*.py"), *_steps()})
-    lines = [f"{path.relative_to(ROOT)} {digest(path.read_bytes())}" for path in sources]
+    sources = sorted({*_models(definition), *_steps()})
+    files = {str(path.relative_to(ROOT)): digest(path.read_bytes()) for path in sources}
+    lines = (f"{path} {found}" for path, found in files.items())
     return CodeLineage(
         commit=_git("rev-parse", "HEAD"),
         clean=not _git("status", "--porcelain"),
         digest=digest("\n".join(lines).encode()),
+        files=files,
     )
 
 
@@ -55,6 +56,15 @@ def fingerprint(
         "settings": settings.model_dump(mode="json"),
     }
     return digest(json.dumps(axes, sort_keys=True).encode())
+
+
+def _models(definition: ModelDefinition) -> Iterable[Path]:
+    """The sources of a model, and what all models share; other models are nothing to it."""
+    own = ROOT / Path(*definition.network.split(".")[:-1])
+    for path in (ROOT / "models").rglob("*.py"):
+        others = [folder for folder in path.parents if (folder / "network.py").exists()]
+        if not others or own in path.parents:
+            yield path
 
 
 def _steps() -> Iterable[Path]:

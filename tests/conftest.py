@@ -12,9 +12,9 @@ from models.digits.official import official_files
 from store.s3 import S3Address, S3Bucket
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.stack import RunningStack, running_stack
-from tests.world import prefect_server, world
+from tests.world import prefect_server, quiet_world, world
 
-__all__ = ["prefect_server", "world"]
+__all__ = ["prefect_server", "quiet_world", "world"]
 
 
 @pytest.fixture(scope="session")

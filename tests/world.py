@@ -44,14 +44,14 @@ class World:
 
 
 @pytest.fixture
-def world(
-    prefect_server: str,
+def quiet_world(
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     digits_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
+    """A bucket and a home that the settings of this process name; nobody runs flows."""
     settings = {
         "HOME": str(tmp_path),
         "S3_ENDPOINT": s3_address.endpoint,
@@ -71,3 +71,9 @@ def world(
         images=idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
         labels=idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS),
     )
+
+
+@pytest.fixture
+def world(prefect_server: str, quiet_world: World) -> World:
+    """The same, and a Prefect server."""
+    return quiet_world
