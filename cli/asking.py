@@ -8,8 +8,8 @@ from cli.terminal import open_console
 from infra.prefect_api import PrefectApi
 from infra.settings import load
 
-# `ingest` takes nobody's word: its arrivals say who delivered them.
-_NAMELESS = {"ingest"}
+# These take nobody's word: arrivals say who delivered them, and a version who made it.
+_NAMELESS = {"ingest", "reproduce"}
 
 
 def run(

@@ -1,10 +1,10 @@
-"""`overnight why`: what changed since the champion was made, and what the next night would do."""
+"""`overnight why` and `reproduce`: where a version comes from, and what changed since."""
 
 from typing import Annotated
 
 import typer
 
-from cli.parameters import AsJson, Model
+from cli.parameters import AsJson, Model, Wait
 
 
 def why(
@@ -42,3 +42,25 @@ def why(
         "seed": seed,
     }
     why_page.run(model, changed, as_json=as_json)
+
+
+def reproduce(
+    model: Annotated[str, typer.Argument(help="MODEL for its champion, or MODEL@VERSION.")],
+    *,
+    wait: Wait = True,
+) -> None:
+    """Train a version again from its recorded rows, settings, seed and sources, and compare.
+
+    Publishes nothing. Ends with 0 when every weight comes out the same bit for bit, and 1 when
+    something differs; the card of the run tells what, and what here is not as it was.
+
+    Examples:
+
+        overnight reproduce digits
+
+        overnight reproduce digits@20261122T020000-0123456789ab
+    """
+    from cli import asking
+
+    name, _, version = model.partition("@")
+    asking.run("reproduce", name, {"version": version} if version else {}, wait=wait)

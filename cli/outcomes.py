@@ -8,6 +8,7 @@ _BY_NAME = {
     "UpToDate": NOTHING_TO_DO,
     "NothingNew": NOTHING_TO_DO,
     "Superseded": NOTHING_TO_DO,
+    "Differs": FAILED,
 }
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

@@ -25,6 +25,8 @@ Name = Literal[
     "Superseded",
     "RolledBack",
     "Unconfirmed",
+    "Reproduced",
+    "Differs",
 ]
 
 

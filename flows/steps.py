@@ -5,16 +5,12 @@ Steps hand on values (names, digests, metrics); each opens the store for itself.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from uuid import UUID
 
-import numpy as np
 from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
@@ -28,7 +24,8 @@ import tasks.train
 import tasks.validate
 from flows.house import House
 from flows.parameters import Policy
-from models.definition import Progress, TrainingSettings
+from flows.telling import Teller
+from models.definition import TrainingSettings
 from models.evaluation import Evaluation
 from store import promotion, refusals
 from store.aliases import AliasLog, AliasRecord
@@ -49,7 +46,6 @@ from tasks.train import Candidate
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_TELL_SECONDS = 1.0
 
 
 def _unavailable(_task: object, _run: object, state: Any) -> bool:
@@ -130,7 +126,7 @@ def validate(plan: Plan) -> Verdict:
 def train(plan: Plan) -> Candidate:
     """Fit in a process of its own, telling how far it has come."""
     house = House.of(plan.model)
-    tell = _Teller(f"{plan.model}-training")
+    tell = Teller(f"{plan.model}-training")
     candidate = tasks.train.train(
         house.definition,
         plan.settings,
@@ -273,25 +269,3 @@ def _draft(plan: Plan, candidate: Candidate) -> Manifest:
         environment=plan.environment,
         run=plan.run,
     )
-
-
-class _Teller:
-    """Shows a fit's progress in the run's page, once a second, and each epoch in its log."""
-
-    def __init__(self, key: str) -> None:
-        found = create_progress_artifact(progress=0.0, key=key, description="Training")
-        assert isinstance(found, UUID)
-        self._artifact = found
-        self._told = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._told >= _TELL_SECONDS:
-            self._told = now
-            update_progress_artifact(self._artifact, progress=round(progress.share * 100, 1))
-        if progress.step == progress.steps:
-            metrics = {k: float(np.round(v, 4)) for k, v in progress.metrics.items()}
-            get_run_logger().info("epoch %s of %s: %s", progress.epoch, progress.epochs, metrics)
-
-    def done(self) -> None:
-        update_progress_artifact(self._artifact, progress=100.0)

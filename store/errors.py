@@ -14,10 +14,18 @@ OvernightError
 ├── UnknownVersion          no manifest: the version does not exist (yet)
 ├── CorruptVersion          a bundle that is not what its manifest says
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
+├── ChallengeRunning        one challenger at a time: stop it first
+├── NoChallenge             nothing challenges the champion
 ├── AlreadyDecided          a decision is final
 ├── UnfitVersion            verified, and yet it must not answer here
 ├── BadInput                a request that cannot be answered: which field, expected and found
-│   └── TooMuch             a request over a limit
+│   ├── TooMuch             a request over a limit
+│   └── WrongContentType    a body of a kind that is not read here
+├── UnknownToken            no token, or none that is known here: send one
+├── AdministrationClosed    nobody can administer here: set a token
+├── TooManyRequests         one client asks too often: wait
+├── Overloaded              too much is under way here: try again a little later
+├── NotReproducible         what a version was made from is gone: restore it
 ├── NotServed               the model or version is not loaded here; says which are
 ├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 ├── BadFile                 an arrived file that cannot be taken in
@@ -143,6 +151,24 @@ class PromotionConflict(OvernightError):
         )
 
 
+class ChallengeRunning(OvernightError):
+    """A model has one challenger at a time."""
+
+    def __init__(self, model: str, *, version: str, by: str, since: str) -> None:
+        self.version = version
+        super().__init__(
+            f"{version} challenges the champion of {model} since {since}, started by {by}; "
+            f"`overnight challenge {model} --stop` first"
+        )
+
+
+class NoChallenge(OvernightError):
+    """There is no challenger to stop."""
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(f"nothing challenges the champion of {model}: {why}")
+
+
 class AlreadyDecided(OvernightError):
     """A version is decided once."""
 
@@ -168,6 +194,58 @@ class BadInput(OvernightError):
 
 class TooMuch(BadInput):
     """A request over a limit."""
+
+
+class WrongContentType(BadInput):
+    """A body of a kind that is not read here; says which are."""
+
+
+class UnknownToken(OvernightError):
+    """A request that does not say who asks, or says it with a token nobody has."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why}; send `Authorization: Bearer` with one that this server knows, "
+            "whoever runs it can give you one"
+        )
+
+
+class AdministrationClosed(OvernightError):
+    """Nobody can administer here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "administration is not configured here; set OVERNIGHT_ADMIN_TOKENS_FILE or "
+            "OVERNIGHT_ADMIN_TOKEN and start serving again"
+        )
+
+
+class TooManyRequests(OvernightError):
+    """One client asks more often than it may."""
+
+    def __init__(self, per_second: float, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"expected at most {per_second:g} requests a second of one client here, found more; "
+            f"ask again in {retry_seconds:.1f} s"
+        )
+
+
+class Overloaded(OvernightError):
+    """More is under way here than can be waited for."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"too much at once: {why}; ask again a little later")
+
+
+class NotReproducible(OvernightError):
+    """What a version was made from is no longer there."""
+
+    def __init__(self, where: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{where} cannot be reproduced: expected {expected}, found {found}; "
+            "restore the dataset that its manifest names"
+        )
 
 
 class NotServed(OvernightError):

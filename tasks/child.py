@@ -13,9 +13,12 @@ from store.errors import StepFailed
 
 
 @contextmanager
-def running(module: str, arguments: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[str]]:
+def running(
+    module: str, arguments: Sequence[str], *, log: Path, tree: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Start `python -m module …` and make sure that it is gone afterwards.
 
+    With `tree`, another checkout, it is that one's module and finds that one's others.
     Its standard input is a pipe that we hold: `ends_with_parent` in the child notices our death,
     however sudden. Its standard error goes to `log`.
     """
@@ -26,6 +29,7 @@ def running(module: str, arguments: Sequence[str], *, log: Path) -> Iterator[sub
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            cwd=tree,
             start_new_session=True,
         )
     try:
@@ -47,13 +51,14 @@ def run(
     log: Path,
     seconds: float,
     line: Callable[[str], None],
+    tree: Path | None = None,
 ) -> None:
     """Run a child to its end, handing on each line it prints.
 
     Raises:
         StepFailed: it ran out of time or ended with an error; says where its log is.
     """
-    with running(module, arguments, log=log) as process:
+    with running(module, arguments, log=log, tree=tree) as process:
         late = threading.Event()
 
         def stop() -> None:

@@ -16,6 +16,7 @@ from models.evaluation import Evaluation
 from store.manifest import DataLineage, Finding, Manifest
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
+from tasks.reproduce import Reproduction
 from tasks.train import Fitted
 
 
@@ -33,6 +34,7 @@ class Story:
     manifest: Manifest | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
     confirmation: str = ""
+    reproduction: Reproduction | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +49,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_metrics(story.evaluation)] if story.evaluation else []
     parts += [_gates(story.verdict.findings)] if story.verdict else []
     parts += [_lineage(story.manifest)] if story.manifest else []
+    parts += [_reproduction(story.reproduction)] if story.reproduction else []
     parts += [f"## Replicas\n\n{story.confirmation}"] if story.confirmation else []
     return "\n\n".join(part for part in parts if part)
 
@@ -153,6 +156,24 @@ def _lineage(manifest: Manifest) -> str:
         else "no",
     }
     return "## Where it comes from\n\n" + _table(("", ""), list(rows.items()))
+
+
+def _reproduction(found: Reproduction) -> str:
+    aside = "\n".join(f"- {_cell(mismatch)}" for mismatch in found.mismatches)
+    parts = ["## Trained again", f"What is not as it was:\n\n{aside}" if aside else ""]
+    if found.identical:
+        parts.append("Every weight is the same, bit for bit.")
+        return "\n\n".join(part for part in parts if part)
+    told = f"{found.changed_answers:,} of {found.rows:,} answers changed; "
+    parts.append(f"{told}the first output differs by {found.largest:.3g} at most.")
+    weights = [(one.name, f"{one.largest:.3g}", f"{one.of:,}") for one in found.weights]
+    parts.append(_table(("weights", "largest difference", "numbers"), weights))
+    metrics = [
+        (then.metric, then.slice or "whole holdout", f"{then.value:.6g}", f"{now.value:.6g}")
+        for then, now in found.metrics
+    ]
+    parts.append(_table(("metric", "slice", "then", "now"), metrics) if metrics else "")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _picture(title: str, path: Path) -> str:

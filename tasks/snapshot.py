@@ -31,14 +31,14 @@ class Snapshot:
         return DataLineage(**asdict(self))
 
 
-def snapshot(rows: Dataset, holdout: Dataset) -> Snapshot:
-    """The newest rows, and the holdout.
+def snapshot(rows: Dataset, holdout: Dataset, *, version: int | None = None) -> Snapshot:
+    """The rows of a version of the dataset, the newest unless told, and the holdout.
 
     Raises:
-        NotFound: nothing was ever taken in.
+        NotFound: nothing was ever taken in, or there is no such version.
     """
-    schema = rows.schema()
-    version = rows.version()
+    version = rows.version() if version is None else version
+    schema = rows.schema(version)
     learned = _first_of_each(rows.read(version, _telling(schema)))
     held_out = holdout.read(columns=_telling(holdout.schema()))
     return Snapshot(

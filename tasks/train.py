@@ -59,10 +59,12 @@ def train(
     folder: Path,
     seconds: float,
     report: Callable[[Progress], None],
+    tree: Path | None = None,
 ) -> Candidate:
     """Fit, or take what an earlier run of the same fingerprint had finished.
 
-    The holdout goes along only to be answered once the network is fixed.
+    The holdout goes along only to be answered once the network is fixed. `tree` is the checkout
+    whose code fits, when it is not this one's.
 
     Raises:
         StepFailed: the training process died or took longer than `seconds`.
@@ -70,7 +72,14 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         finished = _finished(folder) or _fit(
-            definition, settings, training, holdout, folder=folder, seconds=seconds, report=report
+            definition,
+            settings,
+            training,
+            holdout,
+            folder=folder,
+            seconds=seconds,
+            report=report,
+            tree=tree,
         )
     return Candidate(
         model=definition.name,
@@ -90,6 +99,7 @@ def _fit(
     folder: Path,
     seconds: float,
     report: Callable[[Progress], None],
+    tree: Path | None,
 ) -> Fitted:
     """Let the training process work in an empty folder, and read what it left."""
     (folder / FITTED).unlink(missing_ok=True)
@@ -100,9 +110,10 @@ def _fit(
     )
     child.run(
         "tasks.fit",
-        [str(folder)],
+        [str(folder.absolute())],
         log=folder / "fit.log",
         seconds=seconds,
+        tree=tree,
         line=lambda line: _told(line, report),
     )
     (folder / "training.npz").unlink()

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 
 from flows.ingest import ingest
 from flows.promote import promote
+from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.rollback import rollback
 from store import versions
@@ -135,3 +136,15 @@ def test_gates_are_not_overruled_without_a_name_and_a_reason(world: World) -> No
 
     assert state.is_failed()
     assert "a person's name" in str(state.message)
+
+
+def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
+    world.arrive("few", 0, 1_200)
+    retrain(epochs=1, return_state=True, **OVERRULED)
+
+    name, told = ended(reproduce(return_state=True))
+
+    assert name == "Reproduced", told
+    assert "bit-identical weights" in told
+    assert "bit for bit" in newest_card("digits-reproduce")
+    assert len(versions.list_versions(world.bucket, "digits")) == 1

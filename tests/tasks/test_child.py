@@ -85,3 +85,15 @@ def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
     parent.stdout.close()
 
     until(lambda: gone(orphan), seconds=10, what="the orphan leaves")
+
+
+def test_another_tree_runs_its_own_module(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "tasks").mkdir(parents=True)
+    (tree / "tasks" / "__init__.py").touch()
+    (tree / "tasks" / "fit.py").write_text("print('of another tree')")
+    said: list[str] = []
+
+    child.run("tasks.fit", [], log=tmp_path / "log", seconds=60, line=said.append, tree=tree)
+
+    assert said == ["of another tree"]

@@ -1,0 +1,142 @@
+"""Train a published version again, from what its manifest records, and say how it differs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+
+import tasks.reproduce
+import tasks.snapshot
+import tasks.train
+from flows.ending import end
+from flows.house import House
+from flows.parameters import ModelName, Version
+from flows.steps import step
+from flows.telling import Teller
+from store.aliases import AliasLog
+from store.errors import NothingPublished
+from store.manifest import CodeLineage, Manifest
+from store.versions import read_file, read_manifest
+from tasks import lineage, revision
+from tasks.explain import Present
+from tasks.report import Story
+from tasks.reproduce import NETWORK, PREDICTOR, Reproduction
+from tasks.train import Candidate
+
+
+@flow(name="reproduce", persist_result=False)
+def reproduce(model: ModelName = "digits", version: Version | None = None) -> State:
+    """Train a version again from its recorded rows, settings, seed and sources, and compare.
+
+    Ends as Reproduced when every weight is the same bit for bit, and else as Differs; the card
+    tells the differences in weights, metrics and answers. Nothing is published.
+
+    Args:
+        model: The model it belongs to.
+        version: The version; empty for the champion.
+    """
+    made = recorded(model, version)
+    story = Story(model=model, manifest=made, data=made.data)
+    check_rows(made)
+    folder = House.of(model).work(f"reproduce-{made.version}")
+    candidate = train_again(made, folder)
+    found = compare(made, candidate)
+    shutil.rmtree(folder, ignore_errors=True)
+    story = replace(story, reproduction=found)
+    return end(story, "Reproduced" if found.identical else "Differs", str(found))
+
+
+@step
+def recorded(model: str, version: str | None) -> Manifest:
+    """What the manifest of a version, or of the champion, records."""
+    bucket = House.of(model).bucket
+    if version is None:
+        current = AliasLog(bucket, model).current()
+        if current is None:
+            raise NothingPublished(model, tuple(bucket.names_below("models")))
+        version = current.version
+    return read_manifest(bucket, model, version)
+
+
+@step
+def check_rows(made: Manifest) -> None:
+    """Hold the dataset's rows against the recorded digests, before anything is trained."""
+    house = House.of(made.model)
+    found = tasks.snapshot.snapshot(house.rows, house.holdout, version=made.data.dataset_version)
+    tasks.reproduce.check_rows(made, found)
+
+
+@step
+def train_again(made: Manifest, folder: Path) -> Candidate:
+    """Fit on the recorded rows with the recorded settings, by the recorded sources."""
+    house = House.of(made.model)
+    rows = tasks.reproduce.recorded_snapshot(made)
+    declared = house.definition.settings
+    tell = Teller(f"{made.model}-training")
+    with _sources(made, folder) as tree:
+        candidate = tasks.train.train(
+            house.definition,
+            type(declared).model_validate(made.training.settings),
+            fingerprint=made.fingerprint,
+            training=house.training_examples(rows),
+            holdout=house.holdout_examples(),
+            folder=folder,
+            seconds=house.settings.fit_seconds,
+            report=tell,
+            tree=tree,
+        )
+    tell.done()
+    return candidate
+
+
+@step
+def compare(made: Manifest, candidate: Candidate) -> Reproduction:
+    """Weights, predictors, measurements and answers of both."""
+    house = House.of(made.model)
+    names = (NETWORK, PREDICTOR)
+    return tasks.reproduce.compare(
+        house.definition,
+        made,
+        {name: read_file(house.bucket, made, name) for name in names},
+        {name: candidate.read(name) for name in names},
+        holdout=house.holdout_examples(),
+        mismatches=_mismatches(made),
+    )
+
+
+def _mismatches(made: Manifest) -> tuple[str, ...]:
+    """What is not as it was and could not be brought back."""
+    house = House.of(made.model)
+    now = Present(
+        data=made.data,
+        code=_code(made),
+        environment=lineage.environment(),
+        settings=house.definition.settings,
+    )
+    return tasks.reproduce.mismatches(made, now)
+
+
+def _code(made: Manifest) -> CodeLineage:
+    """The sources that fitted."""
+    now = lineage.code(House.of(made.model).definition)
+    return now if now.digest != made.code.digest and revision.why_not(made.code) else made.code
+
+
+@contextmanager
+def _sources(made: Manifest, folder: Path) -> Iterator[Path | None]:
+    """The checkout that fits: none for this one, when it is the same or no other can be had."""
+    if lineage.code(House.of(made.model).definition).digest == made.code.digest:
+        yield None
+        return
+    if why := revision.why_not(made.code):
+        get_run_logger().warning("the sources here are not those of then, and %s", why)
+        yield None
+        return
+    with revision.checkout(made.code, folder.with_name(f"{folder.name}-sources")) as tree:
+        get_run_logger().info("fitting with the sources of %s", made.code.commit[:12])
+        yield tree
