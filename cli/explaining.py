@@ -1,5 +1,6 @@
-"""`overnight why` and `reproduce`: where a version comes from, and what changed since."""
+"""`overnight why`, `diff` and `reproduce`: where a version comes from, and what changed since."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,3 +65,28 @@ def reproduce(
 
     name, _, version = model.partition("@")
     asking.run("reproduce", name, {"version": version} if version else {}, wait=wait)
+
+
+def diff(
+    model: Model,
+    first: Annotated[str, typer.Argument(help="A version, or champion.")],
+    second: Annotated[str, typer.Argument(help="Another one, or champion.")] = "champion",
+    *,
+    as_json: AsJson = False,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a page with pictures here.")
+    ] = None,
+) -> None:
+    """Tell two versions apart: data, settings, code, packages, metrics, and where they disagree.
+
+    Both answer today's holdout anew, so their metrics can be compared whenever they were made.
+
+    Examples:
+
+        overnight diff digits 20261122T020000-0123456789ab
+
+        overnight diff digits 20261121T020000-0123456789ab champion --html differences.html
+    """
+    from cli import diff_page
+
+    diff_page.run(model, first, second, as_json=as_json, html=html)

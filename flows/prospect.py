@@ -45,7 +45,8 @@ def prospect(model: str, changed: Mapping[str, float | int | None], *, take_in: 
     code, environment = lineage.code(house.definition), lineage.environment()
     taken = house.rows.taken()
     since = taken - house.rows.taken(champion.data.dataset_version) if champion else taken
-    now = Present(found, code, environment, settings, arrivals=since)
+    told = settings.model_dump(mode="json")
+    now = Present(found, code, environment, told, arrivals=since)
     fingerprint = lineage.fingerprint(house.definition, settings, found, code, environment)
     return Prospect(
         champion=champion,

@@ -111,12 +111,11 @@ def compare(made: Manifest, candidate: Candidate) -> Reproduction:
 
 def _mismatches(made: Manifest) -> tuple[str, ...]:
     """What is not as it was and could not be brought back."""
-    house = House.of(made.model)
     now = Present(
         data=made.data,
         code=_code(made),
         environment=lineage.environment(),
-        settings=house.definition.settings,
+        settings=made.training.settings,
     )
     return tasks.reproduce.mismatches(made, now)
 

@@ -6,7 +6,6 @@ These are the axes of the fingerprint: when none of them changed, the next night
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from models.definition import TrainingSettings
 from store.manifest import CodeLineage, DataLineage, EnvironmentLineage, Manifest
 
 _TOLD_NAMES = 5
@@ -23,12 +22,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Present:
-    """What the next training would be made from. `arrivals` are those that the version lacks."""
+    """What the next training, or another version, is made from.
+
+    `arrivals` are those that the explained version lacks.
+    """
 
     data: DataLineage
     code: CodeLineage
     environment: EnvironmentLineage
-    settings: TrainingSettings
+    settings: Mapping[str, object]
     arrivals: Collection[str] = ()
 
 
@@ -37,7 +39,7 @@ def explain(made: Manifest, now: Present) -> tuple[Axis, ...]:
     return (
         _data(made.data, now),
         _holdout(made.data, now.data),
-        _settings(made.training.settings, now.settings.model_dump(mode="json")),
+        _settings(made.training.settings, now.settings),
         _code(made.code, now.code),
         _packages(made.environment, now.environment),
     )

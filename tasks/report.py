@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from models.definition import ModelDefinition
 from models.evaluation import Evaluation
 from store.manifest import DataLineage, Finding, Manifest
+from tasks.difference import Difference
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.reproduce import Reproduction
@@ -45,7 +46,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_arrival(story.ingested)] if story.ingested else []
     parts += [_data(story.data)] if story.data else []
     parts += [_fit(story.fitted)] if story.fitted else []
-    parts += [_picture(title, path) for title, path in story.pictures.items()]
+    parts += [_drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
     parts += [_metrics(story.evaluation)] if story.evaluation else []
     parts += [_gates(story.verdict.findings)] if story.verdict else []
     parts += [_lineage(story.manifest)] if story.manifest else []
@@ -60,6 +61,29 @@ def page(markdown: str, *, title: str) -> bytes:
     # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
     renderer.validateLink = _is_ours  # type: ignore[method-assign]
     return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
+
+
+def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]) -> str:
+    """Two versions side by side, in Markdown."""
+    axes = [
+        ("**differs**" if axis.changed else "same", axis.name, axis.told) for axis in found.axes
+    ]
+    metrics = [
+        (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
+        for one, other in found.measured
+    ]
+    examples = [(str(one.row), one.label, one.first, one.second) for one in found.examples]
+    told = f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
+    told += f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
+    parts = [
+        f"# {definition.title}: {found.first} and {found.second}",
+        _table(("", "axis", ""), axes),
+        _table(("metric", "slice", "first", "second"), metrics),
+        told,
+        *(_drawn(title, body) for title, body in pictures.items()),
+        _table(("row", "truth", "first", "second"), examples) if examples else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _is_ours(url: str) -> bool:
@@ -176,12 +200,8 @@ def _reproduction(found: Reproduction) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _picture(title: str, path: Path) -> str:
-    return f"### {title}\n\n![{title}](data:image/png;base64,{_base64(path)})"
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+def _drawn(title: str, body: bytes) -> str:
+    return f"### {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(body).decode()})"
 
 
 def _links(links: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from models.definition import Examples, Outputs
 from models.digits.schema import TENSORS
 
 _WORST = 24
+_SHOWN = 40
 
 
 def pictures(
@@ -26,3 +27,14 @@ def pictures(
         "Confusion": drawn.confusion(labels, answers, TENSORS.labels),
         "Worst mistakes": drawn.gallery(examples.inputs["image"][worst], captions),
     }
+
+
+def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
+    """The digits that two versions answer otherwise, at most 40, the surest changes first."""
+    then, now = np.asarray(first["probabilities"]), np.asarray(second["probabilities"])
+    rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
+    rows = rows[np.argsort(-now[rows].max(axis=1), kind="stable")][:_SHOWN]
+    captions = [
+        f"{examples.labels[row]}: {then[row].argmax()} then {now[row].argmax()}" for row in rows
+    ]
+    return {"Where they disagree": drawn.gallery(examples.inputs["image"][rows], captions)}

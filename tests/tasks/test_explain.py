@@ -17,7 +17,7 @@ MADE = manifest().model_copy(
         "training": manifest().training.model_copy(update={"settings": SETTINGS.model_dump()}),
     }
 )
-NOW = Present(MADE.data, MADE.code, MADE.environment, SETTINGS)
+NOW = Present(MADE.data, MADE.code, MADE.environment, SETTINGS.model_dump())
 
 
 def changed(now: Present) -> list[Axis]:
@@ -69,7 +69,7 @@ def test_another_holdout_is_told_even_when_it_is_as_long():
 
 
 def test_settings_are_told_by_name_with_both_values():
-    settings = SETTINGS.model_copy(update={"seed": 7, "epochs": 3})
+    settings = SETTINGS.model_dump() | {"seed": 7, "epochs": 3}
 
     (axis,) = changed(replace(NOW, settings=settings))
 

@@ -125,7 +125,7 @@ def test_the_recorded_rows_are_accepted():
 
 def test_the_interpreter_the_machine_and_the_packages_are_compared():
     environment = MADE.environment.model_copy(update={"python": "3.13.1", "lock_digest": "9"})
-    now = Present(MADE.data, MADE.code, environment, DEFINITION.settings)
+    now = Present(MADE.data, MADE.code, environment, MADE.training.settings)
 
     told = mismatches(MADE, now)
 
