@@ -1,0 +1,159 @@
+"""What a night with nothing to do costs: `python -m benchmarks.training.nothing_to_do [ROUNDS]`.
+
+Justifies `overnight retrain --if-changed`: whole processes from the shell, in CPU seconds, beside
+`dvc repro` on a pipeline of three stages (prepare, train, evaluate) whose files have
+not changed. Rounds are interleaved. DVC gets an environment of its own, made by
+uv from a pinned file; ours asks a real S3 server whose dataset holds the same 50,000 digits.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.seaweed import ACCESS, SECRET, seaweed
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+NOTHING_TO_DO = 4
+PACKED_BYTES = 10_000_000
+PINNED = Path(__file__).with_name("dvc.txt")
+PIPELINE = """stages:
+  prepare: {cmd: cp raw.npz rows.npz, deps: [raw.npz, prepare.py], outs: [rows.npz]}
+  train: {cmd: cp rows.npz network.npz, deps: [rows.npz, train.py], outs: [network.npz]}
+  evaluate:
+    {cmd: cp evaluate.py metrics.json, deps: [network.npz, evaluate.py], outs: [metrics.json]}
+"""
+# A dataset of one night, and a version that covers it and serves.
+SETTLE = """
+from datetime import UTC, datetime
+from flows.house import House
+from store import versions
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from store.keys import new_version
+from tasks import lineage
+from tasks.ingest import ingest
+from tasks.snapshot import snapshot
+from tests.examples import FILES, manifest
+house = House.of("digits")
+house.bucket.ensure()
+ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=True)
+data = snapshot(house.rows, house.holdout).lineage
+code, environment = lineage.code(house.definition), lineage.environment()
+settings = house.definition.settings
+fingerprint = lineage.fingerprint(house.definition, settings, data, code, environment)
+version = new_version(fingerprint, datetime.now(UTC))
+made = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
+versions.publish(house.bucket, manifest(version=version).model_copy(update=made), FILES)
+approved = Decision(model="digits", version=version, verdict="approved", by="b", reason="b")
+decide(house.bucket, approved)
+AliasLog(house.bucket, "digits").append(version, over=None, by="b", reason="b")
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        dvc, pipeline = dvc_in(ROOT / ".venv" / "peers" / "dvc"), folder / "pipeline"
+        data = os.environ.get("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
+        (folder / "s3").mkdir()
+        with seaweed(folder / "s3") as endpoint:
+            environment = ours(folder / "home", endpoint, data)
+            run([sys.executable, "-c", SETTLE], ROOT, environment)
+            prepare(pipeline, dvc)
+            table = measure(
+                {
+                    "overnight retrain --if-changed": (
+                        [sys.executable, "-m", "cli.main", "retrain", "digits", "--if-changed",
+                         "--no-take-in"],
+                        ROOT, environment, NOTHING_TO_DO,
+                    ),
+                    "dvc repro": ([str(dvc), "repro", "--quiet"], pipeline, os.environ, 0),
+                }
+            )  # fmt: skip
+    for name, (cpu, wall) in table.items():
+        print(f"{name:32}{cpu:8.2f} CPU s{wall:8.2f} s")
+    mine, theirs = (cpu for cpu, _ in table.values())
+    print(f"ours to theirs: {mine / theirs:.2f}  ({datetime.now(UTC):%Y-%m-%d}, {ROUNDS} rounds)")
+
+
+def measure(
+    commands: Mapping[str, tuple[list[str], Path, Mapping[str, str], int]],
+) -> dict[str, tuple[float, float]]:
+    """Median CPU and wall seconds of each whole process, in turns; the first turn warms up."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for turn in range(ROUNDS + 1):
+        for name, (command, folder, environment, expected) in commands.items():
+            spent = run(command, folder, environment, expected)
+            if turn:
+                taken[name].append(spent)
+    return {
+        name: (statistics.median(c for c, _ in rounds), statistics.median(w for _, w in rounds))
+        for name, rounds in taken.items()
+    }
+
+
+def run(
+    command: list[str], folder: Path, environment: Mapping[str, str], expected: int = 0
+) -> tuple[float, float]:
+    """CPU and wall seconds of one whole process, its children included."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(
+        command, cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
+    )
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != expected:
+        raise SystemExit(f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def ours(home: Path, endpoint: str, data: str | None) -> dict[str, str]:
+    settings = {
+        "HOME": str(home),
+        "S3_ENDPOINT": endpoint,
+        "S3_BUCKET": "nothing-to-do",
+        "S3_ACCESS_KEY": ACCESS,
+        "S3_SECRET_KEY": SECRET,
+        "REPLICAS": "0",
+    } | ({"SOURCE_FOLDERS__DIGITS": data} if data else {})
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept | {f"OVERNIGHT_{name}": value for name, value in settings.items()}
+
+
+def dvc_in(place: Path) -> Path:
+    """DVC's command, in an environment that is made once."""
+    command = place / "bin" / "dvc"
+    if not command.exists():
+        uv = Path(sys.executable).with_name("uv")
+        run([str(uv), "venv", "--quiet", "--python", sys.executable, str(place)], ROOT, os.environ)
+        run(
+            [str(uv), "pip", "install", "--quiet", "--python", str(place), "-r", str(PINNED)],
+            ROOT,
+            os.environ,
+        )
+    return command
+
+
+def prepare(pipeline: Path, dvc: Path) -> None:
+    """A pipeline of three stages that has run, on as many bytes as the night's digits are."""
+    pipeline.mkdir()
+    (pipeline / "raw.npz").write_bytes(os.urandom(PACKED_BYTES))
+    for name in ("prepare", "train", "evaluate"):
+        (pipeline / f"{name}.py").write_text(f"print('{name}')\n")
+    (pipeline / "dvc.yaml").write_text(PIPELINE)
+    for words in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
+        run([str(dvc), *words], pipeline, os.environ)
+
+
+if __name__ == "__main__":
+    main()
