@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from cli import answering, decisions, explaining, looking, stack, walking
+from cli import accepting, answering, challenging, decisions, explaining, looking, stack, walking
 from store.errors import OvernightError
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
 app.command(rich_help_panel=_ONE_MACHINE)(looking.status)
 app.command(rich_help_panel=_THE_WALK)(walking.ingest)
 app.command(rich_help_panel=_THE_WALK)(walking.retrain)
+app.command(rich_help_panel=_THE_WALK)(accepting.accept)
+app.command(rich_help_panel=_THE_WALK)(accepting.exclude)
+app.command(rich_help_panel=_THE_WALK)(walking.tune)
 app.command(rich_help_panel=_THE_WALK)(explaining.why)
 app.command(rich_help_panel=_THE_WALK)(explaining.reproduce)
 app.command(rich_help_panel=_WHAT_SERVES)(looking.versions)
@@ -37,6 +40,7 @@ app.command(rich_help_panel=_WHAT_SERVES)(looking.show)
 app.command(rich_help_panel=_WHAT_SERVES)(explaining.diff)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.rollback)
+app.command(rich_help_panel=_WHAT_SERVES)(challenging.challenge)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.approve)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.reject)
 app.command(rich_help_panel=_WHAT_SERVES)(answering.predict)

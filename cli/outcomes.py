@@ -9,6 +9,7 @@ _BY_NAME = {
     "NothingNew": NOTHING_TO_DO,
     "Superseded": NOTHING_TO_DO,
     "Differs": FAILED,
+    "Kept": NOTHING_TO_DO,
 }
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

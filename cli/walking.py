@@ -96,3 +96,34 @@ def ingest(
     if files:
         landing.land(model, files)
     asking.run("ingest", model, {}, wait=wait)
+
+
+def tune(
+    model: Model,
+    *,
+    trials: Annotated[int, typer.Option(min=2, max=500, help="How many fits.")] = 20,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, max=64, help="At once; half of the cores when left out.")
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Go back to the model's own settings.")
+    ] = False,
+    reason: Reason = "",
+    wait: Wait = True,
+) -> None:
+    """Search the model's declared ranges for better settings, and keep the best for its nights.
+
+    Trials run side by side and are judged by their validation loss; the card of the run draws
+    them. Ends with 0 when better ones were found, and 4 when what holds is best.
+
+    Examples:
+
+        overnight tune digits --trials 30
+
+        overnight tune digits --forget --reason "back to what the model declares"
+    """
+    from cli import asking
+
+    chosen = {"trials": trials, "parallel": parallel, "forget": forget}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    asking.run("tune", model, given, reason=reason, wait=wait)

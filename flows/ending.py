@@ -19,14 +19,20 @@ Name = Literal[
     "UpToDate",
     "NothingNew",
     "Ingested",
+    "Accepted",
+    "Excluded",
     "Refused",
     "Rejected",
     "AwaitingApproval",
     "Superseded",
     "RolledBack",
+    "Challenging",
+    "Stopped",
     "Unconfirmed",
     "Reproduced",
     "Differs",
+    "Tuned",
+    "Kept",
 ]
 
 

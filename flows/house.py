@@ -11,6 +11,7 @@ from infra.settings import Settings, load
 from models.definition import Examples, ModelDefinition, Places, Source, TrainingSettings
 from store.bucket import Bucket
 from store.datasets import Dataset
+from store.tuning import read_tuned
 from tasks.snapshot import Snapshot, read_holdout, read_rows
 
 
@@ -31,10 +32,15 @@ class House:
         return models.find(self.model)
 
     def training_settings(self, changed: Mapping[str, float | int | None]) -> TrainingSettings:
-        """The model's own settings, with what a run asks for instead; None asks for nothing."""
-        declared = self.definition.settings
-        given = {name: value for name, value in changed.items() if value is not None}
-        return type(declared).model_validate(declared.model_dump() | given)
+        """The model's own settings, over them what was tuned, over that what a run asks for.
+
+        None asks for nothing, and neither does the model's own value, with which forms are filled.
+        """
+        own = self.definition.settings.model_dump()
+        tuned = read_tuned(self.bucket, self.model)
+        given = {n: v for n, v in changed.items() if v is not None and v != own.get(n)}
+        found = own | (tuned.settings if tuned else {}) | given
+        return type(self.definition.settings).model_validate(found)
 
     @cached_property
     def bucket(self) -> Bucket:

@@ -26,7 +26,7 @@ class Teller:
         if now - self._told >= TELL_SECONDS:
             self._told = now
             update_progress_artifact(self._artifact, progress=round(progress.share * 100, 1))
-        if progress.step == progress.steps:
+        if progress.step == progress.steps and progress.metrics:
             metrics = {k: float(np.round(v, 4)) for k, v in progress.metrics.items()}
             get_run_logger().info("epoch %s of %s: %s", progress.epoch, progress.epochs, metrics)
 

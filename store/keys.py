@@ -120,9 +120,45 @@ def replica(model: str, name: str, sequence: int, replica: str) -> str:
     return check(f"{replicas(model, name, sequence)}/{replica}.json")
 
 
+def withdrawal(model: str, name: str, sequence: int) -> str:
+    """Key of the one word that a serving host withdrew what a record started."""
+    return f"{alias(model, name)}/{sequence:08d}/withdrawn.json"
+
+
+def tuned(model: str) -> str:
+    """Prefix of the log of settings that searches found best."""
+    return check(f"models/{check_model(model)}/settings")
+
+
+def tuned_record(model: str, sequence: int) -> str:
+    """Key of record `sequence` of that log; numbered as aliases are."""
+    return f"{tuned(model)}/{sequence:08d}.json"
+
+
 def dataset(model: str, table: str) -> str:
     """Prefix of a Delta table of a model: `rows` to learn from, `holdout` never to."""
     return check(f"datasets/{check_model(model)}/{table}")
+
+
+def arrivals(model: str) -> str:
+    """Prefix of what was said of arrivals in a model's dataset, by the name of the arrival."""
+    return f"datasets/{check_model(model)}/arrivals"
+
+
+def arrival_held(model: str, name: str) -> str:
+    """Key that tells why an arrival waits for a person."""
+    return _of_arrival(model, name, "held.json")
+
+
+def arrival_decision(model: str, name: str, sequence: int) -> str:
+    """Key of word `sequence` of a person about an arrival; the highest counts."""
+    return _of_arrival(model, name, f"{sequence:08d}.json")
+
+
+def _of_arrival(model: str, name: str, file: str) -> str:
+    if "/" in name:
+        raise BadKey(name, "an arrival's name is one segment")
+    return check(f"{arrivals(model)}/{name}/{file}")
 
 
 def landing(model: str) -> str:

@@ -18,6 +18,7 @@ from tasks.difference import Difference
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.reproduce import Reproduction
+from tasks.search import Search
 from tasks.train import Fitted
 
 
@@ -28,6 +29,7 @@ class Story:
     model: str
     ingested: Ingested | None = None
     data: DataLineage | None = None
+    data_findings: tuple[Finding, ...] = ()
     champion: str | None = None
     fitted: Fitted | None = None
     evaluation: Evaluation | None = None
@@ -36,6 +38,7 @@ class Story:
     pictures: Mapping[str, Path] = field(default_factory=dict)
     confirmation: str = ""
     reproduction: Reproduction | None = None
+    search: Search | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -45,11 +48,13 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_links(story.links)] if story.links else []
     parts += [_arrival(story.ingested)] if story.ingested else []
     parts += [_data(story.data)] if story.data else []
+    parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
     parts += [_fit(story.fitted)] if story.fitted else []
     parts += [_drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
     parts += [_metrics(story.evaluation)] if story.evaluation else []
-    parts += [_gates(story.verdict.findings)] if story.verdict else []
+    parts += [_gates(story.verdict.findings, "Gates")] if story.verdict else []
     parts += [_lineage(story.manifest)] if story.manifest else []
+    parts += [_search(story.search)] if story.search else []
     parts += [_reproduction(story.reproduction)] if story.reproduction else []
     parts += [f"## Replicas\n\n{story.confirmation}"] if story.confirmation else []
     return "\n\n".join(part for part in parts if part)
@@ -101,6 +106,8 @@ def _arrival(ingested: Ingested) -> str:
     }
     refused = "\n".join(f"- {_cell(bad.reason)}" for bad in ingested.quarantined)
     told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
+    against = "\n".join(f"- {_cell(f'{one.slice}: {one.message}')}" for one in ingested.findings)
+    told += f"\n\nNothing was taken from:\n\n{against}" if against else ""
     return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told
 
 
@@ -144,7 +151,7 @@ def _metrics(evaluation: Evaluation) -> str:
     return f"## On the holdout{against}\n\n" + _table(header, rows)
 
 
-def _gates(findings: tuple[Finding, ...]) -> str:
+def _gates(findings: tuple[Finding, ...], title: str) -> str:
     rows = [
         (
             _said(finding),
@@ -156,7 +163,7 @@ def _gates(findings: tuple[Finding, ...]) -> str:
         )
         for finding in findings
     ]
-    return "## Gates\n\n" + _table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
+    return f"## {title}\n\n" + _table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
 
 
 def _said(finding: Finding) -> str:
@@ -180,6 +187,20 @@ def _lineage(manifest: Manifest) -> str:
         else "no",
     }
     return "## Where it comes from\n\n" + _table(("", ""), list(rows.items()))
+
+
+def _search(found: Search) -> str:
+    rows = [
+        (
+            str(one.number),
+            one.state,
+            ", ".join(f"{name} {value:.4g}" for name, value in one.settings.items()),
+            "" if one.loss is None else f"{one.loss:.5f}",
+        )
+        for one in found.trials
+    ]
+    table = _table(("trial", "", "settings", "validation loss"), rows)
+    return f"## Trials\n\nThe first has the settings that held before.\n\n{table}"
 
 
 def _reproduction(found: Reproduction) -> str:

@@ -103,8 +103,8 @@ def _fit(
 ) -> Fitted:
     """Let the training process work in an empty folder, and read what it left."""
     (folder / FITTED).unlink(missing_ok=True)
-    _save(folder / "training.npz", training)
-    _save(folder / "holdout.npz", holdout)
+    save(folder / "training.npz", training)
+    save(folder / "holdout.npz", holdout)
     (folder / "request.json").write_text(
         json.dumps({"network": definition.network, "settings": settings.model_dump()})
     )
@@ -130,7 +130,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _save(path: Path, examples: Examples) -> None:
+def save(path: Path, examples: Examples) -> None:
     arrays: dict[str, Any] = {f"input.{name}": array for name, array in examples.inputs.items()}
     np.savez(path, labels=examples.labels, **arrays)
 

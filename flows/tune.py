@@ -1,0 +1,115 @@
+"""Search for better settings, rarely; what is found serves every night from then on."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+import tasks.snapshot
+import tasks.tune
+from flows.ending import end
+from flows.house import House
+from flows.parameters import ModelName
+from flows.steps import step
+from flows.telling import Teller
+from models import pictures as drawn
+from models.definition import Progress
+from store.tuning import TunedSettings, remember_tuned
+from tasks.report import Story
+from tasks.search import Search
+
+Trials = Annotated[int, Field(ge=2, le=500)]
+Parallel = Annotated[int, Field(ge=1, le=64)]
+
+
+@flow(name="tune", persist_result=False)
+def tune(
+    model: ModelName = "digits",
+    trials: Trials = 20,
+    parallel: Parallel | None = None,
+    forget: bool = False,
+    by: str = "operator",
+    reason: str = "",
+) -> State:
+    """Try other settings within the model's declared ranges, and keep the best for its nights.
+
+    Trials are judged by their validation loss on the newest rows; the holdout is not looked at.
+    Ends as Tuned, or as Kept when nothing was better than what holds.
+
+    Args:
+        model: The model to tune.
+        trials: How many fits; the first has the settings that hold now.
+        parallel: How many at once; empty for half as many as there are cores.
+        forget: Try nothing, and go back to the model's own settings.
+        by: Who asks for it.
+        reason: Why, for the record.
+    """
+    story = Story(model=model)
+    if forget:
+        remember(model, TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
+        return end(story, "Tuned", "nights use the model's own settings again")
+    found = search(model, trials, parallel or max((os.cpu_count() or 2) // 2, 1))
+    story = Story(model=model, search=found, pictures=draw(model, found))
+    before, best = found.trials[0], found.best
+    if not found.found_better:
+        return end(story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}")
+    told = TunedSettings(
+        model=model,
+        sequence=0,
+        settings=dict(best.settings),
+        by=by,
+        reason=reason,
+        objective=best.loss,
+        before=before.loss,
+        trials=len(found.trials),
+    )
+    remember(model, told)
+    return end(story, "Tuned", f"from the next run on: {best}")
+
+
+@step
+def search(model: str, trials: int, parallel: int) -> Search:
+    """All trials, on the newest rows."""
+    house = House.of(model)
+    snapshot = tasks.snapshot.snapshot(house.rows, house.holdout)
+    tell = Teller(f"{model}-training")
+    folder = house.work("tune")
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def report(over: int, found: Search) -> None:
+        get_run_logger().info("%s", found.trials[-1] if found.trials else "")
+        tell(Progress(epoch=1, epochs=1, step=over, steps=trials))
+
+    found = tasks.tune.tune(
+        house.definition,
+        house.training_settings({}),
+        house.training_examples(snapshot),
+        trials=trials,
+        parallel=parallel,
+        folder=folder,
+        seconds=house.settings.fit_seconds,
+        report=report,
+    )
+    tell.done()
+    return found
+
+
+@step
+def draw(model: str, found: Search) -> Mapping[str, Path]:
+    """The loss of every trial over its settings."""
+    trials = [(one.settings, one.loss) for one in found.complete if one.loss is not None]
+    path = House.of(model).work("tune") / "trials.png"
+    path.write_bytes(drawn.search(trials, found.complete.index(found.best)))
+    return {"Trials": path}
+
+
+@step
+def remember(model: str, found: TunedSettings) -> None:
+    """Keep what was found for every night that follows."""
+    remember_tuned(House.of(model).bucket, found)

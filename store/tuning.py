@@ -1,0 +1,70 @@
+"""Tuned settings: an append-only log of what a search found best, of which the newest holds."""
+
+import uuid
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from store import keys
+from store.bucket import Bucket
+from store.errors import AlreadyExists, NotFound
+from store.schema import Value
+
+Settings = dict[str, float | int]
+
+
+class TunedSettings(Value):
+    """Settings that nights use instead of the model's own; empty to go back to those.
+
+    `objective` is the validation loss that a fit with them came to, `before` what the settings
+    came to that they replace.
+    """
+
+    format: int = 1
+    model: str
+    sequence: int
+    settings: Settings
+    by: str
+    reason: str
+    objective: float | None = None
+    before: float | None = None
+    trials: int = 0
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def read_tuned(bucket: Bucket, model: str) -> TunedSettings | None:
+    """The newest record, or None when nothing was ever tuned."""
+    names = (keys.alias_sequence(name) for name in bucket.names_below(keys.tuned(model)))
+    sequence = max((found for found in names if found is not None), default=0)
+    newest = None
+    # A listing may be stale; walking on from it to the first gap is not.
+    while (found := _at(bucket, model, max(sequence, 1))) is not None:
+        newest, sequence = found, max(sequence, 1) + 1
+    return newest
+
+
+def remember_tuned(bucket: Bucket, found: TunedSettings) -> TunedSettings:
+    """Write the next record; of two searches that end at once, the later is the newer."""
+    while True:
+        newest = read_tuned(bucket, found.model)
+        numbered = found.model_copy(update={"sequence": newest.sequence + 1 if newest else 1})
+        try:
+            bucket.create(
+                keys.tuned_record(found.model, numbered.sequence),
+                numbered.model_dump_json(indent=2).encode(),
+            )
+        except AlreadyExists:
+            other = _at(bucket, found.model, numbered.sequence)
+            if other is not None and other.id == numbered.id:
+                return other
+            continue
+        return numbered
+
+
+def _at(bucket: Bucket, model: str, sequence: int) -> TunedSettings | None:
+    try:
+        body = bucket.read(keys.tuned_record(model, sequence))
+    except NotFound:
+        return None
+    return TunedSettings.model_validate_json(body)

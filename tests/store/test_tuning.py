@@ -1,0 +1,55 @@
+"""Tuned settings are a log of which the newest record holds."""
+
+import threading
+
+import pytest
+
+from store import keys
+from store.memory import MemoryBucket
+from store.tuning import TunedSettings, read_tuned, remember_tuned
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+def found(**settings: float) -> TunedSettings:
+    return TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="slow")
+
+
+def test_nothing_was_tuned_at_first(bucket):
+    assert read_tuned(bucket, "digits") is None
+
+
+def test_the_newest_record_holds_and_the_older_ones_stay(bucket):
+    first = remember_tuned(bucket, found(epochs=5))
+    second = remember_tuned(bucket, found(epochs=7))
+
+    assert (first.sequence, second.sequence) == (1, 2)
+    newest = read_tuned(bucket, "digits")
+    assert newest == second
+    assert newest.settings == {"epochs": 7}
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 2
+
+
+def test_another_model_has_a_log_of_its_own(bucket):
+    remember_tuned(bucket, found(epochs=5))
+
+    assert read_tuned(bucket, "sales") is None
+
+
+def test_searches_that_end_at_once_are_both_remembered(bucket):
+    searches = [
+        threading.Thread(target=remember_tuned, args=(bucket, found(epochs=epochs)))
+        for epochs in range(1, 9)
+    ]
+    for search in searches:
+        search.start()
+    for search in searches:
+        search.join()
+
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 8
+    newest = read_tuned(bucket, "digits")
+    assert newest is not None
+    assert newest.sequence == 8
