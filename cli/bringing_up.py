@@ -18,7 +18,7 @@ from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load
-from infra.stack import record, seaweed
+from infra.stack import embedded, record, seaweed
 from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.supervisor import Supervisor
@@ -56,11 +56,12 @@ def _settle() -> Settings:
     settings.home.mkdir(parents=True, exist_ok=True)
     if settings.s3_endpoint is None:
         seaweed.write_credentials(settings.home)
-        settings = load()
     else:
         bucket = connections.bucket(settings)
         bucket.ensure()
         probe(bucket, where=settings.s3_endpoint)
+    embedded.ensure_administration(settings)
+    settings = load()
     if settings.prefect_api_url is not None:
         PrefectApi(settings.prefect_api_url).ask("GET", "/health")
     return settings
@@ -116,6 +117,7 @@ def _finish(settings: Settings, *, train: bool) -> None:
     console = open_console()
     _await(settings.home, console)
     console.print(_addresses(record.read(settings.home), settings))
+    console.print(f"Token for administration: {embedded.where_administration(settings)}")
     if train:
         for model in models.CATALOGUE:
             outcome = first_version.ensure(settings, model, console)

@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
+from cli import challenger_line, waiting_lines
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings, load
-from infra.stack import record
+from infra.stack import embedded, record
 from infra.stack.deploying import TAG
 from store.aliases import AliasLog
 from store.bucket import Bucket
@@ -37,7 +38,7 @@ def run(*, as_json: bool) -> None:
 
 
 def gather(settings: Settings) -> Document:
-    """Everything `--json` tells: ready, problems, services, addresses, models, runs."""
+    """Everything `--json` tells: readiness, problems, services, addresses, models, runs."""
     shown = record.read(settings.home)
     problems: list[str] = []
     bucket = S3Bucket(connections.address(settings), tries=1)
@@ -54,6 +55,7 @@ def gather(settings: Settings) -> Document:
             "prefect": settings.api_url.removesuffix("/api"),
             "store": settings.store_endpoint,
         },
+        "administration": embedded.where_administration(settings),
         "models": _unless(problems, lambda: _models(bucket), {}),
         "runs": _unless(problems, lambda: _runs(api), []),
         "problems": problems,
@@ -75,12 +77,15 @@ def _models(bucket: Bucket) -> Document:
 def _champion(bucket: Bucket, model: str) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
+    waiting = waiting_lines.gather(bucket, model)
     if current is None:
-        return {"champion": None, "acknowledgements": []}
+        return {"champion": None, "challenger": None, "acknowledgements": [], "waiting": waiting}
     said = log.acknowledgements(current.sequence)
     return {
-        "champion": current.model_dump(mode="json", exclude={"format", "id"}),
+        "champion": current.model_dump(mode="json", exclude={"format", "id", "terms", "beside"}),
+        "challenger": challenger_line.gather(bucket, model),
         "acknowledgements": [one.model_dump(mode="json") for one in said],
+        "waiting": waiting,
     }
 
 
@@ -108,7 +113,7 @@ def _runs(api: PrefectApi) -> list[Document]:
 
 def _kind(run: Document) -> str:
     """`retrain/digits`: the tags of a deployment are the common one, its model and its flow."""
-    kinds = {"retrain", "ingest", "promote", "rollback"}
+    kinds = {"retrain", "ingest", "accept", "promote", "rollback", "challenge"}
     flow = next((tag for tag in run["tags"] if tag in kinds), "?")
     return f"{flow}/{run['parameters'].get('model', '?')}"
 
@@ -121,6 +126,7 @@ def _show(document: Document, console: Console) -> None:
     console.print(services if document["services"] else "no service of this home was started yet")
     if document["services"] and not document["supervised"]:
         console.print("nobody keeps them alive: run `overnight up`")
+    console.print(f"token for administration: {document['administration']}")
     champions = new_table("model", "champion", "since", "by", "reason", "acknowledged by")
     for model, told in document["models"].items():
         champion = told["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
@@ -132,6 +138,8 @@ def _show(document: Document, console: Console) -> None:
         champions.add_row(model, *words, said or "—")
     if document["models"]:
         console.print(champions)
+    for model, told in document["models"].items():
+        _show_beside(model, told, console)
     runs = new_table("run", "what", "state", "seconds", "message")
     for one in document["runs"]:
         words = (one["name"], one["flow"], one["state"], f"{one['seconds']}")
@@ -140,3 +148,12 @@ def _show(document: Document, console: Console) -> None:
         console.print(runs)
     for problem in document["problems"]:
         console.print(problem, style="red")
+
+
+def _show_beside(model: str, told: Document, console: Console) -> None:
+    """What challenges the champion, and what waits for a person."""
+    if told["challenger"]:
+        console.print(challenger_line.line(model, told["challenger"]), markup=False)
+    for held in told["waiting"]:
+        for line in waiting_lines.lines(model, held):
+            console.print(line, markup=False)

@@ -20,6 +20,9 @@ def retrain(
     take_in: Annotated[
         bool, typer.Option("--take-in/--no-take-in", help="First take in what arrived.")
     ] = True,
+    begin: Annotated[
+        str | None, typer.Option(help="From which weights: afresh or champion.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Train even when nothing changed since the last time.")
     ] = False,
@@ -50,6 +53,8 @@ def retrain(
     """
     from cli import asking, unchanged
 
+    if begin not in {None, "afresh", "champion"}:
+        raise typer.BadParameter("expected afresh or champion", param_hint="--begin")
     if approval not in {None, "automatic", "manual"}:
         raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
     chosen = {
@@ -58,6 +63,7 @@ def retrain(
         "batch_rows": batch_rows,
         "seed": seed,
         "approval": approval,
+        "begin": begin,
     }
     if if_changed and not force:
         unchanged.leave_unless_changed(

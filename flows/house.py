@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 import models
+from flows.parameters import Begin
 from infra import connections
 from infra.settings import Settings, load
 from models.definition import Examples, ModelDefinition, Places, Source, TrainingSettings
 from store.bucket import Bucket
 from store.datasets import Dataset
+from store.errors import ConfigurationError
 from store.tuning import read_tuned
 from tasks.snapshot import Snapshot, read_holdout, read_rows
 
@@ -31,15 +33,35 @@ class House:
     def definition(self) -> ModelDefinition:
         return models.find(self.model)
 
-    def training_settings(self, changed: Mapping[str, float | int | None]) -> TrainingSettings:
+    def is_warm(self, begin: Begin, champion: str | None) -> bool:
+        """Whether a run goes on from the champion's weights; without a champion none can.
+
+        Raises:
+            ConfigurationError: it is asked to, and the model declares no settings for it.
+        """
+        asked = begin == "champion" or (begin == "as declared" and self.definition.continues)
+        if asked and self.definition.warm is None:
+            raise ConfigurationError(
+                f"{self.model} declares no settings for going on from the champion; "
+                "give its definition `warm`, or begin afresh"
+            )
+        return asked and champion is not None
+
+    def training_settings(
+        self, changed: Mapping[str, float | int | None], *, warm: bool = False
+    ) -> TrainingSettings:
         """The model's own settings, over them what was tuned, over that what a run asks for.
 
+        A run that goes on from the champion has settings of its own, which are not tuned.
         None asks for nothing, and neither does the model's own value, with which forms are filled.
         """
         own = self.definition.settings.model_dump()
-        tuned = read_tuned(self.bucket, self.model)
         given = {n: v for n, v in changed.items() if v is not None and v != own.get(n)}
-        found = own | (tuned.settings if tuned else {}) | given
+        if warm and self.definition.warm is not None:
+            found = self.definition.warm.model_dump() | given
+        else:
+            tuned = read_tuned(self.bucket, self.model)
+            found = own | (tuned.settings if tuned else {}) | given
         return type(self.definition.settings).model_validate(found)
 
     @cached_property

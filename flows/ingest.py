@@ -5,7 +5,7 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import steps
+from flows import data_steps
 from flows.ending import end
 from flows.parameters import ModelName
 from tasks.report import Story
@@ -21,11 +21,11 @@ def ingest(model: ModelName = "digits") -> State:
     Args:
         model: The model whose dataset grows.
     """
-    ingested = steps.ingest(model, take_next=True)
+    ingested = data_steps.ingest(model, take_next=True)
     story = Story(model=model, ingested=ingested)
     if not ingested.arrivals:
         return end(story, "NothingNew", "nothing waits and the source has nothing new")
-    story = replace(story, data=steps.snapshot(model).lineage)
+    story = replace(story, data=data_steps.snapshot(model).lineage)
     quarantined = len(ingested.quarantined)
     told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
     return end(story, "Ingested", told)

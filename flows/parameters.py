@@ -9,6 +9,7 @@ from store.errors import UnknownModel
 
 Policy = Literal["automatic", "manual"]
 Approval = Literal["as declared", "automatic", "manual"]
+Begin = Literal["as declared", "afresh", "champion"]
 
 
 def _known(model: str) -> str:

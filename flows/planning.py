@@ -1,30 +1,39 @@
 """What a run is about to do, told before anything heavy is done."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from prefect.runtime import flow_run
 
 from flows.house import House
-from flows.parameters import Approval, Policy
+from flows.parameters import Approval, Begin, Policy
 from flows.steps import Plan
-from store.manifest import RunLineage
+from store.errors import ConfigurationError, NotEntitled
+from store.manifest import Override, RunLineage
 from tasks import lineage
+from tasks.judge import Verdict
 from tasks.report import Story
 from tasks.snapshot import Snapshot
 
 
 def make_plan(
-    story: Story, snapshot: Snapshot, changed: Mapping[str, float | int | None], *, force: bool
+    story: Story,
+    snapshot: Snapshot,
+    changed: Mapping[str, float | int | None],
+    *,
+    begin: Begin = "as declared",
+    force: bool = False,
 ) -> Plan:
     """Settings, lineage and fingerprint of a run on a snapshot.
 
     A forced run works in a folder of its own, so that it finds nothing finished.
     """
     house = House.of(story.model)
-    settings = house.training_settings(changed)
+    warm = house.is_warm(begin, story.champion)
+    settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
-        house.definition, settings, snapshot.lineage, code, environment
+        house.definition, settings, snapshot.lineage, code, environment, warm=warm
     )
     run = RunLineage(
         id=str(flow_run.id or ""), name=str(flow_run.name or ""), url=str(flow_run.ui_url or "")
@@ -33,6 +42,7 @@ def make_plan(
         model=story.model,
         settings=settings,
         champion=story.champion,
+        warm=warm,
         snapshot=snapshot,
         code=code,
         environment=environment,
@@ -45,6 +55,30 @@ def make_plan(
 def policy(model: str, approval: Approval) -> Policy:
     """Who decides about a version that passed: as the run says, or else as the model declares."""
     return House.of(model).definition.approval if approval == "as declared" else approval
+
+
+def entitled(model: str, by: str, reason: str) -> Override:
+    """The word of somebody who may overrule gates, as the worker's settings say.
+
+    Raises:
+        ConfigurationError: there is no name or no reason.
+        NotEntitled: the name is not among those who may.
+    """
+    by, reason = by.strip(), reason.strip()
+    if not (by and reason):
+        raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
+    may = House.of(model).settings.overriders
+    if by not in may:
+        raise NotEntitled(by, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
+    return Override(by=by, reason=reason, at=datetime.now(UTC))
+
+
+def overriding(override: Override | None, verdict: Verdict) -> Override | None:
+    """What goes on record: which findings were overruled, or nothing when all of them hold."""
+    if override is None or verdict.passed:
+        return None
+    overruled = tuple(finding.name for finding in verdict.refused)
+    return override.model_copy(update={"overruled": overruled})
 
 
 def may_take(model: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flows.house import House
 from store import landing
 from store.aliases import AliasLog
+from store.arrivals import excluded
 from store.manifest import Manifest
 from store.versions import read_manifest
 from tasks import lineage
@@ -40,14 +41,17 @@ def prospect(model: str, changed: Mapping[str, float | int | None], *, take_in: 
     log = AliasLog(house.bucket, model)
     current = log.current()
     champion = read_manifest(house.bucket, model, current.version) if current else None
-    found = snapshot(house.rows, house.holdout).lineage
-    settings = house.training_settings(changed)
+    found = snapshot(house.rows, house.holdout, without=excluded(house.bucket, model)).lineage
+    warm = house.is_warm("as declared", current.version if current else None)
+    settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()
     taken = house.rows.taken()
     since = taken - house.rows.taken(champion.data.dataset_version) if champion else taken
     told = settings.model_dump(mode="json")
     now = Present(found, code, environment, told, arrivals=since)
-    fingerprint = lineage.fingerprint(house.definition, settings, found, code, environment)
+    fingerprint = lineage.fingerprint(
+        house.definition, settings, found, code, environment, warm=warm
+    )
     return Prospect(
         champion=champion,
         arrivals=_coming(house, taken) if take_in else (),

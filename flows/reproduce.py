@@ -16,7 +16,7 @@ import tasks.train
 from flows.ending import end
 from flows.house import House
 from flows.parameters import ModelName, Version
-from flows.steps import step
+from flows.steps import start_of, step
 from flows.telling import Teller
 from store.aliases import AliasLog
 from store.errors import NothingPublished
@@ -88,6 +88,7 @@ def train_again(made: Manifest, folder: Path) -> Candidate:
             folder=folder,
             seconds=house.settings.fit_seconds,
             report=tell,
+            start=start_of(house, begun) if (begun := made.training.continued_from) else None,
             tree=tree,
         )
     tell.done()

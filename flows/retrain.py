@@ -6,13 +6,22 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import steps
+from flows import data_steps, returning, steps
 from flows.ending import end, settle
 from flows.house import House
-from flows.parameters import Approval, BatchRows, Epochs, LearningRate, ModelName, Policy, Seed
-from flows.planning import make_plan, may_take, policy
+from flows.parameters import (
+    Approval,
+    BatchRows,
+    Begin,
+    Epochs,
+    LearningRate,
+    ModelName,
+    Policy,
+    Seed,
+)
+from flows.planning import entitled, make_plan, may_take, overriding, policy
 from flows.steps import Plan
-from store.errors import ConfigurationError, PromotionConflict
+from store.errors import PromotionConflict
 from store.manifest import Override
 from store.versions import read_manifest
 from tasks.recall import Known, Memory, recall
@@ -28,6 +37,7 @@ def retrain(
     batch_rows: BatchRows | None = None,
     seed: Seed | None = None,
     approval: Approval = "as declared",
+    begin: Begin = "as declared",
     force: bool = False,
     overrule_gates: bool = False,
     by: str = "",
@@ -46,18 +56,19 @@ def retrain(
         batch_rows: Rows in one step of the fit; empty for the model's own setting.
         seed: Every random choice of the fit follows from it; empty for the model's own setting.
         approval: Who decides about a version that passed: its gates (automatic) or a person.
-        force: Train even when the same data, code, settings and seed were trained before.
-        overrule_gates: Publish even when gates refuse. Needs your name and a reason, for ever.
+        begin: From which weights: afresh, the champion's, or as the model declares.
+        force: Train in any case: though the same data, code, settings and seed were trained
+            before, and though an earlier version is better on what arrived.
+        overrule_gates: Publish even when gates refuse. Needs a reason and the name of somebody
+            whom OVERNIGHT_OVERRIDERS entitles; both are kept for ever.
         by: Who asks for this run; empty when the schedule does.
         reason: Why, for the record.
     """
-    if overrule_gates and not (reason and by):
-        raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
     asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
-    override = Override(by=by, reason=reason) if overrule_gates else None
+    override = entitled(model, by, reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
-    story = replace(story, ingested=steps.ingest(model, take_next=take_in and may_take(model)))
-    snapshot = steps.snapshot(model)
+    story = replace(story, ingested=data_steps.ingest(model, take_next=take_in and may_take(model)))
+    snapshot = data_steps.snapshot(model)
     story = replace(story, data=snapshot.lineage)
     changed = {
         "epochs": epochs,
@@ -65,7 +76,7 @@ def retrain(
         "batch_rows": batch_rows,
         "seed": seed,
     }
-    plan = make_plan(story, snapshot, changed, force=force)
+    plan = make_plan(story, snapshot, changed, begin=begin, force=force)
     approval_policy = policy(model, approval)
     house = House.of(model)
     memory = recall(
@@ -75,6 +86,12 @@ def retrain(
         champion=story.champion,
         replicas=house.settings.replicas,
     )
+    if not force and memory.known is Known.NOTHING and story.ingested:
+        returned = returning.reconsider(plan, story.ingested.arrivals)
+        if returned is not None:
+            return returning.bring_back(
+                story, returned, plan, approval=approval_policy, by=asked_by
+            )
     if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
         return _walk(plan, story, override=override, approval=approval_policy, by=asked_by)
     if memory.version is None or memory.known is Known.SETTLED:
@@ -99,9 +116,14 @@ def _walk(
     plan: Plan, story: Story, *, override: Override | None, approval: Policy, by: str
 ) -> State:
     """From the rows to a published version, or to the reasons why not."""
-    valid = steps.validate(plan)
+    valid, compared = data_steps.validate(plan)
+    plan = replace(plan, data_findings=valid.findings + compared.findings)
+    story = replace(story, data_findings=plan.data_findings)
     if not valid.passed:
-        return end(replace(story, verdict=valid), "Refused", f"the data: {valid}")
+        return end(story, "Refused", f"the data: {valid}")
+    if compared.held:
+        data_steps.hold(plan, compared)
+        return end(story, "AwaitingApproval", compared.told(plan.model))
     candidate = steps.train(plan)
     evaluation = steps.evaluate(plan, candidate)
     pictures = steps.draw(plan, candidate)
@@ -115,6 +137,7 @@ def _walk(
         if not verdict.by_cost_alone:
             steps.remember_refusal(plan, verdict)
         return end(story, "Refused", str(verdict), plan)
+    override = overriding(override, verdict)
     title = f"{plan.model} {candidate.version}"
     told = card(story, House.of(plan.model).definition, headline="the report", message=title)
     files = {"golden.npz": rehearsed.golden, "report.html": page(told, title=title)}

@@ -15,13 +15,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 import tasks.evaluate
-import tasks.ingest
 import tasks.judge
 import tasks.publish
 import tasks.rehearse
-import tasks.snapshot
 import tasks.train
-import tasks.validate
 from flows.house import House
 from flows.parameters import Policy
 from flows.telling import Teller
@@ -33,6 +30,7 @@ from store.errors import SourceUnavailable, StoreUnavailable
 from store.manifest import (
     CodeLineage,
     EnvironmentLineage,
+    Finding,
     Manifest,
     Override,
     RunLineage,
@@ -73,12 +71,14 @@ class Plan:
     model: str
     settings: TrainingSettings
     champion: str | None
+    warm: bool
     snapshot: Snapshot
     code: CodeLineage
     environment: EnvironmentLineage
     fingerprint: str
     run: RunLineage
     folder: Path
+    data_findings: tuple[Finding, ...] = ()
 
 
 @step
@@ -88,38 +88,10 @@ def champion(model: str) -> str | None:
     return record.version if record else None
 
 
-@step
-def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
-    """Take in whatever waits, and the source's next arrival when nothing does."""
-    house = House.of(model)
-    ingested = tasks.ingest.ingest(
-        house.source,
-        house.bucket,
-        house.rows,
-        house.holdout,
-        model=model,
-        take_next=take_next,
-    )
-    get_run_logger().info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
-    for bad in ingested.quarantined:
-        get_run_logger().warning("quarantined: %s", bad.reason)
-    return ingested
-
-
-@step
-def snapshot(model: str) -> Snapshot:
-    """Fix the exact rows this run is about."""
-    house = House.of(model)
-    return tasks.snapshot.snapshot(house.rows, house.holdout)
-
-
-@step
-def validate(plan: Plan) -> Verdict:
-    """Hold the rows against the model's schema before anything is learned from them."""
-    house = House.of(plan.model)
-    rows = tasks.snapshot.read_rows(house.rows, plan.snapshot)
-    held_out = house.holdout.read(columns=["digest"])
-    return Verdict(tasks.validate.validate(rows, plan.snapshot, house.definition, holdout=held_out))
+def start_of(house: House, version: str) -> tasks.train.Start:
+    """The weights of a version, verified against its manifest."""
+    manifest = read_manifest(house.bucket, house.model, version)
+    return tasks.train.Start(version, read_file(house.bucket, manifest, "network.keras"))
 
 
 @step
@@ -136,6 +108,7 @@ def train(plan: Plan) -> Candidate:
         folder=plan.folder,
         seconds=house.settings.fit_seconds,
         report=tell,
+        start=start_of(house, plan.champion) if plan.warm and plan.champion else None,
     )
     tell.done()
     return candidate
@@ -244,6 +217,8 @@ def roll_back(model: str, *, over: str | None, to: str | None, by: str, reason: 
 def confirm(record: AliasRecord) -> confirming.Confirmation:
     """Wait until the replicas serve it, or undo what one of them refuses."""
     house = House.of(record.model)
+    if trouble := confirming.tell(house.settings.answers_url, record.model):
+        get_run_logger().info("%s; replicas find out at their next poll", trouble)
     confirmation = confirming.confirm(
         house.bucket,
         record,
@@ -268,4 +243,5 @@ def _draft(plan: Plan, candidate: Candidate) -> Manifest:
         code=plan.code,
         environment=plan.environment,
         run=plan.run,
+        data_findings=plan.data_findings,
     )

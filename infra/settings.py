@@ -1,8 +1,8 @@
 """Every setting, in one flat frozen class, and the only reader of the environment.
 
 A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
-one machine (credentials of the embedded store) is read from `<home>/embedded.env`; the
-environment wins over it.
+one machine (credentials of the embedded store, a token for administration) is read from
+`<home>/embedded.env`; the environment wins over it.
 """
 
 import hashlib
@@ -33,6 +33,9 @@ PREFIX = "OVERNIGHT_"
 # What S3 clients accept as a host: labels of letters, digits and inner hyphens.
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+
+# As browsers send it: lower case, and no port that goes without saying.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -76,6 +79,22 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=1.0, gt=0)
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
+    maximum_pixels: int = Field(default=4_000_000, ge=1)
+    # Of each worker, for the versions that served before the current one; the last always stays.
+    loaded_versions_mb: int = Field(default=64, ge=0)
+    # Of each worker: how many requests may arrive, wait and be answered at once.
+    maximum_waiting_requests: int = Field(default=256, ge=2, le=4_096)
+    # Of the host: how often one client may ask; none for as often as it likes.
+    requests_per_second_per_client: float | None = Field(default=None, gt=0)
+    # How long requests are still answered once `ready` has turned false.
+    drain_seconds: float = Field(default=10, ge=0)
+    log_requests: bool = False
+    # Who may administer and ask; files hold one `name token` a line.
+    admin_tokens_file: Path | None = None
+    admin_token: SecretStr = SecretStr("")
+    prediction_keys_file: Path | None = None
+    # Pages elsewhere whose scripts may ask here, such as https://app.example:8443.
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     replica: str = Field(
         default_factory=lambda: socket.gethostname().replace("_", "-")[:200],
         pattern=r"^[A-Za-z0-9._=-]{1,200}$",
@@ -87,11 +106,13 @@ class Settings(BaseSettings):
     confirm_seconds: float = Field(default=120, gt=0)
     fit_seconds: float = Field(default=3_600, gt=0)
     rehearse_seconds: float = Field(default=300, gt=0)
+    # Who may overrule gates, by name; nobody unless said here.
+    overriders: Annotated[tuple[str, ...], NoDecode] = ()
 
-    @field_validator("serving_models", mode="before")
+    @field_validator("serving_models", "cors_origins", "overriders", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        """Names separated by commas; none means every model that has a champion."""
+        """Names separated by commas; no models means every one that has a champion."""
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
@@ -108,6 +129,21 @@ class Settings(BaseSettings):
         # Colons are those of an IPv6 address, which clients check by themselves.
         if host and ":" not in host and not _HOST.fullmatch(host):
             raise ValueError("expected a host of letters, digits, hyphens and dots")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("expected origins such as https://app.example, with no path and no *")
+        return value
+
+    @field_validator("admin_tokens_file", "prediction_keys_file")
+    @classmethod
+    def _anywhere(cls, value: Path | None) -> Path | None:
+        """Serving is not always started where the setting was written."""
+        if value is not None and not value.is_absolute():
+            raise ValueError("expected an absolute path")
         return value
 
     def digest(self, *prefixes: str) -> str:

@@ -14,7 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.gates import Gate
+from models.data_gates import DataGates
+from models.evaluation import RowMetric
+from models.gates import Gate, MinimumImprovement
+from models.tuning import Ranges
 from store.errors import BadFile
 from store.manifest import Measurement
 from store.schema import Schema, Value
@@ -118,6 +121,13 @@ class ModelDefinition:
 
     `network` names a module with `fit`, `export` and `predict`, imported by the training process
     alone; `pictures` one with `pictures(examples, outputs)`, imported when a report is drawn.
+    `tunable` declares ranges of settings in which a search may look for better ones.
+    `warm` has the settings of a night that goes on from the champion's weights, and `continues`
+    says that nights do so unless a run asks otherwise. `returning` is the gate by which an earlier
+    version must beat the champion on what arrived to be proposed before anything is trained.
+    `data_gates` say what rows must be, and how far an arrival may differ from what was learned.
+    `per_row` tells metrics row by row; gates that compare any but the share of right answers
+    need it.
     """
 
     name: str
@@ -131,6 +141,11 @@ class ModelDefinition:
     examples: Callable[[pa.Table], Examples]
     measure: Callable[[Examples, Outputs], tuple[Measurement, ...]]
     correct: Callable[[Examples, Outputs], NDArray[np.bool_]]
-    minimum_rows: int = 1
+    data_gates: DataGates = field(default_factory=DataGates)
     perturbations: Mapping[str, Perturbation] = field(default_factory=dict)
     approval: Literal["automatic", "manual"] = "automatic"
+    tunable: Ranges = field(default_factory=dict)
+    warm: TrainingSettings | None = None
+    continues: bool = False
+    returning: MinimumImprovement | None = None
+    per_row: Callable[[Examples, Outputs], tuple[RowMetric, ...]] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation import RowMetric
 from store.manifest import Measurement
 
 # The two-sided 95 % quantile of the normal distribution.
@@ -18,8 +19,8 @@ Mask = NDArray[np.bool_]
 def classification(
     labels: Labels, probabilities: Floats, slices: Mapping[str, Mask]
 ) -> tuple[Measurement, ...]:
-    """Accuracy with its interval, whole and by slice; calibration error, log loss, and the
-    accuracy of always answering the most frequent class.
+    """Accuracy with its interval, whole and by slice; calibration error, what of it chance would
+    explain, log loss, and the accuracy of always answering the most frequent class.
 
     Args:
         labels: [n] class indices.
@@ -27,7 +28,6 @@ def classification(
         slices: [n] masks by name.
     """
     correct = probabilities.argmax(axis=1) == labels
-    counts = np.bincount(labels) if len(labels) else np.zeros(1, int)
     return (
         share("accuracy", correct),
         *(share("accuracy", correct[mask], slice=name) for name, mask in slices.items()),
@@ -36,8 +36,28 @@ def classification(
             value=calibration_error(labels, probabilities),
             n=len(labels),
         ),
+        Measurement(
+            metric="calibration_floor",
+            value=calibration_floor(probabilities),
+            n=len(labels),
+        ),
         Measurement(metric="log_loss", value=log_loss(labels, probabilities), n=len(labels)),
-        share("majority_accuracy", labels == int(counts.argmax())),
+        share("majority_accuracy", _majority(labels)),
+    )
+
+
+def classification_rows(labels: Labels, probabilities: Floats) -> tuple[RowMetric, ...]:
+    """Accuracy, log loss and the accuracy of the majority class, row by row.
+
+    Args:
+        labels: [n] class indices.
+        probabilities: [n, classes], rows summing to one.
+    """
+    correct = probabilities.argmax(axis=1) == labels
+    return (
+        RowMetric("accuracy", correct.astype(np.float64), better="higher"),
+        RowMetric("log_loss", surprises(labels, probabilities), better="lower"),
+        RowMetric("majority_accuracy", _majority(labels).astype(np.float64), better="higher"),
     )
 
 
@@ -63,14 +83,45 @@ def calibration_error(labels: Labels, probabilities: Floats, *, bins: int = 15) 
         return math.nan
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, weights=correct - confidence, minlength=bins)
+    gaps = np.bincount(_bins(confidence, bins), weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_floor(probabilities: Floats, *, bins: int = 15) -> float:
+    """The calibration error to expect of a perfectly calibrated classifier with these confidences.
+
+    The estimate sums absolute gaps, so chance alone makes it positive. Each bin's gap is then a
+    sum of independent draws of variance p (1 - p), nearly normal, and the mean of a normal's
+    absolute value is its deviation times the root of 2 / pi; NaN for no rows.
+    """
+    if len(probabilities) == 0:
+        return math.nan
+    confidence = probabilities.max(axis=1)
+    variance = np.maximum(confidence * (1 - confidence), 0)
+    by_bin = np.bincount(_bins(confidence, bins), weights=variance, minlength=bins)
+    return float(np.sqrt(2 / math.pi * by_bin).sum() / len(probabilities))
 
 
 def log_loss(labels: Labels, probabilities: Floats) -> float:
     """Mean negative log probability of the true class, in nats; NaN for no rows."""
-    if len(labels) == 0:
-        return math.nan
+    return float(surprises(labels, probabilities).mean()) if len(labels) else math.nan
+
+
+def surprises(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
+    """Each row's negative log probability of its true class, in nats: [n]."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(true, 1e-12)).mean())
+    found: NDArray[np.float64] = -np.log(np.maximum(true, 1e-12))
+    return found
+
+
+def _bins(confidence: Floats, bins: int) -> Labels:
+    found: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
+    return found
+
+
+def _majority(labels: Labels) -> Mask:
+    """Where always answering the most frequent class would be right."""
+    if len(labels) == 0:
+        return np.zeros(0, bool)
+    right: Mask = labels == int(np.bincount(labels).argmax())
+    return right

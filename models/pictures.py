@@ -70,6 +70,22 @@ def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> byte
     return _png(figure)
 
 
+def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> bytes:
+    """The loss of every trial over each setting, a panel a setting; the best one is marked."""
+    names = list(trials[0][0])
+    figure = Figure(figsize=(3.2 * len(names), 3), layout="constrained")
+    panels: Any = figure.subplots(1, len(names), squeeze=False)[0]
+    losses = [loss for _, loss in trials]
+    for panel, name in zip(panels, names, strict=True):
+        values = [settings[name] for settings, _ in trials]
+        panel.scatter(values, losses, color=_QUIET, s=18)
+        panel.scatter([values[best]], [losses[best]], color=_MINE, s=40)
+        panel.set_xlabel(name)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_title("validation loss", loc="left", color=_INK)
+    return _png(figure)
+
+
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})

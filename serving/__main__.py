@@ -2,28 +2,37 @@
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from logging import getLogger
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from flask import Flask
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 
 from infra import logging, settings
+from serving import wsgi
 from serving.cache import read_bundle
+from serving.draining import Draining
 from serving.limits import Limits
-from serving.wsgi import application, rehearsal
 from store import keys
 from store.errors import ConfigurationError, OvernightError
 
-# A request in flight is given this long when we are asked to stop.
-DRAIN_SECONDS = 30
+# A request in flight is given this long when the drain is over.
+FINISH_SECONDS = 30
+# Threads that are free to refuse, and to tell how we are, when all others wait for something.
+SPARE_THREADS = 4
+# Idle connections cost next to nothing, but as long as they are open each counts.
+CONNECTIONS = 1_024
 
 
 def main() -> int:
@@ -34,30 +43,38 @@ def main() -> int:
     try:
         chosen = settings.load()
         logging.configure(chosen.log_level)
-        if asked.rehearse is None:
-            _check_settings(chosen)
-            workers, loader = chosen.serving_workers, application
-        else:
-            read_bundle(asked.rehearse)  # a broken bundle is told here, in one line
-            limits = Limits(chosen.maximum_body_bytes, chosen.maximum_batch_rows)
-            workers = 1
-            loader = partial(
-                rehearsal, asked.rehearse, chosen.serving_threads, limits, chosen.log_level
-            )
         host, port = asked.host or chosen.serving_host, asked.port or chosen.serving_port
-        _check_free(host, port)
-        server = _server(
-            host,
-            port,
-            workers=workers,
-            threads=chosen.serving_threads,
-            respawn=asked.rehearse is None,
-        )
-        server.serve(target_loader=partial(_load, loader), wrap_loader=False)
+        if asked.rehearse is None:
+            _answer(chosen, host, port)
+        else:
+            _rehearse(asked.rehearse, chosen, host, port)
     except OvernightError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _answer(chosen: settings.Settings, host: str, port: int) -> None:
+    _check_settings(chosen)
+    _check_free(host, port)
+    said = chosen.home / "serving" / f"draining-{port}"
+    draining = Draining.afresh(said)
+    server = _server(
+        host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
+    )
+    server.on_startup(partial(_drain_when_asked, server, draining, chosen.drain_seconds))
+    loader = partial(_load, partial(wsgi.application, said))
+    server.serve(target_loader=loader, wrap_loader=False)
+
+
+def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> None:
+    read_bundle(folder)  # a broken bundle is told here, in one line
+    _check_free(host, port)
+    # Nobody but the rehearsal itself asks, and it may ask as fast as it can.
+    limits = replace(wsgi.limits(chosen), per_second=None)
+    server = _server(host, port, workers=1, limits=limits, respawn=False)
+    make = partial(wsgi.rehearsal, folder, chosen.serving_threads, limits, chosen.log_level)
+    server.serve(target_loader=partial(_load, make), wrap_loader=False)
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,17 +100,43 @@ def _load(make: Callable[[], Flask]) -> Flask:
     """Make the application in a worker that still listens to its parent's signal handlers.
 
     Those would swallow a request to stop until the drain time is over; while loading there is
-    nothing to drain.
+    nothing to drain. Ctrl-C at a terminal reaches the workers, too: when they end is their
+    parent's to say.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return make()
+
+
+def _drain_when_asked(server: Any, draining: Draining, seconds: float) -> None:
+    """Asked to stop, first be not ready, then stop; asked again, leave at once.
+
+    Where nobody asks whether we are ready, nobody has to be told, and there is nothing to wait for.
+    """
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        if draining.begun:
+            for worker in server.wrks:
+                worker.kill()
+            server.signal_handler_interrupt()
+            return
+        draining.begin()
+        wait = threading.Timer(
+            seconds if draining.is_watched else 0, server.signal_handler_interrupt
+        )
+        wait.daemon = True
+        wait.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, asked)
 
 
 def _check_settings(chosen: settings.Settings) -> None:
     """Find out here, in one line, what would end every worker."""
     for model in chosen.serving_models:
         keys.check_model(model)
+    wsgi.administrators(chosen)
+    wsgi.prediction_keys(chosen)
     try:
         (chosen.home / "serving").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -115,18 +158,33 @@ def _check_free(host: str, port: int) -> None:
         ) from None
 
 
-def _server(host: str, port: int, *, workers: int, threads: int, respawn: bool) -> Any:
+def _allow_files(wanted: int) -> None:
+    """Raise the number of open files to what our connections need, as far as we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _server(host: str, port: int, *, workers: int, limits: Limits, respawn: bool) -> Any:
+    _allow_files(CONNECTIONS + 512)
+    # It would warn of many threads; ours mostly wait, and few of them answer at a time.
+    getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     return Granian(
         "serving.wsgi:application",  # only its name: `serve` is told how to make it
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=threads,
-        # Requests beyond what the threads take wait in the kernel's queue, not in ours.
-        backpressure=max(threads * 8, 64),
+        # Started when they are needed, as for senders that take their time.
+        blocking_threads=limits.waiting + SPARE_THREADS,
+        # Connections, not requests; those beyond wait in the kernel's queue.
+        backpressure=max(CONNECTIONS, 2 * limits.waiting),
+        # A connection brings one request at a time, so that limits of connections are limits.
+        http=HTTPModes.http1,
+        websockets=False,
         respawn_failed_workers=respawn,
-        workers_kill_timeout=DRAIN_SECONDS,
+        workers_kill_timeout=FINISH_SECONDS,
         log_dictconfig=logging.for_server(),
     )
 

@@ -2,29 +2,74 @@
 
 from flask import Flask, Response, request
 
+from serving.entrance import Admission, Entrance
 from serving.express import ALWAYS, REQUEST_ID, Express, RequestIds
 from serving.limits import Limits
-from serving.routes import api, failures, metrics, page, v1, v2
+from serving.routes import (
+    api,
+    challenger,
+    docs,
+    failures,
+    headers,
+    history,
+    looking,
+    metrics,
+    openapi,
+    page,
+    repository,
+    rollback,
+    traffic,
+    v1,
+    v2,
+)
 from serving.slots import Slots
 from serving.story import Story
+from serving.tokens import NOBODY, Tokens
+from store.bucket import Bucket
 
 
-def create_application(slots: Slots, *, limits: Limits, story: Story) -> Flask:
-    """An application that answers for whatever the slots hold."""
+def create_application(
+    slots: Slots,
+    *,
+    limits: Limits,
+    story: Story,
+    administrators: Tokens = NOBODY,
+    bucket: Bucket | None = None,
+    admission: Admission | None = None,
+) -> Flask:
+    """An application that answers for whatever the slots hold; without `admission`, to anybody.
+
+    `bucket` is where administrators write alias records; without it there is nothing to administer.
+    """
     application = Flask(__name__, static_folder="static", template_folder="templates")
     # Werkzeug cuts a stream of unknown length off here without a word; one more byte than is
     # allowed lets us see that there was too much.
     application.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
     application.url_map.strict_slashes = False
+    # An address with // is another address, and unknown; being sent elsewhere helps no client.
+    application.url_map.merge_slashes = False
     application.extensions |= {"slots": slots, "limits": limits, "story": story}
+    admission = admission or Admission()
+    application.extensions |= {"administrators": administrators, "bucket": bucket}
+    application.extensions |= {"draining": admission.draining, "keys": admission.keys}
     for blueprint in (v2.routes, v1.routes, api.routes, metrics.routes, page.routes):
         application.register_blueprint(blueprint)
-    failures.install(application)
+    for blueprint in (history.routes, traffic.routes, rollback.routes, looking.routes):
+        application.register_blueprint(blueprint)
+    for blueprint in (challenger.routes, repository.routes, openapi.routes, docs.routes):
+        application.register_blueprint(blueprint)
     metrics.install(application, story.meter)
+    failures.install(application)
+    headers.install(application)
     ids = RequestIds()
     _label_all(application, ids)
-    application.wsgi_app = Express(  # type: ignore[method-assign]
-        application.wsgi_app, slots=slots, limits=limits, meter=story.meter, ids=ids
+    behind = application.wsgi_app
+    application.wsgi_app = Entrance(  # type: ignore[method-assign]
+        Express(behind, slots=slots, limits=limits, meter=story.meter, ids=ids),
+        refusing=behind,
+        limits=limits,
+        administrators=administrators,
+        admission=admission,
     )
     return application
 

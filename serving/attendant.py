@@ -4,16 +4,18 @@ Every worker runs one, beside its requests. All its logic is in `look`.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 
 from serving import golden, memory
 from serving.cache import Cache
+from serving.keeping import Room
 from serving.ledger import Ledger
-from serving.predictor import Predictor, interpreters_for
+from serving.predictor import Predictor
 from serving.presence import Presence, Said
 from serving.slots import Loaded, Slot
-from store.aliases import AliasRecord
+from store.aliases import CHAMPION, AliasRecord
 from store.bucket import Bucket
 from store.errors import CorruptVersion, OvernightError, StoreError, UnfitVersion
 from store.manifest import Manifest
@@ -24,6 +26,8 @@ BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 RETRY_CURRENT_SECONDS = 10.0
+# Long enough for a request that waits for the interpreter lock to get it.
+PAUSE_SECONDS = 0.001
 
 
 def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) -> Predictor:
@@ -32,14 +36,18 @@ def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) ->
     Raises:
         UnfitVersion: it cannot run here, or answers otherwise than in training.
     """
-    predictor = Predictor(manifest, files["predictor.tflite"], threads=threads)
+    predictor = Predictor(manifest, files["predictor.tflite"], threads=threads, pause=_let_on)
     if golden.FILE in files:
         golden.check(predictor, files[golden.FILE])
     return predictor
 
 
+def _let_on() -> None:
+    time.sleep(PAUSE_SECONDS)
+
+
 class Attendant:
-    """One worker's hands."""
+    """One worker's hands: whatever is loaded or freed here, it is in the attendant's thread."""
 
     def __init__(
         self,
@@ -49,11 +57,14 @@ class Attendant:
         cache: Cache,
         threads: int,
         workers: int,
+        room: Room | None = None,
         available: Callable[[], int | None] = memory.available_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._presence, self._bucket, self._cache = presence, bucket, cache
         self._threads, self._workers = threads, workers
+        self._room = room or Room(threads)
+        self._retired: list[Predictor] = []
         self._available, self._clock = available, clock
         self._attended: list[tuple[Slot, Ledger]] = []
         self._retry_at: dict[tuple[str, int], float] = {}
@@ -69,7 +80,8 @@ class Attendant:
         """
         for slot, ledger in self._attended:
             self._prepare(slot, ledger)
-            slot.drop(keep=_kept(slot))
+            self._retire(slot, keep=self._kept(slot))
+        self._free()
         self._presence.say({slot.model: _said(slot) for slot, _ in self._attended})
         return BUSY_SECONDS if any(_is_busy(slot) for slot, _ in self._attended) else IDLE_SECONDS
 
@@ -99,6 +111,40 @@ class Attendant:
                 slot.refused.pop(generation, None)
                 slot.put(Loaded(generation, predictor, record))
 
+    def _kept(self, slot: Slot) -> set[int]:
+        """What answers, what may answer next, and those before that there is room for."""
+        current, proposed = slot.board.current, slot.board.proposed
+        newest: dict[str, Loaded] = {}
+        for one in slot.loaded():
+            if one.generation <= current:
+                newest.setdefault(one.version, one)
+        serving = next((o.version for o in newest.values() if o.generation == current), None)
+        before = [one.manifest for version, one in newest.items() if version != serving]
+        stay = self._room.kept(before)
+        return {current, proposed, *(newest[version].generation for version in stay)}
+
+    def _retire(self, slot: Slot, *, keep: set[int]) -> None:
+        for one in slot.drop(keep):
+            if all(one.predictor is not known for known in self._retired):
+                self._retired.append(one.predictor)
+
+    def _free(self) -> None:
+        """Free what nobody else holds any more.
+
+        A request drops its lease before it drops its reference; freed by the last reference, a
+        version would be freed within that request.
+        """
+        waiting, self._retired = self._retired, []
+        count = len(waiting)
+        while waiting:
+            predictor = waiting.pop()
+            # One reference is ours, one is the argument's.
+            if sys.getrefcount(predictor) > 2:
+                self._retired.append(predictor)
+        if count > len(self._retired):
+            del predictor
+            memory.give_back()
+
     def _is_put_off(self, slot: Slot, generation: int) -> bool:
         """A refused proposal is never tried again; what the whole host answers with always is."""
         if generation in slot.refused and generation != slot.board.current:
@@ -116,16 +162,20 @@ class Attendant:
         except CorruptVersion:
             self._cache.stage(self._bucket, record.model, record.version)
             manifest, files = self._cache.read(record.model, record.version)
-        if not is_current:
-            # Without the current version this worker would answer nothing at all.
+        if not is_current or record.alias != CHAMPION:
+            # Without its current champion this worker would answer nothing at all.
             self._admit(manifest)
         return open_bundle(manifest, files, threads=self._threads)
 
     def _admit(self, manifest: Manifest) -> None:
         """All workers of the host load at the same time, so all of them must fit."""
-        size = manifest.files["predictor.tflite"].size_bytes
-        needed = memory.needed_bytes(size, interpreters_for(self._threads)) * self._workers
+        needed = self._room.takes_bytes(manifest) * self._workers
         available = self._available()
+        if available is not None and needed > available:
+            for slot, _ in self._attended:
+                self._retire(slot, keep={slot.board.current, slot.board.proposed})
+            self._free()
+            available = self._available()
         if available is not None and needed > available:
             raise UnfitVersion(
                 manifest.model,
@@ -133,15 +183,6 @@ class Attendant:
                 f"{self._workers} workers need about {needed >> 20} MiB for it and "
                 f"{available >> 20} MiB are available; give the host more memory or fewer workers",
             )
-
-
-def _kept(slot: Slot) -> set[int]:
-    """What answers, what may answer next, and the one before, for those who ask for it by name."""
-    current, proposed = slot.board.current, slot.board.proposed
-    loaded = slot.loaded()
-    version = next((one.version for one in loaded if one.generation == current), None)
-    before = [o.generation for o in loaded if o.generation < current and o.version != version]
-    return {current, proposed, *before[:1]}
 
 
 def _said(slot: Slot) -> Said:

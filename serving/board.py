@@ -8,7 +8,7 @@ import mmap
 import os
 from pathlib import Path
 
-_NUMBERS = 3
+_NUMBERS = 4
 _BYTES = _NUMBERS * 8
 
 
@@ -53,10 +53,24 @@ class Board:
         """When the store last said what is current, in milliseconds since 1970; 0 for never."""
         return self._numbers[2]
 
+    @property
+    def asks(self) -> int:
+        """Changes whenever somebody asks for a look at the store."""
+        return self._numbers[3]
+
+    def ask(self) -> None:
+        """Have the leader look at once; of asks in the same moment one may be lost in another."""
+        self._numbers[3] += 1
+
     def flip(self, generation: int) -> None:
         """From here on every request on this host that starts is answered by `generation`."""
         self._numbers[0] = generation
         self._memory.flush()
+
+    def clear(self) -> None:
+        """From here on nothing answers, and nothing is proposed."""
+        self._numbers[1] = 0
+        self.flip(0)
 
     def propose(self, generation: int) -> None:
         self._numbers[1] = generation

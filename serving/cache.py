@@ -10,7 +10,7 @@ from pathlib import Path
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import CorruptVersion
+from store.errors import BadKey, CorruptVersion
 from store.manifest import Manifest, decode
 from store.versions import read_file, read_manifest, verify
 
@@ -53,6 +53,14 @@ class Cache:
             with self._only_one(place):
                 shutil.rmtree(place, ignore_errors=True)
             raise
+
+    def manifest(self, model: str, version: str) -> Manifest | None:
+        """What is staged of a version, if it is."""
+        try:
+            body = (self._place(model, version) / MANIFEST).read_bytes()
+            return decode(body, where=version)
+        except (OSError, BadKey, CorruptVersion):
+            return None
 
     def keep_only(self, model: str, versions: set[str]) -> None:
         """Free the disk of every other version of a model."""

@@ -13,30 +13,36 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
-
+from serving.lanes import JSON, Environ, lane_of
 from serving.limits import Limits
 from serving.metrics import Meter
-from serving.protocols import v1, v2
-from serving.slots import Loaded, Slots
+from serving.protocols import binary
+from serving.protocols.image import RAW
+from serving.slots import Slots
 
-JSON = "application/json"
+__all__ = ["JSON", "Environ"]
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"
 ALWAYS = ("X-Content-Type-Options", "nosniff")
 
-Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-Answering = Callable[[dict[str, Any], Loaded, Limits], dict[str, Any]]
 
 _PATH = re.compile(r"/v2/models/([a-z0-9-]+)/infer|/v1/models/([a-z0-9-]+):predict")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LANES: tuple[tuple[str, Answering], ...] = (("v2", v2.answer), ("v1", v1.answer))
+_PROTOCOLS = ("v2", "v1")
 
 
 def client_of(environ: Environ) -> str:
-    """Who asks, as far as it says so: `overnight.client` of its key, else the address it has."""
-    return str(environ.get("overnight.client") or environ.get("REMOTE_ADDR", ""))
+    """Who asks, as far as it says so: a canary's share of the clients sticks to it.
+
+    `X-Client-Key` speaks for the client behind a gateway; without it, it is the name of the
+    prediction key, and without that the address.
+    """
+    return str(
+        environ.get("HTTP_X_CLIENT_KEY")
+        or environ.get("overnight.client")
+        or environ.get("REMOTE_ADDR", "")
+    )
 
 
 class RequestIds:
@@ -52,10 +58,6 @@ class RequestIds:
         return f"{self._prefix}{next(self._numbers):012x}"
 
 
-class _Unusual(Exception):
-    """A request whose answer has another form."""
-
-
 class Express:
     """A WSGI application in front of Flask's."""
 
@@ -69,45 +71,41 @@ class Express:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         began = time.perf_counter()
         path = _PATH.fullmatch(environ["PATH_INFO"])
-        if path is None or not self._is_usual(environ):
+        if path is None or environ["REQUEST_METHOD"] != "POST" or not self._is_short(environ):
             return self._behind(environ, start_response)
+        place = (path.lastindex or 1) - 1
+        protocol, model = _PROTOCOLS[place], path[place + 1]
+        lane = lane_of(protocol, environ)
+        if lane is None:
+            return self._behind(environ, start_response)
+        request_id = self._ids.of(environ.get("HTTP_X_REQUEST_ID", ""))
         body = environ["wsgi.input"].read()
-        lane = (path.lastindex or 1) - 1
-        protocol, answering = _LANES[lane]
-        model = path[lane + 1]
         try:
-            if b'"binary_data' in body:
-                raise _Unusual
-            asked = orjson.loads(body)
             # Whoever has to wait for a version waits in Flask, once.
-            answer, loaded = self._slots.find(model).answered(
-                lambda loaded: orjson.dumps(
-                    answering(asked, loaded, self._limits), option=orjson.OPT_SERIALIZE_NUMPY
-                ),
+            (answer, json_length), loaded = self._slots.find(model).answered(
+                lane(body, environ, self._limits),
                 client=client_of(environ),
+                request_id=request_id,
                 wait_seconds=0,
             )
         except Exception:  # noqa: BLE001 - Flask meets it again, words it and logs it
             environ["wsgi.input"] = io.BytesIO(body)
             return self._behind(environ, start_response)
+        version = loaded.version
         headers = [
-            ("Content-Type", JSON),
+            ("Content-Type", JSON if json_length is None else RAW),
             ("Content-Length", str(len(answer))),
-            (VERSION_HEADER, loaded.version),
-            (REQUEST_ID, self._ids.of(environ.get("HTTP_X_REQUEST_ID", ""))),
+            (VERSION_HEADER, version),
+            (REQUEST_ID, request_id),
             ALWAYS,
         ]
+        if json_length is not None:
+            headers.append((binary.HEADER, str(json_length)))
         start_response("200 OK", headers)
-        self._meter.count(model, loaded.version, protocol, 200, time.perf_counter() - began)
+        self._meter.count(model, version, protocol, 200, time.perf_counter() - began)
         return [answer]
 
-    def _is_usual(self, environ: Environ) -> bool:
-        """A POST that says it is JSON, and how long it is."""
+    def _is_short(self, environ: Environ) -> bool:
+        """It says how long it is, and that is within the limit."""
         length = environ.get("CONTENT_LENGTH", "")
-        return (
-            environ["REQUEST_METHOD"] == "POST"
-            and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" not in environ
-            and environ.get("CONTENT_TYPE") == JSON
-            and length.isdigit()
-            and int(length) <= self._limits.body_bytes
-        )
+        return length.isdecimal() and int(length) <= self._limits.body_bytes

@@ -9,11 +9,16 @@ from pathlib import Path
 
 from serving.attendant import Attendant
 from serving.cache import Cache
+from serving.challengers import Challengers
+from serving.keeping import DEFAULT_BYTES, Room
 from serving.ledger import Known, Ledger
 from serving.metrics import Snapshot
 from serving.presence import Leadership, Presence, counted
+from serving.recollection import Recollection
 from serving.slots import Slot, Slots
+from serving.standing import Standing, standing
 from serving.story import Story
+from serving.umpire import Umpire
 from serving.watcher import Watcher
 from store import keys
 from store.aliases import CHAMPION, AliasLog
@@ -38,6 +43,7 @@ class Following:
     poll_seconds: float
     threads: int
     workers: int
+    loaded_bytes: int = DEFAULT_BYTES
 
 
 class Fleet:
@@ -49,6 +55,7 @@ class Fleet:
         self._bucket, self._following = bucket, following
         self._cache = Cache(following.folder / "cache")
         self._workers = following.folder / "workers"
+        self._room = Room(following.threads, following.loaded_bytes)
         self.presence = Presence(self._workers)
         self.story = Story(self, worker=self.presence.worker[:8])
         self._leadership = Leadership(following.folder / "leader.lock")
@@ -58,9 +65,14 @@ class Fleet:
             cache=self._cache,
             threads=following.threads,
             workers=following.workers,
+            room=self._room,
         )
         self._ledgers: dict[str, Ledger] = {}
         self._watchers: dict[str, Watcher] = {}
+        self._umpires: dict[str, Umpire] = {}
+        self.challengers = Challengers(following.folder / "challengers", self._attendant, bucket)
+        self.story.meter.challenges = self.challengers.tallies
+        self.recollection = Recollection(following.folder, bucket, workers=self._workers)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._discovered_at = -DISCOVER_SECONDS
@@ -69,7 +81,8 @@ class Fleet:
     def start(self) -> None:
         """Load what this host answered with last, then follow. Returns when requests may come."""
         self._attendant.look()
-        for look in (self.attend, self.lead):
+        self.challengers.attach()
+        for look in (self._compare, self.attend, self.lead, self.recall, self.observe):
             thread = threading.Thread(target=self._run, args=(look,), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -86,24 +99,51 @@ class Fleet:
         """One tick of what every worker does; returns seconds to rest."""
         if time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list_models()
-            self.presence.note_counts(self.story.meter.snapshot())
-        return self._attendant.look()
+            self.note_counts()
+        rest = self._attendant.look()
+        self.challengers.attach()
+        return rest
+
+    def note_counts(self) -> None:
+        """Let the other workers of the host know what this one counted."""
+        self.presence.note_counts(self.story.meter.snapshot())
 
     def lead(self) -> float:
         """One tick of what the leader does; returns seconds to rest."""
         if not self._leadership.take():
             return LEADER_SECONDS
         self._discover()
-        rests = [_guarded(watcher.look) for watcher in list(self._watchers.values())]
+        looks = [one.look for one in self._watchers.values()]
+        looks += [one.look for one in self._umpires.values()]
+        rests = [_guarded(look) for look in looks]
         return min(rests, default=self._following.poll_seconds)
+
+    def recall(self) -> float:
+        """One tick of what the leader gathers for the page; returns seconds to rest."""
+        return self.recollection.recall() if self._leadership.held else LEADER_SECONDS
+
+    def observe(self) -> float:
+        """One tick of the leader's eye on all workers' counters; returns seconds to rest."""
+        return self.recollection.observe() if self._leadership.held else LEADER_SECONDS
 
     def known(self, model: str) -> Known:
         """What the leader of this host noted of a model."""
         return self._ledgers[model].known()
 
+    def challenge(self, model: str) -> Standing | None:
+        """How the newest challenge of a model stands on this host."""
+        ledger = self.challengers.ledger(model)
+        workers = self.story.snapshots().values()
+        return standing(ledger.known(), ledger.ended(), workers)
+
     def snapshots(self) -> dict[str, Snapshot]:
         """What the workers of this host counted, by worker."""
         return counted(self._workers)
+
+    def _compare(self) -> float:
+        """One tick of what compares versions, in a thread that gives way to those that answer."""
+        self.challengers.comparisons.be_gentle()
+        return self.challengers.compare()
 
     def _run(self, look: Callable[[], float]) -> None:
         while not self._stopping.is_set():
@@ -116,7 +156,10 @@ class Fleet:
         for model in self._following.models or sorted(path.name for path in folder.glob("*")):
             if model not in self._ledgers and _is_model(model):
                 ledger = self._ledgers[model] = Ledger(folder / model)
-                self._attendant.attend(self.slots.add(Slot(model, ledger.board)), ledger)
+                self.recollection.expect(model, folder / model, ledger)
+                slot = self.slots.add(Slot(model, ledger.board))
+                self._attendant.attend(slot, ledger)
+                self.challengers.expect(slot)
 
     def _discover(self) -> None:
         """Ask the store which models there are: often until one is known, then now and then."""
@@ -127,9 +170,22 @@ class Fleet:
                 self._make_folders()
         for model, ledger in list(self._ledgers.items()):
             if model not in self._watchers:
+                challenger = self.challengers.ledger(model)
                 self._watchers[model] = Watcher(
                     ledger,
                     AliasLog(self._bucket, model, CHAMPION),
+                    bucket=self._bucket,
+                    cache=self._cache,
+                    workers=self._workers,
+                    replica=self._following.replica,
+                    poll_seconds=self._following.poll_seconds,
+                    room=self._room,
+                    challenger=challenger,
+                )
+                self._umpires[model] = Umpire(
+                    model,
+                    challenger,
+                    ledger,
                     bucket=self._bucket,
                     cache=self._cache,
                     workers=self._workers,

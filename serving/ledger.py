@@ -2,11 +2,13 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from serving.board import Board
 from serving.presence import write_whole
+from serving.tally import Tally
 from store.aliases import AliasRecord
 from store.schema import Value
 
@@ -22,15 +24,32 @@ class Refused(Value):
 
 
 class Known(Value):
-    """The last record taken up here, and the last refusals."""
+    """The last record taken up here, the versions that served, newest first, and refusals."""
 
     last: AliasRecord | None = None
+    served: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
     trouble: str = ""
 
 
+How = Literal["withdrawn", "became champion"]
+
+
+class Ended(Value):
+    """A challenge that is over here, and why. `told`: the store knows; `trouble`: why not."""
+
+    record: AliasRecord
+    how: How
+    reason: str
+    replica: str
+    at: datetime
+    tally: Tally | None = None
+    told: bool = False
+    trouble: str = ""
+
+
 class Ledger:
-    """The folder of one model, shared by all workers; only the leader writes."""
+    """The folder of one alias of a model, shared by all workers; only the leader writes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,6 +87,21 @@ class Ledger:
 
     def remember(self, known: Known) -> None:
         write_whole(self._folder / "known.json", known.model_dump_json().encode())
+
+    def ended(self) -> Ended | None:
+        """The last challenge that ended by itself here."""
+        try:
+            return Ended.model_validate_json((self._folder / "ended.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def note_end(self, ended: Ended) -> None:
+        write_whole(self._folder / "ended.json", ended.model_dump_json().encode())
+
+    def on_board(self) -> set[str]:
+        """The versions that answer here, or may next."""
+        records = (self.record(one) for one in {self.board.current, self.board.proposed} - {0})
+        return {record.version for record in records if record is not None}
 
     def _generations(self) -> list[int]:
         found = (self._folder / "proposals").glob("*.json")

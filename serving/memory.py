@@ -1,9 +1,11 @@
 """Whether another version fits into memory beside the one that answers."""
 
+import ctypes
 from contextlib import suppress
 from pathlib import Path
 
 # Measured with small convolutional networks: packed weights and the arena of each interpreter.
+# What is estimated so is twice of what a version really takes.
 WEIGHTS_FACTOR = 2
 ARENA_BYTES = 2_000_000
 
@@ -13,6 +15,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 def needed_bytes(network_bytes: int, interpreters: int) -> int:
     """A cautious estimate of what one predictor will take."""
     return interpreters * (WEIGHTS_FACTOR * network_bytes + ARENA_BYTES)
+
+
+def give_back() -> None:
+    """Return what was freed to the system, where the C library does not do so by itself."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:

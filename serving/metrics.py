@@ -2,8 +2,9 @@
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from serving.tally import Tally
 from store.schema import Value
 
 # Seconds; from a small network alone on its core to a large batch on a busy host.
@@ -30,11 +31,20 @@ class Latency(Value):
     seconds: float
 
 
+class Refused(Value):
+    """How many requests were refused for one reason, without being wrong in themselves."""
+
+    reason: str
+    requests: int
+
+
 class Snapshot(Value):
     """What one worker counted since it started."""
 
+    refused: tuple[Refused, ...] = ()
     counts: tuple[Count, ...] = ()
     latencies: tuple[Latency, ...] = ()
+    challenges: tuple[Tally, ...] = ()
 
 
 class Meter:
@@ -43,7 +53,10 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, int], int] = {}
+        self._refused: dict[str, int] = {}
         self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
+        # Whoever compares versions here says what came out.
+        self.challenges: Callable[[], tuple[Tally, ...]] = tuple
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """Count one request; `version` is empty when none answered."""
@@ -59,9 +72,19 @@ class Meter:
             known[0][bisect_left(BOUNDS, seconds)] += 1
             known[1][0] += seconds
 
+    def refuse(self, reason: str) -> None:
+        """Count one request that was not let in."""
+        with self._lock:
+            self._refused[reason] = self._refused.get(reason, 0) + 1
+
     def snapshot(self) -> Snapshot:
+        challenges = self.challenges()
         with self._lock:
             return Snapshot(
+                refused=tuple(
+                    Refused(reason=reason, requests=requests)
+                    for reason, requests in self._refused.items()
+                ),
                 counts=tuple(
                     Count(model=m, version=v, protocol=p, status=s, requests=requests)
                     for (m, v, p, s), requests in self._counts.items()
@@ -70,6 +93,7 @@ class Meter:
                     Latency(model=m, version=v, buckets=tuple(buckets), seconds=total[0])
                     for (m, v), (buckets, total) in self._latencies.items()
                 ),
+                challenges=challenges,
             )
 
     def _forget_oldest(self) -> None:
@@ -88,12 +112,26 @@ def told(workers: Mapping[str, Snapshot]) -> Iterator[str]:
         for one in snapshot.counts:
             labels = one.model_dump(exclude={"requests"}) | {"worker": worker}
             yield line("overnight_requests_total", labels, one.requests)
+    yield from _family("overnight_refused_requests_total", "counter", "Requests not let in.")
+    for worker, snapshot in workers.items():
+        for refused in snapshot.refused:
+            labels = {"reason": refused.reason, "worker": worker}
+            yield line("overnight_refused_requests_total", labels, refused.requests)
     name = "overnight_request_seconds"
     yield from _family(name, "histogram", "Seconds from a request's headers to its answer.")
     for worker, snapshot in workers.items():
         for latency in snapshot.latencies:
             labels = {"model": latency.model, "version": latency.version, "worker": worker}
             yield from _histogram(name, labels, latency)
+
+
+def counters(
+    name: str, told: str, values: Iterable[tuple[Mapping[str, str], float]]
+) -> Iterator[str]:
+    """One family of counters."""
+    yield from _family(name, "counter", told)
+    for labels, value in values:
+        yield line(name, labels, value)
 
 
 def gauges(

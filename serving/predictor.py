@@ -2,7 +2,8 @@
 
 import itertools
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,43 @@ from store.schema import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[np.generic]
 
-# LiteRT plans anew whenever the batch changes, so batches are padded to one of these.
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-# Sizes that single requests use have an interpreter for each thread; of the larger, which cost
-# memory, there is one each, and threads take turns.
+# LiteRT plans anew whenever the batch changes, so batches are padded to one of these. A row costs
+# no less in larger ones (benchmarks/serving/batching.py), and each holds memory in every worker.
+BATCH_SIZES = (1, 2, 4, 8, 16)
+LARGEST = BATCH_SIZES[-1]
+# Sizes that single requests use have an interpreter for each thread, and so has the largest, into
+# which long batches are cut. Of those between, which cost memory, there is one each.
 LARGEST_SHARED_BY_NONE = 4
 
 
 def interpreters_for(threads: int) -> int:
     """How many interpreters a predictor holds."""
-    return sum(threads if size <= LARGEST_SHARED_BY_NONE else 1 for size in BATCH_SIZES)
+    return sum(_copies(size, threads) for size in BATCH_SIZES)
+
+
+def _copies(size: int, threads: int) -> int:
+    return threads if size <= LARGEST_SHARED_BY_NONE or size == LARGEST else 1
+
+
+def _nothing() -> None:
+    """Between two interpreters, where nobody waits for this thread."""
 
 
 class Predictor:
     """Answers for one version; safe to share between threads, all interpreters made up front."""
 
-    def __init__(self, manifest: Manifest, network: bytes, *, threads: int) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        network: bytes,
+        *,
+        threads: int,
+        pause: Callable[[], None] = _nothing,
+    ) -> None:
         """Load and plan an interpreter for each thread and batch size, and run each once.
+
+        Planning holds up all other threads of the process; between two interpreters `pause` lets
+        them go on.
 
         Raises:
             UnfitVersion: LiteRT cannot run it, or its tensors are not those of the manifest.
@@ -39,28 +60,53 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
+        self._threads = threads
         self._free: dict[int, queue.SimpleQueue[_Planned]] = {}
         for size in BATCH_SIZES:
             self._free[size] = queue.SimpleQueue()
-            for _ in range(threads if size <= LARGEST_SHARED_BY_NONE else 1):
+            for _ in range(_copies(size, threads)):
                 self._free[size].put(_Planned(manifest, network, size))
+                pause()
+        # A thread is started by the first long batch only, and ends with the predictor.
+        self._helpers = (
+            ThreadPoolExecutor(threads - 1, thread_name_prefix="chunks") if threads > 1 else None
+        )
 
     def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
         n = len(next(iter(inputs.values())))
-        largest = BATCH_SIZES[-1]
-        if n <= largest:
+        if n <= LARGEST:
             return self._chunk(inputs, n, wanted)
-        starts = range(0, n, largest)
-        chunks = [
-            self._chunk(
-                {name: rows[start : start + largest] for name, rows in inputs.items()},
-                min(largest, n - start),
-                wanted,
-            )
-            for start in starts
+        starts = range(0, n, LARGEST)
+        chunks: list[dict[str, Array]] = [{} for _ in starts]
+        # Whoever is free takes the next; `next` of an enumeration is one step for all threads.
+        places = enumerate(starts)
+        helping = [
+            self._helpers.submit(self._take_chunks, inputs, places, chunks, wanted)
+            for _ in range(min(self._threads, len(starts)) - 1)
+            if self._helpers
         ]
+        try:
+            self._take_chunks(inputs, places, chunks, wanted)
+        finally:
+            for help_ in helping:
+                # One that has not begun by now finds nothing to do any more.
+                if not help_.cancel():
+                    help_.result()
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in wanted}
+
+    def _take_chunks(
+        self,
+        inputs: Mapping[str, Array],
+        places: Iterator[tuple[int, int]],
+        chunks: list[dict[str, Array]],
+        wanted: Sequence[str],
+    ) -> None:
+        """Answer chunk after chunk until none is left."""
+        for place, start in places:
+            rows = {name: array[start : start + LARGEST] for name, array in inputs.items()}
+            n = len(next(iter(rows.values())))
+            chunks[place] = self._chunk(rows, n, wanted)
 
     def _chunk(
         self, inputs: Mapping[str, Array], n: int, wanted: Sequence[str]

@@ -92,6 +92,11 @@ class Leadership:
                 lock.close()
         return self._lock is not None
 
+    @property
+    def held(self) -> bool:
+        """Whether this worker leads, without trying to."""
+        return self._lock is not None
+
     def give_up(self) -> None:
         if self._lock is not None:
             self._lock.close()

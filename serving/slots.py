@@ -8,16 +8,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from serving.board import Board
 from serving.predictor import Array, Predictor
-from store.aliases import AliasRecord
+from store.aliases import CHAMPION, AliasRecord
+from store.challenging import CHALLENGER
 from store.errors import NotServed
 from store.manifest import Manifest
 
 # A worker that joins between the last report and the flip finishes loading while requests wait.
 WAIT_SECONDS = 10.0
+_LABELS = (CHAMPION, CHALLENGER)
 
 _Answer = TypeVar("_Answer")
 
@@ -44,13 +46,39 @@ class Loaded:
         return self.predictor.answer(inputs, wanted)
 
 
+class Contender(Protocol):
+    """A challenger that is loaded beside a champion."""
+
+    @property
+    def slot(self) -> "Slot":
+        """Where its own generations are."""
+
+    def answered(
+        self, champion: "Slot", answering: Callable[[Loaded], _Answer], asked: "Asked"
+    ) -> tuple[_Answer, Loaded]:
+        """Have a request answered that does not say by which version."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, under which id of theirs, and how long they wait for a version to be loaded."""
+
+    client: str = ""
+    request_id: str = ""
+    wait_seconds: float = WAIT_SECONDS
+
+
 @dataclass
 class Slot:
-    """One model in this process: a board that says what answers, and what is loaded."""
+    """One model in this process: a board that says what answers, and what is loaded.
+
+    A challenger has a slot of its own; the champion's points at it while it is loaded here.
+    """
 
     model: str
     board: Board
     refused: dict[int, str] = field(default_factory=dict)
+    challenger: Contender | None = None
 
     def __post_init__(self) -> None:
         self._loaded: dict[int, Loaded] = {}
@@ -73,15 +101,18 @@ class Slot:
     def versions(self) -> tuple[str, ...]:
         """The versions that can be asked here by name, newest first."""
         current = self.board.current
-        return tuple(dict.fromkeys(o.version for o in self.loaded() if o.generation <= current))
+        own = [one.version for one in self.loaded() if one.generation <= current]
+        challenger = self.challenger
+        challenging = challenger.slot.versions() if challenger else ()
+        return tuple(dict.fromkeys((*own, *challenging)))
 
     def put(self, loaded: Loaded) -> None:
         with self._changed:
             self._loaded[loaded.generation] = loaded
             self._changed.notify_all()
 
-    def drop(self, keep: set[int]) -> None:
-        """Let go of generations nobody uses and nobody wants."""
+    def drop(self, keep: set[int]) -> list[Loaded]:
+        """Let go of generations nobody uses and nobody wants; whoever asks for it frees them."""
         with self._changed:
             free = [
                 one
@@ -90,6 +121,7 @@ class Slot:
             ]
             for one in free:
                 del self._loaded[one.generation]
+            return free
 
     def oldest_in_use(self) -> int:
         """The oldest generation that a request in this process is, or may yet be, answered by.
@@ -103,20 +135,25 @@ class Slot:
 
     @contextmanager
     def lease(
-        self, version: str | None = None, *, wait_seconds: float = WAIT_SECONDS
+        self,
+        version: str | None = None,
+        *,
+        label: str | None = None,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> Iterator[Loaded]:
-        """Hold the current version, or one by name, throughout a request.
+        """Hold the current version, or one by name or label, throughout a request.
 
         A current version that this process is still loading is waited for.
 
         Raises:
             NotServed: nothing is loaded (yet), or not the version that was asked for.
         """
-        loaded = self._take(wait_seconds) if version is None else self._take_named(version)
+        slot = self._slot_of(version, label)
+        loaded = slot._take(wait_seconds) if version is None else slot._take_named(version)  # noqa: SLF001 - of the same class
         try:
             yield loaded
         finally:
-            with self._changed:
+            with slot._changed:  # noqa: SLF001
                 loaded.leases -= 1
 
     def answered(
@@ -124,16 +161,36 @@ class Slot:
         answering: Callable[[Loaded], _Answer],
         *,
         version: str | None = None,
-        client: str = "",  # noqa: ARG002 - a canary's share of the traffic will stick to it
+        label: str | None = None,
+        client: str = "",
+        request_id: str = "",
         wait_seconds: float = WAIT_SECONDS,
     ) -> tuple[_Answer, Loaded]:
-        """An answer by one version throughout, the current one or one by name, and that version.
+        """An answer by one version throughout, and that version.
+
+        It is the current one, or one by name or label; a canary may answer who named neither.
 
         Raises:
             NotServed: nothing is loaded (yet), or not the version that was asked for.
         """
-        with self.lease(version, wait_seconds=wait_seconds) as loaded:
+        challenger = self.challenger
+        if challenger is not None and version is None and label is None:
+            return challenger.answered(self, answering, Asked(client, request_id, wait_seconds))
+        with self.lease(version, label=label, wait_seconds=wait_seconds) as loaded:
             return answering(loaded), loaded
+
+    def _slot_of(self, version: str | None, label: str | None) -> "Slot":
+        """Where what was asked for is loaded: here, or at the challenger."""
+        challenger = self.challenger
+        if label == CHALLENGER:
+            if challenger is None or not challenger.slot.ready:
+                raise NotServed(f"nothing challenges the champion of {self.model}", (CHAMPION,))
+            return challenger.slot
+        if label not in {None, CHAMPION}:
+            raise NotServed(f"no label {label!r} is known; labels are aliases", _LABELS)
+        if challenger is not None and version in challenger.slot.versions():
+            return challenger.slot
+        return self
 
     def _take(self, wait_seconds: float) -> Loaded:
         with self._changed:

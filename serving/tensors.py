@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -49,10 +48,12 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
         raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
     if spec.datatype == "UINT8":
         # The slow way finds out which element was wrong.
-        with suppress(TypeError, ValueError):
+        try:
             array = np.frombuffer(bytes(values), np.uint8).reshape(n, *spec.shape)
-            if _in_range(spec, array):
-                return array
+        except (TypeError, ValueError):
+            return _checked(spec, values, n, field=field)
+        if _in_range(spec, array):
+            return array
     return _checked(spec, values, n, field=field)
 
 
@@ -69,7 +70,10 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
         raise BadInput(field, expected=expected, found=f"{len(raw)}")
     # A byte other than 0 or 1 would be no boolean at all.
     sent = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
-    rows: Array = np.frombuffer(raw, sent).reshape(n, *spec.shape).astype(kind)
+    rows: Array = np.frombuffer(raw, sent).reshape(n, *spec.shape)
+    if spec.datatype == "UINT8" and _in_range(spec, rows):
+        return rows
+    rows = rows.astype(kind)
     check_range(spec, rows, field=field)
     return rows
 
@@ -91,8 +95,10 @@ def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
     Raises:
         BadInput: naming the first element that is not finite or outside the range.
     """
-    if spec.datatype.startswith("FP") and not np.isfinite(rows).all():
-        raise _at(field, rows, ~np.isfinite(rows), expected="finite numbers")
+    if spec.datatype.startswith("FP"):
+        wrong = np.isinf(rows) if spec.nullable else ~np.isfinite(rows)
+        if wrong.any():
+            raise _at(field, rows, wrong, expected="finite numbers")
     low, high = spec.minimum, spec.maximum
     if low is not None and (rows < low).any():
         raise _at(field, rows, rows < low, expected=f"numbers of at least {low:g}")
@@ -151,6 +157,8 @@ def _checked(
     An element is named by its place in the nested lists, or in the flat one, as it was sent.
     """
     shape = (n, *spec.shape) if nested else (len(flat),)
+    if spec.nullable:
+        flat = [math.nan if value is None else value for value in flat]
     wanted = np.dtype(NUMPY_TYPES[spec.datatype])
     for place in _strangers(flat, boolean=wanted.kind == "b"):
         where = _where(np.unravel_index(place, shape))

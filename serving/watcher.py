@@ -1,4 +1,4 @@
-"""The watcher: follows one model's champion for all workers of a host.
+"""The watcher: follows one alias of a model, its champion or challenger, for all workers of a host.
 
 Only the leader runs it. All its logic is in `look`; whoever calls it only waits.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from serving import decision
+from serving.board import Board
 from serving.cache import Cache
 from serving.decision import Acknowledge, Flip, Follow, Situation, Withdraw
+from serving.keeping import Room
 from serving.ledger import Known, Ledger, Refused
 from serving.presence import Said, living
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
@@ -23,7 +25,9 @@ from store.errors import BadKey, CorruptVersion, OvernightError, StoreDenied, Un
 logger = logging.getLogger(__name__)
 
 SOON_SECONDS = 0.01
-REMEMBERED_REFUSALS = 20
+REMEMBERED_REFUSALS = REMEMBERED_VERSIONS = 20
+# How soon an ask for a look is seen, and how often at most such asks reach the store.
+ASKED_SECONDS = 0.05
 
 
 class Watcher:
@@ -39,16 +43,27 @@ class Watcher:
         workers: Path,
         replica: str,
         poll_seconds: float,
+        room: Room | None = None,
+        bell: Board | None = None,
+        challenger: Ledger | None = None,
+        is_over: Callable[[AliasRecord], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Follow `log` into `ledger`.
+
+        What is on the board of the champion's `challenger` stays cached. A record that `is_over`
+        is remembered and not taken up. Whoever has news of the log rings at `bell`.
+        """
+        self._challenger, self._is_over = challenger, is_over
         self._ledger, self._board = ledger, ledger.board
         self._log, self._bucket, self._cache = log, bucket, cache
         self._workers, self._replica = workers, replica
         self._poll_seconds, self._clock = poll_seconds, clock
+        self._room, self._bell = room or Room(threads=1), bell or self._board
+        self._asks, self._looked_at = self._bell.asks, clock() - ASKED_SECONDS
         self._known = ledger.known()
-        self._verified_log = False
+        self._verified_log = self._is_postponed = False
         self._acknowledged = 0
-        self._is_postponed = False
         self._opened_at = self._due = clock()
 
     def look(self) -> float:
@@ -65,26 +80,31 @@ class Watcher:
             case Acknowledge(generation):
                 self._asking(lambda: self._acknowledge(generation))
                 self._is_postponed = self._acknowledged != generation
-            case Follow() if self._clock() >= self._due:
+            case Follow() if self._clock() >= self._due or self._is_asked():
                 self._asking(self._follow)
                 self._is_postponed = False
             case Follow():
-                return min(max(self._due - self._clock(), SOON_SECONDS), self._poll_seconds)
+                rest = min(self._due - self._clock(), self._poll_seconds, ASKED_SECONDS)
+                return max(rest, SOON_SECONDS)
             case _:
                 pass
         return SOON_SECONDS
+
+    def _is_asked(self) -> bool:
+        """Whether somebody says that the log has moved, and the last look was not just now."""
+        return self._bell.asks != self._asks and self._clock() - self._looked_at >= ASKED_SECONDS
 
     def _situation(self) -> Situation:
         board = self._board
         is_open = board.proposed > board.current
         # A store that takes no acknowledgement must not keep us from following it: having failed,
         # we first ask for news again.
-        owed = board.current != self._acknowledged and not self._is_postponed
+        owed = board.current not in {0, self._acknowledged} and not self._is_postponed
         reports = living(self._workers) if is_open or owed else []
         return Situation(
             current=board.current,
             proposed=board.proposed,
-            workers=[report.models.get(self._log.model, Said()) for report in reports],
+            workers=[report.models.get(self._log.name, Said()) for report in reports],
             open_seconds=self._clock() - self._opened_at,
             acknowledged=not owed,
         )
@@ -93,7 +113,7 @@ class Watcher:
         self._board.flip(generation)
         self._due = self._clock()
         self._ledger.forget_proposals()
-        logger.info("%s: all workers answer with generation %d", self._log.model, generation)
+        logger.info("%s: all workers answer with generation %d", self._log.name, generation)
 
     def _withdraw(self, generation: int, reason: str) -> None:
         record = self._ledger.record(generation)
@@ -112,24 +132,35 @@ class Watcher:
             self._due = self._clock() + self._poll_seconds
             self._note_trouble(str(error))
         else:
-            if self._acknowledged == self._board.current:
+            if self._board.current in {0, self._acknowledged}:
                 self._note_trouble("")
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble != self._known.trouble:
-            logger.warning("%s: %s", self._log.model, trouble or "the store answers again")
-            self._remember(self._known.model_copy(update={"trouble": trouble}))
+            logger.warning("%s: %s", self._log.name, trouble or "the store answers again")
+            self._note(trouble=trouble)
 
     def _acknowledge(self, generation: int) -> None:
         record = self._ledger.record(generation)
         if record is not None:
             self._say(record.sequence, record.version, serving=True)
-            used = {record.version} | ({record.previous} if record.previous else set())
-            self._cache.keep_only(self._log.model, used)
+            if self._challenger is not None:
+                used = {record.version} | ({record.previous} if record.previous else set())
+                used |= self._served(record.version) | self._challenger.on_board()
+                self._cache.keep_only(self._log.model, used)
         self._acknowledged = generation
+
+    def _served(self, version: str) -> set[str]:
+        """Remember what serves now; the versions that workers may still hold besides it."""
+        before = [one for one in self._known.served if one != version]
+        self._note(served=(version, *before)[:REMEMBERED_VERSIONS])
+        found = [self._cache.manifest(self._log.model, one) for one in before]
+        return set(self._room.kept([one for one in found if one is not None]))
 
     def _follow(self) -> None:
         """Ask for the next record; take up the newest, and tell those it overtook."""
+        # Read before the store is asked: who asks meanwhile may know of something newer.
+        self._asks, self._looked_at = self._bell.asks, self._clock()
         last = self._last()
         record = self._newest(last)
         self._board.looked(int(time.time() * 1000))
@@ -160,13 +191,17 @@ class Watcher:
         if last is not None and not self._verified_log:
             found = self._log.at(last.sequence)
             if found is None or found.id != last.id:
-                logger.warning("%s: the store holds another log, following it", self._log.model)
+                logger.warning("%s: the store holds another log, following it", self._log.name)
                 last = None
                 self._remember(Known())
         self._verified_log = True
         return last
 
     def _take_up(self, record: AliasRecord) -> None:
+        if record.target is None or self._is_over(record):
+            self._board.clear()
+            self._note(last=record)
+            return
         try:
             self._cache.stage(self._bucket, record.model, record.version)
         except (BadKey, CorruptVersion, UnknownVersion) as error:
@@ -174,12 +209,12 @@ class Watcher:
             return
         self._opened_at = self._clock()
         generation = self._ledger.propose(record)
-        self._remember(self._known.model_copy(update={"last": record}))
-        logger.info("%s: %s proposed as %d", record.model, record.version, generation)
+        self._note(last=record)
+        logger.info("%s: %s proposed as %d", self._log.name, record.version, generation)
 
     def _refuse(self, record: AliasRecord, reason: str) -> None:
         """Remember why, for ever: the same record is not tried again."""
-        logger.error("%s: %s refused: %s", record.model, record.version, reason)
+        logger.error("%s: %s refused: %s", self._log.name, record.version, reason)
         refused = Refused(
             sequence=record.sequence,
             version=record.version,
@@ -187,7 +222,7 @@ class Watcher:
             at=datetime.now(UTC),
         )
         kept = (*self._known.refused, refused)[-REMEMBERED_REFUSALS:]
-        self._remember(self._known.model_copy(update={"last": record, "refused": kept}))
+        self._note(last=record, refused=kept)
 
     def _tell_refusals(self) -> None:
         for refused in self._known.refused:
@@ -195,7 +230,7 @@ class Watcher:
                 self._say(refused.sequence, refused.version, serving=False, reason=refused.reason)
         told = tuple(one.model_copy(update={"acknowledged": True}) for one in self._known.refused)
         if told != self._known.refused:
-            self._remember(self._known.model_copy(update={"refused": told}))
+            self._note(refused=told)
 
     def _say(self, sequence: int, version: str, *, serving: bool, reason: str = "") -> None:
         acknowledgement = Acknowledgement(
@@ -205,7 +240,10 @@ class Watcher:
             self._log.acknowledge(sequence, acknowledgement)
         except (BadKey, StoreDenied) as error:
             # Reading is enough to serve; only whoever waits for the acknowledgement misses it.
-            logger.warning("%s: record %d not acknowledged: %s", self._log.model, sequence, error)
+            logger.warning("%s: record %d not acknowledged: %s", self._log.name, sequence, error)
+
+    def _note(self, **changes: object) -> None:
+        self._remember(self._known.model_copy(update=changes))
 
     def _remember(self, known: Known) -> None:
         self._known = known

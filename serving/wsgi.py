@@ -11,16 +11,21 @@ from serving.application import create_application
 from serving.attendant import open_bundle
 from serving.board import Board
 from serving.cache import read_bundle
+from serving.draining import Draining
+from serving.entrance import Admission
 from serving.fleet import Fleet, Following
 from serving.limits import Limits
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
+from serving.tokens import Tokens
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 
 
-def application() -> Flask:
+def application(draining: Path | None = None) -> Flask:
     """Follow the store that the settings name, and answer for what it says is champion.
+
+    `draining` is the file in which whoever ends the server says so beforehand.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -35,13 +40,63 @@ def application() -> Flask:
         poll_seconds=chosen.poll_seconds,
         threads=chosen.serving_threads,
         workers=chosen.serving_workers,
+        loaded_bytes=chosen.loaded_versions_mb * 1_000_000,
     )
     # One try: the watcher itself looks again a poll later.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
     fleet = Fleet(bucket, following)
     fleet.start()
-    limits = Limits(body_bytes=chosen.maximum_body_bytes, batch_rows=chosen.maximum_batch_rows)
-    return create_application(fleet.slots, limits=limits, story=fleet.story)
+    return create_application(
+        fleet.slots,
+        limits=limits(chosen),
+        story=fleet.story,
+        administrators=administrators(chosen, patient=True),
+        bucket=bucket,
+        admission=Admission(
+            keys=prediction_keys(chosen, patient=True),
+            origins=chosen.cors_origins,
+            log_requests=chosen.log_requests,
+            draining=Draining.at(draining) if draining else Draining(),
+        ),
+    )
+
+
+def limits(chosen: settings.Settings) -> Limits:
+    """What one worker takes on; its clients come to all workers alike."""
+    per_second = chosen.requests_per_second_per_client
+    return Limits(
+        body_bytes=chosen.maximum_body_bytes,
+        batch_rows=chosen.maximum_batch_rows,
+        image_pixels=chosen.maximum_pixels,
+        waiting=chosen.maximum_waiting_requests,
+        answering=chosen.serving_threads,
+        large_bytes=8 * chosen.maximum_body_bytes,
+        per_second=per_second / chosen.serving_workers if per_second else None,
+    )
+
+
+def prediction_keys(chosen: settings.Settings, *, patient: bool = False) -> Tokens:
+    """Who may ask; nobody has to say so when no file is set.
+
+    Raises:
+        ConfigurationError: the file of keys cannot be used.
+    """
+    name = "OVERNIGHT_PREDICTION_KEYS_FILE"
+    return Tokens(chosen.prediction_keys_file, settings=(name, name), patient=patient)
+
+
+def administrators(chosen: settings.Settings, *, patient: bool = False) -> Tokens:
+    """Who may administer.
+
+    Raises:
+        ConfigurationError: the token or the file of them cannot be used.
+    """
+    return Tokens(
+        chosen.admin_tokens_file,
+        token=chosen.admin_token.get_secret_value(),
+        settings=("OVERNIGHT_ADMIN_TOKENS_FILE", "OVERNIGHT_ADMIN_TOKEN"),
+        patient=patient,
+    )
 
 
 def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Flask:

@@ -1,7 +1,8 @@
 """Aliases: append-only logs that say which version a name points at, since when, by whom and why.
 
 Exactly one writer wins each sequence number, so promotion is a compare-and-swap: read record n,
-write record n+1, or lose and be told who won. Rolling back is one more record.
+write record n+1, or lose and be told who won. Rolling back is one more record, and so is stopping
+a challenger, after which the alias points at nothing.
 """
 
 import uuid
@@ -14,12 +15,18 @@ from store import keys
 from store.bucket import Bucket
 from store.errors import AlreadyExists, NotFound, PromotionConflict
 from store.schema import Value
+from store.terms import Terms
 
 CHAMPION = "champion"
+Action = Literal["promoted", "rolled back", "started", "stopped"]
 
 
 class AliasRecord(Value):
-    """One entry of the log. `id` tells two writers of the same words apart."""
+    """One entry of the log. `id` tells two writers of the same words apart.
+
+    A challenger's has its `terms`, and `beside`, the sequence of the champion's record that it
+    began beside. A stopped record names the version that it stopped.
+    """
 
     format: int = 1
     model: str
@@ -27,11 +34,18 @@ class AliasRecord(Value):
     sequence: int
     version: str
     previous: str | None
-    action: Literal["promoted", "rolled back"]
+    action: Action
     by: str
     reason: str
     at: datetime
+    terms: Terms | None = None
+    beside: int = 0
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def target(self) -> str | None:
+        """The version that the alias points at since this record, if any."""
+        return None if self.action == "stopped" else self.version
 
 
 class Acknowledgement(Value):
@@ -50,6 +64,11 @@ class AliasLog:
     def __init__(self, bucket: Bucket, model: str, alias: str = CHAMPION) -> None:
         self._bucket = bucket
         self.model, self.alias = model, alias
+
+    @property
+    def name(self) -> str:
+        """What is said of it stands under this name: the model's own for its champion."""
+        return self.model if self.alias == CHAMPION else f"{self.model}@{self.alias}"
 
     def at(self, sequence: int) -> AliasRecord | None:
         """Record `sequence`, or None while nobody has written it: one small GET."""
@@ -88,16 +107,18 @@ class AliasLog:
         over: str | None,
         by: str,
         reason: str,
-        action: Literal["promoted", "rolled back"] = "promoted",
+        action: Action = "promoted",
+        terms: Terms | None = None,
+        beside: int = 0,
     ) -> AliasRecord:
-        """Point the alias at `version`, provided it still points at `over`.
+        """Point the alias at `version`, provided it still points at `over`; None for nothing.
 
         Raises:
             PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
         """
         where = f"{self.model}@{self.alias}"
         current = self.current()
-        found = current.version if current else None
+        found = current.target if current else None
         if found != over:
             raise PromotionConflict(where, expected=over, found=found)
         sequence = current.sequence + 1 if current else 1
@@ -111,6 +132,8 @@ class AliasLog:
             by=by,
             reason=reason,
             at=datetime.now(UTC),
+            terms=terms,
+            beside=beside,
         )
         try:
             self._bucket.create(
@@ -120,7 +143,7 @@ class AliasLog:
         except AlreadyExists:
             winner = self.at(sequence)
             raise PromotionConflict(
-                where, expected=over, found=winner.version if winner else None
+                where, expected=over, found=winner.target if winner else None
             ) from None
         return record
 

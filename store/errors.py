@@ -2,6 +2,7 @@
 
 OvernightError
 ├── ConfigurationError      a setting, a model or a deployment is wrong: fix it
+├── NotEntitled             somebody asked for what only others may: ask them
 ├── BadKey                  a name or key outside the grammar: never reaches the store
 ├── StoreError
 │   ├── NotFound            nothing under this key
@@ -12,6 +13,7 @@ OvernightError
 ├── UnknownModel            not in the catalogue, or never published
 ├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
+├── UnknownArrival          nothing of this name is in the dataset
 ├── CorruptVersion          a bundle that is not what its manifest says
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
@@ -45,6 +47,16 @@ class OvernightError(Exception):
 
 class ConfigurationError(OvernightError):
     """A setting, a model or a deployment is wrong."""
+
+
+class NotEntitled(OvernightError):
+    """Only certain people may ask for this."""
+
+    def __init__(self, who: str, what: str, entitled: Sequence[str], setting: str) -> None:
+        super().__init__(
+            f"{who!r} may not {what}; entitled are: {', '.join(entitled) or 'nobody'}. Ask one of "
+            f"them, or whoever runs the worker to add the name to {setting}"
+        )
 
 
 class BadKey(OvernightError):
@@ -130,6 +142,16 @@ class UnknownVersion(OvernightError):
     def __init__(self, model: str, version: str) -> None:
         super().__init__(
             f"{model} has no version {version!r}; `overnight versions {model}` lists them"
+        )
+
+
+class UnknownArrival(OvernightError):
+    """The dataset has no rows that came under this name."""
+
+    def __init__(self, model: str, arrival: str, waiting: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{model} has no arrival {arrival!r} in its dataset; "
+            f"those that wait for a word are: {', '.join(waiting) or 'none'}"
         )
 
 

@@ -34,7 +34,11 @@ class Measurement(Value):
 
 
 class Finding(Value):
-    """What one gate said. `applicable` is false for a comparison when there is no champion."""
+    """What one gate said. `applicable` is false for a comparison when there is no champion.
+
+    A comparison's `value` is how much better the candidate is, `low` to `high` its interval, and
+    `p` the probability that decided, held against `alpha`.
+    """
 
     gate: str
     metric: str
@@ -45,10 +49,22 @@ class Finding(Value):
     bound: float | None = None
     n: int | None = None
     applicable: bool = True
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    alpha: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The gate, what it looked at, and where."""
+        return f"{self.gate} {self.metric}{f' on {self.slice}' if self.slice else ''}"
 
 
 class DataLineage(Value):
-    """The exact rows: `digest` is over their sorted contents, whatever order they arrived in."""
+    """The exact rows: `digest` is over their sorted contents, whatever order they arrived in.
+
+    `without` names the arrivals of that dataset version whose rows were left out.
+    """
 
     dataset_version: int
     digest: str
@@ -56,6 +72,7 @@ class DataLineage(Value):
     arrivals: int
     holdout_digest: str
     holdout_rows: int
+    without: tuple[str, ...] = ()
 
 
 class CodeLineage(Value):
@@ -80,12 +97,13 @@ class EnvironmentLineage(Value):
 
 
 class TrainingLineage(Value):
-    """How it was trained."""
+    """How it was trained; `continued_from` is the version whose weights it began with, if any."""
 
     settings: dict[str, float | int | str | bool]
     epochs: int
     cpu_seconds: float
     seconds: float
+    continued_from: str | None = None
 
 
 class RunLineage(Value):
@@ -97,10 +115,41 @@ class RunLineage(Value):
 
 
 class Override(Value):
-    """Gates were overruled: by whom and why, for ever."""
+    """Gates were overruled: by whom, why, when and which, for ever.
+
+    The findings that were overruled stay what they are: failed.
+    """
 
     by: str
     reason: str
+    at: datetime | None = None
+    overruled: tuple[str, ...] = ()
+
+
+class Exported(Value):
+    """In which form the network is served, and what decided.
+
+    `agreement` is the share of `rows` that int8 weights answer as the trained network does; from
+    `sufficient` on they are served, and float32 otherwise.
+    """
+
+    weights: Literal["int8", "float32"]
+    agreement: float
+    rows: int
+    sufficient: float
+
+
+class Rehearsed(Value):
+    """What a version answered and cost in rehearsal, over HTTP, for `n` rows of the holdout."""
+
+    n: int
+    changed_answers: int
+    largest_difference: float
+    p50_ms: float
+    p99_ms: float
+    row_ms: float
+    row_ms_in_eight: float
+    resident_mb: float
 
 
 class Manifest(Value):
@@ -119,10 +168,13 @@ class Manifest(Value):
     training: TrainingLineage
     run: RunLineage
     measurements: tuple[Measurement, ...] = ()
+    data_findings: tuple[Finding, ...] = ()
     findings: tuple[Finding, ...] = ()
     compared_with: str | None = None
     override: Override | None = None
     approval: Literal["automatic", "manual"] = "automatic"
+    exported: Exported | None = None
+    rehearsed: Rehearsed | None = None
 
     def encoded(self) -> bytes:
         """Canonical bytes: the same manifest is always the same object."""

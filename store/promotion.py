@@ -1,9 +1,9 @@
 """The rules for moving a champion: to an approved version, or back to one that served before."""
 
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.decisions import is_approved
-from store.errors import ConfigurationError
+from store.errors import ConfigurationError, PromotionConflict
 from store.versions import read_manifest
 
 
@@ -43,6 +43,8 @@ def roll_back(
         raise ConfigurationError(f"{model} has no champion yet, so there is nothing to roll back")
     if (current.action, current.previous) == ("rolled back", over) and current.version != over:
         return current
+    if current.version != over:
+        raise PromotionConflict(f"{model}@{CHAMPION}", expected=over, found=current.version)
     target = to or previous(log, over)
     if target == current.version:
         raise ConfigurationError(f"{target} is the champion of {model} already; name another")

@@ -1,15 +1,12 @@
 """The bucket over any S3 that honours `If-None-Match: *`."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from store import keys
 from store.errors import AlreadyExists, ConfigurationError, NotFound, StoreDenied, StoreUnavailable
@@ -45,7 +42,11 @@ class S3Address:
 
 
 class S3Bucket:
-    """A `Bucket` at an S3 endpoint. Safe to share between threads."""
+    """A `Bucket` at an S3 endpoint. Safe to share between threads.
+
+    boto3 costs more to import and set up than all else that serving needs, and of the workers of
+    a host only one follows the store: so it is imported when something is asked first.
+    """
 
     def __init__(
         self,
@@ -57,9 +58,25 @@ class S3Bucket:
     ) -> None:
         self.address = address
         self._tries = tries
+        self._seconds = connect_seconds, read_seconds
+        self._making = threading.Lock()
+        self._made: S3Client | None = None
+
+    @property
+    def _client(self) -> "S3Client":
+        with self._making:
+            if self._made is None:
+                self._made = self._new_client()
+            return self._made
+
+    def _new_client(self) -> "S3Client":
+        import boto3
+        from botocore.config import Config
+
+        address, (connect_seconds, read_seconds) = self.address, self._seconds
         # Conditional writes contended on one key back off in steps of a second: be patient.
         # Retries are ours, because only we know that a 412 may be the echo of our own write.
-        self._client: S3Client = boto3.client(
+        return boto3.client(
             "s3",
             endpoint_url=address.endpoint,
             aws_access_key_id=address.access_key,
@@ -145,6 +162,8 @@ class S3Bucket:
     @contextmanager
     def _worded(self, key: str) -> Iterator[None]:
         """Turn botocore's errors into ours."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
             yield
         except ClientError as error:

@@ -4,9 +4,9 @@ The same declaration checks rows before training and requests while serving, so 
 cannot drift apart.
 """
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 # The datatypes of the Open Inference Protocol v2 that a numpy array can hold.
 Datatype = Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP32", "FP64"]
@@ -30,7 +30,11 @@ class Value(BaseModel):
 
 
 class TensorSpec(Value):
-    """One tensor. `shape` is that of a single row; the leading batch axis is always free."""
+    """One tensor. `shape` is that of a single row; the leading batch axis is always free.
+
+    A `vocabulary` names the whole numbers 0, 1, 2 … that are allowed, in that order. `nullable`
+    lets a value be missing: NaN in a tensor of floating point, nothing in a row.
+    """
 
     name: str
     datatype: Datatype
@@ -38,6 +42,30 @@ class TensorSpec(Value):
     minimum: float | None = None
     maximum: float | None = None
     description: str = ""
+    vocabulary: tuple[str, ...] = ()
+    nullable: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded_by_its_vocabulary(cls, given: Any) -> Any:
+        """So that whoever knows only of bounds, like an older reader, keeps to them too."""
+        if isinstance(given, dict) and given.get("vocabulary"):
+            return {"minimum": 0, "maximum": len(given["vocabulary"]) - 1} | given
+        return given
+
+    @model_validator(mode="after")
+    def _can_be_held(self) -> Self:
+        """Neither words nor gaps are declared where the datatype has no place for them."""
+        last = len(self.vocabulary) - 1
+        if self.vocabulary and (
+            self.datatype.startswith("FP") or (self.minimum, self.maximum) != (0, last)
+        ):
+            raise ValueError(
+                f"{self.name}: a vocabulary of {last + 1} needs whole numbers from 0 to {last}"
+            )
+        if self.nullable and not self.datatype.startswith("FP"):
+            raise ValueError(f"{self.name}: {self.datatype} has no NaN, so nothing can be missing")
+        return self
 
     @property
     def v2_shape(self) -> list[int]:

@@ -3,15 +3,17 @@
 import importlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from models.definition import Array, Examples, ModelDefinition, Outputs
-from models.evaluation import Evaluation, Paired
-from models.metrics import Mask, share
+from models.evaluation import Evaluation, Paired, RowMetric, Sameness
+from models.gates import Robust
+from models.metrics import Mask
+from store.manifest import Measurement
 from tasks.train import Candidate
 
 _BATCH_ROWS = 500
@@ -33,25 +35,48 @@ def evaluate(
 ) -> Evaluation:
     """Measure both on the same rows.
 
-    The candidate is measured by the network's own answers; that the served answers are the same
-    is what the rehearsal shows. Perturbed rows are answered by its predictor.
+    The candidate is measured by the network's own answers; how far its exported predictor's are
+    from them is measured too, and the rehearsal does so for the served ones. With the champion it
+    is compared as both are served: predictor with predictor. Perturbed rows are the predictor's.
     """
     outputs = predictions(candidate)
-    correct = definition.correct(holdout, outputs)
     measurements = definition.measure(holdout, outputs)
     predictor = candidate.read("predictor.tflite")
-    for name, perturb in definition.perturbations.items():
-        perturbed = answers(predictor, perturb(holdout.inputs))
-        hits = definition.correct(holdout, perturbed)
-        measurements += (share("accuracy", hits, slice=name),)
+    exported = answers(predictor, holdout.inputs)
+    mine = Evaluation(
+        measurements=(),
+        exported=same(definition, outputs, exported),
+        rows=_rows(definition, holdout, exported),
+        slices=holdout.slices,
+    )
+    for name in definition.perturbations:
+        measurements += _perturbed(definition, predictor, holdout, name)
+    mine = replace(mine, measurements=measurements)
     if champion is None:
-        return Evaluation(measurements=measurements)
+        return mine
     theirs = answers(champion.predictor, holdout.inputs)
-    return Evaluation(
-        measurements=measurements,
+    return replace(
+        mine,
         champion=champion.version,
         champion_measurements=definition.measure(holdout, theirs),
-        paired=pairs(holdout, correct, definition.correct(holdout, theirs)),
+        paired=pairs(
+            holdout, definition.correct(holdout, exported), definition.correct(holdout, theirs)
+        ),
+        champion_rows=_rows(definition, holdout, theirs),
+    )
+
+
+def _perturbed(
+    definition: ModelDefinition, predictor: bytes, holdout: Examples, name: str
+) -> tuple[Measurement, ...]:
+    """The metrics that the gates ask for under a perturbation, which is their slice's name."""
+    inputs = definition.perturbations[name](holdout.inputs)
+    wanted = {gate.metric for gate in definition.gates if isinstance(gate, Robust)} or {"accuracy"}
+    whole = replace(holdout, inputs=inputs, slices={})
+    return tuple(
+        measured.model_copy(update={"slice": name})
+        for measured in definition.measure(whole, answers(predictor, inputs))
+        if measured.metric in wanted and not measured.slice
     )
 
 
@@ -88,6 +113,41 @@ def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, .
         )
         for name, rows in everything.items()
     )
+
+
+def same(definition: ModelDefinition, trained: Outputs, exported: Outputs) -> Sameness:
+    """How far the exported predictor's answers are from the trained network's."""
+    answer = definition.tensors.outputs[0].name
+    ours, theirs = np.asarray(trained[answer]), np.asarray(exported[answer])
+    n = len(ours)
+    if n == 0:
+        return Sameness(n=0, largest_difference=0.0, changed_answers=0)
+    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    best = ours.reshape(n, -1).argmax(axis=1) != theirs.reshape(n, -1).argmax(axis=1)
+    return Sameness(
+        n=n, largest_difference=float(difference.max()), changed_answers=int(best.sum())
+    )
+
+
+def compared(
+    definition: ModelDefinition, rows: Examples, mine: Outputs, theirs: Outputs, *, champion: str
+) -> Evaluation:
+    """Two that answered the same labelled rows, whichever rows these are."""
+    return Evaluation(
+        measurements=definition.measure(rows, mine),
+        rows=_rows(definition, rows, mine),
+        slices=rows.slices,
+        champion=champion,
+        champion_measurements=definition.measure(rows, theirs),
+        paired=pairs(rows, definition.correct(rows, mine), definition.correct(rows, theirs)),
+        champion_rows=_rows(definition, rows, theirs),
+    )
+
+
+def _rows(
+    definition: ModelDefinition, holdout: Examples, outputs: Outputs
+) -> tuple[RowMetric, ...]:
+    return definition.per_row(holdout, outputs) if definition.per_row else ()
 
 
 def answers(predictor: bytes, inputs: Mapping[str, Array]) -> Outputs:

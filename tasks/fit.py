@@ -18,7 +18,7 @@ import numpy as np
 from models.definition import Array, Examples, Progress, TrainingSettings
 from store.bucket import digest
 from tasks.child import ends_with_parent
-from tasks.train import FITTED, Fitted
+from tasks.train import FITTED, START, Fitted
 
 
 def main(folder: Path) -> None:
@@ -28,9 +28,12 @@ def main(folder: Path) -> None:
     settings = TrainingSettings.model_validate(request["settings"])
     network = importlib.import_module(request["network"])
     training, validation = split(load(folder / "training.npz"), settings)
-    model, history = network.fit(training, validation, settings=settings, report=tell)
+    begun = request.get("continued_from")
+    start = {"start": folder / START} if begun else {}
+    model, history = network.fit(training, validation, settings=settings, report=tell, **start)
     holdout = load(folder / "holdout.npz")
-    files = network.export(model, validation.inputs)
+    # int8 or float is decided by the very rows that the rehearsal asks for.
+    files = network.export(model, holdout.inputs if holdout.n else validation.inputs)
     for name, body in files.items():
         (folder / name).write_bytes(body)
     np.savez(folder / "predictions.npz", **network.predict(model, holdout.inputs))
@@ -45,6 +48,7 @@ def main(folder: Path) -> None:
         validation_rows=validation.n,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         seconds=time.monotonic() - began,
+        continued_from=begun,
     )
     written = folder / (FITTED + ".part")
     written.write_text(fitted.model_dump_json(indent=2))

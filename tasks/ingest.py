@@ -1,26 +1,35 @@
 """Ingest: take in what has arrived, each arrival exactly once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from models.data_gates import DataGates
 from models.definition import Source
 from store import landing
+from store.arrivals import excluded
 from store.bucket import Bucket
 from store.datasets import Dataset
-from store.errors import AlreadyExists
-from store.landing import Arrival, Quarantined
+from store.errors import AlreadyExists, BadFile
+from store.landing import Arrival, Contents, Quarantined
+from store.manifest import Finding
+from tasks.admit import admit, nothing_left
 
 HOLDOUT = "holdout"
 # What ingest adds to the source's own columns: the order in which rows arrived.
 ARRIVAL_COLUMNS = ("arrival", "arrived_at", "arrival_row")
+UNDECLARED = DataGates()
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What came in and what was left out, and the version of the dataset that has it."""
+    """What came in and what was left out, and the version of the dataset that has it.
+
+    `findings` say why an arrival was refused whole, or why nothing of it is left.
+    """
 
     arrivals: tuple[str, ...] = ()
     rows_added: int = 0
@@ -28,6 +37,7 @@ class Ingested:
     kept_out: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     dataset_version: int | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,14 @@ def ingest(
     *,
     model: str,
     take_next: bool,
+    gates: DataGates = UNDECLARED,
 ) -> Ingested:
     """Take in every pending arrival; with `take_next` and none pending, the source's next one.
 
-    Files that cannot be read are quarantined, rows that are known already are dropped, rows of
-    the holdout are kept out; the rest is added in one commit an arrival, and the arrival cleared.
-    Killed anywhere and run again, each row is there once.
+    Files that cannot be read are quarantined, and all files of an arrival whose rows are not as
+    `gates` declare them. Rows that are known already are dropped, rows of the holdout are kept
+    out; the rest is added in one commit an arrival, and the arrival cleared. Killed anywhere and
+    run again, each row is there once.
     """
     _keep_holdout(source, holdout)
     arrivals = landing.pending(bucket, model)
@@ -63,7 +75,7 @@ def ingest(
     outcomes = []
     for arrival in arrivals:
         if arrival.name not in taken:
-            outcomes.append(_take_in(source, bucket, rows, holdout, arrival))
+            outcomes.append(_take_in(source, bucket, rows, holdout, arrival, gates))
         landing.clear(bucket, arrival)
     return _summed([outcome for outcome in outcomes if outcome], rows.version())
 
@@ -87,7 +99,12 @@ def _next(source: Source, bucket: Bucket, model: str, taken: Collection[str]) ->
 
 
 def _take_in(
-    source: Source, bucket: Bucket, rows: Dataset, holdout: Dataset, arrival: Arrival
+    source: Source,
+    bucket: Bucket,
+    rows: Dataset,
+    holdout: Dataset,
+    arrival: Arrival,
+    gates: DataGates,
 ) -> Ingested | None:
     """Add one arrival to the dataset; None when somebody else did so meanwhile."""
     contents = landing.read(bucket, arrival)
@@ -95,23 +112,78 @@ def _take_in(
         # Whoever took it in is clearing it away under our hands.
         return None
     reading = source.read(contents.files)
-    quarantined = tuple(
-        landing.quarantine(bucket, arrival, bad.file, contents.files.get(bad.file), str(bad))
-        for bad in (*contents.damaged, *reading.rejected)
-        if bad.file in arrival.files
-    )
-    sifted = _sift(reading.rows, known=rows.digests(), held_out=holdout.digests())
+    quarantined = _quarantine(bucket, arrival, contents, (*contents.damaged, *reading.rejected))
+    if refused := admit(reading.rows, gates, arrival.name):
+        return _refuse(bucket, rows, arrival, contents, quarantined, refused)
+    known = _known(rows, excluded(bucket, arrival.model))
+    sifted = _sift(reading.rows, known=known, held_out=holdout.digests())
     try:
         rows.append(_stamped(sifted, arrival), arrival.name)
     except AlreadyExists:
         return None
+    left = len(sifted.fresh)
+    finding = nothing_left(
+        arrival.name,
+        reading.rows.num_rows,
+        duplicates=sifted.duplicates,
+        kept_out=sifted.kept_out,
+        rejected=len(quarantined),
+    )
     return Ingested(
         arrivals=(arrival.name,),
-        rows_added=len(sifted.fresh),
+        rows_added=left,
         duplicates=sifted.duplicates,
         kept_out=sifted.kept_out,
         quarantined=quarantined,
+        findings=(finding,) if finding and not left else (),
     )
+
+
+def _quarantine(
+    bucket: Bucket, arrival: Arrival, contents: Contents, bad: Iterable[BadFile]
+) -> tuple[Quarantined, ...]:
+    """Keep the files that will not do, each with its reason."""
+    return tuple(
+        landing.quarantine(bucket, arrival, one.file, contents.files.get(one.file), str(one))
+        for one in bad
+        if one.file in arrival.files
+    )
+
+
+def _refuse(
+    bucket: Bucket,
+    rows: Dataset,
+    arrival: Arrival,
+    contents: Contents,
+    quarantined: tuple[Quarantined, ...],
+    refused: tuple[Finding, ...],
+) -> Ingested | None:
+    """Keep every file of an arrival apart, and remember the arrival as one without rows.
+
+    Before the first arrival there is no table to remember it in: the source brings it again.
+    """
+    named = {one.file for one in quarantined}
+    why = "; ".join(finding.message for finding in refused)
+    quarantined += tuple(
+        landing.quarantine(bucket, arrival, file, body, f"{file}: {arrival.name} is refused: {why}")
+        for file, body in contents.files.items()
+        if file not in named
+    )
+    if rows.version() is not None:
+        try:
+            rows.append(rows.schema().empty_table(), arrival.name)
+        except AlreadyExists:
+            return None
+    return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=refused)
+
+
+def _known(rows: Dataset, without: Collection[str]) -> set[str]:
+    """The digests of all rows that may be learned; those left out may come again, put right."""
+    if not without:
+        return rows.digests()
+    table = rows.read(columns=["digest", "arrival"])
+    left_out = pc.is_in(table.column("arrival"), pa.array(sorted(without), pa.string()))
+    return set(table.filter(pc.invert(left_out)).column("digest").to_pylist())
 
 
 def _sift(rows: pa.Table, *, known: Collection[str], held_out: Collection[str]) -> _Sifted:
@@ -150,4 +222,5 @@ def _summed(outcomes: Sequence[Ingested], version: int | None) -> Ingested:
         kept_out=sum(outcome.kept_out for outcome in outcomes),
         quarantined=tuple(file for outcome in outcomes for file in outcome.quarantined),
         dataset_version=version,
+        findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
     )

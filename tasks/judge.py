@@ -35,11 +35,7 @@ class Verdict:
     def __str__(self) -> str:
         if self.passed:
             return f"all {len(self.findings)} findings hold"
-        told = "; ".join(
-            f"{finding.gate} {finding.metric}"
-            f"{f' on {finding.slice}' if finding.slice else ''}: {finding.message}"
-            for finding in self.refused[:_TOLD]
-        )
+        told = "; ".join(f"{finding.name}: {finding.message}" for finding in self.refused[:_TOLD])
         more = len(self.refused) - _TOLD
         return told + (f"; and {more} more" if more > 0 else "")
 
@@ -50,11 +46,19 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
     A refusal is an answer, not an error: the run completes and says why.
 
     Raises:
-        ConfigurationError: no gate is declared, so nothing could ever be refused.
+        ConfigurationError: no gate is declared, or one says nothing, so nothing could be refused.
     """
-    findings = tuple(finding for gate in gates for finding in gate.findings(evaluation))
-    if not findings:
+    if not gates:
         raise ConfigurationError(
             "no gate is declared for this model, so nothing could be refused; declare at least one"
         )
-    return Verdict(findings)
+    findings: list[Finding] = []
+    for gate in gates:
+        found = tuple(gate.findings(evaluation))
+        if not found:
+            raise ConfigurationError(
+                f"{type(gate).__name__} found nothing to say, so it could refuse nothing; "
+                "expected a finding for each slice, at least one; correct the gate"
+            )
+        findings += found
+    return Verdict(tuple(findings))

@@ -45,8 +45,14 @@ def fingerprint(
     data: DataLineage,
     code: CodeLineage,
     environment: EnvironmentLineage,
+    *,
+    warm: bool = False,
 ) -> str:
-    """One digest over all of it: the same fingerprint is the same model, so nobody trains twice."""
+    """One digest over all of it: the same fingerprint is the same model, so nobody trains twice.
+
+    Of a warm start only that it is one: were it the champion's name, every promotion would call
+    for another night on the same rows.
+    """
     axes = {
         "model": definition.name,
         "data": data.digest,
@@ -55,6 +61,8 @@ def fingerprint(
         "lock": environment.lock_digest,
         "settings": settings.model_dump(mode="json"),
     }
+    if warm:
+        axes["start"] = "champion"
     return digest(json.dumps(axes, sort_keys=True).encode())
 
 

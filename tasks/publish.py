@@ -1,6 +1,7 @@
 """Publish what passed: draft the manifest, fill in the verdict, and make the version visible."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +13,16 @@ from store.manifest import (
     CodeLineage,
     DataLineage,
     EnvironmentLineage,
+    Exported,
+    Finding,
     Manifest,
     Override,
+    Rehearsed,
     RunLineage,
     TrainingLineage,
 )
 from tasks.judge import Verdict
-from tasks.train import Candidate
+from tasks.train import EXPORTED, Candidate
 
 _NETWORK_FILES = ("network.keras", "predictor.tflite")
 
@@ -37,6 +41,7 @@ def draft(
     code: CodeLineage,
     environment: EnvironmentLineage,
     run: RunLineage,
+    data_findings: tuple[Finding, ...] = (),
 ) -> Manifest:
     """The manifest as far as it is known before the gates have spoken."""
     fitted = candidate.fitted
@@ -55,8 +60,11 @@ def draft(
             epochs=len(fitted.history),
             cpu_seconds=fitted.cpu_seconds,
             seconds=fitted.seconds,
+            continued_from=fitted.continued_from,
         ),
         run=run,
+        data_findings=data_findings,
+        exported=_exported(candidate),
     )
 
 
@@ -76,8 +84,21 @@ def finished(
             "compared_with": evaluation.champion,
             "override": override,
             "approval": approval,
+            "rehearsed": _rehearsed(evaluation),
         }
     )
+
+
+def _rehearsed(evaluation: Evaluation) -> Rehearsed | None:
+    found = evaluation.rehearsal
+    return Rehearsed.model_validate(asdict(found)) if found is not None else None
+
+
+def _exported(candidate: Candidate) -> Exported | None:
+    """What decided the form in which it is served; a network need not say."""
+    if EXPORTED not in candidate.fitted.files:
+        return None
+    return Exported.model_validate_json(candidate.read(EXPORTED))
 
 
 def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], folder: Path) -> str:

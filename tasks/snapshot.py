@@ -1,6 +1,7 @@
 """Snapshot: the exact rows a version is trained and judged on, named by their contents."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +17,10 @@ _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arri
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version of a dataset. The digests depend on the rows alone, not on how they came."""
+    """One version of a dataset. The digests depend on the rows alone, not on how they came.
+
+    `without` names arrivals in that version whose rows are left out.
+    """
 
     dataset_version: int
     digest: str
@@ -24,6 +28,7 @@ class Snapshot:
     arrivals: int
     holdout_digest: str
     holdout_rows: int
+    without: tuple[str, ...] = ()
 
     @property
     def lineage(self) -> DataLineage:
@@ -31,15 +36,23 @@ class Snapshot:
         return DataLineage(**asdict(self))
 
 
-def snapshot(rows: Dataset, holdout: Dataset, *, version: int | None = None) -> Snapshot:
+def snapshot(
+    rows: Dataset,
+    holdout: Dataset,
+    *,
+    version: int | None = None,
+    without: Collection[str] = (),
+) -> Snapshot:
     """The rows of a version of the dataset, the newest unless told, and the holdout.
+
+    The rows of the arrivals named by `without` are left out.
 
     Raises:
         NotFound: nothing was ever taken in, or there is no such version.
     """
     version = rows.version() if version is None else version
     schema = rows.schema(version)
-    learned = _first_of_each(rows.read(version, _telling(schema)))
+    learned = _learned(rows.read(version, _telling(schema)), without)
     held_out = holdout.read(columns=_telling(holdout.schema()))
     return Snapshot(
         dataset_version=version or 0,
@@ -48,17 +61,31 @@ def snapshot(rows: Dataset, holdout: Dataset, *, version: int | None = None) -> 
         arrivals=len(learned.column("arrival").unique()),
         holdout_digest=_digest(held_out),
         holdout_rows=held_out.num_rows,
+        without=tuple(sorted(without)),
     )
 
 
 def read_rows(rows: Dataset, snapshot: Snapshot) -> pa.Table:
     """The rows of a snapshot in the source's columns, in the order in which they arrived."""
-    return _first_of_each(rows.read(snapshot.dataset_version)).drop_columns(list(ARRIVAL_COLUMNS))
+    return read_stamped(rows, snapshot).drop_columns(list(ARRIVAL_COLUMNS))
+
+
+def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
+    """The rows of a snapshot in the order in which they arrived, each with its arrival."""
+    return _learned(rows.read(snapshot.dataset_version), snapshot.without)
 
 
 def read_holdout(holdout: Dataset) -> pa.Table:
     """The rows that judge, in the source's columns, always in the same order."""
     return holdout.read().sort_by("digest")
+
+
+def _learned(rows: pa.Table, without: Collection[str]) -> pa.Table:
+    """The rows of all arrivals but those left out."""
+    if without:
+        left_out = pc.is_in(rows.column("arrival"), pa.array(sorted(without), pa.string()))
+        rows = rows.filter(pc.invert(left_out))
+    return _first_of_each(rows)
 
 
 def _first_of_each(rows: pa.Table) -> pa.Table:

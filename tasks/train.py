@@ -19,6 +19,9 @@ from store.schema import Value
 from tasks import child
 
 FITTED = "fitted.json"
+START = "start.keras"
+# Written by a network's `export` beside its files: `store.manifest.Exported` as JSON.
+EXPORTED = "exported.json"
 
 
 class Fitted(Value):
@@ -32,6 +35,15 @@ class Fitted(Value):
     validation_rows: int
     cpu_seconds: float
     seconds: float
+    continued_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The version, and its `network.keras`, whose weights a fit goes on from."""
+
+    version: str
+    network: bytes
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,13 @@ def train(
     folder: Path,
     seconds: float,
     report: Callable[[Progress], None],
+    start: Start | None = None,
     tree: Path | None = None,
 ) -> Candidate:
     """Fit, or take what an earlier run of the same fingerprint had finished.
 
-    The holdout goes along only to be answered once the network is fixed. `tree` is the checkout
+    The holdout goes along only to be answered once the network is fixed. With `start` the fit
+    goes on from those weights. `tree` is the checkout
     whose code fits, when it is not this one's.
 
     Raises:
@@ -79,6 +93,7 @@ def train(
             folder=folder,
             seconds=seconds,
             report=report,
+            start=start,
             tree=tree,
         )
     return Candidate(
@@ -99,15 +114,21 @@ def _fit(
     folder: Path,
     seconds: float,
     report: Callable[[Progress], None],
+    start: Start | None,
     tree: Path | None,
 ) -> Fitted:
     """Let the training process work in an empty folder, and read what it left."""
     (folder / FITTED).unlink(missing_ok=True)
     save(folder / "training.npz", training)
     save(folder / "holdout.npz", holdout)
-    (folder / "request.json").write_text(
-        json.dumps({"network": definition.network, "settings": settings.model_dump()})
-    )
+    request = {
+        "network": definition.network,
+        "settings": settings.model_dump(),
+        "continued_from": start.version if start else None,
+    }
+    if start is not None:
+        (folder / START).write_bytes(start.network)
+    (folder / "request.json").write_text(json.dumps(request))
     child.run(
         "tasks.fit",
         [str(folder.absolute())],

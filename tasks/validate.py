@@ -2,41 +2,55 @@
 
 import math
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from models.data_gates import DataGates
 from models.definition import Array, Examples, ModelDefinition
 from store.manifest import Finding
 from store.schema import NUMPY_TYPES, TensorSpec
+from tasks.frames import check_columns
+from tasks.leakage import same_rows
 from tasks.snapshot import Snapshot
 
-MINIMUM_CLASS_ROWS = 20
+_DAY_SECONDS = 86_400
 
 
 def validate(
-    rows: pa.Table, snapshot: Snapshot, definition: ModelDefinition, *, holdout: pa.Table
+    rows: pa.Table,
+    snapshot: Snapshot,
+    definition: ModelDefinition,
+    *,
+    holdout: pa.Table,
+    now: datetime,
 ) -> tuple[Finding, ...]:
-    """Hold the rows of a snapshot against the schema that requests are held against too.
+    """Hold the rows of a snapshot against what requests will be held against too.
 
-    One finding a check, passed or not; a failed one names the offender with figures.
-    Of `holdout` only the column `digest` is looked at.
+    One finding a check, passed or not; a failed one names the offender with figures. Of `holdout`
+    only the column `digest` is looked at.
     """
-    findings = [*_complete(rows, snapshot, definition), _disjoint(rows, holdout)]
-    if any(column.null_count for column in rows.columns):
+    gates = definition.data_gates
+    findings = [*_complete(rows, snapshot, gates), *_fresh(rows, gates, now)]
+    columns = tuple(check_columns(rows, gates.columns))
+    findings += columns
+    if not all(finding.passed for finding in columns):
         return tuple(findings)
+    findings.append(same_rows(rows, holdout))
     try:
         examples = definition.examples(rows)
     except (KeyError, ValueError) as error:
         findings.append(_finding("readable", "rows", False, f"rows are no examples: {error}"))
         return tuple(findings)
     findings += [_as_declared(examples, spec) for spec in definition.tensors.inputs]
-    findings += _classes(examples.labels, definition.tensors.labels)
+    findings += _classes(examples.labels, definition.tensors.labels, gates.class_rows)
     return tuple(findings)
 
 
-def _complete(rows: pa.Table, snapshot: Snapshot, definition: ModelDefinition) -> Iterator[Finding]:
-    """All rows, enough of them, and nothing missing in any."""
+def _complete(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[Finding]:
+    """All rows, and enough of them."""
     n = rows.num_rows
     yield _finding(
         "whole snapshot",
@@ -49,42 +63,46 @@ def _complete(rows: pa.Table, snapshot: Snapshot, definition: ModelDefinition) -
     yield _finding(
         "enough rows",
         "rows",
-        n >= definition.minimum_rows,
-        f"{n:,} rows, at least {definition.minimum_rows:,} are needed",
+        n >= gates.minimum_rows,
+        f"{n:,} rows, at least {gates.minimum_rows:,} are needed",
         value=n,
-        bound=definition.minimum_rows,
+        bound=gates.minimum_rows,
     )
-    nulls = {name: rows.column(name).null_count for name in rows.column_names}
-    told = ", ".join(f"{count:,} in {name}" for name, count in nulls.items() if count)
+
+
+def _fresh(rows: pa.Table, gates: DataGates, now: datetime) -> Iterator[Finding]:
+    """The newest row is not too old, where that is declared."""
+    if gates.fresh_days is None:
+        return
+    name = gates.fresh_by
+    newest = pc.max(rows.column(name)).as_py() if name in rows.column_names else None
+    if not isinstance(newest, date):
+        told = f"{name} has no moment to tell the age by"
+        yield _finding("fresh", name, False, told, bound=gates.fresh_days)
+        return
+    days = (now - _moment(newest)).total_seconds() / _DAY_SECONDS
     yield _finding(
-        "nothing missing",
-        "missing values",
-        not told,
-        f"missing values: {told or 'none'}",
-        value=sum(nulls.values()),
-        bound=0,
+        "fresh",
+        name,
+        days <= gates.fresh_days,
+        f"the newest {name} is {days:.1f} days old, at most {gates.fresh_days:g} may be",
+        value=days,
+        bound=gates.fresh_days,
     )
 
 
-def _disjoint(rows: pa.Table, holdout: pa.Table) -> Finding:
-    """No row that judges may train."""
-    shared = sorted(_digests(rows) & _digests(holdout))
-    told = f", the first of digest {shared[0]}" if shared else ""
-    return _finding(
-        "holdout kept out",
-        "holdout rows",
-        not shared,
-        f"{len(shared):,} of {holdout.num_rows:,} holdout rows are among the training rows{told}",
-        value=len(shared),
-        bound=0,
-    )
+def _moment(value: date) -> datetime:
+    """A day counts from its end, so that today is never too old; times are UTC unless they say."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time.max, UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _as_declared(examples: Examples, spec: TensorSpec) -> Finding:
     """One tensor has its declared type, shape and range."""
     wrong = _difference(examples.inputs.get(spec.name), spec)
     return _finding(
-        "as declared",
+        "tensor",
         spec.name,
         not wrong,
         f"{spec.name}: {wrong or f'{spec.datatype} {list(spec.v2_shape)}, as declared'}",
@@ -105,7 +123,10 @@ def _difference(array: Array | None, spec: TensorSpec) -> str:
 
 def _outside(array: Array, spec: TensorSpec) -> str:
     """How an array leaves its declared range, or nothing."""
-    lowest, highest = float(array.min()), float(array.max())
+    told = array[~np.isnan(array)] if spec.nullable else array
+    if not told.size:
+        return "expected values, found that all are missing"
+    lowest, highest = float(told.min()), float(told.max())
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         return f"expected finite values, found {lowest} and {highest}"
     minimum = -math.inf if spec.minimum is None else spec.minimum
@@ -115,7 +136,7 @@ def _outside(array: Array, spec: TensorSpec) -> str:
     return ""
 
 
-def _classes(labels: Array, names: tuple[str, ...]) -> Iterator[Finding]:
+def _classes(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator[Finding]:
     """Every label is in the vocabulary, and every class is there often enough."""
     if not names:
         return
@@ -136,16 +157,12 @@ def _classes(labels: Array, names: tuple[str, ...]) -> Iterator[Finding]:
         yield _finding(
             "every class",
             "rows",
-            n >= MINIMUM_CLASS_ROWS,
-            f"class {name}: {n:,} rows, at least {MINIMUM_CLASS_ROWS} are needed",
+            n >= class_rows,
+            f"class {name}: {n:,} rows, at least {class_rows} are needed",
             slice=name,
             value=n,
-            bound=MINIMUM_CLASS_ROWS,
+            bound=class_rows,
         )
-
-
-def _digests(rows: pa.Table) -> set[str]:
-    return set(rows.column("digest").to_pylist())
 
 
 def _finding(

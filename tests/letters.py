@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from models.data_gates import DataGates
 from models.definition import Delivery, Reading
 from store import landing
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import BadFile
 from store.memory import MemoryBucket
-from tasks.ingest import Ingested, ingest
+from tasks.ingest import UNDECLARED, Ingested, ingest
 from tests.faulty import Fuse, KillingBucket, KillingDataset
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -59,12 +60,26 @@ class House:
         self.holdout = Dataset.in_folder(folder, "letters", "holdout")
         self.source = source or Letters(*NIGHTS)
 
-    def ingest(self, *, take_next: bool = True, fuse: Fuse | None = None) -> Ingested:
+    def ingest(
+        self,
+        *,
+        take_next: bool = True,
+        fuse: Fuse | None = None,
+        gates: DataGates = UNDECLARED,
+    ) -> Ingested:
         bucket, rows, holdout = self.bucket, self.rows, self.holdout
         if fuse:
             bucket = KillingBucket(bucket, fuse)
             rows, holdout = KillingDataset(rows.uri, fuse), KillingDataset(holdout.uri, fuse)
-        return ingest(self.source, bucket, rows, holdout, model="letters", take_next=take_next)
+        return ingest(
+            self.source,
+            bucket,
+            rows,
+            holdout,
+            model="letters",
+            take_next=take_next,
+            gates=gates,
+        )
 
     def drop(self, name: str, **files: bytes) -> None:
         landing.land(self.bucket, "letters", name, files, by="ann", at=AT)

@@ -1,6 +1,6 @@
 """Flows against a real Prefect server and a real S3 server, on few but genuine digits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +34,18 @@ class World:
     images: np.ndarray
     labels: np.ndarray
 
-    def arrive(self, name: str, start: int, end: int) -> None:
-        """Let some of the training images land as one arrival."""
+    def arrive(
+        self,
+        name: str,
+        start: int,
+        end: int,
+        *,
+        seen: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    ) -> None:
+        """Let some of the training images, as they are or as they were `seen`, land together."""
+        images = np.asarray(seen(self.images[start:end]), np.uint8)
         files = {
-            "train-images-idx3-ubyte.gz": idx.packed(idx.encode(self.images[start:end])),
+            "train-images-idx3-ubyte.gz": idx.packed(idx.encode(images)),
             "train-labels-idx1-ubyte.gz": idx.packed(idx.encode(self.labels[start:end])),
         }
         landing.land(self.bucket, "digits", name, files, by="test", at=datetime.now(UTC))
@@ -59,6 +67,7 @@ def quiet_world(
         "S3_ACCESS_KEY": s3_address.access_key,
         "S3_SECRET_KEY": s3_address.secret_key,
         "SOURCE_FOLDERS__DIGITS": str(digits_folder),
+        "OVERRIDERS": "ann,bob",
         # No replica runs here, so none is waited for.
         "REPLICAS": "0",
     }

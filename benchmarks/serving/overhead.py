@@ -1,45 +1,50 @@
-"""What answering one picture costs: `python benchmarks/serving/overhead.py [SECONDS]`.
+"""What answering one picture costs: `python benchmarks/serving/overhead.py [SECONDS] [NETWORK]`.
 
-Justifies granian, LiteRT and the way JSON is read: CPU microseconds a request and resident memory
-of two workers, beside a Flask application that only parses the same body on the same server, and
-beside the bare network. CPU time is what holds on a noisy machine, so rounds are interleaved.
+Justifies granian, LiteRT and the lanes of `serving/express.py`: CPU microseconds a request, for
+each kind of body, beside applications that answer a constant on the same server (WSGI alone, and a
+Flask view that only parses), and beside the bare network in one process. CPU time is what holds on
+a noisy machine, so rounds are interleaved and ratios are within a round. NETWORK names another
+.tflite that takes `image` and answers `probabilities`.
 """
 
-import http.client
+import io
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from serving.fleet import Fleet, Following
+from benchmarks.serving.peers.load import Order, Tally
 from serving.predictor import Predictor
-from serving.wsgi import folder_of
-from store.aliases import AliasLog
-from store.memory import MemoryBucket
-from store.s3 import S3Address
+from store.schema import Schema
 from tests.deadline import until
 from tests.seaweed import free_ports
 from tests.serving import bundles
 from tests.serving.rig import ROOT, Serving, running
 
-SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-CONNECTIONS, ROUNDS = 16, 3
-PATH = "/v2/models/digits/infer"
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else bundles.network(1)
+CONNECTIONS, ROUNDS = 16, 5
 IMAGE = np.random.default_rng(1).integers(0, 256, (1, 28, 28), dtype=np.uint8)
-NOWHERE = S3Address("http://127.0.0.1:9", "none", "none", "none")
+ANSWER = Schema(
+    inputs=bundles.TENSORS.inputs,
+    outputs=bundles.TENSORS.outputs[:1],
+    labels=bundles.TENSORS.labels,
+)
+FILES = {"predictor.tflite": NETWORK}
+MANIFEST = bundles.manifest(1, FILES, tensors=ANSWER)
 
-BARE = """
+FLASK = """
 import orjson
 from flask import Flask, Response, request
 application = Flask(__name__)
@@ -49,42 +54,63 @@ def ready():
 @application.post("/v2/models/digits/infer")
 def parse():
     orjson.loads(request.get_data())
-    return Response(b'{"outputs":[]}', content_type="application/json")
+    return Response(BODY, content_type="application/json")
+"""
+WSGI = """
+HEADERS = [("Content-Type", "application/json"), ("Content-Length", str(len(BODY)))]
+def application(environ, start_response):
+    environ["wsgi.input"].read()
+    start_response("200 OK", HEADERS)
+    return [BODY]
 """
 
 
-def body(*, nested: bool) -> bytes:
-    data = IMAGE.tolist() if nested else IMAGE.ravel().tolist()
-    tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8", "data": data}
-    return json.dumps({"inputs": [tensor]}).encode()
+def _request(body: bytes, *headers: str) -> bytes:
+    head = ["POST /v2/models/digits/infer HTTP/1.1", "Host: bench", *headers]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def requests() -> dict[str, bytes]:
+    """One picture as each kind of body."""
+    tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8"}
+
+    def as_json(values: list[object]) -> bytes:
+        body = json.dumps({"inputs": [tensor | {"data": values}]}).encode()
+        return _request(body, "Content-Type: application/json")
+
+    sized = tensor | {"parameters": {"binary_data_size": IMAGE.nbytes}}
+    text = json.dumps({"inputs": [sized]}).encode()
+    length = f"Inference-Header-Content-Length: {len(text)}"
+    raw = _request(text + IMAGE.tobytes(), "Content-Type: application/octet-stream", length)
+    picture = io.BytesIO()
+    Image.fromarray(IMAGE[0]).save(picture, "PNG")
+    return {
+        "JSON, flat": as_json(IMAGE.ravel().tolist()),
+        "JSON, nested": as_json(IMAGE.tolist()),
+        "binary": raw,
+        "PNG": _request(picture.getvalue(), "Content-Type: image/png"),
+    }
 
 
 @contextmanager
 def ours(home: Path) -> Iterator[Serving]:
-    """Two workers of serving, from a cache that was filled beforehand; no store is asked."""
-    bucket = MemoryBucket()
-    bundles.put(bucket, 1)
-    AliasLog(bucket, "digits").append(bundles.version_name(1), over=None, by="b", reason="b")
-    following = Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1)
-    fleet = Fleet(bucket, following)
-    while not fleet.slots.ready:
-        fleet.lead()
-        fleet.attend()
-    fleet.stop()
-    settings = {"s3_endpoint": NOWHERE.endpoint, "s3_bucket": NOWHERE.bucket}
-    with running(place=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
+    """One worker of serving with its defaults, on the bundle alone."""
+    folder = bundles.folder(home / "bundle", 1, FILES)
+    (folder / "manifest.json").write_bytes(MANIFEST.encoded())
+    with running("--rehearse", str(folder), place=home) as serving:
         until(serving.is_ready)
         yield serving
 
 
 @contextmanager
-def bare(home: Path) -> Iterator[Serving]:
-    """A Flask application that parses and answers a constant, on the same server."""
+def constant(home: Path, source: str) -> Iterator[Serving]:
+    """An application that always answers the same, on the same server."""
     home.mkdir(parents=True)
-    (home / "bare.py").write_text(BARE)
+    answer = json.dumps({"model_name": "digits", "outputs": [{"data": [0.1] * 10}]}).encode()
+    (home / "constant.py").write_text(f"BODY = {answer!r}\n{source}")
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "granian", "bare:application", "--interface", "wsgi",
-               "--port", str(port), "--workers", "2", "--blocking-threads", "2",
+    command = [sys.executable, "-m", "granian", "constant:application", "--interface", "wsgi",
+               "--port", str(port), "--workers", "1", "--blocking-threads", "2",
                "--backpressure", "64", "--working-dir", str(home), "--no-log"]  # fmt: skip
     process = subprocess.Popen(command, cwd=home)
     try:
@@ -96,81 +122,82 @@ def bare(home: Path) -> Iterator[Serving]:
         process.wait(20)
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def load(port: int, sent: bytes, seconds: float) -> list[float]:
-    """Closed-loop clients; milliseconds of every request."""
-    took: list[float] = []
-    end = time.monotonic() + seconds
-
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        while time.monotonic() < end:
-            began = time.perf_counter()
-            connection.request("POST", PATH, sent, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                raise SystemExit(f"answered {response.status}")
-            took.append((time.perf_counter() - began) * 1000)
-        connection.close()
-
-    clients = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    return took
-
-
-def measure(serving: Serving, sent: bytes) -> tuple[float, float, float]:
-    """CPU microseconds a request, p50 and p99 in milliseconds."""
-    load(serving.port, sent, 0.5)
-    workers = serving.workers()
-    before = cpu_seconds(workers)
-    took = load(serving.port, sent, SECONDS)
-    spent = cpu_seconds(workers) - before
-    p99 = statistics.quantiles(took, n=100)[98]
-    return spent / len(took) * 1e6, statistics.median(took), p99
+def measure(serving: Serving, request: bytes) -> Tally:
+    order = Order(
+        port=serving.port,
+        leader=serving.process.pid,
+        requests=(request.decode("latin-1"),),
+        connections=CONNECTIONS,
+        warm_seconds=0.3,
+        seconds=SECONDS,
+    )
+    command = [sys.executable, "-m", "benchmarks.serving.peers.load"]
+    done = subprocess.run(
+        command,
+        input=json.dumps(asdict(order)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tally = Tally(**json.loads(done.stdout))
+    if tally.failures:
+        raise SystemExit(f"failed: {tally.failures}")
+    return tally
 
 
 def bare_network() -> float:
-    predictor = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=1)
-    began = time.process_time()
-    for _ in range(5_000):
+    """CPU microseconds of one row through the predictor, in this process, for as long."""
+    predictor = Predictor(MANIFEST, NETWORK, threads=1)
+    rows, began, end = 0, time.process_time(), time.monotonic() + SECONDS
+    while time.monotonic() < end:
         predictor.answer({"image": IMAGE}, ["probabilities"])
-    return (time.process_time() - began) / 5_000 * 1e6
+        rows += 1
+    return (time.process_time() - began) / rows * 1e6
 
 
-def resident_mb(pid: int) -> float:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+def rounds(servers: dict[str, tuple[Serving, list[str]]]) -> dict[str, list[Tally]]:
+    """Everything in turns, so that whatever else the machine does meets all alike."""
+    sent, found = requests(), dict[str, list[Tally]]()
+    for _ in range(ROUNDS):
+        cpu = bare_network()
+        found.setdefault("the bare network", []).append(Tally(cpu, 0, 0, 0, 0, {}))
+        for name, (serving, kinds) in servers.items():
+            for kind in kinds:
+                found.setdefault(f"{name}: {kind}", []).append(measure(serving, sent[kind]))
+    return found
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         home = Path(place)
-        with ours(home / "ours") as one, bare(home / "bare") as other:
-            rows: dict[str, list[tuple[float, float, float]]] = {}
-            for _ in range(ROUNDS):
-                for nested in (False, True):
-                    name = "nested" if nested else "flat"
-                    sent = body(nested=nested)
-                    rows.setdefault(f"overnight, {name}", []).append(measure(one, sent))
-                    rows.setdefault(f"bare Flask, {name}", []).append(measure(other, sent))
-            print(f"{'':24}{'CPU µs':>10}{'p50 ms':>10}{'p99 ms':>10}")
-            for name, rounds in rows.items():
-                cpu, p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
-                print(f"{name:24}{cpu:10.0f}{p50:10.2f}{p99:10.2f}")
-            memory = [resident_mb(pid) for pid in one.workers()]
-            print("resident MB of each worker:", " ".join(f"{mb:.0f}" for mb in memory))
-        print(f"the network alone, in process: {bare_network():.0f} CPU µs  ({ROOT.name})")
+        kinds = list(requests())
+        found = rounds(
+            {
+                "constant WSGI": (stack.enter_context(constant(home / "a", WSGI)), kinds[:1]),
+                "Flask that parses": (stack.enter_context(constant(home / "b", FLASK)), kinds[:1]),
+                "overnight": (stack.enter_context(ours(home / "c")), kinds),
+            }
+        )
+    tell(found)
+
+
+def tell(found: dict[str, list[Tally]]) -> None:
+    bare = [one.cpu_us for one in found["the bare network"]]
+    flask = [one.cpu_us for one in found["Flask that parses: JSON, flat"]]
+    print(f"{'':32}{'CPU µs':>8}{'x bare':>8}{'x Flask':>9}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}")
+    for name, tallies in found.items():
+        cpu = [one.cpu_us for one in tallies]
+        columns = [
+            f"{statistics.median(cpu):8.0f}",
+            f"{statistics.median(a / b for a, b in zip(cpu, bare, strict=True)):8.2f}",
+            f"{statistics.median(a / b for a, b in zip(cpu, flask, strict=True)):9.2f}",
+        ]
+        if tallies[0].answers:
+            columns += [f"{statistics.median(one.per_second for one in tallies):8.0f}"]
+            columns += [f"{statistics.median(one.p50_ms for one in tallies):8.2f}"]
+            columns += [f"{statistics.median(one.p99_ms for one in tallies):8.2f}"]
+        print(f"{name:32}{''.join(columns)}")
 
 
 if __name__ == "__main__":

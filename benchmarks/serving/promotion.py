@@ -1,8 +1,9 @@
 """How soon a promotion answers: `python benchmarks/serving/promotion.py [PROMOTIONS]`.
 
-Justifies `poll_seconds` of one second: a real SeaweedFS, two workers, the default settings; the
-clock runs from the written alias record to the first answer by the new version, and to the
-acknowledgement that no older one can follow.
+Justifies `poll_seconds` of one second, and telling serving at once: a real SeaweedFS, two workers,
+the default settings; the clock runs from the written alias record to the first answer by the new
+version, and to the acknowledgement that no older one can follow. Promotions that serving is told
+of, as the flows do, and such that it finds out by itself come in turns.
 """
 
 import random
@@ -18,38 +19,50 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
+from tasks.confirm import tell
 from tests.deadline import until
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.serving import bundles
-from tests.serving.rig import following, running
+from tests.serving.rig import Serving, following, running
 
 PROMOTIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 
 
 def main() -> None:
+    took: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as place, seaweed(Path(place)) as endpoint:
         address = S3Address(endpoint, "promotions", ACCESS, SECRET)
         bucket = S3Bucket(address)
         until(lambda: _is_writable(bucket))
-        for number in range(PROMOTIONS + 1):
+        for number in range(2 * PROMOTIONS + 1):
             bundles.put(bucket, number)
         log = AliasLog(bucket, bundles.MODEL)
         settings = following(address) | {"poll_seconds": "1"}
-        answered, acknowledged = [], []
         with running(place=Path(place) / "home", **settings) as serving:
-            for number in range(PROMOTIONS + 1):
+            promote(log, serving, 0, told=False)
+            for number in range(1, 2 * PROMOTIONS + 1):
                 time.sleep(random.random())  # promotions come at any moment between two polls
-                version, over = bundles.version_name(number), log.current()
-                record = log.append(
-                    version, over=over.version if over else None, by="b", reason="b"
-                )
-                began = time.monotonic()
-                until(lambda wanted=version: serving.version() == wanted)
-                answered.append(time.monotonic() - began)
-                until(lambda at=record.sequence: bool(log.acknowledgements(at)))
-                acknowledged.append(time.monotonic() - began)
-        for name, took in (("first answer", answered[1:]), ("acknowledged", acknowledged[1:])):
-            print(f"{name}: median {statistics.median(took):.2f} s, at most {max(took):.2f} s")
+                how = "told" if number % 2 else "by its poll"
+                answered, acknowledged = promote(log, serving, number, told=bool(number % 2))
+                took.setdefault((how, "first answer"), []).append(answered)
+                took.setdefault((how, "acknowledged"), []).append(acknowledged)
+    for (how, what), found in sorted(took.items()):
+        print(
+            f"{how:12} {what}: median {statistics.median(found):.2f} s, at most {max(found):.2f} s"
+        )
+
+
+def promote(log: AliasLog, serving: Serving, number: int, *, told: bool) -> tuple[float, float]:
+    """Promote; seconds until the first answer, and until the acknowledgement."""
+    version, over = bundles.version_name(number), log.current()
+    record = log.append(version, over=over.version if over else None, by="b", reason="b")
+    began = time.monotonic()
+    if told and (trouble := tell(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
+        raise SystemExit(trouble)
+    until(lambda: serving.version() == version)
+    answered = time.monotonic() - began
+    until(lambda: bool(log.acknowledgements(record.sequence)))
+    return answered, time.monotonic() - began
 
 
 def _is_writable(bucket: S3Bucket) -> bool:

@@ -79,6 +79,9 @@ def _serving(settings: Settings) -> Service:
         after=(seaweed.NAME,),
         listens=(listening,),
         address=settings.answers_url,
-        settings=settings.digest("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
-        stop_seconds=35,
+        settings=settings.digest(
+            *("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
+            *("requests_", "drain_", "admin_", "prediction_", "cors_"),
+        ),
+        stop_seconds=settings.drain_seconds + 35,
     )

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra import connections
 from infra.settings import Settings
+from infra.stack import embedded
+from infra.stack.embedded import write_private
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.service import Service
 from store.errors import ConfigurationError
@@ -44,12 +46,11 @@ class InnerPorts(BaseModel):
 
 def write_credentials(home: Path) -> None:
     """Make up the store's credentials, once; only this user can read them."""
-    path = home / "embedded.env"
-    home.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        key, secret = secrets.token_hex(10), secrets.token_urlsafe(30)
-        words = f"OVERNIGHT_S3_ACCESS_KEY={key}\nOVERNIGHT_S3_SECRET_KEY={secret}\n"
-        _write_private(path, "# Made by `overnight up` for the embedded store.\n" + words)
+    made = {
+        "OVERNIGHT_S3_ACCESS_KEY": secrets.token_hex(10),
+        "OVERNIGHT_S3_SECRET_KEY": secrets.token_urlsafe(30),
+    }
+    embedded.add(home, made, why="Made by `overnight up` for the embedded store.")
 
 
 def service(settings: Settings, *, keeps_running: bool) -> Service:
@@ -58,7 +59,7 @@ def service(settings: Settings, *, keeps_running: bool) -> Service:
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
 
     def before_start() -> None:
-        _write_private(home / "s3.json", _identities(settings))
+        write_private(home / "s3.json", _identities(settings))
         folder.mkdir(exist_ok=True)
 
     def prepare() -> None:
@@ -137,7 +138,7 @@ def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
     fresh = InnerPorts(
         master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
     )
-    _write_private(path, fresh.model_dump_json())
+    write_private(path, fresh.model_dump_json())
     return fresh
 
 
@@ -168,12 +169,3 @@ def answers(url: str) -> bool:
     # A server that is just dying, or somebody else's, may answer anything.
     except (OSError, HTTPException, ValueError):
         return False
-
-
-def _write_private(path: Path, words: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(words)
-    fresh.replace(path)

@@ -18,12 +18,16 @@ SMALLEST_BOX_KEPT = 19.0
 GREATEST_MAGNIFICATION = 4.0
 # MNIST's own peaks are 254 or 255: only pictures that are fainter than this are brightened.
 FAINT_PEAK = 200.0
+# Of MNIST's own pictures none has a frame, one pixel wide, whose mean comes near this.
+BRIGHT_FRAME = 127.5
+FRAME_PIXELS = 4.0 * (SIDE - 1)
 
 
 @keras.saving.register_keras_serializable(package="overnight")
 class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
-    """Scale, centre and brighten a digit as MNIST's were: uint8 [n, 28, 28] to the same.
+    """Turn, scale, centre and brighten a digit as MNIST's were: uint8 [n, 28, 28] to the same.
 
+    Black on white, which the frame of the picture tells, becomes white on black.
     The box around the ink is scaled, its aspect kept, until the longer side is 20 pixels; the
     centre of mass moves to pixel (14, 14) (LeCun 1998). Both happen in one bilinear resampling,
     written as two matrix products because those convert to LiteRT's built-in operators. Pictures
@@ -33,7 +37,7 @@ class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, image: Any) -> Any:
         """Return what the convolutions will read, rounded to bytes."""
-        ink = tf.cast(image, tf.float32)
+        ink = _white_on_black(tf.cast(image, tf.float32))
         peak = tf.reduce_max(ink, axis=(1, 2), keepdims=True)
         inked = tf.cast(ink > tf.maximum(INK * peak, 0.5), tf.float32)
         longer_side = tf.maximum(_extent(inked, axis=2), _extent(inked, axis=1))
@@ -50,6 +54,13 @@ class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_spec(self, image: Any) -> Any:
         """Say that the shape stays and bytes come out."""
         return keras.KerasTensor(image.shape, dtype="uint8")
+
+
+def _white_on_black(picture: Any) -> Any:
+    """Turn pictures around whose outermost pixels are bright: paper, not ink."""
+    total = tf.reduce_sum(picture, axis=(1, 2), keepdims=True)
+    inner = tf.reduce_sum(picture[:, 1:-1, 1:-1], axis=(1, 2), keepdims=True)
+    return tf.where((total - inner) / FRAME_PIXELS > BRIGHT_FRAME, 255.0 - picture, picture)
 
 
 def _extent(inked: Any, *, axis: int) -> Any:

@@ -11,6 +11,8 @@ import orjson
 from store.errors import BadInput
 
 HEADER = "Inference-Header-Content-Length"
+# The bytes of an answer, and the length of its JSON when raw tensors follow it.
+Encoded = tuple[bytes, int | None]
 
 
 def split(body: bytes, length: str) -> tuple[bytes, memoryview]:
@@ -47,8 +49,10 @@ def attach(asked: dict[str, Any], raw: memoryview) -> None:
         raise BadInput("the body", expected=expected, found=f"{len(raw)}")
 
 
-def joined(asked: dict[str, Any], answer: dict[str, Any]) -> tuple[bytes, int | None]:
+def joined(asked: dict[str, Any], answer: dict[str, Any]) -> Encoded:
     """The answer's bytes, and the length of its JSON when raw tensors follow it."""
+    if "parameters" not in asked and "outputs" not in asked:
+        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), None
     all_raw = _parameters(asked).get("binary_data_output") is True
     wanted = asked.get("outputs")
     asked_raw = {

@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2: tensors by name, with shape and datatype, flat or nested."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from serving.limits import Limits
@@ -16,14 +17,23 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
     Raises:
         BadInput: naming the field, what it must be and what it is.
     """
-    inputs = _inputs(asked, loaded, limits)
-    wanted = _wanted(asked, loaded)
-    found = loaded.answer(inputs, [spec.name for spec in wanted])
-    body: dict[str, Any] = {"model_name": loaded.manifest.model, "model_version": loaded.version}
+    body = answered(_inputs(asked, loaded, limits), _wanted(asked, loaded), loaded)
     if isinstance(asked.get("id"), str):
         body["id"] = asked["id"]
-    body["outputs"] = [_output(spec, found[spec.name]) for spec in wanted]
     return body
+
+
+def answered(
+    inputs: dict[str, Array], wanted: Sequence[TensorSpec], loaded: Loaded
+) -> dict[str, Any]:
+    """Infer from arrays [n, …] that were held against the schema."""
+    found = loaded.answer(inputs, [spec.name for spec in wanted])
+    manifest = loaded.predictor.manifest
+    return {
+        "model_name": manifest.model,
+        "model_version": manifest.version,
+        "outputs": [_output(spec, found[spec.name]) for spec in wanted],
+    }
 
 
 def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:
@@ -42,6 +52,8 @@ def _inputs(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
     names = [spec.name for spec in specs]
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise BadInput("inputs", expected=f"a list of the tensors {names}", found="something else")
+    if len(given) == len(names) == 1 and given[0].get("name") == names[0]:
+        return {names[0]: _tensor(specs[0], given[0], limits, field="inputs[0]")}
     found = [one.get("name") for one in given]
     if sorted(map(str, found)) != sorted(names):
         raise BadInput("inputs", expected=f"the tensors {names}", found=str(found)[:200])

@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from serving.ledger import Known
 from serving.routes.bodies import answer, slots, story
+from serving.routes.challenger import challenging
 from serving.slots import Loaded, Slot
 
 routes = Blueprint("api", __name__, url_prefix="/api")
@@ -35,6 +36,7 @@ def told(slot: Slot) -> dict[str, Any]:
         "ready": slot.ready,
         "version": current.version if current else None,
         "loaded": slot.versions(),
+        "challenger": challenging(story().challenge(slot.model)),
         "refused": _refused(known),
         "knowledge_age_seconds": story().age_seconds(slot),
         "store_trouble": known.trouble or None,

@@ -7,18 +7,17 @@ import orjson
 from flask import Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from serving.draining import Draining
 from serving.express import JSON, VERSION_HEADER
 from serving.limits import Limits
+from serving.routes.encodings import decoded
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
-from store.errors import BadInput
+from store.bucket import Bucket
+from store.errors import BadInput, WrongContentType
 
 # curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.
 ACCEPTED = {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
-
-
-class WrongContentType(BadInput):
-    """A body that does not even claim to be JSON."""
 
 
 def slots() -> Slots:
@@ -34,24 +33,35 @@ def story() -> Story:
     return cast("Story", current_app.extensions["story"])
 
 
+def registry() -> Bucket | None:
+    """Where alias records are written, if this server follows a store."""
+    return cast("Bucket | None", current_app.extensions["bucket"])
+
+
+def draining() -> Draining:
+    return cast("Draining", current_app.extensions["draining"])
+
+
 def limits() -> Limits:
     return cast("Limits", current_app.extensions["limits"])
 
 
-def body_bytes() -> bytes:
-    """The request's body.
+def body_bytes(*more: str) -> bytes:
+    """The request's body; `more` are kinds that are read besides JSON.
 
     Raises:
-        WrongContentType: it claims to be something that is not read here.
-        RequestEntityTooLarge: it is longer than the limit.
+        WrongContentType, UnknownEncoding: it claims to be something that is not read here.
+        BadInput: it is not what it claims to be.
+        RequestEntityTooLarge: it is longer than the limit, as it came or unpacked.
     """
     mimetype = request.mimetype
-    if mimetype not in ACCEPTED and not mimetype.endswith("+json"):
-        raise WrongContentType("Content-Type", expected=JSON, found=mimetype[:80])
+    if mimetype not in (*ACCEPTED, *more) and not mimetype.endswith("+json"):
+        expected = " or ".join((JSON, *more))
+        raise WrongContentType("Content-Type", expected=expected, found=mimetype[:80])
     body = request.get_data(cache=False)
     if len(body) > limits().body_bytes:
         raise RequestEntityTooLarge
-    return body
+    return decoded(body, request.headers.get("Content-Encoding", ""), most=limits().body_bytes)
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -1,31 +1,72 @@
 """From errors to answers: the protocol's own form at its addresses, problem+json at ours."""
 
 import logging
+import math
 from http import HTTPStatus
 
 import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from serving.routes.bodies import WrongContentType, answer, limits
-from store.errors import BadInput, NotServed, TooMuch
+from serving.routes.bodies import answer, limits, story
+from serving.routes.encodings import UnknownEncoding
+from store import errors
+from store.errors import OvernightError
 
 logger = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = 2
+LONGEST_MESSAGE = 1_000
+# Set by the entrance: why Flask is to refuse a request instead of answering it.
+REFUSAL = "overnight.refusal"
+CHALLENGE = 'Bearer realm="overnight"'
+
+
+# The first that fits; what is not here is a fault of ours.
+_CODES: tuple[tuple[type[OvernightError], int], ...] = (
+    (errors.WrongContentType, 415),
+    (UnknownEncoding, 415),
+    (errors.TooMuch, 413),
+    (errors.BadInput, 400),
+    (errors.BadKey, 400),
+    (errors.UnknownToken, 401),
+    (errors.AdministrationClosed, 403),
+    (errors.NotServed, 404),
+    (errors.UnknownModel, 404),
+    (errors.UnknownVersion, 404),
+    (errors.NothingPublished, 404),
+    (errors.NoChallenge, 404),
+    (errors.ChallengeRunning, 409),
+    (errors.PromotionConflict, 409),
+    (errors.AlreadyExists, 409),
+    (errors.AlreadyDecided, 409),
+    (errors.TooManyRequests, 429),
+    (errors.Overloaded, 503),
+    (errors.StoreError, 503),
+)
+# What a request was refused for, besides being wrong in itself: counted by these names.
+_REASONS = {401: "unknown_token", 403: "closed", 413: "too_much", 429: "rate"}
 
 
 def install(application: Flask) -> None:
     """Answer every failure in the form that the caller understands."""
-    application.register_error_handler(BadInput, _on_bad_input)
-    application.register_error_handler(NotServed, _on_not_served)
+    application.before_request(_refuse)
+    application.register_error_handler(OvernightError, _on_ours)
     application.register_error_handler(HTTPException, _on_http)
     application.register_error_handler(Exception, _on_anything)
 
 
+def _refuse() -> None:
+    """Raise what the entrance has decided, so that it is worded as all failures are."""
+    if (refusal := request.environ.get(REFUSAL)) is not None:
+        raise refusal
+
+
 def failure(status: int, message: str) -> Response:
     """A failure, worded for the address that was asked."""
+    # Names that clients send are repeated in words, but not by the kilobyte.
+    message = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "…"
     if request.path.startswith(("/v1", "/v2")):
         return answer({"error": message}, status=status)
     problem = {
@@ -33,31 +74,35 @@ def failure(status: int, message: str) -> Response:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": message,
-        "instance": request.path,
+        "instance": request.path[:200],
     }
     return Response(orjson.dumps(problem), status, content_type=PROBLEM)
 
 
-def _on_bad_input(error: BadInput) -> Response:
+def _on_ours(error: OvernightError) -> Response:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
+    if code is None:
+        return _on_anything(error)
     match error:
-        case WrongContentType():
-            return failure(415, str(error))
-        case TooMuch():
-            return failure(413, str(error))
-    return failure(400, str(error))
-
-
-def _on_not_served(error: NotServed) -> Response:
-    if not error.soon:
-        return failure(404, str(error))
-    response = failure(503, str(error))
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
+        case errors.NotServed(soon=True):
+            code = 503
+        case errors.Overloaded():
+            story().meter.refuse("overloaded")
+    if code in _REASONS:
+        story().meter.refuse(_REASONS[code])
+    response = failure(code, str(error))
+    if code == 401:
+        response.headers["WWW-Authenticate"] = CHALLENGE
+    if code in {429, 503}:
+        seconds = getattr(error, "retry_seconds", RETRY_SECONDS)
+        response.headers["Retry-After"] = str(math.ceil(seconds))
     return response
 
 
 def _on_http(error: HTTPException) -> Response:
     """Werkzeug's own: unknown address, wrong method, a body over the limit, a cut connection."""
     if isinstance(error, RequestEntityTooLarge):
+        story().meter.refuse("too_much")
         return failure(413, f"the body: expected at most {limits().body_bytes} bytes, found more")
     if error.code is None or error.code < 400:
         return Response(error.get_response().data, error.code)
@@ -70,5 +115,5 @@ def _on_http(error: HTTPException) -> Response:
 
 def _on_anything(error: Exception) -> Response:
     """A fault of ours: logged whole, told without details."""
-    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error)
     return failure(500, "the server failed to answer; its log says why")

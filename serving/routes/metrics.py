@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flask import Blueprint, Flask, Response, g, request
 
-from serving import metrics
+from serving import metrics, standing
 from serving.express import VERSION_HEADER
-from serving.routes.bodies import slots, story
+from serving.routes.bodies import draining, slots, story
 from serving.slots import Slot
 
 routes = Blueprint("metrics", __name__)
@@ -28,7 +28,9 @@ def install(application: Flask, meter: metrics.Meter) -> None:
         if protocol and request.view_args:
             version = response.headers.get(VERSION_HEADER, "")
             # Names that clients made up are not remembered.
-            model = request.view_args["model"] if version else ""
+            named = request.view_args["model"]
+            is_ours = version or any(slot.model == named for slot in slots().all())
+            model = named if is_ours else ""
             seconds = time.perf_counter() - g.began
             meter.count(model, version, protocol, response.status_code, seconds)
         return response
@@ -39,14 +41,17 @@ def install(application: Flask, meter: metrics.Meter) -> None:
 
 @routes.get("/metrics")
 def all_metrics() -> Response:
-    body = "\n".join([*metrics.told(story().snapshots()), *_gauges(), ""])
+    workers = story().snapshots()
+    body = "\n".join([*metrics.told(workers), *standing.counters(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _gauges() -> Iterator[str]:
     every = slots().all()
     yield from metrics.gauges(
-        "overnight_ready", "Whether this host is ready.", [({}, float(slots().ready))]
+        "overnight_ready",
+        "Whether this host is ready.",
+        [({}, float(slots().ready and not draining().begun))],
     )
     yield from metrics.gauges(
         "overnight_version_info",
@@ -77,6 +82,8 @@ def _gauges() -> Iterator[str]:
         "Resident memory of the worker that was asked.",
         [({"worker": story().worker}, _resident_bytes())],
     )
+    challenges = (story().challenge(slot.model) for slot in every)
+    yield from standing.gauges(one for one in challenges if one is not None)
 
 
 def _of(slot: Slot) -> dict[str, str]:

@@ -4,11 +4,9 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from serving.express import client_of
+from serving.express import REQUEST_ID, client_of
 from serving.protocols import v1
 from serving.routes.bodies import answer, body_bytes, json_object, limits, slot
-from store.aliases import CHAMPION
-from store.errors import NotServed
 from store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
@@ -28,15 +26,15 @@ _TYPES: dict[Datatype, str] = {
 @routes.get("/models/<model>/versions/<version>")
 @routes.get("/models/<model>/labels/<label>")
 def status(model: str, version: str | None = None, label: str | None = None) -> Response:
-    """The state of a version; everything that is loaded is AVAILABLE."""
-    _check_label(label)
-    with slot(model).lease(version) as loaded:
-        state = {
-            "version": loaded.version,
-            "state": "AVAILABLE",
-            "status": {"error_code": "OK", "error_message": ""},
-        }
-        return answer({"model_version_status": [state]}, loaded=loaded)
+    """The states of the versions that are meant, newest first; all that is loaded is AVAILABLE.
+
+    `name` and `ready` are what clients of KServe's first protocol look for at this address.
+    """
+    named = version is not None or label is not None
+    with slot(model).lease(version, label=label) as loaded:
+        versions = (loaded.version,) if named else slot(model).versions()
+        body = {"name": model, "ready": True, "model_version_status": [_state(v) for v in versions]}
+        return answer(body, loaded=loaded)
 
 
 @routes.get("/models/<model>/metadata")
@@ -44,8 +42,7 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
 @routes.get("/models/<model>/labels/<label>/metadata")
 def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
     """The signature, in the words of a SavedModel."""
-    _check_label(label)
-    with slot(model).lease(version) as loaded:
+    with slot(model).lease(version, label=label) as loaded:
         tensors = loaded.manifest.tensors
         signature = {
             "inputs": {spec.name: _told(spec) for spec in tensors.inputs},
@@ -65,19 +62,20 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
 @routes.post("/models/<model>/labels/<label>:predict")
 def predict(model: str, version: str | None = None, label: str | None = None) -> Response:
     """Answer `instances` by row or `inputs` by column, with one version throughout."""
-    _check_label(label)
     asked = json_object(body_bytes())
     content, loaded = slot(model).answered(
         lambda loaded: v1.answer(asked, loaded, limits()),
         version=version,
+        label=label,
         client=client_of(request.environ),
+        request_id=request.headers.get(REQUEST_ID, "")[:64],
     )
     return answer(content, loaded=loaded)
 
 
-def _check_label(label: str | None) -> None:
-    if label not in {None, CHAMPION}:
-        raise NotServed(f"no label {label!r} is known; labels are aliases", (CHAMPION,))
+def _state(version: str) -> dict[str, Any]:
+    status = {"error_code": "OK", "error_message": ""}
+    return {"version": version, "state": "AVAILABLE", "status": status}
 
 
 def _told(spec: TensorSpec) -> dict[str, Any]:

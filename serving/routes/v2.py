@@ -1,22 +1,31 @@
 """The Open Inference Protocol v2, JSON."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from serving.express import JSON, VERSION_HEADER, client_of
-from serving.protocols import binary, v2
-from serving.routes.bodies import answer, body_bytes, json_object, limits, slot, slots
+from serving.express import JSON, REQUEST_ID, VERSION_HEADER, client_of
+from serving.protocols import binary, image, v2
+from serving.routes.bodies import (
+    answer,
+    body_bytes,
+    draining,
+    json_object,
+    limits,
+    slot,
+    slots,
+    story,
+)
+from serving.slots import Loaded, Slots
 from store.schema import TensorSpec
 
-RAW = "application/octet-stream"
-EXTENSIONS = ["model_versions", "binary_tensor_data"]
+EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
 
 @routes.get("")
-@routes.get("/")
 def server() -> Response:
     """Who answers."""
     return answer({"name": "overnight", "version": "0.1.0", "extensions": EXTENSIONS})
@@ -29,12 +38,21 @@ def live() -> Response:
 
 @routes.get("/health/ready")
 def ready() -> Response:
-    """Ready once every model that answers is loaded here, verified; the store may be down."""
-    every = slots()
+    """Ready once every model that answers is loaded here, verified; the store may be down.
+
+    A server that is about to end is not, though it goes on answering for a while.
+    """
+    every, ending = slots(), draining()
+    ending.note_asked()
+    is_ready = every.ready and not ending.begun
     models = {one.model: one.ready for one in every.all()}
     missing = [name for name in every.expected if name not in models]
-    body = {"ready": every.ready, "models": models | dict.fromkeys(missing, False)}
-    return answer(body, status=200 if every.ready else 503)
+    body = {
+        "ready": is_ready,
+        "models": models | dict.fromkeys(missing, False),
+        "trouble": _trouble(every),
+    }
+    return answer(body, status=200 if is_ready else 503)
 
 
 @routes.get("/models/<model>")
@@ -64,22 +82,42 @@ def model_ready(model: str, version: str | None = None) -> Response:
 @routes.post("/models/<model>/versions/<version>/infer")
 def infer(model: str, version: str | None = None) -> Response:
     """Answer with one version throughout, even if a newer one arrives meanwhile."""
-    length = request.headers.get(binary.HEADER)
-    body, raw = (body_bytes(), None) if length is None else binary.split(body_bytes(), length)
-    asked = json_object(body)
-    if raw is not None:
-        binary.attach(asked, raw)
+    body = body_bytes(image.RAW, image.PNG)
+    answering = _of_image(body) if request.mimetype == image.PNG else _of_tensors(body)
     (encoded, json_length), loaded = slot(model).answered(
-        lambda loaded: binary.joined(asked, v2.answer(asked, loaded, limits())),
+        answering,
         version=version,
         client=client_of(request.environ),
+        request_id=request.headers.get(REQUEST_ID, "")[:64],
     )
-    response = Response(encoded, content_type=JSON if json_length is None else RAW)
+    response = Response(encoded, content_type=JSON if json_length is None else image.RAW)
     response.headers[VERSION_HEADER] = loaded.version
     if json_length is not None:
         response.headers[binary.HEADER] = str(json_length)
     return response
 
 
+def _of_tensors(body: bytes) -> Callable[[Loaded], binary.Encoded]:
+    """JSON, with raw tensors behind it when a header says where they begin."""
+    length = request.headers.get(binary.HEADER)
+    text, raw = (body, None) if length is None else binary.split(body, length)
+    asked = json_object(text)
+    if raw is not None:
+        binary.attach(asked, raw)
+    return lambda loaded: binary.joined(asked, v2.answer(asked, loaded, limits()))
+
+
+def _of_image(body: bytes) -> Callable[[Loaded], binary.Encoded]:
+    """One picture, and the answer in the form that the client would like best."""
+    raw = image.accepts_raw(request.headers.get("Accept", ""))
+    return lambda loaded: image.answer(body, loaded, limits(), raw=raw)
+
+
 def _told(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.v2_shape}
+
+
+def _trouble(every: Slots) -> dict[str, str]:
+    """What is wrong with following each model, though what is loaded goes on answering."""
+    known = {one.model: story().known(one.model).trouble for one in every.all()}
+    return {model: trouble for model, trouble in known.items() if trouble}

@@ -1,209 +1,179 @@
+// The page: asks every two seconds what answers, and shows it.
+
+import { Authority } from "./authority.js";
+import { showChallenger } from "./challenger.js";
+import { age, byId, tell, toast } from "./dom.js";
 import { Slate } from "./drawing.js";
-import { Story, byId, element } from "./story.js";
+import { Fields } from "./fields.js";
+import { Reading, isPicture } from "./reading.js";
+import { addressOf, ask, key } from "./server.js";
+import { showDoor, showDown, showHealth, showModels, showNothing, showVersion } from "./story.js";
+import { Timeline } from "./timeline.js";
+import { Traffic } from "./traffic.js";
+import { Versions } from "./versions.js";
 
 const POLL_MS = 2000;
-const TOAST_MS = 6000;
+const PAST_MS = 15_000;
 
-let models = [];
 let chosen = null; // the model that is shown, as /api/models tells it
-let asking = false;
-let askAgain = false;
-let toastTimer;
+let past = { records: [], versions: [] };
+let pastAt = 0;
+let ticking = false;
+let reading; // made after the slate, which says at once that it is clear
 
-const story = new Story();
-const slate = new Slate(byId("drawing"), byId("pen"), { onInk: ask, onClear: showNothing });
+const slate = new Slate(byId("drawing"), byId("pen"), {
+  onInk: () => reading.ask(),
+  onClear: () => reading?.clear(),
+});
+reading = new Reading(slate, { onMoved: refresh });
+const fields = new Fields();
+const traffic = new Traffic();
+const timeline = new Timeline();
+const versions = new Versions();
+const authority = new Authority();
+
+byId("door-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key.keep(byId("key").value.trim());
+  tick();
+});
 byId("clear").addEventListener("click", () => slate.clear());
-byId("ask").addEventListener("click", askInJson);
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
-
-// A model is asked by drawing when its only input is a picture of bytes.
-function isPicture(model) {
-  const [input, ...others] = model.inputs ?? [];
-  return Boolean(input) && !others.length && input.datatype === "UINT8" && input.shape.length === 2;
-}
-
-function seenOutput(model) {
-  const [input] = model.inputs;
-  return model.outputs.slice(1).find((output) => String(output.shape) === String(input.shape));
-}
+byId("roll-back").addEventListener("click", rollBack);
+byId("stop-challenger").addEventListener("click", stopChallenger);
+document.addEventListener("visibilitychange", () => document.hidden || tick());
+window.addEventListener("hashchange", tick);
 
 async function refresh() {
+  let models;
   try {
-    const response = await fetch("/api/models", { cache: "no-store" });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    models = (await response.json()).models;
-  } catch {
-    story.showDown();
-    return;
+    models = (await ask("/api/models")).models;
+  } catch (error) {
+    if (error.status !== 401) return showDown();
+    chosen = null;
+    return showDoor(key.read() ? error.message : "");
   }
-  const wanted = decodeURIComponent(location.hash.slice(1)) || chosen?.name;
-  const model = models.find((one) => one.name === wanted) ?? models.find((one) => one.version) ?? models[0];
-  story.showModels(models, model, choose);
+  byId("door").hidden = true;
+  const named = (name) => models.find((one) => one.name === name);
+  const model = named(location.hash.slice(1)) ?? named(chosen?.name) ?? models.find((one) => one.version) ?? models[0];
+  showModels(models, model, choose);
+  showHealth(model);
+  showNothing(model);
+  for (const id of ["story", "traffic", "history", "versions"]) byId(id).hidden = !model;
   if (model) show(model);
-  else story.showHealth(null);
 }
 
 function choose(name) {
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  refresh();
+  history.replaceState(null, "", `#${name}`);
+  tick();
 }
 
 function show(model) {
   const before = chosen;
   chosen = model;
-  story.showHealth(model);
-  story.showVersion(model);
-  const changed = before?.name !== model.name || before?.version !== model.version;
-  if (!changed) return;
-  if (before?.name === model.name && model.version) toast(`Now answering: version ${model.version}`);
+  showVersion(model, past.versions.find((one) => one.version === model.version));
+  showChallenger(model);
+  const isOther = before?.name !== model.name;
+  const isMoved = before?.version !== model.version;
+  if (isOther) showPast({ records: [], versions: [] });
+  if (isOther || isMoved) {
+    pastAt = 0;
+    showAsking(model);
+    if (!isOther && model.version) toast(`Now answering: version ${model.version}`);
+  }
+  if (model.version && isPicture(model)) reading.offer(model);
+}
+
+function showAsking(model) {
   const drawn = Boolean(model.version) && isPicture(model);
   byId("picture").hidden = byId("reading").hidden = !drawn;
   byId("tensors").hidden = drawn || !model.version;
-  if (drawn) {
-    slate.fit(...model.inputs[0].shape);
-    makeBars(model);
-    if (slate.inked) ask();
-  } else if (model.version) {
-    showTensors(model);
-  }
+  if (drawn) reading.show(model);
+  else if (model.version) fields.show(model);
 }
 
-function makeBars(model) {
-  const count = model.outputs[0].shape[0] ?? 1;
-  const labels = model.labels.length ? model.labels : Array.from({ length: count }, (_, i) => String(i));
-  byId("bars").replaceChildren(
-    ...labels.map((label) => {
-      const bar = element("li");
-      bar.dataset.label = label;
-      const track = element("span", "track");
-      track.append(element("span", "length"));
-      bar.append(element("span", "name", label), track, element("span", "share"));
-      return bar;
-    }),
-  );
-  if (!slate.inked) showNothing();
-}
-
-function showNothing() {
-  for (const bar of byId("bars").children) showBar(bar, null, false);
-  byId("answer").textContent = "–";
-  byId("confidence").textContent = "Nothing drawn yet";
-  byId("latency").textContent = "";
-  byId("seen").getContext("2d").clearRect(0, 0, byId("seen").width, byId("seen").height);
-}
-
-function showBar(bar, probability, wins) {
-  const known = probability !== null;
-  bar.dataset.probability = known ? String(probability) : "";
-  bar.querySelector(".length").style.width = `${(known ? probability : 0) * 100}%`;
-  bar.querySelector(".share").textContent = known ? percent(probability) : "";
-  bar.toggleAttribute("data-winner", wins);
-}
-
-function percent(share) {
-  if (share > 0.9995) return "> 99.9 %";
-  return `${(share * 100).toFixed(share < 0.0005 ? 0 : 1)} %`;
-}
-
-// One request at a time: while one is on its way, more ink only asks for one more after it.
-async function ask() {
-  askAgain = true;
-  if (asking) return;
-  asking = true;
-  while (askAgain && slate.inked && chosen && isPicture(chosen)) {
-    askAgain = false;
-    await askOnce(chosen).catch((error) => {
-      byId("confidence").textContent = error.message;
-    });
-  }
-  asking = false;
-}
-
-async function askOnce(model) {
-  const [input] = model.inputs;
-  const seen = seenOutput(model);
-  const data = slate.pixels();
-  const outputs = [model.outputs[0], seen].filter(Boolean).map(({ name }) => ({ name }));
-  const inputs = [{ name: input.name, shape: [1, ...input.shape], datatype: input.datatype, data }];
-  const started = performance.now();
-  const response = await fetch(`/v2/models/${model.name}/infer`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ inputs, outputs }),
-  });
-  const answer = await response.json();
-  const took = performance.now() - started;
-  if (!response.ok) throw new Error(answer.error);
-  if (!slate.inked) return;
-  showAnswer(answer, took);
-  paint(answer.outputs[1]?.data ?? data, input.shape);
-  if (answer.model_version !== chosen.version) refresh();
-}
-
-function showAnswer(answer, took) {
-  const probabilities = answer.outputs[0].data;
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  const bars = [...byId("bars").children];
-  bars.forEach((bar, place) => showBar(bar, probabilities[place], place === best));
-  byId("answer").textContent = bars[best].dataset.label;
-  byId("confidence").textContent = `${percent(probabilities[best])} sure`;
-  byId("latency").textContent = `answered in ${took.toFixed(0)} ms`;
-}
-
-function paint(data, [rows, columns]) {
-  const canvas = byId("seen");
-  [canvas.width, canvas.height] = [columns, rows];
-  const brightest = Math.max(...data) <= 1 ? 255 : 1; // a network may show fractions
-  const image = new ImageData(columns, rows);
-  data.forEach((value, place) => image.data.set([value * brightest, value * brightest, value * brightest, 255], place * 4));
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
-function showTensors(model) {
-  const told = [...model.inputs.map((one) => ["in", one]), ...model.outputs.map((one) => ["out", one])];
-  byId("tensor-rows").replaceChildren(
-    ...told.map(([way, spec]) => {
-      const row = element("tr");
-      row.append(
-        element("td", "", `${way === "in" ? "→" : "←"} ${spec.name}`),
-        element("td", "", spec.datatype),
-        element("td", "", `[n${spec.shape.map((side) => `, ${side}`).join("")}]`),
-      );
-      return row;
-    }),
-  );
-  byId("address").textContent = `POST /v2/models/${model.name}/infer`;
-  byId("example").value = JSON.stringify({ inputs: model.inputs.map(exampleOf) }, null, 1);
-  byId("output").textContent = "";
-}
-
-function exampleOf({ name, datatype, shape, minimum }) {
-  const count = shape.reduce((product, side) => product * side, 1);
-  const value = datatype === "BOOL" ? false : (minimum ?? 0);
-  return { name, datatype, shape: [1, ...shape], data: Array(count).fill(value) };
-}
-
-async function askInJson() {
-  const output = byId("output");
+// The past is asked for now and then, and at once when it does not yet tell what answers.
+async function refreshPast() {
+  if (!chosen) return;
+  const { name } = chosen;
+  const newest = past.records.find((record) => record.alias === "champion");
+  const isBehind = Boolean(chosen.alias) && (newest?.sequence ?? 0) < chosen.alias.sequence;
+  if (!isBehind && Date.now() - pastAt < PAST_MS) return;
   try {
-    const response = await fetch(`/v2/models/${chosen.name}/infer`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: byId("example").value,
-    });
-    output.textContent = JSON.stringify(await response.json(), null, 1);
+    const [{ records }, told] = await Promise.all([ask(`${addressOf(name)}/history`), ask(`${addressOf(name)}/versions`)]);
+    if (name !== chosen.name) return;
+    pastAt = Date.now();
+    showPast({ records, versions: told.versions });
   } catch (error) {
-    output.textContent = error.message;
+    if (!past.records.length) tell("history-empty", error.message);
+    if (!past.versions.length) tell("versions-empty", error.message);
   }
 }
 
-function toast(text) {
-  const place = byId("toast");
-  place.textContent = text;
-  place.dataset.shown = "";
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => delete place.dataset.shown, TOAST_MS);
+function showPast(found) {
+  past = found;
+  timeline.show(found.records);
+  versions.show(found.versions, chosen?.challenger);
+  byId("roll-back").hidden = targets().length === 0;
 }
 
-await refresh();
-setInterval(() => document.hidden || refresh(), POLL_MS);
+// What may serve again: approved, and not what is champion. What served last comes first.
+function targets() {
+  const moves = past.records.filter((record) => record.alias === "champion");
+  const order = [...new Set([moves[0]?.previous, ...moves.map((record) => record.version)])];
+  const approved = past.versions.filter((one) => one.decision?.verdict === "approved" && one.version !== moves[0]?.version);
+  const place = ({ version }) => (order.includes(version) ? order.indexOf(version) : order.length);
+  return approved
+    .sort((one, two) => place(one) - place(two))
+    .map(({ version }) => ({
+      value: version,
+      text: `${version}${version === moves[0]?.previous ? " (served before)" : order.includes(version) ? "" : " (never served)"}`,
+    }));
+}
+
+function rollBack() {
+  const { name } = chosen;
+  const over = past.records.find((record) => record.alias === "champion").version;
+  authority.open({
+    title: `Roll back ${name}`,
+    told: `${over} is champion. Every host that follows the store will answer with the version you choose.`,
+    targets: targets(),
+    action: (version) => `Roll back to …${version.slice(-5)}`,
+    perform: async ({ reason, target, token }) => {
+      const body = { reason, to: target, over };
+      const { record } = await ask(`${addressOf(name)}/rollback`, { method: "POST", body, token });
+      return () => done(`Rolled back to ${record.version} by ${record.by}`);
+    },
+  });
+}
+
+function stopChallenger() {
+  const { name, challenger } = chosen;
+  authority.open({
+    title: `Stop the challenger of ${name}`,
+    told: `${challenger.version} will get no more traffic; the champion is not touched.`,
+    action: () => "Stop it",
+    perform: async ({ reason, token }) => {
+      await ask(`${addressOf(name)}/challenger`, { method: "DELETE", body: { reason }, token });
+      return () => done("The challenger is stopped");
+    },
+  });
+}
+
+function done(text) {
+  toast(text);
+  pastAt = 0;
+  tick();
+}
+
+// A server that hangs is not asked again before it has answered.
+async function tick() {
+  if (ticking) return;
+  ticking = true;
+  await refresh();
+  age();
+  await Promise.all([refreshPast(), chosen && traffic.refresh(chosen.name)]);
+  ticking = false;
+}
+
+await tick();
+setInterval(() => document.hidden || tick(), POLL_MS);

@@ -1,93 +1,104 @@
 // What is told around the answers: which model, which version, since when, by whom and why.
 
-export const byId = (id) => document.getElementById(id);
+import { ago, byId, element, isNumber, numbers, share, tell, when } from "./dom.js";
+import { figure, quality } from "./versions.js";
 
-export function element(name, className = "", text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const numbers = new Intl.NumberFormat("en");
-
-function ago(moment) {
-  const seconds = (new Date(moment) - Date.now()) / 1000;
-  const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
-  return relative.format(Math.round(seconds / length), unit);
-}
-
-function when(moment) {
-  const time = element("time", "", `${ago(moment)} · ${new Date(moment).toLocaleString()}`);
-  time.dateTime = moment;
-  return time;
-}
-
-const share = (value) => `${(value * 100).toFixed(2)} %`;
-
-export class Story {
-  showModels(models, chosen, choose) {
-    const names = models.map((model) => model.name);
-    const nav = byId("models");
-    if (nav.dataset.names !== String(names)) {
-      nav.dataset.names = String(names);
-      nav.replaceChildren(
-        ...names.map((name) => {
-          const button = element("button", "", name);
-          button.type = "button";
-          button.addEventListener("click", () => choose(name));
-          return button;
-        }),
-      );
-    }
-    for (const button of nav.children) {
-      button.setAttribute("aria-pressed", String(button.textContent === chosen?.name));
-    }
-  }
-
-  showHealth(model) {
-    if (!model) this.lamp("down", "no model is served yet");
-    else if (!model.version) this.lamp("down", model.trouble_here ?? "no verified version yet");
-    else if (model.store_trouble) this.lamp("trouble", "answering; the store is out of reach");
-    else this.lamp("ready", "answering");
-  }
-
-  showDown() {
-    this.lamp("down", "serving cannot be reached");
-  }
-
-  lamp(state, text) {
-    byId("health").dataset.state = state;
-    if (byId("health-text").textContent !== text) byId("health-text").textContent = text;
-  }
-
-  showVersion(model) {
-    this.showRefusals(model.refused);
-    byId("version").textContent = model.version ?? "none yet";
-    if (!model.version) return;
-    byId("trained").replaceChildren(when(model.trained_at));
-    byId("rows").textContent = `${numbers.format(model.trained_on_rows)} ${model.name === "digits" ? "digits" : "rows"}`;
-    byId("accuracy").textContent = this.accuracy(model);
-    const { alias } = model;
-    byId("action").textContent = alias?.action === "rolled back" ? "Rolled back" : "Promoted";
-    byId("promoted").replaceChildren(...(alias ? [`by ${alias.by}, `, when(alias.at)] : ["not promoted: a rehearsal"]));
-    byId("reason").textContent = alias?.reason || "–";
-  }
-
-  accuracy({ accuracy, accuracy_low: low, accuracy_high: high, holdout_rows: rows }) {
-    if (accuracy === null) return "not measured";
-    const interval = low === null || high === null ? "" : ` (95 %: ${share(low)} – ${share(high)})`;
-    return `${share(accuracy)}${interval} on ${numbers.format(rows)} held out`;
-  }
-
-  showRefusals(refused) {
-    const details = byId("refusals");
-    details.hidden = !refused.length;
-    details.querySelector("summary").textContent = `${refused.length} refused here`;
-    details.querySelector("ul").replaceChildren(
-      ...refused.map((one) => element("li", "", `${one.version}, ${ago(one.at)}: ${one.reason}`)),
+export function showModels(models, chosen, choose) {
+  const names = models.map((model) => model.name);
+  const nav = byId("models");
+  if (nav.dataset.names !== String(names)) {
+    nav.dataset.names = String(names);
+    nav.replaceChildren(
+      ...names.map((name) => {
+        const button = element("button", "", name);
+        button.type = "button";
+        button.addEventListener("click", () => choose(name));
+        return button;
+      }),
     );
   }
+  for (const button of nav.children) {
+    button.setAttribute("aria-pressed", String(button.textContent === chosen?.name));
+  }
+}
+
+export function showHealth(model) {
+  if (!model) lamp("down", "no model is served yet");
+  else if (!model.version) lamp("down", model.ready ? "loading" : "no verified version yet");
+  else if (model.store_trouble) lamp("trouble", "answering; the store is out of reach");
+  else if (!model.ready) lamp("trouble", "answering; a version is loading");
+  else lamp("ready", "answering");
+}
+
+export function showDown() {
+  lamp("down", "serving cannot be reached");
+}
+
+// A server that asks for keys shows nothing without one, not even which models there are.
+export function showDoor(message) {
+  lamp("down", "a key is needed");
+  for (const card of document.querySelectorAll("main > .card")) card.hidden = true;
+  byId("door").hidden = false;
+  tell("door-error", message);
+}
+
+export function showNothing(model) {
+  const answers = Boolean(model?.version);
+  byId("nothing").hidden = answers;
+  if (answers) return;
+  tell("nothing-text", reasonForNothing(model));
+}
+
+function reasonForNothing(model) {
+  if (!model) return "No model has a champion in the store. Train and promote one: overnight retrain digits";
+  if (model.trouble_here) return `${model.name} cannot be loaded here: ${model.trouble_here}`;
+  if (model.store_trouble) return `The store is out of reach, and this host remembers no version of ${model.name}: ${model.store_trouble}`;
+  return `${model.name} has no champion yet. Train and promote one: overnight retrain ${model.name}`;
+}
+
+function lamp(state, text) {
+  byId("health").dataset.state = state;
+  tell("health-text", text);
+}
+
+// `version` is what is remembered of the one that answers, if anything.
+export function showVersion(model, version) {
+  showRefusals(model.refused);
+  byId("trouble-row").hidden = !model.store_trouble;
+  tell("trouble", model.store_trouble ?? "");
+  tell("version", model.version ?? "none yet");
+  if (!model.version) return;
+  byId("trained").replaceChildren(when(model.trained_at));
+  tell("rows", `${numbers.format(model.trained_on_rows)} ${model.name === "digits" ? "digits" : "rows"}`);
+  const measured = model.accuracy === null && version ? quality(version) : null;
+  tell("measure", measured ? measured.metric : "accuracy");
+  tell("accuracy", measured ? told(measured) : accuracy(model));
+  const { alias } = model;
+  tell("action", alias?.action === "rolled back" ? "Rolled back" : "Promoted");
+  byId("promoted").replaceChildren(...(alias ? [`by ${alias.by}, `, when(alias.at)] : ["not promoted: a rehearsal"]));
+  tell("reason", alias?.reason || "–");
+}
+
+function told(measured) {
+  const { value, low, high, n } = measured;
+  const interval = isNumber(low) && isNumber(high) ? ` (95 %: ${figure(measured, low)} – ${figure(measured, high)})` : "";
+  return `${figure(measured, value)}${interval} on ${numbers.format(n)} held out`;
+}
+
+function accuracy({ accuracy, accuracy_low: low, accuracy_high: high, holdout_rows: rows }) {
+  if (accuracy === null) return "not measured";
+  const interval = low === null || high === null ? "" : ` (95 %: ${share(low)} – ${share(high)})`;
+  return `${share(accuracy)}${interval} on ${numbers.format(rows)} held out`;
+}
+
+function showRefusals(refused) {
+  const details = byId("refusals");
+  details.hidden = !refused.length;
+  const told = JSON.stringify(refused);
+  if (details.dataset.told === told) return;
+  details.dataset.told = told;
+  details.querySelector("summary").textContent = `${refused.length} refused here`;
+  details.querySelector("ul").replaceChildren(
+    ...refused.map((one) => element("li", "", `${one.version}, ${ago(one.at)}: ${one.reason}`)),
+  );
 }

@@ -2,11 +2,16 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from store.s3 import S3Address
+from tests.browser.hosts import Host, host_with_a_past
+from tests.seaweed import ACCESS, SECRET
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # A test browser needs none of the vendor's services; asking for them only slows it down.
@@ -38,3 +43,11 @@ def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> It
     folder = Path(os.environ.get("OVERNIGHT_TEST_PICTURES", tmp_path))
     page.screenshot(path=folder / f"{request.node.name.replace('/', '-')}.png", full_page=True)
     context.close()
+
+
+@pytest.fixture(scope="module")
+def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One host with a past for all tests of a file."""
+    address = S3Address(s3_endpoint, f"test-{uuid.uuid4().hex[:20]}", ACCESS, SECRET)
+    with host_with_a_past(address, tmp_path_factory.mktemp("host")) as host:
+        yield host

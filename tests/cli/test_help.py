@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
+VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
-    "approve", "reject", "predict",
+    "approve", "reject", "challenge", "predict", "accept", "exclude",
 ]  # fmt: skip
 
 
@@ -51,8 +52,19 @@ def test_help_imports_nothing_heavy():
         ["retrain", "digits", "--epochs", "0"],
         ["retrain", "digits", "--approval", "perhaps"],
         ["rollback", "digits"],
+        ["accept", "digits", "night-0007"],
+        ["exclude", "digits", "night-0007"],
+        ["accept", "digits", "--reason", "no arrival"],
         ["promote", "digits", "20261122T020000-0123456789ab"],
         ["reject", "digits", "20261122T020000-0123456789ab"],
+        ["challenge", "digits", "--reason", "neither version nor mode"],
+        ["challenge", "digits", "20261122T020000-0123456789ab", "--reason", "no mode"],
+        ["challenge", "digits", "20261122T020000-0123456789ab", "--shadow"],
+        ["challenge", "digits", "--shadow", "--reason", "no version"],
+        ["challenge", "digits", "20261122T020000-0123456789ab", "--stop", "--reason", "both"],
+        ["challenge", "digits", "--stop", "--canary", "--reason", "both"],
+        f"challenge digits {VERSION} --canary --share 0 --reason why".split(),
+        f"challenge digits {VERSION} --canary --share 1.1 --reason why".split(),
         ["ingest", "digits", "/no/such/file"],
         ["predict", "digits"],
         ["predict", "digits", "/"],

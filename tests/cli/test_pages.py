@@ -4,14 +4,17 @@ import json
 
 import pytest
 
-from cli import status_page, version_page, versions_page
+from cli import challenger_line, status_page, version_page, versions_page, waiting_lines
 from infra.settings import load
 from infra.stack.ports import free_port
-from store import versions
+from store import arrivals, challenging, versions
 from store.aliases import Acknowledgement, AliasLog
+from store.challenging import Withdrawal
 from store.decisions import Decision, decide
 from store.errors import NothingPublished, UnknownVersion
+from store.manifest import Finding
 from store.memory import MemoryBucket
+from store.terms import Terms
 from tests.examples import AT, FILES, FINGERPRINT, VERSION, manifest
 
 OLDER = "20261121T020000-0123456789ab"
@@ -75,6 +78,22 @@ def test_what_was_never_published_is_told_with_what_was(bucket):
         version_page.gather(bucket, "digits", "20200101T000000-0123456789ab")
 
 
+def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
+    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+    for name in ("night-0007", "night-0008"):
+        arrivals.hold(bucket, "digits", name, [found], compared_with=VERSION)
+    arrivals.decide(bucket, "digits", "night-0008", verdict="accepted", by="ada", reason="fine")
+
+    (held,) = waiting_lines.gather(bucket, "digits")
+    told = "\n".join(waiting_lines.lines("digits", held))
+
+    assert (held["arrival"], held["findings"]) == ("night-0007", ["label: sevens are missing"])
+    assert "label: sevens are missing" in told
+    assert "overnight accept digits night-0007 --reason" in told
+    assert "overnight exclude digits night-0007 --reason" in told
+    assert json.dumps(held)
+
+
 def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     for name in ("S3", "PREFECT", "SERVING"):
@@ -90,3 +109,26 @@ def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
         "Prefect",
     ]
     assert json.dumps(document)
+
+
+def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
+    assert challenger_line.gather(bucket, "digits") is None
+    decide(bucket, Decision(model="digits", version=VERSION, verdict="approved", by="a", reason=""))
+    terms = Terms(mode="canary", share=0.25)
+    record = challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="a try")
+
+    told = challenger_line.gather(bucket, "digits")
+    line = challenger_line.line("digits", told)
+
+    assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
+    assert line.endswith("by bob: a try")
+    assert json.dumps(told)
+
+    withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
+    challenging.withdraw(bucket, record, withdrawal)
+    told = challenger_line.gather(bucket, "digits")
+    assert challenger_line.line("digits", told).endswith("withdrawn by here: too slow")
+
+    challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="again")
+    challenging.stop(bucket, "digits", by="bob", reason="enough")
+    assert challenger_line.gather(bucket, "digits") is None

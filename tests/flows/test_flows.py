@@ -62,6 +62,8 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     manifest = versions.read_manifest(world.bucket, "digits", first)
     assert manifest.override is not None
     assert manifest.override.by == "ann"
+    refused = [finding.name for finding in manifest.findings if not finding.passed]
+    assert list(manifest.override.overruled) == refused != []
     assert set(manifest.files) == {
         "golden.npz",
         "network.keras",
@@ -131,11 +133,22 @@ def test_parameters_out_of_range_never_start_a_run(
     assert named in str(state.message)
 
 
-def test_gates_are_not_overruled_without_a_name_and_a_reason(world: World) -> None:
-    state = retrain(overrule_gates=True, return_state=True)
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ({}, "a person's name"),
+        ({"by": "ann", "reason": "  "}, "a person's name"),
+        ({"by": "eve", "reason": "because"}, "'eve' may not overrule gates; entitled are: ann"),
+    ],
+)
+def test_gates_are_overruled_only_by_somebody_entitled_and_with_a_reason(
+    world: World, who: dict[str, str], told: str
+) -> None:
+    state = retrain(overrule_gates=True, return_state=True, **who)  # type: ignore[call-overload]
 
     assert state.is_failed()
-    assert "a person's name" in str(state.message)
+    assert told in str(state.message)
+    assert versions.list_versions(world.bucket, "digits") == []
 
 
 def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:

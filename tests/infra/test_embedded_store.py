@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from infra.settings import Settings, load
-from infra.stack import seaweed
+from infra.stack import embedded, seaweed
 from infra.stack.ports import is_free
 from store.errors import ConfigurationError
 
@@ -45,6 +45,49 @@ def test_two_homes_have_different_secrets(tmp_path):
         seaweed.write_credentials(home)
 
     assert len({(home / "embedded.env").read_text() for home in homes}) == 2
+
+
+def test_a_token_for_administration_is_made_once_beside_the_credentials(settings, tmp_path):
+    assert "none yet" in embedded.where_administration(settings)
+
+    embedded.ensure_administration(settings)
+    made = load()
+    embedded.ensure_administration(made)
+
+    token = made.admin_token.get_secret_value()
+    assert len(token) == 64
+    assert load().admin_token == made.admin_token
+    assert made.s3_secret_key == settings.s3_secret_key
+    assert stat.S_IMODE((tmp_path / "embedded.env").stat().st_mode) == 0o600
+    where = embedded.where_administration(made)
+    assert str(tmp_path / "embedded.env") in where
+    assert token not in where + repr(made)
+
+
+def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monkeypatch):
+    before = (tmp_path / "embedded.env").read_text()
+
+    for name, value, told in (
+        ("OVERNIGHT_ADMIN_TOKEN", "t" * 32, "the environment"),
+        ("OVERNIGHT_ADMIN_TOKENS_FILE", "/run/secrets/tokens", "/run/secrets/tokens"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            chosen = load()
+            embedded.ensure_administration(chosen)
+            assert told in embedded.where_administration(chosen)
+
+    assert (tmp_path / "embedded.env").read_text() == before
+
+
+def test_credentials_are_made_even_if_the_token_came_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    embedded.ensure_administration(load())
+
+    seaweed.write_credentials(tmp_path)
+
+    assert load().s3_secret_key.get_secret_value()
+    assert load().admin_token.get_secret_value()
 
 
 def test_inner_ports_are_free_distinct_and_kept(settings):

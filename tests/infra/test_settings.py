@@ -19,6 +19,15 @@ from store.errors import ConfigurationError
         ("OVERNIGHT_S3_ENDPOINT", "http://my_store:9000"),
         ("OVERNIGHT_S3_ENDPOINT", "http://-store:9000"),
         ("OVERNIGHT_REPLICA", "a/b"),
+        ("OVERNIGHT_DRAIN_SECONDS", "-1"),
+        ("OVERNIGHT_MAXIMUM_WAITING_REQUESTS", "1"),
+        ("OVERNIGHT_REQUESTS_PER_SECOND_PER_CLIENT", "0"),
+        ("OVERNIGHT_PREDICTION_KEYS_FILE", "secrets/keys"),
+        ("OVERNIGHT_CORS_ORIGINS", "*"),
+        ("OVERNIGHT_CORS_ORIGINS", "https://app.example/"),
+        ("OVERNIGHT_CORS_ORIGINS", "https://*.example"),
+        ("OVERNIGHT_CORS_ORIGINS", "app.example"),
+        ("OVERNIGHT_LOG_REQUESTS", "loudly"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_found(name, value, monkeypatch, tmp_path):
@@ -43,6 +52,21 @@ def test_the_environment_wins_over_what_the_embedded_stack_wrote(monkeypatch, tm
 
     assert settings.s3_access_key == "mine"
     assert settings.s3_secret_key.get_secret_value() == "secret"
+
+
+def test_origins_are_separated_by_commas(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_CORS_ORIGINS", "https://app.example, http://[::1]:3000")
+
+    assert load().cors_origins == ("https://app.example", "http://[::1]:3000")
+
+
+def test_nobody_may_overrule_gates_unless_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    assert load().overriders == ()
+
+    monkeypatch.setenv("OVERNIGHT_OVERRIDERS", "ann, bob")
+    assert load().overriders == ("ann", "bob")
 
 
 def test_addresses_follow_their_ports_until_they_point_elsewhere(monkeypatch, tmp_path):

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from models.metrics import calibration_error, classification, log_loss, share
+from models.metrics import (
+    calibration_error,
+    calibration_floor,
+    classification,
+    classification_rows,
+    log_loss,
+    share,
+)
 
 
 def test_a_share_has_wilsons_interval() -> None:
@@ -54,3 +61,29 @@ def test_every_slice_is_measured_beside_the_whole() -> None:
     assert measured["accuracy", "zeros"].value == 0.5
     assert measured["accuracy", "nobody"].n == 0
     assert measured["majority_accuracy", ""].value == pytest.approx(2 / 3)
+
+
+def test_the_floor_of_calibration_is_what_a_calibrated_classifier_shows() -> None:
+    random = np.random.default_rng(2)
+    confidence = random.uniform(0.5, 1, 2_000)
+    probabilities = np.column_stack((confidence, 1 - confidence))
+    # Each answer is right as often as it says.
+    shown = [
+        calibration_error((random.random(2_000) > confidence).astype(int), probabilities)
+        for _ in range(200)
+    ]
+
+    assert calibration_floor(probabilities) == pytest.approx(np.mean(shown), rel=0.05)
+    assert math.isnan(calibration_floor(np.zeros((0, 2))))
+
+
+def test_metrics_told_row_by_row_add_up_to_those_of_the_whole() -> None:
+    random = np.random.default_rng(3)
+    labels, probabilities = random.integers(0, 3, 50), random.dirichlet(np.ones(3), 50)
+
+    whole = {m.metric: m.value for m in classification(labels, probabilities, {})}
+    rows = {row.metric: row for row in classification_rows(labels, probabilities)}
+
+    for metric in ("accuracy", "log_loss", "majority_accuracy"):
+        assert rows[metric].values.mean() == pytest.approx(whole[metric])
+    assert [rows[name].better for name in ("accuracy", "log_loss")] == ["higher", "lower"]

@@ -1,5 +1,7 @@
 """A client without a socket, and the bodies it sends."""
 
+from typing import Any
+
 import numpy as np
 from flask.testing import FlaskClient
 
@@ -19,14 +21,17 @@ VERSION = bundles.version_name(1)
 LIMITS = Limits(body_bytes=100_000, batch_rows=8)
 
 
-def application_of(tensors: Schema = bundles.TENSORS) -> FlaskClient:
+def application_of(
+    tensors: Schema = bundles.TENSORS, *, limits: Limits = LIMITS, **chosen: Any
+) -> FlaskClient:
+    """A client of an application with one model; `chosen` is whatever else it is made with."""
     files = bundles.files(1)
     slots = Slots()
     slot = slots.add(Slot(bundles.MODEL, Board.alone()))
     manifest = bundles.manifest(1, files, tensors=tensors)
     slot.put(Loaded(1, open_bundle(manifest, files, threads=1), None))
     slot.board.flip(1)
-    return create_application(slots, limits=LIMITS, story=Story()).test_client()
+    return create_application(slots, limits=limits, story=Story(), **chosen).test_client()
 
 
 def v2(images=IMAGES, **changes) -> dict:
@@ -39,3 +44,10 @@ def changed(place: int, value: object, images=IMAGES[:1]) -> list:
     flat = images.ravel().tolist()
     flat[place] = value
     return flat
+
+
+def refused(client: FlaskClient, reason: str) -> float:
+    """How many requests were refused so far, for one reason."""
+    lines = client.get("/metrics").text.splitlines()
+    mine = [line for line in lines if line.startswith("overnight_refused_requests_total{")]
+    return sum(float(line.split()[-1]) for line in mine if f'reason="{reason}"' in line)

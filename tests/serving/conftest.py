@@ -7,9 +7,11 @@ from flask.testing import FlaskClient
 
 from serving.fleet import Fleet, Following
 from store.aliases import AliasLog
+from store.challenging import challenger_log
 from store.s3 import S3Address, S3Bucket
 from tests.serving import bundles
 from tests.serving.clients import application_of
+from tests.serving.hosts import promote, settle
 
 
 @pytest.fixture
@@ -37,14 +39,11 @@ def worker(bucket, tmp_path) -> Callable[..., Fleet]:
     """Start a worker of the host; those that a test does not end are ended after it."""
     started: list[Fleet] = []
 
-    def start(models: tuple[str, ...] = (), replica: str = "host") -> Fleet:
+    def start(models: tuple[str, ...] = (), replica: str = "host", **settings: object) -> Fleet:
         following = Following(
-            folder=tmp_path,
             models=models,
             replica=replica,
-            poll_seconds=0.0001,
-            threads=1,
-            workers=2,
+            **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
         fleet = Fleet(bucket, following)
         fleet.attend()
@@ -54,3 +53,18 @@ def worker(bucket, tmp_path) -> Callable[..., Fleet]:
     yield start
     for fleet in started:
         fleet.stop()
+
+
+@pytest.fixture
+def challengers(bucket) -> AliasLog:
+    return challenger_log(bucket, bundles.MODEL)
+
+
+@pytest.fixture
+def hosts(worker, bucket, log) -> tuple[Fleet, Fleet]:
+    """Two workers of one host whose champion is version 1; version 2 is published."""
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    leader, mate = worker(), worker()
+    settle(leader, mate)
+    return leader, mate

@@ -6,9 +6,11 @@ from serving.fleet import Fleet
 from store.aliases import AliasLog, AliasRecord
 from store.errors import StoreUnavailable
 from store.memory import MemoryBucket
+from store.terms import Terms
 from tests.serving import bundles
 
 BLANK = {"image": np.zeros((1, 28, 28), np.uint8)}
+FOURS = {"image": bundles.IMAGES[:1]}
 
 
 class Flaky(MemoryBucket):
@@ -52,6 +54,7 @@ def settle(*fleets: Fleet, ticks: int = 30) -> None:
             fleet.lead()
             fleet._list_models()
             fleet.attend()
+            fleet.note_counts()
 
 
 def answers(fleet: Fleet) -> str:
@@ -61,3 +64,39 @@ def answers(fleet: Fleet) -> str:
         found = loaded.predictor.answer(BLANK, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(number, BLANK["image"]), atol=1e-6)
         return loaded.version
+
+
+def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> AliasRecord:
+    """Start a challenge as the rules of the store would; these have tests of their own."""
+    current = log.current()
+    return log.append(
+        bundles.version_name(number),
+        over=current.target if current else None,
+        by="a test",
+        reason="to see how it does",
+        action="started",
+        terms=terms,
+        beside=beside,
+    )
+
+
+def ask_any(fleet: Fleet, client: str = "somebody", **which: str) -> str:
+    """Have a request answered; the version that did."""
+    slot = fleet.slots.find(bundles.MODEL)
+    _, loaded = slot.answered(
+        lambda loaded: loaded.answer(FOURS, ["probabilities"]), client=client, **which
+    )
+    return loaded.version
+
+
+def compare(*fleets: Fleet) -> None:
+    """Compare everything that waits."""
+    for fleet in fleets:
+        while fleet.challengers.comparisons.waiting:
+            fleet.challengers.compare()
+
+
+def challengers_in(fleet: Fleet) -> list[str]:
+    """The versions of challengers that a worker has loaded."""
+    slot = fleet.challengers._pairs[0][1].slot
+    return [one.version for one in slot.loaded()]

@@ -4,10 +4,8 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -70,6 +68,8 @@ def running(
         name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")
     }
     environment |= {"OVERNIGHT_HOME": str(place), "OVERNIGHT_REPLICA": "host-under-test"}
+    # No load balancer looks at it, unless a test says so.
+    environment |= {"OVERNIGHT_DRAIN_SECONDS": "0"}
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
     command = [str(python), "-m", "serving", "--port", str(port), *arguments]
     with log.open("wb") as file:
@@ -83,51 +83,6 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-class Valve:
-    """A door before the store that can be shut: connections to it then go nowhere."""
-
-    def __init__(self, port: int) -> None:
-        self._behind, self._open = port, True
-        self._ends: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def shut(self) -> None:
-        self._open = False
-
-    def reopen(self) -> None:
-        self._open = True
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for end in self._ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                if not self._open:
-                    client.close()
-                    continue
-                server = socket.create_connection(("127.0.0.1", self._behind))
-                self._ends += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while (part := source.recv(65_536)) and self._open:
-                target.sendall(part)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
 
 
 def following(address: S3Address, **settings: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from serving.presence import Presence
 from serving.slots import Slot
 from store.memory import MemoryBucket
 from tests.serving import bundles
+from tests.serving.challenges import SHADOW, started
 from tests.serving.hosts import promote
 
 MIB = 1 << 20
@@ -86,6 +87,22 @@ def test_what_the_host_answers_with_is_loaded_however_little_memory_is_left(late
 
     assert slot.ready
     assert slot.refused == {}
+
+
+def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_before(
+    late, tmp_path
+):
+    _, attendant, _ = late
+    ledger = Ledger(tmp_path / "challengers" / bundles.MODEL)
+    ledger.propose(started(1, SHADOW))
+    slot = Slot(f"{bundles.MODEL}@challenger", ledger.board)
+    attendant.attend(slot, ledger)
+    slot.board.flip(1)
+
+    attendant.look()
+
+    assert "1 MiB are available" in slot.refused[1]
+    assert not slot.loaded()
 
 
 def test_a_proposal_refused_here_and_answering_all_the_same_is_tried_again(late):

@@ -81,7 +81,7 @@ def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, t
 def test_the_version_before_can_still_be_asked_for_by_name_and_older_ones_are_freed(
     worker, bucket, log
 ):
-    fleet = worker()
+    fleet = worker(loaded_bytes=0)
     for number in (1, 2, 3):
         bundles.put(bucket, number)
         promote(log, number)

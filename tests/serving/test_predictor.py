@@ -1,14 +1,16 @@
 """The predictor answers as LiteRT does, whatever the number of rows, from any thread."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from serving import golden
-from serving.predictor import Predictor
+from serving.predictor import Predictor, interpreters_for
 from store.errors import UnfitVersion
 from store.schema import Schema, TensorSpec
+from tests.deadline import until
 from tests.serving import bundles
 
 IMAGES = np.random.default_rng(5).integers(0, 20, (200, 28, 28), dtype=np.uint8)
@@ -110,3 +112,48 @@ def test_another_class_counts_even_within_the_tolerance():
 def test_a_broken_set_of_golden_examples_makes_a_version_unfit(predictor, archive, reason):
     with pytest.raises(UnfitVersion, match=reason):
         golden.check(predictor, archive)
+
+
+def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predictor):
+    images = np.random.default_rng(6).integers(0, 20, (1_000, 28, 28), dtype=np.uint8)
+    expected = bundles.probabilities(1, images)
+
+    with ThreadPoolExecutor(4) as threads:
+        asking = [
+            threads.submit(predictor.answer, {"image": images[start:]}, ["probabilities"])
+            for start in range(4)
+        ]
+        for start, answered in enumerate(asking):
+            found = answered.result()["probabilities"]
+            assert np.allclose(found, expected[start:], atol=1e-6)
+
+
+def test_one_thread_answers_a_long_batch_by_itself():
+    alone = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=1)
+
+    answers = alone.answer({"image": IMAGES}, ["probabilities"])
+
+    assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES), atol=1e-6)
+
+
+def test_threads_that_helped_end_with_their_predictor():
+    before = threading.active_count()
+    predictor = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=3)
+    predictor.answer({"image": IMAGES}, ["probabilities"])
+    assert threading.active_count() > before
+
+    del predictor
+
+    until(lambda: threading.active_count() <= before, what="the helpers ended")
+
+
+def test_other_threads_are_let_on_between_two_interpreters():
+    pauses = []
+    Predictor(
+        bundles.manifest(1, bundles.files(1)),
+        bundles.network(1),
+        threads=2,
+        pause=lambda: pauses.append(1),
+    )
+
+    assert len(pauses) == interpreters_for(2)

@@ -14,7 +14,7 @@ from store.aliases import AliasLog
 from tests.deadline import until
 from tests.seaweed import free_ports
 from tests.serving import bundles
-from tests.serving.rig import Valve, following, running
+from tests.serving.rig import following, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -31,13 +31,6 @@ def promote(log: AliasLog, number: int) -> None:
         by="a test",
         reason="a test",
     )
-
-
-@pytest.fixture
-def valve(s3_endpoint):
-    valve = Valve(int(s3_endpoint.rsplit(":", 1)[1]))
-    yield valve
-    valve.close()
 
 
 def test_a_bundle_is_rehearsed_without_any_store(tmp_path):
@@ -121,41 +114,6 @@ def _is_renewed(serving, before) -> bool:
     return len(now) == 2 and now != before
 
 
-def test_killed_and_started_during_an_outage_it_answers_from_its_cache(
-    bucket, address, valve, tmp_path
-):
-    log = AliasLog(bucket, bundles.MODEL)
-    for number in (1, 2):
-        bundles.put(bucket, number)
-    promote(log, 1)
-    settings = following(address) | {"s3_endpoint": f"http://127.0.0.1:{valve.port}"}
-
-    # Given a host that answers, and then loses the store and its life.
-    with running(place=tmp_path, **settings) as serving:
-        until(serving.is_ready, what="serving is ready")
-        valve.shut()
-        until(lambda: _trouble(serving) is not None, what="the outage is noticed")
-        assert serving.is_ready()
-        assert serving.version() == bundles.version_name(1)
-        for pid in (serving.process.pid, *serving.workers()):
-            os.kill(pid, signal.SIGKILL)
-        serving.process.wait(10)
-
-    # When it starts again with the store still out of reach, and then the store comes back.
-    with running(place=tmp_path, **settings) as serving:
-        until(serving.is_ready, what="serving is ready from the cache")
-        assert serving.version() == bundles.version_name(1)
-        promote(log, 2)
-        valve.reopen()
-
-        until(lambda: serving.version() == bundles.version_name(2), what="the news arrive")
-        until(lambda: _trouble(serving) is None, what="the trouble is over")
-
-
-def _trouble(serving) -> str | None:
-    return serving.ask("GET", "/api/models")[2]["models"][0]["store_trouble"]
-
-
 def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     body = json.dumps(ONE).encode()
@@ -209,6 +167,8 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
     [
         ({"serving_workers": "many"}, "OVERNIGHT_SERVING_WORKERS"),
         ({"serving_models": "digits,../etc"}, "'../etc'"),
+        ({"admin_token": "short"}, "OVERNIGHT_ADMIN_TOKEN: expected"),
+        ({"prediction_keys_file": "/nowhere/keys"}, "OVERNIGHT_PREDICTION_KEYS_FILE: /nowhere"),
         ({"home": "/proc/nowhere"}, "OVERNIGHT_HOME: /proc/nowhere cannot be written to"),
     ],
 )

@@ -8,10 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from models.columns import Column
+from models.data_gates import DataGates
 from models.digits.source import DigitsSource
-from store import landing
+from store import arrivals, landing
 from store.datasets import Dataset
 from store.s3 import S3Address, S3Bucket
+from store.schema import TensorSpec
 from tasks.ingest import HOLDOUT, Ingested, ingest
 from tests.faulty import Fuse, Killed
 from tests.letters import AT, NIGHTS, House, Letters
@@ -204,3 +207,75 @@ def _first_night(folder: Path, go) -> None:
     house = House(folder, source=Letters(NIGHTS[0]))
     go.wait()
     house.ingest()
+
+
+def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_in(
+    house: House,
+) -> None:
+    house.ingest()
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+    house.drop("by-hand", a=b"hi", b=b"jk")
+
+    ingested = house.ingest(gates=declared)
+
+    assert (ingested.arrivals, ingested.rows_added) == (("by-hand",), 0)
+    assert [bad.file for bad in ingested.quarantined] == ["a", "b"]
+    (finding,) = ingested.findings
+    assert (finding.gate, finding.metric, finding.slice) == ("column type", "letter", "by-hand")
+    assert "by-hand is refused: letter: expected INT8, found string" in (
+        ingested.quarantined[0].reason
+    )
+    assert house.letters() == "abcde"
+    assert "by-hand" in house.rows.taken()
+    assert house.ingest(take_next=False, gates=declared).arrivals == ()
+    assert house.ingest().arrivals == ("night-0001",)
+
+
+def test_before_the_first_arrival_a_refused_one_makes_no_table(house: House) -> None:
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+
+    ingested = house.ingest(gates=declared)
+
+    assert ingested.findings
+    assert house.rows.version() is None
+    assert house.ingest().rows_added == 5
+
+
+@pytest.mark.parametrize(
+    ("repeated", "refused"), [(49, False), (50, False), (51, True), (100, True)]
+)
+def test_an_arrival_of_one_and_the_same_row_is_refused(
+    house: House, repeated: int, refused: bool
+) -> None:
+    letters = "".join(chr(0x4E00 + n) for n in range(100 - repeated)) + "a" * repeated
+    house.drop("by-hand", a=letters.encode())
+
+    ingested = house.ingest(gates=DataGates(repeated_share=0.49))
+
+    assert bool(ingested.findings) is refused
+    assert (ingested.rows_added == 0) is refused
+
+
+def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
+    house.ingest()
+    house.drop("again", a=b"abcx")
+    house.drop("bad", a=b"!")
+
+    again, bad = house.ingest().findings
+
+    assert (again.slice, bad.slice) == ("again", "bad")
+    assert "of 4 rows none is left: 3 are in the dataset already" in again.message
+    assert "1 are the holdout's" in again.message
+    assert "1 files were rejected" in bad.message
+
+
+def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: House) -> None:
+    house.drop("by-hand", a=b"hi")
+    house.ingest()
+    arrivals.decide(
+        house.bucket, "letters", "by-hand", verdict="excluded", by="ann", reason="mislabelled"
+    )
+
+    house.drop("put-right", a=b"hi")
+
+    assert house.ingest().rows_added == 2

@@ -7,10 +7,10 @@ import pytest
 from models.evaluation import Evaluation, Rehearsal
 from models.gates import AtLeast, AtMost, WithinBudget
 from store.errors import ConfigurationError
-from store.manifest import Measurement
+from store.manifest import Finding, Measurement
 from tasks.judge import judge
 
-EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=10),))
+EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=100),))
 
 
 def test_every_gate_is_heard_even_after_one_refused() -> None:
@@ -45,3 +45,15 @@ def test_a_verdict_passes_when_all_findings_do() -> None:
 def test_a_model_without_gates_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="no gate is declared"):
         judge(EVALUATION, [])
+
+
+class Silent:
+    """A gate that never says anything."""
+
+    def findings(self, evaluation: Evaluation) -> tuple[Finding, ...]:
+        return ()
+
+
+def test_a_gate_that_says_nothing_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="Silent found nothing to say"):
+        judge(EVALUATION, [AtLeast("accuracy", 0.8), Silent()])

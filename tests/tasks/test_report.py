@@ -5,6 +5,7 @@ from pathlib import Path
 import models
 from models.evaluation import Evaluation
 from store.manifest import Finding, Measurement
+from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.report import Story, card, page
 from tests.examples import VERSION, manifest
@@ -72,3 +73,29 @@ def test_words_from_outside_cannot_become_markup() -> None:
     assert "<script" not in html
     assert 'javascript:alert(2)"' not in html
     assert 'href="javascript' not in html
+
+
+def test_what_was_found_of_the_data_stands_in_a_table_of_its_own() -> None:
+    shift = Finding(
+        gate="SameShares", metric="label", slice="night-7", passed=False, message="no sevens"
+    )
+    whole = Finding(gate="enough rows", metric="rows", passed=True, message="1,200 rows")
+    story = Story("digits", data_findings=(whole, shift))
+
+    told = card(story, DEFINITION, headline="AwaitingApproval", message="y")
+
+    assert "## Data gates" in told
+    assert "## Gates" not in told
+    assert "| **refuses** | SameShares | label on night-7 |" in told
+    assert "| holds | enough rows |" in told
+
+
+def test_an_arrival_of_which_nothing_was_taken_is_named_with_the_reason() -> None:
+    finding = Finding(
+        gate="few repeats", metric="rows", slice="night-7", passed=False, message="all the same"
+    )
+    ingested = Ingested(arrivals=("night-7",), findings=(finding,))
+
+    told = card(Story("digits", ingested=ingested), DEFINITION, headline="x", message="y")
+
+    assert "Nothing was taken from:\n\n- night-7: all the same" in told

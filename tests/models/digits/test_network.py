@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.definition import Examples, Progress, TrainingSettings
 from models.digits import network
 from models.digits.network import Fitted
+from store.manifest import Exported
 
 # Keras 3.15 hands variables to numpy 2 the old way while a network is exported.
 pytestmark = [
@@ -229,3 +230,28 @@ def test_the_saved_network_loads_in_safe_mode_and_answers_the_same(
 
     expected = network.predict(fitted.network, fresh)["probabilities"]
     assert np.array_equal(network.predict(loaded, fresh)["probabilities"], expected)
+
+
+def test_what_decided_between_int8_and_float_goes_along(exported: dict[str, bytes]) -> None:
+    told = Exported.model_validate_json(exported["exported.json"])
+
+    assert (told.weights, told.rows, told.sufficient) == ("int8", 100, 0.999)
+    assert told.agreement >= 0.999
+
+
+def test_weights_stay_floats_when_int8_would_change_answers() -> None:
+    # Given a network whose classes are nearly one, so that rounding changes its answers.
+    undecided, chance = network.build(seed=1), np.random.default_rng(2)
+    logits = undecided.get_layer("reader").get_layer("logits")
+    kernel, bias = logits.get_weights()
+    logits.set_weights([kernel[:, :1] + 1e-4 * chance.normal(size=kernel.shape), bias])
+    noise = np.random.default_rng(5).integers(0, 256, (1_000, 28, 28), dtype=np.uint8)
+    sample = {"image": noise}
+
+    exported = network.export(undecided, sample)
+
+    told = Exported.model_validate_json(exported["exported.json"])
+    assert told.weights == "float32"
+    assert told.agreement < 0.999
+    answered = network.answers_of(exported["predictor.tflite"], sample)["probabilities"]
+    assert np.allclose(answered, network.predict(undecided, sample)["probabilities"], atol=1e-5)

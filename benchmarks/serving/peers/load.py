@@ -1,0 +1,168 @@
+"""The load generator: `python -m benchmarks.serving.peers.load`, its order on standard input.
+
+One thread, one epoll, raw sockets: kept connections that each ask again as soon as they are
+answered. Requests are made beforehand and sent in turns. It costs some 20 µs of CPU a request,
+in a process of its own, so that nothing of it is counted as the server's.
+"""
+
+import itertools
+import json
+import re
+import select
+import socket
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from benchmarks.serving.peers import processes
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_GOOD = re.compile(rb"HTTP/1\.[01] 200 ")
+_CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """Whom to ask for what; `leader` is the process that the server began with."""
+
+    port: int
+    leader: int
+    requests: tuple[str, ...]
+    connections: int
+    warm_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was measured; `failures` counts answers that were not 200, by their first line."""
+
+    cpu_us: float
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    answers: int
+    failures: dict[str, int]
+
+
+class Connection:
+    """One closed-loop client."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.connect()
+
+    def connect(self) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received, self.is_kept = b"", True
+
+    def ask(self, request: bytes) -> None:
+        self.began = time.perf_counter()
+        self.socket.sendall(request)
+
+    def receive(self) -> bytes | None:
+        """The status line once the answer is complete, else None; notes whether it is kept."""
+        try:
+            part = self.socket.recv(65_536)
+        except ConnectionError:
+            part = b""
+        received = self._received = self._received + part
+        if not is_complete(received, ended=not part):
+            self.is_kept = bool(part)
+            return None if part else b"the server hung up"
+        self.is_kept = bool(part) and not _CLOSES.search(received.partition(b"\r\n\r\n")[0])
+        self._received = b""
+        return received.partition(b"\r\n")[0]
+
+
+def is_complete(received: bytes, *, ended: bool = False) -> bool:
+    """Whether a whole HTTP/1 answer is there; `ended` when the server has hung up."""
+    head, blank, body = received.partition(b"\r\n\r\n")
+    if not blank:
+        return False
+    if length := _LENGTH.search(head):
+        return len(body) >= int(length[1])
+    if _CHUNKED.search(head):
+        return body.endswith(b"0\r\n\r\n")
+    return ended
+
+
+class Crowd:
+    """All clients, on one thread."""
+
+    def __init__(self, order: Order) -> None:
+        self._requests = itertools.cycle([text.encode("latin-1") for text in order.requests])
+        self._poll = select.epoll()
+        self._clients: dict[int, Connection] = {}
+        for _ in range(order.connections):
+            client = Connection(order.port)
+            self._enter(client)
+            client.ask(next(self._requests))
+
+    def drive(self, seconds: float, answers: int) -> tuple[list[float], Counter[str], float]:
+        """At least so long and so many: seconds of each request, what failed, and all seconds."""
+        took: list[float] = []
+        failures: Counter[str] = Counter()
+        began = now = time.perf_counter()
+        while now < began + seconds or len(took) < answers:
+            if now > began + seconds + PATIENCE_SECONDS:
+                raise SystemExit(f"{len(took)} answers in {now - began:.0f} s, then silence")
+            for descriptor, _ in self._poll.poll(1):
+                client = self._clients[descriptor]
+                if (status := client.receive()) is not None:
+                    took.append(time.perf_counter() - client.began)
+                    if not _GOOD.match(status):
+                        failures[status.decode("latin-1")] += 1
+                    self._ask_again(descriptor, client)
+            now = time.perf_counter()
+        return took, failures, now - began
+
+    def _ask_again(self, descriptor: int, client: Connection) -> None:
+        if not client.is_kept:
+            self._poll.unregister(descriptor)
+            del self._clients[descriptor]
+            client.socket.close()
+            client.connect()
+            self._enter(client)
+        client.ask(next(self._requests))
+
+    def _enter(self, client: Connection) -> None:
+        self._clients[client.socket.fileno()] = client
+        self._poll.register(client.socket.fileno(), select.EPOLLIN)
+
+
+def run(order: Order) -> Tally:
+    """Keep every connection busy, first to warm up, then counted."""
+    crowd = Crowd(order)
+    crowd.drive(order.warm_seconds, 2 * order.connections)
+    before = _spent(order.leader)
+    took, failures, seconds = crowd.drive(order.seconds, order.connections)
+    return tallied(took, failures, seconds=seconds, spent=_spent(order.leader) - before)
+
+
+def _spent(leader: int) -> float:
+    return processes.cpu_seconds(processes.family(leader, processes.running()))
+
+
+def tallied(
+    took: Sequence[float], failures: Counter[str], *, seconds: float, spent: float
+) -> Tally:
+    """From seconds of each request, of the clock and of the server's CPU."""
+    return Tally(
+        cpu_us=spent / len(took) * 1e6,
+        per_second=len(took) / seconds,
+        p50_ms=statistics.median(took) * 1e3,
+        p99_ms=statistics.quantiles(took, n=100, method="inclusive")[98] * 1e3,
+        answers=len(took),
+        failures=dict(failures),
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(run(Order(**json.load(sys.stdin))))))

@@ -1,0 +1,225 @@
+"""Rounds: each server is started, held to the right answers, loaded lane by lane, and stopped."""
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.serving.peers import installation, load, processes
+from benchmarks.serving.peers.lanes import BINARY_HEADER, Lane, digit_of
+from benchmarks.serving.peers.network import Sample
+from benchmarks.serving.peers.servers import Place, Server
+from tests.seaweed import free_ports
+
+CONNECTIONS = 16
+CHECKED = 20
+WARM_SECONDS = 1.0
+START_SECONDS = 180.0
+MISANSWERING_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+# A server rests when it spends less than this share of a core.
+SETTLE_SECONDS, REST_SECONDS, RESTING_SHARE = 60.0, 1.0, 0.1
+LOG, LOG_LINES = "server.log", 12
+
+
+class Unfit(Exception):
+    """A server that did not start, or did not answer rightly; says why."""
+
+
+class Misanswered(Unfit):
+    """It answered, but not that; soon after its start that may still come right."""
+
+
+@dataclass(frozen=True)
+class Cold:
+    """Until the first right answer: on the clock, CPU of all processes, and of the busiest."""
+
+    seconds: float
+    cpu_seconds: float
+    worker_cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident at the end of a round's load."""
+
+    resident_mb: float
+    proportional_mb: float
+    worker_mb: float
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of a server came to; lanes by name."""
+
+    cold: Cold
+    memory: Memory
+    lanes: dict[str, load.Tally]
+    refused: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that has answered."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    cold: Cold
+
+
+def measure(server: Server, sample: Sample, *, seconds: float) -> Round:
+    """One round.
+
+    Raises:
+        Unfit: it does not start, or no lane answers; with the last lines of its log.
+    """
+    with tempfile.TemporaryDirectory(prefix="peers-") as name:
+        folder = Path(name)
+        with started(server, sample, folder) as one:
+            settle(one)
+            tallies, refused = _lanes(server, one, sample, seconds)
+            if not tallies:
+                raise Unfit("\n".join([*refused.values(), _end(folder / LOG)]))
+            return Round(one.cold, memory(server, one), tallies, refused)
+
+
+def _lanes(
+    server: Server, one: Started, sample: Sample, seconds: float
+) -> tuple[dict[str, load.Tally], dict[str, str]]:
+    """What was measured of each lane, and which could not be."""
+    tallies: dict[str, load.Tally] = {}
+    refused: dict[str, str] = {}
+    for lane in server.lanes:
+        try:
+            check(lane, one.port, sample)
+            tallies[lane.name] = loaded(lane, one, sample, seconds)
+        except Unfit as error:
+            refused[lane.name] = str(error)
+    return tallies, refused
+
+
+@contextmanager
+def started(server: Server, sample: Sample, folder: Path) -> Iterator[Started]:
+    """Start the server in `folder` and wait for its first right answer; stop it at the end."""
+    port, *spare = free_ports(3)
+    place = Place(folder, port, (spare[0], spare[1]))
+    # Filling a cache beforehand is not part of a cold start.
+    environment = installation.clean() | server.arrange(place)
+    environment |= {"NETWORK_FOLDER": str(installation.NETWORK)} | _quiet()
+    if server.environment is not None:
+        environment |= {"PYTHONPATH": str(installation.APPLICATIONS)}
+        environment["PATH"] = f"{installation.python(server.environment).parent}:/usr/bin:/bin"
+    log = folder / LOG
+    began = time.monotonic()
+    process = processes.start(
+        server.command(place), folder=folder, environment=environment, log=log
+    )
+    try:
+        _await(process, server.lanes[0], port, sample, log)
+        seconds = time.monotonic() - began
+        members = processes.family(process.pid, processes.running())
+        busiest = max(processes.cpu_seconds([one]) for one in members)
+        cold = Cold(seconds, processes.cpu_seconds(members), busiest)
+        yield Started(process, port, cold)
+    finally:
+        processes.stop(process)
+
+
+def settle(one: Started) -> None:
+    """Wait until it rests: the first worker answers while others still start, or are replaced."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    spent = -1.0
+    while time.monotonic() < deadline:
+        before = spent
+        spent = processes.cpu_seconds(processes.family(one.process.pid, processes.running()))
+        if before >= 0 and abs(spent - before) < RESTING_SHARE * REST_SECONDS:
+            return
+        time.sleep(REST_SECONDS)
+
+
+def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None:
+    """Ask for some images, one by one.
+
+    Raises:
+        Unfit: an answer is not what the Keras network answered.
+    """
+    for image, digit in zip(sample.images[:rows], sample.digits[:rows], strict=True):
+        asked = lane.asked(image)
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+            connection.request("POST", lane.path, asked.body, asked.headers)
+            response = connection.getresponse()
+            body, length = response.read(), response.headers[BINARY_HEADER]
+            connection.close()
+            if response.status != 200:
+                raise Misanswered(f"{lane.name}: answered {response.status}: {body[:300]!r}")
+            found = digit_of(body, None if length is None else int(length))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unfit(f"{lane.name}: {error!r}") from None
+        if found != digit:
+            raise Misanswered(f"{lane.name}: answered {found} for a {digit}")
+
+
+def loaded(lane: Lane, one: Started, sample: Sample, seconds: float) -> load.Tally:
+    """Load one lane from another process."""
+    requests = [lane.request(image, port=one.port).decode("latin-1") for image in sample.images]
+    order = load.Order(
+        one.port, one.process.pid, tuple(requests), CONNECTIONS, WARM_SECONDS, seconds
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", load.__name__],
+        input=json.dumps(asdict(order)),
+        cwd=installation.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise Unfit(f"{lane.name}: the load ended: {ended.stderr.strip()[-500:]}")
+    return load.Tally(**json.loads(ended.stdout))
+
+
+def memory(server: Server, one: Started) -> Memory:
+    """The workers are its largest processes; what supervises them is smaller."""
+    members = processes.family(one.process.pid, processes.running())
+    resident = processes.resident_mb(members)
+    workers = resident[: server.workers]
+    return Memory(
+        sum(resident), processes.proportional_mb(members), sum(workers) / max(len(workers), 1)
+    )
+
+
+def _await(
+    process: "subprocess.Popen[bytes]", lane: Lane, port: int, sample: Sample, log: Path
+) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return check(lane, port, sample, rows=1)
+        except Unfit as error:
+            if isinstance(error, Misanswered):
+                deadline = min(deadline, time.monotonic() + MISANSWERING_SECONDS)
+            if process.poll() is not None:
+                raise Unfit(f"ended with {process.returncode}\n{_end(log)}") from None
+            if time.monotonic() > deadline:
+                raise Unfit(f"no right answer: {error}\n{_end(log)}") from None
+            time.sleep(LOOK_SECONDS)
+
+
+def _end(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:])
+
+
+def _quiet() -> dict[str, str]:
+    """No reports to vendors: what they cost would be counted as answering."""
+    return {
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }

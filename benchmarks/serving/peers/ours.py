@@ -1,0 +1,73 @@
+"""Our own server: two workers in production's settings, from a cache that was filled beforehand."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.serving.peers import installation, network
+from serving.fleet import Fleet, Following
+from serving.wsgi import folder_of
+from store.aliases import CHAMPION, AliasLog
+from store.memory import MemoryBucket
+from store.s3 import S3Address
+from store.schema import Schema, TensorSpec
+from store.versions import publish
+from tests.deadline import until
+from tests.serving import bundles
+
+# Nobody listens there: what is measured does not depend on a store.
+NOWHERE = S3Address("http://127.0.0.1:9", "none", "none", "none")
+TENSORS = Schema(
+    inputs=(TensorSpec(name="image", datatype="UINT8", shape=(28, 28), minimum=0, maximum=255),),
+    outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(10,)),),
+    labels=tuple("0123456789"),
+)
+GOLDEN_ROWS = 5
+
+
+def bundle() -> dict[str, bytes]:
+    """The classic network as a version of ours: LiteRT, int8 weights, golden examples."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    predictor = (installation.NETWORK / "network.tflite").read_bytes()
+    images = network.sample(installation.NETWORK).images[:GOLDEN_ROWS]
+    ask = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
+    answers = np.concatenate([ask(image=image[None])["probabilities"] for image in images])
+    return {"predictor.tflite": predictor, "golden.npz": bundles.archive(images, answers)}
+
+
+def fill(home: Path) -> None:
+    """Leave in `home` what serving leaves there once it has answered with a champion."""
+    bucket, files = MemoryBucket(), bundle()
+    manifest = bundles.manifest(1, files, tensors=TENSORS)
+    publish(bucket, manifest, files)
+    log = AliasLog(bucket, bundles.MODEL, CHAMPION)
+    log.append(manifest.version, over=None, by="benchmark", reason="the classic network")
+    following = Following(
+        folder=folder_of(home, NOWHERE),
+        models=(),
+        replica="benchmark",
+        poll_seconds=0.001,
+        threads=1,
+        workers=1,
+    )
+    fleet = Fleet(bucket, following)
+
+    def look() -> bool:
+        fleet.lead()
+        fleet.attend()
+        return fleet.slots.ready
+
+    until(look, what="a cache filled with the classic network")
+    fleet.stop()
+
+
+def settings(home: Path) -> dict[str, str]:
+    chosen = {
+        "home": str(home),
+        "replica": "benchmark",
+        "serving_workers": "2",
+        "s3_endpoint": NOWHERE.endpoint,
+        "s3_bucket": NOWHERE.bucket,
+    }
+    return {f"OVERNIGHT_{name.upper()}": value for name, value in chosen.items()}

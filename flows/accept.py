@@ -1,0 +1,40 @@
+"""A person's word about data that waits: learn from it, or leave it out."""
+
+from typing import Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows import data_steps
+from flows.ending import end
+from flows.parameters import ModelName
+from tasks.report import Story
+
+Decision = Literal["accept", "exclude"]
+
+
+@flow(name="accept", persist_result=False)
+def accept(
+    arrival: str,
+    model: ModelName = "digits",
+    decision: Decision = "accept",
+    by: str = "operator",
+    reason: str = "",
+) -> State:
+    """Decide about an arrival that differs from what the champion learned, or about any other.
+
+    The next night goes on after it. What was said stays on record, and the last word counts.
+
+    Args:
+        arrival: The arrival, as the card of its run and `overnight status` name it.
+        model: The model it belongs to.
+        decision: accept: the difference is genuine, learn from it.
+            exclude: leave it out of every snapshot from now on.
+        by: Who decides.
+        reason: Why, for the record.
+    """
+    verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
+    told = reason or f"{decision} by {by}"
+    word = data_steps.decide(model, arrival, verdict=verdict, by=by, reason=told)
+    message = f"{arrival} is {word.verdict} by {word.by}: {word.reason}; the next night goes on"
+    return end(Story(model=model), "Accepted" if decision == "accept" else "Excluded", message)

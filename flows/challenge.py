@@ -1,0 +1,118 @@
+"""Let a version challenge the champion, or stop the one that does."""
+
+from typing import Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows import steps
+from flows.ending import end
+from flows.house import House
+from flows.parameters import ModelName, Version
+from flows.steps import step
+from store import challenging
+from store.aliases import AliasRecord
+from store.errors import ConfigurationError, NoChallenge, PromotionConflict
+from store.terms import Bound, Mode, Share, Terms
+from store.versions import read_manifest
+from tasks.challenge import Heard, hear
+from tasks.report import Story
+
+
+@flow(name="challenge", persist_result=False)
+def challenge(
+    model: ModelName = "digits",
+    version: Version | None = None,
+    action: Literal["start", "stop"] = "start",
+    mode: Mode = "shadow",
+    share: Share = 0.1,
+    maximum_error_share: Bound = 0.01,
+    maximum_disagreement_share: Bound = 0.05,
+    maximum_slowdown: float = 2.0,
+    minimum_requests: int = 200,
+    approve: bool = False,
+    by: str = "operator",
+    reason: str = "",
+) -> State:
+    """Try a version on live traffic beside the champion, or stop trying.
+
+    Serving withdraws it by itself when it leaves its bounds.
+
+    Args:
+        model: The model whose champion is challenged.
+        version: The version that challenges; empty to stop.
+        action: start: let it challenge. stop: end the challenge that runs.
+        mode: shadow: answers as well, never returned. canary: answers a share of the clients.
+        share: Of the requests in shadow, of the clients as a canary; more than 0, at most 1.
+        maximum_error_share: Of its requests that it may fail to answer.
+        maximum_disagreement_share: Of its answers that may differ from the champion's.
+        maximum_slowdown: How many times the champion's CPU time an answer may take.
+        minimum_requests: Before so many, no share is a reason to withdraw it.
+        approve: Approve the version first, as a canary has to be, without promoting it.
+        by: Who starts or stops.
+        reason: Why, for the record.
+    """
+    told = reason or f"{action} by {by}"
+    if action == "stop":
+        return _stop(model, by=by, reason=told)
+    if version is None:
+        raise ConfigurationError("no version was named; name the one that shall challenge")
+    terms = Terms(
+        mode=mode,
+        share=share,
+        maximum_error_share=maximum_error_share,
+        maximum_disagreement_share=maximum_disagreement_share,
+        maximum_slowdown=maximum_slowdown,
+        minimum_requests=minimum_requests,
+    )
+    bucket = House.of(model).bucket
+    manifest = read_manifest(bucket, model, version)
+    story = Story(model=model, champion=steps.champion(model), manifest=manifest)
+    try:
+        if approve:
+            steps.approve(model, version, by=by, reason=told)
+        record = start_challenge(model, version, terms=terms, by=by, reason=told)
+    except PromotionConflict as conflict:
+        return end(story, "Superseded", str(conflict))
+    heard = hear_replicas(record)
+    if heard.is_refused:
+        stop_challenge(model, by="confirm", reason=str(heard))
+        return end(story, "Refused", str(heard))
+    words = f"{mode} of {share:.0%}; {heard}"
+    return end(story, "Challenging" if heard.is_complete else "Unconfirmed", words)
+
+
+def _stop(model: str, *, by: str, reason: str) -> State:
+    story = Story(model=model, champion=steps.champion(model))
+    try:
+        record = stop_challenge(model, by=by, reason=reason)
+    except NoChallenge as nothing:
+        return end(story, "UpToDate", str(nothing))
+    except PromotionConflict as conflict:
+        return end(story, "Superseded", str(conflict))
+    return end(story, "Stopped", f"{record.version} challenges no more: {reason}")
+
+
+@step
+def start_challenge(model: str, version: str, *, terms: Terms, by: str, reason: str) -> AliasRecord:
+    """Write the record that every serving host follows."""
+    bucket = House.of(model).bucket
+    return challenging.start(bucket, model, version, terms=terms, by=by, reason=reason)
+
+
+@step
+def stop_challenge(model: str, *, by: str, reason: str) -> AliasRecord:
+    """Write the record after which nothing challenges."""
+    return challenging.stop(House.of(model).bucket, model, by=by, reason=reason)
+
+
+@step
+def hear_replicas(record: AliasRecord) -> Heard:
+    """Wait for every replica's word."""
+    house = House.of(record.model)
+    return hear(
+        house.bucket,
+        record,
+        replicas=house.settings.replicas,
+        seconds=house.settings.confirm_seconds,
+    )

@@ -1,0 +1,58 @@
+"""The gate that compares with a trivial rule."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.evaluation import Evaluation
+from models.gates.comparing import with_baseline
+from models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, check, finding, too_few
+from store.manifest import Finding
+
+
+@dataclass(frozen=True)
+class BetterThan:
+    """The candidate shows that it beats a trivial rule: the majority class, a seasonal naive.
+
+    Both metrics are told row by row by the model's `per_row`, and compared on the same rows. A
+    candidate no better than the rule passes with probability at most alpha.
+    """
+
+    metric: str
+    baseline: str
+    slices: tuple[str, ...] = WHOLE
+    alpha: float = ALPHA
+    minimum_rows: int = MINIMUM_ROWS
+
+    def __post_init__(self) -> None:
+        check(self, minimum_rows=self.minimum_rows, names=self.slices, alpha=self.alpha)
+
+    def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
+        for slice in self.slices:
+            yield self._found(evaluation, slice)
+
+    def _found(self, evaluation: Evaluation, slice: str) -> Finding:
+        comparison = with_baseline(evaluation, self.metric, self.baseline, slice)
+        if isinstance(comparison, str):
+            return finding(self, self.metric, slice=slice, passed=False, message=comparison)
+        n = comparison.n
+        if (why := too_few(n, self.minimum_rows)) is not None:
+            return finding(self, self.metric, slice=slice, passed=False, message=why, n=n)
+        p = comparison.chance_if_at_most(0)
+        low, high = comparison.interval(self.alpha)
+        return finding(
+            self,
+            self.metric,
+            slice=slice,
+            passed=p <= self.alpha,
+            message=f"{comparison.difference:+.4f} beside {self.baseline}, above zero being "
+            f"better ({comparison}); "
+            f"were it no better, so good a result would have probability {p:.4f}, "
+            f"at most {self.alpha:g} is asked for",
+            value=comparison.difference,
+            bound=0.0,
+            n=n,
+            low=low,
+            high=high,
+            p=p,
+            alpha=self.alpha,
+        )

@@ -1,0 +1,83 @@
+"""Gates on the version as it will be served: `SamePredictions`, `WithinBudget`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.evaluation import Evaluation, Rehearsal, Sameness
+from models.gates.gate import check, finding
+from store.manifest import Finding
+
+
+@dataclass(frozen=True)
+class SamePredictions:
+    """The exported predictor, and the same over HTTP, answer as the trained network did.
+
+    At most `changed_share` of the rows may change their most probable class, and no
+    probability may move by more than `tolerance`.
+    """
+
+    tolerance: float
+    changed_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, minimum_rows=1, tolerance=self.tolerance, changed_share=self.changed_share)
+
+    def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
+        yield from self._held("exported", "the exported predictor", evaluation.exported)
+        yield from self._held("over HTTP", "serving, over HTTP", evaluation.rehearsal)
+
+    def _held(self, how: str, who: str, answers: Sameness | Rehearsal | None) -> Iterable[Finding]:
+        if answers is None or answers.n == 0:
+            nobody = f"{who}: no answer was compared with training"
+            yield finding(self, f"answers {how}", passed=False, message=nobody)
+            return
+        changed = answers.changed_answers / answers.n
+        for metric, value, bound in (
+            ("changed answers", changed, self.changed_share),
+            ("largest difference", answers.largest_difference, self.tolerance),
+        ):
+            yield finding(
+                self,
+                f"{metric} {how}",
+                passed=value <= bound,
+                message=f"{who}: {value:.6g} against the trained network, at most {bound:g}",
+                value=value,
+                bound=bound,
+                n=answers.n,
+            )
+
+
+@dataclass(frozen=True)
+class WithinBudget:
+    """What a version costs in rehearsal: milliseconds at p99, MB resident, MB on disk."""
+
+    p99_ms: float
+    resident_mb: float
+    size_mb: float
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            minimum_rows=1,
+            p99_ms=self.p99_ms,
+            resident_mb=self.resident_mb,
+            size_mb=self.size_mb,
+        )
+
+    def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
+        rehearsal = evaluation.rehearsal
+        for metric in ("p99_ms", "resident_mb", "size_mb"):
+            bound = getattr(self, metric)
+            if rehearsal is None or rehearsal.n == 0:
+                why = "nothing was rehearsed"
+                yield finding(self, metric, passed=False, message=why, bound=bound)
+                continue
+            value = getattr(rehearsal, metric)
+            yield finding(
+                self,
+                metric,
+                passed=value <= bound,
+                message=f"{value:.3g}, at most {bound:g}",
+                value=value,
+                bound=bound,
+            )

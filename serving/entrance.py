@@ -1,0 +1,225 @@
+"""The way in: who asks, how often, how many at once; and the body, read before anything waits.
+
+A slow sender must not hold what answers. So bodies are read here, in one of many cheap threads,
+and only a request that has arrived completely waits for one of the few places where answers are
+made. Refusals are worded by Flask, like all other failures.
+"""
+
+import io
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from serving.draining import Draining
+from serving.express import REQUEST_ID, VERSION_HEADER, Application, Environ
+from serving.limits import Crowd, Limits, Rate, neighbourhood
+from serving.routes.administration import bearer
+from serving.routes.failures import REFUSAL
+from serving.routes.headers import Origins
+from serving.tokens import NOBODY, Tokens
+from store.errors import BadInput, Overloaded, OvernightError, TooMuch, UnknownToken
+
+logger = logging.getLogger(__name__)
+
+CLIENT = "overnight.client"
+# Questions after health are answered in any crowd, and never need a key.
+HEALTH = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
+# What has nothing of a model's in it; a browser cannot send a key when it opens a page.
+_PAGES = frozenset({"/", "/docs", "/favicon.ico", "/api/openapi.json"})
+_STATIC = "/static/"
+_PROTOCOLS = ("/v1/", "/v2/")
+_LARGE = 65_536
+_PIECE = 1 << 20
+# No longer number is a length of anything.
+_DIGITS = 18
+WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who may ask, and what is told of it. `origins` are those of pages elsewhere."""
+
+    keys: Tokens = NOBODY
+    origins: tuple[str, ...] = ()
+    log_requests: bool = False
+    draining: Draining = field(default_factory=Draining)
+
+
+class Entrance:
+    """A WSGI application in front of all others."""
+
+    def __init__(
+        self,
+        behind: Application,
+        *,
+        refusing: Application,
+        limits: Limits,
+        administrators: Tokens,
+        admission: Admission,
+    ) -> None:
+        """`refusing` words the error that it finds in `environ["overnight.refusal"]`."""
+        self._behind, self._refusing = behind, refusing
+        self._limits, self._draining = limits, admission.draining
+        self._keys, self._administrators = admission.keys, administrators
+        self._origins = Origins(admission.origins) if admission.origins else None
+        self._log_requests = admission.log_requests
+        self._crowd = Crowd(limits)
+        self._rate = Rate(limits.per_second) if limits.per_second else None
+        self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(limits.answering):
+            self._places.put(None)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._origins is not None and "HTTP_ORIGIN" in environ:
+            start_response = self._origins.telling(environ["HTTP_ORIGIN"], start_response)
+            if self._origins.is_preflight(environ):
+                return self._origins.preflight(start_response)
+        if self._draining.begun:
+            start_response = _closing(start_response)
+        path = environ["PATH_INFO"]
+        if path in HEALTH:
+            return self._behind(environ, start_response)
+        began = time.perf_counter()
+
+        def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            if self._log_requests or status >= "4":
+                _log(environ, status, headers, time.perf_counter() - began)
+            return start_response(status, headers, *rest)
+
+        try:
+            self._admit(environ, path)
+            return self._inside(environ, started, path)
+        except OvernightError as error:
+            environ[REFUSAL] = error
+            return self._refusing(environ, started)
+        finally:
+            self._crowd.leave(id(environ))
+
+    def _admit(self, environ: Environ, path: str) -> None:
+        """Find out who asks, and count the request in.
+
+        Raises:
+            UnknownToken, TooManyRequests, Overloaded: they may not come in.
+        """
+        client: str = environ.get("REMOTE_ADDR", "")
+        if self._keys.configured and not _is_page(path):
+            client = environ[CLIENT] = self._name(environ)
+        if self._rate is not None:
+            self._rate.take(neighbourhood(client))
+        self._crowd.enter(id(environ), client)
+
+    def _name(self, environ: Environ) -> str:
+        key = environ.get("HTTP_X_API_KEY") or bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        name = self._keys.name_of(key) or self._administrators.name_of(key)
+        if name is None:
+            if self._rate is not None:
+                # Whoever guesses may not guess faster than others ask.
+                self._rate.take(neighbourhood(environ.get("REMOTE_ADDR", "")))
+            raise UnknownToken("a key is needed here")
+        return name
+
+    def _inside(
+        self, environ: Environ, start_response: Callable[..., Any], path: str
+    ) -> Iterable[bytes]:
+        """Read the body; then answer, when it is this request's turn.
+
+        Whatever a request says of its length, never more is read than is allowed.
+
+        Raises:
+            TooMuch: the body is longer than the limit, or says so.
+            BadInput: it ended before its end.
+            Overloaded: other large bodies hold the memory, or no turn came.
+        """
+        said = environ.get("CONTENT_LENGTH")
+        if said is None and "HTTP_TRANSFER_ENCODING" not in environ:
+            return self._behind(environ, start_response)
+        stream, most = environ["wsgi.input"], self._limits.body_bytes
+        length = _length(said, most) if said else most + 1
+        if said and length <= _LARGE:
+            # A server that ends its streams by itself has the quicker read without a length.
+            ends = environ.get("wsgi.input_terminated")
+            body = stream.read() if ends else stream.read(length)
+            return self._in_turn(environ, start_response, path, body, length)
+        with self._crowd.holding() as hold:
+            body = _in_pieces(stream, length, hold)
+            if len(body) > most:
+                raise TooMuch("the body", expected=f"at most {most} bytes", found="more")
+            whole = length if said else len(body)
+            return self._in_turn(environ, start_response, path, body, whole)
+
+    def _in_turn(
+        self,
+        environ: Environ,
+        start_response: Callable[..., Any],
+        path: str,
+        body: bytes,
+        length: int,
+    ) -> Iterable[bytes]:
+        if len(body) != length:
+            raise BadInput("the body", expected=f"{length} bytes", found=f"an end at {len(body)}")
+        environ["wsgi.input"] = io.BytesIO(body)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            del environ["HTTP_TRANSFER_ENCODING"]
+            environ["CONTENT_LENGTH"] = str(length)
+        if not path.startswith(_PROTOCOLS):
+            return self._behind(environ, start_response)
+        try:
+            self._places.get(timeout=WAIT_SECONDS)
+        except queue.Empty:
+            raise Overloaded(f"no turn came within {WAIT_SECONDS:.0f} s") from None
+        try:
+            return self._behind(environ, start_response)
+        finally:
+            self._places.put(None)
+
+
+def _length(said: str, most: int) -> int:
+    if not (said.isascii() and said.isdigit()):
+        raise BadInput("Content-Length", expected="a number of bytes", found=repr(said[:20]))
+    if len(said) > _DIGITS or int(said) > most:
+        raise TooMuch("the body", expected=f"at most {most} bytes", found=said[:_DIGITS])
+    return int(said)
+
+
+def _in_pieces(stream: Any, most: int, hold: Callable[[int], None]) -> bytes:
+    pieces, left = [], most
+    while left and (piece := stream.read(min(left, _PIECE))):
+        hold(len(piece))
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _is_page(path: str) -> bool:
+    return path in _PAGES or path.startswith(_STATIC)
+
+
+def _closing(start_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Ask the client to come back over another connection, which will be another host's."""
+
+    def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        return start_response(status, [*headers, ("Connection", "close")], *rest)
+
+    return started
+
+
+def _log(environ: Environ, status: str, headers: list[tuple[str, str]], seconds: float) -> None:
+    found = dict(headers)
+    code = int(status[:3])
+    logger.log(
+        logging.WARNING if code >= 500 else logging.INFO,
+        "answered %d",
+        code,
+        extra={
+            "status": code,
+            "method": environ["REQUEST_METHOD"],
+            "path": environ["PATH_INFO"][:200],
+            "milliseconds": round(seconds * 1000, 2),
+            "request_id": found.get(REQUEST_ID, ""),
+            "client": environ.get(CLIENT) or environ.get("REMOTE_ADDR", ""),
+            "version": found.get(VERSION_HEADER),
+        },
+    )

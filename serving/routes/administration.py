@@ -1,0 +1,32 @@
+"""Who may change what answers here."""
+
+from typing import cast
+
+from flask import current_app, request
+
+from serving.tokens import Tokens
+from store.errors import AdministrationClosed, UnknownToken
+
+BEARER = "bearer"
+
+
+def administrator() -> str:
+    """The name of the administrator whose token the current request carries.
+
+    Raises:
+        AdministrationClosed: nobody can administer here; says which setting would change that.
+        UnknownToken: no token, or none that is known.
+    """
+    tokens = cast("Tokens", current_app.extensions["administrators"])
+    if not tokens.configured:
+        raise AdministrationClosed
+    name = tokens.name_of(bearer(request.headers.get("Authorization", "")))
+    if name is None:
+        raise UnknownToken("administration needs a token")
+    return name
+
+
+def bearer(authorization: str) -> str:
+    """The token of an `Authorization` header, or nothing when it has another scheme."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == BEARER else ""

@@ -1,0 +1,81 @@
+"""The past of a model: who served when, by whom and why, and what is known of each version.
+
+Told from what the leader of the host remembers on disk; the store is never asked in a request.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from serving.history import Summary, summary
+from serving.routes.bodies import answer, slots, story
+from serving.slots import Slot
+from store import keys
+from store.errors import NotServed
+
+routes = Blueprint("history", __name__, url_prefix="/api")
+
+# A report is a page of its own: it may show its own pictures and styles, and do nothing else.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; sandbox allow-popups"
+)
+
+
+@routes.get("/models/<model>/history")
+def history(model: str) -> Response:
+    """Every remembered record of the model's aliases, newest first."""
+    slot = slots().find(model)
+    records = [
+        record.model_dump(mode="json", exclude={"format", "id", "model"})
+        for record in story().past(slot.model).records
+    ]
+    return _fresh(answer({"records": records}))
+
+
+@routes.get("/models/<model>/versions")
+def versions(model: str) -> Response:
+    """Every remembered version, newest first; those loaded here are always among them."""
+    slot = slots().find(model)
+    known = {one.version: one for one in _loaded(slot) + list(story().past(model).versions)}
+    told = [_told(known[version], slot) for version in sorted(known, reverse=True)]
+    return _fresh(answer({"versions": told}))
+
+
+@routes.get("/models/<model>/versions/<version>/report")
+def report(model: str, version: str) -> Response:
+    """What the run that made a version told of it, as it was published."""
+    slot = slots().find(model)
+    found = story().report(slot.model, version) if keys.is_version(version) else None
+    if found is None:
+        reported = [one.version for one in story().past(slot.model).versions if one.report]
+        raise NotServed(f"no report of {model} {version!r} is remembered here", tuple(reported))
+    response = Response(found, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _loaded(slot: Slot) -> list[Summary]:
+    """What is loaded tells of itself, before the leader has gathered anything."""
+    here = (summary(one.manifest) for one in slot.loaded())
+    return [one.model_copy(update={"report": False}) for one in here]
+
+
+def _told(one: Summary, slot: Slot) -> dict[str, Any]:
+    current = slot.current()
+    body = one.model_dump(mode="json", exclude={"decision", "report"})
+    decision = one.decision
+    return body | {
+        "decision": decision.model_dump(mode="json", exclude={"model", "version"})
+        if decision
+        else None,
+        "loaded": one.version in slot.versions(),
+        "champion": current is not None and current.version == one.version,
+        "report": f"/api/models/{slot.model}/versions/{one.version}/report" if one.report else None,
+    }
+
+
+def _fresh(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response

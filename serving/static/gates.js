@@ -1,0 +1,88 @@
+// What the gates said of one version, each drawn so that the margin shows.
+
+import { element, isNumber, numbers, plain, row, shape } from "./dom.js";
+
+const WIDTH = 160;
+const HEIGHT = 18;
+const LOWER_IS_BETTER = new Set(["AtMost", "WithinBudget", "SamePredictions"]);
+const TITLES = ["Gate", "Value", "Bound", "Margin", "Rows", "In words"];
+
+// Which side of its bound is good: by name, else by what was found.
+function isLowerBetter({ gate, value, bound, passed }) {
+  if (LOWER_IS_BETTER.has(gate)) return true;
+  return value !== bound && passed === value < bound;
+}
+
+// From where to where the drawing reaches, so that bound, value and a natural end are in it.
+export function domain({ value, bound }, lower) {
+  if (lower && value >= 0 && bound >= 0) return [0, Math.max(bound * 1.25, value * 1.1, 1e-12)];
+  if (bound > 0 && bound <= 1 && value <= 1) {
+    const least = Math.min(value, bound);
+    return [least - Math.max((1 - least) * 0.2, 1e-9), 1];
+  }
+  const reach = Math.max(Math.abs(bound), Math.abs(value), 1e-12) * 1.4;
+  return bound > 1 ? [Math.min(value, bound) - reach * 0.2, reach] : [-reach, reach];
+}
+
+export function margin(finding) {
+  const lower = isLowerBetter(finding);
+  const [from, to] = domain(finding, lower);
+  const x = (value) => (4 + ((WIDTH - 8) * (value - from)) / (to - from)).toFixed(1);
+  const [start, end] = lower ? [x(from), x(finding.bound)] : [x(finding.bound), x(to)];
+  const svg = shape("svg", { class: "margin", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" });
+  svg.append(
+    shape("rect", { class: "track", x: 4, y: 6, width: WIDTH - 8, height: 6, rx: 3 }),
+    shape("rect", { class: "allowed", x: start, y: 6, width: Math.max(end - start, 0), height: 6, rx: 3 }),
+    shape("line", { class: "bound", x1: x(finding.bound), x2: x(finding.bound), y1: 1, y2: HEIGHT - 1 }),
+    shape("circle", { class: finding.passed ? "value" : "value failed", cx: x(finding.value), cy: HEIGHT / 2, r: 4.5 }),
+  );
+  return svg;
+}
+
+function findingRow(finding) {
+  const title = element("span", finding.passed ? "gate" : "gate failed");
+  const mark = finding.applicable ? (finding.passed ? "✓" : "✗") : "–";
+  const said = finding.applicable ? (finding.passed ? "passed" : "failed") : "not applicable";
+  const sign = element("span", "sign", mark);
+  sign.setAttribute("aria-hidden", "true");
+  const name = [finding.gate, finding.metric, finding.slice].filter(Boolean).join(" · ");
+  title.append(sign, element("span", "hidden-text", `${said}: `), name);
+  const measured = isNumber(finding.value) && isNumber(finding.bound);
+  const lower = isLowerBetter(finding);
+  const made = row(
+    [
+      title,
+      isNumber(finding.value) ? plain(finding.value) : "–",
+      isNumber(finding.bound) ? `${lower ? "≤" : "≥"} ${plain(finding.bound)}` : "–",
+      measured ? margin(finding) : "",
+      isNumber(finding.n) ? numbers.format(finding.n) : "–",
+      element("span", "quiet", finding.message),
+    ],
+    TITLES,
+  );
+  made.dataset.passed = String(finding.passed);
+  return made;
+}
+
+export function gatesTable(version) {
+  const table = element("table", "stacking gates");
+  table.setAttribute("role", "table");
+  table.append(element("caption", "hidden-text", `Gates of ${version.version}`));
+  const head = element("thead");
+  head.setAttribute("role", "rowgroup");
+  const titles = element("tr");
+  titles.setAttribute("role", "row");
+  for (const title of TITLES) {
+    const cell = element("th", "", title);
+    cell.scope = "col";
+    cell.setAttribute("role", "columnheader");
+    titles.append(cell);
+  }
+  head.append(titles);
+  const body = element("tbody");
+  body.setAttribute("role", "rowgroup");
+  // What failed comes first: it is what one looks for.
+  body.append(...[...version.findings].sort((one, two) => one.passed - two.passed).map(findingRow));
+  table.append(head, body);
+  return table;
+}

@@ -1,0 +1,67 @@
+"""Admit: whether the rows of an arrival may enter the dataset at all."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from models.data_gates import DataGates
+from store.manifest import Finding
+from tasks.frames import check_columns
+
+
+def admit(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """What stands against an arrival, naming it; nothing when its rows are as declared.
+
+    One column that is wrong refuses the whole arrival: its other columns came from the same hand.
+    """
+    if rows.num_rows == 0:
+        return ()
+    found = [*check_columns(rows, gates.columns), *_repeats(rows, gates)]
+    return tuple(
+        finding.model_copy(update={"slice": arrival}) for finding in found if not finding.passed
+    )
+
+
+def nothing_left(
+    arrival: str, n: int, *, duplicates: int, kept_out: int, rejected: int
+) -> Finding | None:
+    """Names an arrival that came with rows or files, and of which not one row is left."""
+    if n == 0 and rejected == 0:
+        return None
+    told = (
+        f"of {n:,} rows none is left: {duplicates:,} are in the dataset already or repeat each "
+        f"other, {kept_out:,} are the holdout's; {rejected:,} files were rejected"
+    )
+    return Finding(
+        gate="anything left",
+        metric="rows",
+        slice=arrival,
+        passed=False,
+        message=told,
+        value=0,
+        bound=1,
+        n=n,
+    )
+
+
+def _repeats(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:
+    """Rows that repeat others of their own arrival: a poisoned column makes them all alike."""
+    n = rows.num_rows
+    if n < gates.judged_rows:
+        return
+    digests = rows.column("digest").to_numpy(zero_copy_only=False).astype("U64")
+    distinct, counts = np.unique(digests, return_counts=True)
+    share = 1 - len(distinct) / n
+    most = int(counts.argmax())
+    yield Finding(
+        gate="few repeats",
+        metric="repeated rows",
+        passed=share <= gates.repeated_share,
+        message=f"{share:.1%} of {n:,} rows repeat others of this arrival, at most "
+        f"{gates.repeated_share:.1%} may; one is there {counts[most]:,} times, "
+        f"digest {str(distinct[most])[:12]}",
+        value=share,
+        bound=gates.repeated_share,
+        n=n,
+    )

@@ -1,0 +1,59 @@
+"""Leakage: rows that arrived and are, or look like, rows that judge."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.definition import ModelDefinition
+from store.manifest import Finding
+
+# So few rows that look like the holdout's may be chance, however small the arrival.
+_CHANCE_ROWS = 2
+_TOLD_ARRIVALS = 5
+
+
+def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
+    """No row that judges may train: told by the digests of both, naming whence they came."""
+    shared = pc.is_in(rows.column("digest"), pc.unique(holdout.column("digest")))
+    leaked = rows.filter(shared)
+    told = ""
+    if leaked.num_rows:
+        told = f", the first of digest {leaked.column('digest')[0]}"
+        if "arrival" in leaked.column_names:
+            names = sorted(leaked.column("arrival").unique().to_pylist())[:_TOLD_ARRIVALS]
+            told += f"; they came with {', '.join(names)}"
+    return Finding(
+        gate="holdout kept out",
+        metric="holdout rows",
+        passed=leaked.num_rows == 0,
+        message=f"{leaked.num_rows:,} of {holdout.num_rows:,} holdout rows are among the "
+        f"training rows{told}",
+        value=leaked.num_rows,
+        bound=0,
+    )
+
+
+def look_alikes(
+    arrived: Mapping[str, pa.Table], holdout: pa.Table, definition: ModelDefinition
+) -> Iterator[Finding]:
+    """Of each arrival how many rows look like one of the holdout's, though their bytes differ."""
+    gates = definition.data_gates
+    if gates.outline is None or not arrived:
+        return
+    held_out = set(gates.outline(definition.examples(holdout).inputs))
+    for name, rows in arrived.items():
+        n = rows.num_rows
+        outlines = gates.outline(definition.examples(rows).inputs)
+        alike = sum(outline in held_out for outline in outlines)
+        yield Finding(
+            gate="unlike the holdout",
+            metric="rows that look alike",
+            slice=name,
+            passed=alike <= max(gates.alike_share * n, _CHANCE_ROWS),
+            message=f"{alike:,} of {n:,} rows look like a row of the holdout, at most "
+            f"{gates.alike_share:.1%} may",
+            value=alike / n,
+            bound=gates.alike_share,
+            n=n,
+        )

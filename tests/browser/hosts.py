@@ -1,0 +1,56 @@
+"""A serving host with a past, for pages to show."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+from store import promotion
+from store.aliases import AliasLog, AliasRecord
+from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
+from tests.serving import bundles, past
+from tests.serving.rig import following, running
+
+TOKEN = "a-token-for-tests-only"
+FAILED = bundles.version_name(4)
+
+
+@dataclass
+class Host:
+    """A serving host with three versions that served, one that failed, one that waits."""
+
+    url: str
+    bucket: S3Bucket
+
+    def champion(self) -> AliasRecord:
+        record = AliasLog(self.bucket, bundles.MODEL).current()
+        assert record is not None
+        return record
+
+
+@contextmanager
+def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
+    """Three versions have served, and the last was rolled back; all are loaded or were."""
+    bucket = S3Bucket(address)
+    bucket.ensure()
+    for number in (1, 2, 3):
+        past.put(bucket, number)
+    past.put(bucket, 4, approved=False)
+    past.put(bucket, 5, approved=None)
+    with running(place=place, **following(address, admin_token=TOKEN)) as serving:
+        for number in (1, 2, 3):
+            past.promote(bucket, number)
+            version = bundles.version_name(number)
+            until(lambda: serving.version() == version, what=f"{version} answers")  # noqa: B023
+        promotion.roll_back(
+            bucket, "digits", over=version, to=None, by="ada", reason="sevens were read as ones"
+        )
+        yield Host(f"http://127.0.0.1:{serving.port}", bucket)
+
+
+def gates_of(page: Page, version: str) -> Locator:
+    """The button that opens the gates of a version."""
+    return page.locator(f'button[data-version="{version}"]')

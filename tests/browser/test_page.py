@@ -1,0 +1,210 @@
+"""What people do on the page: compare, look back, see the traffic, and roll back."""
+
+import json
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from store import promotion
+from tests.browser.hosts import FAILED, TOKEN, Host, gates_of
+from tests.browser.watching import scribble, watch
+from tests.deadline import until
+from tests.load import steady
+from tests.serving import bundles, past
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def shown(page: Page, host: Host) -> Page:
+    """The page, once it tells everything."""
+    page.goto(host.url)
+    expect(page.locator("#version")).to_have_text(host.champion().version)
+    expect(page.locator("#history-rows tr").first).to_contain_text(host.champion().version)
+    expect(page.locator("#version-rows")).to_contain_text(FAILED)
+    return page
+
+
+def told(page: Page, prefix: str) -> list[float]:
+    """The probabilities that a panel shows."""
+    bars = page.locator(f"#{prefix}bars [data-label]").all()
+    return [float(bar.get_attribute("data-probability") or "nan") for bar in bars]
+
+
+def test_two_versions_read_the_same_drawing_side_by_side(shown, host):
+    champion = host.champion().version
+    other = shown.locator("#other option").nth(1).get_attribute("value")
+    shown.locator("#other").select_option(other)
+
+    scribble(shown)
+    expect(shown.locator("#agreement")).to_contain_text("read")
+    with shown.expect_request(lambda one: f"versions/{other}/infer" in one.url) as asked:
+        shown.locator("#drawing").focus()
+        shown.keyboard.press("Space")
+    pixels = np.array(json.loads(asked.value.post_data)["inputs"][0]["data"], np.uint8)
+
+    for prefix, version in (("", champion), ("other-", other)):
+        expected = bundles.probabilities(int(version[-12:], 16), pixels.reshape(1, 28, 28))[0]
+        until(
+            lambda: told(shown, prefix) == pytest.approx(expected.tolist(), abs=1e-5),  # noqa: B023
+            what=f"{version} reads what it was sent",
+        )
+    shown.locator("#other").select_option("")
+    expect(shown.locator("#other-panel")).to_be_hidden()
+
+
+def test_moves_of_the_champion_appear_with_who_and_why(shown, host):
+    before = host.champion()
+
+    target = next(
+        version
+        for version in (bundles.version_name(1), bundles.version_name(3))
+        if version != before.version
+    )
+    record = promotion.roll_back(
+        host.bucket,
+        "digits",
+        over=before.version,
+        to=target,
+        by="grace",
+        reason="it reads badly",
+    )
+
+    newest = shown.locator("#history-rows tr").first
+    expect(newest).to_contain_text("it reads badly")
+    expect(newest).to_contain_text("rolled back")
+    expect(newest).to_contain_text("grace")
+    expect(newest).to_contain_text(record.version)
+    expect(shown.locator("#version")).to_have_text(record.version)
+    expect(shown.locator("#timeline .band")).to_have_count(record.sequence)
+    expect(shown.locator("#timeline .band.current title")).to_contain_text("it reads badly")
+
+
+def test_gates_open_with_what_failed_first_and_its_margin_drawn(shown):
+    button = gates_of(shown, FAILED)
+    assert button.get_attribute("aria-expanded") == "false"
+    details = shown.locator(f"#gates-{FAILED}")
+    expect(details).to_be_hidden()
+
+    button.click()
+
+    expect(button).to_have_attribute("aria-expanded", "true")
+    rows = details.locator("tbody tr")
+    expect(rows).to_have_count(len(list(past.findings(4))))
+    expect(rows.first).to_contain_text("WithinBudget")
+    expect(rows.first).to_contain_text("failed")
+    expect(details.locator("svg.margin")).to_have_count(len(list(past.findings(4))))
+    # Beyond the bound in the drawing as well.
+    drawn = rows.first.locator("svg")
+    bound = float(drawn.locator(".bound").get_attribute("x1") or "nan")
+    assert float(drawn.locator(".value").get_attribute("cx") or "nan") > bound
+    expect(shown.locator("#version-rows")).to_contain_text("rejected by its gates")
+
+
+def test_a_report_opens_in_a_page_of_its_own(shown):
+    with shown.context.expect_page() as opened:
+        shown.get_by_role("link", name="report").first.click()
+
+    expect(opened.value.get_by_role("heading")).to_have_text("What the run told")
+
+
+def test_rolling_back_needs_a_reason_and_a_token_that_is_known(shown, host):
+    seen, before = watch(shown), host.champion()
+    shown.get_by_role("button", name="Roll back …").click()
+    dialog = shown.get_by_role("dialog", name="Roll back digits")
+    target = dialog.locator("#target").input_value()
+    confirm, error = dialog.locator("#confirm"), dialog.get_by_role("alert")
+
+    confirm.click()
+    expect(error).to_contain_text("Give a reason")
+    dialog.get_by_label("Reason").fill("sevens were read as ones")
+    confirm.click()
+    expect(error).to_contain_text("token")
+    dialog.get_by_label("Administrator’s token").fill("not-the-token-of-anybody")
+    confirm.click()
+    expect(error).to_contain_text("Nothing was changed")
+    assert host.champion() == before
+
+    dialog.get_by_label("Administrator’s token").fill(TOKEN)
+    confirm.click()
+
+    expect(dialog).to_be_hidden()
+    expect(shown.locator("#version")).to_have_text(target)
+    record = host.champion()
+    assert (record.version, record.by, record.action) == (target, "operator", "rolled back")
+    assert record.reason == "sevens were read as ones"
+    expect(shown.locator("#history-rows tr").first).to_contain_text("operator")
+    # The token is asked for once a tab, and is in no address.
+    shown.get_by_role("button", name="Roll back …").click()
+    expect(dialog.get_by_label("Administrator’s token")).to_be_hidden()
+    assert not any(TOKEN in url for url in seen.asked)
+    assert not shown.evaluate("JSON.stringify(localStorage) + document.cookie").count(TOKEN)
+    dialog.get_by_role("button", name="Forget it").click()
+    expect(dialog.get_by_label("Administrator’s token")).to_be_visible()
+
+
+def test_a_challenger_is_shown_with_its_figures_and_can_be_stopped(shown, host):
+    expect(shown.locator("#challenger")).to_be_hidden()
+    served = host.champion().version
+    version = next(v for v in map(bundles.version_name, (1, 2, 3)) if v != served)
+    started = shown.request.post(
+        f"{host.url}/api/models/digits/challenger",
+        data={"version": version, "mode": "shadow", "share": 0.25, "reason": "a second opinion"},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert started.ok, started.text()
+
+    expect(shown.locator("#challenger-told")).to_contain_text(f"{version} shadows 25 %")
+    expect(shown.locator("#challenger-told")).to_contain_text("a second opinion")
+    expect(shown.locator("#challenger-figures")).to_contain_text("Disagree")
+    shown.get_by_role("button", name="Stop it …").click()
+    dialog = shown.get_by_role("dialog", name="Stop the challenger of digits")
+    dialog.get_by_label("Reason").fill("seen enough")
+    dialog.get_by_label("Administrator’s token").fill(TOKEN)
+    dialog.get_by_role("button", name="Stop it").click()
+
+    expect(dialog).to_be_hidden()
+    expect(shown.locator("#challenger")).to_be_hidden(timeout=15_000)
+
+
+def test_the_charts_follow_the_traffic(shown, host):
+    path = shown.locator("#rate-chart .line.first")
+    before = path.get_attribute("d")
+
+    with steady(host.url):
+        until(lambda: path.get_attribute("d") != before, what="the line moves")
+        expect(shown.locator("#rate-now")).not_to_have_text("0", timeout=30_000)
+        expect(shown.locator("#p99-now")).to_contain_text("s", timeout=30_000)
+    label = shown.locator("#rate-chart").get_attribute("aria-label") or ""
+    assert "requests a second" in label.lower()
+
+
+def test_everything_can_be_reached_by_keyboard(shown):
+    shown.keyboard.press("Tab")
+    assert shown.evaluate("document.activeElement.className") == "skip"
+    shown.keyboard.press("Enter")
+    reached: list[str] = []
+    while "metrics" not in reached:
+        shown.keyboard.press("Tab")
+        focused = shown.locator(":focus")
+        reached.append(focused.evaluate("it => it.id || it.textContent.trim()"))
+        # The drawing shows its focus by its frame.
+        ring = focused.evaluate(
+            "it => (it.id === 'drawing' ? it.parentElement : it).matches("
+            "':focus-visible, :has(:focus-visible)')"
+        )
+        assert ring, reached
+    assert [one for one in reached if one in {"clear", "drawing", "other", "roll-back"}] == [
+        "clear", "drawing", "other", "roll-back",
+    ]  # fmt: skip
+
+    gates_of(shown, FAILED).focus()
+    shown.keyboard.press("Enter")
+    expect(shown.locator(f"#gates-{FAILED}")).to_be_visible()
+    shown.locator("#roll-back").focus()
+    shown.keyboard.press("Enter")
+    expect(shown.get_by_role("dialog")).to_be_visible()
+    shown.keyboard.press("Escape")
+    expect(shown.get_by_role("dialog")).to_be_hidden()
+    assert shown.evaluate("document.activeElement.id") == "roll-back"

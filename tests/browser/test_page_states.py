@@ -1,0 +1,186 @@
+"""The page when something is missing: a champion, the store, the server, a key, a drawing."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from store import versions
+from store.aliases import AliasLog
+from store.s3 import S3Address, S3Bucket
+from store.schema import Schema, TensorSpec
+from tests.browser.watching import overflow, watch
+from tests.deadline import until
+from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.seaweed import ACCESS, SECRET
+from tests.serving import bundles, past
+from tests.serving.rig import Serving, following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+KEY = "a-key-for-tests-only"
+NETWORK = Path(__file__).parents[1] / "goldens" / "tabular" / "predictor.tflite"
+SHOP = Schema(
+    inputs=(
+        TensorSpec(
+            name="price",
+            datatype="FP32",
+            shape=(),
+            minimum=0,
+            maximum=99,
+            description="in euro",
+            nullable=True,
+        ),
+        TensorSpec(name="promoted", datatype="BOOL", shape=()),
+        TensorSpec(name="week", datatype="INT32", shape=(3,), vocabulary=("none", "few", "many")),
+    ),
+    outputs=(TensorSpec(name="units", datatype="FP32", shape=(1,)),),
+)
+
+
+@pytest.fixture
+def bucket(s3_address: S3Address) -> S3Bucket:
+    made = S3Bucket(s3_address)
+    made.ensure()
+    return made
+
+
+@pytest.fixture
+def proxy(s3_endpoint: str) -> Iterator[FaultProxy]:
+    with FaultProxy(s3_endpoint) as proxy:
+        yield proxy
+
+
+def lives(serving: Serving) -> bool:
+    with suppress(OSError):
+        return serving.ask("GET", "/v2/health/live")[0] == 200
+    return False
+
+
+def sell(bucket: S3Bucket, model: str = "shop") -> str:
+    """Publish and promote a model that is not asked by drawing."""
+    files = {"predictor.tflite": NETWORK.read_bytes()}
+    made = bundles.manifest(1, files, tensors=SHOP).model_copy(update={"model": model})
+    versions.publish(bucket, made, files)
+    AliasLog(bucket, model).append(made.version, over=None, by="a test", reason="to sell")
+    return made.version
+
+
+def test_the_page_lives_through_no_champion_no_store_and_no_server(
+    page: Page, bucket: S3Bucket, s3_address: S3Address, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    health = page.locator("#health")
+    through = S3Address(proxy.endpoint, s3_address.bucket, ACCESS, SECRET)
+    with running(place=tmp_path, **following(through, serving_workers="1")) as serving:
+        until(lambda: lives(serving), what="serving lives")
+        page.goto(f"http://127.0.0.1:{serving.port}")
+        expect(page.locator("#nothing")).to_contain_text("overnight retrain")
+        expect(health).to_have_attribute("data-state", "down")
+        expect(page.locator("#picture")).to_be_hidden()
+
+        past.put(bucket, 1)
+        past.promote(bucket, 1)
+        expect(page.locator("#version")).to_have_text(bundles.version_name(1))
+        expect(page.locator("#nothing")).to_be_hidden()
+        expect(page.locator("#history-rows tr")).to_have_count(1)
+        # With one approved version there is nothing to roll back to, and nothing to compare.
+        expect(page.locator("#roll-back")).to_be_hidden()
+        expect(page.locator("#other")).to_be_disabled()
+
+        proxy.inject(Fault(Wrong.REFUSE))
+        expect(health).to_have_attribute("data-state", "trouble")
+        expect(page.locator("#trouble")).to_contain_text("the object store")
+        page.reload()
+        expect(page.locator("#history-rows tr")).to_have_count(1)
+        expect(page.locator("#version-rows tr").first).to_contain_text(bundles.version_name(1))
+        proxy.heal()
+        expect(health).to_have_attribute("data-state", "ready")
+
+    expect(health).to_have_attribute("data-state", "down")
+    expect(health).to_contain_text("cannot be reached")
+    expect(page.locator("#version")).to_have_text(bundles.version_name(1))
+
+
+def test_a_server_that_asks_for_keys_is_opened_with_one(
+    page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
+) -> None:
+    past.put(bucket, 1)
+    past.promote(bucket, 1)
+    keys = tmp_path / "keys"
+    keys.write_text(f"ann {KEY}\n")
+    keys.chmod(0o600)
+    settings = following(s3_address, serving_workers="1", prediction_keys_file=str(keys))
+    with running(place=tmp_path / "home", **settings) as serving:
+        until(serving.is_ready, what="serving is ready")
+        seen = watch(page)
+        page.goto(f"http://127.0.0.1:{serving.port}")
+        expect(page.get_by_role("heading", name="asks for a key")).to_be_visible()
+        expect(page.locator("#story")).to_be_hidden()
+
+        page.get_by_label("Your key").fill("not-the-key-of-anybody")
+        page.get_by_role("button", name="Open").click()
+        expect(page.locator("#door-error")).not_to_be_empty()
+
+        page.get_by_label("Your key").fill(KEY)
+        page.get_by_role("button", name="Open").click()
+        expect(page.locator("#version")).to_have_text(bundles.version_name(1))
+        expect(page.locator("#picture")).to_be_visible()
+        expect(page.locator("#door")).to_be_hidden()
+        assert not any(KEY in url for url in seen.asked)
+
+
+@pytest.fixture
+def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) -> Iterator[Page]:
+    """The page of a host that serves a model to draw for, and one to fill a form for."""
+    past.put(bucket, 1)
+    past.promote(bucket, 1)
+    version = sell(bucket)
+    with running(place=tmp_path, **following(s3_address, serving_workers="1")) as serving:
+        until(serving.is_ready, what="serving is ready")
+        page.goto(f"http://127.0.0.1:{serving.port}")
+        page.get_by_role("button", name="shop").click()
+        expect(page.locator("#version")).to_have_text(version)
+        expect(page.locator("#tensors")).to_be_visible()
+        yield page
+
+
+def test_a_model_that_is_not_drawn_for_has_a_form_made_of_its_tensors(shop: Page) -> None:
+    price = shop.get_by_label("price", exact=True)
+    assert (price.get_attribute("min"), price.get_attribute("max")) == ("0", "99")
+    expect(shop.get_by_text("in euro · 0 to 99 · may be left empty")).to_be_visible()
+    expect(shop.locator("#picture")).to_be_hidden()
+
+    price.fill("2.5")
+    shop.get_by_label("promoted").check()
+    for place, sold in enumerate(("few", "many", "few"), start=1):
+        shop.get_by_label(f"week, {place} of 3").select_option(label=sold)
+    shop.get_by_role("button", name="Ask").click()
+
+    expect(shop.locator("#result dd")).to_have_text("12")
+    expect(shop.locator("#result")).to_contain_text(bundles.version_name(1))
+    price.fill("")
+    assert '"data": [\n    null\n   ]' in shop.get_by_label("Request body").input_value()
+    # What was typed is what the next poll finds, and what the other model does not change.
+    shop.get_by_role("button", name="digits").click()
+    expect(shop.locator("#picture")).to_be_visible()
+    expect(shop.locator("#tensors")).to_be_hidden()
+
+
+def test_what_the_schema_forbids_is_said_before_and_after_asking(shop: Page) -> None:
+    shop.get_by_label("price", exact=True).fill("100")
+    shop.get_by_role("button", name="Ask").click()
+    expect(shop.locator("#result")).to_be_empty()
+    assert shop.evaluate("document.activeElement.id") == "field-price-0"
+
+    # Whoever writes the JSON by hand is told by the server.
+    shop.get_by_text("The request as JSON").click()
+    shop.get_by_role("button", name="Ask").click()
+    expect(shop.locator("#result .wrong")).to_contain_text("at most 99")
+    shop.get_by_label("Request body").fill("{")
+    shop.get_by_role("button", name="Ask").click()
+    expect(shop.locator("#result .wrong")).to_contain_text("JSON")
+
+    shop.set_viewport_size({"width": 360, "height": 740})
+    assert overflow(shop) == 0

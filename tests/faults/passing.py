@@ -1,0 +1,201 @@
+"""What carries requests past the fault proxy, and what can go wrong on the way."""
+
+import http.client
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+_NOT_OURS_TO_PASS_ON = {"connection", "expect", "keep-alive", "transfer-encoding"}
+
+
+class Wrong(StrEnum):
+    """What can go wrong with a request."""
+
+    REFUSE = "nobody listens, and open connections are reset"
+    HANG = "the request is taken and never answered"
+    DELAY = "the request is passed on late"
+    FAIL = "an error is answered, and the server behind is not asked"
+    TRUNCATE_REQUEST = "half of the request's body arrives, then the connection is cut"
+    TRUNCATE_ANSWER = "half of the answer's body arrives, then the connection is cut"
+    LOSE_ANSWER = "the request is carried out, and its answer never arrives"
+    CORRUPT_REQUEST = "a bit of the request's body is another"
+    CORRUPT_ANSWER = "a bit of the answer's body is another"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, with which requests (`only`, of method and path), and how often."""
+
+    wrong: Wrong
+    share: float = 1.0
+    status: int = 503
+    seconds: float = 0.5
+    only: Callable[[str, str], bool] = field(default=lambda method, path: True)
+
+
+class Chance(Protocol):
+    """Who decides which requests go wrong."""
+
+    behind: str
+
+    def drawn(self, method: str, path: str) -> Fault | None:
+        """What goes wrong with this request; counted."""
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until it is healed, or for so long."""
+
+    def spoiled(self, body: bytes) -> bytes:
+        """The body with one bit of it turned over."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens, and knows its open connections so that they can be reset."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], proxy: Chance) -> None:
+        super().__init__(address, Passing)
+        self.proxy = proxy
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are none of our worries."""
+
+    def reset_all(self) -> None:
+        for connection in list(self._connections):
+            _reset(connection)
+
+
+class Passing(BaseHTTPRequestHandler):
+    """Passes requests on, each over a connection of its own to the server behind."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def _pass_on(self) -> None:
+        proxy = self.server.proxy
+        body = self._body()
+        fault = proxy.drawn(self.command, self.path)
+        wrong = fault.wrong if fault else None
+        if fault is not None and wrong is Wrong.DELAY:
+            proxy.wait(fault.seconds)
+        if wrong is Wrong.HANG:
+            proxy.wait()
+            return self._cut()
+        if fault is not None and wrong is Wrong.FAIL:
+            return self._answer(fault.status, "Failed", [], _failure(fault.status))
+        if wrong is Wrong.TRUNCATE_REQUEST and body:
+            self._ask_half(body)
+            return self._cut()
+        if wrong is Wrong.CORRUPT_REQUEST:
+            body = proxy.spoiled(body)
+        return self._bring_back(body, wrong)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
+
+    def _bring_back(self, body: bytes, wrong: Wrong | None) -> None:
+        with self._behind() as behind:
+            self._put_head(behind)
+            behind.endheaders(body)
+            found = behind.getresponse()
+            content = found.read()
+        if wrong is Wrong.LOSE_ANSWER:
+            return self._cut()
+        if wrong is Wrong.CORRUPT_ANSWER:
+            content = self.server.proxy.spoiled(content)
+        sent = content[: len(content) // 2] if wrong is Wrong.TRUNCATE_ANSWER else content
+        self._answer(found.status, found.reason, found.getheaders(), sent, whole=len(content))
+        return self._cut() if wrong is Wrong.TRUNCATE_ANSWER else None
+
+    def _ask_half(self, body: bytes) -> None:
+        with self._behind() as behind:
+            self._put_head(behind)
+            behind.endheaders(body[: len(body) // 2])
+
+    def _put_head(self, behind: http.client.HTTPConnection) -> None:
+        """The request's head as it came: the host is part of what was signed."""
+        behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in _NOT_OURS_TO_PASS_ON:
+                behind.putheader(name, value)
+
+    @contextmanager
+    def _behind(self) -> Iterator[http.client.HTTPConnection]:
+        behind = http.client.HTTPConnection(self.server.proxy.behind, timeout=60)
+        try:
+            yield behind
+        finally:
+            behind.close()
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        # The length is known now, and told to the server behind.
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        body = b"".join(parts)
+        self.headers["Content-Length"] = str(len(body))
+        return body
+
+    def _answer(
+        self,
+        status: int,
+        reason: str,
+        headers: list[tuple[str, str]],
+        content: bytes,
+        *,
+        whole: int | None = None,
+    ) -> None:
+        self.send_response_only(status, reason)
+        told = {name.lower() for name, _ in headers}
+        for name, value in headers:
+            if name.lower() not in _NOT_OURS_TO_PASS_ON:
+                self.send_header(name, value)
+        if "content-length" not in told:
+            self.send_header("Content-Length", str(len(content) if whole is None else whole))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _cut(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        # What was sent must arrive; only then is the end of the connection seen.
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: what was injected is counted."""
+
+
+def _reset(connection: socket.socket) -> None:
+    """End a connection at once, as a machine does that lost its power."""
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+def _failure(status: int) -> bytes:
+    code = "SlowDown" if status == HTTPStatus.SERVICE_UNAVAILABLE else "InternalError"
+    return f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()

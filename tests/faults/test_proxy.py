@@ -1,0 +1,116 @@
+"""The fault proxy does what it says, and nothing else."""
+
+import pytest
+
+from store.errors import AlreadyExists, OvernightError, StoreUnavailable
+from store.s3 import S3Address, S3Bucket
+from tests.faults.proxy import Fault, FaultProxy, Wrong
+
+BODY = b"every byte of this counts" * 40
+
+
+@pytest.fixture
+def proxy(s3_endpoint):
+    with FaultProxy(s3_endpoint, seed=5) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(proxy, s3_bucket, s3_address) -> S3Bucket:
+    """The bucket of the test, asked once and through the proxy."""
+    address = S3Address(
+        proxy.endpoint, s3_address.bucket, s3_address.access_key, s3_address.secret_key
+    )
+    return S3Bucket(address, read_seconds=0.5, tries=1)
+
+
+def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucket, proxy):
+    through.create("a/b", BODY)
+
+    assert through.read("a/b") == s3_bucket.read("a/b") == BODY
+    assert through.keys_below("a") == ["a/b"]
+    with pytest.raises(AlreadyExists):
+        through.create("a/b", b"other")
+    assert not proxy.injected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Wrong.REFUSE,
+        Wrong.HANG,
+        Wrong.FAIL,
+        Wrong.TRUNCATE_ANSWER,
+        Wrong.LOSE_ANSWER,
+        Wrong.CORRUPT_ANSWER,
+    ],
+)
+def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
+    through, s3_bucket, proxy, wrong
+):
+    s3_bucket.create("a/b", BODY)
+    assert through.read("a/b") == BODY
+
+    with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
+        through.read("a/b")
+
+    assert set(proxy.injected) == {wrong}
+    assert through.read("a/b") == BODY
+
+
+@pytest.mark.parametrize(
+    ("wrong", "is_carried_out"),
+    [
+        (Wrong.REFUSE, False),
+        (Wrong.HANG, False),
+        (Wrong.FAIL, False),
+        (Wrong.TRUNCATE_REQUEST, False),
+        (Wrong.LOSE_ANSWER, True),
+    ],
+)
+def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
+    through, s3_bucket, proxy, wrong, is_carried_out
+):
+    with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
+        through.create("a/b", BODY)
+
+    assert s3_bucket.keys_below("a") == (["a/b"] if is_carried_out else [])
+
+
+def test_a_body_that_is_spoiled_on_its_way_is_not_taken(through, s3_bucket, proxy):
+    with proxy.wrong(Fault(Wrong.CORRUPT_REQUEST)), pytest.raises(OvernightError):
+        through.create("a/b", BODY)
+
+    assert s3_bucket.keys_below("a") == []
+
+
+def test_a_delay_is_only_that(through, s3_bucket, proxy):
+    s3_bucket.create("a/b", BODY)
+
+    with proxy.wrong(Fault(Wrong.DELAY, seconds=0.05)):
+        assert through.read("a/b") == BODY
+
+    assert proxy.injected == {Wrong.DELAY: 1}
+
+
+def test_only_the_chosen_requests_go_wrong(through, s3_bucket, proxy):
+    s3_bucket.create("a/b", BODY)
+    fault = Fault(Wrong.FAIL, status=500, only=lambda method, path: path.endswith("/b"))
+
+    with proxy.wrong(fault):
+        with pytest.raises(StoreUnavailable, match="500"):
+            through.read("a/b")
+        through.create("a/c", BODY)
+
+    assert proxy.injected == {Wrong.FAIL: 1}
+    assert s3_bucket.read("a/c") == BODY
+
+
+def test_the_same_seed_spoils_the_same_share(s3_endpoint):
+    def drawn(seed: int) -> list[bool]:
+        with FaultProxy(s3_endpoint, seed=seed) as proxy:
+            proxy.inject(Fault(Wrong.FAIL, share=0.3))
+            return [proxy.drawn("GET", "/") is not None for _ in range(200)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert 30 < sum(drawn(1)) < 90

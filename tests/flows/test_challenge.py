@@ -1,0 +1,145 @@
+"""A person's word that a version shall be tried, walked against a real Prefect server."""
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.challenge import challenge
+from store import challenging, versions
+from store.aliases import Acknowledgement, AliasLog
+from store.challenging import Withdrawal, challenger_log
+from store.decisions import Decision, decide, read_decision
+from store.terms import Terms
+from tests.examples import FILES, manifest
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))
+
+
+@pytest.fixture
+def published(world: World) -> World:
+    """A champion, and two versions that nobody decided about."""
+    for version in (FIRST, SECOND, THIRD):
+        versions.publish(world.bucket, manifest(version=version), FILES)
+    decide(
+        world.bucket,
+        Decision(model="digits", version=FIRST, verdict="approved", by="ann", reason=""),
+    )
+    AliasLog(world.bucket, "digits").append(FIRST, over=None, by="ann", reason="the first")
+    return world
+
+
+def ended(state: State) -> tuple[str, str]:
+    return str(state.name), str(state.message)
+
+
+def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
+    name, told = ended(challenge(version=SECOND, by="bob", reason="a try", return_state=True))
+    assert name == "Challenging", told
+    assert told == f"shadow of 10%; 0 of 0 replicas run {SECOND}"
+    again = ended(challenge(version=SECOND, by="bob", reason="a try", return_state=True))
+    assert again[0] == "Challenging"
+
+    (record,) = challenger_log(published.bucket, "digits").history()
+    assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
+
+    name, told = ended(challenge(action="stop", by="bob", reason="seen enough", return_state=True))
+    assert (name, told) == ("Stopped", f"{SECOND} challenges no more: seen enough")
+    name, told = ended(challenge(action="stop", return_state=True))
+    assert name == "UpToDate"
+    assert "nothing challenges the champion" in told
+
+
+def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: World) -> None:
+    refused = challenge(version=SECOND, mode="canary", return_state=True)
+    assert refused.is_failed()
+    assert "is not approved" in str(refused.message)
+
+    state = challenge(
+        version=SECOND, mode="canary", share=0.2, approve=True, by="bob", return_state=True
+    )
+
+    assert ended(state)[0] == "Challenging"
+    decision = read_decision(published.bucket, "digits", SECOND)
+    assert decision is not None
+    assert (decision.verdict, decision.by) == ("approved", "bob")
+    champion = AliasLog(published.bucket, "digits").current()
+    assert champion is not None
+    assert champion.version == FIRST
+
+
+def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> None:
+    challenge(version=SECOND, return_state=True)
+
+    refused = challenge(version=THIRD, return_state=True)
+    assert refused.is_failed()
+    assert f"{SECOND} challenges the champion" in str(refused.message)
+
+    running = challenging.current(published.bucket, "digits")
+    assert running is not None
+    said = Withdrawal(replica="here", version=SECOND, reason="too slow")
+    challenging.withdraw(published.bucket, running.record, said)
+    assert ended(challenge(version=THIRD, return_state=True))[0] == "Challenging"
+
+
+def test_a_challenger_that_no_replica_can_load_is_stopped(
+    published: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
+    log = challenger_log(published.bucket, "digits")
+    word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
+    log.acknowledge(1, word)
+
+    name, told = ended(challenge(version=SECOND, return_state=True))
+
+    assert name == "Refused"
+    assert told == f"0 of 1 replicas run {SECOND}; refused by here: too large"
+    current = log.current()
+    assert current is not None
+    assert (current.target, current.by) == (None, "confirm")
+
+
+def test_where_some_can_load_it_they_go_on(
+    published: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_REPLICAS", "2")
+    log = challenger_log(published.bucket, "digits")
+    log.acknowledge(1, Acknowledgement(replica="a", version=SECOND, serving=True))
+    log.acknowledge(
+        1, Acknowledgement(replica="b", version=SECOND, serving=False, reason="too large")
+    )
+
+    name, told = ended(challenge(version=SECOND, return_state=True))
+
+    assert name == "Challenging"
+    assert f"1 of 2 replicas run {SECOND}; refused by b: too large" in told
+
+
+def test_silence_is_for_somebody_to_look_at(
+    published: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
+    monkeypatch.setenv("OVERNIGHT_CONFIRM_SECONDS", "0.1")
+
+    state = challenge(version=SECOND, return_state=True)
+
+    assert state.is_failed()
+    assert state.name == "Unconfirmed"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"version": SECOND, "share": 0}, "share"),
+        ({"version": SECOND, "maximum_slowdown": 0.5}, "maximum_slowdown"),
+        ({}, "no version was named"),
+    ],
+)
+def test_what_is_asked_wrongly_starts_nothing(
+    published: World, parameters: dict[str, object], named: str
+) -> None:
+    state = challenge(return_state=True, **parameters)  # type: ignore[call-overload]
+
+    assert state.is_failed()
+    assert named in str(state.message)
+    assert challenger_log(published.bucket, "digits").current() is None

@@ -1,0 +1,116 @@
+"""Nights whose data is broken or differs, walked for real: what waits, what a person may say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.accept import accept
+from flows.house import House
+from flows.ingest import ingest
+from flows.retrain import retrain
+from models.digits import DEFINITION
+from store import arrivals, landing, versions
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from tasks.snapshot import snapshot
+from tests.examples import FILES, VERSION, manifest
+from tests.flows.test_flows import OVERRULED, ended, newest_card
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+LINEAR = (Path(__file__).parents[1] / "goldens" / "linear" / "predictor.tflite").read_bytes()
+
+
+@pytest.fixture
+def learned(world: World) -> World:
+    """1,200 digits came in, and a champion has learned them."""
+    world.arrive("few", 0, 1_200)
+    assert ended(ingest(return_state=True))[0] == "Ingested"
+    house = House.of("digits")
+    files = {**FILES, "predictor.tflite": LINEAR}
+    data = snapshot(house.rows, house.holdout).lineage
+    made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
+    versions.publish(world.bucket, made, files)
+    decide(
+        world.bucket,
+        Decision(model="digits", version=VERSION, verdict="approved", by="ann", reason="so"),
+    )
+    AliasLog(world.bucket, "digits").append(VERSION, over=None, by="ann", reason="the first")
+    return world
+
+
+def inverted(images: np.ndarray) -> np.ndarray:
+    return 255 - images
+
+
+def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_word(
+    learned: World,
+) -> None:
+    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+
+    first = ended(retrain(epochs=1, return_state=True))
+    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+
+    assert first[0] == again[0] == "AwaitingApproval"
+    assert "scanned differs from what was learned: mean pixel" in first[1]
+    assert "overnight accept digits scanned" in first[1]
+    assert "normalised Wasserstein distance" in newest_card("digits-retrain").split("Data gates")[1]
+    (held,) = arrivals.waiting(learned.bucket, "digits")
+    assert (held.arrival, held.compared_with) == ("scanned", VERSION)
+    assert versions.list_versions(learned.bucket, "digits") == [VERSION]
+
+    said = ended(accept("scanned", by="bob", reason="a new form", return_state=True))
+    name, told = ended(retrain(epochs=1, take_in=False, return_state=True, **OVERRULED))
+
+    assert said == ("Accepted", "scanned is accepted by bob: a new form; the next night goes on")
+    assert name == "Promoted", told
+    newest = versions.read_manifest(
+        learned.bucket, "digits", versions.list_versions(learned.bucket, "digits")[-1]
+    )
+    assert newest.data.rows == 1_300
+    differing = [finding for finding in newest.data_findings if not finding.passed]
+    assert differing
+    assert all("accepted by bob: a new form" in finding.message for finding in differing)
+    assert arrivals.waiting(learned.bucket, "digits") == []
+
+
+def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:
+    house = House.of("digits")
+    before = snapshot(house.rows, house.holdout)
+    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+    assert ended(ingest(return_state=True))[0] == "Ingested"
+
+    name, told = ended(accept("scanned", decision="exclude", by="ann", return_state=True))
+
+    assert (name, told.partition(";")[0]) == (
+        "Excluded",
+        "scanned is excluded by ann: exclude by ann",
+    )
+    without = arrivals.excluded(learned.bucket, "digits")
+    left = snapshot(house.rows, house.holdout, without=without)
+    assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
+    assert left.lineage.without == ("scanned",)
+
+    assert ended(accept("scanned", by="bob", return_state=True))[0] == "Accepted"
+    assert arrivals.excluded(learned.bucket, "digits") == ()
+
+
+def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World) -> None:
+    learned.arrive("blank", 2_000, 2_100, seen=np.zeros_like)
+    learned.arrive("good", 2_100, 2_200)
+
+    state = ended(ingest(return_state=True))
+
+    assert state == ("Ingested", "100 rows added, 2 files quarantined")
+    card = newest_card("digits-ingest")
+    assert "blank: 99.0% of 100 rows repeat others of this arrival" in card
+    refused = landing.quarantined(learned.bucket, "digits")
+    assert [one.arrival for one in refused] == ["blank", "blank"]
+
+
+def test_a_word_about_data_that_never_arrived_is_an_error(learned: World) -> None:
+    state = accept("many", return_state=True)
+
+    assert state.is_failed()
+    assert "digits has no arrival 'many'" in str(state.message)

@@ -1,0 +1,71 @@
+"""A night may bring an earlier version back, or go on from the champion's weights."""
+
+from datetime import timedelta
+
+import pytest
+
+from flows.retrain import retrain
+from store import versions
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from store.keys import new_version
+from store.manifest import Manifest
+from store.versions import read_manifest
+from tests.flows.test_flows import OVERRULED, champion, ended
+from tests.serving import bundles
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
+
+
+def published(world: World, version: str | None) -> Manifest:
+    assert version is not None
+    return read_manifest(world.bucket, "digits", version)
+
+
+def serve_nonsense(world: World, made: Manifest) -> str:
+    """Make a champion that takes every digit for a zero."""
+    files = {"predictor.tflite": bundles.network(400), "network.keras": b"none"}
+    fingerprint = "f" * 64
+    version = new_version(fingerprint, made.created_at + timedelta(minutes=1))
+    nonsense = made.model_copy(
+        update={
+            "version": version,
+            "fingerprint": fingerprint,
+            "files": versions.entries(files),
+        }
+    )
+    versions.publish(world.bucket, nonsense, files)
+    decide(
+        world.bucket,
+        Decision(model="digits", version=version, verdict="approved", by="ann", reason="a test"),
+    )
+    log = AliasLog(world.bucket, "digits")
+    log.append(version, over=made.version, by="ann", reason="a test")
+    return version
+
+
+def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: World) -> None:
+    world.arrive("first", 0, 1_200)
+    retrain(epochs=1, return_state=True, **OVERRULED)
+    first = champion(world)
+    nonsense = serve_nonsense(world, published(world, first))
+
+    world.arrive("second", 1_200, 1_500)
+    waits = ended(retrain(epochs=1, approval="manual", return_state=True))
+    world.arrive("third", 1_500, 1_800)
+    returned = ended(retrain(epochs=1, return_state=True))
+
+    # The second arrival was looked at by the first of the two runs, and waits for a person.
+    assert waits[0] == "AwaitingApproval"
+    assert f"overnight promote digits {first}" in waits[1]
+    assert returned[0] == "Promoted", returned
+    assert champion(world) == first
+    assert "beats the champion on what arrived" in AliasLog(world.bucket, "digits").current().reason
+
+    warm = ended(retrain(begin="champion", take_in=False, epochs=1, return_state=True, **OVERRULED))
+    made = published(world, champion(world))
+    assert warm[0] == "Promoted", warm
+    assert made.version not in {first, nonsense}
+    assert made.training.continued_from == first
+    assert (made.training.settings["epochs"], made.training.settings["learning_rate"]) == (1, 0.004)

@@ -1,0 +1,285 @@
+"""Nights of genuine digits: honest ones pass, spoilt ones are found, and the offender is named."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.definition import Places
+from models.digits import DEFINITION, idx, official
+from models.digits.data_gates import outlines, pixels
+from models.digits.rows import Digits, as_rows
+from models.digits.schema import examples
+from models.digits.source import DigitsSource
+from store.arrivals import ArrivalDecision
+from tasks.admit import admit
+from tasks.compare import Compared, Learned, compare
+from tasks.evaluate import Champion
+
+LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
+AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
+_LEARNED_ROWS = 6_000
+
+
+@dataclass(frozen=True)
+class Nights:
+    """All training images in their order, and a part of the holdout."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    holdout: pa.Table
+
+    def rows(self, start: int, end: int) -> pa.Table:
+        return as_rows(Digits(self.images[start:end], self.labels[start:end]))
+
+
+@pytest.fixture(scope="module")
+def nights(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    places = Places(folder=digits_folder, cache=tmp_path_factory.mktemp("source"))
+    files = official.official_files(places)
+    return Nights(
+        idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
+        idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS).astype(np.int8),
+        DigitsSource(places).holdout().take(np.arange(0, 10_000, 5)),
+    )
+
+
+def stamped(rows: pa.Table, arrival: str) -> pa.Table:
+    n = rows.num_rows
+    return rows.append_column("arrival", pa.array([arrival] * n, pa.string()))
+
+
+def compared(
+    nights: Nights,
+    *arrived: tuple[str, pa.Table],
+    learned: bool = True,
+    decisions: dict[str, ArrivalDecision] | None = None,
+    definition=DEFINITION,
+) -> Compared:
+    rows = [stamped(nights.rows(0, _LEARNED_ROWS), "night-0000")]
+    rows += [stamped(table, name) for name, table in arrived]
+    champion = Learned(Champion("v1", LINEAR), frozenset({"night-0000"}))
+    return compare(
+        pa.concat_tables(rows),
+        nights.holdout,
+        definition,
+        learned=champion if learned else None,
+        decisions=decisions or {},
+    )
+
+
+def offenders(found: Compared) -> set[str]:
+    return {finding.metric for finding in found.findings if not finding.passed}
+
+
+def test_the_source_s_next_night_is_like_those_before_it(nights: Nights) -> None:
+    found = compared(nights, ("night-0001", nights.rows(50_000, 51_000)))
+
+    assert offenders(found) == set()
+    assert found.held == ()
+    assert {finding.slice for finding in found.findings} == {"night-0001"}
+    assert [f.metric for f in found.findings if f.gate.startswith("Same")] == [
+        "label",
+        "mean pixel",
+        "share of ink",
+        "contrast",
+        "centre row",
+        "centre column",
+        "champion's confidence",
+        "champion is right",
+    ]
+
+
+@pytest.mark.parametrize("n", [30, 100, 300, 1_000])
+def test_honest_nights_of_any_size_pass(nights: Nights, n: int) -> None:
+    chance = np.random.default_rng(n)
+    arrived = []
+    for number in range(5):
+        start = int(chance.integers(_LEARNED_ROWS, 51_000 - n))
+        chosen = chance.choice(np.arange(_LEARNED_ROWS, 51_000), n, replace=False)
+        arrived += [
+            (f"block-{number}", nights.rows(start, start + n)),
+            (f"some-{number}", as_rows(Digits(nights.images[chosen], nights.labels[chosen]))),
+        ]
+
+    assert compared(nights, *arrived).held == ()
+
+
+def inverted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return 255 - images, labels
+
+
+def scaled(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return images // 255, labels
+
+
+def shifted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    moved = np.zeros_like(images)
+    moved[:, 8:] = images[:, :-8]
+    return moved, labels
+
+
+def without_sevens(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return images[labels != 7], labels[labels != 7]
+
+
+def permuted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return images, np.random.default_rng(1).permutation(labels)
+
+
+def half_inverted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate([images[::2], 255 - images[1::2]]), np.r_[labels[::2], labels[1::2]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (inverted, "mean pixel"),
+        (half_inverted, "mean pixel"),
+        (scaled, "contrast"),
+        (shifted, "centre row"),
+        (without_sevens, "label"),
+        (permuted, "champion is right"),
+    ],
+)
+@pytest.mark.parametrize("n", [300, 1_000])
+def test_a_spoilt_night_is_held_and_the_offender_named(
+    nights: Nights, spoil: Callable, named: str, n: int
+) -> None:
+    spoilt = spoil(nights.images[50_000 : 50_000 + n], nights.labels[50_000 : 50_000 + n])
+
+    found = compared(nights, ("spoilt", as_rows(Digits(*spoilt))))
+
+    assert named in offenders(found)
+    assert found.held == ("spoilt",)
+    assert "overnight accept digits spoilt" in found.told("digits")
+
+
+def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
+    blank = as_rows(Digits(np.zeros((100, 28, 28), np.uint8), nights.labels[:100]))
+
+    (finding,) = admit(blank, DEFINITION.data_gates, "night-0002")
+
+    assert (finding.gate, finding.slice, finding.passed) == ("few repeats", "night-0002", False)
+    assert "99.0% of 100 rows repeat others of this arrival, at most 50.0% may" in finding.message
+    assert "one is there 100 times" in finding.message
+
+
+def test_only_the_arrival_that_differs_is_held(nights: Nights) -> None:
+    good = ("good", nights.rows(50_000, 50_500))
+    bad = ("bad", as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000])))
+
+    found = compared(nights, good, bad)
+
+    assert found.held == ("bad",)
+    assert {finding.slice for finding in found.findings if not finding.passed} == {"bad"}
+    assert found.against("good") == ()
+    assert {finding.metric for finding in found.against("bad")} == offenders(found)
+
+
+def test_small_arrivals_are_judged_together_once_they_are_enough(nights: Nights) -> None:
+    wrong = 255 - nights.images[50_000:50_040]
+    small = [
+        (f"drawn-{n}", as_rows(Digits(wrong[n : n + 10], nights.labels[50_000 + n : 50_010 + n])))
+        for n in (0, 10, 20)
+    ]
+
+    few, enough = compared(nights, *small[:2]), compared(nights, *small)
+
+    assert few.held == ()
+    assert any("20 rows are too few to judge, at least 30" in f.message for f in few.findings)
+    assert enough.held == ("drawn-0", "drawn-10", "drawn-20")
+    assert {one.slice for one in enough.against("drawn-10")} == {"3 small arrivals"}
+
+
+def test_what_a_person_accepted_is_not_held_and_their_word_stands_beside_it(
+    nights: Nights,
+) -> None:
+    bad = ("bad", as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000])))
+    word = ArrivalDecision(
+        model="digits", arrival="bad", verdict="accepted", by="ann", reason="a new form", sequence=1
+    )
+
+    found = compared(nights, bad, decisions={"bad": word})
+
+    assert found.held == ()
+    assert offenders(found)
+    assert all("accepted by ann: a new form" in f.message for f in found.findings if not f.passed)
+
+
+def test_without_a_champion_nothing_is_compared_and_it_says_so(nights: Nights) -> None:
+    found = compared(nights, ("n", nights.rows(50_000, 50_100)), learned=False)
+
+    (finding,) = [finding for finding in found.findings if finding.gate == "shift"]
+    assert not finding.applicable
+    assert found.held == ()
+
+
+def test_when_nothing_arrived_nothing_is_compared(nights: Nights) -> None:
+    (finding,) = compared(nights).findings
+
+    assert finding.message == "nothing arrived since v1 learned"
+    assert not finding.applicable
+
+
+def test_holdout_rows_in_other_clothes_are_found(nights: Nights) -> None:
+    held_out = examples(nights.holdout)
+    moved = np.zeros_like(held_out.inputs["image"][:100])
+    moved[:, 1:, 2:] = held_out.inputs["image"][:100, :-1, :-2]
+    leaked = as_rows(Digits(moved, held_out.labels[:100].astype(np.int8)))
+    rows = pa.concat_tables([nights.rows(50_000, 50_900), leaked])
+
+    found = compared(nights, ("leaking", rows), learned=False)
+
+    (finding,) = [finding for finding in found.findings if not finding.passed]
+    assert (finding.gate, finding.slice) == ("unlike the holdout", "leaking")
+    assert finding.value is not None
+    assert 0.08 < finding.value < 0.1
+    assert found.held == ("leaking",)
+
+
+@pytest.mark.parametrize(("alike", "passed"), [(9, True), (10, True), (11, False)])
+def test_as_many_may_look_alike_as_is_declared(nights: Nights, alike: int, passed: bool) -> None:
+    gates = replace(
+        DEFINITION.data_gates, outline=lambda inputs: [image.tobytes() for image in inputs["image"]]
+    )
+    held_out = examples(nights.holdout)
+    shared = as_rows(
+        Digits(held_out.inputs["image"][:alike], held_out.labels[:alike].astype(np.int8))
+    )
+    rows = pa.concat_tables([nights.rows(50_000, 51_000 - alike), shared])
+
+    found = compared(
+        nights, ("n", rows), learned=False, definition=replace(DEFINITION, data_gates=gates)
+    )
+
+    assert (found.held == ()) is passed
+
+
+def test_an_outline_stays_when_an_image_moves_or_brightens() -> None:
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 10:18, 12:15] = 100
+    moved = np.roll(image, (3, -5), axis=(1, 2))
+
+    assert (
+        outlines({"image": image}) == outlines({"image": moved}) == outlines({"image": image * 2})
+    )
+    assert outlines({"image": image}) != outlines({"image": image.transpose(0, 2, 1)})
+    assert len(outlines({"image": np.zeros((3, 28, 28), np.uint8)})) == 3
+
+
+def test_statistics_of_a_plain_image_are_what_one_counts_by_hand() -> None:
+    image = np.zeros((2, 28, 28), np.uint8)
+    image[0, 4, 6], image[0, 4, 8] = 196, 196
+
+    found = pixels({"image": image})
+
+    assert found["mean pixel"].tolist() == [0.5, 0]
+    assert found["share of ink"].tolist() == [2 / 784, 0]
+    assert found["centre row"].tolist() == [4, 13.5]
+    assert found["centre column"].tolist() == [7, 13.5]
+    assert found["contrast"][1] == 0

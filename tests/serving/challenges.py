@@ -1,0 +1,164 @@
+"""Champions and challengers of one process, without a store, and bundles that challenge badly."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from flask.testing import FlaskClient
+
+from serving.application import create_application
+from serving.attendant import open_bundle
+from serving.board import Board
+from serving.challenger import Challenger
+from serving.comparing import Comparisons
+from serving.limits import Limits
+from serving.predictor import Predictor
+from serving.slots import Loaded, Slot, Slots
+from serving.story import Story
+from store.aliases import AliasRecord
+from store.challenging import CHALLENGER
+from store.schema import Schema, TensorSpec
+from store.terms import Terms
+from tests.serving import bundles
+
+BLANK = np.zeros((1, 28, 28), np.uint8)
+ONE = {"instances": BLANK.tolist()}
+PREDICT = "/v1/models/digits:predict"
+# A version so sure of a zero that it sees nothing else.
+ALWAYS_ZERO = 400
+SHADOW, CANARY = Terms(mode="shadow", share=1.0), Terms(mode="canary", share=1.0)
+# The whole picture comes first, where clients look for probabilities.
+OTHER_OUTPUTS = Schema(
+    inputs=bundles.TENSORS.inputs,
+    outputs=tuple(reversed(bundles.TENSORS.outputs)),
+    labels=bundles.TENSORS.labels,
+)
+DARK_ONLY = Schema(
+    inputs=(TensorSpec(name="image", datatype="UINT8", shape=(28, 28), minimum=0, maximum=9),),
+    outputs=bundles.TENSORS.outputs,
+    labels=bundles.TENSORS.labels,
+)
+NUMBERS = Schema(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs)
+
+
+def garbage() -> dict[str, bytes]:
+    """A bundle that loads and has nothing to repeat, and whose every answer is NaN."""
+    nan = np.float32(np.nan).tobytes()
+    return {"predictor.tflite": bundles.NETWORK.read_bytes().replace(bundles.MARK, nan)}
+
+
+def plain(number: int) -> dict[str, bytes]:
+    """A bundle that answers as version `number`, without golden examples."""
+    return {"predictor.tflite": bundles.network(number)}
+
+
+CHALLENGERS_THAT_FAIL = {
+    "answers garbage": {"bundle": garbage()},
+    "answers other tensors": {"tensors": OTHER_OUTPUTS},
+    "refuses what the champion takes": {"tensors": DARK_ONLY},
+    "raises": {},
+}
+
+
+def started(number: int, terms: Terms, *, identity: str = "a-challenge") -> AliasRecord:
+    return AliasRecord(
+        model=bundles.MODEL,
+        alias=CHALLENGER,
+        sequence=1,
+        version=bundles.version_name(number),
+        previous=None,
+        action="started",
+        by="a test",
+        reason="to see how it does",
+        at=datetime.now(UTC),
+        terms=terms,
+        beside=1,
+        id=identity,
+    )
+
+
+class Duel:
+    """A champion, version 1, and a challenger, version 2 unless told; moved by hand."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        number: int = 2,
+        bundle: dict[str, bytes] | None = None,
+        tensors: Schema = bundles.TENSORS,
+        champions: Schema = bundles.TENSORS,
+        identity: str = "a-challenge",
+    ) -> None:
+        self.comparisons = Comparisons()
+        self.champion = Slot(bundles.MODEL, Board.alone())
+        self.champion.put(Loaded(1, opened(1, bundles.files(1), champions), None))
+        self.champion.board.flip(1)
+        slot = Slot(f"{bundles.MODEL}@{CHALLENGER}", Board.alone())
+        predictor = opened(number, plain(number) if bundle is None else bundle, tensors)
+        slot.put(Loaded(1, predictor, started(number, terms, identity=identity)))
+        slot.board.flip(1)
+        self.challenger = Challenger(slot, bundles.MODEL, self.comparisons)
+        self.champion.challenger = self.challenger
+        self.story = Story()
+        self.story.meter.challenges = lambda: (self.tally(),)
+
+    def tally(self):
+        found = self.challenger.tally()
+        assert found is not None
+        return found
+
+    def client(self) -> FlaskClient:
+        slots = Slots()
+        slots.add(self.champion)
+        limits = Limits(body_bytes=1_000_000, batch_rows=64)
+        return create_application(slots, limits=limits, story=self.story).test_client()
+
+    def settle(self) -> None:
+        """Compare everything that waits."""
+        while self.comparisons.waiting:
+            self.comparisons.look()
+
+
+def opened(number: int, bundle: dict[str, bytes], tensors: Schema) -> Predictor:
+    manifest = bundles.manifest(number, bundle, tensors=tensors)
+    return open_bundle(manifest, bundle, threads=1)
+
+
+class Broken:
+    """A predictor that dies at every question."""
+
+    def __init__(self, predictor) -> None:
+        self.manifest, self.inputs, self.outputs = (
+            predictor.manifest,
+            predictor.inputs,
+            predictor.outputs,
+        )
+
+    def answer(self, inputs, wanted):
+        raise RuntimeError("out of order")
+
+
+class Slow(Broken):
+    """A predictor that answers five times to say it once."""
+
+    def __init__(self, predictor) -> None:
+        super().__init__(predictor)
+        self._predictor = predictor
+
+    def answer(self, inputs, wanted):
+        return [self._predictor.answer(inputs, wanted) for _ in range(5)][-1]
+
+
+def replace(duel: Duel, kind) -> None:
+    """Have the challenger answer through another predictor."""
+    slot = duel.challenger.slot
+    loaded = slot.current()
+    slot.put(Loaded(loaded.generation, kind(loaded.predictor), loaded.record))
+
+
+def ask(client, body=ONE, path=PREDICT, key="somebody"):
+    return client.post(path, json=body, headers={"X-Client-Key": key})
+
+
+def one(images=bundles.IMAGES[:1]) -> dict:
+    return {"instances": images.tolist()}

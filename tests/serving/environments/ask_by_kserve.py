@@ -1,0 +1,57 @@
+"""Asks serving with KServe's client, and prints what it was told. Runs in KServe's environment."""
+
+import asyncio
+import json
+import sys
+
+import httpx
+import numpy as np
+from kserve import InferenceRESTClient, InferInput, InferOutput, InferRequest, RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
+
+
+async def ask(url: str, model: str, rows: list) -> dict[str, object]:
+    told: dict[str, object] = {}
+    images = np.array(rows, np.uint8)
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as v2:
+        told["live"] = await v2.is_server_live(url)
+        told["ready"] = await v2.is_server_ready(url)
+        told["model_ready"] = await v2.is_model_ready(url, model)
+        told["nobody_ready"] = await v2.is_model_ready(url, "nobody")
+        for binary in (False, True):
+            request = _request(model, images, binary=binary)
+            headers: dict[str, str] = {}
+            answer = await v2.infer(url, request, model_name=model, response_headers=headers)
+            told[f"binary {binary}"] = _told(answer.outputs[0])
+            told["version"], told["id"] = headers["x-model-version"], answer.id
+        told["mistake"] = await _mistake(v2, url, model, _request(model, images[:, :27]))
+        told["nobody"] = await _mistake(v2, url, "nobody", _request("nobody", images))
+    async with InferenceRESTClient(RESTConfig(protocol="v1")) as v1:
+        told["v1_ready"] = await v1.is_model_ready(url, model)
+        told["v1"] = (await v1.infer(url, {"instances": rows}, model_name=model))["predictions"]
+    return told
+
+
+def _request(model: str, images: np.ndarray, *, binary: bool = False) -> InferRequest:
+    tensor = InferInput("image", list(images.shape), "UINT8")
+    tensor.set_data_from_numpy(images, binary_data=binary)
+    outputs = [RequestedOutput("probabilities", {"binary_data": binary})]
+    return InferRequest(model, [tensor], request_id="mine", request_outputs=outputs)
+
+
+def _told(output: InferOutput) -> dict[str, object]:
+    return {"datatype": output.datatype, "rows": output.as_numpy().tolist()}
+
+
+async def _mistake(
+    client: InferenceRESTClient, url: str, model: str, request: InferRequest
+) -> tuple[int, str]:
+    try:
+        await client.infer(url, request, model_name=model)
+    except httpx.HTTPStatusError as error:
+        return error.response.status_code, str(error)
+    return 200, ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(ask(sys.argv[1], sys.argv[2], json.load(sys.stdin)))))

@@ -1,0 +1,96 @@
+"""A bucket with a past: versions with gates, decisions and moves of the champion."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from store import promotion
+from store.aliases import AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.decisions import Decision, decide
+from store.manifest import Finding, Manifest, Measurement, RunLineage
+from store.versions import entries, publish
+from tests.serving import bundles
+
+MODEL = bundles.MODEL
+REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"
+
+
+def findings(number: int) -> Iterator[Finding]:
+    """Gates as a night leaves them: comfortable, narrow, failed, and not applicable."""
+    accuracy = 0.9931 + number / 2000
+    yield _finding("AtLeast", "accuracy", accuracy, 0.99)
+    for digit in ("1", "7"):
+        yield _finding("AtLeast", "recall", 0.9712, 0.97, slice=f"digit {digit}", n=1_028)
+    yield _finding("AtMost", "calibration error", 0.0012 * number, 0.01)
+    yield _finding("BetterThan", "accuracy", accuracy - 0.0015, 0.1135)
+    yield _finding("SamePredictions", "changed answers", 0.0, 0.0)
+    yield _finding("WithinBudget", "p99_ms", 3.1 + 9 * (number == 4), 10.0, n=None)
+    if number == 1:
+        yield Finding(
+            gate="MaximumRegression", metric="accuracy", passed=True, applicable=False,
+            message="no champion to compare with",
+        )  # fmt: skip
+    else:
+        yield _finding("MaximumRegression", "accuracy", -0.0008, -0.002)
+
+
+def manifest(number: int, files: dict[str, bytes]) -> Manifest:
+    accuracy = 0.9931 + number / 2000
+    return bundles.manifest(number, files).model_copy(
+        update={
+            "created_at": datetime.now(UTC) - timedelta(days=6 - number, hours=5),
+            "measurements": (
+                Measurement(
+                    metric="accuracy", value=accuracy, n=10_000, low=accuracy - 0.0015,
+                    high=accuracy + 0.0012,
+                ),
+                Measurement(metric="accuracy", value=math.nan, n=0, slice="digit 1"),
+            ),
+            "findings": tuple(findings(number)),
+            "compared_with": bundles.version_name(number - 1) if number > 1 else None,
+            "run": RunLineage(
+                id=f"run-{number}", name=f"swift-heron-{number}",
+                url=f"http://127.0.0.1:4200/runs/flow-run/{number}",
+            ),
+        }
+    )  # fmt: skip
+
+
+def put(bucket: Bucket, number: int, *, approved: bool | None = True) -> str:
+    """Publish version `number`, and decide about it unless `approved` is None."""
+    files = bundles.files(number) | {"report.html": REPORT}
+    made = manifest(number, files)
+    assert made.files == entries(files)
+    publish(bucket, made, files)
+    if approved is not None:
+        decide(
+            bucket,
+            Decision(
+                model=MODEL, version=made.version, verdict="approved" if approved else "rejected",
+                by="ada" if approved else "its gates", reason="the gates passed and it reads well",
+            ),
+        )  # fmt: skip
+    return made.version
+
+
+def promote(
+    bucket: Bucket, number: int, *, by: str = "schedule", reason: str = "retrained at night"
+) -> AliasRecord:
+    """Make version `number` champion over whatever is."""
+    current = AliasLog(bucket, MODEL).current()
+    return promotion.promote(
+        bucket, MODEL, bundles.version_name(number), over=current.version if current else None,
+        by=by, reason=reason,
+    )  # fmt: skip
+
+
+def _finding(
+    gate: str, metric: str, value: float, bound: float, *, slice: str = "", n: int | None = 10_000
+) -> Finding:
+    lower = gate in {"AtMost", "WithinBudget", "SamePredictions"}
+    return Finding(
+        gate=gate, metric=metric, slice=slice, value=value, bound=bound, n=n,
+        passed=value <= bound if lower else value >= bound,
+        message=f"{value:.4g}, at {'most' if lower else 'least'} {bound:g}",
+    )  # fmt: skip

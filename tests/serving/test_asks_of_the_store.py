@@ -1,0 +1,65 @@
+"""What a host asks of the store, as somebody between the two sees it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from store.aliases import AliasLog
+from tests.deadline import until
+from tests.faults.proxy import FaultProxy
+from tests.serving import bundles
+from tests.serving.hosts import promote
+from tests.serving.rig import following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def between(s3_endpoint: str) -> Iterator[FaultProxy]:
+    with FaultProxy(s3_endpoint) as proxy:
+        yield proxy
+
+
+def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, between, tmp_path):
+    log = AliasLog(bucket, bundles.MODEL)
+    settings = following(address, serving_workers="3") | {"s3_endpoint": between.endpoint}
+    with running(place=tmp_path, **settings) as serving:
+        for number in (1, 2):
+            bundles.put(bucket, number)
+            promote(log, number)
+            until(lambda number=number: log.acknowledgements(number), what="it is acknowledged")
+        answering = {serving.version() for _ in range(20)}
+
+    assert answering == {bundles.version_name(2)}
+    for number in (1, 2):
+        folder = f"/models/digits/versions/{bundles.version_name(number)}"
+        for name in bundles.files(number):
+            asked = [path for _, path in between.asked if path.endswith(f"{folder}/{name}")]
+            assert len(asked) == 1, name
+
+
+def test_following_asks_for_the_next_record_and_lists_no_versions(
+    bucket, address, between, tmp_path
+):
+    log = AliasLog(bucket, bundles.MODEL)
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    settings = following(address, serving_models="digits") | {"s3_endpoint": between.endpoint}
+    with running(place=tmp_path, **settings):
+        until(lambda: log.acknowledgements(1), what="it is acknowledged")
+        until(lambda: _asks_for_record(between, 2) > 2, what="it has looked again")
+        before = len(between.asked)
+        until(lambda: _asks_for_record(between, 2, since=before) > 20, what="it looked on")
+        asked = between.asked[before:]
+
+    # Only small objects that may have come meanwhile: records, and decisions that are missing.
+    assert {method for method, _ in asked} == {"GET"}
+    assert not [path for _, path in asked if "list-type" in path]
+    assert {path.rsplit("/", 1)[1] for _, path in asked} <= {
+        "00000001.json", "00000002.json", "decision.json",
+    }  # fmt: skip
+
+
+def _asks_for_record(between: FaultProxy, sequence: int, *, since: int = 0) -> int:
+    ending = f"/models/digits/aliases/champion/{sequence:08d}.json"
+    return sum(path.endswith(ending) for _, path in between.asked[since:])

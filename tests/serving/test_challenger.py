@@ -1,0 +1,235 @@
+"""One worker's challenger: who is answered by it, and that nobody ever notices when it fails."""
+
+import io
+from collections import Counter
+
+import numpy as np
+import orjson
+import pytest
+
+from serving.challenger import is_chosen
+from serving.express import client_of
+from serving.slots import Loaded
+from store.terms import Terms
+from tests.serving import bundles
+from tests.serving.challenges import (
+    ALWAYS_ZERO,
+    CANARY,
+    CHALLENGERS_THAT_FAIL,
+    ONE,
+    PREDICT,
+    SHADOW,
+    Broken,
+    Duel,
+    ask,
+    one,
+    plain,
+    replace,
+    started,
+)
+
+CHAMPION, CHALLENGER = bundles.version_name(1), bundles.version_name(2)
+INFER = "/v2/models/digits/infer"
+FOURS = bundles.IMAGES  # the champion's answer to noise
+KEYS = [f"client-{number}" for number in range(4_000)]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+def test_a_canary_gets_its_share_of_the_clients(share):
+    chosen = sum(is_chosen("a-challenge", key, share) for key in KEYS)
+
+    spread = (len(KEYS) * share * (1 - share)) ** 0.5
+    assert abs(chosen - len(KEYS) * share) < 4 * spread
+
+
+def test_whom_a_canary_answers_grows_with_its_share_and_differs_between_challenges():
+    tenth, half, other = (
+        {key for key in KEYS if is_chosen(challenge, key, share)}
+        for challenge, share in (("one", 0.1), ("one", 0.5), ("another", 0.1))
+    )
+
+    assert tenth < half
+    # Of two independent tenths a hundredth is in both.
+    assert len(tenth & other) < 3 * len(KEYS) / 100
+
+
+def test_each_client_is_answered_by_the_same_version_again_and_again():
+    duel = Duel(Terms(mode="canary", share=0.5))
+    client = duel.client()
+
+    found = {
+        key: {ask(client, key=key).headers["X-Model-Version"] for _ in "abc"} for key in KEYS[:60]
+    }
+
+    assert all(len(versions) == 1 for versions in found.values())
+    for key, (version,) in found.items():
+        assert (version == CHALLENGER) == is_chosen("a-challenge", key, 0.5)
+    assert set(Counter(version for (version,) in found.values())) == {CHAMPION, CHALLENGER}
+
+
+@pytest.mark.parametrize(
+    ("environ", "client"),
+    [
+        ({"HTTP_X_CLIENT_KEY": "k", "overnight.client": "shop", "REMOTE_ADDR": "::1"}, "k"),
+        ({"overnight.client": "shop", "REMOTE_ADDR": "::1"}, "shop"),
+        ({"HTTP_X_CLIENT_KEY": "", "REMOTE_ADDR": "::1"}, "::1"),
+        ({}, ""),
+    ],
+)
+def test_a_client_is_known_by_its_key_else_its_token_else_its_address(environ, client):
+    assert client_of(environ) == client
+
+
+@pytest.mark.parametrize("body_of", ["v1", "v2"])
+def test_a_canary_answers_in_its_own_name(body_of):
+    duel = Duel(CANARY)
+    client = duel.client()
+    tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
+
+    response = ask(client) if body_of == "v1" else ask(client, {"inputs": [tensor]}, path=INFER)
+
+    assert response.headers["X-Model-Version"] == CHALLENGER
+    found = response.json.get("predictions") or [response.json["outputs"][0]["data"]]
+    assert np.allclose(found, bundles.probabilities(2, np.zeros((1, 28, 28), np.uint8)), atol=1e-5)
+    assert response.json.get("model_version", CHALLENGER) == CHALLENGER
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        (f"/v1/models/digits/versions/{CHAMPION}:predict", CHAMPION),
+        ("/v1/models/digits/labels/champion:predict", CHAMPION),
+        ("/v1/models/digits/labels/challenger:predict", CHALLENGER),
+        (f"/v1/models/digits/versions/{CHALLENGER}:predict", CHALLENGER),
+    ],
+)
+@pytest.mark.parametrize("terms", [CANARY, SHADOW])
+def test_who_says_which_version_gets_that_one_and_counts_for_nothing(terms, path, version):
+    duel = Duel(terms)
+
+    response = ask(duel.client(), path=path)
+
+    assert (response.status_code, response.headers["X-Model-Version"]) == (200, version)
+    assert duel.challenger.tally() is None
+
+
+@pytest.mark.parametrize("rest", ["", "/metadata"])
+def test_the_challenger_tells_of_itself_under_its_label(rest):
+    response = Duel(SHADOW).client().get(f"/v1/models/digits/labels/challenger{rest}")
+
+    assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
+
+
+@pytest.mark.parametrize("label", ["challenger", "nobody"])
+def test_a_label_that_points_at_nothing_is_told_so(label):
+    duel = Duel(SHADOW)
+    duel.challenger.slot.board.clear()
+
+    response = ask(duel.client(), path=f"/v1/models/digits/labels/{label}:predict")
+
+    assert response.status_code == 404
+    assert "champion" in response.json["error"]
+
+
+@pytest.mark.parametrize("what", CHALLENGERS_THAT_FAIL)
+def test_no_request_fails_because_of_a_canary(what):
+    duel = Duel(CANARY, **CHALLENGERS_THAT_FAIL[what])
+    if what == "raises":
+        replace(duel, Broken)
+    client = duel.client()
+
+    for number in range(10):
+        response = ask(client, one(), key=f"{number}")
+        assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHAMPION)
+        assert np.allclose(
+            response.json["predictions"], bundles.probabilities(1, FOURS[:1]), atol=1e-5
+        )
+
+    assert (duel.tally().requests, duel.tally().errors) == (10, 10)
+
+
+def test_what_the_champion_refuses_as_well_is_no_failure_of_a_canary():
+    duel = Duel(CANARY)
+    client = duel.client()
+
+    for body in ({}, {"instances": [[300]]}, {"instances": "none"}):
+        assert ask(client, body).status_code == 400
+
+    assert duel.tally().requests == 0
+
+
+def test_once_it_is_champion_it_challenges_nobody():
+    duel = Duel(CANARY, number=1)
+
+    assert ask(duel.client()).headers["X-Model-Version"] == CHAMPION
+    assert duel.challenger.tally() is None
+
+
+def test_a_challenge_that_is_over_costs_a_look_at_the_board_and_nothing_else():
+    duel = Duel(CANARY)
+    client = duel.client()
+    assert ask(client).headers["X-Model-Version"] == CHALLENGER
+
+    duel.challenger.slot.board.clear()
+
+    assert ask(client).headers["X-Model-Version"] == CHAMPION
+    assert duel.tally().requests == 1
+
+
+def test_each_challenge_has_a_tally_of_its_own():
+    duel = Duel(CANARY)
+    client = duel.client()
+    ask(client)
+
+    slot = duel.challenger.slot
+    slot.put(Loaded(2, slot.current().predictor, started(2, SHADOW, identity="the next")))
+    slot.board.flip(2)
+    ask(client)
+    duel.settle()
+
+    assert (duel.tally().record, duel.tally().mode, duel.tally().requests) == (
+        "the next",
+        "shadow",
+        1,
+    )
+
+
+def test_what_is_counted_is_told_to_prometheus():
+    duel = Duel(CANARY, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
+    client = duel.client()
+    ask(client, one())
+    duel.settle()
+
+    lines = client.get("/metrics").text.splitlines()
+
+    version = bundles.version_name(ALWAYS_ZERO)
+    labels = f'{{model="digits",version="{version}",mode="canary",worker="alone"}}'
+    for name in ("requests", "compared", "disagreements"):
+        assert f"overnight_challenger_{name}_total{labels} 1" in lines
+    for name in ("errors", "dropped"):
+        assert f"overnight_challenger_{name}_total{labels} 0" in lines
+
+
+def test_the_short_way_hands_on_who_asked():
+    """Over the express lane, whose requests never see Flask."""
+    duel = Duel(Terms(mode="canary", share=0.5))
+    application = duel.client().application
+    body = orjson.dumps(ONE)
+    seen = {}
+    for key in KEYS[:30]:
+        environ = {
+            "PATH_INFO": PREDICT,
+            "REQUEST_METHOD": "POST",
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(body)),
+            "REMOTE_ADDR": key,
+            "wsgi.input": io.BytesIO(body),
+        }
+        application.wsgi_app(
+            environ,
+            lambda _, headers, key=key: seen.update({key: dict(headers)["X-Model-Version"]}),
+        )
+
+    assert {key: version == CHALLENGER for key, version in seen.items()} == {
+        key: is_chosen("a-challenge", key, 0.5) for key in KEYS[:30]
+    }

@@ -1,0 +1,84 @@
+"""Two real workers over a real store: a shadow, then a canary that leaves its bounds."""
+
+import threading
+
+import pytest
+
+from store.aliases import AliasLog
+from store.challenging import challenger_log, read_withdrawal
+from store.terms import Terms
+from tests.deadline import until
+from tests.load import steady
+from tests.serving import bundles
+from tests.serving.challenges import ALWAYS_ZERO
+from tests.serving.hosts import challenge
+from tests.serving.rig import Serving, following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, ALWAYS_ZERO))
+PREDICT = "/v1/models/digits:predict"
+NOISE = {"instances": bundles.IMAGES[:1].tolist()}
+
+
+def told(serving: Serving) -> dict | None:
+    return serving.ask("GET", "/api/models/digits")[2]["challenger"]
+
+
+def version_for(serving: Serving, client: str) -> str:
+    """Over a connection of its own, which may reach either worker."""
+    status, headers, _ = serving.ask("POST", PREDICT, NOISE, **{"X-Client-Key": client})
+    assert status == 200
+    return headers["x-model-version"]
+
+
+def test_a_shadow_and_a_canary_live_beside_a_champion_and_no_request_fails(
+    bucket, address, tmp_path
+):
+    champions, challengers = AliasLog(bucket, "digits"), challenger_log(bucket, "digits")
+    for number in (1, 2, ALWAYS_ZERO):
+        bundles.put(bucket, number)
+    champions.append(FIRST, over=None, by="a test", reason="the first")
+    with running(place=tmp_path, **following(address)) as serving:
+        until(serving.is_ready, what="serving is ready")
+
+        with steady(f"http://127.0.0.1:{serving.port}", requests_per_second=40) as tally:
+            # Given a shadow of everything, compared in both workers.
+            challenge(challengers, 2, Terms(mode="shadow", share=1.0))
+            until(lambda: bool(challengers.acknowledgements(1)), what="the shadow is loaded")
+            until(lambda: ask_both(serving) and told(serving)["compared"] >= 30)
+            assert set(tally.answers) == {FIRST}
+            assert (told(serving)["errors"], told(serving)["withdrawn"]) == (0, None)
+
+            # When it is stopped, and a canary comes that answers otherwise.
+            challengers.append(SECOND, over=SECOND, by="a test", reason="enough", action="stopped")
+            until(lambda: told(serving) is None, what="the shadow is gone")
+            record = challenge(
+                challengers, ALWAYS_ZERO, Terms(mode="canary", share=0.5, minimum_requests=60)
+            )
+            until(lambda: bool(challengers.acknowledgements(3)), what="the canary is loaded")
+            clients = [f"client-{number}" for number in range(12)]
+            first = {client: version_for(serving, client) for client in clients}
+            again = {client: version_for(serving, client) for client in clients}
+            assert first == again
+            assert set(first.values()) == {FIRST, THIRD}
+
+            # Then it is withdrawn, here and in the store, and the champion answers everybody.
+            until(lambda: ask_both(serving) and told(serving)["withdrawn"] is not None)
+            until(lambda: read_withdrawal(bucket, record) is not None, what="the store is told")
+            assert {version_for(serving, client) for client in clients} == {FIRST}
+            assert "otherwise than the champion" in read_withdrawal(bucket, record).reason
+
+    assert not tally.failures
+    assert "challenge withdrawn" in serving.log.read_text()
+
+
+def ask_both(serving: Serving) -> bool:
+    """A few requests at once, so that each worker gets some."""
+    keys = [f"somebody-{number}" for number in range(8)]
+    asking = [threading.Thread(target=version_for, args=(serving, key)) for key in keys]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    return True

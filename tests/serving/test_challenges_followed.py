@@ -1,0 +1,221 @@
+"""Hosts that follow a challenger, tick by tick: from its start to its end."""
+
+import numpy as np
+import pytest
+
+from store import challenging
+from store.challenging import CHALLENGER, Withdrawal
+from tests.serving import bundles
+from tests.serving.challenges import CANARY, SHADOW
+from tests.serving.hosts import (
+    FOURS,
+    OUTAGE,
+    Flaky,
+    ask_any,
+    challenge,
+    challengers_in,
+    compare,
+    promote,
+    settle,
+)
+
+OLD, NEW = bundles.version_name(1), bundles.version_name(2)
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    return Flaky()
+
+
+def test_a_canary_is_loaded_by_all_workers_and_begins_everywhere_at_once(hosts, challengers):
+    leader, mate = hosts
+    record = challenge(challengers, 2, CANARY)
+
+    # When the leader is ready and its mate is slow.
+    for _ in range(20):
+        leader.lead()
+        leader.attend()
+    assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
+
+    # Then the mate's readiness lets it begin in both in the same moment.
+    mate.attend()
+    leader.lead()
+    assert (ask_any(leader), ask_any(mate)) == (NEW, NEW)
+    settle(leader, mate)
+    (said,) = challengers.acknowledgements(record.sequence)
+    assert (said.serving, said.version) == (True, NEW)
+
+
+def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bucket):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+
+    challengers.append(NEW, over=NEW, by="a test", reason="seen enough", action="stopped")
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [challengers_in(fleet) for fleet in hosts] == [[], []]
+    assert [fleet.slots.find(bundles.MODEL).challenger for fleet in hosts] == [None, None]
+    assert hosts[0].story.challenge(bundles.MODEL) is None
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "promoted and rolled back", "stopped"])
+def test_a_host_that_comes_late_does_not_take_up_what_is_over(
+    worker, bucket, log, challengers, how, tmp_path
+):
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    record = challenge(challengers, 2, CANARY)
+    if how == "withdrawn":
+        withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow")
+        challenging.withdraw(bucket, record, withdrawal)
+    elif how == "stopped":
+        challengers.append(NEW, over=NEW, by="a test", reason="seen enough", action="stopped")
+    else:
+        promote(log, 2)
+        promote(log, 1)
+
+    fleet = worker()
+    settle(fleet)
+
+    assert ask_any(fleet) == OLD
+    assert not (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
+    assert challengers_in(fleet) == []
+
+
+def test_a_challenger_that_becomes_champion_challenges_no_more_even_after_a_rollback(
+    hosts, challengers, log
+):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+
+    promote(log, 2)
+    settle(*hosts)
+    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert hosts[0].story.challenge(bundles.MODEL) is None
+    assert challengers_in(hosts[0]) == []
+
+    promote(log, 1)
+    settle(*hosts)
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+
+
+def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too(
+    hosts, challengers, log
+):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+
+    promote(log, 2)
+    promote(log, 1)
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert hosts[0].story.challenge(bundles.MODEL) is None
+
+
+def test_a_host_that_restarts_during_an_outage_goes_on_with_its_challenger(
+    hosts, challengers, worker, bucket
+):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    for fleet in hosts:
+        fleet.stop()
+
+    bucket.error = OUTAGE
+    restarted = worker()
+    settle(restarted)
+
+    assert ask_any(restarted) == NEW
+    assert ask_any(restarted, version=OLD) == OLD
+
+
+def test_a_worker_that_joins_loads_the_challenger_too(hosts, challengers, worker):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+
+    late = worker()
+
+    assert ask_any(late) == NEW
+
+
+def test_the_next_challenger_never_meets_the_one_before(hosts, challengers, bucket):
+    bundles.put(bucket, 3)
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    leader, mate = hosts
+
+    # When the leader has seen the next, and its mate has not loaded it yet.
+    challengers.append(NEW, over=NEW, by="a test", reason="enough", action="stopped")
+    challenge(challengers, 3, CANARY)
+    for _ in range(20):
+        leader.lead()
+        leader.attend()
+    assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
+
+    settle(leader, mate)
+    assert [ask_any(fleet) for fleet in hosts] == [bundles.version_name(3)] * 2
+    assert [challengers_in(fleet) for fleet in hosts] == [[bundles.version_name(3)]] * 2
+
+
+def test_promotions_leave_the_challenger_in_the_cache(hosts, challengers, bucket, log, tmp_path):
+    bundles.put(bucket, 3)
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+
+    promote(log, 3)
+    settle(*hosts)
+
+    assert (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
+    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert ask_any(hosts[0], label="champion") == bundles.version_name(3)
+
+
+def test_a_store_that_was_replaced_ends_a_challenge_it_knows_nothing_of(
+    hosts, challengers, worker, bucket, log
+):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    for fleet in hosts:
+        fleet.stop()
+
+    bucket._objects.clear()
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    restarted = worker()
+    settle(restarted)
+
+    assert ask_any(restarted) == OLD
+    assert challengers_in(restarted) == []
+
+
+def test_an_answer_of_the_past_is_still_given_while_its_challenger_leaves(hosts, challengers):
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    slot = hosts[0].slots.find(bundles.MODEL)
+
+    with slot.lease(label=CHALLENGER) as lease:
+        challengers.append(NEW, over=NEW, by="a test", reason="enough", action="stopped")
+        settle(*hosts)
+        assert ask_any(hosts[0]) == OLD
+        found = lease.answer(FOURS, ["probabilities"])["probabilities"]
+        assert np.allclose(found, bundles.probabilities(2, FOURS["image"]), atol=1e-6)
+
+    settle(*hosts)
+    assert challengers_in(hosts[0]) == []
+
+
+def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
+    challenge(challengers, 2, SHADOW)
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts for _ in range(3)] == [OLD] * 6
+    compare(*hosts)
+    settle(*hosts)
+
+    # Then either worker tells of both.
+    for fleet in hosts:
+        standing = fleet.story.challenge(bundles.MODEL)
+        assert (standing.tally.requests, standing.tally.compared) == (6, 6)
+        assert (standing.record.version, standing.withdrawn) == (NEW, None)

@@ -1,0 +1,184 @@
+"""The OpenAPI document and the page made from it: true for every route, and telling no secret."""
+
+import json
+import re
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+
+from serving.application import create_application
+from serving.description.document import document
+from serving.description.examples import v2_request
+from serving.description.scene import Scene, Served
+from serving.entrance import Admission
+from serving.limits import Limits
+from serving.slots import Slots
+from serving.story import Story
+from serving.tensors import from_flat
+from serving.tokens import Tokens
+from store.schema import Schema, TensorSpec
+from tests.serving.clients import LIMITS, VERSION
+
+KEY = "a-key-for-predictions"
+# Served for the pages; an address with a path in it is beyond OpenAPI.
+STATIC = "/static/{filename}"
+BASKET = Schema(
+    inputs=(
+        TensorSpec(name="promoted", datatype="BOOL", shape=()),
+        TensorSpec(
+            name="prices", datatype="FP32", shape=(3,), minimum=0.5, maximum=9, nullable=True
+        ),
+        TensorSpec(name="weather", datatype="INT32", shape=(1,), vocabulary=("dry", "wet")),
+        TensorSpec(name="shop", datatype="INT64", shape=(1,), minimum=1),
+    ),
+    outputs=(TensorSpec(name="units", datatype="FP32", shape=(1,)),),
+)
+
+
+@pytest.fixture(scope="module")
+def told(client) -> dict:
+    return client.get("/api/openapi.json").json
+
+
+def _operations(told: dict) -> list[tuple[str, str, dict]]:
+    return [
+        (method.upper(), path, operation)
+        for path, methods in told["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_every_route_is_described_and_nothing_else(client, told):
+    routes = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in client.application.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+    assert {(method, path) for method, path, _ in _operations(told)} == routes - {("GET", STATIC)}
+
+
+def test_every_reference_leads_somewhere_and_names_are_unique(told):
+    for reference in re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(told)):
+        found = told
+        for step in reference.split("/"):
+            found = found[step]
+    names = [operation["operationId"] for _, _, operation in _operations(told)]
+    assert len(names) == len(set(names))
+
+
+def test_every_operation_tells_how_it_refuses_and_what_it_needs(told):
+    for method, path, operation in _operations(told):
+        statuses = set(operation["responses"])
+        assert "500" in statuses, path
+        assert ("401" in statuses) == bool(operation["security"]), path
+        assert ("404" in statuses) == ("{model}" in path), path
+        assert "requestBody" not in operation or statuses >= {"400", "413", "415"}, path
+        if path.startswith("/api/models") and method != "GET" and "look" not in path:
+            assert operation["security"] == [{"bearer": []}]
+
+
+def test_examples_are_what_their_schemas_say_and_are_answered(client, told):
+    asked = 0
+    for _, path, operation in _operations(told):
+        media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        for name, example in media.get("examples", {}).items():
+            schema = media["schema"] | {"components": told["components"]}
+            Draft202012Validator(schema).validate(example["value"])
+            if name == "digits":
+                address = path.format(model=name, version=VERSION, label="champion")
+                answer = client.post(address, json=example["value"])
+                assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, VERSION)
+                asked += 1
+    assert asked == 5
+
+
+def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
+    scene = Scene("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS)
+
+    told = document(scene)
+
+    for path in ("/v2/models/{model}/infer", "/v1/models/{model}:predict"):
+        media = told["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        schema = media["schema"] | {"components": told["components"]}
+        (example,) = (one["value"] for one in media["examples"].values())
+        Draft202012Validator(schema).validate(example)
+        assert "0 is dry; 1 is wet" in json.dumps(told["components"]["schemas"])
+        samples = told["paths"][path]["post"]["x-codeSamples"]
+        assert "a PNG, curl" not in {sample["label"] for sample in samples}
+    for spec, given in zip(BASKET.inputs, v2_request(BASKET)["inputs"], strict=True):
+        assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
+
+
+def test_schemas_refuse_what_is_refused(told):
+    def refused(schema: str, value: object) -> bool:
+        whole = {"$ref": f"#/components/schemas/{schema}", "components": told["components"]}
+        return not Draft202012Validator(whole).is_valid(value)
+
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": []}
+    assert not refused("digits.v2", {"inputs": [tensor]})
+    assert refused("digits.v2", {"inputs": []})
+    assert refused("digits.v2", {"inputs": [tensor | {"shape": [1, 27, 28]}]})
+    assert refused("digits.v2", {"inputs": [tensor | {"datatype": "FP32"}]})
+    assert refused("digits.v1", {"instances": []})
+    assert refused("digits.v1", {"instances": [[[256]]]})
+    assert refused("Rollback", {"reason": ""})
+
+
+def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client, told):
+    page = client.get("/docs")
+
+    assert page.mimetype == "text/html"
+    text = page.get_data(as_text=True)
+    for _, path, operation in _operations(told):
+        assert f'id="{operation["operationId"]}"' in text
+        assert f"<code>{path}</code>" in text
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<style|<script(?![^>]* src=)| style=| on\w+=", text)
+    assert set(re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', text)) == set()
+
+
+def test_without_a_model_there_is_a_pattern_to_fill_in():
+    empty = create_application(Slots(), limits=Limits(), story=Story()).test_client()
+
+    told = empty.get("/api/openapi.json").json
+
+    assert "my-model.v2" in told["components"]["schemas"]
+    assert empty.get("/docs").status_code == 200
+
+
+@pytest.fixture
+def keyed(client):
+    keys = Tokens(token=KEY, settings=("the file", "the key"))
+    slots = client.application.extensions["slots"]
+    return create_application(
+        slots, limits=LIMITS, story=Story(), admission=Admission(keys=keys)
+    ).test_client()
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/docs"])
+def test_where_keys_are_needed_models_are_told_only_to_who_has_one(keyed, path):
+    secret = keyed.get(path, headers={"X-API-Key": "a-key-that-is-wrong"}).get_data(as_text=True)
+    known = keyed.get(path, headers={"X-API-Key": KEY}).get_data(as_text=True)
+
+    assert "digits" not in secret
+    assert VERSION not in secret
+    assert VERSION in known
+    assert "$OVERNIGHT_KEY" in secret
+    assert KEY not in known
+
+
+@pytest.mark.parametrize("host", ["evil$(reboot)", "two hosts", "x'y", '"><script>', "a/b", "[::1"])
+def test_a_strange_host_is_not_repeated_into_commands(client, host):
+    for path in ("/api/openapi.json", "/docs"):
+        answer = client.get(path, headers={"Host": host})
+        assert answer.status_code in {200, 400}
+        if answer.status_code == 200:
+            assert host not in answer.get_data(as_text=True)
+            assert "http://127.0.0.1:8080/v2" in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("host", ["models.example:8443", "127.0.0.1:8080", "[::1]:8080"])
+def test_commands_name_the_address_that_was_asked(client, host):
+    told = client.get("/api/openapi.json", headers={"Host": host}).json
+    assert told["servers"] == [{"url": f"http://{host}"}]

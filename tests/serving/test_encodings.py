@@ -1,0 +1,73 @@
+"""Compressed bodies: read, bounded, and refused in words."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from tests.serving.clients import INFER, LIMITS, PREDICT, v2
+
+BODY = json.dumps(v2()).encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        ("deflate", zlib.compress(BODY)),
+        ("identity", BODY),
+        ("", BODY),
+    ],
+)
+def test_a_compressed_body_is_answered_like_a_plain_one(client, encoding, body):
+    plain = client.post(INFER, data=BODY, content_type="application/json")
+
+    compressed = client.post(
+        INFER, data=body, content_type="application/json", headers={"Content-Encoding": encoding}
+    )
+
+    assert (compressed.status_code, compressed.json) == (200, plain.json)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "words"),
+    [
+        ("br", BODY, 415, "Content-Encoding: expected gzip, deflate or identity, found br"),
+        ("gzip, gzip", gzip.compress(gzip.compress(BODY)), 415, "found gzip, gzip"),
+        ("gzip", BODY, 400, "the body: expected gzip, found"),
+        ("gzip", b"", 400, "found an end before its end"),
+        ("gzip", gzip.compress(BODY)[:-1], 400, "found an end before its end"),
+        ("deflate", zlib.compress(BODY)[:90], 400, "found an end before its end"),
+        ("gzip", gzip.compress(BODY) + b"more", 400, "found bytes after its end"),
+        ("gzip", gzip.compress(bytes(9_000_000)), 413, f"at most {LIMITS.body_bytes} bytes"),
+    ],
+)
+@pytest.mark.parametrize("path", [INFER, PREDICT])
+def test_what_cannot_be_unpacked_is_refused_in_words(client, path, encoding, body, status, words):
+    answer = client.post(
+        path, data=body, content_type="application/json", headers={"Content-Encoding": encoding}
+    )
+
+    assert answer.status_code == status
+    assert words in answer.json["error"]
+
+
+def test_a_bomb_is_never_unpacked_beyond_the_limit(client):
+    bomb = zlib.compress(b" " * (LIMITS.body_bytes + 1), 9)
+    fits = zlib.compress(BODY + b" " * (LIMITS.body_bytes - len(BODY)), 9)
+    assert len(bomb) < 1_000
+
+    found = [
+        client.post(
+            INFER,
+            data=body,
+            content_type="application/json",
+            headers={"Content-Encoding": "deflate"},
+        ).status_code
+        for body in (bomb, fits)
+    ]
+
+    assert found == [413, 200]

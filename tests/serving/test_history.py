@@ -1,0 +1,196 @@
+"""What a host remembers of a model's past, and tells without asking the store."""
+
+from collections import Counter
+
+import pytest
+
+from serving.historian import REFRESH_SECONDS, REMEMBERED_RECORDS, REMEMBERED_VERSIONS, Historian
+from serving.history import History, Past
+from serving.ledger import Known, Ledger
+from store import keys, promotion
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from tests.serving import bundles, past
+from tests.serving.hosts import OUTAGE, Flaky
+
+MODEL = bundles.MODEL
+FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
+
+
+class Counting(Flaky):
+    """A bucket that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    def read(self, key: str) -> bytes:
+        self.asked[key] += 1
+        return super().read(key)
+
+    def names_below(self, prefix: str) -> list[str]:
+        self.asked[prefix] += 1
+        return super().names_below(prefix)
+
+
+class Host:
+    """A historian with a clock that is moved by hand."""
+
+    def __init__(self, bucket, folder) -> None:
+        self.now = 0.0
+        self.bucket, self.ledger, self.history = bucket, Ledger(folder), History(folder)
+        self.historian = Historian(
+            self.history, self.ledger, model=MODEL, bucket=bucket, clock=lambda: self.now
+        )
+
+    def later(self, seconds: float = REFRESH_SECONDS) -> Past:
+        self.now += seconds
+        self.historian.look()
+        return self.history.past()
+
+
+@pytest.fixture
+def store() -> Counting:
+    """Two versions: the first served and gave way to the second."""
+    bucket = Counting()
+    for number in (1, 2):
+        past.put(bucket, number)
+        past.promote(bucket, number)
+    return bucket
+
+
+@pytest.fixture
+def host(store, tmp_path) -> Host:
+    return Host(store, tmp_path)
+
+
+def test_records_and_versions_are_remembered_newest_first(host, store):
+    promotion.roll_back(store, MODEL, over=SECOND, to=None, by="ada", reason="it was worse")
+
+    told = host.later()
+
+    assert [(one.version, one.action) for one in told.records] == [
+        (FIRST, "rolled back"),
+        (SECOND, "promoted"),
+        (FIRST, "promoted"),
+    ]
+    assert [one.version for one in told.versions] == [SECOND, FIRST]
+    newest = told.versions[0]
+    assert newest.findings == tuple(past.findings(2))
+    assert (newest.compared_with, newest.run, newest.rows) == (FIRST, "swift-heron-2", 50_002)
+    assert newest.decision is not None
+    assert newest.decision.by == "ada"
+
+
+def test_what_never_changes_is_read_once(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(5):
+        host.later()
+
+    assert not any("manifest" in key or "decision" in key for key in store.asked)
+    assert store.asked[keys.versions(MODEL)] == 5
+    assert store.asked[keys.alias(MODEL, "champion")] == 0
+
+
+def test_the_store_is_asked_no_more_often_than_needed(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(20):
+        host.later(1.0)
+
+    assert not store.asked
+
+
+def test_a_record_that_was_taken_up_is_remembered_at_once(host, store):
+    host.later()
+    past.put(store, 3)
+    record = past.promote(store, 3)
+    host.ledger.remember(Known(last=record))
+
+    told = host.later(1.0)
+
+    assert told.records[0] == record
+    assert told.versions[0].version == THIRD
+    # News of a record are no reason to list.
+    assert store.asked[keys.versions(MODEL)] == 1
+
+
+def test_an_outage_takes_nothing_away_and_a_restart_remembers(host, store, tmp_path):
+    before = host.later()
+    store.error = OUTAGE
+
+    # Compared as written: a metric that is not a number equals nothing, not even itself.
+    for told in (host.later(), Host(store, tmp_path).later(0)):
+        assert told.model_dump_json() == before.model_dump_json()
+
+    store.error = None
+    past.put(store, 3)
+    assert [one.version for one in host.later().versions] == [THIRD, SECOND, FIRST]
+
+
+def test_decisions_are_asked_for_until_they_exist(host, store):
+    past.put(store, 3, approved=None)
+    assert host.later().versions[0].decision is None
+
+    decide(
+        store,
+        Decision(model=MODEL, version=THIRD, verdict="rejected", by="bob", reason="no need"),
+    )
+
+    decision = host.later().versions[0].decision
+    assert decision is not None
+    assert (decision.verdict, decision.by) == ("rejected", "bob")
+
+
+def test_a_store_that_was_replaced_begins_a_new_past(host, tmp_path):
+    host.later()
+    other = Counting()
+    for number in (3, 4):
+        past.put(other, number)
+        past.promote(other, number)
+
+    told = Host(other, tmp_path).later(0)
+
+    fourth = bundles.version_name(4)
+    assert [one.version for one in told.records] == [fourth, THIRD]
+    assert [one.version for one in told.versions] == [fourth, THIRD]
+
+
+def test_half_written_and_damaged_versions_are_left_out(host, store):
+    prefix = keys.versions(MODEL)
+    store.create(f"{prefix}/{bundles.version_name(8)}/network.keras", b"its manifest is to come")
+    store.create(f"{prefix}/{bundles.version_name(9)}/manifest.json", b"no manifest")
+
+    assert [one.version for one in host.later().versions] == [SECOND, FIRST]
+    store.asked.clear()
+    host.later()
+    assert store.asked[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
+
+
+def test_what_is_remembered_is_bounded(store, tmp_path):
+    log = AliasLog(store, MODEL)
+    versions = [FIRST, SECOND]
+    for turn in range(REMEMBERED_RECORDS + 5):
+        log.append(versions[turn % 2], over=versions[(turn + 1) % 2], by="a test", reason="")
+    for number in range(10, 12 + REMEMBERED_VERSIONS):
+        files = {"predictor.tflite": b"small"}
+        bundles.put(store, number, files)
+
+    store.asked.clear()
+
+    told = Host(store, tmp_path).later()
+
+    read = [key for key in store.asked if keys.alias(MODEL, "champion") + "/" in key]
+    assert len(read) == REMEMBERED_RECORDS + 1
+    assert len(told.records) == REMEMBERED_RECORDS
+    assert told.records[0].sequence == REMEMBERED_RECORDS + 7
+    assert len(told.versions) == REMEMBERED_VERSIONS + 2
+
+
+def test_a_file_of_another_release_is_gathered_anew(host, tmp_path):
+    (tmp_path / "history.json").write_text('{"records": 7}')
+    assert host.history.past() == Past()
+    assert len(host.later().records) == 2

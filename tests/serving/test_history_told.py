@@ -1,0 +1,92 @@
+"""A model's past over HTTP, told without asking the store."""
+
+import pytest
+
+from serving.application import create_application
+from tests.serving import bundles, past
+from tests.serving.clients import LIMITS, application_of
+from tests.serving.hosts import Flaky, settle
+
+FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    """Two versions: the first served and gave way to the second."""
+    bucket = Flaky()
+    for number in (1, 2):
+        past.put(bucket, number)
+        past.promote(bucket, number)
+    return bucket
+
+
+@pytest.fixture
+def client(worker, bucket):
+    fleet = worker()
+    settle(fleet)
+    fleet.recall()
+    # From here on nobody can be asked.
+    bucket.error = AssertionError("the store was asked within a request")
+    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()
+
+
+def test_history_is_told_without_the_store(client):
+    answer = client.get("/api/models/digits/history")
+
+    records = answer.get_json()["records"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert [
+        (one["alias"], one["sequence"], one["version"], one["previous"]) for one in records
+    ] == [
+        ("champion", 2, SECOND, FIRST),
+        ("champion", 1, FIRST, None),
+    ]
+    assert {"action", "by", "reason", "at"} <= records[0].keys()
+
+
+def test_versions_are_told_with_who_serves(client):
+    versions = client.get("/api/models/digits/versions").get_json()["versions"]
+
+    assert [(one["version"], one["champion"], one["loaded"]) for one in versions] == [
+        (SECOND, True, True),
+        (FIRST, False, False),
+    ]
+    assert versions[0]["decision"]["verdict"] == "approved"
+    assert versions[0]["measurements"][0]["metric"] == "accuracy"
+    assert {"value", "bound", "n", "message"} <= versions[0]["findings"][0].keys()
+
+
+def test_a_report_is_told_as_it_was_published_and_may_do_nothing(client):
+    (newest, _) = client.get("/api/models/digits/versions").get_json()["versions"]
+
+    answer = client.get(newest["report"])
+
+    assert answer.data == past.REPORT
+    assert answer.mimetype == "text/html"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert "script-src" not in policy
+
+
+@pytest.mark.parametrize(
+    "version", ["20260101T000000-0123456789ab", "..", "known", "%2e%2e%2fknown"]
+)
+def test_a_report_that_nobody_remembers_is_not_found(client, version):
+    answer = client.get(f"/api/models/digits/versions/{version}/report")
+
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["history", "versions", "versions/x/report"])
+def test_an_unknown_model_has_no_past(client, path):
+    assert client.get(f"/api/models/sales/{path}").status_code == 404
+
+
+def test_a_server_without_a_store_tells_what_it_has_loaded():
+    client = application_of()
+
+    assert client.get("/api/models/digits/history").get_json() == {"records": []}
+    (only,) = client.get("/api/models/digits/versions").get_json()["versions"]
+    assert (only["version"], only["champion"], only["report"]) == (FIRST, True, None)

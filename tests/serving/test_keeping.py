@@ -1,0 +1,190 @@
+"""What stays in memory and on disk, who frees it, and that nothing grows."""
+
+import gc
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving import memory
+from serving.attendant import Attendant
+from serving.cache import Cache
+from serving.keeping import Room
+from serving.ledger import Ledger
+from serving.presence import Presence
+from serving.slots import Slot
+from store.memory import MemoryBucket
+from store.schema import Schema
+from tests.serving import bundles
+from tests.serving.hosts import BLANK, answers, promote, settle
+
+SWAPS, WARM = 200, 20
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+def _names(*numbers: int) -> list[str]:
+    return [bundles.version_name(number) for number in numbers]
+
+
+def _serve(fleet, bucket, log, *numbers: int) -> None:
+    for number in numbers:
+        bundles.put(bucket, number)
+        promote(log, number)
+        settle(fleet, ticks=10)
+        assert answers(fleet) == bundles.version_name(number)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [(0.0, 1), (0.99, 1), (1.0, 1), (2.0, 2), (2.99, 2), (3.0, 3), (9.0, 3)]
+)
+def test_the_version_before_always_stays_and_more_do_while_all_fit(budget, expected):
+    before = [bundles.manifest(number, bundles.files(number)) for number in (3, 2, 1)]
+    one = Room(threads=1).takes_bytes(before[0])
+
+    kept = Room(threads=1, budget_bytes=int(budget * one)).kept(before)
+
+    assert kept == _names(3, 2, 1)[:expected]
+
+
+def test_nothing_before_keeps_nothing():
+    assert Room(threads=1).kept([]) == []
+
+
+def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
+    worker, bucket, log, tmp_path
+):
+    one = Room(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
+    fleet = worker(loaded_bytes=2 * one)
+
+    _serve(fleet, bucket, log, 1, 2, 3, 4)
+
+    slot = fleet.slots.find(bundles.MODEL)
+    assert list(slot.versions()) == _names(4, 3, 2)
+    with slot.lease(bundles.version_name(2)) as loaded:
+        assert loaded.version == bundles.version_name(2)
+    staged = [
+        path.name for path in (tmp_path / "cache" / bundles.MODEL).glob("*T*-*") if path.is_dir()
+    ]
+    assert sorted(staged) == _names(2, 3, 4)
+
+
+def test_a_version_that_serves_again_is_the_newest(worker, bucket, log):
+    one = Room(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
+    fleet = worker(loaded_bytes=2 * one)
+    _serve(fleet, bucket, log, 1, 2)
+    before = fleet.slots.find(bundles.MODEL).loaded()[1].predictor
+
+    promote(log, 1)
+    settle(fleet)
+
+    slot = fleet.slots.find(bundles.MODEL)
+    assert list(slot.versions()) == _names(1, 2)
+    # What was loaded already is not loaded again.
+    current = slot.current()
+    assert current is not None
+    assert current.predictor is before
+
+
+def test_a_request_that_is_the_last_to_know_a_version_does_not_free_it(worker, bucket, log):
+    # Given a request that has let go of its lease, and still holds what answered it.
+    fleet = worker(loaded_bytes=0)
+    _serve(fleet, bucket, log, 1)
+    freed_in: list[int] = []
+    answered, go_on = threading.Event(), threading.Event()
+
+    def request() -> None:
+        slot = fleet.slots.find(bundles.MODEL)
+        _, loaded = slot.answered(lambda one: one.answer(BLANK, ["probabilities"]))
+        weakref.finalize(loaded.predictor, lambda: freed_in.append(threading.get_ident()))
+        answered.set()
+        go_on.wait(20)
+
+    asking = threading.Thread(target=request)
+    asking.start()
+    assert answered.wait(20)
+
+    # When two later versions serve, and the version is wanted by nobody.
+    _serve(fleet, bucket, log, 2, 3)
+    assert freed_in == []
+    go_on.set()
+    asking.join()
+    assert freed_in == []
+
+    # Then it is freed by the attendant, in its own thread.
+    fleet.attend()
+    gc.collect()
+    assert freed_in == [threading.get_ident()]
+
+
+def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_path):
+    # Given memory that only suffices once the versions before are gone.
+    ledger, slot = Ledger(tmp_path / "models" / bundles.MODEL), None
+    presence = Presence(tmp_path / "workers")
+    slot = Slot(bundles.MODEL, ledger.board)
+    attendant = Attendant(
+        presence,
+        bucket=bucket,
+        cache=Cache(tmp_path / "cache"),
+        threads=1,
+        workers=1,
+        available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,
+    )
+    attendant.attend(slot, ledger)
+    for number in (1, 2, 3):
+        bundles.put(bucket, number)
+        generation = ledger.propose(promote(log, number))
+        attendant.look()
+        assert slot.refused == {}
+        slot.board.flip(generation)
+    presence.leave()
+
+    assert list(slot.versions()) == _names(3, 2)
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """In memory where there is such a place: what is durable here is not the point."""
+    memory_disk = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory_disk if memory_disk.is_dir() else None) as place:
+        yield Path(place)
+
+
+def test_two_hundred_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
+    # Given a host that has swapped often enough for its memory to have settled.
+    fleet = worker(folder=quick_folder)
+    sizes = []
+    for number in range(1, SWAPS + 1):
+        bundles.put(bucket, number)
+        promote(log, number)
+        settle(fleet, ticks=7)
+        sizes.append(_resident())
+
+    assert answers(fleet) == bundles.version_name(SWAPS)
+    # The peak of the last hundred, over that of the first.
+    assert max(sizes[SWAPS // 2 :]) <= 1.05 * max(sizes[WARM : SWAPS // 2])
+    assert len(fleet.slots.find(bundles.MODEL).loaded()) <= 20
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def test_memory_that_was_freed_can_be_given_back_anywhere():
+    held = [np.ones(1_000) for _ in range(1_000)]
+    del held
+
+    memory.give_back()
+
+
+def test_the_estimate_is_no_less_than_what_a_version_takes():
+    manifest = bundles.manifest(1, bundles.files(1), tensors=Schema(**bundles.TENSORS.model_dump()))
+
+    assert Room(threads=2).takes_bytes(manifest) > Room(threads=1).takes_bytes(manifest) > 1_000_000

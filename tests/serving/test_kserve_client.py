@@ -1,0 +1,78 @@
+"""KServe's client for the Open Inference Protocol v2, from an environment of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.deadline import until
+from tests.serving import bundles
+from tests.serving.rig import running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+ENVIRONMENTS = Path(__file__).parent / "environments"
+IMAGES = bundles.IMAGES
+EXPECTED = bundles.probabilities(1, IMAGES)
+
+
+@pytest.fixture(scope="session")
+def kserve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has KServe's client, which asks for older releases than ours."""
+    place = tmp_path_factory.mktemp("kserve") / "environment"
+    uv = Path(sys.executable).with_name("uv")
+    python = place / "bin" / "python"
+    install = ["pip", "install", "--python", python, "--requirement", ENVIRONMENTS / "kserve.txt"]
+    for command in (["venv", "--python", sys.executable, place], [*install, "--no-deps"]):
+        subprocess.run([uv, *command], check=True, capture_output=True, timeout=280)
+    return python
+
+
+@pytest.fixture(scope="module")
+def told(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the client was told by a server that it asked everything it can ask."""
+    place = tmp_path_factory.mktemp("asked-by-kserve")
+    folder = bundles.folder(place / "bundle", 1)
+    with running("--rehearse", str(folder), place=place / "home") as serving:
+        until(serving.is_ready, what="the rehearsal is ready")
+        asking = subprocess.run(
+            [
+                kserve,
+                ENVIRONMENTS / "ask_by_kserve.py",
+                f"http://127.0.0.1:{serving.port}",
+                "digits",
+            ],
+            input=json.dumps(IMAGES.tolist()),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert asking.returncode == 0, asking.stderr
+    return json.loads(asking.stdout.splitlines()[-1])
+
+
+def test_it_finds_the_server_and_the_model_ready(told):
+    assert told["live"] is told["ready"] is told["model_ready"] is told["v1_ready"] is True
+    assert told["nobody_ready"] is False
+
+
+@pytest.mark.parametrize("form", ["binary False", "binary True"])
+def test_it_is_answered_in_json_and_in_binary(told, form):
+    assert told[form]["datatype"] == "FP32"
+    assert np.allclose(told[form]["rows"], EXPECTED, atol=1e-6)
+    assert (told["version"], told["id"]) == (bundles.version_name(1), "mine")
+
+
+def test_its_first_protocol_is_answered(told):
+    assert np.allclose(told["v1"], EXPECTED, atol=1e-6)
+
+
+def test_its_mistakes_are_told_in_words(told):
+    assert told["mistake"][0] == 400
+    assert "inputs[0].shape: expected [-1, 28, 28]" in told["mistake"][1]
+    assert told["nobody"][0] == 404
+    assert "no model 'nobody' is served here" in told["nobody"][1]

@@ -1,0 +1,198 @@
+"""An administrator rolls back over HTTP."""
+
+import threading
+
+import pytest
+
+from serving.application import create_application
+from serving.routes import changing
+from serving.tokens import Tokens
+from store.aliases import AliasLog
+from store.errors import StoreDenied
+from tests.serving import bundles, past
+from tests.serving.clients import LIMITS, application_of
+from tests.serving.hosts import OUTAGE, Flaky, answers, settle
+
+TOKEN = "a-token-for-tests-only"
+PATH = "/api/models/digits/rollback"
+FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
+WHY = {"reason": "sevens were read as ones"}
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    """Three approved versions, of which the first two have served; the fourth was rejected."""
+    bucket = Flaky()
+    for number in (1, 2, 3):
+        past.put(bucket, number)
+    past.put(bucket, 4, approved=False)
+    for number in (1, 2):
+        past.promote(bucket, number)
+    return bucket
+
+
+@pytest.fixture
+def fleet(worker):
+    fleet = worker()
+    settle(fleet)
+    return fleet
+
+
+@pytest.fixture
+def ask(fleet, bucket):
+    """Ask for a rollback as an administrator, unless told otherwise."""
+    administrators = Tokens(token=TOKEN, name="ada")
+    client = create_application(
+        fleet.slots, limits=LIMITS, story=fleet.story, administrators=administrators, bucket=bucket
+    ).test_client()
+
+    def post(body, *, path: str = PATH, token: str = TOKEN):
+        return client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+
+    return post
+
+
+def champion(bucket) -> str:
+    current = AliasLog(bucket, bundles.MODEL).current()
+    assert current is not None
+    return current.version
+
+
+def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bucket, fleet):
+    answer = ask({"reason": "  sevens were\nread as ones "})
+
+    record = answer.get_json()["record"]
+    assert answer.status_code == 200
+    assert (record["version"], record["previous"], record["action"]) == (
+        FIRST,
+        SECOND,
+        "rolled back",
+    )
+    assert (record["by"], record["reason"], record["sequence"]) == ("ada", WHY["reason"], 3)
+    settle(fleet)
+    assert answers(fleet) == FIRST
+
+
+def test_any_approved_version_can_be_named(ask, bucket):
+    assert ask(WHY | {"to": THIRD, "over": SECOND}).get_json()["record"]["version"] == THIRD
+    assert champion(bucket) == THIRD
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"reason": ""},
+        {"reason": " \n "},
+        {"reason": 7},
+        {"reason": None},
+        {"reason": "x" * 501},
+        WHY | {"to": "../../etc/passwd"},
+        WHY | {"to": 7},
+        WHY | {"over": "the last one"},
+        [],
+    ],
+    ids=repr,
+)
+def test_a_request_that_does_not_say_what_and_why_changes_nothing(ask, bucket, body):
+    answer = ask(body)
+
+    assert (answer.status_code, answer.mimetype) == (400, PROBLEM)
+    assert "expected" in answer.get_json()["detail"]
+    assert champion(bucket) == SECOND
+
+
+@pytest.mark.parametrize("token", ["", "a-token-of-somebody-else", TOKEN[:-1]])
+def test_a_wrong_token_changes_nothing(ask, bucket, token):
+    answer = ask(WHY, token=token)
+
+    assert (answer.status_code, answer.mimetype) == (401, PROBLEM)
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert champion(bucket) == SECOND
+
+
+def test_where_nobody_administers_it_is_forbidden_and_the_setting_named():
+    answer = application_of().post(PATH, json=WHY)
+
+    assert answer.status_code == 403
+    assert "OVERNIGHT_ADMIN_TOKEN" in answer.get_json()["detail"]
+
+
+def test_an_unknown_model_is_not_found(ask):
+    assert ask(WHY, path="/api/models/sales/rollback").status_code == 404
+
+
+def test_an_unknown_version_is_not_found(ask, bucket):
+    answer = ask(WHY | {"to": "20200101T000000-0123456789ab"})
+
+    assert answer.status_code == 404
+    assert champion(bucket) == SECOND
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"to": SECOND}, "is the champion of digits already"),
+        ({"to": bundles.version_name(4)}, "is not approved"),
+        ({"over": FIRST}, "expected"),
+        ({"over": FIRST, "to": THIRD}, "expected"),
+    ],
+)
+def test_what_the_log_or_a_decision_forbids_is_a_conflict(ask, bucket, body, words):
+    answer = ask(WHY | body)
+
+    assert (answer.status_code, answer.mimetype) == (409, PROBLEM)
+    assert words in answer.get_json()["detail"]
+    assert champion(bucket) == SECOND
+
+
+def test_there_is_nothing_before_the_first(ask, bucket):
+    ask(WHY)
+    answer = ask(WHY)
+
+    assert answer.status_code == 409
+    assert "name a version" in answer.get_json()["detail"]
+
+
+def test_the_second_of_two_who_roll_back_elsewhere_is_told_who_won(ask, bucket):
+    ask(WHY | {"over": SECOND, "to": FIRST})
+    answer = ask(WHY | {"over": SECOND, "to": THIRD})
+
+    assert answer.status_code == 409
+    assert FIRST in answer.get_json()["detail"]
+    assert champion(bucket) == FIRST
+
+
+@pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
+def test_while_the_store_is_away_nothing_can_be_changed(ask, bucket, error):
+    bucket.error = error
+
+    answer = ask(WHY)
+
+    assert (answer.status_code, answer.mimetype) == (503, PROBLEM)
+    assert "the object store" in answer.get_json()["detail"]
+
+
+def test_only_one_request_at_a_time_waits_for_the_store(ask, bucket):
+    held, over = threading.Event(), threading.Event()
+
+    def read(key: str) -> bytes:
+        held.set()
+        over.wait(20)
+        return Flaky.read(bucket, key)
+
+    bucket.read = read
+    first = threading.Thread(target=lambda: ask(WHY))
+    first.start()
+    held.wait(20)
+
+    second = ask(WHY)
+    over.set()
+    first.join()
+
+    assert second.status_code == 503
+    assert "Retry-After" in second.headers
+    assert champion(bucket) == FIRST
+    assert changing._writing.acquire(blocking=False)
+    changing._writing.release()

@@ -1,0 +1,85 @@
+"""Every command and program of the documentation page works as it stands."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from tests.deadline import until
+from tests.serving import bundles
+from tests.serving.hosts import promote
+from tests.serving.rig import Serving, following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+TOKEN = "a-token-of-the-tests"
+# What changes the champion comes last; a challenge must have begun to be stopped.
+LATE = ["challenge", "stopChallenge", "rollBack"]
+
+
+@pytest.fixture
+def serving(bucket, address, tmp_path) -> Iterator[Serving]:
+    """A host that answers with the second of two versions, both with a report."""
+    log = AliasLog(bucket, bundles.MODEL)
+    settings = following(address, admin_token=TOKEN)
+    with running(place=tmp_path / "home", **settings) as serving:
+        for number in (1, 2):
+            bundle = bundles.files(number) | {"report.html": b"<p>good</p>"}
+            version = bundles.put(bucket, number, bundle)
+            approved = Decision(
+                model="digits",
+                version=version,
+                verdict="approved",
+                by="a test",
+                reason="it is good",
+            )
+            decide(bucket, approved)
+            promote(log, number)
+            until(
+                lambda number=number: serving.version() == bundles.version_name(number),
+                what=f"version {number} answers",
+            )
+        report = f"/api/models/digits/versions/{bundles.version_name(2)}/report"
+        until(lambda: serving.ask("GET", report)[0] == 200, what="the report is remembered")
+        yield serving
+
+
+def test_every_sample_runs_and_is_answered(serving, tmp_path):
+    # Given curl that fails when it is refused.
+    (tmp_path / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
+    environment = {
+        **os.environ,
+        "CURL_HOME": str(tmp_path),
+        "OVERNIGHT_ADMIN_TOKEN": TOKEN,
+        "PYTHONWARNINGS": "error",
+    }
+    document = serving.ask("GET", "/api/openapi.json")[2]
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    operations.sort(key=lambda one: LATE.index(one["operationId"]) if _is_late(one) else -1)
+
+    # When every sample is run, then each is answered.
+    run = 0
+    for operation in operations:
+        for sample in operation["x-codeSamples"]:
+            program = {"Shell": ["bash", "-o", "pipefail"], "Python": [sys.executable, "-"]}
+            done = subprocess.run(
+                program[sample["lang"]],
+                input=sample["source"].encode(),
+                env=environment,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+            told = f"{operation['operationId']} {sample['label']}: {done.stdout} {done.stderr}"
+            assert done.returncode == 0, told
+            assert done.stdout, told
+            run += 1
+    assert run > len(operations)
+
+
+def _is_late(operation: dict) -> bool:
+    return operation["operationId"] in LATE

@@ -1,0 +1,69 @@
+"""schemathesis reads the description and asks what it allows and what it does not, over a socket.
+
+Nothing may be a fault of ours, and nothing may be answered that the description does not tell.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from store.aliases import AliasLog
+from tests.deadline import until
+from tests.serving import bundles
+from tests.serving.hosts import promote
+from tests.serving.rig import following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+
+TOKEN = "a-token-of-the-tests"
+SEED = "20261122"
+EXAMPLES = "10"
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "missing_required_header",
+    "unsupported_method",
+)
+
+
+@pytest.fixture
+def serving(bucket, address, tmp_path):
+    """A host with two workers that answers with the second of two versions."""
+    log = AliasLog(bucket, bundles.MODEL)
+    settings = following(address, poll_seconds="1", admin_token=TOKEN)
+    with running(place=tmp_path, **settings) as serving:
+        for number in (1, 2):
+            bundles.put(bucket, number)
+            promote(log, number)
+            until(
+                lambda number=number: serving.version() == bundles.version_name(number),
+                what=f"version {number} answers",
+            )
+        yield serving
+
+
+def test_every_answer_is_one_that_the_description_tells(serving, tmp_path):
+    schemathesis = Path(sys.executable).with_name("schemathesis")
+
+    done = subprocess.run(
+        [
+            schemathesis, "run", f"http://127.0.0.1:{serving.port}/api/openapi.json",
+            "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
+            "--max-examples", EXAMPLES, "--seed", SEED, "--continue-on-failure",
+            "--generation-database", "none", "--no-shrink", "--warnings", "off",
+            "-H", f"Authorization: Bearer {TOKEN}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert serving.process.poll() is None

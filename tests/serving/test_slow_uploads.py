@@ -1,0 +1,125 @@
+"""Senders that take their time: they hold nothing that others need."""
+
+import json
+import socket
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from tests.deadline import until
+from tests.serving import bundles
+from tests.serving.rig import Serving, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+PREDICT = "/v1/models/digits:predict"
+ONE = {"instances": np.zeros((1, 28, 28), int).tolist()}
+BODY = json.dumps(ONE).encode()
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """One worker with two interpreters and places for sixteen requests, eight for one client."""
+    place = tmp_path_factory.mktemp("slow")
+    folder = bundles.folder(place / "bundle", 1)
+    settings = {"maximum_waiting_requests": "16", "maximum_body_bytes": "20000"}
+    with running("--rehearse", str(folder), place=place / "home", **settings) as serving:
+        until(serving.is_ready, what="the rehearsal is ready")
+        yield serving
+
+
+def begin(serving: Serving, stack: ExitStack, *, chunked: bool = False) -> socket.socket:
+    """Send all of a request but the end of its body; returns once it is being read."""
+    client = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
+    stack.enter_context(client)
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
+    client.sendall(
+        f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\n{length}\r\n\r\n".encode()
+    )
+    assert client.recv(1_000).startswith(b"HTTP/1.1 100 ")
+    client.sendall(b"%x\r\n%s\r\n" % (20, BODY[:20]) if chunked else BODY[:20])
+    return client
+
+
+def finish(client: socket.socket, *, chunked: bool = False) -> bytes:
+    rest = BODY[20:]
+    client.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest) if chunked else rest)
+    return client.recv(10_000)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+def test_slow_uploads_hold_nothing_that_answers(serving, chunked):
+    with ExitStack() as stack:
+        # Given three times as many slow senders as there are interpreters.
+        slow = [begin(serving, stack, chunked=chunked) for _ in range(6)]
+
+        # When others ask, then they are answered at once; and so is each slow one in the end.
+        assert {serving.ask("POST", PREDICT, ONE)[0] for _ in range(10)} == {200}
+        assert {finish(one, chunked=chunked)[:13] for one in slow} == {b"HTTP/1.1 200 "}
+
+
+def test_slow_senders_that_take_all_they_may_are_refused_and_health_is_told(serving):
+    with ExitStack() as stack:
+        slow = [begin(serving, stack) for _ in range(8)]
+
+        status, headers, answer = serving.ask("POST", PREDICT, ONE)
+        healthy = serving.ask("GET", "/v2/health/live")[0]
+
+        assert (status, healthy) == (503, 200)
+        assert int(headers["retry-after"]) > 0
+        assert "too much at once" in answer["error"]
+        assert finish(slow[0]).startswith(b"HTTP/1.1 200 ")
+    # Those that hang up without a word give their places back.
+    until(lambda: serving.ask("POST", PREDICT, ONE)[0] == 200, what="places are free again")
+
+
+def test_chunks_do_not_get_round_the_limit_of_a_body(serving):
+    with ExitStack() as stack:
+        client = begin(serving, stack, chunked=True)
+        for _ in range(30):
+            client.sendall(b"%x\r\n%s\r\n" % (1_000, b" " * 1_000))
+
+        answer = client.recv(10_000)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"at most 20000 bytes" in answer
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    ["Content-Length: 4\r\nContent-Length: 5", "Content-Length: -4", "Content-Length: 4x",
+     "Content-Length: 99999999999999999999"],
+)  # fmt: skip
+def test_contradictory_lengths_are_refused_and_the_connection_closed(serving, lengths):
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+        client.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\n{lengths}\r\n\r\n{{}}".encode())
+
+        assert client.recv(10_000).startswith(b"HTTP/1.1 400 ")
+        assert client.recv(10_000) == b""
+
+
+def test_no_second_request_hides_in_the_body_of_a_first(serving):
+    """Both lengths given: what counts are the chunks (RFC 9112, section 6.3)."""
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+        client.sendall(
+            f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode()
+            + hidden
+        )
+
+        found = b""
+        while part := client.recv(10_000):
+            found += part
+
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert "/hidden" not in serving.log.read_text()
+
+
+def test_the_server_does_not_tell_which_version_it_is(serving):
+    headers = serving.ask("GET", "/v2/health/live")[1]
+
+    assert headers["server"] == "granian"
+    assert "x-powered-by" not in headers

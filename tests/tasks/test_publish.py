@@ -1,0 +1,91 @@
+"""What becomes of a candidate's figures: an auditor finds them in the manifest."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import models
+from models.definition import TrainingSettings
+from models.evaluation import Evaluation, Rehearsal
+from store.manifest import Exported, Manifest
+from store.versions import entries
+from tasks.judge import Verdict
+from tasks.publish import bundle, draft, finished
+from tasks.train import EXPORTED, Candidate, Fitted
+from tests import examples
+
+REHEARSAL = Rehearsal(
+    n=10_000,
+    largest_difference=0.017,
+    changed_answers=3,
+    p50_ms=0.9,
+    p99_ms=2.5,
+    resident_mb=101.0,
+    size_mb=0.4,
+    row_ms=0.9,
+    row_ms_in_eight=0.2,
+)
+INT8 = Exported(weights="int8", agreement=0.9997, rows=10_000, sufficient=0.999)
+
+
+def candidate(folder, *more: str) -> Candidate:
+    names = ["network.keras", "predictor.tflite", *more]
+    for name in names:
+        body = INT8.model_dump_json() if name == EXPORTED else name
+        (folder / name).write_text(body)
+    settings = TrainingSettings(
+        epochs=1, batch_rows=1, learning_rate=1, seed=1, validation_share=0.1, patience_epochs=1
+    )
+    fitted = Fitted(
+        created_at=datetime(2026, 11, 22, tzinfo=UTC),
+        settings=settings,
+        history=(),
+        files=dict.fromkeys(names, ""),
+        training_rows=9,
+        validation_rows=1,
+        cpu_seconds=1,
+        seconds=1,
+    )
+    return Candidate("digits", examples.VERSION, examples.FINGERPRINT, folder, fitted)
+
+
+def drafted(one: Candidate) -> Manifest:
+    known = examples.manifest()
+    return draft(
+        models.CATALOGUE["digits"],
+        one,
+        bundle(one),
+        data=known.data,
+        code=known.code,
+        environment=known.environment,
+        run=known.run,
+    )
+
+
+def test_the_form_in_which_a_version_is_served_is_recorded_with_what_decided(tmp_path):
+    one = candidate(tmp_path, EXPORTED)
+
+    manifest = drafted(one)
+
+    assert manifest.exported == INT8
+    assert manifest.files.keys() == entries(bundle(one)).keys()
+
+
+def test_a_network_that_says_nothing_of_its_form_is_published_all_the_same(tmp_path):
+    assert drafted(candidate(tmp_path)).exported is None
+
+
+@pytest.mark.parametrize("rehearsal", [REHEARSAL, None])
+def test_what_the_rehearsal_measured_is_recorded(tmp_path, rehearsal):
+    evaluation = Evaluation(measurements=(), rehearsal=rehearsal)
+
+    manifest = finished(
+        drafted(candidate(tmp_path)), evaluation, Verdict(()), override=None, approval="automatic"
+    )
+
+    told = Manifest.model_validate_json(manifest.encoded()).rehearsed
+    if rehearsal is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert (told.changed_answers, told.row_ms, told.row_ms_in_eight) == (3, 0.9, 0.2)
