@@ -50,9 +50,7 @@ def hold(
     compared_with: str | None,
 ) -> None:
     """Let an arrival wait for a person; what was found first stands."""
-    held = Held(
-        model=model, arrival=arrival, findings=tuple(findings), compared_with=compared_with
-    )
+    held = Held(model=model, arrival=arrival, findings=tuple(findings), compared_with=compared_with)
     try:
         bucket.create(keys.arrival_held(model, arrival), held.model_dump_json(indent=2).encode())
     except AlreadyExists:

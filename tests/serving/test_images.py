@@ -43,8 +43,8 @@ def by_hand(pixels: np.ndarray, **fields: int) -> bytes:
 def interlaced(pixels: np.ndarray) -> bytes:
     """The same picture in Adam7's seven passes."""
     passes = (
-        [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4)]
-        + [(0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4),
+        (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),
     )  # fmt: skip
     lines = b"".join(
         b"\0" + line.tobytes() for y, x, down, right in passes for line in pixels[y::down, x::right]
