@@ -52,7 +52,14 @@ retrain: $(READY) ## take in what arrived and retrain the digits
 
 bench: $(READY) ## run the benchmarks: one seed, few seconds; each file says what it justifies
 	@$(BIN)/python -m benchmarks.serving.overhead 2
+	@$(BIN)/python -m benchmarks.serving.start
 	@$(BIN)/python -m benchmarks.serving.promotion 3
+	@$(BIN)/python -m benchmarks.serving.swap 20
+	@$(BIN)/python -m benchmarks.serving.challenger 2 3
+	@$(BIN)/python -m benchmarks.serving.batching
+	@$(BIN)/python -m benchmarks.serving.peers --quick
+	@$(BIN)/python -m benchmarks.gates.error_rates --draws 2000
+	@$(BIN)/python -m benchmarks.training.nothing_to_do 3
 	@$(BIN)/python -m benchmarks.training.time_to_accuracy --seeds 1 --results $(VENV)/quick.json
 
 # uv brings itself along, because it is among the tools of the lock file.

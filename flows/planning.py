@@ -43,6 +43,7 @@ def make_plan(
         settings=settings,
         champion=story.champion,
         warm=warm,
+        forced=force,
         snapshot=snapshot,
         code=code,
         environment=environment,

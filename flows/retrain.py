@@ -86,12 +86,6 @@ def retrain(
         champion=story.champion,
         replicas=house.settings.replicas,
     )
-    if not force and memory.known is Known.NOTHING and story.ingested:
-        returned = returning.reconsider(plan, story.ingested.arrivals)
-        if returned is not None:
-            return returning.bring_back(
-                story, returned, plan, approval=approval_policy, by=asked_by
-            )
     if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
         return _walk(plan, story, override=override, approval=approval_policy, by=asked_by)
     if memory.version is None or memory.known is Known.SETTLED:
@@ -124,6 +118,8 @@ def _walk(
     if compared.held:
         data_steps.hold(plan, compared)
         return end(story, "AwaitingApproval", compared.told(plan.model))
+    if not plan.forced and override is None and (back := returning.reconsider(plan)):
+        return returning.bring_back(story, back, plan, approval=approval, by=by)
     candidate = steps.train(plan)
     evaluation = steps.evaluate(plan, candidate)
     pictures = steps.draw(plan, candidate)

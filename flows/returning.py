@@ -14,6 +14,7 @@ from flows.ending import end, settle
 from flows.house import House
 from flows.parameters import Policy
 from flows.steps import Plan, step
+from models.definition import Examples
 from store.aliases import AliasLog
 from store.errors import PromotionConflict
 from store.versions import read_file, read_manifest
@@ -23,27 +24,38 @@ from tasks.report import Story
 
 
 @step
-def reconsider(plan: Plan, arrivals: tuple[str, ...]) -> Returned | None:
-    """The earlier version that beats the champion on what arrived tonight, if any does."""
+def reconsider(plan: Plan) -> Returned | None:
+    """The earlier version that beats the champion on what arrived since, if any does.
+
+    Asked are rows that none of them has learned.
+    """
     house = House.of(plan.model)
     gate = house.definition.returning
-    history = AliasLog(house.bucket, plan.model).history()
-    earlier = tasks.reconsider.veterans(history)
-    if gate is None or plan.champion is None or not arrivals or not earlier:
+    earlier = tasks.reconsider.veterans(AliasLog(house.bucket, plan.model).history())
+    if gate is None or plan.champion is None or not earlier:
         return None
-    rows = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
-    rows = rows.filter(pc.is_in(rows.column("arrival"), pa.array(arrivals)))
-    if not rows.num_rows:
+    tonight = _unseen(house, plan, (plan.champion, *earlier))
+    if not tonight.n:
         return None
     found = tasks.reconsider.reconsider(
         house.definition,
         gate,
         champion=(plan.champion, _predictor(house, plan.champion)),
         earlier={version: _predictor(house, version) for version in earlier},
-        tonight=house.definition.examples(rows.drop_columns(list(ARRIVAL_COLUMNS))),
+        tonight=tonight,
     )
     get_run_logger().info("%s", found or f"none of {len(earlier)} earlier versions is better")
     return found
+
+
+def _unseen(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples:
+    """The rows of the snapshot that arrived after the newest of these versions was made."""
+    made = [read_manifest(house.bucket, plan.model, version) for version in versions]
+    seen = house.rows.taken(max(manifest.data.dataset_version for manifest in made))
+    rows = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
+    known = pc.is_in(rows.column("arrival"), pa.array(sorted(seen), pa.string()))
+    fresh = rows.filter(pc.invert(known)).drop_columns(list(ARRIVAL_COLUMNS))
+    return house.definition.examples(fresh)
 
 
 def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy, by: str) -> State:

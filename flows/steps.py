@@ -72,6 +72,7 @@ class Plan:
     settings: TrainingSettings
     champion: str | None
     warm: bool
+    forced: bool
     snapshot: Snapshot
     code: CodeLineage
     environment: EnvironmentLineage
