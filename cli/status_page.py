@@ -18,6 +18,7 @@ from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import OvernightError
 from store.s3 import S3Bucket
+from tasks.learned import Came
 
 _LAST_RUNS = 10
 
@@ -56,7 +57,7 @@ def gather(settings: Settings) -> Document:
             "store": settings.store_endpoint,
         },
         "administration": embedded.where_administration(settings),
-        "models": _unless(problems, lambda: _models(bucket), {}),
+        "models": _unless(problems, lambda: _models(bucket, settings), {}),
         "runs": _unless(problems, lambda: _runs(api), []),
         "problems": problems,
     }
@@ -70,14 +71,19 @@ def _unless(problems: list[str], ask: Callable[[], Any], otherwise: Any) -> Any:
         return otherwise
 
 
-def _models(bucket: Bucket) -> Document:
-    return {model: _champion(bucket, model) for model in bucket.names_below("models")}
+def _models(bucket: Bucket, settings: Settings) -> Document:
+    def came(model: str) -> Came:
+        from store.datasets import Dataset  # slow to import, and seldom needed
+
+        return Dataset.on_s3(connections.address(settings), model, "rows").arrivals()
+
+    return {model: _champion(bucket, model, came) for model in bucket.names_below("models")}
 
 
-def _champion(bucket: Bucket, model: str) -> Document:
+def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
-    waiting = waiting_lines.gather(bucket, model)
+    waiting = waiting_lines.gather(bucket, model, lambda: came(model))
     if current is None:
         return {"champion": None, "challenger": None, "acknowledgements": [], "waiting": waiting}
     said = log.acknowledgements(current.sequence)
@@ -114,6 +120,7 @@ def _runs(api: PrefectApi) -> list[Document]:
 def _kind(run: Document) -> str:
     """`retrain/digits`: the tags of a deployment are the common one, its model and its flow."""
     kinds = {"retrain", "ingest", "accept", "promote", "rollback", "challenge"}
+    kinds |= {"reproduce", "tune"}
     flow = next((tag for tag in run["tags"] if tag in kinds), "?")
     return f"{flow}/{run['parameters'].get('model', '?')}"
 

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.outcomes import NOTHING_TO_DO
+from flows.parameters import Begin
 from flows.prospect import prospect
 from store.errors import NotFound
 
 
-def leave_unless_changed(model: str, changed: Mapping[str, Any], *, take_in: bool) -> None:
+def leave_unless_changed(
+    model: str, changed: Mapping[str, Any], *, take_in: bool, begin: Begin = "as declared"
+) -> None:
     """Leave with 4 when a run would find nothing to do; return when it would do something."""
     try:
-        seen = prospect(model, changed, take_in=take_in)
+        seen = prospect(model, changed, take_in=take_in, begin=begin)
     except NotFound:
         return  # nothing was ever taken in, so the first night is still to come
     if not seen.would_train:

@@ -1,21 +1,24 @@
 """Arrivals that wait for a person's word, as `overnight status` tells them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from infra.prefect_api import Document
-from store import arrivals
 from store.bucket import Bucket
+from tasks.learned import Came, waiting
 
 
-def gather(bucket: Bucket, model: str) -> list[Document]:
-    """The arrivals that wait, each with since when and what was found of it."""
+def gather(bucket: Bucket, model: str, came: Callable[[], Came]) -> list[Document]:
+    """The arrivals that wait, each with since when and what was found of it.
+
+    `came` is asked for the arrivals of the dataset, with the version of each, when any waits.
+    """
     return [
         {
             "arrival": held.arrival,
             "since": held.at.isoformat(),
             "findings": [f"{finding.metric}: {finding.message}" for finding in held.findings],
         }
-        for held in arrivals.waiting(bucket, model)
+        for held in waiting(bucket, model, came)
     ]
 
 

@@ -1,7 +1,7 @@
 """`overnight retrain` and `overnight ingest`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ def retrain(
     batch_rows: Annotated[int | None, typer.Option(min=1, help="Rows in one step.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Where all chance comes from.")] = None,
     take_in: Annotated[
-        bool, typer.Option("--take-in/--no-take-in", help="First take in what arrived.")
+        bool, typer.Option("--take-in/--no-take-in", help="First take in what arrived, or not.")
     ] = True,
     begin: Annotated[
         str | None, typer.Option(help="From which weights: afresh or champion.")
@@ -53,8 +53,7 @@ def retrain(
     """
     from cli import asking, unchanged
 
-    if begin not in {None, "afresh", "champion"}:
-        raise typer.BadParameter("expected afresh or champion", param_hint="--begin")
+    asked = _begin(begin)
     if approval not in {None, "automatic", "manual"}:
         raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
     chosen = {
@@ -70,6 +69,7 @@ def retrain(
             model,
             {name: chosen[name] for name in ("epochs", "learning_rate", "batch_rows", "seed")},
             take_in=take_in,
+            begin=asked,
         )
     given = {name: value for name, value in chosen.items() if value is not None}
     walk = {"take_in": take_in, "force": force}
@@ -133,3 +133,12 @@ def tune(
     chosen = {"trials": trials, "parallel": parallel, "forget": forget}
     given = {name: value for name, value in chosen.items() if value is not None}
     asking.run("tune", model, given, reason=reason, wait=wait)
+
+
+def _begin(begin: str | None) -> Literal["as declared", "afresh", "champion"]:
+    match begin:
+        case None:
+            return "as declared"
+        case "afresh" | "champion":
+            return begin
+    raise typer.BadParameter("expected afresh or champion", param_hint="--begin")

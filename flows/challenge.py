@@ -1,5 +1,6 @@
 """Let a version challenge the champion, or stop the one that does."""
 
+from contextlib import suppress
 from typing import Literal
 
 from prefect import flow
@@ -40,7 +41,7 @@ def challenge(
 
     Args:
         model: The model whose champion is challenged.
-        version: The version that challenges; empty to stop.
+        version: The version that challenges; to stop, empty for whichever does.
         action: start: let it challenge. stop: end the challenge that runs.
         mode: shadow: answers as well, never returned. canary: answers a share of the clients.
         share: Of the requests in shadow, of the clients as a canary; more than 0, at most 1.
@@ -54,7 +55,7 @@ def challenge(
     """
     told = reason or f"{action} by {by}"
     if action == "stop":
-        return _stop(model, by=by, reason=told)
+        return _stop(model, over=version, by=by, reason=told)
     if version is None:
         raise ConfigurationError("no version was named; name the one that shall challenge")
     terms = Terms(
@@ -76,16 +77,18 @@ def challenge(
         return end(story, "Superseded", str(conflict))
     heard = hear_replicas(record)
     if heard.is_refused:
-        stop_challenge(model, by="confirm", reason=str(heard))
+        # Somebody may have ended it meanwhile, and started another, which is none of ours.
+        with suppress(NoChallenge, PromotionConflict):
+            stop_challenge(model, over=version, by="confirm", reason=str(heard))
         return end(story, "Refused", str(heard))
     words = f"{mode} of {share:.0%}; {heard}"
     return end(story, "Challenging" if heard.is_complete else "Unconfirmed", words)
 
 
-def _stop(model: str, *, by: str, reason: str) -> State:
+def _stop(model: str, *, over: str | None, by: str, reason: str) -> State:
     story = Story(model=model, champion=steps.champion(model))
     try:
-        record = stop_challenge(model, by=by, reason=reason)
+        record = stop_challenge(model, over=over, by=by, reason=reason)
     except NoChallenge as nothing:
         return end(story, "UpToDate", str(nothing))
     except PromotionConflict as conflict:
@@ -101,9 +104,9 @@ def start_challenge(model: str, version: str, *, terms: Terms, by: str, reason: 
 
 
 @step
-def stop_challenge(model: str, *, by: str, reason: str) -> AliasRecord:
-    """Write the record after which nothing challenges."""
-    return challenging.stop(House.of(model).bucket, model, by=by, reason=reason)
+def stop_challenge(model: str, *, over: str | None, by: str, reason: str) -> AliasRecord:
+    """Write the record after which nothing challenges, provided `over` does, if it is named."""
+    return challenging.stop(House.of(model).bucket, model, over=over, by=by, reason=reason)
 
 
 @step

@@ -14,6 +14,7 @@ from store.errors import UnknownArrival
 from store.versions import read_file, read_manifest
 from tasks.compare import Compared, Learned, compare, learned_by
 from tasks.judge import Verdict
+from tasks.learned import known_arrivals, waiting
 from tasks.snapshot import Snapshot
 
 
@@ -33,9 +34,17 @@ def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
     get_run_logger().info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
     for bad in ingested.quarantined:
         get_run_logger().warning("quarantined: %s", bad.reason)
+    for name in ingested.skipped:
+        get_run_logger().warning("%s was taken in or refused before under this name", name)
     for finding in ingested.findings:
         get_run_logger().warning("%s: %s", finding.slice, finding.message)
     return ingested
+
+
+@step
+def leave(model: str) -> tasks.ingest.Ingested:
+    """Take nothing in: the dataset as it is, and whatever waits goes on waiting."""
+    return tasks.ingest.Ingested(dataset_version=House.of(model).rows.version())
 
 
 @step
@@ -96,8 +105,8 @@ def decide(
     house = House.of(model)
     taken = house.rows.taken()
     if arrival not in taken:
-        waiting = tuple(held.arrival for held in arrivals.waiting(house.bucket, model))
-        raise UnknownArrival(model, arrival, waiting)
+        held = tuple(one.arrival for one in waiting(house.bucket, model, house.rows.arrivals))
+        raise UnknownArrival(model, arrival, held)
     return arrivals.decide(house.bucket, model, arrival, verdict=verdict, by=by, reason=reason)
 
 
@@ -108,4 +117,5 @@ def _learned(house: House, champion: str | None) -> Learned | None:
     manifest = read_manifest(house.bucket, house.model, champion)
     predictor = read_file(house.bucket, manifest, "predictor.tflite")
     taken = house.rows.taken(manifest.data.dataset_version)
-    return learned_by(manifest, predictor, taken, house.definition)
+    known = known_arrivals(house.bucket, house.model, house.rows.arrivals)
+    return learned_by(manifest, predictor, taken, house.definition, known=known)

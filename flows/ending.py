@@ -39,6 +39,8 @@ Name = Literal[
 def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> State:
     """Leave the card of the run, clear its scratch, and say how it ended."""
     house = House.of(story.model)
+    if story.ingested is not None and (again := ", ".join(story.ingested.skipped)):
+        message = f"{message}; taken in or refused before under this name: {again}"
     links = {"Serving": house.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)

@@ -10,7 +10,6 @@ from flows.ending import end
 from flows.parameters import ModelName
 from tasks.report import Story
 
-
 @flow(name="ingest", persist_result=False)
 def ingest(model: ModelName = "digits") -> State:
     """Take in the files that wait in the landing, or the source's next arrival when none do.
@@ -25,7 +24,9 @@ def ingest(model: ModelName = "digits") -> State:
     story = Story(model=model, ingested=ingested)
     if not ingested.arrivals:
         return end(story, "NothingNew", "nothing waits and the source has nothing new")
-    story = replace(story, data=data_steps.snapshot(model).lineage)
+    # A refused arrival that was the first of all has left no table behind.
+    if ingested.dataset_version is not None:
+        story = replace(story, data=data_steps.snapshot(model).lineage)
     quarantined = len(ingested.quarantined)
     told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
     return end(story, "Ingested", told)

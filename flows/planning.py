@@ -10,7 +10,9 @@ from flows.parameters import Approval, Begin, Policy
 from flows.steps import Plan
 from store.errors import ConfigurationError, NotEntitled
 from store.manifest import Override, RunLineage
+from store.versions import read_manifest
 from tasks import lineage
+from tasks.compare import check_tensors
 from tasks.judge import Verdict
 from tasks.report import Story
 from tasks.snapshot import Snapshot
@@ -27,8 +29,13 @@ def make_plan(
     """Settings, lineage and fingerprint of a run on a snapshot.
 
     A forced run works in a folder of its own, so that it finds nothing finished.
+
+    Raises:
+        ConfigurationError: the model takes or answers other tensors than its champion.
     """
     house = House.of(story.model)
+    if story.champion is not None:
+        check_tensors(read_manifest(house.bucket, house.model, story.champion), house.definition)
     warm = house.is_warm(begin, story.champion)
     settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()

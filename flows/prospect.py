@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flows.house import House
+from flows.parameters import Begin
 from store import landing
 from store.aliases import AliasLog
 from store.arrivals import excluded
@@ -31,7 +32,13 @@ class Prospect:
         return bool(self.arrivals) or not idle
 
 
-def prospect(model: str, changed: Mapping[str, float | int | None], *, take_in: bool) -> Prospect:
+def prospect(
+    model: str,
+    changed: Mapping[str, float | int | None],
+    *,
+    take_in: bool,
+    begin: Begin = "as declared",
+) -> Prospect:
     """Look at the dataset, the code, the settings and the store as they are now.
 
     Raises:
@@ -42,7 +49,7 @@ def prospect(model: str, changed: Mapping[str, float | int | None], *, take_in: 
     current = log.current()
     champion = read_manifest(house.bucket, model, current.version) if current else None
     found = snapshot(house.rows, house.holdout, without=excluded(house.bucket, model)).lineage
-    warm = house.is_warm("as declared", current.version if current else None)
+    warm = house.is_warm(begin, current.version if current else None)
     settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()
     taken = house.rows.taken()

@@ -24,6 +24,7 @@ from flows.steps import Plan
 from store.errors import PromotionConflict
 from store.manifest import Override
 from store.versions import read_manifest
+from tasks.ingest import Ingested
 from tasks.recall import Known, Memory, recall
 from tasks.report import Story, card, page
 
@@ -50,7 +51,8 @@ def retrain(
 
     Args:
         model: The model to keep fresh.
-        take_in: First take in files that wait in the landing, or the source's next arrival.
+        take_in: First take in files that wait in the landing, or the source's next arrival. Off,
+            both stay where they are.
         epochs: How often to go through the training rows; empty for the model's own setting.
         learning_rate: The highest learning rate of the fit; empty for the model's own setting.
         batch_rows: Rows in one step of the fit; empty for the model's own setting.
@@ -67,7 +69,12 @@ def retrain(
     asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
     override = entitled(model, by, reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
-    story = replace(story, ingested=data_steps.ingest(model, take_next=take_in and may_take(model)))
+    ingested = (
+        data_steps.ingest(model, take_next=may_take(model)) if take_in else data_steps.leave(model)
+    )
+    story = replace(story, ingested=ingested)
+    if ingested.dataset_version is None:
+        return _without_rows(story, ingested)
     snapshot = data_steps.snapshot(model)
     story = replace(story, data=snapshot.lineage)
     changed = {
@@ -94,14 +101,25 @@ def retrain(
     return _go_on(plan, story, memory, approval=approval_policy, by=asked_by)
 
 
+def _without_rows(story: Story, ingested: Ingested) -> State:
+    """There is nothing to learn from yet, and perhaps a reason why."""
+    if ingested.findings:
+        told = "; ".join(f"{one.slice}: {one.message}" for one in ingested.findings)
+        return end(story, "Refused", f"the data: {told}")
+    return end(story, "NothingNew", "no rows ever came in")
+
+
 def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy, by: str) -> State:
     """Where an earlier run of the same fingerprint stopped, unless the world has moved on."""
     assert story.manifest is not None
     compared_with = story.manifest.compared_with
     if memory.known is not Known.UNCONFIRMED and compared_with != story.champion:
+        # What is published stays as it is: the same weights become another version.
+        steps.clear(plan)
         return _walk(plan, replace(story, manifest=None), override=None, approval=approval, by=by)
     # What waits for a person goes on waiting for one, whoever asks now.
-    if memory.known is Known.UNDECIDED and story.manifest.approval == "manual":
+    undone = memory.known in {Known.UNDECIDED, Known.UNPROMOTED}
+    if undone and story.manifest.approval == "manual":
         approval = "manual"
     return _release(story, over=compared_with, approval=approval, by=by, plan=plan)
 

@@ -14,10 +14,13 @@ from flows.ending import end, settle
 from flows.house import House
 from flows.parameters import Policy
 from flows.steps import Plan, step
-from models.definition import Examples
+from models.definition import Examples, ModelDefinition
+from store import refusals
 from store.aliases import AliasLog
 from store.errors import PromotionConflict
+from store.manifest import Manifest
 from store.versions import read_file, read_manifest
+from tasks.compare import same_tensors
 from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.reconsider import Returned
 from tasks.report import Story
@@ -31,7 +34,11 @@ def reconsider(plan: Plan) -> Returned | None:
     """
     house = House.of(plan.model)
     gate = house.definition.returning
-    earlier = tasks.reconsider.veterans(AliasLog(house.bucket, plan.model).history())
+    earlier = tuple(
+        version
+        for version in tasks.reconsider.veterans(AliasLog(house.bucket, plan.model).history())
+        if may_return(read_manifest(house.bucket, plan.model, version), house.definition)
+    )
     if gate is None or plan.champion is None or not earlier:
         return None
     tonight = _unseen(house, plan, (plan.champion, *earlier))
@@ -46,6 +53,15 @@ def reconsider(plan: Plan) -> Returned | None:
     )
     get_run_logger().info("%s", found or f"none of {len(earlier)} earlier versions is better")
     return found
+
+
+def may_return(earlier: Manifest, definition: ModelDefinition) -> bool:
+    """Whether a version could serve again as it is.
+
+    Gates that were overruled for it once are not overruled for ever, and one that takes other
+    tensors cannot be asked tonight's rows.
+    """
+    return earlier.override is None and same_tensors(earlier, definition)
 
 
 def _unseen(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples:
@@ -64,13 +80,31 @@ def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy
     manifest = read_manifest(House.of(model).bucket, model, version)
     story = replace(story, manifest=manifest)
     if approval == "manual":
-        told = f'{returned}; `overnight promote {model} {version} --reason "…"` brings it back'
+        told = (
+            f'{returned}; `overnight promote {model} {version} --reason "…"` brings it back, '
+            f"`overnight retrain {model} --force` trains instead"
+        )
         return end(story, "AwaitingApproval", told, plan)
     try:
         record = steps.promote(model, version, over=plan.champion, by=by, reason=str(returned))
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict), plan)
+    # What was learned tonight is not learned tomorrow either, unless more arrives.
+    remember(plan, returned)
     return settle(story, record, "Promoted", plan)
+
+
+@step
+def remember(plan: Plan, returned: Returned) -> None:
+    """Keep that nothing was trained on these rows because a version needed none."""
+    finding = returned.finding.model_copy(update={"passed": False, "message": str(returned)})
+    refusals.remember(
+        House.of(plan.model).bucket,
+        plan.model,
+        plan.fingerprint,
+        (finding,),
+        compared_with=returned.version,
+    )
 
 
 def _predictor(house: House, version: str) -> bytes:

@@ -20,6 +20,7 @@ from flows.steps import step
 from flows.telling import Teller
 from models import pictures as drawn
 from models.definition import Progress
+from store import arrivals
 from store.tuning import TunedSettings, remember_tuned
 from tasks.report import Story
 from tasks.search import Search
@@ -77,13 +78,15 @@ def tune(
 def search(model: str, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
     house = House.of(model)
-    snapshot = tasks.snapshot.snapshot(house.rows, house.holdout)
+    waiting = {held.arrival for held in arrivals.waiting(house.bucket, model)}
+    without = sorted({*arrivals.excluded(house.bucket, model), *waiting})
+    snapshot = tasks.snapshot.snapshot(house.rows, house.holdout, without=without)
     tell = Teller(f"{model}-training")
     folder = house.work("tune")
     shutil.rmtree(folder, ignore_errors=True)
 
     def report(over: int, found: Search) -> None:
-        get_run_logger().info("%s", found.trials[-1] if found.trials else "")
+        get_run_logger().info("%d of %d trials: %s", over, trials, found)
         tell(Progress(epoch=1, epochs=1, step=over, steps=trials))
 
     found = tasks.tune.tune(

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     loaded_versions_mb: int = Field(default=64, ge=0)
     # Of each worker: how many requests may arrive, wait and be answered at once.
     maximum_waiting_requests: int = Field(default=256, ge=2, le=4_096)
-    # Of the host: how often one client may ask; none for as often as it likes.
+    # Of each worker: how often one client may ask; none for as often as it likes. A client with
+    # many connections may get up to as many times that as there are workers.
     requests_per_second_per_client: float | None = Field(default=None, gt=0)
     # How long requests are still answered once `ready` has turned false.
     drain_seconds: float = Field(default=10, ge=0)

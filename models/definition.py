@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from models.data_gates import DataGates
 from models.evaluation import RowMetric
@@ -87,7 +87,12 @@ class Examples:
 
 
 class TrainingSettings(Value):
-    """How to train; part of a version's fingerprint. A model's own settings extend these."""
+    """How to train; part of a version's fingerprint. A model's own settings extend these.
+
+    The training process reads them as these, so what a model adds is kept as it was sent.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     epochs: int
     batch_rows: int

@@ -86,13 +86,16 @@ class SameShares:
 
 @dataclass(frozen=True)
 class SameSpread:
-    """A number is spread as it was: Wasserstein distance up to `bound` standard deviations."""
+    """A number is spread as it was: Wasserstein distance up to `bound` standard deviations.
+
+    Rows of which it is missing say nothing of it; how many may be is for the columns to declare.
+    """
 
     number: str
     bound: float
 
     def finding(self, arrival: str, sample: Sample, reference: Sample) -> Finding:
-        ours, theirs = sample.numbers.get(self.number), reference.numbers.get(self.number)
+        ours, theirs = (_told(side.numbers.get(self.number)) for side in (sample, reference))
         if (broken := _broken(ours, theirs)) is not None:
             return _unusable(self, self.number, arrival, broken, self.bound, sample.n)
         assert ours is not None
@@ -141,6 +144,11 @@ def spread_distance(values: Array, reference: Array) -> Distance:
     if spread > 0:
         return Distance(apart / spread, p)
     return Distance(math.inf if apart > 0 else 0.0, p)
+
+
+def _told(values: Array | None) -> Array | None:
+    """The values of the rows that have one."""
+    return None if values is None else values[~np.isnan(values.astype(np.float64))]
 
 
 def _broken(ours: Array | None, theirs: Array | None) -> str | None:

@@ -17,7 +17,7 @@ from serving.slots import Asked, Loaded, Slot
 from serving.tally import Tally
 from store.aliases import AliasRecord
 from store.challenging import difference
-from store.errors import BadInput, NotServed
+from store.errors import NotServed
 from store.terms import Terms
 
 _Answer = TypeVar("_Answer")
@@ -49,13 +49,15 @@ class Challenger:
     def __init__(self, slot: Slot, model: str, comparisons: Comparisons) -> None:
         self.slot = slot
         self._model, self._comparisons = model, comparisons
-        self._notes: Notes | None = None
+        # Of the newest challenge and, for whoever still answers with it, of the one before.
+        self._notes: tuple[Notes, ...] = ()
         self._lock = threading.Lock()
-        self._fitting: tuple[Loaded, Loaded, str] | None = None
+        # By their names: whatever held the versions themselves would keep them from being freed.
+        self._fitting = ("", "", "")
 
     def tally(self) -> Tally | None:
         """What this worker counted of the newest challenge, over or not."""
-        return self._notes.tally() if self._notes else None
+        return self._notes[0].tally() if self._notes else None
 
     def answered(
         self, champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked
@@ -88,9 +90,13 @@ class Challenger:
     def _shadowed(
         self, champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked, duel: "_Duel"
     ) -> tuple[_Answer, Loaded]:
-        with champion.lease(wait_seconds=asked.wait_seconds) as loaded:
+        def overhearing(loaded: Loaded) -> tuple[_Answer, Overheard]:
             overheard = Overheard.of(loaded)
-            answer = answering(overheard)
+            return answering(overheard), overheard
+
+        (answer, overheard), loaded = champion.answered_here(
+            overhearing, wait_seconds=asked.wait_seconds
+        )
         self._compare(overheard, loaded, asked, duel, by_challenger=False)
         return answer, loaded
 
@@ -99,13 +105,15 @@ class Challenger:
     ) -> tuple[_Answer, Loaded]:
         try:
             with self.slot.lease(wait_seconds=0) as challenger:
+                if challenger is not duel.challenger:
+                    raise NotServed("another version challenges by now", ())
                 overheard = Overheard.of(challenger)
                 serves = self._check_fits(champion, challenger)
                 answer = answering(overheard)
                 if overheard.exchange is not None:
                     check_finite(overheard.exchange.answers)
         except NotServed:
-            # Withdrawn or stopped in this moment.
+            # Withdrawn, stopped or followed by another in this moment.
             return _plain(champion, answering, asked)
         except Exception as error:  # noqa: BLE001 - the champion shall answer, whatever it was
             return self._stood_in(champion, answering, asked, duel, error)
@@ -121,13 +129,11 @@ class Challenger:
         duel: "_Duel",
         error: Exception,
     ) -> tuple[_Answer, Loaded]:
-        """The champion's answer; what it refuses as well was no failure of the challenger's."""
-        try:
-            found = _plain(champion, answering, asked)
-        except BadInput:
-            if not isinstance(error, BadInput):
-                duel.notes.failed(error, asked.request_id)
-            raise
+        """The champion's answer; what it does not answer either was no failure of the challenger's.
+
+        Otherwise whoever sends what nobody can answer could have a challenger withdrawn.
+        """
+        found = _plain(champion, answering, asked)
         duel.notes.failed(error, asked.request_id)
         return found
 
@@ -157,24 +163,31 @@ class Challenger:
 
         The rules of the store see to that at the start; the champion may have moved since.
         """
-        serves, fitting = champion.current(), self._fitting
+        serves, (beside, judged, why) = champion.current(), self._fitting
         if serves is None:
             raise NotServed(f"{champion.model} has no champion", ())
-        if fitting is None or fitting[0] is not serves or fitting[1] is not challenger:
+        if (beside, judged) != (serves.version, challenger.version):
             why = difference(serves.manifest.tensors, challenger.manifest.tensors)
-            fitting = self._fitting = (serves, challenger, why)
-        if fitting[2]:
-            raise AnswersOtherwise(fitting[2])
+            self._fitting = (serves.version, challenger.version, why)
+        if why:
+            raise AnswersOtherwise(why)
         return serves
 
     def _notes_of(self, record: AliasRecord, terms: Terms) -> Notes:
-        notes = self._notes
-        if notes is None or notes.record != record.id:
+        notes = self._notes_for(record)
+        if notes is None:
             with self._lock:
-                if self._notes is None or self._notes.record != record.id:
-                    self._notes = Notes(self._model, record, terms.mode)
-                notes = self._notes
+                notes = self._notes_for(record)
+                if notes is None:
+                    notes = Notes(self._model, record, terms.mode)
+                    current = self.slot.current()
+                    is_late = current is not None and current.record != record
+                    newest = self._notes[:1]
+                    self._notes = (*newest, notes) if is_late else (notes, *newest)
         return notes
+
+    def _notes_for(self, record: AliasRecord) -> Notes | None:
+        return next((notes for notes in self._notes if notes.record == record.id), None)
 
 
 def is_chosen(challenge: str, client: str, share: float) -> bool:
@@ -182,7 +195,8 @@ def is_chosen(challenge: str, client: str, share: float) -> bool:
 
     Each challenge draws anew, so that it is not always the same clients who try what is new.
     """
-    found = hashlib.blake2b(client.encode(errors="replace"), digest_size=8, key=challenge.encode())
+    drawn = f"{challenge}\0{client}".encode(errors="replace")
+    found = hashlib.blake2b(drawn, digest_size=8)
     return int.from_bytes(found.digest()) < share * 2**64
 
 
@@ -196,5 +210,4 @@ class _Duel:
 def _plain(
     champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked
 ) -> tuple[_Answer, Loaded]:
-    with champion.lease(wait_seconds=asked.wait_seconds) as loaded:
-        return answering(loaded), loaded
+    return champion.answered_here(answering, wait_seconds=asked.wait_seconds)

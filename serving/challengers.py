@@ -21,14 +21,16 @@ class Challengers:
         self._pairs: list[tuple[Slot, Challenger]] = []
         self.comparisons = Comparisons()
 
-    def expect(self, champion: Slot) -> Ledger:
-        """Attend to whatever may challenge this champion."""
+    def expect(self, champion: Slot, ledger: Ledger) -> None:
+        """Attend to a champion, and to whatever may challenge it; to both or to neither."""
         model = champion.model
-        ledger = self._ledgers[model] = Ledger(self._folder / model)
-        slot = Slot(challenger_log(self._bucket, model).name, ledger.board)
-        self._attendant.attend(slot, ledger)
+        own = Ledger(self._folder / model)
+        slot = Slot(challenger_log(self._bucket, model).name, own.board)
+        self._ledgers[model] = own
+        # First the champion: what it takes is then taken into account for its challenger.
+        self._attendant.attend(champion, ledger)
+        self._attendant.attend(slot, own)
         self._pairs.append((champion, Challenger(slot, model, self.comparisons)))
-        return ledger
 
     def attach(self) -> None:
         """Let champions know who is loaded beside them; where nobody is, they need not look."""

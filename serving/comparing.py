@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,10 @@ class Exchange:
     def input_bytes(self) -> int:
         return sum(rows.nbytes for rows in self.inputs.values())
 
+    def kept(self) -> "Exchange":
+        """The same with rows of its own: those of a request are views of its whole body."""
+        return replace(self, inputs={name: rows.copy() for name, rows in self.inputs.items()})
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -88,8 +92,10 @@ class Comparisons:
             has_room = len(self._queue) < QUEUED and waiting + size <= QUEUED_BYTES
             if has_room:
                 self._bytes_in += size
-                self._queue.append(comparison)
-        if not has_room:
+        if has_room:
+            # Copied once there is room for it, and while nobody else waits for the lock.
+            self._queue.append(replace(comparison, exchange=comparison.exchange.kept()))
+        else:
             comparison.notes.dropped()
 
     def look(self) -> float:

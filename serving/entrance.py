@@ -30,6 +30,7 @@ HEALTH = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 # What has nothing of a model's in it; a browser cannot send a key when it opens a page.
 _PAGES = frozenset({"/", "/docs", "/favicon.ico", "/api/openapi.json"})
 _STATIC = "/static/"
+_LOOKED_AT, _LOOK = "/api/models/", "/look"
 _PROTOCOLS = ("/v1/", "/v2/")
 _LARGE = 65_536
 _PIECE = 1 << 20
@@ -64,6 +65,7 @@ class Entrance:
         self._behind, self._refusing = behind, refusing
         self._limits, self._draining = limits, admission.draining
         self._keys, self._administrators = admission.keys, administrators
+        self._is_keyed = admission.keys.configured
         self._origins = Origins(admission.origins) if admission.origins else None
         self._log_requests = admission.log_requests
         self._crowd = Crowd(limits)
@@ -105,10 +107,12 @@ class Entrance:
             UnknownToken, TooManyRequests, Overloaded: they may not come in.
         """
         client: str = environ.get("REMOTE_ADDR", "")
-        if self._keys.configured and not _is_page(path):
+        if ":" in client:
+            client = neighbourhood(client)
+        if self._is_keyed and not _is_open(path):
             client = environ[CLIENT] = self._name(environ)
         if self._rate is not None:
-            self._rate.take(neighbourhood(client))
+            self._rate.take(client)
         self._crowd.enter(id(environ), client)
 
     def _name(self, environ: Environ) -> str:
@@ -193,8 +197,14 @@ def _in_pieces(stream: Any, most: int, hold: Callable[[int], None]) -> bytes:
     return b"".join(pieces)
 
 
-def _is_page(path: str) -> bool:
-    return path in _PAGES or path.startswith(_STATIC)
+def _is_open(path: str) -> bool:
+    """Whether nobody is asked for a key: pages, and who tells that the log has moved.
+
+    Of a model named `look` no more is open than of any other.
+    """
+    if path in _PAGES or path.startswith(_STATIC):
+        return True
+    return path.endswith(_LOOK) and path.startswith(_LOOKED_AT) and path.count("/") == 4
 
 
 def _closing(start_response: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class Fleet:
 
     def start(self) -> None:
         """Load what this host answered with last, then follow. Returns when requests may come."""
-        self._attendant.look()
+        _guarded(self._attendant.look)
         self.challengers.attach()
         for look in (self._compare, self.attend, self.lead, self.recall, self.observe):
             thread = threading.Thread(target=self._run, args=(look,), daemon=True)
@@ -99,7 +100,9 @@ class Fleet:
         """One tick of what every worker does; returns seconds to rest."""
         if time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list_models()
-            self.note_counts()
+            # Versions are prepared and freed even on a disk that is full.
+            with suppress(OSError):
+                self.note_counts()
         rest = self._attendant.look()
         self.challengers.attach()
         return rest
@@ -155,11 +158,13 @@ class Fleet:
         folder = self._following.folder / "models"
         for model in self._following.models or sorted(path.name for path in folder.glob("*")):
             if model not in self._ledgers and _is_model(model):
-                ledger = self._ledgers[model] = Ledger(folder / model)
+                ledger = Ledger(folder / model)
+                slot = Slot(model, ledger.board)
+                self.challengers.expect(slot, ledger)
                 self.recollection.expect(model, folder / model, ledger)
-                slot = self.slots.add(Slot(model, ledger.board))
-                self._attendant.attend(slot, ledger)
-                self.challengers.expect(slot)
+                self._ledgers[model] = ledger
+                # Last: from here on requests see it, and ask for everything above.
+                self.slots.add(slot)
 
     def _discover(self) -> None:
         """Ask the store which models there are: often until one is known, then now and then."""

@@ -5,9 +5,10 @@ Manifests and records never change, so each is read once; a decision is asked fo
 one. All its logic is in `look`.
 """
 
+import heapq
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import ValidationError
 
@@ -76,13 +77,14 @@ class Historian:
 
     def _recall_records(self) -> None:
         past = self._history.past()
-        found: list[AliasRecord] = []
+        found: list[list[AliasRecord]] = []
         for alias in ALIASES:
-            known = [record for record in past.records[::-1] if record.alias == alias]
+            known = _in_order(record for record in past.records if record.alias == alias)
             log = AliasLog(self._bucket, self._model, alias)
             whole = [*known, *_since(known, log)] if _goes_on(known, log) else _newest(log)
-            found += whole[-REMEMBERED_RECORDS:]
-        records = sorted(found, key=lambda record: record.at, reverse=True)
+            found.append(whole[: -REMEMBERED_RECORDS - 1 : -1])
+        # Writers' clocks differ: within a log its own order counts, between logs the clocks.
+        records = heapq.merge(*found, key=lambda record: record.at, reverse=True)
         self._history.remember(past.model_copy(update={"records": tuple(records)}))
 
     def _recall_versions(self) -> None:
@@ -134,6 +136,12 @@ class Historian:
             return one
         decision = read_decision(self._bucket, self._model, one.version)
         return one if decision is None else one.model_copy(update={"decision": decision})
+
+
+def _in_order(records: Iterable[AliasRecord]) -> list[AliasRecord]:
+    """What is remembered of one log, oldest first, and each of its records once."""
+    by_sequence = {one.sequence: one for one in records}
+    return [by_sequence[sequence] for sequence in sorted(by_sequence)]
 
 
 def _goes_on(known: Sequence[AliasRecord], log: AliasLog) -> bool:

@@ -18,8 +18,9 @@ class Limits:
     """Of one worker: bytes of a body, rows of a batch, pixels of an image, requests at once.
 
     `waiting` counts the requests that arrive, wait or are answered; of them `answering` are
-    answered at the same time. One client may have half of them. `large_bytes` is what bodies over
-    64 kB may hold in memory together. `per_second` is for each client, None for no such limit.
+    answered at the same time. One client may have a quarter of them. `large_bytes` is what bodies
+    over 64 kB may hold in memory together. `per_second` is for each client, None for no such
+    limit; a client whose connections lie with several workers gets as much of each of them.
     """
 
     body_bytes: int = 16_000_000
@@ -32,11 +33,11 @@ class Limits:
 
 
 class Crowd:
-    """Who is in: requests at once, of which no client may have more than half."""
+    """Who is in: requests at once, of which no client may have more than a quarter."""
 
     def __init__(self, limits: Limits) -> None:
         self._waiting, self._large_bytes = limits.waiting, limits.large_bytes
-        self._each = max(1, limits.waiting // 2)
+        self._each = max(1, limits.waiting // 4)
         # By a number of the request's own. A dictionary needs no lock of ours, and this one is in
         # every request's way; that a few come in too many at the very same moment does no harm.
         self._inside: dict[int, str] = {}
@@ -117,11 +118,16 @@ class Rate:
 
 
 def neighbourhood(address: str) -> str:
-    """What one client can be expected to own: an IPv4 address, or a /64 of IPv6."""
+    """What one client can be expected to own: an IPv4 address, or a /64 of IPv6.
+
+    An IPv4 address as a socket for both tells it (`::ffff:192.0.2.7`) is one of IPv4.
+    """
     try:
         found = ip_address(address)
     except ValueError:
         return address
     if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
         return f"{IPv6Address(int(found) >> 64 << 64)}/64"
     return address

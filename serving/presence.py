@@ -147,12 +147,21 @@ def _locked(lock: BufferedRandom) -> bool:
 
 
 def write_whole(path: Path, body: bytes, *, durable: bool = True) -> None:
-    """Write a small file that readers see completely or not at all."""
+    """Write a small file that readers see completely or not at all.
+
+    Raises:
+        OSError: it cannot be written; what was there before stays, and no draft is left behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with draft.open("wb") as file:
-        file.write(body)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(body)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise

@@ -5,45 +5,23 @@ encoded. A version is freed by the attendant, never by a request.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from serving.board import Board
-from serving.predictor import Array, Predictor
-from store.aliases import CHAMPION, AliasRecord
+from serving.loaded import Loaded
+from store.aliases import CHAMPION
 from store.challenging import CHALLENGER
 from store.errors import NotServed
-from store.manifest import Manifest
 
+__all__ = ["WAIT_SECONDS", "Asked", "Contender", "Loaded", "Slot", "Slots"]
 # A worker that joins between the last report and the flip finishes loading while requests wait.
 WAIT_SECONDS = 10.0
 _LABELS = (CHAMPION, CHALLENGER)
 
 _Answer = TypeVar("_Answer")
-
-
-@dataclass
-class Loaded:
-    """One generation in this process."""
-
-    generation: int
-    predictor: Predictor
-    record: AliasRecord | None
-    leases: int = 0
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.predictor.manifest
-
-    @property
-    def version(self) -> str:
-        return self.predictor.manifest.version
-
-    def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
-        return self.predictor.answer(inputs, wanted)
 
 
 class Contender(Protocol):
@@ -82,7 +60,9 @@ class Slot:
 
     def __post_init__(self) -> None:
         self._loaded: dict[int, Loaded] = {}
-        self._changed = threading.Condition()
+        # Requests take the lock itself, which costs a fraction of what a condition does.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def ready(self) -> bool:
@@ -100,8 +80,7 @@ class Slot:
 
     def versions(self) -> tuple[str, ...]:
         """The versions that can be asked here by name, newest first."""
-        current = self.board.current
-        own = [one.version for one in self.loaded() if one.generation <= current]
+        own = [one.version for one in self._own()]
         challenger = self.challenger
         challenging = challenger.slot.versions() if challenger else ()
         return tuple(dict.fromkeys((*own, *challenging)))
@@ -149,12 +128,11 @@ class Slot:
             NotServed: nothing is loaded (yet), or not the version that was asked for.
         """
         slot = self._slot_of(version, label)
-        loaded = slot._take(wait_seconds) if version is None else slot._take_named(version)  # noqa: SLF001 - of the same class
+        loaded = slot._take(version, wait_seconds)  # noqa: SLF001 - of the same class
         try:
             yield loaded
         finally:
-            with slot._changed:  # noqa: SLF001
-                loaded.leases -= 1
+            slot._give_back(loaded)  # noqa: SLF001
 
     def answered(
         self,
@@ -176,8 +154,22 @@ class Slot:
         challenger = self.challenger
         if challenger is not None and version is None and label is None:
             return challenger.answered(self, answering, Asked(client, request_id, wait_seconds))
-        with self.lease(version, label=label, wait_seconds=wait_seconds) as loaded:
+        slot = self._slot_of(version, label)
+        return slot.answered_here(answering, version=version, wait_seconds=wait_seconds)
+
+    def answered_here(
+        self,
+        answering: Callable[[Loaded], _Answer],
+        *,
+        version: str | None = None,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> tuple[_Answer, Loaded]:
+        """The same by what is loaded in this slot, whoever challenges."""
+        loaded = self._take(version, wait_seconds)
+        try:
             return answering(loaded), loaded
+        finally:
+            self._give_back(loaded)
 
     def _slot_of(self, version: str | None, label: str | None) -> "Slot":
         """Where what was asked for is loaded: here, or at the challenger."""
@@ -188,32 +180,39 @@ class Slot:
             return challenger.slot
         if label not in {None, CHAMPION}:
             raise NotServed(f"no label {label!r} is known; labels are aliases", _LABELS)
-        if challenger is not None and version in challenger.slot.versions():
-            return challenger.slot
-        return self
+        if challenger is None or version is None or self._named(version) is not None:
+            return self
+        return challenger.slot if version in challenger.slot.versions() else self
 
-    def _take(self, wait_seconds: float) -> Loaded:
-        with self._changed:
-            loaded = self._loaded.get(self.board.current)
-            if loaded is None and self.board.current:
-                self._changed.wait_for(lambda: self.board.current in self._loaded, wait_seconds)
-                loaded = self._loaded.get(self.board.current)
+    def _take(self, version: str | None, wait_seconds: float) -> Loaded:
+        with self._lock:
+            loaded = self._awaited(wait_seconds) if version is None else self._named(version)
             if loaded is None:
-                raise NotServed(
-                    f"{self.model} has no verified version yet", self.versions(), soon=True
-                )
+                known = self.versions()
+                if version is None:
+                    raise NotServed(f"{self.model} has no verified version yet", known, soon=True)
+                raise NotServed(f"{self.model} {version!r} is not loaded here", known)
             loaded.leases += 1
             return loaded
 
-    def _take_named(self, version: str) -> Loaded:
-        with self._changed:
-            current = self.board.current
-            for one in self.loaded():
-                # A version that is still being prepared has not been admitted by all workers.
-                if one.version == version and one.generation <= current:
-                    one.leases += 1
-                    return one
-            raise NotServed(f"{self.model} {version!r} is not loaded here", self.versions())
+    def _awaited(self, wait_seconds: float) -> Loaded | None:
+        loaded = self.current()
+        if loaded is None and self.board.current:
+            self._changed.wait_for(lambda: self.ready, wait_seconds)
+            loaded = self.current()
+        return loaded
+
+    def _give_back(self, loaded: Loaded) -> None:
+        with self._lock:
+            loaded.leases -= 1
+
+    def _own(self) -> list[Loaded]:
+        # What is still being prepared has not been admitted by all workers.
+        current = self.board.current
+        return [one for one in self.loaded() if one.generation <= current]
+
+    def _named(self, version: str) -> Loaded | None:
+        return next((one for one in self._own() if one.version == version), None)
 
 
 class Slots:

@@ -1,7 +1,8 @@
 """Numbers from JSON to arrays and back, held against the schema of the version that answers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def from_rows(spec: TensorSpec, rows: object, *, field: str) -> Array:
         BadInput: naming the field and, where it is one, the element.
     """
     if not isinstance(rows, list) or not rows:
-        raise BadInput(field, expected=_expected(spec), found=_kind(rows))
+        raise BadInput(field, expected=_expected(spec), found=kind_of(rows))
     fast = _bytes_of(spec, rows)
     if fast is not None:
         return fast
@@ -44,7 +45,7 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
         return rows
     count = n * math.prod(spec.shape)
     if not isinstance(values, list) or len(values) != count:
-        found = f"{len(values)} numbers" if isinstance(values, list) else _kind(values)
+        found = f"{len(values)} numbers" if isinstance(values, list) else kind_of(values)
         raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
     if spec.datatype == "UINT8":
         # The slow way finds out which element was wrong.
@@ -106,6 +107,28 @@ def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
         raise _at(field, rows, rows > high, expected=f"numbers of at most {high:g}")
 
 
+def kind_of(value: object) -> str:
+    """What a client sent, in a few words: never all of it, for it may be as long as a body."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return f"the text {value[:40]!r}"
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return "an object"
+        case _:
+            return f"{value}"
+
+
+def names_in(sent: Iterable[str]) -> str:
+    """The first names of an object that a client sent, cut short like all that is told back."""
+    return str([name[:40] for name in islice(sent, 10)])
+
+
 def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
     """The fast path for pictures: `bytes` reads and checks a row of numbers in one step.
 
@@ -140,11 +163,11 @@ def _flatten(
 ) -> None:
     if not shape:
         if isinstance(value, list | dict):
-            raise BadInput(field, expected="a number", found=_kind(value))
+            raise BadInput(field, expected="a number", found=kind_of(value))
         flat.append(value)
         return
     if not isinstance(value, list) or len(value) != shape[0]:
-        raise BadInput(field, expected=f"a list of {shape[0]}", found=_kind(value))
+        raise BadInput(field, expected=f"a list of {shape[0]}", found=kind_of(value))
     for place, inner in enumerate(value):
         _flatten(spec, inner, shape[1:], f"{field}[{place}]", flat)
 
@@ -162,7 +185,7 @@ def _checked(
     wanted = np.dtype(NUMPY_TYPES[spec.datatype])
     for place in _strangers(flat, boolean=wanted.kind == "b"):
         where = _where(np.unravel_index(place, shape))
-        found = _kind(flat[place])
+        found = kind_of(flat[place])
         raise BadInput(f"{field}{where}", expected=f"{spec.datatype} values", found=found)
     numbers = _numbers(flat, field=field).reshape(shape)
     if wanted.kind in "iu":
@@ -209,19 +232,3 @@ def _where(place: Sequence[Any]) -> str:
 def _expected(spec: TensorSpec) -> str:
     shape = " x ".join(str(side) for side in spec.shape) or "single numbers"
     return f"a list of rows, each {shape} of {spec.datatype}"
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return f"the text {value[:40]!r}"
-        case list():
-            return f"a list of {len(value)}"
-        case dict():
-            return "an object"
-        case _:
-            return f"{value}"

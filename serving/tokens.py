@@ -96,8 +96,9 @@ class Tokens:
                 stamp = self._stamp(file)
                 if stamp == self._seen:
                     return
-                self._seen = stamp
                 self._known = self._given + self._read(file)
+                # Not before it was understood: what chmod and chown mend leaves the stamp alone.
+                self._seen = stamp
                 logger.info("%s: %s was read", self._setting, file)
             except ConfigurationError as error:
                 if str(error) != self._trouble:
@@ -116,8 +117,7 @@ class Tokens:
     def _read(self, file: Path) -> tuple[tuple[bytes, str], ...]:
         try:
             text = file.read_text(encoding="utf-8")
-            if file.stat().st_mode & _OTHERS_MAY_READ:
-                logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
+            is_open = file.stat().st_mode & _OTHERS_MAY_READ
         except (OSError, UnicodeDecodeError) as error:
             raise self._unreadable(file, error) from None
         found: dict[bytes, str] = {}
@@ -131,6 +131,8 @@ class Tokens:
             digest = self._digest(words[1])
             if found.setdefault(digest, words[0]) != words[0]:
                 raise ConfigurationError(f"{where}: this token is {found[digest]}'s already")
+        if is_open:
+            logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
         return tuple(found.items())
 
     def _unreadable(self, file: Path, error: Exception) -> ConfigurationError:

@@ -133,7 +133,8 @@ class Umpire:
             return self._ended_as(record, "withdrawn", reason)
         champion = self._champion.known().last
         if (
-            champion is not None
+            self._is_settled()
+            and champion is not None
             and champion.version == record.version
             and champion.sequence > record.beside
         ):
@@ -152,20 +153,32 @@ class Umpire:
     def _ask_the_store(self, record: AliasRecord) -> Ended | None:
         self._due = self._clock() + self._poll_seconds
         try:
-            return self._told_by_the_store(record)
+            return self._told_by_the_store(record, promoted=self._is_settled())
         except (OvernightError, ValidationError) as error:
             logger.debug("%s: nothing is known of the challenge: %s", self._model, error)
             return None
 
-    def _told_by_the_store(self, record: AliasRecord) -> Ended | None:
-        """Another host's withdrawal, or a promotion that may have been over before we looked."""
+    def _is_settled(self) -> bool:
+        """Whether the champion's board says what its log says.
+
+        While a champion is only proposed, whoever asks for it by name or as a canary is answered
+        by the challenger, which therefore stays until the flip.
+        """
+        board = self._champion.board
+        return board.proposed <= board.current
+
+    def _told_by_the_store(self, record: AliasRecord, *, promoted: bool = True) -> Ended | None:
+        """Another host's withdrawal, or a promotion that may have been over before we looked.
+
+        `promoted`: whether to ask for promotions at all.
+        """
         withdrawal = read_withdrawal(self._bucket, record)
         if withdrawal is not None:
             said = f"{withdrawal.reason} (at {withdrawal.replica})"
             return self._ended_as(record, "withdrawn", said, told=True)
         champion = self._champion.known().last
         sequence = champion.sequence if champion is not None else 0
-        if self._asked != (record.id, sequence):
+        if promoted and self._asked != (record.id, sequence):
             since = self._asked[1] if self._asked[0] == record.id else record.beside
             if became_champion(self._bucket, record, since=since):
                 return self._ended_as(record, "became champion", "it was promoted", told=True)

@@ -62,8 +62,11 @@ def application(draining: Path | None = None) -> Flask:
 
 
 def limits(chosen: settings.Settings) -> Limits:
-    """What one worker takes on; its clients come to all workers alike."""
-    per_second = chosen.requests_per_second_per_client
+    """What one worker takes on.
+
+    Nothing is divided by the workers: a connection stays with one of them, so a client that keeps
+    one open gets what one worker allows.
+    """
     return Limits(
         body_bytes=chosen.maximum_body_bytes,
         batch_rows=chosen.maximum_batch_rows,
@@ -71,7 +74,7 @@ def limits(chosen: settings.Settings) -> Limits:
         waiting=chosen.maximum_waiting_requests,
         answering=chosen.serving_threads,
         large_bytes=8 * chosen.maximum_body_bytes,
-        per_second=per_second / chosen.serving_workers if per_second else None,
+        per_second=chosen.requests_per_second_per_client,
     )
 
 

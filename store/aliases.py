@@ -110,8 +110,12 @@ class AliasLog:
         action: Action = "promoted",
         terms: Terms | None = None,
         beside: int = 0,
+        after: int | None = None,
     ) -> AliasRecord:
         """Point the alias at `version`, provided it still points at `over`; None for nothing.
+
+        `after`: the sequence of the newest record that was judged, 0 for an empty log, where it
+        matters that an alias moved away and back meanwhile.
 
         Raises:
             PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
@@ -121,7 +125,14 @@ class AliasLog:
         found = current.target if current else None
         if found != over:
             raise PromotionConflict(where, expected=over, found=found)
-        sequence = current.sequence + 1 if current else 1
+        last = current.sequence if current else 0
+        if after is not None and last != after:
+            raise PromotionConflict(
+                where,
+                expected=f"{over or 'no version'} of record {after}",
+                found=f"{found or 'none'} of record {last}",
+            )
+        sequence = last + 1
         record = AliasRecord(
             model=self.model,
             alias=self.alias,

@@ -19,6 +19,7 @@ from store.errors import (
     ConfigurationError,
     NoChallenge,
     NotFound,
+    PromotionConflict,
 )
 from store.schema import Schema, TensorSpec, Value
 from store.terms import Terms
@@ -59,7 +60,10 @@ def challenger_log(bucket: Bucket, model: str) -> AliasLog:
 
 def current(bucket: Bucket, model: str) -> Challenge | None:
     """The newest challenge and what became of it; None when there was none, or it was stopped."""
-    record = challenger_log(bucket, model).current()
+    return _challenge_of(bucket, challenger_log(bucket, model).current())
+
+
+def _challenge_of(bucket: Bucket, record: AliasRecord | None) -> Challenge | None:
     if record is None or record.target is None:
         return None
     return Challenge(record, read_withdrawal(bucket, record), became_champion(bucket, record))
@@ -79,7 +83,9 @@ def start(
         PromotionConflict: somebody else started or stopped one meanwhile.
         UnknownVersion, CorruptVersion: it cannot serve.
     """
-    log, running = challenger_log(bucket, model), current(bucket, model)
+    log = challenger_log(bucket, model)
+    last = log.current()
+    running = _challenge_of(bucket, last)
     if running is not None and running.is_live:
         record = running.record
         if (record.version, record.terms) == (version, terms):
@@ -97,26 +103,35 @@ def start(
         action="started",
         terms=terms,
         beside=champion.sequence,
+        after=last.sequence if last else 0,
     )
 
 
-def stop(bucket: Bucket, model: str, *, by: str, reason: str) -> AliasRecord:
+def stop(
+    bucket: Bucket, model: str, *, by: str, reason: str, over: str | None = None
+) -> AliasRecord:
     """Stop the challenger: the alias points at nothing from here on.
+
+    `over`: the only version that is meant; None for whichever challenges.
 
     Raises:
         NoChallenge: none runs; says what became of the last.
-        PromotionConflict: somebody else stopped or started one meanwhile.
+        PromotionConflict: another one than `over` runs, or somebody else stopped or started one
+            meanwhile.
     """
     running = current(bucket, model)
     if running is None:
         raise NoChallenge(model, "none was started, or the last was stopped")
     version = running.record.version
+    if running.is_live and over not in {None, version}:
+        raise PromotionConflict(f"{model}@{CHALLENGER}", expected=over, found=version)
     if running.withdrawal is not None:
         raise NoChallenge(model, f"{version} was withdrawn: {running.withdrawal.reason}")
     if running.became_champion:
         raise NoChallenge(model, f"{version} became champion")
     log = challenger_log(bucket, model)
-    return log.append(version, over=version, by=by, reason=reason, action="stopped")
+    after = running.record.sequence
+    return log.append(version, over=version, by=by, reason=reason, action="stopped", after=after)
 
 
 def withdraw(bucket: Bucket, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:

@@ -116,10 +116,15 @@ class Dataset:
 
     def taken(self, version: int | None = None) -> set[str]:
         """The names of all arrivals in a version, the newest unless told."""
+        came = self.arrivals()
+        return {name for name, at in came.items() if version is None or at <= version}
+
+    def arrivals(self) -> dict[str, int]:
+        """The version in which each arrival came in, by its name."""
         return {
-            commit["arrival"]
+            commit["arrival"]: int(commit["version"])
             for commit in self._history()
-            if "arrival" in commit and (version is None or int(commit["version"]) <= version)
+            if "arrival" in commit
         }
 
     def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:

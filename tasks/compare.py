@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from models.definition import Array, Examples, ModelDefinition
 from models.shift import Sample
 from store.arrivals import ArrivalDecision
+from store.errors import ConfigurationError
 from store.manifest import Finding, Manifest
 from store.schema import Schema
 from tasks.evaluate import Champion, answers
@@ -27,23 +28,54 @@ _SMALL = "small arrivals"
 
 @dataclass(frozen=True)
 class Learned:
-    """The version that serves, and the arrivals that it learned from."""
+    """The version that serves, and the arrivals that it learned from.
+
+    `known` are arrivals that it did not learn, and that were judged and learned by others before.
+    """
 
     champion: Champion
     arrivals: frozenset[str]
+    known: frozenset[str] = frozenset()
 
 
 def learned_by(
-    manifest: Manifest, predictor: bytes, taken: Collection[str], definition: ModelDefinition
+    manifest: Manifest,
+    predictor: bytes,
+    taken: Collection[str],
+    definition: ModelDefinition,
+    *,
+    known: Collection[str] = (),
 ) -> Learned | None:
     """A version to compare with, of which `taken` are the arrivals in its dataset version.
 
     None when it takes other tensors than the model does now: what it answers says nothing then.
     """
-    if _told(manifest.tensors) != _told(definition.tensors):
+    if not same_tensors(manifest, definition):
         return None
     champion = Champion(manifest.version, predictor)
-    return Learned(champion, frozenset(taken) - frozenset(manifest.data.without))
+    return Learned(
+        champion, frozenset(taken) - frozenset(manifest.data.without), known=frozenset(known)
+    )
+
+
+def same_tensors(manifest: Manifest, definition: ModelDefinition) -> bool:
+    """Whether a version takes and answers the tensors that the model declares now."""
+    return _told(manifest.tensors) == _told(definition.tensors)
+
+
+def check_tensors(champion: Manifest, definition: ModelDefinition) -> None:
+    """Hold the champion's tensors against the model's, before anything is trained.
+
+    Raises:
+        ConfigurationError: they differ, so no candidate can be compared with it, nor take over
+            from it without breaking whoever asks.
+    """
+    if not same_tensors(champion, definition):
+        raise ConfigurationError(
+            f"the tensors of {definition.name} changed: expected those of its champion "
+            f"{champion.version}, {_told(champion.tensors)}, found {_told(definition.tensors)}; "
+            "a model keeps its tensors for ever: give the changed model a new name"
+        )
 
 
 def _told(tensors: Schema) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -92,14 +124,14 @@ def compare(
     learned: Learned | None,
     decisions: Mapping[str, ArrivalDecision],
 ) -> Compared:
-    """Ask every shift gate of each arrival that the champion did not learn.
+    """Ask every shift gate of each arrival that neither the champion nor others have learned.
 
     `rows` are those of a snapshot with their `arrival`, valid by every other check. Labels and
     inputs are compared with the rows the champion learned, its own answers with those it gives
     for the holdout, which it never learned either. What a person accepted stays on record, and
     is not held.
     """
-    known = learned.arrivals if learned else frozenset()
+    known = learned.arrivals | learned.known if learned else frozenset()
     arrived = _where(rows, known, inside=False)
     accepted = {name: word for name, word in decisions.items() if word.verdict == "accepted"}
     groups = list(_groups(arrived, definition.data_gates.judged_rows, accepted))
@@ -109,7 +141,7 @@ def compare(
     ]
     if learned is not None and groups:
         reference = _reference(
-            _where(rows, known, inside=True), holdout, definition, learned.champion
+            _where(rows, learned.arrivals, inside=True), holdout, definition, learned.champion
         )
         for group in groups:
             findings += _shifts(group, reference, definition, learned.champion)

@@ -17,6 +17,7 @@ from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
 from tasks.admit import admit, nothing_left
+from tasks.learned import waiting
 
 HOLDOUT = "holdout"
 # What ingest adds to the source's own columns: the order in which rows arrived.
@@ -28,7 +29,8 @@ UNDECLARED = DataGates()
 class Ingested:
     """What came in and what was left out, and the version of the dataset that has it.
 
-    `findings` say why an arrival was refused whole, or why nothing of it is left.
+    `findings` say why an arrival was refused whole, or why nothing of it is left. `skipped` are
+    those that were taken in or refused before under the same name, and are only cleared away.
     """
 
     arrivals: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Ingested:
     quarantined: tuple[Quarantined, ...] = ()
     dataset_version: int | None = None
     findings: tuple[Finding, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,12 @@ def ingest(
         arrivals = _next(source, bucket, model, taken)
     outcomes = []
     for arrival in arrivals:
-        if arrival.name not in taken:
-            outcomes.append(_take_in(source, bucket, rows, holdout, arrival, gates))
+        if arrival.name in taken:
+            outcomes.append(Ingested(skipped=(arrival.name,)))
+        elif outcome := _take_in(source, bucket, rows, holdout, arrival, gates):
+            outcomes.append(outcome)
         landing.clear(bucket, arrival)
-    return _summed([outcome for outcome in outcomes if outcome], rows.version())
+    return _summed(outcomes, rows.version())
 
 
 def _keep_holdout(source: Source, holdout: Dataset) -> None:
@@ -115,7 +120,7 @@ def _take_in(
     quarantined = _quarantine(bucket, arrival, contents, (*contents.damaged, *reading.rejected))
     if refused := admit(reading.rows, gates, arrival.name):
         return _refuse(bucket, rows, arrival, contents, quarantined, refused)
-    known = _known(rows, excluded(bucket, arrival.model))
+    known = _known(rows, _unsettled(bucket, rows, arrival.model))
     sifted = _sift(reading.rows, known=known, held_out=holdout.digests())
     try:
         rows.append(_stamped(sifted, arrival), arrival.name)
@@ -177,8 +182,17 @@ def _refuse(
     return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=refused)
 
 
+def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
+    """The arrivals that are left out, or may be yet: nothing is dropped for being in them.
+
+    Should one that waits be accepted, a snapshot has its row and not the one that came later.
+    """
+    held = waiting(bucket, model, rows.arrivals)
+    return {*excluded(bucket, model), *(one.arrival for one in held)}
+
+
 def _known(rows: Dataset, without: Collection[str]) -> set[str]:
-    """The digests of all rows that may be learned; those left out may come again, put right."""
+    """The digests of all rows that may be learned; those of `without` may come again, put right."""
     if not without:
         return rows.digests()
     table = rows.read(columns=["digest", "arrival"])
@@ -223,4 +237,5 @@ def _summed(outcomes: Sequence[Ingested], version: int | None) -> Ingested:
         quarantined=tuple(file for outcome in outcomes for file in outcome.quarantined),
         dataset_version=version,
         findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
+        skipped=tuple(name for outcome in outcomes for name in outcome.skipped),
     )

@@ -29,8 +29,15 @@ class Verdict:
 
     @property
     def by_cost_alone(self) -> bool:
-        """Whether only the budget refused: that speaks of this machine tonight, too."""
-        return bool(self.refused) and all(f.gate == WithinBudget.__name__ for f in self.refused)
+        """Whether only the budget refused, or answers that serving changed.
+
+        The first speaks of this machine tonight, too; the second of code that is not a model's,
+        and so not in its fingerprint.
+        """
+        return bool(self.refused) and all(
+            finding.gate == WithinBudget.__name__ or finding.metric.endswith("over HTTP")
+            for finding in self.refused
+        )
 
     def __str__(self) -> str:
         if self.passed:

@@ -105,7 +105,8 @@ def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], fold
     """Write the bundle, the manifest last; a run that died in between finishes the same version.
 
     What is about to be written is kept in `folder` first, because a second attempt must write the
-    very same bytes under the very same names.
+    very same bytes under the very same names. Only the manifest is made anew when the world moved
+    on in between: it is in no store yet, and has to tell what is true of this attempt.
     """
     staged = folder / "publish"
     kept = staged / "manifest.json"
@@ -113,10 +114,25 @@ def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], fold
         staged.mkdir(exist_ok=True)
         for name, body in files.items():
             (staged / name).write_bytes(body)
-        part = staged / "manifest.json.part"
-        part.write_bytes(manifest.model_copy(update={"files": versions.entries(files)}).encoded())
-        part.replace(kept)
+        _keep(manifest.model_copy(update={"files": versions.entries(files)}), kept)
     final = Manifest.model_validate_json(kept.read_bytes())
+    if _circumstances(final) != _circumstances(manifest):
+        final = manifest.model_copy(update={"files": final.files})
+        _keep(final, kept)
     bodies = {name: (staged / name).read_bytes() for name in final.files}
     versions.publish(bucket, final, bodies)
     return final.version
+
+
+def _keep(manifest: Manifest, kept: Path) -> None:
+    """Write a manifest whole or not at all."""
+    part = kept.with_name(f"{kept.name}.part")
+    part.write_bytes(manifest.encoded())
+    part.replace(kept)
+
+
+def _circumstances(manifest: Manifest) -> tuple[str | None, ...]:
+    """What a run found and was told, apart from the candidate and from the moment of it."""
+    word = manifest.override
+    by, reason = (word.by, word.reason) if word else (None, None)
+    return (manifest.compared_with, manifest.approval, by, reason)

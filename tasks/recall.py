@@ -7,7 +7,7 @@ from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.decisions import read_decision
 from store.refusals import read_refusal
-from store.versions import covering
+from store.versions import covering, read_manifest
 from tasks.judge import Verdict
 
 
@@ -40,12 +40,22 @@ def recall(
     many `replicas` serve it.
     """
     version = covering(bucket, model, fingerprint)
-    if version is None:
-        refusal = read_refusal(bucket, model, fingerprint, compared_with=champion)
-        if refusal is None:
-            return Memory(Known.NOTHING)
+    refusal = read_refusal(bucket, model, fingerprint, compared_with=champion)
+    refused = Memory(Known.NOTHING)
+    if refusal is not None:
         told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
-        return Memory(Known.REFUSED, told=told)
+        refused = Memory(Known.REFUSED, told=told)
+    if version is None:
+        return refused
+    found = _decided(bucket, model, version, replicas)
+    # One that was overtaken is judged anew beside today's champion, and that may be known, too.
+    overtaken = read_manifest(bucket, model, version).compared_with != champion
+    open_ = found.known in {Known.UNDECIDED, Known.UNPROMOTED}
+    return refused if refusal is not None and open_ and overtaken else found
+
+
+def _decided(bucket: Bucket, model: str, version: str, replicas: int) -> Memory:
+    """How far a published version came."""
     decision = read_decision(bucket, model, version)
     if decision is None:
         return Memory(Known.UNDECIDED, version, f"{version} waits for a decision")

@@ -29,12 +29,20 @@ class Returned:
 
 
 def veterans(history: Sequence[AliasRecord]) -> tuple[str, ...]:
-    """The versions that served last before the current one, newest first, each once."""
+    """The versions that served last before the current one, newest first, each once.
+
+    One that a person or a replica sent back does not return by itself.
+    """
     if not history:
         return ()
     earlier = dict.fromkeys(record.version for record in reversed(history))
     earlier.pop(history[-1].version)
-    return tuple(earlier)[:LAST_VERSIONS]
+    sent_back: set[str | None] = set()
+    for record in history:
+        sent_back.discard(record.version)
+        if record.action == "rolled back":
+            sent_back.add(record.previous)
+    return tuple(version for version in earlier if version not in sent_back)[:LAST_VERSIONS]
 
 
 def reconsider(

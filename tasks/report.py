@@ -96,8 +96,13 @@ def _is_ours(url: str) -> bool:
 
 
 def _arrival(ingested: Ingested) -> str:
+    again = "".join(
+        f"\n\n{_cell(name)} was taken in or refused before under this name: nothing of it was "
+        "taken now. To land it again, change the name of a file."
+        for name in ingested.skipped
+    )
     if not ingested.arrivals:
-        return "## What came in\n\nNothing new."
+        return f"## What came in\n\nNothing new.{again}"
     rows = {
         "arrivals": ", ".join(ingested.arrivals),
         "rows added": f"{ingested.rows_added:,}",
@@ -108,7 +113,7 @@ def _arrival(ingested: Ingested) -> str:
     told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
     against = "\n".join(f"- {_cell(f'{one.slice}: {one.message}')}" for one in ingested.findings)
     told += f"\n\nNothing was taken from:\n\n{against}" if against else ""
-    return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told
+    return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told + again
 
 
 def _data(data: DataLineage) -> str:

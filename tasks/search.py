@@ -31,6 +31,9 @@ class Search:
 
     trials: tuple[Trial, ...]
 
+    def __str__(self) -> str:
+        return str(self.best) if self.complete else "nothing yet"
+
     @property
     def complete(self) -> list[Trial]:
         """Those that came to a loss."""
@@ -50,5 +53,5 @@ class Search:
 
     @property
     def found_better(self) -> bool:
-        """Whether anything was better than the settings that hold now."""
-        return self.best.number != 0
+        """Whether anything was better than the settings that hold now, when these were tried."""
+        return self.trials[0].state == "complete" and self.best.number != 0

@@ -8,7 +8,7 @@ worse than the median of the others' (Golovin et al. 2017).
 import json
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +53,16 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     rows = folder / "rows.npz"
     save(rows, training)
-    search = _Searching(definition, settings, rows=rows, seconds=seconds, report=report)
+    search = _Searching(definition, settings, rows=rows, seconds=seconds)
+    pool = ThreadPoolExecutor(parallel)
     try:
-        with ThreadPoolExecutor(parallel) as pool:
-            list(pool.map(lambda _: search.one(folder), range(trials)))
+        fits = [pool.submit(search.one, folder) for _ in range(trials)]
+        # Reported is from here, where the caller's context is, and not from the threads of trials.
+        for over, fit in enumerate(as_completed(fits), 1):
+            fit.result()
+            report(over, search.so_far())
     finally:
+        pool.shutdown(cancel_futures=True)
         rows.unlink(missing_ok=True)
     found = search.so_far()
     _ = found.best
@@ -89,11 +94,10 @@ class _Searching:
         *,
         rows: Path,
         seconds: float,
-        report: Callable[[int, Search], None],
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._definition, self._settings = definition, settings
-        self._rows, self._seconds, self._report = rows, seconds, report
+        self._rows, self._seconds = rows, seconds
         self._lock = threading.Lock()
         self._trials: dict[int, Trial] = {}
         self._study = optuna.create_study(
@@ -133,7 +137,8 @@ class _Searching:
             losses.append(loss)
             with self._lock:
                 trial.report(loss, len(losses))
-                if trial.should_prune():
+                # What all others are held against is seen through to its end.
+                if trial.number and trial.should_prune():
                     raise _GivenUpError
 
         arguments, log = [str(place.absolute())], place / "fit.log"
@@ -162,8 +167,6 @@ class _Searching:
                 self._study.tell(trial, state=states.PRUNED)
                 ended = Trial(trial.number, asked, "given up")
             self._trials[trial.number] = ended
-        found = self.so_far()
-        self._report(len(found.trials), found)
 
 
 class _GivenUpError(Exception):

@@ -67,10 +67,9 @@ def _look(scene: Scene) -> Operation:
         tag=MODELS,
         summary="Have this host look at the store at once",
         told="For whoever has just promoted a version and does not want to wait for the next poll. "
-        "Harmless: what is asked together is one look.",
+        "Harmless, so it needs no key: what is asked together is one look.",
         answers={202: Answer("It will.", json_of(_LOOKING))},
-        refusals=(*_ASKED, 404),
-        security=KEY,
+        refusals=(*ENTRANCE, 404),
         samples=samples.post_nothing(scene, path.format(model=next(iter(scene.shown())))),
     )
 

@@ -1,5 +1,6 @@
 """Bodies of our own endpoints, made from the values that are served."""
 
+import functools
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,8 +21,9 @@ _SOME_NUMBER: dict[str, Any] = {"type": ["number", "null"]}
 _SEVERAL_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 
 
+@functools.cache
 def schemas() -> dict[str, Any]:
-    """Every schema of ours, by name."""
+    """Every schema of ours, by name; made once, so nobody may change what is in it."""
     return {
         "Problem": _PROBLEM,
         "TensorSpec": _of(TensorSpec),
@@ -41,7 +43,7 @@ def schemas() -> dict[str, Any]:
         "Traffic": _TRAFFIC,
         "Written": _object({"record": ref("AliasRecord")}),
         "Rollback": _object({"reason": _REASON}, over=_VERSION, to=_VERSION),
-        "Stop": _object({"reason": _REASON}),
+        "Stop": _object({"reason": _REASON}, over=_VERSION),
         "Challenge": _challenge(),
     }
 

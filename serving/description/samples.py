@@ -50,9 +50,8 @@ def get(scene: Scene, path: str, *, open_to_all: bool = False) -> tuple[Sample]:
 
 
 def post_nothing(scene: Scene, path: str) -> tuple[Sample]:
-    """Ask by POST, without a body."""
-    key = [_KEY] if scene.keyed else []
-    words = ["curl", "-X", "POST", *key, quote(scene.url + path)]
+    """Ask by POST, without a body or a key."""
+    words = ["curl", "-X", "POST", quote(scene.url + path)]
     return (Sample("Shell", "curl", " ".join(words) + "\n"),)
 
 

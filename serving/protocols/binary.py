@@ -8,9 +8,12 @@ from typing import Any
 
 import orjson
 
+from serving.tensors import kind_of
 from store.errors import BadInput
 
 HEADER = "Inference-Header-Content-Length"
+# No longer number is a length of anything, and Python refuses to read the longest.
+_DIGITS = 18
 # The bytes of an answer, and the length of its JSON when raw tensors follow it.
 Encoded = tuple[bytes, int | None]
 
@@ -21,7 +24,8 @@ def split(body: bytes, length: str) -> tuple[bytes, memoryview]:
     Raises:
         BadInput: the header is no length within the body.
     """
-    if not length.isascii() or not length.isdigit() or int(length) > len(body):
+    is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
+    if not is_number or int(length) > len(body):
         expected = f"a number of at most {len(body)}, the bytes of the body"
         raise BadInput(HEADER, expected=expected, found=length[:40])
     return body[: int(length)], memoryview(body)[int(length) :]
@@ -41,7 +45,7 @@ def attach(asked: dict[str, Any], raw: memoryview) -> None:
         field = f"inputs[{place}].parameters.binary_data_size"
         if type(size) is not int or not 0 <= size <= len(raw) - start:
             expected = f"at most the {len(raw) - start} bytes that are left"
-            raise BadInput(field, expected=expected, found=str(size)[:40])
+            raise BadInput(field, expected=expected, found=kind_of(size))
         given["data"] = raw[start : start + size]
         start += size
     if start != len(raw):

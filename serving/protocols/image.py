@@ -64,6 +64,7 @@ def read(body: bytes, inputs: tuple[TensorSpec, ...], limits: Limits) -> NDArray
     _check_header(header, height, width, limits)
     try:
         with Image.open(io.BytesIO(chunks), formats=["PNG"]) as picture:
+            _check_size(picture.height, picture.width, height, width)
             pixels = _opaque(picture).convert("RGB" if spec.shape[2:] == (3,) else "L")
         row: NDArray[np.uint8] = np.asarray(pixels, np.uint8).reshape(1, *spec.shape)
     except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
@@ -104,6 +105,9 @@ def _chunks(body: bytes) -> tuple[bytes, bytes]:
         kind, end = body[start + 4 : start + 8], start + 12 + length
         if end > len(body):
             raise BadInput(_FIELD, expected="a whole PNG", found=f"an end after {len(body)} bytes")
+        if kind == b"IHDR" and header:
+            # A decoder believes the last; the one that is checked below is the first.
+            raise BadInput(_FIELD, expected="one header", found="two")
         if kind in _KEPT:
             kept.append(_checked(body, start, end, kind))
         if not header:
@@ -133,11 +137,16 @@ def _check_header(header: bytes, height: int, width: int, limits: Limits) -> Non
     if found_width * found_height > limits.image_pixels:
         expected = f"at most {limits.image_pixels} pixels"
         raise TooMuch(_FIELD, expected=expected, found=f"{found_width * found_height}")
+    _check_size(found_height, found_width, height, width)
+    if depth > 8:
+        raise BadInput(_FIELD, expected="at most 8 bits a sample", found=f"{depth}")
+
+
+def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
+    """Asked of the header, and again of what the decoder made of it."""
     if (found_height, found_width) != (height, width):
         expected = f"height x width {height} x {width}; it is never resized here"
         raise BadInput(_FIELD, expected=expected, found=f"{found_height} x {found_width}")
-    if depth > 8:
-        raise BadInput(_FIELD, expected="at most 8 bits a sample", found=f"{depth}")
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ import numpy as np
 from serving.limits import Limits
 from serving.predictor import Array
 from serving.slots import Loaded
-from serving.tensors import check_rows, from_rows
+from serving.tensors import check_rows, from_rows, kind_of, names_in
 from store.errors import BadInput
 
 SIGNATURE = "serving_default"
@@ -21,10 +21,10 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
     """
     signature = asked.get("signature_name", SIGNATURE)
     if signature not in (SIGNATURE, ""):
-        raise BadInput("signature_name", expected=SIGNATURE, found=str(signature)[:80])
+        raise BadInput("signature_name", expected=SIGNATURE, found=kind_of(signature))
     by_row = "instances" in asked
     if by_row == ("inputs" in asked):
-        found = "both" if by_row else f"the fields {sorted(asked)[:10]}"
+        found = "both" if by_row else f"the fields {names_in(asked)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
     inputs = _by_row(asked, loaded, limits) if by_row else _by_column(asked, loaded, limits)
     name = loaded.predictor.outputs[0].name
@@ -36,14 +36,14 @@ def _by_row(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
     """`instances`: one element a row, bare when there is one input, else an object by name."""
     rows, specs = asked["instances"], loaded.predictor.inputs
     if not isinstance(rows, list) or not rows:
-        raise BadInput("instances", expected="a list of at least one row", found=str(rows)[:40])
+        raise BadInput("instances", expected="a list of at least one row", found=kind_of(rows))
     check_rows(len(rows), limits, field="instances")
     names = {spec.name for spec in specs}
     if not isinstance(rows[0], dict) and len(specs) == 1:
         return {specs[0].name: from_rows(specs[0], rows, field="instances")}
     for place, row in enumerate(rows):
         if not isinstance(row, dict) or row.keys() != names:
-            found = str(sorted(row))[:80] if isinstance(row, dict) else "no object"
+            found = names_in(row) if isinstance(row, dict) else "no object"
             raise BadInput(f"instances[{place}]", expected=f"{sorted(names)}", found=found)
     return {
         spec.name: from_rows(spec, [row[spec.name] for row in rows], field=f"instances.{spec.name}")
@@ -58,7 +58,7 @@ def _by_column(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[st
     if not isinstance(columns, dict) and len(specs) == 1:
         columns = {specs[0].name: columns}
     if not isinstance(columns, dict) or columns.keys() != names:
-        found = str(sorted(columns))[:80] if isinstance(columns, dict) else "no object"
+        found = names_in(columns) if isinstance(columns, dict) else "no object"
         raise BadInput("inputs", expected=f"{sorted(names)}", found=found)
     for name, rows in columns.items():
         check_rows(len(rows) if isinstance(rows, list) else 0, limits, field=f"inputs.{name}")

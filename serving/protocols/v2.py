@@ -6,7 +6,7 @@ from typing import Any
 from serving.limits import Limits
 from serving.predictor import Array
 from serving.slots import Loaded
-from serving.tensors import check_rows, from_flat, from_raw
+from serving.tensors import check_rows, from_flat, from_raw, kind_of
 from store.errors import BadInput
 from store.schema import TensorSpec
 
@@ -54,9 +54,10 @@ def _inputs(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
         raise BadInput("inputs", expected=f"a list of the tensors {names}", found="something else")
     if len(given) == len(names) == 1 and given[0].get("name") == names[0]:
         return {names[0]: _tensor(specs[0], given[0], limits, field="inputs[0]")}
-    found = [one.get("name") for one in given]
-    if sorted(map(str, found)) != sorted(names):
-        raise BadInput("inputs", expected=f"the tensors {names}", found=str(found)[:200])
+    found = [one.get("name") for one in given[: len(names) + 1]]
+    if not all(isinstance(name, str) for name in found) or sorted(found) != sorted(names):
+        told = ", ".join(map(kind_of, found)) or "none"
+        raise BadInput("inputs", expected=f"the tensors {names}", found=told)
     by_name = {one["name"]: (place, one) for place, one in enumerate(given)}
     tensors: dict[str, Array] = {}
     for spec in specs:
@@ -71,7 +72,7 @@ def _inputs(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
 def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: str) -> Array:
     shape, datatype = given.get("shape"), given.get("datatype")
     if datatype != spec.datatype:
-        raise BadInput(f"{field}.datatype", expected=spec.datatype, found=str(datatype)[:40])
+        raise BadInput(f"{field}.datatype", expected=spec.datatype, found=kind_of(datatype))
     if (
         not isinstance(shape, list)
         or not shape
@@ -80,7 +81,7 @@ def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: s
         or shape[0] < 1
     ):
         expected = f"{spec.v2_shape} with at least one row"
-        raise BadInput(f"{field}.shape", expected=expected, found=str(shape)[:80])
+        raise BadInput(f"{field}.shape", expected=expected, found=_shape_told(shape))
     check_rows(shape[0], limits, field=f"{field}.shape")
     values = given.get("data")
     if isinstance(values, memoryview):
@@ -88,19 +89,33 @@ def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: s
     return from_flat(spec, values, shape[0], field=f"{field}.data")
 
 
+def _shape_told(shape: object) -> str:
+    if isinstance(shape, list) and len(shape) <= 8 and all(type(side) is int for side in shape):
+        return str(shape)
+    return kind_of(shape)
+
+
 def _wanted(asked: dict[str, Any], loaded: Loaded) -> list[TensorSpec]:
-    """The outputs that were asked for; the answer alone when none was."""
+    """The outputs that were asked for; the answer alone when none was.
+
+    Raises:
+        BadInput: no output's name, or more than there are: an answer is many times as large as
+            the few letters that ask for it.
+    """
     outputs = asked.get("outputs")
     if not outputs:
         return [loaded.predictor.outputs[0]]
     specs = {spec.name: spec for spec in loaded.predictor.outputs}
     if not isinstance(outputs, list):
         raise BadInput("outputs", expected=f"a list of {sorted(specs)}", found="something else")
+    if len(outputs) > len(specs):
+        expected = f"at most {len(specs)} of {sorted(specs)}"
+        raise BadInput("outputs", expected=expected, found=f"{len(outputs)}")
     wanted = []
     for place, output in enumerate(outputs):
         name = output.get("name") if isinstance(output, dict) else output
         if not isinstance(name, str) or name not in specs:
             field = f"outputs[{place}].name"
-            raise BadInput(field, expected=f"one of {sorted(specs)}", found=str(name)[:80])
+            raise BadInput(field, expected=f"one of {sorted(specs)}", found=kind_of(name))
         wanted.append(specs[name])
     return wanted

@@ -35,12 +35,13 @@ def start(model: str) -> Response:
 
 @routes.delete("/models/<model>/challenger")
 def stop(model: str) -> Response:
-    """Stop the challenger; the champion answers everything again."""
+    """Stop the challenger `over`, or whichever there is; the champion answers everything again."""
     by = administrator()
     found = slot(model)
-    reason = reason_of(json_object(body_bytes()))
+    asked = json_object(body_bytes())
+    reason, over = reason_of(asked), version_of(asked, "over")
     with alone() as bucket:
-        record = rules.stop(bucket, found.model, by=by, reason=reason)
+        record = rules.stop(bucket, found.model, by=by, reason=reason, over=over)
     found.board.ask()
     return _told(record)
 

@@ -6,7 +6,7 @@ import { Kept } from "./kept.js";
 const token = new Kept("overnight-token");
 
 const PLAIN = {
-  0: "Nothing was changed.",
+  0: "It is not known whether anything changed; look before you try again.",
   401: "The token was not accepted. Nothing was changed.",
   403: "Nobody may administer here. Nothing was changed.",
   409: "Things have moved. Nothing was changed.",

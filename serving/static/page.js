@@ -148,12 +148,13 @@ function rollBack() {
 
 function stopChallenger() {
   const { name, challenger } = chosen;
+  const over = challenger.version;
   authority.open({
     title: `Stop the challenger of ${name}`,
-    told: `${challenger.version} will get no more traffic; the champion is not touched.`,
+    told: `${over} will get no more traffic; the champion is not touched.`,
     action: () => "Stop it",
     perform: async ({ reason, token }) => {
-      await ask(`${addressOf(name)}/challenger`, { method: "DELETE", body: { reason }, token });
+      await ask(`${addressOf(name)}/challenger`, { method: "DELETE", body: { reason, over }, token });
       return () => done("The challenger is stopped");
     },
   });
@@ -169,10 +170,17 @@ function done(text) {
 async function tick() {
   if (ticking) return;
   ticking = true;
-  await refresh();
-  age();
-  await Promise.all([refreshPast(), chosen && traffic.refresh(chosen.name)]);
-  ticking = false;
+  try {
+    await refresh();
+    age();
+    await Promise.all([refreshPast(), chosen && traffic.refresh(chosen.name)]);
+  } catch (error) {
+    // An answer that cannot be shown must not end asking for good.
+    console.error(error);
+    showDown();
+  } finally {
+    ticking = false;
+  }
 }
 
 await tick();

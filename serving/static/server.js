@@ -30,7 +30,10 @@ export async function ask(path, { method = "GET", body, token } = {}) {
   } catch {
     throw new Problem(0, "The server cannot be reached; is it running, and are you online?");
   }
-  const answer = await response.json().catch(() => ({}));
+  const answer = await response.json().catch(() => {
+    if (response.ok) throw new Problem(0, "The answer was cut off.");
+    return {};
+  });
   if (!response.ok) {
     throw new Problem(response.status, answer.detail ?? answer.error ?? `The server answered ${response.status}.`);
   }

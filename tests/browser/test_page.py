@@ -144,6 +144,33 @@ def test_rolling_back_needs_a_reason_and_a_token_that_is_known(shown, host):
     expect(dialog.get_by_label("Administrator’s token")).to_be_visible()
 
 
+def test_what_was_cut_off_may_have_been_done(shown, host):
+    before = host.champion()
+    shown.route("**/rollback", lambda route: route.abort())
+    shown.get_by_role("button", name="Roll back …").click()
+    dialog = shown.get_by_role("dialog", name="Roll back digits")
+    dialog.get_by_label("Reason").fill("sevens were read as ones")
+    dialog.get_by_label("Administrator’s token").fill(TOKEN)
+
+    dialog.locator("#confirm").click()
+
+    expect(dialog.get_by_role("alert")).to_contain_text("not known whether anything changed")
+    assert host.champion() == before
+
+
+@pytest.mark.parametrize("answer", ["{", '{"models": [{}]}'])
+def test_an_answer_that_cannot_be_shown_does_not_end_asking(page, host, answer):
+    page.route(
+        "**/api/models", lambda route: route.fulfill(body=answer, content_type="application/json")
+    )
+    page.goto(host.url)
+    expect(page.locator("#health")).to_have_attribute("data-state", "down")
+
+    page.unroute("**/api/models")
+
+    expect(page.locator("#version")).to_have_text(host.champion().version)
+
+
 def test_a_challenger_is_shown_with_its_figures_and_can_be_stopped(shown, host):
     expect(shown.locator("#challenger")).to_be_hidden()
     served = host.champion().version
@@ -162,8 +189,10 @@ def test_a_challenger_is_shown_with_its_figures_and_can_be_stopped(shown, host):
     dialog = shown.get_by_role("dialog", name="Stop the challenger of digits")
     dialog.get_by_label("Reason").fill("seen enough")
     dialog.get_by_label("Administrator’s token").fill(TOKEN)
-    dialog.get_by_role("button", name="Stop it").click()
+    with shown.expect_request(lambda one: one.method == "DELETE") as asked:
+        dialog.get_by_role("button", name="Stop it").click()
 
+    assert json.loads(asked.value.post_data)["over"] == version
     expect(dialog).to_be_hidden()
     expect(shown.locator("#challenger")).to_be_hidden(timeout=15_000)
 

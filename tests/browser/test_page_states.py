@@ -103,6 +103,12 @@ def test_the_page_lives_through_no_champion_no_store_and_no_server(
     expect(page.locator("#version")).to_have_text(bundles.version_name(1))
 
 
+def _has_report(serving: Serving) -> bool:
+    """Whether the server tells whoever has a key of a version's report."""
+    told = serving.ask("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
+    return any(one["report"] for one in told["versions"])
+
+
 def test_a_server_that_asks_for_keys_is_opened_with_one(
     page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ) -> None:
@@ -114,6 +120,7 @@ def test_a_server_that_asks_for_keys_is_opened_with_one(
     settings = following(s3_address, serving_workers="1", prediction_keys_file=str(keys))
     with running(place=tmp_path / "home", **settings) as serving:
         until(serving.is_ready, what="serving is ready")
+        until(lambda: _has_report(serving), what="a report can be read")
         seen = watch(page)
         page.goto(f"http://127.0.0.1:{serving.port}")
         expect(page.get_by_role("heading", name="asks for a key")).to_be_visible()
@@ -128,6 +135,9 @@ def test_a_server_that_asks_for_keys_is_opened_with_one(
         expect(page.locator("#version")).to_have_text(bundles.version_name(1))
         expect(page.locator("#picture")).to_be_visible()
         expect(page.locator("#door")).to_be_hidden()
+        # A link carries no key, so it could only lead to a refusal.
+        expect(page.locator("#version-rows tr").first).to_be_visible()
+        expect(page.get_by_role("link", name="report")).to_have_count(0)
         assert not any(KEY in url for url in seen.asked)
 
 

@@ -84,7 +84,7 @@ def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
         arrivals.hold(bucket, "digits", name, [found], compared_with=VERSION)
     arrivals.decide(bucket, "digits", "night-0008", verdict="accepted", by="ada", reason="fine")
 
-    (held,) = waiting_lines.gather(bucket, "digits")
+    (held,) = waiting_lines.gather(bucket, "digits", dict)
     told = "\n".join(waiting_lines.lines("digits", held))
 
     assert (held["arrival"], held["findings"]) == ("night-0007", ["label: sevens are missing"])
@@ -92,6 +92,18 @@ def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
     assert "overnight accept digits night-0007 --reason" in told
     assert "overnight exclude digits night-0007 --reason" in told
     assert json.dumps(held)
+
+
+def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
+    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+    for name in ("night-0007", "night-0008"):
+        arrivals.hold(bucket, "digits", name, [found], compared_with=OLDER)
+
+    # The champion's is version 1 of the dataset.
+    came = {"night-0007": 1, "night-0008": 2}
+    waiting = waiting_lines.gather(bucket, "digits", lambda: came)
+
+    assert [held["arrival"] for held in waiting] == ["night-0008"]
 
 
 def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):

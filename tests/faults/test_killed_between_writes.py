@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flows.ingest import ingest
 from store import versions
 from store.aliases import AliasLog
 from store.s3 import S3Address
@@ -67,6 +68,7 @@ def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
     world: World, tripwire: Tripwire, environment: Mapping[str, str]
 ) -> None:
     world.arrive("few", 0, 1_200)
+    ingest(return_state=True)
     trained: set[str] = set()
 
     for write in WRITES:

@@ -1,5 +1,7 @@
 """A person's word that a version shall be tried, walked against a real Prefect server."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from prefect.client.schemas.objects import State
 
@@ -9,6 +11,7 @@ from store.aliases import Acknowledgement, AliasLog
 from store.challenging import Withdrawal, challenger_log
 from store.decisions import Decision, decide, read_decision
 from store.terms import Terms
+from tests.deadline import until
 from tests.examples import FILES, manifest
 from tests.world import World
 
@@ -97,6 +100,34 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
     current = log.current()
     assert current is not None
     assert (current.target, current.by) == (None, "confirm")
+
+
+def test_nobody_elses_challenge_is_stopped(
+    published: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
+    bucket, log = published.bucket, challenger_log(published.bucket, "digits")
+
+    def eve_tries_another_and_the_first_is_refused() -> None:
+        until(lambda: log.current() is not None, what="the first challenges")
+        challenging.stop(bucket, "digits", by="eve", reason="mine first")
+        challenging.start(
+            bucket, "digits", THIRD, terms=Terms(mode="shadow"), by="eve", reason="mine"
+        )
+        word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
+        log.acknowledge(1, word)
+
+    with ThreadPoolExecutor(1) as others:
+        eve = others.submit(eve_tries_another_and_the_first_is_refused)
+        name, told = ended(challenge(version=SECOND, return_state=True))
+        eve.result()
+    assert (name, "too large" in told) == ("Refused", True)
+    asked = challenge(action="stop", version=SECOND, return_state=True)
+    assert ended(asked)[0] == "Superseded"
+
+    current = log.current()
+    assert current is not None
+    assert (current.target, current.by) == (THIRD, "eve")
 
 
 def test_where_some_can_load_it_they_go_on(

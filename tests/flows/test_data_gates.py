@@ -1,5 +1,6 @@
 """Nights whose data is broken or differs, walked for real: what waits, what a person may say."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.digits import DEFINITION
 from store import arrivals, landing, versions
 from store.aliases import AliasLog
 from store.decisions import Decision, decide
+from store.keys import new_version
 from tasks.snapshot import snapshot
 from tests.examples import FILES, VERSION, manifest
 from tests.flows.test_flows import OVERRULED, ended, newest_card
@@ -107,6 +109,25 @@ def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World
     assert "blank: 99.0% of 100 rows repeat others of this arrival" in card
     refused = landing.quarantined(learned.bucket, "digits")
     assert [one.arrival for one in refused] == ["blank", "blank"]
+
+
+def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned: World) -> None:
+    made = versions.read_manifest(learned.bucket, "digits", VERSION)
+    (image,) = made.tensors.inputs
+    smaller = made.tensors.model_copy(
+        update={"inputs": (image.model_copy(update={"shape": (14, 14)}),)}
+    )
+    files = {**FILES, "predictor.tflite": LINEAR}
+    version = new_version("f" * 64, made.created_at + timedelta(minutes=1))
+    changed = {"version": version, "fingerprint": "f" * 64, "tensors": smaller}
+    versions.publish(learned.bucket, made.model_copy(update=changed), files)
+    AliasLog(learned.bucket, "digits").append(version, over=VERSION, by="ann", reason="smaller")
+
+    state = retrain(take_in=False, return_state=True)
+
+    assert state.is_failed()
+    assert "give the changed model a new name" in str(state.message)
+    assert version in str(state.message)
 
 
 def test_a_word_about_data_that_never_arrived_is_an_error(learned: World) -> None:

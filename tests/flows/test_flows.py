@@ -1,5 +1,6 @@
 """What a night may end as, walked for real on few digits."""
 
+import numpy as np
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
@@ -10,7 +11,7 @@ from flows.promote import promote
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.rollback import rollback
-from store import versions
+from store import landing, versions
 from store.aliases import AliasLog
 from store.decisions import read_decision
 from tests.world import World
@@ -104,15 +105,30 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
 
 
 def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
+    world.arrive("blank", 0, 100, seen=np.zeros_like)
+    refused = ended(retrain(return_state=True))
+    card = newest_card("digits-retrain")
     world.arrive("few", 0, 30)
+    left = ended(retrain(take_in=False, return_state=True))
+    waits = [arrival.name for arrival in landing.pending(world.bucket, "digits")]
 
     first = ended(ingest(return_state=True))
     again = ended(ingest(return_state=True))
+    world.arrive("few", 0, 30)
+    met = ended(ingest(return_state=True))
 
+    # Nothing ever came in, so there is no dataset yet.
+    assert refused[0] == "Refused"
+    assert "blank: 99.0% of 100 rows repeat others of this arrival" in refused[1]
+    assert "blank: 99.0%" in card
+    assert left == ("NothingNew", "no rows ever came in")
+    assert waits == ["few"]
     assert first == ("Ingested", "30 rows added, 0 files quarantined")
     # The landing is empty now, so the source's first night comes in.
     assert again[0] == "Ingested"
     assert again[1].startswith("49,970 rows added")
+    assert met[0] == "NothingNew"
+    assert met[1].endswith("taken in or refused before under this name: few")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A night may bring an earlier version back, or go on from the champion's weights."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -23,45 +24,46 @@ def published(world: World, version: str | None) -> Manifest:
     return read_manifest(world.bucket, "digits", version)
 
 
-def serve_nonsense(world: World, made: Manifest) -> str:
-    """Make a champion that takes every digit for a zero."""
-    files = {"predictor.tflite": bundles.network(400), "network.keras": b"none"}
-    fingerprint = "f" * 64
-    version = new_version(fingerprint, made.created_at + timedelta(minutes=1))
-    nonsense = made.model_copy(
-        update={
-            "version": version,
-            "fingerprint": fingerprint,
-            "files": versions.entries(files),
-        }
-    )
-    versions.publish(world.bucket, nonsense, files)
+def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) -> str:
+    """Publish a version like another one, in which no gate was overruled, and promote it."""
+    version = new_version(digit * 64, made.created_at + timedelta(minutes=1))
+    changed = {"version": version, "fingerprint": digit * 64, "override": None}
+    other = made.model_copy(update=changed | {"files": versions.entries(files)})
+    versions.publish(world.bucket, other, files)
     decide(
         world.bucket,
         Decision(model="digits", version=version, verdict="approved", by="ann", reason="a test"),
     )
     log = AliasLog(world.bucket, "digits")
-    log.append(version, over=made.version, by="ann", reason="a test")
+    log.append(version, over=champion(world), by="ann", reason="a test")
     return version
 
 
 def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: World) -> None:
     world.arrive("first", 0, 1_200)
     retrain(epochs=1, return_state=True, **OVERRULED)
-    first = champion(world)
-    nonsense = serve_nonsense(world, published(world, first))
+    overruled = published(world, champion(world))
+    files = {
+        name: versions.read_file(world.bucket, overruled, name)
+        for name in ("predictor.tflite", "network.keras")
+    }
+    first = serve(world, overruled, "e", files)
+    # A champion that takes every digit for a zero.
+    nonsense = serve(world, overruled, "f", files | {"predictor.tflite": bundles.network(400)})
 
     world.arrive("second", 1_200, 1_500)
     waits = ended(retrain(epochs=1, approval="manual", return_state=True))
     world.arrive("third", 1_500, 1_800)
     returned = ended(retrain(epochs=1, return_state=True))
 
-    # The second arrival was looked at by the first of the two runs, and waits for a person.
     assert waits[0] == "AwaitingApproval"
     assert f"overnight promote digits {first}" in waits[1]
     assert returned[0] == "Promoted", returned
     assert champion(world) == first
     assert "beats the champion on what arrived" in AliasLog(world.bucket, "digits").current().reason
+
+    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+    assert again[0] == "UpToDate", again
 
     warm = ended(retrain(begin="champion", take_in=False, epochs=1, return_state=True, **OVERRULED))
     made = published(world, champion(world))

@@ -124,7 +124,8 @@ def test_a_certain_difference_that_does_not_matter_is_none() -> None:
     [
         (Sample(3), "was not measured of the arrival"),
         (numbers(np.array([])), "has no row in the arrival"),
-        (numbers(np.array([1.0, math.nan, math.inf])), "is not a number in 2 of 3 rows"),
+        (numbers(np.array([math.nan, math.nan])), "has no row in the arrival"),
+        (numbers(np.array([1.0, math.nan, math.inf])), "is not a number in 1 of 2 rows"),
     ],
 )
 def test_what_is_missing_empty_or_no_number_fails(sample: Sample, told: str) -> None:
@@ -142,3 +143,16 @@ def test_a_category_that_was_never_learned_counts_as_moved() -> None:
 
     assert finding.value == pytest.approx(1)
     assert "most moved is 12, from 0.0% to 100.0%" in finding.message
+
+
+def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
+    gate = SameSpread("mean", bound=0.5)
+    holes = np.full(500, math.nan)
+    nullable = numbers(np.concatenate([SPREAD, holes]))
+
+    alike = gate.finding("n", nullable, numbers(np.concatenate([holes, SPREAD])))
+    moved = gate.finding("n", numbers(np.concatenate([holes, SPREAD + 9])), nullable)
+
+    assert (alike.passed, alike.value, alike.n) == (True, 0, len(SPREAD))
+    assert not moved.passed
+    assert "9 on average where" in moved.message

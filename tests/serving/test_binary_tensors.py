@@ -90,6 +90,7 @@ def test_raw_answers_may_be_asked_for_in_plain_json(client):
         (request(), IMAGES.tobytes(), "many", LENGTH),
         (request(), IMAGES.tobytes(), "-1", LENGTH),
         (request(), IMAGES.tobytes(), "999999", LENGTH),
+        (request(), IMAGES.tobytes(), "9" * 5_000, LENGTH),
         (request(), IMAGES.tobytes(), "5", "JSON"),
         (request(), IMAGES.tobytes()[:-1], None, "inputs[0].parameters.binary_data_size"),
         (request(), IMAGES.tobytes() + b"\x00", None, "the body"),

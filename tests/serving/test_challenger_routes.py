@@ -168,3 +168,18 @@ def test_a_store_that_takes_nothing_is_told(ask, bucket, error):
 
     assert response.status_code == 503
     assert "store" in response.json["detail"]
+
+
+def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
+    ask("POST", ASKED)
+
+    wrong = ask("DELETE", {"reason": "seen enough", "over": FIRST})
+    odd = ask("DELETE", {"reason": "seen enough", "over": ["x"]})
+
+    assert (wrong.status_code, odd.status_code) == (409, 400)
+    assert SECOND in wrong.json["detail"]
+    assert odd.json["detail"].startswith("over")
+    current = challenger_log(bucket, "digits").current()
+    assert current is not None
+    assert current.target == SECOND
+    assert ask("DELETE", {"reason": "seen enough", "over": SECOND}).status_code == 200

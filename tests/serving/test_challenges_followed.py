@@ -219,3 +219,25 @@ def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
         standing = fleet.story.challenge(bundles.MODEL)
         assert (standing.tally.requests, standing.tally.compared) == (6, 6)
         assert (standing.record.version, standing.withdrawn) == (NEW, None)
+
+
+@pytest.mark.parametrize("moves", [(2,), (2, 1, 2)], ids=["promoted", "there and back"])
+def test_a_challenger_answers_until_it_is_champion_in_every_worker(hosts, challengers, log, moves):
+    leader, _ = hosts
+    challenge(challengers, 2, CANARY)
+    settle(*hosts)
+
+    # When it is proposed as champion, and the mate is slow.
+    for number in moves:
+        promote(log, number)
+    for _ in range(20):
+        leader.lead()
+        leader.attend()
+
+    for fleet in hosts:
+        assert fleet.slots.find(bundles.MODEL).board.proposed > 1
+        assert ask_any(fleet, version=NEW) == ask_any(fleet, label=CHALLENGER) == NEW
+        assert ask_any(fleet) == NEW
+    settle(*hosts)
+    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert leader.story.challenge(bundles.MODEL) is None

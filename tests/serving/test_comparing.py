@@ -1,5 +1,7 @@
 """What becomes of comparisons: counted, bounded, and told with both answers."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,21 @@ def test_a_challenger_that_takes_longer_is_known_by_its_cpu_time():
 
     assert duel.tally().timed == 30
     assert duel.tally().slowdown > 1.5 * fair.tally().slowdown
+
+
+def test_what_waits_holds_its_rows_and_not_the_body_that_they_came_in():
+    duel = Duel(SHADOW)
+    body = np.zeros(10_000_000, np.uint8)
+    seen = weakref.ref(body)
+
+    def ask_for_a_row_of(body):
+        rows = {"image": body[:784].reshape(1, 28, 28)}
+        duel.champion.answered(lambda loaded: loaded.answer(rows, ["probabilities"]))
+
+    ask_for_a_row_of(body)
+    del body
+
+    assert duel.comparisons.waiting == 1
+    assert seen() is None
+    duel.settle()
+    assert duel.tally().compared == 1

@@ -9,6 +9,7 @@ from jsonschema_rs import Draft202012Validator
 from serving.application import create_application
 from serving.description.document import document
 from serving.description.examples import v2_request
+from serving.description.own_schemas import schemas
 from serving.description.scene import Scene, Served
 from serving.entrance import Admission
 from serving.limits import Limits
@@ -108,6 +109,24 @@ def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
         assert "a PNG, curl" not in {sample["label"] for sample in samples}
     for spec, given in zip(BASKET.inputs, v2_request(BASKET)["inputs"], strict=True):
         assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
+
+
+def test_our_own_schemas_are_made_once_and_stay_as_they_were_made(client):
+    before = json.dumps(schemas())
+
+    for path in ("/api/openapi.json", "/docs"):
+        assert client.get(path).status_code == 200
+
+    assert schemas() is schemas()
+    assert json.dumps(schemas()) == before
+
+
+def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
+    told = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/look"]["post"]
+
+    assert told["security"] == []
+    assert "401" not in told["responses"]
+    assert "OVERNIGHT_KEY" not in told["x-codeSamples"][0]["source"]
 
 
 def test_schemas_refuse_what_is_refused(told):

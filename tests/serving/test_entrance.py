@@ -61,6 +61,32 @@ def test_health_metrics_and_the_empty_page_need_no_key(locked, path):
         assert response.status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "x" * 32}, {"X-API-Key": KEY}])
+def test_who_tells_that_the_log_has_moved_needs_no_key(locked, headers):
+    response = locked.post("/api/models/digits/look", headers=headers)
+
+    assert response.status_code == 202
+
+
+def test_who_has_no_key_is_told_no_name_of_a_model(locked, client):
+    told = locked.post("/api/models/nothing/look")
+    open_to_all = client.post("/api/models/nothing/look")
+
+    assert (told.status_code, open_to_all.status_code) == (404, 404)
+    assert "digits" not in told.text
+    assert "digits" in open_to_all.text
+
+
+@pytest.mark.parametrize("path", ["/api/models/look", "/api/models/digits/versions/look",
+                                  "/api/models/digits/versions/x/look", "/api/models//look",
+                                  "/v2/models/digits/look"])  # fmt: skip
+def test_nothing_else_is_open_for_being_called_look(locked, path):
+    response = locked.get(path)
+
+    assert response.status_code in {308, 401, 404, 405}
+    assert "digits" not in response.text.replace(path, "")
+
+
 @pytest.mark.parametrize("path", ["/static/../api/models", "/v2/health/live/../../models/digits",
                                   "//api/models", "/metrics/"])  # fmt: skip
 def test_what_only_looks_open_is_not(locked, path):

@@ -130,3 +130,24 @@ def test_rolling_back_is_one_more_record(worker, bucket, log):
     settle(fleet)
 
     assert answers(fleet) == bundles.version_name(1)
+
+
+def test_a_model_is_served_once_everything_about_it_is_known(worker, tmp_path):
+    """A disk that is full in the middle of it leaves nothing half known, and it is tried again."""
+    fleet = worker()
+    (tmp_path / "models" / "sales").mkdir(parents=True)
+    challengers = tmp_path / "challengers"
+    challengers.mkdir(exist_ok=True)
+    in_the_way = challengers / "sales"
+    in_the_way.touch()
+
+    for _ in range(2):
+        with pytest.raises(FileExistsError):
+            fleet._list_models()
+        assert fleet.slots.all() == []
+        assert fleet.lead() > 0
+
+    in_the_way.unlink()
+    fleet._list_models()
+    assert [slot.model for slot in fleet.slots.all()] == ["sales"]
+    assert fleet.challenge("sales") is None

@@ -1,6 +1,7 @@
 """What a host remembers of a model's past, and tells without asking the store."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from serving.historian import REFRESH_SECONDS, REMEMBERED_RECORDS, REMEMBERED_VE
 from serving.history import History, Past
 from serving.ledger import Known, Ledger
 from store import keys, promotion
-from store.aliases import AliasLog
+from store.aliases import AliasLog, AliasRecord
 from store.decisions import Decision, decide
 from tests.serving import bundles, past
 from tests.serving.hosts import OUTAGE, Flaky
@@ -194,3 +195,32 @@ def test_a_file_of_another_release_is_gathered_anew(host, tmp_path):
     (tmp_path / "history.json").write_text('{"records": 7}')
     assert host.history.past() == Past()
     assert len(host.later().records) == 2
+
+
+def write(store: Counting, number: int, sequence: int, at: datetime) -> None:
+    """A record by somebody whose clock says `at`."""
+    made = AliasRecord(
+        model=MODEL, alias="champion", sequence=sequence, version=bundles.version_name(number),
+        previous=None, action="promoted", by="a test", reason="", at=at,
+    )  # fmt: skip
+    store.create(keys.alias_record(MODEL, "champion", sequence), made.model_dump_json().encode())
+
+
+def test_records_are_told_in_the_order_of_their_log_whatever_the_clocks_said(host, store):
+    # Given somebody whose clock is a day behind.
+    now = datetime.now(UTC)
+    write(store, 1, 3, now - timedelta(days=1))
+
+    told = [[one.sequence for one in host.later().records] for _ in range(3)]
+    write(store, 2, 4, now)
+    told.append([one.sequence for one in host.later().records])
+
+    assert told == [[3, 2, 1]] * 3 + [[4, 3, 2, 1]]
+
+
+def test_a_past_that_was_remembered_twice_over_is_healed(host, store):
+    promotion.roll_back(store, MODEL, over=SECOND, to=None, by="ada", reason="it was worse")
+    third, second, first = host.later().records
+    host.history.remember(Past(records=(second, third, third, first)))
+
+    assert host.later().records == (third, second, first)

@@ -182,6 +182,20 @@ def test_a_picture_that_claims_to_be_vast_is_refused_before_a_pixel_is_unpacked(
     assert "at most 4000000 pixels, found 3600000000" in response.json["error"]
 
 
+@pytest.mark.parametrize(
+    "second",
+    [header(4_000, 4_000), header(28, 28), header(depth=16)],
+    ids=["a large one", "the same", "a deep one"],
+)
+def test_a_second_header_gets_past_no_limit(client, second):
+    body = png()
+
+    response = post(client, body[:33] + second + body[33:])
+
+    assert response.status_code == 400
+    assert "one header, found two" in response.json["error"]
+
+
 def test_pixels_beyond_the_last_are_never_unpacked(client):
     # Given a picture of the right size whose pixels unpack to 100 MB more than it shows.
     lines = b"".join(b"\0" + line.tobytes() for line in IMAGES[0])

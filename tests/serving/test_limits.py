@@ -9,7 +9,9 @@ import pytest
 from werkzeug import Request
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
+from infra.settings import Settings
 from serving.limits import REMEMBERED_CLIENTS, Crowd, Limits, Rate, neighbourhood
+from serving.wsgi import limits
 from store.errors import Overloaded, TooManyRequests
 from tests.deadline import until
 from tests.serving.clients import INFER, PREDICT, application_of, refused, v2
@@ -74,6 +76,7 @@ def test_a_crowd_of_strangers_does_not_fill_the_memory():
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         ("shop", "shop"),
         ("", ""),
     ],
@@ -82,19 +85,46 @@ def test_a_client_without_a_key_is_its_network(address, client):
     assert neighbourhood(address) == client
 
 
-def test_no_client_takes_more_than_half_of_the_places():
-    crowd = Crowd(Limits(waiting=6))
+def test_no_client_takes_more_than_a_quarter_of_the_places():
+    crowd = Crowd(Limits(waiting=12))
     for request in range(3):
         crowd.enter(request, "shop")
 
-    with pytest.raises(Overloaded, match="of yours"):
+    with pytest.raises(Overloaded, match="3 requests of yours"):
         crowd.enter(3, "shop")
-    for request in range(4, 7):
-        crowd.enter(request, "lab")
-    with pytest.raises(Overloaded, match="6 requests"):
-        crowd.enter(7, "new")
+    for request in range(3, 12):
+        crowd.enter(request, f"lab-{request % 3}")
+    with pytest.raises(Overloaded, match="12 requests"):
+        crowd.enter(12, "new")
     crowd.leave(0)
-    crowd.enter(8, "new")
+    crowd.enter(13, "new")
+
+
+@pytest.mark.parametrize(
+    ("second", "status"), [("2001:db8:1:2::b", 503), ("2001:db8:1:3::a", 200), ("192.0.2.7", 200)]
+)
+def test_who_owns_a_whole_network_is_still_one_client(second, status):
+    # Given room for one request of each client, and one whose body never ends.
+    client = application_of(limits=Limits(waiting=4))
+    slow = Trickle(b"{}")
+    asked = {"CONTENT_LENGTH": "2", "REMOTE_ADDR": "2001:db8:1:2::a"}
+    holding = threading.Thread(target=_post, args=(client, INFER, slow), kwargs=asked)
+    holding.start()
+    _until_inside(client, 1)
+
+    response = client.get("/v2", environ_base={"REMOTE_ADDR": second})
+    slow.may_come.set()
+    holding.join()
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_one_connection_gets_all_that_is_allowed_however_many_workers_there_are(workers):
+    """A connection stays with one worker, so what is allowed is not divided by their number."""
+    chosen = Settings(serving_workers=workers, requests_per_second_per_client=8)
+
+    assert limits(chosen).per_second == 8
 
 
 class Trickle(io.RawIOBase):

@@ -23,7 +23,7 @@ def serving(tmp_path_factory):
     """One worker with two interpreters and places for sixteen requests, eight for one client."""
     place = tmp_path_factory.mktemp("slow")
     folder = bundles.folder(place / "bundle", 1)
-    settings = {"maximum_waiting_requests": "16", "maximum_body_bytes": "20000"}
+    settings = {"maximum_waiting_requests": "32", "maximum_body_bytes": "20000"}
     with running("--rehearse", str(folder), place=place / "home", **settings) as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         yield serving

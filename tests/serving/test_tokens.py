@@ -1,6 +1,7 @@
 """Who is known, and how little anybody else learns."""
 
 import logging
+import os
 
 import pytest
 from flask import Flask
@@ -78,6 +79,34 @@ def test_a_file_that_breaks_changes_nothing_and_is_told(file, caplog, text):
     assert "nothing changes" in caplog.text
     rewrite(file, f"ben {BEN}\n")
     until(lambda: tokens.name_of(ANN) is None, what="the mended file is read")
+
+
+def test_a_file_that_is_mended_without_a_trace_is_read_all_the_same(file, caplog):
+    # Given a file that breaks, and is told of.
+    tokens = Tokens(file, look_seconds=0)
+    good = f"ann {NEW}\n"
+    rewrite(file, good.replace(" ", "_"))
+    broken = file.stat()
+    until(lambda: tokens.name_of(ANN) and caplog.records, what="the trouble is told")
+
+    # When it is mended as chmod and chown mend one: same file, size and time.
+    file.write_text(good)
+    os.utime(file, ns=(broken.st_atime_ns, broken.st_mtime_ns))
+
+    until(lambda: tokens.name_of(NEW) == "ann", what="the mended file is read")
+    assert tokens.name_of(ANN) is None
+    assert caplog.text.count("nothing changes") == 1
+
+
+def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
+    tokens = Tokens(file, look_seconds=0)
+    rewrite(file, "ann short\n")
+    file.chmod(0o644)
+
+    for _ in range(20):
+        tokens.name_of(ANN)
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 @pytest.mark.parametrize(

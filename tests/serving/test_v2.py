@@ -91,6 +91,8 @@ def test_whole_numbers_may_be_written_as_floats(client):
         (v2() | {"outputs": [{"name": "logits"}]}, ["outputs[0].name", "'seen'", "logits"]),
         (v2() | {"outputs": [{}]}, ["outputs[0].name"]),
         (v2() | {"outputs": [{"name": ["seen"]}]}, ["outputs[0].name"]),
+        (v2() | {"outputs": ["seen"] * 3}, ["outputs", "at most 2 of", "found 3"]),
+        ({"inputs": v2()["inputs"] * 2}, ["inputs", "'image'"]),
         ([], ["the body", "a JSON object"]),
         ("text", ["the body", "a JSON object"]),
     ],

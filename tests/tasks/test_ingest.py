@@ -16,6 +16,7 @@ from store.datasets import Dataset
 from store.s3 import S3Address, S3Bucket
 from store.schema import TensorSpec
 from tasks.ingest import HOLDOUT, Ingested, ingest
+from tasks.snapshot import read_stamped, snapshot
 from tests.faulty import Fuse, Killed
 from tests.letters import AT, NIGHTS, House, Letters
 
@@ -112,7 +113,7 @@ def test_an_arrival_taken_in_before_is_only_cleared(house: House) -> None:
 
     ingested = house.ingest(take_next=False)
 
-    assert ingested == Ingested(dataset_version=1)
+    assert ingested == Ingested(dataset_version=1, skipped=("night-0000",))
     assert house.bucket.keys_below("landing/letters") == []
 
 
@@ -278,4 +279,38 @@ def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: Ho
 
     house.drop("put-right", a=b"hi")
 
+    assert house.ingest().rows_added == 2
+
+
+def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is_left_out(
+    house: House,
+) -> None:
+    house.drop("by-hand", a=b"hi")
+    house.ingest()
+    arrivals.hold(house.bucket, "letters", "by-hand", [], compared_with=None)
+    house.drop("put-right", a=b"hij")
+
+    assert house.ingest().rows_added == 3
+
+    before, after = (
+        snapshot(house.rows, house.holdout, without=without) for without in ((), ("by-hand",))
+    )
+    assert (before.rows, after.rows) == (3, 3)
+    came = [
+        set(read_stamped(house.rows, one).column("arrival").to_pylist()) for one in (before, after)
+    ]
+    assert came == [{"by-hand", "put-right"}, {"put-right"}]
+
+
+def test_after_a_gate_was_mended_the_same_arrival_is_met_again_and_named(house: House) -> None:
+    house.ingest()
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+    house.drop("by-hand", a=b"hi")
+    house.ingest(gates=declared)
+
+    house.drop("by-hand", a=b"hi")
+    again = house.ingest()
+    house.drop("by-hand-renamed", b=b"hi")
+
+    assert (again.arrivals, again.skipped) == ((), ("by-hand",))
     assert house.ingest().rows_added == 2

@@ -8,7 +8,7 @@ from models.evaluation import Evaluation, Rehearsal
 from models.gates import AtLeast, AtMost, WithinBudget
 from store.errors import ConfigurationError
 from store.manifest import Finding, Measurement
-from tasks.judge import judge
+from tasks.judge import Verdict, judge
 
 EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=100),))
 
@@ -29,6 +29,16 @@ def test_a_refusal_by_cost_alone_is_told_apart() -> None:
     assert judge(slow, [budget]).by_cost_alone
     assert not judge(slow, [budget, AtLeast("accuracy", 0.9)]).by_cost_alone
     assert not judge(slow, [AtLeast("accuracy", 0.1)]).by_cost_alone
+
+
+def test_what_serving_changed_is_not_held_against_the_candidate_for_ever() -> None:
+    over_http = Finding(
+        gate="SamePredictions", metric="changed answers over HTTP", passed=False, message="m"
+    )
+    exported = over_http.model_copy(update={"metric": "changed answers exported"})
+
+    assert Verdict((over_http,)).by_cost_alone
+    assert not Verdict((over_http, exported)).by_cost_alone
 
 
 def test_a_long_refusal_is_told_in_short() -> None:

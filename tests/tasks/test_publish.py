@@ -1,18 +1,23 @@
 """What becomes of a candidate's figures: an auditor finds them in the manifest."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import pytest
 
 import models
 from models.definition import TrainingSettings
 from models.evaluation import Evaluation, Rehearsal
-from store.manifest import Exported, Manifest
+from store import versions
+from store.bucket import Bucket
+from store.manifest import Exported, Finding, Manifest, Override
+from store.memory import MemoryBucket
 from store.versions import entries
 from tasks.judge import Verdict
-from tasks.publish import bundle, draft, finished
+from tasks.publish import bundle, draft, finished, publish
 from tasks.train import EXPORTED, Candidate, Fitted
 from tests import examples
+from tests.faulty import Killed, KillingBucket
 
 REHEARSAL = Rehearsal(
     n=10_000,
@@ -89,3 +94,51 @@ def test_what_the_rehearsal_measured_is_recorded(tmp_path, rehearsal):
     else:
         assert told is not None
         assert (told.changed_answers, told.row_ms, told.row_ms_in_eight) == (3, 0.9, 0.2)
+
+
+def attempt(
+    one: Candidate,
+    bucket: Bucket,
+    number: int,
+    *,
+    champion: str | None = "v1",
+    approval: Literal["automatic", "manual"] = "automatic",
+    override: Override | None = None,
+) -> None:
+    """Publish with as many findings as this attempt's number, and a report that names it."""
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=True, message="m")
+    manifest = finished(
+        drafted(one),
+        Evaluation(measurements=(), champion=champion),
+        Verdict((finding,) * number),
+        override=override,
+        approval=approval,
+    )
+    files = {**bundle(one), "report.html": f"report {number}".encode()}
+    publish(bucket, manifest, files, one.folder)
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        ({}, ("v1", "automatic", 1)),
+        ({"champion": "v2"}, ("v2", "automatic", 2)),
+        ({"champion": None}, (None, "automatic", 2)),
+        ({"approval": "manual"}, ("v1", "manual", 2)),
+        ({"override": Override(by="ann", reason="so", at=examples.AT)}, ("v1", "automatic", 2)),
+    ],
+)
+def test_a_second_attempt_writes_the_same_files_and_tells_what_is_true_of_itself(
+    tmp_path, later, told
+):
+    one = candidate(tmp_path)
+    bucket = MemoryBucket()
+    with pytest.raises(Killed):
+        attempt(one, KillingBucket(bucket, 1), 1)
+
+    attempt(one, bucket, 2, **later)
+
+    made = versions.read_manifest(bucket, "digits", one.version)
+    assert versions.read_file(bucket, made, "report.html") == b"report 1"
+    assert (made.compared_with, made.approval, len(made.findings)) == told
+    assert made.override == later.get("override")

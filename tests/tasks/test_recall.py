@@ -80,3 +80,14 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
     AliasLog(bucket, "digits").append(other, over=VERSION, by="ann", reason="newer")
 
     assert remembered(bucket).told == f"{VERSION} covers it; {other} serves"
+
+
+def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
+    bucket = MemoryBucket()
+    other = "20261123T020000-ba9876543210"
+    versions.publish(bucket, manifest(), FILES)
+    finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
+    refusals.remember(bucket, "digits", FINGERPRINT, [finding], compared_with=other)
+
+    assert remembered(bucket, champion=other).known is Known.REFUSED
+    assert remembered(bucket).known is Known.UNDECIDED

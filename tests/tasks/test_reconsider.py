@@ -86,3 +86,17 @@ def test_those_that_served_last_are_tried_newest_first(served, expected):
         log.append(bundles.version_name(number), over=over, by="a", reason="r")
 
     assert veterans(log.history()) == tuple(bundles.version_name(one) for one in expected)
+
+
+def test_a_version_that_was_sent_back_does_not_return_by_itself():
+    log = AliasLog(MemoryBucket(), "digits")
+    first, second = bundles.version_name(1), bundles.version_name(2)
+    log.append(first, over=None, by="a", reason="r")
+    log.append(second, over=first, by="a", reason="r")
+    log.append(first, over=second, by="ann", reason="complaints", action="rolled back")
+    assert veterans(log.history()) == ()
+
+    # Promoted again by a person, it may return like any other.
+    log.append(second, over=first, by="ann", reason="it was the camera")
+    log.append(first, over=second, by="ann", reason="r")
+    assert veterans(log.history()) == (second,)

@@ -99,3 +99,11 @@ def test_an_arrival_of_which_nothing_was_taken_is_named_with_the_reason() -> Non
     told = card(Story("digits", ingested=ingested), DEFINITION, headline="x", message="y")
 
     assert "Nothing was taken from:\n\n- night-7: all the same" in told
+
+
+def test_an_arrival_that_was_met_before_is_named_with_what_to_do() -> None:
+    for ingested in (Ingested(skipped=("night-7",)), Ingested(("night-8",), skipped=("night-7",))):
+        told = card(Story("digits", ingested=ingested), DEFINITION, headline="x", message="y")
+
+        assert "night-7 was taken in or refused before under this name" in told
+        assert "change the name of a file" in told

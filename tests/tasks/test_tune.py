@@ -119,3 +119,17 @@ def test_of_equal_trials_the_first_is_best():
     trials = tuple(Trial(number, {}, "complete", 0.5) for number in range(3))
 
     assert Search(trials).best.number == 0
+
+
+def test_nothing_is_better_than_settings_that_were_never_tried():
+    trials = (Trial(0, {}, "failed", why="w"), Trial(1, {}, "complete", 0.5))
+
+    assert not Search(trials).found_better
+
+
+def test_the_settings_that_hold_are_seen_through_to_their_end(tmp_path):
+    worst = SETTINGS.model_copy(update={"learning_rate": 0.079, "epochs": 9})
+
+    found = search(tmp_path, trials=8, parallel=4, settings=worst, learning_rate=RATE)
+
+    assert found.trials[0].state == "complete"

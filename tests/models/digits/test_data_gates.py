@@ -59,10 +59,11 @@ def compared(
     learned: bool = True,
     decisions: dict[str, ArrivalDecision] | None = None,
     definition=DEFINITION,
+    known: frozenset[str] = frozenset(),
 ) -> Compared:
     rows = [stamped(nights.rows(0, _LEARNED_ROWS), "night-0000")]
     rows += [stamped(table, name) for name, table in arrived]
-    champion = Learned(Champion("v1", LINEAR), frozenset({"night-0000"}))
+    champion = Learned(Champion("v1", LINEAR), frozenset({"night-0000"}), known=known)
     return compare(
         pa.concat_tables(rows),
         nights.holdout,
@@ -179,6 +180,19 @@ def test_only_the_arrival_that_differs_is_held(nights: Nights) -> None:
     assert {finding.slice for finding in found.findings if not finding.passed} == {"bad"}
     assert found.against("good") == ()
     assert {finding.metric for finding in found.against("bad")} == offenders(found)
+
+
+def test_what_others_learned_before_is_neither_judged_again_nor_compared_with(
+    nights: Nights,
+) -> None:
+    odd = as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000]))
+    good = nights.rows(50_000, 50_500)
+
+    found = compared(nights, ("odd", odd), ("good", good), known=frozenset({"odd"}))
+    alone = compared(nights, ("good", good))
+
+    assert found.held == ()
+    assert found.findings == alone.findings
 
 
 def test_small_arrivals_are_judged_together_once_they_are_enough(nights: Nights) -> None:

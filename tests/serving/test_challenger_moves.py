@@ -1,0 +1,124 @@
+"""A challenger whose champion, or which itself, moves while it answers."""
+
+import gc
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from serving.board import Board
+from serving.challenger import is_chosen
+from serving.slots import Loaded, Slot
+from store.errors import BadInput
+from tests.serving import bundles
+from tests.serving.challenges import (
+    BLANK,
+    CANARY,
+    SHADOW,
+    Broken,
+    Duel,
+    ask,
+    one,
+    opened,
+    replace,
+    started,
+)
+
+CHAMPION, CHALLENGER = bundles.version_name(1), bundles.version_name(2)
+
+
+class Meanwhile(Slot):
+    """A champion's slot beside which something happens, once, as soon as it is looked at."""
+
+    happens: Callable[[], object] | None = None
+
+    def current(self) -> Loaded | None:
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+        return super().current()
+
+
+def answer(slot: Slot) -> str:
+    _, loaded = slot.answered(
+        lambda loaded: loaded.answer({"image": BLANK}, ["probabilities"]), client="somebody"
+    )
+    return loaded.version
+
+
+def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_tally():
+    duel = Duel(CANARY)
+    champion = Meanwhile(bundles.MODEL, Board.alone())
+    champion.put(duel.champion.current())
+    champion.board.flip(1)
+    champion.challenger = duel.challenger
+
+    def next_begins() -> None:
+        slot = duel.challenger.slot
+        slot.put(Loaded(2, slot.current().predictor, started(2, CANARY, identity="the next")))
+        slot.board.flip(2)
+        assert answer(champion) == CHALLENGER
+
+    # When the next begins between a request's looks at challenger and champion.
+    champion.happens = next_begins
+
+    assert answer(champion) == CHAMPION
+    assert (duel.tally().record, duel.tally().requests) == ("the next", 1)
+    assert answer(champion) == CHALLENGER
+    assert (duel.tally().record, duel.tally().requests) == ("the next", 2)
+
+
+@pytest.mark.parametrize("terms", [CANARY, SHADOW])
+def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
+    duel = Duel(terms)
+    answer(duel.champion)
+    duel.settle()
+    slot = duel.challenger.slot
+    seen = weakref.ref(slot.current().predictor)
+
+    slot.board.clear()
+    slot.drop(keep=set())
+
+    gc.collect()
+    assert seen() is None
+
+
+def test_who_asks_by_name_is_answered_by_the_champions_own_copy_where_there_is_one():
+    # Given a challenger that served before, and is out of order as a challenger only.
+    duel = Duel(SHADOW)
+    champion = duel.champion
+    champion.put(Loaded(2, opened(2, bundles.files(2), bundles.TENSORS), None))
+    champion.put(Loaded(3, champion.current().predictor, None))
+    champion.board.flip(3)
+    replace(duel, Broken)
+
+    path = f"/v1/models/digits/versions/{CHALLENGER}:predict"
+    response = ask(duel.client(), path=path)
+
+    assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
+
+
+def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
+    duel = Duel(CANARY)
+    replace(duel, Broken)
+    client = duel.client()
+
+    # When an answer that the canary fails at is one that the champion refuses.
+    def answering(loaded: Loaded) -> None:
+        loaded.answer({"image": BLANK}, ["probabilities"])
+        raise BadInput("image", expected="what nobody sends", found="this")
+
+    with pytest.raises(BadInput):
+        duel.champion.answered(answering, client="somebody")
+
+    assert duel.tally().requests == 0
+    ask(client, one())
+    assert duel.tally().errors == 1
+
+
+@pytest.mark.parametrize("challenge", ["x" * 65, "x" * 10_000, "é\ud800"])
+def test_any_name_of_a_challenge_draws_clients(challenge):
+    chosen = [is_chosen(challenge, f"client-{number}", 0.5) for number in range(400)]
+
+    assert 0.3 < np.mean(chosen) < 0.7
