@@ -10,6 +10,7 @@ from flows.ending import end
 from flows.parameters import ModelName
 from tasks.report import Story
 
+
 @flow(name="ingest", persist_result=False)
 def ingest(model: ModelName = "digits") -> State:
     """Take in the files that wait in the landing, or the source's next arrival when none do.

@@ -22,6 +22,7 @@ from models import pictures as drawn
 from models.definition import Progress
 from store import arrivals
 from store.tuning import TunedSettings, remember_tuned
+from tasks import learned
 from tasks.report import Story
 from tasks.search import Search
 
@@ -78,7 +79,7 @@ def tune(
 def search(model: str, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
     house = House.of(model)
-    waiting = {held.arrival for held in arrivals.waiting(house.bucket, model)}
+    waiting = {held.arrival for held in learned.waiting(house.bucket, model, house.rows.arrivals)}
     without = sorted({*arrivals.excluded(house.bucket, model), *waiting})
     snapshot = tasks.snapshot.snapshot(house.rows, house.holdout, without=without)
     tell = Teller(f"{model}-training")
