@@ -23,7 +23,11 @@ def run(model: str, version: str, *, as_json: bool) -> None:
     Raises:
         NothingPublished: the model has no champion. UnknownVersion: there is no such version.
     """
-    document, manifest = gather(connections.bucket(load()), model, version)
+    settings = load()
+    document, manifest = gather(connections.bucket(settings), model, version)
+    if "report.html" in manifest.files:
+        where = f"api/models/{model}/versions/{manifest.version}/report"
+        document["report"] = f"{settings.answers_url}/{where}"
     show(document, manifest, as_json=as_json)
 
 
@@ -57,6 +61,8 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
 def _print(document: Document, manifest: Manifest, console: Console) -> None:
     serves = " (champion)" if document["champion"] else ""
     console.print(f"{manifest.model} {manifest.version}{serves}", style="bold")
+    if "report" in document:
+        console.print(f"its report: {document['report']}")
     console.print(_lineage(manifest, document["decision"]))
     console.print(_measurements(manifest.measurements))
     console.print(_gates(manifest.findings))

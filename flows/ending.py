@@ -44,6 +44,9 @@ def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> Sta
     links = {"Serving": house.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)
+    if story.manifest is not None and "report.html" in story.manifest.files:
+        where = f"api/models/{story.model}/versions/{story.manifest.version}/report"
+        links["The report of this version"] = f"{house.settings.answers_url}/{where}"
     told = card(replace(story, links=links), house.definition, headline=name, message=message)
     create_markdown_artifact(
         markdown=told, key=f"{story.model}-{flow_run.flow_name}", description=message[:200]

@@ -13,6 +13,7 @@ from store.manifest import Override, RunLineage
 from store.versions import read_manifest
 from tasks import lineage
 from tasks.compare import check_tensors
+from tasks.explain import Axis, Present, explain
 from tasks.judge import Verdict
 from tasks.report import Story
 from tasks.snapshot import Snapshot
@@ -58,6 +59,18 @@ def make_plan(
         run=run,
         folder=house.work(f"{fingerprint[:12]}-{run.id}" if force else fingerprint[:12]),
     )
+
+
+def changes(plan: Plan) -> tuple[Axis, ...]:
+    """What changed since the champion was made; nothing to tell while there is none."""
+    if plan.champion is None:
+        return ()
+    house = House.of(plan.model)
+    made = read_manifest(house.bucket, plan.model, plan.champion)
+    since = house.rows.taken() - house.rows.taken(made.data.dataset_version)
+    settings = plan.settings.model_dump(mode="json")
+    data = plan.snapshot.lineage
+    return explain(made, Present(data, plan.code, plan.environment, settings, arrivals=since))
 
 
 def policy(model: str, approval: Approval) -> Policy:

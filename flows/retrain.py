@@ -19,7 +19,7 @@ from flows.parameters import (
     Policy,
     Seed,
 )
-from flows.planning import entitled, make_plan, may_take, overriding, policy
+from flows.planning import changes, entitled, make_plan, may_take, overriding, policy
 from flows.steps import Plan
 from store.errors import PromotionConflict
 from store.manifest import Override
@@ -84,6 +84,7 @@ def retrain(
         "seed": seed,
     }
     plan = make_plan(story, snapshot, changed, begin=begin, force=force)
+    story = replace(story, changes=changes(plan))
     approval_policy = policy(model, approval)
     house = House.of(model)
     memory = recall(

@@ -57,6 +57,34 @@ def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
     return _png(figure)
 
 
+def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
+    """How often answers of each confidence were right, beside how often they should be.
+
+    Equal-width bins as in Guo et al. 2017; a dot is as large as its bin has answers, and its bar
+    spans 95 % by the normal approximation.
+    """
+    confident, hits = np.asarray(confidences, float), np.asarray(right, bool)
+    places = np.minimum((confident * bins).astype(int), bins - 1)
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, label="as it should be")
+    for place in np.unique(places):
+        chosen = places == place
+        share, n = hits[chosen].mean(), int(chosen.sum())
+        spread = 1.96 * np.sqrt(share * (1 - share) / n)
+        size = 12 + 120 * n / len(hits)
+        mean = confident[chosen].mean()
+        axes.errorbar(mean, share, yerr=spread, color=_MINE, linewidth=1)
+        axes.scatter([mean], [share], color=_MINE, s=size, zorder=3)
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence of the answer")
+    axes.set_ylabel("share answered right")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
 def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> bytes:
     """Small pictures in a grid, white on black, each with its caption."""
     rows = max(1, -(-len(images) // columns))

@@ -15,6 +15,7 @@ from models.definition import ModelDefinition
 from models.evaluation import Evaluation
 from store.manifest import DataLineage, Finding, Manifest
 from tasks.difference import Difference
+from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.reproduce import Reproduction
@@ -29,6 +30,7 @@ class Story:
     model: str
     ingested: Ingested | None = None
     data: DataLineage | None = None
+    changes: tuple[Axis, ...] = ()
     data_findings: tuple[Finding, ...] = ()
     champion: str | None = None
     fitted: Fitted | None = None
@@ -48,6 +50,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_links(story.links)] if story.links else []
     parts += [_arrival(story.ingested)] if story.ingested else []
     parts += [_data(story.data)] if story.data else []
+    parts += [_changes(story)] if story.changes else []
     parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
     parts += [_fit(story.fitted)] if story.fitted else []
     parts += [_drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
@@ -122,6 +125,13 @@ def _data(data: DataLineage) -> str:
         f"{data.arrivals} arrivals, `{data.digest[:12]}`; holdout of {data.holdout_rows:,} rows, "
         f"`{data.holdout_digest[:12]}`."
     )
+
+
+def _changes(story: Story) -> str:
+    rows = [
+        ("**changed**" if axis.changed else "same", axis.name, axis.told) for axis in story.changes
+    ]
+    return f"## What changed since {story.champion}\n\n" + _table(("", "axis", ""), rows)
 
 
 def _fit(fitted: Fitted) -> str:

@@ -15,7 +15,7 @@ _SHOWN = 40
 def pictures(
     examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
 ) -> dict[str, bytes]:
-    """Learning curves, the confusion of digits, and the mistakes made with most confidence."""
+    """Learning curves, confusion, calibration, and the mistakes made with most confidence."""
     probabilities = np.asarray(outputs["probabilities"])
     answers = probabilities.argmax(axis=1)
     labels = examples.labels
@@ -25,6 +25,7 @@ def pictures(
     return {
         "Learning curves": drawn.curves(history),
         "Confusion": drawn.confusion(labels, answers, TENSORS.labels),
+        "Calibration": drawn.calibration(probabilities.max(axis=1), answers == labels),
         "Worst mistakes": drawn.gallery(examples.inputs["image"][worst], captions),
     }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import models
 from models.evaluation import Evaluation
 from store.manifest import Finding, Measurement
+from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.report import Story, card, page
@@ -107,3 +108,18 @@ def test_an_arrival_that_was_met_before_is_named_with_what_to_do() -> None:
 
         assert "night-7 was taken in or refused before under this name" in told
         assert "change the name of a file" in told
+
+
+def test_what_changed_since_the_champion_is_told_axis_by_axis() -> None:
+    changes = (
+        Axis("data", changed=True, told="50,000 rows then, 51,000 now"),
+        Axis("code", changed=False, told="the same sources"),
+    )
+
+    told = card(
+        Story("digits", champion="v1", changes=changes), DEFINITION, headline="x", message="y"
+    )
+
+    assert "## What changed since v1" in told
+    assert "| **changed** | data | 50,000 rows then, 51,000 now |" in told
+    assert "| same | code | the same sources |" in told
