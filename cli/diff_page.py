@@ -12,9 +12,9 @@ from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
 from store.versions import read_file, read_manifest
-from tasks.difference import Difference, difference
+from tasks.difference import Difference, difference, differing
 from tasks.evaluate import answers
-from tasks.report import differing, page
+from tasks.markdown import page
 
 
 def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None) -> None:

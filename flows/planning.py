@@ -12,11 +12,11 @@ from store.errors import ConfigurationError, NotEntitled
 from store.manifest import Override, RunLineage
 from store.versions import read_manifest
 from tasks import lineage
-from tasks.compare import check_tensors
 from tasks.explain import Axis, Present, explain
 from tasks.judge import Verdict
 from tasks.report import Story
 from tasks.snapshot import Snapshot
+from tasks.tensors import check_tensors
 
 
 def make_plan(

@@ -25,8 +25,9 @@ from store.errors import PromotionConflict
 from store.manifest import Override
 from store.versions import read_manifest
 from tasks.ingest import Ingested
+from tasks.markdown import page
 from tasks.recall import Known, Memory, recall
-from tasks.report import Story, card, page
+from tasks.report import Story, card
 
 
 @flow(name="retrain", persist_result=False)

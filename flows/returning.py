@@ -20,10 +20,10 @@ from store.aliases import AliasLog
 from store.errors import PromotionConflict
 from store.manifest import Manifest
 from store.versions import read_file, read_manifest
-from tasks.compare import same_tensors
 from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.reconsider import Returned
 from tasks.report import Story
+from tasks.tensors import same_tensors
 
 
 @step

@@ -14,11 +14,10 @@ import pyarrow.compute as pc
 from models.definition import Array, Examples, ModelDefinition
 from models.shift import Sample
 from store.arrivals import ArrivalDecision
-from store.errors import ConfigurationError
 from store.manifest import Finding, Manifest
-from store.schema import Schema
 from tasks.evaluate import Champion, answers
 from tasks.leakage import look_alikes
+from tasks.tensors import same_tensors
 
 RIGHT = "champion is right"
 # As many rows tell a distribution as well as all of them, for a fraction of the work.
@@ -56,30 +55,6 @@ def learned_by(
     return Learned(
         champion, frozenset(taken) - frozenset(manifest.data.without), known=frozenset(known)
     )
-
-
-def same_tensors(manifest: Manifest, definition: ModelDefinition) -> bool:
-    """Whether a version takes and answers the tensors that the model declares now."""
-    return _told(manifest.tensors) == _told(definition.tensors)
-
-
-def check_tensors(champion: Manifest, definition: ModelDefinition) -> None:
-    """Hold the champion's tensors against the model's, before anything is trained.
-
-    Raises:
-        ConfigurationError: they differ, so no candidate can be compared with it, nor take over
-            from it without breaking whoever asks.
-    """
-    if not same_tensors(champion, definition):
-        raise ConfigurationError(
-            f"the tensors of {definition.name} changed: expected those of its champion "
-            f"{champion.version}, {_told(champion.tensors)}, found {_told(definition.tensors)}; "
-            "a model keeps its tensors for ever: give the changed model a new name"
-        )
-
-
-def _told(tensors: Schema) -> list[tuple[str, str, tuple[int, ...]]]:
-    return [(one.name, one.datatype, one.shape) for one in (*tensors.inputs, *tensors.outputs)]
 
 
 @dataclass(frozen=True)

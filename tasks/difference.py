@@ -1,6 +1,6 @@
 """Tell two versions apart: data, settings, code, packages, metrics, and where they disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from models.definition import Array, Examples, ModelDefinition, Outputs
 from store.manifest import Manifest, Measurement
 from tasks.explain import Axis, Present, explain
+from tasks.markdown import drawn, table
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,29 @@ def difference(
             for row in rows[:shown]
         ),
     )
+
+
+def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]) -> str:
+    """Two versions side by side, in Markdown."""
+    axes = [
+        ("**differs**" if axis.changed else "same", axis.name, axis.told) for axis in found.axes
+    ]
+    metrics = [
+        (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
+        for one, other in found.measured
+    ]
+    examples = [(str(one.row), one.label, one.first, one.second) for one in found.examples]
+    told = f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
+    told += f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
+    parts = [
+        f"# {definition.title}: {found.first} and {found.second}",
+        table(("", "axis", ""), axes),
+        table(("metric", "slice", "first", "second"), metrics),
+        told,
+        *(drawn(title, body) for title, body in pictures.items()),
+        table(("row", "truth", "first", "second"), examples) if examples else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _disagreeing(then: Array, now: Array) -> Sequence[int]:

@@ -3,21 +3,17 @@
 Pictures are inside as data URIs, so the card needs no network and nothing beside it.
 """
 
-import base64
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from markdown_it import MarkdownIt
 
 from models.definition import ModelDefinition
 from models.evaluation import Evaluation
 from store.manifest import DataLineage, Finding, Manifest
-from tasks.difference import Difference
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
+from tasks.markdown import cell, drawn, table
 from tasks.reproduce import Reproduction
 from tasks.search import Search
 from tasks.train import Fitted
@@ -53,7 +49,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_changes(story)] if story.changes else []
     parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
     parts += [_fit(story.fitted)] if story.fitted else []
-    parts += [_drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
+    parts += [drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
     parts += [_metrics(story.evaluation)] if story.evaluation else []
     parts += [_gates(story.verdict.findings, "Gates")] if story.verdict else []
     parts += [_lineage(story.manifest)] if story.manifest else []
@@ -63,44 +59,9 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     return "\n\n".join(part for part in parts if part)
 
 
-def page(markdown: str, *, title: str) -> bytes:
-    """The card as one HTML page that can be kept beside the version it tells of."""
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
-    renderer.validateLink = _is_ours  # type: ignore[method-assign]
-    return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
-
-
-def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]) -> str:
-    """Two versions side by side, in Markdown."""
-    axes = [
-        ("**differs**" if axis.changed else "same", axis.name, axis.told) for axis in found.axes
-    ]
-    metrics = [
-        (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
-        for one, other in found.measured
-    ]
-    examples = [(str(one.row), one.label, one.first, one.second) for one in found.examples]
-    told = f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
-    told += f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
-    parts = [
-        f"# {definition.title}: {found.first} and {found.second}",
-        _table(("", "axis", ""), axes),
-        _table(("metric", "slice", "first", "second"), metrics),
-        told,
-        *(_drawn(title, body) for title, body in pictures.items()),
-        _table(("row", "truth", "first", "second"), examples) if examples else "",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _is_ours(url: str) -> bool:
-    return url.startswith(("http://", "https://", "data:image/png;base64,"))
-
-
 def _arrival(ingested: Ingested) -> str:
     again = "".join(
-        f"\n\n{_cell(name)} was taken in or refused before under this name: nothing of it was "
+        f"\n\n{cell(name)} was taken in or refused before under this name: nothing of it was "
         "taken now. To land it again, change the name of a file."
         for name in ingested.skipped
     )
@@ -112,11 +73,11 @@ def _arrival(ingested: Ingested) -> str:
         "duplicates dropped": f"{ingested.duplicates:,}",
         "holdout rows kept out": f"{ingested.kept_out:,}",
     }
-    refused = "\n".join(f"- {_cell(bad.reason)}" for bad in ingested.quarantined)
+    refused = "\n".join(f"- {cell(bad.reason)}" for bad in ingested.quarantined)
     told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
-    against = "\n".join(f"- {_cell(f'{one.slice}: {one.message}')}" for one in ingested.findings)
+    against = "\n".join(f"- {cell(f'{one.slice}: {one.message}')}" for one in ingested.findings)
     told += f"\n\nNothing was taken from:\n\n{against}" if against else ""
-    return "## What came in\n\n" + _table(("", ""), list(rows.items())) + told + again
+    return "## What came in\n\n" + table(("", ""), list(rows.items())) + told + again
 
 
 def _data(data: DataLineage) -> str:
@@ -131,7 +92,7 @@ def _changes(story: Story) -> str:
     rows = [
         ("**changed**" if axis.changed else "same", axis.name, axis.told) for axis in story.changes
     ]
-    return f"## What changed since {story.champion}\n\n" + _table(("", "axis", ""), rows)
+    return f"## What changed since {story.champion}\n\n" + table(("", "axis", ""), rows)
 
 
 def _fit(fitted: Fitted) -> str:
@@ -163,7 +124,7 @@ def _metrics(evaluation: Evaluation) -> str:
             )
         )
     header = ("metric", "slice", "candidate", "95 % interval", "champion", "rows")
-    return f"## On the holdout{against}\n\n" + _table(header, rows)
+    return f"## On the holdout{against}\n\n" + table(header, rows)
 
 
 def _gates(findings: tuple[Finding, ...], title: str) -> str:
@@ -178,7 +139,7 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         )
         for finding in findings
     ]
-    return f"## {title}\n\n" + _table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
+    return f"## {title}\n\n" + table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
 
 
 def _said(finding: Finding) -> str:
@@ -201,7 +162,7 @@ def _lineage(manifest: Manifest) -> str:
         if manifest.override
         else "no",
     }
-    return "## Where it comes from\n\n" + _table(("", ""), list(rows.items()))
+    return "## Where it comes from\n\n" + table(("", ""), list(rows.items()))
 
 
 def _search(found: Search) -> str:
@@ -214,12 +175,12 @@ def _search(found: Search) -> str:
         )
         for one in found.trials
     ]
-    table = _table(("trial", "", "settings", "validation loss"), rows)
-    return f"## Trials\n\nThe first has the settings that held before.\n\n{table}"
+    told = table(("trial", "", "settings", "validation loss"), rows)
+    return f"## Trials\n\nThe first has the settings that held before.\n\n{told}"
 
 
 def _reproduction(found: Reproduction) -> str:
-    aside = "\n".join(f"- {_cell(mismatch)}" for mismatch in found.mismatches)
+    aside = "\n".join(f"- {cell(mismatch)}" for mismatch in found.mismatches)
     parts = ["## Trained again", f"What is not as it was:\n\n{aside}" if aside else ""]
     if found.identical:
         parts.append("Every weight is the same, bit for bit.")
@@ -227,41 +188,14 @@ def _reproduction(found: Reproduction) -> str:
     told = f"{found.changed_answers:,} of {found.rows:,} answers changed; "
     parts.append(f"{told}the first output differs by {found.largest:.3g} at most.")
     weights = [(one.name, f"{one.largest:.3g}", f"{one.of:,}") for one in found.weights]
-    parts.append(_table(("weights", "largest difference", "numbers"), weights))
+    parts.append(table(("weights", "largest difference", "numbers"), weights))
     metrics = [
         (then.metric, then.slice or "whole holdout", f"{then.value:.6g}", f"{now.value:.6g}")
         for then, now in found.metrics
     ]
-    parts.append(_table(("metric", "slice", "then", "now"), metrics) if metrics else "")
+    parts.append(table(("metric", "slice", "then", "now"), metrics) if metrics else "")
     return "\n\n".join(part for part in parts if part)
-
-
-def _drawn(title: str, body: bytes) -> str:
-    return f"### {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(body).decode()})"
 
 
 def _links(links: Mapping[str, str]) -> str:
     return " · ".join(f"[{name}]({url})" for name, url in links.items())
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Text from outside that cannot end a cell or begin markup."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; }}
-body {{ margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
-td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
-img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
-</style></head><body>{body}</body></html>
-"""

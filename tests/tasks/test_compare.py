@@ -7,7 +7,7 @@ from models.definition import ModelDefinition
 from store.errors import ConfigurationError
 from store.manifest import Manifest
 from store.schema import Schema
-from tasks.compare import check_tensors, same_tensors
+from tasks.tensors import check_tensors, same_tensors
 from tests.examples import manifest
 
 DEFINITION: ModelDefinition = models.find("digits")

@@ -5,8 +5,8 @@ import numpy as np
 import models
 from models.definition import Examples
 from models.digits.pictures import disagreements
-from tasks.difference import difference
-from tasks.report import differing, page
+from tasks.difference import difference, differing
+from tasks.markdown import page
 from tests.examples import manifest
 
 DEFINITION = models.find("digits")

@@ -8,7 +8,8 @@ from store.manifest import Finding, Measurement
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
-from tasks.report import Story, card, page
+from tasks.markdown import page
+from tasks.report import Story, card
 from tests.examples import VERSION, manifest
 
 DEFINITION = models.find("digits")

@@ -1,0 +1,48 @@
+"""Markdown with tables and pictures, and one HTML page of it that needs nothing beside it."""
+
+import base64
+import html
+from collections.abc import Sequence
+
+from markdown_it import MarkdownIt
+
+
+def page(markdown: str, *, title: str) -> bytes:
+    """Markdown as one HTML page that can be kept beside the version it tells of."""
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
+    renderer.validateLink = _is_ours  # type: ignore[method-assign]
+    return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
+
+
+def _is_ours(url: str) -> bool:
+    return url.startswith(("http://", "https://", "data:image/png;base64,"))
+
+
+def drawn(title: str, body: bytes) -> str:
+    """A PNG of ours, inside as a data URI."""
+    return f"### {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(body).decode()})"
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table whose cells may hold anything."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell(text) for text in line) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Text from outside that cannot end a cell or begin markup."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; }}
+body {{ margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
+td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
+img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
+</style></head><body>{body}</body></html>
+"""
