@@ -1,5 +1,8 @@
 """An operator presses *Run* in the Prefect UI, and the serving page changes under their eyes."""
 
+import re
+from contextlib import suppress
+
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -25,6 +28,16 @@ def number(page: Page, parameter: str) -> Locator:
     return page.locator(f"{label}/ancestor::div[.//input[@type='number']][1]//input")
 
 
+def submit(page: Page) -> None:
+    """Submit the form; a page that is still loading its schema can swallow a click."""
+    for _ in range(5):
+        page.get_by_role("button", name="Submit").click()
+        with suppress(AssertionError):
+            expect(page).not_to_have_url(re.compile(r"/run\?"), timeout=15_000)
+            return
+    raise AssertionError("the form did not go away: " + page.inner_text("main")[-500:])
+
+
 def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     browser: Browser, page: Page, stack: RunningStack
 ) -> None:
@@ -44,7 +57,7 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     number(page, "epochs").fill("6")
     number(page, "seed").fill("7")
     page.get_by_label("by (Optional)").fill("a browser")
-    page.get_by_role("button", name="Submit").click()
+    submit(page)
 
     with steady(stack.serving_url) as tally:
         run = until(
