@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Error, Locator, Page, expect
 
 from tests.deadline import until
 from tests.load import steady
@@ -31,7 +31,8 @@ def number(page: Page, parameter: str) -> Locator:
 def submit(page: Page) -> None:
     """Submit the form; a page that is still loading its schema can swallow a click."""
     for _ in range(5):
-        page.get_by_role("button", name="Submit").click()
+        with suppress(Error):
+            page.get_by_role("button", name="Submit").click(timeout=5_000)
         with suppress(AssertionError):
             expect(page).not_to_have_url(re.compile(r"/run\?"), timeout=15_000)
             return
