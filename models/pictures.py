@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from models.definition import Array
+from models.metrics import share
 
 _INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"
 
@@ -61,7 +62,7 @@ def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
     """How often answers of each confidence were right, beside how often they should be.
 
     Equal-width bins as in Guo et al. 2017; a dot is as large as its bin has answers, and its bar
-    spans 95 % by the normal approximation.
+    spans 95 % (Wilson 1927).
     """
     confident, hits = np.asarray(confidences, float), np.asarray(right, bool)
     places = np.minimum((confident * bins).astype(int), bins - 1)
@@ -70,12 +71,11 @@ def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
     axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, label="as it should be")
     for place in np.unique(places):
         chosen = places == place
-        share, n = hits[chosen].mean(), int(chosen.sum())
-        spread = 1.96 * np.sqrt(share * (1 - share) / n)
-        size = 12 + 120 * n / len(hits)
+        right_here = share("accuracy", hits[chosen])
         mean = confident[chosen].mean()
-        axes.errorbar(mean, share, yerr=spread, color=_MINE, linewidth=1)
-        axes.scatter([mean], [share], color=_MINE, s=size, zorder=3)
+        axes.vlines(mean, right_here.low, right_here.high, color=_MINE, linewidth=1)
+        size = 12 + 120 * right_here.n / len(hits)
+        axes.scatter([mean], [right_here.value], color=_MINE, s=size, zorder=3)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence of the answer")
