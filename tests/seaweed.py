@@ -35,6 +35,9 @@ def seaweed(folder: Path) -> Iterator[str]:
         f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
         f"-s3.port={s3}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-s3.iam=false", "-webdav=false", "-admin.ui=false",
+        # Each test's bucket takes volumes of its own; by itself the server allows as many as the
+        # free disk divided by their greatest size, which a small machine reaches.
+        "-volume.max=100000",
         "-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
