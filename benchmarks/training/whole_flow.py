@@ -1,0 +1,159 @@
+"""Claim: a whole night costs at most 5 % more CPU than a plain script that does the same work.
+
+    python -m benchmarks.training.whole_flow [--epochs N]
+
+Both are processes of their own on the first night's 50,000 genuine digits: the retrain flow with a
+real Prefect server and a real S3 server, and a script without Prefect, bucket, dataset or data
+gates that reads the digits, trains, evaluates, draws, rehearses, asks the gates and writes the
+bundle into a folder. CPU seconds are those of the process and its children. Two fits of the same
+seed differ by more than what is looked for, so what the fit itself took, which it tells, is counted
+once for both. What the two servers spend beside the flow is told apart.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from store.s3 import S3Address, S3Bucket
+from tests.seaweed import ACCESS, SECRET, seaweed
+
+ROOT = Path(__file__).parents[2]
+GOAL = 1.05
+BUCKET = "whole-flow"
+FLOW = """
+import sys
+from flows.house import House
+from flows.retrain import retrain
+from store.versions import list_versions, read_manifest
+asked = {"overrule_gates": True, "by": "ann", "reason": "few epochs will do for a measurement"}
+epochs = int(sys.argv[1])
+ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
+bucket = House.of("digits").bucket
+version = list_versions(bucket, "digits")[-1]
+print(ended.name, read_manifest(bucket, "digits", version).training.cpu_seconds)
+"""
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import models
+from models.definition import Places
+from tasks import evaluate, judge, publish, rehearse, train
+from tests.examples import manifest
+home, folder, epochs = Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3] else None, sys.argv[1]
+definition = models.find("digits")
+settings = definition.settings
+if int(epochs):
+    settings = settings.model_copy(update={"epochs": int(epochs)})
+source = definition.open_source(Places(folder=folder, cache=home / "sources"))
+training = definition.examples(source.read(source.deliver(()).files).rows)
+holdout = definition.examples(source.holdout())
+candidate = train.train(
+    definition, settings, fingerprint="0" * 64, training=training, holdout=holdout,
+    folder=home / "work", seconds=7200, report=lambda _: None,
+)
+evaluation = evaluate.evaluate(definition, candidate, None, holdout)
+pictures = evaluate.draw(definition, candidate, holdout, candidate.folder)
+files = publish.bundle(candidate)
+rehearsed = rehearse.rehearse(
+    manifest(files).model_copy(update={"tensors": definition.tensors}), files, holdout=holdout,
+    expected=evaluate.predictions(candidate), folder=candidate.folder, seconds=600,
+)
+verdict = judge.judge(replace(evaluation, rehearsal=rehearsed.rehearsal), definition.gates)
+(home / "bundle").mkdir()
+files |= {"golden.npz": rehearsed.golden, "verdict.txt": str(verdict).encode()}
+for name, body in files.items():
+    (home / "bundle" / name).write_bytes(body)
+print("passed" if verdict.passed else "refused", candidate.fitted.cpu_seconds)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--epochs", type=int, default=0, help="default: the model's own setting")
+    asked = parser.parse_args()
+    digits = os.environ.get("OVERNIGHT_SOURCE_FOLDERS__DIGITS", "")
+    with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
+        folder = Path(place)
+        (folder / "script").mkdir()
+        words = [str(asked.epochs), str(folder / "script"), digits]
+        script = measured("the script", SCRIPT, words, os.environ)
+        (folder / "s3").mkdir()
+        endpoint = servers.enter_context(seaweed(folder / "s3"))
+        environment = settings(folder / "home", endpoint, digits)
+        S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET)).ensure()
+        environment["PREFECT_API_URL"] = servers.enter_context(prefect())
+        before = servers_cpu_seconds()
+        flow = measured("the flow", FLOW, [str(asked.epochs)], environment)
+        beside = servers_cpu_seconds() - before
+    fit = script[1]
+    print(f"\nthe fit alone                {fit:8.1f} CPU s")
+    print(f"the script around it         {script[0] - script[1]:8.1f}")
+    print(f"the flow around it           {flow[0] - flow[1]:8.1f}")
+    print(f"the two servers meanwhile    {beside:8.1f}")
+    ratio = (fit + flow[0] - flow[1]) / script[0]
+    print(f"\nthe flow over the script     {ratio:8.3f}   goal {GOAL}")
+    print(f"with the servers             {ratio + beside / script[0]:8.3f}")
+
+
+def measured(
+    title: str, program: str, words: list[str], environment: Mapping[str, str]
+) -> tuple[float, float]:
+    """CPU seconds of a whole process with its children, and of the fit in it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=ROOT, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended, fit = done.stdout.split()[-2:]
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{title}: {ended}, {spent:.1f} CPU s", file=sys.stderr)
+    return spent, float(fit)
+
+
+def settings(home: Path, endpoint: str, digits: str) -> dict[str, str]:
+    """The environment of the flow: this bucket, and no replica to wait for."""
+    given = {
+        "HOME": str(home), "S3_ENDPOINT": endpoint, "S3_BUCKET": BUCKET,
+        "S3_ACCESS_KEY": ACCESS, "S3_SECRET_KEY": SECRET, "REPLICAS": "0", "OVERRIDERS": "ann",
+    }  # fmt: skip
+    if digits:
+        given["SOURCE_FOLDERS__DIGITS"] = digits
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept | {f"OVERNIGHT_{name}": value for name, value in given.items()}
+
+
+@contextmanager
+def prefect() -> Iterator[str]:
+    """The address of a Prefect server that lives as long as the measurement."""
+    # Late: it reads the environment when it is imported.
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield PREFECT_API_URL.value()
+
+
+def servers_cpu_seconds() -> float:
+    """CPU seconds of the servers that this process runs, so far."""
+    children = psutil.Process().children(recursive=True)
+    spent = [child.cpu_times() for child in children]
+    return sum(one.user + one.system for one in spent)
+
+
+if __name__ == "__main__":
+    main()
