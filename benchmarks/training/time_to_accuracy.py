@@ -2,8 +2,10 @@
 
 The classic (conv32-conv64-pool-dropout-dense128-dropout, Adam, batch 128) takes 12 epochs over
 60,000 digits. Ours has one epoch to reach 99.0 % of t10k in a thirtieth of that, and three to reach
-99.4 % in a twelfth, with every seed. CPU seconds are user and system time of this process, so what
-else the machine does matters little; ours include compiling, the classic's do not.
+99.4 % in a twelfth, with every seed; and one epoch to reach 99.4 % when it goes on from the weights
+of a champion that has learned the first night's 50,000. CPU seconds are user and system time of
+this process, so what else the machine does matters little; ours include compiling, the classic's
+do not.
 
     python -m benchmarks.training.time_to_accuracy --folder DIR
 """
@@ -14,6 +16,7 @@ import os
 import platform
 import resource
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,19 +31,30 @@ from models.definition import Examples, Places, Progress, TrainingSettings
 from models.digits import idx, network, official
 
 CLASSIC_EPOCHS = 12
+FIRST_NIGHT_ROWS = 50_000
+# As the digits' own settings have them: from a seed, and from a champion.
+RATE, WARM_RATE = 0.02, 0.004
 RESULTS = Path(__file__).with_name("results.json")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """An accuracy on t10k, and the share of the classic's CPU time that it may cost."""
+    """An accuracy on t10k, and the share of the classic's CPU time that it may cost.
+
+    `warm` goes on from a champion; what that one cost was spent on an earlier night.
+    """
 
     epochs: int
     accuracy: float
     share: float
+    warm: bool = False
 
 
-GOALS = (Goal(epochs=1, accuracy=0.990, share=1 / 30), Goal(epochs=3, accuracy=0.994, share=1 / 12))
+GOALS = (
+    Goal(epochs=1, accuracy=0.990, share=1 / 30),
+    Goal(epochs=3, accuracy=0.994, share=1 / 12),
+    Goal(epochs=1, accuracy=0.994, share=1 / 12, warm=True),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Run:
     cpu_seconds: float
     ratio: float
     reached: bool
+    warm: bool
 
 
 def cpu_seconds() -> float:
@@ -101,25 +116,48 @@ def classic_cpu_seconds_per_epoch(training: Examples) -> float:
     return cpu_seconds() - before
 
 
-def run(goal: Goal, seed: int, training: Examples, test: Examples, classic: float) -> Run:
+def run(
+    goal: Goal, seed: int, training: Examples, test: Examples, classic: float, start: Path | None
+) -> Run:
     """Fit ours on all 60,000, and ask it for t10k once, afterwards."""
-    settings = TrainingSettings(
-        epochs=goal.epochs,
-        batch_rows=128,
-        learning_rate=0.02,
-        seed=seed,
-        validation_share=0,
-        patience_epochs=goal.epochs,
-    )
-    # As the classic, ours learns from all; `fit` gets some of the same for the curve it draws.
-    curve = Examples({"image": training.inputs["image"][:1000]}, training.labels[:1000])
+    learning_rate = WARM_RATE if goal.warm else RATE
     before = cpu_seconds()
-    fitted = network.fit(training, curve, settings=settings, report=tell)
+    fitted = fit(training, goal.epochs, learning_rate, seed, start if goal.warm else None)
     spent = cpu_seconds() - before
     answers = network.predict(fitted.network, test.inputs)["probabilities"].argmax(axis=1)
     accuracy = float((answers == test.labels).mean())
     reached = accuracy >= goal.accuracy and spent <= classic * goal.share
-    return Run(goal.epochs, seed, accuracy, round(spent, 1), round(classic / spent, 1), reached)
+    cpu, ratio = round(spent, 1), round(classic / spent, 1)
+    return Run(goal.epochs, seed, accuracy, cpu, ratio, reached, goal.warm)
+
+
+def fit(
+    training: Examples, epochs: int, learning_rate: float, seed: int, start: Path | None
+) -> network.Fitted:
+    """One fit of ours; `start` is the network that it goes on from, if any."""
+    settings = TrainingSettings(
+        epochs=epochs,
+        batch_rows=128,
+        learning_rate=learning_rate,
+        seed=seed,
+        validation_share=0,
+        patience_epochs=epochs,
+    )
+    # As the classic, ours learns from all; `fit` gets some of the same for the curve it draws.
+    curve = rows(training, 1_000)
+    return network.fit(training, curve, settings=settings, report=tell, start=start)
+
+
+def champion(training: Examples, seed: int, folder: Path) -> Path:
+    """A network of an earlier night: three epochs over the first night's digits."""
+    path = folder / f"{seed}.keras"
+    fit(rows(training, FIRST_NIGHT_ROWS), 3, RATE, seed, None).network.save(path)
+    return path
+
+
+def rows(examples: Examples, n: int) -> Examples:
+    """The first n of them."""
+    return Examples({"image": examples.inputs["image"][:n]}, examples.labels[:n])
 
 
 def tell(progress: Progress) -> None:
@@ -130,14 +168,16 @@ def tell(progress: Progress) -> None:
 def table(runs: Sequence[Run]) -> str:
     """The runs in markdown, as the docs quote them."""
     lines = [
-        "| epochs | seed | t10k | CPU s | classic ÷ ours | goal | |",
-        "|---|---|---|---|---|---|---|",
+        "| from | epochs | seed | t10k | CPU s | classic ÷ ours | goal | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in runs:
-        goal = next(goal for goal in GOALS if goal.epochs == one.epochs)
+        goal = next(goal for goal in GOALS if (goal.epochs, goal.warm) == (one.epochs, one.warm))
+        begun = "a champion" if one.warm else "a seed"
         lines.append(
-            f"| {one.epochs} | {one.seed} | {one.accuracy:.2%} | {one.cpu_seconds:.1f} "
-            f"| {one.ratio:.0f} | {goal.accuracy:.1%} at {1 / goal.share:.0f} "
+            f"| {begun} | {one.epochs} | {one.seed} | {one.accuracy:.2%} "
+            f"| {one.cpu_seconds:.1f} | {one.ratio:.0f} "
+            f"| {goal.accuracy:.1%} at {1 / goal.share:.0f} "
             f"| {'reached' if one.reached else 'missed'} |"
         )
     return "\n".join(lines)
@@ -175,7 +215,14 @@ def main() -> None:
     sys.stderr.write("the classic: two epochs, of which the second is measured\n")
     epoch = classic_cpu_seconds_per_epoch(training)
     classic = epoch * CLASSIC_EPOCHS
-    runs = [run(goal, seed, training, test, classic) for goal in GOALS for seed in seeds]
+    with tempfile.TemporaryDirectory() as folder:
+        sys.stderr.write("the champions that the warm fits go on from: not measured\n")
+        starts = {seed: champion(training, seed, Path(folder)) for seed in seeds}
+        runs = [
+            run(goal, seed, training, test, classic, starts[seed])
+            for goal in GOALS
+            for seed in seeds
+        ]
     if not arguments.quick:
         arguments.results.write_text(json.dumps(result(runs, epoch), indent=2) + "\n")
     print(f"The classic: {epoch:.0f} CPU s an epoch, {classic:.0f} for its {CLASSIC_EPOCHS}.\n")
