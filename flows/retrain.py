@@ -154,6 +154,7 @@ def _walk(
             steps.remember_refusal(plan, verdict)
         return end(story, "Refused", str(verdict), plan)
     override = overriding(override, verdict)
+    story = replace(story, override=override)
     title = f"{plan.model} {candidate.version}"
     told = card(story, House.of(plan.model).definition, headline="the report", message=title)
     files = {"golden.npz": rehearsed.golden, "report.html": page(told, title=title)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.definition import ModelDefinition
 from models.evaluation import Evaluation
-from store.manifest import DataLineage, Finding, Manifest
+from store.manifest import DataLineage, Finding, Manifest, Override
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
@@ -32,6 +32,7 @@ class Story:
     fitted: Fitted | None = None
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
+    override: Override | None = None
     manifest: Manifest | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
     confirmation: str = ""
@@ -52,6 +53,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
     parts += [_metrics(story.evaluation)] if story.evaluation else []
     parts += [_gates(story.verdict.findings, "Gates")] if story.verdict else []
+    parts += [_overruled(story.override)] if story.override else []
     parts += [_lineage(story.manifest)] if story.manifest else []
     parts += [_search(story.search)] if story.search else []
     parts += [_reproduction(story.reproduction)] if story.reproduction else []
@@ -140,6 +142,11 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         for finding in findings
     ]
     return f"## {title}\n\n" + table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
+
+
+def _overruled(word: Override) -> str:
+    gates = "\n".join(f"- {cell(name)}" for name in word.overruled)
+    return f"**Overruled** by {cell(word.by)}: {cell(word.reason)}\n\n{gates}"
 
 
 def _said(finding: Finding) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import models
 from models.evaluation import Evaluation
-from store.manifest import Finding, Measurement
+from store.manifest import Finding, Measurement, Override
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
@@ -46,6 +46,18 @@ def test_every_finding_is_told_with_value_and_bound() -> None:
     ]
     assert verdicts == ["holds", "**refuses**"]
     assert "not applicable" in told
+
+
+def test_a_word_that_overruled_gates_stands_below_them() -> None:
+    refused = Finding(gate="AtLeast", metric="accuracy", passed=False, message="m")
+    word = Override(by="ann", reason="better | than none", overruled=(refused.name,))
+    story = Story("digits", verdict=Verdict((refused,)), override=word)
+
+    told = card(story, DEFINITION, headline="the report", message="y")
+
+    below = told[told.index("**refuses**") :]
+    assert "**Overruled** by ann: better \\| than none" in below
+    assert "- AtLeast accuracy" in below
 
 
 def test_the_lineage_names_version_and_code() -> None:
