@@ -16,7 +16,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR := $(CURDIR)/$(VENV)/uv-cache
 endif
 
-.PHONY: help up down test quick check fix serve retrain bench
+.PHONY: help up down test quick check audit fix serve retrain bench
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(READY) ## check format, lint, types, the import law and the lock; edits
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/uv lock --check --quiet
+
+audit: $(READY) ## look the locked packages up among known vulnerabilities
+	@$(BIN)/python -m infra.audit
 
 fix: $(READY) ## format, and correct what the linter can correct
 	@$(BIN)/ruff format

@@ -32,4 +32,5 @@ def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 def _decide(model: str, arrival: str, decision: str, reason: str) -> None:
     from cli import asking
 
-    asking.run("accept", model, {"arrival": arrival, "decision": decision}, reason=reason)
+    asked = {"arrival": arrival, "decision": decision}
+    asking.run("accept", model, asked, reason=reason, proving=tuple(asked))

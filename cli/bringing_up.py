@@ -13,10 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 import models
-from cli import first_version, outcomes
+from cli import first_version, outcomes, unsigned_lines
 from cli.terminal import new_table, open_console
-from infra import connections
-from infra.prefect_api import PrefectApi
+from infra import connections, keyring
 from infra.settings import Settings, load
 from infra.stack import embedded, record, seaweed
 from infra.stack.plan import check_ports, check_settings, plan
@@ -52,18 +51,20 @@ def run(*, train: bool, foreground: bool) -> None:
 
 def _settle() -> Settings:
     """The settings, with credentials made up where they are missing and outside parts asked."""
-    settings = load()
+    settings = load("administration")
     settings.home.mkdir(parents=True, exist_ok=True)
     if settings.s3_endpoint is None:
-        seaweed.write_credentials(settings.home)
+        embedded.write_credentials(settings.home)
     else:
         bucket = connections.bucket(settings)
         bucket.ensure()
         probe(bucket, where=settings.s3_endpoint)
     embedded.ensure_administration(settings)
-    settings = load()
+    keyring.ensure(settings)
+    embedded.ensure_prefect_auth(settings)
+    settings = load("administration")
     if settings.prefect_api_url is not None:
-        PrefectApi(settings.prefect_api_url).ask("GET", "/health")
+        connections.prefect(settings).ask("GET", "/health")
     return settings
 
 
@@ -118,6 +119,9 @@ def _finish(settings: Settings, *, train: bool) -> None:
     _await(settings.home, console)
     console.print(_addresses(record.read(settings.home), settings))
     console.print(f"Token for administration: {embedded.where_administration(settings)}")
+    trust = connections.trust(settings)
+    for unsigned in unsigned_lines.gather(connections.bucket(settings), trust):
+        console.print(unsigned, style="yellow", markup=False)
     if train:
         for model in models.CATALOGUE:
             outcome = first_version.ensure(settings, model, console)

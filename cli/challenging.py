@@ -59,12 +59,13 @@ def challenge(
     if stop:
         if version is not None or shadow is not None:
             raise typer.BadParameter("a challenge is stopped without version and mode")
-        asking.run("challenge", model, {"action": "stop"}, reason=reason)
+        asking.run("challenge", model, {"action": "stop"}, reason=reason, proving=("action",))
     if version is None or shadow is None:
         raise typer.BadParameter("expected a version and --shadow or --canary, or else --stop")
     if share == 0:
         raise typer.BadParameter("expected more than 0", param_hint="--share")
     chosen = {
+        "action": "start",
         "version": version,
         "mode": "shadow" if shadow else "canary",
         "share": share,
@@ -74,4 +75,5 @@ def challenge(
         "minimum_requests": minimum_requests,
         "approve": approve,
     }
-    asking.run("challenge", model, chosen, reason=reason)
+    proving = ("action", "version", "mode", "share", "approve")
+    asking.run("challenge", model, chosen, reason=reason, proving=proving)

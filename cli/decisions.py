@@ -35,7 +35,7 @@ def rollback(
     """
     from cli import asking
 
-    asking.run("rollback", model, {"to": to} if to else {}, reason=reason)
+    asking.run("rollback", model, {"to": to} if to else {}, reason=reason, proving=("to",))
 
 
 def approve(model: Model, version: Version, *, reason: Reason = "") -> None:
@@ -61,4 +61,5 @@ def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
 def _decide(model: str, version: str, decision: str, reason: str) -> None:
     from cli import asking
 
-    asking.run("promote", model, {"version": version, "decision": decision}, reason=reason)
+    asked = {"version": version, "decision": decision}
+    asking.run("promote", model, asked, reason=reason, proving=tuple(asked))

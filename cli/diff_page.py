@@ -11,7 +11,7 @@ from models.definition import Outputs
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
-from store.versions import read_file, read_manifest
+from store.versions import read_file
 from tasks.difference import Difference, difference, differing
 from tasks.evaluate import answers
 from tasks.markdown import page
@@ -21,11 +21,12 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     """Compare two versions; write a page with pictures where one is asked for.
 
     Raises:
-        UnknownVersion, CorruptVersion: a version is not there, or not what was published.
+        UnknownVersion, CorruptVersion, UntrustedVersion: a version is not there, or not what a
+            trusted key signed.
     """
     house = House.of(model)
     names = [_named(house.bucket, model, name) for name in (first, second)]
-    made, other = (read_manifest(house.bucket, model, name) for name in names)
+    made, other = (house.made(name) for name in names)
     holdout = house.holdout_examples()
     then, now = (
         answers(read_file(house.bucket, one, "predictor.tflite"), holdout.inputs)

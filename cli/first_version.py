@@ -27,7 +27,7 @@ def ensure(settings: Settings, model: str, console: Console) -> Document | None:
     log = AliasLog(connections.bucket(settings), model)
     state = None
     if log.current() is None:
-        api = PrefectApi(settings.api_url)
+        api = connections.prefect(settings)
         run = _under_way(api, model) or following.trigger(
             api, "retrain", model, {"by": following.user(), "reason": "the first version"}
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.outcomes import ENDED
+from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings
 from infra.stack.orchestrator import ui_url
@@ -93,7 +94,7 @@ def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
 
 def follow(settings: Settings, run: Document, model: str, console: Console) -> Document:
     """Show a run until it ends, and return its last state."""
-    api = PrefectApi(settings.api_url)
+    api = connections.prefect(settings)
     console.print(f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}")
     bar = Progress(
         SpinnerColumn(),

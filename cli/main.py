@@ -8,7 +8,19 @@ from typing import NoReturn
 
 import typer
 
-from cli import accepting, answering, challenging, decisions, explaining, looking, stack, walking
+from cli import (
+    accepting,
+    answering,
+    challenging,
+    decisions,
+    explaining,
+    keys,
+    looking,
+    newcomer,
+    stack,
+    upkeep,
+    walking,
+)
 from store.errors import OvernightError
 
 app = typer.Typer(
@@ -25,9 +37,12 @@ app = typer.Typer(
     add_completion=False,
 )
 _ONE_MACHINE, _THE_WALK, _WHAT_SERVES = "One machine", "The walk", "What serves"
+_UPKEEP = "Upkeep"
 app.command(rich_help_panel=_ONE_MACHINE)(stack.up)
 app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
 app.command(rich_help_panel=_ONE_MACHINE)(looking.status)
+app.command(rich_help_panel=_ONE_MACHINE)(newcomer.new)
+app.add_typer(keys.app, name="keys", rich_help_panel=_ONE_MACHINE)
 app.command(rich_help_panel=_THE_WALK)(walking.ingest)
 app.command(rich_help_panel=_THE_WALK)(walking.retrain)
 app.command(rich_help_panel=_THE_WALK)(accepting.accept)
@@ -44,6 +59,10 @@ app.command(rich_help_panel=_WHAT_SERVES)(challenging.challenge)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.approve)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.reject)
 app.command(rich_help_panel=_WHAT_SERVES)(answering.predict)
+app.command(rich_help_panel=_UPKEEP)(upkeep.verify)
+app.command(rich_help_panel=_UPKEEP)(upkeep.gc)
+app.command(rich_help_panel=_UPKEEP)(upkeep.export)
+app.command("import", rich_help_panel=_UPKEEP)(upkeep.import_)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cli import challenger_line, waiting_lines
+from cli import challenger_line, live_scores, unsigned_lines, waiting_lines
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document, PrefectApi
@@ -43,7 +43,10 @@ def gather(settings: Settings) -> Document:
     shown = record.read(settings.home)
     problems: list[str] = []
     bucket = S3Bucket(connections.address(settings), tries=1)
-    api = PrefectApi(settings.api_url, timeout_seconds=5)
+    api = connections.prefect(settings, timeout_seconds=5)
+    if settings.trusted_keys.exists():
+        lines = unsigned_lines.gather(bucket, connections.trust(settings))
+        _unless(problems, lambda: problems.extend(lines), None)
     return {
         "ready": shown.ready,
         "home": str(settings.home),
@@ -67,7 +70,8 @@ def _unless(problems: list[str], ask: Callable[[], Any], otherwise: Any) -> Any:
     try:
         return ask()
     except OvernightError as error:
-        problems.append(str(error))
+        if str(error) not in problems:
+            problems.append(str(error))
         return otherwise
 
 
@@ -85,12 +89,14 @@ def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Docume
     current = log.current()
     waiting = waiting_lines.gather(bucket, model, lambda: came(model))
     if current is None:
-        return {"champion": None, "challenger": None, "acknowledgements": [], "waiting": waiting}
+        nobody: Document = dict.fromkeys(("champion", "challenger", "live"))
+        return nobody | {"acknowledgements": [], "waiting": waiting}
     said = log.acknowledgements(current.sequence)
     return {
         "champion": current.model_dump(mode="json", exclude={"format", "id", "terms", "beside"}),
         "challenger": challenger_line.gather(bucket, model),
         "acknowledgements": [one.model_dump(mode="json") for one in said],
+        "live": live_scores.newest(bucket, model, current.version),
         "waiting": waiting,
     }
 
@@ -158,7 +164,9 @@ def _show(document: Document, console: Console) -> None:
 
 
 def _show_beside(model: str, told: Document, console: Console) -> None:
-    """What challenges the champion, and what waits for a person."""
+    """How the champion does on what arrives, what challenges it, and what waits for a person."""
+    if told["live"]:
+        console.print(live_scores.line(model, told["live"]), markup=False)
     if told["challenger"]:
         console.print(challenger_line.line(model, told["challenger"]), markup=False)
     for held in told["waiting"]:

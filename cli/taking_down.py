@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 from cli.terminal import open_console
-from infra.prefect_api import PrefectApi
+from infra import connections
 from infra.settings import Settings, load
 from infra.stack import orchestrator, processes, record, runs
 from infra.stack.plan import plan
@@ -45,7 +45,7 @@ def run(*, wait_seconds: float) -> None:
 
 def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
     """Wait for runs that are under way; a server that is down already has none to wait for."""
-    api = PrefectApi(settings.api_url)
+    api = connections.prefect(settings)
     deadline = time.monotonic() + wait_seconds
     try:
         orchestrator.pause(api, settings.work_pool, paused=True)

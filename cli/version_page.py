@@ -5,16 +5,18 @@ import json
 from rich.console import Console
 from rich.table import Table
 
+from cli import live_scores
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import load
 from store.aliases import AliasLog
 from store.bucket import Bucket
+from store.collected import read_collected
 from store.decisions import read_decision
 from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
-from store.versions import read_manifest
+from store.versions import read_manifest, signers
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
@@ -40,7 +42,7 @@ def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
 
 
 def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
-    """The manifest, the decision and when the version became champion."""
+    """The manifest, the decision, when the version became champion, and how it did then."""
     history = AliasLog(bucket, model).history()
     if version == "champion":
         if not history:
@@ -48,12 +50,16 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
         version = history[-1].version
     manifest = read_manifest(bucket, model, version)
     decision = read_decision(bucket, model, version)
+    collected = read_collected(bucket, model, version)
     records = [record for record in history if version in {record.version, record.previous}]
     document = {
         "manifest": manifest.model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,
+        "signers": signers(bucket, model, version),
+        "collected": collected.model_dump(mode="json") if collected else None,
         "champion": bool(history) and history[-1].version == version,
         "history": [record.model_dump(mode="json") for record in records],
+        "live": live_scores.gather(bucket, model, version),
     }
     return document, manifest
 
@@ -63,8 +69,12 @@ def _print(document: Document, manifest: Manifest, console: Console) -> None:
     console.print(f"{manifest.model} {manifest.version}{serves}", style="bold")
     if "report" in document:
         console.print(f"its report: {document['report']}")
-    console.print(_lineage(manifest, document["decision"]))
+    if gone := document["collected"]:
+        console.print(f"its files were collected on {gone['at'][:10]} by {gone['by']}")
+    console.print(_lineage(manifest, document["decision"], document["signers"]))
     console.print(_measurements(manifest.measurements))
+    if document["live"]:
+        console.print(live_scores.table(document["live"]))
     console.print(_gates(manifest.findings))
     history = new_table("when", "what", "by", "reason", title="as champion")
     for one in document["history"]:
@@ -75,7 +85,7 @@ def _print(document: Document, manifest: Manifest, console: Console) -> None:
         console.print(history)
 
 
-def _lineage(manifest: Manifest, decision: Document | None) -> Table:
+def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]) -> Table:
     table = new_table("", "", title="lineage")
     data, code, training = manifest.data, manifest.code, manifest.training
     settings = ", ".join(f"{name} {value}" for name, value in training.settings.items())
@@ -90,6 +100,7 @@ def _lineage(manifest: Manifest, decision: Document | None) -> Table:
         "training": f"{training.epochs} epochs in {training.seconds:.0f} s "
         f"({training.cpu_seconds:.0f} s of CPU); {settings}",
         "compared with": manifest.compared_with or "no champion",
+        "signed by": ", ".join(signed_by) or f"nobody: `overnight keys sign {manifest.model}`",
         "decision": f"{decision['verdict']} by {decision['by']}: {decision['reason']}"
         if decision
         else "waits for a person",

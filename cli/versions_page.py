@@ -8,6 +8,7 @@ from infra.prefect_api import Document
 from infra.settings import load
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
+from store.collected import read_collected
 from store.decisions import read_decision
 from store.errors import NothingPublished
 from store.versions import list_versions, read_manifest
@@ -27,6 +28,7 @@ def run(model: str, *, as_json: bool) -> None:
     for row in rows:
         accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] is not None else "—"
         decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
+        decision += f"; collected {row['collected'][:10]}" if row["collected"] else ""
         since = (row["champion_since"] or "")[:19]
         words = (row["version"], row["made"][:19], f"{row['rows']:,}", accuracy, decision)
         table.add_row(*words, since, style="bold" if since else "")
@@ -45,6 +47,7 @@ def gather(bucket: Bucket, model: str) -> list[Document]:
 def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) -> Document:
     manifest = read_manifest(bucket, model, version)
     decision = read_decision(bucket, model, version)
+    collected = read_collected(bucket, model, version)
     accuracy = manifest.measured("accuracy")
     serves = current is not None and current.version == version
     return {
@@ -54,5 +57,6 @@ def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) 
         "accuracy": accuracy.value if accuracy else None,
         "decision": decision.verdict if decision else None,
         "decided_by": decision.by if decision else None,
+        "collected": collected.at.isoformat() if collected else None,
         "champion_since": current.at.isoformat() if current and serves else None,
     }

@@ -33,6 +33,10 @@ def retrain(
     approval: Annotated[
         str | None, typer.Option(help="Who decides: automatic (the gates) or manual (a person).")
     ] = None,
+    overrule_gates: Annotated[
+        bool,
+        typer.Option("--overrule-gates", help="Publish even when gates refuse; entitled alone."),
+    ] = False,
     reason: Reason = "",
     wait: Wait = True,
 ) -> None:
@@ -73,7 +77,14 @@ def retrain(
         )
     given = {name: value for name, value in chosen.items() if value is not None}
     walk = {"take_in": take_in, "force": force}
-    asking.run("retrain", model, given | walk, reason=reason, wait=wait)
+    if not overrule_gates:
+        asking.run("retrain", model, given | walk, reason=reason, wait=wait)
+        return
+    if not (reason := reason.strip()):
+        raise typer.BadParameter("overruling gates needs a reason", param_hint="--reason")
+    overruled = given | walk | {"overrule_gates": True}
+    proving = ("overrule_gates",)
+    asking.run("retrain", model, overruled, reason=reason, wait=wait, proving=proving)
 
 
 def ingest(

@@ -7,7 +7,10 @@ from prefect.client.schemas.objects import State
 
 from flows import data_steps
 from flows.ending import end
+from flows.hearing import word_of
+from flows.house import House
 from flows.parameters import ModelName
+from store.errors import NotProved
 from tasks.report import Story
 
 Decision = Literal["accept", "exclude"]
@@ -20,6 +23,7 @@ def accept(
     decision: Decision = "accept",
     by: str = "operator",
     reason: str = "",
+    proof: str = "",
 ) -> State:
     """Decide about an arrival that differs from what the champion learned, or about any other.
 
@@ -32,9 +36,15 @@ def accept(
             exclude: leave it out of every snapshot from now on.
         by: Who decides.
         reason: Why, for the record.
+        proof: Who it is, when the command line asks; leave it empty here.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
-    told = reason or f"{decision} by {by}"
-    word = data_steps.decide(model, arrival, verdict=verdict, by=by, reason=told)
-    message = f"{arrival} is {word.verdict} by {word.by}: {word.reason}; the next night goes on"
+    said = {"arrival": arrival, "decision": decision, "reason": reason}
+    try:
+        word = word_of(House.of(model), "accept", by=by, proof=proof, said=said)
+    except NotProved as unknown:
+        return end(Story(model=model), "Refused", str(unknown))
+    told = reason or f"{decision} by {word.by}"
+    kept = data_steps.decide(model, arrival, verdict=verdict, word=word, reason=told)
+    message = f"{arrival} is {kept.verdict} by {kept.by}: {kept.reason}; the next night goes on"
     return end(Story(model=model), "Accepted" if decision == "accept" else "Excluded", message)

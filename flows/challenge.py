@@ -6,15 +6,17 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import steps
+from flows import decision_steps, steps
 from flows.ending import end
+from flows.hearing import Word, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from flows.steps import step
 from store import challenging
 from store.aliases import AliasRecord
-from store.errors import ConfigurationError, NoChallenge, PromotionConflict
+from store.errors import ConfigurationError, NoChallenge, NotProved, PromotionConflict
 from store.terms import Bound, Mode, Share, Terms
+from store.tokens import Plain
 from store.versions import read_manifest
 from tasks.challenge import Heard, hear
 from tasks.report import Story
@@ -34,6 +36,7 @@ def challenge(
     approve: bool = False,
     by: str = "operator",
     reason: str = "",
+    proof: str = "",
 ) -> State:
     """Try a version on live traffic beside the champion, or stop trying.
 
@@ -52,10 +55,18 @@ def challenge(
         approve: Approve the version first, as a canary has to be, without promoting it.
         by: Who starts or stops.
         reason: Why, for the record.
+        proof: Who it is, when the command line asks; leave it empty here.
     """
-    told = reason or f"{action} by {by}"
+    said: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
+    if action == "start":
+        said |= {"mode": mode, "share": share, "approve": approve}
+    try:
+        word = word_of(House.of(model), "challenge", by=by, proof=proof, said=said)
+    except NotProved as unknown:
+        return end(Story(model=model, champion=steps.champion(model)), "Refused", str(unknown))
+    told = reason or f"{action} by {word.by}"
     if action == "stop":
-        return _stop(model, over=version, by=by, reason=told)
+        return _stop(model, over=version, word=word, reason=told)
     if version is None:
         raise ConfigurationError("no version was named; name the one that shall challenge")
     terms = Terms(
@@ -71,24 +82,24 @@ def challenge(
     story = Story(model=model, champion=steps.champion(model), manifest=manifest)
     try:
         if approve:
-            steps.approve(model, version, by=by, reason=told)
-        record = start_challenge(model, version, terms=terms, by=by, reason=told)
+            decision_steps.approve(model, version, word=word, reason=told)
+        record = start_challenge(model, version, terms=terms, word=word, reason=told)
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict))
     heard = hear_replicas(record)
     if heard.is_refused:
         # Somebody may have ended it meanwhile, and started another, which is none of ours.
         with suppress(NoChallenge, PromotionConflict):
-            stop_challenge(model, over=version, by="confirm", reason=str(heard))
+            stop_challenge(model, over=version, word=Word("confirm"), reason=str(heard))
         return end(story, "Refused", str(heard))
     words = f"{mode} of {share:.0%}; {heard}"
     return end(story, "Challenging" if heard.is_complete else "Unconfirmed", words)
 
 
-def _stop(model: str, *, over: str | None, by: str, reason: str) -> State:
+def _stop(model: str, *, over: str | None, word: Word, reason: str) -> State:
     story = Story(model=model, champion=steps.champion(model))
     try:
-        record = stop_challenge(model, over=over, by=by, reason=reason)
+        record = stop_challenge(model, over=over, word=word, reason=reason)
     except NoChallenge as nothing:
         return end(story, "UpToDate", str(nothing))
     except PromotionConflict as conflict:
@@ -97,16 +108,21 @@ def _stop(model: str, *, over: str | None, by: str, reason: str) -> State:
 
 
 @step
-def start_challenge(model: str, version: str, *, terms: Terms, by: str, reason: str) -> AliasRecord:
+def start_challenge(
+    model: str, version: str, *, terms: Terms, word: Word, reason: str
+) -> AliasRecord:
     """Write the record that every serving host follows."""
     bucket = House.of(model).bucket
-    return challenging.start(bucket, model, version, terms=terms, by=by, reason=reason)
+    return challenging.start(
+        bucket, model, version, terms=terms, by=word.by, reason=reason, proved=word.proved
+    )
 
 
 @step
-def stop_challenge(model: str, *, over: str | None, by: str, reason: str) -> AliasRecord:
+def stop_challenge(model: str, *, over: str | None, word: Word, reason: str) -> AliasRecord:
     """Write the record after which nothing challenges, provided `over` does, if it is named."""
-    return challenging.stop(House.of(model).bucket, model, over=over, by=by, reason=reason)
+    bucket = House.of(model).bucket
+    return challenging.stop(bucket, model, over=over, by=word.by, reason=reason, proved=word.proved)
 
 
 @step

@@ -1,5 +1,6 @@
 """The steps before training, as Prefect runs them: what comes in, and whether to learn from it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
@@ -7,13 +8,15 @@ from prefect.logging import get_run_logger
 import tasks.ingest
 import tasks.snapshot
 import tasks.validate
+from flows.hearing import Word
 from flows.house import House
+from flows.loading import loaded
 from flows.steps import Plan, step
 from store import arrivals
 from store.errors import UnknownArrival
-from store.versions import read_file, read_manifest
 from tasks.compare import Compared, Learned, compare, learned_by
 from tasks.judge import Verdict
+from tasks.leakage import unseen
 from tasks.learned import known_arrivals, waiting
 from tasks.snapshot import Snapshot
 
@@ -50,9 +53,7 @@ def leave(model: str) -> tasks.ingest.Ingested:
 @step
 def snapshot(model: str) -> Snapshot:
     """Fix the exact rows this run is about: all but those that a person left out."""
-    house = House.of(model)
-    without = arrivals.excluded(house.bucket, model)
-    return tasks.snapshot.snapshot(house.rows, house.holdout, without=without)
+    return House.of(model).snapshot()
 
 
 @step
@@ -62,8 +63,10 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
     Rows that are not as declared are compared with nothing.
     """
     house = House.of(plan.model)
-    rows = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
-    holdout = tasks.snapshot.read_holdout(house.holdout)
+    everything = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
+    rows, holdout = tasks.snapshot.parted(everything, plan.snapshot)
+    if house.definition.moving is None:
+        holdout = tasks.snapshot.read_holdout(house.holdout)
     valid = Verdict(
         tasks.validate.validate(
             rows, plan.snapshot, house.definition, holdout=holdout, now=datetime.now(UTC)
@@ -71,13 +74,18 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
     )
     if not valid.passed:
         return valid, Compared(())
+    learned = _learned(house, plan.champion)
     compared = compare(
-        rows,
+        everything,
         holdout,
         house.definition,
-        learned=_learned(house, plan.champion),
+        learned=learned,
         decisions=arrivals.decisions(house.bucket, plan.model),
     )
+    if plan.snapshot.judged_from is not None and plan.champion is not None:
+        theirs = loaded(house, plan.champion).manifest.data.judged_from
+        seen = unseen(plan.champion, theirs, plan.snapshot.judged_from)
+        compared = replace(compared, findings=(*compared.findings, seen))
     for finding in compared.findings:
         if not finding.passed:
             get_run_logger().warning("%s: %s", finding.slice, finding.message)
@@ -99,7 +107,7 @@ def hold(plan: Plan, compared: Compared) -> None:
 
 @step
 def decide(
-    model: str, arrival: str, *, verdict: arrivals.Verdict, by: str, reason: str
+    model: str, arrival: str, *, verdict: arrivals.Verdict, word: Word, reason: str
 ) -> arrivals.ArrivalDecision:
     """Keep a person's word about an arrival of the dataset."""
     house = House.of(model)
@@ -107,15 +115,22 @@ def decide(
     if arrival not in taken:
         held = tuple(one.arrival for one in waiting(house.bucket, model, house.rows.arrivals))
         raise UnknownArrival(model, arrival, held)
-    return arrivals.decide(house.bucket, model, arrival, verdict=verdict, by=by, reason=reason)
+    return arrivals.decide(
+        house.bucket,
+        model,
+        arrival,
+        verdict=verdict,
+        by=word.by,
+        reason=reason,
+        proved=word.proved,
+    )
 
 
 def _learned(house: House, champion: str | None) -> Learned | None:
     """The champion, and the arrivals that it learned from."""
     if champion is None:
         return None
-    manifest = read_manifest(house.bucket, house.model, champion)
-    predictor = read_file(house.bucket, manifest, "predictor.tflite")
-    taken = house.rows.taken(manifest.data.dataset_version)
+    made = loaded(house, champion)
+    taken = house.rows.taken(made.manifest.data.dataset_version)
     known = known_arrivals(house.bucket, house.model, house.rows.arrivals)
-    return learned_by(manifest, predictor, taken, house.definition, known=known)
+    return learned_by(made.manifest, made.predictor, taken, house.definition, known=known)

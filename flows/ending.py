@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from flows import steps
 from flows.house import House
 from flows.steps import Plan
+from flows.tracking import tracked
 from store.aliases import AliasRecord
 from tasks.report import Story, card
 
@@ -48,6 +49,8 @@ def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> Sta
         where = f"api/models/{story.model}/versions/{story.manifest.version}/report"
         links["The report of this version"] = f"{house.settings.answers_url}/{where}"
     told = card(replace(story, links=links), house.definition, headline=name, message=message)
+    if (known := tracked(story, name, message, told, links)) != links:
+        told = card(replace(story, links=known), house.definition, headline=name, message=message)
     create_markdown_artifact(
         markdown=told, key=f"{story.model}-{flow_run.flow_name}", description=message[:200]
     )

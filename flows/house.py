@@ -1,6 +1,6 @@
 """What the steps of a flow work with, opened from settings at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,17 @@ from flows.parameters import Begin
 from infra import connections
 from infra.settings import Settings, load
 from models.definition import Examples, ModelDefinition, Places, Source, TrainingSettings
+from store.arrivals import excluded
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import ConfigurationError
+from store.manifest import Manifest
+from store.signing import Signer
+from store.trust import Trust
 from store.tuning import read_tuned
-from tasks.snapshot import Snapshot, read_holdout, read_rows
+from store.versions import trusted_manifest
+from tasks.ingest import ARRIVAL_COLUMNS
+from tasks.snapshot import Snapshot, parted, read_holdout, read_rows, read_stamped, snapshot
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,20 @@ class House:
         return connections.bucket(self.settings)
 
     @cached_property
+    def signer(self) -> Signer:
+        """Who signs what is published from here."""
+        return Signer.from_file(self.settings.signing_key)
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Whose versions may be loaded here."""
+        return connections.trust(self.settings)
+
+    def made(self, version: str) -> Manifest:
+        """The manifest of a version that is to be loaded; raises as `trusted_manifest` does."""
+        return trusted_manifest(self.bucket, self.model, version, self.trust)
+
+    @cached_property
     def rows(self) -> Dataset:
         return Dataset.on_s3(connections.address(self.settings), self.model, "rows")
 
@@ -92,6 +112,26 @@ class House:
         """The rows of a snapshot, as the network takes them."""
         return self.definition.examples(read_rows(self.rows, snapshot))
 
-    def holdout_examples(self) -> Examples:
-        """The frozen rows, as the network takes them."""
-        return self.definition.examples(read_holdout(self.holdout))
+    def holdout_examples(self, taken: Snapshot | None = None) -> Examples:
+        """The rows that judge, as the network takes them.
+
+        They are frozen, or where the holdout moves those of the snapshot, or else of one as of now.
+        """
+        if self.definition.moving is None:
+            return self.definition.examples(read_holdout(self.holdout))
+        taken = self.snapshot() if taken is None else taken
+        before, judging = (
+            rows.drop_columns(list(ARRIVAL_COLUMNS))
+            for rows in parted(read_stamped(self.rows, taken), taken)
+        )
+        return self.definition.moving.examples(before, judging)
+
+    def snapshot(self, *, without: Collection[str] | None = None) -> Snapshot:
+        """The rows as they are now, without the arrivals named, or those a person left out."""
+        moving = self.definition.moving
+        return snapshot(
+            self.rows,
+            self.holdout,
+            without=excluded(self.bucket, self.model) if without is None else without,
+            held_days=moving.days if moving else None,
+        )

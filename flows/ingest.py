@@ -5,7 +5,7 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps
+from flows import data_steps, scoring, steps
 from flows.ending import end
 from flows.parameters import ModelName
 from tasks.report import Story
@@ -27,7 +27,9 @@ def ingest(model: ModelName = "digits") -> State:
         return end(story, "NothingNew", "nothing waits and the source has nothing new")
     # A refused arrival that was the first of all has left no table behind.
     if ingested.dataset_version is not None:
-        story = replace(story, data=data_steps.snapshot(model).lineage)
+        snapshot = data_steps.snapshot(model)
+        scores = scoring.score(model, steps.champion(model), snapshot)
+        story = replace(story, data=snapshot.lineage, scores=scores)
     quarantined = len(ingested.quarantined)
     told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
     return end(story, "Ingested", told)

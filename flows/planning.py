@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 from prefect.runtime import flow_run
 
+from flows.hearing import word_of
 from flows.house import House
 from flows.parameters import Approval, Begin, Policy
 from flows.steps import Plan
 from store.errors import ConfigurationError, NotEntitled
 from store.manifest import Override, RunLineage
+from store.tokens import Plain
 from store.versions import read_manifest
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
@@ -74,24 +76,33 @@ def changes(plan: Plan) -> tuple[Axis, ...]:
 
 
 def policy(model: str, approval: Approval) -> Policy:
-    """Who decides about a version that passed: as the run says, or else as the model declares."""
-    return House.of(model).definition.approval if approval == "as declared" else approval
+    """Who decides about a version that passed: as the run says, or else as the model declares.
+
+    About a model that is declared manual people decide whatever a run says: otherwise whoever may
+    start a run could do without them.
+    """
+    declared = House.of(model).definition.approval
+    return declared if approval == "as declared" or declared == "manual" else approval
 
 
-def entitled(model: str, by: str, reason: str) -> Override:
+def entitled(model: str, by: str, reason: str, proof: str = "") -> Override:
     """The word of somebody who may overrule gates, as the worker's settings say.
 
     Raises:
         ConfigurationError: there is no name or no reason.
         NotEntitled: the name is not among those who may.
+        NotProved: nobody knows whose word it is.
     """
     by, reason = by.strip(), reason.strip()
     if not (by and reason):
         raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
-    may = House.of(model).settings.overriders
-    if by not in may:
-        raise NotEntitled(by, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
-    return Override(by=by, reason=reason, at=datetime.now(UTC))
+    house = House.of(model)
+    said: dict[str, Plain] = {"overrule_gates": True, "reason": reason}
+    word = word_of(house, "retrain", by=by, proof=proof, said=said)
+    may = house.settings.overriders
+    if word.by not in may:
+        raise NotEntitled(word.by, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
+    return Override(by=word.by, reason=reason, at=datetime.now(UTC), proved=word.proved)
 
 
 def overriding(override: Override | None, verdict: Verdict) -> Override | None:

@@ -6,12 +6,13 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import steps
+from flows import decision_steps
 from flows.ending import end, settle
+from flows.hearing import word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from store.aliases import AliasLog
-from store.errors import AlreadyDecided, PromotionConflict
+from store.errors import AlreadyDecided, NotProved, PromotionConflict
 from store.versions import read_manifest
 from tasks.report import Story
 
@@ -25,6 +26,7 @@ def promote(
     decision: Decision = "approve",
     by: str = "operator",
     reason: str = "",
+    proof: str = "",
 ) -> State:
     """Decide about a version that waits, or move the champion to one that was approved before.
 
@@ -38,24 +40,31 @@ def promote(
             move: it was approved before and shall serve again, whatever serves now.
         by: Who decides.
         reason: Why, for the record.
+        proof: Who it is, when the command line asks; leave it empty here.
     """
-    bucket = House.of(model).bucket
+    house = House.of(model)
+    bucket = house.bucket
     manifest = read_manifest(bucket, model, version)
     current = AliasLog(bucket, model).current()
     serves = current.version if current else None
     story = Story(model=model, champion=serves, manifest=manifest)
-    told = reason or f"{decision} by {by}"
+    said = {"version": version, "decision": decision, "reason": reason}
+    manual = manifest.approval == "manual"
     try:
+        word = word_of(house, "promote", by=by, proof=proof, said=said, manual=manual)
+        told = reason or f"{decision} by {word.by}"
         if decision == "reject":
-            steps.reject(model, version, by=by, reason=told)
+            decision_steps.reject(model, version, word=word, reason=told)
             return end(story, "Rejected", f"{version} will never serve: {told}")
         if decision == "approve":
             if serves not in {manifest.compared_with, version}:
                 return end(
                     story, "Superseded", _superseded(version, manifest.compared_with, serves)
                 )
-            steps.approve(model, version, by=by, reason=told)
-        record = steps.promote(model, version, over=serves, by=by, reason=told)
+            decision_steps.approve(model, version, word=word, reason=told)
+        record = decision_steps.promote(model, version, over=serves, word=word, reason=told)
+    except NotProved as unknown:
+        return end(story, "Refused", str(unknown))
     except AlreadyDecided as decided:
         return end(story, "Superseded", str(decided))
     except PromotionConflict as conflict:

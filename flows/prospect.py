@@ -7,13 +7,11 @@ from flows.house import House
 from flows.parameters import Begin
 from store import landing
 from store.aliases import AliasLog
-from store.arrivals import excluded
 from store.manifest import Manifest
 from store.versions import read_manifest
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
 from tasks.recall import Known, Memory, recall
-from tasks.snapshot import snapshot
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def prospect(
     log = AliasLog(house.bucket, model)
     current = log.current()
     champion = read_manifest(house.bucket, model, current.version) if current else None
-    found = snapshot(house.rows, house.holdout, without=excluded(house.bucket, model)).lineage
+    found = house.snapshot().lineage
     warm = house.is_warm(begin, current.version if current else None)
     settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()

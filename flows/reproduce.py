@@ -21,7 +21,7 @@ from flows.telling import Teller
 from store.aliases import AliasLog
 from store.errors import NothingPublished
 from store.manifest import CodeLineage, Manifest
-from store.versions import read_file, read_manifest
+from store.versions import read_file
 from tasks import lineage, revision
 from tasks.explain import Present
 from tasks.report import Story
@@ -62,13 +62,13 @@ def scratch(made: Manifest) -> Path:
 @step
 def recorded(model: str, version: str | None) -> Manifest:
     """What the manifest of a version, or of the champion, records."""
-    bucket = House.of(model).bucket
+    house = House.of(model)
     if version is None:
-        current = AliasLog(bucket, model).current()
+        current = AliasLog(house.bucket, model).current()
         if current is None:
-            raise NothingPublished(model, tuple(bucket.names_below("models")))
+            raise NothingPublished(model, tuple(house.bucket.names_below("models")))
         version = current.version
-    return read_manifest(bucket, model, version)
+    return house.made(version)
 
 
 @step
@@ -76,7 +76,11 @@ def check_rows(made: Manifest) -> None:
     """Hold the dataset's rows against the recorded digests, before anything is trained."""
     house = House.of(made.model)
     found = tasks.snapshot.snapshot(
-        house.rows, house.holdout, version=made.data.dataset_version, without=made.data.without
+        house.rows,
+        house.holdout,
+        version=made.data.dataset_version,
+        without=made.data.without,
+        judged_from=made.data.judged_from,
     )
     tasks.reproduce.check_rows(made, found)
 
@@ -94,7 +98,7 @@ def train_again(made: Manifest, folder: Path) -> Candidate:
             type(declared).model_validate(made.training.settings),
             fingerprint=made.fingerprint,
             training=house.training_examples(rows),
-            holdout=house.holdout_examples(),
+            holdout=house.holdout_examples(rows),
             folder=folder,
             seconds=house.settings.fit_seconds,
             report=tell,
@@ -115,7 +119,7 @@ def compare(made: Manifest, candidate: Candidate) -> Reproduction:
         made,
         {name: read_file(house.bucket, made, name) for name in names},
         {name: candidate.read(name) for name in names},
-        holdout=house.holdout_examples(),
+        holdout=house.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
         mismatches=_mismatches(made),
     )
 

@@ -6,8 +6,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import data_steps, returning, steps
+from flows import data_steps, decision_steps, returning, scoring, steps
 from flows.ending import end, settle
+from flows.hearing import Word
 from flows.house import House
 from flows.parameters import (
     Approval,
@@ -21,9 +22,10 @@ from flows.parameters import (
 )
 from flows.planning import changes, entitled, make_plan, may_take, overriding, policy
 from flows.steps import Plan
-from store.errors import PromotionConflict
+from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
 from store.versions import read_manifest
+from tasks import materials
 from tasks.ingest import Ingested
 from tasks.markdown import page
 from tasks.recall import Known, Memory, recall
@@ -44,6 +46,7 @@ def retrain(
     overrule_gates: bool = False,
     by: str = "",
     reason: str = "",
+    proof: str = "",
 ) -> State:
     """Take in what arrived, train a candidate, and promote it when it passes its gates.
 
@@ -66,10 +69,14 @@ def retrain(
             whom OVERNIGHT_OVERRIDERS entitles; both are kept for ever.
         by: Who asks for this run; empty when the schedule does.
         reason: Why, for the record.
+        proof: Who it is, when the command line asks; leave it empty here.
     """
     asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
-    override = entitled(model, by, reason) if overrule_gates else None
     story = Story(model=model, champion=steps.champion(model))
+    try:
+        override = entitled(model, by, reason, proof) if overrule_gates else None
+    except NotProved as unknown:
+        return end(story, "Refused", str(unknown))
     ingested = (
         data_steps.ingest(model, take_next=may_take(model)) if take_in else data_steps.leave(model)
     )
@@ -77,7 +84,9 @@ def retrain(
     if ingested.dataset_version is None:
         return _without_rows(story, ingested)
     snapshot = data_steps.snapshot(model)
-    story = replace(story, data=snapshot.lineage)
+    # What arrived is first answered by what serves: the only moment at which nothing knows it.
+    scores = scoring.score(model, story.champion, snapshot)
+    story = replace(story, data=snapshot.lineage, scores=scores)
     changed = {
         "epochs": epochs,
         "learning_rate": learning_rate,
@@ -85,7 +94,7 @@ def retrain(
         "seed": seed,
     }
     plan = make_plan(story, snapshot, changed, begin=begin, force=force)
-    story = replace(story, changes=changes(plan))
+    story = replace(story, changes=changes(plan), settings=plan.settings, code=plan.code)
     approval_policy = policy(model, approval)
     house = House.of(model)
     memory = recall(
@@ -130,6 +139,8 @@ def _walk(
     plan: Plan, story: Story, *, override: Override | None, approval: Policy, by: str
 ) -> State:
     """From the rows to a published version, or to the reasons why not."""
+    # Whoever could not sign the outcome need not begin.
+    _ = House.of(plan.model).signer
     valid, compared = data_steps.validate(plan)
     plan = replace(plan, data_findings=valid.findings + compared.findings)
     story = replace(story, data_findings=plan.data_findings)
@@ -157,7 +168,11 @@ def _walk(
     story = replace(story, override=override)
     title = f"{plan.model} {candidate.version}"
     told = card(story, House.of(plan.model).definition, headline="the report", message=title)
-    files = {"golden.npz": rehearsed.golden, "report.html": page(told, title=title)}
+    files = {
+        "golden.npz": rehearsed.golden,
+        "report.html": page(told, title=title),
+        materials.FILE: materials.bill(plan.model, candidate.version, plan.environment),
+    }
     manifest = steps.publish(plan, candidate, evaluation, verdict, files, override, approval)
     story = replace(story, manifest=manifest)
     return _release(story, over=plan.champion, approval=approval, by=by, plan=plan)
@@ -171,15 +186,15 @@ def _release(story: Story, *, over: str | None, approval: Policy, by: str, plan:
         told = f"{version} passed its gates and waits: `overnight approve {model} {version}`"
         return end(story, "AwaitingApproval", told, plan)
     overruled = story.manifest.override
-    steps.approve(
+    decision_steps.approve(
         model,
         version,
-        by=overruled.by if overruled else "gates",
+        word=Word(overruled.by, overruled.proved) if overruled else Word("gates"),
         reason=overruled.reason if overruled else "every gate holds",
     )
     try:
         reason = f"retrained on {story.manifest.data.rows:,} rows"
-        record = steps.promote(model, version, over=over, by=by, reason=reason)
+        record = decision_steps.promote(model, version, over=over, word=Word(by), reason=reason)
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict), plan)
     return settle(story, record, "Promoted", plan)

@@ -9,17 +9,20 @@ from prefect.logging import get_run_logger
 
 import tasks.reconsider
 import tasks.snapshot
-from flows import steps
+from flows import decision_steps
 from flows.ending import end, settle
+from flows.hearing import Word
 from flows.house import House
+from flows.loading import loaded
 from flows.parameters import Policy
 from flows.steps import Plan, step
 from models.definition import Examples, ModelDefinition
 from store import refusals
 from store.aliases import AliasLog
+from store.collected import read_collected
 from store.errors import PromotionConflict
 from store.manifest import Manifest
-from store.versions import read_file, read_manifest
+from store.versions import read_manifest
 from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.reconsider import Returned
 from tasks.report import Story
@@ -38,6 +41,7 @@ def reconsider(plan: Plan) -> Returned | None:
         version
         for version in tasks.reconsider.veterans(AliasLog(house.bucket, plan.model).history())
         if may_return(read_manifest(house.bucket, plan.model, version), house.definition)
+        and read_collected(house.bucket, plan.model, version) is None
     )
     if gate is None or plan.champion is None or not earlier:
         return None
@@ -86,7 +90,9 @@ def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy
         )
         return end(story, "AwaitingApproval", told, plan)
     try:
-        record = steps.promote(model, version, over=plan.champion, by=by, reason=str(returned))
+        record = decision_steps.promote(
+            model, version, over=plan.champion, word=Word(by), reason=str(returned)
+        )
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict), plan)
     # What was learned tonight is not learned tomorrow either, unless more arrives.
@@ -108,5 +114,4 @@ def remember(plan: Plan, returned: Returned) -> None:
 
 
 def _predictor(house: House, version: str) -> bytes:
-    manifest = read_manifest(house.bucket, house.model, version)
-    return read_file(house.bucket, manifest, "predictor.tflite")
+    return loaded(house, version).predictor

@@ -5,11 +5,12 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import steps
+from flows import decision_steps, steps
 from flows.ending import end, settle
+from flows.hearing import word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
-from store.errors import PromotionConflict
+from store.errors import NotProved, PromotionConflict
 from store.versions import read_manifest
 from tasks.report import Story
 
@@ -20,6 +21,7 @@ def rollback(
     to: Version | None = None,
     by: str = "operator",
     reason: str = "",
+    proof: str = "",
 ) -> State:
     """Point the champion back at what served before the current version.
 
@@ -28,12 +30,17 @@ def rollback(
         to: An approved version to go back to; empty for what the current one replaced.
         by: Who rolls back.
         reason: Why, for the record.
+        proof: Who it is, when the command line asks; leave it empty here.
     """
     story = Story(model=model, champion=steps.champion(model))
-    told = reason or f"rolled back by {by}"
+    house = House.of(model)
     try:
-        record = steps.roll_back(model, over=story.champion, to=to, by=by, reason=told)
+        word = word_of(house, "rollback", by=by, proof=proof, said={"to": to, "reason": reason})
+        told = reason or f"rolled back by {word.by}"
+        record = decision_steps.roll_back(model, over=story.champion, to=to, word=word, reason=told)
+    except NotProved as unknown:
+        return end(story, "Refused", str(unknown))
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict))
-    manifest = read_manifest(House.of(model).bucket, model, record.version)
+    manifest = read_manifest(house.bucket, model, record.version)
     return settle(replace(story, manifest=manifest), record, "RolledBack")

@@ -20,11 +20,12 @@ import tasks.publish
 import tasks.rehearse
 import tasks.train
 from flows.house import House
+from flows.loading import loaded
 from flows.parameters import Policy
 from flows.telling import Teller
 from models.definition import TrainingSettings
 from models.evaluation import Evaluation
-from store import promotion, refusals
+from store import refusals
 from store.aliases import AliasLog, AliasRecord
 from store.errors import SourceUnavailable, StoreUnavailable
 from store.manifest import (
@@ -37,7 +38,6 @@ from store.manifest import (
 )
 from store.versions import read_file, read_manifest
 from tasks import confirm as confirming
-from tasks import decide as deciding
 from tasks.judge import Verdict
 from tasks.snapshot import Snapshot
 from tasks.train import Candidate
@@ -90,9 +90,8 @@ def champion(model: str) -> str | None:
 
 
 def start_of(house: House, version: str) -> tasks.train.Start:
-    """The weights of a version, verified against its manifest."""
-    manifest = read_manifest(house.bucket, house.model, version)
-    return tasks.train.Start(version, read_file(house.bucket, manifest, "network.keras"))
+    """The weights of a version, verified against its signed manifest."""
+    return tasks.train.Start(version, read_file(house.bucket, house.made(version), "network.keras"))
 
 
 @step
@@ -105,7 +104,7 @@ def train(plan: Plan) -> Candidate:
         plan.settings,
         fingerprint=plan.fingerprint,
         training=house.training_examples(plan.snapshot),
-        holdout=house.holdout_examples(),
+        holdout=house.holdout_examples(plan.snapshot),
         folder=plan.folder,
         seconds=house.settings.fit_seconds,
         report=tell,
@@ -121,17 +120,18 @@ def evaluate(plan: Plan, candidate: Candidate) -> Evaluation:
     house = House.of(plan.model)
     serving = None
     if plan.champion is not None:
-        manifest = read_manifest(house.bucket, plan.model, plan.champion)
-        predictor = read_file(house.bucket, manifest, "predictor.tflite")
+        predictor = loaded(house, plan.champion).predictor
         serving = tasks.evaluate.Champion(plan.champion, predictor)
-    return tasks.evaluate.evaluate(house.definition, candidate, serving, house.holdout_examples())
+    holdout = house.holdout_examples(plan.snapshot)
+    return tasks.evaluate.evaluate(house.definition, candidate, serving, holdout)
 
 
 @step
 def draw(plan: Plan, candidate: Candidate) -> Mapping[str, Path]:
     """The model's pictures of how it learned and errs."""
     house = House.of(plan.model)
-    return tasks.evaluate.draw(house.definition, candidate, house.holdout_examples(), plan.folder)
+    holdout = house.holdout_examples(plan.snapshot)
+    return tasks.evaluate.draw(house.definition, candidate, holdout, plan.folder)
 
 
 @step
@@ -141,7 +141,7 @@ def rehearse(plan: Plan, candidate: Candidate) -> tasks.rehearse.Rehearsed:
     return tasks.rehearse.rehearse(
         _draft(plan, candidate),
         tasks.publish.bundle(candidate),
-        holdout=house.holdout_examples(),
+        holdout=house.holdout_examples(plan.snapshot),
         expected=tasks.evaluate.predictions(candidate),
         folder=plan.folder,
         seconds=house.settings.rehearse_seconds,
@@ -178,40 +178,14 @@ def publish(
     override: Override | None,
     approval: Policy,
 ) -> Manifest:
-    """Make the version visible: bundle first, manifest last."""
+    """Make the version visible: bundle first, signed, manifest last."""
     house = House.of(plan.model)
     manifest = tasks.publish.finished(
         _draft(plan, candidate), evaluation, verdict, override=override, approval=approval
     )
     bundle = {**tasks.publish.bundle(candidate), **files}
-    version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder)
+    version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder, house.signer)
     return read_manifest(house.bucket, plan.model, version)
-
-
-@step
-def approve(model: str, version: str, *, by: str, reason: str) -> None:
-    """Decide for a version, once and for ever."""
-    deciding.approve(House.of(model).bucket, model, version, by=by, reason=reason)
-
-
-@step
-def reject(model: str, version: str, *, by: str, reason: str) -> None:
-    """Decide against a version, once and for ever."""
-    deciding.reject(House.of(model).bucket, model, version, by=by, reason=reason)
-
-
-@step
-def promote(model: str, version: str, *, over: str | None, by: str, reason: str) -> AliasRecord:
-    """Point the champion at a version, provided nobody else moved it."""
-    bucket = House.of(model).bucket
-    return promotion.promote(bucket, model, version, over=over, by=by, reason=reason)
-
-
-@step
-def roll_back(model: str, *, over: str | None, to: str | None, by: str, reason: str) -> AliasRecord:
-    """Point the champion at what served before."""
-    bucket = House.of(model).bucket
-    return promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason)
 
 
 @step

@@ -81,7 +81,7 @@ def search(model: str, trials: int, parallel: int) -> Search:
     house = House.of(model)
     waiting = {held.arrival for held in learned.waiting(house.bucket, model, house.rows.arrivals)}
     without = sorted({*arrivals.excluded(house.bucket, model), *waiting})
-    snapshot = tasks.snapshot.snapshot(house.rows, house.holdout, without=without)
+    snapshot = house.snapshot(without=without)
     tell = Teller(f"{model}-training")
     folder = house.work("tune")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,11 @@
 """Connections built from settings, at the doors."""
 
+from dataclasses import replace
+
+from infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
 from infra.settings import Settings
 from store.s3 import S3Address, S3Bucket
+from store.trust import Trust
 
 
 def address(settings: Settings) -> S3Address:
@@ -18,3 +22,25 @@ def address(settings: Settings) -> S3Address:
 def bucket(settings: Settings) -> S3Bucket:
     """The bucket as the settings say; nothing is asked of it yet."""
     return S3Bucket(address(settings))
+
+
+def trust(settings: Settings) -> Trust:
+    """Whose versions may be loaded; the file is read when something is to be verified."""
+    return Trust.from_file(settings.trusted_keys)
+
+
+def operator(settings: Settings) -> S3Bucket | None:
+    """The bucket for whoever moves aliases over HTTP; None where serving has no such credential."""
+    if not settings.s3_operator_access_key:
+        return None
+    secret_key = settings.s3_operator_secret_key.get_secret_value()
+    chosen = replace(
+        address(settings), access_key=settings.s3_operator_access_key, secret_key=secret_key
+    )
+    return S3Bucket(chosen, read_seconds=10, tries=1)
+
+
+def prefect(settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> PrefectApi:
+    """Prefect's API, asked as whoever the settings say we are."""
+    auth = settings.prefect_auth.get_secret_value()
+    return PrefectApi(settings.api_url, auth=auth, timeout_seconds=timeout_seconds)

@@ -1,8 +1,8 @@
 """Every setting, in one flat frozen class, and the only reader of the environment.
 
 A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
-one machine (credentials of the embedded store, a token for administration) is read from
-`<home>/embedded.env`; the environment wins over it.
+one machine is read from `<home>/embedded.env` (a token for administration) and from
+`<home>/identities/<identity>.env` (who this process is in the store); the environment wins.
 """
 
 import hashlib
@@ -11,8 +11,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Literal, get_args
 
 from pydantic import (
     AliasChoices,
@@ -23,19 +22,24 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from infra import identities
+from infra.formats import (
+    AbsolutePath,
+    Names,
+    Origins,
+    Port,
+    S3Endpoint,
+    SecretAddress,
+    UserAndPassword,
+    asked_at,
+)
 from store.errors import ConfigurationError
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
-# What S3 clients accept as a host: labels of letters, digits and inner hyphens.
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
-
-# As browsers send it: lower case, and no port that goes without saying.
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -53,12 +57,17 @@ class Settings(BaseSettings):
     log_level: Level = "INFO"
 
     # The store. No endpoint: the embedded one, on this machine.
-    s3_endpoint: str | None = None
+    s3_endpoint: S3Endpoint = None
     s3_port: Port = 8333
     s3_bucket: str = "overnight"
     s3_access_key: str = "overnight"
     s3_secret_key: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
+    # Who this process is in the store: whose credentials of this home it reads.
+    identity: identities.Name = "administration"
+    # With what serving writes alias records when an administrator asks it to; nothing for its own.
+    s3_operator_access_key: str = ""
+    s3_operator_secret_key: SecretStr = SecretStr("")
     # Packagers of SeaweedFS say WEED_BIN; empty for the program that came with the wheel.
     weed_bin: Path | None = Field(
         default=None, validation_alias=AliasChoices(f"{PREFIX}WEED_BIN", "WEED_BIN")
@@ -67,7 +76,13 @@ class Settings(BaseSettings):
     # Prefect. No address: the embedded one, on this machine.
     prefect_api_url: str | None = None
     prefect_port: Port = 4200
+    prefect_host: str = "127.0.0.1"
+    # `user:password` of the Prefect server; `overnight up` makes one where others reach it.
+    prefect_auth: UserAndPassword = SecretStr("")
     work_pool: str = "overnight"
+    # An MLflow server to which each run is told too, and how long a run waits for it at most.
+    mlflow_tracking_uri: SecretAddress = SecretStr("")
+    mlflow_seconds: float = Field(default=30, gt=0)
 
     # Serving.
     serving_host: str = "127.0.0.1"
@@ -75,7 +90,7 @@ class Settings(BaseSettings):
     serving_url: str | None = None
     serving_workers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1)
     serving_threads: int = Field(default=2, ge=1)
-    serving_models: Annotated[tuple[str, ...], NoDecode] = ()
+    serving_models: Names = ()
     poll_seconds: float = Field(default=1.0, gt=0)
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
@@ -91,11 +106,17 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=10, ge=0)
     log_requests: bool = False
     # Who may administer and ask; files hold one `name token` a line.
-    admin_tokens_file: Path | None = None
+    admin_tokens_file: AbsolutePath = None
     admin_token: SecretStr = SecretStr("")
-    prediction_keys_file: Path | None = None
+    prediction_keys_file: AbsolutePath = None
+    # By which of those tokens the command line proves who asks.
+    token: SecretStr = SecretStr("")
+    token_file: AbsolutePath = None
+    # Who signs versions here, and whose are trusted; by default in <home>/keys.
+    signing_key_file: AbsolutePath = None
+    trusted_keys_file: AbsolutePath = None
     # Pages elsewhere whose scripts may ask here, such as https://app.example:8443.
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Origins = ()
     replica: str = Field(
         default_factory=lambda: socket.gethostname().replace("_", "-")[:200],
         pattern=r"^[A-Za-z0-9._=-]{1,200}$",
@@ -108,7 +129,7 @@ class Settings(BaseSettings):
     fit_seconds: float = Field(default=3_600, gt=0)
     rehearse_seconds: float = Field(default=300, gt=0)
     # Who may overrule gates, by name; nobody unless said here.
-    overriders: Annotated[tuple[str, ...], NoDecode] = ()
+    overriders: Names = ()
 
     @field_validator("serving_models", "cors_origins", "overriders", mode="before")
     @classmethod
@@ -122,31 +143,6 @@ class Settings(BaseSettings):
         capitals = value.upper() if isinstance(value, str) else value
         return capitals if capitals in get_args(Level) else value
 
-    @field_validator("s3_endpoint")
-    @classmethod
-    def _reachable(cls, value: str | None) -> str | None:
-        """S3 clients refuse names that others take, such as `my_store`."""
-        host = urlsplit(value).hostname if value is not None else None
-        # Colons are those of an IPv6 address, which clients check by themselves.
-        if host and ":" not in host and not _HOST.fullmatch(host):
-            raise ValueError("expected a host of letters, digits, hyphens and dots")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _exact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("expected origins such as https://app.example, with no path and no *")
-        return value
-
-    @field_validator("admin_tokens_file", "prediction_keys_file")
-    @classmethod
-    def _anywhere(cls, value: Path | None) -> Path | None:
-        """Serving is not always started where the setting was written."""
-        if value is not None and not value.is_absolute():
-            raise ValueError("expected an absolute path")
-        return value
-
     def digest(self, *prefixes: str) -> str:
         """Tells apart settings that differ in a field whose name begins so."""
         chosen = [name for name in sorted(type(self).model_fields) if name.startswith(prefixes)]
@@ -159,9 +155,21 @@ class Settings(BaseSettings):
         return self.s3_endpoint or f"http://127.0.0.1:{self.s3_port}"
 
     @property
+    def signing_key(self) -> Path:
+        """Where the private key is that signs versions."""
+        return self.signing_key_file or self.home / "keys" / "signing.pem"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Where the public keys are whose versions are trusted."""
+        return self.trusted_keys_file or self.home / "keys" / "trusted"
+
+    @property
     def api_url(self) -> str:
         """The address of Prefect's API, embedded or not."""
-        return self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}/api"
+        return (
+            self.prefect_api_url or f"http://{asked_at(self.prefect_host)}:{self.prefect_port}/api"
+        )
 
     @property
     def answers_url(self) -> str:
@@ -171,25 +179,35 @@ class Settings(BaseSettings):
     @property
     def serving_here(self) -> str:
         """Where this machine reaches its own serving."""
-        host = self.serving_host
-        # What listens everywhere is asked at the machine's own address.
-        asked = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
-        return f"http://{f'[{asked}]' if ':' in asked else asked}:{self.serving_port}"
+        return f"http://{asked_at(self.serving_host)}:{self.serving_port}"
+
+
+def _shown(error: ErrorDetails) -> str:
+    """What was found, unless it is a secret."""
+    annotated = Settings.model_fields.get(str(error["loc"][0]) if error["loc"] else "")
+    is_secret = annotated is not None and annotated.annotation is SecretStr
+    return "something else" if is_secret else repr(error["input"])
 
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-def load() -> Settings:
+def load(identity: identities.Name | None = None) -> Settings:
     """Read the environment, and under it what the embedded stack wrote.
+
+    `identity` is for work that needs another one than the environment names.
 
     Raises:
         ConfigurationError: naming the setting, what was expected and what was found.
     """
     home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
+    chosen = identity or identities.check(
+        os.environ.get(f"{PREFIX}IDENTITY") or Settings.model_fields["identity"].default
+    )
+    files = home / "embedded.env", identities.path(home, chosen)
     try:
-        settings = Settings(_env_file=home / "embedded.env", home=home)
+        settings = Settings(_env_file=files, home=home, identity=chosen)
         for name in ("s3_endpoint", "prefect_api_url", "serving_url"):
             if (url := getattr(settings, name)) is not None:
                 TypeAdapter(HttpUrl).validate_python(url)
@@ -198,7 +216,7 @@ def load() -> Settings:
         name = "__".join(str(part) for part in first["loc"]).upper() or name.upper()
         expected = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(
-            f"{PREFIX}{name.removeprefix(PREFIX)}: {expected}, found {first['input']!r}; "
+            f"{PREFIX}{name.removeprefix(PREFIX)}: {expected}, found {_shown(first)}; "
             "correct it and start again"
         ) from None
     except SettingsError as error:

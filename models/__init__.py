@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from models.definition import ModelDefinition
 from models.digits import DEFINITION as DIGITS
+from models.sales import DEFINITION as SALES
 from store.errors import UnknownModel
 
-CATALOGUE: Mapping[str, ModelDefinition] = {model.name: model for model in (DIGITS,)}
+CATALOGUE: Mapping[str, ModelDefinition] = {model.name: model for model in (DIGITS, SALES)}
 
 
 def find(model: str) -> ModelDefinition:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.columns import Column
-from models.shift import ShiftGate
+from models.shift import Sample, ShiftGate
 
 Array = NDArray[np.generic]
 Numbers = Mapping[str, Array]
@@ -30,6 +31,8 @@ class DataGates:
     `shifts` are the gates that hear of them, of the labels as `label`, and of where the champion
     is right as `champion is right`. `outline` gives rows that look alike the same bytes, and at
     most `alike_share` of the holdout may look like a row that arrived.
+
+    Where rows are no examples by themselves, `described` tells what to compare of them instead.
     """
 
     columns: tuple[Column, ...] = ()
@@ -44,3 +47,4 @@ class DataGates:
     answered: Callable[[Numbers], Numbers] = nothing
     outline: Callable[[Numbers], Sequence[bytes]] | None = None
     alike_share: float = 0.0
+    described: Callable[[pa.Table], Sample] | None = None

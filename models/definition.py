@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from models.data_gates import DataGates
 from models.evaluation import RowMetric
 from models.gates import Gate, MinimumImprovement
+from models.moving import MovingHoldout
 from models.tuning import Ranges
 from store.errors import BadFile
 from store.manifest import Measurement
@@ -59,7 +60,10 @@ class Source(Protocol):
         """
 
     def holdout(self) -> pa.Table:
-        """The frozen rows that judge every version and never train one; columns as `read`."""
+        """The frozen rows that judge every version and never train one; columns as `read`.
+
+        None of them where the holdout moves with the snapshot.
+        """
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,10 @@ class ModelDefinition:
     version must beat the champion on what arrived to be proposed before anything is trained.
     `data_gates` say what rows must be, and how far an arrival may differ from what was learned.
     `per_row` tells metrics row by row; gates that compare any but the share of right answers
-    need it.
+    need it. `arrived` is for a model whose inputs are made of earlier rows, such as a forecast's:
+    from the rows before an arrival and those of it, in that order, it makes the examples whose
+    truth came with the arrival, with inputs as they were known before it. Without it these are
+    the examples of its rows. `moving` says that no frozen rows judge, but the newest of a snapshot.
     """
 
     name: str
@@ -154,3 +161,5 @@ class ModelDefinition:
     continues: bool = False
     returning: MinimumImprovement | None = None
     per_row: Callable[[Examples, Outputs], tuple[RowMetric, ...]] | None = None
+    arrived: Callable[[pa.Table, pa.Table], Examples] | None = None
+    moving: MovingHoldout | None = None

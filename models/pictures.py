@@ -17,12 +17,14 @@ from models.metrics import share
 _INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"
 
 
-def curves(history: Sequence[Mapping[str, float]]) -> bytes:
-    """Loss and accuracy by epoch, training beside validation."""
+def curves(
+    history: Sequence[Mapping[str, float]], *, metrics: tuple[str, str] = ("loss", "accuracy")
+) -> bytes:
+    """Loss and another metric by epoch, training beside validation."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes: Any = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)
-    for panel, metric in zip(axes, ("loss", "accuracy"), strict=True):
+    for panel, metric in zip(axes, metrics, strict=True):
         panel.plot(epochs, [row[metric] for row in history], color=_QUIET, label="training")
         validation = [row[f"validation_{metric}"] for row in history]
         panel.plot(epochs, validation, color=_MINE, marker="o", markersize=3, label="validation")
@@ -32,7 +34,7 @@ def curves(history: Sequence[Mapping[str, float]]) -> bytes:
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
@@ -55,7 +57,7 @@ def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
     axes.set_title(f"{int(wrong.sum())} of {len(labels)} wrong", loc="left", color=_INK)
-    return _png(figure)
+    return png(figure)
 
 
 def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
@@ -82,7 +84,7 @@ def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
     axes.set_ylabel("share answered right")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> bytes:
@@ -95,7 +97,7 @@ def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> byte
     for panel, image, caption in zip(panels.ravel(), images, captions, strict=False):
         panel.imshow(image, cmap="gray", vmin=0, vmax=255)
         panel.set_title(caption, fontsize=8, color=_INK)
-    return _png(figure)
+    return png(figure)
 
 
 def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> bytes:
@@ -111,10 +113,11 @@ def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> by
         panel.set_xlabel(name)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_title("validation loss", loc="left", color=_INK)
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as bytes that are the same for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

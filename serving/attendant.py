@@ -17,7 +17,13 @@ from serving.presence import Presence, Said
 from serving.slots import Loaded, Slot
 from store.aliases import CHAMPION, AliasRecord
 from store.bucket import Bucket
-from store.errors import CorruptVersion, OvernightError, StoreError, UnfitVersion
+from store.errors import (
+    CorruptVersion,
+    OvernightError,
+    StoreError,
+    UnfitVersion,
+    UntrustedVersion,
+)
 from store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -38,7 +44,7 @@ def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) ->
     """
     predictor = Predictor(manifest, files["predictor.tflite"], threads=threads, pause=_let_on)
     if golden.FILE in files:
-        golden.check(predictor, files[golden.FILE])
+        predictor.examples = golden.check(predictor, files[golden.FILE])
     return predictor
 
 
@@ -159,7 +165,7 @@ class Attendant:
     def _load(self, record: AliasRecord, *, is_current: bool) -> Predictor:
         try:
             manifest, files = self._cache.read(record.model, record.version)
-        except CorruptVersion:
+        except (CorruptVersion, UntrustedVersion):
             self._cache.stage(self._bucket, record.model, record.version)
             manifest, files = self._cache.read(record.model, record.version)
         if not is_current or record.alias != CHAMPION:

@@ -10,34 +10,44 @@ from pathlib import Path
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import BadKey, CorruptVersion
+from store.errors import BadKey, CorruptVersion, UntrustedVersion
 from store.manifest import Manifest, decode
-from store.versions import read_file, read_manifest, verify
+from store.signing import decode as decode_signature
+from store.trust import Trust
+from store.versions import check_nothing_added, decode_for, read_file, trusted, verify
 
-MANIFEST = "manifest.json"
+MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 # What answering needs. The rest of a bundle is verified when it is staged, and then let go.
 NEEDED = ("predictor.tflite", "golden.npz")
 
 
 class Cache:
-    """`<folder>/<model>/<version>/`, each complete (manifest last, folder renamed) or absent."""
+    """`<folder>/<model>/<version>/`, each complete (folder renamed when all is there) or absent.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    A disk is believed no more than the store: what is read is held against its signature again.
+    """
+
+    def __init__(self, folder: Path, trust: Trust) -> None:
+        self._folder, self._trust = folder, trust
 
     def stage(self, bucket: Bucket, model: str, version: str) -> None:
-        """Make sure that a version is here, verified file by file against its manifest.
+        """Make sure that a version is here, signed, and verified file by file.
 
         Raises:
-            UnknownVersion, CorruptVersion: the store does not hold it whole.
+            UnknownVersion, CorruptVersion: the store does not hold it whole, or holds more.
+            UntrustedVersion: nobody who is trusted signed it.
             StoreUnavailable, StoreDenied: nothing is known about it now.
         """
         place = self._place(model, version)
         with self._only_one(place):
             try:
-                read_bundle(place)
+                self._verified(model, version)
             except CorruptVersion:
                 shutil.rmtree(place, ignore_errors=True)
+                self._fetch(bucket, model, version, place)
+            except UntrustedVersion:
+                # It may have been signed anew since it was staged; if it was not, what is here
+                # is good again as soon as its key is trusted again.
                 self._fetch(bucket, model, version, place)
 
     def read(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
@@ -45,14 +55,27 @@ class Cache:
 
         Raises:
             CorruptVersion: not here, or no longer what was staged; the entry is gone then.
+            UntrustedVersion: whoever signed it is no longer trusted.
         """
-        place = self._place(model, version)
         try:
-            return read_bundle(place)
+            return self._verified(model, version)
         except CorruptVersion:
+            place = self._place(model, version)
             with self._only_one(place):
                 shutil.rmtree(place, ignore_errors=True)
             raise
+
+    def _verified(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
+        place = self._place(model, version)
+        try:
+            body = (place / MANIFEST).read_bytes()
+            signature = (place / SIGNATURE).read_bytes() if (place / SIGNATURE).exists() else b""
+        except OSError as error:
+            raise _not_whole(place, error) from None
+        found = [decode_signature(signature, where=str(place / SIGNATURE))] if signature else []
+        self._trust.verify(body, found, version=f"{model} {version}")
+        manifest = decode_for(model, version, body)
+        return manifest, _needed(place, manifest)
 
     def manifest(self, model: str, version: str) -> Manifest | None:
         """What is staged of a version, if it is."""
@@ -74,13 +97,16 @@ class Cache:
         return self._folder / keys.check_model(model) / keys.check_version(version)
 
     def _fetch(self, bucket: Bucket, model: str, version: str, place: Path) -> None:
-        manifest = read_manifest(bucket, model, version)
+        found = trusted(bucket, model, version, self._trust)
+        check_nothing_added(bucket, found.manifest)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".staging-") as staging:
-            for name in manifest.files:
-                body = read_file(bucket, manifest, name)
+            for name in found.manifest.files:
+                body = read_file(bucket, found.manifest, name)
                 if name in NEEDED:
                     _write(Path(staging) / name, body)
-            _write(Path(staging) / MANIFEST, manifest.encoded())
+            _write(Path(staging) / SIGNATURE, found.signature.encoded())
+            _write(Path(staging) / MANIFEST, found.body)
+            shutil.rmtree(place, ignore_errors=True)
             Path(staging).rename(place)
             # TemporaryDirectory insists on removing what it made.
             Path(staging).mkdir()
@@ -95,25 +121,37 @@ class Cache:
 
 
 def read_bundle(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """A bundle in a folder: its manifest, and the verified files that answering needs.
+    """A candidate's bundle in a folder, to be rehearsed: not published yet, so nobody signed it.
 
     Raises:
         CorruptVersion: a file is missing, or is not what the manifest says.
     """
     try:
         manifest = decode((folder / MANIFEST).read_bytes(), where=str(folder / MANIFEST))
+    except OSError as error:
+        raise _not_whole(folder, error) from None
+    return manifest, _needed(folder, manifest)
+
+
+def _needed(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """The files that answering needs, held against their digests."""
+    try:
         files = {name: (folder / name).read_bytes() for name in NEEDED if name in manifest.files}
     except OSError as error:
-        raise CorruptVersion(
-            str(folder), expected="manifest.json and the files it lists", found=str(error)
-        ) from None
+        raise _not_whole(folder, error) from None
     for name, body in files.items():
         verify(manifest, name, body)
     if NEEDED[0] not in files:
         raise CorruptVersion(
             str(folder), expected=f"{NEEDED[0]} among the files", found=f"{sorted(manifest.files)}"
         )
-    return manifest, files
+    return files
+
+
+def _not_whole(folder: Path, error: OSError) -> CorruptVersion:
+    return CorruptVersion(
+        str(folder), expected="manifest.json and the files it lists", found=str(error)
+    )
 
 
 def _write(path: Path, body: bytes) -> None:

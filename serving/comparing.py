@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from serving.challenge_notes import Both, Notes
 from serving.predictor import Array
+from serving.ranges import check_range
 from serving.slots import Loaded
-from serving.tensors import check_range
 from store.errors import BadInput
 from store.manifest import Manifest
 from store.schema import NUMPY_TYPES, TensorSpec

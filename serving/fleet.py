@@ -25,6 +25,7 @@ from store import keys
 from store.aliases import CHAMPION, AliasLog
 from store.bucket import Bucket
 from store.errors import BadKey, StoreError
+from store.trust import Trust
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +51,11 @@ class Following:
 class Fleet:
     """One worker of a host: always an attendant, and the watchers while it leads."""
 
-    def __init__(self, bucket: Bucket, following: Following) -> None:
+    def __init__(self, bucket: Bucket, following: Following, trust: Trust) -> None:
         self.slots = Slots()
         self.slots.expected = following.models
         self._bucket, self._following = bucket, following
-        self._cache = Cache(following.folder / "cache")
+        self._cache = Cache(following.folder / "cache", trust)
         self._workers = following.folder / "workers"
         self._room = Room(following.threads, following.loaded_bytes)
         self.presence = Presence(self._workers)

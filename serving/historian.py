@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from serving.history import REPORT, History, Summary, summary
 from serving.ledger import Ledger
+from serving.scorekeeper import Scorekeeper
 from store import keys
 from store.aliases import CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
@@ -28,6 +29,7 @@ TICK_SECONDS = 0.5
 REFRESH_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
 RETRY_SECONDS = 5.0
+SCORES_SECONDS = 120.0
 # Of each alias: years of nights fit on a disk, but nobody scrolls through them on a page.
 REMEMBERED_RECORDS = 200
 REMEMBERED_VERSIONS = 30
@@ -51,7 +53,9 @@ class Historian:
         self._model, self._bucket, self._clock = model, bucket, clock
         self._unreadable: set[str] = set()
         self._published: list[str] = []
-        self._refresh_at = self._list_at = self._retry_at = clock()
+        self._scorekeeper = Scorekeeper(bucket, model)
+        self._scored: tuple[str, ...] = ()
+        self._refresh_at = self._list_at = self._retry_at = self._score_at = clock()
 
     def look(self) -> float:
         """One tick: ask when something is new, and now and then. Returns seconds to rest.
@@ -64,6 +68,7 @@ class Historian:
         try:
             self._recall_records()
             self._recall_versions()
+            self._recall_scores()
             self._refresh_at, self._retry_at = now + REFRESH_SECONDS, now + AGAIN_SECONDS
         except (OvernightError, OSError, ValidationError) as error:
             self._retry_at = self._clock() + RETRY_SECONDS
@@ -106,6 +111,16 @@ class Historian:
             self._history.remember(past.model_copy(update={"versions": versions}))
         self._history.forget_reports(wanted)
 
+    def _recall_scores(self) -> None:
+        """What versions measured while they served; listed now and then, and when another does."""
+        past = self._history.past()
+        served = _championed(past.records)
+        if served == self._scored and self._clock() < self._score_at:
+            return
+        scores = self._scorekeeper.gather(past.scores, served)
+        self._history.remember(past.model_copy(update={"scores": scores}))
+        self._scored, self._score_at = served, self._clock() + SCORES_SECONDS
+
     def _newest_published(self) -> list[str]:
         if self._clock() >= self._list_at:
             names = self._bucket.names_below(keys.versions(self._model))
@@ -136,6 +151,12 @@ class Historian:
             return one
         decision = read_decision(self._bucket, self._model, one.version)
         return one if decision is None else one.model_copy(update={"decision": decision})
+
+
+def _championed(records: Iterable[AliasRecord]) -> tuple[str, ...]:
+    """The versions that served, the one that did so last first, each once."""
+    served = dict.fromkeys(record.version for record in records if record.alias == CHAMPION)
+    return tuple(served)[:REMEMBERED_VERSIONS]
 
 
 def _in_order(records: Iterable[AliasRecord]) -> list[AliasRecord]:

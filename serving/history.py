@@ -12,6 +12,7 @@ from store.aliases import AliasRecord
 from store.decisions import Decision
 from store.manifest import Finding, Manifest, Measurement, Override
 from store.schema import Value
+from store.scores import Score
 
 REPORT = "report.html"
 LARGEST_REPORT = 8_000_000
@@ -36,10 +37,11 @@ class Summary(Value):
 
 
 class Past(Value):
-    """Alias records and versions, each newest first."""
+    """Alias records, versions, and what these measured while they served, each newest first."""
 
     records: tuple[AliasRecord, ...] = ()
     versions: tuple[Summary, ...] = ()
+    scores: tuple[Score, ...] = ()
 
 
 def summary(manifest: Manifest) -> Summary:

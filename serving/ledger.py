@@ -1,6 +1,6 @@
 """What a host remembers of one model: proposals by generation, and what it refused."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +12,21 @@ from serving.tally import Tally
 from store.aliases import AliasRecord
 from store.schema import Value
 
+REMEMBERED_REFUSALS = 20
+
 
 class Refused(Value):
-    """A record that this host would not follow. `acknowledged`: the store knows."""
+    """A record that this host would not follow. `acknowledged`: the store knows.
+
+    One that is `untrusted` is tried again: it may be signed, or its key be trusted, later.
+    """
 
     sequence: int
     version: str
     reason: str
     at: datetime
     acknowledged: bool = False
+    untrusted: bool = False
 
 
 class Known(Value):
@@ -30,6 +36,24 @@ class Known(Value):
     served: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
     trouble: str = ""
+
+    def refusing(self, record: AliasRecord, reason: str, *, untrusted: bool) -> "Known":
+        """What is known, and that a record was taken up and refused."""
+        sequence, version, now = record.sequence, record.version, datetime.now(UTC)
+        one = Refused(
+            sequence=sequence, version=version, reason=reason, at=now, untrusted=untrusted
+        )
+        kept = (*self.refused, one)[-REMEMBERED_REFUSALS:]
+        return self.model_copy(update={"last": record, "refused": kept})
+
+    def allowing(self, record: AliasRecord) -> "Known":
+        """What is known, without the refusals of a record."""
+        kept = tuple(one for one in self.refused if one.sequence != record.sequence)
+        return self.model_copy(update={"refused": kept})
+
+    def is_untrusted(self, record: AliasRecord) -> bool:
+        """Whether a record was refused because nobody trusted had signed its version."""
+        return any(one.untrusted for one in self.refused if one.sequence == record.sequence)
 
 
 How = Literal["withdrawn", "became champion"]
@@ -52,13 +76,13 @@ class Ledger:
     """The folder of one alias of a model, shared by all workers; only the leader writes."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.board = Board.at(folder / "board")
 
     def record(self, generation: int) -> AliasRecord | None:
         """What was proposed under a number, if it is still remembered."""
         try:
-            body = (self._folder / "proposals" / f"{generation}.json").read_bytes()
+            body = (self.folder / "proposals" / f"{generation}.json").read_bytes()
             return AliasRecord.model_validate_json(body)
         except (FileNotFoundError, ValidationError):
             return None
@@ -67,7 +91,7 @@ class Ledger:
         """Put a record before the workers under the next number, which is never used twice."""
         board = self.board
         generation = 1 + max([board.current, board.proposed, *self._generations()])
-        path = self._folder / "proposals" / f"{generation}.json"
+        path = self.folder / "proposals" / f"{generation}.json"
         write_whole(path, record.model_dump_json().encode())
         board.propose(generation)
         return generation
@@ -77,26 +101,26 @@ class Ledger:
         generations = self._generations()
         keep = {self.board.current, self.board.proposed, max(generations, default=0)}
         for generation in set(generations) - keep:
-            (self._folder / "proposals" / f"{generation}.json").unlink(missing_ok=True)
+            (self.folder / "proposals" / f"{generation}.json").unlink(missing_ok=True)
 
     def known(self) -> Known:
         try:
-            return Known.model_validate_json((self._folder / "known.json").read_bytes())
+            return Known.model_validate_json((self.folder / "known.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return Known()
 
     def remember(self, known: Known) -> None:
-        write_whole(self._folder / "known.json", known.model_dump_json().encode())
+        write_whole(self.folder / "known.json", known.model_dump_json().encode())
 
     def ended(self) -> Ended | None:
         """The last challenge that ended by itself here."""
         try:
-            return Ended.model_validate_json((self._folder / "ended.json").read_bytes())
+            return Ended.model_validate_json((self.folder / "ended.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def note_end(self, ended: Ended) -> None:
-        write_whole(self._folder / "ended.json", ended.model_dump_json().encode())
+        write_whole(self.folder / "ended.json", ended.model_dump_json().encode())
 
     def on_board(self) -> set[str]:
         """The versions that answer here, or may next."""
@@ -104,5 +128,5 @@ class Ledger:
         return {record.version for record in records if record is not None}
 
     def _generations(self) -> list[int]:
-        found = (self._folder / "proposals").glob("*.json")
+        found = (self.folder / "proposals").glob("*.json")
         return [int(path.stem) for path in found if path.stem.isdigit()]

@@ -60,6 +60,8 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
+        # Rows that it has answered in training already, by input: something to ask it with.
+        self.examples: Mapping[str, Array] = {}
         self._threads = threads
         self._free: dict[int, queue.SimpleQueue[_Planned]] = {}
         for size in BATCH_SIZES:

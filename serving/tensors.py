@@ -1,22 +1,26 @@
 """Numbers from JSON to arrays and back, held against the schema of the version that answers."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from serving.limits import Limits
-from store.errors import BadInput, TooMuch
+from serving import words
+from serving.ranges import Array, at, check_range, where
+from serving.telling import kind_of
+from serving.words import Unknown
+from store.errors import BadInput
 from store.schema import NUMPY_TYPES, TensorSpec
 
-Array = NDArray[Any]
 
-
-def from_rows(spec: TensorSpec, rows: object, *, field: str) -> Array:
+def from_rows(
+    spec: TensorSpec, rows: object, *, field: str, unknown: Unknown | None = None
+) -> Array:
     """Nested lists [n, …] as an array of the tensor's type and shape.
+
+    With `unknown`, texts may stand where the tensor has words, and those not known are noted in it.
 
     Raises:
         BadInput: naming the field and, where it is one, the element.
@@ -29,6 +33,8 @@ def from_rows(spec: TensorSpec, rows: object, *, field: str) -> Array:
     flat: list[Any] = []
     for place, row in enumerate(rows):
         _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    if unknown is not None and spec.in_words:
+        flat = _spelled(spec, flat, len(rows), field=field, unknown=unknown)
     return _checked(spec, flat, len(rows), field=field, nested=True)
 
 
@@ -58,6 +64,32 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
     return _checked(spec, values, n, field=field)
 
 
+def from_texts(spec: TensorSpec, texts: object, n: int, *, field: str, unknown: Unknown) -> Array:
+    """Read n rows given as texts: a flat list, a nested one, or raw, each after its length.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    count = n * math.prod(spec.shape)
+    flat: list[Any] = []
+    if isinstance(texts, memoryview):
+        flat = list(islice(words.split(texts, field=field), count + 1))
+    elif isinstance(texts, list) and texts and isinstance(texts[0], list):
+        for place, row in enumerate(texts):
+            _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    elif isinstance(texts, list):
+        flat = texts
+    else:
+        raise BadInput(field, expected=f"a list of {count} texts", found=kind_of(texts))
+    if len(flat) != count:
+        raise BadInput(field, expected=f"{count} texts, as `shape` says", found=f"{len(flat)}")
+    for place, text in enumerate(flat):
+        if type(text) is not str:
+            raise BadInput(f"{field}[{place}]", expected="a text", found=kind_of(text))
+    numbers = _spelled(spec, flat, n, field=field, unknown=unknown)
+    return _checked(spec, numbers, n, field=field)
+
+
 def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     """Read n rows given as little-endian bytes in row-major order.
 
@@ -77,56 +109,6 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     rows = rows.astype(kind)
     check_range(spec, rows, field=field)
     return rows
-
-
-def check_rows(n: int, limits: Limits, *, field: str) -> None:
-    """Hold the size of a batch against the limit.
-
-    Raises:
-        TooMuch: with the limit.
-    """
-    if n > limits.batch_rows:
-        expected = f"at most {limits.batch_rows} rows in a request"
-        raise TooMuch(field, expected=expected, found=f"{n}")
-
-
-def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
-    """Hold rows against what the schema allows.
-
-    Raises:
-        BadInput: naming the first element that is not finite or outside the range.
-    """
-    if spec.datatype.startswith("FP"):
-        wrong = np.isinf(rows) if spec.nullable else ~np.isfinite(rows)
-        if wrong.any():
-            raise _at(field, rows, wrong, expected="finite numbers")
-    low, high = spec.minimum, spec.maximum
-    if low is not None and (rows < low).any():
-        raise _at(field, rows, rows < low, expected=f"numbers of at least {low:g}")
-    if high is not None and (rows > high).any():
-        raise _at(field, rows, rows > high, expected=f"numbers of at most {high:g}")
-
-
-def kind_of(value: object) -> str:
-    """What a client sent, in a few words: never all of it, for it may be as long as a body."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return f"the text {value[:40]!r}"
-        case list():
-            return f"a list of {len(value)}"
-        case dict():
-            return "an object"
-        case _:
-            return f"{value}"
-
-
-def names_in(sent: Iterable[str]) -> str:
-    """The first names of an object that a client sent, cut short like all that is told back."""
-    return str([name[:40] for name in islice(sent, 10)])
 
 
 def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
@@ -150,6 +132,21 @@ def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
         return None
     array = np.frombuffer(b"".join(lines), np.uint8).reshape(len(rows), height, width)
     return array if _in_range(spec, array) else None
+
+
+def _spelled(
+    spec: TensorSpec, flat: list[Any], n: int, *, field: str, unknown: Unknown
+) -> list[Any]:
+    """The numbers that texts stand for; whatever is no text stays as it is."""
+    width = max(1, len(flat) // n)
+    return [
+        words.number_of(
+            spec, value, field=f"{field}[{place}]", unknown=unknown, place=place // width
+        )
+        if type(value) is str
+        else value
+        for place, value in enumerate(flat)
+    ]
 
 
 def _in_range(spec: TensorSpec, rows: Array) -> bool:
@@ -184,16 +181,16 @@ def _checked(
         flat = [math.nan if value is None else value for value in flat]
     wanted = np.dtype(NUMPY_TYPES[spec.datatype])
     for place in _strangers(flat, boolean=wanted.kind == "b"):
-        where = _where(np.unravel_index(place, shape))
         found = kind_of(flat[place])
-        raise BadInput(f"{field}{where}", expected=f"{spec.datatype} values", found=found)
+        element = f"{field}{where(np.unravel_index(place, shape))}"
+        raise BadInput(element, expected=f"{spec.datatype} values", found=found)
     numbers = _numbers(flat, field=field).reshape(shape)
     if wanted.kind in "iu":
         limits = np.iinfo(wanted)
         wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
         if wrong.any():
             expected = f"whole numbers of {limits.min} to {limits.max}"
-            raise _at(field, numbers, wrong, expected=expected)
+            raise at(field, numbers, wrong, expected=expected)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
         narrow = numbers.astype(wanted)
     check_range(spec, narrow, field=field)
@@ -218,15 +215,6 @@ def _strangers(flat: list[Any], *, boolean: bool) -> Iterator[int]:
     for place, value in enumerate(flat):
         if type(value) not in wanted:
             yield place
-
-
-def _at(field: str, rows: Array, wrong: NDArray[np.bool_], *, expected: str) -> BadInput:
-    place = tuple(np.argwhere(wrong)[0])
-    return BadInput(f"{field}{_where(place)}", expected=expected, found=str(rows[place]))
-
-
-def _where(place: Sequence[Any]) -> str:
-    return "".join(f"[{axis}]" for axis in place)
 
 
 def _expected(spec: TensorSpec) -> str:

@@ -1,29 +1,23 @@
 """Who may come in: names and their tokens, from a file or the environment, kept as digests only.
 
-A file has one `name token` a line; `#` begins a comment, and one name may have several tokens, so
-that a new one can be handed out before the old one goes. It is read again when it changes. A file
-that can no longer be read or understood changes nothing and is told in the log; to shut everybody
-out, leave it empty.
+A file (`store/tokens.py` tells its grammar) is read again when it changes. One that can no longer
+be read or understood changes nothing and is told in the log; to shut everybody out, leave it empty.
 """
 
 import hashlib
 import hmac
 import logging
-import re
 import secrets
 import threading
 import time
 from pathlib import Path
 
 from store.errors import ConfigurationError
+from store.tokens import GRAMMAR, is_token, parse
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-SHORTEST = 16
-_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
-# What `Authorization: Bearer` can carry (RFC 6750, section 2.1).
-_TOKEN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{SHORTEST},512}}")
 _OTHERS_MAY_READ = 0o004
 
 
@@ -54,10 +48,8 @@ class Tokens:
         self._key = secrets.token_bytes(32)
         self._given: tuple[tuple[bytes, str], ...] = ()
         if token:
-            if not _TOKEN.fullmatch(token):
-                raise ConfigurationError(
-                    f"{settings[1]}: expected {_GRAMMAR}, found something else"
-                )
+            if not is_token(token):
+                raise ConfigurationError(f"{settings[1]}: expected {GRAMMAR}, found something else")
             self._given = ((self._digest(token), name),)
         self._known: tuple[tuple[bytes, str], ...] = self._given
         self._lock = threading.Lock()
@@ -120,20 +112,11 @@ class Tokens:
             is_open = file.stat().st_mode & _OTHERS_MAY_READ
         except (OSError, UnicodeDecodeError) as error:
             raise self._unreadable(file, error) from None
-        found: dict[bytes, str] = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            words = line.partition("#")[0].split()
-            if not words:
-                continue
-            where = f"{self._setting}: line {number} of {file}"
-            if len(words) != 2 or not _NAME.fullmatch(words[0]) or not _TOKEN.fullmatch(words[1]):
-                raise ConfigurationError(f"{where}: expected `name token`, with {_GRAMMAR}")
-            digest = self._digest(words[1])
-            if found.setdefault(digest, words[0]) != words[0]:
-                raise ConfigurationError(f"{where}: this token is {found[digest]}'s already")
+        where = f"{self._setting}: line {{number}} of {file}"
+        found = [(self._digest(one.token), one.name) for one in parse(text, where=where)]
         if is_open:
             logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
-        return tuple(found.items())
+        return tuple(found)
 
     def _unreadable(self, file: Path, error: Exception) -> ConfigurationError:
         why = getattr(error, "strerror", None) or "it is not text"
@@ -142,8 +125,4 @@ class Tokens:
         )
 
 
-_GRAMMAR = (
-    f"a token of {SHORTEST} to 512 letters, digits and . _ ~ + / = - "
-    "(`openssl rand -hex 32` makes one)"
-)
 NOBODY = Tokens()

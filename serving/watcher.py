@@ -6,7 +6,7 @@ Only the leader runs it. All its logic is in `look`; whoever calls it only waits
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,17 +15,27 @@ from serving import decision
 from serving.board import Board
 from serving.cache import Cache
 from serving.decision import Acknowledge, Flip, Follow, Situation, Withdraw
+from serving.followed import Followed
 from serving.keeping import Room
-from serving.ledger import Known, Ledger, Refused
+from serving.ledger import Known, Ledger
 from serving.presence import Said, living
-from store.aliases import Acknowledgement, AliasLog, AliasRecord
+from store.aliases import CHAMPION, Acknowledgement, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.errors import BadKey, CorruptVersion, OvernightError, StoreDenied, UnknownVersion
+from store.errors import (
+    BadKey,
+    CorruptVersion,
+    LogWentBack,
+    OvernightError,
+    StoreDenied,
+    UnknownVersion,
+    UntrustedVersion,
+)
 
 logger = logging.getLogger(__name__)
 
 SOON_SECONDS = 0.01
-REMEMBERED_REFUSALS = REMEMBERED_VERSIONS = 20
+RETRY_UNTRUSTED_SECONDS = 10.0
+REMEMBERED_VERSIONS = 20
 # How soon an ask for a look is seen, and how often at most such asks reach the store.
 ASKED_SECONDS = 0.05
 
@@ -62,9 +72,10 @@ class Watcher:
         self._room, self._bell = room or Room(threads=1), bell or self._board
         self._asks, self._looked_at = self._bell.asks, clock() - ASKED_SECONDS
         self._known = ledger.known()
-        self._verified_log = self._is_postponed = False
+        self._followed = Followed(log, ledger.folder, clock)
+        self._is_postponed = False
         self._acknowledged = 0
-        self._opened_at = self._due = clock()
+        self._opened_at = self._due = self._retry_at = clock()
 
     def look(self) -> float:
         """One tick: at most one step forward. Returns how many seconds to rest before the next.
@@ -160,14 +171,23 @@ class Watcher:
     def _follow(self) -> None:
         """Ask for the next record; take up the newest, and tell those it overtook."""
         # Read before the store is asked: who asks meanwhile may know of something newer.
+        tries_again = self._bell.asks != self._asks or self._clock() >= self._retry_at
         self._asks, self._looked_at = self._bell.asks, self._clock()
-        last = self._last()
-        record = self._newest(last)
+        last = self._known.last
+        try:
+            record = self._followed.newer(last)
+        except LogWentBack:
+            if self._log.alias != CHAMPION:
+                self._board.clear()  # a challenger can be done without
+            raise
         self._board.looked(int(time.time() * 1000))
         self._due = self._clock() + self._poll_seconds
         if record is not None:
             self._take_up(record)
             self._tell_overtaken(last.sequence + 1 if last else record.sequence, record)
+        elif last and tries_again and self._known.is_untrusted(last):
+            with suppress(UntrustedVersion):
+                self._try_again(last)
         self._tell_refusals()
 
     def _tell_overtaken(self, first: int, record: AliasRecord) -> None:
@@ -176,26 +196,13 @@ class Watcher:
             if (overtaken := self._log.at(sequence)) is not None:
                 self._say(sequence, overtaken.version, serving=False, reason=reason)
 
-    def _newest(self, last: AliasRecord | None) -> AliasRecord | None:
-        if last is None:
-            return self._log.current() if self._log.at(1) is not None else None
-        following = self._log.at(last.sequence + 1)
-        return self._log.current(since=following.sequence) if following else None
-
-    def _last(self) -> AliasRecord | None:
-        """The last record taken up, provided the store still has the same log.
-
-        A store that was replaced begins a new log: then what we remember says nothing.
-        """
-        last = self._known.last
-        if last is not None and not self._verified_log:
-            found = self._log.at(last.sequence)
-            if found is None or found.id != last.id:
-                logger.warning("%s: the store holds another log, following it", self._log.name)
-                last = None
-                self._remember(Known())
-        self._verified_log = True
-        return last
+    def _try_again(self, last: AliasRecord) -> None:
+        """Take up what was refused because nobody trusted had signed it, if somebody has now."""
+        self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
+        with suppress(CorruptVersion, UnknownVersion):  # for these it is refused below
+            self._cache.stage(self._bucket, last.model, last.version)
+        self._remember(self._known.allowing(last))
+        self._take_up(last)
 
     def _take_up(self, record: AliasRecord) -> None:
         if record.target is None or self._is_over(record):
@@ -204,25 +211,18 @@ class Watcher:
             return
         try:
             self._cache.stage(self._bucket, record.model, record.version)
-        except (BadKey, CorruptVersion, UnknownVersion) as error:
-            self._refuse(record, str(error))
+        except (BadKey, CorruptVersion, UnknownVersion, UntrustedVersion) as error:
+            self._refuse(record, str(error), untrusted=isinstance(error, UntrustedVersion))
             return
         self._opened_at = self._clock()
         generation = self._ledger.propose(record)
         self._note(last=record)
         logger.info("%s: %s proposed as %d", self._log.name, record.version, generation)
 
-    def _refuse(self, record: AliasRecord, reason: str) -> None:
-        """Remember why, for ever: the same record is not tried again."""
+    def _refuse(self, record: AliasRecord, reason: str, *, untrusted: bool = False) -> None:
+        """Remember why, for ever: the same record is not tried again, unless it is `untrusted`."""
         logger.error("%s: %s refused: %s", self._log.name, record.version, reason)
-        refused = Refused(
-            sequence=record.sequence,
-            version=record.version,
-            reason=reason,
-            at=datetime.now(UTC),
-        )
-        kept = (*self._known.refused, refused)[-REMEMBERED_REFUSALS:]
-        self._note(last=record, refused=kept)
+        self._remember(self._known.refusing(record, reason, untrusted=untrusted))
 
     def _tell_refusals(self) -> None:
         for refused in self._known.refused:

@@ -44,14 +44,15 @@ def application(draining: Path | None = None) -> Flask:
     )
     # One try: the watcher itself looks again a poll later.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
-    fleet = Fleet(bucket, following)
+    fleet = Fleet(bucket, following, connections.trust(chosen))
     fleet.start()
     return create_application(
         fleet.slots,
         limits=limits(chosen),
         story=fleet.story,
         administrators=administrators(chosen, patient=True),
-        bucket=bucket,
+        # Whoever follows the store needs no right to move aliases; administrators' requests do.
+        bucket=connections.operator(chosen) or bucket,
         admission=Admission(
             keys=prediction_keys(chosen, patient=True),
             origins=chosen.cors_origins,

@@ -25,7 +25,8 @@ class AliasRecord(Value):
     """One entry of the log. `id` tells two writers of the same words apart.
 
     A challenger's has its `terms`, and `beside`, the sequence of the champion's record that it
-    began beside. A stopped record names the version that it stopped.
+    began beside. A stopped record names the version that it stopped. `proved`: a token showed
+    that it was `by`; else it is what somebody typed.
     """
 
     format: int = 1
@@ -40,6 +41,7 @@ class AliasRecord(Value):
     at: datetime
     terms: Terms | None = None
     beside: int = 0
+    proved: bool = False
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -96,9 +98,12 @@ class AliasLog:
         return newest
 
     def history(self) -> list[AliasRecord]:
-        """Every record, oldest first."""
-        records = (self.at(sequence) for sequence in self.sequences())
-        return [record for record in records if record is not None]
+        """Every record, oldest first; those that a stale listing leaves out are found all the same."""
+        newest = self.current()
+        if newest is None:
+            return []
+        records = (self.at(sequence) for sequence in range(1, newest.sequence))
+        return [*(record for record in records if record is not None), newest]
 
     def append(
         self,
@@ -111,6 +116,7 @@ class AliasLog:
         terms: Terms | None = None,
         beside: int = 0,
         after: int | None = None,
+        proved: bool = False,
     ) -> AliasRecord:
         """Point the alias at `version`, provided it still points at `over`; None for nothing.
 
@@ -145,6 +151,7 @@ class AliasLog:
             at=datetime.now(UTC),
             terms=terms,
             beside=beside,
+            proved=proved,
         )
         try:
             self._bucket.create(

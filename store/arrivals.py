@@ -30,7 +30,10 @@ class Held(Value):
 
 
 class ArrivalDecision(Value):
-    """A person's word about an arrival: learn from it, or leave it out of every snapshot."""
+    """A person's word about an arrival: learn from it, or leave it out of every snapshot.
+
+    `proved`: a token showed that it was `by` who said so.
+    """
 
     model: str
     arrival: str
@@ -39,6 +42,7 @@ class ArrivalDecision(Value):
     reason: str
     sequence: int
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    proved: bool = False
 
 
 def hold(
@@ -58,7 +62,14 @@ def hold(
 
 
 def decide(
-    bucket: Bucket, model: str, arrival: str, *, verdict: Verdict, by: str, reason: str
+    bucket: Bucket,
+    model: str,
+    arrival: str,
+    *,
+    verdict: Verdict,
+    by: str,
+    reason: str,
+    proved: bool = False,
 ) -> ArrivalDecision:
     """Say a word about an arrival, or find that it was said already; it may be taken back."""
     while True:
@@ -72,6 +83,7 @@ def decide(
             by=by,
             reason=reason,
             sequence=last.sequence + 1 if last else 1,
+            proved=proved,
         )
         key = keys.arrival_decision(model, arrival, word.sequence)
         try:

@@ -33,11 +33,24 @@ class Bucket(Protocol):
     def names_below(self, prefix: str) -> list[str]:
         """The names directly below `prefix/`, objects and folders alike, sorted."""
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        """Every key below `prefix/` with its size in bytes, sorted; "" is the whole bucket.
+
+        Unlike all else it also tells of keys that are none of ours, as they stand in the store.
+        """
+
     def remove(self, key: str) -> None:
         """Remove an arrival or a probe; anything else is refused. A missing key is no error.
 
         Raises:
             BadKey: the key is not one that may be removed.
+        """
+
+    def discard(self, key: str) -> None:
+        """Let go of a file of a version that retention has collected. A missing key is no error.
+
+        Raises:
+            BadKey: the key is not one that may be discarded: see `keys.check_discardable`.
         """
 
 

@@ -12,10 +12,12 @@ from pydantic import Field
 from store import keys
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
+from store.collected import check_kept
 from store.decisions import read_decision
 from store.errors import (
     AlreadyExists,
     ChallengeRunning,
+    CollectedVersion,
     ConfigurationError,
     NoChallenge,
     NotFound,
@@ -70,7 +72,14 @@ def _challenge_of(bucket: Bucket, record: AliasRecord | None) -> Challenge | Non
 
 
 def start(
-    bucket: Bucket, model: str, version: str, *, terms: Terms, by: str, reason: str
+    bucket: Bucket,
+    model: str,
+    version: str,
+    *,
+    terms: Terms,
+    by: str,
+    reason: str,
+    proved: bool = False,
 ) -> AliasRecord:
     """Let a version challenge the champion: in shadow one that was not rejected, as a canary an
     approved one.
@@ -82,6 +91,7 @@ def start(
         ConfigurationError: it may not challenge, or there is no champion like it.
         PromotionConflict: somebody else started or stopped one meanwhile.
         UnknownVersion, CorruptVersion: it cannot serve.
+        CollectedVersion: retention let go of its files.
     """
     log = challenger_log(bucket, model)
     last = log.current()
@@ -95,7 +105,7 @@ def start(
         )
     champion = _champion(bucket, model)
     _may_challenge(bucket, champion, version, terms)
-    return log.append(
+    record = log.append(
         version,
         over=running.record.version if running else None,
         by=by,
@@ -104,11 +114,25 @@ def start(
         terms=terms,
         beside=champion.sequence,
         after=last.sequence if last else 0,
+        proved=proved,
     )
+    try:
+        check_kept(bucket, model, version)
+    except CollectedVersion as error:
+        # At that very moment: the word that its files are let go wins.
+        log.append(version, over=version, by=by, reason=str(error), action="stopped")
+        raise
+    return record
 
 
 def stop(
-    bucket: Bucket, model: str, *, by: str, reason: str, over: str | None = None
+    bucket: Bucket,
+    model: str,
+    *,
+    by: str,
+    reason: str,
+    over: str | None = None,
+    proved: bool = False,
 ) -> AliasRecord:
     """Stop the challenger: the alias points at nothing from here on.
 
@@ -131,7 +155,9 @@ def stop(
         raise NoChallenge(model, f"{version} became champion")
     log = challenger_log(bucket, model)
     after = running.record.sequence
-    return log.append(version, over=version, by=by, reason=reason, action="stopped", after=after)
+    return log.append(
+        version, over=version, by=by, reason=reason, action="stopped", after=after, proved=proved
+    )
 
 
 def withdraw(bucket: Bucket, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
@@ -199,6 +225,7 @@ def _may_challenge(bucket: Bucket, champion: AliasRecord, version: str, terms: T
     if version == champion.version:
         raise ConfigurationError(f"{version} is the champion of {model}; name another version")
     tensors = read_manifest(bucket, model, version).tensors
+    check_kept(bucket, model, version)
     decision = read_decision(bucket, model, version)
     verdict = decision.verdict if decision else None
     if verdict == "rejected":

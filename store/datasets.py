@@ -7,10 +7,10 @@ race, the table refuses the second.
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import pyarrow as pa
 from deltalake import (
@@ -18,6 +18,7 @@ from deltalake import (
     DeltaTable,
     PostCommitHookProperties,
     Transaction,
+    WriterProperties,
     write_deltalake,
 )
 from deltalake.exceptions import (
@@ -47,11 +48,16 @@ _DENIED = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "AccessDenied",
+    "ExpiredToken",
+    "InvalidToken",
     "NoSuchBucket",
     "403 Forbidden",
     "401 Unauthorized",
 )
 _TRIES = 10
+# Of rows that are streamed: as many in memory, and in one group of a file; and a file's size.
+_ROWS_AT_ONCE = 65_536
+_FILE_BYTES = 32_000_000
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -102,12 +108,35 @@ class Dataset:
         Raises:
             AlreadyExists: this arrival is in the table, also when it came in just now.
         """
+        return self._append(rows.schema, lambda: rows, arrival, None)
+
+    def append_batches(
+        self, schema: pa.Schema, batches: Callable[[], Iterator[pa.RecordBatch]], arrival: str
+    ) -> int:
+        """As `append`, with memory for some of the rows at a time.
+
+        `batches` gives all rows in small batches, and once more for each race that is lost.
+        """
+        return self._append(
+            schema,
+            lambda: pa.RecordBatchReader.from_batches(schema, batches()),
+            arrival,
+            WriterProperties(compression="SNAPPY", max_row_group_size=_ROWS_AT_ONCE),
+        )
+
+    def _append(
+        self,
+        schema: pa.Schema,
+        rows: Callable[[], "pa.Table | pa.RecordBatchReader"],
+        arrival: str,
+        properties: WriterProperties | None,
+    ) -> int:
         writer = uuid.uuid4().hex
         for _ in range(_TRIES):
             try:
-                table = self._open() or self._made(rows.schema)
+                table = self._open() or self._made(schema)
                 if not self._has(table, arrival):
-                    return self._committed(table, rows, arrival, writer)
+                    return self._committed(table, rows(), arrival, writer, properties)
             except _LostRaceError:
                 # To others, or to the echo of our own write whose answer was lost: look again.
                 continue
@@ -151,6 +180,21 @@ class Dataset:
         with self._worded():
             return pa.schema(table.schema().to_arrow())
 
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of all rows, some rows at a time; none while there is no table."""
+        table = self._open()
+        if table is None:
+            return
+        with self._worded():
+            found = table.to_pyarrow_dataset().scanner(
+                columns=list(columns),
+                batch_size=_ROWS_AT_ONCE,
+                batch_readahead=1,
+                fragment_readahead=1,
+                use_threads=False,
+            )
+            yield from found.to_batches()
+
     def digests(self, version: int | None = None) -> set[str]:
         """The digests of all rows of a version; none while there is no table."""
         if version is None and self.version() is None:
@@ -181,7 +225,14 @@ class Dataset:
                 raise
             return table
 
-    def _committed(self, table: DeltaTable, rows: pa.Table, arrival: str, writer: str) -> int:
+    def _committed(
+        self,
+        table: DeltaTable,
+        rows: "pa.Table | pa.RecordBatchReader",
+        arrival: str,
+        writer: str,
+        properties: WriterProperties | None,
+    ) -> int:
         """Commit on this very state of the table; whatever came after it is held against ours."""
         with self._worded():
             write_deltalake(
@@ -193,6 +244,9 @@ class Dataset:
                     app_transactions=[Transaction(arrival, 1)],
                 ),
                 post_commithook_properties=_AFTER_COMMIT,
+                # It takes None for its defaults, whatever its annotation says.
+                writer_properties=cast("WriterProperties", properties),
+                target_file_size=None if properties is None else _FILE_BYTES,
             )
         return int(table.version())
 

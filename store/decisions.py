@@ -13,7 +13,10 @@ from store.versions import read_manifest
 
 
 class Decision(Value):
-    """What was decided about a version; final by construction."""
+    """What was decided about a version; final by construction.
+
+    `proved`: a token showed that it was `by` who decided; else it is what somebody typed.
+    """
 
     model: str
     version: str
@@ -21,6 +24,7 @@ class Decision(Value):
     by: str
     reason: str
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    proved: bool = False
 
 
 def read_decision(bucket: Bucket, model: str, version: str) -> Decision | None:

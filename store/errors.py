@@ -3,6 +3,7 @@
 OvernightError
 ├── ConfigurationError      a setting, a model or a deployment is wrong: fix it
 ├── NotEntitled             somebody asked for what only others may: ask them
+├── NotProved               a name was typed where a token has to show it: prove it
 ├── BadKey                  a name or key outside the grammar: never reaches the store
 ├── StoreError
 │   ├── NotFound            nothing under this key
@@ -15,6 +16,9 @@ OvernightError
 ├── UnknownVersion          no manifest: the version does not exist (yet)
 ├── UnknownArrival          nothing of this name is in the dataset
 ├── CorruptVersion          a bundle that is not what its manifest says
+│   └── CollectedVersion    retention let go of its files: name another version
+├── UntrustedVersion        nobody who is trusted signed it: sign it, or trust the key
+├── LogWentBack             an alias' log is not the one that was known: restore it
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
 ├── NoChallenge             nothing challenges the champion
@@ -29,6 +33,8 @@ OvernightError
 ├── Overloaded              too much is under way here: try again a little later
 ├── NotReproducible         what a version was made from is gone: restore it
 ├── NotServed               the model or version is not loaded here; says which are
+├── PlaceTaken              a folder or store holds something else: name an empty one
+├── ExportChanged           an export is not what its index says: export again
 ├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 ├── BadFile                 an arrived file that cannot be taken in
 ├── ServingUnavailable      serving did not answer: start it
@@ -56,6 +62,16 @@ class NotEntitled(OvernightError):
         super().__init__(
             f"{who!r} may not {what}; entitled are: {', '.join(entitled) or 'nobody'}. Ask one of "
             f"them, or whoever runs the worker to add the name to {setting}"
+        )
+
+
+class NotProved(OvernightError):
+    """Nobody knows whose word it is."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why}; say it by the `overnight` command with OVERNIGHT_TOKEN or "
+            "OVERNIGHT_TOKEN_FILE, and a token that the worker's OVERNIGHT_ADMIN_TOKENS_FILE names"
         )
 
 
@@ -162,6 +178,35 @@ class CorruptVersion(OvernightError):
         super().__init__(f"{where}: expected {expected}, found {found}; publish the version anew")
 
 
+class CollectedVersion(CorruptVersion):
+    """Retention let go of a version's files; what it was is still told."""
+
+    def __init__(self, model: str, version: str, *, at: str, by: str, remedy: str) -> None:
+        OvernightError.__init__(
+            self, f"{model} {version} was collected on {at} by {by}: its files are gone; {remedy}"
+        )
+
+
+class UntrustedVersion(OvernightError):
+    """No trusted key signed a version's manifest as it is."""
+
+    def __init__(self, version: str, why: str, *, expected: str, remedy: str) -> None:
+        super().__init__(
+            f"{version}: expected its manifest to be signed {expected}, and {why}; {remedy}"
+        )
+
+
+class LogWentBack(OvernightError):
+    """The store has forgotten, or replaced, a record of an alias that was followed from here."""
+
+    def __init__(self, log: str, *, known: str, found: str, memory: str) -> None:
+        super().__init__(
+            f"the log of {log} went back: expected {known}, found {found}. What serves goes on and "
+            "nothing of this log is followed; restore the store's latest state, or, if the store "
+            f"was replaced on purpose, stop serving, remove {memory} and start again"
+        )
+
+
 class PromotionConflict(OvernightError):
     """The alias moved between reading and writing."""
 
@@ -195,7 +240,7 @@ class AlreadyDecided(OvernightError):
     """A version is decided once."""
 
     def __init__(self, model: str, version: str, verdict: str, by: str) -> None:
-        self.verdict = verdict
+        self.verdict, self.by = verdict, by
         super().__init__(f"{model} {version} was {verdict} by {by} already; a decision is final")
 
 
@@ -276,6 +321,26 @@ class NotServed(OvernightError):
     def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
         self.soon = soon
         super().__init__(f"{what}; loaded are: {', '.join(loaded) or 'none'}")
+
+
+class PlaceTaken(OvernightError):
+    """Something else is where a copy is to go, and nothing is ever mixed or overwritten."""
+
+    def __init__(self, where: str, *, found: str) -> None:
+        super().__init__(
+            f"{where} holds {found}; expected an empty place, or a part of this very copy. "
+            "Name another one"
+        )
+
+
+class ExportChanged(OvernightError):
+    """A folder is not the export that its index describes."""
+
+    def __init__(self, where: object, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{where}: expected {expected}, found {found}; nothing can be taken from this export: "
+            "run `overnight export` again"
+        )
 
 
 class SourceUnavailable(OvernightError):

@@ -11,9 +11,18 @@ from store.errors import BadKey
 _SEGMENT = re.compile(r"[A-Za-z0-9._=-]{1,255}")
 _MODEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_SIGNATURE = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16})?\.json")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# A segment has room for 255 characters, and `.json` ends it.
+_LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
 _REMOVABLE = ("landing/", "probe/")
+# What a version was, and what was said about it, is never let go of.
+_DISCARDABLE = re.compile(
+    rf"models/{_MODEL.pattern}/versions/{_VERSION.pattern}/"
+    r"(signatures/[A-Za-z0-9._-]+|(?!(manifest|decision|collected|kept)\.json$)[A-Za-z0-9._-]+)"
+)
 
 
 def check(key: str) -> str:
@@ -36,6 +45,16 @@ def check_removable(key: str) -> str:
     """Only arrivals that were taken in and probes may ever be removed."""
     if not key.startswith(_REMOVABLE):
         raise BadKey(key, "only keys under landing/ and probe/ may be removed")
+    return check(key)
+
+
+def check_discardable(key: str) -> str:
+    """Only what a version consists of may be discarded, and nothing that was said about it.
+
+    So whatever retention does, a version that existed can be told of for ever.
+    """
+    if not _DISCARDABLE.fullmatch(key):
+        raise BadKey(key, "only files of versions may be discarded, and no word about them")
     return check(key)
 
 
@@ -63,6 +82,15 @@ def new_version(fingerprint: str, at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{fingerprint[:12]}"
 
 
+def made_at(version: str) -> datetime:
+    """The moment that a version is named after."""
+    moment = check_version(version).partition("-")[0]
+    try:
+        return datetime.strptime(moment, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadKey(version, "there is no such moment") from None
+
+
 def covers(version: str, fingerprint: str) -> bool:
     """Whether a version was made from exactly this data, code, settings and seed."""
     return version.endswith("-" + fingerprint[:12])
@@ -83,9 +111,42 @@ def manifest(model: str, version: str) -> str:
     return version_file(model, version, "manifest.json")
 
 
+def signatures(model: str, version: str) -> str:
+    """Prefix of the signatures over a version's manifest."""
+    return version_file(model, version, "signatures")
+
+
+def signature(model: str, version: str, key_id: str, manifest_digest: str = "") -> str:
+    """Key of the signature of one key.
+
+    With the manifest's digest it is the name for one whose plain name is taken: a run that died
+    between signature and manifest may have signed another manifest, and nothing is overwritten.
+    """
+    if not _KEY_ID.fullmatch(key_id):
+        raise BadKey(key_id, "the id of a signing key is 16 hexadecimal digits")
+    of = f"-{manifest_digest[:16]}" if manifest_digest else ""
+    return f"{signatures(model, version)}/{key_id}{of}.json"
+
+
+def signed_by(name: str) -> str | None:
+    """The id of the key that a signature's name below `signatures` stands for, or None."""
+    found = _SIGNATURE.fullmatch(name)
+    return found[1] if found else None
+
+
 def decision(model: str, version: str) -> str:
     """Key of the one decision about a version."""
     return version_file(model, version, "decision.json")
+
+
+def collected(model: str, version: str) -> str:
+    """Key of the word that retention let go of a version's files."""
+    return version_file(model, version, "collected.json")
+
+
+def kept(model: str, version: str) -> str:
+    """Key of the word that a version stays although `collected` was said."""
+    return version_file(model, version, "kept.json")
 
 
 def refusal(model: str, fingerprint: str, champion: str | None) -> str:
@@ -133,6 +194,25 @@ def tuned(model: str) -> str:
 def tuned_record(model: str, sequence: int) -> str:
     """Key of record `sequence` of that log; numbered as aliases are."""
     return f"{tuned(model)}/{sequence:08d}.json"
+
+
+def scores(model: str, version: str | None = None) -> str:
+    """Prefix of what versions measured on arrivals that nothing had learned, by version."""
+    below = f"models/{check_model(model)}/scores"
+    return below if version is None else f"{below}/{check_version(version)}"
+
+
+def score(model: str, version: str, arrival: str) -> str:
+    """Key of what a version measured on an arrival; `arrival` is as it is named in the dataset.
+
+    A name that would be too long for a segment is told by its beginning and its digest.
+    """
+    if "/" in arrival:
+        raise BadKey(arrival, "an arrival's name is one segment")
+    if len(arrival) > _LONGEST_STEM:
+        told_apart = hashlib.sha256(arrival.encode()).hexdigest()[:16]
+        arrival = f"{arrival[: _LONGEST_STEM - 17]}-{told_apart}"
+    return check(f"{scores(model, version)}/{arrival}.json")
 
 
 def dataset(model: str, table: str) -> str:

@@ -7,7 +7,7 @@ dataset as taken, and cleared again.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,22 @@ class LandedFile(Value):
     sha256: str
 
 
+class Converted(Value):
+    """A file that was converted as it was delivered: its rows are in `pieces`, in their order.
+
+    Pieces are Parquet in the source's columns. `rejected` tells of the first of the lines that
+    would not do, which are in the file `rejected_file`; there is none when all would.
+    """
+
+    file: str
+    sha256: str
+    rows: int
+    pieces: tuple[str, ...]
+    rejected_lines: int = 0
+    rejected: tuple[str, ...] = ()
+    rejected_file: str = ""
+
+
 class Arrival(Value):
     """What was delivered under one name, by whom and when. `files` go by their own names."""
 
@@ -43,6 +59,7 @@ class Arrival(Value):
     delivered_at: datetime
     delivered_by: str
     files: dict[str, LandedFile]
+    converted: Converted | None = None
 
     @property
     def prefix(self) -> str:
@@ -93,6 +110,36 @@ def land(
     )
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda file: bucket.create(arrival.key(file), files[file]), arrival.files))
+    return _visible(bucket, arrival)
+
+
+def land_pieces(
+    bucket: Bucket,
+    model: str,
+    name: str,
+    pieces: Iterable[tuple[str, bytes]],
+    converted: Callable[[], Converted],
+    *,
+    by: str,
+    at: datetime,
+) -> Arrival:
+    """Deliver the pieces of a file, each as it is made; then `converted` tells what they are.
+
+    Killed before the last, nothing was delivered. Raises as `land` does.
+    """
+    arrival = Arrival(
+        model=model, name=name, delivered_at=at.astimezone(UTC), delivered_by=by, files={}
+    )
+    files: dict[str, LandedFile] = {}
+    for file, body in pieces:
+        files[file] = _landed(file, body)
+        bucket.create(f"{arrival.prefix}/{files[file].segment}", body)
+    told = {"files": files, "converted": converted()}
+    return _visible(bucket, arrival.model_copy(update=told))
+
+
+def _visible(bucket: Bucket, arrival: Arrival) -> Arrival:
+    """Deliver an arrival whose files are there; what was first stands."""
     manifest = f"{arrival.prefix}/{_MANIFEST}"
     try:
         bucket.create(manifest, arrival.model_dump_json(indent=2).encode())
@@ -125,7 +172,7 @@ def pending(bucket: Bucket, model: str) -> list[Arrival]:
 def read(bucket: Bucket, arrival: Arrival) -> Contents:
     """The files of an arrival, each held against the size and digest it was delivered with."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        bodies = list(pool.map(lambda file: _read(bucket, arrival, file), arrival.files))
+        bodies = list(pool.map(lambda file: read_file(bucket, arrival, file), arrival.files))
     return Contents(
         {file: body for file, body in zip(arrival.files, bodies, strict=True) if body is not None},
         tuple(
@@ -204,7 +251,8 @@ def _landed(file: str, body: bytes) -> LandedFile:
     return LandedFile(segment=segment, size_bytes=len(body), sha256=sha256)
 
 
-def _read(bucket: Bucket, arrival: Arrival, file: str) -> bytes | None:
+def read_file(bucket: Bucket, arrival: Arrival, file: str) -> bytes | None:
+    """The body of one file of an arrival, or None when it is no longer what was delivered."""
     try:
         body = bucket.read(arrival.key(file))
     except NotFound:

@@ -63,7 +63,8 @@ class Finding(Value):
 class DataLineage(Value):
     """The exact rows: `digest` is over their sorted contents, whatever order they arrived in.
 
-    `without` names the arrivals of that dataset version whose rows were left out.
+    `without` names the arrivals of that dataset version whose rows were left out. `judged_from` is
+    the first day (ISO 8601) of the rows that judged, where those are the newest of the same table.
     """
 
     dataset_version: int
@@ -73,6 +74,7 @@ class DataLineage(Value):
     holdout_digest: str
     holdout_rows: int
     without: tuple[str, ...] = ()
+    judged_from: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class CodeLineage(Value):
@@ -117,13 +119,15 @@ class RunLineage(Value):
 class Override(Value):
     """Gates were overruled: by whom, why, when and which, for ever.
 
-    The findings that were overruled stay what they are: failed.
+    `proved`: a token showed that it was `by`; else it is what somebody typed. The findings that
+    were overruled stay what they are: failed.
     """
 
     by: str
     reason: str
     at: datetime | None = None
     overruled: tuple[str, ...] = ()
+    proved: bool = False
 
 
 class Exported(Value):
@@ -175,6 +179,8 @@ class Manifest(Value):
     approval: Literal["automatic", "manual"] = "automatic"
     exported: Exported | None = None
     rehearsed: Rehearsed | None = None
+    # The id of the key that signs it; the signature itself stands beside the manifest.
+    signed_by: str | None = None
 
     def encoded(self) -> bytes:
         """Canonical bytes: the same manifest is always the same object."""

@@ -35,7 +35,21 @@ class MemoryBucket:
     def names_below(self, prefix: str) -> list[str]:
         return sorted({key[len(prefix) + 1 :].split("/")[0] for key in self.keys_below(prefix)})
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        below = f"{keys.check(prefix)}/" if prefix else ""
+        with self._lock:
+            return {
+                key: len(body)
+                for key, body in sorted(self._objects.items())
+                if key.startswith(below)
+            }
+
     def remove(self, key: str) -> None:
         keys.check_removable(key)
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def discard(self, key: str) -> None:
+        keys.check_discardable(key)
         with self._lock:
             self._objects.pop(key, None)

@@ -2,13 +2,21 @@
 
 from store.aliases import CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
+from store.collected import check_kept
 from store.decisions import is_approved
-from store.errors import ConfigurationError, PromotionConflict
+from store.errors import CollectedVersion, ConfigurationError, PromotionConflict
 from store.versions import read_manifest
 
 
 def promote(
-    bucket: Bucket, model: str, version: str, *, over: str | None, by: str, reason: str
+    bucket: Bucket,
+    model: str,
+    version: str,
+    *,
+    over: str | None,
+    by: str,
+    reason: str,
+    proved: bool = False,
 ) -> AliasRecord:
     """Point the champion at an approved version, provided it still points at `over`.
 
@@ -17,17 +25,26 @@ def promote(
     Raises:
         PromotionConflict: another version became champion meanwhile.
         UnknownVersion, CorruptVersion, ConfigurationError: it cannot serve.
+        CollectedVersion: retention let go of its files.
     """
     log = AliasLog(bucket, model)
     current = log.current()
     if current is not None and current.version == version:
         return current
     _servable(bucket, model, version)
-    return log.append(version, over=over, by=by, reason=reason)
+    record = log.append(version, over=over, by=by, reason=reason, proved=proved)
+    return _still_kept(bucket, log, record)
 
 
 def roll_back(
-    bucket: Bucket, model: str, *, over: str | None, to: str | None, by: str, reason: str
+    bucket: Bucket,
+    model: str,
+    *,
+    over: str | None,
+    to: str | None,
+    by: str,
+    reason: str,
+    proved: bool = False,
 ) -> AliasRecord:
     """Point the champion from `over` to `to`, or to what served before it, by one more record.
 
@@ -35,6 +52,7 @@ def roll_back(
 
     Raises:
         ConfigurationError: nothing served before, or `to` serves already.
+        CollectedVersion: retention let go of the files of that version.
         PromotionConflict: another version became champion meanwhile.
     """
     log = AliasLog(bucket, model)
@@ -49,7 +67,10 @@ def roll_back(
     if target == current.version:
         raise ConfigurationError(f"{target} is the champion of {model} already; name another")
     _servable(bucket, model, target)
-    return log.append(target, over=over, by=by, reason=reason, action="rolled back")
+    record = log.append(
+        target, over=over, by=by, reason=reason, action="rolled back", proved=proved
+    )
+    return _still_kept(bucket, log, record)
 
 
 def previous(log: AliasLog, version: str) -> str:
@@ -69,8 +90,28 @@ def previous(log: AliasLog, version: str) -> str:
     return target
 
 
+def _still_kept(bucket: Bucket, log: AliasLog, record: AliasRecord) -> AliasRecord:
+    """The record, unless its version was collected at that very moment: then what served before
+    serves again, by one more record.
+    """
+    try:
+        check_kept(bucket, log.model, record.version)
+    except CollectedVersion as error:
+        if record.previous is not None:
+            log.append(
+                record.previous,
+                over=record.version,
+                by=record.by,
+                reason=str(error),
+                action="rolled back",
+            )
+        raise
+    return record
+
+
 def _servable(bucket: Bucket, model: str, version: str) -> None:
     read_manifest(bucket, model, version)
+    check_kept(bucket, model, version)
     if not is_approved(bucket, model, version):
         raise ConfigurationError(
             f"{model} {version} is not approved; `overnight approve {model} {version}` first"

@@ -20,6 +20,8 @@ _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _LOST = {"412", "PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 # Time-outs, throttling and a write of the same key under way are 4xx too, and pass.
 _AGAIN = {"408", "409", "425", "429"}
+# And so is a body that did not arrive as it was sent: the next one may.
+_SPOILED = {"BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout"}
 _DENIED = {
     "401",
     "403",
@@ -27,6 +29,10 @@ _DENIED = {
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "NoSuchBucket",
+    # Temporary credentials that ran out are told by 400.
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
 }
 
 
@@ -125,7 +131,7 @@ class S3Bucket:
     def keys_below(self, prefix: str) -> list[str]:
         keys.check(prefix)
         found: list[str] = []
-        for page in self._pages(prefix, delimiter=""):
+        for page in self._pages(prefix + "/", delimiter=""):
             found += [entry["Key"] for entry in page.get("Contents", [])]
         # Listings are complete but not everywhere in byte order.
         return sorted(key for key in found if not key.endswith("/"))
@@ -133,18 +139,33 @@ class S3Bucket:
     def names_below(self, prefix: str) -> list[str]:
         keys.check(prefix)
         found: set[str] = set()
-        for page in self._pages(prefix, delimiter="/"):
+        for page in self._pages(prefix + "/", delimiter="/"):
             found |= {entry["Key"] for entry in page.get("Contents", [])}
             found |= {folder["Prefix"] for folder in page.get("CommonPrefixes", [])}
         return sorted({key[len(prefix) + 1 :].strip("/") for key in found} - {""})
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        below = f"{keys.check(prefix)}/" if prefix else ""
+        found = {
+            entry["Key"]: entry["Size"]
+            for page in self._pages(below, delimiter="")
+            for entry in page.get("Contents", [])
+        }
+        # Some stores list folders as objects of no bytes.
+        return {key: found[key] for key in sorted(found) if found[key] or not key.endswith("/")}
+
     def remove(self, key: str) -> None:
-        keys.check_removable(key)
+        self._delete(keys.check_removable(key))
+
+    def discard(self, key: str) -> None:
+        self._delete(keys.check_discardable(key))
+
+    def _delete(self, key: str) -> None:
         self._ask(key, lambda: self._client.delete_object(Bucket=self.address.bucket, Key=key))
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator["ListObjectsV2OutputTypeDef"]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.address.bucket, Prefix=prefix + "/", Delimiter=delimiter
+            Bucket=self.address.bucket, Prefix=prefix, Delimiter=delimiter
         )
         yield from self._ask(prefix, lambda: list(pages))
 
@@ -175,7 +196,7 @@ class S3Bucket:
                 raise NotFound(key or self.address.bucket) from None
             if code in _LOST or status in _LOST:
                 raise AlreadyExists(key) from None
-            if status.startswith("4") and status not in _AGAIN:
+            if status.startswith("4") and status not in _AGAIN and code not in _SPOILED:
                 told = error.response.get("Error", {}).get("Message", "")
                 raise ConfigurationError(
                     f"the object store at {self.address.endpoint} cannot take this request "

@@ -176,8 +176,8 @@ def _shifts(
             n=n,
         )
         return
-    examples = definition.examples(_some(group.rows))
-    sample = _merged(_of_rows(examples, definition), _of_answers(examples, definition, champion))
+    rows = _some(group.rows)
+    sample = _sample(rows, rows, definition, champion)
     for gate in gates.shifts:
         yield gate.finding(group.name, sample, reference)
 
@@ -185,9 +185,21 @@ def _shifts(
 def _reference(
     learned: pa.Table, holdout: pa.Table, definition: ModelDefinition, champion: Champion
 ) -> Sample:
-    rows = definition.examples(_some(learned))
-    held_out = definition.examples(_some(holdout))
-    return _merged(_of_rows(rows, definition), _of_answers(held_out, definition, champion))
+    return _sample(_some(learned), _some(holdout), definition, champion)
+
+
+def _sample(
+    rows: pa.Table, answered: pa.Table, definition: ModelDefinition, champion: Champion
+) -> Sample:
+    """What some rows are like, and how the champion does on some, the same or others.
+
+    Rows that are no examples by themselves are only described: nothing can be asked of them alone.
+    """
+    if definition.data_gates.described is not None:
+        return definition.data_gates.described(rows)
+    told = definition.examples(rows)
+    asked = told if answered is rows else definition.examples(answered)
+    return _merged(_of_rows(told, definition), _of_answers(asked, definition, champion))
 
 
 def _of_rows(examples: Examples, definition: ModelDefinition) -> Sample:

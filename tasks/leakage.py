@@ -34,6 +34,28 @@ def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
     )
 
 
+def unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
+    """Whether the champion learned any of the days that judge tonight; both are first days held out.
+
+    A champion of an earlier night learned fewer days. When days were taken back since, it knows
+    some that judge: then the comparison favours it, so an equal may be refused, and none that is
+    worse can pass. That is said, and holds nothing up.
+    """
+    knows = learned_until is None or learned_until > judged_from
+    until = "all it was given" if learned_until is None else f"days before {learned_until}"
+    told = (
+        f"{champion} learned {until}, and days from {judged_from} on judge"
+        f"{': the comparison favours it' if knows else ''}"
+    )
+    return Finding(
+        gate="unseen by the champion",
+        metric="days that judge",
+        passed=True,
+        applicable=not knows,
+        message=told,
+    )
+
+
 def look_alikes(
     arrived: Mapping[str, pa.Table], holdout: pa.Table, definition: ModelDefinition
 ) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from store.manifest import (
     RunLineage,
     TrainingLineage,
 )
+from store.signing import Signer
 from tasks.judge import Verdict
 from tasks.train import EXPORTED, Candidate
 
@@ -101,13 +102,20 @@ def _exported(candidate: Candidate) -> Exported | None:
     return Exported.model_validate_json(candidate.read(EXPORTED))
 
 
-def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], folder: Path) -> str:
-    """Write the bundle, the manifest last; a run that died in between finishes the same version.
+def publish(
+    bucket: Bucket,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    folder: Path,
+    signer: Signer,
+) -> str:
+    """Write the bundle, its signature, the manifest last; who died in between finishes the same.
 
     What is about to be written is kept in `folder` first, because a second attempt must write the
     very same bytes under the very same names. Only the manifest is made anew when the world moved
     on in between: it is in no store yet, and has to tell what is true of this attempt.
     """
+    manifest = manifest.model_copy(update={"signed_by": signer.key_id})
     staged = folder / "publish"
     kept = staged / "manifest.json"
     if not kept.exists():
@@ -120,7 +128,7 @@ def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], fold
         final = manifest.model_copy(update={"files": final.files})
         _keep(final, kept)
     bodies = {name: (staged / name).read_bytes() for name in final.files}
-    versions.publish(bucket, final, bodies)
+    versions.publish(bucket, final, bodies, signer)
     return final.version
 
 
@@ -135,4 +143,4 @@ def _circumstances(manifest: Manifest) -> tuple[str | None, ...]:
     """What a run found and was told, apart from the candidate and from the moment of it."""
     word = manifest.override
     by, reason = (word.by, word.reason) if word else (None, None)
-    return (manifest.compared_with, manifest.approval, by, reason)
+    return (manifest.compared_with, manifest.approval, by, reason, manifest.signed_by)

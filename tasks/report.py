@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.definition import ModelDefinition
+from models.definition import ModelDefinition, TrainingSettings
 from models.evaluation import Evaluation
-from store.manifest import DataLineage, Finding, Manifest, Override
+from store.manifest import CodeLineage, DataLineage, Finding, Manifest, Override
+from store.scores import Score
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.markdown import cell, drawn, table
 from tasks.reproduce import Reproduction
+from tasks.scored import live
 from tasks.search import Search
 from tasks.train import Fitted
 
@@ -26,7 +28,10 @@ class Story:
     model: str
     ingested: Ingested | None = None
     data: DataLineage | None = None
+    scores: tuple[Score, ...] = ()
     changes: tuple[Axis, ...] = ()
+    settings: TrainingSettings | None = None
+    code: CodeLineage | None = None
     data_findings: tuple[Finding, ...] = ()
     champion: str | None = None
     fitted: Fitted | None = None
@@ -47,6 +52,7 @@ def card(story: Story, definition: ModelDefinition, *, headline: str, message: s
     parts += [_links(story.links)] if story.links else []
     parts += [_arrival(story.ingested)] if story.ingested else []
     parts += [_data(story.data)] if story.data else []
+    parts += [live(story.scores)] if story.scores else []
     parts += [_changes(story)] if story.changes else []
     parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
     parts += [_fit(story.fitted)] if story.fitted else []

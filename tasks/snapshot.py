@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.moving import DAY
 from store.datasets import Dataset
+from store.errors import NotFound
 from store.manifest import DataLineage
 from tasks.ingest import ARRIVAL_COLUMNS
 
+_EPOCH = date(1970, 1, 1)
 _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arrival_row")]
 
 
@@ -19,7 +23,8 @@ _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arri
 class Snapshot:
     """One version of a dataset. The digests depend on the rows alone, not on how they came.
 
-    `without` names arrivals in that version whose rows are left out.
+    `without` names arrivals in that version whose rows are left out. Where the holdout moves, rows
+    from the day `judged_from` (ISO 8601) on judge; `digest` and `rows` are of the earlier ones.
     """
 
     dataset_version: int
@@ -29,6 +34,7 @@ class Snapshot:
     holdout_digest: str
     holdout_rows: int
     without: tuple[str, ...] = ()
+    judged_from: str | None = None
 
     @property
     def lineage(self) -> DataLineage:
@@ -42,10 +48,13 @@ def snapshot(
     *,
     version: int | None = None,
     without: Collection[str] = (),
+    held_days: int | None = None,
+    judged_from: str | None = None,
 ) -> Snapshot:
     """The rows of a version of the dataset, the newest unless told, and the holdout.
 
-    The rows of the arrivals named by `without` are left out.
+    The rows of the arrivals named by `without` are left out. The newest `held_days` days are the
+    holdout where that moves; or, when that is recorded, the days from `judged_from` on.
 
     Raises:
         NotFound: nothing was ever taken in, or there is no such version.
@@ -53,7 +62,12 @@ def snapshot(
     version = rows.version() if version is None else version
     schema = rows.schema(version)
     learned = _learned(rows.read(version, _telling(schema)), without)
-    held_out = holdout.read(columns=_telling(holdout.schema()))
+    if held_days is not None and judged_from is None:
+        judged_from = _begin(learned, held_days)
+    if judged_from is None:
+        held_out = holdout.read(columns=_telling(holdout.schema()))
+    else:
+        learned, held_out = _parted(learned, judged_from)
     return Snapshot(
         dataset_version=version or 0,
         digest=_digest(learned),
@@ -62,22 +76,48 @@ def snapshot(
         holdout_digest=_digest(held_out),
         holdout_rows=held_out.num_rows,
         without=tuple(sorted(without)),
+        judged_from=judged_from,
     )
 
 
 def read_rows(rows: Dataset, snapshot: Snapshot) -> pa.Table:
-    """The rows of a snapshot in the source's columns, in the order in which they arrived."""
-    return read_stamped(rows, snapshot).drop_columns(list(ARRIVAL_COLUMNS))
+    """The rows to learn from in the source's columns, in the order in which they arrived."""
+    return parted(read_stamped(rows, snapshot), snapshot)[0].drop_columns(list(ARRIVAL_COLUMNS))
 
 
 def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
-    """The rows of a snapshot in the order in which they arrived, each with its arrival."""
+    """The rows of a snapshot in the order in which they arrived, each with its arrival.
+
+    Where the holdout moves, the rows that judge are among them.
+    """
     return _learned(rows.read(snapshot.dataset_version), snapshot.without)
+
+
+def parted(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
+    """The rows of a snapshot that are learned, and those that judge; the latter none when frozen."""
+    if snapshot.judged_from is None:
+        return stamped, stamped.slice(0, 0)
+    return _parted(stamped, snapshot.judged_from)
 
 
 def read_holdout(holdout: Dataset) -> pa.Table:
     """The rows that judge, in the source's columns, always in the same order."""
     return holdout.read().sort_by("digest")
+
+
+def _begin(rows: pa.Table, held_days: int) -> str:
+    """The first of the newest days of rows."""
+    newest = pc.max(rows.column(DAY)).as_py()
+    if newest is None:
+        raise NotFound("any row that tells its day")
+    return (_EPOCH + timedelta(days=newest - held_days + 1)).isoformat()
+
+
+def _parted(rows: pa.Table, judged_from: str) -> tuple[pa.Table, pa.Table]:
+    """The rows before a day, and those from it on."""
+    begin = (date.fromisoformat(judged_from) - _EPOCH).days
+    judging = pc.greater_equal(rows.column(DAY), begin)
+    return rows.filter(pc.invert(judging)), rows.filter(judging)
 
 
 def _learned(rows: pa.Table, without: Collection[str]) -> pa.Table:

@@ -29,12 +29,13 @@ def validate(
 ) -> tuple[Finding, ...]:
     """Hold the rows of a snapshot against what requests will be held against too.
 
-    One finding a check, passed or not; a failed one names the offender with figures. Of `holdout`
-    only the column `digest` is looked at.
+    One finding a check, passed or not; a failed one names the offender with figures. Of a frozen
+    `holdout` only the column `digest` is looked at; rows of one that moves have arrived like all.
     """
     gates = definition.data_gates
-    findings = [*_complete(rows, snapshot, gates), *_fresh(rows, gates, now)]
-    columns = tuple(check_columns(rows, gates.columns))
+    arrived = pa.concat_tables([rows, holdout]) if definition.moving else rows
+    findings = [*_complete(rows, snapshot, gates), *_fresh(arrived, gates, now)]
+    columns = tuple(check_columns(arrived, gates.columns))
     findings += columns
     if not all(finding.passed for finding in columns):
         return tuple(findings)

@@ -10,11 +10,12 @@ import pytest
 from models.definition import Places
 from models.digits.official import official_files
 from store.s3 import S3Address, S3Bucket
+from tests.mlflow_server import mlflow_server
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.stack import RunningStack, running_stack
 from tests.world import prefect_server, quiet_world, world
 
-__all__ = ["prefect_server", "quiet_world", "world"]
+__all__ = ["mlflow_server", "prefect_server", "quiet_world", "world"]
 
 
 @pytest.fixture(scope="session")

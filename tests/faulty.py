@@ -50,8 +50,14 @@ class KillingBucket:
     def names_below(self, prefix: str) -> list[str]:
         return self._bucket.names_below(prefix)
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        return self._bucket.sizes_below(prefix)
+
     def remove(self, key: str) -> None:
         self._fuse.around(lambda: self._bucket.remove(key))
+
+    def discard(self, key: str) -> None:
+        self._fuse.around(lambda: self._bucket.discard(key))
 
 
 class KillingDataset(Dataset):

@@ -19,15 +19,18 @@ _READY_SECONDS = 60
 
 
 @contextmanager
-def seaweed(folder: Path) -> Iterator[str]:
-    """Run SeaweedFS, and answer its endpoint once it takes writes."""
+def seaweed(folder: Path, *, config_text: str = "", bucket: str = "ready") -> Iterator[str]:
+    """Run SeaweedFS, and answer its endpoint once it takes writes.
+
+    Whoever else `config_text` lets in, ACCESS and SECRET have to be able to write to the bucket.
+    """
     identity = {
         "name": "tests",
         "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
         "actions": ["Admin"],
     }
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
+    config.write_text(config_text or json.dumps({"identities": [identity]}))
     master, volume, filer, admin, s3 = free_ports(5)
     command = [
         _binary(), "-logtostderr=true", "mini", f"-dir={folder / 'store'}", "-ip=127.0.0.1",
@@ -45,7 +48,7 @@ def seaweed(folder: Path) -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
         endpoint = f"http://127.0.0.1:{s3}"
-        _wait(endpoint, server)
+        _wait(endpoint, server, bucket)
         yield endpoint
     finally:
         server.terminate()
@@ -60,9 +63,9 @@ def _binary() -> str:
     return found
 
 
-def _wait(endpoint: str, server: "subprocess.Popen[bytes]") -> None:
+def _wait(endpoint: str, server: "subprocess.Popen[bytes]", name: str) -> None:
     """Until a real write is read back: health comes before the volumes do."""
-    bucket = S3Bucket(S3Address(endpoint, "ready", ACCESS, SECRET), tries=1)
+    bucket = S3Bucket(S3Address(endpoint, name, ACCESS, SECRET), tries=1)
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         assert server.poll() is None, "SeaweedFS ended while starting"

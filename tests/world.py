@@ -12,6 +12,7 @@ from models.definition import Places
 from models.digits import idx, official
 from store import landing
 from store.s3 import S3Address, S3Bucket
+from tests.signing import write_keys
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +72,7 @@ def quiet_world(
         # No replica runs here, so none is waited for.
         "REPLICAS": "0",
     }
+    write_keys(tmp_path)
     for name, value in settings.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
     files = official.official_files(Places(folder=digits_folder, cache=tmp_path / "sources"))

@@ -33,6 +33,7 @@ from store.terms import Terms
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.rig import Serving, running
+from tests.signing import TRUST
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 5
@@ -64,7 +65,7 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
             bundles.version_name(2),
             over=None, by="b", reason="b", action="started", terms=terms, beside=1,
         )  # fmt: skip
-    fleet = Fleet(bucket, Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1))
+    fleet = Fleet(bucket, Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST)
     while not fleet.slots.ready or (share and not fleet.slots.find("digits").challenger):
         fleet.lead()
         fleet.attend()

@@ -27,6 +27,7 @@ from store.versions import publish
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.rig import Serving, running
+from tests.signing import SIGNER, TRUST
 
 STARTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else bundles.network(1)
@@ -39,12 +40,12 @@ def fill(home: Path) -> None:
     bucket, tensors = MemoryBucket(), bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
     files = {"predictor.tflite": NETWORK}
-    publish(bucket, bundles.manifest(1, files, tensors=answer), files)
+    publish(bucket, bundles.manifest(1, files, tensors=answer), files, SIGNER)
     AliasLog(bucket, bundles.MODEL).append(bundles.version_name(1), over=None, by="b", reason="b")
     following = Following(
         folder_of(home, NOWHERE), (), replica="host", poll_seconds=0.001, threads=1, workers=1
     )
-    fleet = Fleet(bucket, following)
+    fleet = Fleet(bucket, following, TRUST)
     while not fleet.slots.ready:
         fleet.lead()
         fleet.attend()

@@ -28,6 +28,7 @@ from tests.deadline import until
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.serving import bundles
 from tests.serving.rig import Serving, following, running
+from tests.signing import SIGNER
 
 SWAPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else None
@@ -44,7 +45,7 @@ def put(bucket: S3Bucket, number: int) -> str:
     files = {"predictor.tflite": NETWORK, "network.keras": b"not needed to serve"}
     tensors = bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
-    publish(bucket, bundles.manifest(number, files, tensors=answer), files)
+    publish(bucket, bundles.manifest(number, files, tensors=answer), files, SIGNER)
     return bundles.version_name(number)
 
 

@@ -44,6 +44,7 @@ from tasks import lineage
 from tasks.ingest import ingest
 from tasks.snapshot import snapshot
 from tests.examples import FILES, manifest
+from tests.signing import SIGNER
 house = House.of("digits")
 house.bucket.ensure()
 ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=True)
@@ -53,7 +54,7 @@ settings = house.definition.settings
 fingerprint = lineage.fingerprint(house.definition, settings, data, code, environment)
 version = new_version(fingerprint, datetime.now(UTC))
 made = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
-versions.publish(house.bucket, manifest(version=version).model_copy(update=made), FILES)
+versions.publish(house.bucket, manifest(version=version).model_copy(update=made), FILES, SIGNER)
 approved = Decision(model="digits", version=version, verdict="approved", by="b", reason="b")
 decide(house.bucket, approved)
 AliasLog(house.bucket, "digits").append(version, over=None, by="b", reason="b")

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from store.s3 import S3Address, S3Bucket
 from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.signing import write_keys
 
 ROOT = Path(__file__).parents[2]
 GOAL = 1.05
@@ -93,6 +94,7 @@ def main() -> None:
         (folder / "s3").mkdir()
         endpoint = servers.enter_context(seaweed(folder / "s3"))
         environment = settings(folder / "home", endpoint, digits)
+        write_keys(folder / "home")
         S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET)).ensure()
         environment["PREFECT_API_URL"] = servers.enter_context(prefect())
         before = servers_cpu_seconds()

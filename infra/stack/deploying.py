@@ -1,6 +1,6 @@
 """Registers the deployments of `deployments.yaml` when they or the flows changed, and prunes.
 
-A program of its own, because it takes seconds: `python -m infra.stack.deploying HOME API_URL`.
+A program of its own, because it takes seconds: `python -m infra.stack.deploying`.
 """
 
 import hashlib
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import yaml
 
+from infra import connections
 from infra.prefect_api import Document, PrefectApi
+from infra.settings import load
 from store.errors import OvernightError, StepFailed
 
 FILE = "deployments.yaml"
@@ -20,9 +22,10 @@ TAG = "overnight"
 
 def main() -> int:
     """Exit code 0 when the server has what the file says."""
-    home, api = Path(sys.argv[1]), PrefectApi(sys.argv[2])
     try:
-        print(deploy(Path.cwd(), home / "deployed.json", api))
+        settings = load()
+        api = connections.prefect(settings)
+        print(deploy(Path.cwd(), settings.home / "deployed.json", api))
     except OvernightError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,13 +1,19 @@
-"""What is made up once for the stack of one machine: `<home>/embedded.env`, for this user only."""
+"""What is made up once for the stack of one machine, for this user only.
+
+Settings are in `<home>/embedded.env`, credentials of the store in `<home>/identities/`.
+"""
 
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra import identities
 from infra.settings import Settings
+from infra.stack.ports import is_loopback
 
 ADMIN_TOKEN = "OVERNIGHT_ADMIN_TOKEN"  # noqa: S105 - the setting's name
+PREFECT_AUTH = "OVERNIGHT_PREFECT_AUTH"
 
 
 def path(home: Path) -> Path:
@@ -24,6 +30,41 @@ def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:
     if kept.isdisjoint(settings):
         lines = [f"# {why}", *(f"{name}={value}" for name, value in settings.items())]
         write_private(file, before + "\n".join(lines) + "\n")
+
+
+def write_credentials(home: Path) -> None:
+    """Make up the credentials of every identity of the store, once.
+
+    A home that an earlier release made has one credential, which goes on as administration's.
+    """
+    known: dict[identities.Name, identities.Credentials] = {}
+    for name in identities.NAMES:
+        before = path(home) if name == "administration" else None
+        found = identities.read(identities.path(home, name))
+        known[name] = found or (before and identities.read(before)) or identities.made_up()
+    identities.path(home, "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, one in known.items():
+        lines = [
+            f"# Made by `overnight up`: who {name} is in the embedded store.",
+            f"{identities.ACCESS_KEY}={one.access_key}",
+            f"{identities.SECRET_KEY}={one.secret_key}",
+        ]
+        if name == "serving":
+            # For the requests of administrators alone; see `serving/wsgi.py`.
+            operator = known["operator"]
+            lines.append(f"OVERNIGHT_S3_OPERATOR_ACCESS_KEY={operator.access_key}")
+            lines.append(f"OVERNIGHT_S3_OPERATOR_SECRET_KEY={operator.secret_key}")
+        file, words = identities.path(home, name), "\n".join(lines) + "\n"
+        if not file.exists() or file.read_text() != words:
+            write_private(file, words)
+
+
+def ensure_prefect_auth(settings: Settings) -> None:
+    """Make up what Prefect asks for, when others can reach its server and nothing was chosen."""
+    chosen = settings.prefect_auth.get_secret_value() or settings.prefect_api_url
+    if not chosen and not is_loopback(settings.prefect_host):
+        why = "Made by `overnight up`: user and password of the Prefect server."
+        add(settings.home, {PREFECT_AUTH: f"overnight:{secrets.token_hex(32)}"}, why=why)
 
 
 def ensure_administration(settings: Settings) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from infra import connections
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings
 from infra.stack import automations, runs
-from infra.stack.ports import Listening
+from infra.stack.ports import Listening, is_loopback
 from infra.stack.service import Service
 from store.errors import OrchestratorRefused, OrchestratorUnavailable
 
@@ -20,8 +21,10 @@ _ASK_SECONDS = 2.0
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """What every process that talks to Prefect is started with."""
+    auth = settings.prefect_auth.get_secret_value()
     return {
         "OVERNIGHT_HOME": str(settings.home),
+        **({"PREFECT_API_AUTH_STRING": auth} if auth else {}),
         "PREFECT_HOME": str(settings.home / NAME),
         "PREFECT_API_URL": settings.api_url,
         "PREFECT_UI_URL": ui_url(settings),
@@ -40,27 +43,35 @@ def ui_url(settings: Settings) -> str:
 
 def server(settings: Settings) -> Service:
     """The server with its UI, on SQLite under the home."""
-    api = PrefectApi(settings.api_url, timeout_seconds=_ASK_SECONDS)
-    port = str(settings.prefect_port)
-    command = ("server", "start", "--host", "127.0.0.1", "--port", port)
+    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
+    host, port = settings.prefect_host, str(settings.prefect_port)
+    command = ("server", "start", "--host", host, "--port", port)
     return Service(
         name=NAME,
         title="Prefect UI",
         command=(sys.executable, "-m", NAME, *command),
-        environment=environment(settings),
+        environment={**environment(settings), **_guarded(settings)},
         folder=settings.home,
         log=settings.home / "logs" / "prefect.log",
         ready=lambda _started: api.is_healthy(),
         prepare=lambda: furnish(settings),
-        listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT"),),
+        listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT", host),),
         address=settings.api_url.removesuffix("/api"),
         stop_seconds=15,
     )
 
 
+def _guarded(settings: Settings) -> Mapping[str, str]:
+    """What makes the server ask who comes, and lets browsers elsewhere find its API."""
+    auth = settings.prefect_auth.get_secret_value()
+    asks = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
+    # Browsers ask where they found the page, which need not be this machine.
+    elsewhere = {} if is_loopback(settings.prefect_host) else {"PREFECT_SERVER_UI_API_URL": "/api"}
+    return asks | elsewhere
+
+
 def deployments(settings: Settings, root: Path) -> Service:
     """What the UI offers to run; registered anew only when something changed."""
-    arguments = (str(settings.home), settings.api_url)
 
     def before_start() -> None:
         # A server of our own was furnished when it came up; another one has to be reachable.
@@ -70,7 +81,7 @@ def deployments(settings: Settings, root: Path) -> Service:
     return Service(
         name="deployments",
         title="Deployments",
-        command=(sys.executable, "-m", "infra.stack.deploying", *arguments),
+        command=(sys.executable, "-m", "infra.stack.deploying"),
         environment=environment(settings),
         folder=root,
         log=settings.home / "logs" / "deployments.log",
@@ -83,14 +94,15 @@ def deployments(settings: Settings, root: Path) -> Service:
 
 def worker(settings: Settings, root: Path) -> Service:
     """Starts the runs of the pool. No `--limit`: an instant retry of a crash would kill it."""
-    api = PrefectApi(settings.api_url, timeout_seconds=_ASK_SECONDS)
+    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
     name = f"overnight-{socket.gethostname()}"
     alone = settings.prefect_api_url is None
 
     def before_start() -> None:
         # With a server of our own no other worker has runs in this pool.
         if alone:
-            runs.crash_lifeless(PrefectApi(settings.api_url), settings.work_pool)
+            runs.crash_lifeless(connections.prefect(settings), settings.work_pool)
+            runs.skip_missed(connections.prefect(settings), settings.work_pool)
 
     def before_stop() -> None:
         if alone:
@@ -106,7 +118,8 @@ def worker(settings: Settings, root: Path) -> Service:
         name="worker",
         title="Prefect worker",
         command=(sys.executable, "-m", NAME, "--no-prompt", "worker", "start", *options),
-        environment=environment(settings),
+        # What decides instead of training has another identity, by its deployment.
+        environment={**environment(settings), "OVERNIGHT_IDENTITY": "training"},
         folder=root,
         log=settings.home / "logs" / "worker.log",
         ready=lambda started: _reported_since(api, settings.work_pool, name, started),
@@ -122,7 +135,7 @@ def worker(settings: Settings, root: Path) -> Service:
 
 def furnish(settings: Settings) -> None:
     """Give the server its pool, ready for work, and its automations."""
-    api = PrefectApi(settings.api_url)
+    api = connections.prefect(settings)
     if api.find(f"/work_pools/{settings.work_pool}") is None:
         workers = api.ask("GET", "/collections/views/aggregate-worker-metadata")
         template = workers["prefect"]["process"]["default_base_job_configuration"]

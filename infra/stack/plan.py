@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import models
 from infra.settings import Settings
 from infra.stack import orchestrator, record, seaweed
 from infra.stack.ports import Listening, check_free
@@ -22,7 +23,7 @@ def plan(settings: Settings) -> tuple[Service, ...]:
         running = before.named(seaweed.NAME)
         # A store that its supervisor is just starting again keeps its ports, too.
         ours = before.supervised or (running is not None and is_alive(running.process))
-        services.append(seaweed.service(settings, keeps_running=ours))
+        services.append(seaweed.service(settings, keeps_running=ours, manual=_manual()))
     if settings.prefect_api_url is None:
         services.append(orchestrator.server(settings))
     services.append(_serving(settings))
@@ -65,6 +66,11 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
                 check_free(listening)
 
 
+def _manual() -> tuple[str, ...]:
+    """The models about which people decide, as they declare it."""
+    return tuple(m.name for m in models.CATALOGUE.values() if m.approval == "manual")
+
+
 def _serving(settings: Settings) -> Service:
     live = f"{settings.serving_here}/v2/health/live"
     listening = Listening(settings.serving_port, "OVERNIGHT_SERVING_PORT", settings.serving_host)
@@ -72,7 +78,7 @@ def _serving(settings: Settings) -> Service:
         name="serving",
         title="Serving",
         command=(sys.executable, "-m", "serving"),
-        environment={"OVERNIGHT_HOME": str(settings.home)},
+        environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
         folder=ROOT,
         log=settings.home / "logs" / "serving.log",
         ready=lambda _started: answers(live),
@@ -81,7 +87,7 @@ def _serving(settings: Settings) -> Service:
         address=settings.answers_url,
         settings=settings.digest(
             *("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
-            *("requests_", "drain_", "admin_", "prediction_", "cors_"),
+            *("requests_", "drain_", "admin_", "prediction_", "cors_", "trusted_"),
         ),
         stop_seconds=settings.drain_seconds + 35,
     )

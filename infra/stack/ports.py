@@ -1,6 +1,7 @@
 """Ports: which are free, and who holds the ones that are not."""
 
 import errno
+import ipaddress
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ class Listening:
     port: int
     setting: str
     host: str = "127.0.0.1"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -65,10 +74,9 @@ def check_free(listening: Listening) -> None:
             f"{listening.setting} to a port from 1024 on"
         ) from None
     except OSError as error:
-        # Only serving's address is a setting.
         raise ConfigurationError(
             f"no server can listen at {listening.host} ({error.strerror}); set "
-            "OVERNIGHT_SERVING_HOST to an address of this machine"
+            f"{listening.setting.removesuffix('PORT')}HOST to an address of this machine"
         ) from None
     if not free:
         raise ConfigurationError(

@@ -1,6 +1,7 @@
 """Flow runs of this machine and their processes."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import psutil
 
@@ -37,6 +38,29 @@ def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
             api.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
             crashed.append(run["name"])
     return crashed
+
+
+def skip_missed(api: PrefectApi, pool: str) -> list[str]:
+    """Leave each deployment one of the scheduled runs that nobody was there to start: the last.
+
+    A night makes up for all before it; twenty in a row would only repeat each other. What a person
+    asked for, and what is to be tried again, stays. Returns the names of those that were skipped.
+    """
+    now = datetime.now(UTC)
+    missed: dict[str, list[Document]] = {}
+    for run in unfinished(api, pool, ["SCHEDULED"]):
+        due = datetime.fromisoformat(run["expected_start_time"])
+        if run["auto_scheduled"] and not run["run_count"] and due <= now:
+            missed.setdefault(run["deployment_id"], []).append(run)
+    skipped = []
+    for late in missed.values():
+        by_time = sorted(late, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
+        for run in by_time[:-1]:
+            message = "It was missed while nothing ran here; the last one missed makes up for it."
+            state = {"type": "CANCELLED", "name": "Missed", "message": message}
+            api.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
+            skipped.append(run["name"])
+    return skipped
 
 
 def kill_all(api: PrefectApi) -> None:

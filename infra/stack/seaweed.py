@@ -1,19 +1,18 @@
 """The embedded object store: SeaweedFS, durable across kill -9, on loopback only."""
 
-import json
+import hashlib
 import os
-import secrets
 import sys
 import urllib.request
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra import connections
+from infra import connections, identities
 from infra.settings import Settings
-from infra.stack import embedded
 from infra.stack.embedded import write_private
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.service import Service
@@ -44,22 +43,16 @@ class InnerPorts(BaseModel):
         return (*http, *(port + _GRPC for port in http), self.s3_grpc)
 
 
-def write_credentials(home: Path) -> None:
-    """Make up the store's credentials, once; only this user can read them."""
-    made = {
-        "OVERNIGHT_S3_ACCESS_KEY": secrets.token_hex(10),
-        "OVERNIGHT_S3_SECRET_KEY": secrets.token_urlsafe(30),
-    }
-    embedded.add(home, made, why="Made by `overnight up` for the embedded store.")
+def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = ()) -> Service:
+    """The store of this home; `keeps_running` when an earlier supervisor's is still up.
 
-
-def service(settings: Settings, *, keeps_running: bool) -> Service:
-    """The store of this home; `keeps_running` when an earlier supervisor's is still up."""
+    `manual`: the models about which people decide, and training does not.
+    """
     home, folder = settings.home, settings.home / NAME
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
 
     def before_start() -> None:
-        write_private(home / "s3.json", _identities(settings))
+        write_private(home / "s3.json", _identities(settings, manual))
         folder.mkdir(exist_ok=True)
 
     def prepare() -> None:
@@ -79,23 +72,27 @@ def service(settings: Settings, *, keeps_running: bool) -> Service:
         prepare=prepare,
         listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
         address=settings.store_endpoint,
-        settings=settings.digest("s3_"),
+        settings=settings.digest("s3_") + _rules(settings, manual),
         stop_seconds=15,
     )
 
 
-def _identities(settings: Settings) -> str:
-    identity = {
-        "name": "overnight",
-        "credentials": [
-            {
-                "accessKey": settings.s3_access_key,
-                "secretKey": settings.s3_secret_key.get_secret_value(),
-            }
-        ],
-        "actions": ["Admin"],
+def _identities(settings: Settings, manual: Sequence[str]) -> str:
+    """Every identity of this home, and administration as the settings say, who it is."""
+    found = {
+        name: identities.read(identities.path(settings.home, name)) for name in identities.NAMES
     }
-    return json.dumps({"identities": [identity]})
+    known = {name: one for name, one in found.items() if one is not None}
+    known["administration"] = identities.Credentials(
+        settings.s3_access_key, settings.s3_secret_key.get_secret_value()
+    )
+    return identities.for_seaweedfs(settings.s3_bucket, known, manual=manual)
+
+
+def _rules(settings: Settings, manual: Sequence[str]) -> str:
+    """A digest of what each identity may do: the server reads it when it starts."""
+    documents = [identities.policy(n, settings.s3_bucket, manual=manual) for n in identities.NAMES]
+    return hashlib.sha256(str(documents).encode()).hexdigest()[:16]
 
 
 def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def _told(scene: Scene) -> Iterator[Operation]:
         scene,
         "/models/{model}/history",
         "history",
-        "Who served when, by whom and why, newest first",
+        "Who served when, by whom and why, and how well on what arrived, newest first",
         "History",
     )
     yield _get(
@@ -52,6 +52,13 @@ def _told(scene: Scene) -> Iterator[Operation]:
         "Versions",
     )
     yield _report(scene)
+    yield _get(
+        scene,
+        "/models/{model}/examples",
+        "examples",
+        "Rows that the version has answered in training, as tensors of a request of v2",
+        "Examples",
+    )
     yield _get(
         scene, "/traffic", "traffic", "Requests and latency of the last five minutes", "Traffic"
     )

@@ -11,7 +11,8 @@ from serving.ledger import Refused
 from store.aliases import AliasRecord
 from store.decisions import Decision
 from store.manifest import Finding, Measurement, Override
-from store.schema import TensorSpec
+from store.schema import Forecast, TensorSpec
+from store.scores import Score
 from store.terms import Terms
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -27,6 +28,7 @@ def schemas() -> dict[str, Any]:
     return {
         "Problem": _PROBLEM,
         "TensorSpec": _of(TensorSpec),
+        "Forecast": _forecast(),
         "Measurement": _of(Measurement),
         "Finding": _of(Finding),
         "Override": _of(Override),
@@ -38,8 +40,15 @@ def schemas() -> dict[str, Any]:
         "Challenger": _CHALLENGER,
         "Model": _MODEL,
         "Models": _list("models", "Model"),
-        "History": _list("records", "AliasRecord"),
+        "Score": _of(Score, without=("format", "model")),
+        "History": _object(
+            {
+                "records": {"type": "array", "items": ref("AliasRecord")},
+                "scores": {"type": "array", "items": ref("Score")},
+            }
+        ),
         "Versions": _list("versions", "Version"),
+        "Examples": _EXAMPLES,
         "Traffic": _TRAFFIC,
         "Written": _object({"record": ref("AliasRecord")}),
         "Rollback": _object({"reason": _REASON}, over=_VERSION, to=_VERSION),
@@ -70,6 +79,13 @@ def _version() -> dict[str, Any]:
         "champion": {"type": "boolean"},
     }
     found["required"] += ["loaded", "champion"]
+    return found
+
+
+def _forecast() -> dict[str, Any]:
+    found = _of(Forecast)
+    middle = _WHOLE | {"description": "place of the quantile that is the forecast"}
+    found["properties"] |= {"middle": middle}
     return found
 
 
@@ -143,7 +159,23 @@ _MODEL = _object(
     labels=_SEVERAL_TEXTS,
     inputs={"type": "array", "items": ref("TensorSpec")},
     outputs={"type": "array", "items": ref("TensorSpec")},
+    forecast=_or_null(ref("Forecast")),
     alias=_or_null(ref("AliasRecord")),
+)
+_EXAMPLES = _object(
+    {
+        "inputs": {
+            "type": "array",
+            "items": _object(
+                {
+                    "name": _TEXT,
+                    "datatype": _TEXT,
+                    "shape": {"type": "array", "items": _WHOLE},
+                    "data": {"type": "array", "description": "row-major and flat"},
+                }
+            ),
+        }
+    }
 )
 _SERIES = {"type": "array", "items": _SOME_NUMBER, "description": "60 buckets, oldest first"}
 _TRAFFIC = _object(

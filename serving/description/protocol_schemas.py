@@ -4,6 +4,8 @@ from typing import Any
 
 from serving.description.operation import ref
 from serving.limits import Limits
+from serving.protocols.v2 import OTHERWISE
+from serving.words import TEXTS
 from store.schema import Datatype, Schema, TensorSpec
 
 _KINDS: dict[Datatype, str] = {
@@ -51,6 +53,10 @@ _TENSOR = {
         "parameters": _PARAMETERS,
     },
 }
+_OTHERWISE = {
+    "type": "string",
+    "description": "which elements were no words of their vocabularies, and were answered as other",
+}
 GENERAL: dict[str, Any] = {
     "Error": {
         "type": "object",
@@ -65,6 +71,10 @@ GENERAL: dict[str, Any] = {
             "model_version": {"type": "string"},
             "id": {"type": "string", "description": "as the request had it"},
             "outputs": {"type": "array", "minItems": 1, "items": _TENSOR},
+            "parameters": {
+                "type": "object",
+                "properties": {OTHERWISE: _OTHERWISE},
+            },
         },
     },
     "V2Metadata": {
@@ -81,12 +91,18 @@ GENERAL: dict[str, Any] = {
     "V1Rows": {
         "type": "object",
         "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "description": "one element a row"}},
+        "properties": {
+            "predictions": {"type": "array", "description": "one element a row"},
+            OTHERWISE: _OTHERWISE,
+        },
     },
     "V1Columns": {
         "type": "object",
         "required": ["outputs"],
-        "properties": {"outputs": {"type": "array", "description": "one element a row"}},
+        "properties": {
+            "outputs": {"type": "array", "description": "one element a row"},
+            OTHERWISE: _OTHERWISE,
+        },
     },
 }
 
@@ -137,7 +153,8 @@ def v1_request(tensors: Schema) -> dict[str, Any]:
 def nested(spec: TensorSpec) -> dict[str, Any]:
     """One row of a tensor as nested lists; their lengths are told in words."""
     kind = _KINDS[spec.datatype]
-    found: dict[str, Any] = {"type": [kind, "null"] if spec.nullable else kind}
+    kinds = [kind, *(["string"] if spec.in_words else []), *(["null"] if spec.nullable else [])]
+    found: dict[str, Any] = {"type": kinds if len(kinds) > 1 else kind}
     if spec.datatype != "BOOL":
         bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
         found |= {name: bound for name, bound in bounds.items() if bound is not None}
@@ -156,7 +173,7 @@ def _v2_tensor(spec: TensorSpec, limits: Limits) -> dict[str, Any]:
         "required": ["name", "datatype", "shape"],
         "properties": {
             "name": {"const": spec.name},
-            "datatype": {"const": spec.datatype},
+            "datatype": _datatype(spec),
             "shape": {
                 "type": "array",
                 "prefixItems": sides,
@@ -179,11 +196,21 @@ def _v2_tensor(spec: TensorSpec, limits: Limits) -> dict[str, Any]:
     }
 
 
+def _datatype(spec: TensorSpec) -> dict[str, Any]:
+    """By number, and by name where the tensor has words or dates."""
+    if not spec.in_words:
+        return {"const": spec.datatype}
+    what = "dates such as 2026-11-22" if spec.date else "words of the vocabulary"
+    told = f"{TEXTS} for {what} in place of numbers"
+    return {"enum": [spec.datatype, TEXTS], "description": told}
+
+
 def _meaning(spec: TensorSpec) -> str:
     """What the numbers of a tensor stand for."""
     words = "; ".join(f"{place} is {word}" for place, word in enumerate(spec.vocabulary))
+    others = f"any other word is answered as {spec.otherwise}" if spec.otherwise else ""
     missing = "null where nothing is known" if spec.nullable else ""
-    return ". ".join(part for part in (spec.description, words, missing) if part)
+    return ". ".join(part for part in (spec.description, words, others, missing) if part)
 
 
 def _exactly(properties: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from serving.tensors import kind_of
+from serving.telling import kind_of
 from store.errors import BadInput
 
 HEADER = "Inference-Header-Content-Length"

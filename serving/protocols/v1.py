@@ -6,8 +6,12 @@ import numpy as np
 
 from serving.limits import Limits
 from serving.predictor import Array
+from serving.protocols.v2 import OTHERWISE
+from serving.ranges import check_rows
 from serving.slots import Loaded
-from serving.tensors import check_rows, from_rows, kind_of, names_in
+from serving.telling import kind_of, names_in
+from serving.tensors import from_rows
+from serving.words import Unknown
 from store.errors import BadInput
 
 SIGNATURE = "serving_default"
@@ -26,13 +30,18 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
     if by_row == ("inputs" in asked):
         found = "both" if by_row else f"the fields {names_in(asked)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
-    inputs = _by_row(asked, loaded, limits) if by_row else _by_column(asked, loaded, limits)
+    unknown = Unknown()
+    read = _by_row if by_row else _by_column
+    inputs = read(asked, loaded, limits, unknown)
     name = loaded.predictor.outputs[0].name
     rows = loaded.answer(inputs, [name])[name]
-    return {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
+    body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
+    return body | ({OTHERWISE: str(unknown)} if unknown else {})
 
 
-def _by_row(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Array]:
+def _by_row(
+    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+) -> dict[str, Array]:
     """`instances`: one element a row, bare when there is one input, else an object by name."""
     rows, specs = asked["instances"], loaded.predictor.inputs
     if not isinstance(rows, list) or not rows:
@@ -40,18 +49,23 @@ def _by_row(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
     check_rows(len(rows), limits, field="instances")
     names = {spec.name for spec in specs}
     if not isinstance(rows[0], dict) and len(specs) == 1:
-        return {specs[0].name: from_rows(specs[0], rows, field="instances")}
+        return {specs[0].name: from_rows(specs[0], rows, field="instances", unknown=unknown)}
     for place, row in enumerate(rows):
         if not isinstance(row, dict) or row.keys() != names:
             found = names_in(row) if isinstance(row, dict) else "no object"
             raise BadInput(f"instances[{place}]", expected=f"{sorted(names)}", found=found)
+    columns = {spec.name: [row[spec.name] for row in rows] for spec in specs}
     return {
-        spec.name: from_rows(spec, [row[spec.name] for row in rows], field=f"instances.{spec.name}")
+        spec.name: from_rows(
+            spec, columns[spec.name], field=f"instances.{spec.name}", unknown=unknown
+        )
         for spec in specs
     }
 
 
-def _by_column(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Array]:
+def _by_column(
+    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+) -> dict[str, Array]:
     """`inputs`: all rows of a tensor together, bare when there is one input, else by name."""
     columns, specs = asked["inputs"], loaded.predictor.inputs
     names = {spec.name for spec in specs}
@@ -63,7 +77,7 @@ def _by_column(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[st
     for name, rows in columns.items():
         check_rows(len(rows) if isinstance(rows, list) else 0, limits, field=f"inputs.{name}")
     tensors = {
-        spec.name: from_rows(spec, columns[spec.name], field=f"inputs.{spec.name}")
+        spec.name: from_rows(spec, columns[spec.name], field=f"inputs.{spec.name}", unknown=unknown)
         for spec in specs
     }
     if len({len(rows) for rows in tensors.values()}) > 1:

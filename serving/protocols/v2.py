@@ -5,10 +5,16 @@ from typing import Any
 
 from serving.limits import Limits
 from serving.predictor import Array
+from serving.ranges import check_rows
 from serving.slots import Loaded
-from serving.tensors import check_rows, from_flat, from_raw, kind_of
+from serving.telling import kind_of
+from serving.tensors import from_flat, from_raw, from_texts
+from serving.words import TEXTS, Unknown
 from store.errors import BadInput
 from store.schema import TensorSpec
+
+# The parameter of an answer that names the elements which were no words of their vocabularies.
+OTHERWISE = "answered_as_other"
 
 
 def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Any]:
@@ -17,7 +23,10 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
     Raises:
         BadInput: naming the field, what it must be and what it is.
     """
-    body = answered(_inputs(asked, loaded, limits), _wanted(asked, loaded), loaded)
+    unknown = Unknown()
+    body = answered(_inputs(asked, loaded, limits, unknown), _wanted(asked, loaded), loaded)
+    if unknown:
+        body["parameters"] = {OTHERWISE: str(unknown)}
     if isinstance(asked.get("id"), str):
         body["id"] = asked["id"]
     return body
@@ -45,7 +54,9 @@ def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:
     }
 
 
-def _inputs(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Array]:
+def _inputs(
+    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+) -> dict[str, Array]:
     """The input tensors of a request, in the schema's order, all with the same number of rows."""
     given = asked.get("inputs")
     specs = loaded.predictor.inputs
@@ -53,26 +64,29 @@ def _inputs(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, 
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise BadInput("inputs", expected=f"a list of the tensors {names}", found="something else")
     if len(given) == len(names) == 1 and given[0].get("name") == names[0]:
-        return {names[0]: _tensor(specs[0], given[0], limits, field="inputs[0]")}
+        return {names[0]: _tensor(specs[0], given[0], limits, unknown, field="inputs[0]")}
     found = [one.get("name") for one in given[: len(names) + 1]]
     if not all(isinstance(name, str) for name in found) or sorted(found) != sorted(names):
-        told = ", ".join(map(kind_of, found)) or "none"
-        raise BadInput("inputs", expected=f"the tensors {names}", found=told)
+        raise BadInput("inputs", expected=f"the tensors {names}", found=_told(found, names))
     by_name = {one["name"]: (place, one) for place, one in enumerate(given)}
     tensors: dict[str, Array] = {}
     for spec in specs:
         place, one = by_name[spec.name]
-        tensors[spec.name] = _tensor(spec, one, limits, field=f"inputs[{place}]")
+        tensors[spec.name] = _tensor(spec, one, limits, unknown, field=f"inputs[{place}]")
     rows = {len(tensor) for tensor in tensors.values()}
     if len(rows) > 1:
         raise BadInput("inputs", expected="the same number of rows in each", found=str(rows))
     return tensors
 
 
-def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: str) -> Array:
+def _tensor(
+    spec: TensorSpec, given: dict[str, Any], limits: Limits, unknown: Unknown, *, field: str
+) -> Array:
     shape, datatype = given.get("shape"), given.get("datatype")
-    if datatype != spec.datatype:
-        raise BadInput(f"{field}.datatype", expected=spec.datatype, found=kind_of(datatype))
+    in_texts = datatype == TEXTS and spec.in_words
+    if datatype != spec.datatype and not in_texts:
+        expected = f"{spec.datatype} or {TEXTS}" if spec.in_words else spec.datatype
+        raise BadInput(f"{field}.datatype", expected=expected, found=kind_of(datatype))
     if (
         not isinstance(shape, list)
         or not shape
@@ -84,9 +98,20 @@ def _tensor(spec: TensorSpec, given: dict[str, Any], limits: Limits, *, field: s
         raise BadInput(f"{field}.shape", expected=expected, found=_shape_told(shape))
     check_rows(shape[0], limits, field=f"{field}.shape")
     values = given.get("data")
+    if in_texts:
+        return from_texts(spec, values, shape[0], field=f"{field}.data", unknown=unknown)
     if isinstance(values, memoryview):
         return from_raw(spec, values, shape[0], field=f"{field}.data")
     return from_flat(spec, values, shape[0], field=f"{field}.data")
+
+
+def _told(found: list[Any], names: list[str]) -> str:
+    """How the names of a request differ from those of the model."""
+    missing = ", ".join(repr(name) for name in names if name not in found)
+    strange = ", ".join(kind_of(name) for name in found if name not in names)
+    parts = [f"no {missing}"] if missing else []
+    parts += [f"{strange}, which the model does not take"] if strange else []
+    return "; ".join(parts) or "one of them more than once"
 
 
 def _shape_told(shape: object) -> str:

@@ -8,6 +8,7 @@ from serving.ledger import Known
 from serving.routes.bodies import answer, slots, story
 from serving.routes.challenger import challenging
 from serving.slots import Loaded, Slot
+from store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")
 
@@ -24,6 +25,29 @@ def models() -> Response:
 def one_model(model: str) -> Response:
     """One model, told for people."""
     response = answer(told(slots().find(model)))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@routes.get("/models/<model>/examples")
+def examples(model: str) -> Response:
+    """Rows that the version has answered in training, as tensors of a request of v2.
+
+    A version without golden examples has none to tell.
+    """
+    with slots().find(model).lease(None) as loaded:
+        rows = loaded.predictor.examples
+        inputs = [
+            {
+                "name": spec.name,
+                "datatype": spec.datatype,
+                "shape": list(rows[spec.name].shape),
+                "data": rows[spec.name].reshape(-1).tolist(),
+            }
+            for spec in loaded.predictor.inputs
+            if spec.name in rows
+        ]
+        response = answer({"inputs": inputs}, loaded=loaded)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -45,6 +69,11 @@ def told(slot: Slot) -> dict[str, Any]:
     return body | (_version(current) if current else {})
 
 
+def _forecast(tensors: Schema) -> dict[str, Any] | None:
+    found = tensors.forecast
+    return found.model_dump() | {"middle": found.middle} if found else None
+
+
 def _refused(known: Known) -> list[dict[str, Any]]:
     return [one.model_dump(mode="json", exclude={"acknowledged"}) for one in known.refused[::-1]]
 
@@ -64,6 +93,7 @@ def _version(current: Loaded) -> dict[str, Any]:
         "labels": list(manifest.tensors.labels),
         "inputs": [spec.model_dump() for spec in manifest.tensors.inputs],
         "outputs": [spec.model_dump() for spec in manifest.tensors.outputs],
+        "forecast": _forecast(manifest.tensors),
         "alias": record.model_dump(mode="json", exclude={"format", "id", "model"})
         if record
         else None,

@@ -28,7 +28,9 @@ def start(model: str) -> Response:
     if version is None:
         raise BadInput("version", expected="the name of a version", found="nothing")
     with alone() as bucket:
-        record = rules.start(bucket, found.model, version, terms=terms, by=by, reason=reason)
+        record = rules.start(
+            bucket, found.model, version, terms=terms, by=by, reason=reason, proved=True
+        )
     found.board.ask()
     return _told(record, status=201)
 
@@ -41,7 +43,7 @@ def stop(model: str) -> Response:
     asked = json_object(body_bytes())
     reason, over = reason_of(asked), version_of(asked, "over")
     with alone() as bucket:
-        record = rules.stop(bucket, found.model, by=by, reason=reason, over=over)
+        record = rules.stop(bucket, found.model, by=by, reason=reason, over=over, proved=True)
     found.board.ask()
     return _told(record)
 

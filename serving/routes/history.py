@@ -1,4 +1,4 @@
-"""The past of a model: who served when, by whom and why, and what is known of each version.
+"""The past of a model: who served when and how well, by whom and why, and what each version is.
 
 Told from what the leader of the host remembers on disk; the store is never asked in a request.
 """
@@ -24,13 +24,14 @@ REPORT_POLICY = (
 
 @routes.get("/models/<model>/history")
 def history(model: str) -> Response:
-    """Every remembered record of the model's aliases, newest first."""
+    """Every remembered record of the model's aliases, and every live score, newest first."""
     slot = slots().find(model)
+    past = story().past(slot.model)
     records = [
-        record.model_dump(mode="json", exclude={"format", "id", "model"})
-        for record in story().past(slot.model).records
+        record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
     ]
-    return _fresh(answer({"records": records}))
+    scores = [one.model_dump(mode="json", exclude={"format", "model"}) for one in past.scores]
+    return _fresh(answer({"records": records, "scores": scores}))
 
 
 @routes.get("/models/<model>/versions")

@@ -1,5 +1,6 @@
 """Prometheus' text format, for all workers of the host, whichever of them is asked."""
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -82,8 +83,26 @@ def _gauges() -> Iterator[str]:
         "Resident memory of the worker that was asked.",
         [({"worker": story().worker}, _resident_bytes())],
     )
+    yield from metrics.gauges(
+        "overnight_live_score",
+        "What the version that answers measured on the newest arrival, before it was learned.",
+        [sample for slot in every for sample in _live(slot)],
+    )
     challenges = (story().challenge(slot.model) for slot in every)
     yield from standing.gauges(one for one in challenges if one is not None)
+
+
+def _live(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
+    """The newest score of the version that answers, by metric; nothing while it has none."""
+    current = slot.current()
+    if current is None:
+        return
+    scores = story().past(slot.model).scores
+    newest = next((one for one in scores if one.version == current.version), None)
+    for measured in newest.measurements if newest else ():
+        if math.isfinite(measured.value):
+            labels = _of(slot) | {"version": current.version, "metric": measured.metric}
+            yield labels, measured.value
 
 
 def _of(slot: Slot) -> dict[str, str]:

@@ -39,7 +39,7 @@ def _rolled_back(
     if over is None:
         current = AliasLog(bucket, model).current()
         over = current.version if current else None
-    record = promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason)
+    record = promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason, proved=True)
     if to is not None and record.version != to:
         # Somebody rolled back from the same champion first, and to something else.
         raise PromotionConflict(f"{model}@champion", expected=over, found=record.version)

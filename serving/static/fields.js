@@ -2,13 +2,11 @@
 //
 // The request as JSON is the one truth: fields write into it, and whoever likes edits it by hand.
 
-import { byId, element, isNumber, plain, tell } from "./dom.js";
+import { byId, element, plain, tell } from "./dom.js";
+import { group, read, sizeOf, tensor } from "./inputs.js";
 import { ask } from "./server.js";
 
 const MOST_FIELDS = 24;
-const WHOLE = { UINT8: [0, 255], INT8: [-128, 127], INT32: [-(2 ** 31), 2 ** 31 - 1], INT64: [null, null] };
-
-const sizeOf = (shape) => shape.reduce((product, side) => product * side, 1);
 
 export class Fields {
   constructor() {
@@ -39,12 +37,10 @@ export class Fields {
   }
 
   write() {
-    const inputs = this.model.inputs.map((spec) => ({
-      name: spec.name,
-      datatype: spec.datatype,
-      shape: [1, ...spec.shape],
-      data: Array.from({ length: sizeOf(spec.shape) }, (_, place) => read(spec, place)),
-    }));
+    const inputs = this.model.inputs.map((spec) => {
+      const data = Array.from({ length: sizeOf(spec.shape) }, (_, place) => read(spec, place));
+      return tensor(spec, 1, data);
+    });
     byId("example").value = JSON.stringify({ inputs }, null, 1);
   }
 
@@ -57,6 +53,7 @@ export class Fields {
       const took = `${(performance.now() - started).toFixed(0)} ms`;
       place.replaceChildren(
         ...answer.outputs.map((output) => this.answer(output)),
+        ...asOther(answer),
         element("p", "quiet", `answered in ${took} by ${answer.model_version}`),
       );
     } catch (error) {
@@ -85,70 +82,9 @@ export class Fields {
   }
 }
 
-const idOf = (spec, place) => `field-${spec.name}-${place}`;
-
-function group(spec) {
-  const set = element("fieldset");
-  const count = sizeOf(spec.shape);
-  set.append(element("legend", "", spec.name));
-  const missing = spec.nullable ? "may be left empty" : "";
-  const hint = [spec.description, spec.vocabulary?.length ? "" : range(spec), missing].filter(Boolean).join(" · ");
-  if (hint) {
-    const help = element("p", "quiet", hint);
-    help.id = `${idOf(spec, 0)}-help`;
-    set.append(help);
-  }
-  const inputs = element("div", "inputs");
-  for (let place = 0; place < count; place += 1) {
-    const field = input(spec, place);
-    field.setAttribute("aria-label", count > 1 ? `${spec.name}, ${place + 1} of ${count}` : spec.name);
-    if (hint) field.setAttribute("aria-describedby", `${idOf(spec, 0)}-help`);
-    inputs.append(field);
-  }
-  set.append(inputs);
-  return set;
-}
-
-function range({ minimum, maximum }) {
-  if (isNumber(minimum) && isNumber(maximum)) return `${plain(minimum)} to ${plain(maximum)}`;
-  if (isNumber(minimum)) return `at least ${plain(minimum)}`;
-  return isNumber(maximum) ? `at most ${plain(maximum)}` : "";
-}
-
-// Words where the model knows words; what is sent is their number.
-function choice(words) {
-  const field = element("select");
-  field.append(...words.map((word, place) => new Option(word, place)));
-  return field;
-}
-
-function input(spec, place) {
-  const words = spec.vocabulary ?? [];
-  const field = words.length ? choice(words) : element("input");
-  field.id = idOf(spec, place);
-  if (words.length) return field;
-  if (spec.datatype === "BOOL") {
-    field.type = "checkbox";
-    return field;
-  }
-  const [lowest, highest] = WHOLE[spec.datatype] ?? [null, null];
-  const minimum = spec.minimum ?? lowest;
-  const maximum = spec.maximum ?? highest;
-  field.type = "number";
-  field.required = !spec.nullable;
-  field.step = spec.datatype in WHOLE ? "1" : "any";
-  if (minimum !== null) field.min = minimum;
-  if (maximum !== null) field.max = maximum;
-  field.value = String(Math.min(Math.max(0, minimum ?? 0), maximum ?? Infinity));
-  return field;
-}
-
-function read(spec, place) {
-  const field = byId(idOf(spec, place));
-  if (!field) return spec.datatype === "BOOL" ? false : (spec.minimum ?? 0);
-  if (field.type === "checkbox") return field.checked;
-  // An empty field is not a number, which JSON tells as null: a missing value.
-  return field.type === "number" ? field.valueAsNumber : Number(field.value);
+function asOther({ parameters }) {
+  const told = parameters?.answered_as_other;
+  return told ? [element("p", "wrong", `Not known to the model, and answered as another: ${told}`)] : [];
 }
 
 function tensorRow(arrow, spec) {

@@ -5,6 +5,8 @@ import { showChallenger } from "./challenger.js";
 import { age, byId, tell, toast } from "./dom.js";
 import { Slate } from "./drawing.js";
 import { Fields } from "./fields.js";
+import { Forecast } from "./forecast.js";
+import { Live } from "./live.js";
 import { Reading, isPicture } from "./reading.js";
 import { addressOf, ask, key } from "./server.js";
 import { showDoor, showDown, showHealth, showModels, showNothing, showVersion } from "./story.js";
@@ -16,7 +18,7 @@ const POLL_MS = 2000;
 const PAST_MS = 15_000;
 
 let chosen = null; // the model that is shown, as /api/models tells it
-let past = { records: [], versions: [] };
+let past = { records: [], versions: [], scores: [] };
 let pastAt = 0;
 let ticking = false;
 let reading; // made after the slate, which says at once that it is clear
@@ -27,8 +29,10 @@ const slate = new Slate(byId("drawing"), byId("pen"), {
 });
 reading = new Reading(slate, { onMoved: refresh });
 const fields = new Fields();
+const forecast = new Forecast();
 const traffic = new Traffic();
 const timeline = new Timeline();
+const live = new Live();
 const versions = new Versions();
 const authority = new Authority();
 
@@ -74,7 +78,7 @@ function show(model) {
   showChallenger(model);
   const isOther = before?.name !== model.name;
   const isMoved = before?.version !== model.version;
-  if (isOther) showPast({ records: [], versions: [] });
+  if (isOther) showPast({ records: [], versions: [], scores: [] });
   if (isOther || isMoved) {
     pastAt = 0;
     showAsking(model);
@@ -85,9 +89,12 @@ function show(model) {
 
 function showAsking(model) {
   const drawn = Boolean(model.version) && isPicture(model);
+  const foretold = Boolean(model.version) && Boolean(model.forecast);
   byId("picture").hidden = byId("reading").hidden = !drawn;
-  byId("tensors").hidden = drawn || !model.version;
+  byId("forecast").hidden = !foretold;
+  byId("tensors").hidden = drawn || foretold || !model.version;
   if (drawn) reading.show(model);
+  else if (foretold) forecast.show(model);
   else if (model.version) fields.show(model);
 }
 
@@ -99,10 +106,10 @@ async function refreshPast() {
   const isBehind = Boolean(chosen.alias) && (newest?.sequence ?? 0) < chosen.alias.sequence;
   if (!isBehind && Date.now() - pastAt < PAST_MS) return;
   try {
-    const [{ records }, told] = await Promise.all([ask(`${addressOf(name)}/history`), ask(`${addressOf(name)}/versions`)]);
+    const [{ records, scores }, told] = await Promise.all([ask(`${addressOf(name)}/history`), ask(`${addressOf(name)}/versions`)]);
     if (name !== chosen.name) return;
     pastAt = Date.now();
-    showPast({ records, versions: told.versions });
+    showPast({ records, scores, versions: told.versions });
   } catch (error) {
     if (!past.records.length) tell("history-empty", error.message);
     if (!past.versions.length) tell("versions-empty", error.message);
@@ -112,6 +119,7 @@ async function refreshPast() {
 function showPast(found) {
   past = found;
   timeline.show(found.records);
+  live.show(found.scores);
   versions.show(found.versions, chosen?.challenger);
   byId("roll-back").hidden = targets().length === 0;
 }

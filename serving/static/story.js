@@ -1,7 +1,7 @@
 // What is told around the answers: which model, which version, since when, by whom and why.
 
 import { ago, byId, element, isNumber, numbers, share, tell, when } from "./dom.js";
-import { figure, quality } from "./versions.js";
+import { figure, named, quality } from "./versions.js";
 
 export function showModels(models, chosen, choose) {
   const names = models.map((model) => model.name);
@@ -71,7 +71,7 @@ export function showVersion(model, version) {
   byId("trained").replaceChildren(when(model.trained_at));
   tell("rows", `${numbers.format(model.trained_on_rows)} ${model.name === "digits" ? "digits" : "rows"}`);
   const measured = model.accuracy === null && version ? quality(version) : null;
-  tell("measure", measured ? measured.metric : "accuracy");
+  tell("measure", measured ? named(measured.metric) : "accuracy");
   tell("accuracy", measured ? told(measured) : accuracy(model));
   const { alias } = model;
   tell("action", alias?.action === "rolled back" ? "Rolled back" : "Promoted");

@@ -13,8 +13,16 @@ export function quality(version) {
   return whole.find((one) => one.metric === "accuracy") ?? whole[0];
 }
 
-const isShare = ({ metric }) => /accuracy|recall|precision|share/.test(metric);
+const isShare = ({ metric }) => /accuracy|recall|precision|share|coverage|wape/.test(metric);
 export const figure = (one, value) => (isShare(one) ? share(value) : plain(value));
+
+// As marks on an axis tell it: no more digits than there are.
+export const mark = (one, value) => (isShare(one) ? `${plain(value * 100)} %` : plain(value));
+
+const ABBREVIATED = { wape: "WAPE", nwrmsle: "NWRMSLE", r2: "R²" };
+
+// A metric's name as people write it.
+export const named = (metric) => ABBREVIATED[metric] ?? metric.replaceAll("_", " ");
 
 export class Versions {
   constructor() {
@@ -33,7 +41,7 @@ export class Versions {
     this.told = told;
     const focused = document.activeElement?.dataset?.version;
     const metric = versions.map(quality).find(Boolean)?.metric ?? "accuracy";
-    tell("quality", metric.charAt(0).toUpperCase() + metric.slice(1));
+    tell("quality", named(metric).charAt(0).toUpperCase() + named(metric).slice(1));
     const scale = scaleOf(versions.map(quality).filter((one) => one?.metric === metric));
     const shown = this.all ? versions : versions.filter((one, place) => place < FEW || one.champion);
     const rows = shown.flatMap((version) => this.rows(version, scale));

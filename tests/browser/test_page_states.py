@@ -17,6 +17,7 @@ from tests.faults.proxy import Fault, FaultProxy, Wrong
 from tests.seaweed import ACCESS, SECRET
 from tests.serving import bundles, past
 from tests.serving.rig import Serving, following, running
+from tests.signing import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -63,7 +64,7 @@ def sell(bucket: S3Bucket, model: str = "shop") -> str:
     """Publish and promote a model that is not asked by drawing."""
     files = {"predictor.tflite": NETWORK.read_bytes()}
     made = bundles.manifest(1, files, tensors=SHOP).model_copy(update={"model": model})
-    versions.publish(bucket, made, files)
+    versions.publish(bucket, made, files, SIGNER)
     AliasLog(bucket, model).append(made.version, over=None, by="a test", reason="to sell")
     return made.version
 

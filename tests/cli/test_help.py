@@ -12,6 +12,7 @@ VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
     "approve", "reject", "challenge", "predict", "accept", "exclude",
+    "verify", "gc", "export", "import",
 ]  # fmt: skip
 
 

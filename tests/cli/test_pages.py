@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from cli import challenger_line, status_page, version_page, versions_page, waiting_lines
+from cli import (
+    challenger_line,
+    live_scores,
+    status_page,
+    version_page,
+    versions_page,
+    waiting_lines,
+)
 from infra.settings import load
 from infra.stack.ports import free_port
 from store import arrivals, challenging, versions
@@ -12,10 +19,12 @@ from store.aliases import Acknowledgement, AliasLog
 from store.challenging import Withdrawal
 from store.decisions import Decision, decide
 from store.errors import NothingPublished, UnknownVersion
-from store.manifest import Finding
+from store.manifest import Finding, Measurement
 from store.memory import MemoryBucket
+from store.scores import Score, keep
 from store.terms import Terms
 from tests.examples import AT, FILES, FINGERPRINT, VERSION, manifest
+from tests.signing import SIGNER
 
 OLDER = "20261121T020000-0123456789ab"
 
@@ -25,7 +34,7 @@ def bucket() -> MemoryBucket:
     """Two versions: the older one served and gave way, the newer one serves."""
     bucket = MemoryBucket()
     for version in (OLDER, VERSION):
-        versions.publish(bucket, manifest(version=version), FILES)
+        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
     decide(bucket, Decision(model="digits", version=OLDER, verdict="approved", by="ada", reason=""))
     log = AliasLog(bucket, "digits")
     log.append(OLDER, over=None, by="ada", reason="the first")
@@ -67,6 +76,41 @@ def test_pages_print(bucket, as_json, capsys):
     version_page.show(document, shown, as_json=as_json)
 
     assert "gave way" in capsys.readouterr().out or as_json
+
+
+def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
+    promised = Measurement(metric="accuracy", value=0.99, n=10_000)
+    for night, value in enumerate((0.98, 0.875)):
+        found = (
+            Measurement(metric="accuracy", value=value, n=1_000, low=value - 0.01, high=0.99),
+            Measurement(metric="accuracy", slice="digit 1", value=0.5, n=100),
+        )
+        keep(
+            bucket,
+            Score(
+                model="digits",
+                version=VERSION,
+                arrival=f"night-{night}",
+                n=1_000,
+                measurements=found,
+                holdout=promised,
+            ),
+        )
+
+    document, shown = version_page.gather(bucket, "digits", VERSION)
+    version_page.show(document, shown, as_json=False)
+    told = live_scores.newest(bucket, "digits", VERSION)
+
+    assert [one["arrival"] for one in document["live"]] == ["night-0", "night-1"]
+    printed = capsys.readouterr().out
+    assert "0.8750" in printed
+    assert "0.8650–0.9900" in printed
+    assert told is not None
+    assert json.dumps(told)
+    assert live_scores.line("digits", told) == (
+        "digits: live accuracy 0.875 over the 1,000 rows of night-1; 0.99 on the holdout"
+    )
+    assert live_scores.newest(bucket, "digits", OLDER) is None
 
 
 def test_what_was_never_published_is_told_with_what_was(bucket):

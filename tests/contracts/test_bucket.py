@@ -151,6 +151,45 @@ def test_only_arrivals_and_probes_can_be_removed(bucket: Bucket) -> None:
     assert bucket.read("models/digits/versions/v") == b"x"
 
 
+def test_of_versions_only_files_can_be_discarded(bucket: Bucket) -> None:
+    version = "models/digits/versions/20261122T020000-0123456789ab"
+    for name in ("network.keras", "manifest.json", "decision.json", "signatures/0a.json"):
+        bucket.create(f"{version}/{name}", b"x")
+
+    bucket.discard(f"{version}/network.keras")
+    bucket.discard(f"{version}/network.keras")
+    bucket.discard(f"{version}/signatures/0a.json")
+    for kept in (
+        f"{version}/manifest.json",
+        f"{version}/decision.json",
+        f"{version}/collected.json",
+        f"{version}/../decision.json",
+        "models/digits/aliases/champion/00000001.json",
+        "models/digits/settings/00000001.json",
+        "datasets/digits/rows/part-0.parquet",
+        "landing/digits/2026-11-22/a/f",
+    ):
+        with pytest.raises(BadKey, match="only files of versions may be discarded"):
+            bucket.discard(kept)
+
+    assert [key.removeprefix(version) for key in bucket.keys_below(version)] == [
+        "/decision.json",
+        "/manifest.json",
+    ]
+
+
+def test_sizes_are_told_of_every_key_below_a_prefix_and_of_the_whole_bucket(bucket: Bucket) -> None:
+    for key, body in {"p/b": b"22", "p/a/1": b"", "pp/x": b"333"}.items():
+        bucket.create(key, body)
+
+    assert bucket.sizes_below("p") == {"p/a/1": 0, "p/b": 2}
+    assert list(bucket.sizes_below("p")) == ["p/a/1", "p/b"]
+    assert bucket.sizes_below("") == {"p/a/1": 0, "p/b": 2, "pp/x": 3}
+    assert bucket.sizes_below("nothing") == {}
+    with pytest.raises(BadKey):
+        bucket.sizes_below("p/")
+
+
 def test_the_probe_trusts_a_store_that_keeps_the_promise(bucket: Bucket) -> None:
     probe(bucket, where="here")
 

@@ -26,15 +26,30 @@ class Wrong(StrEnum):
     LOSE_ANSWER = "the request is carried out, and its answer never arrives"
     CORRUPT_REQUEST = "a bit of the request's body is another"
     CORRUPT_ANSWER = "a bit of the answer's body is another"
+    STALE_LIST = "a listing tells what it told before the fault"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server behind said."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    content: bytes
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, with which requests (`only`, of method and path), and how often."""
+    """What goes wrong, with which requests (`only`, of method and path), and how often.
+
+    `code` is S3's word for the failure that is answered with `status`.
+    """
 
     wrong: Wrong
     share: float = 1.0
     status: int = 503
+    code: str = ""
     seconds: float = 0.5
     only: Callable[[str, str], bool] = field(default=lambda method, path: True)
 
@@ -46,6 +61,15 @@ class Chance(Protocol):
 
     def drawn(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request; counted."""
+
+    def noted(self, method: str, path: str) -> int:
+        """The number of this write among all, from one; 0 when it writes nothing."""
+
+    def crashes(self, write: int, *, before: bool) -> bool:
+        """Whether whoever writes this was killed at this very moment."""
+
+    def listed(self, path: str, answer: Answer, *, stale: bool) -> Answer:
+        """What is told of a listing: the answer, or the one that was told before the fault."""
 
     def wait(self, seconds: float | None = None) -> None:
         """Until it is healed, or for so long."""
@@ -91,6 +115,9 @@ class Passing(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         proxy = self.server.proxy
         body = self._body()
+        write = proxy.noted(self.command, self.path)
+        if proxy.crashes(write, before=True):
+            return self._cut()
         fault = proxy.drawn(self.command, self.path)
         wrong = fault.wrong if fault else None
         if fault is not None and wrong is Wrong.DELAY:
@@ -99,29 +126,37 @@ class Passing(BaseHTTPRequestHandler):
             proxy.wait()
             return self._cut()
         if fault is not None and wrong is Wrong.FAIL:
-            return self._answer(fault.status, "Failed", [], _failure(fault.status))
+            return self._answer(fault.status, "Failed", [], _failure(fault))
         if wrong is Wrong.TRUNCATE_REQUEST and body:
             self._ask_half(body)
             return self._cut()
         if wrong is Wrong.CORRUPT_REQUEST:
             body = proxy.spoiled(body)
-        return self._bring_back(body, wrong)
+        return self._bring_back(body, wrong, write)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
 
-    def _bring_back(self, body: bytes, wrong: Wrong | None) -> None:
+    def _bring_back(self, body: bytes, wrong: Wrong | None, write: int) -> None:
+        proxy = self.server.proxy
+        found = self._found(body)
+        if proxy.crashes(write, before=False) or wrong is Wrong.LOSE_ANSWER:
+            return self._cut()
+        if is_listing(self.command, self.path):
+            found = proxy.listed(self.path, found, stale=wrong is Wrong.STALE_LIST)
+        content = found.content
+        if wrong is Wrong.CORRUPT_ANSWER:
+            content = proxy.spoiled(content)
+        sent = content[: len(content) // 2] if wrong is Wrong.TRUNCATE_ANSWER else content
+        self._answer(found.status, found.reason, found.headers, sent, whole=len(content))
+        return self._cut() if wrong is Wrong.TRUNCATE_ANSWER else None
+
+    def _found(self, body: bytes) -> Answer:
+        """What the server behind answers."""
         with self._behind() as behind:
             self._put_head(behind)
             behind.endheaders(body)
             found = behind.getresponse()
-            content = found.read()
-        if wrong is Wrong.LOSE_ANSWER:
-            return self._cut()
-        if wrong is Wrong.CORRUPT_ANSWER:
-            content = self.server.proxy.spoiled(content)
-        sent = content[: len(content) // 2] if wrong is Wrong.TRUNCATE_ANSWER else content
-        self._answer(found.status, found.reason, found.getheaders(), sent, whole=len(content))
-        return self._cut() if wrong is Wrong.TRUNCATE_ANSWER else None
+            return Answer(found.status, found.reason, found.getheaders(), found.read())
 
     def _ask_half(self, body: bytes) -> None:
         with self._behind() as behind:
@@ -196,6 +231,12 @@ def _reset(connection: socket.socket) -> None:
         connection.close()
 
 
-def _failure(status: int) -> bytes:
-    code = "SlowDown" if status == HTTPStatus.SERVICE_UNAVAILABLE else "InternalError"
+def is_listing(method: str, path: str) -> bool:
+    """Whether a request asks for a listing."""
+    return method == "GET" and "list-type=2" in path
+
+
+def _failure(fault: Fault) -> bytes:
+    busy = fault.status == HTTPStatus.SERVICE_UNAVAILABLE
+    code = fault.code or ("SlowDown" if busy else "InternalError")
     return f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()

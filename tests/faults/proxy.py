@@ -2,21 +2,25 @@
 
 It speaks HTTP/1.1 with kept connections and passes every byte on unchanged, so that signed
 requests stay signed. What goes wrong is switched at run time, is drawn from a seed, and is counted;
-what was asked is kept.
+what was asked is kept. Whoever writes can be killed just before or just after any of their writes.
 """
 
 import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.faults.passing import Fault, Server, Wrong
+from tests.faults.passing import Answer, Fault, Server, Wrong
+from tests.faults.tally import TALLY
 
 __all__ = ["Fault", "FaultProxy", "Wrong"]
+
+_WRITING = {"PUT", "POST", "DELETE"}
+_Crash = tuple[int, bool, Callable[[], None]]
 
 
 class FaultProxy:
@@ -26,6 +30,9 @@ class FaultProxy:
         self.behind = urlsplit(behind).netloc
         self.injected: Counter[Wrong] = Counter()
         self.asked: list[tuple[str, str]] = []
+        self.writes: list[tuple[str, str]] = []
+        self._crash: _Crash | None = None
+        self._listings: dict[str, Answer] = {}
         self._fault: Fault | None = None
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
@@ -52,7 +59,7 @@ class FaultProxy:
             self._silence()
             # Bound and not listening: connections are refused, and the port stays ours.
             self._held = _bound(self.port)
-            self.injected[Wrong.REFUSE] += 1
+            self._count(Wrong.REFUSE)
 
     def heal(self) -> None:
         """From here on nothing goes wrong; requests that hang end with a cut connection."""
@@ -84,8 +91,44 @@ class FaultProxy:
                 or self._chance.random() >= fault.share
             ):
                 return None
-            self.injected[fault.wrong] += 1
+            # Only a listing that was told before can be told again.
+            if fault.wrong is Wrong.STALE_LIST and path not in self._listings:
+                return None
+            self._count(fault.wrong)
             return fault
+
+    def crash_at(self, write: int, *, before: bool, kill: Callable[[], None]) -> None:
+        """Have `kill` end whoever makes this write, counted from one from here on."""
+        with self._lock:
+            self.writes.clear()
+            self._crash = (write, before, kill)
+
+    def noted(self, method: str, path: str) -> int:
+        """The number of this write among all, from one; 0 when it writes nothing."""
+        with self._lock:
+            if method not in _WRITING:
+                return 0
+            self.writes.append((method, path))
+            return len(self.writes)
+
+    def crashes(self, write: int, *, before: bool) -> bool:
+        """Whether whoever writes this was killed at this very moment."""
+        with self._lock:
+            if not write or self._crash is None or self._crash[:2] != (write, before):
+                return False
+            kill, self._crash = self._crash[2], None
+        kill()
+        TALLY.injected["killed before a write" if before else "killed after a write"] += 1
+        return True
+
+    def listed(self, path: str, answer: Answer, *, stale: bool) -> Answer:
+        """What is told of a listing: the answer, or the one that was told before the fault."""
+        with self._lock:
+            if stale:
+                return self._listings[path]
+            if self._fault is None:
+                self._listings[path] = answer
+            return answer
 
     def wait(self, seconds: float | None = None) -> None:
         """Until it is healed, or for so long."""
@@ -98,6 +141,10 @@ class FaultProxy:
         with self._lock:
             place, bit = self._chance.randrange(len(body)), 1 << self._chance.randrange(8)
         return body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :]
+
+    def _count(self, wrong: Wrong) -> None:
+        self.injected[wrong] += 1
+        TALLY.injected[wrong.value] += 1
 
     def _listen(self) -> None:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

@@ -13,6 +13,7 @@ from store.decisions import Decision, decide, read_decision
 from store.terms import Terms
 from tests.deadline import until
 from tests.examples import FILES, manifest
+from tests.signing import SIGNER
 from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -23,7 +24,7 @@ FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 def published(world: World) -> World:
     """A champion, and two versions that nobody decided about."""
     for version in (FIRST, SECOND, THIRD):
-        versions.publish(world.bucket, manifest(version=version), FILES)
+        versions.publish(world.bucket, manifest(version=version), FILES, SIGNER)
     decide(
         world.bucket,
         Decision(model="digits", version=FIRST, verdict="approved", by="ann", reason=""),

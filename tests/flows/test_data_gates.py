@@ -18,6 +18,7 @@ from store.keys import new_version
 from tasks.snapshot import snapshot
 from tests.examples import FILES, VERSION, manifest
 from tests.flows.test_flows import OVERRULED, ended, newest_card
+from tests.signing import SIGNER
 from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -33,7 +34,7 @@ def learned(world: World) -> World:
     files = {**FILES, "predictor.tflite": LINEAR}
     data = snapshot(house.rows, house.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
-    versions.publish(world.bucket, made, files)
+    versions.publish(world.bucket, made, files, SIGNER)
     decide(
         world.bucket,
         Decision(model="digits", version=VERSION, verdict="approved", by="ann", reason="so"),
@@ -120,7 +121,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
     files = {**FILES, "predictor.tflite": LINEAR}
     version = new_version("f" * 64, made.created_at + timedelta(minutes=1))
     changed = {"version": version, "fingerprint": "f" * 64, "tensors": smaller}
-    versions.publish(learned.bucket, made.model_copy(update=changed), files)
+    versions.publish(learned.bucket, made.model_copy(update=changed), files, SIGNER)
     AliasLog(learned.bucket, "digits").append(version, over=VERSION, by="ann", reason="smaller")
 
     state = retrain(take_in=False, return_state=True)

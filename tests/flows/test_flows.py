@@ -70,6 +70,7 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         "network.keras",
         "predictor.tflite",
         "report.html",
+        "sbom.cdx.json",
     }
     for word in ("What came in", "1,200", "data:image/png;base64", "Gates", "refuses", first):
         assert word in newest_card("digits-retrain")

@@ -14,6 +14,7 @@ from store.manifest import Manifest
 from store.versions import read_manifest
 from tests.flows.test_flows import OVERRULED, champion, ended
 from tests.serving import bundles
+from tests.signing import SIGNER
 from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
@@ -29,7 +30,7 @@ def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) 
     version = new_version(digit * 64, made.created_at + timedelta(minutes=1))
     changed = {"version": version, "fingerprint": digit * 64, "override": None}
     other = made.model_copy(update=changed | {"files": versions.entries(files)})
-    versions.publish(world.bucket, other, files)
+    versions.publish(world.bucket, other, files, SIGNER)
     decide(
         world.bucket,
         Decision(model="digits", version=version, verdict="approved", by="ann", reason="a test"),

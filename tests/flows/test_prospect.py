@@ -19,6 +19,7 @@ from tasks.ingest import ingest
 from tasks.recall import Known
 from tasks.snapshot import snapshot
 from tests.examples import AT, FILES, manifest
+from tests.signing import SIGNER
 from tests.world import World
 
 pytestmark = pytest.mark.servers
@@ -69,7 +70,7 @@ def train() -> None:
             "training": manifest().training.model_copy(update={"settings": settings.model_dump()}),
         }
     )
-    versions.publish(house.bucket, made, FILES)
+    versions.publish(house.bucket, made, FILES, SIGNER)
     decide(
         house.bucket,
         Decision(model="digits", version=version, verdict="approved", by="a", reason="r"),

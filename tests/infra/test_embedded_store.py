@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from infra import identities
 from infra.settings import Settings, load
 from infra.stack import embedded, seaweed
 from infra.stack.ports import is_free
@@ -14,37 +15,93 @@ from store.errors import ConfigurationError
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    seaweed.write_credentials(tmp_path)
+    embedded.write_credentials(tmp_path)
     return load()
 
 
 def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_path):
-    first = (tmp_path / "embedded.env").read_bytes()
+    files = [identities.path(tmp_path, name) for name in identities.NAMES]
+    first = [file.read_bytes() for file in files]
 
-    seaweed.write_credentials(tmp_path)
+    embedded.write_credentials(tmp_path)
     seaweed.service(settings, keeps_running=False).before_start()
 
-    assert (tmp_path / "embedded.env").read_bytes() == first
-    for name in ("embedded.env", "s3.json"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert [file.read_bytes() for file in files] == first
+    assert len(set(first)) == len(first)
+    for file in (*files, tmp_path / "s3.json"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(files[0].parent.stat().st_mode) == 0o700
 
 
-def test_the_server_is_told_the_credentials_that_settings_read(settings, tmp_path):
+def credentials(tmp_path) -> dict[str, dict[str, str]]:
+    told = json.loads((tmp_path / "s3.json").read_text())["identities"]
+    return {identity["name"]: identity["credentials"][0] for identity in told}
+
+
+@pytest.mark.parametrize("name", identities.NAMES)
+def test_the_server_is_told_the_credentials_that_settings_read(name, settings, tmp_path):
     seaweed.service(settings, keeps_running=False).before_start()
 
-    told = json.loads((tmp_path / "s3.json").read_text())["identities"][0]["credentials"][0]
-    assert told["accessKey"] == settings.s3_access_key
-    assert told["secretKey"] == settings.s3_secret_key.get_secret_value()
+    read, told = load(name), credentials(tmp_path)[name]
+    assert told["accessKey"] == read.s3_access_key
+    assert told["secretKey"] == read.s3_secret_key.get_secret_value()
     assert len(told["secretKey"]) > 30
+
+
+def test_serving_alone_has_what_moves_aliases_besides_its_own(settings):
+    serving, operator, training = load("serving"), load("operator"), load("training")
+
+    assert serving.s3_operator_access_key == operator.s3_access_key != serving.s3_access_key
+    assert serving.s3_operator_secret_key == operator.s3_secret_key
+    assert not training.s3_operator_access_key
+
+
+def test_the_one_credential_of_an_older_home_goes_on_as_administrations(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    (tmp_path / "embedded.env").write_text(
+        "OVERNIGHT_S3_ACCESS_KEY=as-it-was\nOVERNIGHT_S3_SECRET_KEY=the-secret-as-it-was\n"
+    )
+
+    embedded.write_credentials(tmp_path)
+    seaweed.service(load(), keeps_running=False).before_start()
+
+    assert load().s3_access_key == "as-it-was"
+    assert load("serving").s3_access_key not in {"as-it-was", "overnight"}
+    assert credentials(tmp_path)["administration"]["secretKey"] == "the-secret-as-it-was"
+
+
+def test_what_the_environment_says_is_who_administration_is(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
+    monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
+
+    seaweed.service(load(), keeps_running=False).before_start()
+
+    assert credentials(tmp_path)["administration"]["accessKey"] == "chosen"
+
+
+def test_a_model_that_people_decide_about_restarts_the_store_with_other_rules(settings):
+    by_gates = seaweed.service(settings, keeps_running=False)
+    by_people = seaweed.service(settings, keeps_running=False, manual=("digits",))
+
+    assert by_gates.fingerprint != by_people.fingerprint
+
+
+@pytest.mark.parametrize("name", ["nobody", "../keys/signing", "serving/.."])
+def test_an_identity_that_does_not_exist_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_IDENTITY", name)
+
+    with pytest.raises(ConfigurationError, match="OVERNIGHT_IDENTITY: expected one of landing"):
+        load()
 
 
 def test_two_homes_have_different_secrets(tmp_path):
     homes = tmp_path / "a", tmp_path / "b"
 
     for home in homes:
-        seaweed.write_credentials(home)
+        embedded.write_credentials(home)
 
-    assert len({(home / "embedded.env").read_text() for home in homes}) == 2
+    assert len({identities.path(home, "serving").read_text() for home in homes}) == 2
 
 
 def test_a_token_for_administration_is_made_once_beside_the_credentials(settings, tmp_path):
@@ -65,8 +122,6 @@ def test_a_token_for_administration_is_made_once_beside_the_credentials(settings
 
 
 def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monkeypatch):
-    before = (tmp_path / "embedded.env").read_text()
-
     for name, value, told in (
         ("OVERNIGHT_ADMIN_TOKEN", "t" * 32, "the environment"),
         ("OVERNIGHT_ADMIN_TOKENS_FILE", "/run/secrets/tokens", "/run/secrets/tokens"),
@@ -77,14 +132,14 @@ def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monk
             embedded.ensure_administration(chosen)
             assert told in embedded.where_administration(chosen)
 
-    assert (tmp_path / "embedded.env").read_text() == before
+    assert not (tmp_path / "embedded.env").exists()
 
 
 def test_credentials_are_made_even_if_the_token_came_first(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     embedded.ensure_administration(load())
 
-    seaweed.write_credentials(tmp_path)
+    embedded.write_credentials(tmp_path)
 
     assert load().s3_secret_key.get_secret_value()
     assert load().admin_token.get_secret_value()

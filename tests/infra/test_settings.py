@@ -23,6 +23,8 @@ from store.errors import ConfigurationError
         ("OVERNIGHT_MAXIMUM_WAITING_REQUESTS", "1"),
         ("OVERNIGHT_REQUESTS_PER_SECOND_PER_CLIENT", "0"),
         ("OVERNIGHT_PREDICTION_KEYS_FILE", "secrets/keys"),
+        ("OVERNIGHT_SIGNING_KEY_FILE", "keys/signing.pem"),
+        ("OVERNIGHT_TRUSTED_KEYS_FILE", "keys/trusted"),
         ("OVERNIGHT_CORS_ORIGINS", "*"),
         ("OVERNIGHT_CORS_ORIGINS", "https://app.example/"),
         ("OVERNIGHT_CORS_ORIGINS", "https://*.example"),
@@ -137,3 +139,36 @@ def test_a_digest_tells_settings_apart_and_shows_no_secret(monkeypatch, tmp_path
     assert first.digest("s3_") == again.digest("s3_")
     assert first.digest("s3_") != second.digest("s3_")
     assert first.digest("serving_") == second.digest("serving_")
+
+
+@pytest.mark.parametrize("address", ["mlflow.example:pass-word", "ftp://ann:pass-word@there"])
+def test_a_wrong_address_of_mlflow_is_named_and_not_shown(address, monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_MLFLOW_TRACKING_URI", address)
+
+    with pytest.raises(ConfigurationError) as raised:
+        load()
+
+    assert "OVERNIGHT_MLFLOW_TRACKING_URI: expected the address of a server" in str(raised.value)
+    assert "pass-word" not in str(raised.value)
+
+
+def test_the_address_of_mlflow_shows_in_no_print(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_MLFLOW_TRACKING_URI", "http://ann:pass-word@there:5000")
+
+    settings = load()
+
+    assert "pass-word" not in repr(settings)
+    assert settings.mlflow_tracking_uri.get_secret_value() == "http://ann:pass-word@there:5000"
+
+
+@pytest.mark.parametrize("wrong", ["planted-and-no-colon", ":planted", "planted:"])
+def test_a_wrong_secret_is_named_and_not_repeated(wrong, monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_PREFECT_AUTH", wrong)
+
+    with pytest.raises(ConfigurationError, match="PREFECT_AUTH: expected user:password") as raised:
+        load()
+
+    assert "planted" not in str(raised.value)

@@ -9,9 +9,11 @@ from serving.fleet import Fleet, Following
 from store.aliases import AliasLog
 from store.challenging import challenger_log
 from store.s3 import S3Address, S3Bucket
+from store.trust import Trust
 from tests.serving import bundles
 from tests.serving.clients import application_of
 from tests.serving.hosts import promote, settle
+from tests.signing import TRUST
 
 
 @pytest.fixture
@@ -39,13 +41,18 @@ def worker(bucket, tmp_path) -> Callable[..., Fleet]:
     """Start a worker of the host; those that a test does not end are ended after it."""
     started: list[Fleet] = []
 
-    def start(models: tuple[str, ...] = (), replica: str = "host", **settings: object) -> Fleet:
+    def start(
+        models: tuple[str, ...] = (),
+        replica: str = "host",
+        trust: Trust = TRUST,
+        **settings: object,
+    ) -> Fleet:
         following = Following(
             models=models,
             replica=replica,
             **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
-        fleet = Fleet(bucket, following)
+        fleet = Fleet(bucket, following, trust)
         fleet.attend()
         started.append(fleet)
         return fleet

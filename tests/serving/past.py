@@ -9,8 +9,10 @@ from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.decisions import Decision, decide
 from store.manifest import Finding, Manifest, Measurement, RunLineage
+from store.scores import Score, keep
 from store.versions import entries, publish
 from tests.serving import bundles
+from tests.signing import SIGNER
 
 MODEL = bundles.MODEL
 REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"
@@ -62,7 +64,7 @@ def put(bucket: Bucket, number: int, *, approved: bool | None = True) -> str:
     files = bundles.files(number) | {"report.html": REPORT}
     made = manifest(number, files)
     assert made.files == entries(files)
-    publish(bucket, made, files)
+    publish(bucket, made, files, SIGNER)
     if approved is not None:
         decide(
             bucket,
@@ -82,6 +84,23 @@ def promote(
     return promotion.promote(
         bucket, MODEL, bundles.version_name(number), over=current.version if current else None,
         by=by, reason=reason,
+    )  # fmt: skip
+
+
+def score(
+    bucket: Bucket, number: int, arrival: str, value: float = 0.99, *, n: int = 1_000, at: datetime
+) -> Score:
+    """Let version `number` have been measured on an arrival."""
+    version = bundles.version_name(number)
+    half = 1.96 * math.sqrt(value * (1 - value) / n)
+    whole = Measurement(metric="accuracy", value=value, n=n, low=value - half, high=value + half)
+    return keep(
+        bucket,
+        Score(
+            model=MODEL, version=version, arrival=arrival, n=n, at=at,
+            measurements=(whole, whole.model_copy(update={"slice": "digit 1", "n": n // 10})),
+            holdout=manifest(number, {}).measured("accuracy"),
+        ),
     )  # fmt: skip
 
 

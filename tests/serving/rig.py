@@ -13,6 +13,7 @@ from pathlib import Path
 
 from store.s3 import S3Address
 from tests.seaweed import free_ports
+from tests.signing import write_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,9 +61,14 @@ class Serving:
 def running(
     *arguments: str, place: Path, python: Path = Path(sys.executable), **settings: str
 ) -> Iterator[Serving]:
-    """Start `python -m serving`, and stop it as an operator would."""
+    """Start `python -m serving`, and stop it as an operator would.
+
+    It trusts the key of tests, unless the settings name a file of trusted keys.
+    """
     (port,) = free_ports(1)
     place.mkdir(parents=True, exist_ok=True)
+    if "trusted_keys_file" not in settings:
+        write_keys(place)
     log = place / f"serving-{port}.log"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")

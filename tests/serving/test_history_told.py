@@ -87,6 +87,6 @@ def test_an_unknown_model_has_no_past(client, path):
 def test_a_server_without_a_store_tells_what_it_has_loaded():
     client = application_of()
 
-    assert client.get("/api/models/digits/history").get_json() == {"records": []}
+    assert client.get("/api/models/digits/history").get_json() == {"records": [], "scores": []}
     (only,) = client.get("/api/models/digits/versions").get_json()["versions"]
     assert (only["version"], only["champion"], only["report"]) == (FIRST, True, None)

@@ -21,6 +21,7 @@ from store.memory import MemoryBucket
 from store.schema import Schema
 from tests.serving import bundles
 from tests.serving.hosts import BLANK, answers, promote, settle
+from tests.signing import TRUST
 
 SWAPS, WARM = 200, 20
 
@@ -132,7 +133,7 @@ def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_pat
     attendant = Attendant(
         presence,
         bucket=bucket,
-        cache=Cache(tmp_path / "cache"),
+        cache=Cache(tmp_path / "cache", TRUST),
         threads=1,
         workers=1,
         available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,

@@ -12,6 +12,7 @@ from store.memory import MemoryBucket
 from tests.serving import bundles
 from tests.serving.challenges import SHADOW, started
 from tests.serving.hosts import promote
+from tests.signing import TRUST
 
 MIB = 1 << 20
 
@@ -59,7 +60,7 @@ def late(bucket, log, tmp_path):
     attendant = Attendant(
         presence,
         bucket=bucket,
-        cache=Cache(tmp_path / "cache"),
+        cache=Cache(tmp_path / "cache", TRUST),
         threads=1,
         workers=2,
         available=lambda: MIB,

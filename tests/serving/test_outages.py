@@ -1,5 +1,7 @@
 """A store that is away, damaged or replaced, and caches that are damaged."""
 
+import shutil
+
 import pytest
 
 from store.errors import NotServed, StoreDenied
@@ -162,7 +164,9 @@ def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path
     assert fleet.slots.ready
 
 
-def test_a_store_that_was_replaced_is_followed_from_its_own_beginning(worker, bucket, log):
+def test_a_store_that_was_replaced_on_purpose_is_followed_once_the_memory_of_it_is_removed(
+    worker, bucket, log, tmp_path
+):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     for number in (1, 2):
         promote(log, number)
@@ -173,6 +177,14 @@ def test_a_store_that_was_replaced_is_followed_from_its_own_beginning(worker, bu
     bucket._objects.clear()
     bundles.put(bucket, 5)
     promote(log, 5)
+    mistrusting = worker()
+    settle(mistrusting)
+    told = mistrusting.known(bundles.MODEL).trouble
+    mistrusting.stop()
+    memory = tmp_path / "models" / bundles.MODEL
+    assert f"remove {memory} and start again" in told
+
+    shutil.rmtree(memory)
     restarted = worker()
     settle(restarted)
 

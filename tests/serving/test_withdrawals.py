@@ -20,6 +20,7 @@ from tests.serving.hosts import (
     compare,
     settle,
 )
+from tests.signing import SIGNER
 
 OLD, NEW = bundles.version_name(1), bundles.version_name(2)
 SOON = Terms(mode="canary", share=1.0, minimum_requests=5)
@@ -43,7 +44,7 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
     hosts, challengers, bucket, number, bundle, tensors, words
 ):
     manifest = bundles.manifest(number, bundle, tensors=tensors)
-    bundles.publish(bucket, manifest, bundle)
+    bundles.publish(bucket, manifest, bundle, SIGNER)
     record = challenge(challengers, number, SOON)
     settle(*hosts)
 

@@ -13,6 +13,7 @@ from store.memory import MemoryBucket
 from store.promotion import promote
 from store.terms import Terms
 from tests.examples import FILES, manifest
+from tests.signing import SIGNER
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 SHADOW = Terms(mode="shadow")
@@ -36,7 +37,7 @@ def bucket() -> Busy:
     """A is champion; all are approved."""
     bucket = Busy()
     for version in (A, B, C):
-        versions.publish(bucket, manifest(version=version), FILES)
+        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
         decide(
             bucket,
             Decision(model="digits", version=version, verdict="approved", by="ann", reason=""),

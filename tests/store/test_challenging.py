@@ -18,6 +18,7 @@ from store.promotion import promote, roll_back
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
 from tests.examples import FILES, TENSORS, manifest
+from tests.signing import SIGNER
 
 A, B, C, UNDECIDED, REJECTED = (f"20261122T02000{n}-0123456789ab" for n in range(5))
 SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary", share=0.2)
@@ -28,7 +29,7 @@ def bucket() -> MemoryBucket:
     """A is champion; B and C are approved; one nobody decided about, one was rejected."""
     bucket = MemoryBucket()
     for version in (A, B, C, UNDECIDED, REJECTED):
-        versions.publish(bucket, manifest(version=version), FILES)
+        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
     for version in (A, B, C):
         say(bucket, version, "approved")
     say(bucket, REJECTED, "rejected")
@@ -104,7 +105,7 @@ def test_a_version_that_is_not_there_does_not_challenge(bucket: MemoryBucket) ->
 
 def test_without_a_champion_there_is_nothing_to_challenge() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(version=B), FILES)
+    versions.publish(bucket, manifest(version=B), FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match="no champion yet"):
         start(bucket, B)
@@ -256,7 +257,7 @@ def test_a_version_with_other_tensors_does_not_challenge(bucket: MemoryBucket) -
     other = manifest(version="20261122T060000-0123456789ab").model_copy(
         update={"tensors": TENSORS.model_copy(update={"labels": ("zero", "one")})}
     )
-    versions.publish(bucket, other, FILES)
+    versions.publish(bucket, other, FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match="promote it instead"):
         start(bucket, other.version)

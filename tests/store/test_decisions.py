@@ -9,6 +9,7 @@ from store.manifest import Finding
 from store.memory import MemoryBucket
 from store.refusals import read_refusal, remember
 from tests.examples import FILES, VERSION, manifest
+from tests.signing import SIGNER
 
 
 def decision(verdict: str, by: str = "ann") -> Decision:
@@ -20,7 +21,7 @@ def decision(verdict: str, by: str = "ann") -> Decision:
 @pytest.fixture
 def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     return bucket
 
 

@@ -12,6 +12,7 @@ from store.promotion import promote, roll_back
 from tasks.confirm import confirm
 from tasks.decide import approve, reject
 from tests.examples import FILES, manifest
+from tests.signing import SIGNER
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 
@@ -20,7 +21,7 @@ A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
     for version in (A, B, C):
-        versions.publish(bucket, manifest(version=version), FILES)
+        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
         approve(bucket, "digits", version, by="gates", reason="every gate holds")
     return bucket
 
@@ -44,7 +45,7 @@ def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> No
 
 def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None:
     undecided = "20261122T040000-0123456789ab"
-    versions.publish(bucket, manifest(version=undecided), FILES)
+    versions.publish(bucket, manifest(version=undecided), FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match=f"overnight approve digits {undecided}"):
         go(bucket, undecided, None)

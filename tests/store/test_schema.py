@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from store.schema import TensorSpec
+from store.schema import Forecast, Schema, TensorSpec
 
 
 def test_a_vocabulary_bounds_its_numbers_for_readers_that_know_only_bounds() -> None:
@@ -30,3 +30,71 @@ def test_a_tensor_of_an_older_manifest_has_no_vocabulary_and_no_gaps() -> None:
     spec = TensorSpec.model_validate({"name": "x", "datatype": "FP32", "shape": [2]})
 
     assert (spec.vocabulary, spec.nullable, spec.minimum) == ((), False, None)
+
+
+SHOP = TensorSpec(name="shop", datatype="INT32", shape=(), vocabulary=("other", "north"))
+DAY = TensorSpec(name="day", datatype="INT32", shape=(), date=True)
+LEAD = TensorSpec(name="lead", datatype="INT32", shape=())
+SOLD = TensorSpec(name="sold", datatype="FP32", shape=(28,))
+UNITS = TensorSpec(name="units", datatype="FP32", shape=(3,))
+FORECAST = Forecast(history="sold", lead="lead", day="day", quantiles=(0.1, 0.5, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("spec", "declared", "told"),
+    [
+        (SHOP, {"otherwise": "south"}, "'south' is no word of its vocabulary"),
+        (LEAD, {"otherwise": "x"}, "is no word"),
+        (SHOP, {"date": True}, "days need whole numbers"),
+        (SOLD, {"date": True}, "days need whole numbers"),
+        (LEAD, {"datatype": "UINT8", "date": True}, "days need whole numbers"),
+    ],
+)
+def test_a_word_for_others_is_of_the_vocabulary_and_days_are_whole_numbers(
+    spec: TensorSpec, declared: dict, told: str
+) -> None:
+    with pytest.raises(ValidationError, match=told):
+        TensorSpec.model_validate(spec.model_dump() | declared)
+
+
+def test_what_has_words_or_dates_may_be_sent_as_texts() -> None:
+    assert [spec.in_words for spec in (SHOP, DAY, LEAD, SOLD)] == [True, True, False, False]
+
+
+def test_a_forecast_names_its_tensors() -> None:
+    schema = Schema(inputs=(SHOP, DAY, LEAD, SOLD), outputs=(UNITS,), forecast=FORECAST)
+
+    assert Schema.model_validate_json(schema.model_dump_json()) == schema
+    assert FORECAST.middle == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"history": "units"}, "'units' has a value a day"),
+        ({"history": "lead"}, "'lead' has a value a day"),
+        ({"lead": "sold"}, "'sold' is a number of days"),
+        ({"lead": "nothing"}, "'nothing' is a number of days"),
+        ({"day": "lead"}, "'lead' is a date"),
+        ({"quantiles": (0.1, 0.9)}, "have a middle"),
+        ({"quantiles": (0.9, 0.5, 0.1)}, "rise between 0 and 1"),
+        ({"quantiles": (0.0, 0.5, 1.0)}, "rise between 0 and 1"),
+        ({"quantiles": (0.5,)}, "one number for each"),
+    ],
+)
+def test_a_forecast_of_other_tensors_is_not_declared(changed: dict, told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Schema(
+            inputs=(SHOP, DAY, LEAD, SOLD),
+            outputs=(UNITS,),
+            forecast=FORECAST.model_copy(update=changed),
+        )
+
+
+def test_a_schema_of_an_older_manifest_is_no_forecast_and_knows_no_word_for_others() -> None:
+    told = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2]}], "outputs": []}
+
+    schema = Schema.model_validate(told)
+
+    assert schema.forecast is None
+    assert (schema.inputs[0].otherwise, schema.inputs[0].date) == ("", False)

@@ -9,6 +9,7 @@ from store.errors import AlreadyExists, BadKey, CorruptVersion, UnknownVersion
 from store.manifest import Measurement
 from store.memory import MemoryBucket
 from tests.examples import FILES, VERSION, manifest
+from tests.signing import SIGNER
 
 
 class DiesAfter(MemoryBucket):
@@ -28,7 +29,7 @@ class DiesAfter(MemoryBucket):
 def test_a_published_version_reads_back_as_it_was() -> None:
     bucket = MemoryBucket()
 
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
 
     assert versions.list_versions(bucket, "digits") == [VERSION]
     read = versions.read_manifest(bucket, "digits", VERSION)
@@ -36,33 +37,33 @@ def test_a_published_version_reads_back_as_it_was() -> None:
     assert {name: versions.read_file(bucket, read, name) for name in read.files} == FILES
 
 
-@pytest.mark.parametrize("writes", range(len(FILES) + 1))
+@pytest.mark.parametrize("writes", range(len(FILES) + 2))
 def test_a_version_whose_writer_died_is_invisible_and_can_be_finished(writes: int) -> None:
     bucket = DiesAfter(writes)
     with pytest.raises(SystemExit):
-        versions.publish(bucket, manifest(), FILES)
+        versions.publish(bucket, manifest(), FILES, SIGNER)
 
     assert versions.list_versions(bucket, "digits") == []
     with pytest.raises(UnknownVersion):
         versions.read_manifest(bucket, "digits", VERSION)
 
     bucket.writes = 100
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     assert versions.list_versions(bucket, "digits") == [VERSION]
 
 
 def test_a_version_is_never_published_with_other_contents() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     others = {**FILES, "predictor.tflite": b"another"}
 
     with pytest.raises(AlreadyExists):
-        versions.publish(bucket, manifest(others), others)
+        versions.publish(bucket, manifest(others), others, SIGNER)
 
 
 def test_files_that_differ_from_the_manifest_are_not_published() -> None:
     with pytest.raises(CorruptVersion, match="expected the files"):
-        versions.publish(MemoryBucket(), manifest(), {**FILES, "extra.txt": b"?"})
+        versions.publish(MemoryBucket(), manifest(), {**FILES, "extra.txt": b"?"}, SIGNER)
 
 
 def test_a_changed_file_is_refused_with_both_digests() -> None:
@@ -138,7 +139,7 @@ def test_a_version_that_is_none_never_becomes_a_key(version: str) -> None:
 
 def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
 
     assert versions.covering(bucket, "digits", manifest().fingerprint) == VERSION
     assert versions.covering(bucket, "digits", "f" * 64) is None
@@ -147,7 +148,9 @@ def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
 def test_a_number_that_is_none_survives_the_manifest() -> None:
     bucket = MemoryBucket()
     nothing = Measurement(metric="accuracy", value=math.nan, n=0)
-    versions.publish(bucket, manifest().model_copy(update={"measurements": (nothing,)}), FILES)
+    versions.publish(
+        bucket, manifest().model_copy(update={"measurements": (nothing,)}), FILES, SIGNER
+    )
 
     (read,) = versions.read_manifest(bucket, "digits", VERSION).measurements
 

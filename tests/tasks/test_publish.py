@@ -18,6 +18,7 @@ from tasks.publish import bundle, draft, finished, publish
 from tasks.train import EXPORTED, Candidate, Fitted
 from tests import examples
 from tests.faulty import Killed, KillingBucket
+from tests.signing import SIGNER
 
 REHEARSAL = Rehearsal(
     n=10_000,
@@ -115,7 +116,7 @@ def attempt(
         approval=approval,
     )
     files = {**bundle(one), "report.html": f"report {number}".encode()}
-    publish(bucket, manifest, files, one.folder)
+    publish(bucket, manifest, files, one.folder, SIGNER)
 
 
 @pytest.mark.parametrize(

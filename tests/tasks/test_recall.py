@@ -8,6 +8,7 @@ from store.promotion import promote
 from tasks.decide import approve, reject
 from tasks.recall import Known, Memory, recall
 from tests.examples import FILES, FINGERPRINT, VERSION, manifest
+from tests.signing import SIGNER
 
 
 def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: int = 0) -> Memory:
@@ -22,7 +23,7 @@ def test_each_step_of_a_version_is_remembered() -> None:
     bucket = MemoryBucket()
     assert known(bucket) is Known.NOTHING
 
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     assert known(bucket) is Known.UNDECIDED
 
     approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
@@ -35,7 +36,7 @@ def test_each_step_of_a_version_is_remembered() -> None:
 
 def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
     promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
     assert remembered(bucket, champion=VERSION, replicas=1).known is Known.UNCONFIRMED
@@ -62,7 +63,7 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> No
 
 def test_a_rejected_version_covers_its_fingerprint() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     reject(bucket, "digits", VERSION, by="ann", reason="ugly sevens")
 
     memory = remembered(bucket)
@@ -73,7 +74,7 @@ def test_a_rejected_version_covers_its_fingerprint() -> None:
 
 def test_what_served_once_is_settled_though_another_serves_now() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
     promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
     other = "20261123T020000-ba9876543210"
@@ -85,7 +86,7 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
 def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
     bucket = MemoryBucket()
     other = "20261123T020000-ba9876543210"
-    versions.publish(bucket, manifest(), FILES)
+    versions.publish(bucket, manifest(), FILES, SIGNER)
     finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
     refusals.remember(bucket, "digits", FINGERPRINT, [finding], compared_with=other)
 

@@ -14,6 +14,7 @@ from store.schema import Schema, TensorSpec
 from store.versions import publish
 from tests.deadline import until
 from tests.serving import bundles
+from tests.signing import SIGNER, TRUST, write_keys
 
 # Nobody listens there: what is measured does not depend on a store.
 NOWHERE = S3Address("http://127.0.0.1:9", "none", "none", "none")
@@ -39,8 +40,9 @@ def bundle() -> dict[str, bytes]:
 def fill(home: Path) -> None:
     """Leave in `home` what serving leaves there once it has answered with a champion."""
     bucket, files = MemoryBucket(), bundle()
+    write_keys(home)
     manifest = bundles.manifest(1, files, tensors=TENSORS)
-    publish(bucket, manifest, files)
+    publish(bucket, manifest, files, SIGNER)
     log = AliasLog(bucket, bundles.MODEL, CHAMPION)
     log.append(manifest.version, over=None, by="benchmark", reason="the classic network")
     following = Following(
@@ -51,7 +53,7 @@ def fill(home: Path) -> None:
         threads=1,
         workers=1,
     )
-    fleet = Fleet(bucket, following)
+    fleet = Fleet(bucket, following, TRUST)
 
     def look() -> bool:
         fleet.lead()

@@ -1,0 +1,116 @@
+"""A new model from a starter: what is written where, and every reason why it cannot be."""
+
+import ast
+import importlib
+import keyword
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.made_up import MADE_UP
+from store.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTER = "starter"
+# As a package of Python, in addresses, and in the name of a setting: all three must take it.
+_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
+_TAKEN = {"gates", "starters", "definition", "evaluation", "learning", "metrics", "pictures"}
+_CATALOGUE = re.compile(r"for model in \((?P<names>[A-Z0-9_, ]*?),?\)")
+_HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
+
+
+def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
+    """The files of a new model by their place in the checkout, with their whole text.
+
+    Nothing is written; `models/__init__.py` and `deployments.yaml` are among them, with a line
+    and an entry more.
+
+    Raises:
+        ConfigurationError: a name that cannot be taken, an unknown starter, or no checkout.
+    """
+    _check(name, like, root)
+    folder = root / "models" / "starters" / like
+    made = {
+        root / "models" / name / path.name: _renamed(path.read_text(), name, like)
+        for path in sorted(folder.glob("*.py"))
+    }
+    made[root / "models" / "__init__.py"] = _listed(root, name)
+    made[root / "deployments.yaml"] = _deployed(root, name, like)
+    rows = root / "tests" / "models" / name / "rows"
+    made[rows / "holdout.csv"] = MADE_UP[like](_HOLDOUT_ROWS, seed=1)
+    made[rows / "night-0001.csv"] = MADE_UP[like](_NIGHT_ROWS, seed=2)
+    return made
+
+
+def write(files: Mapping[Path, str]) -> None:
+    """Write the files, making their folders."""
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _check(name: str, like: str, root: Path) -> None:
+    if not (root / "deployments.yaml").is_file() or not (root / "models").is_dir():
+        raise ConfigurationError(
+            f"{root} is no checkout of overnight: a new model is added to one; "
+            "clone the repository and run this in it"
+        )
+    if like not in MADE_UP:
+        raise ConfigurationError(f"--like: expected one of {', '.join(MADE_UP)}, found {like!r}")
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise ConfigurationError(
+            f"a model's name is lower-case letters and digits, 32 at most, beginning with a "
+            f"letter, and no word of Python's; found {name!r}"
+        )
+    if name in _TAKEN or (root / "models" / name).exists():
+        raise ConfigurationError(
+            f"models/{name} exists already; choose another name, or remove that folder, its line "
+            "in models/__init__.py and its entries in deployments.yaml first"
+        )
+
+
+def _renamed(text: str, name: str, like: str) -> str:
+    text = text.replace(f"models.starters.{like}", f"models.{name}")
+    text = text.replace(f'name="{STARTER}"', f'name="{name}"')
+    text = text.replace(f'model="{STARTER}"', f'model="{name}"')
+    text = text.replace(f'serializable("{STARTER}")', f'serializable("{name}")')
+    text = text.replace('title="Starter"', f'title="{name.capitalize()}"')
+    return text.replace(": a model to begin from.", ".")
+
+
+def _listed(root: Path, name: str) -> str:
+    """The catalogue with one more model."""
+    path = root / "models" / "__init__.py"
+    text = path.read_text()
+    found = _CATALOGUE.search(text)
+    imports = [line for line in text.splitlines() if line.startswith("from models.")]
+    if found is None or not imports:
+        raise ConfigurationError(
+            f"{path}: expected CATALOGUE to end with `for model in (A, B)`; add the model by hand"
+        )
+    names = [one.strip() for one in found["names"].split(",") if one.strip()]
+    listed = ", ".join([*names, name.upper()])
+    text = text.replace(found[0], f"for model in ({listed})")
+    line = f"from models.{name} import DEFINITION as {name.upper()}"
+    last = max((one for one in imports if one < line), default=None)
+    text = (
+        text.replace(last, f"{last}\n{line}")
+        if last
+        else text.replace(imports[0], f"{line}\n{imports[0]}")
+    )
+    ast.parse(text)
+    return text
+
+
+def _deployed(root: Path, name: str, like: str) -> str:
+    """The deployments with those of one more model, a quarter of an hour after the last one's."""
+    settings = importlib.import_module(f"models.starters.{like}").DEFINITION.settings
+    text = (root / "deployments.yaml").read_text()
+    entries = (root / "models" / "starters" / "deployments.yaml").read_text()
+    told = f"epochs: {settings.epochs}, learning_rate: {settings.learning_rate}, "
+    told += f"batch_rows: {settings.batch_rows}, seed: {settings.seed}"
+    minutes = 2 * 60 + 15 * text.count("slug: nightly")
+    entries = entries.replace("SETTINGS", told).replace(
+        "CRON", f"{minutes % 60} {minutes // 60 % 24} * * *"
+    )
+    return text.rstrip("\n") + "\n" + entries.replace(STARTER, name)

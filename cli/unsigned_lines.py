@@ -1,0 +1,27 @@
+"""Which champions nobody who is trusted here has signed, as an earlier release left them."""
+
+from collections.abc import Iterator
+
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.errors import ConfigurationError, CorruptVersion, UnknownVersion, UntrustedVersion
+from store.trust import Trust
+from store.versions import trusted_manifest
+
+
+def gather(bucket: Bucket, trust: Trust) -> Iterator[str]:
+    """One line for each champion that serving cannot load, with what to do.
+
+    Raises:
+        StoreUnavailable, StoreDenied: nothing is known.
+    """
+    for model in bucket.names_below("models"):
+        current = AliasLog(bucket, model).current()
+        if current is None:
+            continue
+        try:
+            trusted_manifest(bucket, model, current.version, trust)
+        except UntrustedVersion as error:
+            yield f"{error}. All versions of {model}: `overnight keys sign {model}`"
+        except (ConfigurationError, CorruptVersion, UnknownVersion) as error:
+            yield f"the champion of {model} cannot be loaded: {error}"

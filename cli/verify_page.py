@@ -1,0 +1,108 @@
+"""What `overnight verify` tells."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.progress import bar
+from cli.terminal import new_table, open_console
+from infra import connections
+from infra.prefect_api import Document
+from infra.settings import Settings, load
+from store import repairing
+from store.auditing import Audit, Observation, Severity
+from store.tables import Table
+from tasks.verify import House, verify
+
+_KINDS = {
+    "versions": ("manifest",),
+    "files": ("file of a version", "signature"),
+    "decisions": ("decision",),
+    "records": ("alias record", "tuned settings", "word about an arrival"),
+    "words": ("replica's word", "withdrawal"),
+    "scores": ("score",),
+    "table files": ("file of a table",),
+}
+
+
+def run(model: str | None, *, repair: bool, source: Path | None, as_json: bool) -> None:
+    """Tell what was seen, after adding what can be; leaves with 1 when findings remain.
+
+    Raises:
+        UnknownModel, StoreUnavailable, StoreDenied, ExportChanged
+    """
+    settings = load()
+    audit = _verified(settings, model)
+    added: list[str] = []
+    if repair and audit.findings:
+        added = _repaired(settings, audit, source)
+        audit = _verified(settings, model) if added else audit
+    if as_json:
+        print(json.dumps(document(audit, added), indent=2))
+    else:
+        _print(audit, added, open_console())
+    sys.exit(0 if audit.is_clean else 1)
+
+
+def _verified(settings: Settings, model: str | None) -> Audit:
+    where = connections.address(settings)
+    # A file that is there and cannot be understood is an error; none is a home without keys.
+    trust = connections.trust(settings) if settings.trusted_keys.exists() else None
+    house = House(
+        connections.bucket(settings),
+        lambda model, name: Table.on_s3(where, model, name),
+        trust,
+    )
+    with bar() as told:
+        return verify(house, model, told=lambda done, total: told("reading", done, total))
+
+
+def _repaired(settings: Settings, audit: Audit, source: Path | None) -> list[str]:
+    bucket = connections.bucket(settings)
+    caches = sorted((settings.home / "serving").glob("*/cache"))
+    sources = [repairing.exported(source)] if source else []
+    added, _ = repairing.repair(
+        bucket, audit.findings, [*sources, repairing.cached(bucket, caches)]
+    )
+    return added
+
+
+def document(audit: Audit, added: list[str]) -> Document:
+    """The same for a program."""
+    return {
+        "clean": audit.is_clean,
+        "signatures_looked_at": audit.signatures_looked_at,
+        "models": {model: dict(tally) for model, tally in audit.tallies.items()},
+        "findings": [_told(one) for one in audit.findings],
+        "notes": [_told(one) for one in audit.observations if one.severity is Severity.NOTE],
+        "added": added,
+    }
+
+
+def _told(one: Observation) -> Document:
+    return asdict(one) | {"severity": str(one.severity)}
+
+
+def _print(audit: Audit, added: list[str], console: Console) -> None:
+    table = new_table("model", *_KINDS, "findings")
+    for model, tally in audit.tallies.items():
+        counts = (sum(tally.get(kind, 0) for kind in kinds) for kinds in _KINDS.values())
+        findings = sum(one.model == model for one in audit.findings)
+        table.add_row(model, *map(str, counts), str(findings), style="red" if findings else "")
+    console.print(table if audit.tallies else "the bucket is empty")
+    for key in added:
+        console.print(f"added   {key}", style="green", markup=False)
+    for one in (*audit.findings, *(o for o in audit.observations if o.severity is Severity.NOTE)):
+        style = {"error": "red", "warning": "yellow"}.get(str(one.severity), "")
+        remedy = f"\n        {one.remedy}" if one.remedy else ""
+        console.print(
+            f"{one.severity:7} {one.key}\n        {one.what}{remedy}", style=style, markup=False
+        )
+    if not audit.signatures_looked_at:
+        console.print("signatures not looked at: no key is trusted here (`overnight keys list`)")
+    count = len(audit.findings)
+    said = f"{count} finding{'s' * (count > 1)}" if count else "all is well"
+    console.print(said, style="bold")

@@ -1,0 +1,66 @@
+"""What settings may look like beyond their type; what is wrong is told without repeating it."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+# What S3 clients accept as a host: labels of letters, digits and inner hyphens.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+# As browsers send it: lower case, and no port that goes without saying.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+
+
+def _reachable(value: str | None) -> str | None:
+    """S3 clients refuse names that others take, such as `my_store`."""
+    host = urlsplit(value).hostname if value is not None else None
+    # Colons are those of an IPv6 address, which clients check by themselves.
+    if host and ":" not in host and not _HOST.fullmatch(host):
+        raise ValueError("expected a host of letters, digits, hyphens and dots")
+    return value
+
+
+def _has_both(value: SecretStr) -> SecretStr:
+    user, _, password = value.get_secret_value().partition(":")
+    if value.get_secret_value() and not (user and password):
+        raise ValueError("expected user:password")
+    return value
+
+
+def _over_http(value: SecretStr) -> SecretStr:
+    address = urlsplit(value.get_secret_value())
+    if any(address) and not (address.scheme in {"http", "https"} and address.hostname):
+        raise ValueError("expected the address of a server, http:// or https://")
+    return value
+
+
+def _exact(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_ORIGIN.fullmatch(origin) for origin in value):
+        raise ValueError("expected origins such as https://app.example, with no path and no *")
+    return value
+
+
+def _anywhere(value: Path | None) -> Path | None:
+    """Serving is not always started where the setting was written."""
+    if value is not None and not value.is_absolute():
+        raise ValueError("expected an absolute path")
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Names = Annotated[tuple[str, ...], NoDecode]
+Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_exact)]
+S3Endpoint = Annotated[str | None, AfterValidator(_reachable)]
+UserAndPassword = Annotated[SecretStr, AfterValidator(_has_both)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_over_http)]
+AbsolutePath = Annotated[Path | None, AfterValidator(_anywhere)]
+
+
+def asked_at(host: str) -> str:
+    """Where this machine reaches what listens there: everywhere is its own address, too."""
+    asked = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+    return f"[{asked}]" if ":" in asked else asked

@@ -1,0 +1,158 @@
+"""The files of keys: one private key that signs versions, and the public keys that are trusted.
+
+What changes them goes step by step so that, killed in between, nothing is locked out: a key is
+trusted before it signs, and no private key is ever overwritten.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.settings import Settings
+from store.errors import ConfigurationError
+from store.signing import Signer, key_id
+from store.trust import PublicKey, parse, public_key
+
+_HEADER = (
+    "# Whose versions are trusted here: one `name ed25519:<base64>` a line.\n"
+    "# `overnight keys trust` and `overnight keys revoke` change it.\n"
+)
+
+
+def ensure(settings: Settings) -> bool:
+    """Make a key that signs and is trusted, where this home has neither; whether it was made.
+
+    A home that has one of both was set up by somebody, and is left as it is.
+    """
+    is_ours = settings.signing_key_file is None and settings.trusted_keys_file is None
+    if not is_ours or settings.signing_key.exists() or settings.trusted_keys.exists():
+        return False
+    new(settings, name="this-machine")
+    return True
+
+
+def new(settings: Settings, *, name: str) -> PublicKey:
+    """Make the key that signs from here, and trust it.
+
+    Raises:
+        ConfigurationError: there is one already.
+    """
+    if settings.signing_key.exists():
+        raise ConfigurationError(
+            f"{settings.signing_key} signs versions already; "
+            "`overnight keys rotate` puts another in its place"
+        )
+    signer = Signer.new()
+    key = PublicKey(name, signer.public_key)
+    trust(settings.trusted_keys, key)
+    _write_private(settings.signing_key, signer.pem())
+    return key
+
+
+def made_elsewhere(file: Path, *, name: str) -> PublicKey:
+    """Make a key that neither signs nor is trusted yet, to be handed out before `rotate`."""
+    signer = Signer.new()
+    _write_private(file, signer.pem())
+    return PublicKey(name, signer.public_key)
+
+
+def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[PublicKey, str]:
+    """Sign with another key from now on: a new one, or the one in the file `to`, which moves.
+
+    Both are trusted until the old one is revoked. Returns the new key and the id of the old one,
+    whose private half is gone: what it signed is verified by its public half.
+
+    Raises:
+        ConfigurationError: there is no key to replace, or no usable one in the file.
+    """
+    before = Signer.from_file(settings.signing_key).key_id
+    signer = Signer.from_file(to) if to is not None else Signer.new()
+    key = PublicKey(name, signer.public_key)
+    if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
+        trust(settings.trusted_keys, key)
+    fresh = settings.signing_key.with_suffix(".next")
+    fresh.unlink(missing_ok=True)
+    _write_private(fresh, signer.pem())
+    fresh.replace(settings.signing_key)
+    if to is not None:
+        to.unlink()
+    return key, before
+
+
+def trusted(file: Path) -> list[PublicKey]:
+    """The keys in a file of trusted keys; none where there is no file.
+
+    Raises:
+        ConfigurationError: it cannot be understood.
+    """
+    try:
+        return parse(file.read_text("utf-8"), file)
+    except FileNotFoundError:
+        return []
+
+
+def trust(file: Path, key: PublicKey) -> None:
+    """Add a key to those trusted.
+
+    Raises:
+        ConfigurationError: its name or the key itself is among them already.
+    """
+    public_key(key.name, key.line.split()[1])
+    for known in trusted(file):
+        if known.name == key.name or known.key_id == key.key_id:
+            raise ConfigurationError(
+                f"{file} has {known} already; choose another name, or revoke it first"
+            )
+    before = file.read_text("utf-8") if file.exists() else _HEADER
+    _replace(file, f"{before}{'' if before.endswith(chr(10)) else chr(10)}{key.line}\n")
+
+
+def revoke(file: Path, named: str) -> PublicKey:
+    """Trust a key no longer, called by its name or its id; a comment keeps which and when.
+
+    Raises:
+        ConfigurationError: no trusted key is called so.
+    """
+    known = trusted(file)
+    found = [key for key in known if named in {key.name, key.key_id}]
+    if not found:
+        raise ConfigurationError(
+            f"no trusted key in {file} is called {named!r}; "
+            f"there are: {', '.join(map(str, known)) or 'none'}"
+        )
+    (key,) = found
+    kept = [line for line in file.read_text("utf-8").splitlines() if not _is_of(line, key)]
+    kept.append(f"# revoked {datetime.now(UTC):%Y-%m-%d}: {key}")
+    _replace(file, "\n".join(kept) + "\n")
+    return key
+
+
+def signing(settings: Settings) -> str | None:
+    """The id of the key that signs from here, if there is one."""
+    return Signer.from_file(settings.signing_key).key_id if settings.signing_key.exists() else None
+
+
+def _is_of(line: str, key: PublicKey) -> bool:
+    words = line.partition("#")[0].split()
+    return bool(words) and key_id(public_key(*words).raw) == key.key_id
+
+
+def _write_private(file: Path, body: bytes) -> None:
+    """Create a file that only this user can read; one that is there stays as it is."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"{file} exists, and no key is ever overwritten") from None
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(body)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _replace(file: Path, text: str) -> None:
+    """Replace a file of public keys as a whole."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(file)

@@ -1,0 +1,50 @@
+"""Daily sales of grocery stores: a year of baskets, arriving night by night."""
+
+from models.definition import ModelDefinition, TrainingSettings
+from models.moving import MovingHoldout
+from models.sales.data_gates import DATA_GATES
+from models.sales.gates import GATES, PERTURBATIONS
+from models.sales.measures import in_interval, measured, per_row
+from models.sales.schema import TENSORS
+from models.sales.series import HELD_DAYS, arrived, judged, learned
+from models.sales.source import SalesSource
+from models.tuning import Choice, Range
+
+DEFINITION = ModelDefinition(
+    name="sales",
+    title="Daily sales by store and department",
+    network="models.sales.network",
+    pictures="models.sales.pictures",
+    tensors=TENSORS,
+    gates=GATES,
+    settings=TrainingSettings(
+        epochs=5,
+        batch_rows=512,
+        learning_rate=0.004,
+        seed=1,
+        validation_share=0.05,
+        patience_epochs=5,
+    ),
+    open_source=SalesSource,
+    examples=learned,
+    measure=measured,
+    correct=in_interval,
+    data_gates=DATA_GATES,
+    perturbations=PERTURBATIONS,
+    warm=TrainingSettings(
+        epochs=2,
+        batch_rows=512,
+        learning_rate=0.001,
+        seed=1,
+        validation_share=0.05,
+        patience_epochs=2,
+    ),
+    tunable={
+        "learning_rate": Range(0.001, 0.01, log=True),
+        "batch_rows": Choice((256, 512, 1024)),
+        "epochs": Range(3, 10),
+    },
+    per_row=per_row,
+    arrived=arrived,
+    moving=MovingHoldout(days=HELD_DAYS, examples=judged),
+)

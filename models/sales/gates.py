@@ -1,0 +1,71 @@
+"""What a version of sales must show before it serves."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.definition import Array, Perturbation
+from models.gates import (
+    AtLeast,
+    AtMost,
+    BetterThan,
+    Gate,
+    MaximumRegression,
+    Robust,
+    SamePredictions,
+    WithinBudget,
+)
+from models.sales.schema import DEPARTMENTS
+from models.sales.series import JUDGED_DAYS, SIZES
+
+# Comparisons are of days, because what a day brings it brings to all shops.
+_DAYS = JUDGED_DAYS
+
+
+def without(name: str) -> Perturbation:
+    """Every row of a store or department that nobody has heard of."""
+
+    def perturb(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {**inputs, name: np.zeros_like(inputs[name])}
+
+    return perturb
+
+
+def newest_day_lost(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The sales of the cut-off did not come, and the client filled in none."""
+    recent = np.array(inputs["recent"])
+    recent[:, -1] = 0
+    return {**inputs, "recent": recent}
+
+
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    "unknown store": without("store"),
+    "unknown department": without("department"),
+    "newest day lost": newest_day_lost,
+}
+
+GATES: tuple[Gate, ...] = (
+    AtMost("wape", 0.85),
+    AtMost("nwrmsle", 1.0),
+    AtLeast("r2", 0.3),
+    BetterThan("wape", baseline="seasonal_naive_wape", minimum_rows=_DAYS),
+    BetterThan("wape", baseline="mean_28_wape", minimum_rows=_DAYS),
+    # Four fifths are promised; rounded outwards to whole pieces it is a little more.
+    AtLeast("interval_coverage", 0.75),
+    AtMost("interval_coverage", 0.95),
+    AtLeast("interval_coverage", 0.7, slices=(*DEPARTMENTS, *SIZES)),
+    Robust(0.7, perturbations=tuple(PERTURBATIONS), metric="interval_coverage"),
+    Robust(0.3, perturbations=tuple(PERTURBATIONS), metric="r2"),
+    MaximumRegression(margin=0.01, metric="wape", minimum_rows=_DAYS),
+    MaximumRegression(
+        margin=0,
+        metric="wape",
+        slices=(*DEPARTMENTS, *SIZES, "perishable"),
+        presumed="no worse",
+        minimum_rows=_DAYS,
+    ),
+    MaximumRegression(margin=0.02, metric="squared_log_error", minimum_rows=_DAYS),
+    # Half a piece, where the largest forecasts are of a hundred; no quantile changes its place.
+    SamePredictions(tolerance=0.5, changed_share=0.01),
+    WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+)

@@ -1,0 +1,94 @@
+"""What a person wants to see of a night's forecasts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from models import pictures as drawn
+from models.definition import Examples, Outputs
+from models.sales.measures import in_interval
+from models.sales.schema import DEPARTMENT, QUANTILES
+
+_SHOWN = 12
+_INK, _MINE, _QUIET = "#1f2430", "#2f6fde", "#9aa3b2"
+
+
+def pictures(
+    examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
+) -> dict[str, bytes]:
+    """Learning curves, forecast and truth day by day, coverage and error by department."""
+    units = np.asarray(outputs["units"], np.float64)
+    return {
+        "Learning curves": drawn.curves(history, metrics=("loss", "wape")),
+        "Forecast and truth": _by_day(examples, units),
+        "By department": _by_department(examples, outputs),
+    }
+
+
+def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
+    """The forecasts of two versions that are furthest apart, beside what was sold."""
+    then, now = (np.asarray(one["units"], np.float64)[:, 1] for one in (first, second))
+    rows = np.argsort(-np.abs(then - now), kind="stable")[:_SHOWN]
+    figure = Figure(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
+    axes: Any = figure.subplots()
+    places = np.arange(len(rows))
+    for values, colour, label in (
+        (then[rows], _QUIET, "first"),
+        (now[rows], _MINE, "second"),
+        (examples.labels[rows], _INK, "sold"),
+    ):
+        axes.plot(values, places, "o", color=colour, label=label)
+    axes.set_yticks(places, [_name(examples, row) for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("pieces")
+    axes.legend(frameon=False)
+    return {"Where they disagree": drawn.png(figure)}
+
+
+def _by_day(examples: Examples, units: NDArray[np.float64]) -> bytes:
+    """All series summed by day; the sums of quantiles are wider than the quantiles of sums."""
+    days, place = np.unique(examples.inputs["day"], return_inverse=True)
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes: Any = figure.subplots()
+    moments = days.astype("datetime64[D]")
+    low, middle, high = (np.bincount(place, units[:, q]) for q in range(len(QUANTILES)))
+    axes.fill_between(moments, low, high, color=_MINE, alpha=0.15, label="P10 to P90, summed")
+    axes.plot(moments, middle, color=_MINE, label="forecast")
+    axes.plot(moments, np.bincount(place, examples.labels), color=_INK, label="sold")
+    axes.set_ylabel("pieces a day")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.legend(frameon=False)
+    return drawn.png(figure)
+
+
+def _by_department(examples: Examples, outputs: Outputs) -> bytes:
+    """The error and the share of truths in their intervals, a bar a department."""
+    units = np.asarray(outputs["units"], np.float64)
+    inside, sold = in_interval(examples, outputs), examples.labels
+    code = examples.inputs["department"]
+    found = [place for place in range(len(DEPARTMENT.vocabulary)) if (code == place).any()]
+    names = [DEPARTMENT.vocabulary[place] for place in found]
+    missed = np.abs(sold - units[:, 1])
+    errors = [missed[code == place].sum() / max(sold[code == place].sum(), 1) for place in found]
+    covered = [inside[code == place].mean() for place in found]
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    panels: Any = figure.subplots(1, 2, sharey=True)
+    for axes, values, title in zip(
+        panels, (errors, covered), ("WAPE", "share inside P10 to P90"), strict=True
+    ):
+        axes.barh(names, values, color=_MINE)
+        axes.set_title(title, loc="left", color=_INK)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[1].axvline(QUANTILES[-1] - QUANTILES[0], color=_QUIET)
+    panels[0].invert_yaxis()
+    return drawn.png(figure)
+
+
+def _name(examples: Examples, row: int) -> str:
+    inputs = examples.inputs
+    department = DEPARTMENT.vocabulary[int(inputs["department"][row])]
+    return f"{department}, {np.datetime64(int(inputs['day'][row]), 'D')}"

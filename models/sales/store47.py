@@ -1,0 +1,103 @@
+"""CD4ML's `store47-2016.csv`: one store's sales by item and day, for those who have the file.
+
+It cannot be had from any package; who has it puts it into the folder named by
+OVERNIGHT_SOURCE_FOLDERS__SALES, or drops it like any other file.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.sales.rows import finished
+from store.errors import BadFile, SourceUnavailable
+
+FILE = "store47-2016.csv"
+OFFICIAL_MD5 = "a269ea06e07424957949abb6172578f8"
+STORE = 47
+COLUMNS: Mapping[str, pa.DataType] = {
+    "id": pa.int64(),
+    "date": pa.date32(),
+    "item_nbr": pa.int64(),
+    "unit_sales": pa.float64(),
+    "family": pa.string(),
+    "class": pa.int64(),
+    "perishable": pa.int64(),
+    "transactions": pa.int64(),
+    "year": pa.int64(),
+    "month": pa.int64(),
+    "day": pa.int64(),
+    "dayofweek": pa.int64(),
+    "days_til_end_of_data": pa.int64(),
+    "dayoff": pa.string(),
+}
+_TOLD = ("id", "date", "unit_sales", "family")
+
+
+def is_of_store47(names: Collection[str]) -> bool:
+    """Whether these columns are those of the file, in any order."""
+    return set(names) == set(COLUMNS)
+
+
+def as_rows(file: str, table: pa.Table) -> pa.Table:
+    """One row for each line: `id` stands for the basket, `family` for the department.
+
+    A negative number of units is a return, and counts against the day on which it was returned.
+
+    Raises:
+        BadFile: a value is missing or no number.
+    """
+    for name in _TOLD:
+        if n := table.column(name).null_count:
+            raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
+    units = table.column("unit_sales").cast(pa.float64())
+    if not np.isfinite(units.to_numpy()).all():
+        raise BadFile(file, expected="every unit_sales a number", found="one that is none")
+    return finished(
+        pa.table(
+            {
+                "basket": table.column("id").cast(pa.int64()),
+                "store": pa.array(np.full(table.num_rows, STORE), pa.int32()),
+                "department": table.column("family").cast(pa.string()),
+                "day": table.column("date").cast(pa.date32()).cast(pa.int32()),
+                "quantity": units,
+            }
+        )
+    )
+
+
+def official(folder: Path) -> bytes | None:
+    """The file in a folder, or None when it is not there.
+
+    Raises:
+        SourceUnavailable: it is there and is another one than CD4ML published.
+    """
+    try:
+        body = (folder / FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    found = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if found != OFFICIAL_MD5:
+        raise SourceUnavailable(
+            "the sales of store 47",
+            [f"{folder / FILE} (md5 {found}, expected {OFFICIAL_MD5})"],
+            "put the file there that CD4ML publishes, or take it away",
+        )
+    return body
+
+
+def of_days(body: bytes, first: int, last: int) -> bytes:
+    """The lines of the file from one day to another, both included, in days since 1970."""
+    from pyarrow import csv
+
+    table = csv.read_csv(
+        pa.BufferReader(body), convert_options=csv.ConvertOptions(column_types=COLUMNS)
+    )
+    days = table.column("date").cast(pa.int32())
+    chosen = table.filter(pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last)))
+    sink = pa.BufferOutputStream()
+    csv.write_csv(chosen, sink)
+    return bytes(sink.getvalue())

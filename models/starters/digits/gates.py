@@ -1,0 +1,37 @@
+"""What a version must show before it serves, and what rows must be before it learns from them."""
+
+from models.columns import Column
+from models.data_gates import DataGates
+from models.gates import (
+    AtLeast,
+    BetterThan,
+    Gate,
+    MaximumRegression,
+    SamePredictions,
+    WithinBudget,
+)
+from models.starters.digits.schema import CLASSES
+from models.starters.digits.source import PIXELS
+from store.schema import TensorSpec
+
+GATES: tuple[Gate, ...] = (
+    AtLeast("accuracy", 0.9),
+    BetterThan("accuracy", baseline="majority_accuracy"),
+    # Beside the champion on the same rows: at most so much worse.
+    MaximumRegression(margin=0.05),
+    # Exported and asked over HTTP, it answers as it did in training.
+    SamePredictions(tolerance=0.25, changed_share=0.01),
+    WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+)
+
+LABEL = TensorSpec(name="label", datatype="INT32", shape=(), vocabulary=CLASSES)
+
+
+def pixel(name: str) -> Column:
+    """One pixel's column: whole numbers from 0 to 255."""
+    return Column(TensorSpec(name=name, datatype="INT32", shape=(), minimum=0, maximum=255))
+
+
+DATA_GATES = DataGates(
+    columns=(Column(LABEL), *map(pixel, PIXELS)), minimum_rows=100, class_rows=10
+)

@@ -1,0 +1,14 @@
+"""Where the rows come from: CSV files in a folder, one arrival each, and `holdout.csv`."""
+
+import pyarrow as pa
+
+from models.csv_folder import CsvFolder
+from models.definition import Places
+
+PIXELS = tuple(f"pixel{place:02d}" for place in range(64))
+COLUMNS = pa.schema([("label", pa.int32()), *((name, pa.int32()) for name in PIXELS)])
+
+
+def open_source(places: Places) -> CsvFolder:
+    """Rows with the same pixels are the same row."""
+    return CsvFolder(places, model="starter", columns=COLUMNS, same_by=PIXELS)

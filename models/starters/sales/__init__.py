@@ -1,0 +1,66 @@
+"""What will be sold, with an interval: a model to begin from."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.definition import Examples, ModelDefinition, Outputs, TrainingSettings
+from models.evaluation import RowMetric
+from models.regression import Floats, interval_rows, intervals
+from models.starters.sales.gates import DATA_GATES, GATES
+from models.starters.sales.schema import TENSORS, examples
+from models.starters.sales.source import open_source
+from store.manifest import Measurement
+
+
+def trivial(holdout: Examples) -> Mapping[str, Floats]:
+    """What would be answered without a model: the same as a week ago, [n]."""
+    return {"week_ago": np.asarray(holdout.inputs["week_ago"], np.float64)}
+
+
+def measure(holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
+    """Every metric the gates ask for, from `units` [n, 3]."""
+    answered, labels = _numbers(holdout, outputs)
+    return intervals(labels, answered, trivial(holdout), holdout.slices)
+
+
+def per_row(holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
+    """What the gates compare, row by row."""
+    answered, labels = _numbers(holdout, outputs)
+    return interval_rows(labels, answered, trivial(holdout))
+
+
+def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
+    """Which truths lie within their interval, [n]."""
+    answered, labels = _numbers(holdout, outputs)
+    inside: NDArray[np.bool_] = (answered[:, 0] <= labels) & (labels <= answered[:, 2])
+    return inside
+
+
+def _numbers(holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
+    return np.asarray(outputs["units"], np.float64), holdout.labels.astype(np.float64)
+
+
+DEFINITION = ModelDefinition(
+    name="starter",
+    title="Starter",
+    network="models.starters.sales.network",
+    pictures="models.regression_pictures",
+    tensors=TENSORS,
+    gates=GATES,
+    settings=TrainingSettings(
+        epochs=80,
+        batch_rows=32,
+        learning_rate=0.01,
+        seed=1,
+        validation_share=0.1,
+        patience_epochs=20,
+    ),
+    open_source=open_source,
+    examples=examples,
+    measure=measure,
+    correct=correct,
+    data_gates=DATA_GATES,
+    per_row=per_row,
+)

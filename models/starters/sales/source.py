@@ -1,0 +1,22 @@
+"""Where the rows come from: CSV files in a folder, one arrival each, and `holdout.csv`."""
+
+import pyarrow as pa
+
+from models.csv_folder import CsvFolder
+from models.definition import Places
+
+COLUMNS = pa.schema(
+    [
+        ("day", pa.int32()),
+        ("store", pa.string()),
+        ("weekday", pa.int32()),
+        ("yesterday", pa.float32()),
+        ("week_ago", pa.float32()),
+        ("units", pa.float32()),
+    ]
+)
+
+
+def open_source(places: Places) -> CsvFolder:
+    """A store has one row a day."""
+    return CsvFolder(places, model="starter", columns=COLUMNS, same_by=("day", "store"))

@@ -1,0 +1,70 @@
+"""Scores: what the version that served measured on an arrival, before anything learned from it.
+
+Each is written once and for ever, so a version's live quality is told by a series that nobody can
+improve afterwards.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from store import keys
+from store.bucket import Bucket
+from store.errors import AlreadyExists, NotFound
+from store.manifest import Measurement
+from store.schema import Value
+
+
+class Score(Value):
+    """One version on one arrival: `n` rows whose truth came with it.
+
+    The first measurement of no slice is what a version is first judged by; `holdout` is the same
+    metric where the version was judged when it was made, if it was.
+    """
+
+    format: int = 1
+    model: str
+    version: str
+    arrival: str
+    n: int
+    measurements: tuple[Measurement, ...]
+    holdout: Measurement | None = None
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def headline(self) -> Measurement | None:
+        """The metric that a version is first judged by, over all rows."""
+        return next((one for one in self.measurements if not one.slice), None)
+
+
+def keep(bucket: Bucket, score: Score) -> Score:
+    """Write a score, or find the one that was written first, which stands."""
+    key = keys.score(score.model, score.version, score.arrival)
+    try:
+        bucket.create(key, score.model_dump_json(indent=2).encode())
+    except AlreadyExists:
+        return Score.model_validate_json(bucket.read(key))
+    return score
+
+
+def read_score(bucket: Bucket, model: str, version: str, arrival: str) -> Score | None:
+    """What a version measured on an arrival, if it was asked about it."""
+    try:
+        body = bucket.read(keys.score(model, version, arrival))
+    except NotFound:
+        return None
+    return Score.model_validate_json(body)
+
+
+def scores(bucket: Bucket, model: str, version: str) -> list[Score]:
+    """All that a version measured while it served, oldest first."""
+    below = bucket.keys_below(keys.scores(model, version))
+    found = (Score.model_validate_json(bucket.read(key)) for key in below)
+    return sorted(found, key=lambda score: (score.at, score.arrival))
+
+
+def latest(found: Sequence[Score]) -> Score | None:
+    """The newest of some scores that has a headline."""
+    told = [score for score in found if score.headline is not None]
+    return max(told, key=lambda score: (score.at, score.arrival), default=None)

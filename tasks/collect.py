@@ -1,0 +1,42 @@
+"""Collect: let go of files of tables that no version which is kept was made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from store import keys
+from store.bucket import Bucket
+from store.collecting import Plan
+from store.sweeping import Retention
+from store.tables import Table
+
+
+@dataclass(frozen=True)
+class Shed:
+    """Files of a table that nobody needs, by their keys, with their sizes in bytes."""
+
+    model: str
+    table: str
+    files: Mapping[str, int]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(self.files.values())
+
+
+def collect(
+    bucket: Bucket, table: Table, name: str, plan: Plan, retention: Retention, *, delete: bool
+) -> Shed:
+    """Vacuum a model's table, `rows` or `holdout`, or tell what that would remove.
+
+    Every version of the holdout is kept, because manifests name it by its digest alone. What was
+    written within the days of grace stays: it may belong to a commit that is under way.
+    """
+    prefix = keys.dataset(plan.model, name)
+    sizes = bucket.sizes_below(prefix)
+    if not sizes:
+        return Shed(plan.model, name, {})
+    newest = table.version() or 0
+    needed = plan.snapshots if name == "rows" else range(newest + 1)
+    there = [key.removeprefix(f"{prefix}/") for key in sizes]
+    gone = table.vacuum(needed, there=there, hours=retention.grace_days * 24, delete=delete)
+    return Shed(plan.model, name, {f"{prefix}/{file}": sizes[f"{prefix}/{file}"] for file in gone})

@@ -1,0 +1,216 @@
+"""Verify: read everything in the bucket, and tell what of it is not as it has to be."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+
+from pydantic import BaseModel, ValidationError
+
+from store import auditing, soundness, versions
+from store.aliases import Acknowledgement, AliasRecord
+from store.arrivals import ArrivalDecision, Held
+from store.auditing import Audit, Observation, error, note
+from store.bucket import Bucket, digest
+from store.challenging import Withdrawal
+from store.collected import Collected, Kept, read_collected
+from store.decisions import Decision
+from store.errors import BadKey, CorruptVersion, NotFound, UnknownModel, UntrustedVersion
+from store.inventory import Item, Kind, items, models
+from store.landing import Arrival, Quarantined
+from store.manifest import FileEntry, Manifest
+from store.refusals import Refusal
+from store.scores import Score
+from store.soundness import VersionRead
+from store.sweeping import Retention
+from store.tables import Table
+from store.trust import Trust
+from store.tuning import TunedSettings
+from tasks.retrace import retrace
+
+_AT_ONCE = 8
+_RECORDS: Mapping[Kind, type[BaseModel]] = {
+    Kind.DECISION: Decision,
+    Kind.COLLECTED: Collected,
+    Kind.KEPT: Kept,
+    Kind.RECORD: AliasRecord,
+    Kind.WORD: Acknowledgement,
+    Kind.WITHDRAWAL: Withdrawal,
+    Kind.REFUSAL: Refusal,
+    Kind.TUNED: TunedSettings,
+    Kind.SCORE: Score,
+    Kind.HELD: Held,
+    Kind.ARRIVAL_WORD: ArrivalDecision,
+    Kind.ARRIVAL: Arrival,
+    Kind.REASON: Quarantined,
+}
+_NUMBERED = (Kind.RECORD, Kind.TUNED, Kind.ARRIVAL_WORD)
+_WAITING = {Kind.ARRIVAL: "arrived and waits to be taken in", Kind.REASON: "in quarantine"}
+
+
+@dataclass(frozen=True)
+class House:
+    """What is asked: the bucket, the tables of a model by name, and whose versions are trusted.
+
+    Without `trust` signatures are not looked at.
+    """
+
+    bucket: Bucket
+    table: Callable[[str, str], Table]
+    trust: Trust | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What lies under one key: a record, a file's size and digest, or neither, and why."""
+
+    item: Item
+    record: BaseModel | None = None
+    entry: FileEntry | None = None
+    trouble: Observation | None = None
+
+
+def verify(
+    house: House,
+    model: str | None = None,
+    *,
+    retention: Retention | None = None,
+    told: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Audit:
+    """Read everything, or everything of one model; `told` of bytes read, of so many.
+
+    Raises:
+        UnknownModel: the bucket has nothing of this name.
+        StoreUnavailable, StoreDenied: it cannot be read at all.
+    """
+    found = items(house.bucket.sizes_below(""))
+    known = models(found)
+    if model is not None and model not in known:
+        raise UnknownModel(model, tuple(known))
+    found = [item for item in found if model in {None, item.model}]
+    now = datetime.now(UTC)
+    reads = _read_all(house.bucket, found, told)
+    seen = [*auditing.strays(found), *(one.trouble for one in reads if one.trouble)]
+    for one in reads:
+        if one.record is not None:
+            seen += auditing.misplaced(one.item, one.record)
+    for kind in _NUMBERED:
+        seen += auditing.gaps(item for item in found if item.kind is kind)
+    whole = _versions(house, reads)
+    for read in whole.values():
+        seen += soundness.about(read, grace=retention or Retention(), now=now)
+    seen += _logs(reads, whole)
+    seen += (
+        note(one.item.key, _WAITING[one.item.kind]) for one in reads if one.item.kind in _WAITING
+    )
+    for name in [model] if model else known:
+        recorded = {
+            read.version: read.manifest.data
+            for read in whole.values()
+            if read.model == name and read.manifest and read.is_readable
+        }
+        seen += retrace(house.bucket, house.table, name, recorded)
+    tallies = {
+        name: Counter(str(item.kind) for item in found if item.model == name)
+        for name in ([model] if model else known)
+    }
+    return Audit(tuple(seen), tallies, signatures_looked_at=house.trust is not None)
+
+
+def _read_all(
+    bucket: Bucket, found: Sequence[Item], told: Callable[[int, int], None]
+) -> list[_Read]:
+    """Every record and every file of a version; tables are read as tables."""
+    wanted = [
+        item for item in found if item.kind in _RECORDS or item.kind in {Kind.FILE, Kind.MANIFEST}
+    ]
+    done, total, reads = 0, sum(item.size_bytes for item in wanted), []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for one in pool.map(lambda item: _read(bucket, item), wanted):
+            done += one.item.size_bytes if one else 0
+            told(done, total)
+            if one is not None:
+                reads.append(one)
+    return reads
+
+
+def _read(bucket: Bucket, item: Item) -> _Read | None:
+    """What lies under a key; None when it is gone by now, as arrivals that were taken in are."""
+    try:
+        body = bucket.read(item.key)
+    except NotFound:
+        return None
+    except BadKey as reason:
+        return _Read(item, trouble=auditing.warning(item.key, str(reason), auditing.LOOK))
+    try:
+        if item.kind is Kind.MANIFEST:
+            return _Read(item, versions.decode_for(item.model, item.version, body))
+        if item.kind is Kind.FILE:
+            return _Read(item, entry=FileEntry(size_bytes=len(body), sha256=digest(body)))
+        return _Read(item, _RECORDS[item.kind].model_validate_json(body))
+    except (ValidationError, CorruptVersion) as reason:
+        why = str(reason).splitlines()[0]
+        return _Read(item, trouble=error(item.key, f"it cannot be read: {why}"))
+
+
+def _versions(house: House, reads: Iterable[_Read]) -> dict[tuple[str, str], VersionRead]:
+    """Every version with all that was read of it, by model and name."""
+    of_versions = [one for one in reads if one.item.version and one.item.kind is not Kind.SCORE]
+    of_versions.sort(key=lambda one: (one.item.model, one.item.version))
+    found = {}
+    for (model, version), group in groupby(of_versions, lambda r: (r.item.model, r.item.version)):
+        parts = list(group)
+        records = {one.item.kind: one.record for one in parts}
+        manifest, decision = records.get(Kind.MANIFEST), records.get(Kind.DECISION)
+        collected = None if Kind.KEPT in records else records.get(Kind.COLLECTED)
+        read = VersionRead(
+            model,
+            version,
+            manifest=manifest if isinstance(manifest, Manifest) else None,
+            has_manifest=Kind.MANIFEST in records,
+            decision=decision if isinstance(decision, Decision) else None,
+            collected=collected if isinstance(collected, Collected) else None,
+            files={one.item.names["name"]: one.entry for one in parts if one.entry},
+            distrusted=_distrust(house, model, version) if manifest else "",
+        )
+        if read.manifest and read.manifest.files.keys() - read.files.keys() and not collected:
+            # Whoever collects may have begun after everything was listed.
+            read = replace(read, collected=read_collected(house.bucket, model, version))
+        found[model, version] = read
+    return found
+
+
+def _distrust(house: House, model: str, version: str) -> str:
+    if house.trust is None:
+        return ""
+    try:
+        versions.trusted_manifest(house.bucket, model, version, house.trust)
+    except UntrustedVersion as reason:
+        return str(reason)
+    return ""
+
+
+def _logs(
+    reads: Sequence[_Read], whole: Mapping[tuple[str, str], VersionRead]
+) -> Iterator[Observation]:
+    """What alias logs and the words about them say, held against the versions they name."""
+    records = {
+        (record.model, record.alias, record.sequence): record
+        for one in reads
+        if isinstance(record := one.record, AliasRecord)
+    }
+    in_order = [records[place] for place in sorted(records)]
+    for (model, _), log in groupby(in_order, lambda record: (record.model, record.alias)):
+        known = {version: read.known for (of, version), read in whole.items() if of == model}
+        yield from auditing.alias_log(list(log), known)
+    said = [
+        (one.item, record.version)
+        for one in reads
+        if isinstance(record := one.record, Acknowledgement | Withdrawal)
+    ]
+    yield from auditing.words(said, records)
+    for one in reads:
+        if isinstance(one.record, Score) and (one.item.model, one.item.version) not in whole:
+            yield error(one.item.key, f"a score of {one.item.version}, which does not exist")

@@ -1,0 +1,194 @@
+"""The page of a forecast: asked by a form, drawn with its interval, and told what it rests on."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.watching import contrast, overflow, watch
+from tests.deadline import until
+from tests.serving import bundles, forecasts
+from tests.serving.rig import running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    place = tmp_path_factory.mktemp("forecast")
+    with running("--rehearse", str(forecasts.folder(place / "bundle")), place=place) as serving:
+        until(serving.is_ready, what="the forecast answers")
+        yield f"http://127.0.0.1:{serving.port}"
+
+
+def shown(page: Page, address: str) -> Page:
+    page.goto(address)
+    expect(page.locator("#resting-parts li").first).to_be_visible()
+    return page
+
+
+def ask_for(page: Page, **fields: str) -> None:
+    """Write into the form, as a person would."""
+    for name, value in fields.items():
+        page.locator(f"#{name.replace('_', '-')}").fill(value)
+
+
+def middle(page: Page) -> float:
+    return float(page.locator("#forecast-value").inner_text())
+
+
+def first_known() -> dict[str, np.ndarray]:
+    """The example that the page begins with: the first whose words are all known."""
+    rows = forecasts.rows()
+    place = int(np.argmax((rows["shop"] > 0) & (rows["kind"] > 0)))
+    return {name: values[place : place + 1] for name, values in rows.items()}
+
+
+def test_it_begins_with_an_example_of_training_and_answers_it(page, address):
+    seen = watch(page)
+    shown(page, address)
+
+    asked = first_known()
+    low, value, high = forecasts.expected(asked)["units"][0]
+    assert middle(page) == pytest.approx(float(value), abs=0.5)
+    interval = page.locator("#forecast-interval").inner_text()
+    told = [float(word) for word in interval.replace("80 % between ", "").split(" and ")]
+    assert told == pytest.approx([float(low), float(high)], abs=0.5)
+    expect(page.locator("#forecast-took")).to_contain_text(bundles.version_name(1))
+    expect(page.locator("#tensors")).to_be_hidden()
+    expect(page.locator("#picture")).to_be_hidden()
+    assert seen.complaints == []
+
+
+def test_history_forecast_and_interval_are_drawn_and_can_be_looked_at(page, address):
+    shown(page, address)
+
+    plot = page.locator("#course")
+    for part in (".line.before", ".line.first", ".band", ".point", ".change"):
+        expect(plot.locator(part)).to_have_count(1)
+    label = str(plot.get_attribute("aria-label"))
+    assert label.startswith("History until ")
+    assert "with 80 % between" in label
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 70, box["y"] + 60)
+    expect(page.locator("#course-told")).to_contain_text(str(int(first_known()["sold"][0][0])))
+
+
+def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page, address):
+    shown(page, address)
+    row = first_known()
+    known = int(row["day"][0] - row["lead"][0])
+    saturday = next(day for day in range(known + 1, known + 8) if day % 7 == 2)
+
+    ask_for(
+        page,
+        field_shop_0="4711",
+        asked_day=forecasts.spelled(forecasts.TENSORS.inputs[2], saturday),
+    )
+
+    changes = {"shop": [3], "day": [saturday], "lead": [saturday - known]}
+    asked = row | {name: np.array(values, np.int32) for name, values in changes.items()}
+    value = float(forecasts.expected(asked)["units"][0][1])
+    expect(page.locator("#forecast-value")).to_have_text(f"{value:.0f}")
+
+
+def test_what_it_rests_on_is_what_moves_it(page, address):
+    shown(page, address)
+    row = first_known()
+
+    parts = page.locator("#resting-parts li").all_inner_texts()
+
+    told = {part.split("\n")[0].split(" against")[0]: part.split("\n")[-1] for part in parts}
+    here = forecasts.expected(row)["units"][0][1]
+    without = forecasts.expected(row | {"kind": np.array([0], np.int32)})["units"][0][1]
+    kind = forecasts.KINDS[int(row["kind"][0])]
+    assert told[f"kind {kind}"] == f"+{float(here - without):g}"
+    moved = [abs(float(text.replace("−", "-"))) for text in told.values()]
+    assert moved == sorted(moved, reverse=True)
+    # The formula looks at the last seven days alone.
+    assert list(told.values()).count("0") >= 3
+
+
+def test_an_unknown_word_is_answered_as_other_and_says_so(page, address):
+    shown(page, address)
+    before = middle(page)
+
+    ask_for(page, field_shop_0="atlantis")
+
+    notice = page.locator("#forecast-other")
+    expect(notice).to_have_text("The model does not know shop “atlantis” and answers for “other”.")
+    assert middle(page) < before
+    ask_for(page, field_shop_0="north")
+    expect(notice).to_be_hidden()
+
+
+UNANSWERABLE = [
+    ({"asked_day": "2027-03-01"}, "expected a day from 2026-01-01 to 2026-12-31"),
+    ({"asked_day": "2026-12-20"}, "at most 7"),
+    ({"asked_day": ""}, "Say which day is asked for."),
+    ({"known_day": ""}, "Say until which day the history goes."),
+    ({"known_values": "1 2 3"}, "28 numbers are needed, one a day, and there are 3."),
+    ({"known_values": " ".join(["one"] * 28)}, "“one” is no number."),
+    ({"known_values": " ".join(["5000"] * 28)}, "at most 1000"),
+    ({"field_shop_0": ""}, "shop is missing."),
+]
+
+
+def test_what_cannot_be_answered_is_told_in_words_and_then_all_is_well_again(page, address):
+    shown(page, address)
+    page.locator("#forecast-example").select_option(index=1)
+
+    for place, (fields, told) in enumerate(UNANSWERABLE):
+        ask_for(page, **fields)
+        expect(page.locator("#forecast-error")).to_contain_text(told)
+        expect(page.locator("#forecast-answer")).to_be_hidden()
+        expect(page.locator("#resting")).to_be_hidden()
+
+        page.locator("#forecast-example").select_option(index=2 + place)
+        expect(page.locator("#resting")).to_be_visible()
+        expect(page.locator("#forecast-error")).to_be_hidden()
+
+
+def test_all_of_it_goes_by_keyboard(page, address):
+    shown(page, address)
+    page.locator("#forecast-example").focus()
+
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(page.locator("#field-shop-0")).to_be_focused()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("south")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#resting-parts")).to_contain_text("shop south")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, address, scheme):
+    size = {"width": 360, "height": 740}
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page = shown(context.new_page(), address)
+    ask_for(page, field_shop_0="atlantis")
+    expect(page.locator("#forecast-other")).to_be_visible()
+
+    assert overflow(page) == 0
+    texts = (
+        "#forecast-value", "#forecast-interval", "#forecast-took", "#forecast-other", "#resting h3",
+        "#resting .part", "#resting .moved", "#forecast legend", "#asked-help", "#known-values",
+        "#forecast figcaption .key",
+    )  # fmt: skip
+    found = {text: round(contrast(page, text), 2) for text in texts}
+    assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+    context.close()
+
+
+def test_days_are_told_as_people_write_them(page, address):
+    shown(page, address)
+    row = first_known()
+    day = date.fromordinal(forecasts.EPOCH.toordinal() + int(row["day"][0]))
+
+    expect(page.locator("#forecast-day")).to_have_text(f"{day:%a}, {day.day} {day:%b %Y}")

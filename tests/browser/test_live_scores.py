@@ -1,0 +1,95 @@
+"""The page draws what versions measured on what arrived, and tells it to those who do not see."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from store import keys
+from store.s3 import S3Address, S3Bucket
+from tests.browser.hosts import Host, host_with_a_past
+from tests.browser.watching import contrast, overflow, watch
+from tests.seaweed import ACCESS, SECRET
+from tests.serving import bundles, past
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+NIGHTS = 6
+
+
+@pytest.fixture(scope="module")
+def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Two versions were scored for three nights each; the last night was a bad one."""
+    address = S3Address(s3_endpoint, "live-scores", ACCESS, SECRET)
+    bucket = S3Bucket(address)
+    bucket.ensure()
+    start = datetime.now(UTC) - timedelta(days=NIGHTS)
+    for night in range(NIGHTS):
+        value = 0.9 if night == NIGHTS - 1 else 0.99
+        at = start + timedelta(days=night)
+        past.score(bucket, 1 + night // 3, f"night-{night}", value, at=at)
+    with host_with_a_past(address, tmp_path_factory.mktemp("live")) as host:
+        yield host
+
+
+def shown(page: Page, host: Host) -> Page:
+    page.goto(host.url)
+    expect(page.locator("#live-plot .point")).to_have_count(NIGHTS)
+    return page
+
+
+def test_each_arrival_is_a_point_with_its_interval_beside_what_was_promised(page, host):
+    seen = watch(page)
+    shown(page, host)
+
+    assert page.locator("#live-plot .whisker").count() == NIGHTS
+    assert page.locator("#live-plot .promised").count() == 2
+    assert page.locator("#live-plot .change").count() == 1
+    expect(page.locator("#live-title")).to_have_text("Live accuracy, arrival by arrival")
+    told = page.locator("#live-told")
+    expect(told).to_contain_text("90.00 % (95 %: 88.14 % – 91.86 %) over 1,000 rows of night-5")
+    expect(told).to_contain_text("the holdout had promised 99.41 %")
+    assert "night-5" in str(page.locator("#live-plot").get_attribute("aria-label"))
+    assert seen.complaints == []
+
+
+def test_looking_at_a_night_tells_of_it(page, host):
+    shown(page, host)
+
+    page.locator("#live-plot .point").first.hover(force=True)
+    expect(page.locator("#live-told")).to_contain_text("night-0")
+
+    page.mouse.move(1, 1)
+    expect(page.locator("#live-told")).to_contain_text("night-5")
+
+
+def test_the_same_is_a_table_for_the_keyboard(page, host):
+    shown(page, host)
+
+    page.locator("#live summary").focus()
+    page.keyboard.press("Enter")
+
+    rows = page.locator("#live-rows tr")
+    expect(rows).to_have_count(NIGHTS)
+    expect(rows.first).to_contain_text("night-5")
+    expect(rows.first).to_contain_text(bundles.version_name(2))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, host, scheme):
+    size = {"width": 360, "height": 740}
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page = shown(context.new_page(), host)
+
+    assert overflow(page) == 0
+    assert min(contrast(page, text) for text in ("#live-told", "#live .key", "#live h2")) >= 4.5
+    context.close()
+
+
+def test_a_model_without_scores_shows_none(page, s3_address, tmp_path):
+    with host_with_a_past(s3_address, tmp_path) as host:
+        page.goto(host.url)
+        expect(page.locator("#version-rows tr").first).to_be_visible()
+
+        expect(page.locator("#live")).to_be_hidden()
+        assert not host.bucket.names_below(keys.scores(bundles.MODEL))

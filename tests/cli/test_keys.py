@@ -1,0 +1,138 @@
+"""`overnight keys`, from the first key over a rotation to the last of the old one."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import unsigned_lines
+from cli.main import app
+from infra import connections
+from infra.settings import load
+from infra.stack.ports import free_port
+from store import keys, versions
+from store.aliases import AliasLog
+from store.errors import ConfigurationError, UntrustedVersion
+from store.s3 import S3Address, S3Bucket
+from store.trust import Trust
+from tests.examples import FILES, VERSION, manifest
+from tests.signing import SIGNER, named, write_keys
+
+
+@pytest.fixture
+def overnight(tmp_path, monkeypatch):
+    """Run the command in a home of its own, whose serving nobody runs."""
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_SERVING_PORT", str(free_port()))
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(app, ["keys", *words], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return run
+
+
+def test_a_key_is_made_listed_rotated_and_revoked(overnight, tmp_path):
+    overnight("new", "first")
+    (first,) = json.loads(overnight("list", "--json"))["trusted"]
+    assert (first["name"], first["signs"]) == ("first", True)
+
+    told = overnight("rotate", "second")
+    assert f"overnight keys revoke {first['id']}" in told
+    assert "overnight keys trust second ed25519:" in told
+    overnight("revoke", first["id"])
+
+    document = json.loads(overnight("list", "--json"))
+    assert [one["name"] for one in document["trusted"]] == ["second"]
+    assert document["signing"] == document["trusted"][0]["id"] != first["id"]
+    assert document["signing"] in overnight("list")
+    assert "PRIVATE" not in overnight("list")
+
+
+def test_a_key_is_trusted_by_the_line_that_another_home_shows(overnight, tmp_path):
+    told = overnight("new", "later", "--file", str(tmp_path / "next.pem"))
+    words = told.split("overnight keys trust ")[1].splitlines()[0].split()
+
+    overnight("trust", *words)
+
+    (trusted,) = json.loads(overnight("list", "--json"))["trusted"]
+    assert trusted["name"] == "later"
+    assert "nothing is signed from here" in overnight("list")
+
+
+def test_revoking_the_key_that_signs_says_so(overnight):
+    overnight("new", "only")
+
+    assert "it still signs from here" in overnight("revoke", "only")
+    assert "signs here and is not trusted here" in overnight("list")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trust", "name", "ssh-ed25519 AAAA"], "expected `ed25519:`"),
+        (["trust", "na me", named(SIGNER).line.split()[1]], "a name has"),
+        (["revoke", "nobody"], "no trusted key"),
+        (["rotate", "next"], "overnight keys new"),
+        (["sign", "digits"], "overnight keys new"),
+    ],
+)
+def test_what_cannot_be_done_is_told(overnight, words, told):
+    with pytest.raises(ConfigurationError, match=told):
+        overnight(*words)
+
+
+@pytest.fixture
+def bucket(overnight, s3_address: S3Address, s3_bucket: S3Bucket, tmp_path, monkeypatch):
+    """A store of an earlier release: its champion is not signed."""
+    write_keys(tmp_path)
+    settings = {
+        "S3_ENDPOINT": s3_address.endpoint,
+        "S3_BUCKET": s3_address.bucket,
+        "S3_ACCESS_KEY": s3_address.access_key,
+        "S3_SECRET_KEY": s3_address.secret_key,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"OVERNIGHT_{name}", value)
+    for name, body in FILES.items():
+        s3_bucket.create(keys.version_file("digits", VERSION, name), body)
+    s3_bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
+    AliasLog(s3_bucket, "digits").append(VERSION, over=None, by="a test", reason="a test")
+    return s3_bucket
+
+
+@pytest.mark.servers
+def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(overnight, bucket):
+    (line,) = unsigned_lines.gather(bucket, trust := connections.trust(load()))
+    assert f"digits {VERSION}" in line
+    assert "`overnight keys sign digits`" in line
+
+    assert f"{VERSION}: signed by {SIGNER.key_id}" in overnight("sign", "digits")
+
+    assert list(unsigned_lines.gather(bucket, trust)) == []
+    assert "signed before" in overnight("sign", "digits", VERSION)
+
+
+@pytest.mark.servers
+def test_after_a_rotation_a_version_is_signed_anew_before_the_old_key_is_revoked(overnight, bucket):
+    overnight("sign", "digits")
+    overnight("rotate", "new")
+    overnight("sign", "digits")
+    overnight("revoke", SIGNER.key_id)
+
+    trust = Trust.from_file(load().trusted_keys)
+    assert versions.trusted(bucket, "digits", VERSION, trust).signer.name == "new"
+    with pytest.raises(UntrustedVersion):
+        versions.trusted(bucket, "digits", VERSION, Trust([named(SIGNER.new())]))
+
+
+@pytest.mark.servers
+def test_a_version_that_was_tampered_with_is_named_and_not_signed(overnight, bucket):
+    bucket.create(keys.version_file("digits", VERSION, "hook.py"), b"import os")
+
+    done = CliRunner().invoke(app, ["keys", "sign", "digits"])
+
+    assert done.exit_code == 1
+    assert "hook.py" in done.output
+    assert versions.signers(bucket, "digits", VERSION) == []

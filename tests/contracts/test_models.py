@@ -1,0 +1,193 @@
+"""Every model of the catalogue keeps its word, with no further test of its own.
+
+Its rows are read, held against its own declaration, learned from for one epoch, exported, asked
+over HTTP by the real serving application, and judged: whatever a gate names must be reported.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from models import CATALOGUE, find
+from models.definition import Examples, ModelDefinition, Places
+from models.evaluation import Evaluation
+from store.schema import NUMPY_TYPES
+from tasks import publish
+from tasks.evaluate import draw, evaluate, predictions
+from tasks.frames import check_columns
+from tasks.judge import judge
+from tasks.rehearse import rehearse
+from tasks.train import Candidate, train
+from tests.examples import manifest
+
+ROOT = Path(__file__).parents[2]
+ROWS, HOLDOUT_ROWS = 2_000, 300
+
+pytestmark = pytest.mark.training
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What a model's first steps came to."""
+
+    definition: ModelDefinition
+    rows: pa.Table
+    training: Examples
+    holdout: Examples
+    candidate: Candidate
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=sorted(CATALOGUE))
+def definition(request: pytest.FixtureRequest) -> ModelDefinition:
+    return find(request.param)
+
+
+@pytest.fixture(scope="module")
+def places(definition: ModelDefinition, request: pytest.FixtureRequest, tmp_path_factory) -> Places:
+    """Rows beside the model's tests, or the genuine digits, or what its source brings along."""
+    beside = ROOT / "tests" / "models" / definition.name / "rows"
+    folder = beside if beside.is_dir() else None
+    if definition.name == "digits":
+        folder = request.getfixturevalue("digits_folder")
+    return Places(folder=folder, cache=tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def walked(definition: ModelDefinition, places: Places, tmp_path_factory) -> Walked:
+    """One epoch on some rows of the source's first arrival, by the same steps as a night."""
+    source = definition.open_source(places)
+    delivery = source.deliver(())
+    assert delivery is not None, "the source has no first arrival"
+    reading = source.read(delivery.files)
+    assert not reading.rejected, "the source rejects what it delivers"
+    training, holdout = _split(definition, reading.rows, source.holdout)
+    folder = tmp_path_factory.mktemp(definition.name)
+    settings = definition.settings.model_copy(update={"epochs": 1})
+    candidate = train(
+        definition,
+        settings,
+        fingerprint="0" * 64,
+        training=training,
+        holdout=holdout,
+        folder=folder,
+        seconds=120,
+        report=lambda _progress: None,
+    )
+    return Walked(definition, reading.rows, training, holdout, candidate, folder)
+
+
+def _split(definition: ModelDefinition, rows: pa.Table, holdout) -> tuple[Examples, Examples]:
+    """Few rows to learn from and to be judged on, as the model's kind of holdout wants them."""
+    if getattr(definition, "moving", None) is None:
+        held = holdout().slice(0, HOLDOUT_ROWS)
+        return definition.examples(rows.slice(0, ROWS)), definition.examples(held)
+    days = rows.column("day").to_numpy()
+    newest = days > days.max() - definition.moving.days
+    before, held = rows.filter(pa.array(~newest)), rows.filter(pa.array(newest))
+    return (
+        _some(definition.examples(before), ROWS),
+        _some(definition.moving.examples(before, held), HOLDOUT_ROWS),
+    )
+
+
+def _some(examples: Examples, n: int) -> Examples:
+    """Rows from everywhere among the examples."""
+    chosen = np.linspace(0, examples.n - 1, min(n, examples.n)).astype(np.int64)
+    return Examples(
+        inputs={name: array[chosen] for name, array in examples.inputs.items()},
+        labels=examples.labels[chosen],
+        slices={name: mask[chosen] for name, mask in examples.slices.items()},
+    )
+
+
+def test_it_is_listed_under_its_own_name(definition: ModelDefinition) -> None:
+    assert find(definition.name) is definition
+    assert definition.gates, "a model without gates would promote anything"
+
+
+def test_rows_are_as_declared_and_each_has_a_digest(walked: Walked) -> None:
+    digests = walked.rows.column("digest").to_pylist()
+    columns = walked.definition.data_gates.columns
+
+    refused = [one.message for one in check_columns(walked.rows, columns) if not one.passed]
+
+    assert refused == []
+    assert all(digests), "a row without a digest cannot be told from another"
+
+
+def test_examples_are_what_the_tensors_say(walked: Walked) -> None:
+    for examples in (walked.training, walked.holdout):
+        assert set(examples.inputs) == {spec.name for spec in walked.definition.tensors.inputs}
+        for spec in walked.definition.tensors.inputs:
+            array = examples.inputs[spec.name]
+            assert array.shape == (examples.n, *spec.shape)
+            assert array.dtype == NUMPY_TYPES[spec.datatype]
+            known = array[~np.isnan(array)] if array.dtype.kind == "f" else array
+            assert spec.nullable or known.size == array.size
+            assert spec.minimum is None or known.min() >= spec.minimum
+            assert spec.maximum is None or known.max() <= spec.maximum
+
+
+def test_the_network_answers_what_the_tensors_say(walked: Walked) -> None:
+    answers = predictions(walked.candidate)
+
+    assert set(answers) == {spec.name for spec in walked.definition.tensors.outputs}
+    for spec in walked.definition.tensors.outputs:
+        assert answers[spec.name].shape == (walked.holdout.n, *spec.shape)
+        assert np.isfinite(np.asarray(answers[spec.name], np.float64)).all()
+
+
+@pytest.mark.servers
+def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
+    definition, candidate = walked.definition, walked.candidate
+    evaluation = evaluate(definition, candidate, None, walked.holdout)
+    files = publish.bundle(candidate)
+    draft = manifest(files, model=definition.name)
+    rehearsed = rehearse(
+        draft.model_copy(update={"tensors": definition.tensors}),
+        files,
+        holdout=walked.holdout,
+        expected=predictions(candidate),
+        folder=walked.folder,
+        seconds=120,
+    )
+    evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
+
+    verdict = judge(evaluation, definition.gates)
+
+    assert verdict.findings
+    assert _unheard(definition, evaluation) == []
+    served = [one for one in verdict.findings if one.gate in {"SamePredictions", "WithinBudget"}]
+    assert all(one.value is not None and math.isfinite(one.value) for one in served)
+
+
+def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
+    """What gates name and nobody reports: metrics, baselines, slices, perturbations."""
+    reported = {one.metric for one in (*evaluation.measurements, *evaluation.rows)}
+    parts = {"", *evaluation.slices, *definition.perturbations}
+    unheard = []
+    for gate in definition.gates:
+        named = {getattr(gate, name, None) for name in ("metric", "baseline")} - {None}
+        where = {*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ())}
+        unheard += [f"{gate}: {name}" for name in (named - reported) | (where - parts)]
+    return unheard
+
+
+def test_its_pictures_can_be_drawn(walked: Walked) -> None:
+    drawn = draw(walked.definition, walked.candidate, walked.holdout, walked.folder)
+
+    assert drawn
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
+
+
+def test_every_flow_is_deployed_for_it(definition: ModelDefinition) -> None:
+    entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
+    flows = {one["entrypoint"].split(".")[1] for one in entries if one["name"] == definition.name}
+
+    assert {"retrain", "ingest", "promote", "accept", "rollback", "challenge"} <= flows

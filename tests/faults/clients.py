@@ -1,0 +1,210 @@
+"""Several clients of one store, and the promises that each of their operations is held against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from store import arrivals, challenging, landing, promotion, versions
+from store.aliases import Acknowledgement, AliasLog, AliasRecord
+from store.arrivals import ArrivalDecision
+from store.bucket import Bucket
+from store.challenging import Withdrawal, challenger_log
+from store.decisions import Decision, decide, read_decision
+from store.errors import (
+    AlreadyDecided,
+    ChallengeRunning,
+    OvernightError,
+    PromotionConflict,
+)
+from store.manifest import RunLineage
+from store.terms import Terms
+from tests.examples import FILES, manifest
+from tests.faults.gated import Operation
+from tests.faults.promises import Begun, Outcome, Promises, Record
+from tests.signing import SIGNER
+
+MODEL = "digits"
+AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
+VERSIONS = tuple(f"20261122T02000{n}-{n:012x}" for n in range(5))
+MISSING = "20261122T030000-ffffffffffff"
+SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary")
+
+
+@dataclass(frozen=True)
+class Act:
+    """One operation as a client asks for it of the store, and as the promises tell it."""
+
+    what: str
+    asks: Callable[[Bucket], object]
+    finds: Callable[[Promises], Begun]
+
+
+def publish(version: str, run: str) -> Act:
+    made = manifest(version=version).model_copy(update={"run": RunLineage(id=run, name=run)})
+    return Act(
+        f"publish {version} by {run}",
+        lambda bucket: versions.publish(bucket, made, FILES, SIGNER),
+        lambda promises: promises.publish(version, run),
+    )
+
+
+def judge(version: str, verdict: str, by: str) -> Act:
+    told = Decision(model=MODEL, version=version, verdict=verdict, by=by, reason="")
+    return Act(
+        f"{verdict} {version} by {by}",
+        lambda bucket: decide(bucket, told),
+        lambda promises: promises.decide(version, verdict, by),
+    )
+
+
+def promote(version: str, over: str | None, by: str) -> Act:
+    return Act(
+        f"promote {version} over {over} by {by}",
+        lambda bucket: promotion.promote(bucket, MODEL, version, over=over, by=by, reason=""),
+        lambda promises: promises.promote(version, over, by),
+    )
+
+
+def roll_back(over: str | None, by: str) -> Act:
+    return Act(
+        f"roll back from {over} by {by}",
+        lambda bucket: promotion.roll_back(bucket, MODEL, over=over, to=None, by=by, reason=""),
+        lambda promises: promises.roll_back(over, by),
+    )
+
+
+def start(version: str, terms: Terms, by: str) -> Act:
+    return Act(
+        f"challenge with {version} ({terms.mode}) by {by}",
+        lambda bucket: challenging.start(bucket, MODEL, version, terms=terms, by=by, reason=""),
+        lambda promises: promises.start(version, terms, by),
+    )
+
+
+def stop(over: str | None, by: str) -> Act:
+    return Act(
+        f"stop {over or 'whichever challenges'} by {by}",
+        lambda bucket: challenging.stop(bucket, MODEL, by=by, reason="", over=over),
+        lambda promises: promises.stop(over, by),
+    )
+
+
+def withdraw(record: AliasRecord, replica: str) -> Act:
+    word = Withdrawal(replica=replica, version=record.version, reason="slow")
+    return Act(
+        f"withdraw challenge {record.sequence} by {replica}",
+        lambda bucket: challenging.withdraw(bucket, record, word),
+        lambda promises: promises.withdraw(record.sequence, replica),
+    )
+
+
+def acknowledge(sequence: int, version: str, replica: str, *, serving: bool) -> Act:
+    word = Acknowledgement(replica=replica, version=version, serving=serving)
+    return Act(
+        f"{replica} says of {sequence}: {serving}",
+        lambda bucket: AliasLog(bucket, MODEL).acknowledge(sequence, word),
+        lambda promises: promises.acknowledge(sequence, replica, serving=serving),
+    )
+
+
+def say(arrival: str, verdict: str, by: str) -> Act:
+    return Act(
+        f"{verdict} {arrival} by {by}",
+        lambda bucket: arrivals.decide(
+            bucket, MODEL, arrival, verdict=verdict, by=by, reason="so it is"
+        ),
+        lambda promises: promises.say(arrival, verdict, by),
+    )
+
+
+def land(name: str, body: bytes, by: str) -> Act:
+    return Act(
+        f"land {name} by {by}",
+        lambda bucket: landing.land(bucket, MODEL, name, {"file": body}, by=by, at=AT),
+        lambda promises: promises.land(name, body),
+    )
+
+
+@dataclass
+class Begins:
+    """An operation under way, and what was promised to whoever began it."""
+
+    act: Act
+    operation: Operation
+    promised: Begun
+
+    @classmethod
+    def of(cls, act: Act, bucket: Bucket, promises: Promises) -> "Begins":
+        """Come to the commit of an operation, or to its end when it commits nothing."""
+        promised = act.finds(promises)
+        begun = cls(act, Operation(bucket, act.asks), promised)
+        if begun.operation.waits != callable(promised):
+            found = "a write" if begun.operation.waits else outcome(begun.operation.outcome)
+            begun.operation.die()
+            raise AssertionError(f"{act.what}: promised {promised}, found {found}")
+        return begun
+
+    def ends(self) -> None:
+        """Commit, and hold the answer against the promise."""
+        promised = self.promised() if callable(self.promised) else self.promised
+        found = outcome(self.operation.go_on())
+        assert found == promised, f"{self.act.what}: promised {promised}, found {found}"
+
+
+def outcome(found: object) -> Outcome:
+    """What an operation came to, as far as it is promised."""
+    match found:
+        case PromotionConflict():
+            return Outcome(error=PromotionConflict, winner=found.found)
+        case ChallengeRunning():
+            return Outcome(error=ChallengeRunning, winner=found.version)
+        case AlreadyDecided():
+            return Outcome(error=AlreadyDecided, winner=found.by)
+        case OvernightError():
+            return Outcome(error=type(found))
+        case AliasRecord():
+            return Outcome((found.sequence, found.version, found.action, found.by))
+        case Decision():
+            return Outcome((found.verdict, found.by))
+        case ArrivalDecision():
+            return Outcome((found.verdict, found.by, found.sequence))
+        case Withdrawal():
+            return Outcome((found.replica,))
+        case None | landing.Arrival():
+            return Outcome()
+    raise AssertionError(f"nobody promised {found!r}")
+
+
+def check(bucket: Bucket, promises: Promises) -> None:
+    """Hold everything that can be read against everything that was promised."""
+    assert versions.list_versions(bucket, MODEL) == sorted(promises.published)
+    for version, run in promises.published.items():
+        found = versions.read_manifest(bucket, MODEL, version)
+        assert found.run.id == run
+        for name in found.files:
+            versions.read_file(bucket, found, name)
+        decision = read_decision(bucket, MODEL, version)
+        told = (decision.verdict, decision.by) if decision else None
+        assert told == promises.decided.get(version)
+    for log, promised in (
+        (AliasLog(bucket, MODEL), promises.champions),
+        (challenger_log(bucket, MODEL), promises.challengers),
+    ):
+        history = log.history()
+        assert [one.sequence for one in history] == list(range(1, len(promised) + 1))
+        assert [_record(one) for one in history] == promised
+    for sequence in range(1, len(promises.champions) + 1):
+        said = AliasLog(bucket, MODEL).acknowledgements(sequence)
+        expected = {who: it for (of, who), it in promises.said.items() if of == sequence}
+        assert {word.replica: word.serving for word in said} == expected
+    for arrival, words in promises.words.items():
+        last = arrivals.decision(bucket, MODEL, arrival)
+        assert last is not None
+        assert (last.verdict, last.by, last.sequence) == (*words[-1], len(words))
+    assert {one.name for one in landing.pending(bucket, MODEL)} == set(promises.landed)
+
+
+def _record(found: AliasRecord) -> Record:
+    return Record(
+        found.version, found.action, found.by, found.previous, found.terms, beside=found.beside
+    )

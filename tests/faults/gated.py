@@ -1,0 +1,113 @@
+"""Operations of clients that stop just before the write that commits them, and go on or die there."""
+
+import re
+import threading
+from collections.abc import Callable
+
+from store.bucket import Bucket
+from store.errors import OvernightError
+from tests.faulty import Killed
+
+# Whichever of these a client writes, its operation is done from that moment.
+_COMMITS = re.compile(
+    r"manifest\.json|decision\.json|arrival\.json|withdrawn\.json"
+    r"|(aliases|arrivals)/[^/]+/\d{8}\.json|replicas/[^/]+\.json"
+)
+_SECONDS = 30
+
+
+class Gate:
+    """Where a client's operation waits until it is let through once, or is killed."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._released = threading.Event()
+        self._killed = False
+        self._open = False
+
+    def pass_through(self, key: str) -> None:
+        """Wait here, when this is the first commit of the operation."""
+        if self._open or not _COMMITS.search(key):
+            return
+        self.stopped.set()
+        assert self._released.wait(_SECONDS), f"nobody let the write of {key} through"
+        if self._killed:
+            raise Killed
+        self._open = True
+
+    def release(self, *, kill: bool) -> None:
+        """Let the operation go on, or die."""
+        self._killed = kill
+        self._released.set()
+
+
+class GatedBucket:
+    """A client's own way to a bucket, with the gate before its commits."""
+
+    def __init__(self, bucket: Bucket, gate: Gate) -> None:
+        self._bucket, self._gate = bucket, gate
+
+    def create(self, key: str, body: bytes) -> None:
+        self._gate.pass_through(key)
+        self._bucket.create(key, body)
+
+    def read(self, key: str) -> bytes:
+        return self._bucket.read(key)
+
+    def keys_below(self, prefix: str) -> list[str]:
+        return self._bucket.keys_below(prefix)
+
+    def names_below(self, prefix: str) -> list[str]:
+        return self._bucket.names_below(prefix)
+
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        return self._bucket.sizes_below(prefix)
+
+    def remove(self, key: str) -> None:
+        self._bucket.remove(key)
+
+    def discard(self, key: str) -> None:
+        self._bucket.discard(key)
+
+
+class Operation:
+    """What a client does, up to its commit and then beyond; `outcome` is its answer or its error."""
+
+    def __init__(self, bucket: Bucket, act: Callable[[Bucket], object]) -> None:
+        self.outcome: object = None
+        self._gate = Gate()
+        self._done = threading.Event()
+        gated = GatedBucket(bucket, self._gate)
+        self._thread = threading.Thread(target=self._run, args=(act, gated), daemon=True)
+        self._thread.start()
+        while not (self._gate.stopped.wait(0.0005) or self._done.wait(0.0005)):
+            continue
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is before its commit; else it ended without one."""
+        return not self._done.is_set()
+
+    def go_on(self) -> object:
+        """Commit, and come to an end."""
+        return self._end(kill=False)
+
+    def die(self) -> None:
+        """End where a killed process would."""
+        self._end(kill=True)
+
+    def _end(self, *, kill: bool) -> object:
+        self._gate.release(kill=kill)
+        self._thread.join(_SECONDS)
+        assert not self._thread.is_alive(), "an operation hangs"
+        return self.outcome
+
+    def _run(self, act: Callable[[Bucket], object], bucket: Bucket) -> None:
+        try:
+            self.outcome = act(bucket)
+        except (OvernightError, Killed) as error:
+            self.outcome = error
+        except Exception as error:  # noqa: BLE001  what it is stands in the comparison
+            self.outcome = error
+        finally:
+            self._done.set()

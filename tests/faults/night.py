@@ -1,0 +1,231 @@
+"""A night without an orchestrator: the real steps in the flow's order, on digits made up by a seed.
+
+It runs in a process of its own, so that it can be killed.
+"""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import tasks.admit
+import tasks.evaluate
+import tasks.ingest
+import tasks.judge
+import tasks.publish
+import tasks.snapshot
+import tasks.train
+from models.data_gates import DataGates
+from models.definition import Delivery, ModelDefinition, Places, Progress, Reading
+from models.digits import DEFINITION as DIGITS
+from models.digits import idx
+from models.digits.files import read_files
+from models.digits.rows import Digits, as_rows
+from models.gates import AtLeast
+from store import promotion
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.datasets import Dataset
+from store.errors import OvernightError
+from store.manifest import RunLineage
+from store.s3 import S3Address, S3Bucket
+from store.versions import read_file, read_manifest
+from tasks import lineage
+from tasks.decide import approve
+from tasks.recall import Known, recall
+from tests.serving import bundles
+from tests.signing import SIGNER
+from tests.signing import SIGNER
+
+MODEL = bundles.MODEL
+NIGHTLY_ROWS = 30
+NIGHTS = 1
+# One line for every fit that a home ever began.
+FITS = "fits.log"
+
+
+def digits(seed: int, n: int = NIGHTLY_ROWS) -> Digits:
+    """Pictures of noise, other ones for each seed."""
+    chance = np.random.default_rng(seed)
+    images = chance.integers(0, 256, (n, 28, 28), np.uint8)
+    return Digits(images, chance.integers(0, 10, n).astype(np.int8))
+
+
+def files_of(some: Digits) -> dict[str, bytes]:
+    """The files in which they arrive."""
+    return {
+        "train-images-idx3-ubyte.gz": idx.packed(idx.encode(some.images)),
+        "train-labels-idx1-ubyte.gz": idx.packed(idx.encode(some.labels.astype(np.uint8))),
+    }
+
+
+class FewDigits:
+    """One small night, and a holdout; what comes later is dropped by hand."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def deliver(self, delivered: Collection[str]) -> Delivery | None:
+        for night in range(NIGHTS):
+            if (name := f"night-{night:04d}") not in delivered:
+                return Delivery(name, files_of(digits(night + 1)))
+        return None
+
+    def read(self, files: Mapping[str, bytes]) -> Reading:
+        return read_files(files)
+
+    def holdout(self) -> pa.Table:
+        rows = as_rows(digits(0, 120))
+        return rows.append_column("position", pa.array(range(120), pa.int32()))
+
+
+DEFINITION: ModelDefinition = replace(
+    DIGITS,
+    network="tests.faults.constant",
+    open_source=FewDigits,
+    gates=(AtLeast("accuracy", 0.0),),
+    data_gates=DataGates(),
+    perturbations={},
+    returning=None,
+)
+
+
+@dataclass(frozen=True)
+class House:
+    """Where a night is at home."""
+
+    address: S3Address
+    home: Path
+
+    @property
+    def bucket(self) -> Bucket:
+        return S3Bucket(self.address, read_seconds=5)
+
+    def table(self, name: str) -> Dataset:
+        return Dataset.on_s3(self.address, MODEL, name)
+
+
+def night(house: House) -> str:
+    """Take in what arrived and come to a champion that learned from it; how the night ended."""
+    bucket, rows, holdout = house.bucket, house.table("rows"), house.table("holdout")
+    current = AliasLog(bucket, MODEL).current()
+    champion = current.version if current else None
+    source = FewDigits(Places(folder=None, cache=house.home))
+    tasks.ingest.ingest(source, bucket, rows, holdout, model=MODEL, take_next=True)
+    snapshot = tasks.snapshot.snapshot(rows, holdout)
+    code, environment = lineage.code(DEFINITION), lineage.environment()
+    fingerprint = lineage.fingerprint(
+        DEFINITION, DEFINITION.settings, snapshot.lineage, code, environment
+    )
+    memory = recall(bucket, MODEL, fingerprint, champion=champion, replicas=0)
+    if memory.known is Known.SETTLED:
+        return "UpToDate"
+    version = memory.version
+    if version is None:
+        candidate, judged = _trained(house, snapshot, fingerprint, champion)
+        drafted = partial(tasks.publish.draft, DEFINITION, candidate)
+        bundle = tasks.publish.bundle(candidate)
+        manifest = tasks.publish.finished(
+            drafted(
+                bundle,
+                data=snapshot.lineage,
+                code=code,
+                environment=environment,
+                run=RunLineage(id="night", name="a-night"),
+            ),
+            *judged,
+            override=None,
+            approval="automatic",
+        )
+        files = {**bundle, "golden.npz": _golden(bundle), "report.html": b"<p>a report</p>"}
+        version = tasks.publish.publish(bucket, manifest, files, candidate.folder, SIGNER)
+    over = read_manifest(bucket, MODEL, version).compared_with
+    approve(bucket, MODEL, version, by="gates", reason="every gate holds")
+    promotion.promote(bucket, MODEL, version, over=over, by="the night", reason="retrained")
+    return "Promoted"
+
+
+def _golden(bundle: Mapping[str, bytes]) -> bytes:
+    asked = {"image": bundles.IMAGES}
+    answered = tasks.evaluate.answers(bundle["predictor.tflite"], asked)["probabilities"]
+    return bundles.archive(bundles.IMAGES, np.asarray(answered))
+
+
+def _trained(
+    house: House, snapshot: tasks.snapshot.Snapshot, fingerprint: str, champion: str | None
+) -> tuple[tasks.train.Candidate, tuple[Any, Any]]:
+    """The candidate, and what was measured and said of it."""
+    bucket = house.bucket
+    training = DEFINITION.examples(tasks.snapshot.read_rows(house.table("rows"), snapshot))
+    held_out = DEFINITION.examples(tasks.snapshot.read_holdout(house.table("holdout")))
+    candidate = tasks.train.train(
+        DEFINITION,
+        DEFINITION.settings,
+        fingerprint=fingerprint,
+        training=training,
+        holdout=held_out,
+        folder=house.home / "work" / fingerprint[:12],
+        seconds=60,
+        report=partial(_noted, house.home),
+    )
+    serving = None
+    if champion is not None:
+        known = read_manifest(bucket, MODEL, champion)
+        predictor = read_file(bucket, known, "predictor.tflite")
+        serving = tasks.evaluate.Champion(champion, predictor)
+    evaluation = tasks.evaluate.evaluate(DEFINITION, candidate, serving, held_out)
+    return candidate, (evaluation, tasks.judge.judge(evaluation, DEFINITION.gates))
+
+
+def _noted(home: Path, _: Progress) -> None:
+    with (home / FITS).open("a") as log:
+        log.write(f"{datetime.now(UTC)}\n")
+
+
+def main() -> None:
+    """For each line of standard input fork a process for one night; tell its number, then its end.
+
+    What takes long to import is imported once, and every night can be killed by itself.
+    """
+    # These are imported when they are needed first, which is in every night.
+    importlib.import_module("boto3")
+    tasks.admit.admit(as_rows(digits(0)), DEFINITION.data_gates, "to warm up")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        begun, ended = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _alone(House(S3Address(**asked["address"]), Path(asked["home"])), ended)
+        os.close(ended)
+        print(json.dumps(child), flush=True)
+        with os.fdopen(begun) as told:
+            said = told.read()
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "said": said}), flush=True)
+
+
+def _alone(house: House, ended: int) -> None:
+    """One night in a process of its own, which says how it ended and is gone."""
+    try:
+        said = night(house)
+    except OvernightError as error:
+        said = f"{type(error).__name__}: {error}"
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os.write(ended, said.encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""An hour's soak in miniature: nights, versions, requests, and faults at random under a seed."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from store import challenging, landing, promotion, versions
+from store.aliases import AliasLog
+from store.errors import OvernightError, StoreUnavailable
+from store.s3 import S3Bucket
+from store.terms import Terms
+from tests.deadline import until
+from tests.faults.asking import Clients
+from tests.faults.night import MODEL, House, digits, files_of
+from tests.faults.nights import Lane, lane
+from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.faults.storing import Store, storing
+from tests.faults.tally import TALLY
+from tests.serving.rig import Serving, following, running
+
+NIGHT_FAULTS = (
+    Fault(Wrong.FAIL, share=0.3, status=500),
+    Fault(Wrong.FAIL, share=0.3, status=503),
+    Fault(Wrong.LOSE_ANSWER, share=0.2),
+    Fault(Wrong.TRUNCATE_REQUEST, share=0.2),
+    Fault(Wrong.DELAY, share=0.5, seconds=0.1),
+)
+SERVING_FAULTS = (
+    *NIGHT_FAULTS,
+    Fault(Wrong.REFUSE),
+    Fault(Wrong.HANG),
+    Fault(Wrong.TRUNCATE_ANSWER, share=0.5),
+    Fault(Wrong.CORRUPT_ANSWER, share=0.5),
+    Fault(Wrong.STALE_LIST),
+)
+_BY = "the soak"
+_TRIES = 30
+
+
+@dataclass
+class Soak:
+    """Everything that runs, and what was done so far."""
+
+    store: Store
+    house: House
+    lane: Lane
+    serving: Serving
+    proxy: FaultProxy
+    chance: random.Random
+    arrivals: int = 0
+
+    @property
+    def bucket(self) -> S3Bucket:
+        """Past the proxies: only a store that is down is seen."""
+        return S3Bucket(self.house.address, read_seconds=5)
+
+    @property
+    def log(self) -> AliasLog:
+        return AliasLog(self.bucket, MODEL)
+
+    def arrive(self) -> None:
+        """Files are dropped, again when the store was away."""
+        name = f"dropped-{self.arrivals:04d}"
+        files = files_of(digits(1_000 + self.arrivals))
+        at = datetime.now(UTC)
+        for _ in range(_TRIES):
+            with suppress(StoreUnavailable):
+                landing.land(self.bucket, MODEL, name, files, by=_BY, at=at)
+                self.arrivals += 1
+                return
+        raise AssertionError(f"{name} could not be delivered")
+
+    def night(self, *, calm: bool = False) -> None:
+        """Come to a new champion, however often the night is killed or the store fails."""
+        for _ in range(_TRIES):
+            kill = 0 if calm or self.chance.random() < 0.6 else self.chance.randrange(1, 25)
+            ended = self.lane.night(self.house, write=kill, before=self.chance.random() < 0.5)
+            if ended.said in {"Promoted", "UpToDate"}:
+                TALLY.versions(ended.said == "Promoted")
+                return
+            assert ended.killed or ended.said.startswith("StoreUnavailable"), ended
+        raise AssertionError("no night ended well")
+
+    def moves(self) -> None:
+        """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
+        current = self.log.current()
+        approved = [record.version for record in self.log.history()]
+        assert current is not None
+        other = self.chance.choice(approved)
+        act = self.chance.choice(("roll back", "promote", "start", "stop"))
+        # What is refused is refused for a reason; that it is told is tested elsewhere.
+        with suppress(OvernightError):
+            if act == "roll back":
+                promotion.roll_back(
+                    self.bucket, MODEL, over=current.version, to=None, by=_BY, reason=act
+                )
+            elif act == "promote":
+                promotion.promote(
+                    self.bucket, MODEL, other, over=current.version, by=_BY, reason=act
+                )
+            elif act == "start":
+                terms = Terms(mode="shadow", maximum_disagreement_share=1.0)
+                challenging.start(self.bucket, MODEL, other, terms=terms, by=_BY, reason=act)
+            else:
+                challenging.stop(self.bucket, MODEL, by=_BY, reason=act)
+
+    def strike(self) -> None:
+        """One fault for a moment: between serving and the store, a night and it, or at either."""
+        kind = self.chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
+        seconds = self.chance.uniform(0.2, 2.0)
+        if kind == "serving":
+            with self.proxy.wrong(self.chance.choice(SERVING_FAULTS)):
+                time.sleep(seconds)
+        elif kind == "night":
+            with self.lane.proxy.wrong(self.chance.choice(NIGHT_FAULTS)):
+                time.sleep(seconds)
+        elif kind == "worker":
+            self._kill_a_worker()
+        elif kind == "store":
+            self.store.kill()
+            self.store.start()
+        else:
+            with self.store.full_disk():
+                time.sleep(seconds)
+
+    def _kill_a_worker(self) -> None:
+        workers = self.serving.workers()
+        # One at a time: the other one answers meanwhile.
+        if len(workers) > 1:
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(workers), signal.SIGKILL)
+            TALLY.injected["a worker of serving was killed"] += 1
+            until(lambda: len(self.serving.workers()) > 1, what="a worker in its place")
+
+    def predictor(self, version: str) -> bytes:
+        """A version's predictor, as soon as the store tells it."""
+
+        def read() -> bytes | None:
+            with suppress(StoreUnavailable):
+                manifest = versions.read_manifest(self.bucket, MODEL, version)
+                return versions.read_file(self.bucket, manifest, "predictor.tflite")
+            return None
+
+        found = until(read, seconds=90, what=f"the predictor of {version}")
+        assert found is not None
+        return found
+
+    def has_caught_up(self) -> bool:
+        current = self.log.current()
+        return current is not None and self.serving.version() == current.version
+
+
+@contextmanager
+def soaking(folder: Path, seed: int) -> Iterator[Soak]:
+    """A store, serving and nights, with a fault proxy before each of the two; a champion serves."""
+    (folder / "home").mkdir()
+    (folder / "store").mkdir()
+    with (
+        storing(folder / "store") as store,
+        FaultProxy(store.endpoint, seed=seed) as proxy,
+        lane(store.endpoint, folder / "nights.log") as nights,
+    ):
+        house = House(store.address("soaking"), folder / "home")
+        assert nights.night(house).said == "Promoted"
+        TALLY.versions(1)
+        seen = replace(house.address, endpoint=proxy.endpoint)
+        with running(place=folder / "host", **following(seen)) as serving:
+            soak = Soak(store, house, nights, serving, proxy, random.Random(seed))
+            until(soak.has_caught_up, seconds=60, what="the first version is served")
+            yield soak
+
+
+def soak_for(soak: Soak, seconds: float) -> Clients:
+    """Let nights, moves, requests and faults go on for so long, then be calm; what clients saw."""
+    end = time.monotonic() + seconds
+    failures: list[BaseException] = []
+
+    def strikes() -> None:
+        try:
+            while time.monotonic() < end:
+                soak.strike()
+                time.sleep(soak.chance.uniform(0.2, 1.0))
+        except BaseException as error:  # noqa: BLE001  told where it can be seen
+            failures.append(error)
+
+    striking = threading.Thread(target=strikes)
+    with Clients(soak.serving, soak.predictor) as clients:
+        striking.start()
+        try:
+            while time.monotonic() < end:
+                soak.arrive()
+                soak.night()
+                soak.moves()
+        finally:
+            striking.join()
+        assert not failures, failures
+        soak.arrive()
+        soak.night(calm=True)
+        until(soak.has_caught_up, seconds=60, what="serving has caught up")
+    return clients

@@ -1,0 +1,89 @@
+"""A store of a test's own, which can be killed, started again, and have its disk filled."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from store.errors import OvernightError
+from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
+from tests.faults.tally import TALLY
+from tests.seaweed import ACCESS, SECRET, seaweed
+
+
+class Store:
+    """SeaweedFS over a socket. What it acknowledged must be there whatever is done to it."""
+
+    def __init__(self, endpoint: str, folder: Path) -> None:
+        self.endpoint, self._folder = endpoint, folder
+        port = f"-s3.port={endpoint.rpartition(':')[2]}"
+        (self._process,) = [
+            one for one in psutil.Process().children() if port in _arguments(one)
+        ]
+        self._command = self._process.cmdline()
+        self._again: list[subprocess.Popen[bytes]] = []
+
+    def address(self, bucket: str) -> S3Address:
+        made = S3Address(self.endpoint, bucket, ACCESS, SECRET)
+        S3Bucket(made).ensure()
+        return made
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._process.kill()
+        self._process.wait()
+        TALLY.injected["the store was killed"] += 1
+
+    def start(self) -> None:
+        """Start it again on the same folder, and wait until it takes writes."""
+        with (self._folder / "again.log").open("ab") as log:
+            process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
+        self._again.append(process)
+        self._process = psutil.Process(process.pid)
+        until(self._takes_writes, seconds=60, what="the store takes writes again")
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """The kernel lets the server write not one byte more into any file."""
+        unlimited = psutil.RLIM_INFINITY
+        self._process.rlimit(psutil.RLIMIT_FSIZE, (0, unlimited))
+        TALLY.injected["the store's disk was full"] += 1
+        try:
+            yield
+        finally:
+            self._process.rlimit(psutil.RLIMIT_FSIZE, (unlimited, unlimited))
+
+    def end(self) -> None:
+        for process in self._again:
+            process.terminate()
+            process.wait(20)
+
+    def _takes_writes(self) -> bool:
+        bucket = S3Bucket(S3Address(self.endpoint, "ready", ACCESS, SECRET), tries=1)
+        try:
+            bucket.ensure()
+            bucket.create("probe/again", b"again")
+        except OvernightError:
+            return False
+        return True
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@contextmanager
+def storing(folder: Path) -> Iterator[Store]:
+    """Run a store that nobody else uses."""
+    with seaweed(folder) as endpoint:
+        store = Store(endpoint, folder)
+        try:
+            yield store
+        finally:
+            store.end()

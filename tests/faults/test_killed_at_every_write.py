@@ -1,0 +1,145 @@
+"""A night is killed at every write it makes to the store, and goes on when it is run again.
+
+The writes are found by running the night once and looking on, Delta Lake's commits included.
+"""
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from store import landing
+from store.s3 import S3Address, S3Bucket
+from tests.faults.night import MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+
+_LANES = 2
+_FEWEST = 12
+_COMMITS = re.compile(r"PUT .*(_delta_log/|arrival|manifest|decision|champion/)")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A night, and the world as it was before it."""
+
+    house: House
+    champions: Sequence[str]
+    rows: int
+
+
+class Library:
+    """Copies of the world before a chapter, one for each time that it is told."""
+
+    def __init__(self, chapter: Chapter, folder: Path) -> None:
+        self._chapter, self._folder = chapter, folder
+
+    def copy(self) -> House:
+        name = f"test-{uuid.uuid4().hex[:20]}"
+        address = replace(self._chapter.house.address, bucket=name)
+        copied(S3Bucket(self._chapter.house.address), address)
+        home = self._folder / name
+        shutil.copytree(self._chapter.house.home, home)
+        return House(address, home)
+
+
+@pytest.fixture(scope="module")
+def lanes(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+    folder = tmp_path_factory.mktemp("lanes")
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(lane(s3_endpoint, folder / f"{number}.log"))
+            for number in range(_LANES)
+        ]
+
+
+def first_night(address: S3Address, home: Path) -> Chapter:
+    """Nothing was ever there."""
+    home.mkdir()
+    return Chapter(House(address, home), (), NIGHTLY_ROWS)
+
+
+def later_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
+    """There is a champion, and somebody dropped files of which one cannot be read."""
+    first = first_night(address, home).house
+    assert lanes[0].night(first).said == "Promoted"
+    files = {f"by-hand/{name}": body for name, body in files_of(digits(77)).items()}
+    dropped = {**files, "other/notes.idx": b"not a digit in it"}
+    landing.land(S3Bucket(address), MODEL, "by-hand", dropped, by="ann", at=datetime.now(UTC))
+    champions = check_at_any_time(first, [], "before the chapter")
+    return Chapter(first, champions, 2 * NIGHTLY_ROWS)
+
+
+@pytest.mark.parametrize("which", ["the first night", "a later night"])
+def test_killed_at_any_write_a_night_is_finished_by_the_next(
+    which: str,
+    lanes: list[Lane],
+    s3_bucket: S3Bucket,
+    s3_address: S3Address,
+    tmp_path: Path,
+    faults_minutes: float,
+) -> None:
+    home = tmp_path / "home"
+    chapter = (
+        first_night(s3_address, home)
+        if which == "the first night"
+        else later_night(s3_address, home, lanes)
+    )
+    library = Library(chapter, tmp_path)
+    writes = _writes(lanes[0], library.copy(), chapter)
+    free: SimpleQueue[Lane] = SimpleQueue()
+    for one in lanes:
+        free.put(one)
+
+    def told(point: tuple[int, bool]) -> None:
+        lane = free.get()
+        try:
+            _killed_there(lane, library.copy(), chapter, writes, *point)
+        finally:
+            free.put(lane)
+
+    points = list(_points(writes, all_of_them=faults_minutes > 0))
+    with ThreadPoolExecutor(_LANES) as pool:
+        assert len(list(pool.map(told, points))) == len(points) > len(writes) > _FEWEST
+
+
+def _points(writes: Sequence[str], *, all_of_them: bool) -> Iterator[tuple[int, bool]]:
+    """Just before every write; just after those that commit something, or after all of them.
+
+    Just after one write the store is what it is just before the next; only the home may differ.
+    """
+    for number, write in enumerate(writes, start=1):
+        yield number, True
+        if all_of_them or _COMMITS.search(write) or number == len(writes):
+            yield number, False
+
+
+def _writes(lane: Lane, house: House, chapter: Chapter) -> list[str]:
+    """What an undisturbed night writes, in its order."""
+    assert lane.night(house).said == "Promoted"
+    check_at_the_end(house, list(chapter.champions), rows=chapter.rows, where="undisturbed")
+    return [f"{method} {path}" for method, path in lane.proxy.writes]
+
+
+def _killed_there(
+    lane: Lane, house: House, chapter: Chapter, writes: list[str], write: int, before: bool
+) -> None:
+    where = f"killed {'before' if before else 'after'} write {write}, {writes[write - 1]}"
+    ended = lane.night(house, write=write, before=before)
+    assert ended.killed, (where, ended)
+    champions = check_at_any_time(house, list(chapter.champions), where)
+
+    again = lane.night(house)
+
+    was_over = len(champions) > len(chapter.champions)
+    assert again.said == ("UpToDate" if was_over else "Promoted"), (where, again)
+    check_at_the_end(house, list(chapter.champions), rows=chapter.rows, where=where)

@@ -1,0 +1,72 @@
+"""Prefect's server, its database and its worker fail in mid-run: the run ends, and so does the next."""
+
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.deadline import until
+from tests.faults.tally import TALLY
+from tests.faults.test_stack_survives import (
+    answers,
+    await_end,
+    await_step,
+    run_processes,
+    start_retrain,
+    state_of,
+)
+from tests.stack import RunningStack
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
+
+_LOCKED_SECONDS = 12
+_ENDED = ("Promoted", "Refused", "Superseded")
+
+
+def lock_the_database(stack: RunningStack) -> None:
+    """Nobody else may read or write the server's database for a while."""
+    path = stack.home / "prefect" / "prefect.db"
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        TALLY.injected["Prefect's database was locked"] += 1
+        end = time.monotonic() + _LOCKED_SECONDS
+        # Serving needs nothing of Prefect.
+        while time.monotonic() < end:
+            assert answers(stack)
+            time.sleep(0.5)
+        database.execute("ROLLBACK")
+
+
+def test_a_run_outlives_a_locked_database_and_a_killed_server(stack: RunningStack) -> None:
+    before = [one["version"] for one in stack.told("versions", "digits")]
+    run = start_retrain(stack, "--epochs", "1", "--seed", "21")
+    await_step(stack, run, "train")
+
+    lock_the_database(stack)
+    killed = stack.kill("prefect")
+    TALLY.injected["Prefect's server was killed"] += 1
+    stack.await_restart("prefect", killed)
+
+    assert await_end(stack, run, *_ENDED, "Crashed") in _ENDED
+    after = [one["version"] for one in stack.told("versions", "digits")]
+    TALLY.holds(set(before) <= set(after), "a version, over a killed Prefect server")
+
+
+def test_a_run_that_died_with_its_worker_crashes_and_blocks_nobody(stack: RunningStack) -> None:
+    run = start_retrain(stack, "--epochs", "1", "--seed", "22")
+    await_step(stack, run, "train")
+
+    # Both at once: nobody is left to tell the server.
+    victims = run_processes(stack, run)
+    killed = stack.kill("worker")
+    for process in victims:
+        process.kill()
+    TALLY.injected["Prefect's worker was killed with its run"] += 1
+    until(lambda: state_of(stack, run) != "Running", seconds=180, what="the dead run is noticed")
+    stack.await_restart("worker", killed)
+    later = start_retrain(stack, "--epochs", "1", "--seed", "23")
+
+    assert victims
+    assert await_end(stack, later, *_ENDED, "Crashed", "Failed") in _ENDED
+    assert await_end(stack, run, *_ENDED, "Crashed") in {*_ENDED, "Crashed"}

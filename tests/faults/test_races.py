@@ -1,0 +1,245 @@
+"""Two who act at the same instant, many times: exactly one wins, and the other is told who."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from store import challenging, promotion, versions
+from store.aliases import AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.challenging import challenger_log
+from store.decisions import Decision, decide, read_decision
+from store.errors import (
+    AlreadyDecided,
+    AlreadyExists,
+    ChallengeRunning,
+    NoChallenge,
+    OvernightError,
+    PromotionConflict,
+)
+from store.manifest import RunLineage
+from store.memory import MemoryBucket
+from store.s3 import S3Address, S3Bucket
+from store.terms import Terms
+from tests.examples import FILES, manifest
+from tests.faults.tally import TALLY
+from tests.signing import SIGNER, TRUST
+
+A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
+SHADOW = Terms(mode="shadow")
+_ROUNDS = {"memory": 150, "s3": 12}
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A store, in which every round has a model of its own."""
+
+    ways: tuple[Bucket, ...]
+    rounds: int
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.ways[0]
+
+    def models(self) -> Iterator[str]:
+        """A model for each round; A is its champion, and all of its versions are approved."""
+        for _ in range(self.rounds):
+            model = f"race-{uuid.uuid4().hex[:12]}"
+            for version in (A, B, C):
+                put(self.bucket, model, version)
+                say(self.bucket, model, version, "approved", by="gates")
+            promotion.promote(self.bucket, model, A, over=None, by="ann", reason="the first")
+            yield model
+
+    def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
+        """Let everybody act at once, each over a way of their own; the answers and errors."""
+        start = threading.Barrier(len(acts))
+        found: list[object] = [None] * len(acts)
+
+        def run(number: int) -> None:
+            start.wait(20)
+            try:
+                found[number] = acts[number](self.ways[number % len(self.ways)])
+            except OvernightError as error:
+                found[number] = error
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        TALLY.injected["two acted at the same instant"] += 1
+        return found
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
+def arena(request: pytest.FixtureRequest, faults_minutes: float) -> Arena:
+    rounds = round(_ROUNDS[request.param] * (1 + faults_minutes))
+    if request.param == "memory":
+        return Arena((MemoryBucket(),), rounds)
+    address: S3Address = request.getfixturevalue("s3_address")
+    S3Bucket(address).ensure()
+    return Arena((S3Bucket(address), S3Bucket(address)), rounds)
+
+
+def put(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
+    made = manifest(version=version, model=model)
+    made = made.model_copy(update={"run": RunLineage(id=run, name=run)})
+    versions.publish(bucket, made, FILES, SIGNER)
+
+
+def say(bucket: Bucket, model: str, version: str, verdict: str, by: str) -> Decision:
+    told = Decision(model=model, version=version, verdict=verdict, by=by, reason="")
+    return decide(bucket, told)
+
+
+def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:
+    return lambda bucket: promotion.promote(
+        bucket, model, version, over=over, by=f"who wants {version}", reason=""
+    )
+
+
+def back(model: str, *, over: str) -> Callable[[Bucket], AliasRecord]:
+    return lambda bucket: promotion.roll_back(
+        bucket, model, over=over, to=None, by="who wants back", reason=""
+    )
+
+
+def start(model: str, version: str) -> Callable[[Bucket], AliasRecord]:
+    return lambda bucket: challenging.start(
+        bucket, model, version, terms=SHADOW, by="who starts", reason=""
+    )
+
+
+def stop(model: str) -> Callable[[Bucket], AliasRecord]:
+    return lambda bucket: challenging.stop(bucket, model, by="who stops", reason="")
+
+
+def one_won(found: list[object], log: AliasLog, *, after: int) -> AliasRecord:
+    """The one record that came of a race after record `after`; who lost was told of it."""
+    won = [one for one in found if isinstance(one, AliasRecord)]
+    lost = [one for one in found if isinstance(one, PromotionConflict)]
+    assert (len(won), len(lost)) == (1, len(found) - 1), found
+    assert log.sequences() == list(range(1, after + 2))
+    assert log.current() == won[0]
+    assert all(one.found == won[0].target for one in lost), found
+    return won[0]
+
+
+def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: Arena) -> None:
+    winners = set()
+    for model in arena.models():
+        found = arena.race(move(model, B), move(model, C))
+
+        winners.add(one_won(found, AliasLog(arena.bucket, model), after=1).version)
+
+    assert winners <= {B, C}
+
+
+def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: Arena) -> None:
+    for model in arena.models():
+        move(model, B)(arena.bucket)
+
+        found = arena.race(move(model, C, over=B), back(model, over=B))
+
+        assert one_won(found, AliasLog(arena.bucket, model), after=2).version in {A, C}
+
+
+def test_two_who_promote_the_same_version_agree(arena: Arena) -> None:
+    for model in arena.models():
+        found = arena.race(move(model, B), move(model, B))
+
+        told = [one.version if isinstance(one, AliasRecord) else one.found for one in found]
+        assert told == [B, B]
+        assert AliasLog(arena.bucket, model).sequences() == [1, 2]
+
+
+def test_of_an_approval_and_a_rejection_one_is_final(arena: Arena) -> None:
+    version = "20261122T020009-000000000009"
+    for model in arena.models():
+        put(arena.bucket, model, version)
+
+        found = arena.race(
+            lambda bucket, model=model: say(bucket, model, version, "approved", by="ann"),
+            lambda bucket, model=model: say(bucket, model, version, "rejected", by="bob"),
+        )
+
+        (won,) = [one for one in found if isinstance(one, Decision)]
+        (lost,) = [one for one in found if isinstance(one, AlreadyDecided)]
+        assert read_decision(arena.bucket, model, version) == won
+        assert won.verdict == lost.verdict
+        assert won.by in str(lost)
+
+
+def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: Arena) -> None:
+    version = "20261122T020009-000000000009"
+    for model in arena.models():
+        found = arena.race(
+            lambda bucket, model=model: put(bucket, model, version, "tonight"),
+            lambda bucket, model=model: put(bucket, model, version, "also tonight"),
+        )
+
+        assert found.count(None) == 1
+        assert [type(one) for one in found if one is not None] == [AlreadyExists]
+        stands = versions.trusted_manifest(arena.bucket, model, version, TRUST)
+        assert stands.run.id == ("tonight" if found[0] is None else "also tonight")
+        for name in stands.files:
+            versions.read_file(arena.bucket, stands, name)
+
+
+def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed(
+    arena: Arena,
+) -> None:
+    same, other = "20261122T020009-000000000009", "20261122T020010-00000000000a"
+    for model in arena.models():
+        found = arena.race(
+            *(
+                lambda bucket, model=model, version=version: put(bucket, model, version)
+                for version in (same, same, other)
+            )
+        )
+
+        assert found == [None, None, None]
+        assert versions.list_versions(arena.bucket, model) == [A, B, C, same, other]
+
+
+def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: Arena) -> None:
+    for model in arena.models():
+        found = arena.race(start(model, B), start(model, C))
+
+        (won,) = [one for one in found if isinstance(one, AliasRecord)]
+        (lost,) = [one for one in found if isinstance(one, OvernightError)]
+        assert isinstance(lost, ChallengeRunning | PromotionConflict)
+        assert won.version in str(lost)
+        assert challenger_log(arena.bucket, model).history() == [won]
+
+
+def test_of_two_who_stop_a_challenger_one_does(arena: Arena) -> None:
+    for model in arena.models():
+        start(model, B)(arena.bucket)
+
+        found = arena.race(stop(model), stop(model))
+
+        (won,) = [one for one in found if isinstance(one, AliasRecord)]
+        (lost,) = [one for one in found if isinstance(one, OvernightError)]
+        assert isinstance(lost, NoChallenge | PromotionConflict)
+        assert challenger_log(arena.bucket, model).history()[1:] == [won]
+
+
+def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> None:
+    for model in arena.models():
+        start(model, B)(arena.bucket)
+
+        began, stopped = arena.race(start(model, C), stop(model))
+
+        # Whoever stops was first there; who starts comes after it, or is told what still runs.
+        assert isinstance(stopped, AliasRecord)
+        log = [one.action for one in challenger_log(arena.bucket, model).history()]
+        if isinstance(began, AliasRecord):
+            assert log == ["started", "stopped", "started"]
+        else:
+            assert isinstance(began, ChallengeRunning | PromotionConflict)
+            assert log == ["started", "stopped"]

@@ -1,0 +1,51 @@
+"""Nights arrive, versions come and go, requests flow, faults strike: at the end nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from store.aliases import AliasLog
+from store.tables import Table
+from store.s3 import S3Bucket
+from tasks import verify
+from tests.faults.night import MODEL, NIGHTLY_ROWS
+from tests.faults.nights import check_at_any_time
+from tests.faults.soak import soak_for, soaking
+from tests.faults.tally import TALLY
+from tests.signing import TRUST
+
+_SEED = 20261123
+_SECONDS = 75
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.mark.timeout(0)
+def test_after_a_soak_nothing_is_lost_and_no_request_failed(
+    tmp_path: Path, faults_minutes: float
+) -> None:
+    with soaking(tmp_path, _SEED) as soak:
+        seconds = 60 * faults_minutes or _SECONDS
+        clients = soak_for(soak, seconds)
+
+        # Every answer came, and was that of the version it named.
+        assert clients.failures == []
+        assert clients.sent > seconds
+        assert len(clients.seen) > 1
+
+        # Every row that arrived is there once, every champion that ever was can be read.
+        champions = check_at_any_time(soak.house, [], "after the soak")
+        rows = soak.house.table("rows").read(columns=["digest"]).num_rows
+        TALLY.holds(rows == NIGHTLY_ROWS * (1 + soak.arrivals), "rows of an arrival")
+        TALLY.holds(clients.seen <= set(champions), "a version that had answered")
+
+        audit = verify.verify(
+            verify.House(
+                S3Bucket(soak.house.address),
+                lambda model, name: Table.on_s3(soak.house.address, model, name),
+                TRUST,
+            )
+        )
+        assert audit.is_clean, audit.findings
+        assert audit.signatures_looked_at
+        assert AliasLog(S3Bucket(soak.house.address), MODEL).current() is not None

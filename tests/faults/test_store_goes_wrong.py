@@ -1,0 +1,208 @@
+"""A night on a store that goes wrong: it ends well, or says what is wrong and loses nothing."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from store import promotion, versions
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from store.errors import PromotionConflict, StoreDenied, StoreUnavailable
+from store.s3 import S3Address, S3Bucket
+from tests.faults.night import MODEL, NIGHTLY_ROWS, House
+from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, lane
+from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.faults.storing import Store, storing
+from tests.serving import bundles
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+_TRIES = 8
+
+
+def _ours(method: str, path: str) -> bool:
+    """Objects of our own; Delta Lake's client waits longer than a test may."""
+    return "/datasets/" not in path and "datasets" not in path.partition("?")[2]
+
+
+NIGHTS = {
+    "answers 500 at random": Fault(Wrong.FAIL, share=0.15, status=500),
+    "answers 503 at random": Fault(Wrong.FAIL, share=0.15, status=503),
+    "loses answers": Fault(Wrong.LOSE_ANSWER, share=0.15),
+    "cuts answers": Fault(Wrong.TRUNCATE_ANSWER, share=0.15, only=_ours),
+    "cuts requests": Fault(Wrong.TRUNCATE_REQUEST, share=0.15),
+    "hangs": Fault(Wrong.HANG, share=0.05, only=_ours),
+    "spoils requests": Fault(Wrong.CORRUPT_REQUEST, share=0.15, only=_ours),
+    "spoils answers": Fault(Wrong.CORRUPT_ANSWER, share=0.15, only=_ours),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
+    with lane(s3_endpoint, tmp_path_factory.mktemp("lane") / "log") as made:
+        yield made
+
+
+@pytest.fixture
+def house(s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) -> House:
+    (tmp_path / "home").mkdir()
+    return House(s3_address, tmp_path / "home")
+
+
+def approve(bucket: S3Bucket, version: str) -> None:
+    decide(
+        bucket,
+        Decision(model=MODEL, version=version, verdict="approved", by="ann", reason="a test"),
+    )
+
+
+def finish(runs: Lane, house: House, *, tries: int = _TRIES) -> list[str]:
+    """Run a night as often as the flow's steps would be tried again; what each said."""
+    said = [runs.night(house).said]
+    while said[-1] not in {"Promoted", "UpToDate"}:
+        assert said[-1].startswith("StoreUnavailable"), said
+        assert len(said) < tries, said
+        check_at_any_time(house, [], said[-1])
+        said.append(runs.night(house).said)
+    return said
+
+
+@pytest.mark.parametrize("how", NIGHTS)
+def test_on_a_store_that_often_goes_wrong_a_night_ends_well(
+    how: str, runs: Lane, house: House
+) -> None:
+    runs.proxy.injected.clear()
+
+    with runs.proxy.wrong(NIGHTS[how]):
+        finish(runs, house)
+
+    assert runs.proxy.injected[NIGHTS[how].wrong]
+    check_at_the_end(house, [], rows=NIGHTLY_ROWS, where=how)
+
+
+def test_on_credentials_that_run_out_a_night_says_so_and_the_next_one_finishes(
+    runs: Lane, house: House
+) -> None:
+    def of_the_version(method: str, path: str) -> bool:
+        return "/versions/" in path
+
+    with runs.proxy.wrong(
+        Fault(Wrong.FAIL, status=400, code="ExpiredToken", only=of_the_version)
+    ):
+        said = runs.night(house).said
+    champions = check_at_any_time(house, [], "with expired credentials")
+
+    assert said.startswith("StoreDenied")
+    assert "ExpiredToken" in said
+    assert "OVERNIGHT_S3_ACCESS_KEY" in said
+    assert champions == []
+    assert runs.night(house).said == "Promoted"
+    check_at_the_end(house, [], rows=NIGHTLY_ROWS, where="after new credentials")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "RequestTimeTooSkewed"), (403, "ExpiredToken"), (400, "InvalidToken")]
+)
+def test_whatever_a_store_refuses_us_for_is_told_as_a_refusal(
+    s3_endpoint: str, s3_bucket: S3Bucket, status: int, code: str
+) -> None:
+    with FaultProxy(s3_endpoint) as proxy:
+        bucket = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
+        proxy.inject(Fault(Wrong.FAIL, status=status, code=code))
+
+        with pytest.raises(StoreDenied, match=code):
+            bucket.create("a", b"body")
+
+
+def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Bucket) -> None:
+    a, b, c = (bundles.put(s3_bucket, number) for number in (1, 2, 3))
+    for version in (a, b, c):
+        approve(s3_bucket, version)
+    with FaultProxy(s3_endpoint) as proxy:
+        slow = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
+        promotion.promote(slow, MODEL, a, over=None, by="ann", reason="")
+        log = AliasLog(slow, MODEL)
+        assert len(log.history()) == 1
+
+        with proxy.wrong(Fault(Wrong.STALE_LIST)):
+            promotion.promote(s3_bucket, MODEL, b, over=a, by="bob", reason="")
+            with pytest.raises(PromotionConflict, match=f"found {b}"):
+                promotion.promote(slow, MODEL, c, over=a, by="ann", reason="")
+            promotion.promote(slow, MODEL, c, over=b, by="ann", reason="")
+            told = [record.version for record in log.history()]
+            back = promotion.roll_back(slow, MODEL, over=c, to=None, by="ann", reason="")
+
+        assert proxy.injected[Wrong.STALE_LIST]
+    assert told == [a, b, c]
+    assert back.version == b
+
+
+def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket) -> None:
+    # Given a version that was made and promoted by a clock a year ahead.
+    late, early = bundles.put(s3_bucket, 2), bundles.put(s3_bucket, 1)
+    for version in (late, early):
+        approve(s3_bucket, version)
+    log = AliasLog(s3_bucket, MODEL)
+    ahead = log.append(late, over=None, by="ann", reason="by a fast clock")
+    assert ahead.at <= datetime.now(UTC) + timedelta(minutes=1)
+
+    promotion.promote(s3_bucket, MODEL, early, over=late, by="bob", reason="by a right clock")
+
+    # Then the log's own numbers say what came later, and not names or times.
+    assert versions.list_versions(s3_bucket, MODEL) == [early, late]
+    current = log.current()
+    assert current is not None
+    assert (current.sequence, current.version) == (2, early)
+    assert promotion.roll_back(s3_bucket, MODEL, over=early, to=None, by="ann", reason="").version == late
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with storing(tmp_path_factory.mktemp("own")) as made:
+        yield made
+
+
+@pytest.fixture
+def at_home(store: Store, tmp_path: Path) -> House:
+    (tmp_path / "home").mkdir()
+    return House(store.address(f"test-{uuid.uuid4().hex[:20]}"), tmp_path / "home")
+
+
+def test_on_a_full_disk_a_night_says_so_and_finishes_when_there_is_room(
+    store: Store, at_home: House, tmp_path: Path
+) -> None:
+    bucket = S3Bucket(at_home.address)
+    bucket.create("probe/before", b"before")
+    with lane(store.endpoint, tmp_path / "log") as runs:
+        with store.full_disk():
+            said = runs.night(at_home).said
+            with pytest.raises(StoreUnavailable, match="500"):
+                bucket.create("probe/full", b"there is no room for this")
+            assert bucket.read("probe/before") == b"before"
+
+        assert said.startswith("StoreUnavailable")
+        assert runs.night(at_home).said == "Promoted"
+    assert bucket.keys_below("probe") == ["probe/before"]
+    check_at_the_end(at_home, [], rows=NIGHTLY_ROWS, where="after a full disk")
+
+
+def test_a_store_that_is_killed_at_any_time_keeps_what_it_acknowledged(
+    store: Store, at_home: House, tmp_path: Path
+) -> None:
+    with lane(store.endpoint, tmp_path / "log") as runs:
+        for write in (4, 9, 5):
+            bucket = S3Bucket(at_home.address)
+            assert runs.night(at_home, write=write, before=False).killed
+            kept = {key: bucket.read(key) for key in bucket.keys_below("models")}
+
+            store.kill()
+            store.start()
+
+            assert {key: bucket.read(key) for key in kept} == kept
+            check_at_any_time(at_home, [], f"the store killed after write {write}")
+        assert finish(runs, at_home)[-1] in {"Promoted", "UpToDate"}
+    check_at_the_end(at_home, [], rows=NIGHTLY_ROWS, where="after the store was killed")

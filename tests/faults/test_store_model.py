@@ -1,0 +1,200 @@
+"""Clients that interleave and die at random, held against a model of the store that cannot be wrong.
+
+What is checked: every answer and every error, who is said to have won, and after it all that can
+be read. An operation may stop just before the write that commits it while others go on, and then
+end or die there. The same machine runs over memory, over SeaweedFS, and over a store that ignores
+conditions, at which it must fail.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from store.bucket import Bucket
+from store.challenging import challenger_log
+from store.errors import UnsafeStore
+from store.memory import MemoryBucket
+from store.probe import probe
+from store.s3 import S3Address, S3Bucket
+from tests.faults import clients
+from tests.faults.careless import Careless
+from tests.faults.clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins
+from tests.faults.promises import Promises
+from tests.faults.tally import TALLY
+
+_SEED = 20261123
+_UNDER_WAY = 3
+
+version = st.sampled_from(VERSIONS)
+any_version = st.sampled_from((*VERSIONS * 2, MISSING))
+somebody = st.sampled_from(("ann", "bob", "eve"))
+arrival = st.sampled_from(("monday", "tuesday"))
+
+
+class Clients(RuleBasedStateMachine):
+    """Three clients, each of which remembers the champion that it saw when it looked last."""
+
+    bucket: ClassVar[Callable[[], Bucket]] = MemoryBucket
+    checks_each: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = type(self).bucket()
+        self.promises = Promises()
+        self.seen: dict[str, str | None] = {}
+        self.under_way: list[Begins] = []
+        self.steps = 0
+
+    def does(self, act: Act, fate: str) -> None:
+        """Begin; then end at once, be held up before the commit, or die there or just after it."""
+        TALLY.steps += 1
+        begun = Begins.of(act, self.store, self.promises)
+        if fate == "is held up" and begun.operation.waits and len(self.under_way) < _UNDER_WAY:
+            self.under_way.append(begun)
+        elif fate == "dies" and begun.operation.waits:
+            TALLY.injected["a client died before its commit"] += 1
+            begun.operation.die()
+        else:
+            begun.ends()
+
+    fate = st.sampled_from(("ends", "ends", "is held up", "dies"))
+
+    @initialize(n=st.integers(0, len(VERSIONS)))
+    def begins_with(self, n: int) -> None:
+        """Some versions are there and approved, and the first of them serves."""
+        for version in VERSIONS[:n]:
+            self.does(clients.publish(version, "one"), "ends")
+            self.does(clients.judge(version, "approved", "ann"), "ends")
+        for over, version in zip((None, *VERSIONS), VERSIONS[: n // 2], strict=False):
+            self.does(clients.promote(version, over, "ann"), "ends")
+
+    @rule(version=version, run=st.sampled_from(("one", "other")), fate=fate)
+    def publishes(self, version: str, run: str, fate: str) -> None:
+        self.does(clients.publish(version, run), fate)
+
+    @rule(
+        version=any_version,
+        verdict=st.sampled_from(("approved", "approved", "rejected")),
+        by=somebody,
+        fate=fate,
+    )
+    def decides(self, version: str, verdict: str, by: str, fate: str) -> None:
+        self.does(clients.judge(version, verdict, by), fate)
+
+    @rule(by=somebody)
+    def looks(self, by: str) -> None:
+        log = self.promises.champions
+        self.seen[by] = log[-1].version if log else None
+
+    @rule(version=any_version, by=somebody, fate=fate, looks=st.booleans())
+    def promotes(self, version: str, by: str, fate: str, looks: bool) -> None:
+        if looks:
+            self.looks(by)
+        self.does(clients.promote(version, self.seen.get(by), by), fate)
+
+    @rule(by=somebody, fate=fate, looks=st.booleans())
+    def rolls_back(self, by: str, fate: str, looks: bool) -> None:
+        if looks:
+            self.looks(by)
+        self.does(clients.roll_back(self.seen.get(by), by), fate)
+
+    @rule(version=any_version, terms=st.sampled_from((SHADOW, CANARY)), by=somebody, fate=fate)
+    def challenges(self, version: str, terms: object, by: str, fate: str) -> None:
+        self.does(clients.start(version, terms, by), fate)
+
+    @rule(over=st.one_of(st.none(), version), by=somebody, fate=fate)
+    def stops(self, over: str | None, by: str, fate: str) -> None:
+        self.does(clients.stop(over, by), fate)
+
+    @precondition(lambda self: self.promises.challengers)
+    @rule(replica=somebody, fate=fate)
+    def withdraws(self, replica: str, fate: str) -> None:
+        record = challenger_log(self.store, clients.MODEL).current()
+        assert record is not None
+        self.does(clients.withdraw(record, replica), fate)
+
+    @precondition(lambda self: self.promises.champions)
+    @rule(replica=somebody, serving=st.booleans(), fate=fate)
+    def acknowledges(self, replica: str, serving: bool, fate: str) -> None:
+        log = self.promises.champions
+        self.does(clients.acknowledge(len(log), log[-1].version, replica, serving=serving), fate)
+
+    @rule(arrival=arrival, verdict=st.sampled_from(("accepted", "excluded")), by=somebody, fate=fate)
+    def speaks(self, arrival: str, verdict: str, by: str, fate: str) -> None:
+        self.does(clients.say(arrival, verdict, by), fate)
+
+    @rule(name=arrival, body=st.sampled_from((b"these", b"those")), by=somebody, fate=fate)
+    def lands(self, name: str, body: bytes, by: str, fate: str) -> None:
+        self.does(clients.land(name, body, by), fate)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, _UNDER_WAY - 1))
+    def goes_on(self, which: int) -> None:
+        self.under_way.pop(which % len(self.under_way)).ends()
+
+    @invariant()
+    def all_is_as_promised(self) -> None:
+        self.steps += 1
+        if self.steps % self.checks_each == 0:
+            clients.check(self.store, self.promises)
+
+    def teardown(self) -> None:
+        for begun in self.under_way:
+            begun.operation.die()
+        clients.check(self.store, self.promises)
+
+
+def runs(bucket: Callable[[], Bucket], *, examples: int, steps: int, checks_each: int = 1) -> None:
+    """Let clients do so many steps, so many times anew."""
+    machine = type("Over", (Clients,), {"bucket": bucket, "checks_each": checks_each})
+    run_state_machine_as_test(
+        seed(_SEED)(machine),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            # What fails is told as it was found; making it small takes minutes over a server.
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_over_memory_every_promise_holds(faults_minutes: float) -> None:
+    runs(MemoryBucket, examples=round(60 + 400 * faults_minutes), steps=60)
+
+
+@pytest.mark.servers
+def test_over_a_real_server_every_promise_holds(
+    s3_address: S3Address, faults_minutes: float
+) -> None:
+    def bucket() -> Bucket:
+        name = f"test-{uuid.uuid4().hex[:20]}"
+        made = S3Bucket(
+            S3Address(s3_address.endpoint, name, s3_address.access_key, s3_address.secret_key)
+        )
+        made.ensure()
+        return made
+
+    runs(bucket, examples=round(10 + 20 * faults_minutes), steps=50, checks_each=10)
+
+
+def test_a_store_that_ignores_conditions_is_refused_and_breaks_promises() -> None:
+    with pytest.raises(UnsafeStore, match="a second creation of one key was accepted"):
+        probe(Careless(), where="http://careless")
+
+    with pytest.raises(AssertionError):
+        runs(Careless, examples=20, steps=60)

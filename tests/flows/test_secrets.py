@@ -1,0 +1,192 @@
+"""Secrets are in no log, state, parameter, artifact, report, bundle, traceback or process list."""
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
+
+from flows.ingest import ingest
+from flows.promote import promote
+from flows.retrain import retrain
+from infra.stack.ports import free_port
+from store.datasets import Dataset
+from store.errors import OvernightError
+from store.s3 import S3Address
+from store.tokens import Said, prove
+from store.versions import list_versions
+from tests.deadline import until
+from tests.seaweed import ACCESS, SECRET
+from tests.serving.rig import following, running
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+
+
+def planted(name: str) -> str:
+    return f"planted-{name}-{secrets.token_hex(12)}"
+
+
+class Seen:
+    """Every command line of this machine while it looks."""
+
+    def __init__(self) -> None:
+        self.commands: set[str] = set()
+        self._over = threading.Event()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._look)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.2):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    self.commands.add(" ".join(process.cmdline()))
+
+
+@pytest.fixture
+def hidden(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A secret in every setting that takes one; the store's is real, so that nights go on."""
+    found = {
+        name: planted(name)
+        for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY", "PREFECT_AUTH", "MLFLOW")
+    }
+    for name in ("ADMIN_TOKENS_FILE", "PREDICTION_KEYS_FILE"):
+        found[name] = planted(name)
+        file = tmp_path / name
+        file.write_text(f"ann {found[name]}\n")
+        file.chmod(0o600)
+        monkeypatch.setenv(f"OVERNIGHT_{name}", str(file))
+    nowhere = f"http://ann:{found['MLFLOW']}@127.0.0.1:{free_port()}"
+    plain = {name: found[name] for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY")}
+    plain |= {"PREFECT_AUTH": f"ann:{found['PREFECT_AUTH']}", "MLFLOW_TRACKING_URI": nowhere}
+    plain |= {"MLFLOW_SECONDS": "1", "LOG_LEVEL": "DEBUG"}
+    for name, value in plain.items():
+        monkeypatch.setenv(f"OVERNIGHT_{name}", value)
+    return {**found, "S3_SECRET_KEY": SECRET, "WRONG": planted("WRONG")}
+
+
+def database() -> bytes:
+    """All that the Prefect server has written."""
+    file = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().split(":///")[1])
+    return b"".join(part.read_bytes() for part in file.parent.glob(f"{file.name}*"))
+
+
+def command(home: Path, *words: str, **settings: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "cli.main", *words],
+        env={**os.environ, "OVERNIGHT_HOME": str(home), **settings},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 1, ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def test_planted_secrets_are_found_nowhere(
+    world: World,
+    hidden: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_OVERRIDERS", "ann")
+    told: list[str] = []
+    seen = Seen()
+
+    with seen.looking():
+        # A whole night, and a person's word about what it made.
+        world.arrive("few", 0, 1_200)
+        night = retrain(epochs=1, overrule_gates=True, by="ann", reason="a test", return_state=True)
+        (version,) = list_versions(world.bucket, "digits")
+        said = Said("promote", "digits", {"version": version, "decision": "move"})
+        proof = prove(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
+        moved = promote(version, decision="move", proof=proof, return_state=True)
+        # Nights that fail: the store refuses, and nobody can sign.
+        with monkeypatch.context() as wrong:
+            wrong.setenv("OVERNIGHT_S3_SECRET_KEY", hidden["WRONG"])
+            denied = ingest(return_state=True)
+            elsewhere = f"http://127.0.0.1:{free_port()}"
+            told.append(command(tmp_path, "up", "--no-train"))
+            told.append(command(tmp_path, "status", OVERNIGHT_S3_ENDPOINT=elsewhere, PORT="x"))
+        with monkeypatch.context() as wrong:
+            key = tmp_path / "signing.pem"
+            key.write_text(hidden["WRONG"])
+            wrong.setenv("OVERNIGHT_SIGNING_KEY_FILE", str(key))
+            unsigned = retrain(epochs=1, seed=2, take_in=False, return_state=True)
+        told.append(_of_the_table(world, hidden["WRONG"]))
+        told += _of_serving(world, hidden, tmp_path / "host")
+
+    told += [str(state.message) for state in (night, moved, denied, unsigned)]
+    told += [caplog.text, *capfd.readouterr(), *seen.commands]
+    told += [repr(world.bucket.address)]
+    kept = [world.bucket.read(key) for key in world.bucket.keys_below("models")]
+    assert [state.name for state in (night, moved)] == ["Promoted", "Promoted"]
+    assert denied.is_failed()
+    assert unsigned.is_failed()
+    assert len(kept) > 5
+    assert PREFECT_API_URL.value()
+    for where, body in {
+        "words": "\n".join(told).encode(errors="replace"),
+        "bucket": b"\n".join(kept),
+        "database": database(),
+    }.items():
+        found = [name for name, secret in hidden.items() if secret.encode() in body]
+        assert found == [], f"{where} has {found}"
+        # What is looked at is what was written.
+        assert b"digits" in body
+
+
+def _of_the_table(world: World, secret: str) -> str:
+    """What Delta Lake says when the store refuses it."""
+    address = S3Address(world.bucket.address.endpoint, world.bucket.address.bucket, ACCESS, secret)
+    table = Dataset.on_s3(address, "digits", "rows")
+    with pytest.raises(OvernightError) as raised:
+        table.read()
+    chained = raised.value.__context__
+    return f"{table!r} {raised.value!r} {chained!r} {address!r}"
+
+
+def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
+    """What serving logs and answers, to those who may and those who may not."""
+    settings = {
+        **following(world.bucket.address),
+        "admin_token": hidden["ADMIN_TOKEN"],
+        "s3_operator_access_key": ACCESS,
+        "s3_operator_secret_key": hidden["S3_OPERATOR_SECRET_KEY"],
+        "prediction_keys_file": os.environ["OVERNIGHT_PREDICTION_KEYS_FILE"],
+        "log_requests": "true",
+        "log_level": "DEBUG",
+    }
+    with running(place=place, **settings) as serving:
+        until(serving.is_ready, seconds=60, what="serving ready")
+        asked = [
+            serving.ask("POST", path, body, Authorization=f"Bearer {hidden[name]}")
+            for path, body in (
+                ("/api/models/digits/rollback", {"reason": "a test"}),
+                ("/v2/models/digits/infer", {}),
+                ("/api/nowhere", {}),
+            )
+            for name in ("ADMIN_TOKEN", "PREDICTION_KEYS_FILE", "WRONG")
+        ]
+    return [serving.log.read_text(), *(str(answer) for answer in asked)]

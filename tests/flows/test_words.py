@@ -1,0 +1,131 @@
+"""Whose word a run acts on: a token proves it, or a name is merely typed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.challenge import challenge
+from flows.promote import promote
+from flows.rollback import rollback
+from store import versions
+from store.aliases import AliasLog, AliasRecord
+from store.challenging import challenger_log
+from store.decisions import read_decision
+from store.tokens import Said, prove
+from tests.examples import FILES, manifest
+from tests.signing import SIGNER
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+FIRST, SECOND = (f"20261122T02000{n}-0123456789ab" for n in range(2))
+ADA, BOB = "ada-has-this-token-alone", "bob-has-this-token-alone"
+
+
+@pytest.fixture
+def manual(world: World) -> World:
+    """Two versions that passed and wait for a person, one after the other."""
+    for version, beside in ((FIRST, None), (SECOND, FIRST)):
+        told = {"approval": "manual", "compared_with": beside}
+        made = manifest(version=version).model_copy(update=told)
+        versions.publish(world.bucket, made, FILES, SIGNER)
+    return world
+
+
+@pytest.fixture
+def tokens(manual: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"ada {ADA}\nbob {BOB}\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("OVERNIGHT_ADMIN_TOKENS_FILE", str(file))
+
+
+def ended(state: State) -> tuple[str, str]:
+    return str(state.name), str(state.message)
+
+
+def champion(world: World) -> AliasRecord | None:
+    return AliasLog(world.bucket, "digits").current()
+
+
+def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: object) -> str:
+    said = Said(act, "digits", rest)  # type: ignore[arg-type]
+    return prove(token, said, at=datetime.now(UTC) - timedelta(minutes=minutes))
+
+
+def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
+    manual: World, tokens: None
+) -> None:
+    shown = proof(ADA, version=FIRST, decision="approve", reason="good")
+
+    state = promote(FIRST, by="the king", reason="good", proof=shown, return_state=True)
+
+    assert ended(state)[0] == "Promoted"
+    decision, record = read_decision(manual.bucket, "digits", FIRST), champion(manual)
+    assert decision is not None
+    assert record is not None
+    assert (decision.by, decision.proved) == ("ada", True)
+    assert (record.by, record.proved, record.reason) == ("ada", True, "good")
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
+    manual: World, tokens: None, decision: str
+) -> None:
+    state = promote(FIRST, decision=decision, by="ada", return_state=True)  # type: ignore[call-overload]
+
+    name, told = ended(state)
+    assert state.is_completed()
+    assert name == "Refused"
+    assert "'ada' is only claimed" in told
+    assert "OVERNIGHT_TOKEN" in told
+    assert read_decision(manual.bucket, "digits", FIRST) is None
+    assert champion(manual) is None
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        proof("nobody-has-this-token", version=FIRST, decision="approve"),
+        proof(ADA, version=SECOND, decision="approve"),
+    ],
+    ids=["nobody's", "of another version"],
+)
+def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown: str) -> None:
+    state = promote(FIRST, by="ada", proof=shown, return_state=True)
+
+    assert ended(state)[0] == "Refused"
+    assert read_decision(manual.bucket, "digits", FIRST) is None
+
+
+def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: World) -> None:
+    shown = proof(ADA, version=FIRST, decision="approve")
+
+    state = promote(FIRST, by="ann", proof=shown, return_state=True)
+
+    assert ended(state)[0] == "Promoted"
+    decision = read_decision(manual.bucket, "digits", FIRST)
+    assert decision is not None
+    assert (decision.by, decision.proved) == ("ann", False)
+
+
+def test_rollbacks_and_challenges_are_proved_as_well(
+    manual: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
+    for version in (FIRST, SECOND):
+        assert ended(promote(version, by="ann", return_state=True))[0] == "Promoted"
+
+    back = rollback(reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True)
+    words = {"action": "start", "version": SECOND, "mode": "shadow", "share": 0.1}
+    shown = proof(ADA, "challenge", reason="again", **words)
+    tried = challenge(version=SECOND, reason="again", proof=shown, return_state=True)
+
+    record = champion(manual)
+    assert ended(back)[0] == "RolledBack"
+    assert record is not None
+    assert (record.version, record.by, record.proved) == (FIRST, "operator", True)
+    assert ended(tried)[0] == "Challenging"
+    (started,) = challenger_log(manual.bucket, "digits").history()
+    assert (started.by, started.proved) == ("operator", True)

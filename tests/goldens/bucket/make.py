@@ -1,0 +1,75 @@
+"""Writes a bucket as this release writes it, as an export: one of everything that is kept.
+
+Run by hand, once a release, and never again for a release that is out:
+
+    python -m tests.goldens.bucket.make 0.1.0
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from store import challenging, exporting, keys
+from store.aliases import AliasLog
+from store.challenging import Withdrawal
+from store.collected import Collected, keep
+from store.s3 import S3Address, S3Bucket
+from store.terms import Terms
+from tests import upkeep
+from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.serving import bundles
+from tests.signing import SIGNER, named
+
+
+def main() -> None:
+    place = Path(__file__).parent / sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder, seaweed(Path(folder)) as endpoint:
+        address = S3Address(endpoint, "golden", ACCESS, SECRET)
+        bucket = S3Bucket(address)
+        bucket.ensure()
+        upkeep.begin(address)
+        for number in (1, 2, 3):
+            upkeep.night(bucket, address, number)
+        upkeep.words(bucket, bundles.version_name(3))
+        upkeep.wait(bucket)
+        upkeep.approve(bucket, upkeep.night(bucket, address, 4, promoted=False))
+        _challenge(bucket)
+        _collect(bucket)
+        exporting.export(bucket, place, source=f"release {sys.argv[1]}", told=lambda *_: None)
+    (place / "trusted").write_text(named(SIGNER).line + "\n")
+
+
+def _challenge(bucket: S3Bucket) -> None:
+    """A canary that a host withdrew, and a rollback."""
+    tried, last = bundles.version_name(4), bundles.version_name(3)
+    record = challenging.start(
+        bucket, upkeep.MODEL, tried, terms=Terms(mode="canary"), by="ada", reason="a try"
+    )
+    word = Withdrawal(replica="host-1", version=tried, reason="it erred too often")
+    challenging.withdraw(bucket, record, word)
+    AliasLog(bucket, upkeep.MODEL).append(
+        bundles.version_name(2), over=last, by="bob", reason="complaints", action="rolled back"
+    )
+
+
+def _collect(bucket: S3Bucket) -> None:
+    """One version that was let go of, and one that stayed after all."""
+    for number in (1, 3):
+        version = bundles.version_name(number)
+        word = Collected(
+            model=upkeep.MODEL,
+            version=version,
+            was="published",
+            files=("golden.npz", "network.keras", "predictor.tflite"),
+            size_bytes=8_000,
+            by="ada",
+            reason="no rule keeps it: keep 1, 0 days",
+        )
+        bucket.create(keys.collected(upkeep.MODEL, version), word.encoded())
+    keep(bucket, upkeep.MODEL, bundles.version_name(3), "somebody wanted it at that moment")
+    for name in word.files:
+        bucket.discard(keys.version_file(upkeep.MODEL, bundles.version_name(1), name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""What each identity may do, asked of the real server."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from infra import identities
+from infra.identities import Credentials
+from store import keys, landing
+from store.aliases import Acknowledgement, AliasLog
+from store.challenging import Withdrawal, start, withdraw
+from store.datasets import Dataset
+from store.decisions import Decision, decide
+from store.errors import AlreadyExists, StoreDenied
+from store.probe import probe
+from store.promotion import promote
+from store.s3 import S3Address, S3Bucket
+from store.terms import Terms
+from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.serving import bundles
+
+pytestmark = pytest.mark.servers
+BUCKET, MANUAL = "overnight-tests", "digits-by-hand"
+KNOWN = {name: Credentials(name, f"the-secret-of-{name}") for name in identities.NAMES}
+KNOWN["administration"] = Credentials(ACCESS, SECRET)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    config = identities.for_seaweedfs(BUCKET, KNOWN, manual=(MANUAL,))
+    place = tmp_path_factory.mktemp("identities")
+    with seaweed(place, config_text=config, bucket=BUCKET) as address:
+        bundles.put(S3Bucket(S3Address(address, BUCKET, ACCESS, SECRET)), 1)
+        yield address
+
+
+@pytest.fixture
+def address(endpoint: str) -> Callable[[str], S3Address]:
+    def of(name: str) -> S3Address:
+        return S3Address(endpoint, BUCKET, KNOWN[name].access_key, KNOWN[name].secret_key)
+
+    return of
+
+
+@pytest.fixture
+def bucket(address: Callable[[str], S3Address]) -> Callable[[str], S3Bucket]:
+    return lambda name: S3Bucket(address(name))
+
+
+@pytest.fixture
+def client(endpoint: str) -> Callable[[str], Any]:
+    """S3 as somebody has it who does not go through our own rules."""
+
+    def of(name: str) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=KNOWN[name].access_key,
+            aws_secret_access_key=KNOWN[name].secret_key,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    return of
+
+
+def denied(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except StoreDenied:
+        return True
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    return False
+
+
+FIRST = bundles.version_name(1)
+FILE = keys.version_file("digits", FIRST, "predictor.tflite")
+MANIFEST = keys.manifest("digits", FIRST)
+RECORD = keys.alias_record("digits", "champion", 7)
+DECISION = keys.decision("digits", FIRST)
+ARRIVAL = "landing/digits/2026-11-22/night/arrival.json"
+
+
+def test_landing_can_land_and_nothing_else(bucket, client):
+    mine = bucket("landing")
+
+    landing.land(mine, "digits", "night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+    landing.land(mine, "digits", "night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+
+    assert denied(lambda: mine.read(MANIFEST))
+    assert denied(lambda: mine.keys_below("landing"))
+    for key in (MANIFEST, RECORD, DECISION, "datasets/digits/rows/_delta_log/1.json"):
+        assert denied(lambda key=key: mine.create(key, b"x")), key
+    assert denied(lambda: mine.remove(f"landing/digits/{datetime.now(UTC):%Y-%m-%d}/night/x"))
+
+
+def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
+    mine = bucket("serving")
+    ours = bucket("administration")
+    decide(ours, Decision(model="digits", version=FIRST, verdict="approved", by="a", reason="b"))
+    record = promote(ours, "digits", FIRST, over=None, by="a", reason="b")
+    second = bundles.put(ours, 2)
+    terms = Terms(mode="shadow")
+    challenge = start(ours, "digits", second, terms=terms, by="a", reason="b")
+
+    said = Acknowledgement(replica="host", version=FIRST, serving=True)
+    AliasLog(mine, "digits").acknowledge(record.sequence, said)
+    withdraw(mine, challenge, Withdrawal(replica="host", version=second, reason="it errs"))
+
+    assert mine.read(FILE)
+    assert mine.names_below("models") == ["digits"]
+    assert AliasLog(mine, "digits").at(record.sequence + 1) is None
+    assert [a.replica for a in AliasLog(ours, "digits").acknowledgements(record.sequence)]
+    challenger = keys.alias_record("digits", "challenger", 7)
+    hidden = f"models/digits/versions/{FIRST}/aliases/x/y/replicas/z"
+    for key in (RECORD, challenger, DECISION, ARRIVAL, hidden, f"{FILE}.new"):
+        assert denied(lambda key=key: mine.create(key, b"x")), key
+    assert denied(lambda: mine.read("landing/digits/2026-11-22/night/arrival.json"))
+
+
+def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, address):
+    mine = bucket("training")
+    landing.land(mine, "digits", "dusk", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+    (arrival,) = [one for one in landing.pending(mine, "digits") if one.name == "dusk"]
+
+    version = bundles.put(mine, 3)
+    decide(mine, Decision(model="digits", version=version, verdict="approved", by="g", reason="b"))
+    before = AliasLog(mine, "digits").current()
+    over = before.version if before else None
+    record = promote(mine, "digits", version, over=over, by="gates", reason="b")
+    rows = Dataset.on_s3(address("training"), "digits", "rows")
+    rows.append(pa.table({"label": [1, 2]}), "dusk")
+    landing.clear(mine, arrival)
+    probe(mine, where="here")
+
+    assert record.version == version
+    assert rows.read().num_rows == 2
+    assert denied(lambda: mine.create(keys.replica("digits", "champion", 1, "host-2"), b"x"))
+    assert denied(lambda: mine.create(keys.alias_record("digits", "challenger", 9), b"x"))
+    assert denied(lambda: mine.create(keys.arrival_decision("digits", "dusk", 1), b"x"))
+    assert denied(lambda: mine.create(keys.collected("digits", FIRST), b"x"))
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/x"])
+def test_training_neither_decides_nor_promotes_where_people_decide(ending, bucket, client):
+    mine, key = client("training"), keys.decision(MANUAL, FIRST)
+
+    bucket("training").create(keys.version_file(MANUAL, FIRST, f"file{ending.strip('/')}"), b"x")
+
+    assert denied(lambda: mine.put_object(Bucket=BUCKET, Key=key + ending, Body=b"x"))
+    record = keys.alias_record(MANUAL, "champion", 1)
+    assert denied(lambda: mine.put_object(Bucket=BUCKET, Key=record + ending, Body=b"x"))
+    source = {"Bucket": BUCKET, "Key": FILE}
+    assert denied(lambda: mine.copy_object(Bucket=BUCKET, Key=key, CopySource=source))
+    assert denied(lambda: mine.create_multipart_upload(Bucket=BUCKET, Key=key))
+
+
+def test_administration_decides_and_promotes_where_people_decide(bucket):
+    ours = bucket("administration")
+
+    ours.create(keys.decision(MANUAL, FIRST), b"{}")
+    ours.create(keys.alias_record(MANUAL, "champion", 1), b"{}")
+    ours.create(keys.arrival_decision(MANUAL, "dusk", 1), b"{}")
+
+    assert ours.names_below(keys.alias(MANUAL, "champion")) == ["00000001.json"]
+
+
+def test_the_operator_behind_serving_moves_aliases_and_decides_nothing(bucket):
+    mine = bucket("operator")
+
+    mine.create(keys.alias_record("digits-too", "champion", 1), b"{}")
+    mine.create(keys.alias_record("digits-too", "challenger", 1), b"{}")
+
+    for key in (DECISION, f"{FILE}.new", ARRIVAL, keys.replica("digits", "champion", 1, "h")):
+        assert denied(lambda key=key: mine.create(key, b"x")), key
+
+
+@pytest.mark.parametrize("name", identities.NAMES)
+def test_nobody_but_keeping_deletes_what_a_version_is(name, client):
+    mine, gone = client(name), f"{FILE}.of-{name}"
+    client("administration").put_object(Bucket=BUCKET, Key=gone, Body=b"x")
+    whole = {"Objects": [{"Key": gone}]}
+
+    assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=MANIFEST))
+    assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=DECISION))
+    assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=RECORD))
+    if name == "keeping":
+        mine.put_object(Bucket=BUCKET, Key=keys.collected("digits", FIRST), Body=b"x")
+        mine.delete_object(Bucket=BUCKET, Key=gone)
+    else:
+        assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=gone))
+        several = mine.delete_objects(Bucket=BUCKET, Delete=whole)
+        assert [error["Code"] for error in several["Errors"]] == ["AccessDenied"]
+
+
+@pytest.mark.parametrize("name", identities.NAMES)
+def test_nobody_changes_the_rules_of_the_bucket_or_removes_it(name, client):
+    mine = client(name)
+    rules = {"Rules": [{"ID": "x", "Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}}]}
+    open_to_all = (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*",'
+        f'"Action":"s3:*","Resource":"arn:aws:s3:::{BUCKET}/*"}}]}}'
+    )
+
+    assert denied(lambda: mine.put_bucket_policy(Bucket=BUCKET, Policy=open_to_all))
+    assert denied(lambda: mine.delete_bucket(Bucket=BUCKET))
+    assert denied(lambda: mine.put_object_acl(Bucket=BUCKET, Key=FILE, ACL="public-read"))
+    assert denied(
+        lambda: mine.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rules)
+    )
+
+
+@pytest.mark.parametrize("name", ["landing", "serving", "operator", "keeping"])
+def test_who_publishes_nothing_cannot_overwrite_a_version_either(name, client, bucket):
+    mine = client(name)
+
+    for key in (FILE, MANIFEST):
+        assert denied(lambda key=key: mine.put_object(Bucket=BUCKET, Key=key, Body=b"other"))
+
+    assert bucket("administration").read(FILE) == bundles.network(1)
+
+
+@pytest.mark.parametrize("name", ["training", "administration"])
+def test_who_publishes_cannot_overwrite_through_our_own_bucket(name, bucket):
+    with pytest.raises(AlreadyExists):
+        bucket(name).create(FILE, b"other")

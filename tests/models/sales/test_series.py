@@ -1,0 +1,169 @@
+"""A forecast is told what was known at its cut-off, and nothing of its day or later."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from models.definition import Examples
+from models.sales import series
+from models.sales.schema import (
+    DEPARTMENT,
+    GAP_DAYS,
+    LONGEST_LEAD,
+    RECENT_DAYS,
+    SHORTEST_LEAD,
+    STORE,
+    TENSORS,
+)
+from tests.sales import day, rows, sold
+
+FIRST, LAST = "2017-01-01", "2017-05-31"
+HELD_FROM = "2017-05-01"
+
+
+@pytest.fixture(scope="module")
+def told() -> pa.Table:
+    return rows(sold(FIRST, LAST))
+
+
+def parts(told: pa.Table, begin: str = HELD_FROM) -> tuple[pa.Table, pa.Table]:
+    later = pc.greater_equal(told["day"], day(begin))
+    return told.filter(pc.invert(later)), told.filter(later)
+
+
+def with_units(told: pa.Table, changed: np.ndarray) -> pa.Table:
+    place = told.column_names.index("units")
+    return told.set_column(place, "units", pa.array(changed))
+
+
+def of_day(examples: Examples, when: int) -> dict[str, np.ndarray]:
+    chosen = examples.inputs["day"] == when
+    return {name: array[chosen] for name, array in examples.inputs.items()}
+
+
+def test_nothing_after_the_cut_off_leaks_into_the_inputs(told: pa.Table) -> None:
+    before, held = parts(told)
+    plain = series.judged(before, held)
+    days = np.concatenate([before["day"].to_numpy(), held["day"].to_numpy()])
+
+    for when in (day("2017-05-03"), day("2017-05-14"), day("2017-05-28")):
+        asked = of_day(plain, when)
+        # Everything after the newest cut-off of that day, which is the shortest lead before it.
+        spoilt = np.where(
+            days > when - SHORTEST_LEAD,
+            777.0,
+            np.concatenate([before["units"].to_numpy(), held["units"].to_numpy()]),
+        )
+        n = before.num_rows
+        changed = series.judged(with_units(before, spoilt[:n]), with_units(held, spoilt[n:]))
+
+        found = of_day(changed, when)
+
+        assert len(found["day"]) == len(asked["day"]) > 0
+        for name, array in asked.items():
+            assert np.array_equal(found[name], array), name
+        assert not np.array_equal(
+            changed.labels[changed.inputs["day"] == when], plain.labels[plain.inputs["day"] == when]
+        )
+
+
+def test_each_window_ends_with_its_own_cut_off(told: pa.Table) -> None:
+    numbered = with_units(told, told["day"].to_numpy().astype(float))
+    one = numbered.group_by(["store", "department", "day"]).aggregate([("units", "min")])
+    daily = pa.table(
+        {
+            "store": one["store"],
+            "department": one["department"],
+            "day": one["day"],
+            "units": one["units_min"],
+        }
+    )
+
+    examples = series.learned(daily)
+
+    cutoff = examples.inputs["day"] - examples.inputs["lead_days"]
+    ages = np.arange(RECENT_DAYS - 1, -1, -1)
+    expected = cutoff[:, None] - ages
+    recent = examples.inputs["recent"]
+    sold_then = recent > 0
+    assert sold_then.any()
+    assert np.array_equal(recent[sold_then], expected[sold_then])
+
+
+def test_leads_reach_from_the_gap_to_the_horizon_and_never_change(told: pa.Table) -> None:
+    first, second = series.learned(told), series.learned(told.take(np.arange(told.num_rows)[::-1]))
+
+    lead = first.inputs["lead_days"]
+    assert (lead.min(), lead.max()) == (SHORTEST_LEAD, LONGEST_LEAD)
+    assert np.bincount(lead)[SHORTEST_LEAD:].min() > 0.8 * len(lead) / 7
+    for name, array in first.inputs.items():
+        assert np.array_equal(array, second.inputs[name])
+
+
+def test_labels_are_what_the_lines_sold_that_day(told: pa.Table) -> None:
+    lines = sold("2017-04-10", "2017-04-10", stores=(367,))
+    grocery = lines.filter(pc.equal(lines["department"], "GROCERY"))
+
+    examples = series.learned(told)
+
+    here = (
+        (examples.inputs["day"] == day("2017-04-10"))
+        & (examples.inputs["store"] == STORE.vocabulary.index("367"))
+        & (examples.inputs["department"] == DEPARTMENT.vocabulary.index("GROCERY"))
+    )
+    assert examples.labels[here].tolist() == [pc.sum(grocery["quantity"]).as_py()]
+
+
+def test_days_of_the_gap_are_asked_of_nobody_because_they_are_not_final(told: pa.Table) -> None:
+    before, held = parts(told)
+
+    judged = series.judged(before, held)
+
+    days = judged.inputs["day"]
+    assert (days.min(), days.max()) == (day(HELD_FROM), day(LAST) - GAP_DAYS)
+
+
+def test_an_arrival_completes_the_day_three_before_its_newest(told: pa.Table) -> None:
+    before, held = parts(told, LAST)
+
+    found = series.arrived(before, held)
+
+    assert set(found.inputs["day"].tolist()) == {day(LAST) - GAP_DAYS}
+    assert series.arrived(before.slice(0, 0), held).n == 0
+    assert series.arrived(before, held.slice(0, 0)).n == 0
+
+
+def test_unknown_stores_and_departments_that_sell_often_are_series_of_other(
+    told: pa.Table,
+) -> None:
+    moved = told.set_column(
+        told.column_names.index("store"), "store", pa.array(np.full(told.num_rows, 4), pa.int32())
+    )
+
+    examples = series.learned(moved)
+
+    assert set(examples.inputs["store"].tolist()) == {0}
+    assert {0, 1} <= set(examples.inputs["department"].tolist())
+
+
+def test_what_counts_other_units_is_in_no_series(told: pa.Table) -> None:
+    assert not {"FUEL", "MISCELLANEOUS"} & set(series.panel(told).department)
+    assert {"FUEL", "MISCELLANEOUS"} <= set(told["department"].to_pylist())
+
+
+def test_examples_are_as_the_tensors_declare(told: pa.Table) -> None:
+    inputs = series.learned(told).inputs
+
+    for spec in TENSORS.inputs:
+        array = inputs[spec.name]
+        assert array.min() >= spec.minimum
+        assert array.max() <= spec.maximum
+        assert array.shape[1:] == spec.shape
+
+
+def test_too_few_days_are_said(told: pa.Table) -> None:
+    few = told.filter(pc.less(told["day"], day("2017-02-01")))
+
+    with pytest.raises(ValueError, match="an example needs 66"):
+        series.learned(few)

@@ -1,0 +1,107 @@
+"""A year of baskets arrives night by night, some late, some twice, and none is lost."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from models.definition import Places
+from models.sales import replay
+from models.sales.rows import trading_day
+from models.sales.source import SalesSource
+from tests.sales import day, lines, year
+
+
+@pytest.fixture(scope="module")
+def source() -> SalesSource:
+    return SalesSource(Places(folder=None, cache=Path("unused")))
+
+
+def every_night() -> list[replay.Night]:
+    return list(replay.nights(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31")))
+
+
+def test_the_first_night_brings_ten_months_and_the_next_a_day(source: SalesSource) -> None:
+    second = source.deliver({"until-2017-10-31"})
+
+    assert source.deliver(()).name == "until-2017-10-31"
+    assert second.name == "day-2017-11-01"
+    days = Counter(source.read(second.files).rows["day"].to_pylist())
+    assert days.most_common(1)[0][0] == day("2017-11-01")
+    assert set(days) <= {day("2017-11-01") - late for late in range(4)}
+
+
+def test_the_same_night_is_always_the_same_bytes() -> None:
+    first, second = (
+        SalesSource(Places(folder=None, cache=Path("unused"))).deliver({"until-2017-10-31"})
+        for _ in range(2)
+    )
+
+    assert first == second
+
+
+def test_after_the_last_night_nothing_comes(source: SalesSource) -> None:
+    assert source.deliver({night.name for night in every_night()}) is None
+
+
+def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> None:
+    baskets = pc.unique(year()["basket_id"]).to_numpy()
+    days = np.zeros(len(baskets), np.int32)
+
+    late = replay.arrival_nights(baskets, days) - days
+
+    assert set(np.unique(late)) == {0, 1, 2, 3}
+    assert 0.01 < (late > 0).mean() < 0.03
+
+
+def test_an_empty_night_comes_and_the_next_brings_its_baskets(source: SalesSource) -> None:
+    before = {night.name for night in every_night() if night.name < "day-2017-11-14"}
+    empty = source.deliver(before | {"until-2017-10-31"})
+
+    after = source.deliver(before | {"until-2017-10-31", empty.name})
+
+    assert empty.name == "day-2017-11-14"
+    reading = source.read(empty.files)
+    assert (reading.rows.num_rows, reading.rejected) == (0, ())
+    assert {day("2017-11-14"), day("2017-11-15")} <= set(
+        source.read(after.files).rows["day"].to_pylist()
+    )
+
+
+def test_nights_are_sent_again_under_the_same_file_and_under_a_new_name() -> None:
+    nights = every_night()
+
+    same = [night for night in nights if night.again is not None and night.nights is not None]
+    new = [night for night in nights if night.again is not None and night.nights is None]
+
+    assert same
+    assert new
+    assert all(night.name.endswith("-again") for night in new)
+
+
+def test_every_basket_arrives_on_exactly_one_night() -> None:
+    told = lines()
+    days = trading_day(told["transaction_timestamp"].to_numpy())
+    came = replay.arrival_nights(told["basket_id"].to_numpy(), days)
+    spans = [night.nights for night in every_night() if night.nights is not None]
+
+    times = sum(((came >= first) & (came <= last)).astype(int) for first, last in spans)
+
+    assert set(np.unique(times)) == {1}
+
+
+def test_no_trading_day_begins_on_christmas_and_every_other_day_sells() -> None:
+    days = pa.array(trading_day(year()["transaction_timestamp"].to_numpy()))
+
+    missing = set(range(day("2017-01-01"), day("2018-01-01"))) - set(pc.unique(days).to_pylist())
+
+    assert missing == {day("2017-12-25")}
+
+
+def test_a_trading_day_begins_at_nine_in_utc() -> None:
+    moments = np.array(["2017-11-02T08:59:59", "2017-11-02T09:00:00"], "datetime64[s]")
+
+    assert trading_day(moments).tolist() == [day("2017-11-01"), day("2017-11-02")]

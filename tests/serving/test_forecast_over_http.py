@@ -1,0 +1,218 @@
+"""What a forecast is asked over HTTP is what it learned: encoding, order, leaks, unknown words.
+
+Each of these was wrong in some published serving application: an encoder fitted anew on each
+request, so that every product is answered alike; a column of the very day that is asked for.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pytest
+
+from tests.deadline import until
+from tests.serving import forecasts
+from tests.serving.rig import Serving, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+INFER = f"/v2/models/{forecasts.MODEL}/infer"
+PREDICT = f"/v1/models/{forecasts.MODEL}:predict"
+ROWS = forecasts.rows(60)
+SHOPS = [shop for shop in forecasts.SHOPS if shop != "other"]
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    place = tmp_path_factory.mktemp("forecast")
+    folder = forecasts.folder(place / "bundle")
+    with running("--rehearse", str(folder), place=place) as found:
+        until(found.is_ready, what="the forecast answers")
+        yield found
+
+
+def ask(serving: Serving, body: object, path: str = INFER) -> dict:
+    status, _, answer = serving.ask("POST", path, body)
+    assert status == 200, answer
+    assert isinstance(answer, dict)
+    return answer
+
+
+def refused(serving: Serving, body: object, path: str = INFER) -> str:
+    status, headers, answer = serving.ask("POST", path, body)
+    assert status == 400, answer
+    assert isinstance(answer, dict)
+    assert "json" in headers["content-type"]
+    return str(answer["error"])
+
+
+def one(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    """The first row, changed."""
+    return {name: values[:1] for name, values in ROWS.items()} | changes
+
+
+def by_instance(asked: forecasts.Rows) -> list[dict]:
+    """Rows as TensorFlow Serving's `instances`, in words."""
+    n = len(asked["day"])
+    return [
+        {
+            spec.name: forecasts.spelled(spec, asked[spec.name][row])
+            if spec.in_words
+            else asked[spec.name][row].tolist()
+            for spec in forecasts.TENSORS.inputs
+        }
+        for row in range(n)
+    ]
+
+
+@pytest.mark.parametrize("words", [True, False], ids=["words", "numbers"])
+def test_every_row_is_answered_as_in_training_alone_and_together(serving, words):
+    together = forecasts.answered(ask(serving, forecasts.request(ROWS, words=words)))
+
+    expected = forecasts.expected(ROWS)
+    np.testing.assert_allclose(together["units"], expected["units"], rtol=1e-5)
+    np.testing.assert_array_equal(together["known"], expected["known"])
+    for row in range(0, 60, 7):
+        single = {name: values[row : row + 1] for name, values in ROWS.items()}
+        alone = forecasts.answered(ask(serving, forecasts.request(single, words=words)))
+        np.testing.assert_allclose(alone["units"], expected["units"][row : row + 1], rtol=1e-5)
+
+
+def test_each_shop_is_answered_by_its_own_number_whoever_else_is_asked(serving):
+    singles = []
+    for shop in SHOPS:
+        body = forecasts.request(one(), shop={"data": [shop]})
+        singles.append(forecasts.answered(ask(serving, body))["units"][0])
+    repeated = {name: np.repeat(values, len(SHOPS), axis=0) for name, values in one().items()}
+    body = forecasts.request(repeated, shop={"data": SHOPS})
+    together = forecasts.answered(ask(serving, body))["units"]
+
+    assert len({float(units[1]) for units in singles}) == len(SHOPS)
+    np.testing.assert_array_equal(together, singles)
+
+
+def test_the_order_of_the_rows_changes_no_answer(serving):
+    order = np.random.default_rng(4).permutation(len(ROWS["day"]))
+    shuffled = {name: values[order] for name, values in ROWS.items()}
+
+    plain = forecasts.answered(ask(serving, forecasts.request(ROWS)))
+    moved = forecasts.answered(ask(serving, forecasts.request(shuffled)))
+
+    np.testing.assert_array_equal(moved["units"], plain["units"][order])
+
+
+def test_both_protocols_take_words_and_answer_alike(serving):
+    found = ask(serving, {"instances": by_instance(ROWS)}, PREDICT)
+
+    assert found.keys() == {"predictions"}
+    expected = forecasts.expected(ROWS)["units"]
+    np.testing.assert_allclose(found["predictions"], expected, rtol=1e-5)
+
+
+def test_an_unknown_word_is_answered_as_other_and_flagged(serving):
+    asked = {name: np.repeat(values, 3, axis=0) for name, values in one().items()}
+    shops, kinds = ["north", "atlantis", "4711"], ["bread", "bread", "caviar"]
+    body = forecasts.request(asked, shop={"data": shops}, kind={"data": kinds})
+
+    answer = ask(serving, body)
+    instances = by_instance(asked)
+    for row, (shop, kind) in enumerate(zip(shops, kinds, strict=True)):
+        instances[row] |= {"shop": shop, "kind": kind}
+    rows = ask(serving, {"instances": instances}, PREDICT)
+
+    encoded = asked | {
+        "shop": np.array([1, 0, 3], np.int32),
+        "kind": np.array([1, 1, 0], np.int32),
+    }
+    expected = forecasts.expected(encoded)
+    found = forecasts.answered(answer)
+    np.testing.assert_allclose(found["units"], expected["units"], rtol=1e-5)
+    assert found["known"].tolist() == [[1, 1], [0, 1], [1, 0]]
+    assert answer["parameters"] == {"answered_as_other": "shop[1], kind[2]"}
+    assert rows["answered_as_other"] == "shop[1], kind[2]"
+    np.testing.assert_allclose(rows["predictions"], expected["units"], rtol=1e-5)
+
+
+def test_a_column_of_the_very_day_is_refused_by_its_name(serving):
+    body = forecasts.request(one())
+    leaked = {"name": "sold_that_day", "shape": [1], "datatype": "FP32", "data": [70.0]}
+    (instance,) = by_instance(one())
+
+    told = refused(serving, body | {"inputs": [*body["inputs"], leaked]})
+    rows = refused(serving, {"instances": [instance | {"sold_that_day": 70.0}]}, PREDICT)
+
+    assert "'sold_that_day', which the model does not take" in told
+    assert "sold_that_day" in rows
+
+
+def test_a_missing_field_is_told_by_its_name(serving):
+    body = forecasts.request(one())
+    without = [tensor for tensor in body["inputs"] if tensor["name"] != "lead"]
+    (instance,) = by_instance(one())
+    del instance["lead"]
+
+    assert "no 'lead'" in refused(serving, body | {"inputs": without})
+    assert "lead" in refused(serving, {"instances": [instance]}, PREDICT)
+
+
+@pytest.mark.parametrize("day", ["2025-12-31", "2027-01-01", "0001-01-01"])
+def test_a_day_out_of_range_is_told_as_a_date_with_the_range(serving, day):
+    body = forecasts.request(one(), day={"data": [day]})
+    number = forecasts.request(one(day=np.array([forecasts.days(date.fromisoformat(day))])))
+
+    for told in (refused(serving, body), refused(serving, number)):
+        assert "expected a day from 2026-01-01 to 2026-12-31" in told
+        assert f"found {day}" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("day", "tomorrow", "a date such as"),
+        ("day", "2026-02-30", "a date such as"),
+        ("day", "20261122", "a date such as"),
+        ("day", None, "null"),
+        ("day", 20_000, "expected a text"),
+        ("shop", 1, "expected a text"),
+        ("shop", ["north"], "a list of 1"),
+        ("shop", {}, "an object"),
+        ("shop", True, "a boolean"),
+        ("lead", "1", "INT32 values"),
+        ("lead", 8, "at most 7"),
+        ("sold", None, "FP32 values"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_field(serving, name, value, told):
+    asked = one()
+    data = [value, *[0.0] * (forecasts.DAYS - 1)] if name == "sold" else [value]
+
+    found = refused(serving, forecasts.request(asked, **{name: {"data": data}}))
+
+    assert told in found
+    assert ".data" in found
+
+
+def test_texts_may_be_sent_raw_as_clients_in_other_languages_do(serving):
+    http = pytest.importorskip("tritonclient.http")
+    asked = forecasts.request(ROWS)
+    inputs = []
+    for spec, tensor in zip(forecasts.TENSORS.inputs, asked["inputs"], strict=True):
+        given = http.InferInput(spec.name, tensor["shape"], tensor["datatype"])
+        as_numpy = np.array(tensor["data"], np.object_) if spec.in_words else ROWS[spec.name]
+        given.set_data_from_numpy(as_numpy, binary_data=True)
+        inputs.append(given)
+
+    with http.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
+        found = client.infer(forecasts.MODEL, inputs).as_numpy("units")
+
+    np.testing.assert_allclose(found, forecasts.expected(ROWS)["units"], rtol=1e-5)
+
+
+def test_the_examples_of_training_can_be_asked_as_they_are_told(serving):
+    status, headers, told = serving.ask("GET", f"/api/models/{forecasts.MODEL}/examples")
+
+    assert status == 200
+    assert headers["cache-control"] == "no-store"
+    answer = forecasts.answered(ask(serving, told))
+    np.testing.assert_allclose(
+        answer["units"], forecasts.expected(forecasts.rows())["units"], rtol=1e-5
+    )

@@ -1,0 +1,163 @@
+"""What versions measured on what arrived is remembered by a host, and told without the store."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from serving.application import create_application
+from serving.historian import REFRESH_SECONDS, SCORES_SECONDS
+from serving.scorekeeper import REMEMBERED_SCORES, Scorekeeper
+from store import keys
+from store.memory import MemoryBucket
+from store.scores import Score
+from tests.serving import bundles, past
+from tests.serving.clients import LIMITS, application_of
+from tests.serving.hosts import OUTAGE, Flaky, settle
+from tests.serving.test_history import Counting, Host
+
+MODEL = bundles.MODEL
+FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
+START = datetime(2026, 11, 1, 2, tzinfo=UTC)
+
+
+def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
+    return [(one.version, one.arrival) for one in scores]
+
+
+@pytest.fixture
+def store() -> Counting:
+    """The first version served for two nights and gave way to the second, which served for one."""
+    bucket = Counting()
+    for number in (1, 2):
+        past.put(bucket, number)
+        past.promote(bucket, number)
+    past.score(bucket, 1, "night-1", 0.99, at=START)
+    past.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
+    past.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
+    return bucket
+
+
+@pytest.fixture
+def host(store, tmp_path) -> Host:
+    return Host(store, tmp_path)
+
+
+def test_scores_of_all_that_served_are_remembered_newest_first(host):
+    scores = host.later().scores
+
+    assert told(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
+    assert [one.slice for one in scores[0].measurements] == [""]
+    assert scores[0].holdout is not None
+
+
+def test_a_score_is_read_once_and_a_new_one_is_found(host, store):
+    host.later()
+    store.asked.clear()
+
+    past.score(store, 2, "night-4", at=START + timedelta(days=3))
+    scores = host.later(SCORES_SECONDS).scores
+
+    assert told(scores)[0] == (SECOND, "night-4")
+    asked = [key for key in store.asked if "/scores/" in key and key.endswith(".json")]
+    assert asked == [keys.score(MODEL, SECOND, "night-4")]
+
+
+def test_scores_are_asked_for_less_often_than_versions(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(int(SCORES_SECONDS / REFRESH_SECONDS) - 1):
+        host.later()
+    assert not any("/scores" in prefix for prefix in store.asked)
+
+    host.later()
+    assert [store.asked[keys.scores(MODEL, one)] for one in (FIRST, SECOND)] == [1, 1]
+
+
+def test_the_last_score_of_a_version_that_gave_way_is_found_at_once(host, store):
+    host.later()
+    past.put(store, 3)
+    past.score(store, 2, "night-4", at=START + timedelta(days=3))
+    past.promote(store, 3)
+
+    scores = host.later().scores
+
+    assert told(scores)[0] == (SECOND, "night-4")
+
+
+def test_an_outage_takes_no_score_away_and_a_restart_remembers(host, store, tmp_path):
+    before = host.later().scores
+    store.error = OUTAGE
+
+    assert host.later(SCORES_SECONDS).scores == before
+    assert Host(store, tmp_path).later(0).scores == before
+
+
+def test_what_is_no_score_is_left_out_and_asked_for_once(host, store):
+    key = keys.score(MODEL, SECOND, "damaged")
+    store.create(key, b"no score")
+
+    assert len(host.later().scores) == 3
+    host.later(SCORES_SECONDS)
+    assert store.asked[key] == 1
+
+
+def test_what_is_remembered_is_bounded():
+    bucket = MemoryBucket()
+    nights = REMEMBERED_SCORES + 3
+    for night in range(nights):
+        past.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
+    keeper = Scorekeeper(bucket, MODEL)
+
+    found = keeper.gather((), [FIRST])
+
+    assert len(found) == REMEMBERED_SCORES
+    assert found[0].arrival == f"night-{nights - 1}"
+    assert keeper.gather(found, [FIRST]) == found
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    """The same for a whole host: each of two versions served for a night."""
+    bucket = Flaky()
+    for number in (1, 2):
+        past.put(bucket, number)
+        past.promote(bucket, number)
+    past.score(bucket, 1, "night-1", 0.9, at=START)
+    past.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
+    return bucket
+
+
+@pytest.fixture
+def client(worker, bucket):
+    fleet = worker()
+    settle(fleet)
+    fleet.recall()
+    bucket.error = AssertionError("the store was asked within a request")
+    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()
+
+
+def test_scores_are_told_with_their_versions_and_what_the_holdout_promised(client):
+    newest, oldest = client.get("/api/models/digits/history").get_json()["scores"]
+
+    assert (newest["version"], newest["arrival"], newest["n"]) == (SECOND, "night-2", 1_000)
+    (measured,) = newest["measurements"]
+    assert (measured["metric"], measured["value"]) == ("accuracy", 0.875)
+    assert measured["low"] < 0.875 < measured["high"]
+    assert newest["holdout"]["value"] == pytest.approx(0.9941)
+    assert oldest["version"] == FIRST
+
+
+def test_prometheus_is_told_the_newest_score_of_what_answers(client):
+    lines = client.get("/metrics").text.splitlines()
+
+    (live,) = [line for line in lines if line.startswith("overnight_live_score{")]
+    assert (
+        live == f'overnight_live_score{{model="digits",version="{SECOND}",metric="accuracy"}} 0.875'
+    )
+
+
+def test_without_a_score_prometheus_is_told_none():
+    lines = application_of().get("/metrics").text.splitlines()
+
+    assert not [line for line in lines if line.startswith("overnight_live_score{")]

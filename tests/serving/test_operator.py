@@ -1,0 +1,79 @@
+"""Serving with the rights it needs and no more, and a credential apart for administrators."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra import identities
+from infra.identities import Credentials
+from store.aliases import AliasLog
+from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
+from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.serving import bundles, past
+from tests.serving.rig import following, running
+
+pytestmark = pytest.mark.servers
+BUCKET, TOKEN = "overnight-tests", "a-token-for-tests-only"
+KNOWN = {name: Credentials(name, f"the-secret-of-{name}") for name in identities.NAMES}
+KNOWN["administration"] = Credentials(ACCESS, SECRET)
+FIRST, SECOND = (bundles.version_name(number) for number in (1, 2))
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
+    """Two approved versions; the second is champion."""
+    config = identities.for_seaweedfs(BUCKET, KNOWN)
+    with seaweed(tmp_path_factory.mktemp("s3"), config_text=config, bucket=BUCKET) as endpoint:
+        found = S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET))
+        for number in (1, 2):
+            past.put(found, number)
+            past.promote(found, number)
+        yield found
+
+
+def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, object]:
+    serves = KNOWN["serving"]
+    address = S3Address(bucket.address.endpoint, BUCKET, serves.access_key, serves.secret_key)
+    settings = following(address, admin_token=TOKEN, **operator)
+    with running(place=place, **settings) as serving:
+        until(lambda: serving.version() == SECOND, seconds=60, what="the champion served")
+        status, _, told = serving.ask(
+            "POST",
+            "/api/models/digits/rollback",
+            {"reason": "a test"},
+            Authorization=f"Bearer {TOKEN}",
+        )
+        log = AliasLog(bucket, "digits")
+        # Its own word about the champion needs no more than its own rights.
+        until(lambda: log.acknowledgements(2), what="the word of the replica")
+    return status, told
+
+
+def test_without_a_credential_of_its_own_the_request_is_refused_and_serving_goes_on(
+    bucket: S3Bucket, tmp_path
+) -> None:
+    status, told = asked_to_roll_back(bucket, tmp_path)
+
+    assert status == 503
+    assert "refuses us (AccessDenied)" in str(told)
+    current = AliasLog(bucket, "digits").current()
+    assert current is not None
+    assert current.version == SECOND
+
+
+def test_with_it_the_alias_moves_and_the_record_says_who_proved_to_ask(
+    bucket: S3Bucket, tmp_path
+) -> None:
+    one = KNOWN["operator"]
+    operator = {
+        "s3_operator_access_key": one.access_key,
+        "s3_operator_secret_key": one.secret_key,
+    }
+
+    status, told = asked_to_roll_back(bucket, tmp_path, **operator)
+
+    assert status == 200, told
+    current = AliasLog(bucket, "digits").current()
+    assert current is not None
+    assert (current.version, current.by, current.proved) == (FIRST, "operator", True)

@@ -1,0 +1,324 @@
+"""What nobody who is trusted signed, or what was changed since, never answers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from serving.fleet import Fleet
+from store import keys, versions
+from store.aliases import AliasLog
+from store.memory import MemoryBucket
+from store.s3 import S3Address, S3Bucket
+from store.trust import Trust
+from tests.deadline import until
+from tests.serving import bundles
+from tests.serving.hosts import Flaky, answers, promote, settle
+from tests.serving.rig import following, running
+from tests.signing import SIGNER, named, signer
+
+OTHER = signer("another")
+ONE, TWO = bundles.version_name(1), bundles.version_name(2)
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture
+def log(bucket) -> AliasLog:
+    return AliasLog(bucket, bundles.MODEL)
+
+
+def _unsigned(bucket: MemoryBucket) -> None:
+    bundles.put_unsigned(bucket, 2)
+
+
+def _by_another(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2, signer=OTHER)
+
+
+def _manifest_changed(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2)
+    changed = bundles.manifest(2, bundles.files(2) | {"golden.npz": bundles.golden(1)})
+    bucket._objects[keys.manifest(bundles.MODEL, TWO)] = changed.encoded()
+
+
+def _file_changed(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2)
+    key = keys.version_file(bundles.MODEL, TWO, "predictor.tflite")
+    bucket._objects[key] = bundles.network(7)
+
+
+def _file_missing(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2)
+    del bucket._objects[keys.version_file(bundles.MODEL, TWO, "network.keras")]
+
+
+def _file_added(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2)
+    bucket.create(keys.version_file(bundles.MODEL, TWO, "delegate.so"), b"\x7fELF")
+
+
+def _moved(bucket: MemoryBucket) -> None:
+    bundles.put(bucket, 2)
+    for key in list(bucket.keys_below(f"{keys.versions(bundles.MODEL)}/{ONE}")):
+        bucket._objects[key.replace(ONE, TWO)] = bucket.read(key)
+
+
+REFUSALS = [
+    (_unsigned, ("it is not signed", f"overnight keys sign digits {TWO}")),
+    (_by_another, (f"signed by {OTHER.key_id}", SIGNER.key_id, "overnight keys trust")),
+    (_manifest_changed, (SIGNER.key_id, "does not fit its manifest", "sha256")),
+    (_file_changed, ("predictor.tflite: expected sha256", "found sha256", "publish")),
+    (_file_missing, ("network.keras: expected the published file, found nothing",)),
+    (_file_added, ("delegate.so", "added since it was published")),
+    (_moved, (f"expected digits {TWO}, found digits {ONE}",)),
+]
+
+
+@pytest.mark.parametrize(("spoil", "told"), REFUSALS, ids=[one.__name__ for one, _ in REFUSALS])
+def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
+    worker, bucket, log, spoil, told
+):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    leader, mate = worker(), worker()
+    settle(leader, mate)
+
+    spoil(bucket)
+    record = promote(log, 2)
+    settle(leader, mate)
+
+    assert answers(leader) == answers(mate) == ONE
+    (said,) = log.acknowledgements(record.sequence)
+    assert not said.serving
+    assert all(words in said.reason for words in told), said.reason
+
+
+@pytest.fixture
+def trusting(worker, tmp_path):
+    """A worker that trusts the keys of a file, and the file."""
+    file = tmp_path / "trusted"
+
+    def start(*trusted) -> Fleet:
+        file.write_text("\n".join(one.line for one in trusted))
+        return worker(trust=Trust.from_file(file))
+
+    return start, file
+
+
+def _ring(fleet: Fleet) -> None:
+    fleet.slots.find(bundles.MODEL).board.ask()
+
+
+def test_versions_of_both_keys_answer_while_one_replaces_the_other(bucket, log, trusting):
+    start, _ = trusting
+    fleet = start(named(SIGNER, "old"), named(OTHER, "new"))
+
+    for number, who in ((1, SIGNER), (2, OTHER)):
+        bundles.put(bucket, number, signer=who)
+        promote(log, number)
+        settle(fleet)
+        assert answers(fleet) == bundles.version_name(number)
+
+
+def test_a_revoked_key_is_refused_from_then_on(bucket, log, trusting):
+    start, file = trusting
+    fleet = start(named(SIGNER, "new"), named(OTHER, "old"))
+    bundles.put(bucket, 1), bundles.put(bucket, 2, signer=OTHER)
+    promote(log, 1)
+    settle(fleet)
+
+    file.write_text(named(SIGNER, "new").line)
+    promote(log, 2)
+    settle(fleet)
+
+    assert answers(fleet) == ONE
+    assert "was revoked" in fleet.known(bundles.MODEL).refused[-1].reason
+
+
+def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, log, trusting):
+    start, _ = trusting
+    first = start(named(SIGNER))
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    settle(first)
+    first.stop()
+
+    again = start(named(OTHER))
+    settle(again)
+    assert not again.slots.ready
+    (trouble,) = again.slots.find(bundles.MODEL).refused.values()
+    assert f"signed by {SIGNER.key_id}" in trouble
+
+    # Signed with the key of now, it serves again, with nothing else to do.
+    body = versions.read_body(bucket, bundles.MODEL, ONE)
+    versions.sign(bucket, bundles.MODEL, ONE, body, OTHER)
+    again.stop()
+    settle(healed := start(named(OTHER)))
+    assert answers(healed) == ONE
+
+
+def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+    bundles.put_unsigned(bucket, 2)
+    promote(log, 2)
+    settle(fleet)
+    assert answers(fleet) == ONE
+
+    body = versions.read_body(bucket, bundles.MODEL, TWO)
+    versions.sign(bucket, bundles.MODEL, TWO, body, SIGNER)
+    for _ in range(100):
+        _ring(fleet)
+        settle(fleet, ticks=3)
+
+    assert answers(fleet) == TWO
+    assert fleet.known(bundles.MODEL).refused == ()
+
+
+@pytest.mark.parametrize("spoilt", ["predictor.tflite", "manifest.json", "signature.json"])
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_a_disk_is_believed_no_more_than_the_store(worker, bucket, log, tmp_path, spoilt, how):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    first = worker()
+    settle(first)
+    first.stop()
+    staged = tmp_path / "cache" / bundles.MODEL / ONE / spoilt
+    staged.unlink() if how == "missing" else staged.write_bytes(staged.read_bytes()[:-9] + b"x" * 9)
+
+    fleet = worker()
+    settle(fleet)
+
+    assert answers(fleet) == ONE
+    assert (staged.parent / "signature.json").read_bytes() == bucket.read(
+        keys.signature(bundles.MODEL, ONE, SIGNER.key_id)
+    )
+
+
+def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
+    worker, bucket, log, tmp_path
+):
+    for number in (1, 2):
+        bundles.put(bucket, number)
+        promote(log, number)
+    first = worker()
+    settle(first)
+    first.stop()
+    cache = tmp_path / "cache" / bundles.MODEL
+    shutil.rmtree(cache / TWO)
+    other = bundles.put(MemoryBucket(), 3)
+    store = MemoryBucket()
+    bundles.put(store, 3)
+    first._cache.stage(store, bundles.MODEL, other)
+    (cache / other).rename(cache / TWO)
+
+    fleet = worker()
+    settle(fleet)
+
+    assert answers(fleet) == TWO
+
+
+@pytest.mark.parametrize("then", ["shorter", "rewritten"])
+def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, then):
+    # Given a host that answers with version 2, since record 2.
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1), promote(log, 2)
+    fleet = worker()
+    settle(fleet)
+    fleet.stop()
+
+    # When the store holds an earlier state, or somebody wrote the record anew.
+    del bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)]
+    if then == "rewritten":
+        log.append(ONE, over=ONE, by="an intruder", reason="to bring an old one back")
+    restarted = worker()
+    settle(restarted)
+
+    # Then what was served last is served, and people are told what to do.
+    assert answers(restarted) == TWO
+    trouble = restarted.known(bundles.MODEL).trouble
+    assert "the log of digits went back: expected record 2" in trouble
+    assert "restore" in trouble
+
+
+def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(worker, bucket, log):
+    bundles.put(bucket, 1), bundles.put(bucket, 2), bundles.put(bucket, 3)
+    promote(log, 1), promote(log, 2)
+    fleet = worker()
+    settle(fleet)
+
+    del bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)]
+    promote(log, 1), promote(log, 3)
+    settle(fleet)
+
+    assert answers(fleet) == TWO
+    assert "went back" in fleet.known(bundles.MODEL).trouble
+
+
+def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
+    bundles.put(bucket, 1), bundles.put(bucket, 2), bundles.put(bucket, 3)
+    promote(log, 1), promote(log, 2)
+    first = worker()
+    settle(first)
+    first.stop()
+    key = keys.alias_record(bundles.MODEL, "champion", 2)
+    kept = bucket._objects.pop(key)
+    fleet = worker()
+    settle(fleet)
+    assert "went back" in fleet.known(bundles.MODEL).trouble
+
+    bucket.create(key, kept)
+    promote(log, 3)
+    settle(fleet)
+
+    assert answers(fleet) == bundles.version_name(3)
+    assert fleet.known(bundles.MODEL).trouble == ""
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(120)
+def test_serving_without_trusted_keys_starts_and_says_what_to_do_until_one_is_trusted(
+    s3_address: S3Address, s3_bucket: S3Bucket, tmp_path: Path
+):
+    # Given a champion, and a host on which no key is trusted.
+    bundles.put(s3_bucket, 1)
+    promote(AliasLog(s3_bucket, bundles.MODEL), 1)
+    trusted = tmp_path / "keys-of-this-host"
+
+    settings = following(s3_address, trusted_keys_file=str(trusted))
+    with running(place=tmp_path / "home", **settings) as serving:
+        # Then it lives, is not ready, and tells why.
+        def trouble() -> str:
+            answer = serving.ask("GET", "/v2/health/ready")[2]
+            return json.dumps(answer["trouble"]) if isinstance(answer, dict) else ""
+
+        until(lambda: _asked(serving) and "no key is trusted" in trouble(), what="it is told")
+        assert "overnight keys trust" in trouble()
+        assert not serving.is_ready()
+        assert 'overnight_store_trouble{model="digits"} 1' in str(serving.ask("GET", "/metrics")[2])
+
+        # When one is trusted, it serves.
+        trusted.write_text(named(SIGNER).line)
+        until(serving.is_ready, what="the champion serves")
+
+        # And a version by another key is refused by the process itself.
+        bundles.put(s3_bucket, 2, signer=OTHER)
+        log = AliasLog(s3_bucket, bundles.MODEL)
+        record = promote(log, 2)
+        (said,) = until(lambda: log.acknowledgements(record.sequence), what="it is refused")
+        assert f"signed by {OTHER.key_id}" in said.reason
+        assert serving.version() == ONE
+
+
+def _asked(serving) -> bool:
+    try:
+        return serving.ask("GET", "/v2/health/live")[0] == 200
+    except OSError:
+        return False

@@ -1,0 +1,292 @@
+"""Letting go of versions while others publish, promote, challenge and are killed."""
+
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from store import challenging, collecting, keys, versions
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.collected import read_collected, read_kept
+from store.collecting import Leaving, collect, survey
+from store.decisions import Decision, decide
+from store.errors import CollectedVersion, UnknownVersion
+from store.memory import MemoryBucket
+from store.promotion import promote, roll_back
+from store.sweeping import Retention
+from store.terms import Terms
+from tests.examples import FILES, manifest
+from tests.faulty import Killed, KillingBucket
+from tests.signing import SIGNER, TRUST
+
+# Long after everything that these tests write.
+NOW = datetime(2100, 1, 1, tzinfo=UTC)
+STRICT = Retention(keep=1, days=0)
+REPORT = {**FILES, "report.html": b"why"}
+OLD, MIDDLE, NEW = (
+    f"{NOW - timedelta(days=days):%Y%m%dT%H%M%S}-0123456789ab" for days in (90, 60, 30)
+)
+
+
+def put(bucket: Bucket, version: str) -> None:
+    made = manifest(REPORT, version=version)
+    versions.publish(bucket, made, REPORT, SIGNER)
+    word = Decision(model="digits", version=version, verdict="approved", by="ada", reason="good")
+    decide(bucket, word)
+
+
+def served(bucket: Bucket, *names: str) -> AliasLog:
+    log = AliasLog(bucket, "digits")
+    for name in names:
+        put(bucket, name)
+        current = log.current()
+        log.append(name, over=current.version if current else None, by="ada", reason="good")
+    return log
+
+
+def sweep(bucket: Bucket, retention: Retention = STRICT) -> list[Leaving]:
+    plan = survey(bucket, "digits", retention, NOW)
+    return collect(bucket, plan, by="ada", told=lambda *_: None)
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
+def bucket(request: pytest.FixtureRequest) -> Bucket:
+    return MemoryBucket() if request.param == "memory" else request.getfixturevalue("s3_bucket")
+
+
+def test_a_survey_changes_nothing(bucket):
+    served(bucket, OLD, NEW)
+    before = bucket.sizes_below("models")
+
+    plan = survey(bucket, "digits", STRICT, NOW)
+
+    assert [(one.version, {*one.files}) for one in plan.leaving] == [(OLD, {*FILES})]
+    assert plan.size_bytes == sum(map(len, FILES.values()))
+    assert bucket.sizes_below("models") == before
+
+
+def test_a_collected_version_is_still_explained_and_never_loaded(bucket):
+    served(bucket, OLD, NEW)
+
+    sweep(bucket)
+
+    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
+    assert versions.read_file(bucket, made, "report.html") == b"why"
+    with pytest.raises(CollectedVersion, match=f"{OLD} was collected on .* by ada"):
+        versions.read_file(bucket, made, "predictor.tflite")
+    with pytest.raises(CollectedVersion):
+        versions.check_nothing_added(bucket, made)
+    assert versions.list_versions(bucket, "digits") == [OLD, NEW]
+    word = read_collected(bucket, "digits", OLD)
+    assert word is not None
+    assert (word.was, word.files) == ("published", tuple(sorted(FILES)))
+
+
+def test_nobody_can_return_to_a_collected_version(bucket):
+    log = served(bucket, OLD, MIDDLE, NEW)
+    sweep(bucket)
+
+    with pytest.raises(CollectedVersion, match="name a version that is kept"):
+        roll_back(bucket, "digits", over=NEW, to=OLD, by="bob", reason="why not")
+    with pytest.raises(CollectedVersion):
+        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="why not")
+    terms = Terms(mode="shadow")
+    with pytest.raises(CollectedVersion):
+        challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+
+    assert [record.version for record in log.history()] == [OLD, MIDDLE, NEW]
+
+
+def test_collecting_again_finds_nothing_to_do(bucket):
+    served(bucket, OLD, NEW)
+
+    sweep(bucket)
+
+    assert survey(bucket, "digits", STRICT, NOW).leaving == ()
+
+
+def test_a_version_without_a_manifest_goes_after_its_grace_and_not_before(bucket):
+    for name in (OLD, f"{NOW:%Y%m%dT%H%M%S}-0123456789ab"):
+        bucket.create(keys.version_file("digits", name, "predictor.tflite"), b"predictor")
+    bucket.create(keys.signature("digits", OLD, "0" * 16), b"{}")
+
+    gone = sweep(bucket)
+
+    assert [(one.version, {*one.files}) for one in gone] == [
+        (OLD, {"predictor.tflite", "signatures/0000000000000000.json"})
+    ]
+    below = [key for key in bucket.keys_below("models") if OLD in key]
+    assert below == [keys.collected("digits", OLD)]
+    with pytest.raises(UnknownVersion):
+        versions.read_manifest(bucket, "digits", OLD)
+
+
+def test_who_publishes_what_was_collected_half_written_is_told(bucket):
+    bucket.create(keys.version_file("digits", OLD, "golden.npz"), FILES["golden.npz"])
+    sweep(bucket)
+
+    with pytest.raises(CollectedVersion, match="overnight retrain digits --force"):
+        put(bucket, OLD)
+
+    assert versions.list_versions(bucket, "digits") == []
+
+
+class Between(MemoryBucket):
+    """A bucket in which somebody else acts right after one chosen key was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after: dict[str, object] = {}
+
+    def create(self, key: str, body: bytes) -> None:
+        super().create(key, body)
+        act = self.after.pop(key, None)
+        if callable(act):
+            act()
+
+
+def test_what_is_promoted_between_the_plan_and_the_word_stays():
+    bucket = Between()
+    served(bucket, OLD, NEW)
+    plan = survey(bucket, "digits", STRICT, NOW)
+    promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+
+    gone = collect(bucket, plan, by="ada", told=lambda *_: None)
+
+    assert gone == []
+    assert read_kept(bucket, "digits", OLD) is not None
+    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
+    versions.check_nothing_added(bucket, made)
+    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+
+
+def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
+    bucket = Between()
+    log = served(bucket, OLD, NEW)
+    # Given somebody who collects between the promotion's record and its last look.
+    bucket.after[keys.alias_record("digits", "champion", 3)] = lambda: bucket.create(
+        keys.collected("digits", OLD),
+        collecting.Collected(
+            model="digits", version=OLD, was="published", files=(), size_bytes=0, by="x", reason=""
+        ).encoded(),
+    )
+
+    with pytest.raises(CollectedVersion):
+        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+
+    assert [record.version for record in log.history()] == [OLD, NEW, OLD, NEW]
+
+
+def test_a_version_published_at_the_moment_of_the_word_stays_whole():
+    bucket = Between()
+    bucket.create(keys.version_file("digits", OLD, "golden.npz"), FILES["golden.npz"])
+    plan = survey(bucket, "digits", STRICT, NOW)
+    put(bucket, OLD)
+
+    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+
+    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
+    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("writes", range(5))
+def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before):
+    bucket = MemoryBucket()
+    served(bucket, OLD, MIDDLE, NEW)
+    fuse = KillingBucket(bucket, writes)
+    fuse._fuse._before = before
+    plan = survey(bucket, "digits", STRICT, NOW)
+    with suppress(Killed):
+        collect(fuse, plan, by="ada", told=lambda *_: None)
+
+    # When enough time went by for the dead run's word to be an old one.
+    age(bucket)
+    sweep(bucket)
+
+    for version in (OLD, MIDDLE):
+        left = bucket.keys_below(f"models/digits/versions/{version}")
+        assert not any(key.endswith((".npz", ".tflite")) for key in left)
+        assert read_collected(bucket, "digits", version) is not None
+    made = versions.read_manifest(bucket, "digits", NEW)
+    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+
+
+def age(bucket: MemoryBucket) -> None:
+    """Let what was said so far have been said a day ago."""
+    for version in (OLD, MIDDLE):
+        key = keys.collected("digits", version)
+        if (word := read_collected(bucket, "digits", version)) is not None:
+            older = word.model_copy(update={"at": word.at - timedelta(days=1)})
+            bucket._objects[key] = older.encoded()
+
+
+def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    plan = survey(bucket, "digits", STRICT, NOW)
+    promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+    with pytest.raises(Killed):
+        collect(KillingBucket(bucket, 1), plan, by="ada", told=lambda *_: None)
+    assert read_collected(bucket, "digits", OLD) is not None
+
+    sweep(bucket)
+
+    assert read_collected(bucket, "digits", OLD) is None
+
+
+@pytest.mark.servers
+def test_beside_promotions_rollbacks_and_publishing_nothing_that_serves_is_lost(s3_bucket):
+    """Many times over: whoever won, what the alias points at is whole, and the loser was told."""
+    lost: list[str] = []
+    log = AliasLog(s3_bucket, "digits")
+    for number in range(6):
+        old, new, late = (f"2026{month}01T00000{number}-0123456789ab" for month in ("05", "06", 10))
+        served(s3_bucket, old, new)
+        # Given one whose publishing was cut off long ago, and goes on just now.
+        s3_bucket.create(keys.version_file("digits", late, "golden.npz"), FILES["golden.npz"])
+        plan = survey(s3_bucket, "digits", STRICT, NOW)
+
+        lost += together(
+            partial(collect, s3_bucket, plan, by="ada", told=lambda *_: None),
+            partial(roll_back, s3_bucket, "digits", over=new, to=old, by="bob", reason="back"),
+            partial(put, s3_bucket, late),
+        )
+
+        serves = log.current().version
+        assert serves in {old, new}
+        for version in {serves, late} - set(lost):
+            made = versions.trusted_manifest(s3_bucket, "digits", version, TRUST)
+            versions.check_nothing_added(s3_bucket, made)
+            assert {n: versions.read_file(s3_bucket, made, n) for n in made.files} == REPORT
+        assert serves == old or old in lost
+        if late in lost and read_collected(s3_bucket, "digits", late) is None:
+            # Both stepped back: then going on once more finishes it.
+            put(s3_bucket, late)
+
+
+def together(*acts) -> list[str]:
+    """All at the same instant; answers which versions were refused because they are collected."""
+    start = threading.Barrier(len(acts))
+    lost: list[str] = []
+    surprises: list[BaseException] = []
+
+    def run(act) -> None:
+        start.wait()
+        try:
+            act()
+        except CollectedVersion as error:
+            lost.append(str(error).split()[1])
+        except BaseException as error:  # noqa: BLE001
+            surprises.append(error)
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert surprises == []
+    return lost

@@ -1,0 +1,185 @@
+"""A holdout that moves: the newest days judge, whatever came late, twice or not at all."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from models.sales import DEFINITION, replay
+from models.sales.series import HELD_DAYS
+from models.sales.source import SalesSource
+from store import landing
+from store.datasets import Dataset
+from store.errors import NotFound
+from store.manifest import DataLineage
+from store.memory import MemoryBucket
+from tasks.ingest import Ingested, ingest
+from tasks.leakage import same_rows, unseen
+from tasks.reproduce import recorded_snapshot
+from tasks.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
+from tasks.validate import validate
+from tests.examples import manifest
+from tests.sales import STORES, arriving, day, parquet, rows, sold
+
+AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+HISTORY, LAST = "2017-04-30", "2017-05-20"
+FEW = STORES[:2]
+
+
+class Shop:
+    """A dataset of sales in a folder, and a landing into which its nights are dropped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bucket = MemoryBucket()
+        self.rows = Dataset.in_folder(folder, "sales", "rows")
+        self.holdout = Dataset.in_folder(folder, "sales", "holdout")
+
+    def arrive(self, name: str, **files: pa.Table) -> Ingested:
+        bodies = {f"{file}.parquet": parquet(table) for file, table in files.items()}
+        landing.land(self.bucket, "sales", name, bodies, by="test", at=AT)
+        return ingest(
+            SalesSource.__new__(SalesSource),
+            self.bucket,
+            self.rows,
+            self.holdout,
+            model="sales",
+            take_next=False,
+            gates=DEFINITION.data_gates,
+        )
+
+    def snapshot(self, **asked: object) -> Snapshot:
+        return snapshot(self.rows, self.holdout, held_days=HELD_DAYS, **asked)  # type: ignore[arg-type]
+
+
+def nights(first: str, last: str) -> list[str]:
+    return [str(one) for one in replay.np.arange(first, f"{last}", dtype="datetime64[D]")] + [last]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Twenty nights, with late baskets, an empty one, and some sent again."""
+    found = Shop(tmp_path_factory.mktemp("shop"))
+    found.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
+    for number, night in enumerate(nights("2017-05-01", LAST)):
+        tonight = arriving(night, night, stores=FEW)
+        if number == 5:
+            found.arrive(f"day-{night}", none=tonight.slice(0, 0))
+            continue
+        again = {"yesterday": arriving(before, before, stores=FEW)} if number % 4 == 3 else {}
+        if number == 6:
+            again = {"yesterday": arriving(before, before, stores=FEW)}
+        found.arrive(f"day-{night}", tonight=tonight, **again)
+        if number % 7 == 2:
+            found.arrive(f"day-{night}-again", tonight=tonight)
+        before = night
+        if number == 4:
+            before = nights("2017-05-01", LAST)[5]
+    return found
+
+
+def test_late_twice_and_empty_nights_leave_exactly_the_right_rows(shop: Shop) -> None:
+    arrived = arriving("2017-01-01", LAST, stores=FEW)
+
+    kept = read_stamped(shop.rows, shop.snapshot())
+
+    columns = ["basket", "store", "department", "day", "units", "apart", "digest"]
+    order = [(name, "ascending") for name in ("basket", "department")]
+    expected = rows(arrived).select(columns).sort_by(order)
+    found = kept.select(columns).sort_by(order)
+    assert found.num_rows == expected.num_rows > 10_000
+    assert found.cast(expected.schema).equals(expected)
+    # Some of what was sold by then is still on its way.
+    whole = sold("2017-01-01", LAST, stores=FEW)
+    assert pc.count_distinct(arrived["basket_id"]).as_py() < pc.count_distinct(
+        whole["basket_id"]
+    ).as_py()
+
+
+def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
+    taken = shop.snapshot()
+
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+
+    assert taken.judged_from == "2017-04-20"
+    assert pc.max(learned["day"]).as_py() == day("2017-04-19")
+    assert pc.min(judging["day"]).as_py() == day("2017-04-20")
+    assert (taken.rows, taken.holdout_rows) == (learned.num_rows, judging.num_rows)
+    assert same_rows(learned, judging).passed
+    assert read_rows(shop.rows, taken).num_rows == learned.num_rows
+
+
+def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
+    shop: Shop,
+) -> None:
+    came = shop.rows.arrivals()
+    earlier = shop.snapshot(version=came["day-2017-05-10"])
+
+    later = shop.snapshot()
+
+    assert earlier.judged_from < later.judged_from
+    assert earlier.holdout_digest != later.holdout_digest
+    # So whoever learned from the earlier snapshot has seen no day that judges by the later one.
+    learned, _ = parted(read_stamped(shop.rows, earlier), earlier)
+    _, judging = parted(read_stamped(shop.rows, later), later)
+    assert pc.max(learned["day"]).as_py() < pc.min(judging["day"]).as_py()
+
+
+def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
+    taken = shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
+    base = manifest()
+    made = base.model_copy(update={"data": DataLineage(**taken.lineage.model_dump())})
+
+    again = snapshot(
+        shop.rows,
+        shop.holdout,
+        version=made.data.dataset_version,
+        without=made.data.without,
+        judged_from=made.data.judged_from,
+    )
+
+    assert again == taken == recorded_snapshot(made)
+
+
+def test_a_frozen_holdout_leaves_no_trace_of_any_of_this_in_a_manifest() -> None:
+    assert "judged_from" not in manifest().encoded().decode()
+
+
+def test_rows_are_valid_with_a_holdout_among_them(shop: Shop) -> None:
+    taken = shop.snapshot()
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+
+    findings = validate(learned, taken, DEFINITION, holdout=judging, now=AT)
+
+    assert [one.message for one in findings if not one.passed] == []
+
+
+def test_a_row_out_of_range_is_found_among_those_that_judge_too(shop: Shop) -> None:
+    taken = shop.snapshot()
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+    place = judging.column_names.index("units")
+    wrong = judging.set_column(place, "units", pa.array([1e9] * judging.num_rows))
+
+    findings = validate(learned, taken, DEFINITION, holdout=wrong, now=AT)
+
+    assert any(not one.passed and one.metric == "units" for one in findings)
+
+
+def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.arrive("nothing", none=arriving(HISTORY, HISTORY, stores=FEW).slice(0, 0))
+
+    with pytest.raises(NotFound):
+        shop.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("learned_until", "compared"), [("2017-04-19", True), ("2017-04-20", True), ("2017-04-21", False)]
+)
+def test_a_champion_that_knows_days_that_judge_is_told(learned_until: str, compared: bool) -> None:
+    found = unseen("v1", learned_until, "2017-04-20")
+
+    assert found.passed
+    assert found.applicable is compared
+    assert ("favours it" in found.message) is not compared

@@ -1,0 +1,48 @@
+"""Versions of an earlier release are signed once they were found to be whole."""
+
+import pytest
+
+from store import keys, versions
+from store.errors import CorruptVersion, UnknownVersion
+from store.memory import MemoryBucket
+from tasks.sign import sign
+from tests.examples import FILES, VERSION, manifest
+from tests.signing import SIGNER, TRUST
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    """A version that nobody signed."""
+    bucket = MemoryBucket()
+    for name, body in FILES.items():
+        bucket.create(keys.version_file("digits", VERSION, name), body)
+    bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
+    return bucket
+
+
+def test_an_unsigned_version_is_trusted_once_it_is_signed(bucket):
+    assert sign(bucket, "digits", VERSION, SIGNER)
+    assert not sign(bucket, "digits", VERSION, SIGNER)
+
+    assert versions.trusted_manifest(bucket, "digits", VERSION, TRUST) == manifest()
+
+
+@pytest.mark.parametrize("how", ["changed", "missing", "added"])
+def test_what_is_not_as_published_is_not_signed(bucket, how):
+    predictor = keys.version_file("digits", VERSION, "predictor.tflite")
+    if how == "changed":
+        bucket._objects[predictor] = b"another"
+    elif how == "missing":
+        del bucket._objects[predictor]
+    else:
+        bucket.create(keys.version_file("digits", VERSION, "hook.py"), b"")
+
+    with pytest.raises(CorruptVersion, match=r"predictor\.tflite|hook\.py"):
+        sign(bucket, "digits", VERSION, SIGNER)
+
+    assert versions.signers(bucket, "digits", VERSION) == []
+
+
+def test_what_is_no_version_is_not_signed():
+    with pytest.raises(UnknownVersion):
+        sign(MemoryBucket(), "digits", VERSION, SIGNER)

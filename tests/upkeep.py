@@ -1,0 +1,101 @@
+"""A bucket as nights leave it: tables, versions made from them, decisions, logs and words."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from store import arrivals, landing
+from store.aliases import Acknowledgement, AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.decisions import Decision, decide
+from store.manifest import Finding, Measurement
+from store.refusals import remember
+from store.s3 import S3Address
+from store.scores import Score, keep
+from store.tables import Table
+from store.tuning import TunedSettings, remember_tuned
+from store.versions import publish
+from tasks.snapshot import snapshot
+from tests.serving import bundles
+from tests.signing import SIGNER
+
+MODEL = bundles.MODEL
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def table(address: S3Address, name: str) -> Table:
+    return Table.on_s3(address, MODEL, name)
+
+
+def rows(arrival: str, count: int = 5) -> pa.Table:
+    """Rows as ingest stamps them."""
+    return pa.table(
+        {
+            "label": pa.array(range(count), pa.int64()),
+            "digest": [f"{arrival}-{row}".ljust(64, "0") for row in range(count)],
+            "arrival": [arrival] * count,
+            "arrival_row": pa.array(range(count), pa.int64()),
+            "arrived_at": pa.array([NOW] * count, pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+def begin(address: S3Address) -> None:
+    """The holdout, which judges every version."""
+    table(address, "holdout").append(rows("holdout"), "holdout")
+
+
+def night(bucket: Bucket, address: S3Address, number: int, *, promoted: bool = True) -> str:
+    """An arrival, and version `number` made from all that came in so far."""
+    table(address, "rows").append(rows(f"night-{number}"), f"night-{number}")
+    lineage = snapshot(table(address, "rows"), table(address, "holdout")).lineage
+    log = AliasLog(bucket, MODEL)
+    champion = log.current()
+    over = champion.version if champion else None
+    files = bundles.files(number) | {"report.html": b"<p>report</p>"}
+    made = bundles.manifest(number, files).model_copy(
+        update={"data": lineage, "compared_with": over}
+    )
+    publish(bucket, made, files, SIGNER)
+    if promoted:
+        approve(bucket, made.version)
+        promote(bucket, made.version, over=over)
+    return made.version
+
+
+def approve(bucket: Bucket, version: str) -> None:
+    decide(
+        bucket,
+        Decision(model=MODEL, version=version, verdict="approved", by="its gates", reason="passed"),
+    )
+
+
+def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
+    log = AliasLog(bucket, MODEL)
+    record = log.append(version, over=over, by="the schedule", reason="passed its gates")
+    word = Acknowledgement(replica="host-1", version=version, serving=True)
+    log.acknowledge(record.sequence, word)
+    return record
+
+
+def words(bucket: Bucket, version: str) -> None:
+    """One of everything else that is kept."""
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
+    remember(bucket, MODEL, "f" * 64, [finding], compared_with=version)
+    tuned = TunedSettings(model=MODEL, sequence=1, settings={"epochs": 2}, by="ada", reason="tuned")
+    remember_tuned(bucket, tuned)
+    arrivals.hold(bucket, MODEL, "night-9", [finding], compared_with=version)
+    arrivals.decide(bucket, MODEL, "night-9", verdict="excluded", by="ada", reason="upside down")
+    score = Measurement(metric="accuracy", value=0.99, n=5)
+    keep(
+        bucket,
+        Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)),
+    )
+
+
+def wait(bucket: Bucket) -> None:
+    """An arrival that waits in the landing, and a file in quarantine."""
+    arrival = landing.land(
+        bucket, MODEL, "monday", {"a.csv": b"1,2", "b.csv": b"?"}, by="ada", at=NOW
+    )
+    landing.quarantine(bucket, arrival, "b.csv", b"?", "no numbers")
