@@ -16,7 +16,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR := $(CURDIR)/$(VENV)/uv-cache
 endif
 
-.PHONY: help up down test quick check audit fix serve retrain bench
+.PHONY: help up down test quick check audit fix serve retrain bench faults
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ down: $(READY) ## stop everything, and lose nothing
 
 test: $(READY) ## run every test, real servers and browser included
 	@$(BIN)/pytest
+
+# MINUTES=20 makes the long ones so long.
+faults: $(READY) ## kill, cut, fill and race everything, and print the tally
+	@$(BIN)/pytest tests/faults --faults-minutes $(or $(MINUTES),0)
 
 quick: $(READY) ## run the tests that start no server and train nothing
 	@$(BIN)/pytest -m "not servers and not training"

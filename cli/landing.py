@@ -1,8 +1,10 @@
 """Delivers files by hand into a model's landing."""
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.following import user
 from infra import connections
@@ -10,6 +12,9 @@ from infra.settings import load
 from store import landing
 from store.bucket import digest
 from store.errors import BadFile
+
+if TYPE_CHECKING:
+    from models.definition import ModelDefinition
 
 
 def land(model: str, paths: Sequence[Path]) -> None:
@@ -22,19 +27,53 @@ def land(model: str, paths: Sequence[Path]) -> None:
         UnknownModel
     """
     import models  # a second of CPU, which help need not pay
+    from tasks.land import name_of
 
-    models.find(model)
+    definition = models.find(model)
+    if len(paths) == 1 and paths[0].is_file() and _streamed(definition, paths[0]):
+        return
     files: dict[str, bytes] = {}
     for path in paths:
         for name, file in _files(path):
             if name in files:
                 raise BadFile(name, expected="one file of this name", found="two")
             files[name] = file.read_bytes()
-    contents = "".join(f"{name}\0{digest(body)}\0" for name, body in sorted(files.items()))
-    name = f"by-hand-{digest(contents.encode())[:16]}"
+    name = name_of({file: digest(body) for file, body in files.items()})
     bucket = connections.bucket(load())
     arrival = landing.land(bucket, model, name, files, by=user(), at=datetime.now(UTC))
     print(f"landed {len(arrival.files)} files as {arrival.name}")
+
+
+def _streamed(definition: "ModelDefinition", path: Path) -> bool:
+    """Land a file of any length piece by piece, when the model's source can read it so."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    from models.definition import Places
+    from tasks.land import land_file
+
+    settings = load()
+    places = Places(
+        folder=settings.source_folders.get(definition.name),
+        cache=settings.home / "sources" / definition.name,
+    )
+    columns = "{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(path.name, total=path.stat().st_size)
+        arrival = land_file(
+            definition.open_source(places),
+            connections.bucket(settings),
+            path,
+            model=definition.name,
+            by=user(),
+            at=datetime.now(UTC),
+            report=lambda read: progress.update(task, completed=read),
+        )
+    if arrival is None or arrival.converted is None:
+        return False
+    told = arrival.converted
+    rejected = f", {told.rejected_lines:,} lines rejected" if told.rejected_lines else ""
+    print(f"landed {told.rows:,} rows of {told.file} as {arrival.name}{rejected}")
+    return True
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:

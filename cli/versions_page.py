@@ -24,13 +24,13 @@ def run(model: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = new_table("version", "made", "rows", "accuracy", "decision", "champion since")
+    table = new_table("version", "made", "rows", "quality", "decision", "champion since")
     for row in rows:
-        accuracy = f"{row['accuracy']:.2%}" if row["accuracy"] is not None else "—"
+        quality = _quality(row)
         decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
         decision += f"; collected {row['collected'][:10]}" if row["collected"] else ""
         since = (row["champion_since"] or "")[:19]
-        words = (row["version"], row["made"][:19], f"{row['rows']:,}", accuracy, decision)
+        words = (row["version"], row["made"][:19], f"{row['rows']:,}", quality, decision)
         table.add_row(*words, since, style="bold" if since else "")
     open_console().print(table)
 
@@ -44,17 +44,28 @@ def gather(bucket: Bucket, model: str) -> list[Document]:
     return [_row(bucket, model, version, current) for version in found]
 
 
+def _quality(row: Document) -> str:
+    if row["metric"] is None:
+        return "—"
+    figure = f"{row['value']:.2%}" if row["metric"] == "accuracy" else f"{row['value']:.4g}"
+    return f"{row['metric']} {figure}"
+
+
 def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) -> Document:
     manifest = read_manifest(bucket, model, version)
     decision = read_decision(bucket, model, version)
     collected = read_collected(bucket, model, version)
     accuracy = manifest.measured("accuracy")
+    # Accuracy, or whatever the model was measured by first.
+    quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)
     serves = current is not None and current.version == version
     return {
         "version": version,
         "made": manifest.created_at.isoformat(),
         "rows": manifest.data.rows,
         "accuracy": accuracy.value if accuracy else None,
+        "metric": quality.metric if quality else None,
+        "value": quality.value if quality else None,
         "decision": decision.verdict if decision else None,
         "decided_by": decision.by if decision else None,
         "collected": collected.at.isoformat() if collected else None,

@@ -17,6 +17,7 @@ from store.errors import BadFile
 
 BLOCK_BYTES = 1 << 20
 MOST_REJECTED = 1_000
+MOST_REJECTED_BYTES = 16_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _Read = Callable[[bytes], pa.Table]
 
@@ -161,12 +162,12 @@ def _middle(block: bytes) -> int | None:
 
 def _strictly(name: str, rejected: Rejected) -> Rejected:
     """Hands bad lines on while they are few: a file of another kind is not taken line by line."""
-    seen = 0
+    seen = seen_bytes = 0
 
     def tell(line: BadLine) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > MOST_REJECTED:
+        nonlocal seen, seen_bytes
+        seen, seen_bytes = seen + 1, seen_bytes + len(line.text)
+        if seen > MOST_REJECTED or seen_bytes > MOST_REJECTED_BYTES:
             raise BadFile(
                 name, expected=f"at most {MOST_REJECTED:,} bad lines", found=f"more; {line}"
             )

@@ -98,7 +98,7 @@ class AliasLog:
         return newest
 
     def history(self) -> list[AliasRecord]:
-        """Every record, oldest first; those that a stale listing leaves out are found all the same."""
+        """Every record, oldest first, those included that a stale listing leaves out."""
         newest = self.current()
         if newest is None:
             return []

@@ -10,15 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self
 
 import pyarrow as pa
 from deltalake import (
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
+    Schema,
     Transaction,
-    WriterProperties,
     write_deltalake,
 )
 from deltalake.exceptions import (
@@ -27,8 +27,10 @@ from deltalake.exceptions import (
     SchemaMismatchError,
     TableNotFoundError,
 )
+from deltalake.transaction import AddAction
 
 from store import keys
+from store.data_files import write_files
 from store.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -55,9 +57,8 @@ _DENIED = (
     "401 Unauthorized",
 )
 _TRIES = 10
-# Of rows that are streamed: as many in memory, and in one group of a file; and a file's size.
 _ROWS_AT_ONCE = 65_536
-_FILE_BYTES = 32_000_000
+_Commit = Callable[[DeltaTable, dict[str, Any]], None]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -108,35 +109,32 @@ class Dataset:
         Raises:
             AlreadyExists: this arrival is in the table, also when it came in just now.
         """
-        return self._append(rows.schema, lambda: rows, arrival, None)
-
-    def append_batches(
-        self, schema: pa.Schema, batches: Callable[[], Iterator[pa.RecordBatch]], arrival: str
-    ) -> int:
-        """As `append`, with memory for some of the rows at a time.
-
-        `batches` gives all rows in small batches, and once more for each race that is lost.
-        """
         return self._append(
-            schema,
-            lambda: pa.RecordBatchReader.from_batches(schema, batches()),
-            arrival,
-            WriterProperties(compression="SNAPPY", max_row_group_size=_ROWS_AT_ONCE),
+            rows.schema, arrival, lambda table, marks: write_deltalake(table, rows, **marks)
         )
 
-    def _append(
-        self,
-        schema: pa.Schema,
-        rows: Callable[[], "pa.Table | pa.RecordBatchReader"],
-        arrival: str,
-        properties: WriterProperties | None,
+    def append_batches(
+        self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], arrival: str
     ) -> int:
+        """As `append`, with memory for some of the rows at a time; `batches` are small."""
+        written: list[AddAction] = []
+
+        def commit(table: DeltaTable, marks: dict[str, Any]) -> None:
+            self._fits(table, schema)
+            # After a race that was lost the files are there already, and still nobody's.
+            if not written:
+                written.extend(write_files(self.uri, self._options, schema, batches))
+            table.create_write_transaction(list(written), schema=Schema.from_arrow(schema), **marks)
+
+        return self._append(schema, arrival, commit)
+
+    def _append(self, schema: pa.Schema, arrival: str, commit: _Commit) -> int:
         writer = uuid.uuid4().hex
         for _ in range(_TRIES):
             try:
                 table = self._open() or self._made(schema)
                 if not self._has(table, arrival):
-                    return self._committed(table, rows(), arrival, writer, properties)
+                    return self._committed(table, commit, arrival, writer)
             except _LostRaceError:
                 # To others, or to the echo of our own write whose answer was lost: look again.
                 continue
@@ -225,30 +223,27 @@ class Dataset:
                 raise
             return table
 
-    def _committed(
-        self,
-        table: DeltaTable,
-        rows: "pa.Table | pa.RecordBatchReader",
-        arrival: str,
-        writer: str,
-        properties: WriterProperties | None,
-    ) -> int:
+    def _committed(self, table: DeltaTable, commit: _Commit, arrival: str, writer: str) -> int:
         """Commit on this very state of the table; whatever came after it is held against ours."""
+        marks = {
+            "mode": "append",
+            "commit_properties": CommitProperties(
+                custom_metadata={"arrival": arrival, "writer": writer},
+                app_transactions=[Transaction(arrival, 1)],
+            ),
+            "post_commithook_properties": _AFTER_COMMIT,
+        }
         with self._worded():
-            write_deltalake(
-                table,
-                rows,
-                mode="append",
-                commit_properties=CommitProperties(
-                    custom_metadata={"arrival": arrival, "writer": writer},
-                    app_transactions=[Transaction(arrival, 1)],
-                ),
-                post_commithook_properties=_AFTER_COMMIT,
-                # It takes None for its defaults, whatever its annotation says.
-                writer_properties=cast("WriterProperties", properties),
-                target_file_size=None if properties is None else _FILE_BYTES,
-            )
+            commit(table, marks)
         return int(table.version())
+
+    def _fits(self, table: DeltaTable, schema: pa.Schema) -> None:
+        """Delta's writer compares columns; who writes files must."""
+        theirs = {one.name: str(one.type) for one in table.schema().fields}
+        ours = {one.name: str(one.type) for one in Schema.from_arrow(schema).fields}
+        if theirs != ours:
+            differ = sorted(name for name, _ in theirs.items() ^ ours.items())
+            raise SchemaMismatchError(f"other columns or types: {', '.join(dict.fromkeys(differ))}")
 
     def _own(self, arrival: str, writer: str) -> int:
         """The version in which an arrival is, when it was we who brought it."""

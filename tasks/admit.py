@@ -1,6 +1,6 @@
 """Admit: whether the rows of an arrival may enter the dataset at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,19 @@ def admit(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]
     """
     if rows.num_rows == 0:
         return ()
-    found = [*check_columns(rows, gates.columns), *_repeats(rows, gates)]
-    return tuple(
-        finding.model_copy(update={"slice": arrival}) for finding in found if not finding.passed
-    )
+    return columns_against(rows, gates, arrival) + _against(_repeats(rows, gates), arrival)
+
+
+def columns_against(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """What stands against the columns of some rows of an arrival."""
+    return _against(check_columns(rows, gates.columns), arrival) if rows.num_rows else ()
+
+
+def repeats_against(repeated: int, n: int, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """What stands against an arrival of n rows of which some repeat others of it."""
+    if n < gates.judged_rows:
+        return ()
+    return _against([_few_repeats(repeated, n, gates)], arrival)
 
 
 def nothing_left(
@@ -52,16 +61,27 @@ def _repeats(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:
         return
     digests = rows.column("digest").to_numpy(zero_copy_only=False).astype("U64")
     distinct, counts = np.unique(digests, return_counts=True)
-    share = 1 - len(distinct) / n
     most = int(counts.argmax())
-    yield Finding(
+    often = f"; one is there {counts[most]:,} times, digest {str(distinct[most])[:12]}"
+    yield _few_repeats(n - len(distinct), n, gates, often)
+
+
+def _few_repeats(repeated: int, n: int, gates: DataGates, often: str = "") -> Finding:
+    share = repeated / n
+    return Finding(
         gate="few repeats",
         metric="repeated rows",
         passed=share <= gates.repeated_share,
         message=f"{share:.1%} of {n:,} rows repeat others of this arrival, at most "
-        f"{gates.repeated_share:.1%} may; one is there {counts[most]:,} times, "
-        f"digest {str(distinct[most])[:12]}",
+        f"{gates.repeated_share:.1%} may{often}",
         value=share,
         bound=gates.repeated_share,
         n=n,
+    )
+
+
+def _against(findings: Iterable[Finding], arrival: str) -> tuple[Finding, ...]:
+    """The findings that refuse, each naming the arrival."""
+    return tuple(
+        finding.model_copy(update={"slice": arrival}) for finding in findings if not finding.passed
     )

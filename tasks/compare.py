@@ -115,9 +115,8 @@ def compare(
         *_without_reference(learned, groups),
     ]
     if learned is not None and groups:
-        reference = _reference(
-            _where(rows, learned.arrivals, inside=True), holdout, definition, learned.champion
-        )
+        known_rows = _where(rows, learned.arrivals, inside=True)
+        reference = _sample(_some(known_rows), _some(holdout), definition, learned.champion)
         for group in groups:
             findings += _shifts(group, reference, definition, learned.champion)
     return _decided(findings, groups, accepted)
@@ -180,12 +179,6 @@ def _shifts(
     sample = _sample(rows, rows, definition, champion)
     for gate in gates.shifts:
         yield gate.finding(group.name, sample, reference)
-
-
-def _reference(
-    learned: pa.Table, holdout: pa.Table, definition: ModelDefinition, champion: Champion
-) -> Sample:
-    return _sample(_some(learned), _some(holdout), definition, champion)
 
 
 def _sample(

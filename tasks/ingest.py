@@ -17,30 +17,14 @@ from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
 from tasks.admit import admit, nothing_left
+from tasks.ingested import ARRIVAL_COLUMNS, Ingested
 from tasks.learned import waiting
+from tasks.pieces import take_pieces
+
+__all__ = ["ARRIVAL_COLUMNS", "HOLDOUT", "UNDECLARED", "Ingested", "ingest"]
 
 HOLDOUT = "holdout"
-# What ingest adds to the source's own columns: the order in which rows arrived.
-ARRIVAL_COLUMNS = ("arrival", "arrived_at", "arrival_row")
 UNDECLARED = DataGates()
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What came in and what was left out, and the version of the dataset that has it.
-
-    `findings` say why an arrival was refused whole, or why nothing of it is left. `skipped` are
-    those that were taken in or refused before under the same name, and are only cleared away.
-    """
-
-    arrivals: tuple[str, ...] = ()
-    rows_added: int = 0
-    duplicates: int = 0
-    kept_out: int = 0
-    quarantined: tuple[Quarantined, ...] = ()
-    dataset_version: int | None = None
-    findings: tuple[Finding, ...] = ()
-    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +96,9 @@ def _take_in(
     gates: DataGates,
 ) -> Ingested | None:
     """Add one arrival to the dataset; None when somebody else did so meanwhile."""
+    if arrival.converted is not None:
+        unsettled = _unsettled(bucket, rows, arrival.model)
+        return take_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
     contents = landing.read(bucket, arrival)
     if contents.damaged and arrival.name in rows.taken():
         # Whoever took it in is clearing it away under our hands.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,7 +89,7 @@ def land_file(
 
 def name_of(digests: dict[str, str]) -> str:
     """The name of what is landed by hand: delivered twice, it is there once."""
-    contents = "".join(f"{name}\0{sha256}\n" for name, sha256 in sorted(digests.items()))
+    contents = "".join(f"{name}\0{sha256}\0" for name, sha256 in sorted(digests.items()))
     return f"by-hand-{digest(contents.encode())[:16]}"
 
 
@@ -114,17 +114,17 @@ def _pieces(
 def _piece(batches: list[pa.RecordBatch], seen: _Conversion) -> tuple[str, bytes]:
     rows = pa.Table.from_batches(batches)
     sink = pa.BufferOutputStream()
-    # What repeats is worth a dictionary; digests and numbers do not.
-    texts = [
-        column.name
-        for column in rows.schema
-        if pa.types.is_string(column.type) and column.name != "digest"
-    ]
-    pq.write_table(rows, sink, use_dictionary=texts, write_statistics=False)
+    pq.write_table(rows, sink, **writing(rows.schema))
     name = f"{seen.file}/{len(seen.pieces):06d}.parquet"
     seen.pieces.append(name)
     seen.rows += rows.num_rows
     return name, bytes(sink.getvalue())
+
+
+def writing(schema: pa.Schema) -> dict[str, Any]:
+    """How pieces are written: texts that repeat are worth a dictionary, digests and numbers not."""
+    texts = [one.name for one in schema if pa.types.is_string(one.type) and one.name != "digest"]
+    return {"use_dictionary": texts or False, "write_statistics": False}
 
 
 def _line(bad: BadLine) -> bytes:

@@ -35,7 +35,7 @@ def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
 
 
 def unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
-    """Whether the champion learned any of the days that judge tonight; both are first days held out.
+    """Whether the champion learned days that judge tonight; both dates are first days held out.
 
     A champion of an earlier night learned fewer days. When days were taken back since, it knows
     some that judge: then the comparison favours it, so an equal may be refused, and none that is

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +90,7 @@ class Sieve:
             self._open[name] = self._files.enter_context((self._folder / name).open("wb"))
         return self._open[name]
 
-    def _read(self, kind: str, part: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    def _read(self, kind: str, part: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         path = self._folder / f"{kind}-{part}"
         return np.fromfile(path, dtype) if path.exists() else np.empty(0, dtype)
 

@@ -94,7 +94,7 @@ def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
 
 
 def parted(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
-    """The rows of a snapshot that are learned, and those that judge; the latter none when frozen."""
+    """The rows of a snapshot that are learned, and those that judge, none when frozen."""
     if snapshot.judged_from is None:
         return stamped, stamped.slice(0, 0)
     return _parted(stamped, snapshot.judged_from)

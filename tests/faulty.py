@@ -69,3 +69,9 @@ class KillingDataset(Dataset):
 
     def append(self, rows: pa.Table, arrival: str) -> int:
         return self._fuse.around(lambda: super(KillingDataset, self).append(rows, arrival))
+
+    def append_batches(
+        self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], arrival: str
+    ) -> int:
+        appended = super().append_batches
+        return self._fuse.around(lambda: appended(schema, batches, arrival))

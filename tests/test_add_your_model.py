@@ -18,7 +18,7 @@ from tests.deadline import until
 from tests.seaweed import free_ports
 from tests.signing import write_keys
 
-pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "add-your-model.md"

@@ -103,13 +103,16 @@ def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
 
 def _boosted(training: Examples, holdout: Examples, seed: int) -> Floats:
     """The median by histogram gradient boosting, from all that the network is told."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import (  # type: ignore[import-untyped]
+        HistGradientBoostingRegressor,
+    )
 
     booster = HistGradientBoostingRegressor(
         loss="absolute_error", max_iter=_ITERATIONS, random_state=seed
     )
     booster.fit(_numbers(training), training.labels)
-    return np.maximum(booster.predict(_numbers(holdout)), 0.0)
+    found: Floats = np.maximum(booster.predict(_numbers(holdout)), 0.0)
+    return found
 
 
 def _numbers(examples: Examples) -> NDArray[np.float32]:
@@ -129,8 +132,8 @@ def _numbers(examples: Examples) -> NDArray[np.float32]:
 
 def told(asked: Asked) -> dict[str, float | str]:
     """One holdout in numbers."""
-    sold = asked.examples.labels.sum()
-    errors = {who: float(np.abs(asked.examples.labels - asked.said[who]).sum() / sold) for who in WHO}
+    labels = asked.examples.labels.astype(np.float64)
+    errors = {who: float(np.abs(labels - asked.said[who]).sum() / labels.sum()) for who in WHO}
     return {
         "until": asked.cutoff,
         "rows": asked.examples.n,

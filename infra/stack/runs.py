@@ -46,15 +46,21 @@ def skip_missed(api: PrefectApi, pool: str) -> list[str]:
     A night makes up for all before it; twenty in a row would only repeat each other. What a person
     asked for, and what is to be tried again, stays. Returns the names of those that were skipped.
     """
-    now = datetime.now(UTC)
+    late = api.filter(
+        "/flow_runs",
+        flow_runs={
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+        },
+        work_pools={"name": {"any_": [pool]}},
+    )
     missed: dict[str, list[Document]] = {}
-    for run in unfinished(api, pool, ["SCHEDULED"]):
-        due = datetime.fromisoformat(run["expected_start_time"])
-        if run["auto_scheduled"] and not run["run_count"] and due <= now:
+    for run in late:
+        if run["auto_scheduled"] and not run["run_count"]:
             missed.setdefault(run["deployment_id"], []).append(run)
     skipped = []
-    for late in missed.values():
-        by_time = sorted(late, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
+    for nights in missed.values():
+        by_time = sorted(nights, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
         for run in by_time[:-1]:
             message = "It was missed while nothing ran here; the last one missed makes up for it."
             state = {"type": "CANCELLED", "name": "Missed", "message": message}

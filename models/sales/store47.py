@@ -5,14 +5,17 @@ OVERNIGHT_SOURCE_FOLDERS__SALES, or drops it like any other file.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.csv_lines import read_lines
 from models.sales.rows import finished
+from models.streaming import Rejected
 from store.errors import BadFile, SourceUnavailable
 
 FILE = "store47-2016.csv"
@@ -35,6 +38,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "dayoff": pa.string(),
 }
 _TOLD = ("id", "date", "unit_sales", "family")
+_TOLD_COLUMNS = pa.schema([pa.field(name, COLUMNS[name], nullable=False) for name in _TOLD])
 
 
 def is_of_store47(names: Collection[str]) -> bool:
@@ -67,6 +71,12 @@ def as_rows(file: str, table: pa.Table) -> pa.Table:
             }
         )
     )
+
+
+def batches(name: str, file: BinaryIO, rejected: Rejected) -> Iterator[pa.RecordBatch]:
+    """The rows of the file as CSV of any length, each line by itself; raises as `as_rows`."""
+    for batch in read_lines(name, file, _TOLD_COLUMNS, rejected):
+        yield from as_rows(name, pa.Table.from_batches([batch])).to_batches()
 
 
 def official(folder: Path) -> bytes | None:

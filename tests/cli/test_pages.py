@@ -53,6 +53,18 @@ def test_versions_come_oldest_first_with_decision_and_champion(bucket):
     assert newer["champion_since"] is not None
 
 
+def test_a_version_without_accuracy_is_told_by_what_it_was_measured_by_first(bucket):
+    later = "20261123T020000-0123456789ab"
+    wape = Measurement(metric="wape", value=0.234, n=640)
+    made = manifest(version=later).model_copy(update={"measurements": (wape,)})
+    versions.publish(bucket, made, FILES, SIGNER)
+
+    newest = versions_page.gather(bucket, "digits")[-1]
+
+    assert (newest["version"], newest["metric"], newest["value"]) == (later, "wape", 0.234)
+    assert newest["accuracy"] is None
+
+
 def test_the_champion_is_shown_with_its_history(bucket):
     document, shown = version_page.gather(bucket, "digits", "champion")
 

@@ -84,7 +84,7 @@ def walked(definition: ModelDefinition, places: Places, tmp_path_factory) -> Wal
 
 def _split(definition: ModelDefinition, rows: pa.Table, holdout) -> tuple[Examples, Examples]:
     """Few rows to learn from and to be judged on, as the model's kind of holdout wants them."""
-    if getattr(definition, "moving", None) is None:
+    if definition.moving is None:
         held = holdout().slice(0, HOLDOUT_ROWS)
         return definition.examples(rows.slice(0, ROWS)), definition.examples(held)
     days = rows.column("day").to_numpy()
@@ -186,8 +186,15 @@ def test_its_pictures_can_be_drawn(walked: Walked) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
 
 
-def test_every_flow_is_deployed_for_it(definition: ModelDefinition) -> None:
+def test_every_flow_is_deployed_for_it_as_for_digits(definition: ModelDefinition) -> None:
     entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
-    flows = {one["entrypoint"].split(".")[1] for one in entries if one["name"] == definition.name}
+    mine, digits = (
+        {one["entrypoint"]: one for one in entries if one["name"] == name}
+        for name in (definition.name, "digits")
+    )
 
-    assert {"retrain", "ingest", "promote", "accept", "rollback", "challenge"} <= flows
+    optional = set() if definition.tunable else {"flows.tune.tune"}
+    assert digits.keys() - optional <= mine.keys()
+    for entrypoint in mine.keys() & digits.keys():
+        assert mine[entrypoint]["work_pool"] == digits[entrypoint]["work_pool"]
+        assert mine[entrypoint]["parameters"]["model"] == definition.name

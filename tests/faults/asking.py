@@ -1,4 +1,4 @@
-"""Clients that ask serving all the time, and hold every answer against the version that it names."""
+"""Clients that ask serving all the time, and hold answers against the versions they name."""
 
 import threading
 from collections.abc import Callable

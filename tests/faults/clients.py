@@ -153,26 +153,34 @@ class Begins:
 
 def outcome(found: object) -> Outcome:
     """What an operation came to, as far as it is promised."""
+    if isinstance(found, OvernightError):
+        return Outcome(error=type(found), winner=_winner(found))
     match found:
-        case PromotionConflict():
-            return Outcome(error=PromotionConflict, winner=found.found)
-        case ChallengeRunning():
-            return Outcome(error=ChallengeRunning, winner=found.version)
-        case AlreadyDecided():
-            return Outcome(error=AlreadyDecided, winner=found.by)
-        case OvernightError():
-            return Outcome(error=type(found))
         case AliasRecord():
-            return Outcome((found.sequence, found.version, found.action, found.by))
+            told = (found.sequence, found.version, found.action, found.by)
         case Decision():
-            return Outcome((found.verdict, found.by))
+            told = (found.verdict, found.by)
         case ArrivalDecision():
-            return Outcome((found.verdict, found.by, found.sequence))
+            told = (found.verdict, found.by, found.sequence)
         case Withdrawal():
-            return Outcome((found.replica,))
+            told = (found.replica,)
         case None | landing.Arrival():
-            return Outcome()
-    raise AssertionError(f"nobody promised {found!r}")
+            told = ()
+        case _:
+            raise AssertionError(f"nobody promised {found!r}")
+    return Outcome(told)
+
+
+def _winner(error: OvernightError) -> str | None:
+    """Whom or what an error names as having been first."""
+    match error:
+        case PromotionConflict():
+            return error.found
+        case ChallengeRunning():
+            return error.version
+        case AlreadyDecided():
+            return error.by
+    return None
 
 
 def check(bucket: Bucket, promises: Promises) -> None:

@@ -1,4 +1,4 @@
-"""A network that needs no training: it answers as a tiny predictor does, so a night takes seconds."""
+"""A network that needs no training: it answers as a tiny predictor does, within seconds."""
 
 from pathlib import Path
 

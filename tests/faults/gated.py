@@ -1,4 +1,4 @@
-"""Operations of clients that stop just before the write that commits them, and go on or die there."""
+"""Operations of clients that stop just before the write that commits them, or die there."""
 
 import re
 import threading
@@ -71,7 +71,7 @@ class GatedBucket:
 
 
 class Operation:
-    """What a client does, up to its commit and then beyond; `outcome` is its answer or its error."""
+    """What a client does up to its commit, and beyond; `outcome` is its answer or error."""
 
     def __init__(self, bucket: Bucket, act: Callable[[Bucket], object]) -> None:
         self.outcome: object = None

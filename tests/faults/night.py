@@ -45,7 +45,6 @@ from tasks.decide import approve
 from tasks.recall import Known, recall
 from tests.serving import bundles
 from tests.signing import SIGNER
-from tests.signing import SIGNER
 
 MODEL = bundles.MODEL
 NIGHTLY_ROWS = 30
@@ -220,7 +219,7 @@ def _alone(house: House, ended: int) -> None:
         said = night(house)
     except OvernightError as error:
         said = f"{type(error).__name__}: {error}"
-    except BaseException:
+    except BaseException:  # noqa: BLE001  a forked child must not go on as its parent would
         traceback.print_exc()
         os._exit(1)
     os.write(ended, said.encode())

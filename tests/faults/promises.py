@@ -1,4 +1,4 @@
-"""What the store promises, as plainly as it can be said: lists and dictionaries, one writer at a time.
+"""What the store promises, said plainly: lists and dictionaries, one writer at a time.
 
 Each operation is two functions: what it finds when it begins, and what comes of it when it commits.
 An operation that finds nothing to write is over at once; its outcome is an `Outcome` either way.
@@ -14,7 +14,7 @@ Rejoinder = type[errors.OvernightError]
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer (`told`, as far as it is compared) or an error, and who won when somebody else did."""
+    """An answer (`told`, as far as it is compared), or an error and who won instead."""
 
     told: tuple[object, ...] = ()
     error: Rejoinder | None = None

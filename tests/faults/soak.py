@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ SERVING_FAULTS = (
 )
 _BY = "the soak"
 _TRIES = 30
+_SPARED_SECONDS = 12.0
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Soak:
     proxy: FaultProxy
     chance: random.Random
     arrivals: int = 0
+    spared_until: float = 0.0
 
     @property
     def bucket(self) -> S3Bucket:
@@ -90,13 +93,12 @@ class Soak:
 
     def moves(self) -> None:
         """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
-        current = self.log.current()
-        approved = [record.version for record in self.log.history()]
-        assert current is not None
-        other = self.chance.choice(approved)
         act = self.chance.choice(("roll back", "promote", "start", "stop"))
-        # What is refused is refused for a reason; that it is told is tested elsewhere.
+        # What is refused is refused for a reason, and a store may be away; both are tested
+        # elsewhere.
         with suppress(OvernightError):
+            history = self.log.history()
+            current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
                 promotion.roll_back(
                     self.bucket, MODEL, over=current.version, to=None, by=_BY, reason=act
@@ -113,7 +115,9 @@ class Soak:
 
     def strike(self) -> None:
         """One fault for a moment: between serving and the store, a night and it, or at either."""
-        kind = self.chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
+        kind = self.chance.choice(
+            ("serving", "serving", "night", "night", "worker", "store", "disk")
+        )
         seconds = self.chance.uniform(0.2, 2.0)
         if kind == "serving":
             with self.proxy.wrong(self.chance.choice(SERVING_FAULTS)):
@@ -132,8 +136,10 @@ class Soak:
 
     def _kill_a_worker(self) -> None:
         workers = self.serving.workers()
-        # One at a time: the other one answers meanwhile.
-        if len(workers) > 1:
+        # One at a time: the other one answers meanwhile. The server takes a worker that dies again
+        # within seconds for one that never will live, and ends: whoever supervises it is not here.
+        if len(workers) > 1 and time.monotonic() > self.spared_until:
+            self.spared_until = time.monotonic() + _SPARED_SECONDS
             with suppress(ProcessLookupError):
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
             TALLY.injected["a worker of serving was killed"] += 1
@@ -203,5 +209,6 @@ def soak_for(soak: Soak, seconds: float) -> Clients:
         assert not failures, failures
         soak.arrive()
         soak.night(calm=True)
-        until(soak.has_caught_up, seconds=60, what="serving has caught up")
+        told = f"serving has caught up; clients saw {Counter(clients.failures)}"
+        until(soak.has_caught_up, seconds=60, what=told)
     return clients

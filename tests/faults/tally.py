@@ -30,7 +30,7 @@ class Tally:
         with self._lock:
             self.published += published
 
-    def holds(self, claim: bool, what: str) -> None:  # noqa: FBT001  a claim reads best in front
+    def holds(self, claim: bool, what: str) -> None:
         """Assert that something is still there, and count what is not."""
         if not claim:
             with self._lock:

@@ -18,7 +18,7 @@ import pytest
 
 from store import landing
 from store.s3 import S3Address, S3Bucket
-from tests.faults.night import MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
 from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
@@ -143,3 +143,24 @@ def _killed_there(
     was_over = len(champions) > len(chapter.champions)
     assert again.said == ("UpToDate" if was_over else "Promoted"), (where, again)
     check_at_the_end(house, list(chapter.champions), rows=chapter.rows, where=where)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the manifest", "after it"])
+def test_on_another_machine_a_night_trains_again_only_what_was_not_published(
+    before: bool, lanes: list[Lane], s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
+) -> None:
+    chapter = first_night(s3_address, tmp_path / "home")
+    library = Library(chapter, tmp_path)
+    writes = _writes(lanes[0], library.copy(), chapter)
+    (manifest,) = (n for n, write in enumerate(writes, 1) if write.endswith("manifest.json"))
+    house = library.copy()
+    assert lanes[0].night(house, write=manifest, before=before).killed
+    check_at_any_time(house, [], "killed at the manifest")
+
+    elsewhere = House(house.address, tmp_path / "elsewhere")
+    elsewhere.home.mkdir()
+    assert lanes[0].night(elsewhere).said == "Promoted"
+
+    assert (elsewhere.home / FITS).exists() is before
+    assert len(check_at_any_time(elsewhere, [], "on another machine")) == 1
+    assert elsewhere.table("rows").read(columns=["digest"]).num_rows == NIGHTLY_ROWS

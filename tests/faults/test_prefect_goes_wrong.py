@@ -1,4 +1,4 @@
-"""Prefect's server, its database and its worker fail in mid-run: the run ends, and so does the next."""
+"""Prefect's server, database and worker fail in mid-run: the run ends, and so does the next."""
 
 import sqlite3
 import time

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,11 +12,13 @@ from store import challenging, promotion, versions
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.challenging import challenger_log
+from store.collecting import collect, survey
 from store.decisions import Decision, decide, read_decision
 from store.errors import (
     AlreadyDecided,
     AlreadyExists,
     ChallengeRunning,
+    CollectedVersion,
     NoChallenge,
     OvernightError,
     PromotionConflict,
@@ -23,6 +26,7 @@ from store.errors import (
 from store.manifest import RunLineage
 from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
+from store.sweeping import Retention
 from store.terms import Terms
 from tests.examples import FILES, manifest
 from tests.faults.tally import TALLY
@@ -243,3 +247,52 @@ def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> 
         else:
             assert isinstance(began, ChallengeRunning | PromotionConflict)
             assert log == ["started", "stopped"]
+
+
+def collecting(model: str) -> Callable[[Bucket], object]:
+    """Let go of all that is neither the newest version nor champion, however young."""
+    eager = Retention(keep=1, days=0, grace_days=0)
+    return lambda bucket: collect(
+        bucket,
+        survey(bucket, model, eager, datetime.now(UTC)),
+        by="gc",
+        told=lambda *_: None,
+    )
+
+
+def is_whole(bucket: Bucket, model: str, version: str) -> None:
+    made = versions.trusted_manifest(bucket, model, version, TRUST)
+    for name in made.files:
+        versions.read_file(bucket, made, name)
+
+
+def test_of_collecting_and_promoting_a_version_one_steps_back(arena: Arena) -> None:
+    for model in arena.models():
+        move(model, B)(arena.bucket)
+        move(model, C, over=B)(arena.bucket)
+
+        gone, moved = arena.race(collecting(model), move(model, A, over=C))
+
+        assert not isinstance(gone, OvernightError), gone
+        current = AliasLog(arena.bucket, model).current()
+        assert current is not None
+        is_whole(arena.bucket, model, current.version)
+        if isinstance(moved, AliasRecord):
+            assert current.version == A
+        else:
+            assert isinstance(moved, CollectedVersion), moved
+            assert "gc" in str(moved)
+
+
+def test_of_collecting_and_publishing_what_was_published_is_whole(arena: Arena) -> None:
+    version = "20261122T020009-000000000009"
+    for model in arena.models():
+        gone, published = arena.race(
+            collecting(model), lambda bucket, model=model: put(bucket, model, version)
+        )
+
+        assert not isinstance(gone, OvernightError), gone
+        if published is None:
+            is_whole(arena.bucket, model, version)
+        else:
+            assert isinstance(published, CollectedVersion), published

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from store.aliases import AliasLog
-from store.tables import Table
 from store.s3 import S3Bucket
+from store.tables import Table
 from tasks import verify
 from tests.faults.night import MODEL, NIGHTLY_ROWS
 from tests.faults.nights import check_at_any_time

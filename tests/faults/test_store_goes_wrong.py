@@ -90,9 +90,7 @@ def test_on_credentials_that_run_out_a_night_says_so_and_the_next_one_finishes(
     def of_the_version(method: str, path: str) -> bool:
         return "/versions/" in path
 
-    with runs.proxy.wrong(
-        Fault(Wrong.FAIL, status=400, code="ExpiredToken", only=of_the_version)
-    ):
+    with runs.proxy.wrong(Fault(Wrong.FAIL, status=400, code="ExpiredToken", only=of_the_version)):
         said = runs.night(house).said
     champions = check_at_any_time(house, [], "with expired credentials")
 
@@ -105,7 +103,8 @@ def test_on_credentials_that_run_out_a_night_says_so_and_the_next_one_finishes(
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(403, "RequestTimeTooSkewed"), (403, "ExpiredToken"), (400, "InvalidToken")]
+    ("status", "code"),
+    [(403, "RequestTimeTooSkewed"), (403, "ExpiredToken"), (400, "InvalidToken")],
 )
 def test_whatever_a_store_refuses_us_for_is_told_as_a_refusal(
     s3_endpoint: str, s3_bucket: S3Bucket, status: int, code: str
@@ -157,7 +156,10 @@ def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket)
     current = log.current()
     assert current is not None
     assert (current.sequence, current.version) == (2, early)
-    assert promotion.roll_back(s3_bucket, MODEL, over=early, to=None, by="ann", reason="").version == late
+    assert (
+        promotion.roll_back(s3_bucket, MODEL, over=early, to=None, by="ann", reason="").version
+        == late
+    )
 
 
 @pytest.fixture(scope="module")

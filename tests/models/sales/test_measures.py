@@ -82,7 +82,9 @@ def test_the_mean_is_of_the_newest_28_days() -> None:
 def test_an_interval_is_told_in_whole_pieces() -> None:
     asked = examples([0, 3, 4, 1, -2])
 
-    inside = in_interval(asked, answers((0.4, 1, 2), (0, 1, 2.1), (0, 1, 3), (1.9, 2, 3), (0, 0, 1)))
+    inside = in_interval(
+        asked, answers((0.4, 1, 2), (0, 1, 2.1), (0, 1, 3), (1.9, 2, 3), (0, 0, 1))
+    )
 
     assert inside.tolist() == [True, True, False, True, True]
 

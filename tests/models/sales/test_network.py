@@ -11,10 +11,13 @@ from models.sales.gates import newest_day_lost
 from models.sales.measures import mean_of_28_days
 from models.sales.preparation import same_weekday_places
 from models.sales.schema import LONGEST_LEAD, RECENT_DAYS, SHORTEST_LEAD, STORE
-from tests.sales import day, rows, sold
 from tasks.fit import split
+from tests.sales import day, rows, sold
 
-pytestmark = pytest.mark.training
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 FEW = TrainingSettings(
     epochs=2, batch_rows=128, learning_rate=0.004, seed=3, validation_share=0.1, patience_epochs=2
 )
@@ -105,7 +108,8 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(
 
     alone = [
         network.answers_of(
-            exported["predictor.tflite"], {name: array[row : row + 1] for name, array in some.items()}
+            exported["predictor.tflite"],
+            {name: array[row : row + 1] for name, array in some.items()},
         )["units"][0]
         for row in range(50)
     ]

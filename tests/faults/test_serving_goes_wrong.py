@@ -1,0 +1,156 @@
+"""What serving itself can lose: its workers, its memory, its cache, and a common clock."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from store import keys
+from store.aliases import AliasLog, AliasRecord
+from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
+from tests.faults.tally import TALLY
+from tests.serving import bundles
+from tests.serving.hosts import promote
+from tests.serving.rig import Serving, following, running
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+_MIB = 1 << 20
+
+
+def answers_with(serving: Serving, number: int) -> bool:
+    """Whether a host answers, and with what this version answers."""
+    with suppress(OSError):
+        status, headers, answer = serving.ask(
+            "POST", "/v1/models/digits:predict", {"instances": bundles.IMAGES.tolist()}
+        )
+        if (status, headers.get("x-model-version")) == (200, bundles.version_name(number)):
+            assert np.allclose(answer["predictions"], bundles.probabilities(number), atol=1e-6)
+            return True
+    return False
+
+
+@pytest.fixture
+def log(s3_bucket: S3Bucket) -> AliasLog:
+    """Version 1 serves."""
+    log = AliasLog(s3_bucket, bundles.MODEL)
+    bundles.put(s3_bucket, 1)
+    promote(log, 1)
+    return log
+
+
+@pytest.fixture
+def host(s3_address: S3Address, log: AliasLog, tmp_path: Path) -> Iterator[Serving]:
+    with running(place=tmp_path, **following(s3_address)) as serving:
+        until(lambda: answers_with(serving, 1), what="version 1 answers")
+        yield serving
+
+
+def test_with_all_workers_killed_it_answers_again_and_follows(
+    host: Serving, s3_bucket: S3Bucket, log: AliasLog
+) -> None:
+    until(lambda: len(host.workers()) == 2, what="both workers")
+    killed = host.workers()
+
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    TALLY.injected["all workers of serving were killed"] += 1
+
+    until(lambda: answers_with(host, 1), what="version 1 answers again")
+    assert not set(host.workers()) & set(killed)
+    bundles.put(s3_bucket, 2)
+    promote(log, 2)
+    until(lambda: answers_with(host, 2), what="version 2 answers")
+
+
+def test_with_no_memory_to_load_it_never_answers_wrongly_and_follows_later(
+    host: Serving, s3_bucket: S3Bucket, log: AliasLog
+) -> None:
+    # Given workers that the kernel gives hardly any memory more.
+    until(lambda: len(host.workers()) == 2, what="both workers")
+    workers = [psutil.Process(pid) for pid in host.workers()]
+    for worker in workers:
+        limit = worker.memory_info().vms + _MIB
+        worker.rlimit(psutil.RLIMIT_AS, (limit, psutil.RLIM_INFINITY))
+    TALLY.injected["no memory was left to load a version"] += 1
+
+    bundles.put(s3_bucket, 2)
+    promote(log, 2)
+
+    # Then either version answers; a worker that dies of it is replaced by one with memory.
+    until(lambda: answers_with(host, 1) or answers_with(host, 2), what="an answer")
+    for worker in workers:
+        with suppress(psutil.Error):
+            worker.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+    until(lambda: answers_with(host, 2), seconds=90, what="version 2 answers")
+
+
+def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
+    host: Serving, s3_bucket: S3Bucket, log: AliasLog, tmp_path: Path
+) -> None:
+    # Given a cache in which nothing can be kept any more, not even by root.
+    (staged,) = [path for path in tmp_path.rglob(bundles.version_name(1)) if path.is_dir()]
+    cache = staged.parent
+    cache.rename(tmp_path / "away")
+    cache.write_text("no folder any more")
+    TALLY.injected["the cache could not be written"] += 1
+
+    bundles.put(s3_bucket, 2)
+    promote(log, 2)
+
+    until(
+        lambda: host.ask("GET", "/v2/health/ready")[2]["trouble"] or log.acknowledgements(2),
+        what="the trouble is told",
+    )
+    assert answers_with(host, 1)
+    cache.unlink()
+    (tmp_path / "away").rename(cache)
+    bundles.put(s3_bucket, 3)
+    promote(log, 3)
+    until(lambda: answers_with(host, 3), seconds=60, what="version 3 answers")
+
+
+def test_hosts_whose_clocks_differ_follow_the_log_and_not_the_time(
+    host: Serving, s3_bucket: S3Bucket, s3_address: S3Address, log: AliasLog, tmp_path: Path
+) -> None:
+    later = following(s3_address, replica="another-host")
+    with running(place=tmp_path / "other", **later) as other:
+        until(lambda: answers_with(other, 1), what="the other host answers")
+
+        # When records come from a clock that is a day ahead and one that is a day behind.
+        for number, days in ((2, 1), (3, -1)):
+            bundles.put(s3_bucket, number)
+            TALLY.injected["a record came from another clock"] += 1
+            record = AliasRecord(
+                model=bundles.MODEL,
+                alias="champion",
+                sequence=number,
+                version=bundles.version_name(number),
+                previous=bundles.version_name(number - 1),
+                action="promoted",
+                by="a test",
+                reason="by another clock",
+                at=datetime.now(UTC) + timedelta(days=days),
+            )
+            key = keys.alias_record(bundles.MODEL, "champion", number)
+            s3_bucket.create(key, record.model_dump_json(indent=2).encode())
+
+            for serving in (host, other):
+                until(
+                    lambda serving=serving, number=number: answers_with(serving, number),
+                    what=f"version {number} answers",
+                )
+        until(
+            lambda: (
+                {word.replica for word in log.acknowledgements(3) if word.serving}
+                == {"host-under-test", "another-host"}
+            ),
+            what="both hosts say so",
+        )
