@@ -15,7 +15,7 @@ from pyarrow import csv
 from models.streaming import BadLine, Rejected
 from store.errors import BadFile
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 MOST_REJECTED = 1_000
 MOST_REJECTED_BYTES = 16_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -26,7 +26,7 @@ def write_files(
     """Write rows into files below a table, and answer what a commit needs to know of them."""
     place = pafs.PyFileSystem(DeltaStorageHandler(uri, options))
     groups = _groups(batches)
-    written = []
+    written: list[AddAction] = []
     for first in groups:
         name = f"part-{len(written):05d}-{uuid.uuid4()}-c000.snappy.parquet"
         rows = 0

@@ -27,7 +27,7 @@ from tasks.admit import columns_against, nothing_left, repeats_against
 from tasks.ingested import STAMPS, Ingested
 from tasks.sieve import Sieve, Sifted, packed
 
-_ROWS_AT_ONCE = 16_384
+_ROWS_AT_ONCE = 32_768
 
 
 @dataclass

@@ -89,7 +89,7 @@ def _own(rows: pa.Table) -> pa.Table:
 
 def _score(champion: Manifest, arrival: str, n: int, measured: Sequence[Measurement]) -> Score:
     """What is kept; a slice that nothing of the arrival falls into says nothing."""
-    told = tuple(one for one in measured if one.n)
+    told = tuple(_without_width(one) for one in measured if one.n)
     whole = next((one for one in told if not one.slice), None)
     return Score(
         model=champion.model,
@@ -99,3 +99,10 @@ def _score(champion: Manifest, arrival: str, n: int, measured: Sequence[Measurem
         measurements=told,
         holdout=champion.measured(whole.metric) if whole else None,
     )
+
+
+def _without_width(measured: Measurement) -> Measurement:
+    """An interval of no width is none: it was drawn over days, and an arrival brings but one."""
+    if measured.low is None or measured.low != measured.high:
+        return measured
+    return measured.model_copy(update={"low": None, "high": None})

@@ -1,9 +1,6 @@
 """Two who act at the same instant, many times: exactly one wins, and the other is told who."""
 
-import threading
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +10,7 @@ from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.challenging import challenger_log
 from store.collecting import collect, survey
-from store.decisions import Decision, decide, read_decision
+from store.decisions import Decision, read_decision
 from store.errors import (
     AlreadyDecided,
     AlreadyExists,
@@ -23,60 +20,15 @@ from store.errors import (
     OvernightError,
     PromotionConflict,
 )
-from store.manifest import RunLineage
 from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
 from store.sweeping import Retention
 from store.terms import Terms
-from tests.examples import FILES, manifest
-from tests.faults.tally import TALLY
-from tests.signing import SIGNER, TRUST
+from tests.faults.arena import A, Arena, B, C, put, say
+from tests.signing import TRUST
 
-A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
 SHADOW = Terms(mode="shadow")
 _ROUNDS = {"memory": 150, "s3": 12}
-
-
-@dataclass(frozen=True)
-class Arena:
-    """A store, in which every round has a model of its own."""
-
-    ways: tuple[Bucket, ...]
-    rounds: int
-
-    @property
-    def bucket(self) -> Bucket:
-        return self.ways[0]
-
-    def models(self) -> Iterator[str]:
-        """A model for each round; A is its champion, and all of its versions are approved."""
-        for _ in range(self.rounds):
-            model = f"race-{uuid.uuid4().hex[:12]}"
-            for version in (A, B, C):
-                put(self.bucket, model, version)
-                say(self.bucket, model, version, "approved", by="gates")
-            promotion.promote(self.bucket, model, A, over=None, by="ann", reason="the first")
-            yield model
-
-    def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
-        """Let everybody act at once, each over a way of their own; the answers and errors."""
-        start = threading.Barrier(len(acts))
-        found: list[object] = [None] * len(acts)
-
-        def run(number: int) -> None:
-            start.wait(20)
-            try:
-                found[number] = acts[number](self.ways[number % len(self.ways)])
-            except OvernightError as error:
-                found[number] = error
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        TALLY.injected["two acted at the same instant"] += 1
-        return found
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
@@ -87,17 +39,6 @@ def arena(request: pytest.FixtureRequest, faults_minutes: float) -> Arena:
     address: S3Address = request.getfixturevalue("s3_address")
     S3Bucket(address).ensure()
     return Arena((S3Bucket(address), S3Bucket(address)), rounds)
-
-
-def put(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
-    made = manifest(version=version, model=model)
-    made = made.model_copy(update={"run": RunLineage(id=run, name=run)})
-    versions.publish(bucket, made, FILES, SIGNER)
-
-
-def say(bucket: Bucket, model: str, version: str, verdict: str, by: str) -> Decision:
-    told = Decision(model=model, version=version, verdict=verdict, by=by, reason="")
-    return decide(bucket, told)
 
 
 def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:

@@ -141,6 +141,19 @@ def test_slices_that_nothing_falls_into_are_not_kept():
     assert all(one.n for one in found.measurements)
 
 
+def test_an_interval_of_no_width_is_none():
+    def measure(examples: Examples, _outputs: object) -> tuple[Measurement, ...]:
+        one_day = Measurement(metric="wape", value=0.2, n=examples.n, low=0.2, high=0.2)
+        return one_day, one_day.model_copy(update={"metric": "bias", "low": 0.1})
+
+    definition = replace(DEFINITION, measure=measure)
+
+    (found,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
+
+    assert [(one.low, one.high) for one in found.measurements] == [(None, None), (0.1, 0.2)]
+    assert "| a | wape | 0.2 |" in live([found])
+
+
 @pytest.mark.parametrize(
     ("learned", "expected"), [(0, ("first", "late", "last")), (2, ("late", "last")), (9, ())]
 )

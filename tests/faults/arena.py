@@ -1,0 +1,70 @@
+"""Where two act at the same instant, again and again, each over a way of their own."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from store import promotion, versions
+from store.bucket import Bucket
+from store.decisions import Decision, decide
+from store.errors import OvernightError
+from store.manifest import RunLineage
+from tests.examples import FILES, manifest
+from tests.faults.tally import TALLY
+from tests.signing import SIGNER
+
+A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A store, in which every round has a model of its own."""
+
+    ways: tuple[Bucket, ...]
+    rounds: int
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.ways[0]
+
+    def models(self) -> Iterator[str]:
+        """A model for each round; A is its champion, and all of its versions are approved."""
+        for _ in range(self.rounds):
+            model = f"race-{uuid.uuid4().hex[:12]}"
+            for version in (A, B, C):
+                put(self.bucket, model, version)
+                say(self.bucket, model, version, "approved", by="gates")
+            promotion.promote(self.bucket, model, A, over=None, by="ann", reason="the first")
+            yield model
+
+    def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
+        """Let everybody act at once, each over a way of their own; the answers and errors."""
+        start = threading.Barrier(len(acts))
+        found: list[object] = [None] * len(acts)
+
+        def run(number: int) -> None:
+            start.wait(20)
+            try:
+                found[number] = acts[number](self.ways[number % len(self.ways)])
+            except OvernightError as error:
+                found[number] = error
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        TALLY.injected["two acted at the same instant"] += 1
+        return found
+
+
+def put(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
+    made = manifest(version=version, model=model)
+    made = made.model_copy(update={"run": RunLineage(id=run, name=run)})
+    versions.publish(bucket, made, FILES, SIGNER)
+
+
+def say(bucket: Bucket, model: str, version: str, verdict: str, by: str) -> Decision:
+    told = Decision(model=model, version=version, verdict=verdict, by=by, reason="")
+    return decide(bucket, told)
