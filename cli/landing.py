@@ -71,7 +71,7 @@ def _streamed(definition: "ModelDefinition", path: Path) -> bool:
     if arrival is None or arrival.converted is None:
         return False
     told = arrival.converted
-    rejected = f", {told.rejected_lines:,} lines rejected" if told.rejected_lines else ""
+    rejected = f", {told.rejected_lines:,} rejected" if told.rejected_lines else ""
     print(f"landed {told.rows:,} rows of {told.file} as {arrival.name}{rejected}")
     return True
 

@@ -6,7 +6,9 @@ as long as they are few.
 
 import gzip
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -15,9 +17,11 @@ from pyarrow import csv
 from models.streaming import BadLine, Rejected
 from store.errors import BadFile
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 MOST_REJECTED = 1_000
 MOST_REJECTED_BYTES = 16_000_000
+# Parsing lets other threads run, so that one core parses while the other writes.
+_AHEAD = 2
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _Read = Callable[[bytes], pa.Table]
 
@@ -59,13 +63,28 @@ def read_lines(
         names = _names(name, lines.readline(block_bytes))
         read = _reading(name, names, columns)
         strict = _strictly(name, rejected)
-        number = 2
-        for block in _blocks(name, lines, block_bytes):
-            for table in _salvaged(block, number, read, strict):
-                yield from table.combine_chunks().to_batches()
-            number += block.count(b"\n")
+        blocks = _blocks(name, lines, block_bytes)
+        for number, block, parsed in _parsed(blocks, read):
+            try:
+                yield from parsed.result().to_batches()
+            except pa.ArrowInvalid:
+                for table in _salvaged(block, number, read, strict):
+                    yield from table.to_batches()
     except (OSError, EOFError, zlib.error) as error:
         raise BadFile(name, expected="a gzip file", found=f"{error}"[:200]) from None
+
+
+def _parsed(blocks: Iterator[bytes], read: _Read) -> Iterator[tuple[int, bytes, Future[pa.Table]]]:
+    """Each block with the number of its first line, parsed while those before it are worked on."""
+    number, ahead = 2, deque[tuple[int, bytes, Future[pa.Table]]]()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for block in blocks:
+            ahead.append((number, block, pool.submit(read, block)))
+            number += block.count(b"\n")
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
 
 
 def _unpacked(name: str, file: BinaryIO) -> BinaryIO:
@@ -104,7 +123,8 @@ def _reading(name: str, names: tuple[str, ...], columns: pa.Schema) -> _Read:
         for column in required:
             if table.column(column).null_count:
                 raise pa.ArrowInvalid(f"there is no {column}")
-        return table.cast(columns)
+        whole = table.combine_chunks()
+        return pa.Table.from_arrays(whole.columns, schema=columns)
 
     return read
 

@@ -10,6 +10,7 @@ from PIL import Image
 from cli import landing as cli_landing
 from cli.pictures import read_picture
 from cli.prediction import Tensor, read_rows
+from models.sales import store47
 from store import landing
 from store.errors import BadFile, UnknownModel
 from store.s3 import S3Address, S3Bucket
@@ -148,3 +149,24 @@ def test_a_folder_lands_once_with_its_labels_as_folders(
 
     (arrival,) = landing.pending(s3_bucket, "digits")
     assert sorted(arrival.files) == [".drawn/1/a.png", ".drawn/7/a.png"]
+
+
+@pytest.mark.servers
+def test_a_csv_of_any_length_lands_in_pieces_and_tells_how_many_rows(
+    tmp_path, s3_address: S3Address, s3_bucket: S3Bucket, monkeypatch, capsys
+):
+    for name in ("endpoint", "bucket", "access_key", "secret_key"):
+        monkeypatch.setenv(f"OVERNIGHT_S3_{name.upper()}", getattr(s3_address, name))
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
+    line = "{},2016-01-01,1,2.5,DAIRY,1,0,1,2016,1,1,1,1,False\n"
+    body = ",".join(store47.COLUMNS) + "\n" + "".join(line.format(i) for i in range(9))
+    (tmp_path / "store.csv").write_text(body + line.format("x"))
+
+    cli_landing.land("sales", [tmp_path / "store.csv"])
+    cli_landing.land("sales", [tmp_path / "store.csv"])
+
+    (arrival,) = landing.pending(s3_bucket, "sales")
+    assert arrival.converted is not None
+    assert (arrival.converted.rows, arrival.converted.rejected_lines) == (9, 1)
+    told = f"landed 9 rows of store.csv as {arrival.name}, 1 rejected"
+    assert capsys.readouterr().out.splitlines() == [told, told]
