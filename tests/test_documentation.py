@@ -86,7 +86,7 @@ def test_the_life_of_a_version_is_in_the_order_in_which_the_flow_walks() -> None
     told = re.findall(r"^\d+\. \*\*(\w+)\*\*", ARCHITECTURE, flags=re.MULTILINE)
     source = Path(flows.retrain.__file__).read_text()
     source += (ROOT / "flows" / "ending.py").read_text().split("def settle")[1]
-    walked = re.findall(r"steps\.(\w+)\(", source)
+    walked = re.findall(r"(?:steps|scoring)\.(\w+)\(", source)
 
     assert [step for step in told if step != "follow"] == [step for step in walked if step in told]
 
