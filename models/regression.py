@@ -78,6 +78,7 @@ def resampled(
     above, below = np.bincount(places, values), np.bincount(places, weights)
     draws = np.random.default_rng(_SEED)
     ratios = []
+    # One draw after the other: all at once they would take 16 kB for each unit.
     for _ in range(_RESAMPLES):
         drawn = draws.integers(0, len(above), len(above))
         if (weighed := below[drawn].sum()) > 0:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models import regression
 from models.definition import Examples, TrainingSettings
 from models.sales import DEFINITION, measures
 from models.sales.files import read_files
@@ -152,15 +153,15 @@ def report(found: list[Asked]) -> Iterator[str]:
     yield f"\n{len(found)} cut-offs, {len(np.unique(days))} days, {len(labels):,} forecasts"
     for who in WHO:
         value = errors[who].sum() / labels.sum()
-        low, high = measures.interval(errors[who], labels, days)
-        better = measures.interval(errors[who] - errors[NETWORK], labels, days)
+        low, high = regression.resampled(errors[who], labels, days)
+        better = regression.resampled(errors[who] - errors[NETWORK], labels, days)
         gap = (errors[who] - errors[NETWORK]).sum() / labels.sum()
         yield (
             f"{who:18} WAPE {value:.4f} ({low:.4f} to {high:.4f}); beside the network "
             f"{gap:+.4f} ({better[0]:+.4f} to {better[1]:+.4f})"
         )
     inside = np.concatenate([one.inside for one in found]).astype(np.float64)
-    low, high = measures.interval(inside, np.ones(len(inside)), days)
+    low, high = regression.resampled(inside, np.ones(len(inside)), days)
     yield f"interval coverage {inside.mean():.4f} ({low:.4f} to {high:.4f})"
     for name in (*DEPARTMENTS, "small stores", "large stores", "perishable", "holiday weeks"):
         mask = np.concatenate([one.examples.slices[name] for one in found])

@@ -15,20 +15,21 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from models.definition import Array, Examples, Progress, TrainingSettings
 from models.digits.as_mnist_was import SIDE, AsMnistWas
 from models.digits.learning import Learner, Report
+from models.exporting import answers_of, continue_from, load
 from store.manifest import Exported
 
 CLASSES = 10
 # Of the training images 88 % leave these outer rows and columns blank.
 MARGIN = 2
 SUFFICIENT_AGREEMENT = 0.999
-# The predictor re-plans when the batch size changes, and holds memory for the largest.
-PREDICTOR_ROWS = 128
+
+
+__all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]
 
 
 class Fitted(NamedTuple):
@@ -123,7 +124,7 @@ def fit(
         )
     network = build(seed=settings.seed)
     if start is not None:
-        _continue(network, start)
+        continue_from(network, start)
     reader = network.get_layer("reader")
     learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
     held_out = _seen(network, validation)
@@ -141,18 +142,6 @@ def fit(
             break
     network.set_weights(best_weights)
     return Fitted(network, history)
-
-
-def _continue(network: keras.Model, start: Path) -> None:
-    """Take over the weights of an earlier network of the same build."""
-    weights = load(start).get_weights()
-    shapes = [weight.shape for weight in network.get_weights()]
-    if [weight.shape for weight in weights] != shapes:
-        raise ValueError(
-            f"{start} was built otherwise than networks are built now, so its weights do not fit; "
-            "train afresh once"
-        )
-    network.set_weights(weights)
 
 
 def _ended(epoch: int, learner: Learner, metrics: dict[str, float]) -> Progress:
@@ -220,15 +209,6 @@ def _agreement(network: keras.Model, predictor: bytes, sample: Mapping[str, Arra
     return float((expected == answered).mean())
 
 
-def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-    """Ask an exported predictor, on one thread of LiteRT, what `predict` asks of the network."""
-    ask = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
-    images = inputs["image"]
-    starts = range(0, len(images), PREDICTOR_ROWS)
-    parts = [ask(image=images[start : start + PREDICTOR_ROWS]) for start in starts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
 ) -> dict[str, NDArray[Any]]:
@@ -237,8 +217,3 @@ def predict(
         inputs["image"], batch_size=batch_rows, verbose=0
     )
     return answers
-
-
-def load(path: Path) -> keras.Model:
-    """Read a verified `network.keras`, in safe mode: code that a file brings is refused."""
-    return keras.saving.load_model(path, compile=False, safe_mode=True)

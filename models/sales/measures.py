@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from models.definition import Examples, Outputs
 from models.evaluation import RowMetric
+from models.regression import r2, ratio
 from models.sales.schema import DEPARTMENT, PERISHABLE, RECENT_DAYS
 from store.manifest import Measurement
 
 PERISHABLE_WEIGHT = 1.25
 _MEAN_DAYS = 28
-_RESAMPLES = 1_999
-_SEED = 2_026
 Floats = NDArray[np.float64]
 
 
@@ -50,15 +49,15 @@ def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
 
     inside, one = in_interval(examples, outputs), np.ones(examples.n)
 
-    def ratio(metric: str, values: Floats, weights: Floats, *, higher: bool = False) -> RowMetric:
+    def told(metric: str, values: Floats, weights: Floats, *, higher: bool = False) -> RowMetric:
         return RowMetric(metric, values, "higher" if higher else "lower", weights, days)
 
     return (
-        ratio("wape", np.abs(sold - units[:, 1]), sold),
-        ratio("squared_log_error", weight * _log_error(sold, units[:, 1]) ** 2, weight),
-        ratio("interval_coverage", inside.astype(float), one, higher=True),
-        ratio("seasonal_naive_wape", np.abs(sold - seasonal_naive(examples)), sold),
-        ratio("mean_28_wape", np.abs(sold - mean_of_28_days(examples)), sold),
+        told("wape", np.abs(sold - units[:, 1]), sold),
+        told("squared_log_error", weight * _log_error(sold, units[:, 1]) ** 2, weight),
+        told("interval_coverage", inside.astype(float), one, higher=True),
+        told("seasonal_naive_wape", np.abs(sold - seasonal_naive(examples)), sold),
+        told("mean_28_wape", np.abs(sold - mean_of_28_days(examples)), sold),
     )
 
 
@@ -69,9 +68,13 @@ def measured(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
         *_by_slice(examples, rows["wape"]),
         *_by_slice(examples, rows["interval_coverage"]),
         _nwrmsle(rows["squared_log_error"]),
-        _whole(rows["seasonal_naive_wape"]),
-        _whole(rows["mean_28_wape"]),
-        _r2(examples, outputs),
+        ratio(rows["seasonal_naive_wape"]),
+        ratio(rows["mean_28_wape"]),
+        # The median is no mean, so a little of the variance is lost.
+        r2(
+            examples.labels.astype(np.float64),
+            np.asarray(outputs["units"], np.float64)[:, 1],
+        ),
     ]
     return tuple(found)
 
@@ -98,58 +101,13 @@ def _log_error(sold: Floats, forecast: Floats) -> Floats:
 
 
 def _by_slice(examples: Examples, row: RowMetric) -> Iterator[Measurement]:
-    yield _whole(row)
+    yield ratio(row)
     for name, mask in examples.slices.items():
-        yield _ratio(row, mask, name)
-
-
-def _whole(row: RowMetric) -> Measurement:
-    return _ratio(row, np.ones(len(row.values), bool), "")
-
-
-def _ratio(row: RowMetric, mask: NDArray[np.bool_], slice: str) -> Measurement:
-    """A ratio of sums on some rows, with the percentile interval over days drawn anew."""
-    values, weights = row.values[mask], np.ones(int(mask.sum()))
-    weights = weights if row.weights is None else row.weights[mask]
-    n = len(values)
-    if not n or weights.sum() <= 0:
-        return Measurement(metric=row.metric, slice=slice, value=math.nan, n=n)
-    low, high = interval(values, weights, row.units[mask] if row.units is not None else None)
-    return Measurement(
-        metric=row.metric,
-        slice=slice,
-        value=float(values.sum() / weights.sum()),
-        n=n,
-        low=low,
-        high=high,
-    )
-
-
-def interval(
-    values: Floats, weights: Floats, days: NDArray[np.integer] | None
-) -> tuple[float, float]:
-    """95 % of the ratios of sums when the days are drawn anew (Efron 1979), from a fixed seed."""
-    places = np.arange(len(values)) if days is None else np.unique(days, return_inverse=True)[1]
-    above = np.bincount(places, values)
-    below = np.bincount(places, weights)
-    drawn = np.random.default_rng(_SEED).integers(0, len(above), (_RESAMPLES, len(above)))
-    sums = below[drawn].sum(axis=1)
-    ratios = above[drawn].sum(axis=1)[sums > 0] / sums[sums > 0]
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(low), float(high)
+        yield ratio(row, mask, name)
 
 
 def _nwrmsle(row: RowMetric) -> Measurement:
-    squared = _whole(row)
+    squared = ratio(row)
     ends = (squared.value, squared.low, squared.high)
     value, low, high = (math.nan if one is None else math.sqrt(one) for one in ends)
     return Measurement(metric="nwrmsle", value=value, n=squared.n, low=low, high=high)
-
-
-def _r2(examples: Examples, outputs: Outputs) -> Measurement:
-    """The share of the variance that the median explains; it is no mean, so a little is lost."""
-    sold = examples.labels.astype(np.float64)
-    rest = sold - np.asarray(outputs["units"], np.float64)[:, 1]
-    spread = float(((sold - sold.mean()) ** 2).sum()) if len(sold) else 0.0
-    value = 1 - float((rest**2).sum()) / spread if spread > 0 else math.nan
-    return Measurement(metric="r2", value=value, n=len(sold))

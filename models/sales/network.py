@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from models.definition import Array, Examples, Progress, TrainingSettings
+from models.exporting import answers_of, continue_from, load
 from models.sales.learning import INPUTS, Learner, Report, pinball
 from models.sales.preparation import Known, OneOf, Ordered, Prepared
 from models.sales.schema import DEPARTMENT, QUANTILES, RECENT_DAYS, STORE
@@ -29,8 +29,9 @@ WIDTHS = (96, 48)
 # int8 weights are served when so many answers stay within this of the network's, in all quantiles.
 SUFFICIENT_AGREEMENT = 0.999
 AGREE_UNITS, AGREE_SHARE = 0.05, 0.02
-# The predictor re-plans when the batch size changes, and holds memory for the largest.
-PREDICTOR_ROWS = 256
+
+
+__all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]
 
 
 class Fitted(NamedTuple):
@@ -96,7 +97,7 @@ def fit(
         )
     network = build(seed=settings.seed)
     if start is not None:
-        _continue(network, start)
+        continue_from(network, start)
     learner = Learner(network, training, settings=settings)
     history: list[dict[str, float]] = []
     best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
@@ -112,18 +113,6 @@ def fit(
             break
     network.set_weights(best_weights)
     return Fitted(network, history)
-
-
-def _continue(network: keras.Model, start: Path) -> None:
-    """Take over the weights of an earlier network of the same build."""
-    weights = load(start).get_weights()
-    shapes = [weight.shape for weight in network.get_weights()]
-    if [weight.shape for weight in weights] != shapes:
-        raise ValueError(
-            f"{start} was built otherwise than networks are built now, so its weights do not fit; "
-            "train afresh once"
-        )
-    network.set_weights(weights)
 
 
 def _ended(epoch: int, learner: Learner, metrics: dict[str, float]) -> Progress:
@@ -185,17 +174,6 @@ def _agreement(network: keras.Model, predictor: bytes, sample: Mapping[str, Arra
     return float(near.all(axis=1).mean())
 
 
-def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-    """Ask an exported predictor, on one thread of LiteRT, what `predict` asks of the network."""
-    ask = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
-    starts = range(0, len(inputs["day"]), PREDICTOR_ROWS)
-    parts = [
-        ask(**{name: inputs[name][start : start + PREDICTOR_ROWS] for name in INPUTS})
-        for start in starts
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 4096
 ) -> dict[str, NDArray[Any]]:
@@ -204,8 +182,3 @@ def predict(
         {name: inputs[name] for name in INPUTS}, batch_size=batch_rows, verbose=0
     )
     return answers
-
-
-def load(path: Path) -> keras.Model:
-    """Read a verified `network.keras`, in safe mode: code that a file brings is refused."""
-    return keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -7,9 +7,9 @@ import pytest
 
 from models.definition import Examples
 from models.evaluation import RowMetric
+from models.regression import resampled
 from models.sales.measures import (
     in_interval,
-    interval,
     mean_of_28_days,
     measured,
     per_row,
@@ -102,7 +102,7 @@ def test_intervals_are_wider_when_rows_of_a_day_stand_together() -> None:
     values = 1 + np.repeat(random.normal(size=20), 50) + 0.1 * random.normal(size=1_000)
     weights = np.ones(1_000)
 
-    alone, together = interval(values, weights, None), interval(values, weights, days)
+    alone, together = resampled(values, weights, None), resampled(values, weights, days)
 
     assert together[1] - together[0] > 4 * (alone[1] - alone[0])
 
