@@ -67,7 +67,10 @@ bench: $(READY) ## run the benchmarks: one seed, few seconds; each file says wha
 	@$(BIN)/python -m benchmarks.serving.peers --quick
 	@$(BIN)/python -m benchmarks.gates.error_rates --draws 2000
 	@$(BIN)/python -m benchmarks.training.nothing_to_do 3
+	@$(BIN)/python -m benchmarks.training.whole_flow --epochs 1
 	@$(BIN)/python -m benchmarks.training.time_to_accuracy --seeds 1 --results $(VENV)/quick.json
+	@$(BIN)/python -m benchmarks.sales.backtest
+	@$(BIN)/python -m benchmarks.ingest.csv_files --rows 500000 --rounds 1
 
 # uv brings itself along, because it is among the tools of the lock file.
 $(READY): uv.lock pyproject.toml

@@ -9,11 +9,11 @@ import uuid
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from store import keys
+from store import keys, numbered
 from store.bucket import Bucket
-from store.errors import AlreadyExists, NotFound, PromotionConflict
+from store.errors import AlreadyExists, CorruptRecord, NotFound, PromotionConflict
 from store.schema import Value
 from store.terms import Terms
 
@@ -73,29 +73,47 @@ class AliasLog:
         return self.model if self.alias == CHAMPION else f"{self.model}@{self.alias}"
 
     def at(self, sequence: int) -> AliasRecord | None:
-        """Record `sequence`, or None while nobody has written it: one small GET."""
+        """Record `sequence`, or None while nobody has written it: one small GET.
+
+        Raises:
+            CorruptRecord: what is there is no record, or one of another log or number.
+        """
+        key = keys.alias_record(self.model, self.alias, sequence)
         try:
-            body = self._bucket.read(keys.alias_record(self.model, self.alias, sequence))
+            record = AliasRecord.model_validate_json(self._bucket.read(key))
         except NotFound:
             return None
-        return AliasRecord.model_validate_json(body)
+        except ValidationError as error:
+            raise CorruptRecord(key, expected="an alias record", found=_first(error)) from None
+        if _key_of(record) != key:
+            raise CorruptRecord(key, expected="its own record", found=f"that of {_key_of(record)}")
+        return record
 
     def sequences(self) -> list[int]:
         """Every sequence in the log, ascending."""
-        names = self._bucket.names_below(keys.alias(self.model, self.alias))
-        found = (keys.alias_sequence(name) for name in names)
-        return sorted(sequence for sequence in found if sequence is not None)
+        found = numbered.named(self._bucket, keys.alias(self.model, self.alias))
+        # Records have no gaps, so that names which stand for none come last.
+        return found if not found or self.at(found[-1]) else self._recorded()
 
     def current(self, *, since: int | None = None) -> AliasRecord | None:
         """The newest record. Lists once, unless `since` names a record known to exist.
 
         A listing may be stale; walking on from it to the first gap is not.
         """
-        start = since if since is not None else (self.sequences() or [1])[-1]
-        newest = self.at(start)
+        newest = self.at(since) if since is not None else self._last_listed()
         while newest is not None and (following := self.at(newest.sequence + 1)) is not None:
             newest = following
         return newest
+
+    def _last_listed(self) -> AliasRecord | None:
+        found = numbered.named(self._bucket, keys.alias(self.model, self.alias))
+        last = self.at(found[-1] if found else 1)
+        if last is None and found and (recorded := self._recorded()):
+            return self.at(recorded[-1])
+        return last
+
+    def _recorded(self) -> list[int]:
+        return numbered.recorded(self._bucket, keys.alias(self.model, self.alias))
 
     def history(self) -> list[AliasRecord]:
         """Every record, oldest first, those included that a stale listing leaves out."""
@@ -177,3 +195,14 @@ class AliasLog:
         """What every replica said so far about a record."""
         found = self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence))
         return [Acknowledgement.model_validate_json(self._bucket.read(key)) for key in found]
+
+
+def _key_of(record: AliasRecord) -> str:
+    """Where a record says that it belongs, whatever it says: only to be compared and told."""
+    return f"models/{record.model}/aliases/{record.alias}/{record.sequence:08d}.json"
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong with it, in a few words."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'all of it'}: {first['msg']}"

@@ -18,6 +18,7 @@ OvernightError
 ├── CorruptVersion          a bundle that is not what its manifest says
 │   └── CollectedVersion    retention let go of its files: name another version
 ├── UntrustedVersion        nobody who is trusted signed it: sign it, or trust the key
+├── CorruptRecord           an object that is not the record its key says: have it removed
 ├── LogWentBack             an alias' log is not the one that was known: restore it
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
@@ -193,6 +194,16 @@ class UntrustedVersion(OvernightError):
     def __init__(self, version: str, why: str, *, expected: str, remedy: str) -> None:
         super().__init__(
             f"{version}: expected its manifest to be signed {expected}, and {why}; {remedy}"
+        )
+
+
+class CorruptRecord(OvernightError):
+    """Something else is stored where a record belongs."""
+
+    def __init__(self, key: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{key}: expected {expected}, found {found:.300}; nothing after it is believed. Find "
+            "out who wrote it, and remove it with the store's own tools"
         )
 
 

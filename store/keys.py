@@ -13,6 +13,7 @@ _MODEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16})?\.json")
+_RECORD = re.compile(r"([0-9]{8})\.json")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A segment has room for 255 characters, and `.json` ends it.
 _LONGEST_STEM = 250
@@ -167,8 +168,8 @@ def alias_record(model: str, name: str, sequence: int) -> str:
 
 def alias_sequence(name: str) -> int | None:
     """The sequence a listed name stands for, or None for anything else under the prefix."""
-    stem, dot, suffix = name.partition(".")
-    return int(stem) if (dot, suffix) == (".", "json") and stem.isdigit() else None
+    found = _RECORD.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def replicas(model: str, name: str, sequence: int) -> str:

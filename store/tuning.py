@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from store import keys
+from store import keys, numbered
 from store.bucket import Bucket
 from store.errors import AlreadyExists, NotFound
 from store.schema import Value
@@ -35,12 +35,13 @@ class TunedSettings(Value):
 
 def read_tuned(bucket: Bucket, model: str) -> TunedSettings | None:
     """The newest record, or None when nothing was ever tuned."""
-    names = (keys.alias_sequence(name) for name in bucket.names_below(keys.tuned(model)))
-    sequence = max((found for found in names if found is not None), default=0)
-    newest = None
+    listed = numbered.named(bucket, keys.tuned(model))
+    if listed and _at(bucket, model, listed[-1]) is None:
+        listed = numbered.recorded(bucket, keys.tuned(model))
+    newest, sequence = None, max(listed, default=1)
     # A listing may be stale; walking on from it to the first gap is not.
-    while (found := _at(bucket, model, max(sequence, 1))) is not None:
-        newest, sequence = found, max(sequence, 1) + 1
+    while (found := _at(bucket, model, sequence)) is not None:
+        newest, sequence = found, sequence + 1
     return newest
 
 
@@ -48,18 +49,18 @@ def remember_tuned(bucket: Bucket, found: TunedSettings) -> TunedSettings:
     """Write the next record; of two searches that end at once, the later is the newer."""
     while True:
         newest = read_tuned(bucket, found.model)
-        numbered = found.model_copy(update={"sequence": newest.sequence + 1 if newest else 1})
+        record = found.model_copy(update={"sequence": newest.sequence + 1 if newest else 1})
         try:
             bucket.create(
-                keys.tuned_record(found.model, numbered.sequence),
-                numbered.model_dump_json(indent=2).encode(),
+                keys.tuned_record(found.model, record.sequence),
+                record.model_dump_json(indent=2).encode(),
             )
         except AlreadyExists:
-            other = _at(bucket, found.model, numbered.sequence)
-            if other is not None and other.id == numbered.id:
+            other = _at(bucket, found.model, record.sequence)
+            if other is not None and other.id == record.id:
                 return other
             continue
-        return numbered
+        return record
 
 
 def _at(bucket: Bucket, model: str, sequence: int) -> TunedSettings | None:
@@ -67,4 +68,5 @@ def _at(bucket: Bucket, model: str, sequence: int) -> TunedSettings | None:
         body = bucket.read(keys.tuned_record(model, sequence))
     except NotFound:
         return None
-    return TunedSettings.model_validate_json(body)
+    # The number is the key's: what a record says of itself must not lead anybody in circles.
+    return TunedSettings.model_validate_json(body).model_copy(update={"sequence": sequence})

@@ -16,6 +16,9 @@ _LONGEST_WAIT_SECONDS = 30.0
 # A service that stayed up for so long starts with a short wait again when it dies.
 _CALM_SECONDS = 60.0
 _ASK_READY_EVERY_SECONDS = 5.0
+# Whoever starts the stack may have credentials of other stores. SeaweedFS would let them do
+# anything, and no service of ours needs them: each is told its own.
+_NOT_INHERITED = "AWS_"
 
 
 class Keeper:
@@ -87,7 +90,7 @@ class Keeper:
             return subprocess.Popen(
                 self.service.command,
                 cwd=self.service.folder,
-                env={**os.environ, **self.service.environment},
+                env={**_inherited(), **self.service.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -140,3 +143,8 @@ class Keeper:
 
     def _say(self, **changes: object) -> None:
         self.record = self.record.model_copy(update=changes)
+
+
+def _inherited() -> dict[str, str]:
+    """The environment of the supervisor, less what no child may have of it."""
+    return {name: one for name, one in os.environ.items() if not name.startswith(_NOT_INHERITED)}
