@@ -119,6 +119,8 @@ def _finish(settings: Settings, *, train: bool) -> None:
     _await(settings.home, console)
     console.print(_addresses(record.read(settings.home), settings))
     console.print(f"Token for administration: {embedded.where_administration(settings)}")
+    if warning := one_for_all(settings):
+        console.print(warning, style="yellow", markup=False)
     trust = connections.trust(settings)
     for unsigned in unsigned_lines.gather(connections.bucket(settings), trust):
         console.print(unsigned, style="yellow", markup=False)
@@ -130,6 +132,21 @@ def _finish(settings: Settings, *, train: bool) -> None:
     for model in models.CATALOGUE:
         console.print(f"Ask it:  overnight predict {model} FILE.png")
     console.print(f"         curl -s {settings.answers_url}/v2/models/digits")
+
+
+def one_for_all(settings: Settings) -> str:
+    """What to know where all services share one credential of a store of one's own; else empty."""
+    serving, training = load("serving"), load("training")
+    keys = {one.s3_access_key for one in (settings, serving, training)}
+    if settings.s3_endpoint is None or len(keys) == 3:
+        return ""
+    return (
+        "Serving, training and administration do not each have a credential of their own at "
+        f"{settings.s3_endpoint}, so none is held to less than another may. To part them: start "
+        "each with its own OVERNIGHT_S3_ACCESS_KEY and OVERNIGHT_S3_SECRET_KEY, or leave both out "
+        f"of the environment and write them to {settings.home}/identities/serving.env, "
+        "training.env and administration.env; infra/policies/NAME.json says what each needs"
+    )
 
 
 def _await(home: Path, console: Console) -> None:

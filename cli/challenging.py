@@ -75,5 +75,4 @@ def challenge(
         "minimum_requests": minimum_requests,
         "approve": approve,
     }
-    proving = ("action", "version", "mode", "share", "approve")
-    asking.run("challenge", model, chosen, reason=reason, proving=proving)
+    asking.run("challenge", model, chosen, reason=reason, proving=tuple(chosen))

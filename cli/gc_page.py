@@ -9,8 +9,9 @@ from cli.progress import size
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.settings import Settings, load
-from store.collecting import Leaving, Plan, collect, survey
+from store.collecting import collect
 from store.errors import UnknownModel
+from store.surveying import Leaving, Plan, survey
 from store.sweeping import Retention
 from store.tables import Table
 from tasks import collect as tables
@@ -37,14 +38,19 @@ def run(model: str | None, *, delete: bool, keep: int, days: float, grace_days: 
     _print(plans, sheds)
     total = sum(plan.size_bytes for plan in plans) + sum(shed.size_bytes for shed in sheds)
     console = open_console()
-    if not any(plan.leaving for plan in plans) and not sheds:
+    if not any(plan.leaving or plan.returning for plan in plans) and not sheds:
         console.print("nothing to let go of")
         sys.exit(NOTHING_TO_DO)
     if not delete:
         console.print(f"{size(total)} may go; nothing was removed: --delete does it")
         return
-    freed = sum(_collected(settings, plan) for plan in plans)
-    for plan in plans:
+    freed = 0
+    for shown in plans:
+        # Judged anew: reading everything took a while, and what was shown is the most that goes.
+        plan = survey(bucket, shown.model, retention, datetime.now(UTC)).within(shown)
+        freed += _collected(settings, plan)
+        # And once more, as what somebody wanted meanwhile needs its files of the tables.
+        plan = survey(bucket, shown.model, retention, datetime.now(UTC))
         freed += sum(one.size_bytes for one in _sheds(settings, plan, retention, delete=True))
     console.print(f"{size(freed)} are free")
 
@@ -78,6 +84,8 @@ def _print(plans: list[Plan], sheds: list[Shed]) -> None:
             stays.add_row(plan.model, version, why)
         for version in plan.unfinished:
             stays.add_row(plan.model, version, "it may be under way")
+        for version in plan.returning:
+            stays.add_row(plan.model, version, "it comes back: who collected it died on the way")
     if stays.row_count:
         console.print(stays)
     goes = new_table("model", "version", "files", "size", "may go because")

@@ -115,15 +115,26 @@ def sign(
     version: Annotated[
         str | None, typer.Argument(help="One version; every one of the model when left out.")
     ] = None,
+    *,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Also those that no trusted key signed: they are yours."),
+    ] = False,
 ) -> None:
     """Sign versions that exist, once their files were found to be as published.
+
+    Without a version those alone that a key signed that is trusted here; the others are listed,
+    and whoever knows them to be their own names them, or says --yes. Ends with 1 when some are
+    left unsigned.
 
     Examples:
 
         overnight keys sign digits
 
+        overnight keys sign digits --yes        (what an earlier release left unsigned)
+
         overnight keys sign digits 20261122T020000-0123456789ab
     """
     from cli import keys_page
 
-    keys_page.sign(model, version)
+    keys_page.sign(model, version, yes=yes)

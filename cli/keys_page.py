@@ -12,6 +12,7 @@ from store.signing import Signer
 from store.trust import PublicKey, public_key
 from store.versions import list_versions
 from tasks import confirm
+from tasks.sign import is_known, stranger
 from tasks.sign import sign as sign_one
 
 
@@ -34,7 +35,7 @@ def rotate(name: str, to: Path | None) -> None:
     key, before = keyring.rotate(settings, name=name, to=to)
     print(f"{key} signs from now on; {before} stays trusted until it is revoked")
     print(_elsewhere(key))
-    print("then sign what shall go on serving: overnight keys sign MODEL")
+    print("then sign what shall go on serving, while both are trusted: overnight keys sign MODEL")
     print(f"and at last, everywhere: overnight keys revoke {before}")
 
 
@@ -51,7 +52,8 @@ def revoke(name: str) -> None:
     settings = load()
     gone = keyring.revoke(settings.trusted_keys, name)
     print(f"{settings.trusted_keys} trusts {gone} no longer; start serving again to stop what it")
-    print("signed from answering; `overnight keys sign MODEL` signs versions with the key of now")
+    print("signed from answering; `overnight keys sign MODEL VERSION` signs, with the key of now,")
+    print("a version that you know to be yours")
     if keyring.signing(settings) == gone.key_id:
         print("it still signs from here: `overnight keys rotate NAME` puts another in its place")
 
@@ -86,28 +88,36 @@ def show(*, as_json: bool) -> None:
         console.print(f"{settings.signing_key} signs here and is not trusted here: {own.line}")
 
 
-def sign(model: str, version: str | None) -> None:
+def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     """Sign one version or all of a model, and say of each what became of it.
 
+    Whoever can write into the bucket can leave a version there that looks like ours. So of all
+    only those are signed that somebody trusted signed before, unless a person answers for them.
+
     Raises:
-        SystemExit: with 1, when a version is not what was published.
+        SystemExit: with 1, when a version is not what was published, or nobody answers for it.
     """
     settings = load()
     bucket, signer = connections.bucket(settings), Signer.from_file(settings.signing_key)
     names = [version] if version else list_versions(bucket, model)
     if not names:
         raise NothingPublished(model, tuple(bucket.names_below("models")))
-    corrupt = False
+    trust = connections.trust(settings)
+    left = False
     for name in names:
         try:
+            if not (version or yes or is_known(bucket, model, name, signer, trust)):
+                left = True
+                print(f"overnight: not signed: {stranger(bucket, model, name)}", file=sys.stderr)
+                continue
             is_new = sign_one(bucket, model, name, signer)
             print(f"{model} {name}: {'signed' if is_new else 'signed before'} by {signer.key_id}")
         except CorruptVersion as error:
-            corrupt = True
+            left = True
             print(f"overnight: not signed: {error}", file=sys.stderr)
     # Serving finds out by itself, a little later.
     confirm.tell(settings.answers_url, model)
-    if corrupt:
+    if left:
         sys.exit(1)
 
 

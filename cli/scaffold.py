@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 STARTER = "starter"
 # As a package of Python, in addresses, and in the name of a setting: all three must take it.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
-_TAKEN = {"gates", "starters", "definition", "evaluation", "learning", "metrics", "pictures"}
 _CATALOGUE = re.compile(r"for model in \((?P<names>[A-Z0-9_, ]*?),?\)")
 _HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
 
@@ -62,7 +61,8 @@ def _check(name: str, like: str, root: Path) -> None:
             f"a model's name is lower-case letters and digits, 32 at most, beginning with a "
             f"letter, and no word of Python's; found {name!r}"
         )
-    if name in _TAKEN or (root / "models" / name).exists():
+    # A module of all models' would be hidden by a package of its name.
+    if any((root / "models" / taken).exists() for taken in (name, f"{name}.py")):
         raise ConfigurationError(
             f"models/{name} exists already; choose another name, or remove that folder, its line "
             "in models/__init__.py and its entries in deployments.yaml first"

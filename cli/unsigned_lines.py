@@ -22,6 +22,6 @@ def gather(bucket: Bucket, trust: Trust) -> Iterator[str]:
         try:
             trusted_manifest(bucket, model, current.version, trust)
         except UntrustedVersion as error:
-            yield f"{error}. All versions of {model}: `overnight keys sign {model}`"
+            yield f"{error}. `overnight keys sign {model}` lists all of {model} that are like it"
         except (ConfigurationError, CorruptVersion, UnknownVersion) as error:
             yield f"the champion of {model} cannot be loaded: {error}"

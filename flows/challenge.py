@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows import decision_steps, steps
 from flows.ending import end
-from flows.hearing import Word, word_of
+from flows.hearing import Word, for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from flows.steps import step
@@ -60,8 +60,17 @@ def challenge(
     said: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
     if action == "start":
         said |= {"mode": mode, "share": share, "approve": approve}
+        said |= {
+            "maximum_error_share": maximum_error_share,
+            "maximum_disagreement_share": maximum_disagreement_share,
+            "maximum_slowdown": maximum_slowdown,
+            "minimum_requests": minimum_requests,
+        }
+    house = House.of(model)
+    # Ending a challenge decides about no version.
+    manual = action == "start" and version is not None and for_people(house, version)
     try:
-        word = word_of(House.of(model), "challenge", by=by, proof=proof, said=said)
+        word = word_of(house, "challenge", by=by, proof=proof, said=said, manual=manual)
     except NotProved as unknown:
         return end(Story(model=model, champion=steps.champion(model)), "Refused", str(unknown))
     told = reason or f"{action} by {word.by}"
@@ -77,8 +86,7 @@ def challenge(
         maximum_slowdown=maximum_slowdown,
         minimum_requests=minimum_requests,
     )
-    bucket = House.of(model).bucket
-    manifest = read_manifest(bucket, model, version)
+    manifest = read_manifest(house.bucket, model, version)
     story = Story(model=model, champion=steps.champion(model), manifest=manifest)
     try:
         if approve:

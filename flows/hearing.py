@@ -8,6 +8,7 @@ from flows.house import House
 from infra.settings import Settings
 from store.errors import ConfigurationError, NotProved
 from store.tokens import Plain, Said, Token, parse, prover
+from store.versions import read_manifest
 
 _OPERATOR = "operator"
 
@@ -46,6 +47,15 @@ def word_of(
     if settings.admin_tokens_file and (manual or house.definition.approval == "manual"):
         raise NotProved(f"{by!r} is only claimed, and people decide about {house.model}")
     return Word(by)
+
+
+def for_people(house: House, version: str) -> bool:
+    """Whether a version waits, or waited, for a person, whatever its model declares by now.
+
+    Raises:
+        UnknownVersion, CorruptVersion: there is no such version.
+    """
+    return read_manifest(house.bucket, house.model, version).approval == "manual"
 
 
 def _known(settings: Settings) -> tuple[Token, ...]:

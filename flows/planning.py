@@ -85,8 +85,13 @@ def policy(model: str, approval: Approval) -> Policy:
     return declared if approval == "as declared" or declared == "manual" else approval
 
 
-def entitled(model: str, by: str, reason: str, proof: str = "") -> Override:
+def entitled(
+    model: str, by: str, reason: str, proof: str = "", *, asked: Mapping[str, Plain] | None = None
+) -> Override:
     """The word of somebody who may overrule gates, as the worker's settings say.
+
+    `asked`: every other parameter of the run. A proof is of all of them: repeated, it makes the
+    same candidate again and no other.
 
     Raises:
         ConfigurationError: there is no name or no reason.
@@ -97,7 +102,7 @@ def entitled(model: str, by: str, reason: str, proof: str = "") -> Override:
     if not (by and reason):
         raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
     house = House.of(model)
-    said: dict[str, Plain] = {"overrule_gates": True, "reason": reason}
+    said = {**(asked or {}), "overrule_gates": True, "reason": reason}
     word = word_of(house, "retrain", by=by, proof=proof, said=said)
     may = house.settings.overriders
     if word.by not in may:

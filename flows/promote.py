@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows import decision_steps
 from flows.ending import end, settle
-from flows.hearing import word_of
+from flows.hearing import for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from store.aliases import AliasLog
@@ -49,7 +49,7 @@ def promote(
     serves = current.version if current else None
     story = Story(model=model, champion=serves, manifest=manifest)
     said = {"version": version, "decision": decision, "reason": reason}
-    manual = manifest.approval == "manual"
+    manual = for_people(house, version)
     try:
         word = word_of(house, "promote", by=by, proof=proof, said=said, manual=manual)
         told = reason or f"{decision} by {word.by}"

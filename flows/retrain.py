@@ -24,6 +24,7 @@ from flows.planning import changes, entitled, make_plan, may_take, overriding, p
 from flows.steps import Plan
 from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
+from store.tokens import Plain
 from store.versions import read_manifest
 from tasks import materials
 from tasks.ingest import Ingested
@@ -72,9 +73,17 @@ def retrain(
         proof: Who it is, when the command line asks; leave it empty here.
     """
     asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
+    changed = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_rows": batch_rows,
+        "seed": seed,
+    }
+    walk = {"take_in": take_in, "force": force, "approval": approval, "begin": begin}
+    asked: dict[str, Plain] = {**changed, **walk}
     story = Story(model=model, champion=steps.champion(model))
     try:
-        override = entitled(model, by, reason, proof) if overrule_gates else None
+        override = entitled(model, by, reason, proof, asked=asked) if overrule_gates else None
     except NotProved as unknown:
         return end(story, "Refused", str(unknown))
     ingested = (
@@ -87,12 +96,6 @@ def retrain(
     # What arrived is first answered by what serves: the only moment at which nothing knows it.
     scores = scoring.score(model, story.champion, snapshot)
     story = replace(story, data=snapshot.lineage, scores=scores)
-    changed = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_rows": batch_rows,
-        "seed": seed,
-    }
     plan = make_plan(story, snapshot, changed, begin=begin, force=force)
     story = replace(story, changes=changes(plan), settings=plan.settings, code=plan.code)
     approval_policy = policy(model, approval)

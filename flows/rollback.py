@@ -7,10 +7,11 @@ from prefect.client.schemas.objects import State
 
 from flows import decision_steps, steps
 from flows.ending import end, settle
-from flows.hearing import word_of
+from flows.hearing import for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from store.errors import NotProved, PromotionConflict
+from store.tokens import Plain
 from store.versions import read_manifest
 from tasks.report import Story
 
@@ -34,8 +35,10 @@ def rollback(
     """
     story = Story(model=model, champion=steps.champion(model))
     house = House.of(model)
+    manual = to is not None and for_people(house, to)
+    said: dict[str, Plain] = {"to": to, "reason": reason}
     try:
-        word = word_of(house, "rollback", by=by, proof=proof, said={"to": to, "reason": reason})
+        word = word_of(house, "rollback", by=by, proof=proof, said=said, manual=manual)
         told = reason or f"rolled back by {word.by}"
         record = decision_steps.roll_back(model, over=story.champion, to=to, word=word, reason=told)
     except NotProved as unknown:

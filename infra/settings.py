@@ -2,7 +2,8 @@
 
 A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
 one machine is read from `<home>/embedded.env` (a token for administration) and from
-`<home>/identities/<identity>.env` (who this process is in the store); the environment wins.
+`<home>/identities/<identity>.env` (who this process is in the store); the environment wins, but
+not over who anybody besides administration is in the embedded store.
 """
 
 import hashlib
@@ -193,6 +194,23 @@ def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
+def _as_ourselves(settings: Settings, file: Path) -> Settings:
+    """With the credentials of this identity in the embedded store, whatever the environment has.
+
+    Somebody's in the environment of `overnight up` would make one of all identities; they say who
+    administration is, and nobody else.
+    """
+    if settings.s3_endpoint is not None or settings.identity == "administration":
+        return settings
+    own = identities.read(file)
+    if own is None:
+        return settings
+    secret_key = SecretStr(own.secret_key)
+    return settings.model_copy(
+        update={"s3_access_key": own.access_key, "s3_secret_key": secret_key}
+    )
+
+
 def load(identity: identities.Name | None = None) -> Settings:
     """Read the environment, and under it what the embedded stack wrote.
 
@@ -207,7 +225,7 @@ def load(identity: identities.Name | None = None) -> Settings:
     )
     files = home / "embedded.env", identities.path(home, chosen)
     try:
-        settings = Settings(_env_file=files, home=home, identity=chosen)
+        settings = _as_ourselves(Settings(_env_file=files, home=home, identity=chosen), files[1])
         for name in ("s3_endpoint", "prefect_api_url", "serving_url"):
             if (url := getattr(settings, name)) is not None:
                 TypeAdapter(HttpUrl).validate_python(url)

@@ -99,7 +99,7 @@ def start(
     if running is not None and running.is_live:
         record = running.record
         if (record.version, record.terms) == (version, terms):
-            return record
+            return _still_kept(bucket, log, record)
         raise ChallengeRunning(
             model, version=record.version, by=record.by, since=f"{record.at:%Y-%m-%d %H:%M} UTC"
         )
@@ -116,13 +116,7 @@ def start(
         after=last.sequence if last else 0,
         proved=proved,
     )
-    try:
-        check_kept(bucket, model, version)
-    except CollectedVersion as error:
-        # At that very moment: the word that its files are let go wins.
-        log.append(version, over=version, by=by, reason=str(error), action="stopped")
-        raise
-    return record
+    return _still_kept(bucket, log, record)
 
 
 def stop(
@@ -211,6 +205,17 @@ def difference(champion: Schema, challenger: Schema) -> str:
 
 def _forms(specs: tuple[TensorSpec, ...]) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {spec.name: (spec.datatype, spec.shape) for spec in specs}
+
+
+def _still_kept(bucket: Bucket, log: AliasLog, record: AliasRecord) -> AliasRecord:
+    """The record, unless its version was collected at that very moment: then that word wins."""
+    try:
+        check_kept(bucket, log.model, record.version)
+    except CollectedVersion as error:
+        version, why = record.version, str(error)
+        log.append(version, over=version, by=record.by, reason=why, action="stopped")
+        raise
+    return record
 
 
 def _champion(bucket: Bucket, model: str) -> AliasRecord:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from store import keys
+
 
 class Kind(StrEnum):
     """What lies under a key. The words are those of a table for people."""
@@ -84,6 +86,8 @@ class Item:
         for kind, form in _FORMS:
             if found := form.fullmatch(key):
                 names = {name: told for name, told in found.groupdict().items() if told}
+                if "version" in names and not keys.is_version(names["version"]):
+                    break
                 return cls(key, size_bytes, kind, names)
         return cls(key, size_bytes, Kind.STRAY)
 

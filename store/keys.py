@@ -75,7 +75,11 @@ def check_version(version: str) -> str:
 
 def is_version(name: str) -> bool:
     """Whether a name found in a listing is a version's."""
-    return _VERSION.fullmatch(name) is not None
+    try:
+        made_at(name)
+    except BadKey:
+        return False
+    return True
 
 
 def new_version(fingerprint: str, at: datetime) -> str:

@@ -30,7 +30,8 @@ def promote(
     log = AliasLog(bucket, model)
     current = log.current()
     if current is not None and current.version == version:
-        return current
+        # The run that wrote it may have died before it looked once more.
+        return _still_kept(bucket, log, current)
     _servable(bucket, model, version)
     record = log.append(version, over=over, by=by, reason=reason, proved=proved)
     return _still_kept(bucket, log, record)

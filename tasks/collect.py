@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from store import keys
 from store.bucket import Bucket
-from store.collecting import Plan
+from store.surveying import Plan
 from store.sweeping import Retention
 from store.tables import Table
 
@@ -29,11 +29,12 @@ def collect(
     """Vacuum a model's table, `rows` or `holdout`, or tell what that would remove.
 
     Every version of the holdout is kept, because manifests name it by its digest alone. What was
-    written within the days of grace stays: it may belong to a commit that is under way.
+    written within the days of grace stays: it may belong to a commit that is under way. While it
+    is not known what some version was made from, everything stays.
     """
     prefix = keys.dataset(plan.model, name)
     sizes = bucket.sizes_below(prefix)
-    if not sizes:
+    if not sizes or plan.unread:
         return Shed(plan.model, name, {})
     newest = table.version() or 0
     needed = plan.snapshots if name == "rows" else range(newest + 1)

@@ -7,6 +7,36 @@ from store.signing import Signer
 from store.trust import PublicKey, Trust
 
 
+def is_known(bucket: Bucket, model: str, version: str, signer: Signer, trust: Trust) -> bool:
+    """Whether a key that is trusted, or is about to sign, signed this version's manifest as it is.
+
+    A decision or an alias record shows nothing: whoever can write a version may write those, too.
+
+    Raises:
+        UnknownVersion, CorruptVersion: there is no such version.
+    """
+    known = {key.key_id: key for key in trust.keys.values()}
+    own = PublicKey("signer", signer.public_key)
+    try:
+        versions.trusted(bucket, model, version, Trust([*known.values(), own]))
+    except UntrustedVersion:
+        return False
+    return True
+
+
+def stranger(bucket: Bucket, model: str, version: str) -> str:
+    """What a person has to know to say whether a version that nobody trusted signed is theirs."""
+    body = versions.read_body(bucket, model, version)
+    run = versions.decode_for(model, version, body).run
+    signed = ", ".join(versions.signers(bucket, model, version)) or "nobody"
+    return (
+        f"{model} {version}, of the run {run.name or 'of no name'} {run.url or run.id}".rstrip()
+        + f", its manifest's sha256 {versions.digest(body)}, signed by {signed}: no key that is "
+        f"trusted here vouches for it; if it is yours, `overnight keys sign {model} {version}`, or "
+        "--yes for all that are listed so"
+    )
+
+
 def sign(bucket: Bucket, model: str, version: str, signer: Signer) -> bool:
     """Sign what a manifest lists, once every file was found to be as listed, and nothing more.
 

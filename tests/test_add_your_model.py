@@ -169,6 +169,7 @@ def _asked(serving: str) -> dict[str, list[list[float]]] | None:
         (["my-wine"], "lower-case letters and digits"),
         (["digits"], "exists already"),
         (["gates"], "exists already"),
+        (["regression"], "exists already"),
         (["class"], "no word of Python"),
         (["../x"], "lower-case letters and digits"),
     ],

@@ -9,7 +9,7 @@ from store import challenging, promotion, versions
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.challenging import challenger_log
-from store.collecting import collect, survey
+from store.collecting import collect
 from store.decisions import Decision, read_decision
 from store.errors import (
     AlreadyDecided,
@@ -22,6 +22,7 @@ from store.errors import (
 )
 from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
+from store.surveying import survey
 from store.sweeping import Retention
 from store.terms import Terms
 from tests.faults.arena import A, Arena, B, C, put, say

@@ -7,15 +7,16 @@ from functools import partial
 
 import pytest
 
-from store import challenging, collecting, keys, versions
+from store import challenging, keys, versions
 from store.aliases import AliasLog
 from store.bucket import Bucket
-from store.collected import read_collected, read_kept
-from store.collecting import Leaving, collect, survey
+from store.collected import Collected, keep, read_collected, read_kept
+from store.collecting import collect
 from store.decisions import Decision, decide
 from store.errors import CollectedVersion, UnknownVersion
 from store.memory import MemoryBucket
 from store.promotion import promote, roll_back
+from store.surveying import Leaving, survey
 from store.sweeping import Retention
 from store.terms import Terms
 from tests.examples import FILES, manifest
@@ -169,7 +170,7 @@ def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
     # Given somebody who collects between the promotion's record and its last look.
     bucket.after[keys.alias_record("digits", "champion", 3)] = lambda: bucket.create(
         keys.collected("digits", OLD),
-        collecting.Collected(
+        Collected(
             model="digits", version=OLD, was="published", files=(), size_bytes=0, by="x", reason=""
         ).encoded(),
     )
@@ -236,6 +237,163 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     sweep(bucket)
 
     assert read_collected(bucket, "digits", OLD) is None
+
+
+def test_the_first_challenger_between_the_plan_and_the_word_stays():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    plan = survey(bucket, "digits", STRICT, NOW)
+    challenging.start(bucket, "digits", OLD, terms=Terms(mode="shadow"), by="bob", reason="why not")
+
+    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+
+    assert read_kept(bucket, "digits", OLD) is not None
+
+
+class Stale(MemoryBucket):
+    """A bucket whose listing of aliases is behind."""
+
+    def names_below(self, prefix: str) -> list[str]:
+        return [] if prefix.endswith("/aliases") else super().names_below(prefix)
+
+
+def test_a_listing_that_is_behind_costs_no_champion():
+    bucket = Stale()
+    served(bucket, NEW, OLD)
+
+    plan = survey(bucket, "digits", Retention(keep=1, days=0), NOW)
+
+    assert plan.staying[OLD] == "it is champion"
+
+
+def lose(bucket: MemoryBucket, *wanted: str) -> None:
+    for key in wanted:
+        del bucket._objects[key]
+
+
+@pytest.mark.parametrize("told_by", ["a decision", "a record", "a score", "a later version"])
+def test_a_version_that_lost_its_manifest_stays_for_a_repair(told_by):
+    bucket = MemoryBucket()
+    served(bucket, NEW)
+    bucket.create(keys.version_file("digits", OLD, "golden.npz"), b"golden")
+    if told_by == "a decision":
+        bucket.create(keys.decision("digits", OLD), b"{}")
+    elif told_by == "a record":
+        AliasLog(bucket, "digits").append(OLD, over=NEW, by="ada", reason="good")
+    elif told_by == "a score":
+        bucket.create(keys.score("digits", OLD, "monday"), b"{}")
+    else:
+        later = manifest(REPORT, version=MIDDLE).model_copy(update={"compared_with": OLD})
+        versions.publish(bucket, later, REPORT, SIGNER)
+    before = bucket.sizes_below(f"models/digits/versions/{OLD}")
+
+    plan = survey(bucket, "digits", STRICT, NOW)
+    collect(bucket, plan, by="ada", told=lambda *_: None)
+
+    assert "verify --repair" in plan.staying[OLD]
+    assert plan.unread == (OLD,)
+    assert bucket.sizes_below(f"models/digits/versions/{OLD}") == before
+
+
+def test_a_listing_that_lacks_the_decision_costs_no_version_either():
+    bucket = MemoryBucket()
+    served(bucket, NEW)
+    bucket.create(keys.version_file("digits", OLD, "golden.npz"), b"golden")
+    plan = survey(bucket, "digits", STRICT, NOW)
+    bucket.create(keys.decision("digits", OLD), b"{}")
+
+    assert [one.version for one in plan.leaving] == [OLD]
+    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+
+
+def test_one_manifest_that_cannot_be_read_keeps_itself_alone():
+    bucket = MemoryBucket()
+    served(bucket, OLD, MIDDLE, NEW)
+    bucket._objects[keys.manifest("digits", MIDDLE)] = b"garbled"
+
+    plan = survey(bucket, "digits", STRICT, NOW)
+
+    assert [one.version for one in plan.leaving] == [OLD]
+    assert "cannot be read" in plan.staying[MIDDLE]
+    assert plan.unread == (MIDDLE,)
+
+
+def test_a_folder_that_is_named_after_no_moment_is_none_of_its_business():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    bucket.create("models/digits/versions/20261399T000000-0123456789ab/a.npz", b"x")
+
+    assert [one.version for one in survey(bucket, "digits", STRICT, NOW).leaving] == [OLD]
+
+
+def test_what_somebody_else_is_collecting_just_now_is_not_given_back():
+    bucket = Between()
+    served(bucket, OLD, MIDDLE, NEW)
+    shown = survey(bucket, "digits", STRICT, NOW)
+    lenient: list[tuple[str, ...]] = []
+
+    def look() -> None:
+        now = datetime.now(UTC)
+        lenient.append(survey(bucket, "digits", Retention(keep=10), now).returning)
+
+    # When somebody who keeps more looks between the words and the files.
+    bucket.after[keys.collected("digits", MIDDLE)] = look
+    collect(bucket, shown, by="ada", told=lambda *_: None)
+
+    assert lenient == [()]
+
+
+def test_what_somebody_keeps_after_the_word_stays():
+    bucket = Between()
+    served(bucket, OLD, NEW)
+    plan = survey(bucket, "digits", STRICT, NOW)
+    bucket.after[keys.collected("digits", OLD)] = lambda: keep(bucket, "digits", OLD, "wanted")
+
+    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+
+    assert versions.read_file(bucket, versions.read_manifest(bucket, "digits", OLD), "golden.npz")
+
+
+def test_only_what_was_shown_goes():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    shown = survey(bucket, "digits", STRICT, NOW)
+    served(bucket, MIDDLE)
+
+    again = survey(bucket, "digits", STRICT, NOW).within(shown)
+
+    assert [one.version for one in again.leaving] == [OLD]
+
+
+def word_of_another(version: str) -> bytes:
+    return Collected(
+        model="digits", version=version, was="published", files=(), size_bytes=0, by="x", reason=""
+    ).encoded()
+
+
+def test_a_promotion_that_died_before_its_last_look_looks_when_it_is_asked_again():
+    bucket = MemoryBucket()
+    log = served(bucket, OLD, NEW)
+    log.append(OLD, over=NEW, by="bob", reason="back")
+    bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
+
+    with pytest.raises(CollectedVersion):
+        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+
+    assert log.current().version == NEW
+
+
+def test_a_challenge_that_died_before_its_last_look_looks_when_it_is_asked_again():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    terms = Terms(mode="shadow")
+    challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+    bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
+
+    with pytest.raises(CollectedVersion):
+        challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+
+    assert challenging.current(bucket, "digits") is None
 
 
 @pytest.mark.servers
