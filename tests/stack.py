@@ -33,7 +33,8 @@ class RunningStack:
 
     @property
     def prefect(self) -> PrefectApi:
-        return PrefectApi(f"{self.prefect_url}/api")
+        # A busy machine answers late, and no test is about that.
+        return PrefectApi(f"{self.prefect_url}/api", timeout_seconds=60)
 
     def overnight(self, *words: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
         """Run a command of this stack to its end."""
