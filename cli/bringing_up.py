@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -16,12 +16,13 @@ import models
 from cli import first_version, outcomes, unsigned_lines
 from cli.terminal import new_table, open_console
 from infra import connections, keyring
+from infra.prefect_api import Document
 from infra.settings import Settings, load
 from infra.stack import embedded, record, seaweed
 from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.supervisor import Supervisor
-from store.errors import StepFailed
+from store.errors import OvernightError, StepFailed
 from store.probe import probe
 
 # On a busy machine a fresh Prefect takes most of a minute to come up.
@@ -46,7 +47,8 @@ def run(*, train: bool, foreground: bool) -> None:
         else:
             check_ports(settings.home, services)
             _detach(settings.home)
-        _finish(settings, train=train)
+        if code := _finish(settings, train=train):
+            raise SystemExit(code)
 
 
 def _settle() -> Settings:
@@ -84,6 +86,7 @@ def _stay(settings: Settings, *, train: bool) -> None:
     supervisor.start()
     try:
         if sys.stdout.isatty() or train:
+            # What serves goes on serving, whatever became of a night.
             _finish(settings, train=train)
         while True:
             signal.pause()
@@ -114,7 +117,8 @@ def _detach(home: Path) -> None:
         time.sleep(0.05)
 
 
-def _finish(settings: Settings, *, train: bool) -> None:
+def _finish(settings: Settings, *, train: bool) -> int:
+    """Wait, show addresses, train what is missing; the exit code of what could not be promoted."""
     console = open_console()
     _await(settings.home, console)
     console.print(_addresses(record.read(settings.home), settings))
@@ -124,14 +128,43 @@ def _finish(settings: Settings, *, train: bool) -> None:
     trust = connections.trust(settings)
     for unsigned in unsigned_lines.gather(connections.bucket(settings), trust):
         console.print(unsigned, style="yellow", markup=False)
+    code = 0
     if train:
-        for model in models.CATALOGUE:
-            outcome = first_version.ensure(settings, model, console)
-            if outcome is not None and (code := outcomes.exit_code(outcome, "retrain")) in {1, 3}:
-                raise SystemExit(code)
+        code = train_each(
+            models.CATALOGUE, lambda model: first_version.ensure(settings, model, console), console
+        )
     for model in models.CATALOGUE:
-        console.print(f"Ask it:  overnight predict {model} FILE.png")
-    console.print(f"         curl -s {settings.answers_url}/v2/models/digits")
+        console.print(f"Ask it:  {_question(model, settings)}")
+    return code
+
+
+def train_each(
+    names: Iterable[str], ensure: Callable[[str], Document | None], console: Console
+) -> int:
+    """Train every model that is missing, whatever became of those before; the gravest exit code.
+
+    A failure (1) is graver than a refusal (3), and both are told.
+    """
+    codes = set()
+    for model in names:
+        try:
+            outcome = ensure(model)
+        except OvernightError as error:
+            console.print(f"{model}: {error}", style="yellow", markup=False)
+            codes.add(outcomes.FAILED)
+            continue
+        if outcome is not None:
+            codes.add(outcomes.exit_code(outcome, "retrain"))
+    grave = (outcomes.FAILED, outcomes.REFUSED)
+    return next((code for code in grave if code in codes), outcomes.DONE)
+
+
+def _question(model: str, settings: Settings) -> str:
+    """How to ask a model: with a picture where it takes one, else what it takes."""
+    shapes = [len(spec.shape) for spec in models.find(model).tensors.inputs]
+    if shapes == [2]:
+        return f"overnight predict {model} FILE.png"
+    return f"curl -s {settings.answers_url}/v2/models/{model}"
 
 
 def one_for_all(settings: Settings) -> str:

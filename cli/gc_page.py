@@ -9,6 +9,7 @@ from cli.progress import size
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.settings import Settings, load
+from store import keys
 from store.collecting import collect
 from store.errors import UnknownModel
 from store.surveying import Leaving, Plan, survey
@@ -28,7 +29,7 @@ def run(model: str | None, *, delete: bool, keep: int, days: float, grace_days: 
     """
     settings = load("keeping") if delete else load()
     bucket = connections.bucket(settings)
-    known = tuple(bucket.names_below("models"))
+    known = tuple(filter(keys.is_model, bucket.names_below("models")))
     if model is not None and model not in known:
         raise UnknownModel(model, known)
     retention = Retention(keep=keep, days=days, grace_days=grace_days)

@@ -102,11 +102,11 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     names = [version] if version else list_versions(bucket, model)
     if not names:
         raise NothingPublished(model, tuple(bucket.names_below("models")))
-    trust = connections.trust(settings)
+    known = keyring.trusted(settings.trusted_keys)
     left = False
     for name in names:
         try:
-            if not (version or yes or is_known(bucket, model, name, signer, trust)):
+            if not (version or yes or is_known(bucket, model, name, signer, known)):
                 left = True
                 print(f"overnight: not signed: {stranger(bucket, model, name)}", file=sys.stderr)
                 continue

@@ -14,6 +14,7 @@ from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings, load
 from infra.stack import embedded, record
 from infra.stack.deploying import TAG
+from store import keys
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import OvernightError
@@ -81,7 +82,10 @@ def _models(bucket: Bucket, settings: Settings) -> Document:
 
         return Dataset.on_s3(connections.address(settings), model, "rows").arrivals()
 
-    return {model: _champion(bucket, model, came) for model in bucket.names_below("models")}
+    return {
+        model: _champion(bucket, model, came)
+        for model in filter(keys.is_model, bucket.names_below("models"))
+    }
 
 
 def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Document:

@@ -37,13 +37,18 @@ def run(model: str | None, *, repair: bool, source: Path | None, as_json: bool) 
     settings = load()
     audit = _verified(settings, model)
     added: list[str] = []
-    if repair and audit.findings:
-        added = _repaired(settings, audit, source)
-        audit = _verified(settings, model) if added else audit
+    lost: list[str] = []
+    while repair:
+        more, lost = _repaired(settings, audit, source, model)
+        if not more:
+            break
+        # What came back may show what else is missing.
+        added += more
+        audit = _verified(settings, model)
     if as_json:
-        print(json.dumps(document(audit, added), indent=2))
+        print(json.dumps(document(audit, added, lost), indent=2))
     else:
-        _print(audit, added, open_console())
+        _print(audit, added, lost, open_console())
     sys.exit(0 if audit.is_clean else 1)
 
 
@@ -60,17 +65,24 @@ def _verified(settings: Settings, model: str | None) -> Audit:
         return verify(house, model, told=lambda done, total: told("reading", done, total))
 
 
-def _repaired(settings: Settings, audit: Audit, source: Path | None) -> list[str]:
+def _repaired(
+    settings: Settings, audit: Audit, folder: Path | None, model: str | None
+) -> tuple[list[str], list[str]]:
+    """The keys that were added, and those that are missing and were nowhere to be had."""
     bucket = connections.bucket(settings)
     caches = sorted((settings.home / "serving").glob("*/cache"))
-    sources = [repairing.exported(source)] if source else []
-    added, _ = repairing.repair(
-        bucket, audit.findings, [*sources, repairing.cached(bucket, caches)]
-    )
-    return added
+    sources: list[repairing.Source] = [repairing.cached(bucket, caches)]
+    wanted = repairing.missing(audit.findings)
+    if folder:
+        export = repairing.Export(bucket, folder)
+        sources.insert(0, export)
+        wanted = [*export.lacking(model), *wanted]
+    added, unfound = repairing.repair(bucket, wanted, sources)
+    missed = {*repairing.missing(audit.findings)}
+    return added, [key for key in unfound if key in missed]
 
 
-def document(audit: Audit, added: list[str]) -> Document:
+def document(audit: Audit, added: list[str], lost: list[str]) -> Document:
     """The same for a program."""
     return {
         "clean": audit.is_clean,
@@ -79,6 +91,7 @@ def document(audit: Audit, added: list[str]) -> Document:
         "findings": [_told(one) for one in audit.findings],
         "notes": [_told(one) for one in audit.observations if one.severity is Severity.NOTE],
         "added": added,
+        "lost": lost,
     }
 
 
@@ -86,7 +99,7 @@ def _told(one: Observation) -> Document:
     return asdict(one) | {"severity": str(one.severity)}
 
 
-def _print(audit: Audit, added: list[str], console: Console) -> None:
+def _print(audit: Audit, added: list[str], lost: list[str], console: Console) -> None:
     table = new_table("model", *_KINDS, "findings")
     for model, tally in audit.tallies.items():
         counts = (sum(tally.get(kind, 0) for kind in kinds) for kinds in _KINDS.values())
@@ -95,6 +108,9 @@ def _print(audit: Audit, added: list[str], console: Console) -> None:
     console.print(table if audit.tallies else "the bucket is empty")
     for key in added:
         console.print(f"added   {key}", style="green", markup=False)
+    for key in lost:
+        why = "no copy of it was found that goes on from what is here"
+        console.print(f"lost    {key}: {why}", style="red", markup=False)
     for one in (*audit.findings, *(o for o in audit.observations if o.severity is Severity.NOTE)):
         style = {"error": "red", "warning": "yellow"}.get(str(one.severity), "")
         remedy = f"\n        {one.remedy}" if one.remedy else ""

@@ -13,7 +13,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from models.definition import Delivery, Places, Reading
-from store.errors import BadFile, SourceUnavailable
+from store import keys
+from store.errors import BadFile, BadKey, SourceUnavailable
 
 HOLDOUT = "holdout.csv"
 
@@ -31,8 +32,8 @@ class CsvFolder:
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
         """The first file, by name, that was not delivered yet; None after the last."""
         for path in sorted(self._folder().glob("*.csv")):
-            if path.name != HOLDOUT and path.stem not in delivered:
-                return Delivery(path.stem, {path.name: path.read_bytes()})
+            if path.name != HOLDOUT and (name := _arrival(path.stem)) not in delivered:
+                return Delivery(name, {path.name: path.read_bytes()})
         return None
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
@@ -96,3 +97,14 @@ class CsvFolder:
 
     def _columns_with_digest(self) -> pa.Schema:
         return self._columns.append(pa.field("digest", pa.string()))
+
+
+def _arrival(stem: str) -> str:
+    """The name of a file's arrival: its own, or one made from it where no arrival may be so named.
+
+    It follows from the file's name alone, so the file is taken in once.
+    """
+    try:
+        return keys.check(stem)
+    except BadKey:
+        return keys.segment_for(stem, "")

@@ -32,6 +32,9 @@ class DataGates:
     is right as `champion is right`. `outline` gives rows that look alike the same bytes, and at
     most `alike_share` of the holdout may look like a row that arrived.
 
+    Where rows tell a `day`, none of an arrival's may be more than `apart_days` days from all
+    others, its own and those of the dataset.
+
     Where rows are no examples by themselves, `described` tells what to compare of them instead.
     """
 
@@ -48,3 +51,4 @@ class DataGates:
     outline: Callable[[Numbers], Sequence[bytes]] | None = None
     alike_share: float = 0.0
     described: Callable[[pa.Table], Sample] | None = None
+    apart_days: int | None = None

@@ -43,13 +43,14 @@ class Known(Value):
         one = Refused(
             sequence=sequence, version=version, reason=reason, at=now, untrusted=untrusted
         )
-        kept = (*self.refused, one)[-REMEMBERED_REFUSALS:]
+        others = (it for it in self.refused if it.sequence != sequence)
+        kept = (*others, one)[-REMEMBERED_REFUSALS:]
         return self.model_copy(update={"last": record, "refused": kept})
 
-    def allowing(self, record: AliasRecord) -> "Known":
-        """What is known, without the refusals of a record."""
+    def taking(self, record: AliasRecord) -> "Known":
+        """What is known, and that a record was taken up; no refusal of it holds any longer."""
         kept = tuple(one for one in self.refused if one.sequence != record.sequence)
-        return self.model_copy(update={"refused": kept})
+        return self.model_copy(update={"last": record, "refused": kept})
 
     def is_untrusted(self, record: AliasRecord) -> bool:
         """Whether a record was refused because nobody trusted had signed its version."""

@@ -201,13 +201,13 @@ class Watcher:
         self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
         with suppress(CorruptVersion, UnknownVersion):  # for these it is refused below
             self._cache.stage(self._bucket, last.model, last.version)
-        self._remember(self._known.allowing(last))
+        # Killed in between, the refusal is still known, and it is tried once more.
         self._take_up(last)
 
     def _take_up(self, record: AliasRecord) -> None:
         if record.target is None or self._is_over(record):
             self._board.clear()
-            self._note(last=record)
+            self._remember(self._known.taking(record))
             return
         try:
             self._cache.stage(self._bucket, record.model, record.version)
@@ -216,7 +216,7 @@ class Watcher:
             return
         self._opened_at = self._clock()
         generation = self._ledger.propose(record)
-        self._note(last=record)
+        self._remember(self._known.taking(record))
         logger.info("%s: %s proposed as %d", self._log.name, record.version, generation)
 
     def _refuse(self, record: AliasRecord, reason: str, *, untrusted: bool = False) -> None:

@@ -6,6 +6,7 @@ a challenger, after which the alias points at nothing.
 """
 
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from store import keys, numbered
 from store.bucket import Bucket
-from store.errors import AlreadyExists, CorruptRecord, NotFound, PromotionConflict
+from store.errors import AlreadyExists, BadKey, CorruptRecord, NotFound, PromotionConflict
 from store.schema import Value
 from store.terms import Terms
 
@@ -192,9 +193,12 @@ class AliasLog:
             return
 
     def acknowledgements(self, sequence: int) -> list[Acknowledgement]:
-        """What every replica said so far about a record."""
-        found = self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence))
-        return [Acknowledgement.model_validate_json(self._bucket.read(key)) for key in found]
+        """What every replica said so far about a record; what cannot be read says nothing."""
+        said = []
+        for key in self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence)):
+            with suppress(ValidationError, BadKey):
+                said.append(Acknowledgement.model_validate_json(self._bucket.read(key)))
+        return said
 
 
 def _key_of(record: AliasRecord) -> str:

@@ -4,7 +4,7 @@ An error: something is lost, or says what is not so. A warning: nothing is lost,
 should look. A note: how things are. Only the first two make an audit fail.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,9 +12,14 @@ from pydantic import BaseModel
 
 from store import keys
 from store.aliases import CHAMPION, AliasRecord
+from store.errors import BadKey
 from store.inventory import Item, Kind
 
 RESTORE = "restore it from an export: `overnight verify --repair --from FOLDER`"
+REPLACE = (
+    "nothing here is overwritten: remove it with the store's own tools, and then "
+    "`overnight verify --repair --from FOLDER` restores it"
+)
 LOOK = "find out who wrote it, and remove it with the store's own tools"
 
 
@@ -97,10 +102,19 @@ def misplaced(item: Item, value: BaseModel) -> Iterator[Observation]:
         if (
             found is not None
             and f"{found}" != f"{int(expected) if name == 'sequence' else expected}"
+            and not (item.kind is Kind.SCORE and _is_score_of(item, f"{found}"))
         ):
             yield error(
                 item.key, f"it speaks of {name} {found}, and lies where {expected} should", LOOK
             )
+
+
+def _is_score_of(item: Item, arrival: str) -> bool:
+    """Long names of arrivals are shortened in keys."""
+    try:
+        return keys.score(item.model, item.version, arrival) == item.key
+    except BadKey:
+        return False
 
 
 _SAID_BY_NAME = {
@@ -161,7 +175,8 @@ def _may_serve(key: str, record: AliasRecord, known: Known | None) -> Iterator[O
         yield error(
             key,
             f"it made {record.version} champion, which is {known.verdict or 'not decided'}",
-            "find out who promoted it: `overnight show` tells by whom and why",
+            "find out who promoted it: `overnight show` tells by whom and why"
+            + ("" if known.verdict else f"; or, if the decision was lost, {RESTORE}"),
         )
 
 
@@ -209,6 +224,25 @@ def table_files(
             yield error(key, "a file that the table's newest version needs", is_missing=True)
         elif found[name] != size:
             yield error(key, f"it has {found[name]} bytes, the table's log says {size}")
+
+
+def unnamed_files(
+    prefix: str, named: Collection[str], found: Mapping[str, int]
+) -> Iterator[Observation]:
+    """What no commit of a table names: being written, or left behind by a run that died."""
+    below = {key.removeprefix(f"{prefix}/"): size for key, size in found.items()}
+    sizes = [
+        size
+        for name, size in below.items()
+        if name not in named and not name.startswith("_delta_log/")
+    ]
+    if sizes:
+        what = f"{len(sizes)} files ({sum(sizes)} bytes) that no commit names: a run writes them, "
+        yield note(
+            prefix,
+            f"{what}or died as it did",
+            "`overnight gc --delete` lets go of them after their days of grace",
+        )
 
 
 def _second(key: str) -> str:

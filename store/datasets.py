@@ -5,6 +5,7 @@ its name is the commit's application transaction, so of two commits of one arriv
 race, the table refuses the second.
 """
 
+import itertools
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from store.data_files import write_files
 from store.errors import (
     AlreadyExists,
     ConfigurationError,
+    CorruptTable,
     NotFound,
     StoreDenied,
     StoreUnavailable,
@@ -56,6 +58,15 @@ _DENIED = (
     "403 Forbidden",
     "401 Unauthorized",
 )
+# What a library says of bytes that came, and are not what they have to be. It words an outage
+# otherwise, and that is looked for first.
+_DAMAGE = re.compile(
+    r"json|parquet|checkpoint|protocol|thrift|corrupt|deserialize|decompress|checksum|magic"
+    r"|end of stream|not found|no such file",
+    re.IGNORECASE,
+)
+_AWAY = re.compile(r"HTTP error|error sending request|timed out|non-2xx|connection", re.IGNORECASE)
+_FRAME = re.compile(r"stack backtrace|\d+: ", re.IGNORECASE)
 _TRIES = 10
 _ROWS_AT_ONCE = 65_536
 _Commit = Callable[[DeltaTable, dict[str, Any]], None]
@@ -286,12 +297,18 @@ class Dataset:
                 raise _LostRaceError(self._where, _gist(error)) from None
             if "LogSegment end version" in str(error):
                 raise NotFound(f"{self.uri} at the version asked for") from None
-            raise StoreUnavailable(self._where, _gist(error)) from None
+            raise self._unread(error) from None
         except OSError as error:
             for sign in _DENIED:
                 if sign in str(error):
                     raise StoreDenied(self._where, sign) from None
-            raise StoreUnavailable(self._where, _gist(error)) from None
+            raise self._unread(error) from None
+
+    def _unread(self, error: Exception) -> CorruptTable | StoreUnavailable:
+        """Whether it is the store that does not answer, or its answer that makes no sense."""
+        if _DAMAGE.search(str(error)) and not _AWAY.search(str(error)):
+            return CorruptTable(self.uri, _gist(error))
+        return StoreUnavailable(self._where, _gist(error))
 
 
 class _NoTableError(NotFound):
@@ -303,6 +320,7 @@ class _LostRaceError(StoreUnavailable):
 
 
 def _gist(error: Exception) -> str:
-    """The last line of a report that tells the innermost cause last."""
-    lines = [line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines()]
+    """The last line of a report that tells the innermost cause last, and maybe a stack below."""
+    told = (line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines())
+    lines = list(itertools.takewhile(lambda line: not _FRAME.match(line), told))
     return next((line for line in reversed(lines) if line), type(error).__name__)[:160]

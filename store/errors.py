@@ -10,6 +10,7 @@ OvernightError
 │   ├── AlreadyExists       somebody created this key first; a lost race is an answer
 │   ├── StoreUnavailable    did not answer, or answered 5xx: try again
 │   ├── StoreDenied         credentials or policy: fix them
+│   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── UnknownModel            not in the catalogue, or never published
 ├── NothingPublished        no version yet, or none that serves: train one
@@ -119,10 +120,21 @@ class StoreUnavailable(StoreError):
 class StoreDenied(StoreError):
     """The store answers, and refuses us."""
 
-    def __init__(self, endpoint: str, why: str) -> None:
+    def __init__(self, endpoint: str, why: str, *, what: str = "") -> None:
         super().__init__(
-            f"the object store at {endpoint} refuses us ({why}); check OVERNIGHT_S3_ACCESS_KEY, "
-            "OVERNIGHT_S3_SECRET_KEY and OVERNIGHT_S3_BUCKET"
+            f"the object store at {endpoint} refuses us ({why}){' ' * bool(what)}{what}; check "
+            "OVERNIGHT_S3_ACCESS_KEY, OVERNIGHT_S3_SECRET_KEY and OVERNIGHT_S3_BUCKET, and whether "
+            "OVERNIGHT_IDENTITY is one that may: infra/policies has what each may"
+        )
+
+
+class CorruptTable(StoreError):
+    """The store answers, and what a Delta table consists of is damaged or lost."""
+
+    def __init__(self, table: str, why: str) -> None:
+        super().__init__(
+            f"the table {table} is damaged ({why}); `overnight verify` tells where, and "
+            "`overnight verify --repair --from FOLDER` restores what an export has"
         )
 
 

@@ -5,7 +5,7 @@ whatever is named by something in the list is in it too. Cut off, a copy goes on
 `underway.jsonl` remembers what was fetched already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from store import keys
 from store.bucket import Bucket, digest
 from store.errors import BadKey, NotFound, PlaceTaken, StoreUnavailable
 from store.manifest import FileEntry
-from store.moving import INDEX, Index, Told, Work, files, is_passing, place_of, write
+from store.moving import INDEX, PART, Index, Told, Work, files, is_passing, place_of, write
 from store.schema import Value
 
 _UNDERWAY = "underway.jsonl"
@@ -74,13 +74,17 @@ def _settled(bucket: Bucket) -> Mapping[str, int]:
     raise StoreUnavailable("the source", "its content changes faster than it can be listed")
 
 
+def _left_by_others(folder: Path) -> Iterator[str]:
+    return (path.name for path in folder.iterdir() if not path.name.startswith(PART))
+
+
 def _begin(folder: Path, source: str) -> Path:
     """The journal of an export into this folder, new or begun before."""
     journal = folder / _UNDERWAY
     if (folder / INDEX).exists():
         raise PlaceTaken(f"{folder}", found=f"an export that is finished ({INDEX})")
     if not journal.exists():
-        if folder.exists() and (found := sorted(path.name for path in folder.iterdir())):
+        if folder.exists() and (found := sorted(_left_by_others(folder))):
             raise PlaceTaken(f"{folder}", found=", ".join(found[:3]))
         folder.mkdir(parents=True, exist_ok=True)
         write(journal, _line(_Begun(source=source)))

@@ -44,10 +44,10 @@ def import_bucket(bucket: Bucket, folder: Path, *, told: Told) -> Index:
     index = read_index(folder)
     _check_folder(folder, index, told)
     _check_store(bucket, index)
-    order = sorted(index.objects, key=lambda key: (_rank(key), key))
+    order = sorted(index.objects, key=lambda key: (rank(key), key))
     put = Work("writing", index.objects, told)
-    for rank, group in groupby(order, _rank):
-        put.each(group, lambda key: _put(bucket, folder, index, key), at_once=_at_once(rank))
+    for at, group in groupby(order, rank):
+        put.each(group, lambda key: _put(bucket, folder, index, key), at_once=_at_once(at))
     Work("reading back", index.objects, told).each(order, lambda key: _compare(bucket, index, key))
     return index
 
@@ -85,7 +85,7 @@ def _compare(bucket: Bucket, index: Index, key: str) -> None:
         )
 
 
-def _rank(key: str) -> int:
+def rank(key: str) -> int:
     return 1 if "/_delta_log/" in key else _RANKS.get(Item.of(key, 0).kind, 0)
 
 

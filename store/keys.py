@@ -66,6 +66,11 @@ def check_model(model: str) -> str:
     return model
 
 
+def is_model(name: str) -> bool:
+    """Whether a name found in a folder or a listing is a model's; others are none of ours."""
+    return _MODEL.fullmatch(name) is not None
+
+
 def check_version(version: str) -> str:
     """A version's name: `<UTC time>-<first 12 of the fingerprint>`, so names sort by age."""
     if not _VERSION.fullmatch(version):

@@ -191,7 +191,8 @@ class S3Bucket:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
             if code in _DENIED or (status in _DENIED and code not in _ABSENT):
-                raise StoreDenied(self.address.endpoint, code or status) from None
+                asked = f"{error.operation_name} {key}".strip()
+                raise StoreDenied(self.address.endpoint, code or status, what=asked) from None
             if code in _ABSENT or status == "404":
                 raise NotFound(key or self.address.bucket) from None
             if code in _LOST or status in _LOST:

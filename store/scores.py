@@ -4,6 +4,7 @@ Each is written once and for ever, so a version's live quality is told by a seri
 improve afterwards.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -34,8 +35,12 @@ class Score(Value):
 
     @property
     def headline(self) -> Measurement | None:
-        """The metric that a version is first judged by, over all rows."""
-        return next((one for one in self.measurements if not one.slice), None)
+        """The metric that a version is first judged by, over all rows; None where it is no number.
+
+        Another metric never stands in for it: a series of one metric would be told by two.
+        """
+        first = next((one for one in self.measurements if not one.slice), None)
+        return first if first is not None and math.isfinite(first.value) else None
 
 
 def keep(bucket: Bucket, score: Score) -> Score:

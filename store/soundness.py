@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from store import keys
-from store.auditing import Known, Observation, error, note, warning
+from store.auditing import REPLACE, Known, Observation, error, note, warning
 from store.collected import Collected
 from store.decisions import Decision
 from store.manifest import FileEntry, Manifest
@@ -54,7 +54,7 @@ def about(read: VersionRead, *, grace: Retention, now: datetime) -> Iterator[Obs
         key = keys.manifest(read.model, read.version)
         yield error(key, f"its fingerprint is {read.manifest.fingerprint[:12]}… by now")
     yield from _files(read, read.manifest)
-    if read.distrusted:
+    if read.distrusted and not (read.collected and read.collected.was == "half-written"):
         yield error(
             keys.manifest(read.model, read.version),
             read.distrusted,
@@ -88,7 +88,7 @@ def _without_manifest(
 
 
 def _files(read: VersionRead, manifest: Manifest) -> Iterator[Observation]:
-    gone = set(heavy(manifest.files)) if read.collected is not None else set()
+    gone = _collected(read, manifest)
     for name, expected in manifest.files.items():
         key = keys.version_file(read.model, read.version, name)
         found = read.files.get(name)
@@ -98,8 +98,7 @@ def _files(read: VersionRead, manifest: Manifest) -> Iterator[Observation]:
             yield error(
                 key,
                 f"expected {_told(expected)}, found {_told(found)}",
-                "nothing here is overwritten: remove it with the store's own tools, and then "
-                "`overnight verify --repair --from FOLDER` restores it",
+                REPLACE,
             )
     for name in sorted(read.files.keys() - manifest.files.keys()):
         key = keys.version_file(read.model, read.version, name)
@@ -108,6 +107,17 @@ def _files(read: VersionRead, manifest: Manifest) -> Iterator[Observation]:
             "added since the version was published: serving refuses it",
             "find out who wrote it, and remove it with the store's own tools",
         )
+
+
+def _collected(read: VersionRead, manifest: Manifest) -> set[str]:
+    """What may be gone. Of a half-written one everything is, also when its manifest came at the
+    same instant: then nothing can serve it, and whoever published it was told.
+    """
+    if read.collected is None:
+        return set()
+    if read.collected.was == "half-written":
+        return set(manifest.files)
+    return set(heavy(manifest.files))
 
 
 def _told(entry: FileEntry) -> str:

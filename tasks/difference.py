@@ -59,8 +59,8 @@ def difference(
     right = [np.asarray(definition.correct(holdout, one)) for one in outputs]
     name = definition.tensors.outputs[0].name
     then, there = np.asarray(first[name]), np.asarray(second[name])
-    rows = _disagreeing(then, there)
     labels = definition.tensors.labels
+    rows = _disagreeing(then, there, classes=bool(labels))
     return Difference(
         first=made.version,
         second=other.version,
@@ -105,12 +105,12 @@ def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[
     return "\n\n".join(part for part in parts if part)
 
 
-def _disagreeing(then: Array, now: Array) -> Sequence[int]:
+def _disagreeing(then: Array, now: Array, *, classes: bool) -> Sequence[int]:
     """Rows with another answer, those first of which the second version is surest.
 
-    Where the answer is no class but a number, those first that moved furthest.
+    Where the answer is no class but numbers, those first that moved furthest.
     """
-    if then.ndim > 1 and then.shape[1] > 1:
+    if classes:
         rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
         strength = now[rows].max(axis=1)
     else:
@@ -123,8 +123,8 @@ def _disagreeing(then: Array, now: Array) -> Sequence[int]:
 
 
 def _told(labels: Sequence[str], answer: Array) -> str:
-    if answer.size == 1:
-        return f"{float(answer.ravel()[0]):.6g}"
+    if not labels:
+        return ", ".join(f"{float(one):.6g}" for one in answer.ravel())
     best = int(answer.argmax())
     return f"{_named(labels, best)} {float(answer.max()):.0%}"
 

@@ -17,6 +17,7 @@ from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
 from tasks.admit import admit, nothing_left
+from tasks.astray import astray, days_of
 from tasks.ingested import ARRIVAL_COLUMNS, Ingested
 from tasks.learned import waiting
 from tasks.pieces import take_pieces
@@ -105,7 +106,11 @@ def _take_in(
         return None
     reading = source.read(contents.files)
     quarantined = _quarantine(bucket, arrival, contents, (*contents.damaged, *reading.rejected))
-    if refused := admit(reading.rows, gates, arrival.name):
+    left_out = excluded(bucket, arrival.model)
+    refused = admit(reading.rows, gates, arrival.name) or astray(
+        days_of(reading.rows, gates), rows, gates, arrival.name, left_out=left_out
+    )
+    if refused:
         return _refuse(bucket, rows, arrival, contents, quarantined, refused)
     known = _known(rows, _unsettled(bucket, rows, arrival.model))
     sifted = _sift(reading.rows, known=known, held_out=holdout.digests())

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from models.data_gates import DataGates
 from store import landing
+from store.arrivals import excluded
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Converted, Quarantined
 from store.manifest import Finding
 from tasks.admit import columns_against, nothing_left, repeats_against
+from tasks.astray import Days, astray, days_of
 from tasks.ingested import STAMPS, Ingested
 from tasks.sieve import Sieve, Sifted, packed
 
@@ -39,6 +41,7 @@ class _Seen:
     schema: pa.Schema | None = None
     bad: list[BadFile] = field(default_factory=list)
     against: tuple[Finding, ...] = ()
+    days: list[Days] = field(default_factory=list)
 
 
 def take_pieces(
@@ -62,7 +65,17 @@ def take_pieces(
             return None
         _know(rows, sieve, unsettled)
         sifted = sieve.sift(_held_out(holdout))
-        against = seen.against or repeats_against(sifted.repeated, seen.rows, gates, arrival.name)
+        against = (
+            seen.against
+            or repeats_against(sifted.repeated, seen.rows, gates, arrival.name)
+            or astray(
+                np.concatenate([np.empty(0, np.int64), *seen.days]),
+                rows,
+                gates,
+                arrival.name,
+                left_out=excluded(bucket, arrival.model),
+            )
+        )
         quarantined = _quarantine(bucket, arrival, seen.bad)
         if against:
             quarantined += _keep_apart(bucket, arrival, against, {one.file for one in quarantined})
@@ -90,6 +103,8 @@ def _look(bucket: Bucket, arrival: Arrival, gates: DataGates, place: Path, sieve
             seen.rows += rows.num_rows
             seen.schema = rows.schema
             seen.against = seen.against or columns_against(rows, gates, arrival.name)
+            if not seen.against:
+                seen.days.append(days_of(rows, gates))
             sieve.add(packed(rows.column("digest")))
     return seen
 

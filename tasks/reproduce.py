@@ -123,7 +123,7 @@ def compare(
         predictor_identical=published[PREDICTOR] == remade[PREDICTOR],
         metrics=tuple((a, b) for a, b in measured if a.value != b.value),
         rows=holdout.n,
-        changed_answers=_changed(then, now),
+        changed_answers=_changed(then, now, classes=bool(definition.tensors.labels)),
         largest=float(np.abs(then - now).max()),
     )
 
@@ -168,8 +168,8 @@ def differences(
     return tuple(found)
 
 
-def _changed(then: Array, now: Array) -> int:
-    """How many rows have another answer: another class, or for single numbers another value."""
-    if then.ndim > 1 and then.shape[1] > 1:
+def _changed(then: Array, now: Array, *, classes: bool) -> int:
+    """How many rows have another answer: another class, or for numbers another value."""
+    if classes:
         return int((then.argmax(axis=1) != now.argmax(axis=1)).sum())
     return int((then != now).reshape(len(then), -1).any(axis=1).sum())

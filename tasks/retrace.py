@@ -1,18 +1,19 @@
 """Retrace: whether a model's tables, and what its versions were made from, read as recorded."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
 from store import auditing, keys
-from store.auditing import Observation, error
+from store.auditing import Observation, Severity, error
 from store.bucket import Bucket
-from store.errors import NotFound, StoreUnavailable
+from store.errors import CorruptTable, NotFound
 from store.manifest import DataLineage
 from store.tables import Table
 from tasks.snapshot import snapshot
 
-_UNREADABLE = (NotFound, StoreUnavailable, pa.ArrowException)
+_UNREADABLE = (NotFound, CorruptTable, pa.ArrowException)
 _TELLING = ("digest", "rows", "holdout_digest", "holdout_rows")
 
 
@@ -24,31 +25,39 @@ def retrace(
 ) -> Iterator[Observation]:
     """Read both tables of a model whole, and the snapshot that each version records.
 
-    `recorded` is what each version that is kept was made from, by its name.
+    `recorded` is what each version that is kept was made from, by its name. While there are none,
+    neither table has to be there: one is made before the other.
+
+    Raises:
+        StoreUnavailable, StoreDenied: the store cannot be asked, which says nothing of the tables.
     """
     names = bucket.names_below(f"datasets/{keys.check_model(model)}")
-    if not {"rows", "holdout"} & {*names}:
-        if recorded:
-            key = keys.dataset(model, "rows")
-            yield error(key, "versions were made from this table, and it is not there")
-        return
-    rows, holdout = table(model, "rows"), table(model, "holdout")
-    troubles = [
-        *_table(bucket, rows, keys.dataset(model, "rows")),
-        *_table(bucket, holdout, keys.dataset(model, "holdout")),
-    ]
-    yield from troubles
-    if not troubles:
-        yield from _snapshots(model, rows, holdout, recorded)
+    seen = []
+    for name in ("rows", "holdout"):
+        if name in names:
+            seen += _table(bucket, table(model, name), keys.dataset(model, name))
+        elif recorded:
+            key = keys.dataset(model, name)
+            seen.append(error(key, "versions were made from this table, and it is not there"))
+    yield from seen
+    if not any(one.severity is Severity.ERROR for one in seen):
+        yield from _snapshots(model, table(model, "rows"), table(model, "holdout"), recorded)
 
 
 def _table(bucket: Bucket, table: Table, prefix: str) -> list[Observation]:
-    """The log without gaps, every file there, and every row of every column read."""
+    """The log without gaps and each commit read, every file there, every row of every column."""
+    # Listed before the log, or what a commit under way has just named would seem to be nobody's.
+    before = bucket.sizes_below(prefix)
     log = bucket.sizes_below(f"{prefix}/_delta_log")
-    gaps = list(auditing.table_log(prefix, (key.rpartition("/")[2] for key in log)))
-    if gaps:
-        return gaps
+    named: set[str] = set()
+    troubles = list(auditing.table_log(prefix, (key.rpartition("/")[2] for key in log)))
+    for key in log:
+        if key.endswith(".json"):
+            troubles += _commit(bucket, key, named)
+    if troubles:
+        return troubles
     try:
+        table.arrivals()
         needed = table.files()
         # Listed after the log was read, or a commit under way would seem to miss its files.
         listed = bucket.sizes_below(prefix)
@@ -58,7 +67,22 @@ def _table(bucket: Bucket, table: Table, prefix: str) -> list[Observation]:
             table.every_row()
     except _UNREADABLE as reason:
         return [error(prefix, f"the table cannot be read: {reason}")]
-    return missing
+    return [*missing, *auditing.unnamed_files(prefix, named, before)]
+
+
+def _commit(bucket: Bucket, key: str, named: set[str]) -> list[Observation]:
+    """What is wrong with one commit; the files that it adds come to those that are `named`.
+
+    Whoever opens a table begins at its last checkpoint, and never sees what is wrong before it.
+    """
+    try:
+        told = [json.loads(line) for line in bucket.read(key).splitlines() if line.strip()]
+        named |= {one["add"]["path"] for one in told if one.keys() >= {"add"}}
+    except (ValueError, TypeError, KeyError, AttributeError) as reason:
+        return [
+            error(key, f"this commit cannot be read: {reason}", auditing.REPLACE),
+        ]
+    return [] if told else [error(key, "this commit is empty", auditing.REPLACE)]
 
 
 def _snapshots(

@@ -1,24 +1,27 @@
 """Sign a version that exists: one of an earlier release, or with the key that replaces another."""
 
+from collections.abc import Sequence
+
 from store import versions
-from store.bucket import Bucket
+from store.bucket import Bucket, digest
 from store.errors import UntrustedVersion
 from store.signing import Signer
 from store.trust import PublicKey, Trust
 
 
-def is_known(bucket: Bucket, model: str, version: str, signer: Signer, trust: Trust) -> bool:
-    """Whether a key that is trusted, or is about to sign, signed this version's manifest as it is.
+def is_known(
+    bucket: Bucket, model: str, version: str, signer: Signer, known: Sequence[PublicKey]
+) -> bool:
+    """Whether one of the known keys, or the signer's, signed this version's manifest as it is.
 
     A decision or an alias record shows nothing: whoever can write a version may write those, too.
 
     Raises:
         UnknownVersion, CorruptVersion: there is no such version.
     """
-    known = {key.key_id: key for key in trust.keys.values()}
     own = PublicKey("signer", signer.public_key)
     try:
-        versions.trusted(bucket, model, version, Trust([*known.values(), own]))
+        versions.trusted(bucket, model, version, Trust([*known, own]))
     except UntrustedVersion:
         return False
     return True
@@ -31,7 +34,7 @@ def stranger(bucket: Bucket, model: str, version: str) -> str:
     signed = ", ".join(versions.signers(bucket, model, version)) or "nobody"
     return (
         f"{model} {version}, of the run {run.name or 'of no name'} {run.url or run.id}".rstrip()
-        + f", its manifest's sha256 {versions.digest(body)}, signed by {signed}: no key that is "
+        + f", its manifest's sha256 {digest(body)}, signed by {signed}: no key that is "
         f"trusted here vouches for it; if it is yours, `overnight keys sign {model} {version}`, or "
         "--yes for all that are listed so"
     )

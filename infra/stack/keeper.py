@@ -19,6 +19,8 @@ _ASK_READY_EVERY_SECONDS = 5.0
 # Whoever starts the stack may have credentials of other stores. SeaweedFS would let them do
 # anything, and no service of ours needs them: each is told its own.
 _NOT_INHERITED = "AWS_"
+# No credential: the certificates by which a store of one's own is known.
+_WHOM_TO_TRUST = "AWS_CA_BUNDLE"
 
 
 class Keeper:
@@ -147,4 +149,8 @@ class Keeper:
 
 def _inherited() -> dict[str, str]:
     """The environment of the supervisor, less what no child may have of it."""
-    return {name: one for name, one in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    return {
+        name: one
+        for name, one in os.environ.items()
+        if not name.startswith(_NOT_INHERITED) or name == _WHOM_TO_TRUST
+    }

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.evaluation import Evaluation
-from models.gates.gate import MINIMUM_ROWS, WHOLE, Gate, broken, check, finding
+from models.gates.gate import MINIMUM_ROWS, WHOLE, Gate, broken, check, finding, too_small
 from store.manifest import Finding, Measurement
 
 
@@ -12,7 +12,8 @@ from store.manifest import Finding, Measurement
 class AtLeast:
     """The metric reaches the bound on every slice.
 
-    With `confident`, the lower end of its 95 % interval must reach it, not only the metric.
+    With `confident`, the lower end of its 95 % interval must reach it, not only the metric. With
+    `optional`, a named slice of too few rows is not applicable: for what not every source has.
     """
 
     metric: str
@@ -20,13 +21,18 @@ class AtLeast:
     slices: tuple[str, ...] = WHOLE
     minimum_rows: int = MINIMUM_ROWS
     confident: bool = False
+    optional: bool = False
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=self.slices, bound=self.bound)
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for slice in self.slices:
-            yield _held(self, evaluation, slice, sign=1)
+            found = evaluation.measured(self.metric, slice)
+            if self.optional and slice and found and found.n < self.minimum_rows:
+                yield too_small(self, self.metric, slice, found.n, self.minimum_rows)
+            else:
+                yield _held(self, evaluation, slice, sign=1)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.evaluation import Evaluation
-from models.gates.comparing import ACCURACY, Comparison, with_champion
-from models.gates.gate import ALPHA, WHOLE, Gate, check, finding, mistake, too_few
+from models.gates.comparing import ACCURACY, NO_ROW, Comparison, with_champion
+from models.gates.gate import ALPHA, WHOLE, Gate, check, finding, mistake, too_few, too_small
 from models.gates.holm import holm
 from store.manifest import Finding
 
@@ -30,6 +30,7 @@ class MaximumRegression:
     over all slices together (Holm 1979). For slices too small for the first.
 
     The margin is in the metric's units, and never negative; which way is better the metric knows.
+    With `optional`, a named slice of too few rows is not applicable: for what not every source has.
     """
 
     margin: float
@@ -38,6 +39,7 @@ class MaximumRegression:
     presumed: Literal["worse", "no worse"] = "worse"
     alpha: float = ALPHA
     minimum_rows: int = MINIMUM_PAIRS
+    optional: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -140,9 +142,12 @@ def _comparison(gate: _Against, evaluation: Evaluation, slice: str) -> Compariso
             message="no champion to compare with",
         )
     found = with_champion(evaluation, gate.metric, slice)
+    n = 0 if found == NO_ROW else None if isinstance(found, str) else found.n
+    may_miss = isinstance(gate, MaximumRegression) and gate.optional and slice
+    if may_miss and n is not None and n < gate.minimum_rows:
+        return too_small(gate, gate.metric, slice, n, gate.minimum_rows)
     why = found if isinstance(found, str) else too_few(found.n, gate.minimum_rows)
     if isinstance(found, str) or why is not None:
-        n = None if isinstance(found, str) else found.n
         return finding(gate, gate.metric, slice=slice, passed=False, message=why or str(found), n=n)
     return found
 

@@ -11,6 +11,7 @@ from models.gates.shares import Shares
 
 # The metric that is compared by counts of rows answered right.
 ACCURACY = "accuracy"
+NO_ROW = "no row was compared"
 
 
 class Comparison(Protocol):
@@ -43,7 +44,7 @@ def difference_interval(paired: Paired, *, alpha: float = 0.025) -> tuple[float,
 def with_champion(evaluation: Evaluation, metric: str, slice: str) -> Comparison | str:
     """The comparison with the champion on a slice, or why there is none."""
     if metric == ACCURACY and (paired := evaluation.counts(slice)) is not None:
-        return _shares(paired) if paired.n else "no row was compared"
+        return _shares(paired) if paired.n else NO_ROW
     try:
         mine = _named(evaluation.rows, metric)
         return _row_by_row(evaluation, slice, mine, _named(evaluation.champion_rows, metric))
@@ -86,7 +87,7 @@ def _row_by_row(
     if mask is None:
         raise _IncomparableError(f"no slice is called {slice}")
     if not mask.any():
-        raise _IncomparableError("no row was compared")
+        raise _IncomparableError(NO_ROW)
     gains, weights = _gains(mine, theirs, mask)
     if mine.units is not None:
         _, unit = np.unique(mine.units[mask], return_inverse=True)

@@ -86,4 +86,6 @@ DATA_GATES = DataGates(
         SameSpread("pieces", bound=0.3),
     ),
     described=described,
+    # Longer than any source was silent, and shorter than most slips of a month or a year.
+    apart_days=14,
 )

@@ -3,6 +3,8 @@
 A series is what one department sells in one store, day by day. Each of its days is asked for once,
 with a lead that looks drawn and never changes; of its sales only the 56 days up to the cut-off go
 in, and those are final by then.
+
+A day of which hardly a row came is unknown, not a day without sales: nobody is asked for it.
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 
 from models.definition import Examples
 from models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
+from models.sales.known import closed, counted, guess, known_days
 from models.sales.replay import mixed
-from models.sales.rows import APART
 from models.sales.schema import (
     DEPARTMENTS,
     GAP_DAYS,
@@ -42,7 +44,8 @@ class Panel:
     """`units` [series, days] from the day `first` on; `store` and `department` of each series.
 
     `codes` [series, 2] are the places of both in the vocabularies, `size` [series] which third of
-    the stores the store is in by what it sold.
+    the stores the store is in by what it sold. `unknown` are the days whose sales did not come:
+    for them `units` has those of the same weekday before, as any client would have to guess.
     """
 
     first: int
@@ -51,6 +54,7 @@ class Panel:
     department: NDArray[np.object_]
     codes: Ints
     size: Ints
+    unknown: Ints
 
     @property
     def last(self) -> int:
@@ -58,10 +62,20 @@ class Panel:
 
 
 def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
-    """The daily sums of every series; which pairs are series, and how large, `like` decides."""
+    """The daily sums of every series; which pairs are series, and how large, `like` decides.
+
+    It begins and ends with a day that is known.
+
+    Raises:
+        ValueError: no day is.
+    """
     told = rows if like is None else like
+    known = known_days(rows)
+    first, last = int(known[0]), int(known[-1])
     summed = _daily(rows)
-    first, last = _ends(summed)
+    summed = summed.filter(
+        pc.and_(pc.greater_equal(summed["day"], first), pc.less_equal(summed["day"], last))
+    )
     store = summed["store"].to_numpy().astype(np.int64)
     department = summed["department"].to_numpy(zero_copy_only=False)
     chosen = _series(summed if like is None else _daily(told))
@@ -75,9 +89,11 @@ def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
     ]
     stores = np.array([pair[0] for pair in chosen], np.int64)
     departments = np.array([pair[1] for pair in chosen], object)
-    return Panel(
-        first, units, stores, departments, encoded(stores, departments), _sizes(stores, told)
-    )
+    unknown = np.setdiff1d(np.arange(first, last + 1, dtype=np.int32), known)
+    unknown = unknown[~closed(unknown)]
+    guess(units, unknown - first, known - first)
+    codes, sizes = encoded(stores, departments), _sizes(stores, told)
+    return Panel(first, units, stores, departments, codes, sizes, unknown)
 
 
 def encoded(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints:
@@ -116,15 +132,16 @@ def arrived(before: pa.Table, rows: pa.Table) -> Examples:
     """The days that become final by an arrival: three before its newest, back to the last such."""
     if not before.num_rows or not rows.num_rows:
         return _nothing()
-    was, now = (int(pc.max(one["day"]).as_py()) for one in (before, rows))
+    was = int(known_days(before)[-1])
     sums = panel(pa.concat_tables([before, rows]), like=before)
-    return asked(sums, max(was - GAP_DAYS + 1, sums.first), now - GAP_DAYS)
+    return asked(sums, max(was - GAP_DAYS + 1, sums.first), sums.last - GAP_DAYS)
 
 
 def asked(sums: Panel, start: int, end: int) -> Examples:
-    """Each day from `start` to `end` of each series that has 56 days before its cut-off."""
+    """Each known day from `start` to `end` of each series with 56 days before its cut-off."""
     start = max(start, sums.first + RECENT_DAYS + LONGEST_LEAD - 1, FIRST_DAY)
     days = np.arange(start, min(end, LAST_DAY) + 1, dtype=np.int32)
+    days = days[~np.isin(days, sums.unknown)]
     series = np.repeat(np.arange(len(sums.store), dtype=np.int64), len(days))
     day = np.tile(days, len(sums.store))
     if not len(day):
@@ -176,6 +193,7 @@ def _nothing() -> Examples:
         np.zeros(0, object),
         np.zeros((0, 2), np.int32),
         np.zeros(0, np.int32),
+        np.zeros(0, np.int32),
     )
     none = np.zeros(0, np.int32)
     return _examples(
@@ -183,15 +201,10 @@ def _nothing() -> Examples:
     )
 
 
-def _ends(rows: pa.Table) -> tuple[int, int]:
-    """The first and the last day of rows."""
-    return int(pc.min(rows["day"]).as_py()), int(pc.max(rows["day"]).as_py())
-
-
 def _daily(rows: pa.Table) -> pa.Table:
-    counted = rows.filter(pc.invert(pc.is_in(rows["department"], pa.array(APART))))
     return (
-        counted.select(["store", "department", "day", "units"])
+        counted(rows)
+        .select(["store", "department", "day", "units"])
         .group_by(["store", "department", "day"], use_threads=False)
         .aggregate([("units", "sum")])
     )
@@ -199,8 +212,7 @@ def _daily(rows: pa.Table) -> pa.Table:
 
 def _series(summed: pa.Table) -> list[tuple[int, str]]:
     """The pairs that are series, in order: all of the vocabularies, others when they sell often."""
-    first, last = _ends(summed)
-    days = last - first + 1
+    days = int(pc.max(summed["day"]).as_py()) - int(pc.min(summed["day"]).as_py()) + 1
     counts = summed.group_by(["store", "department"], use_threads=False).aggregate(
         [("day", "count")]
     )

@@ -50,6 +50,7 @@ class SalesSource:
 
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
         """The first night not delivered yet; None after the last."""
+        _same_replay(delivered, of_store47=self._store47 is not None)
         if (body := self._store47) is not None:
             return _store47_night(body, delivered)
         history = int(replay.FIRST_NIGHT.astype(int))
@@ -132,6 +133,26 @@ def read_lines(folder: Path) -> pa.Table:
     return told.sort_by(
         [("transaction_timestamp", "ascending"), ("basket_id", "ascending")]
     ).combine_chunks()
+
+
+def _same_replay(delivered: Collection[str], *, of_store47: bool) -> None:
+    """Raises SourceUnavailable where the other replay has begun: two years would be one."""
+    begun, asked = _beginnings(of_store47=not of_store47), _beginnings(of_store47=of_store47)
+    if begun in delivered and asked not in delivered:
+        raise SourceUnavailable(
+            "the sales",
+            [f"{asked}, after {begun} of another replay"],
+            f"{'take away' if of_store47 else 'put back'} {store47.FILE} in "
+            "OVERNIGHT_SOURCE_FOLDERS__SALES, or begin anew with an empty bucket",
+        )
+
+
+def _beginnings(*, of_store47: bool) -> str:
+    """The name of a replay's first night."""
+    if of_store47:
+        return f"store47-{_STORE47_HISTORY}"
+    history = int(replay.FIRST_NIGHT.astype(int))
+    return next(replay.nights(_day(_FIRST), _day(_LAST), history=history)).name
 
 
 def _day(text: str) -> int:

@@ -98,7 +98,8 @@ def _live(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
     if current is None:
         return
     scores = story().past(slot.model).scores
-    newest = next((one for one in scores if one.version == current.version), None)
+    mine = (one for one in scores if one.version == current.version)
+    newest = next((one for one in mine if one.headline is not None), None)
     for measured in newest.measurements if newest else ():
         if math.isfinite(measured.value):
             labels = _of(slot) | {"version": current.version, "metric": measured.metric}

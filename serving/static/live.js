@@ -7,7 +7,8 @@ import { figure, mark, named } from "./versions.js";
 const TITLES = ["Arrival", "When", "Version", "Live", "On the holdout"];
 const FEW = 60;
 
-const headline = ({ measurements }) => measurements.find((one) => one.slice === "" && isNumber(one.value));
+// What a version is first judged by; where that is no number, no other metric stands in for it.
+const headline = ({ measurements }) => [measurements.find((one) => one.slice === "")].find((one) => isNumber(one?.value));
 const short = (version) => `…${version.slice(-5)}`;
 
 export class Live {

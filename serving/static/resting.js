@@ -25,7 +25,8 @@ export function questions(form, row) {
 
 function replaced(spec, row, examples) {
   const value = row[spec.name];
-  const told = `${spec.name} ${spec.vocabulary?.[value] ?? [value].flat().join(", ")}`;
+  // Words are told as they were typed; only places in a vocabulary are looked up.
+  const told = `${spec.name} ${(spec.otherwise ? null : spec.vocabulary?.[value]) ?? [value].flat().join(", ")}`;
   if (spec.otherwise) {
     const rows = value === spec.otherwise ? [] : [{ ...row, [spec.name]: spec.otherwise }];
     return { told, beside: `against any “${spec.otherwise}”`, rows };

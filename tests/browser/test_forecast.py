@@ -125,6 +125,16 @@ def test_an_unknown_word_is_answered_as_other_and_says_so(page, address):
     expect(notice).to_be_hidden()
 
 
+def test_an_unknown_word_that_is_a_number_is_told_as_it_was_typed(page, address):
+    shown(page, address)
+
+    ask_for(page, field_shop_0="1")
+
+    expect(page.locator("#forecast-other")).to_contain_text("“1”")
+    parts = page.locator("#resting-parts li .part")
+    expect(parts.filter(has_text="shop 1 ")).to_have_count(1)
+
+
 UNANSWERABLE = [
     ({"asked_day": "2027-03-01"}, "expected a day from 2026-01-01 to 2026-12-31"),
     ({"asked_day": "2026-12-20"}, "at most 7"),

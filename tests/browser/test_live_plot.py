@@ -1,5 +1,6 @@
 """The page draws what versions measured on what arrived, and tells it to those who do not see."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from store import keys
+from store.manifest import Measurement
 from store.s3 import S3Address, S3Bucket
+from store.scores import Score, keep
 from tests.browser.hosts import Host, host_with_a_past
 from tests.browser.watching import contrast, overflow, watch
 from tests.seaweed import ACCESS, SECRET
@@ -28,8 +31,23 @@ def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         value = 0.9 if night == NIGHTS - 1 else 0.99
         at = start + timedelta(days=night)
         past.score(bucket, 1 + night // 3, f"night-{night}", value, at=at)
+    scored_without_headline(bucket, at=start + timedelta(days=NIGHTS))
     with host_with_a_past(address, tmp_path_factory.mktemp("live")) as host:
         yield host
+
+
+def scored_without_headline(bucket: S3Bucket, *, at: datetime) -> None:
+    """The newest arrival has no number of what versions are judged by, and one of another metric.
+
+    It is no point of any series, and ends none.
+    """
+    measured = (
+        Measurement(metric="accuracy", value=math.nan, n=10),
+        Measurement(metric="coverage", value=1.0, n=10),
+    )
+    version = bundles.version_name(2)
+    told = {"model": bundles.MODEL, "version": version, "arrival": "closed", "n": 10, "at": at}
+    keep(bucket, Score(measurements=measured, **told))
 
 
 def shown(page: Page, host: Host) -> Page:

@@ -12,7 +12,10 @@ from infra.settings import load
 from infra.stack.ports import free_port
 from store import keys, versions
 from store.aliases import AliasLog
+from store.bucket import digest
+from store.decisions import Decision, decide
 from store.errors import ConfigurationError, UntrustedVersion
+from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tests.examples import FILES, VERSION, manifest
@@ -108,7 +111,7 @@ def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(o
     assert f"digits {VERSION}" in line
     assert "`overnight keys sign digits`" in line
 
-    assert f"{VERSION}: signed by {SIGNER.key_id}" in overnight("sign", "digits")
+    assert f"{VERSION}: signed by {SIGNER.key_id}" in overnight("sign", "digits", "--yes")
 
     assert list(unsigned_lines.gather(bucket, trust)) == []
     assert "signed before" in overnight("sign", "digits", VERSION)
@@ -116,7 +119,7 @@ def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(o
 
 @pytest.mark.servers
 def test_after_a_rotation_a_version_is_signed_anew_before_the_old_key_is_revoked(overnight, bucket):
-    overnight("sign", "digits")
+    overnight("sign", "digits", VERSION)
     overnight("rotate", "new")
     overnight("sign", "digits")
     overnight("revoke", SIGNER.key_id)
@@ -131,8 +134,43 @@ def test_after_a_rotation_a_version_is_signed_anew_before_the_old_key_is_revoked
 def test_a_version_that_was_tampered_with_is_named_and_not_signed(overnight, bucket):
     bucket.create(keys.version_file("digits", VERSION, "hook.py"), b"import os")
 
-    done = CliRunner().invoke(app, ["keys", "sign", "digits"])
+    done = CliRunner().invoke(app, ["keys", "sign", "digits", "--yes"])
 
     assert done.exit_code == 1
     assert "hook.py" in done.output
     assert versions.signers(bucket, "digits", VERSION) == []
+
+
+@pytest.mark.servers
+def test_what_a_stranger_left_is_listed_and_not_signed(overnight, bucket):
+    # given a version of ours, and one that a stranger signed, approved and made champion
+    overnight("sign", "digits", VERSION)
+    planted = manifest(version="20261123T020000-0123456789ab")
+    versions.publish(bucket, planted, FILES, SIGNER.new())
+    said = Decision(model="digits", version=planted.version, verdict="approved", by="x", reason="y")
+    decide(bucket, said)
+    AliasLog(bucket, "digits").append(planted.version, over=VERSION, by="x", reason="y")
+    overnight("rotate", "new")
+
+    done = CliRunner().invoke(app, ["keys", "sign", "digits"])
+
+    new = json.loads(overnight("list", "--json"))["signing"]
+    assert done.exit_code == 1
+    assert f"{VERSION}: signed by {new}" in done.output
+    assert planted.version in done.output
+    assert digest(planted.encoded()) in done.output
+    assert new in versions.signers(bucket, "digits", VERSION)
+    assert new not in versions.signers(bucket, "digits", planted.version)
+
+
+def test_one_damaged_log_and_names_that_are_no_models_hide_no_other_model():
+    bucket = MemoryBucket()
+    bucket.create("models/Foo/aliases/a/b/replicas/c", b"x")
+    bucket.create(spoilt := keys.alias_record("broken", "champion", 1), b"{}")
+    bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
+    AliasLog(bucket, "digits").append(VERSION, over=None, by="a test", reason="a test")
+
+    broken, digits = unsigned_lines.gather(bucket, Trust([named(SIGNER)]))
+
+    assert f"the champion of broken cannot be loaded: {spoilt}" in broken
+    assert f"digits {VERSION}" in digits

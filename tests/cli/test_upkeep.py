@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.progress import size
 from store import keys
+from store.collected import Collected, read_collected
 from store.s3 import S3Address, S3Bucket
 from tests import upkeep
 from tests.serving import bundles
@@ -90,6 +92,52 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     assert sum("collected on" in note["what"] for note in told["notes"]) == 2
     left = [key for key in s3_bucket.keys_below("models") if key.endswith("network.keras")]
     assert left == [keys.version_file("digits", bundles.version_name(3), "network.keras")]
+
+
+@pytest.mark.servers
+def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
+    overnight, s3_bucket: S3Bucket, s3_address: S3Address
+):
+    upkeep.begin(s3_address)
+    version = upkeep.night(s3_bucket, s3_address, 1)
+    word = Collected(
+        model="digits", version=version, was="published", files=(), size_bytes=0, by="x",
+        reason="", at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    s3_bucket.create(keys.collected("digits", version), word.encoded())
+
+    shown = overnight("gc", "digits")
+    done = overnight("gc", "digits", "--delete")
+
+    assert (shown.returncode, done.returncode) == (0, 0)
+    assert "comes back" in " ".join(shown.stdout.split())
+    assert read_collected(s3_bucket, "digits", version) is None
+
+
+@pytest.mark.servers
+def test_what_an_export_lacks_too_is_told_and_the_rest_comes_back_in_one_run(
+    overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
+):
+    upkeep.begin(s3_address)
+    upkeep.night(s3_bucket, s3_address, 1)
+    overnight("export", str(tmp_path / "monday"))
+    late = upkeep.night(s3_bucket, s3_address, 2)
+    lost = [key for key in s3_bucket.keys_below("datasets/digits/rows") if key.endswith("0.json")]
+    lost += [
+        f"datasets/digits/holdout/{name}" for name in upkeep.table(s3_address, "holdout").files()
+    ]
+    lost.append(keys.manifest("digits", bundles.version_name(1)))
+    late_file = keys.version_file("digits", late, "golden.npz")
+    for key in (*lost, late_file):
+        s3_bucket._client.delete_object(Bucket=s3_address.bucket, Key=key)
+
+    repaired = overnight("verify", "--repair", "--from", str(tmp_path / "monday"), "--json")
+
+    told = json.loads(repaired.stdout)
+    assert repaired.returncode == 1
+    assert {*told["added"]} == {*lost}
+    assert told["lost"] == [late_file]
+    assert {one["key"] for one in told["findings"]} == {late_file}
 
 
 @pytest.mark.servers

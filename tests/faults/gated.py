@@ -13,7 +13,8 @@ _COMMITS = re.compile(
     r"manifest\.json|decision\.json|arrival\.json|withdrawn\.json"
     r"|(aliases|arrivals)/[^/]+/\d{8}\.json|replicas/[^/]+\.json"
 )
-_SECONDS = 30
+# An operation lives through many steps of others on a slow machine: the test's own limit ends it.
+_SECONDS = 600
 
 
 class Gate:

@@ -17,11 +17,17 @@ def proxy(s3_endpoint):
 
 @pytest.fixture
 def through(proxy, s3_bucket, s3_address) -> S3Bucket:
-    """The bucket of the test, asked once and through the proxy."""
+    """The bucket of the test through the proxy."""
     address = S3Address(
         proxy.endpoint, s3_address.bucket, s3_address.access_key, s3_address.secret_key
     )
-    return S3Bucket(address, read_seconds=0.5, tries=1)
+    return S3Bucket(address)
+
+
+@pytest.fixture
+def impatient(through) -> S3Bucket:
+    """The same for what is to go wrong: asked once, and given up soon."""
+    return S3Bucket(through.address, read_seconds=0.5, tries=1)
 
 
 def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucket, proxy):
@@ -46,13 +52,13 @@ def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucke
     ],
 )
 def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
-    through, s3_bucket, proxy, wrong
+    through, impatient, s3_bucket, proxy, wrong
 ):
     s3_bucket.create("a/b", BODY)
     assert through.read("a/b") == BODY
 
     with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
-        through.read("a/b")
+        impatient.read("a/b")
 
     assert set(proxy.injected) == {wrong}
     assert through.read("a/b") == BODY
@@ -69,17 +75,17 @@ def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
     ],
 )
 def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
-    through, s3_bucket, proxy, wrong, is_carried_out
+    impatient, s3_bucket, proxy, wrong, is_carried_out
 ):
     with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
-        through.create("a/b", BODY)
+        impatient.create("a/b", BODY)
 
     assert s3_bucket.keys_below("a") == (["a/b"] if is_carried_out else [])
 
 
-def test_a_body_that_is_spoiled_on_its_way_is_not_taken(through, s3_bucket, proxy):
+def test_a_body_that_is_spoiled_on_its_way_is_not_taken(impatient, s3_bucket, proxy):
     with proxy.wrong(Fault(Wrong.CORRUPT_REQUEST)), pytest.raises(OvernightError):
-        through.create("a/b", BODY)
+        impatient.create("a/b", BODY)
 
     assert s3_bucket.keys_below("a") == []
 
@@ -93,13 +99,13 @@ def test_a_delay_is_only_that(through, s3_bucket, proxy):
     assert proxy.injected == {Wrong.DELAY: 1}
 
 
-def test_only_the_chosen_requests_go_wrong(through, s3_bucket, proxy):
+def test_only_the_chosen_requests_go_wrong(through, impatient, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
     fault = Fault(Wrong.FAIL, status=500, only=lambda method, path: path.endswith("/b"))
 
     with proxy.wrong(fault):
         with pytest.raises(StoreUnavailable, match="500"):
-            through.read("a/b")
+            impatient.read("a/b")
         through.create("a/c", BODY)
 
     assert proxy.injected == {Wrong.FAIL: 1}

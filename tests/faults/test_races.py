@@ -226,6 +226,21 @@ def test_of_collecting_and_promoting_a_version_one_steps_back(arena: Arena) -> N
             assert "gc" in str(moved)
 
 
+def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: Arena) -> None:
+    for model in arena.models():
+        move(model, B)(arena.bucket)
+        move(model, C, over=B)(arena.bucket)
+
+        gone, started = arena.race(collecting(model), start(model, A))
+
+        assert not isinstance(gone, OvernightError), gone
+        if isinstance(started, AliasRecord):
+            is_whole(arena.bucket, model, A)
+        else:
+            assert isinstance(started, CollectedVersion), started
+            assert challenging.current(arena.bucket, model) is None
+
+
 def test_of_collecting_and_publishing_what_was_published_is_whole(arena: Arena) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():

@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows.challenge import challenge
 from flows.promote import promote
+from flows.retrain import retrain
 from flows.rollback import rollback
 from store import versions
 from store.aliases import AliasLog, AliasRecord
@@ -20,6 +21,16 @@ from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 FIRST, SECOND = (f"20261122T02000{n}-0123456789ab" for n in range(2))
+CHALLENGE = {
+    "action": "start",
+    "version": SECOND,
+    "mode": "shadow",
+    "share": 0.1,
+    "maximum_error_share": 0.01,
+    "maximum_disagreement_share": 0.05,
+    "maximum_slowdown": 2,
+    "minimum_requests": 200,
+}
 ADA, BOB = "ada-has-this-token-alone", "bob-has-this-token-alone"
 
 
@@ -118,8 +129,7 @@ def test_rollbacks_and_challenges_are_proved_as_well(
         assert ended(promote(version, by="ann", return_state=True))[0] == "Promoted"
 
     back = rollback(reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True)
-    words = {"action": "start", "version": SECOND, "mode": "shadow", "share": 0.1}
-    shown = proof(ADA, "challenge", reason="again", **words)
+    shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
     tried = challenge(version=SECOND, reason="again", proof=shown, return_state=True)
 
     record = champion(manual)
@@ -129,3 +139,66 @@ def test_rollbacks_and_challenges_are_proved_as_well(
     assert ended(tried)[0] == "Challenging"
     (started,) = challenger_log(manual.bucket, "digits").history()
     assert (started.by, started.proved) == ("operator", True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"maximum_error_share": 1.0},
+        {"maximum_disagreement_share": 1.0},
+        {"maximum_slowdown": 1e9},
+        {"minimum_requests": 10**9},
+    ],
+    ids=str,
+)
+def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
+    manual: World, tokens: None, other: dict[str, float]
+) -> None:
+    shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
+
+    state = challenge(version=SECOND, reason="again", proof=shown, return_state=True, **other)  # type: ignore[call-overload]
+
+    assert ended(state)[0] == "Refused"
+    assert challenger_log(manual.bucket, "digits").current() is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"epochs": 1},
+        {"learning_rate": 0.9},
+        {"batch_rows": 8},
+        {"seed": 9},
+        {"force": True},
+        {"take_in": False},
+        {"approval": "automatic"},
+        {"begin": "afresh"},
+        {"reason": "another"},
+    ],
+    ids=str,
+)
+def test_a_proof_that_overrules_gates_is_of_this_run_and_of_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
+) -> None:
+    monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
+    words = {"take_in": True, "approval": "as declared", "begin": "as declared"}
+    shown = proof(ADA, "retrain", reason="so", overrule_gates=True, **words)
+    asked = {"overrule_gates": True, "by": "eve", "reason": "so", "proof": shown}
+
+    state = retrain(return_state=True, **asked | other)  # type: ignore[call-overload]
+
+    assert ended(state)[0] == "Refused"
+    assert "no token that is known here proves these words" in ended(state)[1]
+
+
+def test_a_typed_name_neither_approves_by_a_challenge_nor_rolls_back_to_what_waits(
+    manual: World, tokens: None
+) -> None:
+    tried = challenge(version=SECOND, approve=True, by="ada", return_state=True)
+    back = rollback(to=SECOND, by="ada", return_state=True)
+
+    for state in (tried, back):
+        assert ended(state)[0] == "Refused"
+        assert "'ada' is only claimed" in ended(state)[1]
+    assert read_decision(manual.bucket, "digits", SECOND) is None
+    assert champion(manual) is None

@@ -5,11 +5,15 @@ import stat
 
 import pytest
 
+from cli.bringing_up import one_for_all
 from infra import identities
 from infra.settings import Settings, load
 from infra.stack import embedded, seaweed
-from infra.stack.ports import is_free
-from store.errors import ConfigurationError
+from infra.stack.keeper import Keeper
+from infra.stack.ports import free_port, is_free
+from store.errors import ConfigurationError, StoreDenied
+from store.s3 import S3Address, S3Bucket
+from tests.deadline import until
 
 
 @pytest.fixture
@@ -172,3 +176,60 @@ def test_ports_that_cannot_be_read_are_chosen_anew(settings, damage):
     seaweed.service(settings, keeps_running=True)
 
     assert seaweed.InnerPorts.model_validate_json(path.read_bytes())
+
+
+def test_a_credential_in_the_environment_makes_nobody_else_of_the_embedded_identities(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
+    monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
+
+    seaweed.service(load(), keeps_running=False).before_start()
+
+    told = credentials(tmp_path)
+    for name in identities.NAMES:
+        read = load(name)
+        assert (read.s3_access_key == "chosen") == (name == "administration")
+        assert told[name]["accessKey"] == read.s3_access_key
+        assert told[name]["secretKey"] == read.s3_secret_key.get_secret_value()
+
+
+def test_at_a_store_of_ones_own_the_environment_says_who_everybody_is_and_up_warns(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:1")
+    apart = one_for_all(load())
+
+    monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
+    monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
+
+    assert apart == ""
+    assert load("serving").s3_access_key == "chosen"
+    assert "identities/serving.env" in one_for_all(load())
+    assert "a-secret" not in one_for_all(load())
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(120)
+def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OVERNIGHT_S3_PORT", str(free_port()))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SOMEBODYSKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebodys-secret")
+    mine = load()
+    keeper = Keeper(seaweed.service(mine, keeps_running=False))
+
+    def is_ready() -> bool:
+        keeper.look(lambda _name: True)
+        return keeper.record.condition == "ready"
+
+    try:
+        until(is_ready, seconds=90, what="a store that is ready")
+        stranger = S3Address(
+            mine.store_endpoint, mine.s3_bucket, "SOMEBODYSKEY", "somebodys-secret"
+        )
+        with pytest.raises(StoreDenied):
+            S3Bucket(stranger, tries=1).names_below("probe")
+    finally:
+        keeper.stop()

@@ -231,3 +231,30 @@ def test_who_publishes_nothing_cannot_overwrite_a_version_either(name, client, b
 def test_who_publishes_cannot_overwrite_through_our_own_bucket(name, bucket):
     with pytest.raises(AlreadyExists):
         bucket(name).create(FILE, b"other")
+
+
+@pytest.mark.parametrize("name", ["serving", "operator", "training"])
+@pytest.mark.parametrize("below", ["replicas/x", "x.json", "withdrawn.json", "replicas/x.json"])
+def test_nobody_writes_below_what_could_be_a_record(name, below, client):
+    mine = client(name)
+
+    for alias in ("champion", "challenger"):
+        key = f"models/digits-three/aliases/{alias}/99999999.json/{below}"
+        assert denied(lambda key=key: mine.put_object(Bucket=BUCKET, Key=key, Body=b"x")), key
+
+
+def test_serving_says_what_became_of_records_alone(client):
+    mine, log = client("serving"), "models/digits-three/aliases/champion"
+
+    mine.put_object(Bucket=BUCKET, Key=f"{log}/00000001/replicas/x.json", Body=b"x")
+
+    for name in ("1", "a-longer-name"):
+        key = f"{log}/{name}/replicas/x.json"
+        assert denied(lambda key=key: mine.put_object(Bucket=BUCKET, Key=key, Body=b"x")), key
+
+
+def test_a_refusal_says_what_was_asked_and_where_it_stands_who_may(bucket):
+    with pytest.raises(
+        StoreDenied, match=rf"PutObject {RECORD}.*OVERNIGHT_IDENTITY.*infra/policies"
+    ):
+        bucket("serving").create(RECORD, b"x")

@@ -243,3 +243,15 @@ def test_children_get_the_environment_of_their_service(tmp_path, kept):
 
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def test_children_get_no_credentials_of_other_stores(tmp_path, kept, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.setenv(name, "somebody's")
+    monkeypatch.setenv("AWS_CA_BUNDLE", "certificates")
+    program = "import os; print(sorted(n for n in os.environ if n.startswith('AWS_')))"
+    keeper = kept(service(tmp_path, program, once=True))
+
+    look_until(keeper, "done")
+
+    assert (tmp_path / "logs" / "tiny.log").read_text() == "['AWS_CA_BUNDLE']\n"

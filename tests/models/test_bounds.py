@@ -118,3 +118,19 @@ def test_calibration_says_how_much_of_it_is_chance() -> None:
 def test_a_gate_that_could_not_refuse_cannot_be_declared(declare: object, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         declare()  # type: ignore[operator]
+
+
+def test_a_slice_that_may_be_missing_holds_nothing_up_when_it_is_small_and_else_is_held() -> None:
+    gate = AtLeast("accuracy", 0.9, slices=("a",), optional=True)
+
+    found = [only(gate, measured(value, slice="a", n=n)) for value, n in ((0.1, 29), (0.1, 30))]
+    none = only(gate, measured(math.nan, slice="a", n=0))
+
+    assert [(one.passed, one.applicable) for one in (*found, none)] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert not only(gate, Evaluation(())).passed
+    whole = AtLeast("accuracy", 0.9, optional=True)
+    assert not only(whole, measured(1.0, n=29)).passed

@@ -322,3 +322,34 @@ def _asked(serving) -> bool:
         return serving.ask("GET", "/v2/health/live")[0] == 200
     except OSError:
         return False
+
+
+def test_what_was_signed_later_is_taken_up_even_if_the_first_try_was_cut_off(
+    worker, bucket, log, tmp_path
+):
+    bundles.put(bucket, 1)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+    bundles.put_unsigned(bucket, 2)
+    promote(log, 2)
+    settle(fleet)
+    proposals = tmp_path / "models" / bundles.MODEL / "proposals"
+    aside = proposals.rename(proposals.with_name("aside"))
+    proposals.symlink_to(tmp_path / "nowhere")
+
+    # when it is signed, but nothing can be proposed, and the host starts again after that
+    body = versions.read_body(bucket, bundles.MODEL, TWO)
+    versions.sign(bucket, bundles.MODEL, TWO, body, SIGNER)
+    for _ in range(100):
+        _ring(fleet)
+        settle(fleet, ticks=3)
+    before = answers(fleet)
+    fleet.stop()
+    proposals.unlink(), aside.rename(proposals)
+    settle(again := worker())
+    for _ in range(100):
+        _ring(again)
+        settle(again, ticks=3)
+
+    assert (before, answers(again)) == (ONE, TWO)

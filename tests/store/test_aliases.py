@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
+from store import keys
 from store.aliases import Acknowledgement, AliasLog
-from store.errors import PromotionConflict
+from store.errors import CorruptRecord, PromotionConflict
 from store.memory import MemoryBucket
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
@@ -83,3 +84,70 @@ def test_what_a_replica_said_first_about_a_record_stands(log: AliasLog) -> None:
 
     assert said == {"r1": (False, "too big"), "r2": (True, "")}
     assert log.sequences() == [1]
+
+
+STRAYS = ("99999999.json/replicas/x", "00000003.json/x", "².json", "12.json", "00000003/replicas/x")
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_names_that_only_stand_for_what_is_below_them_are_no_records(stray: str) -> None:
+    bucket = MemoryBucket()
+    log = AliasLog(bucket, "digits")
+    first = log.append(A, over=None, by="ann", reason="first")
+    second = log.append(B, over=A, by="ann", reason="second")
+    # Whoever wrote it goes by no grammar of ours.
+    bucket._objects[f"{keys.alias('digits', 'champion')}/{stray}"] = b"x"
+
+    assert log.current() == second
+    assert log.history() == [first, second]
+    assert log.sequences() == [1, 2]
+    assert log.append(C, over=B, by="ann", reason="third").sequence == 3
+
+
+def test_names_below_an_empty_log_make_no_record() -> None:
+    bucket = MemoryBucket()
+    log = AliasLog(bucket, "digits")
+    bucket.create(f"{keys.alias('digits', 'champion')}/00000007.json/x", b"x")
+
+    assert log.current() is None
+    assert log.sequences() == []
+    assert log.append(A, over=None, by="ann", reason="first").sequence == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"model": "sales"}, {"alias": "challenger"}, {"sequence": 0}, {"sequence": 1}],
+    ids=str,
+)
+def test_a_record_that_says_it_is_another_is_believed_by_nobody(said: dict[str, object]) -> None:
+    bucket = MemoryBucket()
+    log = AliasLog(bucket, "digits")
+    first = log.append(A, over=None, by="ann", reason="first")
+    planted = first.model_copy(update={"sequence": 2, "version": B} | said)
+    key = keys.alias_record("digits", "champion", 2)
+    bucket.create(key, planted.model_dump_json().encode())
+
+    for read in (log.current, log.history, lambda: log.at(2)):
+        with pytest.raises(CorruptRecord, match=key):
+            read()
+    assert log.at(1) == first
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b"\xff", b"[]"])
+def test_what_is_no_record_is_told_by_its_key(body: bytes) -> None:
+    bucket = MemoryBucket()
+    key = keys.alias_record("digits", "champion", 1)
+    bucket.create(key, body)
+
+    with pytest.raises(CorruptRecord, match=f"{key}: expected an alias record"):
+        AliasLog(bucket, "digits").current()
+
+
+def test_a_word_that_cannot_be_read_hides_no_other_ones() -> None:
+    bucket = MemoryBucket()
+    log = AliasLog(bucket, "digits")
+    log.append(A, over=None, by="ann", reason="first")
+    bucket.create(keys.replica("digits", "champion", 1, "r0"), b"{}")
+    log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
+
+    assert [word.replica for word in log.acknowledgements(1)] == ["r1"]

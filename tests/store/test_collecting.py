@@ -266,11 +266,6 @@ def test_a_listing_that_is_behind_costs_no_champion():
     assert plan.staying[OLD] == "it is champion"
 
 
-def lose(bucket: MemoryBucket, *wanted: str) -> None:
-    for key in wanted:
-        del bucket._objects[key]
-
-
 @pytest.mark.parametrize("told_by", ["a decision", "a record", "a score", "a later version"])
 def test_a_version_that_lost_its_manifest_stays_for_a_repair(told_by):
     bucket = MemoryBucket()

@@ -16,7 +16,7 @@ from store.errors import ExportChanged, PlaceTaken, StoreUnavailable
 from store.exporting import export
 from store.importing import import_bucket
 from store.memory import MemoryBucket
-from store.moving import read_index
+from store.moving import PART, read_index
 from store.s3 import S3Address, S3Bucket
 from tasks.verify import House, verify
 from tests import upkeep
@@ -50,6 +50,31 @@ def folder(tmp_path: Path) -> Path:
     """A finished export of `KEYS`."""
     export(filled(), tmp_path / "export", source="here", told=silent)
     return tmp_path / "export"
+
+
+def test_long_names_that_begin_alike_are_copied_beside_each_other(tmp_path):
+    alike = {
+        f"landing/digits/2026-11-22/a/{'a' * 240}{number:03d}": f"{number}".encode() * 10_000
+        for number in range(40)
+    }
+
+    export(filled(alike), tmp_path / "export", source="here", told=silent)
+
+    there = MemoryBucket()
+    import_bucket(there, tmp_path / "export", told=silent)
+    assert content(there) == alike
+
+
+def test_an_export_that_was_killed_with_its_first_file_goes_on(tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / f"{PART}0123").write_bytes(b"half a line")
+
+    export(filled(), folder, source="here", told=silent)
+
+    there = MemoryBucket()
+    import_bucket(there, folder, told=silent)
+    assert content(there) == KEYS
 
 
 def test_what_is_exported_is_plain_files_and_an_index(folder):

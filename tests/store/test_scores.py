@@ -92,3 +92,15 @@ def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
 def test_a_name_that_cannot_land_is_no_key(name):
     with pytest.raises(BadKey):
         keys.score("digits", VERSION, name)
+
+
+def test_where_the_headline_is_no_number_no_other_metric_stands_in_for_it():
+    closed = score("a", days=1)
+    nothing = (
+        Measurement(metric="wape", value=float("nan"), n=10),
+        Measurement(metric="interval_coverage", value=1.0, n=10),
+    )
+    closed = closed.model_copy(update={"measurements": nothing})
+
+    assert closed.headline is None
+    assert latest([score("b"), closed]) == score("b")

@@ -53,3 +53,19 @@ def test_searches_that_end_at_once_are_both_remembered(bucket):
     newest = read_tuned(bucket, "digits")
     assert newest is not None
     assert newest.sequence == 8
+
+
+@pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
+def test_names_that_are_no_records_hide_none(bucket, stray):
+    first = remember_tuned(bucket, found(epochs=5))
+    bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
+
+    assert read_tuned(bucket, "digits") == first
+    assert remember_tuned(bucket, found(epochs=7)).sequence == 2
+
+
+def test_the_number_of_a_record_is_that_of_its_key(bucket):
+    planted = found(epochs=5)
+    bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
+
+    assert remember_tuned(bucket, found(epochs=7)).sequence == 2

@@ -1,5 +1,7 @@
 """Two versions are told apart by what they were made from and by what they answer."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import models
@@ -67,3 +69,27 @@ def test_the_page_has_the_pictures_inside():
 
     assert "2 of 4 holdout rows are answered otherwise" in html
     assert 'src="data:image/png;base64,' in html
+
+
+def test_forecasts_that_moved_are_answered_otherwise_though_the_last_quantile_is_the_largest():
+    definition = replace(DEFINITION, tensors=DEFINITION.tensors.model_copy(update={"labels": ()}))
+    first = np.array([[1, 2, 3], [1, 2, 3], [0, 0, 1], [2, 4, 8]], np.float32)
+    second = first * np.array([[3], [1], [1], [1.5]], np.float32)
+    definition = replace(
+        definition,
+        measure=lambda *_: (),
+        correct=lambda _, told: np.asarray(told["probabilities"])[:, 0] >= 2,
+    )
+
+    found = difference(
+        definition,
+        VERSIONS,
+        ({"probabilities": first}, {"probabilities": second}),
+        holdout=HOLDOUT,
+    )
+
+    assert found.changed == 2
+    assert [(one.row, one.first, one.second) for one in found.examples] == [
+        (0, "1, 2, 3", "3, 6, 9"),
+        (3, "2, 4, 8", "3, 6, 12"),
+    ]

@@ -189,3 +189,28 @@ def test_a_champion_that_knows_days_that_judge_is_told(learned_until: str, compa
     assert found.passed
     assert found.applicable is compared
     assert ("favours it" in found.message) is not compared
+
+
+def test_one_basket_of_a_wrong_year_refuses_its_arrival_and_moves_nothing(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
+    before = shop.snapshot()
+    night = arriving("2017-05-01", "2017-05-01", stores=FEW)
+    wrong = night.slice(0, 1)
+    later = pa.array(wrong["transaction_timestamp"].to_numpy() + np.timedelta64(3650, "D"))
+    place = wrong.column_names.index("transaction_timestamp")
+    kind = wrong.schema.field(place).type
+    wrong = wrong.set_column(place, "transaction_timestamp", later.cast(kind))
+    other = pa.array([10**9], wrong.schema.field("basket_id").type)
+    wrong = wrong.set_column(wrong.column_names.index("basket_id"), "basket_id", other)
+
+    refused = shop.arrive("day-2017-05-01", tonight=pa.concat_tables([night, wrong]))
+    again = shop.arrive("day-2017-05-01-mended", tonight=night)
+
+    assert [(one.gate, one.slice) for one in refused.findings] == [
+        ("days together", "day-2017-05-01")
+    ]
+    assert refused.rows_added == 0
+    assert again.rows_added > 0
+    assert before.judged_from == "2017-03-31"
+    assert shop.snapshot().judged_from == "2017-04-01"

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from store import keys, landing
 from store.auditing import Audit, Severity
 from store.errors import UnknownModel
 from store.exporting import export
-from store.repairing import cached, exported, repair
+from store.repairing import Export, cached, missing, repair
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tasks.verify import House, verify
@@ -46,6 +47,12 @@ def replace(s3_bucket: S3Bucket) -> Callable[[str, bytes], None]:
 
 def findings(audit: Audit) -> dict[str, str]:
     return {one.key: one.what for one in audit.findings}
+
+
+def repair_from(house: House, folder: Path) -> tuple[list[str], list[str]]:
+    source = Export(house.bucket, folder)
+    wanted = [*source.lacking(), *missing(verify(house).findings)]
+    return repair(house.bucket, wanted, [source])
 
 
 def file(number: int, name: str) -> str:
@@ -226,7 +233,9 @@ def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
     for name in ("predictor.tflite", "golden.npz"):
         remove(file(1, name))
 
-    added, lost = repair(house.bucket, verify(house).findings, [cached(house.bucket, [tmp_path])])
+    added, lost = repair(
+        house.bucket, missing(verify(house).findings), [cached(house.bucket, [tmp_path])]
+    )
 
     assert (added, lost) == ([file(1, "predictor.tflite")], [file(1, "golden.npz")])
     assert findings(verify(house)).keys() == {file(1, "golden.npz")}
@@ -242,7 +251,7 @@ def test_everything_that_an_export_has_comes_back_from_it(house, remove, tmp_pat
     ):
         remove(key)
 
-    added, lost = repair(house.bucket, verify(house).findings, [exported(tmp_path / "export")])
+    added, lost = repair_from(house, tmp_path / "export")
 
     assert (len(added), lost) == (3, [])
     assert verify(house).is_clean
@@ -252,7 +261,7 @@ def test_damage_is_never_overwritten_by_a_repair(house, replace, tmp_path):
     export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
     replace(file(1, "network.keras"), b"damage")
 
-    added, lost = repair(house.bucket, verify(house).findings, [exported(tmp_path / "export")])
+    added, lost = repair_from(house, tmp_path / "export")
 
     assert (added, lost) == ([], [])
     assert house.bucket.read(file(1, "network.keras")) == b"damage"

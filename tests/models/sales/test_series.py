@@ -167,3 +167,67 @@ def test_too_few_days_are_said(told: pa.Table) -> None:
 
     with pytest.raises(ValueError, match="an example needs 66"):
         series.learned(few)
+
+
+def without(told: pa.Table, *days: str, but: int = 0) -> pa.Table:
+    """As if the nights of some days were left out; `but` late rows of each came all the same."""
+    missing = np.isin(told["day"].to_numpy(), [day(one) for one in days])
+    late = [np.flatnonzero(told["day"].to_numpy() == day(one))[:but] for one in days]
+    missing[np.concatenate(late)] = False
+    return told.filter(pa.array(~missing))
+
+
+LEFT_OUT = ("2017-04-12", "2017-05-15")
+
+
+@pytest.mark.parametrize("but", [0, 2])
+def test_a_day_left_out_is_neither_learned_nor_judged_nor_scored(told: pa.Table, but: int) -> None:
+    rest = without(told, *LEFT_OUT, but=but)
+    before, held = parts(rest)
+    tonight = parts(without(told, "2017-05-15", but=but), "2017-05-18")
+
+    found = [series.learned(rest), series.judged(before, held), series.arrived(*tonight)]
+
+    assert all(one.n for one in found)
+    missing = [day(one) for one in LEFT_OUT]
+    assert not any(np.isin(one.inputs["day"], missing).any() for one in found)
+    assert day("2017-05-14") in found[1].inputs["day"]
+
+
+def test_a_day_left_out_goes_into_windows_as_its_weekday_before_and_not_as_nothing(
+    told: pa.Table,
+) -> None:
+    plain, sums = series.panel(told), series.panel(without(told, LEFT_OUT[0]))
+
+    place = day(LEFT_OUT[0]) - sums.first
+    chosen = [
+        np.flatnonzero((plain.store == store) & (plain.department == department))[0]
+        for store, department in zip(sums.store, sums.department, strict=True)
+    ]
+    assert sums.unknown.tolist() == [day(LEFT_OUT[0])]
+    assert np.array_equal(sums.units[:, place], plain.units[chosen, place - 7])
+    assert sums.units[:, place].sum() > 0
+
+
+def test_a_day_on_which_the_shops_are_closed_is_known_to_sell_nothing() -> None:
+    told = series.panel(rows(sold("2017-12-01", "2017-12-31")))
+
+    assert told.unknown.tolist() == []
+    assert told.units[:, day("2017-12-25") - told.first].sum() == 0
+
+
+def test_one_row_of_a_wrong_day_moves_no_end(told: pa.Table) -> None:
+    stray = told.slice(0, 1)
+    place = told.column_names.index("day")
+    wrong = stray.set_column(place, "day", pa.array([day(LAST) + 9], pa.int32()))
+
+    found = series.panel(pa.concat_tables([told, wrong]))
+
+    assert (found.first, found.last) == (day(FIRST), day(LAST))
+
+
+def test_rows_that_count_no_pieces_are_no_examples(told: pa.Table) -> None:
+    apart = told.filter(pc.is_in(told["department"], pa.array(["FUEL"])))
+
+    with pytest.raises(ValueError, match="no row counts pieces"):
+        series.learned(apart)

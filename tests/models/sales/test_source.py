@@ -12,6 +12,7 @@ from models.definition import Places
 from models.sales import replay
 from models.sales.rows import trading_day
 from models.sales.source import SalesSource
+from store.errors import SourceUnavailable
 from tests.sales import day, lines, year
 
 
@@ -45,6 +46,11 @@ def test_the_same_night_is_always_the_same_bytes() -> None:
 
 def test_after_the_last_night_nothing_comes(source: SalesSource) -> None:
     assert source.deliver({night.name for night in every_night()}) is None
+
+
+def test_a_replay_that_began_is_not_gone_on_with_by_another(source: SalesSource) -> None:
+    with pytest.raises(SourceUnavailable, match=r"put back store47-2016\.csv"):
+        source.deliver({"store47-2016-10-31", "store47-2016-11-01"})
 
 
 def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> None:

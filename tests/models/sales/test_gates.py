@@ -1,0 +1,81 @@
+"""The gates of sales fit CD4ML's one store as well as the package's four hundred."""
+
+import numpy as np
+import pyarrow as pa
+
+from models.definition import Examples, Outputs
+from models.evaluation import Evaluation
+from models.gates import AtLeast, MaximumRegression
+from models.sales import DEFINITION, series
+from models.sales.rows import finished
+from models.sales.schema import GAP_DAYS
+from store.manifest import Finding
+from tests.sales import day
+
+FAMILIES = ("GROCERY I", "MEATS", "DAIRY", "PRODUCE", "DELI", "BREAD/BAKERY")
+FIRST, HELD_FROM, LAST = day("2016-01-02"), day("2016-09-30"), day("2016-10-30")
+
+
+def store47(first: int, last: int) -> pa.Table:
+    """Ten lines a family and day, as the file of store 47 becomes rows."""
+    days = np.arange(first, last + 1, dtype=np.int32)
+    day_of, family = np.repeat(days, 10 * len(FAMILIES)), np.repeat(np.arange(len(FAMILIES)), 10)
+    family = np.tile(family, len(days))
+    draws = np.random.default_rng(first)
+    return finished(
+        pa.table(
+            {
+                "basket": pa.array(np.arange(len(day_of)) + 1_000 * first, pa.int64()),
+                "store": pa.array(np.full(len(day_of), 47), pa.int32()),
+                "department": pa.array([FAMILIES[one] for one in family]),
+                "day": pa.array(day_of),
+                "quantity": pa.array(draws.integers(1, 9, len(day_of)).astype(float)),
+            }
+        )
+    )
+
+
+def answered(examples: Examples, width: float) -> Outputs:
+    """The truth with an interval around it, or beside it when the width is below nothing."""
+    middle = examples.labels.astype(np.float32)
+    return {"units": np.stack([middle - width, middle, middle + width], axis=1)}
+
+
+def judged(outputs_of: float, *, left_out: int | None = None) -> list[Finding]:
+    held = store47(HELD_FROM, LAST)
+    if left_out is not None:
+        held = held.filter(pa.array(held["day"].to_numpy() != left_out))
+    examples = series.judged(store47(FIRST, HELD_FROM - 1), held)
+    outputs = answered(examples, outputs_of)
+    rows = DEFINITION.per_row(examples, outputs)
+    evaluation = Evaluation(
+        DEFINITION.measure(examples, outputs),
+        champion="v1",
+        rows=rows,
+        champion_rows=rows,
+        slices=examples.slices,
+    )
+    kinds = (AtLeast, MaximumRegression)
+    gates = [one for one in DEFINITION.gates if isinstance(one, kinds) and one.slices != ("",)]
+    assert len(gates) == 2
+    return [found for gate in gates for found in gate.findings(evaluation)]
+
+
+def test_no_gate_asks_for_a_slice_that_one_store_cannot_have() -> None:
+    found = judged(1.0)
+
+    assert [one.message for one in found if not one.passed] == []
+    missing = {one.slice for one in found if not one.applicable}
+    assert {"GROCERY", "middle stores", "large stores"} <= missing
+    assert "small stores" not in missing
+
+
+def test_what_one_store_has_is_held_to_the_bound() -> None:
+    assert "small stores" in {one.slice for one in judged(-1.0) if not one.passed}
+
+
+def test_a_night_left_out_of_the_holdout_leaves_days_enough_to_judge() -> None:
+    found = judged(1.0, left_out=LAST - GAP_DAYS - 5)
+
+    assert [one.message for one in found if not one.passed] == []
+    assert all(one.applicable for one in found if one.slice == "small stores")

@@ -1,0 +1,97 @@
+"""What an audit says of records and versions, over a bucket in memory."""
+
+import pytest
+
+from store import keys, versions
+from store.aliases import AliasLog
+from store.auditing import Audit
+from store.collected import Collected
+from store.decisions import Decision, decide
+from store.memory import MemoryBucket
+from store.scores import Score, keep
+from tasks.verify import House, verify
+from tests.examples import FILES, manifest
+from tests.signing import SIGNER, TRUST
+
+VERSION = "20261120T020000-0123456789ab"
+REPORT = {**FILES, "report.html": b"why"}
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    made = MemoryBucket()
+    versions.publish(made, manifest(REPORT, version=VERSION), REPORT, SIGNER)
+    return made
+
+
+def audit(bucket: MemoryBucket) -> Audit:
+    return verify(House(bucket, lambda _model, _name: None, TRUST))  # type: ignore[arg-type, return-value]
+
+
+def errors(bucket: MemoryBucket) -> dict[str, str]:
+    """What is found, less the dataset, which there is none of here."""
+    return {
+        one.key: one.what for one in audit(bucket).findings if not one.key.startswith("datasets/")
+    }
+
+
+def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
+    keep(bucket, Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()))
+
+    assert errors(bucket) == {}
+
+
+def test_a_score_that_lies_elsewhere_is_told(bucket):
+    score = Score(model="digits", version=VERSION, arrival="monday", n=5, measurements=())
+    bucket.create(keys.score("digits", VERSION, "tuesday"), score.model_dump_json().encode())
+
+    [told] = errors(bucket).values()
+
+    assert "it speaks of arrival monday" in told
+
+
+def test_a_folder_that_is_named_after_no_moment_is_a_stray(bucket):
+    key = "models/digits/versions/20261399T000000-0123456789ab/a.npz"
+    bucket.create(key, b"x")
+
+    assert errors(bucket) == {key: "nothing of ours reads this key"}
+
+
+def word(bucket: MemoryBucket, was: str) -> None:
+    told = Collected.model_validate(
+        {"model": "digits", "version": VERSION, "was": was, "files": [], "size_bytes": 0}
+        | {"by": "gc", "reason": "half-written"}
+    )
+    bucket.create(keys.collected("digits", VERSION), told.encoded())
+
+
+def take_away(bucket: MemoryBucket, *names: str) -> None:
+    for key in [key for key in bucket._objects if key.endswith(names)]:
+        del bucket._objects[key]
+
+
+def test_what_was_published_as_it_was_collected_half_written_is_no_damage(bucket):
+    word(bucket, "half-written")
+    take_away(bucket, ".npz", ".tflite", ".html", ".keras", f"{SIGNER.key_id}.json")
+
+    assert errors(bucket) == {}
+
+
+def test_a_report_that_a_collected_version_lost_is_damage(bucket):
+    word(bucket, "published")
+    take_away(bucket, ".npz", ".tflite", ".keras", ".html")
+
+    assert errors(bucket).keys() == {keys.version_file("digits", VERSION, "report.html")}
+
+
+def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
+    decide(
+        bucket,
+        Decision(model="digits", version=VERSION, verdict="approved", by="ada", reason="good"),
+    )
+    AliasLog(bucket, "digits").append(VERSION, over=None, by="ada", reason="good")
+    take_away(bucket, "decision.json")
+
+    [found] = [one for one in audit(bucket).findings if "champion" in one.what]
+
+    assert "--repair --from" in found.remedy
