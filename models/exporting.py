@@ -66,7 +66,9 @@ def _converted(network: keras.Model, *, compress: bool) -> bytes:
     }
     archive = keras.export.ExportArchive()
     archive.track(network)
-    archive.add_endpoint("serve", partial(network.__call__, training=False), [named])
+    archive.add_endpoint(
+        "serve", partial(network.__call__, training=False), [_given(network, named)]
+    )
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -79,11 +81,17 @@ def ask(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
 ) -> dict[str, NDArray[Any]]:
     """Answer inputs by name with outputs by name."""
-    names = [tensor.name for tensor in network.inputs]
     answers: dict[str, NDArray[Any]] = network.predict(
-        {name: inputs[name] for name in names}, batch_size=batch_rows, verbose=0
+        _given(network, inputs), batch_size=batch_rows, verbose=0
     )
     return answers
+
+
+def _given(network: keras.Model, named: Mapping[str, Any]) -> Any:
+    """Inputs by name as the network was built to take them: together, or the only one alone."""
+    names = [tensor.name for tensor in network.inputs]
+    together = isinstance(network.input, Mapping)
+    return {name: named[name] for name in names} if together else named[names[0]]
 
 
 def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""How a small network learns by Keras' own loop: from its seed, with its best epoch kept.
+"""How networks learn here: epoch by epoch, from a seed, with the best epoch kept.
 
 Imported by networks alone, in the training process: it brings TensorFlow along.
 """
@@ -12,11 +12,18 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
 
 from models.definition import Examples, Progress, TrainingSettings
 from models.exporting import continue_from
 
+REPORT_EVERY_SECONDS = 0.4
+
 Report = Callable[[Progress], None]
+Metrics = Mapping[str, float]
+# Of an epoch, counted from one, the metrics of learning; it may report in between.
+Epoch = Callable[[int, Report], Metrics]
 
 
 class Fitted(NamedTuple):
@@ -24,6 +31,107 @@ class Fitted(NamedTuple):
 
     network: keras.Model
     history: list[dict[str, float]]
+
+
+class Steps:
+    """The steps of one fit: batches in an order fixed by seed and epoch, and their optimiser.
+
+    `learn(chosen, step)` takes one on the rows `chosen` and returns sums to be told, a tensor;
+    `told(sums, steps)` names the metrics that sums of so many steps are.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        rows: int,
+        *,
+        settings: TrainingSettings,
+        weight_decay: float,
+        told: Callable[[NDArray[np.float64], int], dict[str, float]],
+    ) -> None:
+        self.settings, self._rows, self._told = settings, rows, told
+        self._batch_rows = min(settings.batch_rows, rows)
+        self.count = rows // self._batch_rows
+        self.optimizer = keras.optimizers.AdamW(
+            one_cycle(settings.learning_rate, steps=settings.epochs * self.count),
+            weight_decay=weight_decay,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        self.optimizer.build(network.trainable_variables)
+
+    def take(self, learn: Callable[[Any, Any], Any], epoch: int, report: Report) -> Metrics:
+        """Show every row once, and report about twice a second."""
+        order = np.random.default_rng((self.settings.seed, epoch)).permutation(self._rows)
+        sums, reported = np.zeros(1), time.monotonic()
+        for step in range(1, self.count + 1):
+            chosen = order[(step - 1) * self._batch_rows : step * self._batch_rows]
+            number = tf.constant(epoch * self.count + step)
+            sums = sums + learn(tf.constant(chosen), number).numpy().astype(np.float64)
+            if step < self.count and time.monotonic() - reported > REPORT_EVERY_SECONDS:
+                reported = time.monotonic()
+                report(_progress(self.settings, epoch, step, self.count, self._told(sums, step)))
+        return self._told(sums, self.count)
+
+
+def one_cycle(learning_rate: float, *, steps: int) -> Any:
+    """Warm up for a fifth of the steps, then fall along a cosine to nothing (Smith 2018)."""
+    warm_up = max(steps // 5, 1)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 25,
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(steps - warm_up, 1),
+    )
+
+
+def check_rows(training: Examples, validation: Examples) -> None:
+    """Refuse to learn from nothing, or to be validated on nothing.
+
+    Raises:
+        ValueError: saying how many rows there are of each.
+    """
+    if not training.n or not validation.n:
+        raise ValueError(
+            f"a fit learns from rows and is validated on others; got {training.n} to learn from "
+            f"and {validation.n} to validate on; bring more rows or change validation_share"
+        )
+
+
+def keep_best(
+    network: keras.Model,
+    learn: Epoch,
+    validate: Callable[[], Metrics],
+    *,
+    settings: TrainingSettings,
+    steps: int,
+    report: Report,
+) -> Fitted:
+    """Learn for all epochs, and keep the weights of the one with the least `validation_loss`.
+
+    Stops early when `patience_epochs` bring no smaller one. `report` hears of each epoch's end.
+    """
+    history: list[dict[str, float]] = []
+    best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
+    for epoch in range(1, settings.epochs + 1):
+        began = time.monotonic()
+        metrics = {**learn(epoch, report), **validate()}
+        history.append(metrics | {"seconds": time.monotonic() - began})
+        report(_progress(settings, epoch, steps, steps, history[-1]))
+        if metrics["validation_loss"] < best_loss:
+            best_epoch, best_loss = epoch, metrics["validation_loss"]
+            best_weights = network.get_weights()
+        elif epoch - best_epoch >= settings.patience_epochs:
+            break
+    network.set_weights(best_weights)
+    return Fitted(network, history)
+
+
+def _progress(
+    settings: TrainingSettings, epoch: int, step: int, steps: int, metrics: Metrics
+) -> Progress:
+    return Progress(
+        epoch=epoch, epochs=settings.epochs, step=step, steps=steps, metrics=dict(metrics)
+    )
 
 
 def fit(
@@ -38,65 +146,39 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Teach a network its labels by one of its outputs, and keep the epoch that validated best.
+    """Teach a network its labels by one of its outputs, in Keras' own loop.
 
-    With `start`, a `network.keras` of an earlier night, training goes on from its weights. Stops
-    early when `patience_epochs` bring no smaller validation loss. The same machine, settings and
-    rows give the same weights; `report` hears of each epoch's end.
+    With `start`, a `network.keras` of an earlier night, training goes on from its weights. The
+    same machine, settings and rows give the same weights.
 
     Args:
         output: the name of the output that the labels are the truth of.
         loss: what Keras takes for a loss.
         metrics: names of Keras' metrics to tell beside it.
     """
-    if not training.n or not validation.n:
-        raise ValueError(
-            f"a fit learns from rows and is validated on others; got {training.n} to learn from "
-            f"and {validation.n} to validate on; bring more rows or change validation_share"
-        )
+    check_rows(training, validation)
     keras.utils.set_random_seed(settings.seed)
     if start is not None:
         continue_from(network, start)
-    network.compile(
-        keras.optimizers.Adam(settings.learning_rate),
-        loss={output: loss},
-        metrics={output: list(metrics)},
+    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    network.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
+    rows = min(settings.batch_rows, training.n)
+    seen, held = (
+        (dict(examples.inputs), {output: examples.labels}) for examples in (training, validation)
     )
-    teller = _Teller(settings.epochs, output, report)
-    best = keras.callbacks.EarlyStopping(
-        "val_loss", patience=settings.patience_epochs, restore_best_weights=True
-    )
-    network.fit(
-        dict(training.inputs),
-        {output: training.labels},
-        validation_data=(dict(validation.inputs), {output: validation.labels}),
-        batch_size=min(settings.batch_rows, training.n),
-        epochs=settings.epochs,
-        callbacks=[teller, best],
-        verbose=0,
-    )
-    return Fitted(network, teller.history)
+
+    def learn(_epoch: int, _report: Report) -> Metrics:
+        found = network.fit(*seen, batch_size=rows, epochs=1, verbose=0).history
+        return {_plain(name, output): float(values[-1]) for name, values in found.items()}
+
+    def validate() -> Metrics:
+        found = network.evaluate(*held, batch_size=rows, verbose=0, return_dict=True)
+        return {f"validation_{_plain(name, output)}": float(x) for name, x in found.items()}
+
+    steps = -(-training.n // rows)
+    return keep_best(network, learn, validate, settings=settings, steps=steps, report=report)
 
 
-class _Teller(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Words each epoch as histories and progress are worded everywhere here."""
-
-    def __init__(self, epochs: int, output: str, report: Report) -> None:
-        super().__init__()
-        self._epochs, self._output, self._report = epochs, output, report
-        self.history: list[dict[str, float]] = []
-
-    def on_epoch_begin(self, _epoch: int, _logs: Mapping[str, float] | None = None) -> None:
-        self._began = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        told = {self._worded(name): float(np.float64(x)) for name, x in (logs or {}).items()}
-        self.history.append(told | {"seconds": time.monotonic() - self._began})
-        steps = self.params["steps"] or 1
-        self._report(
-            Progress(epoch=epoch + 1, epochs=self._epochs, step=steps, steps=steps, metrics=told)
-        )
-
-    def _worded(self, name: str) -> str:
-        kind, plain = ("validation_", name[4:]) if name.startswith("val_") else ("", name)
-        return kind + plain.removeprefix(f"{self._output}_")
+def _plain(name: str, output: str) -> str:
+    """A metric's name as histories tell it, without that of its output."""
+    return name.removeprefix(f"{output}_")

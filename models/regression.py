@@ -92,3 +92,21 @@ def r2(labels: Floats, answered: Floats) -> Measurement:
     spread = float(((labels - labels.mean()) ** 2).sum()) if len(labels) else 0.0
     value = 1 - float(((labels - answered) ** 2).sum()) / spread if spread > 0 else math.nan
     return Measurement(metric="r2", value=value, n=len(labels))
+
+
+def near(
+    first: Mapping[str, NDArray[np.generic]],
+    second: Mapping[str, NDArray[np.generic]],
+    *,
+    output: str,
+    apart: float,
+    share: float,
+) -> Mask:
+    """Where no number of the second is further from the first's than is allowed, [n].
+
+    That is `apart`, and besides a `share` of the first's number.
+    """
+    expected, found = (np.asarray(answers[output], np.float64) for answers in (first, second))
+    beyond = np.abs(found - expected) - (apart + share * expected)
+    close: Mask = beyond.max(axis=1) <= 0
+    return close

@@ -171,9 +171,7 @@ class Dataset:
         Raises:
             NotFound: there is no such version.
         """
-        table = self._open(version)
-        if table is None:
-            raise NotFound(self.uri)
+        table = self._there(version)
         with self._worded():
             return table.to_pyarrow_table(columns=None if columns is None else list(columns))
 
@@ -183,9 +181,7 @@ class Dataset:
         Raises:
             NotFound: there is no such version, or no table.
         """
-        table = self._open(version)
-        if table is None:
-            raise NotFound(self.uri)
+        table = self._there(version)
         with self._worded():
             return pa.schema(table.schema().to_arrow())
 
@@ -209,6 +205,12 @@ class Dataset:
         if version is None and self.version() is None:
             return set()
         return set(self.read(version, ["digest"]).column("digest").to_pylist())
+
+    def _there(self, version: int | None = None) -> DeltaTable:
+        table = self._open(version)
+        if table is None:
+            raise NotFound(self.uri)
+        return table
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
         try:

@@ -6,7 +6,6 @@ import pyarrow as pa
 from deltalake import PostCommitHookProperties
 
 from store.datasets import Dataset
-from store.errors import NotFound
 
 # The log tells what every version was trained on: vacuuming is no occasion to shorten it.
 _WHOLE_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
@@ -21,9 +20,7 @@ class Table(Dataset):
         Raises:
             NotFound: there is no such version, or no table.
         """
-        table = self._open(version)
-        if table is None:
-            raise NotFound(self.uri)
+        table = self._there(version)
         with self._worded():
             added = pa.table(table.get_add_actions())
         return dict(
@@ -40,9 +37,7 @@ class Table(Dataset):
         Raises:
             NotFound: there is no table, or a file of it is gone.
         """
-        table = self._open()
-        if table is None:
-            raise NotFound(self.uri)
+        table = self._there()
         with self._worded():
             batches = table.to_pyarrow_dataset().to_batches(batch_size=4_096)
             return sum(batch.num_rows for batch in batches)

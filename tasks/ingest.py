@@ -16,9 +16,9 @@ from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
-from tasks.admit import admit, nothing_left
+from tasks.admit import admit
 from tasks.astray import astray, days_of
-from tasks.ingested import ARRIVAL_COLUMNS, Ingested
+from tasks.ingested import ARRIVAL_COLUMNS, Ingested, taken_in
 from tasks.learned import waiting
 from tasks.pieces import take_pieces
 
@@ -118,21 +118,13 @@ def _take_in(
         rows.append(_stamped(sifted, arrival), arrival.name)
     except AlreadyExists:
         return None
-    left = len(sifted.fresh)
-    finding = nothing_left(
+    return taken_in(
         arrival.name,
         reading.rows.num_rows,
-        duplicates=sifted.duplicates,
-        kept_out=sifted.kept_out,
-        rejected=len(quarantined),
-    )
-    return Ingested(
-        arrivals=(arrival.name,),
-        rows_added=left,
+        len(sifted.fresh),
         duplicates=sifted.duplicates,
         kept_out=sifted.kept_out,
         quarantined=quarantined,
-        findings=(finding,) if finding and not left else (),
     )
 
 

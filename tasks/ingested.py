@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from store.landing import Quarantined
 from store.manifest import Finding
+from tasks.admit import nothing_left
 
 # What ingest adds to the source's own columns: the order in which rows arrived.
 STAMPS = pa.schema(
@@ -34,3 +35,26 @@ class Ingested:
     dataset_version: int | None = None
     findings: tuple[Finding, ...] = ()
     skipped: tuple[str, ...] = ()
+
+
+def taken_in(
+    arrival: str,
+    arrived: int,
+    added: int,
+    *,
+    duplicates: int,
+    kept_out: int,
+    quarantined: tuple[Quarantined, ...],
+) -> Ingested:
+    """One arrival of so many rows, of which some were added; says why when none was."""
+    finding = nothing_left(
+        arrival, arrived, duplicates=duplicates, kept_out=kept_out, rejected=len(quarantined)
+    )
+    return Ingested(
+        arrivals=(arrival,),
+        rows_added=added,
+        duplicates=duplicates,
+        kept_out=kept_out,
+        quarantined=quarantined,
+        findings=(finding,) if finding and not added else (),
+    )

@@ -24,9 +24,9 @@ from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Converted, Quarantined
 from store.manifest import Finding
-from tasks.admit import columns_against, nothing_left, repeats_against
+from tasks.admit import columns_against, repeats_against
 from tasks.astray import Days, astray, days_of
-from tasks.ingested import STAMPS, Ingested
+from tasks.ingested import STAMPS, Ingested, taken_in
 from tasks.sieve import Sieve, Sifted, packed
 
 _ROWS_AT_ONCE = 32_768
@@ -83,7 +83,14 @@ def take_pieces(
             return None
     if against:
         return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=against)
-    return _told(arrival, seen, sifted, quarantined)
+    return taken_in(
+        arrival.name,
+        seen.rows,
+        int(sifted.fresh.sum()),
+        duplicates=sifted.duplicates,
+        kept_out=sifted.kept_out,
+        quarantined=quarantined,
+    )
 
 
 def _look(bucket: Bucket, arrival: Arrival, gates: DataGates, place: Path, sieve: Sieve) -> _Seen:
@@ -196,27 +203,6 @@ def _keep_apart(
         )
         for file in _converted(arrival).pieces
         if file not in named
-    )
-
-
-def _told(
-    arrival: Arrival, seen: _Seen, sifted: Sifted, quarantined: tuple[Quarantined, ...]
-) -> Ingested:
-    left = int(sifted.fresh.sum())
-    finding = nothing_left(
-        arrival.name,
-        seen.rows,
-        duplicates=sifted.duplicates,
-        kept_out=sifted.kept_out,
-        rejected=len(quarantined),
-    )
-    return Ingested(
-        arrivals=(arrival.name,),
-        rows_added=left,
-        duplicates=sifted.duplicates,
-        kept_out=sifted.kept_out,
-        quarantined=quarantined,
-        findings=(finding,) if finding and not left else (),
     )
 
 

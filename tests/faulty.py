@@ -31,15 +31,14 @@ class Fuse:
         return answer
 
 
-class KillingBucket:
-    """A bucket that dies at its fuse's write."""
+class PassingBucket:
+    """A bucket that asks another one for everything; what goes wrong is written over it."""
 
-    def __init__(self, bucket: Bucket, fuse: Fuse | int) -> None:
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._fuse = Fuse(fuse) if isinstance(fuse, int) else fuse
 
     def create(self, key: str, body: bytes) -> None:
-        self._fuse.around(lambda: self._bucket.create(key, body))
+        self._bucket.create(key, body)
 
     def read(self, key: str) -> bytes:
         return self._bucket.read(key)
@@ -52,6 +51,23 @@ class KillingBucket:
 
     def sizes_below(self, prefix: str) -> dict[str, int]:
         return self._bucket.sizes_below(prefix)
+
+    def remove(self, key: str) -> None:
+        self._bucket.remove(key)
+
+    def discard(self, key: str) -> None:
+        self._bucket.discard(key)
+
+
+class KillingBucket(PassingBucket):
+    """A bucket that dies at its fuse's write."""
+
+    def __init__(self, bucket: Bucket, fuse: Fuse | int) -> None:
+        super().__init__(bucket)
+        self._fuse = Fuse(fuse) if isinstance(fuse, int) else fuse
+
+    def create(self, key: str, body: bytes) -> None:
+        self._fuse.around(lambda: self._bucket.create(key, body))
 
     def remove(self, key: str) -> None:
         self._fuse.around(lambda: self._bucket.remove(key))

@@ -1,37 +1,13 @@
 """Handwritten digits: the genuine MNIST, arriving night by night."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.definition import Examples, ModelDefinition, Outputs, TrainingSettings
+from models.classifying import correct, measure, per_row
+from models.definition import ModelDefinition, TrainingSettings
 from models.digits.data_gates import DATA_GATES
 from models.digits.gates import GATES, PERTURBATIONS
 from models.digits.schema import TENSORS, examples
 from models.digits.source import DigitsSource
-from models.evaluation import RowMetric
 from models.gates import MinimumImprovement
-from models.metrics import classification, classification_rows
 from models.tuning import Choice, Range
-from store.manifest import Measurement
-
-
-def measure(holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-    """Every metric the gates ask for, from probabilities [n, 10]."""
-    probabilities = np.asarray(outputs["probabilities"], np.float64)
-    return classification(holdout.labels.astype(np.int64), probabilities, holdout.slices)
-
-
-def per_row(holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
-    """What the gates compare, row by row."""
-    probabilities = np.asarray(outputs["probabilities"], np.float64)
-    return classification_rows(holdout.labels.astype(np.int64), probabilities)
-
-
-def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
-    """Which rows were answered right, [n]."""
-    right: NDArray[np.bool_] = outputs["probabilities"].argmax(axis=1) == holdout.labels
-    return right
-
 
 DEFINITION = ModelDefinition(
     name="digits",

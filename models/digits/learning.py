@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.definition import Progress, TrainingSettings
+from models.definition import TrainingSettings
 from models.digits.as_mnist_was import MIDDLE, SIDE
+from models.learning import Metrics, Report, Steps
 
-REPORT_EVERY_SECONDS = 0.4
 # How far another hand may differ: usual values, not yet compared with others.
 ROTATION_DEGREES = 10.0
 STRETCH = 0.1
@@ -23,11 +21,9 @@ SHIFT_PIXELS = 1.5
 EPOCHS_FOR_FULL_VARIATION = 6
 WEIGHT_DECAY = 0.01
 
-Report = Callable[[Progress], None]
-
 
 class Learner:
-    """The reader, its optimiser, and the normalised pictures, uint8 [n, 28, 28], it learns from."""
+    """The reader, and the normalised pictures, uint8 [n, 28, 28], that it learns from."""
 
     def __init__(
         self,
@@ -37,19 +33,17 @@ class Learner:
         *,
         settings: TrainingSettings,
     ) -> None:
-        self.reader = reader
-        self.settings = settings
+        self.reader, self.settings = reader, settings
         self.pictures = tf.constant(pictures)
         self.labels = tf.constant(labels)
-        self.batch_rows = min(settings.batch_rows, len(labels))
-        self.steps = len(labels) // self.batch_rows
-        self.optimizer = keras.optimizers.AdamW(
-            one_cycle(settings.learning_rate, steps=settings.epochs * self.steps),
-            weight_decay=WEIGHT_DECAY,
+        self.steps = Steps(
+            reader, len(labels), settings=settings, weight_decay=WEIGHT_DECAY, told=_means
         )
-        self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        self.optimizer.build(reader.trainable_variables)
         self.learn = tf.function(self._learn)
+
+    def epoch(self, epoch: int, report: Report) -> Metrics:
+        """Show every picture once."""
+        return self.steps.take(self.learn, epoch, report)
 
     def _learn(self, chosen: Any, step: Any) -> Any:
         """Take one step on the rows `chosen`; return the loss and the share answered right, [2]."""
@@ -64,45 +58,12 @@ class Learner:
             logits = self.reader(pictures, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         weights = self.reader.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.steps.optimizer.apply(tape.gradient(loss, weights), weights)
         return tf.stack([loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
-
-    def epoch(self, epoch: int, report: Report) -> dict[str, float]:
-        """Show every picture once, in an order fixed by seed and epoch."""
-        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.labels))
-        sums, reported = np.zeros(2), time.monotonic()
-        for step in range(1, self.steps + 1):
-            chosen = order[(step - 1) * self.batch_rows : step * self.batch_rows]
-            sums += self.learn(tf.constant(chosen), tf.constant(epoch * self.steps + step)).numpy()
-            if step < self.steps and time.monotonic() - reported > REPORT_EVERY_SECONDS:
-                reported = time.monotonic()
-                report(_progress(self, epoch, step, sums))
-        return _means(sums, self.steps)
-
-
-def _progress(learner: Learner, epoch: int, step: int, sums: NDArray[np.float64]) -> Progress:
-    return Progress(
-        epoch=epoch,
-        epochs=learner.settings.epochs,
-        step=step,
-        steps=learner.steps,
-        metrics=_means(sums, step),
-    )
 
 
 def _means(sums: NDArray[np.float64], steps: int) -> dict[str, float]:
     return {"loss": float(sums[0] / steps), "accuracy": float(sums[1] / steps)}
-
-
-def one_cycle(learning_rate: float, *, steps: int) -> Any:
-    """Warm up for a fifth of the steps, then fall along a cosine to nothing (Smith 2018)."""
-    warm_up = max(steps // 5, 1)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 25,
-        warmup_target=learning_rate,
-        warmup_steps=warm_up,
-        decay_steps=max(steps - warm_up, 1),
-    )
 
 
 def varied(pictures: Any, *, seed: int, step: Any, strength: float) -> Any:

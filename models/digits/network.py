@@ -6,40 +6,29 @@ drawing page, the HTTP interfaces and training cannot prepare pictures different
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.definition import Array, Examples, Progress, TrainingSettings
+from models import exporting
+from models.classifying import same_class
+from models.definition import Array, Examples, TrainingSettings
 from models.digits.as_mnist_was import SIDE, AsMnistWas
-from models.digits.learning import Learner, Report
+from models.digits.learning import Learner
 from models.exporting import answers_of, continue_from, load
-from store.manifest import Exported
+from models.learning import Fitted, Report, check_rows, keep_best
 
 CLASSES = 10
 # Of the training images 88 % leave these outer rows and columns blank.
 MARGIN = 2
-SUFFICIENT_AGREEMENT = 0.999
 
 
 __all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]
-
-
-class Fitted(NamedTuple):
-    """The trained network, and what each epoch came to.
-
-    An entry of the history holds loss, accuracy, validation_loss, validation_accuracy, seconds.
-    """
-
-    network: keras.Model
-    history: list[dict[str, float]]
 
 
 @keras.saving.register_keras_serializable(package="overnight")
@@ -117,36 +106,21 @@ def fit(
     and images give the same weights, bit for bit. `report` hears of each epoch's end, and about
     twice a second between.
     """
-    if not training.n or not validation.n:
-        raise ValueError(
-            f"a fit learns from images and is validated on others; got {training.n} to learn from "
-            f"and {validation.n} to validate on; bring more data or change validation_share"
-        )
+    check_rows(training, validation)
     network = build(seed=settings.seed)
     if start is not None:
         continue_from(network, start)
     reader = network.get_layer("reader")
     learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
     held_out = _seen(network, validation)
-    history: list[dict[str, float]] = []
-    best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
-    for epoch in range(1, settings.epochs + 1):
-        began = time.monotonic()
-        metrics = learner.epoch(epoch, report) | _validate(reader, held_out, validation.labels)
-        history.append(metrics | {"seconds": time.monotonic() - began})
-        report(_ended(epoch, learner, history[-1]))
-        if metrics["validation_loss"] < best_loss:
-            best_epoch, best_loss = epoch, metrics["validation_loss"]
-            best_weights = network.get_weights()
-        elif epoch - best_epoch >= settings.patience_epochs:
-            break
-    network.set_weights(best_weights)
-    return Fitted(network, history)
-
-
-def _ended(epoch: int, learner: Learner, metrics: dict[str, float]) -> Progress:
-    steps, epochs = learner.steps, learner.settings.epochs
-    return Progress(epoch=epoch, epochs=epochs, step=steps, steps=steps, metrics=metrics)
+    return keep_best(
+        network,
+        learner.epoch,
+        lambda: _validate(reader, held_out, validation.labels),
+        settings=settings,
+        steps=learner.steps.count,
+        report=report,
+    )
 
 
 def _seen(network: keras.Model, examples: Examples) -> NDArray[np.uint8]:
@@ -174,46 +148,11 @@ def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes
     answers to the sample stay as they were, and float32 otherwise: so accuracy falls by a tenth of
     a point at most, which is less than its noise on ten thousand rows.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.keras"
-        network.save(path)
-        saved = path.read_bytes()
-    predictor = _converted(network, compress=True)
-    agreement = _agreement(network, predictor, sample)
-    is_sufficient = agreement >= SUFFICIENT_AGREEMENT
-    if not is_sufficient:
-        predictor = _converted(network, compress=False)
-    exported = Exported(
-        weights="int8" if is_sufficient else "float32",
-        agreement=agreement,
-        rows=len(sample["image"]),
-        sufficient=SUFFICIENT_AGREEMENT,
-    )
-    return {
-        "network.keras": saved,
-        "predictor.tflite": predictor,
-        "exported.json": exported.model_dump_json().encode(),
-    }
-
-
-def _converted(network: keras.Model, *, compress: bool) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    if compress:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return bytes(converter.convert())
-
-
-def _agreement(network: keras.Model, predictor: bytes, sample: Mapping[str, Array]) -> float:
-    expected = predict(network, sample)["probabilities"].argmax(axis=1)
-    answered = answers_of(predictor, sample)["probabilities"].argmax(axis=1)
-    return float((expected == answered).mean())
+    return exporting.export(network, sample, alike=same_class)
 
 
 def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
 ) -> dict[str, NDArray[Any]]:
     """Answer `image` with `probabilities` and `seen`, shaped as `build` says."""
-    answers: dict[str, NDArray[Any]] = network.predict(
-        inputs["image"], batch_size=batch_rows, verbose=0
-    )
-    return answers
+    return exporting.ask(network, inputs, batch_rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from store.bucket import Bucket
 from store.errors import OvernightError
-from tests.faulty import Killed
+from tests.faulty import Killed, PassingBucket
 
 # Whichever of these a client writes, its operation is done from that moment.
 _COMMITS = re.compile(
@@ -42,33 +42,16 @@ class Gate:
         self._released.set()
 
 
-class GatedBucket:
+class GatedBucket(PassingBucket):
     """A client's own way to a bucket, with the gate before its commits."""
 
     def __init__(self, bucket: Bucket, gate: Gate) -> None:
-        self._bucket, self._gate = bucket, gate
+        super().__init__(bucket)
+        self._gate = gate
 
     def create(self, key: str, body: bytes) -> None:
         self._gate.pass_through(key)
-        self._bucket.create(key, body)
-
-    def read(self, key: str) -> bytes:
-        return self._bucket.read(key)
-
-    def keys_below(self, prefix: str) -> list[str]:
-        return self._bucket.keys_below(prefix)
-
-    def names_below(self, prefix: str) -> list[str]:
-        return self._bucket.names_below(prefix)
-
-    def sizes_below(self, prefix: str) -> dict[str, int]:
-        return self._bucket.sizes_below(prefix)
-
-    def remove(self, key: str) -> None:
-        self._bucket.remove(key)
-
-    def discard(self, key: str) -> None:
-        self._bucket.discard(key)
+        super().create(key, body)
 
 
 class Operation:

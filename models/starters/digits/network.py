@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from models import exporting, learning
-from models.definition import Array, Examples, Outputs, TrainingSettings
+from models.classifying import same_class
+from models.definition import Array, Examples, TrainingSettings
 from models.learning import Fitted, Report
 from models.starters.digits.schema import CLASSES
 
@@ -59,13 +59,6 @@ def fit(
 def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes]:
     """The files of a bundle; int8 weights when they hardly ever change the most likely class."""
     return exporting.export(network, sample, alike=same_class)
-
-
-def same_class(first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-    """Where both find the same class the most likely, [n]."""
-    chosen = [answers["probabilities"].argmax(axis=1) for answers in (first, second)]
-    same: NDArray[np.bool_] = chosen[0] == chosen[1]
-    return same
 
 
 def predict(network: keras.Model, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:

@@ -7,22 +7,24 @@ serving cannot differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from models import exporting, learning
-from models.definition import Array, Examples, Outputs, TrainingSettings
+from models.definition import Array, Examples, TrainingSettings
 from models.learning import Fitted, Report
+from models.regression import near
 from models.starters.sales.schema import STORES, WEEKDAYS
 
 QUANTILES = (0.1, 0.5, 0.9)
-# int8 weights are served when so many pieces, or such a share of them, are the whole difference.
-ALIKE_UNITS, ALIKE_SHARE = 0.5, 0.02
+# int8 weights are served when hardly a number is further from the network's than so many pieces
+# and such a share of itself.
+ALIKE = partial(near, output="units", apart=0.5, share=0.02)
 
 
 @keras.saving.register_keras_serializable("starter")
@@ -90,15 +92,7 @@ def fit(
 
 def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes]:
     """The files of a bundle; int8 weights when they move hardly any forecast."""
-    return exporting.export(network, sample, alike=nearly_same)
-
-
-def nearly_same(first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-    """Where all three numbers are nearly the same, [n]."""
-    expected, found = (np.asarray(answers["units"], np.float64) for answers in (first, second))
-    apart = np.abs(found - expected) - (ALIKE_UNITS + ALIKE_SHARE * expected)
-    same: NDArray[np.bool_] = apart.max(axis=1) <= 0
-    return same
+    return exporting.export(network, sample, alike=ALIKE)
 
 
 def predict(network: keras.Model, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
