@@ -8,11 +8,13 @@ from flask.testing import FlaskClient
 from serving.application import create_application
 from serving.attendant import open_bundle
 from serving.board import Board
+from serving.fleet import Fleet
 from serving.limits import Limits
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
 from store.schema import Schema
 from tests.serving import bundles
+from tests.serving.hosts import Flaky, settle
 
 INFER, PREDICT = "/v2/models/digits/infer", "/v1/models/digits:predict"
 IMAGES = np.random.default_rng(9).integers(0, 20, (3, 28, 28), dtype=np.uint8)
@@ -51,3 +53,11 @@ def refused(client: FlaskClient, reason: str) -> float:
     lines = client.get("/metrics").text.splitlines()
     mine = [line for line in lines if line.startswith("overnight_refused_requests_total{")]
     return sum(float(line.split()[-1]) for line in mine if f'reason="{reason}"' in line)
+
+
+def remembering(fleet: Fleet, bucket: Flaky) -> FlaskClient:
+    """A client of a worker that has looked at the store once, and can never ask it again."""
+    settle(fleet)
+    fleet.recall()
+    bucket.error = AssertionError("the store was asked within a request")
+    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()

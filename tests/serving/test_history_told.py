@@ -2,10 +2,9 @@
 
 import pytest
 
-from serving.application import create_application
 from tests.serving import bundles, past
-from tests.serving.clients import LIMITS, application_of
-from tests.serving.hosts import Flaky, settle
+from tests.serving.clients import application_of, remembering
+from tests.serving.hosts import Flaky
 
 FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
 
@@ -14,20 +13,13 @@ FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
 def bucket() -> Flaky:
     """Two versions: the first served and gave way to the second."""
     bucket = Flaky()
-    for number in (1, 2):
-        past.put(bucket, number)
-        past.promote(bucket, number)
+    past.hand_over(bucket)
     return bucket
 
 
 @pytest.fixture
 def client(worker, bucket):
-    fleet = worker()
-    settle(fleet)
-    fleet.recall()
-    # From here on nobody can be asked.
-    bucket.error = AssertionError("the store was asked within a request")
-    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()
+    return remembering(worker(), bucket)
 
 
 def test_history_is_told_without_the_store(client):

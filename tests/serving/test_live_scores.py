@@ -4,15 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from serving.application import create_application
 from serving.historian import REFRESH_SECONDS, SCORES_SECONDS
 from serving.scorekeeper import REMEMBERED_SCORES, Scorekeeper
 from store import keys
 from store.memory import MemoryBucket
 from store.scores import Score
 from tests.serving import bundles, past
-from tests.serving.clients import LIMITS, application_of
-from tests.serving.hosts import OUTAGE, Flaky, settle
+from tests.serving.clients import application_of, remembering
+from tests.serving.hosts import OUTAGE, Flaky
 from tests.serving.test_history import Counting, Host
 
 MODEL = bundles.MODEL
@@ -28,9 +27,7 @@ def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
 def store() -> Counting:
     """The first version served for two nights and gave way to the second, which served for one."""
     bucket = Counting()
-    for number in (1, 2):
-        past.put(bucket, number)
-        past.promote(bucket, number)
+    past.hand_over(bucket)
     past.score(bucket, 1, "night-1", 0.99, at=START)
     past.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
     past.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
@@ -120,9 +117,7 @@ def test_what_is_remembered_is_bounded():
 def bucket() -> Flaky:
     """The same for a whole host: each of two versions served for a night."""
     bucket = Flaky()
-    for number in (1, 2):
-        past.put(bucket, number)
-        past.promote(bucket, number)
+    past.hand_over(bucket)
     past.score(bucket, 1, "night-1", 0.9, at=START)
     past.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
     return bucket
@@ -130,11 +125,7 @@ def bucket() -> Flaky:
 
 @pytest.fixture
 def client(worker, bucket):
-    fleet = worker()
-    settle(fleet)
-    fleet.recall()
-    bucket.error = AssertionError("the store was asked within a request")
-    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()
+    return remembering(worker(), bucket)
 
 
 def test_scores_are_told_with_their_versions_and_what_the_holdout_promised(client):
