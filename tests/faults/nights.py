@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -41,16 +42,19 @@ class Lane:
     def __init__(self, process: "subprocess.Popen[str]", proxy: FaultProxy) -> None:
         self._process, self.proxy = process, proxy
         self._child = 0
+        self._is_known = threading.Event()
 
     def night(self, house: House, *, write: int = 0, before: bool = True) -> Ended:
         """Run a night of a house; with `write`, kill it just before or just after that write."""
         proxied = replace(house.address, endpoint=self.proxy.endpoint)
         asked = {"address": asdict(proxied), "home": str(house.home)}
+        self._is_known.clear()
         self.proxy.crash_at(write, before=before, kill=self._kill)
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         self._child = int(self._told())
+        self._is_known.set()
         return Ended(**json.loads(self._told()))
 
     def _told(self) -> str:
@@ -58,6 +62,8 @@ class Lane:
         return self._process.stdout.readline()
 
     def _kill(self) -> None:
+        # A night may write before we have read whose process it is.
+        assert self._is_known.wait(60), "a night wrote and never said who it is"
         os.kill(self._child, signal.SIGKILL)
 
 
@@ -76,11 +82,16 @@ def lane(endpoint: str, log: Path) -> Iterator[Lane]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=True,
         )
         try:
             yield Lane(process, proxy)
-        finally:
             process.communicate(timeout=60)
+        finally:
+            # Whatever is left of a night that hangs.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def copied(source: S3Bucket, address: S3Address) -> None:

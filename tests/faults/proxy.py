@@ -34,6 +34,7 @@ class FaultProxy:
         self._crash: _Crash | None = None
         self._listings: dict[str, Answer] = {}
         self._fault: Fault | None = None
+        self._spared: int | None = 0
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
         self._healed = threading.Event()
@@ -54,7 +55,7 @@ class FaultProxy:
         """From here on requests go wrong so, and no longer as they did before."""
         self.heal()
         self._healed.clear()
-        self._fault = fault
+        self._fault, self._spared = fault, 0
         if fault.wrong is Wrong.REFUSE:
             self._silence()
             # Bound and not listening: connections are refused, and the port stays ours.
@@ -85,17 +86,23 @@ class FaultProxy:
         with self._lock:
             self.asked.append((method, path))
             fault = self._fault
-            if (
-                fault is None
-                or not fault.only(method, path)
-                or self._chance.random() >= fault.share
-            ):
+            if fault is None or not fault.only(method, path) or not self._is_drawn(fault):
                 return None
             # Only a listing that was told before can be told again.
             if fault.wrong is Wrong.STALE_LIST and path not in self._listings:
                 return None
             self._count(fault.wrong)
             return fault
+
+    def _is_drawn(self, fault: Fault) -> bool:
+        """By chance; but the first comes no later than is to be expected, however chance falls."""
+        drawn = self._chance.random() < fault.share
+        if self._spared is not None:
+            self._spared += 1
+            drawn = drawn or self._spared * fault.share >= 1
+        if drawn:
+            self._spared = None
+        return drawn
 
     def crash_at(self, write: int, *, before: bool, kill: Callable[[], None]) -> None:
         """Have `kill` end whoever makes this write, counted from one from here on."""
