@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.deadline import until
+from tests.ending import end
 from tests.seaweed import free_ports
 
 _REQUIREMENTS = Path(__file__).parent / "tasks" / "environments" / "mlflow.txt"
@@ -86,8 +87,7 @@ def mlflow_server(
         until(server.is_ready, seconds=180, what=f"the MLflow server is ready, see {folder}/log")
         yield server
     finally:
-        running.terminate()
-        running.wait(30)
+        end(running)
 
 
 def _told(folder: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 
 from store.s3 import S3Address, S3Bucket
 from tests.deadline import until
+from tests.ending import end
 from tests.seaweed import free_ports
 from tests.signing import write_keys
 
@@ -127,8 +128,7 @@ def serving(followed: Path, at_home: Mapping[str, str]) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(30)
+    end(process)
 
 
 def test_the_guide_leads_to_a_version_that_serves(

@@ -56,8 +56,8 @@ class Store:
 
     def end(self) -> None:
         for process in self._again:
-            process.terminate()
-            process.wait(20)
+            process.kill()
+            process.wait()
 
     def _takes_writes(self) -> bool:
         bucket = S3Bucket(S3Address(self.endpoint, "ready", ACCESS, SECRET), tries=1)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.s3 import S3Address
+from tests.ending import end
 from tests.seaweed import free_ports
 from tests.signing import write_keys
 
@@ -83,12 +83,7 @@ def running(
     try:
         yield Serving(process, port, log)
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, seconds=40)
 
 
 def following(address: S3Address, **settings: str) -> dict[str, str]:
