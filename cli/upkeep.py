@@ -20,13 +20,18 @@ def verify(
         Path | None,
         typer.Option("--from", file_okay=False, exists=True, help="An export to repair from."),
     ] = None,
+    without_signatures: Annotated[
+        bool,
+        typer.Option("--without-signatures", help="No key is trusted here, and that is meant."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read everything in the bucket, and tell what is lost, damaged or not as it should be.
 
     Versions file by file and their signatures, alias logs, decisions, every table, and the
     snapshot each version was made from. Ends with 0 when all is well, and 1 when there are
-    findings. What merely waits (arrivals, quarantine, decisions) is told, and is no finding.
+    findings, or no key to verify signatures by. What merely waits (arrivals, quarantine,
+    decisions) is told, and is no finding.
 
     --repair never replaces or removes anything. It adds missing files of a version from the cache
     of serving on this machine, and with --from any missing object from an export.
@@ -43,7 +48,13 @@ def verify(
 
     if source is not None and not repair:
         raise typer.BadParameter("goes with --repair", param_hint="--from")
-    verify_page.run(model, repair=repair, source=source, as_json=as_json)
+    verify_page.run(
+        model,
+        repair=repair,
+        source=source,
+        as_json=as_json,
+        without_signatures=without_signatures,
+    )
 
 
 def gc(

@@ -28,8 +28,17 @@ _KINDS = {
 }
 
 
-def run(model: str | None, *, repair: bool, source: Path | None, as_json: bool) -> None:
+def run(
+    model: str | None,
+    *,
+    repair: bool,
+    source: Path | None,
+    as_json: bool,
+    without_signatures: bool = False,
+) -> None:
     """Tell what was seen, after adding what can be; leaves with 1 when findings remain.
+
+    It does so, too, when there are versions and no key to verify them by, unless that is meant.
 
     Raises:
         UnknownModel, StoreUnavailable, StoreDenied, ExportChanged
@@ -49,7 +58,8 @@ def run(model: str | None, *, repair: bool, source: Path | None, as_json: bool) 
         print(json.dumps(document(audit, added, lost), indent=2))
     else:
         _print(audit, added, lost, open_console())
-    sys.exit(0 if audit.is_clean else 1)
+    verified = audit.signatures_looked_at or without_signatures or not audit.tallies
+    sys.exit(0 if audit.is_clean and verified else 1)
 
 
 def _verified(settings: Settings, model: str | None) -> Audit:
@@ -118,7 +128,11 @@ def _print(audit: Audit, added: list[str], lost: list[str], console: Console) ->
             f"{one.severity:7} {one.key}\n        {one.what}{remedy}", style=style, markup=False
         )
     if not audit.signatures_looked_at:
-        console.print("signatures not looked at: no key is trusted here (`overnight keys list`)")
+        console.print(
+            "signatures not looked at: no key is trusted here (`overnight keys trust`, or "
+            "--without-signatures where that is meant)",
+            style="yellow",
+        )
     count = len(audit.findings)
     said = f"{count} finding{'s' * (count > 1)}" if count else "all is well"
     console.print(said, style="bold")

@@ -90,6 +90,9 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     told = json.loads(after.stdout)
     assert (after.returncode, told["clean"], told["signatures_looked_at"]) == (0, True, True)
     assert sum("collected on" in note["what"] for note in told["notes"]) == 2
+    keyless = {"OVERNIGHT_TRUSTED_KEYS_FILE": "/nowhere/trusted"}
+    assert overnight("verify", "digits", **keyless).returncode == 1
+    assert overnight("verify", "digits", "--without-signatures", **keyless).returncode == 0
     left = [key for key in s3_bucket.keys_below("models") if key.endswith("network.keras")]
     assert left == [keys.version_file("digits", bundles.version_name(3), "network.keras")]
 
