@@ -4,8 +4,9 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from store import keys
@@ -19,6 +20,8 @@ from store.versions import check_nothing_added, decode_for, read_file, trusted, 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 # What answering needs. The rest of a bundle is verified when it is staged, and then let go.
 NEEDED = ("predictor.tflite", "golden.npz")
+# Longer than any fetch takes.
+_ABANDONED_SECONDS = 3_600
 
 
 class Cache:
@@ -99,6 +102,7 @@ class Cache:
     def _fetch(self, bucket: Bucket, model: str, version: str, place: Path) -> None:
         found = trusted(bucket, model, version, self._trust)
         check_nothing_added(bucket, found.manifest)
+        _sweep(place.parent)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".staging-") as staging:
             for name in found.manifest.files:
                 body = read_file(bucket, found.manifest, name)
@@ -118,6 +122,14 @@ class Cache:
         with place.with_suffix(".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _sweep(folder: Path) -> None:
+    """Free what a fetch left that was killed; one that goes on is younger than that."""
+    for staging in folder.glob(".staging-*"):
+        with suppress(OSError):
+            if time.time() - staging.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def read_bundle(folder: Path) -> tuple[Manifest, dict[str, bytes]]:

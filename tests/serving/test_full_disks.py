@@ -1,17 +1,21 @@
 """A disk on which nothing can be written any more: what answers goes on, and so does following."""
 
+import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 
+from serving.cache import Cache
 from serving.fleet import Fleet
 from serving.presence import write_whole
 from store.memory import MemoryBucket
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.hosts import answers, ask_any, promote, settle
+from tests.signing import TRUST
 
 
 @pytest.fixture
@@ -80,3 +84,16 @@ def test_a_worker_starts_on_a_full_disk_and_follows_when_there_is_room_again(fle
         assert ask_any(fleet) == bundles.version_name(1)
 
     until(lambda: answers(fleet) == bundles.version_name(2), what="version 2 answers")
+
+
+def test_what_killed_fetches_left_is_freed_and_one_that_goes_on_is_not(bucket, tmp_path):
+    bundles.put(bucket, 1)
+    left, under_way = (tmp_path / bundles.MODEL / f".staging-{name}" for name in ("left", "now"))
+    for folder in (left, under_way):
+        folder.mkdir(parents=True)
+    yesterday = time.time() - 86_400
+    os.utime(left, (yesterday, yesterday))
+
+    Cache(tmp_path, TRUST).stage(bucket, bundles.MODEL, bundles.version_name(1))
+
+    assert (left.exists(), under_way.exists()) == (False, True)
