@@ -27,21 +27,23 @@ class Unknown:
     """Which elements of a request were no words of their vocabularies, and answered as another."""
 
     def __init__(self) -> None:
-        self._places: list[str] = []
+        self._places: dict[str, list[int]] = {}
         self._count = 0
 
     def __bool__(self) -> bool:
         return self._count > 0
 
     def __str__(self) -> str:
-        more = self._count - len(self._places)
-        return ", ".join(self._places) + (f" and {more} more" if more else "")
+        told = [f"{name}[{place}]" for name, places in self._places.items() for place in places]
+        more = self._count - len(told)
+        return ", ".join(told) + (f" and {more} more" if more else "")
 
     def note(self, name: str, place: int) -> None:
-        """One more; many are only counted, for an answer is no place to repeat a request."""
+        """One more; of each tensor many are only counted: an answer is not to repeat a request."""
         self._count += 1
-        if len(self._places) < _TOLD_PLACES:
-            self._places.append(f"{name}[{place}]")
+        places = self._places.setdefault(name, [])
+        if len(places) < _TOLD_PLACES:
+            places.append(place)
 
 
 def number_of(spec: TensorSpec, text: str, *, field: str, unknown: Unknown, place: int) -> int:

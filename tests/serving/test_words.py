@@ -55,6 +55,15 @@ def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
     assert str(unknown).endswith(" and 80 more")
 
 
+def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
+    unknown = Unknown()
+
+    from_texts(SHOP, ["nowhere"] * 30, 30, field="f", unknown=unknown)
+    unknown.note("kind", 3)
+
+    assert str(unknown).endswith("shop[19], kind[3] and 10 more")
+
+
 def test_without_a_word_for_all_others_an_unknown_one_is_refused_with_those_there_are():
     with pytest.raises(BadInput, match=r"f\[1\].*one of 'other', 'north', 'süd'.*'west'"):
         from_texts(CLOSED, ["north", "west"], 2, field="f", unknown=Unknown())
