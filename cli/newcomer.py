@@ -37,6 +37,8 @@ def new(
     print(
         f"\nTry it:    .venv/bin/pytest tests/contracts/test_models.py -k {name}\n"
         f"Edit:      models/{name}/source.py, schema.py, network.py, gates.py\n"
-        f"Its rows:  {setting}=$PWD/tests/models/{name}/rows, then a folder of yours\n"
+        f"Its rows:  {setting}, a folder of yours with a holdout.csv: the first one that is taken\n"
+        "           in judges for ever. Made-up rows to try it with are in\n"
+        f"           tests/models/{name}/rows\n"
         f"Start it:  overnight down; overnight up; overnight retrain {name}"
     )

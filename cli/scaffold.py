@@ -103,13 +103,14 @@ def _listed(root: Path, name: str) -> str:
 
 
 def _deployed(root: Path, name: str, like: str) -> str:
-    """The deployments with those of one more model, a quarter of an hour after the last one's."""
+    """The deployments with those of one more model, half an hour after the latest of the others."""
     settings = importlib.import_module(f"models.starters.{like}").DEFINITION.settings
     text = (root / "deployments.yaml").read_text()
     entries = (root / "models" / "starters" / "deployments.yaml").read_text()
     told = f"epochs: {settings.epochs}, learning_rate: {settings.learning_rate}, "
     told += f"batch_rows: {settings.batch_rows}, seed: {settings.seed}"
-    minutes = 2 * 60 + 15 * text.count("slug: nightly")
+    nights = re.findall(r'cron: "(\d+) (\d+) \* \* \*"', text)
+    minutes = 30 + max((int(hour) * 60 + int(minute) for minute, hour in nights), default=90)
     entries = entries.replace("SETTINGS", told).replace(
         "CRON", f"{minutes % 60} {minutes // 60 % 24} * * *"
     )

@@ -10,7 +10,7 @@ from store.schema import Schema, TensorSpec
 STORES = ("other", "north", "south", "east")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST = 100_000
-STORE = TensorSpec(name="store", datatype="INT32", shape=(), vocabulary=STORES)
+STORE = TensorSpec(name="store", datatype="INT32", shape=(), vocabulary=STORES, otherwise=STORES[0])
 WEEKDAY = TensorSpec(name="weekday", datatype="INT32", shape=(), vocabulary=WEEKDAYS)
 YESTERDAY, WEEK_AGO = (
     TensorSpec(name=name, datatype="FP32", shape=(), minimum=0, maximum=MOST)
