@@ -73,6 +73,10 @@ class AliasLog:
         """What is said of it stands under this name: the model's own for its champion."""
         return self.model if self.alias == CHAMPION else f"{self.model}@{self.alias}"
 
+    @property
+    def _whole_name(self) -> str:
+        return f"{self.model}@{self.alias}"
+
     def at(self, sequence: int) -> AliasRecord | None:
         """Record `sequence`, or None while nobody has written it: one small GET.
 
@@ -145,25 +149,13 @@ class AliasLog:
         Raises:
             PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
         """
-        where = f"{self.model}@{self.alias}"
-        current = self.current()
-        found = current.target if current else None
-        if found != over:
-            raise PromotionConflict(where, expected=over, found=found)
-        last = current.sequence if current else 0
-        if after is not None and last != after:
-            raise PromotionConflict(
-                where,
-                expected=f"{over or 'no version'} of record {after}",
-                found=f"{found or 'none'} of record {last}",
-            )
-        sequence = last + 1
+        current = self._expected(over, after)
         record = AliasRecord(
             model=self.model,
             alias=self.alias,
-            sequence=sequence,
+            sequence=current.sequence + 1 if current else 1,
             version=version,
-            previous=found,
+            previous=over,
             action=action,
             by=by,
             reason=reason,
@@ -172,17 +164,33 @@ class AliasLog:
             beside=beside,
             proved=proved,
         )
-        try:
-            self._bucket.create(
-                keys.alias_record(self.model, self.alias, sequence),
-                record.model_dump_json(indent=2).encode(),
-            )
-        except AlreadyExists:
-            winner = self.at(sequence)
-            raise PromotionConflict(
-                where, expected=over, found=winner.target if winner else None
-            ) from None
+        self._write(record)
         return record
+
+    def _expected(self, over: str | None, after: int | None) -> AliasRecord | None:
+        """The newest record, when it is the one that was judged."""
+        current = self.current()
+        found, last = (current.target, current.sequence) if current else (None, 0)
+        if found != over:
+            raise PromotionConflict(self._whole_name, expected=over, found=found)
+        if after is not None and last != after:
+            raise PromotionConflict(
+                self._whole_name,
+                expected=f"{over or 'no version'} of record {after}",
+                found=f"{found or 'none'} of record {last}",
+            )
+        return current
+
+    def _write(self, record: AliasRecord) -> None:
+        key = keys.alias_record(self.model, self.alias, record.sequence)
+        try:
+            self._bucket.create(key, record.model_dump_json(indent=2).encode())
+        except AlreadyExists:
+            winner = self.at(record.sequence)
+            found = winner.target if winner else None
+            raise PromotionConflict(
+                self._whole_name, expected=record.previous, found=found
+            ) from None
 
     def acknowledge(self, sequence: int, acknowledgement: Acknowledgement) -> None:
         """Say once what became of a record here; what was said first stands."""

@@ -58,6 +58,7 @@ def land_file(
     by: str,
     at: datetime,
     report: Report,
+    piece_rows: int = PIECE_ROWS,
 ) -> Arrival | None:
     """Deliver a file as one arrival, or None when this source reads such a file only whole.
 
@@ -80,7 +81,7 @@ def land_file(
             bucket,
             model,
             name_of({path.name: sha256}),
-            _pieces(batches, seen, file, report),
+            _pieces(batches, seen, file, report, piece_rows),
             seen.converted,
             by=by,
             at=at,
@@ -94,13 +95,17 @@ def name_of(digests: dict[str, str]) -> str:
 
 
 def _pieces(
-    batches: Iterator[pa.RecordBatch], seen: _Conversion, file: BinaryIO, report: Report
+    batches: Iterator[pa.RecordBatch],
+    seen: _Conversion,
+    file: BinaryIO,
+    report: Report,
+    piece_rows: int,
 ) -> Iterator[tuple[str, bytes]]:
     """Each piece as it is made, and the rejected lines last."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(part.num_rows for part in waiting) >= PIECE_ROWS:
+        if sum(part.num_rows for part in waiting) >= piece_rows:
             yield _piece(waiting, seen)
             waiting = []
             report(file.tell())

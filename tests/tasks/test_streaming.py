@@ -84,8 +84,10 @@ class House:
         path = self.folder / name
         path.write_bytes(body)
         landed = land.land_file(
-            Items(), bucket or self.bucket, path, model="items", by="ann", at=AT, report=_unheard
-        )
+            Items(), bucket or self.bucket, path, model="items", by="ann", at=AT, report=_unheard,
+            # Several pieces of a file that a test can write.
+            piece_rows=500,
+        )  # fmt: skip
         assert landed is not None
         return landed
 
@@ -107,9 +109,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    # Several pieces of a file that a test can write.
-    monkeypatch.setattr(land, "PIECE_ROWS", 500)
+def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
