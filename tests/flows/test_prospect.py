@@ -147,12 +147,16 @@ def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
     assert "UpToDate" in line
 
 
-def test_a_changed_night_is_not_left(settled):
+def test_a_changed_night_is_not_left(settled, capsys):
     unchanged.leave_unless_changed("digits", {"seed": 7}, take_in=False)
 
+    assert capsys.readouterr().out == ""
 
-def test_the_first_night_is_not_left(quiet_world):
+
+def test_the_first_night_is_not_left(quiet_world, capsys):
     unchanged.leave_unless_changed("digits", {}, take_in=True)
+
+    assert capsys.readouterr().out == ""
 
 
 def test_looking_imports_neither_prefect_nor_tensorflow():

@@ -181,8 +181,11 @@ def _resident() -> int:
 def test_memory_that_was_freed_can_be_given_back_anywhere():
     held = [np.ones(1_000) for _ in range(1_000)]
     del held
+    before = _resident()
 
     memory.give_back()
+
+    assert _resident() <= before
 
 
 def test_the_estimate_is_no_less_than_what_a_version_takes():
