@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 
 from store import keys, numbered
 from store.bucket import Bucket
-from store.errors import AlreadyExists, BadKey, CorruptRecord, NotFound, PromotionConflict
+from store.errors import AlreadyExists, BadKey, CorruptRecord, PromotionConflict
+from store.records import read
 from store.schema import Value
 from store.terms import Terms
 
@@ -84,13 +85,8 @@ class AliasLog:
             CorruptRecord: what is there is no record, or one of another log or number.
         """
         key = keys.alias_record(self.model, self.alias, sequence)
-        try:
-            record = AliasRecord.model_validate_json(self._bucket.read(key))
-        except NotFound:
-            return None
-        except ValidationError as error:
-            raise CorruptRecord(key, expected="an alias record", found=_first(error)) from None
-        if _key_of(record) != key:
+        record = read(AliasRecord, self._bucket, key)
+        if record is not None and _key_of(record) != key:
             raise CorruptRecord(key, expected="its own record", found=f"that of {_key_of(record)}")
         return record
 
@@ -212,9 +208,3 @@ class AliasLog:
 def _key_of(record: AliasRecord) -> str:
     """Where a record says that it belongs, whatever it says: only to be compared and told."""
     return f"models/{record.model}/aliases/{record.alias}/{record.sequence:08d}.json"
-
-
-def _first(error: ValidationError) -> str:
-    """What is wrong with it, in a few words."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'all of it'}: {first['msg']}"

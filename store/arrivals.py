@@ -12,8 +12,9 @@ from pydantic import Field
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import AlreadyExists, NotFound
+from store.errors import AlreadyExists
 from store.manifest import Finding
+from store.records import read
 from store.schema import Value
 
 Verdict = Literal["accepted", "excluded"]
@@ -98,12 +99,11 @@ def decision(bucket: Bucket, model: str, arrival: str) -> ArrivalDecision | None
     """The last word about an arrival, or None while nobody spoke."""
     sequence, last = 1, None
     while True:
-        try:
-            body = bucket.read(keys.arrival_decision(model, arrival, sequence))
-        except NotFound:
+        key = keys.arrival_decision(model, arrival, sequence)
+        following = read(ArrivalDecision, bucket, key)
+        if following is None:
             return last
-        last = ArrivalDecision.model_validate_json(body)
-        sequence += 1
+        last, sequence = following, sequence + 1
 
 
 def decisions(bucket: Bucket, model: str) -> Mapping[str, ArrivalDecision]:
@@ -123,10 +123,7 @@ def waiting(bucket: Bucket, model: str) -> list[Held]:
     """The arrivals that wait for a person, in order of their names."""
     found = []
     for name in sorted(bucket.names_below(keys.arrivals(model))):
-        try:
-            body = bucket.read(keys.arrival_held(model, name))
-        except NotFound:
-            continue
-        if decision(bucket, model, name) is None:
-            found.append(Held.model_validate_json(body))
+        held = read(Held, bucket, keys.arrival_held(model, name))
+        if held is not None and decision(bucket, model, name) is None:
+            found.append(held)
     return found

@@ -20,9 +20,9 @@ from store.errors import (
     CollectedVersion,
     ConfigurationError,
     NoChallenge,
-    NotFound,
     PromotionConflict,
 )
+from store.records import read
 from store.schema import Schema, TensorSpec, Value
 from store.terms import Terms
 from store.versions import read_manifest
@@ -166,11 +166,7 @@ def withdraw(bucket: Bucket, record: AliasRecord, withdrawal: Withdrawal) -> Wit
 
 def read_withdrawal(bucket: Bucket, record: AliasRecord) -> Withdrawal | None:
     """What a host said of a challenge, or None while it runs: one small GET."""
-    key = keys.withdrawal(record.model, record.alias, record.sequence)
-    try:
-        return Withdrawal.model_validate_json(bucket.read(key))
-    except NotFound:
-        return None
+    return read(Withdrawal, bucket, keys.withdrawal(record.model, record.alias, record.sequence))
 
 
 def became_champion(bucket: Bucket, record: AliasRecord, *, since: int = 0) -> bool:

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import AlreadyExists, CollectedVersion, NotFound
+from store.errors import AlreadyExists, CollectedVersion
+from store.records import read
 from store.schema import Value
 
 
@@ -48,20 +49,13 @@ class Kept(Value):
 
 def read_collected(bucket: Bucket, model: str, version: str) -> Collected | None:
     """The word that a version was collected, or None while it is kept: one small GET."""
-    try:
-        body = bucket.read(keys.collected(model, version))
-    except NotFound:
-        return None
-    found = Collected.model_validate_json(body)
-    return found if read_kept(bucket, model, version) is None else None
+    found = read(Collected, bucket, keys.collected(model, version))
+    return found if found and read_kept(bucket, model, version) is None else None
 
 
 def read_kept(bucket: Bucket, model: str, version: str) -> Kept | None:
     """The word that a version stays although it was said to be collected, if there is one."""
-    try:
-        return Kept.model_validate_json(bucket.read(keys.kept(model, version)))
-    except NotFound:
-        return None
+    return read(Kept, bucket, keys.kept(model, version))
 
 
 def keep(bucket: Bucket, model: str, version: str, reason: str) -> None:

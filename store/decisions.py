@@ -7,7 +7,8 @@ from pydantic import Field
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import AlreadyDecided, AlreadyExists, NotFound
+from store.errors import AlreadyDecided, AlreadyExists
+from store.records import read
 from store.schema import Value
 from store.versions import read_manifest
 
@@ -28,11 +29,12 @@ class Decision(Value):
 
 
 def read_decision(bucket: Bucket, model: str, version: str) -> Decision | None:
-    """The decision about a version, or None while there is none."""
-    try:
-        return Decision.model_validate_json(bucket.read(keys.decision(model, version)))
-    except NotFound:
-        return None
+    """The decision about a version, or None while there is none.
+
+    Raises:
+        CorruptRecord: it cannot be read, so that nobody knows what was decided.
+    """
+    return read(Decision, bucket, keys.decision(model, version))
 
 
 def decide(bucket: Bucket, decision: Decision) -> Decision:

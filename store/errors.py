@@ -214,8 +214,9 @@ class CorruptRecord(OvernightError):
 
     def __init__(self, key: str, *, expected: str, found: str) -> None:
         super().__init__(
-            f"{key}: expected {expected}, found {found:.300}; nothing after it is believed. Find "
-            "out who wrote it, and remove it with the store's own tools"
+            f"{key}: expected {expected}, found {found:.300}; nothing that rests on it is "
+            "believed. Find out who wrote it, remove it with the store's own tools, and restore "
+            "what belongs there with `overnight verify --repair --from` an export"
         )
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from store import keys
 from store.bucket import Bucket, digest
 from store.errors import AlreadyExists, BadFile, NotFound
+from store.records import decoded
 from store.schema import Value
 
 _MANIFEST = "arrival.json"
@@ -206,14 +207,14 @@ def quarantine(
     try:
         bucket.create(key, quarantined.model_dump_json(indent=2).encode())
     except AlreadyExists:
-        return Quarantined.model_validate_json(bucket.read(key))
+        return decoded(Quarantined, bucket.read(key), key)
     return quarantined
 
 
 def quarantined(bucket: Bucket, model: str) -> list[Quarantined]:
     """Every file in quarantine, in order of arrival."""
     found = [
-        Quarantined.model_validate_json(bucket.read(key))
+        decoded(Quarantined, bucket.read(key), key)
         for key in bucket.keys_below(keys.quarantine(model))
         if key.rpartition("/")[2].startswith(_REASON)
     ]

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import AlreadyExists, NotFound
+from store.errors import AlreadyExists
 from store.manifest import Finding
+from store.records import read
 from store.schema import Value
 
 
@@ -48,8 +49,4 @@ def read_refusal(
     bucket: Bucket, model: str, fingerprint: str, *, compared_with: str | None
 ) -> Refusal | None:
     """The refusal of exactly this fingerprint beside this champion, if there was one."""
-    try:
-        key = keys.refusal(model, fingerprint, compared_with)
-        return Refusal.model_validate_json(bucket.read(key))
-    except NotFound:
-        return None
+    return read(Refusal, bucket, keys.refusal(model, fingerprint, compared_with))

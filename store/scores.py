@@ -12,8 +12,9 @@ from pydantic import Field
 
 from store import keys
 from store.bucket import Bucket
-from store.errors import AlreadyExists, NotFound
+from store.errors import AlreadyExists
 from store.manifest import Measurement
+from store.records import decoded, read
 from store.schema import Value
 
 
@@ -49,23 +50,19 @@ def keep(bucket: Bucket, score: Score) -> Score:
     try:
         bucket.create(key, score.model_dump_json(indent=2).encode())
     except AlreadyExists:
-        return Score.model_validate_json(bucket.read(key))
+        return decoded(Score, bucket.read(key), key)
     return score
 
 
 def read_score(bucket: Bucket, model: str, version: str, arrival: str) -> Score | None:
     """What a version measured on an arrival, if it was asked about it."""
-    try:
-        body = bucket.read(keys.score(model, version, arrival))
-    except NotFound:
-        return None
-    return Score.model_validate_json(body)
+    return read(Score, bucket, keys.score(model, version, arrival))
 
 
 def scores(bucket: Bucket, model: str, version: str) -> list[Score]:
     """All that a version measured while it served, oldest first."""
     below = bucket.keys_below(keys.scores(model, version))
-    found = (Score.model_validate_json(bucket.read(key)) for key in below)
+    found = (decoded(Score, bucket.read(key), key) for key in below)
     return sorted(found, key=lambda score: (score.at, score.arrival))
 
 

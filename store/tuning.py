@@ -7,7 +7,8 @@ from pydantic import Field
 
 from store import keys, numbered
 from store.bucket import Bucket
-from store.errors import AlreadyExists, NotFound
+from store.errors import AlreadyExists
+from store.records import read
 from store.schema import Value
 
 Settings = dict[str, float | int]
@@ -64,9 +65,6 @@ def remember_tuned(bucket: Bucket, found: TunedSettings) -> TunedSettings:
 
 
 def _at(bucket: Bucket, model: str, sequence: int) -> TunedSettings | None:
-    try:
-        body = bucket.read(keys.tuned_record(model, sequence))
-    except NotFound:
-        return None
+    found = read(TunedSettings, bucket, keys.tuned_record(model, sequence))
     # The number is the key's: what a record says of itself must not lead anybody in circles.
-    return TunedSettings.model_validate_json(body).model_copy(update={"sequence": sequence})
+    return found and found.model_copy(update={"sequence": sequence})

@@ -139,7 +139,7 @@ def test_what_is_no_record_is_told_by_its_key(body: bytes) -> None:
     key = keys.alias_record("digits", "champion", 1)
     bucket.create(key, body)
 
-    with pytest.raises(CorruptRecord, match=f"{key}: expected an alias record"):
+    with pytest.raises(CorruptRecord, match=f"{key}: expected a valid AliasRecord"):
         AliasLog(bucket, "digits").current()
 
 

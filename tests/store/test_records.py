@@ -1,0 +1,59 @@
+"""What lies under the key of a record and is none: the key is told, and nobody believes it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from store import arrivals, challenging, keys, landing, scores, tuning
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.collected import read_collected, read_kept
+from store.decisions import read_decision
+from store.errors import CorruptRecord
+from store.memory import MemoryBucket
+from store.refusals import read_refusal
+
+MODEL, VERSION = "digits", "20261122T020000-0123456789ab"
+PRINT = "0" * 64
+READERS: dict[str, Callable[[Bucket], object]] = {
+    keys.decision(MODEL, VERSION): lambda bucket: read_decision(bucket, MODEL, VERSION),
+    keys.collected(MODEL, VERSION): lambda bucket: read_collected(bucket, MODEL, VERSION),
+    keys.kept(MODEL, VERSION): lambda bucket: read_kept(bucket, MODEL, VERSION),
+    keys.refusal(MODEL, PRINT, None): lambda bucket: read_refusal(
+        bucket, MODEL, PRINT, compared_with=None
+    ),
+    keys.score(MODEL, VERSION, "day"): lambda bucket: scores.read_score(
+        bucket, MODEL, VERSION, "day"
+    ),
+    keys.score(MODEL, VERSION, "another"): lambda bucket: scores.scores(bucket, MODEL, VERSION),
+    keys.arrival_held(MODEL, "day"): lambda bucket: arrivals.waiting(bucket, MODEL),
+    keys.arrival_decision(MODEL, "day", 1): lambda bucket: arrivals.excluded(bucket, MODEL),
+    keys.tuned_record(MODEL, 1): lambda bucket: tuning.read_tuned(bucket, MODEL),
+    f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: landing.quarantined(
+        bucket, MODEL
+    ),
+}
+
+
+@pytest.mark.parametrize("key", READERS)
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"model": "digits", "at"', b"\xff"])
+def test_bytes_that_are_no_record_are_told_by_their_key(key: str, body: bytes) -> None:
+    bucket = MemoryBucket()
+    bucket.create(key, body)
+
+    with pytest.raises(CorruptRecord, match=f"{key}: expected a valid [A-Z]"):
+        READERS[key](bucket)
+
+
+def test_a_withdrawal_that_cannot_be_read_neither_ends_a_challenge_nor_lets_it_run() -> None:
+    bucket = MemoryBucket()
+    record = AliasLog(bucket, MODEL, "challenger").append(VERSION, over=None, by="ann", reason="x")
+    bucket.create(keys.withdrawal(MODEL, "challenger", 1), b"{}")
+
+    with pytest.raises(CorruptRecord, match=r"withdrawn\.json"):
+        challenging.read_withdrawal(bucket, record)
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_nothing_there_is_no_error(key: str) -> None:
+    READERS[key](MemoryBucket())
