@@ -1,15 +1,20 @@
 """What `overnight gc` tells, and does."""
 
+import json
 import sys
 from datetime import UTC, datetime
+
+from rich.console import Console
 
 from cli.following import user
 from cli.outcomes import NOTHING_TO_DO
 from cli.progress import size
 from cli.terminal import new_table, open_console
 from infra import connections
+from infra.prefect_api import Document
 from infra.settings import Settings, load
 from store import keys
+from store.bucket import Bucket
 from store.collecting import collect
 from store.errors import UnknownModel
 from store.surveying import Leaving, Plan, survey
@@ -21,39 +26,96 @@ from tasks.collect import Shed
 _TABLES = ("rows", "holdout")
 
 
-def run(model: str | None, *, delete: bool, keep: int, days: float, grace_days: float) -> None:
+def run(
+    model: str | None,
+    *,
+    delete: bool,
+    keep: int,
+    days: float,
+    grace_days: float,
+    as_json: bool = False,
+) -> None:
     """Tell what may go, and let go of it when asked to; leaves with 4 when there is nothing.
 
     Raises:
         UnknownModel, CorruptVersion, StoreUnavailable, StoreDenied
     """
     settings = load("keeping") if delete else load()
+    retention = Retention(keep=keep, days=days, grace_days=grace_days)
+    plans = _plans(settings, model, retention)
+    sheds = [one for plan in plans for one in _sheds(settings, plan, retention, delete=False)]
+    nothing = not any(plan.leaving or plan.returning for plan in plans) and not sheds
+    if not as_json:
+        _print(plans, sheds)
+    # Who reads the document hears elsewhere of what stays after all.
+    console = Console(stderr=True) if as_json else open_console()
+    freed = _freed(settings, plans, retention, console) if delete and not nothing else 0
+    if as_json:
+        print(json.dumps(document(plans, sheds, freed_bytes=freed), indent=2))
+    elif nothing:
+        console.print("nothing to let go of")
+    elif delete:
+        console.print(f"{size(freed)} are free")
+    else:
+        total = size(_total(plans, sheds))
+        console.print(f"{total} may go; nothing was removed: --delete does it")
+    sys.exit(NOTHING_TO_DO if nothing else 0)
+
+
+def document(plans: list[Plan], sheds: list[Shed], *, freed_bytes: int) -> Document:
+    """The same for a program: what may go of which model, what stays and why."""
+    return {
+        "size_bytes": _total(plans, sheds),
+        "freed_bytes": freed_bytes,
+        "models": {
+            plan.model: {
+                "leaving": [
+                    {
+                        "version": one.version,
+                        "files": sorted(one.files),
+                        "size_bytes": one.size_bytes,
+                        "because": one.reason,
+                    }
+                    for one in plan.leaving
+                ],
+                "staying": dict(plan.staying),
+                "unfinished": list(plan.unfinished),
+                "returning": list(plan.returning),
+                "tables": {
+                    shed.table: {"files": sorted(shed.files), "size_bytes": shed.size_bytes}
+                    for shed in sheds
+                    if shed.model == plan.model
+                },
+            }
+            for plan in plans
+        },
+    }
+
+
+def _total(plans: list[Plan], sheds: list[Shed]) -> int:
+    return sum(plan.size_bytes for plan in plans) + sum(shed.size_bytes for shed in sheds)
+
+
+def _plans(settings: Settings, model: str | None, retention: Retention) -> list[Plan]:
     bucket = connections.bucket(settings)
     known = tuple(filter(keys.is_model, bucket.names_below("models")))
     if model is not None and model not in known:
         raise UnknownModel(model, known)
-    retention = Retention(keep=keep, days=days, grace_days=grace_days)
     now = datetime.now(UTC)
-    plans = [survey(bucket, name, retention, now) for name in ([model] if model else known)]
-    sheds = [one for plan in plans for one in _sheds(settings, plan, retention, delete=False)]
-    _print(plans, sheds)
-    total = sum(plan.size_bytes for plan in plans) + sum(shed.size_bytes for shed in sheds)
-    console = open_console()
-    if not any(plan.leaving or plan.returning for plan in plans) and not sheds:
-        console.print("nothing to let go of")
-        sys.exit(NOTHING_TO_DO)
-    if not delete:
-        console.print(f"{size(total)} may go; nothing was removed: --delete does it")
-        return
-    freed = 0
+    return [survey(bucket, name, retention, now) for name in ([model] if model else known)]
+
+
+def _freed(settings: Settings, plans: list[Plan], retention: Retention, console: Console) -> int:
+    """Let go of what was shown, and tell how many bytes that were."""
+    bucket, freed = connections.bucket(settings), 0
     for shown in plans:
         # Judged anew: reading everything took a while, and what was shown is the most that goes.
         plan = survey(bucket, shown.model, retention, datetime.now(UTC)).within(shown)
-        freed += _collected(settings, plan)
+        freed += _collected(bucket, plan, console)
         # And once more, as what somebody wanted meanwhile needs its files of the tables.
         plan = survey(bucket, shown.model, retention, datetime.now(UTC))
         freed += sum(one.size_bytes for one in _sheds(settings, plan, retention, delete=True))
-    console.print(f"{size(freed)} are free")
+    return freed
 
 
 def _sheds(settings: Settings, plan: Plan, retention: Retention, *, delete: bool) -> list[Shed]:
@@ -67,13 +129,11 @@ def _sheds(settings: Settings, plan: Plan, retention: Retention, *, delete: bool
     return [one for one in found if one.files]
 
 
-def _collected(settings: Settings, plan: Plan) -> int:
-    console = open_console()
-
+def _collected(bucket: Bucket, plan: Plan, console: Console) -> int:
     def told(one: Leaving, why: str) -> None:
         console.print(f"{one.model} {one.version} stays: {why}")
 
-    gone = collect(connections.bucket(settings), plan, by=user(), told=told)
+    gone = collect(bucket, plan, by=user(), told=told)
     return sum(one.size_bytes for one in gone)
 
 

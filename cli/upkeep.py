@@ -72,6 +72,7 @@ def gc(
     grace_days: Annotated[
         float, typer.Option(min=0.1, help="For so long something half-written may be under way.")
     ] = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what nobody needs any more and how large it is; with --delete, let go of it.
 
@@ -90,7 +91,7 @@ def gc(
     """
     from cli import gc_page
 
-    gc_page.run(model, delete=delete, keep=keep, days=days, grace_days=grace_days)
+    gc_page.run(model, delete=delete, keep=keep, days=days, grace_days=grace_days, as_json=as_json)
 
 
 def export(

@@ -17,6 +17,8 @@ from store.errors import AlreadyExists, NotFound
 from store.surveying import UNDER_WAY, Leaving, Plan
 
 _AT_ONCE = 8
+# A file that no version has: removing it shows whether removing is allowed.
+_NOBODYS = "of-nobody"
 
 
 def collect(
@@ -24,8 +26,14 @@ def collect(
 ) -> list[Leaving]:
     """Let go of what a plan names, unless somebody wants it after all; `told` what stays, and why.
 
-    Every version gets its word before any file goes, so that there is time for others to look.
+    Every version gets its word before any file goes, so that there is time for others to look; and
+    no version gets one from whoever may not let go of its files.
+
+    Raises:
+        StoreDenied: these credentials may not delete versions' files. Nothing was said or removed.
     """
+    for one in plan.leaving:
+        bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))
     for version in plan.returning:
         keep(bucket, plan.model, version, plan.staying[version])
     marks = {one.version: _mark(bucket, one, by) for one in plan.leaving}

@@ -77,6 +77,7 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     strict = ("gc", "digits", "--keep", "1", "--days", "0")
 
     dry = overnight(*strict)
+    for_programs = overnight(*strict, "--json")
     untouched = s3_bucket.keys_below("models")
     done = overnight(*strict, "--delete")
     nothing = overnight(*strict, "--delete")
@@ -85,6 +86,11 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     assert dry.returncode == 0
     assert "nothing was removed" in dry.stdout
     assert keys.version_file("digits", bundles.version_name(1), "network.keras") in untouched
+    document = json.loads(for_programs.stdout)
+    leaving = [one["version"] for one in document["models"]["digits"]["leaving"]]
+    assert leaving == [bundles.version_name(1), bundles.version_name(2)]
+    assert (for_programs.returncode, document["freed_bytes"]) == (0, 0)
+    assert document["size_bytes"] > 0
     assert (done.returncode, nothing.returncode) == (0, 4)
     assert "are free" in done.stdout
     told = json.loads(after.stdout)

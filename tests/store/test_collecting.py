@@ -13,14 +13,14 @@ from store.bucket import Bucket
 from store.collected import Collected, keep, read_collected, read_kept
 from store.collecting import collect
 from store.decisions import Decision, decide
-from store.errors import CollectedVersion, UnknownVersion
+from store.errors import CollectedVersion, StoreDenied, UnknownVersion
 from store.memory import MemoryBucket
 from store.promotion import promote, roll_back
 from store.surveying import Leaving, survey
 from store.sweeping import Retention
 from store.terms import Terms
 from tests.examples import FILES, manifest
-from tests.faulty import Killed, KillingBucket
+from tests.faulty import Killed, KillingBucket, PassingBucket
 from tests.signing import SIGNER, TRUST
 
 # Long after everything that these tests write.
@@ -135,6 +135,24 @@ def test_who_publishes_what_was_collected_half_written_is_told(bucket):
     assert versions.list_versions(bucket, "digits") == []
 
 
+class Undeletable(PassingBucket):
+    """A bucket as seen with credentials that may write words and delete nothing."""
+
+    def discard(self, key: str) -> None:
+        raise StoreDenied("http://store", "AccessDenied", what=key)
+
+
+def test_whoever_may_not_let_go_of_files_says_of_no_version_that_it_is_gone():
+    bucket = MemoryBucket()
+    served(bucket, OLD, NEW)
+    before = bucket.keys_below("models")
+
+    with pytest.raises(StoreDenied):
+        sweep(Undeletable(bucket))
+
+    assert bucket.keys_below("models") == before
+
+
 class Between(MemoryBucket):
     """A bucket in which somebody else acts right after one chosen key was written."""
 
@@ -231,7 +249,8 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     plan = survey(bucket, "digits", STRICT, NOW)
     promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
     with pytest.raises(Killed):
-        collect(KillingBucket(bucket, 1), plan, by="ada", told=lambda *_: None)
+        # The first shows whether files may go at all, the second is the word.
+        collect(KillingBucket(bucket, 2), plan, by="ada", told=lambda *_: None)
     assert read_collected(bucket, "digits", OLD) is not None
 
     sweep(bucket)
