@@ -4,7 +4,10 @@ What changes them goes step by step so that, killed in between, nothing is locke
 trusted before it signs, and no private key is ever overwritten.
 """
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,15 +40,16 @@ def new(settings: Settings, *, name: str) -> PublicKey:
     Raises:
         ConfigurationError: there is one already.
     """
-    if settings.signing_key.exists():
-        raise ConfigurationError(
-            f"{settings.signing_key} signs versions already; "
-            "`overnight keys rotate` puts another in its place"
-        )
-    signer = Signer.new()
-    key = PublicKey(name, signer.public_key)
-    trust(settings.trusted_keys, key)
-    _write_private(settings.signing_key, signer.pem())
+    with _alone(settings.signing_key):
+        if settings.signing_key.exists():
+            raise ConfigurationError(
+                f"{settings.signing_key} signs versions already; "
+                "`overnight keys rotate` puts another in its place"
+            )
+        signer = Signer.new()
+        key = PublicKey(name, signer.public_key)
+        trust(settings.trusted_keys, key)
+        _write_private(settings.signing_key, signer.pem())
     return key
 
 
@@ -65,17 +69,18 @@ def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[Pu
     Raises:
         ConfigurationError: there is no key to replace, or no usable one in the file.
     """
-    before = Signer.from_file(settings.signing_key).key_id
-    signer = Signer.from_file(to) if to is not None else Signer.new()
-    key = PublicKey(name, signer.public_key)
-    if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
-        trust(settings.trusted_keys, key)
-    fresh = settings.signing_key.with_suffix(".next")
-    fresh.unlink(missing_ok=True)
-    _write_private(fresh, signer.pem())
-    fresh.replace(settings.signing_key)
-    if to is not None:
-        to.unlink()
+    with _alone(settings.signing_key):
+        before = Signer.from_file(settings.signing_key).key_id
+        signer = Signer.from_file(to) if to is not None else Signer.new()
+        key = PublicKey(name, signer.public_key)
+        if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
+            trust(settings.trusted_keys, key)
+        fresh = settings.signing_key.with_suffix(".next")
+        fresh.unlink(missing_ok=True)
+        _write_private(fresh, signer.pem())
+        fresh.replace(settings.signing_key)
+        if to is not None:
+            to.unlink()
     return key, before
 
 
@@ -98,13 +103,14 @@ def trust(file: Path, key: PublicKey) -> None:
         ConfigurationError: its name or the key itself is among them already.
     """
     public_key(key.name, key.line.split()[1])
-    for known in trusted(file):
-        if known.name == key.name or known.key_id == key.key_id:
-            raise ConfigurationError(
-                f"{file} has {known} already; choose another name, or revoke it first"
-            )
-    before = file.read_text("utf-8") if file.exists() else _HEADER
-    _replace(file, f"{before}{'' if before.endswith(chr(10)) else chr(10)}{key.line}\n")
+    with _alone(file):
+        for known in trusted(file):
+            if known.name == key.name or known.key_id == key.key_id:
+                raise ConfigurationError(
+                    f"{file} has {known} already; choose another name, or revoke it first"
+                )
+        before = file.read_text("utf-8") if file.exists() else _HEADER
+        _replace(file, f"{before}{'' if before.endswith(chr(10)) else chr(10)}{key.line}\n")
 
 
 def revoke(file: Path, named: str) -> PublicKey:
@@ -113,17 +119,18 @@ def revoke(file: Path, named: str) -> PublicKey:
     Raises:
         ConfigurationError: no trusted key is called so.
     """
-    known = trusted(file)
-    found = [key for key in known if named in {key.name, key.key_id}]
-    if not found:
-        raise ConfigurationError(
-            f"no trusted key in {file} is called {named!r}; "
-            f"there are: {', '.join(map(str, known)) or 'none'}"
-        )
-    (key,) = found
-    kept = [line for line in file.read_text("utf-8").splitlines() if not _is_of(line, key)]
-    kept.append(f"# revoked {datetime.now(UTC):%Y-%m-%d}: {key}")
-    _replace(file, "\n".join(kept) + "\n")
+    with _alone(file):
+        known = trusted(file)
+        found = [key for key in known if named in {key.name, key.key_id}]
+        if not found:
+            raise ConfigurationError(
+                f"no trusted key in {file} is called {named!r}; "
+                f"there are: {', '.join(map(str, known)) or 'none'}"
+            )
+        (key,) = found
+        kept = [line for line in file.read_text("utf-8").splitlines() if not _is_of(line, key)]
+        kept.append(f"# revoked {datetime.now(UTC):%Y-%m-%d}: {key}")
+        _replace(file, "\n".join(kept) + "\n")
     return key
 
 
@@ -135,6 +142,15 @@ def signing(settings: Settings) -> str | None:
 def _is_of(line: str, key: PublicKey) -> bool:
     words = line.partition("#")[0].split()
     return bool(words) and key_id(public_key(*words).raw) == key.key_id
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One at a time changes a file, so that of two changes at the same instant none is lost."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file.with_name(f".{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write_private(file: Path, body: bytes) -> None:

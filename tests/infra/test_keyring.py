@@ -1,6 +1,8 @@
 """The files of keys: made once, never overwritten, and never without a key that is trusted."""
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -8,7 +10,7 @@ from infra import keyring
 from infra.settings import Settings
 from store.errors import ConfigurationError, UntrustedVersion
 from store.signing import Signer
-from store.trust import Trust
+from store.trust import PublicKey, Trust
 from tests.signing import SIGNER, named
 
 BODY = b'{"format": 1}'
@@ -127,3 +129,36 @@ def test_a_name_or_key_is_trusted_once(settings, again):
 
     with pytest.raises(ConfigurationError, match="already"):
         keyring.trust(settings.trusted_keys, again)
+
+
+def test_of_keys_that_are_trusted_at_the_same_instant_none_is_lost(settings):
+    keyring.new(settings, name="first")
+    made = [PublicKey(f"key-{number}", Signer.new().public_key) for number in range(8)]
+    start = threading.Barrier(len(made))
+
+    def trust(key: PublicKey) -> None:
+        start.wait()
+        keyring.trust(settings.trusted_keys, key)
+
+    with ThreadPoolExecutor(len(made)) as pool:
+        list(pool.map(trust, made))
+
+    names = {key.name for key in keyring.trusted(settings.trusted_keys)}
+    assert names == {"first", *(key.name for key in made)}
+
+
+def test_of_two_that_make_the_key_at_the_same_instant_one_is_told_of_the_other(settings):
+    start = threading.Barrier(2)
+
+    def new(name: str) -> str:
+        start.wait()
+        try:
+            return keyring.new(settings, name=name).key_id
+        except ConfigurationError:
+            return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        made = sorted(pool.map(new, ("one", "other")))
+
+    assert made == ["", keyring.signing(settings)]
+    assert len(keyring.trusted(settings.trusted_keys)) == 1
