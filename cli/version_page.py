@@ -16,6 +16,7 @@ from store.collected import read_collected
 from store.decisions import read_decision
 from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
+from store.tokens import said_by
 from store.versions import read_manifest, signers
 
 
@@ -80,7 +81,7 @@ def _print(document: Document, manifest: Manifest, console: Console) -> None:
     for one in document["history"]:
         left = one["version"] != manifest.version
         what = f"gave way to {one['version']}" if left else one["action"]
-        history.add_row(one["at"][:19], what, one["by"], one["reason"])
+        history.add_row(one["at"][:19], what, _by(one), one["reason"])
     if document["history"]:
         console.print(history)
 
@@ -101,15 +102,20 @@ def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]
         f"({training.cpu_seconds:.0f} s of CPU); {settings}",
         "compared with": manifest.compared_with or "no champion",
         "signed by": ", ".join(signed_by) or f"nobody: `overnight keys sign {manifest.model}`",
-        "decision": f"{decision['verdict']} by {decision['by']}: {decision['reason']}"
+        "decision": f"{decision['verdict']} by {_by(decision)}: {decision['reason']}"
         if decision
         else "waits for a person",
     }
     if manifest.override is not None:
-        rows["gates overruled"] = f"by {manifest.override.by}: {manifest.override.reason}"
+        by = said_by(manifest.override.by, proved=manifest.override.proved)
+        rows["gates overruled"] = f"by {by}: {manifest.override.reason}"
     for name, told in rows.items():
         table.add_row(name, told)
     return table
+
+
+def _by(record: Document) -> str:
+    return said_by(record["by"], proved=record["proved"])
 
 
 def _measurements(measurements: tuple[Measurement, ...]) -> Table:

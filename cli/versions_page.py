@@ -68,6 +68,7 @@ def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) 
         "value": quality.value if quality else None,
         "decision": decision.verdict if decision else None,
         "decided_by": decision.by if decision else None,
+        "decision_proved": decision.proved if decision else None,
         "collected": collected.at.isoformat() if collected else None,
         "champion_since": current.at.isoformat() if current and serves else None,
     }

@@ -107,6 +107,11 @@ def prover(proof: str, said: Said, known: Iterable[Token], *, now: datetime) -> 
     raise NotProved("no token that is known here proves these words")
 
 
+def said_by(by: str, *, proved: bool) -> str:
+    """Whose word something is, for people: a name that a token showed is told from a typed one."""
+    return f"{by} (proved by token)" if proved else by
+
+
 def _digest(token: str, said: Said, when: str) -> str:
     key = hashlib.sha256(b"overnight word\0" + token.encode()).digest()
     return hmac.new(key, said.encoded(when), hashlib.sha256).hexdigest()

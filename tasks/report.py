@@ -11,6 +11,7 @@ from models.definition import ModelDefinition, TrainingSettings
 from models.evaluation import Evaluation
 from store.manifest import CodeLineage, DataLineage, Finding, Manifest, Override
 from store.scores import Score
+from store.tokens import said_by
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
@@ -152,7 +153,8 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
 
 def _overruled(word: Override) -> str:
     gates = "\n".join(f"- {cell(name)}" for name in word.overruled)
-    return f"**Overruled** by {cell(word.by)}: {cell(word.reason)}\n\n{gates}"
+    by = cell(said_by(word.by, proved=word.proved))
+    return f"**Overruled** by {by}: {cell(word.reason)}\n\n{gates}"
 
 
 def _said(finding: Finding) -> str:
@@ -171,7 +173,8 @@ def _lineage(manifest: Manifest) -> str:
         "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
         "packages": ", ".join(f"{k} {v}" for k, v in manifest.environment.packages.items()),
         "run": f"{manifest.run.name} {manifest.run.id}",
-        "overridden": f"by {manifest.override.by}: {manifest.override.reason}"
+        "overridden": f"by {said_by(manifest.override.by, proved=manifest.override.proved)}: "
+        f"{manifest.override.reason}"
         if manifest.override
         else "no",
     }

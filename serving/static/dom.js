@@ -57,6 +57,9 @@ export function when(moment, { short = false } = {}) {
 }
 
 // What was told a while ago is longer ago by now.
+// A name that a token showed is told from one that somebody typed.
+export const who = ({ by, proved }) => (proved ? `${by} (proved by token)` : by);
+
 export function age() {
   for (const time of document.querySelectorAll("time[data-ages]")) {
     const told = ago(time.dateTime);

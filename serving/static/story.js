@@ -1,6 +1,6 @@
 // What is told around the answers: which model, which version, since when, by whom and why.
 
-import { ago, byId, element, isNumber, numbers, share, tell, when } from "./dom.js";
+import { ago, byId, element, isNumber, numbers, share, tell, when, who } from "./dom.js";
 import { figure, named, quality } from "./versions.js";
 
 export function showModels(models, chosen, choose) {
@@ -75,7 +75,7 @@ export function showVersion(model, version) {
   tell("accuracy", measured ? told(measured) : accuracy(model));
   const { alias } = model;
   tell("action", alias?.action === "rolled back" ? "Rolled back" : "Promoted");
-  byId("promoted").replaceChildren(...(alias ? [`by ${alias.by}, `, when(alias.at)] : ["not promoted: a rehearsal"]));
+  byId("promoted").replaceChildren(...(alias ? [`by ${who(alias)}, `, when(alias.at)] : ["not promoted: a rehearsal"]));
   tell("reason", alias?.reason || "–");
 }
 

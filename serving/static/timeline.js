@@ -1,6 +1,6 @@
 // Who served when: every champion's time as a drawn band, and as a table.
 
-import { byId, duration, element, row, shape, when } from "./dom.js";
+import { byId, duration, element, row, shape, when, who } from "./dom.js";
 
 const TITLES = ["Since", "For", "Version", "Moved by", "Because"];
 const FEW = 6;
@@ -65,7 +65,7 @@ function band(one, x, now, place) {
   const isNow = one.ended === null;
   const kind = isNow ? "current" : place % 2 ? "odd" : "even";
   const group = shape("g", { class: `band ${kind}` });
-  const told = `${one.version}, ${one.action} by ${one.by}: ${one.reason}`;
+  const told = `${one.version}, ${one.action} by ${who(one)}: ${one.reason}`;
   group.append(shape("title", {}, told), shape("rect", { x: left, y: BAND.top, width, height: BAND.height, rx: 6 }));
   if (one.action === "rolled back") {
     group.append(shape("path", { class: "back", d: `M${left + 1.5} ${BAND.top + 1}v${BAND.height - 2}` }));
@@ -75,9 +75,9 @@ function band(one, x, now, place) {
   return [group];
 }
 
-function tenureRow({ began, ended, version, action, by, reason }) {
+function tenureRow({ began, ended, version, action, by, proved, reason }) {
   const back = action === "rolled back";
-  const moved = [back ? element("span", "badge back", "rolled back") : "", back ? ` by ${by}` : by];
+  const moved = [back ? element("span", "badge back", "rolled back") : "", back ? ` by ${who({ by, proved })}` : who({ by, proved })];
   const name = [element("span", "mono", version)];
   if (ended === null) name.push(element("span", "badge", "now"));
   return row(

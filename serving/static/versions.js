@@ -1,6 +1,6 @@
 // The table of versions: how good, by which gates, approved by whom, made by which run.
 
-import { byId, element, isNumber, row, shape, share, plain, tell, when } from "./dom.js";
+import { byId, element, isNumber, row, shape, share, plain, tell, when, who } from "./dom.js";
 import { gatesTable } from "./gates.js";
 import { key } from "./server.js";
 
@@ -116,7 +116,7 @@ export class Versions {
     const beside = version.compared_with ? `Compared with ${version.compared_with}.` : "There was no champion to compare with.";
     found.push(element("p", "quiet", beside));
     if (version.decision?.reason) found.push(element("p", "quiet", `${version.decision.verdict === "approved" ? "Approved" : "Rejected"} because: ${version.decision.reason}`));
-    if (version.override) found.push(element("p", "wrong", `Gates were overruled by ${version.override.by}: ${version.override.reason}`));
+    if (version.override) found.push(element("p", "wrong", `Gates were overruled by ${who(version.override)}: ${version.override.reason}`));
     found.push(gatesTable(version));
     return found;
   }
@@ -136,7 +136,7 @@ export class Versions {
 
 function decided({ decision, approval }) {
   if (!decision) return element("span", "quiet", approval === "manual" ? "waits for a person" : "not yet");
-  const told = element("span", decision.verdict === "rejected" ? "wrong" : "", `${decision.verdict} by ${decision.by}`);
+  const told = element("span", decision.verdict === "rejected" ? "wrong" : "", `${decision.verdict} by ${who(decision)}`);
   return [told, " ", when(decision.at, { short: true })];
 }
 
