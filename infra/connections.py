@@ -1,5 +1,6 @@
 """Connections built from settings, at the doors."""
 
+import os
 from dataclasses import replace
 
 from infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
@@ -9,7 +10,12 @@ from store.trust import Trust
 
 
 def address(settings: Settings) -> S3Address:
-    """Where the bucket is and who we are there."""
+    """Where the bucket is and who we are there.
+
+    The settings' credentials are lasting ones. A session token that somebody's shell holds belongs
+    to other credentials, and whatever reads tables would send it along with ours.
+    """
+    os.environ.pop("AWS_SESSION_TOKEN", None)
     return S3Address(
         endpoint=settings.store_endpoint,
         bucket=settings.s3_bucket,
