@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
@@ -16,17 +14,15 @@ from flows.house import House
 from flows.loading import loaded
 from flows.parameters import Policy
 from flows.steps import Plan, step
-from models.definition import Examples, ModelDefinition
+from models.definition import Examples
 from store import refusals
 from store.aliases import AliasLog
 from store.collected import read_collected
 from store.errors import PromotionConflict
-from store.manifest import Manifest
 from store.versions import read_manifest
 from tasks.ingest import ARRIVAL_COLUMNS
-from tasks.reconsider import Returned
+from tasks.reconsider import Returned, may_return
 from tasks.report import Story
-from tasks.tensors import same_tensors
 
 
 @step
@@ -59,23 +55,13 @@ def reconsider(plan: Plan) -> Returned | None:
     return found
 
 
-def may_return(earlier: Manifest, definition: ModelDefinition) -> bool:
-    """Whether a version could serve again as it is.
-
-    Gates that were overruled for it once are not overruled for ever, and one that takes other
-    tensors cannot be asked tonight's rows.
-    """
-    return earlier.override is None and same_tensors(earlier, definition)
-
-
 def _unseen(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples:
     """The rows of the snapshot that arrived after the newest of these versions was made."""
     made = [read_manifest(house.bucket, plan.model, version) for version in versions]
     seen = house.rows.taken(max(manifest.data.dataset_version for manifest in made))
-    rows = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
-    known = pc.is_in(rows.column("arrival"), pa.array(sorted(seen), pa.string()))
-    fresh = rows.filter(pc.invert(known)).drop_columns(list(ARRIVAL_COLUMNS))
-    return house.definition.examples(fresh)
+    stamped = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
+    rows = tasks.reconsider.fresh(stamped, seen)
+    return house.definition.examples(rows.drop_columns(list(ARRIVAL_COLUMNS)))
 
 
 def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy, by: str) -> State:

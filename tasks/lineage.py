@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
 
 
-def code(definition: ModelDefinition) -> CodeLineage:
-    """The model's sources and those of the steps; the commit, when this is a checkout."""
-    sources = sorted({*_models(definition), *_steps()})
-    files = {str(path.relative_to(ROOT)): digest(path.read_bytes()) for path in sources}
+def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
+    """The model's sources and those of the steps; the commit, when `root` is a checkout."""
+    sources = sorted({*_models(definition, root), *_steps(root)})
+    files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sources}
     lines = (f"{path} {found}" for path, found in files.items())
     return CodeLineage(
-        commit=_git("rev-parse", "HEAD"),
-        clean=not _git("status", "--porcelain"),
+        commit=_git(root, "rev-parse", "HEAD"),
+        clean=not _git(root, "status", "--porcelain"),
         digest=digest("\n".join(lines).encode()),
         files=files,
     )
@@ -66,19 +66,22 @@ def fingerprint(
     return digest(json.dumps(axes, sort_keys=True).encode())
 
 
-def _models(definition: ModelDefinition) -> Iterable[Path]:
-    """The sources of a model, and what all models share; other models are nothing to it."""
-    own = ROOT / Path(*definition.network.split(".")[:-1])
-    for path in (ROOT / "models").rglob("*.py"):
+def _models(definition: ModelDefinition, root: Path) -> Iterable[Path]:
+    """The sources of a model, and what all models share; other models are nothing to it.
+
+    Neither is the catalogue, which only names them.
+    """
+    own = root / Path(*definition.network.split(".")[:-1])
+    for path in (root / "models").rglob("*.py"):
         others = [folder for folder in path.parents if (folder / "network.py").exists()]
-        if not others or own in path.parents:
+        if path != root / "models" / "__init__.py" and (not others or own in path.parents):
             yield path
 
 
-def _steps() -> Iterable[Path]:
-    """The steps whose code can change a version or its verdict."""
-    names = ("fit", "train", "evaluate", "rehearse", "judge", "snapshot")
-    return (path for name in names if (path := ROOT / "tasks" / f"{name}.py").exists())
+def _steps(root: Path) -> Iterable[Path]:
+    """The steps whose code can change a version or its verdict, or whether one is needed."""
+    names = ("fit", "train", "evaluate", "rehearse", "judge", "snapshot", "reconsider")
+    return (path for name in names if (path := root / "tasks" / f"{name}.py").exists())
 
 
 def _version(package: str) -> str:
@@ -88,10 +91,10 @@ def _version(package: str) -> str:
         return ""
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

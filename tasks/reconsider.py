@@ -4,15 +4,19 @@ Before anything is trained, the last approved versions answer the rows that arri
 the champion. One that beats it there by the model's own paired gate is proposed in its place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.definition import Examples, ModelDefinition, Outputs
 from models.evaluation import Evaluation
 from models.gates import MinimumImprovement
 from store.aliases import AliasRecord
-from store.manifest import Finding
+from store.manifest import Finding, Manifest
 from tasks.evaluate import answers, compared
+from tasks.tensors import same_tensors
 
 LAST_VERSIONS = 5
 
@@ -43,6 +47,21 @@ def veterans(history: Sequence[AliasRecord]) -> tuple[str, ...]:
         if record.action == "rolled back":
             sent_back.add(record.previous)
     return tuple(version for version in earlier if version not in sent_back)[:LAST_VERSIONS]
+
+
+def may_return(earlier: Manifest, definition: ModelDefinition) -> bool:
+    """Whether a version could serve again as it is.
+
+    Gates that were overruled for it once are not overruled for ever, and one that takes other
+    tensors cannot be asked tonight's rows.
+    """
+    return earlier.override is None and same_tensors(earlier, definition)
+
+
+def fresh(stamped: pa.Table, seen: Collection[str]) -> pa.Table:
+    """The rows of a snapshot whose arrivals none of the versions that are asked has seen."""
+    known = pc.is_in(stamped.column("arrival"), pa.array(sorted(seen), pa.string()))
+    return stamped.filter(pc.invert(known))
 
 
 def reconsider(

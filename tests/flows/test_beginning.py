@@ -2,9 +2,9 @@
 
 import models
 from flows.reproduce import scratch
-from flows.returning import may_return
 from store.manifest import Override
 from tasks import lineage
+from tasks.reconsider import may_return
 from tests.examples import manifest
 
 DEFINITION = models.find("digits")

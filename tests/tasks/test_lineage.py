@@ -1,0 +1,71 @@
+"""What is trained again follows from what could change the answer, and from nothing else."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import models
+from cli import scaffold
+from tasks import lineage
+from tasks.lineage import ROOT
+
+CATALOGUED = pytest.mark.parametrize("model", tuple(models.CATALOGUE))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the sources that a night reads."""
+    for room in ("models", "tasks"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "deployments.yaml", tmp_path)
+    return tmp_path
+
+
+def digest(model: str, tree: Path) -> str:
+    return lineage.code(models.find(model), tree).digest
+
+
+@CATALOGUED
+def test_the_digest_is_of_the_sources_wherever_they_stand(model: str, tree: Path) -> None:
+    assert digest(model, tree) == lineage.code(models.find(model)).digest
+
+
+@CATALOGUED
+def test_another_model_in_the_catalogue_is_nothing_to_those_that_are_there(
+    model: str, tree: Path
+) -> None:
+    before = digest(model, tree)
+
+    scaffold.write(scaffold.scaffold("bakery", "digits", root=tree))
+
+    assert (tree / "models" / "bakery" / "network.py").exists()
+    assert "BAKERY" in (tree / "models" / "__init__.py").read_text()
+    assert digest(model, tree) == before
+
+
+@CATALOGUED
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda model: f"models/{model}/network.py",
+        lambda model: f"models/{model}/gates.py",
+        lambda _: "models/metrics.py",
+        lambda _: "models/gates/bounds.py",
+        lambda _: "tasks/fit.py",
+        lambda _: "tasks/judge.py",
+        # What it decides is remembered under the fingerprint.
+        lambda _: "tasks/reconsider.py",
+    ],
+    ids=["network", "gates", "metrics", "vocabulary", "fit", "judge", "reconsider"],
+)
+def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
+    model: str, source: Callable[[str], str], tree: Path
+) -> None:
+    before = digest(model, tree)
+
+    with (tree / source(model)).open("a") as text:
+        text.write("# mended\n")
+
+    assert digest(model, tree) != before
