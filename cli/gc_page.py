@@ -2,12 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rich.console import Console
 
 from cli.following import user
-from cli.outcomes import NOTHING_TO_DO
+from cli.outcomes import DONE, FAILED, NOTHING_TO_DO
 from cli.progress import size
 from cli.terminal import new_table, open_console
 from infra import connections
@@ -16,7 +19,7 @@ from infra.settings import Settings, load
 from store import keys
 from store.bucket import Bucket
 from store.collecting import collect
-from store.errors import UnknownModel
+from store.errors import CorruptRecord, UnknownModel
 from store.surveying import Leaving, Plan, survey
 from store.sweeping import Retention
 from store.tables import Table
@@ -37,21 +40,25 @@ def run(
 ) -> None:
     """Tell what may go, and let go of it when asked to; leaves with 4 when there is nothing.
 
+    A model of which a record cannot be read is left alone and told, and the leave is with 1.
+
     Raises:
-        UnknownModel, CorruptVersion, StoreUnavailable, StoreDenied
+        UnknownModel, StoreUnavailable, StoreDenied
     """
     settings = load("keeping") if delete else load()
     retention = Retention(keep=keep, days=days, grace_days=grace_days)
-    plans = _plans(settings, model, retention)
+    skipped = _Skipped()
+    plans = _plans(settings, model, retention, skipped)
     sheds = [one for plan in plans for one in _sheds(settings, plan, retention, delete=False)]
     nothing = not any(plan.leaving or plan.returning for plan in plans) and not sheds
     if not as_json:
         _print(plans, sheds)
     # Who reads the document hears elsewhere of what stays after all.
     console = Console(stderr=True) if as_json else open_console()
-    freed = _freed(settings, plans, retention, console) if delete and not nothing else 0
+    freed = _freed(settings, plans, retention, console, skipped) if delete and not nothing else 0
     if as_json:
-        print(json.dumps(document(plans, sheds, freed_bytes=freed), indent=2))
+        told = document(plans, sheds, freed_bytes=freed) | {"skipped": skipped.why}
+        print(json.dumps(told, indent=2))
     elif nothing:
         console.print("nothing to let go of")
     elif delete:
@@ -59,7 +66,9 @@ def run(
     else:
         total = size(_total(plans, sheds))
         console.print(f"{total} may go; nothing was removed: --delete does it")
-    sys.exit(NOTHING_TO_DO if nothing else 0)
+    for name, why in skipped.why.items():
+        console.print(f"{name} is left alone: {why}")
+    sys.exit(FAILED if skipped.why else NOTHING_TO_DO if nothing else DONE)
 
 
 def document(plans: list[Plan], sheds: list[Shed], *, freed_bytes: int) -> Document:
@@ -96,25 +105,54 @@ def _total(plans: list[Plan], sheds: list[Shed]) -> int:
     return sum(plan.size_bytes for plan in plans) + sum(shed.size_bytes for shed in sheds)
 
 
-def _plans(settings: Settings, model: str | None, retention: Retention) -> list[Plan]:
+@dataclass
+class _Skipped:
+    """The models that are left alone, and why."""
+
+    why: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def model(self, name: str) -> Iterator[None]:
+        """What cannot be read of one model is no reason to stop at the others."""
+        try:
+            yield
+        except CorruptRecord as error:
+            self.why[name] = str(error)
+
+
+def _plans(
+    settings: Settings, model: str | None, retention: Retention, skipped: _Skipped
+) -> list[Plan]:
     bucket = connections.bucket(settings)
     known = tuple(filter(keys.is_model, bucket.names_below("models")))
     if model is not None and model not in known:
         raise UnknownModel(model, known)
     now = datetime.now(UTC)
-    return [survey(bucket, name, retention, now) for name in ([model] if model else known)]
+    plans = []
+    for name in [model] if model else known:
+        with skipped.model(name):
+            plans.append(survey(bucket, name, retention, now))
+    return plans
 
 
-def _freed(settings: Settings, plans: list[Plan], retention: Retention, console: Console) -> int:
+def _freed(
+    settings: Settings,
+    plans: list[Plan],
+    retention: Retention,
+    console: Console,
+    skipped: _Skipped,
+) -> int:
     """Let go of what was shown, and tell how many bytes that were."""
     bucket, freed = connections.bucket(settings), 0
     for shown in plans:
-        # Judged anew: reading everything took a while, and what was shown is the most that goes.
-        plan = survey(bucket, shown.model, retention, datetime.now(UTC)).within(shown)
-        freed += _collected(bucket, plan, console)
-        # And once more, as what somebody wanted meanwhile needs its files of the tables.
-        plan = survey(bucket, shown.model, retention, datetime.now(UTC))
-        freed += sum(one.size_bytes for one in _sheds(settings, plan, retention, delete=True))
+        with skipped.model(shown.model):
+            # Judged anew: reading everything took a while, and what was shown is the most that
+            # goes.
+            plan = survey(bucket, shown.model, retention, datetime.now(UTC)).within(shown)
+            freed += _collected(bucket, plan, console)
+            # And once more, as what somebody wanted meanwhile needs its files of the tables.
+            plan = survey(bucket, shown.model, retention, datetime.now(UTC))
+            freed += sum(one.size_bytes for one in _sheds(settings, plan, retention, delete=True))
     return freed
 
 

@@ -31,6 +31,7 @@ def collect(
 
     Raises:
         StoreDenied: these credentials may not delete versions' files. Nothing was said or removed.
+        CorruptRecord: what was said of a version cannot be read; no file of it was removed.
     """
     for one in plan.leaving:
         bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))

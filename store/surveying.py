@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from pydantic import ValidationError
-
 from store import keys
 from store.aliases import CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.challenging import CHALLENGER
 from store.collected import read_collected
 from store.decisions import read_decision
-from store.errors import BadKey, CorruptVersion, UnknownVersion
+from store.errors import BadKey, CorruptRecord, CorruptVersion, UnknownVersion
 from store.manifest import Manifest
 from store.sweeping import Retention, Standing, heavy, kept
 from store.versions import read_manifest
@@ -68,7 +66,11 @@ class Plan:
 
 
 def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> Plan:
-    """What retention would let go of; changes nothing."""
+    """What retention would let go of; changes nothing.
+
+    Raises:
+        CorruptRecord: a log, or a word that a version was collected, cannot be read.
+    """
     folders = _folders(bucket, model)
     published = [name for name, files in folders.items() if _MANIFEST in files]
     manifests = _manifests(bucket, model, published)
@@ -156,7 +158,7 @@ def _is_old(bucket: Bucket, model: str, version: str, now: datetime) -> bool:
 def _standing(bucket: Bucket, made: Manifest) -> Standing:
     try:
         decision = read_decision(bucket, made.model, made.version)
-    except ValidationError:
+    except CorruptRecord:
         # Nobody can tell what was decided, so it stays as one that waits.
         decision = None
     return Standing(

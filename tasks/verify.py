@@ -17,7 +17,14 @@ from store.bucket import Bucket, digest
 from store.challenging import Withdrawal
 from store.collected import Collected, Kept, read_collected
 from store.decisions import Decision
-from store.errors import BadKey, CorruptVersion, NotFound, UnknownModel, UntrustedVersion
+from store.errors import (
+    BadKey,
+    CorruptRecord,
+    CorruptVersion,
+    NotFound,
+    UnknownModel,
+    UntrustedVersion,
+)
 from store.inventory import Item, Kind, items, models
 from store.landing import Arrival, Quarantined
 from store.manifest import FileEntry, Manifest
@@ -177,9 +184,17 @@ def _versions(house: House, reads: Iterable[_Read]) -> dict[tuple[str, str], Ver
         )
         if read.manifest and read.manifest.files.keys() - read.files.keys() and not collected:
             # Whoever collects may have begun after everything was listed.
-            read = replace(read, collected=read_collected(house.bucket, model, version))
+            read = replace(read, collected=_just_collected(house.bucket, model, version))
         found[model, version] = read
     return found
+
+
+def _just_collected(bucket: Bucket, model: str, version: str) -> Collected | None:
+    try:
+        return read_collected(bucket, model, version)
+    except CorruptRecord:
+        # Told by its key already, or as soon as somebody verifies again.
+        return None
 
 
 def _distrust(house: House, model: str, version: str) -> str:

@@ -1,5 +1,6 @@
 """Letting go of versions while others publish, promote, challenge and are killed."""
 
+import json
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ from functools import partial
 
 import pytest
 
+from cli import gc_page
+from infra import connections
 from store import challenging, keys, versions
 from store.aliases import AliasLog
 from store.bucket import Bucket
@@ -330,6 +333,38 @@ def test_one_manifest_that_cannot_be_read_keeps_itself_alone():
     assert [one.version for one in plan.leaving] == [OLD]
     assert "cannot be read" in plan.staying[MIDDLE]
     assert plan.unread == (MIDDLE,)
+
+
+def test_a_decision_that_cannot_be_read_keeps_its_version_and_stops_nothing():
+    bucket = MemoryBucket()
+    served(bucket, OLD, MIDDLE, NEW)
+    bucket._objects[keys.decision("digits", MIDDLE)] = b"garbled"
+
+    plan = survey(bucket, "digits", STRICT, NOW)
+
+    assert [one.version for one in plan.leaving] == [OLD]
+    assert "decision" in plan.staying[MIDDLE]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
+    as_json, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    bucket, old = MemoryBucket(), "20250101T020000-0123456789ab"
+    served(bucket, old, "20250102T020000-0123456789ab")
+    key = keys.alias_record("another", "champion", 1)
+    bucket.create(key, b"garbled")
+    monkeypatch.setattr(connections, "bucket", lambda _settings: bucket)
+
+    with pytest.raises(SystemExit) as left:
+        gc_page.run(None, delete=True, keep=1, days=0, grace_days=2, as_json=as_json)
+
+    told = capsys.readouterr()
+    assert left.value.code == 1
+    assert read_collected(bucket, "digits", old) is not None
+    assert f"another is left alone: {key}" in (told.err if as_json else told.out)
+    assert not as_json or key in json.loads(told.out)["skipped"]["another"]
 
 
 def test_a_folder_that_is_named_after_no_moment_is_none_of_its_business():

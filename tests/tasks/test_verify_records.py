@@ -95,3 +95,13 @@ def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
     [found] = [one for one in audit(bucket).findings if "champion" in one.what]
 
     assert "--repair --from" in found.remedy
+
+
+def test_a_garbled_word_of_a_version_whose_files_are_gone_is_told_with_what_is_lost(bucket):
+    bucket.create(keys.collected("digits", VERSION), b"garbled")
+    take_away(bucket, "predictor.tflite")
+
+    told = errors(bucket)
+
+    assert "it cannot be read" in told[keys.collected("digits", VERSION)]
+    assert "missing" in told[keys.version_file("digits", VERSION, "predictor.tflite")]
