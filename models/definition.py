@@ -18,6 +18,7 @@ from models.data_gates import DataGates
 from models.evaluation import RowMetric
 from models.gates import Gate, MinimumImprovement
 from models.moving import MovingHoldout
+from models.sameness import Near
 from models.tuning import Ranges
 from store.errors import BadFile
 from store.manifest import Measurement
@@ -140,6 +141,7 @@ class ModelDefinition:
     from the rows before an arrival and those of it, in that order, it makes the examples whose
     truth came with the arrival, with inputs as they were known before it. Without it these are
     the examples of its rows. `moving` says that no frozen rows judge, but the newest of a snapshot.
+    `near` says how far numbers may be from those of training and still be the same answer.
     """
 
     name: str
@@ -163,3 +165,4 @@ class ModelDefinition:
     per_row: Callable[[Examples, Outputs], tuple[RowMetric, ...]] | None = None
     arrived: Callable[[pa.Table, pa.Table], Examples] | None = None
     moving: MovingHoldout | None = None
+    near: Near = field(default_factory=Near)

@@ -59,25 +59,36 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """In how many rows a further output differs; with `exact` it is made of flags or words."""
+
+    output: str
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Sameness:
     """How far the exported predictor's answers to the holdout are from the trained network's.
 
-    `largest_difference` is over all outputs of the first tensor; `changed_answers` counts rows
-    whose most probable class differs.
+    `largest_difference` is over all numbers of the first output; `changed_answers` counts rows
+    where it is another answer: another class, or numbers that are not near. `further` counts those
+    of each further output.
     """
 
     n: int
     largest_difference: float
     changed_answers: int
+    further: tuple[Changed, ...] = ()
 
 
 @dataclass(frozen=True)
 class Rehearsal:
     """What the real serving application answered and cost, asked over HTTP.
 
-    `largest_difference` is between its answers and the trained network's, over all outputs of
-    the first tensor; `changed_answers` counts rows whose most probable class differs. `row_ms` is
-    what a row takes alone, and `row_ms_in_eight` what it takes in a request of eight.
+    `largest_difference`, `changed_answers` and `further` are between its answers and the trained
+    network's, as in `Sameness`. `row_ms` is what a row takes alone, and `row_ms_in_eight` what it
+    takes in a request of eight.
     """
 
     n: int
@@ -89,6 +100,7 @@ class Rehearsal:
     size_mb: float
     row_ms: float = 0.0
     row_ms_in_eight: float = 0.0
+    further: tuple[Changed, ...] = ()
 
 
 @dataclass(frozen=True)

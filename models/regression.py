@@ -107,6 +107,6 @@ def near(
     That is `apart`, and besides a `share` of the first's number.
     """
     expected, found = (np.asarray(answers[output], np.float64) for answers in (first, second))
-    beyond = np.abs(found - expected) - (apart + share * expected)
+    beyond = np.abs(found - expected) - (apart + share * np.abs(expected))
     close: Mask = beyond.max(axis=1) <= 0
     return close

@@ -85,6 +85,14 @@ class TensorSpec(Value):
         return bool(self.vocabulary) or self.date
 
     @property
+    def exact(self) -> bool:
+        """Whether its whole numbers are flags or words: the next one is another answer."""
+        ends = (self.minimum, self.maximum)
+        is_flag = None not in ends and ends[1] - ends[0] <= 1  # type: ignore[operator]
+        is_told_apart = self.datatype == "BOOL" or bool(self.vocabulary) or is_flag
+        return is_told_apart and not self.datatype.startswith("FP")
+
+    @property
     def v2_shape(self) -> list[int]:
         """The shape as the Open Inference Protocol tells it, -1 for the batch."""
         return [-1, *self.shape]

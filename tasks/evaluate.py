@@ -10,9 +10,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from models.definition import Array, Examples, ModelDefinition, Outputs
-from models.evaluation import Evaluation, Paired, RowMetric, Sameness
+from models.evaluation import Evaluation, Paired, RowMetric
 from models.gates import Robust
 from models.metrics import Mask
+from models.sameness import same
 from store.manifest import Measurement
 from tasks.train import Candidate
 
@@ -45,7 +46,7 @@ def evaluate(
     exported = answers(predictor, holdout.inputs)
     mine = Evaluation(
         measurements=(),
-        exported=same(definition, outputs, exported),
+        exported=same(definition.tensors, outputs, exported, near=definition.near),
         rows=_rows(definition, holdout, exported),
         slices=holdout.slices,
     )
@@ -112,20 +113,6 @@ def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, .
             neither=int((~candidate & ~champion & rows).sum()),
         )
         for name, rows in everything.items()
-    )
-
-
-def same(definition: ModelDefinition, trained: Outputs, exported: Outputs) -> Sameness:
-    """How far the exported predictor's answers are from the trained network's."""
-    answer = definition.tensors.outputs[0].name
-    ours, theirs = np.asarray(trained[answer]), np.asarray(exported[answer])
-    n = len(ours)
-    if n == 0:
-        return Sameness(n=0, largest_difference=0.0, changed_answers=0)
-    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    best = ours.reshape(n, -1).argmax(axis=1) != theirs.reshape(n, -1).argmax(axis=1)
-    return Sameness(
-        n=n, largest_difference=float(difference.max()), changed_answers=int(best.sum())
     )
 
 

@@ -22,8 +22,10 @@ import psutil
 
 from models.definition import Array, Examples
 from models.evaluation import Rehearsal
+from models.sameness import Near, same
 from store.errors import StepFailed
 from store.manifest import Manifest
+from store.schema import NUMPY_TYPES
 from tasks import child
 
 _BATCH_ROWS = 64
@@ -50,12 +52,14 @@ def rehearse(
     expected: Mapping[str, Array],
     folder: Path,
     seconds: float,
+    near: Near | None = None,
 ) -> Rehearsed:
     """Serve the bundle and ask it for the whole holdout, then for single rows.
 
     Args:
         draft: the manifest as far as it is known; it lists `files`.
         expected: what the trained network answered for the holdout, by output name.
+        near: how far numbers may be from those and still be the same answer.
 
     Raises:
         StepFailed: serving did not start, did not answer, or took longer than `seconds`.
@@ -75,7 +79,8 @@ def rehearse(
         closing(_Client(draft, port, deadline, log)) as client,
     ):
         client.wait_until_ready(process)
-        answers = [client.ask(rows) for rows in _batches(holdout, _BATCH_ROWS)]
+        names = tuple(spec.name for spec in draft.tensors.outputs)
+        answers = [client.ask(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
         passes = [[client.timed(row) for row in _singles(holdout)] for _ in range(_PASSES)]
         few = [client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)]
         resident = _resident_mb(process.pid)
@@ -84,14 +89,14 @@ def rehearse(
         spread = rows + (holdout.n // max(2 * len(rows), 1))
         golden_inputs = {name: array[spread] for name, array in holdout.inputs.items()}
         golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
-    answer = draft.tensors.outputs[0].name
-    served = np.concatenate([outputs[answer] for outputs in answers])
-    trained = np.asarray(expected[answer])
+    served = {name: np.concatenate([outputs[name] for outputs in answers]) for name in names}
+    found = same(draft.tensors, expected, served, near=near or Near())
     p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
     rehearsal = Rehearsal(
-        n=holdout.n,
-        largest_difference=float(np.abs(served - trained).max()),
-        changed_answers=int((served.argmax(axis=1) != trained.argmax(axis=1)).sum()),
+        n=found.n,
+        largest_difference=found.largest_difference,
+        changed_answers=found.changed_answers,
+        further=found.further,
         p50_ms=float(p50) * 1e3,
         p99_ms=float(p99) * 1e3,
         resident_mb=resident,
@@ -153,7 +158,11 @@ class _Client:
             ]
         }
         if outputs:
-            body["outputs"] = [{"name": name} for name in outputs]
+            # The answer itself as most clients ask for it; what explains it may be much longer.
+            first = self._draft.tensors.outputs[0].name
+            body["outputs"] = [
+                {"name": name, "parameters": {"binary_data": name != first}} for name in outputs
+            ]
         return json.dumps(body).encode()
 
     def _send(self, body: bytes) -> dict[str, Array]:
@@ -171,14 +180,27 @@ class _Client:
                 f"serving answered {answer.status} to holdout rows: {text[:300]!r}; "
                 f"its log: {self._log}"
             )
-        return {
-            output["name"]: np.asarray(output["data"], np.float32).reshape(output["shape"])
-            for output in json.loads(text)["outputs"]
-        }
+        return _answered(text, answer.getheader("Inference-Header-Content-Length"))
 
     def _in_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise StepFailed(f"the rehearsal ran out of time; the log of serving: {self._log}")
+
+
+def _answered(text: bytes, length: str | None) -> dict[str, Array]:
+    """The outputs by name; those that tell their bytes stand behind the JSON, in its order."""
+    start = int(length) if length else len(text)
+    found: dict[str, Array] = {}
+    for output in json.loads(text[:start])["outputs"]:
+        kind = np.dtype(NUMPY_TYPES[output["datatype"]])
+        size = output.get("parameters", {}).get("binary_data_size")
+        if size is None:
+            values: Array = np.asarray(output["data"], kind)
+        else:
+            values = np.frombuffer(text, kind, size // kind.itemsize, offset=start)
+            start += size
+        found[output["name"]] = values.reshape(output["shape"])
+    return found
 
 
 def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:

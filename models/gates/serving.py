@@ -12,8 +12,10 @@ from store.manifest import Finding
 class SamePredictions:
     """The exported predictor, and the same over HTTP, answer as the trained network did.
 
-    At most `changed_share` of the rows may change their most probable class, and no
-    probability may move by more than `tolerance`.
+    At most `changed_share` of the rows may have another answer: another class where there are
+    classes, else numbers that are not `near` by the model's own word. No number of the first output
+    may move by more than `tolerance`. Each further output may differ on that share of rows, too,
+    and one of flags or words on none.
     """
 
     tolerance: float
@@ -41,6 +43,18 @@ class SamePredictions:
                 f"{metric} {how}",
                 passed=value <= bound,
                 message=f"{who}: {value:.6g} against the trained network, at most {bound:g}",
+                value=value,
+                bound=bound,
+                n=answers.n,
+            )
+        for further in answers.further:
+            value, bound = further.rows / answers.n, 0.0 if further.exact else self.changed_share
+            yield finding(
+                self,
+                f"changed {further.output} {how}",
+                passed=value <= bound,
+                message=f"{who}: {further.output} differs on {further.rows:,} of {answers.n:,} "
+                f"rows from the trained network's, a share of at most {bound:g} may",
                 value=value,
                 bound=bound,
                 n=answers.n,

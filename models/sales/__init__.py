@@ -5,7 +5,7 @@ from models.moving import MovingHoldout
 from models.sales.data_gates import DATA_GATES
 from models.sales.gates import GATES, PERTURBATIONS
 from models.sales.measures import in_interval, measured, per_row
-from models.sales.schema import TENSORS
+from models.sales.schema import NEAR, TENSORS
 from models.sales.series import HELD_DAYS, arrived, judged, learned
 from models.sales.source import SalesSource
 from models.tuning import Choice, Range
@@ -47,4 +47,5 @@ DEFINITION = ModelDefinition(
     per_row=per_row,
     arrived=arrived,
     moving=MovingHoldout(days=HELD_DAYS, examples=judged),
+    near=NEAR,
 )

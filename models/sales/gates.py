@@ -68,7 +68,8 @@ GATES: tuple[Gate, ...] = (
         optional=True,
     ),
     MaximumRegression(margin=0.02, metric="squared_log_error", minimum_rows=_DAYS),
-    # Half a piece, where the largest forecasts are of a hundred; no quantile changes its place.
-    SamePredictions(tolerance=0.5, changed_share=0.01),
+    # Half a piece, where the largest forecasts are of a hundred; int8 weights, when they are served
+    # at all, make one forecast in a thousand another, and rounding hardly any more.
+    SamePredictions(tolerance=0.5, changed_share=0.002),
     WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
 )

@@ -23,13 +23,12 @@ from models.learning import Fitted, Report, check_rows, keep_best
 from models.regression import near
 from models.sales.learning import INPUTS, Learner, pinball
 from models.sales.preparation import Known, OneOf, Ordered, Prepared
-from models.sales.schema import DEPARTMENT, QUANTILES, RECENT_DAYS, STORE
+from models.sales.schema import DEPARTMENT, NEAR, QUANTILES, RECENT_DAYS, STORE
 
 STORE_WIDTH, DEPARTMENT_WIDTH = 8, 6
 WIDTHS = (96, 48)
-# int8 weights are served when hardly a number is further from the network's than so many pieces
-# and such a share of itself.
-ALIKE = partial(near, output="units", apart=0.05, share=0.02)
+# int8 weights are served when hardly a forecast is another.
+ALIKE = partial(near, output="units", apart=NEAR.apart, share=NEAR.share)
 
 
 __all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]

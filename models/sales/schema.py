@@ -1,6 +1,7 @@
 """What goes into a forecast of sales and what comes out; the words that all sides share."""
 
 from models.sales.holidays import FIRST_DAY, LAST_DAY
+from models.sameness import Near
 from store.schema import Forecast, Schema, TensorSpec
 
 # Baskets come up to three nights late: a day is final when three more have passed.
@@ -10,6 +11,8 @@ HORIZON_DAYS = 7
 SHORTEST_LEAD, LONGEST_LEAD = GAP_DAYS + 1, GAP_DAYS + HORIZON_DAYS
 RECENT_DAYS = 56
 QUANTILES = (0.1, 0.5, 0.9)
+# In pieces: further from what the network answered than that is another forecast.
+NEAR = Near(apart=0.05, share=0.02)
 
 OTHER = "other"
 # The departments that sell at least one piece in most of these stores on most days.

@@ -156,6 +156,7 @@ def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
         expected=predictions(candidate),
         folder=walked.folder,
         seconds=120,
+        near=definition.near,
     )
     evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
 
@@ -165,6 +166,10 @@ def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
     assert _unheard(definition, evaluation) == []
     served = [one for one in verdict.findings if one.gate in {"SamePredictions", "WithinBudget"}]
     assert all(one.value is not None and math.isfinite(one.value) for one in served)
+    further = [spec.name for spec in definition.tensors.outputs[1:]]
+    for compared in (evaluation.exported, rehearsed.rehearsal):
+        assert compared is not None
+        assert [(one.output, one.rows) for one in compared.further] == [(x, 0) for x in further]
 
 
 def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:

@@ -105,15 +105,20 @@ def answered(body: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {one["name"]: np.reshape(one["data"], one["shape"]) for one in body["outputs"]}
 
 
+def archive(asked: Rows, answers: Rows) -> bytes:
+    """Golden examples as a file."""
+    golden = io.BytesIO()
+    arrays = {f"input.{name}": values for name, values in asked.items()}
+    np.savez(golden, **arrays, **{f"output.{name}": v for name, v in answers.items()})
+    return golden.getvalue()
+
+
 def files() -> dict[str, bytes]:
     """The bundle; its golden examples are rows of every shop and kind."""
-    golden = io.BytesIO()
     asked = rows()
-    arrays = {f"input.{name}": values for name, values in asked.items()}
-    np.savez(golden, **arrays, **{f"output.{name}": v for name, v in expected(asked).items()})
     return {
         "predictor.tflite": NETWORK.read_bytes(),
-        "golden.npz": golden.getvalue(),
+        "golden.npz": archive(asked, expected(asked)),
         "network.keras": b"not needed to serve",
     }
 

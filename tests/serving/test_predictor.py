@@ -11,7 +11,7 @@ from serving.predictor import Predictor, interpreters_for
 from store.errors import UnfitVersion
 from store.schema import Schema, TensorSpec
 from tests.deadline import until
-from tests.serving import bundles
+from tests.serving import bundles, forecasts
 
 IMAGES = np.random.default_rng(5).integers(0, 20, (200, 28, 28), dtype=np.uint8)
 
@@ -97,6 +97,19 @@ def test_another_class_counts_even_within_the_tolerance():
 
     with pytest.raises(UnfitVersion, match="1 of 1 golden examples"):
         golden.check(undecided, bundles.archive(np.zeros((1, 28, 28), np.uint8), expected))
+
+
+def test_a_flag_of_a_golden_example_may_not_flip():
+    # Given a forecast, and golden examples that say of one shop otherwise whether it is known.
+    files, asked = forecasts.files(), forecasts.rows()
+    predictor = Predictor(forecasts.manifest(1, files), files["predictor.tflite"], threads=1)
+    answers = forecasts.expected(asked)
+    flipped = answers["known"].copy()
+    flipped[3, 0] = 1 - flipped[3, 0]
+
+    golden.check(predictor, forecasts.archive(asked, answers))
+    with pytest.raises(UnfitVersion, match=r"1 of 20 golden .* known of example 3"):
+        golden.check(predictor, forecasts.archive(asked, answers | {"known": flipped}))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,15 @@ from models.digits import DEFINITION
 from models.digits.gates import DIGITS, GATES, PERTURBATIONS, WRITERS
 from models.evaluation import Sameness
 from models.gates import Robust
-from tasks.evaluate import same
+from models.sameness import same
 
 TRAINED = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
+
+
+def compared(exported: np.ndarray) -> Sameness:
+    seen = {"seen": np.zeros((3, 28, 28), np.uint8)}
+    trained, found = {"probabilities": TRAINED, **seen}, {"probabilities": exported, **seen}
+    return same(DEFINITION.tensors, trained, found, near=DEFINITION.near)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +31,7 @@ TRAINED = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
 def test_exported_answers_are_told_apart_by_value_and_by_answer(
     exported: np.ndarray, expected: Sameness
 ) -> None:
-    found = same(DEFINITION, {"probabilities": TRAINED}, {"probabilities": exported})
+    found = compared(exported)
 
     assert (found.n, found.changed_answers) == (expected.n, expected.changed_answers)
     assert found.largest_difference == pytest.approx(expected.largest_difference)
@@ -34,7 +40,7 @@ def test_exported_answers_are_told_apart_by_value_and_by_answer(
 def test_an_answer_that_is_not_a_number_is_no_small_difference() -> None:
     broken = np.where(TRAINED == 0.1, np.nan, TRAINED)
 
-    found = same(DEFINITION, {"probabilities": TRAINED}, {"probabilities": broken})
+    found = compared(broken)
 
     assert math.isnan(found.largest_difference)
 

@@ -9,7 +9,7 @@ from models.definition import Examples, ModelDefinition, Outputs, TrainingSettin
 from models.evaluation import RowMetric
 from models.regression import Floats, interval_rows, intervals
 from models.starters.sales.gates import DATA_GATES, GATES
-from models.starters.sales.schema import TENSORS, examples
+from models.starters.sales.schema import NEAR, TENSORS, examples
 from models.starters.sales.source import open_source
 from store.manifest import Measurement
 
@@ -63,4 +63,5 @@ DEFINITION = ModelDefinition(
     correct=correct,
     data_gates=DATA_GATES,
     per_row=per_row,
+    near=NEAR,
 )

@@ -19,8 +19,9 @@ GATES: tuple[Gate, ...] = (
     BetterThan("wape", baseline="week_ago_wape"),
     # Beside the champion on the same rows: at most so much worse.
     MaximumRegression(metric="wape", margin=0.03),
-    # Exported and asked over HTTP, it answers as it did in training, in pieces.
-    SamePredictions(tolerance=1.0, changed_share=0.0),
+    # Exported and asked over HTTP, it answers as it did in training: no number is further away
+    # than so many pieces, and hardly a row has another forecast.
+    SamePredictions(tolerance=1.0, changed_share=0.002),
     WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
 )
 

@@ -19,12 +19,11 @@ from models import exporting, learning
 from models.definition import Array, Examples, TrainingSettings
 from models.learning import Fitted, Report
 from models.regression import near
-from models.starters.sales.schema import STORES, WEEKDAYS
+from models.starters.sales.schema import NEAR, STORES, WEEKDAYS
 
 QUANTILES = (0.1, 0.5, 0.9)
-# int8 weights are served when hardly a number is further from the network's than so many pieces
-# and such a share of itself.
-ALIKE = partial(near, output="units", apart=0.5, share=0.02)
+# int8 weights are served when hardly a forecast is another.
+ALIKE = partial(near, output="units", apart=NEAR.apart, share=NEAR.share)
 
 
 @keras.saving.register_keras_serializable("starter")

@@ -4,12 +4,15 @@ import numpy as np
 import pyarrow as pa
 
 from models.definition import Examples
+from models.sameness import Near
 from store.schema import Schema, TensorSpec
 
 # The first word stands for every store that is not named here.
 STORES = ("other", "north", "south", "east")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST = 100_000
+# In pieces: further from what the network answered than that is another forecast.
+NEAR = Near(apart=0.5, share=0.02)
 STORE = TensorSpec(name="store", datatype="INT32", shape=(), vocabulary=STORES, otherwise=STORES[0])
 WEEKDAY = TensorSpec(name="weekday", datatype="INT32", shape=(), vocabulary=WEEKDAYS)
 YESTERDAY, WEEK_AGO = (
