@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from models.shift import SameShares, SameSpread, Sample, shares_distance, spread_distance
+from models.shift import (
+    SameShares,
+    SameSpread,
+    Sample,
+    ShiftGate,
+    shares_distance,
+    spread_distance,
+)
 
 LEARNED = np.repeat(np.arange(10), 1_000)
 WITHOUT_SEVENS = LEARNED[LEARNED != 7]
@@ -120,20 +127,29 @@ def test_a_certain_difference_that_does_not_matter_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sample", "told"),
+    ("gate", "sample", "told"),
     [
-        (Sample(3), "was not measured of the arrival"),
-        (numbers(np.array([])), "has no row in the arrival"),
-        (numbers(np.array([math.nan, math.nan])), "has no row in the arrival"),
-        (numbers(np.array([1.0, math.nan, math.inf])), "is not a number in 1 of 2 rows"),
+        (SameSpread("mean", 0.5), Sample(3), "was not measured of the arrival"),
+        (SameSpread("mean", 0.5), numbers(np.array([])), "has no row in the arrival"),
+        (SameSpread("mean", 0.5), numbers(np.full(2, math.nan)), "has no row in the arrival"),
+        (
+            SameSpread("mean", 0.5),
+            numbers(np.array([1.0, math.nan, math.inf])),
+            "is not a number in 1 of 2 rows",
+        ),
+        (SameShares("label", 0.5), Sample(3), "was not measured of the arrival"),
+        (SameShares("label", 0.5), labels(np.array([])), "has no row in the arrival"),
+        (SameShares("label", 0.5), labels(np.array([1, math.nan])), "not a number in 1 of 2 rows"),
     ],
 )
-def test_what_is_missing_empty_or_no_number_fails(sample: Sample, told: str) -> None:
-    gate = SameSpread("mean", bound=0.5)
+def test_what_is_missing_empty_or_no_number_fails(
+    gate: ShiftGate, sample: Sample, told: str
+) -> None:
+    usual = numbers(SPREAD) if isinstance(gate, SameSpread) else labels(LEARNED)
 
-    assert told in gate.finding("n", sample, numbers(SPREAD)).message
-    assert not gate.finding("n", sample, numbers(SPREAD)).passed
-    assert not gate.finding("n", numbers(SPREAD), sample).passed
+    assert told in gate.finding("n", sample, usual).message
+    assert not gate.finding("n", sample, usual).passed
+    assert not gate.finding("n", usual, sample).passed
 
 
 def test_a_category_that_was_never_learned_counts_as_moved() -> None:
