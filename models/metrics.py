@@ -19,8 +19,8 @@ Mask = NDArray[np.bool_]
 def classification(
     labels: Labels, probabilities: Floats, slices: Mapping[str, Mask]
 ) -> tuple[Measurement, ...]:
-    """Accuracy with its interval, whole and by slice; calibration error, what of it chance would
-    explain, log loss, and the accuracy of always answering the most frequent class.
+    """Accuracy with its interval, calibration error and what of it chance would explain, each whole
+    and by slice; log loss, and the accuracy of always answering the most frequent class.
 
     Args:
         labels: [n] class indices.
@@ -31,15 +31,11 @@ def classification(
     return (
         share("accuracy", correct),
         *(share("accuracy", correct[mask], slice=name) for name, mask in slices.items()),
-        Measurement(
-            metric="calibration_error",
-            value=calibration_error(labels, probabilities),
-            n=len(labels),
-        ),
-        Measurement(
-            metric="calibration_floor",
-            value=calibration_floor(probabilities),
-            n=len(labels),
+        *_calibration(labels, probabilities, slice=""),
+        *(
+            measured
+            for name, mask in slices.items()
+            for measured in _calibration(labels[mask], probabilities[mask], slice=name)
         ),
         Measurement(metric="log_loss", value=log_loss(labels, probabilities), n=len(labels)),
         share("majority_accuracy", _majority(labels)),
@@ -100,6 +96,17 @@ def calibration_floor(probabilities: Floats, *, bins: int = 15) -> float:
     variance = np.maximum(confidence * (1 - confidence), 0)
     by_bin = np.bincount(_bins(confidence, bins), weights=variance, minlength=bins)
     return float(np.sqrt(2 / math.pi * by_bin).sum() / len(probabilities))
+
+
+def _calibration(
+    labels: Labels, probabilities: Floats, *, slice: str
+) -> tuple[Measurement, Measurement]:
+    n, error = len(labels), calibration_error(labels, probabilities)
+    floor = calibration_floor(probabilities)
+    return (
+        Measurement(metric="calibration_error", slice=slice, value=error, n=n),
+        Measurement(metric="calibration_floor", slice=slice, value=floor, n=n),
+    )
 
 
 def log_loss(labels: Labels, probabilities: Floats) -> float:

@@ -16,6 +16,9 @@ import yaml
 from models import CATALOGUE, find
 from models.definition import Examples, ModelDefinition, Places
 from models.evaluation import Evaluation
+from models.gates import AtMost, BetterThan, Calibrated, MaximumRegression, MinimumImprovement
+from models.gates.comparing import ACCURACY
+from models.metrics import classification
 from store.schema import NUMPY_TYPES
 from tasks import publish
 from tasks.evaluate import draw, evaluate, predictions
@@ -27,6 +30,7 @@ from tests.examples import manifest
 
 ROOT = Path(__file__).parents[2]
 ROWS, HOLDOUT_ROWS = 2_000, 300
+COMPARISONS = (BetterThan, MaximumRegression, MinimumImprovement)
 
 pytestmark = pytest.mark.training
 
@@ -173,15 +177,39 @@ def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
 
 
 def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
-    """What gates name and nobody reports: metrics, baselines, slices, perturbations."""
-    reported = {one.metric for one in (*evaluation.measurements, *evaluation.rows)}
-    parts = {"", *evaluation.slices, *definition.perturbations}
+    """What gates ask for and nobody reports: metrics and baselines, each where it is asked for."""
+    measured = {(one.metric, one.slice) for one in evaluation.measurements}
+    # Right answers are compared by their counts, every other metric row by row, wherever asked.
+    told = {ACCURACY, *(row.metric for row in evaluation.rows)}
+    compared = {(metric, part) for metric in told for part in ("", *evaluation.slices)}
     unheard = []
-    for gate in definition.gates:
-        named = {getattr(gate, name, None) for name in ("metric", "baseline")} - {None}
-        where = {*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ())}
-        unheard += [f"{gate}: {name}" for name in (named - reported) | (where - parts)]
+    for gate in (*definition.gates, definition.returning):
+        reported = compared if isinstance(gate, COMPARISONS) else measured
+        asked = [getattr(gate, name) for name in ("metric", "baseline") if hasattr(gate, name)]
+        where = (*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ()))
+        unheard += [
+            f"{gate}: {metric} of {part or 'all rows'}"
+            for metric in asked
+            for part in where
+            if (metric, part) not in reported
+        ]
     return unheard
+
+
+def test_a_metric_that_is_not_measured_on_its_slice_is_unheard() -> None:
+    labels = np.array([0, 1] * 50)
+    probabilities = np.where(labels[:, None] == [0, 1], 0.9, 0.1)
+    slices = {"half": np.arange(100) < 50}
+    evaluation = Evaluation(classification(labels, probabilities, slices), slices=slices)
+    gates = (
+        Calibrated(0.5, slices=("", "half"), minimum_rows=50),
+        AtMost("log_loss", 1, slices=("half",)),
+        AtMost("log_loss", 1),
+    )
+    asking = replace(find("digits"), gates=gates, returning=None)
+
+    assert [name.split(": ")[1] for name in _unheard(asking, evaluation)] == ["log_loss of half"]
+    assert all(found.passed for found in gates[0].findings(evaluation))
 
 
 def test_its_pictures_can_be_drawn(walked: Walked) -> None:
