@@ -1,6 +1,5 @@
 """Search for better settings, rarely; what is found serves every night from then on."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from flows.house import House
 from flows.parameters import ModelName
 from flows.steps import step
 from flows.telling import Teller
+from infra.cores import cores
 from models import pictures as drawn
 from models.definition import Progress
 from store import arrivals
@@ -56,7 +56,7 @@ def tune(
     if forget:
         remember(model, TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
         return end(story, "Tuned", "nights use the model's own settings again")
-    found = search(model, trials, parallel or max((os.cpu_count() or 2) // 2, 1))
+    found = search(model, trials, parallel or max(cores() // 2, 1))
     story = Story(model=model, search=found, pictures=draw(model, found))
     before, best = found.trials[0], found.best
     if not found.found_better:

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra import identities
+from infra.cores import cores
 from infra.formats import (
     AbsolutePath,
     Names,
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
     serving_host: str = "127.0.0.1"
     serving_port: Port = 8080
     serving_url: str | None = None
-    serving_workers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1)
+    serving_workers: int = Field(default_factory=lambda: min(cores(), 8), ge=1)
     serving_threads: int = Field(default=2, ge=1)
     serving_models: Names = ()
     poll_seconds: float = Field(default=1.0, gt=0)

@@ -1,9 +1,9 @@
 """The Flask application: slots in, answers out. It knows nothing of how versions arrive."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from serving.entrance import Admission, Entrance
-from serving.express import ALWAYS, REQUEST_ID, Express, RequestIds
+from serving.express import ALWAYS, REQUEST_ID, VERSION_HEADER, Express, RequestIds
 from serving.limits import Limits
 from serving.routes import (
     api,
@@ -58,11 +58,12 @@ def create_application(
         application.register_blueprint(blueprint)
     for blueprint in (challenger.routes, repository.routes, openapi.routes, docs.routes):
         application.register_blueprint(blueprint)
+    ids = RequestIds()
+    # First: whatever refuses a request, it has an id by then.
+    _label_all(application, ids)
     metrics.install(application, story.meter)
     failures.install(application)
     headers.install(application)
-    ids = RequestIds()
-    _label_all(application, ids)
     behind = application.wsgi_app
     application.wsgi_app = Entrance(  # type: ignore[method-assign]
         Express(behind, slots=slots, limits=limits, meter=story.meter, ids=ids),
@@ -75,11 +76,20 @@ def create_application(
 
 
 def _label_all(application: Flask, ids: RequestIds) -> None:
-    """Give back the caller's request id, or one of ours, and forbid guessing of content types."""
+    """Give back the caller's request id, or one of ours, and the version that a request met.
+
+    Content types are not to be guessed.
+    """
+
+    def name() -> None:
+        g.request_id = ids.of(request.headers.get(REQUEST_ID, ""))
 
     def label(response: Response) -> Response:
-        response.headers[REQUEST_ID] = ids.of(request.headers.get(REQUEST_ID, ""))
+        response.headers[REQUEST_ID] = g.request_id
         response.headers[ALWAYS[0]] = ALWAYS[1]
+        if met := g.get("met"):
+            response.headers.setdefault(VERSION_HEADER, met)
         return response
 
+    application.before_request(name)
     application.after_request(label)

@@ -74,6 +74,8 @@ class Attendant:
         self._available, self._clock = available, clock
         self._attended: list[tuple[Slot, Ledger]] = []
         self._retry_at: dict[tuple[str, int], float] = {}
+        # By model, once its current version is loaded: what answered before this worker began.
+        self._to_recall: dict[str, list[Manifest]] = {}
 
     def attend(self, slot: Slot, ledger: Ledger) -> None:
         """Look after one more model."""
@@ -85,7 +87,10 @@ class Attendant:
         Returns how many seconds to rest before the next.
         """
         for slot, ledger in self._attended:
+            was_ready = slot.ready
             self._prepare(slot, ledger)
+            if was_ready and slot.board.proposed <= slot.board.current:
+                self._recall(slot, ledger)
             self._retire(slot, keep=self._kept(slot))
         self._free()
         self._presence.say({slot.model: _said(slot) for slot, _ in self._attended})
@@ -111,11 +116,50 @@ class Attendant:
                 self._put_off(slot, generation, RETRY_SECONDS)
                 logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
             except OvernightError as error:
-                slot.refused[generation] = str(error)
-                self._put_off(slot, generation, RETRY_CURRENT_SECONDS)
+                self._refuse(slot, generation, str(error))
+            except Exception as error:
+                # A fault of one version's must not keep this worker from attending to the others.
+                logger.exception("%s: %s cannot be loaded", slot.model, record.version)
+                self._refuse(slot, generation, f"{type(error).__name__}: {error}")
             else:
                 slot.refused.pop(generation, None)
                 slot.put(Loaded(generation, predictor, record))
+
+    def _recall(self, slot: Slot, ledger: Ledger) -> None:
+        """Load one of the versions that answered before this worker began, as far as there is room.
+
+        All workers of a host know the same versions by name, however long each has lived. What is
+        recalled has numbers below all that this host gives out.
+        """
+        if slot.model not in self._to_recall:
+            self._to_recall[slot.model] = self._before(slot, ledger)
+        waiting = self._to_recall[slot.model]
+        if not waiting:
+            return
+        manifest = waiting.pop(0)
+        loaded = slot.loaded()
+        if any(one.version == manifest.version for one in loaded):
+            return
+        try:
+            found, files = self._cache.read(slot.model, manifest.version)
+            self._admit(found)
+            predictor = open_bundle(found, files, threads=self._threads)
+        except (OvernightError, OSError) as error:
+            logger.info("%s: %s is not recalled: %s", slot.model, manifest.version, error)
+        else:
+            slot.put(Loaded(min(0, loaded[-1].generation) - 1, predictor, record=None))
+
+    def _before(self, slot: Slot, ledger: Ledger) -> list[Manifest]:
+        current = slot.current()
+        served = (one for one in ledger.known().served if not current or one != current.version)
+        found = [self._cache.manifest(slot.model, version) for version in served]
+        before = [manifest for manifest in found if manifest is not None]
+        stay = set(self._room.kept(before))
+        return [manifest for manifest in before if manifest.version in stay]
+
+    def _refuse(self, slot: Slot, generation: int, reason: str) -> None:
+        slot.refused[generation] = reason
+        self._put_off(slot, generation, RETRY_CURRENT_SECONDS)
 
     def _kept(self, slot: Slot) -> set[int]:
         """What answers, what may answer next, and those before that there is room for."""

@@ -90,6 +90,7 @@ class Express:
             )
         except Exception:  # noqa: BLE001 - Flask meets it again, words it and logs it
             environ["wsgi.input"] = io.BytesIO(body)
+            environ["HTTP_X_REQUEST_ID"] = request_id
             return self._behind(environ, start_response)
         version = loaded.version
         headers = [

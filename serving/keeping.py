@@ -1,11 +1,15 @@
 """Which versions stay loaded: those that served lately, as far as there is room for them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from serving import memory
-from serving.predictor import interpreters_for
+from serving.predictor import interpreters_for, rows_for
 from store.manifest import Manifest
+from store.schema import NUMPY_TYPES
 
 NETWORK = "predictor.tflite"
 DEFAULT_BYTES = 64_000_000
@@ -21,7 +25,9 @@ class Room:
     def takes_bytes(self, manifest: Manifest) -> int:
         """A cautious estimate of what one version takes in one worker."""
         return memory.needed_bytes(
-            manifest.files[NETWORK].size_bytes, interpreters_for(self.threads)
+            manifest.files[NETWORK].size_bytes,
+            interpreters_for(self.threads),
+            tensor_bytes=rows_for(self.threads) * _row_bytes(manifest),
         )
 
     def kept(self, before: Sequence[Manifest]) -> list[str]:
@@ -38,3 +44,9 @@ class Room:
                 break
             kept.append(manifest.version)
         return kept
+
+
+def _row_bytes(manifest: Manifest) -> int:
+    """What one row takes with all its inputs and outputs."""
+    specs = (*manifest.tensors.inputs, *manifest.tensors.outputs)
+    return sum(math.prod(one.shape) * np.dtype(NUMPY_TYPES[one.datatype]).itemsize for one in specs)

@@ -12,9 +12,12 @@ ARENA_BYTES = 2_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def needed_bytes(network_bytes: int, interpreters: int) -> int:
-    """A cautious estimate of what one predictor will take."""
-    return interpreters * (WEIGHTS_FACTOR * network_bytes + ARENA_BYTES)
+def needed_bytes(network_bytes: int, interpreters: int, *, tensor_bytes: int = 0) -> int:
+    """A cautious estimate of what one predictor will take.
+
+    `tensor_bytes`: inputs and outputs of all interpreters, whose rows may be large.
+    """
+    return interpreters * (WEIGHTS_FACTOR * network_bytes + ARENA_BYTES) + tensor_bytes
 
 
 def give_back() -> None:

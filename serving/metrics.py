@@ -67,7 +67,7 @@ class Meter:
                 return
             known = self._latencies.get((model, version))
             if known is None:
-                self._forget_oldest()
+                self._forget_oldest(model)
                 known = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0])
             known[0][bisect_left(BOUNDS, seconds)] += 1
             known[1][0] += seconds
@@ -96,12 +96,12 @@ class Meter:
                 challenges=challenges,
             )
 
-    def _forget_oldest(self) -> None:
-        """A host that lives for years must not tell of every version it ever had."""
-        if len(self._latencies) >= REMEMBERED_VERSIONS:
-            model, version = next(iter(self._latencies))
-            del self._latencies[model, version]
-            for kind in [kind for kind in self._counts if kind[:2] == (model, version)]:
+    def _forget_oldest(self, model: str) -> None:
+        """A host that lives for years must not tell of every version it ever had of a model."""
+        known = [one for one in self._latencies if one[0] == model]
+        if len(known) >= REMEMBERED_VERSIONS:
+            del self._latencies[known[0]]
+            for kind in [kind for kind in self._counts if kind[:2] == known[0]]:
                 del self._counts[kind]
 
 

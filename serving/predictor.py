@@ -30,6 +30,11 @@ def interpreters_for(threads: int) -> int:
     return sum(_copies(size, threads) for size in BATCH_SIZES)
 
 
+def rows_for(threads: int) -> int:
+    """How many rows all interpreters of a predictor hold together."""
+    return sum(size * _copies(size, threads) for size in BATCH_SIZES)
+
+
 def _copies(size: int, threads: int) -> int:
     return threads if size <= LARGEST_SHARED_BY_NONE or size == LARGEST else 1
 

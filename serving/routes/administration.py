@@ -26,6 +26,17 @@ def administrator() -> str:
     return name
 
 
+def may_hear_names() -> bool:
+    """Whether whoever asks may hear of models and their troubles: no key is needed, or it came."""
+    keys = cast("Tokens", current_app.extensions["keys"])
+    administrators = cast("Tokens", current_app.extensions["administrators"])
+    if not keys.configured:
+        return True
+    authorization = request.headers.get("Authorization", "")
+    key = request.headers.get("X-API-Key") or bearer(authorization)
+    return bool(keys.name_of(key) or administrators.name_of(key))
+
+
 def bearer(authorization: str) -> str:
     """The token of an `Authorization` header, or nothing when it has another scheme."""
     scheme, _, token = authorization.partition(" ")

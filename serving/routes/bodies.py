@@ -1,10 +1,10 @@
 """Reading requests and writing answers: what all protocols share."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import orjson
-from flask import Response, current_app, request
+from flask import Response, current_app, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from serving.draining import Draining
@@ -16,6 +16,7 @@ from serving.story import Story
 from store.bucket import Bucket
 from store.errors import BadInput, WrongContentType
 
+_Answer = TypeVar("_Answer")
 # curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.
 ACCEPTED = {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 
@@ -44,6 +45,16 @@ def draining() -> Draining:
 
 def limits() -> Limits:
     return cast("Limits", current_app.extensions["limits"])
+
+
+def noting(answering: Callable[[Loaded], _Answer]) -> Callable[[Loaded], _Answer]:
+    """The same, and whichever version a request meets is named also when it fails there."""
+
+    def noted(loaded: Loaded) -> _Answer:
+        g.met = loaded.version
+        return answering(loaded)
+
+    return noted
 
 
 def body_bytes(*more: str) -> bytes:

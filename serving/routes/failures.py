@@ -5,7 +5,7 @@ import math
 from http import HTTPStatus
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from serving.routes.bodies import answer, limits, story
@@ -115,5 +115,6 @@ def _on_http(error: HTTPException) -> Response:
 
 def _on_anything(error: Exception) -> Response:
     """A fault of ours: logged whole, told without details."""
-    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error)
+    told = {"request_id": g.request_id, "version": g.get("met")}
+    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra=told)
     return failure(500, "the server failed to answer; its log says why")

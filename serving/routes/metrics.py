@@ -27,7 +27,7 @@ def install(application: Flask, meter: metrics.Meter) -> None:
     def end(response: Response) -> Response:
         protocol = COUNTED.get(request.endpoint or "")
         if protocol and request.view_args:
-            version = response.headers.get(VERSION_HEADER, "")
+            version = response.headers.get(VERSION_HEADER) or g.get("met", "")
             # Names that clients made up are not remembered.
             named = request.view_args["model"]
             is_ours = version or any(slot.model == named for slot in slots().all())

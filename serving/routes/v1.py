@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
-from serving.express import REQUEST_ID, client_of
+from serving.express import client_of
 from serving.protocols import v1
-from serving.routes.bodies import answer, body_bytes, json_object, limits, slot
+from serving.routes.bodies import answer, body_bytes, draining, json_object, limits, noting, slot
 from store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
@@ -31,10 +31,13 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
     `name` and `ready` are what clients of KServe's first protocol look for at this address.
     """
     named = version is not None or label is not None
+    ending = draining()
+    ending.note_asked()
     with slot(model).lease(version, label=label) as loaded:
         versions = (loaded.version,) if named else slot(model).versions()
-        body = {"name": model, "ready": True, "model_version_status": [_state(v) for v in versions]}
-        return answer(body, loaded=loaded)
+        states = [_state(v) for v in versions]
+        body = {"name": model, "ready": not ending.begun, "model_version_status": states}
+        return answer(body, loaded=loaded, status=503 if ending.begun else 200)
 
 
 @routes.get("/models/<model>/metadata")
@@ -64,11 +67,11 @@ def predict(model: str, version: str | None = None, label: str | None = None) ->
     """Answer `instances` by row or `inputs` by column, with one version throughout."""
     asked = json_object(body_bytes())
     content, loaded = slot(model).answered(
-        lambda loaded: v1.answer(asked, loaded, limits()),
+        noting(lambda loaded: v1.answer(asked, loaded, limits())),
         version=version,
         label=label,
         client=client_of(request.environ),
-        request_id=request.headers.get(REQUEST_ID, "")[:64],
+        request_id=g.request_id,
     )
     return answer(content, loaded=loaded)
 

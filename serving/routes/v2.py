@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
-from serving.express import JSON, REQUEST_ID, VERSION_HEADER, client_of
+from serving.express import JSON, VERSION_HEADER, client_of
 from serving.protocols import binary, image, v2
+from serving.routes.administration import may_hear_names
 from serving.routes.bodies import (
     answer,
     body_bytes,
     draining,
     json_object,
     limits,
+    noting,
     slot,
     slots,
     story,
@@ -45,6 +47,9 @@ def ready() -> Response:
     every, ending = slots(), draining()
     ending.note_asked()
     is_ready = every.ready and not ending.begun
+    status = 200 if is_ready else 503
+    if not may_hear_names():
+        return answer({"ready": is_ready}, status=status)
     models = {one.model: one.ready for one in every.all()}
     missing = [name for name in every.expected if name not in models]
     body = {
@@ -52,7 +57,7 @@ def ready() -> Response:
         "models": models | dict.fromkeys(missing, False),
         "trouble": _trouble(every),
     }
-    return answer(body, status=200 if is_ready else 503)
+    return answer(body, status=status)
 
 
 @routes.get("/models/<model>")
@@ -74,8 +79,12 @@ def metadata(model: str, version: str | None = None) -> Response:
 @routes.get("/models/<model>/ready")
 @routes.get("/models/<model>/versions/<version>/ready")
 def model_ready(model: str, version: str | None = None) -> Response:
+    """Whether a model, or a version of it, answers here; not when this server is about to end."""
+    ending = draining()
+    ending.note_asked()
     with slot(model).lease(version) as loaded:
-        return answer({"name": model, "ready": True}, loaded=loaded)
+        status = 503 if ending.begun else 200
+        return answer({"name": model, "ready": not ending.begun}, loaded=loaded, status=status)
 
 
 @routes.post("/models/<model>/infer")
@@ -85,10 +94,10 @@ def infer(model: str, version: str | None = None) -> Response:
     body = body_bytes(image.RAW, image.PNG)
     answering = _of_image(body) if request.mimetype == image.PNG else _of_tensors(body)
     (encoded, json_length), loaded = slot(model).answered(
-        answering,
+        noting(answering),
         version=version,
         client=client_of(request.environ),
-        request_id=request.headers.get(REQUEST_ID, "")[:64],
+        request_id=g.request_id,
     )
     response = Response(encoded, content_type=JSON if json_length is None else image.RAW)
     response.headers[VERSION_HEADER] = loaded.version

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 PREDICT = "/v1/models/digits:predict"
 ONE = {"instances": np.zeros((1, 28, 28), int).tolist()}
 BODY = json.dumps(ONE).encode()
+OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
 
 
 @pytest.fixture
@@ -52,9 +53,11 @@ def test_all_workers_are_unready_before_any_of_them_stops_answering(published, t
 
         # Then every worker says so (a connection each, so that all are met) and answers still.
         asked = [serving.ask("GET", "/v2/health/ready") for _ in range(20)]
+        of_model = [serving.ask("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
         answered = [serving.ask("POST", PREDICT, ONE) for _ in range(10)]
         assert {status for status, _, _ in asked} == {503}
         assert {body["ready"] for _, _, body in asked} == {False}
+        assert {(status, body["ready"]) for status, _, body in of_model} == {(503, False)}
         assert {status for status, _, _ in answered} == {200}
         assert {headers["connection"] for _, headers, _ in answered} == {"close"}
         assert "overnight_ready 0" in serving.ask("GET", "/metrics")[2].decode()

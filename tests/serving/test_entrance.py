@@ -177,3 +177,32 @@ def test_every_answer_tells_browsers_to_do_nothing_clever_with_it(client, path):
     assert "Access-Control-Allow-Origin" not in headers
     assert "Strict-Transport-Security" not in headers
     assert "Werkzeug" not in headers.get("Server", "")
+
+
+def test_models_are_named_to_nobody_without_a_key_where_there_are_keys(locked):
+    unknown = locked.get("/v2/health/ready")
+    known = [locked.get("/v2/health/ready", headers=headers).json for headers in
+             ({"X-API-Key": KEY}, {"Authorization": f"Bearer {ADMIN}"})]  # fmt: skip
+
+    assert (unknown.status_code, unknown.json) == (200, {"ready": True})
+    assert [one["models"] for one in known] == [{"digits": True}] * 2
+
+
+@pytest.mark.parametrize("asked", [{}, {"X-Request-Id": "mine-1"}])
+def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
+    caplog, monkeypatch, asked
+):
+    def fail(*_: object) -> object:
+        raise RuntimeError("a fault of ours")
+
+    client = application_of()
+    monkeypatch.setattr("serving.predictor.Predictor.answer", fail)
+
+    response = client.post(INFER, json=v2(), headers=asked)
+
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert response.status_code == 500
+    assert logged.request_id == response.headers["X-Request-Id"]
+    assert logged.request_id == asked.get("X-Request-Id", logged.request_id)
+    assert logged.version == response.headers["X-Model-Version"] == VERSION
+    assert '"request_id": "' in JsonLines().format(logged).replace('":"', '": "')

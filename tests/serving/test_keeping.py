@@ -18,7 +18,7 @@ from serving.ledger import Ledger
 from serving.presence import Presence
 from serving.slots import Slot
 from store.memory import MemoryBucket
-from store.schema import Schema
+from store.schema import Schema, TensorSpec
 from tests.serving import bundles
 from tests.serving.hosts import BLANK, answers, promote, settle
 from tests.signing import TRUST
@@ -176,6 +176,15 @@ def test_two_hundred_swaps_leave_nothing_behind(worker, bucket, log, quick_folde
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def test_rows_that_are_large_are_part_of_the_estimate():
+    wide = TensorSpec(name="picture", datatype="UINT8", shape=(4_000, 4_000))
+    tensors = Schema(inputs=(wide,), outputs=bundles.TENSORS.outputs)
+    manifest = bundles.manifest(1, bundles.files(1), tensors=tensors)
+
+    # Of each batch size there is an interpreter, and 31 rows of 16 MB in all.
+    assert Room(threads=1).takes_bytes(manifest) > 31 * 16_000_000
 
 
 def test_memory_that_was_freed_can_be_given_back_anywhere():

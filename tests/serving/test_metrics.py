@@ -72,6 +72,25 @@ def test_versions_of_long_ago_are_forgotten():
     assert snapshot.latencies[0].version == "v5"
 
 
+def test_many_models_do_not_make_each_other_forgotten():
+    meter = Meter()
+    models = [f"m{number}" for number in range(REMEMBERED_VERSIONS + 5)]
+    for _ in range(3):
+        for model in models:
+            meter.count(model, "v", "v2", 200, 0.001)
+
+    assert {one.model: one.requests for one in meter.snapshot().counts} == dict.fromkeys(models, 3)
+
+
+def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
+    refused = client.post("/v2/models/digits/infer", json={"inputs": []})
+
+    version = bundles.version_name(1)
+    assert refused.headers["X-Model-Version"] == version
+    counted = f'version="{version}",protocol="v2",status="400",worker="alone"}} 1'
+    assert counted in client.get("/metrics").text
+
+
 def test_large_counts_keep_every_digit():
     assert line("a", {}, 123_456_789) == "a 123456789"
     assert line("a", {}, 0.25) == "a 0.25"

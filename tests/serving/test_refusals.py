@@ -30,6 +30,12 @@ def _not_golden(number):
     return bundles.files(number) | {"golden.npz": b"not an archive"}
 
 
+def _golden_of_another_shape(number):
+    pictures = bundles.IMAGES[:, :5, :5]
+    answers = bundles.probabilities(number)
+    return bundles.files(number) | {"golden.npz": bundles.archive(pictures, answers)}
+
+
 @pytest.mark.parametrize(
     ("bundle", "reason"),
     [
@@ -37,6 +43,7 @@ def _not_golden(number):
         (_other_answers, "golden examples are answered otherwise"),
         (_no_network, "predictor.tflite"),
         (_not_golden, "not a set of golden examples"),
+        (_golden_of_another_shape, "its golden examples cannot be asked"),
     ],
 )
 def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(

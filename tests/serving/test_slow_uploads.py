@@ -82,6 +82,9 @@ def test_chunks_do_not_get_round_the_limit_of_a_body(serving):
             client.sendall(b"%x\r\n%s\r\n" % (1_000, b" " * 1_000))
 
         answer = client.recv(10_000)
+        # A body may come in a piece of its own.
+        while not answer.endswith(b"}"):
+            answer += client.recv(10_000)
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"at most 20000 bytes" in answer
@@ -96,8 +99,9 @@ def test_contradictory_lengths_are_refused_and_the_connection_closed(serving, le
     with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
         client.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\n{lengths}\r\n\r\n{{}}".encode())
 
-        assert client.recv(10_000).startswith(b"HTTP/1.1 400 ")
-        assert client.recv(10_000) == b""
+        # All of it, up to the end that the server makes.
+        answer = b"".join(iter(lambda: client.recv(10_000), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 def test_no_second_request_hides_in_the_body_of_a_first(serving):
