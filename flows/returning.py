@@ -20,7 +20,6 @@ from store.aliases import AliasLog
 from store.collected import read_collected
 from store.errors import PromotionConflict
 from store.versions import read_manifest
-from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.reconsider import Returned, may_return
 from tasks.report import Story
 
@@ -41,8 +40,8 @@ def reconsider(plan: Plan) -> Returned | None:
     )
     if gate is None or plan.champion is None or not earlier:
         return None
-    tonight = _unseen(house, plan, (plan.champion, *earlier))
-    if not tonight.n:
+    tonight = _unlearned(house, plan, (plan.champion, *earlier))
+    if tonight is None:
         return None
     found = tasks.reconsider.reconsider(
         house.definition,
@@ -55,16 +54,18 @@ def reconsider(plan: Plan) -> Returned | None:
     return found
 
 
-def _unseen(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples:
-    """The rows of the snapshot that arrived after the newest of these versions was made."""
-    made = [read_manifest(house.bucket, plan.model, version) for version in versions]
-    seen = house.rows.taken(max(manifest.data.dataset_version for manifest in made))
-    stamped = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
-    rows = tasks.reconsider.fresh(stamped, seen)
-    return house.definition.examples(rows.drop_columns(list(ARRIVAL_COLUMNS)))
+def _unlearned(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples | None:
+    """The examples of the snapshot that none of these versions has learned."""
+    made_of = [read_manifest(house.bucket, plan.model, version).data for version in versions]
+    return tasks.reconsider.unlearned(
+        house.definition,
+        tasks.snapshot.read_stamped(house.rows, plan.snapshot),
+        made_of=made_of,
+        seen=house.rows.taken(max(data.dataset_version for data in made_of)),
+    )
 
 
-def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy, by: str) -> State:
+def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy) -> State:
     """Promote the version that is right again, or leave that to the person who decides."""
     model, version = story.model, returned.version
     manifest = read_manifest(House.of(model).bucket, model, version)

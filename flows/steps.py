@@ -145,6 +145,7 @@ def rehearse(plan: Plan, candidate: Candidate) -> tasks.rehearse.Rehearsed:
         expected=tasks.evaluate.predictions(candidate),
         folder=plan.folder,
         seconds=house.settings.rehearse_seconds,
+        near=house.definition.near,
     )
 
 

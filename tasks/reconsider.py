@@ -6,6 +6,7 @@ the champion. One that beats it there by the model's own paired gate is proposed
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,12 +14,15 @@ import pyarrow.compute as pc
 from models.definition import Examples, ModelDefinition, Outputs
 from models.evaluation import Evaluation
 from models.gates import MinimumImprovement
+from models.moving import DAY
 from store.aliases import AliasRecord
-from store.manifest import Finding, Manifest
+from store.manifest import DataLineage, Finding, Manifest
 from tasks.evaluate import answers, compared
+from tasks.ingested import ARRIVAL_COLUMNS
 from tasks.tensors import same_tensors
 
 LAST_VERSIONS = 5
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,45 @@ def may_return(earlier: Manifest, definition: ModelDefinition) -> bool:
     return earlier.override is None and same_tensors(earlier, definition)
 
 
-def fresh(stamped: pa.Table, seen: Collection[str]) -> pa.Table:
-    """The rows of a snapshot whose arrivals none of the versions that are asked has seen."""
-    known = pc.is_in(stamped.column("arrival"), pa.array(sorted(seen), pa.string()))
-    return stamped.filter(pc.invert(known))
+def unlearned(
+    definition: ModelDefinition,
+    stamped: pa.Table,
+    *,
+    made_of: Sequence[DataLineage],
+    seen: Collection[str],
+) -> Examples | None:
+    """The examples of a snapshot's rows that none of some versions has learned, if any.
+
+    Those are of the arrivals that came since the newest was made; or where the holdout moves, of
+    the days that all of them held out, asked with what was known before each.
+
+    Args:
+        stamped: the rows of the snapshot in the order in which they arrived, with their arrivals.
+        made_of: what each of the versions was made of.
+        seen: the arrivals that were there when the newest of them was made.
+    """
+    if definition.moving is not None:
+        begins = [data.judged_from for data in made_of]
+        held_out = [date.fromisoformat(begin) for begin in begins if begin is not None]
+        if len(held_out) < len(begins):
+            return None
+        begin = (max(held_out) - _EPOCH).days
+        before, rows = _parted(stamped, pc.less(stamped.column(DAY), begin))
+        examples = definition.moving.examples(before, rows)
+    else:
+        known = pc.is_in(stamped.column("arrival"), pa.array(sorted(seen), pa.string()))
+        before, rows = _parted(stamped, known)
+        if not rows.num_rows:
+            return None
+        told = definition.arrived
+        examples = definition.examples(rows) if told is None else told(before, rows)
+    return examples if examples.n else None
+
+
+def _parted(stamped: pa.Table, earlier: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
+    """The rows that are earlier and the others, in the source's own columns."""
+    own = stamped.drop_columns(list(ARRIVAL_COLUMNS))
+    return own.filter(earlier), own.filter(pc.invert(earlier))
 
 
 def reconsider(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
 from benchmarks.gates.picture import draw
-from benchmarks.gates.resampled import resampled_rates
+from benchmarks.gates.resampled import SPREADS, equals_refused, resampled_rates
 from models.gates import ALPHA
 from models.gates.shares import Shares
 
@@ -72,6 +72,10 @@ def main() -> None:
     )
     print("|---|---|---|---|---|")
     for line in resampled_rates():
+        print(line, flush=True)
+    told = " | ".join(f"spread of {spread:g} margins" for spread in SPREADS)
+    print(f"\n| rows, two equals refused | {told} |\n|{'---|' * (1 + len(SPREADS))}")
+    for line in equals_refused():
         print(line, flush=True)
     if arguments.picture:
         draw(rates, arguments.picture, margin=MARGIN, alpha=ALPHA)

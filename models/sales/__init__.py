@@ -3,7 +3,7 @@
 from models.definition import ModelDefinition, TrainingSettings
 from models.moving import MovingHoldout
 from models.sales.data_gates import DATA_GATES
-from models.sales.gates import GATES, PERTURBATIONS
+from models.sales.gates import GATES, PERTURBATIONS, RETURNING
 from models.sales.measures import in_interval, measured, per_row
 from models.sales.schema import NEAR, TENSORS
 from models.sales.series import HELD_DAYS, arrived, judged, learned
@@ -44,6 +44,7 @@ DEFINITION = ModelDefinition(
         "batch_rows": Choice((256, 512, 1024)),
         "epochs": Range(3, 10),
     },
+    returning=RETURNING,
     per_row=per_row,
     arrived=arrived,
     moving=MovingHoldout(days=HELD_DAYS, examples=judged),

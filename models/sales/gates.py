@@ -11,6 +11,7 @@ from models.gates import (
     BetterThan,
     Gate,
     MaximumRegression,
+    MinimumImprovement,
     Robust,
     SamePredictions,
     WithinBudget,
@@ -44,6 +45,10 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "unknown department": without("department"),
     "newest day lost": newest_day_lost,
 }
+
+# An earlier version returns when it is better by more than a candidate may be worse, on the days
+# that none of them has learned: a champion that was made last night learned none of the newest 28.
+RETURNING = MinimumImprovement(margin=0.01, metric="wape", minimum_rows=_DAYS)
 
 GATES: tuple[Gate, ...] = (
     AtMost("wape", 0.85),
