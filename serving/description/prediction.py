@@ -18,7 +18,7 @@ _STATE = {
     "required": ["name", "ready", "model_version_status"],
     "properties": {
         "name": {"type": "string"},
-        "ready": {"const": True},
+        "ready": {"type": "boolean"},
         "model_version_status": {
             "type": "array",
             "minItems": 1,
@@ -42,7 +42,7 @@ _SIGNATURE = {
 _READY = {
     "type": "object",
     "required": ["name", "ready"],
-    "properties": {"name": {"type": "string"}, "ready": {"const": True}},
+    "properties": {"name": {"type": "string"}, "ready": {"type": "boolean"}},
 }
 
 
@@ -135,15 +135,28 @@ def _predict(scene: Scene, way: str, name: str, told: str) -> Operation:
 
 def _v2_get(scene: Scene, way: str, name: str, summary: str, schema: str | None) -> Operation:
     content = json_of(ref(schema) if schema else _READY)
-    return _get(scene, f"/v2/models/{{model}}{way}", name, V2, summary, content)
+    told = _ends(content) if schema is None else {}
+    return _get(scene, f"/v2/models/{{model}}{way}", name, V2, summary, content, told)
 
 
 def _v1_get(scene: Scene, way: str, name: str, summary: str, schema: dict[str, Any]) -> Operation:
-    return _get(scene, f"/v1/models/{{model}}{way}", name, V1, summary, json_of(schema))
+    content = json_of(schema)
+    told = _ends(content) if schema is _STATE else {}
+    return _get(scene, f"/v1/models/{{model}}{way}", name, V1, summary, content, told)
+
+
+def _ends(content: dict[str, Any]) -> dict[int, Answer]:
+    return {503: Answer("It answers still, and this server is about to stop.", content, (VERSION,))}
 
 
 def _get(
-    scene: Scene, path: str, name: str, tag: str, summary: str, content: dict[str, Any]
+    scene: Scene,
+    path: str,
+    name: str,
+    tag: str,
+    summary: str,
+    content: dict[str, Any],
+    more: dict[int, Answer],
 ) -> Operation:
     return Operation(
         method="get",
@@ -152,7 +165,7 @@ def _get(
         tag=tag,
         summary=summary,
         told="",
-        answers={200: Answer("As asked.", content, (VERSION,))},
+        answers={200: Answer("As asked.", content, (VERSION,)), **more},
         refusals=_ASKED,
         security=KEY,
         samples=samples.get(scene, _filled(scene, path)),

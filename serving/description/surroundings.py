@@ -21,7 +21,7 @@ HEALTH, PAGES = "Health and metrics", "Pages"
 _LIVE = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
 _READY = {
     "type": "object",
-    "required": ["ready", "models", "trouble"],
+    "required": ["ready"],
     "properties": {
         "ready": {"type": "boolean"},
         "models": {"type": "object", "additionalProperties": {"type": "boolean"}},
@@ -107,7 +107,8 @@ def _ready(scene: Scene) -> Operation:
         name="ready",
         tag=HEALTH,
         summary="Whether every model that answers here is loaded and verified",
-        told="The store may be away: then `trouble` says so, and this host stays ready.",
+        told="The store may be away: then `trouble` says so, and this host stays ready. Where keys "
+        "are needed, only who sends one hears of models and of trouble.",
         answers={
             200: Answer("Ready.", json_of(_READY)),
             503: Answer("Not ready (yet), or about to stop.", json_of(_READY)),
