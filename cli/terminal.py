@@ -9,9 +9,12 @@ _WHOLE = {"version": 28, "champion": 28, "address": 24, "file": 12}
 
 
 def open_console() -> Console:
-    """Standard output; pipes and logs get wide lines, terminals their own width."""
-    watched = Console(highlight=False)
-    return watched if watched.is_terminal else Console(highlight=False, width=_UNWATCHED_WIDTH)
+    """Standard output; pipes and logs get wide lines, terminals their own width.
+
+    What people typed is printed as they typed it: brackets and colons are no markup.
+    """
+    width = None if Console().is_terminal else _UNWATCHED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def new_table(*columns: str, title: str | None = None) -> Table:

@@ -106,6 +106,9 @@ def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]
         if decision
         else "waits for a person",
     }
+    if (run := manifest.run).by:
+        by = said_by(run.by, proved=run.proved)
+        rows["asked for"] = ": ".join(part for part in (f"by {by}", run.why) if part)
     if manifest.override is not None:
         by = said_by(manifest.override.by, proved=manifest.override.proved)
         rows["gates overruled"] = f"by {by}: {manifest.override.reason}"

@@ -24,7 +24,7 @@ def retrain(
         str | None, typer.Option(help="From which weights: afresh or champion.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Train even when nothing changed since the last time.")
+        bool, typer.Option("--force", help="Train though nothing changed; the record says so.")
     ] = False,
     if_changed: Annotated[
         bool,

@@ -14,12 +14,13 @@ from store.arrivals import excluded
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import ConfigurationError
-from store.manifest import Manifest
+from store.manifest import DataLineage, Manifest
 from store.signing import Signer
 from store.trust import Trust
 from store.tuning import read_tuned
 from store.versions import trusted_manifest
 from tasks.ingest import ARRIVAL_COLUMNS
+from tasks.leakage import learned_what_judges
 from tasks.snapshot import Snapshot, parted, read_holdout, read_rows, read_stamped, snapshot
 
 
@@ -39,8 +40,11 @@ class House:
     def definition(self) -> ModelDefinition:
         return models.find(self.model)
 
-    def is_warm(self, begin: Begin, champion: str | None) -> bool:
-        """Whether a run goes on from the champion's weights; without a champion none can.
+    def is_warm(self, begin: Begin, champion: Manifest | None, data: DataLineage) -> bool:
+        """Whether a run on `data` goes on from the champion's weights; without one none can.
+
+        From a champion that learned rows which judge now none does either: what it knows by heart
+        would flatter the candidate before every gate.
 
         Raises:
             ConfigurationError: it is asked to, and the model declares no settings for it.
@@ -51,7 +55,7 @@ class House:
                 f"{self.model} declares no settings for going on from the champion; "
                 "give its definition `warm`, or begin afresh"
             )
-        return asked and champion is not None
+        return asked and champion is not None and not learned_what_judges(champion.data, data)
 
     def training_settings(
         self, changed: Mapping[str, float | int | None], *, warm: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.hearing import word_of
@@ -26,8 +27,8 @@ def make_plan(
     snapshot: Snapshot,
     changed: Mapping[str, float | int | None],
     *,
+    run: RunLineage,
     begin: Begin = "as declared",
-    force: bool = False,
 ) -> Plan:
     """Settings, lineage and fingerprint of a run on a snapshot.
 
@@ -37,29 +38,47 @@ def make_plan(
         ConfigurationError: the model takes or answers other tensors than its champion.
     """
     house = House.of(story.model)
-    if story.champion is not None:
-        check_tensors(read_manifest(house.bucket, house.model, story.champion), house.definition)
-    warm = house.is_warm(begin, story.champion)
+    made = read_manifest(house.bucket, house.model, story.champion) if story.champion else None
+    if made is not None:
+        check_tensors(made, house.definition)
+    warm = house.is_warm(begin, made, snapshot.lineage)
+    if begin == "champion" and made is not None and not warm:
+        get_run_logger().warning("begins afresh: %s learned rows that judge now", made.version)
     settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
         house.definition, settings, snapshot.lineage, code, environment, warm=warm
-    )
-    run = RunLineage(
-        id=str(flow_run.id or ""), name=str(flow_run.name or ""), url=str(flow_run.ui_url or "")
     )
     return Plan(
         model=story.model,
         settings=settings,
         champion=story.champion,
         warm=warm,
-        forced=force,
+        forced=run.forced,
         snapshot=snapshot,
         code=code,
         environment=environment,
         fingerprint=fingerprint,
         run=run,
-        folder=house.work(f"{fingerprint[:12]}-{run.id}" if force else fingerprint[:12]),
+        folder=house.work(f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]),
+    )
+
+
+def asked_for(by: str, reason: str, *, forced: bool, override: Override | None) -> RunLineage:
+    """The run under way, who asked for it and why, as its version records for ever.
+
+    Whoever was heard because gates are to be overruled is named as they were heard.
+    """
+    nobody = "the schedule" if "auto-scheduled" in flow_run.tags else "an operator"
+    by = override.by if override else by.strip() or nobody
+    return RunLineage(
+        id=str(flow_run.id or ""),
+        name=str(flow_run.name or ""),
+        url=str(flow_run.ui_url or ""),
+        forced=forced,
+        by=by,
+        reason=reason.strip() or (f"forced by {by}" if forced else ""),
+        proved=override is not None and override.proved,
     )
 
 

@@ -47,7 +47,7 @@ def prospect(
     current = log.current()
     champion = read_manifest(house.bucket, model, current.version) if current else None
     found = house.snapshot().lineage
-    warm = house.is_warm(begin, current.version if current else None)
+    warm = house.is_warm(begin, champion, found)
     settings = house.training_settings(changed, warm=warm)
     code, environment = lineage.code(house.definition), lineage.environment()
     taken = house.rows.taken()

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 
 from flows import data_steps, decision_steps, returning, scoring, steps
 from flows.ending import end, settle
@@ -20,7 +19,15 @@ from flows.parameters import (
     Policy,
     Seed,
 )
-from flows.planning import changes, entitled, make_plan, may_take, overriding, policy
+from flows.planning import (
+    asked_for,
+    changes,
+    entitled,
+    make_plan,
+    may_take,
+    overriding,
+    policy,
+)
 from flows.steps import Plan
 from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
@@ -63,16 +70,17 @@ def retrain(
         batch_rows: Rows in one step of the fit; empty for the model's own setting.
         seed: Every random choice of the fit follows from it; empty for the model's own setting.
         approval: Who decides about a version that passed: its gates (automatic) or a person.
-        begin: From which weights: afresh, the champion's, or as the model declares.
+        begin: From which weights: afresh, the champion's, or as the model declares. Afresh in any
+            case when the champion learned rows that judge now.
         force: Train in any case: though the same data, code, settings and seed were trained
-            before, and though an earlier version is better on what arrived.
+            before, and though an earlier version is better on what arrived. The version records
+            it for ever.
         overrule_gates: Publish even when gates refuse. Needs a reason and the name of somebody
             whom OVERNIGHT_OVERRIDERS entitles; both are kept for ever.
         by: Who asks for this run; empty when the schedule does.
-        reason: Why, for the record.
+        reason: Why, for the record of the version, for ever.
         proof: Who it is, when the command line asks; leave it empty here.
     """
-    asked_by = by or ("the schedule" if "auto-scheduled" in flow_run.tags else "an operator")
     changed = {
         "epochs": epochs,
         "learning_rate": learning_rate,
@@ -86,6 +94,7 @@ def retrain(
         override = entitled(model, by, reason, proof, asked=asked) if overrule_gates else None
     except NotProved as unknown:
         return end(story, "Refused", str(unknown))
+    run = asked_for(by, reason, forced=force, override=override)
     ingested = (
         data_steps.ingest(model, take_next=may_take(model)) if take_in else data_steps.leave(model)
     )
@@ -96,7 +105,7 @@ def retrain(
     # What arrived is first answered by what serves: the only moment at which nothing knows it.
     scores = scoring.score(model, story.champion, snapshot)
     story = replace(story, data=snapshot.lineage, scores=scores)
-    plan = make_plan(story, snapshot, changed, begin=begin, force=force)
+    plan = make_plan(story, snapshot, changed, run=run, begin=begin)
     story = replace(story, changes=changes(plan), settings=plan.settings, code=plan.code)
     approval_policy = policy(model, approval)
     house = House.of(model)
@@ -108,11 +117,11 @@ def retrain(
         replicas=house.settings.replicas,
     )
     if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
-        return _walk(plan, story, override=override, approval=approval_policy, by=asked_by)
+        return _walk(plan, story, override=override, approval=approval_policy)
     if memory.version is None or memory.known is Known.SETTLED:
         return end(story, "UpToDate", memory.told)
     story = replace(story, manifest=read_manifest(house.bucket, model, memory.version))
-    return _go_on(plan, story, memory, approval=approval_policy, by=asked_by)
+    return _go_on(plan, story, memory, approval=approval_policy)
 
 
 def _without_rows(story: Story, ingested: Ingested) -> State:
@@ -123,24 +132,22 @@ def _without_rows(story: Story, ingested: Ingested) -> State:
     return end(story, "NothingNew", "no rows ever came in")
 
 
-def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy, by: str) -> State:
+def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy) -> State:
     """Where an earlier run of the same fingerprint stopped, unless the world has moved on."""
     assert story.manifest is not None
     compared_with = story.manifest.compared_with
     if memory.known is not Known.UNCONFIRMED and compared_with != story.champion:
         # What is published stays as it is: the same weights become another version.
         steps.clear(plan)
-        return _walk(plan, replace(story, manifest=None), override=None, approval=approval, by=by)
+        return _walk(plan, replace(story, manifest=None), override=None, approval=approval)
     # What waits for a person goes on waiting for one, whoever asks now.
     undone = memory.known in {Known.UNDECIDED, Known.UNPROMOTED}
     if undone and story.manifest.approval == "manual":
         approval = "manual"
-    return _release(story, over=compared_with, approval=approval, by=by, plan=plan)
+    return _release(story, over=compared_with, approval=approval, plan=plan)
 
 
-def _walk(
-    plan: Plan, story: Story, *, override: Override | None, approval: Policy, by: str
-) -> State:
+def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Policy) -> State:
     """From the rows to a published version, or to the reasons why not."""
     # Whoever could not sign the outcome need not begin.
     _ = House.of(plan.model).signer
@@ -153,7 +160,7 @@ def _walk(
         data_steps.hold(plan, compared)
         return end(story, "AwaitingApproval", compared.told(plan.model))
     if not plan.forced and override is None and (back := returning.reconsider(plan)):
-        return returning.bring_back(story, back, plan, approval=approval, by=by)
+        return returning.bring_back(story, back, plan, approval=approval)
     candidate = steps.train(plan)
     evaluation = steps.evaluate(plan, candidate)
     pictures = steps.draw(plan, candidate)
@@ -169,19 +176,24 @@ def _walk(
         return end(story, "Refused", str(verdict), plan)
     override = overriding(override, verdict)
     story = replace(story, override=override)
+    manifest = steps.finished(plan, candidate, evaluation, verdict, override, approval)
     title = f"{plan.model} {candidate.version}"
-    told = card(story, House.of(plan.model).definition, headline="the report", message=title)
+    told = card(
+        replace(story, manifest=manifest),
+        House.of(plan.model).definition,
+        headline="the report",
+        message=title,
+    )
     files = {
         "golden.npz": rehearsed.golden,
         "report.html": page(told, title=title),
         materials.FILE: materials.bill(plan.model, candidate.version, plan.environment),
     }
-    manifest = steps.publish(plan, candidate, evaluation, verdict, files, override, approval)
-    story = replace(story, manifest=manifest)
-    return _release(story, over=plan.champion, approval=approval, by=by, plan=plan)
+    story = replace(story, manifest=steps.publish(plan, candidate, manifest, files))
+    return _release(story, over=plan.champion, approval=approval, plan=plan)
 
 
-def _release(story: Story, *, over: str | None, approval: Policy, by: str, plan: Plan) -> State:
+def _release(story: Story, *, over: str | None, approval: Policy, plan: Plan) -> State:
     """From a published version to one that serves, or to the person who decides."""
     assert story.manifest is not None
     model, version = story.model, story.manifest.version
@@ -196,8 +208,10 @@ def _release(story: Story, *, over: str | None, approval: Policy, by: str, plan:
         reason=overruled.reason if overruled else "every gate holds",
     )
     try:
-        reason = f"retrained on {story.manifest.data.rows:,} rows"
-        record = decision_steps.promote(model, version, over=over, word=Word(by), reason=reason)
+        rows = f"retrained on {story.manifest.data.rows:,} rows"
+        reason = "; ".join(part for part in (rows, story.manifest.run.why) if part)
+        word = Word(plan.run.by, plan.run.proved)
+        record = decision_steps.promote(model, version, over=over, word=word, reason=reason)
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict), plan)
     return settle(story, record, "Promoted", plan)

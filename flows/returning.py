@@ -78,7 +78,11 @@ def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy
         return end(story, "AwaitingApproval", told, plan)
     try:
         record = decision_steps.promote(
-            model, version, over=plan.champion, word=Word(by), reason=str(returned)
+            model,
+            version,
+            over=plan.champion,
+            word=Word(plan.run.by, plan.run.proved),
+            reason="; ".join(part for part in (str(returned), plan.run.why) if part),
         )
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict), plan)

@@ -169,21 +169,26 @@ def remember_refusal(plan: Plan, verdict: Verdict) -> None:
     )
 
 
-@step
-def publish(
+def finished(
     plan: Plan,
     candidate: Candidate,
     evaluation: Evaluation,
     verdict: Verdict,
-    files: Mapping[str, bytes],
     override: Override | None,
     approval: Policy,
 ) -> Manifest:
-    """Make the version visible: bundle first, signed, manifest last."""
-    house = House.of(plan.model)
-    manifest = tasks.publish.finished(
+    """The manifest as it is before it lists the report, which tells what is in it."""
+    return tasks.publish.finished(
         _draft(plan, candidate), evaluation, verdict, override=override, approval=approval
     )
+
+
+@step
+def publish(
+    plan: Plan, candidate: Candidate, manifest: Manifest, files: Mapping[str, bytes]
+) -> Manifest:
+    """Make the version visible: bundle first, signed, manifest last."""
+    house = House.of(plan.model)
     bundle = {**tasks.publish.bundle(candidate), **files}
     version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder, house.signer)
     return read_manifest(house.bucket, plan.model, version)

@@ -109,11 +109,25 @@ class TrainingLineage(Value):
 
 
 class RunLineage(Value):
-    """Which flow run made it, and what asked for that run."""
+    """Which flow run made it, and who asked for that run, and why, where somebody said.
+
+    `forced`: it was to train in any case, though nothing had changed. `proved`: a token showed
+    that it was `by`; else it is what somebody typed.
+    """
 
     id: str
     name: str
     url: str = ""
+    forced: bool = False
+    by: str = ""
+    reason: str = ""
+    proved: bool = False
+
+    @property
+    def why(self) -> str:
+        """Why it was asked for, and that it was forced; empty when nobody said."""
+        told = self.forced and not self.reason.startswith("forced")
+        return ": ".join(part for part in ("forced" if told else "", self.reason) if part)
 
 
 class Override(Value):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.definition import ModelDefinition
-from store.manifest import Finding
+from store.manifest import DataLineage, Finding
 
 # So few rows that look like the holdout's may be chance, however small the arrival.
 _CHANCE_ROWS = 2
@@ -34,18 +34,33 @@ def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
     )
 
 
+def learned_what_judges(learned: DataLineage, now: DataLineage) -> bool:
+    """Whether a version may have learned rows that judge tonight.
+
+    Where the holdout moves it has when days were taken back since; a frozen one is the same for
+    ever, unless the dataset is another one.
+    """
+    if now.judged_from is None:
+        return learned.holdout_digest != now.holdout_digest
+    return _knows(learned.judged_from, now.judged_from)
+
+
+def _knows(learned_until: str | None, judged_from: str) -> bool:
+    return learned_until is None or learned_until > judged_from
+
+
 def unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
     """Whether the champion learned days that judge tonight; both dates are first days held out.
 
     A champion of an earlier night learned fewer days. When days were taken back since, it knows
     some that judge: then the comparison favours it, so an equal may be refused, and none that is
-    worse can pass. That is said, and holds nothing up.
+    worse can pass. That is said, and holds nothing up; only no night goes on from its weights.
     """
-    knows = learned_until is None or learned_until > judged_from
+    knows = _knows(learned_until, judged_from)
     until = "all it was given" if learned_until is None else f"days before {learned_until}"
     told = (
         f"{champion} learned {until}, and days from {judged_from} on judge"
-        f"{': the comparison favours it' if knows else ''}"
+        f"{': the comparison favours it, and no night goes on from it' if knows else ''}"
     )
     return Finding(
         gate="unseen by the champion",

@@ -139,8 +139,9 @@ def _keep(manifest: Manifest, kept: Path) -> None:
     part.replace(kept)
 
 
-def _circumstances(manifest: Manifest) -> tuple[str | None, ...]:
+def _circumstances(manifest: Manifest) -> tuple[object, ...]:
     """What a run found and was told, apart from the candidate and from the moment of it."""
-    word = manifest.override
-    by, reason = (word.by, word.reason) if word else (None, None)
-    return (manifest.compared_with, manifest.approval, by, reason, manifest.signed_by)
+    word, run = manifest.override, manifest.run
+    overruled = (word.by, word.reason) if word else None
+    asked = (run.forced, run.by, run.reason, run.proved)
+    return (manifest.compared_with, manifest.approval, overruled, asked, manifest.signed_by)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.definition import ModelDefinition, TrainingSettings
 from models.evaluation import Evaluation
-from store.manifest import CodeLineage, DataLineage, Finding, Manifest, Override
+from store.manifest import CodeLineage, DataLineage, Finding, Manifest, Override, RunLineage
 from store.scores import Score
 from store.tokens import said_by
 from tasks.explain import Axis
@@ -173,12 +173,18 @@ def _lineage(manifest: Manifest) -> str:
         "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
         "packages": ", ".join(f"{k} {v}" for k, v in manifest.environment.packages.items()),
         "run": f"{manifest.run.name} {manifest.run.id}",
+        "asked for": _asked(manifest.run),
         "overridden": f"by {said_by(manifest.override.by, proved=manifest.override.proved)}: "
         f"{manifest.override.reason}"
         if manifest.override
         else "no",
     }
     return "## Where it comes from\n\n" + table(("", ""), list(rows.items()))
+
+
+def _asked(run: RunLineage) -> str:
+    by = f"by {said_by(run.by, proved=run.proved)}" if run.by else ""
+    return ": ".join(part for part in (by, run.why) if part) or "not recorded"
 
 
 def _search(found: Search) -> str:

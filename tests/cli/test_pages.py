@@ -19,7 +19,7 @@ from store.aliases import Acknowledgement, AliasLog
 from store.challenging import Withdrawal
 from store.decisions import Decision, decide
 from store.errors import NothingPublished, UnknownVersion
-from store.manifest import Finding, Measurement
+from store.manifest import Finding, Measurement, RunLineage
 from store.memory import MemoryBucket
 from store.scores import Score, keep
 from store.terms import Terms
@@ -88,6 +88,35 @@ def test_pages_print(bucket, as_json, capsys):
     version_page.show(document, shown, as_json=as_json)
 
     assert "gave way" in capsys.readouterr().out or as_json
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (RunLineage(id="r", name="n"), None),
+        (RunLineage(id="r", name="n", by="the schedule"), "by the schedule"),
+        (
+            RunLineage(id="r", name="n", forced=True, by="ann", reason="a [/try] :bug: of two"),
+            "by ann: forced: a [/try] :bug: of two",
+        ),
+        (
+            RunLineage(
+                id="r", name="n", forced=True, by="ada", reason="forced by ada", proved=True
+            ),
+            "by ada (proved by token): forced by ada",
+        ),
+    ],
+    ids=["of before", "by the schedule", "forced", "without a reason"],
+)
+def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, capsys):
+    bucket = MemoryBucket()
+    versions.publish(bucket, manifest().model_copy(update={"run": run}), FILES, SIGNER)
+
+    version_page.show(*version_page.gather(bucket, "digits", VERSION), as_json=False)
+
+    found = [line for line in capsys.readouterr().out.splitlines() if "asked for" in line]
+    assert len(found) == (told is not None)
+    assert all(f" {told} " in line for line in found)
 
 
 def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):

@@ -1,6 +1,10 @@
 """What a flow finds out before it does anything."""
 
+import pytest
+
 import models
+from flows.house import House
+from flows.planning import asked_for
 from flows.reproduce import scratch
 from store.manifest import Override
 from tasks import lineage
@@ -21,6 +25,58 @@ def test_a_version_is_reproduced_in_a_folder_of_the_sources_that_fit(tmp_path, m
     assert lost.code.digest != now.digest
     for made in (lost, same):
         assert scratch(made).name == f"reproduce-{made.version}-{now.digest[:12]}"
+
+
+@pytest.mark.parametrize(
+    ("learned", "judges", "warm"),
+    [
+        ({}, {}, True),
+        ({}, {"holdout_digest": "9" * 64}, False),
+        ({"judged_from": "2017-05-01"}, {"judged_from": "2017-05-02"}, True),
+        ({"judged_from": "2017-05-01"}, {"judged_from": "2017-05-01"}, True),
+        ({"judged_from": "2017-05-02"}, {"judged_from": "2017-05-01"}, False),
+        ({}, {"judged_from": "2017-05-01"}, False),
+    ],
+    ids=["frozen", "another holdout", "a later night", "same days", "taken back", "all learned"],
+)
+def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
+    tmp_path, monkeypatch, learned, judges, warm
+):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    champion = MADE.model_copy(update={"data": MADE.data.model_copy(update=learned)})
+    tonight = MADE.data.model_copy(update=judges)
+
+    house = House.of("digits")
+
+    assert house.is_warm("champion", champion, tonight) is warm
+    assert not house.is_warm("champion", None, tonight)
+    assert not house.is_warm("afresh", champion, tonight)
+
+
+@pytest.mark.parametrize(
+    ("by", "reason", "forced", "told"),
+    [
+        ("ann", "a short fit ", True, ("ann", "a short fit", "forced: a short fit")),
+        ("ann", " ", True, ("ann", "forced by ann", "forced by ann")),
+        ("", "", True, ("an operator", "forced by an operator", "forced by an operator")),
+        ("ann", "a short fit", False, ("ann", "a short fit", "a short fit")),
+        ("", "", False, ("an operator", "", "")),
+    ],
+)
+def test_who_asks_for_a_run_and_why_is_known_though_nobody_says(by, reason, forced, told):
+    found = asked_for(by, reason, forced=forced, override=None)
+
+    assert (found.by, found.reason, found.why) == told
+    assert (found.forced, found.proved) == (forced, False)
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_whoever_overrules_gates_asks_under_the_name_that_was_heard(proved):
+    heard = Override(by="ada", reason="so", proved=proved)
+
+    found = asked_for("the king", "so", forced=False, override=heard)
+
+    assert (found.by, found.proved, found.reason) == ("ada", proved, "so")
 
 
 def test_a_version_returns_when_it_takes_today_s_tensors_and_passed_its_gates():

@@ -56,7 +56,7 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
 def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> None:
     world.arrive("few", 0, 1_200)
 
-    name, told = ended(retrain(epochs=1, return_state=True, **OVERRULED))
+    name, told = ended(retrain(epochs=1, force=True, return_state=True, **OVERRULED))
     assert name == "Promoted", told
     (first,) = versions.list_versions(world.bucket, "digits")
     assert champion(world) == first
@@ -72,6 +72,20 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         "report.html",
         "sbom.cdx.json",
     }
+    run = manifest.run
+    assert (run.forced, run.by, run.reason, run.proved) == (True, "ann", OVERRULED["reason"], False)
+    record = AliasLog(world.bucket, "digits").current()
+    assert record is not None
+    why = f"forced: {OVERRULED['reason']}"
+    assert (record.by, record.reason) == ("ann", f"retrained on 1,200 rows; {why}")
+    report = versions.read_file(world.bucket, manifest, "report.html").decode()
+    code, environment = manifest.code, manifest.environment
+    for word in (
+        *(first, manifest.fingerprint[:16], code.commit[:12], code.digest[:12]),
+        *(environment.lock_digest[:12], f"numpy {environment.packages['numpy']}"),
+        *(f"{run.name} {run.id}", f"by ann: {why}", "<td>overridden</td>"),
+    ):
+        assert word in report
     for word in ("What came in", "1,200", "data:image/png;base64", "Gates", "refuses", first):
         assert word in newest_card("digits-retrain")
 
@@ -82,6 +96,9 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert name == "AwaitingApproval"
     assert f"overnight approve digits {second}" in told
     assert champion(world) == first
+
+    run = versions.read_manifest(world.bucket, "digits", second).run
+    assert (run.forced, run.reason) == (False, OVERRULED["reason"])
 
     waiting = ended(retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True))
     assert waiting[0] == "AwaitingApproval"

@@ -18,7 +18,7 @@ from store.errors import NotFound
 from store.manifest import DataLineage
 from store.memory import MemoryBucket
 from tasks.ingest import Ingested, ingest
-from tasks.leakage import same_rows, unseen
+from tasks.leakage import learned_what_judges, same_rows, unseen
 from tasks.reproduce import recorded_snapshot
 from tasks.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
 from tasks.validate import validate
@@ -129,6 +129,20 @@ def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
     learned, _ = parted(read_stamped(shop.rows, earlier), earlier)
     _, judging = parted(read_stamped(shop.rows, later), later)
     assert pc.max(learned["day"]).as_py() < pc.min(judging["day"]).as_py()
+
+
+def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(shop: Shop) -> None:
+    champion, night = shop.snapshot(), shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
+    late = [name for name in shop.rows.arrivals() if name > "day-2017-05-15"]
+
+    back = shop.snapshot(without=[name for name in late if name != "history"])
+
+    learned, _ = parted(read_stamped(shop.rows, champion), champion)
+    _, judging = parted(read_stamped(shop.rows, back), back)
+    assert not same_rows(learned, judging).passed
+    assert learned_what_judges(champion.lineage, back.lineage)
+    assert not learned_what_judges(champion.lineage, champion.lineage)
+    assert not learned_what_judges(night.lineage, champion.lineage)
 
 
 def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:

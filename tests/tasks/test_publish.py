@@ -10,7 +10,7 @@ from models.definition import TrainingSettings
 from models.evaluation import Evaluation, Rehearsal
 from store import versions
 from store.bucket import Bucket
-from store.manifest import Exported, Finding, Manifest, Override
+from store.manifest import Exported, Finding, Manifest, Override, RunLineage
 from store.memory import MemoryBucket
 from store.versions import entries
 from tasks.judge import Verdict
@@ -31,6 +31,8 @@ REHEARSAL = Rehearsal(
     row_ms=0.9,
     row_ms_in_eight=0.2,
 )
+RUN = RunLineage(id="run", name="a-run", by="the schedule")
+FORCED = RunLineage(id="another", name="b-run", by="ann", forced=True, reason="a short fit")
 INT8 = Exported(weights="int8", agreement=0.9997, rows=10_000, sufficient=0.999)
 
 
@@ -105,11 +107,12 @@ def attempt(
     champion: str | None = "v1",
     approval: Literal["automatic", "manual"] = "automatic",
     override: Override | None = None,
+    run: RunLineage = RUN,
 ) -> None:
     """Publish with as many findings as this attempt's number, and a report that names it."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=True, message="m")
     manifest = finished(
-        drafted(one),
+        drafted(one).model_copy(update={"run": run}),
         Evaluation(measurements=(), champion=champion),
         Verdict((finding,) * number),
         override=override,
@@ -127,6 +130,8 @@ def attempt(
         ({"champion": None}, (None, "automatic", 2)),
         ({"approval": "manual"}, ("v1", "manual", 2)),
         ({"override": Override(by="ann", reason="so", at=examples.AT)}, ("v1", "automatic", 2)),
+        ({"run": RUN.model_copy(update={"id": "again"})}, ("v1", "automatic", 1)),
+        ({"run": FORCED}, ("v1", "automatic", 2)),
     ],
 )
 def test_a_second_attempt_writes_the_same_files_and_tells_what_is_true_of_itself(
@@ -143,3 +148,4 @@ def test_a_second_attempt_writes_the_same_files_and_tells_what_is_true_of_itself
     assert versions.read_file(bucket, made, "report.html") == b"report 1"
     assert (made.compared_with, made.approval, len(made.findings)) == told
     assert made.override == later.get("override")
+    assert made.run == (FORCED if later.get("run") == FORCED else RUN)

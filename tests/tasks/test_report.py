@@ -4,7 +4,7 @@ from pathlib import Path
 
 import models
 from models.evaluation import Evaluation
-from store.manifest import Finding, Measurement, Override
+from store.manifest import Finding, Measurement, Override, RunLineage
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict
@@ -65,6 +65,19 @@ def test_the_lineage_names_version_and_code() -> None:
 
     assert VERSION in told
     assert "| overridden | no |" in told
+
+
+def test_the_lineage_names_who_asked_for_the_run_and_why() -> None:
+    run = RunLineage(id="r", name="n", forced=True, by="ann", reason="a short | fit")
+    forced = manifest().model_copy(update={"run": run})
+
+    told, before = (
+        card(Story("digits", manifest=made), DEFINITION, headline="x", message="y")
+        for made in (forced, manifest())
+    )
+
+    assert "| asked for | by ann: forced: a short \\| fit |" in told
+    assert "| asked for | not recorded |" in before
 
 
 def test_pictures_are_inside_the_page(tmp_path: Path) -> None:
