@@ -33,8 +33,9 @@ from tasks.train import Candidate
 def reproduce(model: ModelName = "digits", version: Version | None = None) -> State:
     """Train a version again from its recorded rows, settings, seed and sources, and compare.
 
-    Ends as Reproduced when every weight is the same bit for bit, and else as Differs; the card
-    tells the differences in weights, metrics and answers. Nothing is published.
+    What is not as it was is logged before anything is trained. Ends as Reproduced when every
+    weight is the same bit for bit, and else as Differs; the card tells the differences in weights,
+    metrics and answers. Nothing is published.
 
     Args:
         model: The model it belongs to.
@@ -43,9 +44,10 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
     made = recorded(model, version)
     story = Story(model=model, manifest=made, data=made.data)
     check_rows(made)
+    mismatches = check_environment(made)
     folder = scratch(made)
     candidate = train_again(made, folder)
-    found = compare(made, candidate)
+    found = compare(made, candidate, mismatches)
     shutil.rmtree(folder, ignore_errors=True)
     story = replace(story, reproduction=found)
     return end(story, "Reproduced" if found.identical else "Differs", str(found))
@@ -86,6 +88,24 @@ def check_rows(made: Manifest) -> None:
 
 
 @step
+def check_environment(made: Manifest) -> tuple[str, ...]:
+    """What is not as it was and could not be brought back: told before hours go into a fit.
+
+    It stops nothing, because the weights may come out the same all the same.
+    """
+    now = Present(
+        data=made.data,
+        code=_code(made),
+        environment=lineage.environment(),
+        settings=made.training.settings,
+    )
+    found = tasks.reproduce.mismatches(made, now)
+    for mismatch in found:
+        get_run_logger().warning("not as it was: %s", mismatch)
+    return found
+
+
+@step
 def train_again(made: Manifest, folder: Path) -> Candidate:
     """Fit on the recorded rows with the recorded settings, by the recorded sources."""
     house = House.of(made.model)
@@ -110,7 +130,7 @@ def train_again(made: Manifest, folder: Path) -> Candidate:
 
 
 @step
-def compare(made: Manifest, candidate: Candidate) -> Reproduction:
+def compare(made: Manifest, candidate: Candidate, mismatches: tuple[str, ...]) -> Reproduction:
     """Weights, predictors, measurements and answers of both."""
     house = House.of(made.model)
     names = (NETWORK, PREDICTOR)
@@ -120,19 +140,8 @@ def compare(made: Manifest, candidate: Candidate) -> Reproduction:
         {name: read_file(house.bucket, made, name) for name in names},
         {name: candidate.read(name) for name in names},
         holdout=house.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
-        mismatches=_mismatches(made),
+        mismatches=mismatches,
     )
-
-
-def _mismatches(made: Manifest) -> tuple[str, ...]:
-    """What is not as it was and could not be brought back."""
-    now = Present(
-        data=made.data,
-        code=_code(made),
-        environment=lineage.environment(),
-        settings=made.training.settings,
-    )
-    return tasks.reproduce.mismatches(made, now)
 
 
 def _code(made: Manifest) -> CodeLineage:

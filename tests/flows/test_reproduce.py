@@ -1,0 +1,46 @@
+"""What is not as it was is told before a version is trained again, not hours after."""
+
+import logging
+
+import pytest
+
+from flows.house import House
+from flows.reproduce import reproduce
+from store import versions
+from tasks.ingest import ingest
+from tests.examples import FILES, VERSION, manifest
+from tests.signing import SIGNER
+from tests.world import World
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+
+def test_another_machine_is_logged_before_anything_is_trained(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.arrive("few", 0, 44)
+    house = House.of("digits")
+    ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=False)
+    training = manifest().training.model_copy(
+        update={"settings": house.definition.settings.model_dump()}
+    )
+    elsewhere = manifest().environment.model_copy(update={"python": "3.0.0"})
+    made = manifest().model_copy(
+        update={
+            "data": house.snapshot().lineage,
+            "training": training,
+            "environment": elsewhere,
+        }
+    )
+    versions.publish(world.bucket, made, FILES, SIGNER)
+    # Time enough to begin a fit, and to end none.
+    monkeypatch.setenv("OVERNIGHT_FIT_SECONDS", "0.2")
+
+    with caplog.at_level(logging.WARNING):
+        state = reproduce(version=VERSION, return_state=True)
+
+    assert state.is_failed()
+    assert "tasks.fit" in str(state.message)
+    told = [one.getMessage() for one in caplog.records if "not as it was" in one.getMessage()]
+    assert [line.split(": ")[1] for line in told] == ["code", "packages", "python", "platform"]
+    assert "here then" in told[-1]
