@@ -57,6 +57,9 @@ _DENIED = (
     "NoSuchBucket",
     "403 Forbidden",
     "401 Unauthorized",
+    # What the client says of 401 and 403 in words of its own.
+    "lacked the necessary privileges",
+    "lacked valid authentication credentials",
 )
 # What a library says of bytes that came, and are not what they have to be. It words an outage
 # otherwise, and that is looked for first.
@@ -94,6 +97,8 @@ class Dataset:
                 "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
                 "AWS_ALLOW_HTTP": str(address.endpoint.startswith("http://")).lower(),
                 "aws_conditional_put": "etag",
+                # What is flipped on its way is refused, not committed.
+                "aws_checksum_algorithm": "SHA256",
                 # As patient as our own client; the default would wait for three minutes.
                 "connect_timeout": "3s",
                 "timeout": "60s",
@@ -301,13 +306,13 @@ class Dataset:
                 raise NotFound(f"{self.uri} at the version asked for") from None
             raise self._unread(error) from None
         except OSError as error:
-            for sign in _DENIED:
-                if sign in str(error):
-                    raise StoreDenied(self._where, sign) from None
             raise self._unread(error) from None
 
-    def _unread(self, error: Exception) -> CorruptTable | StoreUnavailable:
-        """Whether it is the store that does not answer, or its answer that makes no sense."""
+    def _unread(self, error: Exception) -> CorruptTable | StoreDenied | StoreUnavailable:
+        """Whether the store refuses us, does not answer, or its answer makes no sense."""
+        for sign in _DENIED:
+            if sign in str(error):
+                return StoreDenied(self._where, sign)
         if _DAMAGE.search(str(error)) and not _AWAY.search(str(error)):
             return CorruptTable(self.uri, _gist(error))
         return StoreUnavailable(self._where, _gist(error))
