@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models import pictures as drawn
 from models.definition import Examples, Outputs
 from models.sales.measures import in_interval
-from models.sales.schema import DEPARTMENT, QUANTILES
+from models.sales.schema import DEPARTMENT, QUANTILES, STORE
 
 _SHOWN = 12
 _INK, _MINE, _QUIET = "#1f2430", "#2f6fde", "#9aa3b2"
@@ -19,12 +19,13 @@ _INK, _MINE, _QUIET = "#1f2430", "#2f6fde", "#9aa3b2"
 def pictures(
     examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
 ) -> dict[str, bytes]:
-    """Learning curves, forecast and truth day by day, coverage and error by department."""
+    """Learning curves, forecast and truth by day, error by department, and the worst mistakes."""
     units = np.asarray(outputs["units"], np.float64)
     return {
         "Learning curves": drawn.curves(history, metrics=("loss", "wape")),
         "Forecast and truth": _by_day(examples, units),
         "By department": _by_department(examples, outputs),
+        "Worst mistakes": _worst(examples, units),
     }
 
 
@@ -88,7 +89,40 @@ def _by_department(examples: Examples, outputs: Outputs) -> bytes:
     return drawn.png(figure)
 
 
+def _worst(examples: Examples, units: NDArray[np.float64]) -> bytes:
+    """The forecasts that are furthest from what was sold, in pieces, with their intervals."""
+    sold = np.maximum(examples.labels.astype(np.float64), 0.0)
+    rows = worst(sold, units)
+    figure = Figure(figsize=(8, 0.34 * len(rows) + 1.1), layout="constrained")
+    axes: Any = figure.subplots()
+    places = np.arange(len(rows))
+    axes.hlines(places, sold[rows], units[rows, 1], color=_QUIET, linewidth=1, linestyle=":")
+    low, high = units[rows, 0], units[rows, -1]
+    axes.hlines(places, low, high, color=_MINE, alpha=0.25, linewidth=7, label="P10 to P90")
+    axes.plot(units[rows, 1], places, "o", color=_MINE, label="forecast")
+    axes.plot(sold[rows], places, "o", color=_INK, label="sold")
+    for place, row in zip(places, rows, strict=True):
+        told = f"{units[row, 1] - sold[row]:+.0f}"
+        end = max(sold[row], high[place])
+        beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(told, (end, place), color=_INK, fontsize=8, **beside)
+    axes.set_yticks(places, [_name(examples, row) for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("pieces")
+    axes.margins(x=0.08)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+    return drawn.png(figure)
+
+
+def worst(sold: NDArray[np.float64], units: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The rows whose forecast is furthest from what was sold, the furthest first."""
+    return np.argsort(-np.abs(sold - units[:, 1]), kind="stable")[:_SHOWN]
+
+
 def _name(examples: Examples, row: int) -> str:
     inputs = examples.inputs
-    department = DEPARTMENT.vocabulary[int(inputs["department"][row])]
-    return f"{department}, {np.datetime64(int(inputs['day'][row]), 'D')}"
+    store, department = (
+        spec.vocabulary[int(inputs[spec.name][row])] for spec in (STORE, DEPARTMENT)
+    )
+    return f"{department}, store {store}, {np.datetime64(int(inputs['day'][row]), 'D')}"
