@@ -79,3 +79,14 @@ def test_a_night_left_out_of_the_holdout_leaves_days_enough_to_judge() -> None:
 
     assert [one.message for one in found if not one.passed] == []
     assert all(one.applicable for one in found if one.slice == "small stores")
+
+
+def test_what_is_perishable_goes_by_the_departments_name() -> None:
+    examples = series.judged(store47(FIRST, HELD_FROM - 1), store47(HELD_FROM, LAST))
+    rows = {one.metric: one for one in DEFINITION.per_row(examples, answered(examples, 1.0))}
+    weights = rows["squared_log_error"].weights
+
+    # Of the file's families PRODUCE and DELI are departments too; the others are answered as other.
+    assert weights is not None
+    assert np.array_equal(weights == 1.25, examples.slices["perishable"])
+    assert examples.slices["perishable"].mean() == 2 / len(FAMILIES)
