@@ -40,7 +40,8 @@ def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
 
     `wape` is the weighted absolute percentage error: absolute errors over what was sold, in pieces.
     `squared_log_error` is the square of NWRMSLE (as in the Favorita competition of 2018), the
-    perishable departments of the vocabulary weighing 1.25. Days on which more came back than was sold count as 0.
+    perishable departments of the vocabulary weighing 1.25. Days on which more came back than was
+    sold count as 0.
     """
     sold = np.maximum(examples.labels.astype(np.float64), 0.0)
     units = np.asarray(outputs["units"], np.float64)

@@ -50,7 +50,7 @@ def as_rows(file: str, table: pa.Table) -> pa.Table:
     """One row for each line: `id` stands for the basket, `family` for the department.
 
     A negative number of units is a return, and counts against the day on which it was returned.
-    Whether an item is perishable is not kept: that goes by the department's name, whatever the file.
+    Whether an item is perishable is not kept: that goes by the department's name everywhere.
 
     Raises:
         BadFile: a value is missing or no number.
