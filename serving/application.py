@@ -65,13 +65,15 @@ def create_application(
     failures.install(application)
     headers.install(application)
     behind = application.wsgi_app
-    application.wsgi_app = Entrance(  # type: ignore[method-assign]
+    entrance = Entrance(
         Express(behind, slots=slots, limits=limits, meter=story.meter, ids=ids),
         refusing=behind,
         limits=limits,
         administrators=administrators,
         admission=admission,
     )
+    story.meter.requests_inside = lambda: entrance.inside
+    application.wsgi_app = entrance  # type: ignore[method-assign]
     return application
 
 

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from serving import golden, memory
+from serving import memory
 from serving.cache import Cache
 from serving.keeping import Room
 from serving.ledger import Ledger
+from serving.loaded import open_bundle
 from serving.predictor import Predictor
 from serving.presence import Presence, Said
 from serving.slots import Loaded, Slot
@@ -32,24 +33,10 @@ BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 RETRY_CURRENT_SECONDS = 10.0
-# Long enough for a request that waits for the interpreter lock to get it.
-PAUSE_SECONDS = 0.001
 
 
-def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) -> Predictor:
-    """Load and warm a verified bundle, and have it answer its golden examples if it has any.
-
-    Raises:
-        UnfitVersion: it cannot run here, or answers otherwise than in training.
-    """
-    predictor = Predictor(manifest, files["predictor.tflite"], threads=threads, pause=_let_on)
-    if golden.FILE in files:
-        predictor.examples = golden.check(predictor, files[golden.FILE])
-    return predictor
-
-
-def _let_on() -> None:
-    time.sleep(PAUSE_SECONDS)
+def _unnoted(model: str, outcome: str, seconds: float) -> None:
+    """Where nobody counts."""
 
 
 class Attendant:
@@ -66,7 +53,9 @@ class Attendant:
         room: Room | None = None,
         available: Callable[[], int | None] = memory.available_bytes,
         clock: Callable[[], float] = time.monotonic,
+        note_load: Callable[[str, str, float], None] = _unnoted,
     ) -> None:
+        self._note_load = note_load
         self._presence, self._bucket, self._cache = presence, bucket, cache
         self._threads, self._workers = threads, workers
         self._room = room or Room(threads)
@@ -106,24 +95,34 @@ class Attendant:
             record = ledger.record(generation)
             if record is None:
                 continue
-            is_current = generation == slot.board.current
             shared = next((o for o in loaded.values() if o.version == record.version), None)
-            try:
-                predictor = (
-                    shared.predictor if shared else self._load(record, is_current=is_current)
-                )
-            except (StoreError, OSError) as error:
-                self._put_off(slot, generation, RETRY_SECONDS)
-                logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
-            except OvernightError as error:
-                self._refuse(slot, generation, str(error))
-            except Exception as error:
-                # A fault of one version's must not keep this worker from attending to the others.
-                logger.exception("%s: %s cannot be loaded", slot.model, record.version)
-                self._refuse(slot, generation, f"{type(error).__name__}: {error}")
-            else:
+            if shared:
                 slot.refused.pop(generation, None)
-                slot.put(Loaded(generation, predictor, record))
+                slot.put(Loaded(generation, shared.predictor, record))
+            else:
+                began = time.perf_counter()
+                outcome = self._take_up(slot, generation, record)
+                self._note_load(record.model, outcome, time.perf_counter() - began)
+
+    def _take_up(self, slot: Slot, generation: int, record: AliasRecord) -> str:
+        """Load what a record names, or remember why not; what became of it, in a word."""
+        try:
+            predictor = self._load(record, is_current=generation == slot.board.current)
+        except (StoreError, OSError) as error:
+            self._put_off(slot, generation, RETRY_SECONDS)
+            logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
+            return "not fetched"
+        except OvernightError as error:
+            self._refuse(slot, generation, str(error))
+        except Exception as error:
+            # A fault of one version's must not keep this worker from attending to the others.
+            logger.exception("%s: %s cannot be loaded", slot.model, record.version)
+            self._refuse(slot, generation, f"{type(error).__name__}: {error}")
+        else:
+            slot.refused.pop(generation, None)
+            slot.put(Loaded(generation, predictor, record))
+            return "loaded"
+        return "refused"
 
     def _recall(self, slot: Slot, ledger: Ledger) -> None:
         """Load one of the versions that answered before this worker began, as far as there is room.

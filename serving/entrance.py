@@ -74,6 +74,11 @@ class Entrance:
         for _ in range(limits.answering):
             self._places.put(None)
 
+    @property
+    def inside(self) -> int:
+        """How many requests arrive, wait or are answered."""
+        return self._crowd.inside
+
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self._origins is not None and "HTTP_ORIGIN" in environ:
             start_response = self._origins.telling(environ["HTTP_ORIGIN"], start_response)

@@ -68,12 +68,15 @@ class Fleet:
             threads=following.threads,
             workers=following.workers,
             room=self._room,
+            note_load=self.story.meter.load,
         )
         self._ledgers: dict[str, Ledger] = {}
         self._watchers: dict[str, Watcher] = {}
         self._umpires: dict[str, Umpire] = {}
         self.challengers = Challengers(following.folder / "challengers", self._attendant, bucket)
         self.story.meter.challenges = self.challengers.tallies
+        comparisons = self.challengers.comparisons
+        self.story.meter.comparisons_waiting = lambda: comparisons.waiting
         self.recollection = Recollection(following.folder, bucket, workers=self._workers)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []

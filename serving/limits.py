@@ -40,7 +40,7 @@ class Crowd:
         self._each = max(1, limits.waiting // 4)
         # By a number of the request's own. A dictionary needs no lock of ours, and this one is in
         # every request's way; that a few come in too many at the very same moment does no harm.
-        self._inside: dict[int, str] = {}
+        self._clients: dict[int, str] = {}
         self._lock = threading.Lock()
         self._held_bytes = 0
 
@@ -50,7 +50,7 @@ class Crowd:
         Raises:
             Overloaded: there are too many already; nothing is counted.
         """
-        inside = self._inside
+        inside = self._clients
         if len(inside) >= self._each:
             if len(inside) >= self._waiting:
                 raise Overloaded(f"{self._waiting} requests are being answered or wait already")
@@ -58,9 +58,14 @@ class Crowd:
                 raise Overloaded(f"{self._each} requests of yours are answered or wait already")
         inside[request] = client
 
+    @property
+    def inside(self) -> int:
+        """How many are in."""
+        return len(self._clients)
+
     def leave(self, request: int) -> None:
         """Count it no longer; one that never came in is no error."""
-        self._inside.pop(request, None)
+        self._clients.pop(request, None)
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], None]]:

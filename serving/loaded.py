@@ -1,11 +1,16 @@
 """A version as it is loaded in this process, under the number that this host gave it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from serving import golden
 from serving.predictor import Array, Predictor
 from store.aliases import AliasRecord
 from store.manifest import Manifest
+
+# Long enough for a request that waits for the interpreter lock to get it.
+PAUSE_SECONDS = 0.001
 
 
 @dataclass
@@ -28,3 +33,19 @@ class Loaded:
     def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
         return self.predictor.answer(inputs, wanted)
+
+
+def open_bundle(manifest: Manifest, files: dict[str, bytes], *, threads: int) -> Predictor:
+    """Load and warm a verified bundle, and have it answer its golden examples if it has any.
+
+    Raises:
+        UnfitVersion: it cannot run here, or answers otherwise than in training.
+    """
+    predictor = Predictor(manifest, files["predictor.tflite"], threads=threads, pause=_let_on)
+    if golden.FILE in files:
+        predictor.examples = golden.check(predictor, files[golden.FILE])
+    return predictor
+
+
+def _let_on() -> None:
+    time.sleep(PAUSE_SECONDS)

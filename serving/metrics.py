@@ -1,8 +1,10 @@
 """What a worker counts, and how all workers of a host tell it in Prometheus' text format."""
 
+import os
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from serving.tally import Tally
 from store.schema import Value
@@ -10,6 +12,11 @@ from store.schema import Value
 # Seconds; from a small network alone on its core to a large batch on a busy host.
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REMEMBERED_VERSIONS = 20
+_BURDENS = {
+    "resident_bytes": "Resident memory of a worker, in steps of a megabyte.",
+    "requests_inside": "Requests that arrive, wait or are answered.",
+    "comparisons_waiting": "Requests that a challenger is still to be asked, or the champion.",
+}
 
 
 class Count(Value):
@@ -38,13 +45,32 @@ class Refused(Value):
     requests: int
 
 
+class Loads(Value):
+    """How many versions were loaded, refused, or could not be fetched; and how long it took."""
+
+    model: str
+    outcome: str
+    versions: int
+    seconds: float
+
+
+class Burden(Value):
+    """What a worker bears: its memory, requests that are in it, and comparisons that wait."""
+
+    resident_bytes: int = 0
+    requests_inside: int = 0
+    comparisons_waiting: int = 0
+
+
 class Snapshot(Value):
-    """What one worker counted since it started."""
+    """What one worker counted since it started, and what it bears now."""
 
     refused: tuple[Refused, ...] = ()
     counts: tuple[Count, ...] = ()
     latencies: tuple[Latency, ...] = ()
     challenges: tuple[Tally, ...] = ()
+    loads: tuple[Loads, ...] = ()
+    burden: Burden = Burden()
 
 
 class Meter:
@@ -55,8 +81,11 @@ class Meter:
         self._counts: dict[tuple[str, str, str, int], int] = {}
         self._refused: dict[str, int] = {}
         self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
-        # Whoever compares versions here says what came out.
+        self._loads: dict[tuple[str, str], tuple[int, float]] = {}
+        # Whoever compares versions here says what came out; whoever lets requests in, how many.
         self.challenges: Callable[[], tuple[Tally, ...]] = tuple
+        self.requests_inside: Callable[[], int] = int
+        self.comparisons_waiting: Callable[[], int] = int
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """Count one request; `version` is empty when none answered."""
@@ -77,8 +106,19 @@ class Meter:
         with self._lock:
             self._refused[reason] = self._refused.get(reason, 0) + 1
 
+    def load(self, model: str, outcome: str, seconds: float) -> None:
+        """Count one version that was to be loaded, and what became of it."""
+        with self._lock:
+            versions, before = self._loads.get((model, outcome), (0, 0.0))
+            self._loads[model, outcome] = (versions + 1, before + seconds)
+
     def snapshot(self) -> Snapshot:
         challenges = self.challenges()
+        burden = Burden(
+            resident_bytes=_resident_bytes(),
+            requests_inside=self.requests_inside(),
+            comparisons_waiting=self.comparisons_waiting(),
+        )
         with self._lock:
             return Snapshot(
                 refused=tuple(
@@ -94,6 +134,11 @@ class Meter:
                     for (m, v), (buckets, total) in self._latencies.items()
                 ),
                 challenges=challenges,
+                loads=tuple(
+                    Loads(model=model, outcome=outcome, versions=versions, seconds=seconds)
+                    for (model, outcome), (versions, seconds) in self._loads.items()
+                ),
+                burden=burden,
             )
 
     def _forget_oldest(self, model: str) -> None:
@@ -123,6 +168,28 @@ def told(workers: Mapping[str, Snapshot]) -> Iterator[str]:
         for latency in snapshot.latencies:
             labels = {"model": latency.model, "version": latency.version, "worker": worker}
             yield from _histogram(name, labels, latency)
+
+
+def told_of_workers(workers: Mapping[str, Snapshot]) -> Iterator[str]:
+    """The lines of what each worker loaded, and of what it bears."""
+    loads = [
+        ({"model": one.model, "outcome": one.outcome, "worker": worker}, one)
+        for worker, snapshot in workers.items()
+        for one in snapshot.loads
+    ]
+    yield from counters(
+        "overnight_loads_total",
+        "Versions that a worker was to load, by what became of them.",
+        [(labels, one.versions) for labels, one in loads],
+    )
+    yield from counters(
+        "overnight_load_seconds_total",
+        "Seconds that loading them took, beside the requests.",
+        [(labels, one.seconds) for labels, one in loads],
+    )
+    for name, told in _BURDENS.items():
+        found = [({"worker": w}, getattr(one.burden, name)) for w, one in workers.items()]
+        yield from gauges(f"overnight_{name}", told, found)
 
 
 def counters(
@@ -163,6 +230,12 @@ def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterat
 def _family(name: str, kind: str, told: str) -> Iterator[str]:
     yield f"# HELP {name} {told}"
     yield f"# TYPE {name} {kind}"
+
+
+def _resident_bytes() -> int:
+    """In steps of a megabyte: what hardly changes is not noted anew all the time."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 20 << 20
 
 
 def _escaped(text: object) -> str:

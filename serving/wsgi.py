@@ -8,13 +8,13 @@ from flask import Flask
 
 from infra import connections, logging, settings
 from serving.application import create_application
-from serving.attendant import open_bundle
 from serving.board import Board
 from serving.cache import read_bundle
 from serving.draining import Draining
 from serving.entrance import Admission
 from serving.fleet import Fleet, Following
 from serving.limits import Limits
+from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
 from serving.tokens import Tokens

@@ -1,10 +1,8 @@
 """Prometheus' text format, for all workers of the host, whichever of them is asked."""
 
 import math
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from flask import Blueprint, Flask, Response, g, request
 
@@ -43,7 +41,8 @@ def install(application: Flask, meter: metrics.Meter) -> None:
 @routes.get("/metrics")
 def all_metrics() -> Response:
     workers = story().snapshots()
-    body = "\n".join([*metrics.told(workers), *standing.counters(workers), *_gauges(), ""])
+    counted = (*metrics.told(workers), *standing.counters(workers))
+    body = "\n".join([*counted, *metrics.told_of_workers(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -75,13 +74,8 @@ def _gauges() -> Iterator[str]:
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
-        "Versions that this host refused lately.",
-        [(_of(slot), float(len(story().known(slot.model).refused))) for slot in every],
-    )
-    yield from metrics.gauges(
-        "overnight_resident_bytes",
-        "Resident memory of the worker that was asked.",
-        [({"worker": story().worker}, _resident_bytes())],
+        "Versions that this host refused lately: signed by nobody trusted, or unfit to answer.",
+        [sample for slot in every for sample in _refused(slot)],
     )
     yield from metrics.gauges(
         "overnight_live_score",
@@ -106,10 +100,11 @@ def _live(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
             yield labels, measured.value
 
 
+def _refused(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
+    untrusted = [one.untrusted for one in story().known(slot.model).refused]
+    for reason, is_untrusted in (("untrusted", True), ("unfit", False)):
+        yield _of(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
+
+
 def _of(slot: Slot) -> dict[str, str]:
     return {"model": slot.model}
-
-
-def _resident_bytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return float(pages * os.sysconf("SC_PAGE_SIZE"))

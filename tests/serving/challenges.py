@@ -6,11 +6,11 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from serving.application import create_application
-from serving.attendant import open_bundle
 from serving.board import Board
 from serving.challenger import Challenger
 from serving.comparing import Comparisons
 from serving.limits import Limits
+from serving.loaded import open_bundle
 from serving.predictor import Predictor
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story

@@ -6,10 +6,10 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from serving.application import create_application
-from serving.attendant import open_bundle
 from serving.board import Board
 from serving.fleet import Fleet
 from serving.limits import Limits
+from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
 from store.schema import Schema

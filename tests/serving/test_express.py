@@ -8,10 +8,10 @@ import orjson
 import pytest
 from PIL import Image
 
-from serving.attendant import open_bundle
 from serving.board import Board
 from serving.express import Express, RequestIds
 from serving.limits import Limits
+from serving.loaded import open_bundle
 from serving.metrics import Meter
 from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
 from tests.serving import bundles

@@ -170,8 +170,9 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
 
 
 def _until_inside(client, requests: int) -> None:
-    inside = client.application.wsgi_app._crowd._inside
-    until(lambda: len(inside) == requests, what=f"{requests} requests are inside")
+    name = f'overnight_requests_inside{{worker="alone"}} {requests}'
+    told = f"{requests} requests are inside"
+    until(lambda: name in client.get("/metrics").text.splitlines(), what=told)
 
 
 @pytest.mark.parametrize(

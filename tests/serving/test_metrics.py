@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from serving.metrics import BOUNDS, REMEMBERED_VERSIONS, Meter, line, told
+from serving.metrics import BOUNDS, REMEMBERED_VERSIONS, Meter, line, told, told_of_workers
 from tests.serving import bundles
 from tests.serving.clients import application_of
 
@@ -89,6 +89,26 @@ def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
     assert refused.headers["X-Model-Version"] == version
     counted = f'version="{version}",protocol="v2",status="400",worker="alone"}} 1'
     assert counted in client.get("/metrics").text
+
+
+def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
+    meter = Meter()
+    meter.load("m", "loaded", 0.25), meter.load("m", "loaded", 0.5), meter.load("m", "refused", 1)
+    meter.requests_inside = lambda: 7
+    meter.comparisons_waiting = lambda: 3
+    idle = Meter()
+
+    lines = list(told_of_workers({"a": meter.snapshot(), "b": idle.snapshot()}))
+
+    assert 'overnight_loads_total{model="m",outcome="loaded",worker="a"} 2' in lines
+    assert 'overnight_loads_total{model="m",outcome="refused",worker="a"} 1' in lines
+    assert 'overnight_load_seconds_total{model="m",outcome="loaded",worker="a"} 0.75' in lines
+    for name, value in (("requests_inside", 7), ("comparisons_waiting", 3)):
+        assert f'overnight_{name}{{worker="a"}} {value}' in lines
+        assert f'overnight_{name}{{worker="b"}} 0' in lines
+    resident = [one for one in lines if one.startswith("overnight_resident_bytes{")]
+    assert len(resident) == 2
+    assert min(int(one.split()[1]) for one in resident) > 10_000_000
 
 
 def test_large_counts_keep_every_digit():

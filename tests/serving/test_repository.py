@@ -3,8 +3,8 @@
 import pytest
 
 from serving.application import create_application
-from serving.attendant import open_bundle
 from serving.board import Board
+from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
 from tests.serving import bundles
