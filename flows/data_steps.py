@@ -66,7 +66,7 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
     everything = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
     rows, holdout = tasks.snapshot.parted(everything, plan.snapshot)
     if house.definition.moving is None:
-        holdout = tasks.snapshot.read_holdout(house.holdout)
+        holdout = tasks.snapshot.read_holdout(house.holdout, plan.snapshot)
     valid = Verdict(
         tasks.validate.validate(
             rows, plan.snapshot, house.definition, holdout=holdout, now=datetime.now(UTC)

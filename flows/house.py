@@ -122,7 +122,7 @@ class House:
         They are frozen, or where the holdout moves those of the snapshot, or else of one as of now.
         """
         if self.definition.moving is None:
-            return self.definition.examples(read_holdout(self.holdout))
+            return self.definition.examples(read_holdout(self.holdout, taken))
         taken = self.snapshot() if taken is None else taken
         before, judging = (
             rows.drop_columns(list(ARRIVAL_COLUMNS))

@@ -1,6 +1,6 @@
 """Tables as upkeep sees them: which files a version consists of, and which no version needs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 from deltalake import PostCommitHookProperties
@@ -31,16 +31,15 @@ class Table(Dataset):
             )
         )
 
-    def every_row(self) -> int:
-        """Read all columns of the newest version, a part at a time; answers how many rows.
+    def every_row(self) -> Iterator[pa.RecordBatch]:
+        """All columns of the newest version, a part at a time.
 
         Raises:
             NotFound: there is no table, or a file of it is gone.
         """
         table = self._there()
         with self._worded():
-            batches = table.to_pyarrow_dataset().to_batches(batch_size=4_096)
-            return sum(batch.num_rows for batch in batches)
+            yield from table.to_pyarrow_dataset().to_batches(batch_size=4_096)
 
     def vacuum(
         self, keep: Collection[int], *, there: Collection[str], hours: float, delete: bool

@@ -11,6 +11,7 @@ from store.bucket import Bucket
 from store.errors import CorruptTable, NotFound
 from store.manifest import DataLineage
 from store.tables import Table
+from tasks import contents
 from tasks.snapshot import snapshot
 
 _UNREADABLE = (NotFound, CorruptTable, pa.ArrowException)
@@ -63,8 +64,8 @@ def _table(bucket: Bucket, table: Table, prefix: str) -> list[Observation]:
         listed = bucket.sizes_below(prefix)
         found = {key.removeprefix(f"{prefix}/"): size for key, size in listed.items()}
         missing = list(auditing.table_files(prefix, needed, found))
-        if not missing:
-            table.every_row()
+        if not missing and (told := contents.summed(table.every_row()).told):
+            return [error(prefix, told, auditing.REPLACE)]
     except _UNREADABLE as reason:
         return [error(prefix, f"the table cannot be read: {reason}")]
     return [*missing, *auditing.unnamed_files(prefix, named, before)]

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from models.moving import DAY
 from store.datasets import Dataset
-from store.errors import NotFound
+from store.errors import CorruptTable, NotFound
 from store.manifest import DataLineage
+from tasks import contents
 from tasks.ingest import ARRIVAL_COLUMNS
 
 _EPOCH = date(1970, 1, 1)
@@ -89,8 +90,17 @@ def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
     """The rows of a snapshot in the order in which they arrived, each with its arrival.
 
     Where the holdout moves, the rows that judge are among them.
+
+    Raises:
+        CorruptTable: they are not those that came in, or that the snapshot is of.
     """
-    return _learned(rows.read(snapshot.dataset_version), snapshot.without)
+    stamped = _learned(rows.read(snapshot.dataset_version), snapshot.without)
+    contents.check(stamped, rows.uri)
+    learned, judging = parted(stamped.select(_telling(stamped.schema)), snapshot)
+    _same(rows, learned, snapshot.digest)
+    if snapshot.judged_from is not None:
+        _same(rows, judging, snapshot.holdout_digest)
+    return stamped
 
 
 def parted(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
@@ -100,9 +110,23 @@ def parted(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
     return _parted(stamped, snapshot.judged_from)
 
 
-def read_holdout(holdout: Dataset) -> pa.Table:
-    """The rows that judge, in the source's columns, always in the same order."""
-    return holdout.read().sort_by("digest")
+def read_holdout(holdout: Dataset, snapshot: Snapshot | None = None) -> pa.Table:
+    """The rows that judge, in the source's columns, always in the same order.
+
+    Raises:
+        CorruptTable: they are not those that came in, or that the snapshot is of.
+    """
+    rows = holdout.read()
+    contents.check(rows, holdout.uri)
+    if snapshot is not None:
+        _same(holdout, rows.select(_telling(rows.schema)), snapshot.holdout_digest)
+    return rows.sort_by("digest")
+
+
+def _same(table: Dataset, rows: pa.Table, digest: str) -> None:
+    if (found := _digest(rows)) != digest:
+        why = f"its rows give the digest {found[:12]}…, and the snapshot is of {digest[:12]}…"
+        raise CorruptTable(table.uri, why)
 
 
 def _begin(rows: pa.Table, held_days: int) -> str:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.digits.rows import Digits, as_rows
 from store import keys
 from store.auditing import Observation, Severity
 from store.errors import CorruptTable, NotFound, StoreUnavailable
@@ -82,6 +84,21 @@ def test_a_table_that_versions_were_made_from_and_is_not_there_is_told(bucket, l
 
     assert found.key == keys.dataset(MODEL, lost)
     assert "not there" in found.what
+
+
+def test_a_picture_in_which_a_bit_turned_over_is_told(bucket):
+    grow(bucket, nights=0)
+    pixels = np.zeros((50, 28, 28), np.uint8)
+    pixels[:, 0, 0] = range(50)
+    came = as_rows(Digits(pixels, np.zeros(50, np.int8)))
+    pixels[7, 14, 14] ^= 1
+    found = came.set_column(0, "image", as_rows(Digits(pixels, np.zeros(50, np.int8)))["image"])
+    table(bucket, "rows").append(found, "night-0")
+
+    [told] = seen(bucket)
+
+    assert (told.key, told.severity) == (keys.dataset(MODEL, "rows"), Severity.ERROR)
+    assert told.what == "1 of 50 rows are not those that came in"
 
 
 @pytest.mark.parametrize("body", [b"garbled", b"[1]", b"", b'{"add": {}}'])

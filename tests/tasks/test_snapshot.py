@@ -1,7 +1,9 @@
 """Snapshots: the same rows always have the same name and come in the same order."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from models.digits.rows import Digits, as_rows
 from store.datasets import Dataset
-from store.errors import NotFound
+from store.errors import CorruptTable, NotFound
+from tasks import contents
 from tasks.snapshot import read_holdout, read_rows, snapshot
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -110,13 +113,61 @@ def test_without_any_arrival_there_is_no_snapshot(tmp_path: Path) -> None:
         snapshot(tables.rows, tables.holdout)
 
 
-def test_a_snapshot_of_60_000_images_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (60_000, 28, 28)).astype(np.uint8)
-    digits = as_rows(Digits(pixels, np.zeros(60_000, np.int8)))
-    stamps = rows("a" * 60_000, "0" * 60_000, "one").drop_columns(["label", "digest"])
+@cache
+def pictures(n: int, *, spoiled: int = 0) -> pa.Table:
+    """Rows with images, one bit of each of the first `spoiled` turned over since it came in."""
+    pixels = np.random.default_rng(1).integers(0, 256, (n, 28, 28)).astype(np.uint8)
+    came = as_rows(Digits(pixels, np.zeros(n, np.int8)))
+    stamps = rows("a" * n, "0" * n, "one").drop_columns(["label", "digest"])
     for name in stamps.column_names:
-        digits = digits.append_column(name, stamps.column(name))
-    tables = Tables(tmp_path, digits)
+        came = came.append_column(name, stamps.column(name))
+    if not spoiled:
+        return came
+    pixels[:spoiled, 14, 14] ^= 1
+    found = as_rows(Digits(pixels, np.zeros(n, np.int8)))
+    return came.set_column(0, "image", found.column("image"))
+
+
+def test_rows_whose_bytes_are_not_those_of_their_digests_are_not_learned(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(50, spoiled=1))
+    taken = snapshot(tables.rows, tables.holdout)
+
+    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+        read_rows(tables.rows, taken)
+    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+        read_holdout(tables.rows)
+
+
+def test_digests_of_something_else_than_the_bytes_tell_nothing_of_them(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(50, spoiled=50))
+
+    assert read_rows(tables.rows, snapshot(tables.rows, tables.holdout)).num_rows == 50
+
+
+def test_rows_that_are_not_those_of_the_snapshot_are_not_learned(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"))
+    taken = snapshot(tables.rows, tables.holdout)
+    other = replace(taken, digest="0" * 64, holdout_digest="0" * 64)
+
+    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+        read_rows(tables.rows, other)
+    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+        read_holdout(tables.holdout, other)
+
+
+def test_60_000_images_are_held_against_their_digests_in_less_than_a_second_of_work() -> None:
+    rows, seconds = pictures(60_000), []
+
+    for _ in range(3):
+        started = time.process_time()
+        contents.check(rows, "here")
+        seconds.append(time.process_time() - started)
+
+    assert min(seconds) < 1
+
+
+def test_a_snapshot_of_60_000_images_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(60_000))
     seconds = []
 
     for _ in range(3):
