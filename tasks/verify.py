@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -35,6 +36,7 @@ from store.sweeping import Retention
 from store.tables import Table
 from store.trust import Trust
 from store.tuning import TunedSettings
+from tasks.awaiting import awaiting
 from tasks.retrace import retrace
 
 _AT_ONCE = 8
@@ -105,6 +107,7 @@ def verify(
             seen += auditing.misplaced(one.item, one.record)
     for kind in _NUMBERED:
         seen += auditing.gaps(item for item in found if item.kind is kind)
+    seen += awaiting(house.bucket, house.table, _arrivals(reads), {item.key for item in found})
     whole = _versions(house, reads)
     for read in whole.values():
         seen += soundness.about(read, grace=retention or Retention(), now=now)
@@ -160,6 +163,15 @@ def _read(bucket: Bucket, item: Item) -> _Read | None:
     except (ValidationError, CorruptVersion) as reason:
         why = str(reason).splitlines()[0]
         return _Read(item, trouble=error(item.key, f"it cannot be read: {why}"))
+
+
+def _arrivals(reads: Iterable[_Read]) -> Iterator[Arrival]:
+    """Those that lie where they say: no other key is formed of what a record says."""
+    for one in reads:
+        if isinstance(arrival := one.record, Arrival):
+            with suppress(BadKey):
+                if one.item.key == f"{arrival.prefix}/arrival.json":
+                    yield arrival
 
 
 def _versions(house: House, reads: Iterable[_Read]) -> dict[tuple[str, str], VersionRead]:

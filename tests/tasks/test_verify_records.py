@@ -1,5 +1,7 @@
 """What an audit says of records and versions, over a bucket in memory."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from store import keys, versions
@@ -7,6 +9,7 @@ from store.aliases import AliasLog
 from store.auditing import Audit
 from store.collected import Collected
 from store.decisions import Decision, decide
+from store.landing import land
 from store.memory import MemoryBucket
 from store.scores import Score, keep
 from tasks.verify import House, verify
@@ -14,6 +17,7 @@ from tests.examples import FILES, manifest
 from tests.signing import SIGNER, TRUST
 
 VERSION = "20261120T020000-0123456789ab"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REPORT = {**FILES, "report.html": b"why"}
 
 
@@ -105,3 +109,35 @@ def test_a_garbled_word_of_a_version_whose_files_are_gone_is_told_with_what_is_l
 
     assert "it cannot be read" in told[keys.collected("digits", VERSION)]
     assert "missing" in told[keys.version_file("digits", VERSION, "predictor.tflite")]
+
+
+class Taken:
+    """The tables of a dataset that took in some arrivals."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def taken(self) -> set[str]:
+        return {*self._names}
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [(None, "was delivered, and is gone"), (b"2", "has other bytes than were delivered")],
+)
+def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(bucket, damage, told):
+    arrival = land(bucket, "digits", "monday", {"a.csv": b"1", "b.csv": b"2"}, by="ada", at=NOW)
+    key = arrival.key("a.csv")
+    assert errors(bucket) == {}
+    del bucket._objects[key]
+    if damage is not None:
+        bucket.create(key, damage)
+
+    def findings(table: Taken) -> dict[str, str]:
+        audit = verify(House(bucket, lambda _model, _name: table, TRUST))  # type: ignore[arg-type, return-value]
+        return {one.key: one.what for one in audit.findings if one.key.startswith("landing/")}
+
+    [(where, what)] = findings(Taken("tuesday")).items()
+    assert where == key
+    assert told in what
+    assert findings(Taken("monday")) == {}
