@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from infra.settings import Settings
 from store.errors import ConfigurationError
@@ -69,14 +70,16 @@ def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[Pu
     Raises:
         ConfigurationError: there is no key to replace, or no usable one in the file.
     """
+    if to and to.exists() and settings.signing_key.exists() and to.samefile(settings.signing_key):
+        raise ConfigurationError(f"{to} signs versions already; name a file with another key")
     with _alone(settings.signing_key):
         before = Signer.from_file(settings.signing_key).key_id
         signer = Signer.from_file(to) if to is not None else Signer.new()
         key = PublicKey(name, signer.public_key)
         if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
             trust(settings.trusted_keys, key)
-        fresh = settings.signing_key.with_suffix(".next")
-        fresh.unlink(missing_ok=True)
+        # A name of its own: whatever else lies here is somebody's, and may be the only copy.
+        fresh = settings.signing_key.with_name(f".{settings.signing_key.name}.{uuid4().hex}")
         _write_private(fresh, signer.pem())
         fresh.replace(settings.signing_key)
         if to is not None:

@@ -96,6 +96,30 @@ def test_a_key_made_before_is_trusted_elsewhere_first_and_moves_in(settings, tmp
     assert not (tmp_path / "next.pem").exists()
 
 
+def test_a_key_beside_the_one_that_signs_is_nobodys_draft(settings):
+    keyring.new(settings, name="old")
+    beside = settings.signing_key.with_suffix(".next")
+    later = keyring.made_elsewhere(beside, name="later")
+    body = beside.read_bytes()
+
+    keyring.rotate(settings, name="new")
+    assert beside.read_bytes() == body
+
+    rotated, _ = keyring.rotate(settings, name="later", to=beside)
+    assert (rotated, keyring.signing(settings)) == (later, later.key_id)
+    names = {path.name for path in settings.signing_key.parent.iterdir()}
+    assert {name for name in names if not name.endswith(".lock")} == {"signing.pem", "trusted"}
+
+
+def test_the_key_that_signs_is_no_other_one_to_rotate_to(settings):
+    key = keyring.new(settings, name="only")
+
+    with pytest.raises(ConfigurationError, match="signs versions already"):
+        keyring.rotate(settings, name="other", to=settings.signing_key)
+
+    assert keyring.signing(settings) == key.key_id
+
+
 def test_without_a_key_there_is_nothing_to_rotate(settings):
     with pytest.raises(ConfigurationError, match="overnight keys new"):
         keyring.rotate(settings, name="new")
