@@ -36,7 +36,8 @@ def accept(
             exclude: leave it out of every snapshot from now on.
         by: Who decides.
         reason: Why, for the record.
-        proof: Who it is, when the command line asks; leave it empty here.
+        proof: Who it is; `overnight accept` fills it in. Empty, the name above is only claimed,
+            and refused where people decide and any token is known, as after `overnight up`.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
     said = {"arrival": arrival, "decision": decision, "reason": reason}

@@ -55,7 +55,8 @@ def challenge(
         approve: Approve the version first, as a canary has to be, without promoting it.
         by: Who starts or stops.
         reason: Why, for the record.
-        proof: Who it is, when the command line asks; leave it empty here.
+        proof: Who it is; `overnight challenge` fills it in. Empty, the name above is only claimed,
+            and refused where people decide and any token is known, as after `overnight up`.
     """
     said: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
     if action == "start":

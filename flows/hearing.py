@@ -33,18 +33,17 @@ def word_of(
     """Whose word a run acts on: the prover's, or else whoever `by` claims.
 
     About a model that people decide about, and about a `manual` version, a claim is not enough
-    where a file of tokens says who they are.
+    where any token is known here, such as the one that `overnight up` made.
 
     Raises:
         NotProved: the proof does not hold, or there is none where it is needed.
         ConfigurationError: the file of tokens cannot be used.
     """
-    settings = house.settings
-    known = _known(settings)
+    known = _known(house.settings)
     if proof and known:
         name = prover(proof, Said(act, house.model, said), known, now=datetime.now(UTC))
         return Word(name, proved=True)
-    if settings.admin_tokens_file and (manual or house.definition.approval == "manual"):
+    if known and (manual or house.definition.approval == "manual"):
         raise NotProved(f"{by!r} is only claimed, and people decide about {house.model}")
     return Word(by)
 

@@ -40,7 +40,9 @@ def promote(
             move: it was approved before and shall serve again, whatever serves now.
         by: Who decides.
         reason: Why, for the record.
-        proof: Who it is, when the command line asks; leave it empty here.
+        proof: Who it is; `overnight approve`, `reject` and `promote` fill it in. Empty, the name
+            above is only claimed, and refused where people decide and any token is known, as after
+            `overnight up`.
     """
     house = House.of(model)
     bucket = house.bucket

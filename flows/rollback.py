@@ -31,7 +31,8 @@ def rollback(
         to: An approved version to go back to; empty for what the current one replaced.
         by: Who rolls back.
         reason: Why, for the record.
-        proof: Who it is, when the command line asks; leave it empty here.
+        proof: Who it is; `overnight rollback` fills it in. Empty, the name above is only claimed,
+            and refused where people decide and any token is known, as after `overnight up`.
     """
     story = Story(model=model, champion=steps.champion(model))
     house = House.of(model)

@@ -72,8 +72,9 @@ class NotProved(OvernightError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"{why}; say it by the `overnight` command with OVERNIGHT_TOKEN or "
-            "OVERNIGHT_TOKEN_FILE, and a token that the worker's OVERNIGHT_ADMIN_TOKENS_FILE names"
+            f"{why}; say it by the `overnight` command, which proves it by itself where "
+            "`overnight up` was run, and elsewhere by OVERNIGHT_TOKEN or OVERNIGHT_TOKEN_FILE with "
+            "a token that the worker's OVERNIGHT_ADMIN_TOKENS_FILE names"
         )
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 
+from cli import asking
 from flows.challenge import challenge
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.rollback import rollback
+from infra.settings import load
+from infra.stack.embedded import ensure_administration
 from store import versions
 from store.aliases import AliasLog, AliasRecord
 from store.challenging import challenger_log
@@ -95,6 +98,25 @@ def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
     assert champion(manual) is None
 
 
+def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_decides_nothing(
+    manual: World,
+) -> None:
+    ensure_administration(load())
+
+    typed = promote(FIRST, by="ann", return_state=True)
+    said = {"version": FIRST, "decision": "approve", "reason": "good"}
+    # As `overnight approve` asks on this machine.
+    shown = asking.proof(load(), Said("promote", "digits", said))
+    proved = promote(FIRST, reason="good", return_state=True, **shown)  # type: ignore[call-overload]
+
+    assert ended(typed)[0] == "Refused"
+    assert "where `overnight up` was run" in ended(typed)[1]
+    assert ended(proved)[0] == "Promoted"
+    decision = read_decision(manual.bucket, "digits", FIRST)
+    assert decision is not None
+    assert (decision.by, decision.proved) == ("operator", True)
+
+
 @pytest.mark.parametrize(
     "shown",
     [
@@ -126,7 +148,8 @@ def test_rollbacks_and_challenges_are_proved_as_well(
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
     for version in (FIRST, SECOND):
-        assert ended(promote(version, by="ann", return_state=True))[0] == "Promoted"
+        shown = proof(ADA, version=version, decision="approve")
+        assert ended(promote(version, proof=shown, return_state=True))[0] == "Promoted"
 
     back = rollback(reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True)
     shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
