@@ -14,10 +14,13 @@ from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings
 from infra.stack.orchestrator import ui_url
-from store.errors import ConfigurationError
+from store.errors import ConfigurationError, OrchestratorRefused, OrchestratorUnavailable
 
 _LOOK_SECONDS = 0.7
 _LATE_SECONDS = 20.0
+# A server that starts again, or whose database is locked, is back by then.
+PATIENCE_SECONDS = 300.0
+_FAULT = 500
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Pro
     line = bar.add_task("Scheduled", total=None)
     late = time.monotonic() + _LATE_SECONDS
     told = ""
-    while not (seen := glimpse(api, run_id, model)).ended:
+    while not (seen := _patiently(api, run_id, model, console)).ended:
         total = None if seen.percent is None else 100
         bar.update(line, description=str(seen), total=total, completed=seen.percent or 0)
         if str(seen) != told and not console.is_terminal:
@@ -124,3 +127,25 @@ def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Pro
             late = float("inf")
         time.sleep(_LOOK_SECONDS)
     return seen.state
+
+
+def _patiently(api: PrefectApi, run_id: str, model: str, console: Console) -> Glimpse:
+    """Look at a run; while Prefect does not answer the run goes on, so ask again for a while.
+
+    Raises:
+        OrchestratorUnavailable: it did not answer for five minutes.
+        OrchestratorRefused: it refuses to tell, or failed for as long.
+    """
+    patience_ends = time.monotonic() + PATIENCE_SECONDS
+    is_told = False
+    while True:
+        try:
+            return glimpse(api, run_id, model)
+        except (OrchestratorUnavailable, OrchestratorRefused) as error:
+            is_final = isinstance(error, OrchestratorRefused) and error.status < _FAULT
+            if is_final or time.monotonic() > patience_ends:
+                raise
+            if not is_told:
+                console.print("Prefect does not answer; the run goes on, and it is asked again")
+            is_told = True
+            time.sleep(_LOOK_SECONDS)
