@@ -33,7 +33,7 @@ from tests.signing import SIGNER
 SWAPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else None
 STEADY = Path(__file__).with_name("steady.py")
-RATE, BETWEEN_SECONDS, WARM_SWAPS = 200.0, 3.0, 3
+RATE, BETWEEN_SECONDS, WARM_SWAPS = 200.0, 2.0, 3
 # The steady second is the last before the next promotion: what is freed is freed by then.
 SWAP_SECONDS = STEADY_SECONDS = 1.0
 
@@ -94,7 +94,7 @@ def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
             wanted = bundles.version_name(number)
             until(lambda wanted=wanted: serving.version() == wanted)
         memory = Memory(serving)
-        seconds = SWAPS * BETWEEN_SECONDS + 3
+        seconds = SWAPS * BETWEEN_SECONDS + 5
         asking = subprocess.Popen(
             [sys.executable, str(STEADY), str(serving.port), str(RATE), str(seconds)],
             stdout=subprocess.PIPE,
@@ -108,8 +108,9 @@ def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
         memory.stop()
         tell(answered, at)
         print(
-            f"resident MB of a worker: {before:.0f} before, {max(memory.samples):.0f} at most, "
-            f"{memory.now():.0f} after {SWAPS} swaps; last answers by {serving.version()}"
+            f"resident MB of the largest worker: {before:.0f} before, "
+            f"{max(memory.samples):.0f} at most, {memory.now():.0f} after {SWAPS} swaps; "
+            f"last answers by {serving.version()}"
         )
 
 
