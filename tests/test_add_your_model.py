@@ -162,6 +162,15 @@ def _asked(serving: str) -> dict[str, list[list[float]]] | None:
         return None
 
 
+def test_a_model_like_sales_passes_the_suite_as_it_is_made(
+    checkout: Path, environment: Mapping[str, str]
+) -> None:
+    _run(["overnight", "new", "bakery", "--like", "sales"], checkout, environment)
+
+    suite = ["pytest", "-q", "tests/contracts/test_models.py", "-k", "bakery"]
+    assert "passed" in _run(suite, checkout, environment)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
