@@ -1,6 +1,5 @@
 """Connections built from settings, at the doors."""
 
-import os
 from dataclasses import replace
 
 from infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
@@ -10,18 +9,14 @@ from store.trust import Trust
 
 
 def address(settings: Settings) -> S3Address:
-    """Where the bucket is and who we are there.
-
-    The settings' credentials are lasting ones. A session token that somebody's shell holds belongs
-    to other credentials, and whatever reads tables would send it along with ours.
-    """
-    os.environ.pop("AWS_SESSION_TOKEN", None)
+    """Where the bucket is and who we are there."""
     return S3Address(
         endpoint=settings.store_endpoint,
         bucket=settings.s3_bucket,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
         region=settings.s3_region,
+        session_token=settings.s3_session_token.get_secret_value(),
     )
 
 
@@ -41,7 +36,10 @@ def operator(settings: Settings) -> S3Bucket | None:
         return None
     secret_key = settings.s3_operator_secret_key.get_secret_value()
     chosen = replace(
-        address(settings), access_key=settings.s3_operator_access_key, secret_key=secret_key
+        address(settings),
+        access_key=settings.s3_operator_access_key,
+        secret_key=secret_key,
+        session_token="",
     )
     return S3Bucket(chosen, read_seconds=10, tries=1)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import NoDecode
 
 # What S3 clients accept as a host: labels of letters, digits and inner hyphens.
@@ -21,6 +21,22 @@ def _reachable(value: str | None) -> str | None:
     # Colons are those of an IPv6 address, which clients check by themselves.
     if host and ":" not in host and not _HOST.fullmatch(host):
         raise ValueError("expected a host of letters, digits, hyphens and dots")
+    return value
+
+
+def _bare(value: str | None) -> str | None:
+    """Addresses are told in errors, on cards and pages; clients would not use what is in them."""
+    if value is None:
+        return None
+    if "@" in urlsplit(value).netloc:
+        raise ValueError(
+            "expected an address without user or password, which have settings of their own "
+            "(OVERNIGHT_S3_ACCESS_KEY and OVERNIGHT_S3_SECRET_KEY, OVERNIGHT_PREFECT_AUTH)"
+        )
+    try:
+        TypeAdapter(HttpUrl).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from None
     return value
 
 
@@ -54,10 +70,16 @@ def _anywhere(value: Path | None) -> Path | None:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_exact)]
-S3Endpoint = Annotated[str | None, AfterValidator(_reachable)]
+Address = Annotated[str | None, AfterValidator(_bare)]
+S3Endpoint = Annotated[str | None, AfterValidator(_bare), AfterValidator(_reachable)]
 UserAndPassword = Annotated[SecretStr, AfterValidator(_has_both)]
 SecretAddress = Annotated[SecretStr, AfterValidator(_over_http)]
 AbsolutePath = Annotated[Path | None, AfterValidator(_anywhere)]
+
+
+def masked(text: str) -> str:
+    """A text less what may be a user and a password in an address."""
+    return re.sub(r"\S*@", "…@", text)
 
 
 def asked_at(host: str) -> str:

@@ -17,9 +17,7 @@ from typing import Literal, get_args
 from pydantic import (
     AliasChoices,
     Field,
-    HttpUrl,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     field_validator,
 )
@@ -30,6 +28,7 @@ from infra import identities
 from infra.cores import cores
 from infra.formats import (
     AbsolutePath,
+    Address,
     Names,
     Origins,
     Port,
@@ -37,6 +36,7 @@ from infra.formats import (
     SecretAddress,
     UserAndPassword,
     asked_at,
+    masked,
 )
 from store.errors import ConfigurationError
 
@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     s3_bucket: str = "overnight"
     s3_access_key: str = "overnight"
     s3_secret_key: SecretStr = SecretStr("")
+    # Where the two above are temporary: what came with them. Nothing renews any of the three.
+    s3_session_token: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
     # Who this process is in the store: whose credentials of this home it reads.
     identity: identities.Name = "administration"
@@ -76,7 +78,7 @@ class Settings(BaseSettings):
     )
 
     # Prefect. No address: the embedded one, on this machine.
-    prefect_api_url: str | None = None
+    prefect_api_url: Address = None
     prefect_port: Port = 4200
     prefect_host: str = "127.0.0.1"
     # `user:password` of the Prefect server; `overnight up` makes one where others reach it.
@@ -89,7 +91,7 @@ class Settings(BaseSettings):
     # Serving.
     serving_host: str = "127.0.0.1"
     serving_port: Port = 8080
-    serving_url: str | None = None
+    serving_url: Address = None
     serving_workers: int = Field(default_factory=lambda: min(cores(), 8), ge=1)
     serving_threads: int = Field(default=2, ge=1)
     serving_models: Names = ()
@@ -188,7 +190,7 @@ def _shown(error: ErrorDetails) -> str:
     """What was found, unless it is a secret."""
     annotated = Settings.model_fields.get(str(error["loc"][0]) if error["loc"] else "")
     is_secret = annotated is not None and annotated.annotation is SecretStr
-    return "something else" if is_secret else repr(error["input"])
+    return "something else" if is_secret else masked(repr(error["input"]))
 
 
 def _plain(value: object) -> str:
@@ -206,10 +208,8 @@ def _as_ourselves(settings: Settings, file: Path) -> Settings:
     own = identities.read(file)
     if own is None:
         return settings
-    secret_key = SecretStr(own.secret_key)
-    return settings.model_copy(
-        update={"s3_access_key": own.access_key, "s3_secret_key": secret_key}
-    )
+    ours = {"s3_access_key": own.access_key, "s3_secret_key": SecretStr(own.secret_key)}
+    return settings.model_copy(update=ours | {"s3_session_token": SecretStr("")})
 
 
 def load(identity: identities.Name | None = None) -> Settings:
@@ -220,6 +220,8 @@ def load(identity: identities.Name | None = None) -> Settings:
     Raises:
         ConfigurationError: naming the setting, what was expected and what was found.
     """
+    # That of somebody's shell is of other credentials; what reads tables would send it with ours.
+    os.environ.pop("AWS_SESSION_TOKEN", None)
     home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
     chosen = identity or identities.check(
         os.environ.get(f"{PREFIX}IDENTITY") or Settings.model_fields["identity"].default
@@ -227,12 +229,9 @@ def load(identity: identities.Name | None = None) -> Settings:
     files = home / "embedded.env", identities.path(home, chosen)
     try:
         settings = _as_ourselves(Settings(_env_file=files, home=home, identity=chosen), files[1])
-        for name in ("s3_endpoint", "prefect_api_url", "serving_url"):
-            if (url := getattr(settings, name)) is not None:
-                TypeAdapter(HttpUrl).validate_python(url)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "__".join(str(part) for part in first["loc"]).upper() or name.upper()
+        name = "__".join(str(part) for part in first["loc"]).upper()
         expected = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(
             f"{PREFIX}{name.removeprefix(PREFIX)}: {expected}, found {_shown(first)}; "

@@ -87,6 +87,7 @@ class Dataset:
     @classmethod
     def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
         """A model's table in the bucket: `rows` to learn from, `holdout` never to."""
+        token = {"AWS_SESSION_TOKEN": address.session_token} if address.session_token else {}
         return cls(
             f"s3://{address.bucket}/{keys.dataset(model, table)}",
             {
@@ -104,6 +105,7 @@ class Dataset:
                 "timeout": "60s",
                 "max_retries": "3",
                 "retry_timeout": "20s",
+                **token,
             },
         )
 

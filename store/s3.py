@@ -38,13 +38,17 @@ _DENIED = {
 
 @dataclass(frozen=True)
 class S3Address:
-    """Where the bucket is and who we are there; the secret never shows in a repr."""
+    """Where the bucket is and who we are there; secrets never show in a repr.
+
+    `session_token` comes with temporary credentials.
+    """
 
     endpoint: str
     bucket: str
     access_key: str
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
+    session_token: str = field(default="", repr=False)
 
 
 class S3Bucket:
@@ -87,6 +91,7 @@ class S3Bucket:
             endpoint_url=address.endpoint,
             aws_access_key_id=address.access_key,
             aws_secret_access_key=address.secret_key,
+            aws_session_token=address.session_token or None,
             region_name=address.region,
             config=Config(
                 signature_version="s3v4",

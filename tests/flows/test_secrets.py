@@ -79,6 +79,7 @@ def hidden(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dic
     plain |= {"MLFLOW_SECONDS": "1", "LOG_LEVEL": "DEBUG"}
     for name, value in plain.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
+    found |= {name: planted(name) for name in ("ADDRESS", "SESSION")}
     return {**found, "S3_SECRET_KEY": SECRET, "WRONG": planted("WRONG")}
 
 
@@ -125,10 +126,16 @@ def test_planted_secrets_are_found_nowhere(
         # Nights that fail: the store refuses, and nobody can sign.
         with monkeypatch.context() as wrong:
             wrong.setenv("OVERNIGHT_S3_SECRET_KEY", hidden["WRONG"])
+            wrong.setenv("OVERNIGHT_S3_SESSION_TOKEN", hidden["SESSION"])
             denied = ingest(return_state=True)
             elsewhere = f"http://127.0.0.1:{free_port()}"
             told.append(command(tmp_path, "up", "--no-train"))
             told.append(command(tmp_path, "status", OVERNIGHT_S3_ENDPOINT=elsewhere, PORT="x"))
+        within = f"http://ann:{hidden['ADDRESS']}@127.0.0.1:{free_port()}"
+        told += [
+            command(tmp_path, "status", **{f"OVERNIGHT_{name}": within})
+            for name in ("S3_ENDPOINT", "PREFECT_API_URL", "SERVING_URL")
+        ]
         with monkeypatch.context() as wrong:
             key = tmp_path / "signing.pem"
             key.write_text(hidden["WRONG"])

@@ -141,6 +141,36 @@ def test_a_digest_tells_settings_apart_and_shows_no_secret(monkeypatch, tmp_path
     assert first.digest("serving_") == second.digest("serving_")
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://ann:pass-word@there:9000", "http://ann:pass-word@my_store", "ftp://ann:pass-word@x/y"],
+)
+@pytest.mark.parametrize(
+    "name", ["OVERNIGHT_S3_ENDPOINT", "OVERNIGHT_PREFECT_API_URL", "OVERNIGHT_SERVING_URL"]
+)
+def test_an_address_with_a_password_is_refused_and_the_password_not_shown(
+    name, address, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv(name, address)
+
+    with pytest.raises(ConfigurationError, match=f"{name}: expected an address without") as raised:
+        load()
+
+    assert "OVERNIGHT_PREFECT_AUTH" in str(raised.value)
+    assert "pass-word" not in f"{raised.value} {raised.value.__cause__}"
+
+
+def test_a_password_before_an_address_without_scheme_is_not_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", "ann:pass-word@there:9000")
+
+    with pytest.raises(ConfigurationError, match=r"found …@there:9000") as raised:
+        load()
+
+    assert "pass-word" not in str(raised.value)
+
+
 @pytest.mark.parametrize("address", ["mlflow.example:pass-word", "ftp://ann:pass-word@there"])
 def test_a_wrong_address_of_mlflow_is_named_and_not_shown(address, monkeypatch, tmp_path):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
