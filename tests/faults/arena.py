@@ -55,7 +55,7 @@ class Arena:
             thread.start()
         for thread in threads:
             thread.join()
-        TALLY.injected["two acted at the same instant"] += 1
+        TALLY.inject("two acted at the same instant")
         return found
 
 

@@ -1,7 +1,8 @@
 """Clients that ask serving all the time, and hold answers against the versions they name."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any, Self
@@ -17,14 +18,21 @@ _CLIENTS = 2
 _PAUSE_SECONDS = 0.02
 # A load balancer asks again when a worker died with the request in its hands.
 _TRIES = 4
+# A dead worker's socket goes within this time, and whatever still waited at it is cut.
+_GRACE_SECONDS = 3.0
 
 
 @dataclass
 class Clients:
-    """`predictor` reads the predictor of a version; each is read once."""
+    """`predictor` reads the predictor of a version; each is read once.
+
+    `deaths` are the moments at which workers were killed (monotonic seconds): a request that was
+    cut then is asked again, and counted; one that is cut at any other time has failed.
+    """
 
     serving: Serving
     predictor: Callable[[str], bytes]
+    deaths: Sequence[float] = ()
     sent: int = 0
     cut: int = 0
     failures: list[str] = field(default_factory=list)
@@ -45,7 +53,7 @@ class Clients:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        TALLY.requests(self.sent, failed=len(self.failures))
+        TALLY.requests(self.sent, failed=len(self.failures), cut=self.cut)
 
     def _ask_on(self) -> None:
         while not self._over.wait(_PAUSE_SECONDS):
@@ -54,17 +62,23 @@ class Clients:
     def _failure(self) -> str:
         """Ask once; what was wrong with the answer, if anything."""
         for _ in range(_TRIES):
+            asked = time.monotonic()
             try:
                 status, headers, answer = self.serving.ask(
                     "POST", "/v1/models/digits:predict", {"instances": bundles.IMAGES.tolist()}
                 )
-            except (OSError, HTTPException):
+            except (OSError, HTTPException) as error:
+                if isinstance(error, TimeoutError) or not self._died_since(asked):
+                    return f"cut while no worker died: {error!r}"
                 with self._lock:
                     self.cut += 1
                 self._over.wait(0.2)
                 continue
             return self._wrong(status, headers.get("x-model-version", ""), answer)
         return f"no answer in {_TRIES} tries"
+
+    def _died_since(self, asked: float) -> bool:
+        return any(death > asked - _GRACE_SECONDS for death in self.deaths[-1:])
 
     def _wrong(self, status: int, version: str, answer: Any) -> str:
         if status != 200:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +30,9 @@ from models.digits import DEFINITION as DIGITS
 from models.digits import idx
 from models.digits.files import read_files
 from models.digits.rows import Digits, as_rows
+from models.evaluation import Evaluation
 from models.gates import AtLeast
-from store import promotion
+from store import promotion, refusals
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.datasets import Dataset
@@ -101,10 +101,11 @@ DEFINITION: ModelDefinition = replace(
 
 @dataclass(frozen=True)
 class House:
-    """Where a night is at home."""
+    """Where a night is at home, and the accuracy at which its gates let a candidate pass."""
 
     address: S3Address
     home: Path
+    least_accuracy: float = 0.0
 
     @property
     def bucket(self) -> Bucket:
@@ -127,11 +128,15 @@ def night(house: House) -> str:
         DEFINITION, DEFINITION.settings, snapshot.lineage, code, environment
     )
     memory = recall(bucket, MODEL, fingerprint, champion=champion, replicas=0)
-    if memory.known is Known.SETTLED:
+    if memory.known in {Known.SETTLED, Known.REFUSED}:
         return "UpToDate"
     version = memory.version
     if version is None:
-        candidate, judged = _trained(house, snapshot, fingerprint, champion)
+        candidate, evaluation, verdict = _trained(house, snapshot, fingerprint, champion)
+        if not verdict.passed:
+            findings = verdict.findings
+            refusals.remember(bucket, MODEL, fingerprint, findings, compared_with=champion)
+            return "Refused"
         drafted = partial(tasks.publish.draft, DEFINITION, candidate)
         bundle = tasks.publish.bundle(candidate)
         manifest = tasks.publish.finished(
@@ -142,7 +147,8 @@ def night(house: House) -> str:
                 environment=environment,
                 run=RunLineage(id="night", name="a-night"),
             ),
-            *judged,
+            evaluation,
+            verdict,
             override=None,
             approval="automatic",
         )
@@ -162,7 +168,7 @@ def _golden(bundle: Mapping[str, bytes]) -> bytes:
 
 def _trained(
     house: House, snapshot: tasks.snapshot.Snapshot, fingerprint: str, champion: str | None
-) -> tuple[tasks.train.Candidate, tuple[Any, Any]]:
+) -> tuple[tasks.train.Candidate, Evaluation, tasks.judge.Verdict]:
     """The candidate, and what was measured and said of it."""
     bucket = house.bucket
     training = DEFINITION.examples(tasks.snapshot.read_rows(house.table("rows"), snapshot))
@@ -183,7 +189,8 @@ def _trained(
         predictor = read_file(bucket, known, "predictor.tflite")
         serving = tasks.evaluate.Champion(champion, predictor)
     evaluation = tasks.evaluate.evaluate(DEFINITION, candidate, serving, held_out)
-    return candidate, (evaluation, tasks.judge.judge(evaluation, DEFINITION.gates))
+    gates = (AtLeast("accuracy", house.least_accuracy),)
+    return candidate, evaluation, tasks.judge.judge(evaluation, gates)
 
 
 def _noted(home: Path, _: Progress) -> None:
@@ -204,7 +211,8 @@ def main() -> None:
         begun, ended = os.pipe()
         child = os.fork()
         if child == 0:
-            _alone(House(S3Address(**asked["address"]), Path(asked["home"])), ended)
+            address, home = S3Address(**asked["address"]), Path(asked["home"])
+            _alone(House(address, home, asked["least_accuracy"]), ended)
         os.close(ended)
         print(json.dumps(child), flush=True)
         with os.fdopen(begun) as told:

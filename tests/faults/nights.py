@@ -47,7 +47,11 @@ class Lane:
     def night(self, house: House, *, write: int = 0, before: bool = True) -> Ended:
         """Run a night of a house; with `write`, kill it just before or just after that write."""
         proxied = replace(house.address, endpoint=self.proxy.endpoint)
-        asked = {"address": asdict(proxied), "home": str(house.home)}
+        asked = {
+            "address": asdict(proxied),
+            "home": str(house.home),
+            "least_accuracy": house.least_accuracy,
+        }
         self._is_known.clear()
         self.proxy.crash_at(write, before=before, kill=self._kill)
         assert self._process.stdin is not None
@@ -55,7 +59,9 @@ class Lane:
         self._process.stdin.flush()
         self._child = int(self._told())
         self._is_known.set()
-        return Ended(**json.loads(self._told()))
+        ended = Ended(**json.loads(self._told()))
+        TALLY.versions(ended.said == "Promoted")
+        return ended
 
     def _told(self) -> str:
         assert self._process.stdout is not None
@@ -68,12 +74,12 @@ class Lane:
 
 
 @contextmanager
-def lane(endpoint: str, log: Path) -> Iterator[Lane]:
-    """Start what runs nights."""
+def lane(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[Lane]:
+    """Start what runs nights, with a proxy between them and the store that draws by a seed."""
     environment = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }
-    with log.open("wb") as errors, FaultProxy(endpoint) as proxy:
+    with log.open("wb") as errors, FaultProxy(endpoint, seed=seed) as proxy:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.night"],
             cwd=ROOT,
@@ -106,33 +112,49 @@ def copied(source: S3Bucket, address: S3Address) -> None:
 def check_at_any_time(house: House, before: list[str], where: str) -> list[str]:
     """Nothing half is visible, no row is there twice; the champions so far, which only grow."""
     bucket = S3Bucket(house.address)
-    for version in versions.list_versions(bucket, MODEL):
-        manifest = versions.trusted_manifest(bucket, MODEL, version, TRUST)
-        for name in manifest.files:
-            versions.read_file(bucket, manifest, name)
-    history = AliasLog(bucket, MODEL).history()
-    champions = [record.version for record in history]
-    TALLY.holds(champions[: len(before)] == before, f"a record of the champion {where}")
-    assert [record.sequence for record in history] == list(range(1, len(history) + 1)), where
-    for version in champions:
-        TALLY.holds(is_approved(bucket, MODEL, version), f"an approval {where}")
-    rows = house.table("rows")
-    if rows.version() is not None:
-        digests = Counter(rows.read(columns=["digest"]).column("digest").to_pylist())
-        assert not [one for one, n in digests.items() if n > 1], f"rows counted twice {where}"
+    with TALLY.keeps(f"a whole version {where}"):
+        for version in versions.list_versions(bucket, MODEL):
+            manifest = versions.trusted_manifest(bucket, MODEL, version, TRUST)
+            for name in manifest.files:
+                versions.read_file(bucket, manifest, name)
+    with TALLY.keeps(f"a record of the champion {where}"):
+        history = AliasLog(bucket, MODEL).history()
+        champions = [record.version for record in history]
+        assert champions[: len(before)] == before
+        assert [record.sequence for record in history] == list(range(1, len(history) + 1))
+    with TALLY.keeps(f"an approval {where}"):
+        assert all(is_approved(bucket, MODEL, version) for version in champions)
+    with TALLY.keeps(f"rows that count once {where}"):
+        rows = house.table("rows")
+        if rows.version() is not None:
+            digests = Counter(rows.read(columns=["digest"]).column("digest").to_pylist())
+            assert not [one for one, n in digests.items() if n > 1]
     return champions
 
 
-def check_at_the_end(house: House, champions: list[str], *, rows: int, where: str) -> None:
-    """All that arrived is in, once; one more version serves, and it was trained once."""
+def refused(house: House) -> int:
+    """How many refusals are remembered."""
+    return len(S3Bucket(house.address).keys_below(f"models/{MODEL}/refusals"))
+
+
+def check_at_the_end(
+    house: House, champions: list[str], *, rows: int, where: str, refusals: int = 0
+) -> None:
+    """All that arrived is in, once; one more version serves, and it was trained once.
+
+    With a refusal it is remembered instead, and what served before still does.
+    """
     bucket = S3Bucket(house.address)
-    found = house.table("rows").read(columns=["digest", "arrival"])
-    TALLY.holds(found.num_rows == rows, f"rows of an arrival {where}")
-    assert landing.pending(bucket, MODEL) == [], where
+    with TALLY.keeps(f"rows of an arrival {where}"):
+        assert house.table("rows").read(columns=["digest", "arrival"]).num_rows == rows
+        assert landing.pending(bucket, MODEL) == []
     now = check_at_any_time(house, champions, where)
-    assert len(now) == len(champions) + 1, where
-    assert versions.list_versions(bucket, MODEL) == sorted(now), where
-    manifest = versions.read_manifest(bucket, MODEL, now[-1])
-    assert manifest.data.rows == rows, where
-    fits = (house.home / FITS).read_text().splitlines()
-    assert len(fits) == len(now), f"trained {len(fits)} times for {len(now)} versions {where}"
+    with TALLY.keeps(f"exactly one version more {where}"):
+        assert len(now) == len(champions) + (0 if refusals else 1)
+        assert versions.list_versions(bucket, MODEL) == sorted(now)
+        newest = versions.read_manifest(bucket, MODEL, now[-1])
+        assert refusals or newest.data.rows == rows
+    with TALLY.keeps(f"a refusal {where}"):
+        assert refused(house) == refusals
+    with TALLY.keeps(f"one fit for each version {where}"):
+        assert len((house.home / FITS).read_text().splitlines()) == len(now) + refusals

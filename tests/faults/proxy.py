@@ -26,7 +26,7 @@ _Crash = tuple[int, bool, Callable[[], None]]
 class FaultProxy:
     """`with FaultProxy("http://127.0.0.1:8333") as proxy:` and ask `proxy.endpoint` instead."""
 
-    def __init__(self, behind: str, *, seed: int = 0) -> None:
+    def __init__(self, behind: str, *, seed: int | str = 0) -> None:
         self.behind = urlsplit(behind).netloc
         self.injected: Counter[Wrong] = Counter()
         self.asked: list[tuple[str, str]] = []
@@ -50,6 +50,12 @@ class FaultProxy:
     def __exit__(self, *_: object) -> None:
         self.heal()
         self._silence()
+
+    def reseed(self, seed: int | str) -> None:
+        """From here on chance falls as it does for everybody with this seed."""
+        with self._lock:
+            self._chance = random.Random(seed)
+        self.injected.clear()
 
     def inject(self, fault: Fault) -> None:
         """From here on requests go wrong so, and no longer as they did before."""
@@ -125,7 +131,7 @@ class FaultProxy:
                 return False
             kill, self._crash = self._crash[2], None
         kill()
-        TALLY.injected["killed before a write" if before else "killed after a write"] += 1
+        TALLY.inject("killed before a write" if before else "killed after a write")
         return True
 
     def listed(self, path: str, answer: Answer, *, stale: bool) -> Answer:
@@ -151,7 +157,7 @@ class FaultProxy:
 
     def _count(self, wrong: Wrong) -> None:
         self.injected[wrong] += 1
-        TALLY.injected[wrong.value] += 1
+        TALLY.inject(wrong.value)
 
     def _listen(self) -> None:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

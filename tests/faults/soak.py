@@ -6,15 +6,22 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from store import challenging, landing, promotion, versions
 from store.aliases import AliasLog
-from store.errors import OvernightError, StoreUnavailable
+from store.errors import (
+    ChallengeRunning,
+    ConfigurationError,
+    NoChallenge,
+    OvernightError,
+    PromotionConflict,
+    StoreUnavailable,
+)
 from store.s3 import S3Bucket
 from store.terms import Terms
 from tests.deadline import until
@@ -42,13 +49,20 @@ SERVING_FAULTS = (
     Fault(Wrong.STALE_LIST),
 )
 _BY = "the soak"
+_MAY_BE_REFUSED = (
+    ChallengeRunning,
+    ConfigurationError,
+    NoChallenge,
+    PromotionConflict,
+    StoreUnavailable,
+)
 _TRIES = 30
 _SPARED_SECONDS = 12.0
 
 
 @dataclass
 class Soak:
-    """Everything that runs, and what was done so far."""
+    """Everything that runs, and what was done so far. `chance` is what nights and moves follow."""
 
     store: Store
     house: House
@@ -57,7 +71,8 @@ class Soak:
     proxy: FaultProxy
     chance: random.Random
     arrivals: int = 0
-    spared_until: float = 0.0
+    # When workers of serving were killed, in monotonic seconds.
+    deaths: list[float] = field(default_factory=list)
 
     @property
     def bucket(self) -> S3Bucket:
@@ -86,7 +101,6 @@ class Soak:
             kill = 0 if calm or self.chance.random() < 0.6 else self.chance.randrange(1, 25)
             ended = self.lane.night(self.house, write=kill, before=self.chance.random() < 0.5)
             if ended.said in {"Promoted", "UpToDate"}:
-                TALLY.versions(ended.said == "Promoted")
                 return
             assert ended.killed or ended.said.startswith("StoreUnavailable"), ended
         raise AssertionError("no night ended well")
@@ -94,9 +108,8 @@ class Soak:
     def moves(self) -> None:
         """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
         act = self.chance.choice(("roll back", "promote", "start", "stop"))
-        # What is refused is refused for a reason, and a store may be away; both are tested
-        # elsewhere.
-        with suppress(OvernightError):
+        # Which of these comes when is tested elsewhere; here they are counted.
+        with counted(*_MAY_BE_REFUSED):
             history = self.log.history()
             current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
@@ -113,20 +126,18 @@ class Soak:
             else:
                 challenging.stop(self.bucket, MODEL, by=_BY, reason=act)
 
-    def strike(self) -> None:
+    def strike(self, chance: random.Random) -> None:
         """One fault for a moment: between serving and the store, a night and it, or at either."""
-        kind = self.chance.choice(
-            ("serving", "serving", "night", "night", "worker", "store", "disk")
-        )
-        seconds = self.chance.uniform(0.2, 2.0)
+        kind = chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
+        seconds = chance.uniform(0.2, 2.0)
         if kind == "serving":
-            with self.proxy.wrong(self.chance.choice(SERVING_FAULTS)):
+            with self.proxy.wrong(chance.choice(SERVING_FAULTS)):
                 time.sleep(seconds)
         elif kind == "night":
-            with self.lane.proxy.wrong(self.chance.choice(NIGHT_FAULTS)):
+            with self.lane.proxy.wrong(chance.choice(NIGHT_FAULTS)):
                 time.sleep(seconds)
         elif kind == "worker":
-            self._kill_a_worker()
+            self._kill_a_worker(chance)
         elif kind == "store":
             self.store.kill()
             self.store.start()
@@ -134,15 +145,15 @@ class Soak:
             with self.store.full_disk():
                 time.sleep(seconds)
 
-    def _kill_a_worker(self) -> None:
-        workers = self.serving.workers()
+    def _kill_a_worker(self, chance: random.Random) -> None:
+        workers, now = self.serving.workers(), time.monotonic()
         # One at a time: the other one answers meanwhile. The server takes a worker that dies again
         # within seconds for one that never will live, and ends: whoever supervises it is not here.
-        if len(workers) > 1 and time.monotonic() > self.spared_until:
-            self.spared_until = time.monotonic() + _SPARED_SECONDS
+        if len(workers) > 1 and not any(now - death < _SPARED_SECONDS for death in self.deaths):
+            self.deaths.append(now)
             with suppress(ProcessLookupError):
-                os.kill(self.chance.choice(workers), signal.SIGKILL)
-            TALLY.injected["a worker of serving was killed"] += 1
+                os.kill(chance.choice(workers), signal.SIGKILL)
+            TALLY.inject("a worker of serving was killed")
             until(lambda: len(self.serving.workers()) > 1, what="a worker in its place")
 
     def predictor(self, version: str) -> bytes:
@@ -164,40 +175,51 @@ class Soak:
 
 
 @contextmanager
-def soaking(folder: Path, seed: int) -> Iterator[Soak]:
+def counted(*expected: type[OvernightError]) -> Iterator[None]:
+    """Go on when one of these errors comes, and count its kind."""
+    try:
+        yield
+    except expected as error:
+        TALLY.refuse(type(error).__name__)
+
+
+@contextmanager
+def soaking(folder: Path, seed_of: Callable[[str], str]) -> Iterator[Soak]:
     """A store, serving and nights, with a fault proxy before each of the two; a champion serves."""
     (folder / "home").mkdir()
     (folder / "store").mkdir()
     with (
         storing(folder / "store") as store,
-        FaultProxy(store.endpoint, seed=seed) as proxy,
-        lane(store.endpoint, folder / "nights.log") as nights,
+        FaultProxy(store.endpoint, seed=seed_of("serving")) as proxy,
+        lane(store.endpoint, folder / "nights.log", seed=seed_of("nights")) as nights,
     ):
         house = House(store.address("soaking"), folder / "home")
         assert nights.night(house).said == "Promoted"
-        TALLY.versions(1)
         seen = replace(house.address, endpoint=proxy.endpoint)
         with running(place=folder / "host", **following(seen)) as serving:
-            soak = Soak(store, house, nights, serving, proxy, random.Random(seed))
+            soak = Soak(store, house, nights, serving, proxy, random.Random(seed_of("moves")))
             until(soak.has_caught_up, seconds=60, what="the first version is served")
             yield soak
 
 
-def soak_for(soak: Soak, seconds: float) -> Clients:
-    """Let nights, moves, requests and faults go on for so long, then be calm; what clients saw."""
+def soak_for(soak: Soak, seconds: float, chance: random.Random) -> Clients:
+    """Let nights, moves, requests and faults go on for so long, then be calm; what clients saw.
+
+    Faults strike by `chance`.
+    """
     end = time.monotonic() + seconds
     failures: list[BaseException] = []
 
     def strikes() -> None:
         try:
             while time.monotonic() < end:
-                soak.strike()
-                time.sleep(soak.chance.uniform(0.2, 1.0))
+                soak.strike(chance)
+                time.sleep(chance.uniform(0.2, 1.0))
         except BaseException as error:  # noqa: BLE001  told where it can be seen
             failures.append(error)
 
     striking = threading.Thread(target=strikes)
-    with Clients(soak.serving, soak.predictor) as clients:
+    with Clients(soak.serving, soak.predictor, soak.deaths) as clients:
         striking.start()
         try:
             while time.monotonic() < end:

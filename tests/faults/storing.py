@@ -33,7 +33,7 @@ class Store:
         """End it as a power cut does."""
         self._process.kill()
         self._process.wait()
-        TALLY.injected["the store was killed"] += 1
+        TALLY.inject("the store was killed")
 
     def start(self) -> None:
         """Start it again on the same folder, and wait until it takes writes."""
@@ -48,7 +48,7 @@ class Store:
         """The kernel lets the server write not one byte more into any file."""
         unlimited = psutil.RLIM_INFINITY
         self._process.rlimit(psutil.RLIMIT_FSIZE, (0, unlimited))
-        TALLY.injected["the store's disk was full"] += 1
+        TALLY.inject("the store's disk was full")
         try:
             yield
         finally:

@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 _WIDTH = 58
@@ -9,49 +11,85 @@ _WIDTH = 58
 
 @dataclass
 class Tally:
-    """Counts over a whole run of tests. `lost` are records, rows or versions that were promised."""
+    """Counts over a whole run of tests. `lost` are promises that were not kept, by what was lost.
+
+    `cut` requests were in the hands of a worker that was killed; they were asked again.
+    """
 
     injected: Counter[str] = field(default_factory=Counter)
     sent: int = 0
     failed: int = 0
+    cut: int = 0
     published: int = 0
     steps: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def requests(self, sent: int, *, failed: int) -> None:
+    def inject(self, kind: str) -> None:
+        """Something was killed, cut, filled, raced or spoilt."""
+        with self._lock:
+            self.injected[kind] += 1
+
+    def requests(self, sent: int, *, failed: int, cut: int = 0) -> None:
         """Requests that were sent to serving, and how many of them got no answer they should."""
         with self._lock:
             self.sent += sent
             self.failed += failed
+            self.cut += cut
 
     def versions(self, published: int) -> None:
         """Versions that became visible while faults struck."""
         with self._lock:
             self.published += published
 
+    def step(self) -> None:
+        """An operation was compared with the plain model of the store."""
+        with self._lock:
+            self.steps += 1
+
+    def refuse(self, kind: str) -> None:
+        """Somebody was refused for a reason that may be, or found the store away."""
+        with self._lock:
+            self.refused[kind] += 1
+
+    def lose(self, what: str) -> None:
+        """A promise was not kept."""
+        with self._lock:
+            self.lost[what] += 1
+
     def holds(self, claim: bool, what: str) -> None:
-        """Assert that something is still there, and count what is not."""
-        if not claim:
-            with self._lock:
-                self.lost[what] += 1
-        assert claim, what
+        """Assert that a promise was kept, and count one that was not."""
+        with self.keeps(what):
+            assert claim, what
+
+    @contextmanager
+    def keeps(self, what: str) -> Iterator[None]:
+        """Count `what` as lost when looking at it fails; it fails all the same."""
+        try:
+            yield
+        except Exception as error:
+            self.lose(what)
+            error.add_note(f"lost: {what}")
+            raise
 
     def __bool__(self) -> bool:
         return bool(self.injected or self.sent or self.published or self.lost)
 
     def lines(self) -> list[str]:
         """The tally as it is printed, kinds of faults first."""
-        counted = [(kind, n) for kind, n in sorted(self.injected.items())]
-        counted += [
+        counted = [
+            *sorted(self.injected.items()),
             ("faults injected", sum(self.injected.values())),
             ("operations compared with the model", self.steps),
             ("requests sent", self.sent),
+            ("requests cut by a worker's death and asked again", self.cut),
             ("requests failed that should not have", self.failed),
             ("versions published", self.published),
+            *((f"refused: {kind}", n) for kind, n in sorted(self.refused.items())),
             ("lost", sum(self.lost.values())),
+            *((f"lost: {what}", n) for what, n in sorted(self.lost.items())),
         ]
-        counted += [(f"lost: {what}", n) for what, n in sorted(self.lost.items())]
         return [f"{what.ljust(_WIDTH, '.')}{n:>9,}" for what, n in counted]
 
 

@@ -19,22 +19,28 @@ import pytest
 from store import landing
 from store.s3 import S3Address, S3Bucket
 from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
-from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane
+from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane, refused
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 _LANES = 2
-_FEWEST = 12
-_COMMITS = re.compile(r"PUT .*(_delta_log/|arrival|manifest|decision|champion/)")
+_FEWEST = {"Promoted": 12, "Refused": 8}
+_FEW = 4
+_COMMITS = re.compile(r"PUT .*(_delta_log/|arrival|manifest|decision|champion/|refusals/)")
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A night, and the world as it was before it."""
+    """A night, the world as it was before it, and how it ends."""
 
     house: House
     champions: Sequence[str]
     rows: int
+    ends: str = "Promoted"
+
+    @property
+    def refusals(self) -> int:
+        return int(self.ends == "Refused")
 
 
 class Library:
@@ -49,7 +55,7 @@ class Library:
         copied(S3Bucket(self._chapter.house.address), address)
         home = self._folder / name
         shutil.copytree(self._chapter.house.home, home)
-        return House(address, home)
+        return replace(self._chapter.house, address=address, home=home)
 
 
 @pytest.fixture(scope="module")
@@ -79,21 +85,28 @@ def later_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
     return Chapter(first, champions, 2 * NIGHTLY_ROWS)
 
 
-@pytest.mark.parametrize("which", ["the first night", "a later night"])
+def refused_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
+    """As a later night; but its candidate is not what its gates ask for."""
+    later = later_night(address, home, lanes)
+    return replace(later, house=replace(later.house, least_accuracy=0.99), ends="Refused")
+
+
+@pytest.mark.parametrize("which", ["the first night", "a later night", "a refused night"])
 def test_killed_at_any_write_a_night_is_finished_by_the_next(
     which: str,
     lanes: list[Lane],
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     tmp_path: Path,
-    faults_minutes: float,
+    thorough: bool,
 ) -> None:
     home = tmp_path / "home"
-    chapter = (
-        first_night(s3_address, home)
-        if which == "the first night"
-        else later_night(s3_address, home, lanes)
-    )
+    if which == "the first night":
+        chapter = first_night(s3_address, home)
+    elif which == "a later night":
+        chapter = later_night(s3_address, home, lanes)
+    else:
+        chapter = refused_night(s3_address, home, lanes)
     library = Library(chapter, tmp_path)
     writes = _writes(lanes[0], library.copy(), chapter)
     free: SimpleQueue[Lane] = SimpleQueue()
@@ -107,9 +120,13 @@ def test_killed_at_any_write_a_night_is_finished_by_the_next(
         finally:
             free.put(lane)
 
-    points = list(_points(writes, all_of_them=faults_minutes > 0))
+    points = list(_points(writes, all_of_them=thorough))
+    assert len(points) > len(writes) > _FEWEST[chapter.ends]
+    if chapter.refusals and not thorough:
+        # Until its refusal it is as any later night.
+        points = points[-_FEW:]
     with ThreadPoolExecutor(_LANES) as pool:
-        assert len(list(pool.map(told, points))) == len(points) > len(writes) > _FEWEST
+        assert len(list(pool.map(told, points))) == len(points)
 
 
 def _points(writes: Sequence[str], *, all_of_them: bool) -> Iterator[tuple[int, bool]]:
@@ -125,8 +142,8 @@ def _points(writes: Sequence[str], *, all_of_them: bool) -> Iterator[tuple[int, 
 
 def _writes(lane: Lane, house: House, chapter: Chapter) -> list[str]:
     """What an undisturbed night writes, in its order."""
-    assert lane.night(house).said == "Promoted"
-    check_at_the_end(house, list(chapter.champions), rows=chapter.rows, where="undisturbed")
+    assert lane.night(house).said == chapter.ends
+    _ended_well(house, chapter, "undisturbed")
     return [f"{method} {path}" for method, path in lane.proxy.writes]
 
 
@@ -137,12 +154,22 @@ def _killed_there(
     ended = lane.night(house, write=write, before=before)
     assert ended.killed, (where, ended)
     champions = check_at_any_time(house, list(chapter.champions), where)
+    was_over = len(champions) > len(chapter.champions) or refused(house) > 0
 
     again = lane.night(house)
 
-    was_over = len(champions) > len(chapter.champions)
-    assert again.said == ("UpToDate" if was_over else "Promoted"), (where, again)
-    check_at_the_end(house, list(chapter.champions), rows=chapter.rows, where=where)
+    assert again.said == ("UpToDate" if was_over else chapter.ends), (where, again)
+    _ended_well(house, chapter, where)
+
+
+def _ended_well(house: House, chapter: Chapter, where: str) -> None:
+    check_at_the_end(
+        house,
+        list(chapter.champions),
+        rows=chapter.rows,
+        where=where,
+        refusals=chapter.refusals,
+    )
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the manifest", "after it"])

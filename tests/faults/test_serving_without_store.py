@@ -15,6 +15,7 @@ from store.aliases import AliasLog
 from store.s3 import S3Address, S3Bucket
 from tests.deadline import until
 from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.faults.tally import TALLY
 from tests.seaweed import ACCESS, SECRET
 from tests.serving import bundles
 from tests.serving.hosts import promote
@@ -41,6 +42,7 @@ OUTAGES = {
     "truncates records": Fault(Wrong.TRUNCATE_ANSWER, only=_is_record),
     "truncates versions": Fault(Wrong.TRUNCATE_ANSWER, only=_is_version_file),
     "loses answers": Fault(Wrong.LOSE_ANSWER),
+    "denies": Fault(Wrong.FAIL, status=403, code="ExpiredToken"),
     "corrupts versions": Fault(Wrong.CORRUPT_ANSWER, only=_is_version_file),
 }
 
@@ -72,6 +74,7 @@ class Host:
         """End it as a power cut does."""
         for pid in (self.serving.process.pid, *self.serving.workers()):
             os.kill(pid, signal.SIGKILL)
+        TALLY.inject("a serving host was killed")
         self._process.close()
 
     def stop(self) -> None:
@@ -97,7 +100,7 @@ class Host:
 @pytest.fixture(scope="module")
 def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host that answers with version 1."""
-    with FaultProxy(s3_endpoint, seed=20261122) as proxy:
+    with FaultProxy(s3_endpoint) as proxy:
         host = Host(s3_endpoint, proxy, tmp_path_factory.mktemp("host"))
         host.promote()
         host.start()
@@ -107,9 +110,9 @@ def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def spoil(host: Host) -> Iterator[Callable[[Fault], None]]:
+def spoil(host: Host, seed_of: Callable[[str], str]) -> Iterator[Callable[[Fault], None]]:
     """Let things go wrong, until the test is over at the latest."""
-    host.proxy.injected.clear()
+    host.proxy.reseed(seed_of("serving"))
     yield host.proxy.inject
     host.proxy.heal()
     until(host.has_caught_up, what="the newest version is served after the test")
@@ -169,6 +172,7 @@ def _assert_trouble_shows(host: Host) -> None:
     assert 'overnight_store_trouble{model="digits"} 1' in host.metrics()
     status, _, ready = host.serving.ask("GET", "/v2/health/ready")
     assert (status, ready["ready"], ready["models"]) == (200, True, {"digits": True})
-    assert "does not answer" in ready["trouble"]["digits"]
+    told = ready["trouble"]["digits"]
+    assert "does not answer" in told or "ExpiredToken" in told
     age = host.age()
     until(lambda: host.age() > age, what="the age of what is known grows")

@@ -1,5 +1,7 @@
 """Nights arrive, versions come and go, requests flow, faults strike: at the end nothing is lost."""
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,6 @@ from tests.faults.soak import soak_for, soaking
 from tests.faults.tally import TALLY
 from tests.signing import TRUST
 
-_SEED = 20261123
 _SECONDS = 75
 
 pytestmark = pytest.mark.servers
@@ -22,11 +23,11 @@ pytestmark = pytest.mark.servers
 
 @pytest.mark.timeout(0)
 def test_after_a_soak_nothing_is_lost_and_no_request_failed(
-    tmp_path: Path, faults_minutes: float
+    tmp_path: Path, faults_minutes: float, seed_of: Callable[[str], str]
 ) -> None:
-    with soaking(tmp_path, _SEED) as soak:
+    with soaking(tmp_path, seed_of) as soak:
         seconds = 60 * faults_minutes or _SECONDS
-        clients = soak_for(soak, seconds)
+        clients = soak_for(soak, seconds, random.Random(seed_of("strikes")))
 
         # Every answer came, and was that of the version it named.
         assert clients.failures == []
@@ -46,6 +47,8 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
                 TRUST,
             )
         )
+        for finding in audit.findings:
+            TALLY.lose(f"what verify misses: {finding.key}")
         assert audit.is_clean, audit.findings
         assert audit.signatures_looked_at
         assert AliasLog(S3Bucket(soak.house.address), MODEL).current() is not None

@@ -1,0 +1,93 @@
+"""A store whose listings lag behind, and clocks that do: nothing moves back, nothing is missed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from store import landing, promotion, versions
+from store.aliases import AliasLog
+from store.decisions import Decision, decide
+from store.errors import PromotionConflict
+from store.s3 import S3Address, S3Bucket
+from tests.faults.night import MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.faults.nights import check_at_the_end, lane
+from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.serving import bundles
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+
+def approve(bucket: S3Bucket, version: str) -> None:
+    decide(
+        bucket,
+        Decision(model=MODEL, version=version, verdict="approved", by="ann", reason="a test"),
+    )
+
+
+def test_what_is_listed_late_is_taken_in_later(
+    s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path, seed_of: Callable[[str], str]
+) -> None:
+    house = House(s3_address, tmp_path)
+    with lane(s3_address.endpoint, tmp_path / "log", seed=seed_of("nights")) as runs:
+        first = runs.night(house).said
+        assert runs.night(house).said == "UpToDate"
+
+        with runs.proxy.wrong(Fault(Wrong.STALE_LIST)):
+            files = files_of(digits(5))
+            landing.land(s3_bucket, MODEL, "late", files, by="ann", at=datetime.now(UTC))
+            unseen = runs.night(house).said
+        assert runs.proxy.injected[Wrong.STALE_LIST]
+        assert [one.name for one in landing.pending(s3_bucket, MODEL)] == ["late"]
+
+        assert (first, unseen) == ("Promoted", "UpToDate")
+        champions = [record.version for record in AliasLog(s3_bucket, MODEL).history()]
+        assert runs.night(house).said == "Promoted"
+    check_at_the_end(house, champions, rows=2 * NIGHTLY_ROWS, where="after listings that lagged")
+
+
+def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Bucket) -> None:
+    a, b, c = (bundles.put(s3_bucket, number) for number in (1, 2, 3))
+    for version in (a, b, c):
+        approve(s3_bucket, version)
+    with FaultProxy(s3_endpoint) as proxy:
+        slow = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
+        promotion.promote(slow, MODEL, a, over=None, by="ann", reason="")
+        log = AliasLog(slow, MODEL)
+        assert len(log.history()) == 1
+
+        with proxy.wrong(Fault(Wrong.STALE_LIST)):
+            promotion.promote(s3_bucket, MODEL, b, over=a, by="bob", reason="")
+            with pytest.raises(PromotionConflict, match=f"found {b}"):
+                promotion.promote(slow, MODEL, c, over=a, by="ann", reason="")
+            promotion.promote(slow, MODEL, c, over=b, by="ann", reason="")
+            told = [record.version for record in log.history()]
+            back = promotion.roll_back(slow, MODEL, over=c, to=None, by="ann", reason="")
+
+        assert proxy.injected[Wrong.STALE_LIST]
+    assert told == [a, b, c]
+    assert back.version == b
+
+
+def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket) -> None:
+    # Given a version that was made and promoted by a clock a year ahead.
+    late, early = bundles.put(s3_bucket, 2), bundles.put(s3_bucket, 1)
+    for version in (late, early):
+        approve(s3_bucket, version)
+    log = AliasLog(s3_bucket, MODEL)
+    ahead = log.append(late, over=None, by="ann", reason="by a fast clock")
+    assert ahead.at <= datetime.now(UTC) + timedelta(minutes=1)
+
+    promotion.promote(s3_bucket, MODEL, early, over=late, by="bob", reason="by a right clock")
+
+    # Then the log's own numbers say what came later, and not names or times.
+    assert versions.list_versions(s3_bucket, MODEL) == [early, late]
+    current = log.current()
+    assert current is not None
+    assert (current.sequence, current.version) == (2, early)
+    assert (
+        promotion.roll_back(s3_bucket, MODEL, over=early, to=None, by="ann", reason="").version
+        == late
+    )
