@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from store import arrivals, challenging, landing, promotion, versions
+from store import arrivals, challenging, collecting, landing, promotion, versions
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
 from store.arrivals import ArrivalDecision
 from store.bucket import Bucket
@@ -17,16 +17,20 @@ from store.errors import (
     PromotionConflict,
 )
 from store.manifest import RunLineage
+from store.surveying import survey
+from store.sweeping import Retention
 from store.terms import Terms
 from tests.examples import FILES, manifest
 from tests.faults.gated import Operation
 from tests.faults.promises import Begun, Outcome, Promises, Record
+from tests.faulty import Killed
 from tests.signing import SIGNER
 
 MODEL = "digits"
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
-VERSIONS = tuple(f"20261122T02000{n}-{n:012x}" for n in range(5))
-MISSING = "20261122T030000-ffffffffffff"
+VERSIONS = tuple(f"20201122T02000{n}-{n:012x}" for n in range(5))
+MISSING = "20201122T030000-ffffffffffff"
+EAGER = Retention(keep=1, days=0, grace_days=0)
 SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary")
 
 
@@ -125,6 +129,13 @@ def land(name: str, body: bytes, by: str) -> Act:
     )
 
 
+def collect(bucket: Bucket) -> set[str]:
+    """Let go of whatever no rule keeps, however young; the versions that went."""
+    plan = survey(bucket, MODEL, EAGER, datetime.now(UTC))
+    gone = collecting.collect(bucket, plan, by="gc", told=lambda *_: None)
+    return {one.version for one in gone}
+
+
 @dataclass
 class Begins:
     """An operation under way, and what was promised to whoever began it."""
@@ -149,6 +160,19 @@ class Begins:
         promised = self.promised() if callable(self.promised) else self.promised
         found = outcome(self.operation.go_on())
         assert found == promised, f"{self.act.what}: promised {promised}, found {found}"
+
+    def dies(self) -> None:
+        """Be killed just before the commit: nothing happened."""
+        self.operation.die()
+
+    def dies_after(self) -> None:
+        """Commit and be killed then: it happened, and nobody was told; who lost a race was."""
+        found = self.operation.die_after()
+        promised = self.promised() if callable(self.promised) else self.promised
+        if not isinstance(found, Killed):
+            assert outcome(found) == promised, f"{self.act.what}: {promised}, found {found}"
+        else:
+            assert promised.error is None, f"{self.act.what}: promised {promised}, and committed"
 
 
 def outcome(found: object) -> Outcome:
@@ -189,7 +213,7 @@ def check(bucket: Bucket, promises: Promises) -> None:
     for version, run in promises.published.items():
         found = versions.read_manifest(bucket, MODEL, version)
         assert found.run.id == run
-        for name in found.files:
+        for name in found.files if version not in promises.collected else ():
             versions.read_file(bucket, found, name)
         decision = read_decision(bucket, MODEL, version)
         told = (decision.verdict, decision.by) if decision else None

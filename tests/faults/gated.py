@@ -1,8 +1,9 @@
-"""Operations of clients that stop just before the write that commits them, or die there."""
+"""Operations of clients that stop just before the write that commits them, or die around it."""
 
 import re
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from store.bucket import Bucket
 from store.errors import OvernightError
@@ -15,15 +16,16 @@ _COMMITS = re.compile(
 )
 # An operation lives through many steps of others on a slow machine: the test's own limit ends it.
 _SECONDS = 600
+Fate = Literal["go on", "die before", "die after"]
 
 
 class Gate:
-    """Where a client's operation waits until it is let through once, or is killed."""
+    """Where a client's operation waits until it is let through once, or is killed at its commit."""
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self._released = threading.Event()
-        self._killed = False
+        self._fate: Fate = "go on"
         self._open = False
 
     def pass_through(self, key: str) -> None:
@@ -32,13 +34,18 @@ class Gate:
             return
         self.stopped.set()
         assert self._released.wait(_SECONDS), f"nobody let the write of {key} through"
-        if self._killed:
+        if self._fate == "die before":
             raise Killed
         self._open = True
 
-    def release(self, *, kill: bool) -> None:
-        """Let the operation go on, or die."""
-        self._killed = kill
+    def passed(self, key: str) -> None:
+        """Die here, when the operation is to and this was its commit."""
+        if self._fate == "die after" and _COMMITS.search(key):
+            raise Killed
+
+    def release(self, fate: Fate) -> None:
+        """Let the operation go on, or die just before or just after its commit."""
+        self._fate = fate
         self._released.set()
 
 
@@ -52,6 +59,7 @@ class GatedBucket(PassingBucket):
     def create(self, key: str, body: bytes) -> None:
         self._gate.pass_through(key)
         super().create(key, body)
+        self._gate.passed(key)
 
 
 class Operation:
@@ -74,14 +82,18 @@ class Operation:
 
     def go_on(self) -> object:
         """Commit, and come to an end."""
-        return self._end(kill=False)
+        return self._end("go on")
 
     def die(self) -> None:
-        """End where a killed process would."""
-        self._end(kill=True)
+        """End where a process would that is killed just before its commit."""
+        self._end("die before")
 
-    def _end(self, *, kill: bool) -> object:
-        self._gate.release(kill=kill)
+    def die_after(self) -> object:
+        """Commit, and end where a process would that is killed then; `Killed`, if it committed."""
+        return self._end("die after")
+
+    def _end(self, fate: Fate) -> object:
+        self._gate.release(fate)
         self._thread.join(_SECONDS)
         assert not self._thread.is_alive(), "an operation hangs"
         return self.outcome

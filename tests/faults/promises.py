@@ -38,6 +38,7 @@ class Record:
 
 
 Commit = Callable[[], Outcome]
+_COLLECTED = Outcome(error=errors.CollectedVersion)
 Begun = Outcome | Commit
 
 
@@ -53,12 +54,19 @@ class Promises:
     said: dict[tuple[int, str], bool] = field(default_factory=dict)
     words: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     landed: dict[str, bytes] = field(default_factory=dict)
+    # Versions of which some file was written, and those whose files gc let go of.
+    begun: set[str] = field(default_factory=set)
+    collected: set[str] = field(default_factory=set)
 
     def publish(self, version: str, run: str) -> Begun:
+        if version in self.collected:
+            return _COLLECTED
+        self.begun.add(version)
+
         def commit() -> Outcome:
             if self.published.setdefault(version, run) != run:
                 return Outcome(error=errors.AlreadyExists)
-            return Outcome()
+            return _COLLECTED if version in self.collected else Outcome()
 
         return commit
 
@@ -75,8 +83,9 @@ class Promises:
         return commit
 
     def promote(self, version: str, over: str | None, by: str) -> Begun:
-        if self.champions and self.champions[-1].version == version:
-            return Outcome(_told(self.champions))
+        log = self.champions
+        if log and log[-1].version == version:
+            return self._still_kept(log)
         if (unfit := self._unfit(version)) is not None:
             return unfit
         return self._append(self.champions, Record(version, "promoted", by, over), over)
@@ -94,6 +103,8 @@ class Promises:
         target = replaced.get(over)
         if target is None:
             return Outcome(error=errors.ConfigurationError)
+        if target in self.collected:
+            return _COLLECTED
         return self._append(log, Record(target, "rolled back", by, over), over)
 
     def start(self, version: str, terms: object, by: str) -> Begun:
@@ -101,12 +112,12 @@ class Promises:
         last = log[-1] if log else None
         if last is not None and self.challenges():
             if (last.version, last.terms) == (version, terms):
-                return Outcome(_told(log))
+                return self._still_kept(log)
             return Outcome(error=errors.ChallengeRunning, winner=last.version)
         if not self.champions or version == self.champions[-1].version:
             return Outcome(error=errors.ConfigurationError)
-        if version not in self.published:
-            return Outcome(error=errors.UnknownVersion)
+        if (lost := self._lost(version)) is not None:
+            return lost
         verdict = self.decided.get(version, ("", ""))[0]
         if verdict == "rejected" or (getattr(terms, "mode", "") == "canary" and verdict == ""):
             return Outcome(error=errors.ConfigurationError)
@@ -153,6 +164,17 @@ class Promises:
 
         return commit
 
+    def collect(self) -> set[str]:
+        """Whatever no rule keeps: neither served nor challenging, undecided, nor the newest."""
+        named = {log[-1].target for log in (self.champions, self.challengers) if log}
+        whole = self.published.keys() - self.collected
+        kept = {max(whole, default=""), *named, *(whole - self.decided.keys())}
+        if not self.champions:
+            kept |= {one for one in whole if self.decided.get(one, ("", ""))[0] == "approved"}
+        gone = self.begun - kept - self.collected
+        self.collected |= gone
+        return gone
+
     def challenges(self) -> bool:
         """Whether the newest challenge goes on: not stopped, not withdrawn, not champion."""
         sequence = len(self.challengers)
@@ -160,12 +182,37 @@ class Promises:
         became = any(one.version == last.version for one in self.champions[last.beside :])
         return last.target is not None and sequence not in self.withdrawn and not became
 
-    def _unfit(self, version: str) -> Outcome | None:
+    def _lost(self, version: str) -> Outcome | None:
         if version not in self.published:
             return Outcome(error=errors.UnknownVersion)
+        return _COLLECTED if version in self.collected else None
+
+    def _unfit(self, version: str) -> Outcome | None:
+        if (lost := self._lost(version)) is not None:
+            return lost
         if self.decided.get(version, ("", ""))[0] != "approved":
             return Outcome(error=errors.ConfigurationError)
         return None
+
+    def _still_kept(self, log: list[Record]) -> Begun:
+        """The last record, unless gc took its version as it was written: then one more undoes it.
+
+        Whoever wrote it may have died before they could.
+        """
+        last = log[-1]
+        if last.version not in self.collected or last.action == "stopped":
+            return Outcome(_told(log))
+        if log is self.champions and last.previous is None:
+            return _COLLECTED
+        return lambda: self._undo(log)
+
+    def _undo(self, log: list[Record]) -> Outcome:
+        last = log[-1]
+        if log is self.challengers:
+            log.append(Record(last.version, "stopped", last.by, last.version))
+        elif last.previous is not None:
+            log.append(Record(last.previous, "rolled back", last.by, last.version))
+        return _COLLECTED
 
     def _append(self, log: list[Record], record: Record, over: str | None) -> Begun:
         found = log[-1].target if log else None
@@ -177,7 +224,8 @@ class Promises:
             if len(log) > sequence:
                 return Outcome(error=errors.PromotionConflict, winner=log[sequence].target)
             log.append(record)
-            return Outcome(_told(log))
+            kept = self._still_kept(log)
+            return kept() if callable(kept) else kept
 
         return commit
 

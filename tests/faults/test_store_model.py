@@ -34,7 +34,6 @@ from tests.faults.clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins
 from tests.faults.promises import Promises
 from tests.faults.tally import TALLY
 
-_SEED = 20261123
 _UNDER_WAY = 3
 
 version = st.sampled_from(VERSIONS)
@@ -49,6 +48,8 @@ class Clients(RuleBasedStateMachine):
 
     bucket: ClassVar[Callable[[], Bucket]] = MemoryBucket
     checks_each: ClassVar[int] = 1
+    # Steps of all examples of a run.
+    taken: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,17 +61,20 @@ class Clients(RuleBasedStateMachine):
 
     def does(self, act: Act, fate: str) -> None:
         """Begin; then end at once, be held up before the commit, or die there or just after it."""
-        TALLY.steps += 1
+        TALLY.step()
         begun = Begins.of(act, self.store, self.promises)
         if fate == "is held up" and begun.operation.waits and len(self.under_way) < _UNDER_WAY:
             self.under_way.append(begun)
-        elif fate == "dies" and begun.operation.waits:
-            TALLY.injected["a client died before its commit"] += 1
-            begun.operation.die()
+        elif fate == "dies before" and begun.operation.waits:
+            TALLY.inject("a client died before its commit")
+            begun.dies()
+        elif fate == "dies after" and begun.operation.waits:
+            TALLY.inject("a client died after its commit")
+            begun.dies_after()
         else:
             begun.ends()
 
-    fate = st.sampled_from(("ends", "ends", "is held up", "dies"))
+    fate = st.sampled_from(("ends", "ends", "is held up", "dies before", "dies after"))
 
     @initialize(n=st.sampled_from((0, 3, 4, 5)))
     def begins_with(self, n: int) -> None:
@@ -147,13 +151,26 @@ class Clients(RuleBasedStateMachine):
         self.does(clients.land(name, body, by), fate)
 
     @precondition(lambda self: self.under_way)
-    @rule(which=st.integers(0, _UNDER_WAY - 1))
-    def goes_on(self, which: int) -> None:
-        self.under_way.pop(which % len(self.under_way)).ends()
+    @rule(which=st.integers(0, _UNDER_WAY - 1), then=st.sampled_from(("ends", "dies after")))
+    def goes_on(self, which: int, then: str) -> None:
+        begun = self.under_way.pop(which % len(self.under_way))
+        if then == "ends":
+            begun.ends()
+        else:
+            TALLY.inject("a client died after its commit")
+            begun.dies_after()
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def collects(self) -> None:
+        """What gc takes while others are about to write of it matters most."""
+        TALLY.step()
+        assert clients.collect(self.store) == self.promises.collect()
 
     @invariant()
     def all_is_as_promised(self) -> None:
         self.steps += 1
+        type(self).taken += 1
         if self.steps % self.checks_each == 0:
             clients.check(self.store, self.promises)
 
@@ -163,11 +180,13 @@ class Clients(RuleBasedStateMachine):
         clients.check(self.store, self.promises)
 
 
-def runs(bucket: Callable[[], Bucket], *, examples: int, steps: int, checks_each: int = 1) -> None:
-    """Let clients do so many steps, so many times anew."""
+def runs(
+    bucket: Callable[[], Bucket], *, chance: int, examples: int, steps: int, checks_each: int = 1
+) -> int:
+    """Let clients do so many steps, so many times anew; how many they did."""
     machine = type("Over", (Clients,), {"bucket": bucket, "checks_each": checks_each})
     run_state_machine_as_test(
-        seed(_SEED)(machine),
+        seed(chance)(machine),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -178,15 +197,17 @@ def runs(bucket: Callable[[], Bucket], *, examples: int, steps: int, checks_each
             suppress_health_check=list(HealthCheck),
         ),
     )
+    return machine.taken
 
 
-def test_over_memory_every_promise_holds(faults_minutes: float) -> None:
-    runs(MemoryBucket, examples=round(100 + 400 * faults_minutes), steps=60)
+def test_over_memory_every_promise_holds(faults_minutes: float, faults_seed: int) -> None:
+    runs(MemoryBucket, chance=faults_seed, examples=round(100 + 400 * faults_minutes), steps=60)
 
 
 @pytest.mark.servers
+@pytest.mark.timeout(0)
 def test_over_a_real_server_every_promise_holds(
-    s3_address: S3Address, faults_minutes: float
+    s3_address: S3Address, faults_minutes: float, faults_seed: int, thorough: bool
 ) -> None:
     def bucket() -> Bucket:
         name = f"test-{uuid.uuid4().hex[:20]}"
@@ -196,12 +217,15 @@ def test_over_a_real_server_every_promise_holds(
         made.ensure()
         return made
 
-    runs(bucket, examples=round(10 + 20 * faults_minutes), steps=50, checks_each=10)
+    examples = round((70 if thorough else 10) + 20 * faults_minutes)
+    taken = runs(bucket, chance=faults_seed, examples=examples, steps=50, checks_each=10)
+
+    assert taken >= (2_000 if thorough else 250)
 
 
-def test_a_store_that_ignores_conditions_is_refused_and_breaks_promises() -> None:
+def test_a_store_that_ignores_conditions_is_refused_and_breaks_promises(faults_seed: int) -> None:
     with pytest.raises(UnsafeStore, match="a second creation of one key was accepted"):
         probe(Careless(), where="http://careless")
 
     with pytest.raises(AssertionError):
-        runs(Careless, examples=20, steps=60)
+        runs(Careless, chance=faults_seed, examples=20, steps=60)
