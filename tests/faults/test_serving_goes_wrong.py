@@ -1,5 +1,6 @@
 """What serving itself can lose: its workers, its memory, its cache, and a common clock."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.serving.rig import Serving, following, running
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
 _MIB = 1 << 20
+BLANK = np.zeros((1, 28, 28), np.uint8)
 
 
 def answers_with(serving: Serving, number: int) -> bool:
@@ -61,7 +63,7 @@ def test_with_all_workers_killed_it_answers_again_and_follows(
 
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    TALLY.injected["all workers of serving were killed"] += 1
+    TALLY.inject("all workers of serving were killed")
 
     until(lambda: answers_with(host, 1), what="version 1 answers again")
     assert not set(host.workers()) & set(killed)
@@ -70,26 +72,64 @@ def test_with_all_workers_killed_it_answers_again_and_follows(
     until(lambda: answers_with(host, 2), what="version 2 answers")
 
 
-def test_with_no_memory_to_load_it_never_answers_wrongly_and_follows_later(
+def test_workers_that_die_again_at_once_end_the_server_for_its_supervisor(host: Serving) -> None:
+    until(lambda: len(host.workers()) == 2, what="both workers")
+    first = {*host.workers()}
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len({*host.workers()} - first) == 2, what="workers in their places")
+
+    for pid in {*host.workers()} - first:
+        os.kill(pid, signal.SIGKILL)
+    TALLY.inject("workers of serving were killed twice in a row")
+
+    assert host.process.wait(30) != 0
+
+
+def greedy(number: int) -> dict[str, bytes]:
+    """A version whose golden examples are small as a file, and a hundred megabytes in memory."""
+    rows = 100 * _MIB // BLANK[0].nbytes
+    examples = io.BytesIO()
+    np.savez_compressed(
+        examples,
+        **{
+            "input.image": np.repeat(BLANK, rows, axis=0),
+            "output.probabilities": np.repeat(bundles.probabilities(number, BLANK), rows, axis=0),
+        },
+    )
+    return bundles.files(number) | {"golden.npz": examples.getvalue()}
+
+
+def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
     host: Serving, s3_bucket: S3Bucket, log: AliasLog
 ) -> None:
-    # Given workers that the kernel gives hardly any memory more.
+    # Given workers that the kernel gives enough memory to go on, and too little for version 2.
     until(lambda: len(host.workers()) == 2, what="both workers")
-    workers = [psutil.Process(pid) for pid in host.workers()]
+    known = host.workers()
+    workers = [psutil.Process(pid) for pid in known]
     for worker in workers:
-        limit = worker.memory_info().vms + _MIB
+        limit = worker.memory_info().vms + 32 * _MIB
         worker.rlimit(psutil.RLIMIT_AS, (limit, psutil.RLIM_INFINITY))
-    TALLY.injected["no memory was left to load a version"] += 1
-
-    bundles.put(s3_bucket, 2)
+    bundles.put(s3_bucket, 2, greedy(2))
     promote(log, 2)
+    TALLY.inject("no memory was left to load a version")
 
-    # Then either version answers; a worker that dies of it is replaced by one with memory.
-    until(lambda: answers_with(host, 1) or answers_with(host, 2), what="an answer")
+    # Then it is refused and says why, or kills a worker; in any case version 1 answers on.
+    refused = until(
+        lambda: [word.reason for word in log.acknowledgements(2)] or set(known) - {*host.workers()},
+        what="version 2 is refused, or a worker dies of it",
+    )
+    assert not any(word.serving for word in log.acknowledgements(2))
+    assert all("Memory" in str(one) for one in refused if isinstance(one, str)), refused
+    until(lambda: answers_with(host, 1), what="version 1 answers")
+
+    # When there is memory again, what is promoted is followed.
     for worker in workers:
         with suppress(psutil.Error):
             worker.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
-    until(lambda: answers_with(host, 2), seconds=90, what="version 2 answers")
+    bundles.put(s3_bucket, 3)
+    promote(log, 3)
+    until(lambda: answers_with(host, 3), seconds=60, what="version 3 answers")
 
 
 def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
@@ -100,7 +140,7 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
     cache = staged.parent
     cache.rename(tmp_path / "away")
     cache.write_text("no folder any more")
-    TALLY.injected["the cache could not be written"] += 1
+    TALLY.inject("the cache could not be written")
 
     bundles.put(s3_bucket, 2)
     promote(log, 2)
@@ -127,7 +167,7 @@ def test_hosts_whose_clocks_differ_follow_the_log_and_not_the_time(
         # When records come from a clock that is a day ahead and one that is a day behind.
         for number, days in ((2, 1), (3, -1)):
             bundles.put(s3_bucket, number)
-            TALLY.injected["a record came from another clock"] += 1
+            TALLY.inject("a record came from another clock")
             record = AliasRecord(
                 model=bundles.MODEL,
                 alias="champion",
