@@ -7,6 +7,7 @@ import pytest
 
 from infra.prefect_api import PrefectApi
 from infra.stack import runs
+from tests.faults.tally import TALLY
 
 pytestmark = pytest.mark.servers
 
@@ -37,6 +38,7 @@ def deployed(api: PrefectApi, pool: str) -> str:
 
 def miss(api: PrefectApi, deployment: str, nights: int) -> None:
     """Have the server schedule nights that are over."""
+    TALLY.inject("nights were missed")
     now = datetime.now(UTC)
     times = {"start_time": f"{now - timedelta(days=nights):%Y-%m-%dT%H:%M:%SZ}"}
     times |= {"end_time": f"{now:%Y-%m-%dT%H:%M:%SZ}"}

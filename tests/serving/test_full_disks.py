@@ -13,6 +13,7 @@ from serving.fleet import Fleet
 from serving.presence import write_whole
 from store.memory import MemoryBucket
 from tests.deadline import until
+from tests.faults.tally import TALLY
 from tests.serving import bundles
 from tests.serving.hosts import answers, ask_any, promote, settle
 from tests.signing import TRUST
@@ -28,6 +29,7 @@ def full_disk() -> Iterator[None]:
     """The kernel lets this process write not one byte more into any file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    TALLY.inject("serving's disk was full")
     try:
         yield
     finally:

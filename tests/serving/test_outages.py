@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from store.errors import NotServed, StoreDenied
+from tests.faults.tally import TALLY
 from tests.serving import bundles
 from tests.serving.hosts import OUTAGE, Flaky, answers, promote, settle
 
@@ -73,6 +74,7 @@ def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, t
     fleet.stop()
     staged = tmp_path / "cache" / "digits" / version / "predictor.tflite"
     staged.write_bytes(staged.read_bytes()[:-4] + b"\xff\xff\xff\xff")
+    TALLY.inject("the cache was damaged")
 
     restarted = worker()
 

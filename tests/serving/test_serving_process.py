@@ -5,13 +5,16 @@ import json
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
 
 from store.aliases import AliasLog
 from tests.deadline import until
+from tests.faults.tally import TALLY
 from tests.seaweed import free_ports
 from tests.serving import bundles
 from tests.serving.rig import following, running
@@ -92,21 +95,28 @@ def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
 
 def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
-    for number in (1, 2):
+    for number in (1, 2, 3):
         bundles.put(bucket, number)
     promote(log, 1)
     with running(place=tmp_path, **following(address)) as serving:
         until(serving.is_ready, what="serving is ready")
 
-        # When the worker that leads (or its mate) is killed, each in turn.
-        before = serving.workers()
-        os.kill(before[0], signal.SIGKILL)
-        until(lambda: _is_renewed(serving, before), what="a new worker")
-        promote(log, 2)
+        # When both workers are killed, one after the other: one of them leads when it is its turn.
+        first = serving.workers()
+        for number, worker in enumerate(first, start=2):
+            # Two that die within 5.5 s are taken for a server that cannot be started.
+            time.sleep(6 * (number - 2))
+            before = serving.workers()
+            os.kill(worker, signal.SIGKILL)
+            TALLY.inject("a worker of serving was killed")
+            until(lambda before=before: _is_renewed(serving, before), what="a new worker")
+            promote(log, number)
 
-        until(lambda: bool(log.acknowledgements(2)), what="record 2 acknowledged")
-        assert log.acknowledgements(2)[0].serving
-        until(lambda: {serving.version() for _ in range(20)} == {bundles.version_name(2)})
+            told = partial(log.acknowledgements, number)
+            until(lambda told=told: bool(told()), what=f"record {number} acknowledged")
+            assert told()[0].serving
+            asked = {bundles.version_name(number)}
+            until(lambda asked=asked: {serving.version() for _ in range(20)} == asked)
 
 
 def _is_renewed(serving, before) -> bool:

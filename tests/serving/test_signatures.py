@@ -13,6 +13,7 @@ from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tests.deadline import until
+from tests.faults.tally import TALLY
 from tests.serving import bundles
 from tests.serving.hosts import Flaky, answers, promote, settle
 from tests.serving.rig import following, running
@@ -89,6 +90,7 @@ def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
     settle(leader, mate)
 
     spoil(bucket)
+    TALLY.inject("a version was spoilt as it is stored")
     record = promote(log, 2)
     settle(leader, mate)
 
@@ -192,6 +194,7 @@ def test_a_disk_is_believed_no_more_than_the_store(worker, bucket, log, tmp_path
     first.stop()
     staged = tmp_path / "cache" / bundles.MODEL / ONE / spoilt
     staged.unlink() if how == "missing" else staged.write_bytes(staged.read_bytes()[:-9] + b"x" * 9)
+    TALLY.inject("the cache was damaged")
 
     fleet = worker()
     settle(fleet)
