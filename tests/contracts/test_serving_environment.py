@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from store.aliases import AliasLog
+from store.s3 import S3Address, S3Bucket
 from tests.deadline import until
 from tests.serving import bundles
-from tests.serving.rig import ROOT, running
+from tests.serving.hosts import promote
+from tests.serving.rig import ROOT, following, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -41,6 +44,22 @@ print([name for name in {ABSENT!r} if importlib.util.find_spec(name)])
 """
     said = subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_serving_follows_a_store_in_the_serving_environment(
+    python, tmp_path, s3_bucket: S3Bucket, s3_address: S3Address
+):
+    log = AliasLog(s3_bucket, bundles.MODEL)
+    for number in (1, 2):
+        bundles.put(s3_bucket, number)
+    promote(log, 1)
+
+    with running(place=tmp_path, python=python, **following(s3_address)) as serving:
+        until(serving.is_ready, what="serving is ready")
+        promote(log, 2)
+        until(lambda: serving.version() == bundles.version_name(2), what="version 2 answers")
+
+    assert [said.serving for said in log.acknowledgements(2)] == [True]
 
 
 def test_serving_answers_in_the_serving_environment(python, tmp_path):
