@@ -21,7 +21,7 @@ from store.s3 import S3Address, S3Bucket
 from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
 from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane, refused
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 _LANES = 2
 _FEWEST = {"Promoted": 12, "Refused": 8}

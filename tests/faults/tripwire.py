@@ -1,4 +1,4 @@
-"""A door before the store with a wire across it: whoever is about to write a certain key trips."""
+"""A door before the store with a wire across it: whoever is about to write may trip over it."""
 
 import re
 import socket
@@ -6,23 +6,34 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from tests.faults.tally import TALLY
+
+# A request begins with its head; clients wait for an answer before they send the next one.
+_WRITE = re.compile(rb"(PUT|POST|DELETE) /[^/ ]+/([^ ?]*)")
+# What is another each time that it is written.
+_RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 class Tripwire:
-    """Passes every byte on, until a request to write a key that matches comes by."""
+    """Passes every byte on, until a write comes by at which somebody is to trip."""
 
     def __init__(self, port: int) -> None:
         self._behind = port
-        self._wire: tuple[re.Pattern[bytes], Callable[[], None]] | None = None
+        self._wire: tuple[Callable[[str], bool], Callable[[], None]] | None = None
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         self.port: int = self._listener.getsockname()[1]
         self.tripped = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def stretch(self, key: str, act: Callable[[], None]) -> None:
-        """Have `act` happen before the next write of a key that ends in `key` reaches the store."""
+    def stretch(self, trips: Callable[[str], bool], act: Callable[[], None]) -> None:
+        """Have `act` happen before the first write that `trips` says so of reaches the store.
+
+        It is told every write, as `PUT key`; what is random in a key is told as `*`.
+        """
         self.tripped.clear()
-        self._wire = (re.compile(rb"PUT /\S*" + re.escape(key.encode()) + rb"[ ?]"), act)
+        self._wire = (trips, act)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -45,13 +56,25 @@ class Tripwire:
     def _watch(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while part := client.recv(65_536):
-                if self._wire is not None and self._wire[0].search(part):
-                    act, self._wire = self._wire[1], None
-                    act()
-                    self.tripped.set()
+                if self._trips(part):
                     break
                 server.sendall(part)
         _end(client, server)
+
+    def _trips(self, part: bytes) -> bool:
+        found = _WRITE.match(part)
+        with self._lock:
+            if found is None or self._wire is None:
+                return False
+            trips, act = self._wire
+            key = _RANDOM.sub("*", found[2].decode())
+            if not trips(f"{found[1].decode()} {key}"):
+                return False
+            self._wire = None
+            act()
+            TALLY.inject("a flow was killed before a write")
+            self.tripped.set()
+            return True
 
     def _pass_on(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
