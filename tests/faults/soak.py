@@ -18,7 +18,6 @@ from store.errors import (
     ChallengeRunning,
     ConfigurationError,
     NoChallenge,
-    OvernightError,
     PromotionConflict,
     StoreUnavailable,
 )
@@ -109,7 +108,7 @@ class Soak:
         """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
         act = self.chance.choice(("roll back", "promote", "start", "stop"))
         # Which of these comes when is tested elsewhere; here they are counted.
-        with counted(*_MAY_BE_REFUSED):
+        with TALLY.counts(*_MAY_BE_REFUSED):
             history = self.log.history()
             current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
@@ -172,15 +171,6 @@ class Soak:
     def has_caught_up(self) -> bool:
         current = self.log.current()
         return current is not None and self.serving.version() == current.version
-
-
-@contextmanager
-def counted(*expected: type[OvernightError]) -> Iterator[None]:
-    """Go on when one of these errors comes, and count its kind."""
-    try:
-        yield
-    except expected as error:
-        TALLY.refuse(type(error).__name__)
 
 
 @contextmanager

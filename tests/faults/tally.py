@@ -48,10 +48,14 @@ class Tally:
         with self._lock:
             self.steps += 1
 
-    def refuse(self, kind: str) -> None:
-        """Somebody was refused for a reason that may be, or found the store away."""
-        with self._lock:
-            self.refused[kind] += 1
+    @contextmanager
+    def counts(self, *expected: type[Exception]) -> Iterator[None]:
+        """Go on when one of these comes, which may be, and count its kind."""
+        try:
+            yield
+        except expected as error:
+            with self._lock:
+                self.refused[type(error).__name__] += 1
 
     def lose(self, what: str) -> None:
         """A promise was not kept."""

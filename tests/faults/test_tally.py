@@ -1,0 +1,80 @@
+"""The tally counts what was broken and cut, and lets nothing pass that it does not count."""
+
+import random
+import time
+
+import pytest
+
+from store.errors import NoChallenge, StoreDenied
+from tests.faults.asking import Clients
+from tests.faults.tally import Tally
+
+
+class Cut:
+    """A host that answers nothing but an error of the connection."""
+
+    def __init__(self, error: OSError) -> None:
+        self._error = error
+
+    def ask(self, *_: object, **__: object) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [AssertionError("not there"), StoreDenied("http://s", "no")])
+def test_a_broken_promise_is_counted_whatever_broke_it(error):
+    tally = Tally()
+
+    with pytest.raises(type(error)) as raised, tally.keeps("a whole version"):
+        raise error
+
+    assert tally.lost == {"a whole version": 1}
+    assert raised.value.__notes__ == ["lost: a whole version"]
+    assert any(line.startswith("lost: a whole version") for line in tally.lines())
+
+
+def test_a_promise_that_was_kept_is_not_counted():
+    tally = Tally()
+
+    tally.holds(True, "a record")
+
+    assert not tally.lost
+
+
+def test_a_request_that_is_cut_as_a_worker_dies_is_asked_again_and_counted():
+    clients = Clients(Cut(ConnectionResetError()), bytes, [time.monotonic()])
+
+    assert "no answer in 4 tries" in clients._failure()
+    assert clients.cut == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "died"),
+    [
+        (ConnectionResetError(), None),
+        (ConnectionResetError(), 60.0),
+        (TimeoutError("timed out"), 0.0),
+    ],
+    ids=["nobody died", "long ago", "it hangs"],
+)
+def test_a_request_that_is_cut_at_any_other_time_has_failed(error, died):
+    deaths = [] if died is None else [time.monotonic() - died]
+    clients = Clients(Cut(error), bytes, deaths)
+
+    assert "cut while no worker died" in clients._failure()
+    assert clients.cut == 0
+
+
+def test_what_may_be_refused_is_counted_by_kind_and_nothing_else_is_passed_over():
+    tally = Tally()
+
+    with tally.counts(NoChallenge):
+        raise NoChallenge("digits", "none was started")
+    with pytest.raises(StoreDenied), tally.counts(NoChallenge):
+        raise StoreDenied("http://store", "AccessDenied")
+
+    assert tally.refused == {"NoChallenge": 1}
+
+
+def test_a_test_draws_the_same_alone_as_among_others(seed_of):
+    assert random.Random(seed_of("a proxy")).random() == random.Random(seed_of("a proxy")).random()
+    assert seed_of("a proxy") != seed_of("a thread")
