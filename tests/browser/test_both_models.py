@@ -1,0 +1,38 @@
+"""A first night of both models, as the Prefect UI and the page show it."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.watching import watch
+from tests.stack import RunningStack
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
+
+
+@pytest.mark.parametrize("model", ["digits", "sales"])
+def test_the_night_of_a_model_is_in_the_prefect_ui(
+    page: Page, stack: RunningStack, model: str
+) -> None:
+    runs = [
+        run
+        for run in stack.prefect.filter("/flow_runs", sort="START_TIME_ASC", limit=50)
+        if run["parameters"].get("model") == model and run["state_name"] == "Promoted"
+    ]
+
+    page.goto(f"{stack.prefect_url}/v2/runs/flow-run/{runs[0]['id']}?tab=Artifacts")
+
+    expect(page.get_by_text(f"{model}-retrain").first).to_be_visible()
+
+
+def test_sales_are_forecast_on_the_page_beside_digits(page: Page, stack: RunningStack) -> None:
+    seen = watch(page)
+    champion = stack.told("status")["models"]["sales"]["champion"]["version"]
+
+    page.goto(stack.serving_url)
+    page.get_by_role("button", name="sales", exact=True).click()
+
+    expect(page.locator("#version")).to_have_text(champion)
+    expect(page.locator("#resting-parts li").first).to_be_visible()
+    expect(page.locator("#course .band")).to_have_count(1)
+    assert float(page.locator("#forecast-value").inner_text()) >= 0
+    assert seen.complaints == []
