@@ -74,7 +74,7 @@ function choose(name) {
 function show(model) {
   const before = chosen;
   chosen = model;
-  showVersion(model, past.versions.find((one) => one.version === model.version));
+  showVersion(model, remembered(model));
   showChallenger(model);
   const isOther = before?.name !== model.name;
   const isMoved = before?.version !== model.version;
@@ -116,11 +116,16 @@ async function refreshPast() {
   }
 }
 
+function remembered(model) {
+  return past.versions.find((one) => one.version === model.version);
+}
+
 function showPast(found) {
   past = found;
   timeline.show(found.records);
   live.show(found.scores);
   versions.show(found.versions, chosen?.challenger);
+  if (chosen) showVersion(chosen, remembered(chosen));
   byId("roll-back").hidden = targets().length === 0;
 }
 
