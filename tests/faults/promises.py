@@ -37,7 +37,8 @@ class Record:
         return None if self.action == "stopped" else self.version
 
 
-Commit = Callable[[], Outcome]
+# What comes of a commit; or one more commit, which whoever dies in between never comes to.
+Commit = Callable[[], "Outcome | Commit"]
 _COLLECTED = Outcome(error=errors.CollectedVersion)
 Begun = Outcome | Commit
 
@@ -220,12 +221,11 @@ class Promises:
             return Outcome(error=errors.PromotionConflict, winner=found)
         sequence = len(log)
 
-        def commit() -> Outcome:
+        def commit() -> Begun:
             if len(log) > sequence:
                 return Outcome(error=errors.PromotionConflict, winner=log[sequence].target)
             log.append(record)
-            kept = self._still_kept(log)
-            return kept() if callable(kept) else kept
+            return self._still_kept(log)
 
         return commit
 
