@@ -17,6 +17,7 @@ from infra.stack.ports import free_port
 from infra.stack.processes import is_alive
 from infra.stack.record import ServiceRecord
 from tests.deadline import until
+from tests.faults.tally import TALLY
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,6 +69,7 @@ class RunningStack:
         process = self.service(name).process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
+        TALLY.inject(f"{name} of a stack was killed")
         return process.pid
 
     def await_restart(self, name: str, killed: int, *, seconds: float = 120) -> None:

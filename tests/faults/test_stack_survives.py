@@ -14,6 +14,7 @@ from infra.stack import record, runs
 from infra.stack.processes import is_alive
 from store.keys import is_version
 from tests.deadline import until
+from tests.faults.tally import TALLY
 from tests.stack import RunningStack
 
 # The first test waits for a first version to be trained.
@@ -39,15 +40,22 @@ def still_answers(stack: RunningStack) -> str | None:
         return None
 
 
-def start_retrain(stack: RunningStack, *words: str) -> str:
+def start_retrain(stack: RunningStack, *words: str, force: bool = True) -> str:
     """Trigger a retrain without waiting for it; its id."""
-    started = stack.overnight("retrain", "digits", "--no-wait", "--no-take-in", "--force", *words)
+    forced = ("--force",) if force else ()
+    started = stack.overnight("retrain", "digits", "--no-wait", "--no-take-in", *forced, *words)
     assert started.returncode == 0, started.stderr
     return started.stdout.partition("(")[2].partition(")")[0]
 
 
 def state_of(stack: RunningStack, run: str) -> str:
     return stack.prefect.ask("GET", f"/flow_runs/{run}")["state_name"]
+
+
+def crashed(stack: RunningStack, run: str) -> bool:
+    """Whether a run was ever Crashed, whatever became of it later."""
+    states = stack.prefect.ask("GET", f"/flow_run_states/?flow_run_id={run}")
+    return any(state["type"] == "CRASHED" for state in states)
 
 
 def await_step(stack: RunningStack, run: str, step: str) -> None:
@@ -145,7 +153,7 @@ def test_a_killed_service_comes_back_and_answers_go_on_with_the_champion(stack, 
     stack.await_restart(name, killed)
 
     until(lambda: still_answers(stack) == champion, seconds=60, what="answers by the champion")
-    assert stack.champion() == champion
+    TALLY.holds(stack.champion() == champion, f"the champion, over a killed {name}")
 
 
 def test_the_store_may_be_away_and_serving_goes_on(stack: RunningStack):
@@ -176,11 +184,13 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
     killed = run_processes(stack, run)
     for process in killed:
         process.kill()
+    TALLY.inject("a run was killed")
     seen = [one["version"] for one in stack.told("versions", "digits")]
 
     assert killed
-    assert seen == versions
+    TALLY.holds(seen == versions, "versions as they were before a run was killed")
     assert await_end(stack, run, "Promoted", "Refused") in {"Promoted", "Refused"}
+    assert crashed(stack, run)
     assert stack.prefect.ask("GET", f"/flow_runs/{run}")["run_count"] >= 2
 
 
@@ -188,6 +198,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
     before = record.read(stack.home)
     assert before.supervisor is not None
     os.kill(before.supervisor.pid, signal.SIGKILL)
+    TALLY.inject("the supervisor was killed")
     until(lambda: not is_alive(before.supervisor), seconds=10, what="the supervisor gone")
     unsupervised = answers(stack)
 
@@ -208,11 +219,14 @@ def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningSt
     for process in [before.supervisor, *running]:
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
+    TALLY.inject("everything was killed at once")
 
     again = stack.overnight("up")
 
     assert again.returncode == 0, again.stderr
-    assert stack.told("versions", "digits") == versions
+    TALLY.holds(
+        stack.told("versions", "digits") == versions, "a version, over the death of everything"
+    )
     assert until(lambda: still_answers(stack), seconds=60, what="answers") == champion
 
 
