@@ -137,11 +137,11 @@ class Watcher:
         """Do what needs the store; when it fails, say so and try again a poll later."""
         try:
             step()
-        except (OvernightError, OSError, ValidationError) as error:
-            # The store is away, our disk is full, or a record is not ours to read: none of them
-            # ends following, of this model or of any other.
+        except (OvernightError, OSError, ValidationError, MemoryError) as error:
+            # The store is away, our disk or memory is full, or a record is not ours to read: none
+            # of them ends following, of this model or of any other.
             self._due = self._clock() + self._poll_seconds
-            self._note_trouble(str(error))
+            self._note_trouble(str(error) or "no memory is left to fetch a version")
         else:
             if self._board.current in {0, self._acknowledged}:
                 self._note_trouble("")

@@ -42,6 +42,24 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
     assert restarted.known(bundles.MODEL).trouble == ""
 
 
+def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker, bucket, log):
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    fleet = worker()
+    settle(fleet)
+
+    promote(log, 2)
+    bucket.error = MemoryError()
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(1)
+    assert "no memory" in fleet.known(bundles.MODEL).trouble
+
+    bucket.error = None
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(2)
+    assert fleet.known(bundles.MODEL).trouble == ""
+
+
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
 def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
     worker, bucket, log, error
