@@ -1,0 +1,91 @@
+"""Versions of every release, as real nights made them: trusted, served and read for ever."""
+
+import importlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import CATALOGUE
+from serving import golden
+from serving.predictor import Predictor
+from store import versions
+from store.decisions import is_approved
+from store.manifest import Manifest
+from store.memory import MemoryBucket
+from store.trust import Trust
+
+GOLDENS = Path(__file__).parents[1] / "goldens" / "versions"
+RELEASES = sorted(path.name for path in GOLDENS.iterdir())
+# Weights of eight bits, beside the network itself: of probabilities, and of pieces a day.
+NEAR = {"digits": {"atol": 0.05}, "sales": {"atol": 0.5, "rtol": 0.05}}
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def release(request: pytest.FixtureRequest) -> Path:
+    return GOLDENS / request.param
+
+
+@pytest.fixture(scope="module")
+def bucket(release: Path) -> MemoryBucket:
+    bucket = MemoryBucket()
+    for path in (release / "models").rglob("*"):
+        if path.is_file():
+            bucket.create(str(path.relative_to(release)), path.read_bytes())
+    return bucket
+
+
+@pytest.fixture(scope="module", params=["digits", "sales"])
+def manifest(request: pytest.FixtureRequest, release: Path, bucket: MemoryBucket) -> Manifest:
+    (version,) = versions.list_versions(bucket, request.param)
+    trust = Trust.from_file(release / "trusted")
+    return versions.trusted_manifest(bucket, request.param, version, trust)
+
+
+@pytest.fixture(scope="module")
+def files(bucket: MemoryBucket, manifest: Manifest) -> dict[str, bytes]:
+    """All of its files, each with the size and digest that the signed manifest says."""
+    versions.check_nothing_added(bucket, manifest)
+    return {name: versions.read_file(bucket, manifest, name) for name in manifest.files}
+
+
+def test_there_are_versions_of_every_release_and_model() -> None:
+    assert RELEASES == ["0.1.0"]
+    assert set(NEAR) == set(CATALOGUE)
+
+
+def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
+    assert is_approved(bucket, manifest.model, manifest.version)
+    predictor = Predictor(manifest, files["predictor.tflite"], threads=1)
+
+    asked = golden.check(predictor, files[golden.FILE])
+
+    assert set(asked) == {spec.name for spec in manifest.tensors.inputs}
+
+
+@pytest.mark.training
+def test_its_network_is_read_and_answers_as_what_was_exported(manifest, files, tmp_path):
+    path = tmp_path / "network.keras"
+    path.write_bytes(files["network.keras"])
+    network = importlib.import_module(f"models.{manifest.model}.network")
+    with np.load(io.BytesIO(files[golden.FILE]), allow_pickle=False) as archive:
+        examples = {name: archive[name] for name in archive.files}
+
+    found = network.predict(
+        network.load(path),
+        {spec.name: examples[f"input.{spec.name}"] for spec in manifest.tensors.inputs},
+    )
+
+    answer = manifest.tensors.outputs[0].name
+    expected = examples[f"output.{answer}"]
+    assert np.allclose(found[answer], expected, **NEAR[manifest.model])
+
+
+def test_what_explains_it_is_there(manifest, files):
+    assert b"<html" in files["report.html"]
+    assert manifest.code.digest[:12].encode() in files["report.html"]
+    assert json.loads(files["sbom.cdx.json"])["bomFormat"] == "CycloneDX"
+    assert manifest.findings
+    assert all(finding.passed for finding in manifest.findings)
