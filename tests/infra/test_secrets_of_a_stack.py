@@ -1,0 +1,76 @@
+"""What a stack on one machine made for itself alone is in no log, database, object or command."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from store.s3 import S3Address, S3Bucket
+from tests.stack import RunningStack
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+KEPT = ("embedded.env", "s3.json", "identities", "keys/signing.pem")
+# The store's own files are read through the store.
+STORE = "store"
+ROOMS = ("models", "datasets", "landing", "probe")
+
+
+def values(file: Path) -> dict[str, str]:
+    lines = (line.partition("=") for line in file.read_text().splitlines() if "=" in line)
+    return {name: value.strip("'\"") for name, _, value in lines if not name.startswith("#")}
+
+
+def secrets(home: Path) -> dict[str, bytes]:
+    """All that nobody else may read, by where it is kept."""
+    found = {}
+    for file in (home / "embedded.env", *(home / "identities").iterdir()):
+        for name, value in values(file).items():
+            if name.endswith(("SECRET_KEY", "TOKEN")):
+                found[f"{file.name} {name}"] = value.encode()
+    private = (home / "keys" / "signing.pem").read_text().splitlines()
+    found["signing.pem"] = private[1].encode()
+    return found
+
+
+def written(home: Path) -> dict[str, bytes]:
+    """Every other file of the home, and every object of the bucket."""
+    files = (path for path in home.rglob("*") if path.is_file())
+    names = {str(path.relative_to(home)): path for path in files}
+    found = {}
+    for name, path in names.items():
+        if not name.startswith((*KEPT, f"{STORE}/")):
+            with suppress(FileNotFoundError):
+                found[name] = path.read_bytes()
+    return found
+
+
+def objects(stack: RunningStack) -> dict[str, bytes]:
+    who = values(stack.home / "identities" / "administration.env")
+    keys = who["OVERNIGHT_S3_ACCESS_KEY"], who["OVERNIGHT_S3_SECRET_KEY"]
+    bucket = S3Bucket(S3Address(stack.store_url, "overnight", *keys))
+    found = (key for room in ROOMS for key in bucket.keys_below(room))
+    return {key: bucket.read(key) for key in found}
+
+
+def test_what_a_stack_keeps_to_itself_is_found_nowhere_else(stack: RunningStack) -> None:
+    sought = secrets(stack.home)
+    places = written(stack.home) | objects(stack)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            places[f"process {process.pid}"] = "\0".join(process.cmdline()).encode()
+
+    shown = [
+        f"{name} in {place}"
+        for place, body in places.items()
+        for name, secret in sought.items()
+        if secret in body
+    ]
+
+    assert shown == []
+    # So that nobody looks into nothing: each identity's key, a token, and what two nights wrote.
+    assert len(sought) >= 8
+    assert min(map(len, sought.values())) >= 16
+    for place in ("logs/worker.log", "prefect/prefect.db", "models/digits/aliases"):
+        assert any(name.startswith(place) for name in places), place
