@@ -3,7 +3,9 @@
 import getpass
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -95,8 +97,22 @@ def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
     return Glimpse(state, step, percent)
 
 
-def follow(settings: Settings, run: Document, model: str, console: Console) -> Document:
-    """Show a run until it ends, and return its last state."""
+def follow(
+    settings: Settings,
+    run: Document,
+    model: str,
+    console: Console,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Document:
+    """Show a run until it ends, and return its last state.
+
+    While Prefect does not answer the run goes on, so it is asked again, for so many seconds.
+
+    Raises:
+        OrchestratorUnavailable: it did not answer for as long.
+        OrchestratorRefused: it refuses to tell, or failed for as long.
+    """
     api = connections.prefect(settings)
     console.print(f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}")
     bar = Progress(
@@ -109,14 +125,15 @@ def follow(settings: Settings, run: Document, model: str, console: Console) -> D
         disable=not console.is_terminal,
     )
     with bar:
-        return _follow(api, run["id"], model, console, bar)
+        look = partial(_patiently, api, run["id"], model, console, patience_seconds)
+        return _follow(look, console, bar)
 
 
-def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Progress) -> Document:
+def _follow(look: Callable[[], Glimpse], console: Console, bar: Progress) -> Document:
     line = bar.add_task("Scheduled", total=None)
     late = time.monotonic() + _LATE_SECONDS
     told = ""
-    while not (seen := _patiently(api, run_id, model, console)).ended:
+    while not (seen := look()).ended:
         total = None if seen.percent is None else 100
         bar.update(line, description=str(seen), total=total, completed=seen.percent or 0)
         if str(seen) != told and not console.is_terminal:
@@ -129,14 +146,10 @@ def _follow(api: PrefectApi, run_id: str, model: str, console: Console, bar: Pro
     return seen.state
 
 
-def _patiently(api: PrefectApi, run_id: str, model: str, console: Console) -> Glimpse:
-    """Look at a run; while Prefect does not answer the run goes on, so ask again for a while.
-
-    Raises:
-        OrchestratorUnavailable: it did not answer for five minutes.
-        OrchestratorRefused: it refuses to tell, or failed for as long.
-    """
-    patience_ends = time.monotonic() + PATIENCE_SECONDS
+def _patiently(
+    api: PrefectApi, run_id: str, model: str, console: Console, seconds: float
+) -> Glimpse:
+    patience_ends = time.monotonic() + seconds
     is_told = False
     while True:
         try:

@@ -27,6 +27,11 @@ from serving.story import Story
 from serving.tokens import NOBODY, Tokens
 from store.bucket import Bucket
 
+_ROUTES = (
+    *(v2, v1, api, metrics, page, history, traffic, rollback, looking),
+    *(challenger, repository, openapi, docs),
+)
+
 
 def create_application(
     slots: Slots,
@@ -52,12 +57,8 @@ def create_application(
     admission = admission or Admission()
     application.extensions |= {"administrators": administrators, "bucket": bucket}
     application.extensions |= {"draining": admission.draining, "keys": admission.keys}
-    for blueprint in (v2.routes, v1.routes, api.routes, metrics.routes, page.routes):
-        application.register_blueprint(blueprint)
-    for blueprint in (history.routes, traffic.routes, rollback.routes, looking.routes):
-        application.register_blueprint(blueprint)
-    for blueprint in (challenger.routes, repository.routes, openapi.routes, docs.routes):
-        application.register_blueprint(blueprint)
+    for room in _ROUTES:
+        application.register_blueprint(room.routes)
     ids = RequestIds()
     # First: whatever refuses a request, it has an id by then.
     _label_all(application, ids)

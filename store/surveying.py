@@ -77,12 +77,7 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> P
     wanted = {version for version, files in folders.items() if _KEPT in files}
     whole = [v for v in manifests if _COLLECTED not in folders[v] or v in wanted]
     standings = [_standing(bucket, manifests[version]) for version in whole]
-    listed = bucket.names_below(f"models/{keys.check_model(model)}/aliases")
-    # Asked for by name as well: a listing may be stale, and the first record still to come.
-    logs = {
-        alias: AliasLog(bucket, model, alias).history()
-        for alias in sorted({CHAMPION, CHALLENGER, *listed})
-    }
+    logs = _logs(bucket, model)
     halves = set(folders) - set(published)
     spoken_of = _spoken_of(bucket, model, manifests.values(), logs)
     lost = {v for v in halves if "decision.json" in folders[v] or v in spoken_of}
@@ -113,6 +108,16 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> P
         ),
         unread=tuple(sorted(lost | unread.keys())),
     )
+
+
+def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
+    """Every alias's log.
+
+    Asked for by name as well: a listing may be stale, and the first record still to come.
+    """
+    listed = bucket.names_below(f"models/{keys.check_model(model)}/aliases")
+    aliases = sorted({CHAMPION, CHALLENGER, *listed})
+    return {alias: AliasLog(bucket, model, alias).history() for alias in aliases}
 
 
 def _folders(bucket: Bucket, model: str) -> dict[str, dict[str, int]]:

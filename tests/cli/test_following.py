@@ -52,9 +52,9 @@ def prefect(statuses: list[int]) -> Iterator[Settings]:
         server.server_close()
 
 
-def followed(settings: Settings) -> tuple[str, str]:
+def followed(settings: Settings, **patience: float) -> tuple[str, str]:
     told = io.StringIO()
-    state = following.follow(settings, RUN, "digits", Console(file=told, width=200))
+    state = following.follow(settings, RUN, "digits", Console(file=told, width=200), **patience)
     return state["name"], told.getvalue()
 
 
@@ -71,7 +71,6 @@ def test_what_prefect_refuses_ends_it_at_once():
         followed(settings)
 
 
-def test_patience_ends(monkeypatch):
-    monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.1)
+def test_patience_ends():
     with prefect([0] * 50) as settings, pytest.raises(OrchestratorUnavailable):
-        followed(settings)
+        followed(settings, patience_seconds=0.1)
