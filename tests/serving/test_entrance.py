@@ -206,3 +206,11 @@ def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
     assert logged.request_id == asked.get("X-Request-Id", logged.request_id)
     assert logged.version == response.headers["X-Model-Version"] == VERSION
     assert '"request_id": "' in JsonLines().format(logged).replace('":"', '": "')
+
+
+def test_a_request_that_is_answered_at_the_second_try_keeps_its_one_id():
+    client = application_of()
+
+    first, second = (client.post(INFER, json={}).headers["X-Request-Id"] for _ in range(2))
+
+    assert [int(one[-12:], 16) for one in (first, second)] == [1, 2]
