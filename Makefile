@@ -27,8 +27,11 @@ up: $(READY) ## start everything, and train what has no champion yet
 down: $(READY) ## stop everything, and lose nothing
 	@$(BIN)/overnight down
 
+# A worker a core; what starts servers for many tests stays with one worker.
+TOGETHER := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: $(READY) ## run every test, real servers and browser included
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(TOGETHER)
 
 # What is beside tests/faults goes wrong in one process, or at Prefect's server alone.
 # MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
@@ -41,7 +44,7 @@ faults: $(READY) ## kill, cut, fill and race everything, and print the tally
 		$(if $(SEED),--faults-seed $(SEED))
 
 quick: $(READY) ## run the tests that start no server and train nothing
-	@$(BIN)/pytest -m "not servers and not training"
+	@$(BIN)/pytest $(TOGETHER) -m "not servers and not training"
 
 check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing
 	@$(BIN)/ruff format --check

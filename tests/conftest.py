@@ -12,10 +12,25 @@ from models.digits.official import official_files
 from store.s3 import S3Address, S3Bucket
 from tests.mlflow_server import mlflow_server
 from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.side_by_side import (
+    pytest_collection_modifyitems,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 from tests.stack import RunningStack, running_stack
 from tests.world import prefect_server, quiet_world, world
 
-__all__ = ["mlflow_server", "prefect_server", "quiet_world", "world"]
+__all__ = [
+    "mlflow_server",
+    "prefect_server",
+    "pytest_collection_modifyitems",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+    "quiet_world",
+    "world",
+]
 
 
 @pytest.fixture(scope="session")

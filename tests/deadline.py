@@ -8,7 +8,7 @@ Found = TypeVar("Found")
 
 
 def until(
-    look: Callable[[], Found], *, seconds: float = 30, what: str = "what was awaited"
+    look: Callable[[], Found], *, seconds: float = 120, what: str = "what was awaited"
 ) -> Found:
     """The first true answer of `look`, or a failed test that says what did not happen."""
     deadline = time.monotonic() + seconds

@@ -29,7 +29,7 @@ def steady(url: str, *, requests_per_second: float = 50) -> Iterator[Tally]:
     address = urlsplit(url).netloc
 
     def ask() -> None:
-        connection = http.client.HTTPConnection(address, timeout=20)
+        connection = http.client.HTTPConnection(address, timeout=60)
         while not over.wait(1 / requests_per_second):
             try:
                 connection.request("POST", "/v2/models/digits/infer", body=_BODY)

@@ -45,7 +45,7 @@ class MlflowServer:
         return [(int(one.get("step", 0)), float(one["value"])) for one in found["metrics"]]
 
     def artifact(self, run: str, name: str) -> bytes:
-        with urlopen(f"{self.url}/get-artifact?path={name}&run_uuid={run}", timeout=30) as answer:
+        with urlopen(f"{self.url}/get-artifact?path={name}&run_uuid={run}", timeout=60) as answer:
             return bytes(answer.read())
 
     def is_ready(self) -> bool:
@@ -57,7 +57,7 @@ class MlflowServer:
         sent = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.url}/api/2.0/mlflow/{path}", data=sent)
         request.add_header("Content-Type", "application/json")
-        with urlopen(request, timeout=30) as answer:
+        with urlopen(request, timeout=60) as answer:
             return dict(json.load(answer))
 
 

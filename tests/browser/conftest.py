@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from store.s3 import S3Address
 from tests.browser.hosts import Host, host_with_a_past
@@ -24,6 +24,7 @@ def browser() -> Iterator[Browser]:
     if program is None:
         assert os.environ.get("CI") != "true", "no Chromium; .ci/run installs one"
         pytest.skip("no Chromium on this machine; `apt-get install chromium` brings one")
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         sandbox = () if os.geteuid() else ("--no-sandbox",)
         chromium = playwright.chromium.launch(
@@ -37,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     """A page in a context of its own; what it shows at the end is kept as a picture."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     yield page
     folder = Path(os.environ.get("OVERNIGHT_TEST_PICTURES", tmp_path))

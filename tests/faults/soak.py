@@ -164,7 +164,7 @@ class Soak:
                 return versions.read_file(self.bucket, manifest, "predictor.tflite")
             return None
 
-        found = until(read, seconds=90, what=f"the predictor of {version}")
+        found = until(read, what=f"the predictor of {version}")
         assert found is not None
         return found
 
@@ -188,7 +188,7 @@ def soaking(folder: Path, seed_of: Callable[[str], str]) -> Iterator[Soak]:
         seen = replace(house.address, endpoint=proxy.endpoint)
         with running(place=folder / "host", **following(seen)) as serving:
             soak = Soak(store, house, nights, serving, proxy, random.Random(seed_of("moves")))
-            until(soak.has_caught_up, seconds=60, what="the first version is served")
+            until(soak.has_caught_up, what="the first version is served")
             yield soak
 
 
@@ -222,5 +222,5 @@ def soak_for(soak: Soak, seconds: float, chance: random.Random) -> Clients:
         soak.arrive()
         soak.night(calm=True)
         told = f"serving has caught up; clients saw {Counter(clients.failures)}"
-        until(soak.has_caught_up, seconds=60, what=told)
+        until(soak.has_caught_up, what=told)
     return clients

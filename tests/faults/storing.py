@@ -41,7 +41,7 @@ class Store:
             process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
         self._again.append(process)
         self._process = psutil.Process(process.pid)
-        until(self._takes_writes, seconds=60, what="the store takes writes again")
+        until(self._takes_writes, what="the store takes writes again")
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:

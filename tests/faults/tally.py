@@ -2,10 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+MINUTES, SEED = "--faults-minutes", "--faults-seed"
+DEFAULT_SEED = 20261123
 _WIDTH = 58
 
 
@@ -76,6 +79,23 @@ class Tally:
             self.lose(what)
             error.add_note(f"lost: {what}")
             raise
+
+    def told(self) -> dict[str, Any]:
+        """All counts, as plain values that one process can send another."""
+        return {
+            name: dict(value) if isinstance(value, Counter) else value
+            for name, value in vars(self).items()
+            if not name.startswith("_")
+        }
+
+    def add(self, told: Mapping[str, Any]) -> None:
+        """Count what another process has `told`."""
+        for name, value in told.items():
+            counted = getattr(self, name)
+            if isinstance(counted, Counter):
+                counted.update(value)
+            else:
+                setattr(self, name, counted + value)
 
     def __bool__(self) -> bool:
         return bool(self.injected or self.sent or self.published or self.lost)

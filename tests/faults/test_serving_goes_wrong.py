@@ -87,7 +87,7 @@ def test_workers_that_die_again_at_once_end_the_server_for_its_supervisor(host: 
                 os.kill(pid, signal.SIGKILL)
         return False
 
-    until(has_ended, seconds=60, what="the server gives up")
+    until(has_ended, what="the server gives up")
     assert host.process.returncode != 0
 
 
@@ -134,7 +134,7 @@ def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
             worker.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
     bundles.put(s3_bucket, 3)
     promote(log, 3)
-    until(lambda: answers_with(host, 3), seconds=60, what="version 3 answers")
+    until(lambda: answers_with(host, 3), what="version 3 answers")
 
 
 def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
@@ -159,7 +159,7 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
     (tmp_path / "away").rename(cache)
     bundles.put(s3_bucket, 3)
     promote(log, 3)
-    until(lambda: answers_with(host, 3), seconds=60, what="version 3 answers")
+    until(lambda: answers_with(host, 3), what="version 3 answers")
 
 
 def test_hosts_whose_clocks_differ_follow_the_log_and_not_the_time(

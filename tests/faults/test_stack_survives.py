@@ -29,7 +29,7 @@ def answers(stack: RunningStack) -> str:
         data=json.dumps({"inputs": [asked]}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return response.headers["X-Model-Version"]
 
 
@@ -100,7 +100,7 @@ def test_the_next_night_is_scheduled(stack: RunningStack):
             deployments={"tags": {"all_": ["retrain"]}},
         )
 
-    assert until(scheduled, seconds=90, what="a night on the schedule")
+    assert until(scheduled, what="a night on the schedule")
 
 
 def test_the_automations_against_zombies_are_there_once(stack: RunningStack):
@@ -152,7 +152,7 @@ def test_a_killed_service_comes_back_and_answers_go_on_with_the_champion(stack, 
     killed = stack.kill(name)
     stack.await_restart(name, killed)
 
-    until(lambda: still_answers(stack) == champion, seconds=60, what="answers by the champion")
+    until(lambda: still_answers(stack) == champion, what="answers by the champion")
     TALLY.holds(stack.champion() == champion, f"the champion, over a killed {name}")
 
 
@@ -199,7 +199,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
     assert before.supervisor is not None
     os.kill(before.supervisor.pid, signal.SIGKILL)
     TALLY.inject("the supervisor was killed")
-    until(lambda: not is_alive(before.supervisor), seconds=10, what="the supervisor gone")
+    until(lambda: not is_alive(before.supervisor), what="the supervisor gone")
     unsupervised = answers(stack)
 
     again = stack.overnight("up")
@@ -227,7 +227,7 @@ def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningSt
     TALLY.holds(
         stack.told("versions", "digits") == versions, "a version, over the death of everything"
     )
-    assert until(lambda: still_answers(stack), seconds=60, what="answers") == champion
+    assert until(lambda: still_answers(stack), what="answers") == champion
 
 
 def test_down_frees_the_ports_and_up_continues(stack: RunningStack):

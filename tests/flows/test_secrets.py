@@ -186,7 +186,7 @@ def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
         "log_level": "DEBUG",
     }
     with running(place=place, **settings) as serving:
-        until(serving.is_ready, seconds=60, what="serving ready")
+        until(serving.is_ready, what="serving ready")
         asked = [
             serving.ask("POST", path, body, Authorization=f"Bearer {hidden[name]}")
             for path, body in (

@@ -225,7 +225,7 @@ def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
         return keeper.record.condition == "ready"
 
     try:
-        until(is_ready, seconds=90, what="a store that is ready")
+        until(is_ready, what="a store that is ready")
         stranger = S3Address(
             mine.store_endpoint, mine.s3_bucket, "SOMEBODYSKEY", "somebodys-secret"
         )

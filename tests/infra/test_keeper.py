@@ -28,7 +28,7 @@ def look_until(keeper: Keeper, condition: str, ready=others_ready) -> None:
         keeper.look(ready)
         return keeper.record.condition == condition
 
-    until(looked, seconds=20, what=f"{condition}, but {keeper.record}")
+    until(looked, what=f"{condition}, but {keeper.record}")
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def test_a_killed_child_is_started_again(tmp_path, kept):
 def test_what_a_dead_child_left_in_its_session_is_cleared_away(tmp_path, kept):
     keeper = kept(service(tmp_path, STUBBORN))
     look_until(keeper, "ready")
-    grandchild = int(until(lambda: _text(tmp_path / "child"), seconds=10, what="a grandchild"))
+    grandchild = int(until(lambda: _text(tmp_path / "child"), what="a grandchild"))
 
     os.kill(keeper.record.process.pid, signal.SIGKILL)
     look_until(keeper, "failing")
 
-    until(lambda: not psutil.pid_exists(grandchild), seconds=5, what="the grandchild gone")
+    until(lambda: not psutil.pid_exists(grandchild), what="the grandchild gone")
 
 
 def test_a_program_that_cannot_be_run_is_told_and_tried_again(tmp_path, kept):
@@ -221,13 +221,13 @@ def test_a_number_that_is_somebody_elses_by_now_is_left_alone(tmp_path, kept):
 def test_a_child_that_ignores_the_request_to_stop_is_killed_with_its_session(tmp_path, kept):
     keeper = kept(service(tmp_path, STUBBORN, stop_seconds=0.3))
     look_until(keeper, "ready")
-    grandchild = int(until(lambda: _text(tmp_path / "child"), seconds=10, what="a grandchild"))
+    grandchild = int(until(lambda: _text(tmp_path / "child"), what="a grandchild"))
     child = keeper.record.process
 
     keeper.stop()
 
     assert not processes.is_alive(child)
-    until(lambda: not psutil.pid_exists(grandchild), seconds=5, what="the grandchild gone")
+    until(lambda: not psutil.pid_exists(grandchild), what="the grandchild gone")
 
 
 def test_children_get_the_environment_of_their_service(tmp_path, kept):

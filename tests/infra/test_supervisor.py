@@ -58,7 +58,7 @@ def test_all_become_ready_and_stop_in_reverse(tmp_path, services):
     supervisor = Supervisor(tmp_path, planned)
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    until(lambda: record.read(tmp_path).ready, what="a ready stack")
     running = [one.process for one in record.read(tmp_path).services]
     supervisor.stop()
 
@@ -73,7 +73,7 @@ def test_a_server_that_is_gone_does_not_keep_the_rest_from_stopping(tmp_path):
 
     supervisor = Supervisor(tmp_path, (service(tmp_path, before_stop=before_stop),))
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    until(lambda: record.read(tmp_path).ready, what="a ready stack")
     running = record.read(tmp_path).services[0].process
 
     supervisor.stop()
@@ -97,7 +97,7 @@ def test_the_orphans_of_a_killed_supervisor_are_taken_over(tmp_path):
     supervisor = Supervisor(tmp_path, planned)
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    until(lambda: record.read(tmp_path).ready, what="a ready stack")
     taken = [one.process for one in record.read(tmp_path).services]
     supervisor.stop()
 
@@ -141,7 +141,7 @@ def _orphaned(home: Path) -> list[processes.ProcessId]:
             stderr=log,
             start_new_session=True,
         )
-    until(lambda: record.read(home).ready, seconds=30, what="a ready stack")
+    until(lambda: record.read(home).ready, what="a ready stack")
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
     orphans = [one["process"] for one in json.loads((home / "stack.json").read_text())["services"]]
@@ -158,10 +158,10 @@ def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
     planned = service(tmp_path, command=command, listens=listening)
     keeper = Keeper(planned)
     keeper.look(lambda _name: True)
-    until(lambda: not is_free(port), seconds=20, what="a child that listens")
+    until(lambda: not is_free(port), what="a child that listens")
     record.write(tmp_path, record.StackRecord(services=(keeper.record,)))
     os.kill(keeper.record.process.pid, signal.SIGKILL)
-    until(lambda: not processes.is_alive(keeper.record.process), seconds=10, what="its end")
+    until(lambda: not processes.is_alive(keeper.record.process), what="its end")
 
     check_ports(tmp_path, (planned,))
 
@@ -182,7 +182,7 @@ def test_a_keeper_outlives_an_error_nobody_foresaw(tmp_path):
     supervisor = Supervisor(tmp_path, (service(tmp_path, ready=ready),))
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, seconds=20, what="a ready stack")
+    until(lambda: record.read(tmp_path).ready, what="a ready stack")
     supervisor.stop()
 
     assert len(asked) >= 2

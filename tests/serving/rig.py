@@ -30,7 +30,7 @@ class Serving:
         self, method: str, path: str, body: object = None, **headers: str
     ) -> tuple[int, dict[str, str], object]:
         """One request over its own connection: status, headers in lower case, JSON or bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, raw, {"Content-Type": "application/json", **headers})

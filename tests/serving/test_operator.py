@@ -37,7 +37,7 @@ def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, o
     address = S3Address(bucket.address.endpoint, BUCKET, serves.access_key, serves.secret_key)
     settings = following(address, admin_token=TOKEN, **operator)
     with running(place=place, **settings) as serving:
-        until(lambda: serving.version() == SECOND, seconds=60, what="the champion served")
+        until(lambda: serving.version() == SECOND, what="the champion served")
         status, _, told = serving.ask(
             "POST",
             "/api/models/digits/rollback",

@@ -66,7 +66,7 @@ class Load:
             client.join()
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         pause = CLIENTS / REQUESTS_PER_SECOND
         while not self._stop.is_set():
             sent = time.monotonic()

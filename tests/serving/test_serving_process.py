@@ -62,7 +62,7 @@ def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
     (folder / "predictor.tflite").write_bytes(b"damaged")
 
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
-        assert serving.process.wait(30) == 1
+        assert serving.process.wait(120) == 1
 
     said = serving.log.read_text()
     assert "predictor.tflite: expected sha256" in said
@@ -74,7 +74,7 @@ def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3, files)
 
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
-        assert serving.process.wait(30) == 1
+        assert serving.process.wait(120) == 1
 
     said = serving.log.read_text()
     assert "LiteRT cannot run it" in said
@@ -86,7 +86,7 @@ def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with running("--rehearse", str(folder), "--port", port, place=tmp_path / "home") as serving:
-            assert serving.process.wait(30) == 1
+            assert serving.process.wait(120) == 1
 
     said = serving.log.read_text()
     assert f"port {port}" in said
@@ -131,7 +131,7 @@ def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
         until(serving.is_ready, what="the rehearsal is ready")
 
         # Given a request whose body the application has begun to read.
-        with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as client:
             client.sendall(
                 f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -145,7 +145,7 @@ def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
 
             # Then the request is answered, and the server ends well.
             assert client.recv(10_000).startswith(b"HTTP/1.1 200 ")
-        assert serving.process.wait(30) == 0
+        assert serving.process.wait(120) == 0
 
 
 @pytest.mark.parametrize("sent", ["whole", "in chunks"])
@@ -154,7 +154,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
     home = tmp_path / "home"
     with running("--rehearse", str(folder), place=home, maximum_body_bytes="20000") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
-        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=60)
         body = b" " * 30_000
         chunked = sent == "in chunks"
         connection.request(
@@ -184,7 +184,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
 )
 def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path, settings, words):
     with running(place=tmp_path, **settings) as serving:
-        assert serving.process.wait(30) == 1
+        assert serving.process.wait(120) == 1
     said = serving.log.read_text()
     assert words in said
     assert "Traceback" not in said

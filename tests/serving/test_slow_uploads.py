@@ -31,7 +31,7 @@ def serving(tmp_path_factory):
 
 def begin(serving: Serving, stack: ExitStack, *, chunked: bool = False) -> socket.socket:
     """Send all of a request but the end of its body; returns once it is being read."""
-    client = socket.create_connection(("127.0.0.1", serving.port), timeout=20)
+    client = socket.create_connection(("127.0.0.1", serving.port), timeout=60)
     stack.enter_context(client)
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
     client.sendall(
@@ -96,7 +96,7 @@ def test_chunks_do_not_get_round_the_limit_of_a_body(serving):
      "Content-Length: 99999999999999999999"],
 )  # fmt: skip
 def test_contradictory_lengths_are_refused_and_the_connection_closed(serving, lengths):
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as client:
         client.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\n{lengths}\r\n\r\n{{}}".encode())
 
         # All of it, up to the end that the server makes.
@@ -107,7 +107,7 @@ def test_contradictory_lengths_are_refused_and_the_connection_closed(serving, le
 def test_no_second_request_hides_in_the_body_of_a_first(serving):
     """Both lengths given: what counts are the chunks (RFC 9112, section 6.3)."""
     hidden = b"GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as client:
         client.sendall(
             f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n"
             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode()

@@ -70,7 +70,7 @@ def test_the_python_client_of_the_tutorials_is_answered(serving):
     address = f"http://127.0.0.1:{serving.port}/v1/models/digits:predict"
     asked = urllib.request.Request(address, body, {"content-type": "application/json"})
 
-    with urllib.request.urlopen(asked, timeout=20) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         predictions = json.load(answer)["predictions"]
 
     assert np.allclose(predictions, EXPECTED, atol=1e-6)
@@ -122,7 +122,7 @@ def test_errors_have_the_form_that_clients_know(serving, path, body, status, wor
     address = f"http://127.0.0.1:{serving.port}{path}"
 
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(address, json.dumps(body).encode(), timeout=20)
+        urllib.request.urlopen(address, json.dumps(body).encode(), timeout=60)
 
     with refusal.value as answer:
         found = json.load(answer)

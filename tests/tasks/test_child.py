@@ -84,7 +84,7 @@ def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
     parent.wait()
     parent.stdout.close()
 
-    until(lambda: gone(orphan), seconds=10, what="the orphan leaves")
+    until(lambda: gone(orphan), what="the orphan leaves")
 
 
 def test_another_tree_runs_its_own_module(tmp_path):

@@ -58,7 +58,7 @@ def serving(
     bundle = {**files, "golden.npz": bundles.archive(few, expected)}
     bundles.folder(place / "bundle", 1, bundle)
     with running("--rehearse", str(place / "bundle"), place=place) as found:
-        until(found.is_ready, seconds=60, what="serving ready")
+        until(found.is_ready, what="serving ready")
         yield found
 
 

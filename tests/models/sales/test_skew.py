@@ -91,7 +91,7 @@ def serving(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made = bundles.manifest(1, bundle, tensors=TENSORS).model_copy(update={"model": "sales"})
     (folder / "manifest.json").write_bytes(made.encoded())
     with running("--rehearse", str(folder), place=place) as found:
-        until(found.is_ready, seconds=60, what="serving ready")
+        until(found.is_ready, what="serving ready")
         yield found
 
 
