@@ -39,12 +39,14 @@ def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -
         path = Path(folder) / "network.keras"
         network.save(path)
         saved = path.read_bytes()
-    predictor = _converted(network, compress=True)
-    found = alike(ask(network, sample), answers_of(predictor, sample))
-    agreement = float(found.mean())
-    is_sufficient = agreement >= SUFFICIENT_AGREEMENT
-    if not is_sufficient:
-        predictor = _converted(network, compress=False)
+        graph = Path(folder) / "graph"
+        _write_graph(network, graph)
+        predictor = _converted(graph, compress=True)
+        found = alike(ask(network, sample), answers_of(predictor, sample))
+        agreement = float(found.mean())
+        is_sufficient = agreement >= SUFFICIENT_AGREEMENT
+        if not is_sufficient:
+            predictor = _converted(graph, compress=False)
     exported = Exported(
         weights="int8" if is_sufficient else "float32",
         agreement=agreement,
@@ -58,8 +60,8 @@ def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -
     }
 
 
-def _converted(network: keras.Model, *, compress: bool) -> bytes:
-    # The converter's own way from Keras loses the names of several inputs.
+def _write_graph(network: keras.Model, folder: Path) -> None:
+    """Write what the converter reads; its own way from Keras loses the names of several inputs."""
     named = {
         tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name)
         for tensor in network.inputs
@@ -69,12 +71,14 @@ def _converted(network: keras.Model, *, compress: bool) -> bytes:
     archive.add_endpoint(
         "serve", partial(network.__call__, training=False), [_given(network, named)]
     )
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if compress:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return bytes(converter.convert())
+    archive.write_out(folder, verbose=False)
+
+
+def _converted(graph: Path, *, compress: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(graph))
+    if compress:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return bytes(converter.convert())
 
 
 def ask(
