@@ -14,9 +14,11 @@ from tests.mlflow_server import mlflow_server
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.side_by_side import (
     pytest_collection_modifyitems,
+    pytest_runtest_teardown,
     pytest_sessionfinish,
     pytest_terminal_summary,
     pytest_testnodedown,
+    shared,
 )
 from tests.stack import RunningStack, running_stack
 from tests.world import prefect_server, quiet_world, world
@@ -25,6 +27,7 @@ __all__ = [
     "mlflow_server",
     "prefect_server",
     "pytest_collection_modifyitems",
+    "pytest_runtest_teardown",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_testnodedown",
@@ -69,7 +72,10 @@ def s3_bucket(s3_address: S3Address) -> S3Bucket:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Iterator[RunningStack]:
+def stack(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, digits_folder: Path
+) -> Iterator[RunningStack]:
     """One whole stack for all tests that need one; it has trained and serves the digits."""
-    with running_stack(tmp_path_factory.mktemp("stack"), digits_folder) as running:
+    whole = running_stack(tmp_path_factory.mktemp("stack"), digits_folder)
+    with shared(pytestconfig, whole) as running:
         yield running

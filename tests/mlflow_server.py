@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from tests.deadline import until
 from tests.ending import end
 from tests.seaweed import free_ports
+from tests.side_by_side import shared
 
 _REQUIREMENTS = Path(__file__).parent / "tasks" / "environments" / "mlflow.txt"
 _NOT_ITS_OWN = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "OVERNIGHT_")
@@ -68,26 +69,31 @@ def values(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def mlflow_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
     """One server for all tests that need one; each has a model of its own."""
-    cache = request.config.cache
+    cache = pytestconfig.cache
     assert cache is not None
     python = _environment(cache.mkdir("mlflow"))
-    folder = tmp_path_factory.mktemp("mlflow")
+    with shared(pytestconfig, _running(python, tmp_path_factory.mktemp("mlflow"))) as server:
+        yield server
+
+
+@contextmanager
+def _running(python: Path, folder: Path) -> Iterator[MlflowServer]:
     (port,) = free_ports(1)
     server = MlflowServer(f"http://127.0.0.1:{port}")
     app = ["uvicorn", "--host", "127.0.0.1", "--port", str(port), "mlflow.server.fastapi_app:app"]
     own = {name: v for name, v in os.environ.items() if not name.startswith(_NOT_ITS_OWN)}
     with (folder / "log").open("wb") as log:
-        running = subprocess.Popen(
+        process = subprocess.Popen(
             [python, "-m", *app], cwd=folder, env=own | _told(folder), stdout=log, stderr=log
         )
     try:
         until(server.is_ready, seconds=180, what=f"the MLflow server is ready, see {folder}/log")
         yield server
     finally:
-        end(running)
+        end(process)
 
 
 def _told(folder: Path) -> dict[str, str]:

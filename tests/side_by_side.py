@@ -3,26 +3,40 @@
 Hooks of pytest and of pytest-xdist, for the conftest of all tests.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.faults.tally import DEFAULT_SEED, SEED, TALLY
 
-# What is started once for all who need it is needed by tests of one worker alone.
-_SHARED = ("stack", "mlflow_server")
+Server = TypeVar("Server")
+# What is started once for all who need it, by its fixture, and the group of those: they run in one
+# worker, one after the other, and it ends after the last of them.
+_GROUPS = {"stack": "stack", "prefect_server": "servers", "mlflow_server": "servers"}
+_RUNNING = pytest.StashKey[ExitStack]()
 _TALLY = "tally"
 
 
+@contextmanager
+def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Iterator[Server]:
+    """A server that ends with its group: an idle one costs the tests that follow."""
+    with ExitStack() as running:
+        config.stash.setdefault(_RUNNING, ExitStack()).push(running)
+        yield running.enter_context(server)
+
+
 def _group(item: pytest.Item) -> str:
-    """Tests of a file share what it starts, so they stay together."""
-    needed = getattr(item, "fixturenames", ())
-    return next((name for name in _SHARED if name in needed), item.nodeid.partition("::")[0])
+    """Tests of a file share what it starts, so they stay together, too."""
+    needed = {_GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in _GROUPS}
+    assert len(needed) < 2, f"{item.nodeid} needs what two groups of tests share"
+    return needed.pop() if needed else item.nodeid.partition("::")[0]
 
 
 def _rank(item: pytest.Item) -> int:
     """The longest begin first, so that no worker is left with them in the end."""
-    if "stack" in getattr(item, "fixturenames", ()):
+    if _group(item) in _GROUPS.values():
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
     return 1 if waits else 2
@@ -35,7 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = _group(item)
         item.add_marker(pytest.mark.xdist_group(group))
         ranks[group] = min(_rank(item), ranks.get(group, 2))
-    items.sort(key=lambda item: ranks[_group(item)])
+    places = {group: place for place, group in enumerate(ranks)}
+    items.sort(key=lambda item: (ranks[_group(item)], places[_group(item)]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or _group(nextitem) != _group(item):
+        item.config.stash.get(_RUNNING, ExitStack()).close()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

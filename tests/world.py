@@ -12,17 +12,18 @@ from models.definition import Places
 from models.digits import idx, official
 from store import landing
 from store.s3 import S3Address, S3Bucket
+from tests.side_by_side import shared
 from tests.signing import write_keys
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """The address of a Prefect server that lives as long as the tests."""
+def prefect_server(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The address of a Prefect server that lives as long as the tests that need one."""
     # Late: it takes seconds to import, and most tests need none of it.
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
+    with shared(pytestconfig, prefect_test_harness(server_startup_timeout=180)):
         yield PREFECT_API_URL.value()
 
 
