@@ -28,7 +28,7 @@ down: $(READY) ## stop everything, and lose nothing
 	@$(BIN)/overnight down
 
 # A worker a core; what starts servers for many tests stays with one worker.
-TOGETHER := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+TOGETHER := -n logical --maxprocesses 4 --no-loadscope-reorder
 
 test: $(READY) ## run every test, real servers and browser included
 	@$(BIN)/pytest $(TOGETHER)
@@ -43,7 +43,7 @@ faults: $(READY) ## kill, cut, fill and race everything, and print the tally
 	@$(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
 		$(if $(SEED),--faults-seed $(SEED))
 
-quick: $(READY) ## run the tests that start no server and train nothing
+quick: $(READY) ## run the tests that start no server or process of ours, and train nothing
 	@$(BIN)/pytest $(TOGETHER) -m "not servers and not training"
 
 check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing

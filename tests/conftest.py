@@ -18,6 +18,7 @@ from tests.side_by_side import (
     pytest_sessionfinish,
     pytest_terminal_summary,
     pytest_testnodedown,
+    pytest_xdist_make_scheduler,
     shared,
 )
 from tests.stack import RunningStack, running_stack
@@ -31,6 +32,7 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_testnodedown",
+    "pytest_xdist_make_scheduler",
     "quiet_world",
     "world",
 ]

@@ -3,18 +3,26 @@
 Hooks of pytest and of pytest-xdist, for the conftest of all tests.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.faults.tally import DEFAULT_SEED, SEED, TALLY
 
 Server = TypeVar("Server")
-# What is started once for all who need it, by its fixture, and the group of those: they run in one
-# worker, one after the other, and it ends after the last of them.
-_GROUPS = {"stack": "stack", "prefect_server": "servers", "mlflow_server": "servers"}
+# What is started once for all who need it, by its fixture, and the group of files that do: they run
+# in one worker, one after the other, and it ends after the last of them.
+_SHARED = {"stack": "stack", "prefect_server": "servers", "mlflow_server": "servers"}
+_GROUPS = {
+    "stack": re.compile(r"\bRunningStack\b"),
+    "servers": re.compile(r"\bimport World\b|\b(prefect|mlflow)_server\b"),
+}
 _RUNNING = pytest.StashKey[ExitStack]()
 _TALLY = "tally"
 
@@ -27,28 +35,45 @@ def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Ite
         yield running.enter_context(server)
 
 
+@cache
+def group_of(file: str) -> str:
+    """Who hands out tests knows nothing of them but their names, so it is read off the file."""
+    text = (Path(__file__).parents[1] / file).read_text()
+    return next((group for group, needs in _GROUPS.items() if needs.search(text)), file)
+
+
 def _group(item: pytest.Item) -> str:
-    """Tests of a file share what it starts, so they stay together, too."""
-    needed = {_GROUPS[name] for name in getattr(item, "fixturenames", ()) if name in _GROUPS}
-    assert len(needed) < 2, f"{item.nodeid} needs what two groups of tests share"
-    return needed.pop() if needed else item.nodeid.partition("::")[0]
+    return group_of(item.nodeid.partition("::")[0])
 
 
 def _rank(item: pytest.Item) -> int:
     """The longest begin first, so that no worker is left with them in the end."""
-    if _group(item) in _GROUPS.values():
+    if _group(item) in _GROUPS:
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
     return 1 if waits else 2
 
 
-@pytest.hookimpl(tryfirst=True)
+class _Groups(LoadScopeScheduling):
+    """Hand out files, and groups of them, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """The one that comes with it, `loadgroup`, groups nothing under pytest 9.2."""
+    return _Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks: dict[str, int] = {}
     for item in items:
         group = _group(item)
-        item.add_marker(pytest.mark.xdist_group(group))
         ranks[group] = min(_rank(item), ranks.get(group, 2))
+        for name in set(_SHARED) & set(getattr(item, "fixturenames", ())):
+            assert group == _SHARED[name], f"{item.nodeid} needs {name} and is not read as such"
     places = {group: place for place, group in enumerate(ranks)}
     items.sort(key=lambda item: (ranks[_group(item)], places[_group(item)]))
 

@@ -157,6 +157,7 @@ def _children(readers: set[str]) -> set[str]:
     return {path for path in readers if path.startswith("infra/stack/")}
 
 
+@pytest.mark.servers
 def test_importing_any_room_does_nothing_visible(tmp_path: Path) -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -9,6 +9,8 @@ import pytest
 from infra.stack.ports import free_port
 from store.s3 import S3Address
 
+pytestmark = pytest.mark.servers
+
 
 def overnight(home, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}
@@ -37,7 +39,6 @@ def test_a_store_that_does_not_answer(tmp_path):
     assert_one_line(ended, "does not answer", "OVERNIGHT_S3_ENDPOINT")
 
 
-@pytest.mark.servers
 @pytest.mark.parametrize(
     "wrong", [{"S3_ACCESS_KEY": "nobody"}, {"S3_SECRET_KEY": "guessed"}], ids=str
 )

@@ -18,6 +18,8 @@ from store.errors import StoreUnavailable
 from tests.deadline import until
 from tests.infra.tiny import STUBBORN, service
 
+pytestmark = pytest.mark.servers
+
 
 def others_ready(_name: str) -> bool:
     return True

@@ -19,6 +19,8 @@ from store.errors import ConfigurationError, OrchestratorUnavailable
 from tests.deadline import until
 from tests.infra.tiny import service
 
+pytestmark = pytest.mark.servers
+
 _OF_ITS_OWN = """
 import sys
 from pathlib import Path

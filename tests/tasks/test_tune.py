@@ -12,6 +12,8 @@ from store.errors import ConfigurationError, StepFailed
 from tasks.search import Search, Trial
 from tasks.tune import tune
 
+pytestmark = pytest.mark.servers
+
 SETTINGS = TrainingSettings(
     epochs=3, batch_rows=8, learning_rate=0.05, seed=1, validation_share=0.5, patience_epochs=3
 )
