@@ -1,5 +1,6 @@
 """The tally counts what was broken and cut, and lets nothing pass that it does not count."""
 
+import json
 import random
 import time
 
@@ -78,3 +79,20 @@ def test_what_may_be_refused_is_counted_by_kind_and_nothing_else_is_passed_over(
 def test_a_test_draws_the_same_alone_as_among_others(seed_of):
     assert random.Random(seed_of("a proxy")).random() == random.Random(seed_of("a proxy")).random()
     assert seed_of("a proxy") != seed_of("a thread")
+
+
+def test_what_one_process_tells_another_counts_on_top():
+    ours, theirs = Tally(), Tally()
+    for tally in (ours, theirs):
+        tally.inject("a run was killed")
+        tally.requests(10, failed=1, cut=2)
+        tally.versions(3)
+        tally.step()
+    theirs.lose("a record")
+
+    ours.add(json.loads(json.dumps(theirs.told())))
+
+    assert ours.injected == {"a run was killed": 2}
+    assert (ours.sent, ours.failed, ours.cut) == (20, 2, 4)
+    assert (ours.published, ours.steps) == (6, 2)
+    assert ours.lost == {"a record": 1}
