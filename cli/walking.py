@@ -55,8 +55,6 @@ def retrain(
 
         overnight retrain digits --if-changed        (from cron: a second when nothing changed)
     """
-    from cli import asking, unchanged
-
     asked = _begin(begin)
     if approval not in {None, "automatic", "manual"}:
         raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
@@ -69,12 +67,17 @@ def retrain(
         "begin": begin,
     }
     if if_changed and not force:
+        # Before what asks Prefect is imported: whoever leaves here needs none of it.
+        from cli import unchanged
+
         unchanged.leave_unless_changed(
             model,
             {name: chosen[name] for name in ("epochs", "learning_rate", "batch_rows", "seed")},
             take_in=take_in,
             begin=asked,
         )
+    from cli import asking
+
     given = {name: value for name, value in chosen.items() if value is not None}
     walk = {"take_in": take_in, "force": force}
     if not overrule_gates:
