@@ -70,7 +70,7 @@ retrain: $(READY) ## take in what arrived and retrain the digits
 # the network that all of them are asked about. What cannot be installed is told and left out.
 CLASSIC := $(VENV)/peers/network/network.tflite
 
-bench: $(READY) ## run the benchmarks, an hour or two; each file says what it justifies
+bench: $(READY) ## run the benchmarks, about an hour; each file says what it justifies
 	@$(BIN)/python -m benchmarks.serving.peers --rounds 1 --seconds 2 --results $(VENV)/quick-peers.json
 	@$(BIN)/python -m benchmarks.serving.overhead 2 digits
 	@$(BIN)/python -m benchmarks.serving.start 5 $(CLASSIC)

@@ -53,7 +53,7 @@ def retrain(
 
         overnight retrain digits --approval manual --no-wait
 
-        overnight retrain digits --if-changed        (from cron: a second when nothing changed)
+        overnight retrain digits --if-changed        (from cron: two seconds when nothing changed)
     """
     asked = _begin(begin)
     if approval not in {None, "automatic", "manual"}:
