@@ -73,6 +73,8 @@ print(ended.name, time.process_time() - began)
 
 
 def main() -> None:
+    # Whoever may not keep bytecode compiles all it imports each time, at three times the price.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as place, prefect() as address:
         folder = Path(place)
         dvc, pipeline = dvc_in(ROOT / ".venv" / "peers" / "dvc"), folder / "pipeline"
@@ -133,11 +135,9 @@ def run(
     command: list[str], folder: Path, environment: Mapping[str, str], expected: int = 0
 ) -> tuple[float, float]:
     """CPU and wall seconds of one whole process, its children included."""
-    # Whoever may not keep bytecode compiles all it imports each time, at three times the price.
-    kept = {k: v for k, v in environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env=kept, capture_output=True, text=True, check=False
+        command, cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
     )
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != expected:
@@ -155,7 +155,6 @@ def ours(home: Path, endpoint: str, data: str | None) -> dict[str, str]:
         "REPLICAS": "0",
     } | ({"SOURCE_FOLDERS__DIGITS": data} if data else {})
     kept = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {f"OVERNIGHT_{name}": value for name, value in settings.items()}
 
 
