@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from cli import unchanged, why_page
+from cli.main import app
 from flows.house import House
 from flows.prospect import Prospect, prospect
 from store import versions
@@ -145,6 +147,15 @@ def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
     assert "The next run has nothing to do" in text
     assert (document["would_train"], document["arrivals"]) == (False, [])
     assert "UpToDate" in line
+
+
+def test_the_command_leaves_before_anybody_is_asked_for_a_run(exhausted, monkeypatch):
+    # Asking for a run would end with 1.
+    monkeypatch.setenv("OVERNIGHT_PREFECT_API_URL", "http://127.0.0.1:9/api")
+
+    ended = CliRunner().invoke(app, ["retrain", "digits", "--if-changed"])
+
+    assert (ended.exit_code, "UpToDate" in ended.output) == (4, True)
 
 
 def test_a_changed_night_is_not_left(settled, capsys):

@@ -253,5 +253,7 @@ def test_weights_stay_floats_when_int8_would_change_answers() -> None:
     told = Exported.model_validate_json(exported["exported.json"])
     assert told.weights == "float32"
     assert told.agreement < 0.999
+    # Four bytes for each of nearly all parameters: it is not only told.
+    assert len(exported["predictor.tflite"]) > 3.5 * undecided.count_params()
     answered = network.answers_of(exported["predictor.tflite"], sample)["probabilities"]
     assert np.allclose(answered, network.predict(undecided, sample)["probabilities"], atol=1e-5)
