@@ -3,22 +3,44 @@
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from models.definition import ModelDefinition, TrainingSettings
 from store.bucket import digest
 from store.manifest import CodeLineage, DataLineage, EnvironmentLineage
+from tasks.training.import_closure import PREFIX, closure
 
-ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
+# The folder in which the packages lie side by side, wherever below `tasks` this file stands.
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "tasks").is_dir())
+# The steps that decide a version or its verdict, or whether one is needed.
+STEPS = (
+    "tasks.snapshot",
+    "tasks.reconsider",
+    "tasks.fit",
+    "tasks.train",
+    "tasks.evaluate",
+    "tasks.rehearse",
+    "tasks.judge",
+)
+# Neither `store` nor `serving`, although steps import the one and the rehearsal starts the other:
+# what they may decide is measured (digests of rows, answers of the real server), and a mended
+# retry or log line in them must not train every model again.
+_PACKAGES = ("models", "tasks")
+# The catalogue names every model and decides nothing about any.
+_CATALOGUE = ("models",)
+_LIBRARIES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
 
 
 def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
-    """The model's sources and those of the steps; the commit, when `root` is a checkout."""
-    sources = sorted({*_models(definition, root), *_steps(root)})
-    files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sources}
+    """The model's sources, the steps, and all that these import; the commit in a checkout.
+
+    Raises:
+        ConfigurationError: a step, or a module that one of them imports, does not exist.
+    """
+    modules = (*STEPS, *_own(definition, root))
+    sources = closure(modules, root, packages=_PACKAGES, excluding=_CATALOGUE)
+    files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(sources)}
     lines = (f"{path} {found}" for path, found in files.items())
     return CodeLineage(
         commit=_git(root, "rev-parse", "HEAD"),
@@ -35,7 +57,7 @@ def environment() -> EnvironmentLineage:
         python=platform.python_version(),
         platform=platform.platform(),
         lock_digest=digest(lock.read_bytes()) if lock.exists() else "",
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: found for name in _LIBRARIES if (found := _version(name))},
     )
 
 
@@ -66,22 +88,12 @@ def fingerprint(
     return digest(json.dumps(axes, sort_keys=True).encode())
 
 
-def _models(definition: ModelDefinition, root: Path) -> Iterable[Path]:
-    """The sources of a model, and what all models share; other models are nothing to it.
-
-    Neither is the catalogue, which only names them.
-    """
-    own = root / Path(*definition.network.split(".")[:-1])
-    for path in (root / "models").rglob("*.py"):
-        others = [folder for folder in path.parents if (folder / "network.py").exists()]
-        if path != root / "models" / "__init__.py" and (not others or own in path.parents):
-            yield path
-
-
-def _steps(root: Path) -> Iterable[Path]:
-    """The steps whose code can change a version or its verdict, or whether one is needed."""
-    names = ("fit", "train", "evaluate", "rehearse", "judge", "snapshot", "reconsider")
-    return (path for name in names if (path := root / "tasks" / f"{name}.py").exists())
+def _own(definition: ModelDefinition, root: Path) -> list[str]:
+    """The modules in the model's folder, imported by another or not."""
+    package = definition.network.removeprefix(PREFIX).rpartition(".")[0]
+    folder = root.joinpath(*package.split("."))
+    inside = (path.relative_to(root).with_suffix("") for path in folder.rglob("*.py"))
+    return [definition.network, *(".".join(p.parts).removesuffix(".__init__") for p in inside)]
 
 
 def _version(package: str) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 import models
 from cli import scaffold
+from store.errors import ConfigurationError
 from tasks import lineage
-from tasks.lineage import ROOT
+from tasks.lineage import ROOT, STEPS
 
 CATALOGUED = pytest.mark.parametrize("model", tuple(models.CATALOGUE))
 
@@ -57,8 +58,14 @@ def test_another_model_in_the_catalogue_is_nothing_to_those_that_are_there(
         lambda _: "tasks/judge.py",
         # What it decides is remembered under the fingerprint.
         lambda _: "tasks/reconsider.py",
+        # Reached through the steps only.
+        lambda _: "tasks/child.py",
+        lambda _: "tasks/contents.py",
     ],
-    ids=["network", "gates", "metrics", "vocabulary", "fit", "judge", "reconsider"],
+    ids=[
+        *("network", "gates", "metrics", "vocabulary", "fit", "judge", "reconsider"),
+        *("child", "contents"),
+    ],
 )
 def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
     model: str, source: Callable[[str], str], tree: Path
@@ -69,3 +76,23 @@ def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
         text.write("# mended\n")
 
     assert digest(model, tree) != before
+
+
+@CATALOGUED
+@pytest.mark.parametrize("source", ["tasks/report.py", "tasks/track.py", "models/csv_folder.py"])
+def test_what_decides_nothing_is_not_in_the_digest(model: str, source: str, tree: Path) -> None:
+    before = digest(model, tree)
+
+    with (tree / source).open("a") as text:
+        text.write("# mended\n")
+
+    assert digest(model, tree) == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_was_renamed_is_an_error_and_no_smaller_digest(step: str, tree: Path) -> None:
+    path = tree.joinpath(*step.split(".")).with_suffix(".py")
+    path.rename(path.with_stem(f"{path.stem}_renamed"))
+
+    with pytest.raises(ConfigurationError, match=step):
+        digest("digits", tree)

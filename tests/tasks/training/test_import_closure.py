@@ -1,0 +1,98 @@
+"""The files a module reaches, however it names them and wherever the packages lie."""
+
+from pathlib import Path
+
+import pytest
+
+from store.errors import ConfigurationError
+from tasks.training.import_closure import closure
+
+
+def reached(root: Path, *modules: str, excluding: tuple[str, ...] = ()) -> set[str]:
+    found = closure(modules, root, packages=("tasks", "models"), excluding=excluding)
+    return {str(path.relative_to(root)) for path in found}
+
+
+def write(root: Path, **sources: str) -> None:
+    """A tree of modules by dotted name with `__` for the dots; each folder is a package."""
+    for name, text in sources.items():
+        path = root.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for folder in (path for path in root.rglob("*") if path.is_dir()):
+        (folder / "__init__.py").touch()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tasks.training.worker import main",
+        "from tasks.training import worker",
+        "import tasks.training.worker",
+        "import tasks.training.worker as w",
+        "from overnight.tasks.training.worker import main",
+        "from overnight.tasks.training import worker",
+        "import overnight.tasks.training.worker",
+        "from .training.worker import main",
+        "from .training import worker",
+        'run("tasks.training.worker")',
+        'run("overnight.tasks.training.worker")',
+        "def later():\n    from tasks.training import worker",
+    ],
+)
+def test_a_module_is_reached_by_any_way_of_naming_it(line: str, tmp_path: Path) -> None:
+    write(tmp_path, tasks__step=line, tasks__training__worker="", tasks__training__other="")
+
+    assert reached(tmp_path, "tasks.step") == {
+        "tasks/__init__.py",
+        "tasks/step.py",
+        "tasks/training/__init__.py",
+        "tasks/training/worker.py",
+    }
+
+
+def test_dots_are_counted_from_the_module_s_own_package(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        tasks__training__step="from . import worker\nfrom ..data import rows\nfrom .. import near",
+        tasks__training__worker="",
+        tasks__data__rows="",
+        tasks__near="",
+        tasks__training__near="",
+    )
+    (tmp_path / "tasks/data/__init__.py").write_text("from .columns import A")
+    (tmp_path / "tasks/data/columns.py").touch()
+
+    found = reached(tmp_path, "overnight.tasks.training.step")
+
+    assert {path for path in found if not path.endswith("__init__.py")} == {
+        "tasks/training/step.py",
+        "tasks/training/worker.py",
+        "tasks/data/rows.py",
+        "tasks/data/columns.py",
+        "tasks/near.py",
+    }
+
+
+def test_circles_end_and_other_packages_are_left_alone(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        tasks__a="from tasks import b\nimport store.s3\nfrom overnight import models, serving",
+        tasks__b="import tasks.a",
+        store__s3="",
+        models__m="",
+    )
+
+    assert reached(tmp_path, "tasks.a", excluding=("models",)) == {
+        "tasks/__init__.py",
+        "tasks/a.py",
+        "tasks/b.py",
+    }
+
+
+@pytest.mark.parametrize("line", ["import tasks.ghost", "from .ghost import x", '("tasks.ghost",)'])
+def test_a_module_that_is_not_there_is_named_with_who_needs_it(line: str, tmp_path: Path) -> None:
+    write(tmp_path, tasks__step=line)
+
+    with pytest.raises(ConfigurationError, match=r"tasks\.step needs the module tasks\.ghost"):
+        reached(tmp_path, "tasks.step")
