@@ -18,6 +18,7 @@ from store.errors import OvernightError, StepFailed
 
 FILE = "deployments.yaml"
 TAG = "overnight"
+SOURCES = ("flows", "models")
 
 
 def main() -> int:
@@ -76,8 +77,10 @@ def _identity(deployment: Document) -> tuple[str, str]:
 def _digest(root: Path) -> str:
     """Over all that shapes a deployment: the file, the flows and the catalogue their forms show."""
     digest = hashlib.sha256(str(root).encode())
-    for path in [root / FILE, *sorted(root.glob("flows/*.py")), *sorted(root.glob("models/*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    sources = [path for package in SOURCES for path in (root / package).rglob("*.py")]
+    for path in [root / FILE, *sorted(sources)]:
+        name = str(path.relative_to(root))
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
