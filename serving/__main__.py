@@ -21,8 +21,8 @@ from granian.constants import HTTPModes, Interfaces
 
 from infra import logging, settings
 from serving import wsgi
+from serving.board import Draining
 from serving.cache import read_bundle
-from serving.draining import Draining
 from serving.limits import Limits
 from store import keys
 from store.errors import ConfigurationError, OvernightError

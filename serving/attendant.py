@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from serving import memory
 from serving.cache import Cache
-from serving.keeping import Room
+from serving.keeping import Room, available_bytes, give_back
 from serving.ledger import Ledger
 from serving.loaded import open_bundle
 from serving.predictor import Predictor
@@ -51,7 +50,7 @@ class Attendant:
         threads: int,
         workers: int,
         room: Room | None = None,
-        available: Callable[[], int | None] = memory.available_bytes,
+        available: Callable[[], int | None] = available_bytes,
         clock: Callable[[], float] = time.monotonic,
         note_load: Callable[[str, str, float], None] = _unnoted,
     ) -> None:
@@ -192,7 +191,7 @@ class Attendant:
                 self._retired.append(predictor)
         if count > len(self._retired):
             del predictor
-            memory.give_back()
+            give_back()
 
     def _is_put_off(self, slot: Slot, generation: int) -> bool:
         """A refused proposal is never tried again; what the whole host answers with always is."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.draining import Draining
+from serving.board import Draining
 from serving.express import REQUEST_ID, VERSION_HEADER, Application, Environ
 from serving.limits import Crowd, Limits, Rate, neighbourhood
 from serving.routes.administration import bearer

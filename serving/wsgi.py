@@ -8,9 +8,8 @@ from flask import Flask
 
 from infra import connections, logging, settings
 from serving.application import create_application
-from serving.board import Board
+from serving.board import Board, Draining
 from serving.cache import read_bundle
-from serving.draining import Draining
 from serving.entrance import Admission
 from serving.fleet import Fleet, Following
 from serving.limits import Limits

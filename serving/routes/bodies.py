@@ -7,7 +7,7 @@ import orjson
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from serving.draining import Draining
+from serving.board import Draining
 from serving.express import JSON, VERSION_HEADER
 from serving.limits import Limits
 from serving.routes.encodings import decoded

@@ -8,7 +8,7 @@ import socket
 import numpy as np
 import pytest
 
-from serving.draining import Draining
+from serving.board import Draining
 from store.aliases import AliasLog
 from tests.deadline import until
 from tests.serving import bundles

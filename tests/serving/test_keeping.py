@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import memory
+from serving import keeping
 from serving.attendant import Attendant
 from serving.cache import Cache
 from serving.keeping import Room
@@ -195,7 +195,7 @@ def test_memory_that_was_freed_can_be_given_back_anywhere():
     del held
     before = _resident()
 
-    memory.give_back()
+    keeping.give_back()
 
     assert _resident() <= before
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving import memory
+from serving import keeping
 from serving.attendant import RETRY_CURRENT_SECONDS, Attendant
 from serving.cache import Cache
 from serving.ledger import Ledger
@@ -27,7 +27,7 @@ def _container(place, *, limit: str, used: int, stat: str | None) -> int | None:
     (place / "memory.current").write_text(f"{used}\n")
     if stat is not None:
         (place / "memory.stat").write_text(stat)
-    return memory.available_bytes(meminfo=place / "absent", cgroup=place)
+    return keeping.available_bytes(meminfo=place / "absent", cgroup=place)
 
 
 @pytest.mark.parametrize(
