@@ -73,7 +73,7 @@ def create_application(
         administrators=administrators,
         admission=admission,
     )
-    story.meter.requests_inside = lambda: entrance.inside
+    story.meter.requests_in_flight = lambda: entrance.inside
     application.wsgi_app = entrance  # type: ignore[method-assign]
     return application
 

@@ -30,7 +30,7 @@ HEALTH = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 # What has nothing of a model's in it; a browser cannot send a key when it opens a page.
 _PAGES = frozenset({"/", "/docs", "/favicon.ico", "/api/openapi.json"})
 _STATIC = "/static/"
-_LOOKED_AT, _LOOK = "/api/models/", "/look"
+_MODELS, _REFRESH = "/api/models/", "/refresh"
 _PROTOCOLS = ("/v1/", "/v2/")
 _LARGE = 65_536
 _PIECE = 1 << 20
@@ -209,7 +209,7 @@ def _is_open(path: str) -> bool:
     """
     if path in _PAGES or path.startswith(_STATIC):
         return True
-    return path.endswith(_LOOK) and path.startswith(_LOOKED_AT) and path.count("/") == 4
+    return path.endswith(_REFRESH) and path.startswith(_MODELS) and path.count("/") == 4
 
 
 def _closing(start_response: Callable[..., Any]) -> Callable[..., Any]:

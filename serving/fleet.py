@@ -76,7 +76,7 @@ class Fleet:
         self.challengers = Challengers(following.folder / "challengers", self._attendant, bucket)
         self.story.meter.challenges = self.challengers.tallies
         comparisons = self.challengers.comparisons
-        self.story.meter.comparisons_waiting = lambda: comparisons.waiting
+        self.story.meter.comparison_queue_length = lambda: comparisons.waiting
         self.recollection = Recollection(following.folder, bucket, workers=self._workers)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []

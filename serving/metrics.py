@@ -14,8 +14,8 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 REMEMBERED_VERSIONS = 20
 _BURDENS = {
     "resident_bytes": "Resident memory of a worker, in steps of a megabyte.",
-    "requests_inside": "Requests that arrive, wait or are answered.",
-    "comparisons_waiting": "Requests that a challenger is still to be asked, or the champion.",
+    "requests_in_flight": "Requests that are being received, queued or answered.",
+    "comparison_queue_length": "Requests waiting to be compared between champion and challenger.",
 }
 
 
@@ -58,8 +58,8 @@ class Burden(Value):
     """What a worker bears: its memory, requests that are in it, and comparisons that wait."""
 
     resident_bytes: int = 0
-    requests_inside: int = 0
-    comparisons_waiting: int = 0
+    requests_in_flight: int = 0
+    comparison_queue_length: int = 0
 
 
 class Snapshot(Value):
@@ -84,8 +84,8 @@ class Meter:
         self._loads: dict[tuple[str, str], tuple[int, float]] = {}
         # Whoever compares versions here says what came out; whoever lets requests in, how many.
         self.challenges: Callable[[], tuple[Tally, ...]] = tuple
-        self.requests_inside: Callable[[], int] = int
-        self.comparisons_waiting: Callable[[], int] = int
+        self.requests_in_flight: Callable[[], int] = int
+        self.comparison_queue_length: Callable[[], int] = int
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """Count one request; `version` is empty when none answered."""
@@ -116,8 +116,8 @@ class Meter:
         challenges = self.challenges()
         burden = Burden(
             resident_bytes=_resident_bytes(),
-            requests_inside=self.requests_inside(),
-            comparisons_waiting=self.comparisons_waiting(),
+            requests_in_flight=self.requests_in_flight(),
+            comparison_queue_length=self.comparison_queue_length(),
         )
         with self._lock:
             return Snapshot(

@@ -69,7 +69,9 @@ def gauges(standings: Iterable[Standing]) -> Iterator[str]:
         return
     live = [(_of(one.tally), float(one.withdrawn is None)) for one in every]
     yield from metrics.gauges(
-        "overnight_challenger_live", "1 while it challenges, 0 once it was withdrawn.", live
+        "overnight_challenger_active",
+        "1 while the challenger gets traffic, 0 once it was withdrawn.",
+        live,
     )
     yield from metrics.gauges(
         "overnight_challenger_slowdown",

@@ -25,7 +25,7 @@ ERROR_STATUS = 400
 class Tally(Value):
     """One model in one bucket: rates in requests a second, quantiles in milliseconds."""
 
-    per_second: float = 0.0
+    requests_per_second: float = 0.0
     errors_per_second: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -144,7 +144,7 @@ class _Total:
 
     def tally(self, seconds: float) -> Tally:
         return Tally(
-            per_second=round(self.requests / seconds, 3),
+            requests_per_second=round(self.requests / seconds, 3),
             errors_per_second=round(self.errors / seconds, 3),
             p50_ms=quantile_ms(self.buckets, 0.5),
             p99_ms=quantile_ms(self.buckets, 0.99),

@@ -49,7 +49,9 @@ def tell(url: str, model: str) -> str | None:
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.netloc, timeout=_TELL_SECONDS)
     try:
-        connection.request("POST", f"{address.path.rstrip('/')}/api/models/{model}/look", body=b"")
+        connection.request(
+            "POST", f"{address.path.rstrip('/')}/api/models/{model}/refresh", body=b""
+        )
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         return f"{url} could not be told of the promotion: {error!r}"

@@ -20,10 +20,10 @@ from serving.description.scene import Scene
 MODELS, ADMINISTRATION = "Models", "Administration"
 TOKEN: tuple[dict[str, list[str]], ...] = ({"bearer": []},)
 _ASKED = (*ENTRANCE, 401)
-_LOOKING = {
+_REFRESHING = {
     "type": "object",
-    "required": ["model", "looking"],
-    "properties": {"model": {"type": "string"}, "looking": {"const": True}},
+    "required": ["model", "refreshing"],
+    "properties": {"model": {"type": "string"}, "refreshing": {"const": True}},
 }
 _CHANGED = (*ENTRANCE, *BODY, 401, 403, 404, 409)
 
@@ -62,20 +62,20 @@ def _told(scene: Scene) -> Iterator[Operation]:
     yield _get(
         scene, "/traffic", "traffic", "Requests and latency of the last five minutes", "Traffic"
     )
-    yield _look(scene)
+    yield _refresh(scene)
 
 
-def _look(scene: Scene) -> Operation:
-    path = "/api/models/{model}/look"
+def _refresh(scene: Scene) -> Operation:
+    path = "/api/models/{model}/refresh"
     return Operation(
         method="post",
         path=path,
-        name="look",
+        name="refresh",
         tag=MODELS,
-        summary="Have this host look at the store at once",
-        told="For whoever has just promoted a version and does not want to wait for the next poll. "
-        "Harmless, so it needs no key: what is asked together is one look.",
-        answers={202: Answer("It will.", json_of(_LOOKING))},
+        summary="Check the store for a new champion now",
+        told="For clients that just promoted a version and do not want to wait for the next poll. "
+        "Needs no key; requests that arrive together cause one check.",
+        answers={202: Answer("The check was scheduled.", json_of(_REFRESHING))},
         refusals=(*ENTRANCE, 404),
         samples=samples.post_nothing(scene, path.format(model=next(iter(scene.shown())))),
     )
@@ -90,7 +90,7 @@ def _changing(scene: Scene) -> Iterator[Operation]:
         "/rollback",
         "rollBack",
         "Point the champion at what served before it, or at `to`",
-        "`over` is the version that is meant to be champion now: when it no longer is, nothing "
+        "`expected` is the version that should be champion now: when it no longer is, nothing "
         "changes. One more record is written; nothing is lost.",
         ("Rollback", back),
         200,

@@ -51,8 +51,8 @@ def schemas() -> dict[str, Any]:
         "Examples": _EXAMPLES,
         "Traffic": _TRAFFIC,
         "Written": _object({"record": ref("AliasRecord")}),
-        "Rollback": _object({"reason": _REASON}, over=_VERSION, to=_VERSION),
-        "Stop": _object({"reason": _REASON}, over=_VERSION),
+        "Rollback": _object({"reason": _REASON}, expected=_VERSION, to=_VERSION),
+        "Stop": _object({"reason": _REASON}, expected=_VERSION),
         "Challenge": _challenge(),
     }
 
@@ -144,9 +144,9 @@ _MODEL = _object(
         "loaded": _SEVERAL_TEXTS,
         "challenger": _or_null(ref("Challenger")),
         "refused": {"type": "array", "items": ref("Refused")},
-        "knowledge_age_seconds": _SOME_NUMBER,
-        "store_trouble": _SOME_TEXT,
-        "trouble_here": _SOME_TEXT,
+        "last_sync_age_seconds": _SOME_NUMBER,
+        "sync_error": _SOME_TEXT,
+        "load_error": _SOME_TEXT,
     },
     trained_at={"type": "string", "format": "date-time"},
     trained_on_rows=_WHOLE,
@@ -184,7 +184,9 @@ _TRAFFIC = _object(
         "models": {
             "type": "object",
             "additionalProperties": _object(
-                dict.fromkeys(("per_second", "p50_ms", "p99_ms", "errors_per_second"), _SERIES)
+                dict.fromkeys(
+                    ("requests_per_second", "p50_ms", "p99_ms", "errors_per_second"), _SERIES
+                )
             ),
         },
     }

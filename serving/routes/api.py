@@ -62,9 +62,9 @@ def told(slot: Slot) -> dict[str, Any]:
         "loaded": slot.versions(),
         "challenger": challenging(story().challenge(slot.model)),
         "refused": _refused(known),
-        "knowledge_age_seconds": story().age_seconds(slot),
-        "store_trouble": known.trouble or None,
-        "trouble_here": next(iter(slot.refused.values()), None),
+        "last_sync_age_seconds": story().age_seconds(slot),
+        "sync_error": known.trouble or None,
+        "load_error": next(iter(slot.refused.values()), None),
     }
     return body | (_version(current) if current else {})
 

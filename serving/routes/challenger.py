@@ -37,13 +37,13 @@ def start(model: str) -> Response:
 
 @routes.delete("/models/<model>/challenger")
 def stop(model: str) -> Response:
-    """Stop the challenger `over`, or whichever there is; the champion answers everything again."""
+    """Stop the challenger `expected`, or whichever runs; the champion then gets all traffic."""
     by = administrator()
     found = slot(model)
     asked = json_object(body_bytes())
-    reason, over = reason_of(asked), version_of(asked, "over")
+    reason, expected = reason_of(asked), version_of(asked, "expected")
     with alone() as bucket:
-        record = rules.stop(bucket, found.model, by=by, reason=reason, over=over, proved=True)
+        record = rules.stop(bucket, found.model, by=by, reason=reason, over=expected, proved=True)
     found.board.ask()
     return _told(record)
 

@@ -1,4 +1,4 @@
-"""Being told that the log has moved, so that nobody waits for the next poll."""
+"""Refresh on request: checks the alias log at once instead of at the next poll."""
 
 from typing import cast
 
@@ -13,12 +13,12 @@ routes = Blueprint("looking", __name__, url_prefix="/api")
 _UNTOLD = ("those that are told to whoever has a key",)
 
 
-@routes.post("/models/<model>/look")
-def look(model: str) -> Response:
-    """Have the leader of this host look at the store at once, whichever worker is told.
+@routes.post("/models/<model>/refresh")
+def refresh(model: str) -> Response:
+    """Have the leader of this host check the store at once, whichever worker gets the request.
 
-    Anybody may ask, with or without a key: asks that come together are one look, and at most
-    twenty a second are made. Which models there are is told only where nobody needs a key.
+    Needs no key: requests that arrive together cause one check, and at most twenty a second are
+    made. The names of the models are listed only where no prediction key is required.
     """
     try:
         found = slot(model)
@@ -27,6 +27,6 @@ def look(model: str) -> Response:
             raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
         raise
     found.board.ask()
-    response = answer({"model": found.model, "looking": True}, status=202)
+    response = answer({"model": found.model, "refreshing": True}, status=202)
     response.headers["Cache-Control"] = "no-store"
     return response

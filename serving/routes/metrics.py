@@ -50,12 +50,12 @@ def _gauges() -> Iterator[str]:
     every = slots().all()
     yield from metrics.gauges(
         "overnight_ready",
-        "Whether this host is ready.",
+        "1 while this host is ready.",
         [({}, float(slots().ready and not draining().begun))],
     )
     yield from metrics.gauges(
         "overnight_version_info",
-        "The version that answers.",
+        "The version that serves.",
         [
             ({"model": slot.model, "version": current.version}, 1.0)
             for slot in every
@@ -63,23 +63,23 @@ def _gauges() -> Iterator[str]:
         ],
     )
     yield from metrics.gauges(
-        "overnight_knowledge_age_seconds",
-        "Seconds since the store last said what is current.",
+        "overnight_last_sync_age_seconds",
+        "Seconds since the aliases were last read from the store.",
         [(_of(slot), age) for slot in every if (age := story().age_seconds(slot)) is not None],
     )
     yield from metrics.gauges(
-        "overnight_store_trouble",
-        "Whether the last question to the store failed.",
+        "overnight_store_errors",
+        "1 while the last request to the store failed, else 0.",
         [(_of(slot), float(bool(story().known(slot.model).trouble))) for slot in every],
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
-        "Versions that this host refused lately: signed by nobody trusted, or unfit to answer.",
+        "Versions that this host refused: no trusted signature, or not loadable.",
         [sample for slot in every for sample in _refused(slot)],
     )
     yield from metrics.gauges(
         "overnight_live_score",
-        "What the version that answers measured on the newest arrival, before it was learned.",
+        "Score of the champion on the newest arrival, before training on it.",
         [sample for slot in every for sample in _live(slot)],
     )
     challenges = (story().challenge(slot.model) for slot in every)

@@ -16,16 +16,16 @@ routes = Blueprint("rollback", __name__, url_prefix="/api")
 
 @routes.post("/models/<model>/rollback")
 def roll_back(model: str) -> Response:
-    """Point the champion from `over` to `to`.
+    """Point the champion from `expected` to `to`.
 
-    Without `over`, from whatever is champion now; without `to`, to what served before it.
+    Without `expected`, from whatever is champion now; without `to`, to what served before it.
     """
     by = administrator()
     found = slot(model)
     asked = json_object(body_bytes())
-    reason, over, to = reason_of(asked), version_of(asked, "over"), version_of(asked, "to")
+    reason, expected, to = reason_of(asked), version_of(asked, "expected"), version_of(asked, "to")
     with alone() as bucket:
-        record = _rolled_back(bucket, found.model, over=over, to=to, by=by, reason=reason)
+        record = _rolled_back(bucket, found.model, over=expected, to=to, by=by, reason=reason)
     # Nobody waits for the next poll to see what they have done.
     found.board.ask()
     response = answer({"record": record.model_dump(mode="json", exclude={"format", "id"})})

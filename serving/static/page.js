@@ -145,14 +145,14 @@ function targets() {
 
 function rollBack() {
   const { name } = chosen;
-  const over = past.records.find((record) => record.alias === "champion").version;
+  const expected = past.records.find((record) => record.alias === "champion").version;
   authority.open({
     title: `Roll back ${name}`,
-    told: `${over} is champion. Every host that follows the store will answer with the version you choose.`,
+    told: `${expected} is champion. Every host that follows the store will answer with the version you choose.`,
     targets: targets(),
     action: (version) => `Roll back to …${version.slice(-5)}`,
     perform: async ({ reason, target, token }) => {
-      const body = { reason, to: target, over };
+      const body = { reason, to: target, expected };
       const { record } = await ask(`${addressOf(name)}/rollback`, { method: "POST", body, token });
       return () => done(`Rolled back to ${record.version} by ${record.by}`);
     },
@@ -161,13 +161,13 @@ function rollBack() {
 
 function stopChallenger() {
   const { name, challenger } = chosen;
-  const over = challenger.version;
+  const expected = challenger.version;
   authority.open({
     title: `Stop the challenger of ${name}`,
-    told: `${over} will get no more traffic; the champion is not touched.`,
+    told: `${expected} will get no more traffic; the champion is not touched.`,
     action: () => "Stop it",
     perform: async ({ reason, token }) => {
-      await ask(`${addressOf(name)}/challenger`, { method: "DELETE", body: { reason, over }, token });
+      await ask(`${addressOf(name)}/challenger`, { method: "DELETE", body: { reason, expected }, token });
       return () => done("The challenger is stopped");
     },
   });

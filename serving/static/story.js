@@ -25,7 +25,7 @@ export function showModels(models, chosen, choose) {
 export function showHealth(model) {
   if (!model) lamp("down", "no model is served yet");
   else if (!model.version) lamp("down", model.ready ? "loading" : "no verified version yet");
-  else if (model.store_trouble) lamp("trouble", "answering; the store is out of reach");
+  else if (model.sync_error) lamp("trouble", "answering; the store is out of reach");
   else if (!model.ready) lamp("trouble", "answering; a version is loading");
   else lamp("ready", "answering");
 }
@@ -51,8 +51,8 @@ export function showNothing(model) {
 
 function reasonForNothing(model) {
   if (!model) return "No model has a champion in the store. Train and promote one: overnight retrain digits";
-  if (model.trouble_here) return `${model.name} cannot be loaded here: ${model.trouble_here}`;
-  if (model.store_trouble) return `The store is out of reach, and this host remembers no version of ${model.name}: ${model.store_trouble}`;
+  if (model.load_error) return `${model.name} cannot be loaded here: ${model.load_error}`;
+  if (model.sync_error) return `The store is out of reach, and this host remembers no version of ${model.name}: ${model.sync_error}`;
   return `${model.name} has no champion yet. Train and promote one: overnight retrain ${model.name}`;
 }
 
@@ -64,8 +64,8 @@ function lamp(state, text) {
 // `version` is what is remembered of the one that answers, if anything.
 export function showVersion(model, version) {
   showRefusals(model.refused);
-  byId("trouble-row").hidden = !model.store_trouble;
-  tell("trouble", model.store_trouble ?? "");
+  byId("trouble-row").hidden = !model.sync_error;
+  tell("trouble", model.sync_error ?? "");
   tell("version", model.version ?? "none yet");
   if (!model.version) return;
   byId("trained").replaceChildren(when(model.trained_at));

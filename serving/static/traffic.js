@@ -30,7 +30,7 @@ export class Traffic {
       return;
     }
     if (!this.seen) return;
-    const { per_second: requests, errors_per_second: errors, p50_ms: half, p99_ms: most } = this.seen;
+    const { requests_per_second: requests, errors_per_second: errors, p50_ms: half, p99_ms: most } = this.seen;
     const span = `${(requests.length * this.seconds) / 60} min ago`;
     // A line of zeros would only alarm.
     const wrong = errors.some(Boolean) ? [{ values: errors, name: "second" }] : [];
@@ -43,11 +43,11 @@ export class Traffic {
 
   tell(looked) {
     if (!this.seen) return;
-    const place = looked ?? this.seen.per_second.length - 1;
-    const quiet = this.seen.per_second.every((one) => !one);
-    const seconds = (this.seen.per_second.length - 1 - place) * this.seconds;
+    const place = looked ?? this.seen.requests_per_second.length - 1;
+    const quiet = this.seen.requests_per_second.every((one) => !one);
+    const seconds = (this.seen.requests_per_second.length - 1 - place) * this.seconds;
     tell("traffic-note", looked === null ? (quiet ? "nobody has asked" : "") : `${seconds} s ago`);
-    tell("rate-now", rate(this.seen.per_second[place]));
+    tell("rate-now", rate(this.seen.requests_per_second[place]));
     tell("errors-now", rate(this.seen.errors_per_second[place]));
     tell("p50-now", milliseconds(this.seen.p50_ms[place]));
     tell("p99-now", milliseconds(this.seen.p99_ms[place]));

@@ -192,7 +192,7 @@ def test_a_challenger_is_shown_with_its_figures_and_can_be_stopped(shown, host):
     with shown.expect_request(lambda one: one.method == "DELETE") as asked:
         dialog.get_by_role("button", name="Stop it").click()
 
-    assert json.loads(asked.value.post_data)["over"] == version
+    assert json.loads(asked.value.post_data)["expected"] == version
     expect(dialog).to_be_hidden()
     expect(shown.locator("#challenger")).to_be_hidden()
 

@@ -85,13 +85,13 @@ class Host:
         return any(said.serving for said in self._log.acknowledgements(self.newest))
 
     def trouble(self) -> str | None:
-        return self.serving.ask("GET", "/api/models/digits")[2]["store_trouble"]
+        return self.serving.ask("GET", "/api/models/digits")[2]["sync_error"]
 
     def metrics(self) -> str:
         return self.serving.ask("GET", "/metrics")[2].decode()
 
     def age(self) -> float:
-        name = r'overnight_knowledge_age_seconds\{model="digits"\} (\S+)'
+        name = r'overnight_last_sync_age_seconds\{model="digits"\} (\S+)'
         found = re.search(name, self.metrics())
         assert found
         return float(found[1])
@@ -143,7 +143,7 @@ def test_cut_off_it_answers_says_so_restarts_from_its_cache_and_catches_up(host,
     until(host.has_caught_up, what="the newer version is taken up")
     until(lambda: not host.trouble(), what="the trouble is over")
     _assert_answers(host, old + 1)
-    assert 'overnight_store_trouble{model="digits"} 0' in host.metrics()
+    assert 'overnight_store_errors{model="digits"} 0' in host.metrics()
     assert host.serving.ask("GET", "/v2/health/ready")[2]["trouble"] == {}
 
 
@@ -169,7 +169,7 @@ def _assert_answers(host: Host, number: int) -> None:
 
 
 def _assert_trouble_shows(host: Host) -> None:
-    assert 'overnight_store_trouble{model="digits"} 1' in host.metrics()
+    assert 'overnight_store_errors{model="digits"} 1' in host.metrics()
     status, _, ready = host.serving.ask("GET", "/v2/health/ready")
     assert (status, ready["ready"], ready["models"]) == (200, True, {"digits": True})
     told = ready["trouble"]["digits"]

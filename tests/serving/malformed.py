@@ -27,7 +27,7 @@ JUNK = [b"", b"\x00", b"\xff", b"NaN", b"[", b"}", b'"', b"1e999", b"\\ud800", b
 NAMES = [b"digits", b"nobody", b"..", b"%2e%2e", b"%00", b"%ff", b"a" * 300, b"%F0%9F%98%80", b"",
          b"digits%2F", b"digits;x", b"*", b"DIGITS", b"-", VERSION.encode()]  # fmt: skip
 PARTS = [b"v1", b"v2", b"api", b"models", b"versions", b"labels", b"infer", b"ready", b"metadata",
-         b"health", b"static", b"challenger", b"history", b"report", b"look", b"repository",
+         b"health", b"static", b"challenger", b"history", b"report", b"refresh", b"repository",
          b"index", b"rollback", b"docs"]  # fmt: skip
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW", "X" * 30]
 TYPES = ["application/json", "image/png", "application/octet-stream", "text/plain", "multipart/x",

@@ -67,14 +67,14 @@ def test_a_challenge_is_started_told_and_stopped(ask, bucket, fleet, client):
     assert [told[name] for name in figures] == [0] * 5
     assert (told["by"], told["slowdown"], told["withdrawn"]) == ("ada", None, None)
     labels = f'{{model="digits",version="{SECOND}",mode="canary"}}'
-    assert f"overnight_challenger_live{labels} 1" in client.get("/metrics").text.splitlines()
+    assert f"overnight_challenger_active{labels} 1" in client.get("/metrics").text.splitlines()
 
     stopped = ask("DELETE", {"reason": "seen enough"})
     settle(fleet)
 
     assert (stopped.status_code, stopped.json["record"]["action"]) == (200, "stopped")
     assert client.get("/api/models/digits").json["challenger"] is None
-    assert "overnight_challenger_live" not in client.get("/metrics").text
+    assert "overnight_challenger_active" not in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(
@@ -173,13 +173,13 @@ def test_a_store_that_takes_nothing_is_told(ask, bucket, error):
 def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
     ask("POST", ASKED)
 
-    wrong = ask("DELETE", {"reason": "seen enough", "over": FIRST})
-    odd = ask("DELETE", {"reason": "seen enough", "over": ["x"]})
+    wrong = ask("DELETE", {"reason": "seen enough", "expected": FIRST})
+    odd = ask("DELETE", {"reason": "seen enough", "expected": ["x"]})
 
     assert (wrong.status_code, odd.status_code) == (409, 400)
     assert SECOND in wrong.json["detail"]
-    assert odd.json["detail"].startswith("over")
+    assert odd.json["detail"].startswith("expected")
     current = challenger_log(bucket, "digits").current()
     assert current is not None
     assert current.target == SECOND
-    assert ask("DELETE", {"reason": "seen enough", "over": SECOND}).status_code == 200
+    assert ask("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200

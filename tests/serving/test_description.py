@@ -75,7 +75,7 @@ def test_every_operation_tells_how_it_refuses_and_what_it_needs(told):
         assert ("401" in statuses) == bool(operation["security"]), path
         assert ("404" in statuses) == ("{model}" in path), path
         assert "requestBody" not in operation or statuses >= {"400", "413", "415"}, path
-        if path.startswith("/api/models") and method != "GET" and "look" not in path:
+        if path.startswith("/api/models") and method != "GET" and "refresh" not in path:
             assert operation["security"] == [{"bearer": []}]
 
 
@@ -122,7 +122,7 @@ def test_our_own_schemas_are_made_once_and_stay_as_they_were_made(client):
 
 
 def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
-    told = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/look"]["post"]
+    told = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/refresh"]["post"]
 
     assert told["security"] == []
     assert "401" not in told["responses"]

@@ -63,23 +63,23 @@ def test_health_metrics_and_the_empty_page_need_no_key(locked, path):
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "x" * 32}, {"X-API-Key": KEY}])
 def test_who_tells_that_the_log_has_moved_needs_no_key(locked, headers):
-    response = locked.post("/api/models/digits/look", headers=headers)
+    response = locked.post("/api/models/digits/refresh", headers=headers)
 
     assert response.status_code == 202
 
 
 def test_who_has_no_key_is_told_no_name_of_a_model(locked, client):
-    told = locked.post("/api/models/nothing/look")
-    open_to_all = client.post("/api/models/nothing/look")
+    told = locked.post("/api/models/nothing/refresh")
+    open_to_all = client.post("/api/models/nothing/refresh")
 
     assert (told.status_code, open_to_all.status_code) == (404, 404)
     assert "digits" not in told.text
     assert "digits" in open_to_all.text
 
 
-@pytest.mark.parametrize("path", ["/api/models/look", "/api/models/digits/versions/look",
-                                  "/api/models/digits/versions/x/look", "/api/models//look",
-                                  "/v2/models/digits/look"])  # fmt: skip
+@pytest.mark.parametrize("path", ["/api/models/refresh", "/api/models/digits/versions/refresh",
+                                  "/api/models/digits/versions/x/refresh", "/api/models//refresh",
+                                  "/v2/models/digits/refresh"])  # fmt: skip
 def test_nothing_else_is_open_for_being_called_look(locked, path):
     response = locked.get(path)
 

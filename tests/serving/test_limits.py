@@ -170,7 +170,7 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
 
 
 def _until_inside(client, requests: int) -> None:
-    name = f'overnight_requests_inside{{worker="alone"}} {requests}'
+    name = f'overnight_requests_in_flight{{worker="alone"}} {requests}'
     told = f"{requests} requests are inside"
     until(lambda: name in client.get("/metrics").text.splitlines(), what=told)
 

@@ -13,7 +13,7 @@ from tests.seaweed import free_ports
 from tests.serving import bundles
 from tests.serving.hosts import Flaky, answers, promote, settle
 
-LOOK = "/api/models/digits/look"
+REFRESH = "/api/models/digits/refresh"
 
 
 class Counting(Flaky):
@@ -110,19 +110,19 @@ def test_a_board_of_an_older_release_can_be_asked(tmp_path):
 
 
 def test_anybody_may_say_that_the_log_has_moved(client):
-    response = client.post(LOOK)
+    response = client.post(REFRESH)
 
     assert response.status_code == 202
-    assert response.json == {"model": "digits", "looking": True}
+    assert response.json == {"model": "digits", "refreshing": True}
     assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", LOOK, 405),
-        ("POST", "/api/models/nothing/look", 404),
-        ("POST", "/api/models/..%2f..%2fetc/look", 404),
+        ("GET", REFRESH, 405),
+        ("POST", "/api/models/nothing/refresh", 404),
+        ("POST", "/api/models/..%2f..%2fetc/refresh", 404),
     ],
 )
 def test_nothing_else_is_looked_at(client, method, path, status):
@@ -155,7 +155,7 @@ def told():
 
 
 @pytest.mark.parametrize(
-    ("below", "path"), [("", LOOK), ("/", LOOK), ("/serving/", f"/serving{LOOK}")]
+    ("below", "path"), [("", REFRESH), ("/", REFRESH), ("/serving/", f"/serving{REFRESH}")]
 )
 def test_serving_is_told_of_a_promotion_wherever_it_is(told, below, path):
     assert tell(f"http://127.0.0.1:{told.server_port}{below}", "digits") is None

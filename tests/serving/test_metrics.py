@@ -94,8 +94,8 @@ def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
 def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
     meter = Meter()
     meter.load("m", "loaded", 0.25), meter.load("m", "loaded", 0.5), meter.load("m", "refused", 1)
-    meter.requests_inside = lambda: 7
-    meter.comparisons_waiting = lambda: 3
+    meter.requests_in_flight = lambda: 7
+    meter.comparison_queue_length = lambda: 3
     idle = Meter()
 
     lines = list(told_of_workers({"a": meter.snapshot(), "b": idle.snapshot()}))
@@ -103,7 +103,7 @@ def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
     assert 'overnight_loads_total{model="m",outcome="loaded",worker="a"} 2' in lines
     assert 'overnight_loads_total{model="m",outcome="refused",worker="a"} 1' in lines
     assert 'overnight_load_seconds_total{model="m",outcome="loaded",worker="a"} 0.75' in lines
-    for name, value in (("requests_inside", 7), ("comparisons_waiting", 3)):
+    for name, value in (("requests_in_flight", 7), ("comparison_queue_length", 3)):
         assert f'overnight_{name}{{worker="a"}} {value}' in lines
         assert f'overnight_{name}{{worker="b"}} 0' in lines
     resident = [one for one in lines if one.startswith("overnight_resident_bytes{")]

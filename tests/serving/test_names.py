@@ -144,7 +144,9 @@ def test_what_is_beside_the_static_files_stays_there(client):
 )
 def test_a_version_named_in_a_body_is_checked_before_the_store_is_asked(client, bucket, name):
     response = client.post(
-        "/api/models/digits/rollback", json={"reason": "x", "to": name, "over": name}, headers=ADMIN
+        "/api/models/digits/rollback",
+        json={"reason": "x", "to": name, "expected": name},
+        headers=ADMIN,
     )
 
     assert response.status_code in ({400} if name is not None else {400, 404, 409})

@@ -75,7 +75,7 @@ def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bu
 
 
 def test_any_approved_version_can_be_named(ask, bucket):
-    assert ask(WHY | {"to": THIRD, "over": SECOND}).get_json()["record"]["version"] == THIRD
+    assert ask(WHY | {"to": THIRD, "expected": SECOND}).get_json()["record"]["version"] == THIRD
     assert champion(bucket) == THIRD
 
 
@@ -90,7 +90,7 @@ def test_any_approved_version_can_be_named(ask, bucket):
         {"reason": "x" * 501},
         WHY | {"to": "../../etc/passwd"},
         WHY | {"to": 7},
-        WHY | {"over": "the last one"},
+        WHY | {"expected": "the last one"},
         [],
     ],
     ids=repr,
@@ -135,8 +135,8 @@ def test_an_unknown_version_is_not_found(ask, bucket):
     [
         ({"to": SECOND}, "is the champion of digits already"),
         ({"to": bundles.version_name(4)}, "is not approved"),
-        ({"over": FIRST}, "expected"),
-        ({"over": FIRST, "to": THIRD}, "expected"),
+        ({"expected": FIRST}, "expected"),
+        ({"expected": FIRST, "to": THIRD}, "expected"),
     ],
 )
 def test_what_the_log_or_a_decision_forbids_is_a_conflict(ask, bucket, body, words):
@@ -156,8 +156,8 @@ def test_there_is_nothing_before_the_first(ask, bucket):
 
 
 def test_the_second_of_two_who_roll_back_elsewhere_is_told_who_won(ask, bucket):
-    ask(WHY | {"over": SECOND, "to": FIRST})
-    answer = ask(WHY | {"over": SECOND, "to": THIRD})
+    ask(WHY | {"expected": SECOND, "to": FIRST})
+    answer = ask(WHY | {"expected": SECOND, "to": THIRD})
 
     assert answer.status_code == 409
     assert FIRST in answer.get_json()["detail"]

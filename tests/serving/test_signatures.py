@@ -305,7 +305,7 @@ def test_serving_without_trusted_keys_starts_and_says_what_to_do_until_one_is_tr
         until(lambda: _asked(serving) and "no key is trusted" in trouble(), what="it is told")
         assert "overnight keys trust" in trouble()
         assert not serving.is_ready()
-        assert 'overnight_store_trouble{model="digits"} 1' in str(serving.ask("GET", "/metrics")[2])
+        assert 'overnight_store_errors{model="digits"} 1' in str(serving.ask("GET", "/metrics")[2])
 
         # When one is trusted, it serves.
         trusted.write_text(named(SIGNER).line)

@@ -47,14 +47,14 @@ def host(tmp_path) -> Host:
 def test_nothing_asked_is_five_minutes_of_nothing(host):
     told = host.later()
 
-    assert told["per_second"] == [0.0] * BUCKETS
+    assert told["requests_per_second"] == [0.0] * BUCKETS
     assert told["p99_ms"] == [None] * BUCKETS
 
 
 def test_all_workers_are_told_together(host):
     told = host.later(a=counted(20), b=counted(10, errors=5))
 
-    assert told["per_second"][-1] == pytest.approx(35 / BUCKET_SECONDS)
+    assert told["requests_per_second"][-1] == pytest.approx(35 / BUCKET_SECONDS)
     assert told["errors_per_second"][-1] == pytest.approx(1)
 
 
@@ -62,7 +62,7 @@ def test_counters_are_told_as_what_came_since(host):
     host.later(a=counted(20))
     told = host.later(a=counted(25))
 
-    assert told["per_second"][-2:] == [4.0, 1.0]
+    assert told["requests_per_second"][-2:] == [4.0, 1.0]
 
 
 def test_a_worker_that_died_and_one_that_is_new_make_no_negative_rates(host):
@@ -71,7 +71,7 @@ def test_a_worker_that_died_and_one_that_is_new_make_no_negative_rates(host):
 
     told = host.later(b=counted(15), c=counted(5))
 
-    assert told["per_second"][-1] == 2.0
+    assert told["requests_per_second"][-1] == 2.0
 
 
 def test_a_new_leader_goes_on_where_the_last_one_died(host):
@@ -80,21 +80,21 @@ def test_a_new_leader_goes_on_where_the_last_one_died(host):
 
     told = host.later(a=counted(30))
 
-    assert told["per_second"][-2:] == [4.0, 2.0]
+    assert told["requests_per_second"][-2:] == [4.0, 2.0]
 
 
 def test_a_pause_of_the_leader_is_a_gap_and_not_a_peak(host):
     host.later(a=counted(20))
     told = host.later(4 * BUCKET_SECONDS, a=counted(60))
 
-    assert told["per_second"][-5:] == [4.0, 0.0, 0.0, 0.0, 2.0]
+    assert told["requests_per_second"][-5:] == [4.0, 0.0, 0.0, 0.0, 2.0]
 
 
 def test_what_is_older_than_five_minutes_is_forgotten(host):
     host.later(a=counted(20))
     told = host.later(BUCKETS * BUCKET_SECONDS)
 
-    assert not any(told["per_second"])
+    assert not any(told["requests_per_second"])
     assert len(host.file.read().intervals) == 1
 
 
@@ -102,26 +102,26 @@ def test_the_bucket_that_is_about_to_be_written_shows_no_dip(host):
     host.later(a=counted(20))
     host.now += BUCKET_SECONDS
 
-    assert host.told()["per_second"][-1] == 4.0
+    assert host.told()["requests_per_second"][-1] == 4.0
 
 
 def test_a_leader_that_is_gone_is_told_as_silence(host):
     host.later(a=counted(20))
     host.now += 3 * BUCKET_SECONDS
 
-    assert host.told()["per_second"][-4:] == [4.0, 0.0, 0.0, 0.0]
+    assert host.told()["requests_per_second"][-4:] == [4.0, 0.0, 0.0, 0.0]
 
 
 def test_a_clock_that_was_set_back_tells_nothing_wrong(host):
     host.later(a=counted(20))
     told = host.later(-60, a=counted(40))
 
-    assert max(told["per_second"]) <= 4.0
+    assert max(told["requests_per_second"]) <= 4.0
 
 
 def test_a_damaged_file_is_begun_anew(host, tmp_path):
     (tmp_path / "traffic.json").write_text("{")
-    assert host.later(a=counted(5))["per_second"][-1] == 1.0
+    assert host.later(a=counted(5))["requests_per_second"][-1] == 1.0
 
 
 def test_latencies_are_differences_of_histograms():
@@ -134,7 +134,7 @@ def test_latencies_are_differences_of_histograms():
 
     found = tallied({"w": before.snapshot()}, {"w": after.snapshot()}, 5.0)["m"]
 
-    assert found.per_second == 2.0
+    assert found.requests_per_second == 2.0
     assert found.p50_ms == pytest.approx(1.5)
     assert found.p99_ms == pytest.approx(1.99)
 
@@ -174,7 +174,7 @@ def test_every_served_model_has_sixty_numbers_of_each_kind():
     assert answer.headers["Cache-Control"] == "no-store"
     assert body["bucket_seconds"] == BUCKET_SECONDS
     assert {name: len(series) for name, series in body["models"]["digits"].items()} == {
-        "per_second": BUCKETS,
+        "requests_per_second": BUCKETS,
         "errors_per_second": BUCKETS,
         "p50_ms": BUCKETS,
         "p99_ms": BUCKETS,
