@@ -4,16 +4,13 @@ What changes them goes step by step so that, killed in between, nothing is locke
 trusted before it signs, and no private key is ever overwritten.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedRandom
 from pathlib import Path
-from uuid import uuid4
 
 from infra.settings import Settings
 from store.errors import ConfigurationError
+from store.local_files import create, lock, numbered_fields, write_atomically
 from store.signing import Signer, key_id
 from store.trust import PublicKey, parse, public_key
 
@@ -50,14 +47,14 @@ def new(settings: Settings, *, name: str) -> PublicKey:
         signer = Signer.new()
         key = PublicKey(name, signer.public_key)
         trust(settings.trusted_keys, key)
-        _write_private(settings.signing_key, signer.pem())
+        _create_private(settings.signing_key, signer.pem())
     return key
 
 
 def made_elsewhere(file: Path, *, name: str) -> PublicKey:
     """Make a key that neither signs nor is trusted yet, to be handed out before `rotate`."""
     signer = Signer.new()
-    _write_private(file, signer.pem())
+    _create_private(file, signer.pem())
     return PublicKey(name, signer.public_key)
 
 
@@ -78,10 +75,7 @@ def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[Pu
         key = PublicKey(name, signer.public_key)
         if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
             trust(settings.trusted_keys, key)
-        # A name of its own: whatever else lies here is somebody's, and may be the only copy.
-        fresh = settings.signing_key.with_name(f".{settings.signing_key.name}.{uuid4().hex}")
-        _write_private(fresh, signer.pem())
-        fresh.replace(settings.signing_key)
+        write_atomically(settings.signing_key, signer.pem(), mode=0o600)
         if to is not None:
             to.unlink()
     return key, before
@@ -113,7 +107,8 @@ def trust(file: Path, key: PublicKey) -> None:
                     f"{file} has {known} already; choose another name, or revoke it first"
                 )
         before = file.read_text("utf-8") if file.exists() else _HEADER
-        _replace(file, f"{before}{'' if before.endswith(chr(10)) else chr(10)}{key.line}\n")
+        added = f"{before}{'' if before.endswith(chr(10)) else chr(10)}{key.line}\n"
+        write_atomically(file, added.encode())
 
 
 def revoke(file: Path, named: str) -> PublicKey:
@@ -133,7 +128,7 @@ def revoke(file: Path, named: str) -> PublicKey:
         (key,) = found
         kept = [line for line in file.read_text("utf-8").splitlines() if not _is_of(line, key)]
         kept.append(f"# revoked {datetime.now(UTC):%Y-%m-%d}: {key}")
-        _replace(file, "\n".join(kept) + "\n")
+        write_atomically(file, ("\n".join(kept) + "\n").encode())
     return key
 
 
@@ -143,35 +138,19 @@ def signing(settings: Settings) -> str | None:
 
 
 def _is_of(line: str, key: PublicKey) -> bool:
-    words = line.partition("#")[0].split()
-    return bool(words) and key_id(public_key(*words).raw) == key.key_id
+    return any(key_id(public_key(*fields).raw) == key.key_id for _, fields in numbered_fields(line))
 
 
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def _alone(file: Path) -> BufferedRandom:
     """One at a time changes a file, so that of two changes at the same instant none is lost."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with file.with_name(f".{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return lock(file.with_name(f".{file.name}.lock"))
 
 
-def _write_private(file: Path, body: bytes) -> None:
+def _create_private(file: Path, body: bytes) -> None:
     """Create a file that only this user can read; one that is there stays as it is."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create(file, body, mode=0o600)
     except FileExistsError:
         raise ConfigurationError(f"{file} exists, and no key is ever overwritten") from None
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(body)
-        opened.flush()
-        os.fsync(opened.fileno())
-
-
-def _replace(file: Path, text: str) -> None:
-    """Replace a file of public keys as a whole."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(text, "utf-8")
-    fresh.replace(file)

@@ -1,17 +1,16 @@
 """The disk cache: versions staged once for all workers of a host, there when the store is not."""
 
-import fcntl
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from io import BufferedRandom
 from pathlib import Path
 
 from store import keys
 from store.bucket import Bucket
 from store.errors import BadKey, CorruptVersion, UntrustedVersion
+from store.local_files import create, lock
 from store.manifest import Manifest, decode
 from store.signing import decode as decode_signature
 from store.trust import Trust
@@ -42,7 +41,7 @@ class Cache:
             StoreUnavailable, StoreDenied: nothing is known about it now.
         """
         place = self._place(model, version)
-        with self._only_one(place):
+        with _alone(place):
             try:
                 self._verified(model, version)
             except CorruptVersion:
@@ -64,7 +63,7 @@ class Cache:
             return self._verified(model, version)
         except CorruptVersion:
             place = self._place(model, version)
-            with self._only_one(place):
+            with _alone(place):
                 shutil.rmtree(place, ignore_errors=True)
             raise
 
@@ -93,7 +92,7 @@ class Cache:
         folder = self._folder / keys.check_model(model)
         for place in folder.iterdir() if folder.is_dir() else ():
             if keys.is_version(place.name) and place.name not in versions:
-                with self._only_one(place):
+                with _alone(place):
                     shutil.rmtree(place, ignore_errors=True)
 
     def _place(self, model: str, version: str) -> Path:
@@ -107,21 +106,18 @@ class Cache:
             for name in found.manifest.files:
                 body = read_file(bucket, found.manifest, name)
                 if name in NEEDED:
-                    _write(Path(staging) / name, body)
-            _write(Path(staging) / SIGNATURE, found.signature.encoded())
-            _write(Path(staging) / MANIFEST, found.body)
+                    create(Path(staging) / name, body)
+            create(Path(staging) / SIGNATURE, found.signature.encoded())
+            create(Path(staging) / MANIFEST, found.body)
             shutil.rmtree(place, ignore_errors=True)
             Path(staging).rename(place)
             # TemporaryDirectory insists on removing what it made.
             Path(staging).mkdir()
 
-    @contextmanager
-    def _only_one(self, place: Path) -> Iterator[None]:
-        """One process at a time; a lock on a file dies with whoever holds it."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.with_suffix(".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+def _alone(place: Path) -> BufferedRandom:
+    """One process at a time, as long as what is returned is open."""
+    return lock(place.with_suffix(".lock"))
 
 
 def _sweep(folder: Path) -> None:
@@ -164,10 +160,3 @@ def _not_whole(folder: Path, error: OSError) -> CorruptVersion:
     return CorruptVersion(
         str(folder), expected="manifest.json and the files it lists", found=str(error)
     )
-
-
-def _write(path: Path, body: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from serving.presence import write_whole
 from store import keys
 from store.aliases import AliasRecord
 from store.decisions import Decision
+from store.local_files import ReloadingFile, write_atomically
 from store.manifest import Finding, Manifest, Measurement, Override
 from store.schema import Value
 from store.scores import Score
@@ -67,20 +67,14 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self._file, self._reports = folder / "history.json", folder / "reports"
-        self._read: tuple[tuple[int, ...], Past] = ((), Past())
+        self._past = ReloadingFile(self._file, _decoded)
 
     def past(self) -> Past:
         """What is remembered; read again only when it was written again."""
         try:
-            stamp = self._stamp()
-            if stamp != self._read[0]:
-                self._read = (stamp, Past.model_validate_json(self._file.read_bytes()))
+            return self._past.read()
         except FileNotFoundError:
             return Past()
-        except ValidationError:
-            # Written by another release, or damaged: the leader gathers it anew.
-            self._read = (stamp, Past())
-        return self._read[1]
 
     def remember(self, past: Past) -> None:
         body = past.model_dump_json().encode()
@@ -89,7 +83,7 @@ class History:
                 return
         except FileNotFoundError:
             pass
-        write_whole(self._file, body)
+        write_atomically(self._file, body)
 
     def report(self, version: str) -> bytes | None:
         """The report of a version as HTML, if it is remembered.
@@ -103,7 +97,7 @@ class History:
             return None
 
     def keep_report(self, version: str, body: bytes) -> None:
-        write_whole(self._report_file(version), body)
+        write_atomically(self._report_file(version), body)
 
     def forget_reports(self, keep: set[str]) -> None:
         for path in self._reports.glob("*.html"):
@@ -113,6 +107,10 @@ class History:
     def _report_file(self, version: str) -> Path:
         return self._reports / f"{keys.check_version(version)}.html"
 
-    def _stamp(self) -> tuple[int, ...]:
-        found = self._file.stat()
-        return (found.st_mtime_ns, found.st_ino, found.st_size)
+
+def _decoded(body: bytes) -> Past:
+    try:
+        return Past.model_validate_json(body)
+    except ValidationError:
+        # Written by another release, or damaged: the leader gathers it anew.
+        return Past()

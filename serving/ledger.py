@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from serving.board import Board
-from serving.presence import write_whole
 from serving.tally import Tally
 from store.aliases import AliasRecord
+from store.local_files import write_atomically
 from store.schema import Value
 
 REMEMBERED_REFUSALS = 20
@@ -93,7 +93,7 @@ class Ledger:
         board = self.board
         generation = 1 + max([board.current, board.proposed, *self._generations()])
         path = self.folder / "proposals" / f"{generation}.json"
-        write_whole(path, record.model_dump_json().encode())
+        write_atomically(path, record.model_dump_json().encode())
         board.propose(generation)
         return generation
 
@@ -111,7 +111,7 @@ class Ledger:
             return Known()
 
     def remember(self, known: Known) -> None:
-        write_whole(self.folder / "known.json", known.model_dump_json().encode())
+        write_atomically(self.folder / "known.json", known.model_dump_json().encode())
 
     def ended(self) -> Ended | None:
         """The last challenge that ended by itself here."""
@@ -121,7 +121,7 @@ class Ledger:
             return None
 
     def note_end(self, ended: Ended) -> None:
-        write_whole(self.folder / "ended.json", ended.model_dump_json().encode())
+        write_atomically(self.folder / "ended.json", ended.model_dump_json().encode())
 
     def on_board(self) -> set[str]:
         """The versions that answer here, or may next."""

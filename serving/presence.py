@@ -4,7 +4,6 @@ A worker is alive as long as it holds the lock on its own file; the kernel lets 
 however it dies. Exactly one worker, the leader, holds the leader's lock.
 """
 
-import fcntl
 import os
 import uuid
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from serving.metrics import Snapshot
+from store.local_files import lock, try_lock, write_atomically
 from store.schema import Value
 
 # The lock comes last: as long as it is there, the others belong to somebody.
@@ -42,14 +42,12 @@ class Presence:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.with_name("arriving").mkdir(exist_ok=True)
         self.worker = uuid.uuid4().hex
         self._said: Report | None = None
         self._counted = Snapshot()
         # Locked before it is visible: whoever sees the file unlocked knows that we are dead.
         arriving = self._folder.with_name("arriving") / f"{self.worker}.lock"
-        self._lock = arriving.open("w+b")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = lock(arriving)
         arriving.rename(self._folder / arriving.name)
 
     def say(self, models: dict[str, Said]) -> None:
@@ -57,14 +55,14 @@ class Presence:
         report = Report(worker=self.worker, pid=os.getpid(), models=models)
         if report == self._said:
             return
-        write_whole(self._folder / f"{self.worker}.json", report.model_dump_json().encode())
+        write_atomically(self._folder / f"{self.worker}.json", report.model_dump_json().encode())
         self._said = report
 
     def note_counts(self, snapshot: Snapshot) -> None:
         """Let whichever worker is asked tell what this one counted."""
         if snapshot != self._counted:
             path = self._folder / f"{self.worker}.counts"
-            write_whole(path, snapshot.model_dump_json().encode(), durable=False)
+            write_atomically(path, snapshot.model_dump_json().encode(), durable=False)
             self._counted = snapshot
 
     def leave(self) -> None:
@@ -84,12 +82,7 @@ class Leadership:
     def take(self) -> bool:
         """Whether this worker leads, now that it has tried."""
         if self._lock is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._path.open("a+b")
-            if _locked(lock):
-                self._lock = lock
-            else:
-                lock.close()
+            self._lock = try_lock(self._path)
         return self._lock is not None
 
     @property
@@ -111,14 +104,16 @@ def living(folder: Path) -> list[Report]:
     reports = []
     for path in sorted(folder.glob("*.lock")):
         try:
-            with path.open("r+b") as lock:
-                if _locked(lock):
-                    for suffix in _FILES:
-                        path.with_suffix(suffix).unlink(missing_ok=True)
-                    continue
+            abandoned = try_lock(path, existing=True)
         except FileNotFoundError:
             continue
-        reports.append(_read(path.with_suffix(".json")))
+        if abandoned is None:
+            reports.append(_read(path.with_suffix(".json")))
+            continue
+        # Removed under the lock, so that of two who find the same dead worker one removes.
+        with abandoned:
+            for suffix in _FILES:
+                path.with_suffix(suffix).unlink(missing_ok=True)
     return reports
 
 
@@ -136,32 +131,3 @@ def _read(path: Path) -> Report:
         return Report.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return Report(worker=path.stem, pid=0)
-
-
-def _locked(lock: BufferedRandom) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def write_whole(path: Path, body: bytes, *, durable: bool = True) -> None:
-    """Write a small file that readers see completely or not at all.
-
-    Raises:
-        OSError: it cannot be written; what was there before stays, and no draft is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            file.write(body)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise

@@ -10,9 +10,11 @@ import logging
 import secrets
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from store.errors import ConfigurationError
+from store.local_files import ReloadingFile
 from store.tokens import GRAMMAR, is_token, parse
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class Tokens:
             ConfigurationError: the file or the token cannot be used; says which line and why,
                 and never repeats a token.
         """
-        self._file, self._setting, self._look_seconds = file, settings[0], look_seconds
+        self._setting, self._look_seconds = settings[0], look_seconds
         # Digests are keyed anew in each process: none of them is worth stealing.
         self._key = secrets.token_bytes(32)
         self._given: tuple[tuple[bytes, str], ...] = ()
@@ -54,13 +56,12 @@ class Tokens:
         self._known: tuple[tuple[bytes, str], ...] = self._given
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
-        self._seen: tuple[int, ...] = ()
         self._trouble = ""
-        if file is not None and patient:
-            self._look_again(file)
-        elif file is not None:
-            self._seen = self._stamp(file)
-            self._known = self._given + self._read(file)
+        self._file = None if file is None else ReloadingFile(file, partial(self._parse, file))
+        if self._file is not None and patient:
+            self._look_again(self._file)
+        elif self._file is not None:
+            self._known = self._reloaded(self._file)
 
     @property
     def configured(self) -> bool:
@@ -81,17 +82,15 @@ class Tokens:
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(errors="replace"), key=self._key).digest()
 
-    def _look_again(self, file: Path) -> None:
+    def _look_again(self, file: ReloadingFile[tuple[tuple[bytes, str], ...]]) -> None:
         with self._lock:
             self._looked_at = time.monotonic()
             try:
-                stamp = self._stamp(file)
-                if stamp == self._seen:
+                known = self._reloaded(file)
+                if known is self._known:
                     return
-                self._known = self._given + self._read(file)
-                # Not before it was understood: what chmod and chown mend leaves the stamp alone.
-                self._seen = stamp
-                logger.info("%s: %s was read", self._setting, file)
+                self._known = known
+                logger.info("%s: %s was read", self._setting, file.path)
             except ConfigurationError as error:
                 if str(error) != self._trouble:
                     logger.error("%s. Until then nothing changes", error)  # noqa: TRY400
@@ -99,30 +98,24 @@ class Tokens:
             else:
                 self._trouble = ""
 
-    def _stamp(self, file: Path) -> tuple[int, ...]:
+    def _reloaded(
+        self, file: ReloadingFile[tuple[tuple[bytes, str], ...]]
+    ) -> tuple[tuple[bytes, str], ...]:
         try:
-            found = file.stat()
-        except OSError as error:
-            raise self._unreadable(file, error) from None
-        return (found.st_mtime_ns, found.st_ino, found.st_size)
-
-    def _read(self, file: Path) -> tuple[tuple[bytes, str], ...]:
-        try:
-            text = file.read_text(encoding="utf-8")
-            is_open = file.stat().st_mode & _OTHERS_MAY_READ
+            return file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise self._unreadable(file, error) from None
-        where = f"{self._setting}: line {{number}} of {file}"
-        found = [(self._digest(one.token), one.name) for one in parse(text, where=where)]
-        if is_open:
-            logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
-        return tuple(found)
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigurationError(
+                f"{self._setting}: {file.path} cannot be read ({why}); "
+                "expected one `name token` a line"
+            ) from None
 
-    def _unreadable(self, file: Path, error: Exception) -> ConfigurationError:
-        why = getattr(error, "strerror", None) or "it is not text"
-        return ConfigurationError(
-            f"{self._setting}: {file} cannot be read ({why}); expected one `name token` a line"
-        )
+    def _parse(self, file: Path, body: bytes) -> tuple[tuple[bytes, str], ...]:
+        where = f"{self._setting}: line {{number}} of {file}"
+        found = [(self._digest(one.token), one.name) for one in parse(body.decode(), where=where)]
+        if file.stat().st_mode & _OTHERS_MAY_READ:
+            logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
+        return self._given + tuple(found)
 
 
 NOBODY = Tokens()

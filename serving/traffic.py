@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from serving.metrics import BOUNDS, Count, Snapshot
-from serving.presence import write_whole
+from store.local_files import write_atomically
 from store.schema import Value
 
 BUCKET_SECONDS = 5
@@ -67,7 +67,7 @@ class TrafficFile:
             return Traffic()
 
     def write(self, traffic: Traffic) -> None:
-        write_whole(self._path, traffic.model_dump_json().encode(), durable=False)
+        write_atomically(self._path, traffic.model_dump_json().encode(), durable=False)
 
 
 class Observer:

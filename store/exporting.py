@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from store import keys
 from store.bucket import Bucket, digest
 from store.errors import BadKey, NotFound, PlaceTaken, StoreUnavailable
+from store.local_files import PART, write_atomically
 from store.manifest import FileEntry
-from store.moving import INDEX, PART, Index, Told, Work, files, is_passing, place_of, write
+from store.moving import INDEX, Index, Told, Work, files, is_passing, place_of
 from store.schema import Value
 
 _UNDERWAY = "underway.jsonl"
@@ -87,7 +88,7 @@ def _begin(folder: Path, source: str) -> Path:
         if folder.exists() and (found := sorted(_left_by_others(folder))):
             raise PlaceTaken(f"{folder}", found=", ".join(found[:3]))
         folder.mkdir(parents=True, exist_ok=True)
-        write(journal, _line(_Begun(source=source)))
+        write_atomically(journal, _line(_Begun(source=source)))
     first = journal.read_text().splitlines()[:1]
     try:
         begun = _Begun.model_validate_json(first[0]).source if first else source
@@ -106,7 +107,7 @@ def _fetch_all(
 
     def fetch(key: str) -> None:
         body = bucket.read(key)
-        write(place_of(folder, key), body)
+        write_atomically(place_of(folder, key), body)
         fetched[key] = FileEntry(size_bytes=len(body), sha256=digest(body))
         with journal.open("ab") as file:
             file.write(_line(_Fetched(key=key, entry=fetched[key])))
@@ -136,7 +137,7 @@ def _there(folder: Path, journal: Path) -> dict[str, FileEntry]:
 
 
 def _finish(folder: Path, index: Index) -> Index:
-    write(folder / INDEX, index.model_dump_json(indent=2).encode())
+    write_atomically(folder / INDEX, index.model_dump_json(indent=2).encode())
     (folder / _UNDERWAY).unlink()
     return index
 

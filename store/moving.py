@@ -4,8 +4,6 @@ The folder holds every object as a plain file under `content/`, and `index.json`
 the size and sha256 of each. See `store.exporting` and `store.importing`.
 """
 
-import os
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,8 +20,6 @@ from store.manifest import FileEntry
 from store.schema import Value
 
 INDEX, CONTENT = "index.json", "content"
-# What a file is called until it is whole; a killed run may leave one behind.
-PART = ".part-"
 AT_ONCE = 8
 # A hint that Delta Lake overwrites, and does without.
 _HINT = "_last_checkpoint"
@@ -94,18 +90,6 @@ def place_of(folder: Path, key: str) -> Path:
 
 def is_passing(key: str) -> bool:
     return key.startswith("probe/") or key.endswith(f"/{_HINT}")
-
-
-def write(place: Path, body: bytes) -> None:
-    """Write a file whole or not at all, also when the power goes."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Long names that begin alike are written beside each other.
-    part = place.with_name(f"{PART}{uuid.uuid4().hex}")
-    with part.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(place)
 
 
 class Work:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from store.errors import ConfigurationError, NotProved
+from store.local_files import numbered_fields
 
 SHORTEST = 16
 # A run may have to wait for a worker; whoever reads its parameters may repeat it so long.
@@ -50,10 +51,7 @@ def parse(text: str, *, where: str) -> tuple[Token, ...]:
         ConfigurationError: which line of `where` cannot be used and why; it repeats no token.
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
+    for number, words in numbered_fields(text):
         at = where.format(number=number)
         if len(words) != 2 or not _NAME.fullmatch(words[0]) or not is_token(words[1]):
             raise ConfigurationError(f"{at}: expected `name token`, with {GRAMMAR}")

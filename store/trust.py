@@ -10,11 +10,13 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from store.bucket import digest
 from store.errors import ConfigurationError, UntrustedVersion
+from store.local_files import ReloadingFile, numbered_fields
 from store.signing import KEY_BYTES, Signature, encoding, key_id
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -46,8 +48,7 @@ class Trust:
 
     def __init__(self, keys: Sequence[PublicKey] = (), *, file: Path | None = None) -> None:
         self._keys = {key.key_id: key for key in keys}
-        self._file = file
-        self._seen: tuple[int, ...] = ()
+        self._file = None if file is None else ReloadingFile(file, partial(_by_id, file))
         self._lock = threading.Lock()
 
     @classmethod
@@ -67,12 +68,13 @@ class Trust:
         """
         if self._file is not None:
             with self._lock:
-                self._look(self._file)
+                self._reload(self._file)
         if not self._keys:
+            where = self._file.path if self._file else "no file"
             raise ConfigurationError(
-                f"OVERNIGHT_TRUSTED_KEYS_FILE: no key is trusted here ({self._file or 'no file'}), "
-                "so no version is; `overnight keys list` tells the key where versions are made, "
-                "and `overnight keys trust NAME KEY` has it trusted here"
+                f"OVERNIGHT_TRUSTED_KEYS_FILE: no key is trusted here ({where}), so no version "
+                "is; `overnight keys list` tells the key where versions are made, and "
+                "`overnight keys trust NAME KEY` has it trusted here"
             )
         return self._keys
 
@@ -99,7 +101,7 @@ class Trust:
     def distrusted(self, version: str, body: bytes, found: Sequence[str]) -> UntrustedVersion:
         """Why a version signed in the name of the keys `found` is not trusted, in words."""
         trusted = self.keys
-        where = f" (OVERNIGHT_TRUSTED_KEYS_FILE: {self._file})" if self._file else ""
+        where = f" (OVERNIGHT_TRUSTED_KEYS_FILE: {self._file.path})" if self._file else ""
         expected = f"by {' or '.join(map(str, trusted.values()))}{where}"
         if not found:
             why = "it is not signed"
@@ -118,21 +120,21 @@ class Trust:
             )
         return UntrustedVersion(version, why, expected=expected, remedy=remedy)
 
-    def _look(self, file: Path) -> None:
+    def _reload(self, file: ReloadingFile[dict[str, PublicKey]]) -> None:
         try:
-            found = file.stat()
-            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
-            if stamp != self._seen:
-                self._keys = {key.key_id: key for key in parse(file.read_text("utf-8"), file)}
-                self._seen = stamp
+            self._keys = file.read()
         except FileNotFoundError:
-            self._keys, self._seen = {}, ()
+            self._keys = {}
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not text"
             raise ConfigurationError(
-                f"OVERNIGHT_TRUSTED_KEYS_FILE: {file} cannot be read ({why}); "
+                f"OVERNIGHT_TRUSTED_KEYS_FILE: {file.path} cannot be read ({why}); "
                 "until it can, no version is trusted"
             ) from None
+
+
+def _by_id(file: Path, body: bytes) -> dict[str, PublicKey]:
+    return {key.key_id: key for key in parse(body.decode(), file)}
 
 
 def parse(text: str, where: Path | str) -> list[PublicKey]:
@@ -142,10 +144,7 @@ def parse(text: str, where: Path | str) -> list[PublicKey]:
         ConfigurationError: naming the line that is no key, or names one twice.
     """
     found: dict[str, PublicKey] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
+    for number, words in numbered_fields(text):
         told = f"OVERNIGHT_TRUSTED_KEYS_FILE: line {number} of {where}"
         if len(words) != 2:
             raise ConfigurationError(f"{told}: expected `name ed25519:<base64>`")

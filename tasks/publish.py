@@ -9,6 +9,7 @@ from models.definition import ModelDefinition
 from models.evaluation import Evaluation
 from store import versions
 from store.bucket import Bucket
+from store.local_files import write_atomically
 from store.manifest import (
     CodeLineage,
     DataLineage,
@@ -122,21 +123,15 @@ def publish(
         staged.mkdir(exist_ok=True)
         for name, body in files.items():
             (staged / name).write_bytes(body)
-        _keep(manifest.model_copy(update={"files": versions.entries(files)}), kept)
+        drafted = manifest.model_copy(update={"files": versions.entries(files)})
+        write_atomically(kept, drafted.encoded())
     final = Manifest.model_validate_json(kept.read_bytes())
     if _circumstances(final) != _circumstances(manifest):
         final = manifest.model_copy(update={"files": final.files})
-        _keep(final, kept)
+        write_atomically(kept, final.encoded())
     bodies = {name: (staged / name).read_bytes() for name in final.files}
     versions.publish(bucket, final, bodies, signer)
     return final.version
-
-
-def _keep(manifest: Manifest, kept: Path) -> None:
-    """Write a manifest whole or not at all."""
-    part = kept.with_name(f"{kept.name}.part")
-    part.write_bytes(manifest.encoded())
-    part.replace(kept)
 
 
 def _circumstances(manifest: Manifest) -> tuple[object, ...]:

@@ -1,9 +1,7 @@
 """Train a candidate in a process of its own, once for each fingerprint."""
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from models.definition import Examples, ModelDefinition, Progress, TrainingSettings
 from store.bucket import digest
 from store.keys import new_version
+from store.local_files import lock
 from store.schema import Value
 from tasks import child
 
@@ -84,7 +83,8 @@ def train(
         StepFailed: the training process died or took longer than `seconds`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder):
+    # One process at a time; the next one finds what the first finished.
+    with lock(folder / ".lock"):
         finished = _finished(folder) or _fit(
             definition,
             settings,
@@ -141,14 +141,6 @@ def _fit(
     fitted = _finished(folder)
     assert fitted is not None, f"the fit in {folder} ended well and left nothing"
     return fitted
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in a folder; the next one finds what the first finished."""
-    with (folder / ".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def save(path: Path, examples: Examples) -> None:

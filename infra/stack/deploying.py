@@ -15,6 +15,7 @@ from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import load
 from store.errors import OvernightError, StepFailed
+from store.local_files import write_atomically
 
 FILE = "deployments.yaml"
 TAG = "overnight"
@@ -47,9 +48,7 @@ def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
     pruned = [found for found in _registered(api) if _identity(found) not in wanted]
     for deployment in pruned:
         api.ask("DELETE", f"/deployments/{deployment['id']}")
-    fresh = stamp.with_suffix(".new")
-    fresh.write_text(json.dumps(now))
-    fresh.replace(stamp)
+    write_atomically(stamp, json.dumps(now).encode())
     return f"registered {len(wanted)}, removed {len(pruned)}"
 
 

@@ -3,7 +3,6 @@
 Settings are in `<home>/embedded.env`, credentials of the store in `<home>/identities/`.
 """
 
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from infra import identities
 from infra.settings import Settings
 from infra.stack.ports import is_loopback
+from store.local_files import write_atomically
 
 ADMIN_TOKEN = "OVERNIGHT_ADMIN_TOKEN"  # noqa: S105 - the setting's name
 PREFECT_AUTH = "OVERNIGHT_PREFECT_AUTH"
@@ -29,7 +29,7 @@ def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:
     kept = {line.partition("=")[0].strip() for line in before.splitlines()}
     if kept.isdisjoint(settings):
         lines = [f"# {why}", *(f"{name}={value}" for name, value in settings.items())]
-        write_private(file, before + "\n".join(lines) + "\n")
+        write_atomically(file, (before + "\n".join(lines) + "\n").encode(), mode=0o600)
 
 
 def write_credentials(home: Path) -> None:
@@ -56,7 +56,7 @@ def write_credentials(home: Path) -> None:
             lines.append(f"OVERNIGHT_S3_OPERATOR_SECRET_KEY={operator.secret_key}")
         file, words = identities.path(home, name), "\n".join(lines) + "\n"
         if not file.exists() or file.read_text() != words:
-            write_private(file, words)
+            write_atomically(file, words.encode(), mode=0o600)
 
 
 def ensure_prefect_auth(settings: Settings) -> None:
@@ -84,13 +84,3 @@ def where_administration(settings: Settings) -> str:
     file = path(settings.home)
     is_ours = file.exists() and f"{ADMIN_TOKEN}={token}" in file.read_text().splitlines()
     return f"{ADMIN_TOKEN} in {file if is_ours else 'the environment'}"
-
-
-def write_private(file: Path, words: str) -> None:
-    """Replace a file as a whole by one that only this user can read."""
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(words)
-    fresh.replace(file)

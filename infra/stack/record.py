@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.stack.processes import ProcessId, is_alive
+from store.local_files import write_atomically
 
 Condition = Literal["waiting", "starting", "ready", "failing", "done", "stopped"]
 
@@ -66,8 +67,6 @@ def read(home: Path) -> StackRecord:
 
 def write(home: Path, record: StackRecord) -> None:
     """Replace the record as a whole, so that no reader meets half of one."""
-    fresh = path(home).with_suffix(".new")
+    body = record.model_dump_json(indent=2).encode()
     # Fingerprints are made of settings, secrets among them.
-    fresh.touch(mode=0o600)
-    fresh.write_text(record.model_dump_json(indent=2))
-    fresh.replace(path(home))
+    write_atomically(path(home), body, durable=False, mode=0o600)

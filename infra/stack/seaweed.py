@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra import connections, identities
 from infra.settings import Settings
-from infra.stack.embedded import write_private
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.service import Service
 from store.errors import ConfigurationError
+from store.local_files import write_atomically
 from store.probe import probe
 
 NAME = "store"
@@ -52,7 +52,7 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
 
     def before_start() -> None:
-        write_private(home / "s3.json", _identities(settings, manual))
+        write_atomically(home / "s3.json", _identities(settings, manual).encode(), mode=0o600)
         folder.mkdir(exist_ok=True)
 
     def prepare() -> None:
@@ -135,7 +135,7 @@ def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
     fresh = InnerPorts(
         master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
     )
-    write_private(path, fresh.model_dump_json())
+    write_atomically(path, fresh.model_dump_json().encode(), mode=0o600)
     return fresh
 
 

@@ -1,6 +1,5 @@
 """Keeps the whole stack alive, in order, and stops it in the opposite order."""
 
-import fcntl
 import logging
 import os
 import subprocess
@@ -8,14 +7,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO
 
 from infra.stack import processes, record
 from infra.stack.keeper import Keeper
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.service import Service
 from store.errors import ConfigurationError, OvernightError
+from store.local_files import try_lock
 
 _LOOK_SECONDS = 0.25
 _FLUSH_SECONDS = 1.0
@@ -39,7 +39,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._writing = threading.Lock()
         self._written: tuple[ServiceRecord, ...] = ()
-        self._lock: IO[str] | None = None
+        self._lock: BufferedRandom | None = None
 
     def start(self) -> None:
         """Take over what an earlier supervisor left, and start the rest.
@@ -151,20 +151,16 @@ def stop_orphans(home: Path, services: Sequence[Service]) -> None:
     lock.close()
 
 
-def _alone(home: Path) -> IO[str]:
+def _alone(home: Path) -> BufferedRandom:
     """Hold the home until the file is closed, or this process is gone.
 
     Raises:
         ConfigurationError: another supervisor holds it.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    lock = (home / "stack.lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+    held = try_lock(home / "stack.lock")
+    if held is None:
         raise ConfigurationError(
             f"another supervisor keeps {home}; `overnight status` shows its services, "
             "`overnight down` stops them"
-        ) from None
-    return lock
+        )
+    return held

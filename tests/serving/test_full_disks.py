@@ -10,7 +10,7 @@ import pytest
 
 from serving.cache import Cache
 from serving.fleet import Fleet
-from serving.presence import write_whole
+from store.local_files import write_atomically
 from store.memory import MemoryBucket
 from tests.deadline import until
 from tests.faults.tally import TALLY
@@ -57,10 +57,10 @@ def fleet(worker, bucket, log):
 
 def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
     path = tmp_path / "known.json"
-    write_whole(path, b"before")
+    write_atomically(path, b"before")
 
     with full_disk(), pytest.raises(OSError, match="too large"):
-        write_whole(path, b"after")
+        write_atomically(path, b"after")
 
     assert path.read_bytes() == b"before"
     assert [one.name for one in tmp_path.iterdir()] == ["known.json"]

@@ -15,8 +15,9 @@ from store.bucket import Bucket
 from store.errors import ExportChanged, PlaceTaken, StoreUnavailable
 from store.exporting import export
 from store.importing import import_bucket
+from store.local_files import PART
 from store.memory import MemoryBucket
-from store.moving import PART, read_index
+from store.moving import read_index
 from store.s3 import S3Address, S3Bucket
 from tasks.verify import House, verify
 from tests import upkeep

@@ -1,0 +1,171 @@
+"""Whole files, locks and re-reading, as every process on a machine relies on them."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from store.local_files import (
+    PART,
+    ReloadingFile,
+    create,
+    lock,
+    numbered_fields,
+    try_lock,
+    write_atomically,
+)
+
+# Ends itself as `kill -9` does, when all is written and nothing has its name yet.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from store.local_files import write_atomically
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+write_atomically(Path(sys.argv[1]), b"after")
+"""
+HOLDS = """
+import sys
+from pathlib import Path
+from store.local_files import lock
+held = lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def python(program: str, path: Path, **options) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", program, str(path)], text=True, **options)
+
+
+def test_who_is_killed_before_the_name_changes_leaves_what_was_there(tmp_path):
+    path = tmp_path / "state.json"
+    write_atomically(path, b"before")
+
+    assert python(KILLED, path).wait() == -signal.SIGKILL
+    assert path.read_bytes() == b"before"
+    (left,) = (one.name for one in tmp_path.iterdir() if one != path)
+    assert left.startswith(PART)
+
+    write_atomically(path, b"after")
+    assert path.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_file_is_replaced_and_never_written_into(tmp_path, durable):
+    path = tmp_path / "new" / "state.json"
+    write_atomically(path, b"before", durable=durable)
+
+    with path.open("rb") as reader:
+        write_atomically(path, b"after", durable=durable)
+        assert reader.read() == b"before"
+
+    assert path.read_bytes() == b"after"
+    assert [one.name for one in path.parent.iterdir()] == ["state.json"]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    path = tmp_path / ("n" * 255)
+
+    write_atomically(path, b"whole")
+
+    assert path.read_bytes() == b"whole"
+
+
+def test_a_secret_is_nobody_elses_even_where_everybody_could_read_the_last_one(tmp_path):
+    path = tmp_path / "secret.env"
+    path.write_text("old")
+    path.chmod(0o644)
+
+    write_atomically(path, b"new", mode=0o600)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_created_was_not_there(tmp_path):
+    create(tmp_path / "key", b"first", mode=0o600)
+
+    with pytest.raises(FileExistsError):
+        create(tmp_path / "key", b"second")
+
+    assert (tmp_path / "key").read_bytes() == b"first"
+
+
+def test_of_two_one_has_the_lock_until_it_is_closed(tmp_path):
+    path = tmp_path / "new" / "one.lock"
+
+    with lock(path):
+        assert try_lock(path) is None
+
+    again = try_lock(path)
+    assert again is not None
+    again.close()
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+    path = tmp_path / "one.lock"
+    with python(HOLDS, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert try_lock(path) is None
+
+        holder.kill()
+        with lock(path):
+            assert holder.wait() == -signal.SIGKILL
+
+
+def test_only_what_exists_is_locked_where_nothing_is_to_be_made(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        try_lock(tmp_path / "gone.lock", existing=True)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "names"
+    path.write_bytes(b"ann")
+    return path
+
+
+def test_a_file_that_stays_the_same_is_parsed_once(file):
+    parsed = []
+    reloading = ReloadingFile(file, lambda body: (parsed.append(body), body.decode())[1])
+
+    assert [reloading.read() for _ in range(3)] == ["ann"] * 3
+    assert parsed == [b"ann"]
+
+
+def test_another_file_of_the_same_size_and_time_is_read(file):
+    reloading = ReloadingFile(file, bytes.decode)
+    assert reloading.read() == "ann"
+    before = file.stat()
+
+    write_atomically(file, b"ben")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert reloading.read() == "ben"
+
+
+def test_what_cannot_be_read_or_parsed_is_tried_again(file):
+    reloading = ReloadingFile(file, int)
+    with pytest.raises(ValueError, match="ann"):
+        reloading.read()
+    stamp = file.stat()
+
+    # Mended without a trace: same file, size and time.
+    file.write_bytes(b"123")
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert reloading.read() == 123
+
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        reloading.read()
+
+
+def test_fields_are_told_with_their_line_and_without_comments():
+    text = "# who\nann  one\n\n  \nben two # later\n"
+
+    assert list(numbered_fields(text)) == [(2, ["ann", "one"]), (5, ["ben", "two"])]
