@@ -131,9 +131,11 @@ def _finish(settings: Settings, *, train: bool) -> int:
     code = 0
     if train:
         code = train_each(
-            models.CATALOGUE, lambda model: first_version.ensure(settings, model, console), console
+            models.catalogue(),
+            lambda model: first_version.ensure(settings, model, console),
+            console,
         )
-    for model in models.CATALOGUE:
+    for model in models.catalogue():
         console.print(f"Ask it:  {_question(model, settings)}")
     return code
 

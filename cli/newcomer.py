@@ -16,7 +16,7 @@ def new(
         ),
     ] = "digits",
 ) -> None:
-    """Add a model: its folder, its line in the catalogue, its deployments, and rows to try it with.
+    """Add a model: its folder, its deployments, and rows to try it with.
 
     What is made walks at once, on made-up rows. Then edit its four files (source, schema, network,
     gates) until they are yours: docs/add-your-model.md goes through it in fifteen minutes.

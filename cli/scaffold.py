@@ -1,6 +1,5 @@
 """A new model from a starter: what is written where, and every reason why it cannot be."""
 
-import ast
 import importlib
 import keyword
 import re
@@ -14,15 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 STARTER = "starter"
 # As a package of Python, in addresses, and in the name of a setting: all three must take it.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
-_CATALOGUE = re.compile(r"for model in \((?P<names>[A-Z0-9_, ]*?),?\)")
 _HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
 
 
 def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
     """The files of a new model by their place in the checkout, with their whole text.
 
-    Nothing is written; `models/__init__.py` and `deployments.yaml` are among them, with a line
-    and an entry more.
+    Nothing is written; `deployments.yaml` is among them, with its entries added.
 
     Raises:
         ConfigurationError: a name that cannot be taken, an unknown starter, or no checkout.
@@ -33,7 +30,6 @@ def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
         root / "models" / name / path.name: _renamed(path.read_text(), name, like)
         for path in sorted(folder.glob("*.py"))
     }
-    made[root / "models" / "__init__.py"] = _listed(root, name)
     made[root / "deployments.yaml"] = _deployed(root, name, like)
     rows = root / "tests" / "models" / name / "rows"
     made[rows / "holdout.csv"] = MADE_UP[like](_HOLDOUT_ROWS, seed=1)
@@ -64,8 +60,8 @@ def _check(name: str, like: str, root: Path) -> None:
     # A module of all models' would be hidden by a package of its name.
     if any((root / "models" / taken).exists() for taken in (name, f"{name}.py")):
         raise ConfigurationError(
-            f"models/{name} exists already; choose another name, or remove that folder, its line "
-            "in models/__init__.py and its entries in deployments.yaml first"
+            f"models/{name} exists already; choose another name, or remove that folder and its "
+            "entries in deployments.yaml first"
         )
 
 
@@ -76,30 +72,6 @@ def _renamed(text: str, name: str, like: str) -> str:
     text = text.replace(f'serializable("{STARTER}")', f'serializable("{name}")')
     text = text.replace('title="Starter"', f'title="{name.capitalize()}"')
     return text.replace(": a model to begin from.", ".")
-
-
-def _listed(root: Path, name: str) -> str:
-    """The catalogue with one more model."""
-    path = root / "models" / "__init__.py"
-    text = path.read_text()
-    found = _CATALOGUE.search(text)
-    imports = [line for line in text.splitlines() if line.startswith("from models.")]
-    if found is None or not imports:
-        raise ConfigurationError(
-            f"{path}: expected CATALOGUE to end with `for model in (A, B)`; add the model by hand"
-        )
-    names = [one.strip() for one in found["names"].split(",") if one.strip()]
-    listed = ", ".join([*names, name.upper()])
-    text = text.replace(found[0], f"for model in ({listed})")
-    line = f"from models.{name} import DEFINITION as {name.upper()}"
-    last = max((one for one in imports if one < line), default=None)
-    text = (
-        text.replace(last, f"{last}\n{line}")
-        if last
-        else text.replace(imports[0], f"{line}\n{imports[0]}")
-    )
-    ast.parse(text)
-    return text
 
 
 def _deployed(root: Path, name: str, like: str) -> str:

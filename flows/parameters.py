@@ -21,7 +21,7 @@ def _known(model: str) -> str:
 
 
 ModelName = Annotated[
-    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(models.CATALOGUE)})
+    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(models.catalogue())})
 ]
 Version = Annotated[
     str,

@@ -1,22 +1,61 @@
-"""What is kept trained: one folder a model, and the catalogue of them."""
+"""What is kept trained: each package here that has a DEFINITION is a model, under its own name."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-from models.definition import ModelDefinition
-from models.digits import DEFINITION as DIGITS
-from models.sales import DEFINITION as SALES
-from store.errors import UnknownModel
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING
 
-CATALOGUE: Mapping[str, ModelDefinition] = {model.name: model for model in (DIGITS, SALES)}
+from store.errors import ConfigurationError, UnknownModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.definition import ModelDefinition
+
+
+@cache
+def catalogue() -> Mapping[str, ModelDefinition]:
+    """The definitions of all models by name, in alphabetical order.
+
+    Raises:
+        ConfigurationError: naming the package whose import or definition is wrong.
+    """
+    found = ((name, _definition(name)) for name in _packages())
+    return {name: definition for name, definition in found if definition is not None}
 
 
 def find(model: str) -> ModelDefinition:
-    """The definition of a model.
+    """The definition of a model; no other model's package is imported for it.
 
     Raises:
         UnknownModel: naming those in the catalogue.
+        ConfigurationError: as `catalogue` does.
     """
+    definition = _definition(model) if model in _packages() else None
+    if definition is None:
+        raise UnknownModel(model, tuple(catalogue()))
+    return definition
+
+
+def _packages() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def _definition(package: str) -> ModelDefinition | None:
+    """The definition that a package declares; what models share, such as gates, has none."""
+    # Whatever a model's own code raises: which model it was is not in the traceback's last line.
     try:
-        return CATALOGUE[model]
-    except KeyError:
-        raise UnknownModel(model, tuple(CATALOGUE)) from None
+        module = importlib.import_module(f"{__name__}.{package}")
+    except Exception as error:
+        raise ConfigurationError(
+            f"models/{package} cannot be imported: {type(error).__name__}: {error}; "
+            "mend it, or move that folder away"
+        ) from error
+    definition: ModelDefinition | None = getattr(module, "DEFINITION", None)
+    if definition is not None and definition.name != package:
+        raise ConfigurationError(
+            f"models/{package} defines {definition.name!r}; a model has the name of its folder"
+        )
+    return definition

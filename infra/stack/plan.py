@@ -68,7 +68,7 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
 
 def _manual() -> tuple[str, ...]:
     """The models about which people decide, as they declare it."""
-    return tuple(m.name for m in models.CATALOGUE.values() if m.approval == "manual")
+    return tuple(m.name for m in models.catalogue().values() if m.approval == "manual")
 
 
 def _serving(settings: Settings) -> Service:

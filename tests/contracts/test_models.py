@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from models import CATALOGUE, find
+from models import catalogue, find
 from models.definition import Examples, ModelDefinition, Places
 from models.evaluation import Evaluation
 from models.gates import AtMost, BetterThan, Calibrated, MaximumRegression, MinimumImprovement
@@ -47,7 +47,7 @@ class Walked:
     folder: Path
 
 
-@pytest.fixture(scope="module", params=sorted(CATALOGUE))
+@pytest.fixture(scope="module", params=sorted(catalogue()))
 def definition(request: pytest.FixtureRequest) -> ModelDefinition:
     return find(request.param)
 

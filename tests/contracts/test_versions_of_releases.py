@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import CATALOGUE
+from models import catalogue
 from serving import golden
 from serving.predictor import Predictor
 from store import versions
@@ -53,7 +53,7 @@ def files(bucket: MemoryBucket, manifest: Manifest) -> dict[str, bytes]:
 
 def test_there_are_versions_of_every_release_and_model() -> None:
     assert RELEASES == ["0.1.0"]
-    assert set(NEAR) == set(CATALOGUE)
+    assert set(NEAR) == set(catalogue())
 
 
 def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):

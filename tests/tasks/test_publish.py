@@ -60,7 +60,7 @@ def candidate(folder, *more: str) -> Candidate:
 def drafted(one: Candidate) -> Manifest:
     known = examples.manifest()
     return draft(
-        models.CATALOGUE["digits"],
+        models.find("digits"),
         one,
         bundle(one),
         data=known.data,
