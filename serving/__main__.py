@@ -23,7 +23,7 @@ from infra import logging, settings
 from serving import wsgi
 from serving.board import Draining
 from serving.cache import read_bundle
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from store import keys
 from store.errors import ConfigurationError, OvernightError
 

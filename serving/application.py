@@ -4,21 +4,16 @@ from flask import Flask, Response, g, request
 
 from serving.entrance import Admission, Entrance
 from serving.express import ALWAYS, REQUEST_ID, VERSION_HEADER, Express, RequestIds
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.routes import (
     api,
     challenger,
-    docs,
     failures,
     headers,
     history,
-    looking,
     metrics,
     openapi,
-    page,
     repository,
-    rollback,
-    traffic,
     v1,
     v2,
 )
@@ -27,10 +22,7 @@ from serving.story import Story
 from serving.tokens import NOBODY, Tokens
 from store.bucket import Bucket
 
-_ROUTES = (
-    *(v2, v1, api, metrics, page, history, traffic, rollback, looking),
-    *(challenger, repository, openapi, docs),
-)
+_ROUTES = (v2, v1, api, metrics, history, challenger, repository, openapi)
 
 
 def create_application(

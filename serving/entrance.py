@@ -15,7 +15,8 @@ from typing import Any
 
 from serving.board import Draining
 from serving.express import REQUEST_ID, VERSION_HEADER, Application, Environ
-from serving.limits import Crowd, Limits, Rate, neighbourhood
+from serving.inference.limits import Limits
+from serving.limits import Crowd, Rate, neighbourhood
 from serving.routes.administration import bearer
 from serving.routes.failures import REFUSAL
 from serving.routes.headers import Origins

@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from serving.inference.limits import Limits
 from serving.lanes import JSON, Environ, lane_of
-from serving.limits import Limits
 from serving.metrics import Meter
 from serving.protocols import binary
 from serving.protocols.image import RAW

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.protocols import binary, image, v1, v2
 from serving.protocols.binary import Encoded
 from serving.slots import Loaded

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving import words
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from store.errors import BadInput, TooMuch
 from store.schema import TensorSpec
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from serving import metrics
 from serving.ledger import Ended, Known
@@ -82,3 +83,26 @@ def gauges(standings: Iterable[Standing]) -> Iterator[str]:
 
 def _of(tally: Tally) -> dict[str, str]:
     return {"model": tally.model, "version": tally.version, "mode": tally.mode}
+
+
+def challenging(standing: Standing | None) -> dict[str, Any] | None:
+    """A challenge as JSON, null when there is none."""
+    if standing is None:
+        return None
+    record, tally = standing.record, standing.tally
+    slowdown = tally.slowdown
+    return {
+        "version": record.version,
+        "mode": standing.terms.mode,
+        "share": standing.terms.share,
+        "since": record.at.isoformat(),
+        "by": record.by,
+        "reason": record.reason,
+        "requests": tally.requests,
+        "errors": tally.errors,
+        "compared": tally.compared,
+        "disagreements": round(tally.disagreements, 3),
+        "dropped": tally.dropped,
+        "slowdown": None if slowdown is None else round(slowdown, 3),
+        "withdrawn": standing.withdrawn,
+    }

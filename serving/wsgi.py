@@ -12,7 +12,7 @@ from serving.board import Board, Draining
 from serving.cache import read_bundle
 from serving.entrance import Admission
 from serving.fleet import Fleet, Following
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.protocols import image
 from store.errors import BadInput
 from store.schema import NUMPY_TYPES, Schema, TensorSpec

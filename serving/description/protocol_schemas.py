@@ -3,7 +3,7 @@
 from typing import Any
 
 from serving.description.operation import ref
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.protocols.v2 import OTHERWISE
 from serving.words import TEXTS
 from store.schema import Datatype, Schema, TensorSpec

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from store.schema import Schema, TensorSpec
 
 # Shown where no model is served yet, or where they are nobody's business.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.predictor import Array
 from serving.protocols import binary, v2
 from serving.slots import Loaded

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.predictor import Array
 from serving.protocols.v2 import OTHERWISE
 from serving.ranges import check_rows

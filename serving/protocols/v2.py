@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.predictor import Array
 from serving.ranges import check_rows
 from serving.slots import Loaded

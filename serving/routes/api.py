@@ -1,16 +1,20 @@
 """Our own endpoint: what answers here, since when, made from what, by whom and why."""
 
-from typing import Any
+from typing import Any, cast
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
 from serving.ledger import Known
-from serving.routes.bodies import answer, slots, story
-from serving.routes.challenger import challenging
+from serving.routes.bodies import answer, slot, slots, story
 from serving.slots import Loaded, Slot
+from serving.standing import challenging
+from serving.tokens import Tokens
+from store.errors import NotServed
 from store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")
+
+_UNTOLD = ("those that are told to whoever has a key",)
 
 
 @routes.get("/models")
@@ -48,6 +52,25 @@ def examples(model: str) -> Response:
             if spec.name in rows
         ]
         response = answer({"inputs": inputs}, loaded=loaded)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@routes.post("/models/<model>/refresh")
+def refresh(model: str) -> Response:
+    """Have the leader of this host check the store at once, whichever worker gets the request.
+
+    Needs no key: requests that arrive together cause one check, and at most twenty a second are
+    made. The names of the models are listed only where no prediction key is required.
+    """
+    try:
+        found = slot(model)
+    except NotServed:
+        if cast("Tokens", current_app.extensions["keys"]).configured:
+            raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
+        raise
+    found.board.ask()
+    response = answer({"model": found.model, "refreshing": True}, status=202)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from serving.board import Draining
 from serving.express import JSON, VERSION_HEADER
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.routes.encodings import decoded
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story

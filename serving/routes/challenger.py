@@ -1,19 +1,34 @@
-"""Challenging the champion by hand: who may start and stop it, and how it stands."""
+"""What administrators change by hand: the challenger and the champion, by records in the store."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Blueprint, Response
 from pydantic import ValidationError
 
 from serving.routes.administration import administrator
-from serving.routes.bodies import answer, body_bytes, json_object, slot
-from serving.routes.changing import alone, reason_of, version_of
+from serving.routes.bodies import answer, body_bytes, json_object, registry, slot
 from serving.routes.failures import failure
-from serving.standing import Standing
 from store import challenging as rules
-from store.aliases import AliasRecord
-from store.errors import BadInput, ConfigurationError, CorruptVersion, OvernightError
+from store import keys, promotion
+from store.aliases import AliasLog, AliasRecord
+from store.bucket import Bucket
+from store.errors import (
+    BadInput,
+    ConfigurationError,
+    CorruptVersion,
+    NotServed,
+    Overloaded,
+    OvernightError,
+    PromotionConflict,
+)
 from store.terms import Terms
+
+LONGEST_REASON = 500
+# One change at a time: waiting for the store would keep a thread from answering.
+_writing = threading.Lock()
 
 routes = Blueprint("challenger", __name__, url_prefix="/api")
 
@@ -48,27 +63,79 @@ def stop(model: str) -> Response:
     return _told(record)
 
 
-def challenging(standing: Standing | None) -> dict[str, Any] | None:
-    """A challenge as JSON, null when there is none."""
-    if standing is None:
-        return None
-    record, tally = standing.record, standing.tally
-    slowdown = tally.slowdown
-    return {
-        "version": record.version,
-        "mode": standing.terms.mode,
-        "share": standing.terms.share,
-        "since": record.at.isoformat(),
-        "by": record.by,
-        "reason": record.reason,
-        "requests": tally.requests,
-        "errors": tally.errors,
-        "compared": tally.compared,
-        "disagreements": round(tally.disagreements, 3),
-        "dropped": tally.dropped,
-        "slowdown": None if slowdown is None else round(slowdown, 3),
-        "withdrawn": standing.withdrawn,
-    }
+@routes.post("/models/<model>/rollback")
+def roll_back(model: str) -> Response:
+    """Point the champion from `expected` to `to`.
+
+    Without `expected`, from whatever is champion now; without `to`, to what served before it.
+    """
+    by = administrator()
+    found = slot(model)
+    asked = json_object(body_bytes())
+    reason, expected, to = reason_of(asked), version_of(asked, "expected"), version_of(asked, "to")
+    with alone() as bucket:
+        record = _rolled_back(bucket, found.model, over=expected, to=to, by=by, reason=reason)
+    # Nobody waits for the next poll to see what they have done.
+    found.board.ask()
+    return _told(record)
+
+
+@contextmanager
+def alone() -> Iterator[Bucket]:
+    """The bucket, for one request at a time: who waits for the store keeps a thread from answering.
+
+    Raises:
+        NotServed: this server follows no store.
+        Overloaded: another request is writing at this moment.
+    """
+    bucket = registry()
+    if bucket is None:
+        raise NotServed("this server follows no store, so nothing can be changed here", ())
+    if not _writing.acquire(blocking=False):
+        raise Overloaded("another change is under way here; look at its outcome first")
+    try:
+        yield bucket
+    finally:
+        _writing.release()
+
+
+def reason_of(asked: dict[str, Any]) -> str:
+    """Why, in words that are kept for good.
+
+    Raises:
+        BadInput: nothing, or too much.
+    """
+    reason = asked.get("reason")
+    words = " ".join(reason.split()) if isinstance(reason, str) else ""
+    if not words or len(words) > LONGEST_REASON:
+        found = f"{len(words)} characters" if isinstance(reason, str) else f"{reason!r:.80}"
+        raise BadInput("reason", expected=f"1 to {LONGEST_REASON} characters", found=found)
+    return words
+
+
+def version_of(asked: dict[str, Any], field: str) -> str | None:
+    """A version by its name, or None where none is named.
+
+    Raises:
+        BadInput: it is no version's name.
+    """
+    version = asked.get(field)
+    if version is None or (isinstance(version, str) and keys.is_version(version)):
+        return version
+    raise BadInput(field, expected="the name of a version", found=f"{version!r:.80}")
+
+
+def _rolled_back(
+    bucket: Bucket, model: str, *, over: str | None, to: str | None, by: str, reason: str
+) -> AliasRecord:
+    if over is None:
+        current = AliasLog(bucket, model).current()
+        over = current.version if current else None
+    record = promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason, proved=True)
+    if to is not None and record.version != to:
+        # Somebody rolled back from the same champion first, and to something else.
+        raise PromotionConflict(f"{model}@champion", expected=over, found=record.version)
+    return record
 
 
 def _told(record: AliasRecord, *, status: int = 200) -> Response:
@@ -91,5 +158,6 @@ def _terms(asked: dict[str, Any]) -> Terms:
 
 @routes.errorhandler(ConfigurationError)
 @routes.errorhandler(CorruptVersion)
-def _on_what_may_not(error: OvernightError) -> Response:
+def _conflict(error: OvernightError) -> Response:
+    """Nothing to start, stop or roll back to: the log and the versions say so."""
     return failure(409, str(error))

@@ -1,8 +1,9 @@
-"""The past of a model: who served when and how well, by whom and why, and what each version is.
+"""The past of a model (aliases, scores, versions, reports) and the live traffic of this host.
 
 Told from what the leader of the host remembers on disk; the store is never asked in a request.
 """
 
+import time
 from typing import Any
 
 from flask import Blueprint, Response
@@ -10,6 +11,7 @@ from flask import Blueprint, Response
 from serving.history import Summary, summary
 from serving.routes.bodies import answer, slots, story
 from serving.slots import Slot
+from serving.traffic import BUCKET_SECONDS
 from store import keys
 from store.errors import NotServed
 
@@ -55,6 +57,14 @@ def report(model: str, version: str) -> Response:
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@routes.get("/traffic")
+def traffic() -> Response:
+    """The last five minutes by model, in buckets, oldest first."""
+    seen, now = story().traffic(), time.time()
+    models = {slot.model: seen.told(slot.model, now=now) for slot in slots().all()}
+    return _fresh(answer({"bucket_seconds": BUCKET_SECONDS, "models": models}))
 
 
 def _loaded(slot: Slot) -> list[Summary]:

@@ -9,7 +9,7 @@ from serving.application import create_application
 from serving.board import Board
 from serving.challenger import Challenger
 from serving.comparing import Comparisons
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.predictor import Predictor
 from serving.slots import Loaded, Slot, Slots

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from serving.application import create_application
 from serving.board import Board
 from serving.fleet import Fleet
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story

@@ -12,7 +12,7 @@ from serving.description.examples import v2_request
 from serving.description.own_schemas import schemas
 from serving.description.scene import Scene, Served
 from serving.entrance import Admission
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.slots import Slots
 from serving.story import Story
 from serving.tensors import from_flat

@@ -6,7 +6,7 @@ import pytest
 
 from infra.logging import JsonLines
 from serving.entrance import Admission
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.tokens import Tokens
 from tests.serving.clients import IMAGES, INFER, PREDICT, VERSION, application_of, refused, v2
 

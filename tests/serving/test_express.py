@@ -10,7 +10,7 @@ from PIL import Image
 
 from serving.board import Board
 from serving.express import Express, RequestIds
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.metrics import Meter
 from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots

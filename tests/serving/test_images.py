@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image, PngImagePlugin
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from store.schema import Schema, TensorSpec
 from tests.serving import bundles
 from tests.serving.clients import EXPECTED, IMAGES, INFER, PREDICT, VERSION, application_of

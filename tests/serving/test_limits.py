@@ -10,7 +10,8 @@ from werkzeug import Request
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from infra.settings import Settings
-from serving.limits import REMEMBERED_CLIENTS, Crowd, Limits, Rate, neighbourhood
+from serving.inference.limits import Limits
+from serving.limits import REMEMBERED_CLIENTS, Crowd, Rate, neighbourhood
 from serving.wsgi import limits
 from store.errors import Overloaded, TooManyRequests
 from tests.deadline import until

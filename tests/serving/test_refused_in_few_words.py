@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.protocols import binary, v1, v2
 from store.errors import BadInput
 from store.schema import TensorSpec

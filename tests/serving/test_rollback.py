@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from serving.application import create_application
-from serving.routes import changing
+from serving.routes import challenger
 from serving.tokens import Tokens
 from store.aliases import AliasLog
 from store.errors import StoreDenied
@@ -194,5 +194,5 @@ def test_only_one_request_at_a_time_waits_for_the_store(ask, bucket):
     assert second.status_code == 503
     assert "Retry-After" in second.headers
     assert champion(bucket) == FIRST
-    assert changing._writing.acquire(blocking=False)
-    changing._writing.release()
+    assert challenger._writing.acquire(blocking=False)
+    challenger._writing.release()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from serving.limits import Limits
+from serving.inference.limits import Limits
 from serving.protocols import v2 as protocol
 from store.errors import BadInput
 from store.schema import TensorSpec
