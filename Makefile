@@ -27,15 +27,16 @@ up: $(READY) ## start everything, and train what has no champion yet
 down: $(READY) ## stop everything, and lose nothing
 	@$(BIN)/overnight down
 
-# A worker a core; what starts servers for many tests stays with one worker.
-TOGETHER := -n logical --maxprocesses 4 --no-loadscope-reorder
+# Two workers a core, for most tests wait for servers of theirs; a worker a core where none is
+# started. What starts servers for many tests stays with one worker.
+TOGETHER := --no-loadscope-reorder --durations 20
 
 test: $(READY) ## run every test, real servers and browser included
-	@$(BIN)/pytest $(TOGETHER)
+	@$(BIN)/pytest -n auto $(TOGETHER)
 
 # What is beside tests/faults goes wrong in one process, or at Prefect's server alone.
 # MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
-FAULTS := tests/faults tests/infra/test_missed_nights.py tests/serving/test_full_disks.py \
+FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/test_missed_nights.py tests/serving/test_full_disks.py \
 	tests/serving/test_memory.py tests/serving/test_outages.py \
 	tests/serving/test_serving_process.py tests/serving/test_signatures.py
 
@@ -44,7 +45,7 @@ faults: $(READY) ## kill, cut, fill and race everything, and print the tally
 		$(if $(SEED),--faults-seed $(SEED))
 
 quick: $(READY) ## run the tests that start no server or process of ours, and train nothing
-	@$(BIN)/pytest $(TOGETHER) -m "not servers and not training"
+	@$(BIN)/pytest -n logical $(TOGETHER) -m "not servers and not training"
 
 check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing
 	@$(BIN)/ruff format --check

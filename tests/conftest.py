@@ -14,24 +14,29 @@ from tests.mlflow_server import mlflow_server
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.side_by_side import (
     pytest_collection_modifyitems,
+    pytest_ignore_collect,
     pytest_runtest_teardown,
     pytest_sessionfinish,
     pytest_terminal_summary,
     pytest_testnodedown,
+    pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
     shared,
 )
 from tests.stack import RunningStack, running_stack
+from tests.support import genuine_digits as genuine_digits_of
 from tests.world import prefect_server, quiet_world, world
 
 __all__ = [
     "mlflow_server",
     "prefect_server",
     "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "pytest_runtest_teardown",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_testnodedown",
+    "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "quiet_world",
     "world",
@@ -51,6 +56,15 @@ def digits_folder(request: pytest.FixtureRequest) -> Path:
     fetched = cache.mkdir("digits")
     official_files(Places(folder=Path(named) if named else None, cache=fetched))
     return fetched
+
+
+@pytest.fixture(scope="session")
+def genuine_digits(
+    digits_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> genuine_digits_of.GenuineDigits:
+    """Read once for all tests of a worker."""
+    cache = tmp_path_factory.mktemp("digits")
+    return genuine_digits_of.read(Places(folder=digits_folder, cache=cache))
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +89,12 @@ def s3_bucket(s3_address: S3Address) -> S3Bucket:
 
 @pytest.fixture(scope="session")
 def stack(
-    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, digits_folder: Path
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    digits_folder: Path,
+    genuine_digits: genuine_digits_of.GenuineDigits,
 ) -> Iterator[RunningStack]:
-    """One whole stack for all tests that need one; it has trained and serves the digits."""
-    whole = running_stack(tmp_path_factory.mktemp("stack"), digits_folder)
+    """One whole stack for all tests that need one; it serves what a release trained."""
+    whole = running_stack(tmp_path_factory.mktemp("stack"), digits_folder, genuine_digits)
     with shared(pytestconfig, whole) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Tests run side by side, a worker a core: what stays together, what begins first, who counts.
+"""Tests run side by side: how many workers, what stays together, what begins first, who counts.
 
 Hooks of pytest and of pytest-xdist, for the conftest of all tests.
 """
@@ -13,16 +13,29 @@ from typing import Any, TypeVar
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.faults.tally import DEFAULT_SEED, SEED, TALLY
+from infra.cores import cores
+from tests.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
 
 Server = TypeVar("Server")
-# What is started once for all who need it, by its fixture, and the group of files that do: they run
-# in one worker, one after the other, and it ends after the last of them.
-_SHARED = {"stack": "stack", "prefect_server": "servers", "mlflow_server": "servers"}
-_GROUPS = {
+# What is started once for all who need it, by its fixture, and how a file is known that does.
+_SHARED = {
     "stack": re.compile(r"\bRunningStack\b"),
-    "servers": re.compile(r"\bimport World\b|\b(prefect|mlflow)_server\b"),
+    "prefect_server": re.compile(r"(?<!quiet_world): World\b|\bprefect_server\b"),
+    "mlflow_server": re.compile(r"\bMlflowServer\b|\bmlflow_server\b"),
 }
+# Files that share something run in one worker, one after the other, and it ends after the last of
+# them. What breaks a stack has one of its own, and flows a server of theirs: so none waits long.
+_GROUPS = {
+    "a stack that is broken": ("stack", "tests/faults/"),
+    "a stack": ("stack", ""),
+    "MLflow, and a Prefect server": ("mlflow_server", ""),
+    "a Prefect server for flows": ("prefect_server", "tests/flows/"),
+    "a Prefect server": ("prefect_server", ""),
+}
+_PER_CORE, _MOST = 2, 6
+# What `make quick` selects, and how a file says that nothing in it is.
+_QUICK = "not servers and not training"
+_SLOW = re.compile(r"^pytestmark = (?:\[[^\]]*)?pytest\.mark\.(?:servers|training)\b", re.MULTILINE)
 _RUNNING = pytest.StashKey[ExitStack]()
 _TALLY = "tally"
 
@@ -36,14 +49,26 @@ def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Ite
 
 
 @cache
-def group_of(file: str) -> str:
+def needs_of(file: str) -> frozenset[str]:
     """Who hands out tests knows nothing of them but their names, so it is read off the file."""
     text = (Path(__file__).parents[1] / file).read_text()
-    return next((group for group, needs in _GROUPS.items() if needs.search(text)), file)
+    return frozenset(name for name, needs in _SHARED.items() if needs.search(text))
+
+
+@cache
+def group_of(file: str) -> str:
+    """The first group that a file fits in, or the file itself where it shares nothing."""
+    needs = needs_of(file)
+    fits = (g for g, (name, at) in _GROUPS.items() if name in needs and file.startswith(at))
+    return next(fits, file)
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def _group(item: pytest.Item) -> str:
-    return group_of(item.nodeid.partition("::")[0])
+    return group_of(_file(item))
 
 
 def _rank(item: pytest.Item) -> int:
@@ -62,18 +87,38 @@ class _Groups(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n logical` is a worker a core; `-n auto` more, for tests that mostly wait for others."""
+    if config.option.numprocesses == "logical":
+        return min(cores(), _MOST)
+    return min(_PER_CORE * cores(), _MOST)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """The one that comes with it, `loadgroup`, groups nothing under pytest 9.2."""
     return _Groups(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Importing what `make quick` leaves out, TensorFlow among it, takes longer than its tests."""
+    if config.option.markexpr != _QUICK or not collection_path.name.startswith("test_"):
+        return None
+    return True if _SLOW.search(collection_path.read_text()) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption(MINUTES, None) is None:
+        left = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     ranks: dict[str, int] = {}
     for item in items:
         group = _group(item)
         ranks[group] = min(_rank(item), ranks.get(group, 2))
-        for name in set(_SHARED) & set(getattr(item, "fixturenames", ())):
-            assert group == _SHARED[name], f"{item.nodeid} needs {name} and is not read as such"
+        needs = set(_SHARED) & set(getattr(item, "fixturenames", ()))
+        unread = needs - needs_of(_file(item))
+        assert not unread, f"{item.nodeid} needs {unread} and is not read as such"
     places = {group: place for place, group in enumerate(ranks)}
     items.sort(key=lambda item: (ranks[_group(item)], places[_group(item)]))
 

@@ -1,4 +1,7 @@
-"""A whole stack for tests: free ports, a home of its own, the genuine digits."""
+"""A whole stack for tests: free ports, a home of its own, and the champions of a release.
+
+That an empty home comes to champions of its own is tested once, in `make faults`.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra import keyring
 from infra.prefect_api import PrefectApi
 from infra.stack import record
 from infra.stack.ports import free_port
@@ -18,6 +22,8 @@ from infra.stack.processes import is_alive
 from infra.stack.record import ServiceRecord
 from tests.deadline import until
 from tests.faults.tally import TALLY
+from tests.support import released
+from tests.support.genuine_digits import GenuineDigits
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +54,11 @@ class RunningStack:
             check=False,
             timeout=seconds,
         )
+
+    def succeeds(self, *words: str, seconds: float = 600) -> None:
+        """Run a command that has to end well."""
+        done = self.overnight(*words, seconds=seconds)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def told(self, *words: str) -> Any:
         """What a command tells a program, whether or not all is well."""
@@ -83,27 +94,44 @@ class RunningStack:
         until(again, seconds=seconds, what=f"{name} ready again")
 
 
-@contextmanager
-def running_stack(home: Path, digits: Path) -> Iterator[RunningStack]:
-    """Come to a served version of the digits by `overnight up`, and take all down at the end."""
+def new_stack(home: Path, digits: Path) -> RunningStack:
+    """A stack of a home of its own, of which nothing runs yet."""
     ports: dict[str, int] = {}
     for name in ("S3", "PREFECT", "SERVING"):
         ports[name] = free_port(taken=ports.values())
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
     ours |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_SOURCE_FOLDERS__DIGITS": str(digits)}
-    stack = RunningStack(
+    return RunningStack(
         home=home,
         environment=ours,
         serving_url=f"http://127.0.0.1:{ports['SERVING']}",
         prefect_url=f"http://127.0.0.1:{ports['PREFECT']}",
         store_url=f"http://127.0.0.1:{ports['S3']}",
     )
+
+
+@contextmanager
+def taken_down(stack: RunningStack) -> Iterator[RunningStack]:
+    """A stack that is taken down at the end, and leaves no process behind."""
     try:
-        started = stack.overnight("up", seconds=1_500)
-        assert started.returncode == 0, started.stdout + started.stderr
         yield stack
     finally:
         stopped = stack.overnight("down", "--wait-seconds", "0")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
-    assert not any(is_alive(service.process) for service in record.read(home).services)
+    assert not any(is_alive(service.process) for service in record.read(stack.home).services)
+
+
+@contextmanager
+def running_stack(home: Path, digits_folder: Path, digits: GenuineDigits) -> Iterator[RunningStack]:
+    """Import what a release left, so that it serves without having been trained here."""
+    stack = new_stack(home, digits_folder)
+    export = home.with_name(f"{home.name}-export")
+    released.export_to(export, digits)
+    with taken_down(stack):
+        stack.succeeds("up", "--no-train")
+        # Nothing is loaded that only a key unknown here has signed.
+        keyring.trust(home / "keys" / "trusted", released.trusted_key())
+        stack.succeeds("import", str(export))
+        stack.succeeds("up")
+        yield stack

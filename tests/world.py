@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.definition import Places
-from models.digits import idx, official
 from store import landing
+from store.datasets import Dataset
 from store.s3 import S3Address, S3Bucket
 from tests.side_by_side import shared
 from tests.signing import write_keys
+from tests.support.genuine_digits import GenuineDigits, files_of
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,7 @@ class World:
 
     bucket: S3Bucket
     home: Path
-    images: np.ndarray
-    labels: np.ndarray
+    digits: GenuineDigits
 
     def arrive(
         self,
@@ -45,11 +44,8 @@ class World:
         seen: Callable[[np.ndarray], np.ndarray] = np.asarray,
     ) -> None:
         """Let some of the training images, as they are or as they were `seen`, land together."""
-        images = np.asarray(seen(self.images[start:end]), np.uint8)
-        files = {
-            "train-images-idx3-ubyte.gz": idx.packed(idx.encode(images)),
-            "train-labels-idx1-ubyte.gz": idx.packed(idx.encode(self.labels[start:end])),
-        }
+        self.digits.keep_holdout(Dataset.on_s3(self.bucket.address, "digits", "holdout"))
+        files = files_of(seen(self.digits.images[start:end]), self.digits.labels[start:end])
         landing.land(self.bucket, "digits", name, files, by="test", at=datetime.now(UTC))
 
 
@@ -58,6 +54,7 @@ def quiet_world(
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     digits_folder: Path,
+    genuine_digits: GenuineDigits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
@@ -76,13 +73,7 @@ def quiet_world(
     write_keys(tmp_path)
     for name, value in settings.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
-    files = official.official_files(Places(folder=digits_folder, cache=tmp_path / "sources"))
-    return World(
-        bucket=s3_bucket,
-        home=tmp_path,
-        images=idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
-        labels=idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS),
-    )
+    return World(bucket=s3_bucket, home=tmp_path, digits=genuine_digits)
 
 
 @pytest.fixture

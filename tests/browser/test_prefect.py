@@ -31,6 +31,12 @@ def number(page: Page, parameter: str) -> Locator:
     return page.locator(f"{label}/ancestor::div[.//input[@type='number']][1]//input")
 
 
+def choose(page: Page, parameter: str, value: str) -> None:
+    """Choose a value of a parameter that has but a few."""
+    page.get_by_label(f"Select {parameter}").click()
+    page.get_by_role("option", name=value, exact=True).click()
+
+
 def submit(page: Page, stack: RunningStack) -> None:
     """Submit the form once; a page that is still loading its schema can swallow a click."""
     for _ in range(5):
@@ -60,8 +66,9 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     page.goto(f"{stack.prefect_url}/v2/deployments/deployment/{deployment['id']}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
-    number(page, "epochs").fill("6")
+    number(page, "epochs").fill("2")
     number(page, "seed").fill("7")
+    choose(page, "begin", "champion")
     page.get_by_label("by (Optional)").fill("a browser")
     submit(page, stack)
 

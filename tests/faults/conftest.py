@@ -4,14 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.tally import DEFAULT_SEED, SEED
-
-_MINUTES = "--faults-minutes"
+from tests.faults.tally import DEFAULT_SEED, MINUTES, SEED
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        _MINUTES,
+        MINUTES,
         type=float,
         help="let the tests with faults be thorough, the long ones for so many minutes each",
     )
@@ -29,13 +27,13 @@ def faults_minutes(request: pytest.FixtureRequest) -> float:
 
     The options are only there when this folder is named on the command line.
     """
-    return float(request.config.getoption(_MINUTES, 0) or 0)
+    return float(request.config.getoption(MINUTES, 0) or 0)
 
 
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
     """Whether faults are what this run is about, however short; `make faults` says so."""
-    return request.config.getoption(_MINUTES, None) is not None
+    return request.config.getoption(MINUTES, None) is not None
 
 
 @pytest.fixture(scope="session")

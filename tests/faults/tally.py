@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-SEED = "--faults-seed"
+MINUTES, SEED = "--faults-minutes", "--faults-seed"
 DEFAULT_SEED = 20261123
 _WIDTH = 58
 

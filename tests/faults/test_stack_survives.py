@@ -17,7 +17,6 @@ from tests.deadline import until
 from tests.faults.tally import TALLY
 from tests.stack import RunningStack
 
-# The first test waits for a first version to be trained.
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 
@@ -87,8 +86,6 @@ def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
     digits = told["models"]["digits"]
     assert is_version(digits["champion"]["version"])
     assert [one["serving"] for one in digits["acknowledgements"]] == [True]
-    # Other tests may have asked for further runs; the first one is the last in the list.
-    assert told["runs"][-1]["state"] == "Promoted"
     assert answers(stack) == digits["champion"]["version"]
 
 

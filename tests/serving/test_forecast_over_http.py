@@ -9,6 +9,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import tritonclient.http as triton
 
 from tests.deadline import until
 from tests.serving import forecasts
@@ -192,16 +193,15 @@ def test_a_bad_value_is_told_with_its_field(serving, name, value, told):
 
 
 def test_texts_may_be_sent_raw_as_clients_in_other_languages_do(serving):
-    http = pytest.importorskip("tritonclient.http")
     asked = forecasts.request(ROWS)
     inputs = []
     for spec, tensor in zip(forecasts.TENSORS.inputs, asked["inputs"], strict=True):
-        given = http.InferInput(spec.name, tensor["shape"], tensor["datatype"])
+        given = triton.InferInput(spec.name, tensor["shape"], tensor["datatype"])
         as_numpy = np.array(tensor["data"], np.object_) if spec.in_words else ROWS[spec.name]
         given.set_data_from_numpy(as_numpy, binary_data=True)
         inputs.append(given)
 
-    with http.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
+    with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
         found = client.infer(forecasts.MODEL, inputs).as_numpy("units")
 
     np.testing.assert_allclose(found, forecasts.expected(ROWS)["units"], rtol=1e-5)

@@ -1,0 +1,52 @@
+"""An empty home: `overnight up` trains a first version of every model, and serves both.
+
+It takes minutes, so it is in `make faults`; every other stack imports what a release trained.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from models import CATALOGUE
+from store.keys import is_version
+from tests.faults.test_stack_survives import answers
+from tests.stack import RunningStack, new_stack, taken_down
+
+pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_800)]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Iterator[RunningStack]:
+    stack = new_stack(tmp_path_factory.mktemp("empty"), digits_folder)
+    with taken_down(stack):
+        stack.succeeds("up", seconds=1_500)
+        yield stack
+
+
+def test_up_trains_what_has_no_champion_and_serves_it(empty: RunningStack) -> None:
+    told = empty.told("status")
+
+    assert told["ready"]
+    assert told["problems"] == []
+    for model in CATALOGUE:
+        assert is_version(told["models"][model]["champion"]["version"])
+        assert [one["serving"] for one in told["models"][model]["acknowledgements"]] == [True]
+    assert {run["state"] for run in told["runs"]} == {"Promoted"}
+    assert answers(empty) == told["models"]["digits"]["champion"]["version"]
+
+
+@pytest.mark.parametrize("model", sorted(CATALOGUE))
+def test_the_first_night_of_a_model_is_in_the_prefect_ui(
+    page: Page, empty: RunningStack, model: str
+) -> None:
+    (run,) = (
+        run
+        for run in empty.prefect.filter("/flow_runs", limit=50)
+        if run["parameters"].get("model") == model and run["state_name"] == "Promoted"
+    )
+
+    page.goto(f"{empty.prefect_url}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
+
+    expect(page.get_by_text(f"{model}-retrain").first).to_be_visible()

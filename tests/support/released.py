@@ -1,0 +1,68 @@
+"""A bucket as a release left it, as an export: its genuine versions serve, and few rows are in.
+
+Whoever imports it has champions within seconds, and rows from which the next ones can learn.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.definition import Places
+from models.digits.source import DigitsSource
+from store import keys, landing, versions
+from store.aliases import AliasLog
+from store.bucket import Bucket
+from store.datasets import Dataset
+from store.memory import MemoryBucket
+from store.moving import CONTENT, INDEX, Index, files, place_of, write
+from store.trust import PublicKey, parse
+from tasks.ingest import ingest
+from tests.support.genuine_digits import GenuineDigits
+
+RELEASE = Path(__file__).parents[1] / "goldens" / "versions" / "0.1.0"
+MODELS = ("digits", "sales")
+ROWS = 2_000
+
+
+def trusted_key() -> PublicKey:
+    """The key that signed the versions of the release."""
+    file = RELEASE / "trusted"
+    (key,) = parse(file.read_text(), file)
+    return PublicKey("release", key.raw)
+
+
+def bucket() -> MemoryBucket:
+    """The versions of the release; each is its model's champion."""
+    made = MemoryBucket()
+    for path in (RELEASE / "models").rglob("*"):
+        if path.is_file():
+            made.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
+    for model in MODELS:
+        (version,) = versions.list_versions(made, model)
+        AliasLog(made, model).append(version, over=None, by="ann", reason="the release")
+    return made
+
+
+def export_to(folder: Path, digits: GenuineDigits) -> None:
+    """Write the bucket as `overnight export` would, with the first rows of the first arrival.
+
+    The holdout is the whole one: with fewer rows nothing could show that it is no worse.
+    """
+    released = bucket()
+    _take_in(released, folder, digits)
+    for key in released.sizes_below(""):
+        write(place_of(folder, key), released.read(key))
+    found = {key: place_of(folder, key).read_bytes() for key in files(folder)}
+    index = Index(source="a release", objects=versions.entries(found))
+    (folder / INDEX).write_text(index.model_dump_json())
+
+
+def _take_in(released: Bucket, folder: Path, digits: GenuineDigits) -> None:
+    rows, holdout = (
+        Dataset(str(folder / CONTENT / keys.dataset("digits", table)))
+        for table in ("rows", "holdout")
+    )
+    holdout.append(digits.whole_holdout, "holdout")
+    now = datetime.now(UTC)
+    landing.land(released, "digits", "night-0000", digits.files(0, ROWS), by="ann", at=now)
+    source = DigitsSource(Places(folder=None, cache=folder))
+    ingest(source, released, rows, holdout, model="digits", take_next=False)
