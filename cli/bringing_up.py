@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import models
-from cli import first_version, outcomes, unsigned_lines
+from cli import first_version, outcomes
+from cli.actions import status_notices
 from cli.terminal import new_table, open_console
 from infra import connections, keyring
 from infra.prefect_api import Document
@@ -126,7 +127,7 @@ def _finish(settings: Settings, *, train: bool) -> int:
     if warning := one_for_all(settings):
         console.print(warning, style="yellow", markup=False)
     trust = connections.trust(settings)
-    for unsigned in unsigned_lines.gather(connections.bucket(settings), trust):
+    for unsigned in status_notices.unloadable_champions(connections.bucket(settings), trust):
         console.print(unsigned, style="yellow", markup=False)
     code = 0
     if train:

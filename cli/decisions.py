@@ -1,10 +1,12 @@
-"""`overnight promote`, `rollback`, `approve` and `reject`: a person's word about a version."""
+"""What a person decides about a version or about an arrival that waits for review."""
 
 from typing import Annotated
 
 import typer
 
 from cli.parameters import Model, Reason, RequiredReason, Version
+
+Arrival = Annotated[str, typer.Argument(help="An arrival, as `overnight status` names it.")]
 
 
 def promote(model: Model, version: Version, *, reason: RequiredReason) -> None:
@@ -14,7 +16,7 @@ def promote(model: Model, version: Version, *, reason: RequiredReason) -> None:
 
         overnight promote digits 20261122T020000-0123456789ab --reason "the new one misreads 7"
     """
-    _decide(model, version, "move", reason)
+    _decide("promote", model, {"version": version, "decision": "move"}, reason)
 
 
 def rollback(
@@ -45,7 +47,7 @@ def approve(model: Model, version: Version, *, reason: Reason = "") -> None:
 
         overnight approve digits 20261122T020000-0123456789ab --reason "looked at its mistakes"
     """
-    _decide(model, version, "approve", reason)
+    _decide("promote", model, {"version": version, "decision": "approve"}, reason)
 
 
 def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
@@ -55,11 +57,30 @@ def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
 
         overnight reject digits 20261122T020000-0123456789ab --reason "trained on a bad batch"
     """
-    _decide(model, version, "reject", reason)
+    _decide("promote", model, {"version": version, "decision": "reject"}, reason)
 
 
-def _decide(model: str, version: str, decision: str, reason: str) -> None:
+def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
+    """Learn from an arrival that differs from what the champion learned; the next night goes on.
+
+    Examples:
+
+        overnight accept digits night-0007 --reason "the new scanner; looked at 50 of them"
+    """
+    _decide("accept", model, {"arrival": arrival, "decision": "accept"}, reason)
+
+
+def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
+    """Leave an arrival out of every training from now on; its rows may come again, put right.
+
+    Examples:
+
+        overnight exclude digits night-0007 --reason "scanned upside down"
+    """
+    _decide("accept", model, {"arrival": arrival, "decision": "exclude"}, reason)
+
+
+def _decide(flow: str, model: str, decided: dict[str, str], reason: str) -> None:
     from cli import asking
 
-    asked = {"version": version, "decision": decision}
-    asking.run("promote", model, asked, reason=reason, proving=tuple(asked))
+    asking.run(flow, model, decided, reason=reason, proving=tuple(decided))

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from cli.following import user
 from cli.outcomes import DONE, FAILED, NOTHING_TO_DO
-from cli.progress import size
-from cli.terminal import new_table, open_console
+from cli.terminal import new_table, open_console, size
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import Settings, load

@@ -1,10 +1,11 @@
-"""`overnight status`, `versions` and `show`: what there is, without changing it."""
+"""What there is, where versions come from and how they differ, without changing any of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.parameters import AsJson, Model
+from cli.parameters import AsJson, Model, Wait
 
 
 def status(*, as_json: AsJson = False) -> None:
@@ -54,3 +55,87 @@ def show(
     from cli import version_page
 
     version_page.run(model, version, as_json=as_json)
+
+
+def why(
+    model: Model,
+    *,
+    epochs: Annotated[int | None, typer.Option(min=1, help="As if the run asked for it.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="As if the run asked for it.")
+    ] = None,
+    batch_rows: Annotated[
+        int | None, typer.Option(min=1, help="As if the run asked for it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="As if the run asked for it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed since the champion was made: data, holdout, settings, code and packages.
+
+    Trains nothing and changes nothing. Ends with 0 when the next run would train or go on with
+    something unfinished, and 4 when it would find nothing to do.
+
+    Examples:
+
+        overnight why digits
+
+        overnight why digits --seed 7
+
+        overnight why digits --json | jq '.axes[] | select(.changed)'
+    """
+    from cli import why_page
+
+    changed = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_rows": batch_rows,
+        "seed": seed,
+    }
+    why_page.run(model, changed, as_json=as_json)
+
+
+def reproduce(
+    model: Annotated[str, typer.Argument(help="MODEL for its champion, or MODEL@VERSION.")],
+    *,
+    wait: Wait = True,
+) -> None:
+    """Train a version again from its recorded rows, settings, seed and sources, and compare.
+
+    Publishes nothing. Ends with 0 when every weight comes out the same bit for bit, and 1 when
+    something differs; the card of the run tells what, and what here is not as it was.
+
+    Examples:
+
+        overnight reproduce digits
+
+        overnight reproduce digits@20261122T020000-0123456789ab
+    """
+    from cli import asking
+
+    name, _, version = model.partition("@")
+    asking.run("reproduce", name, {"version": version} if version else {}, wait=wait)
+
+
+def diff(
+    model: Model,
+    first: Annotated[str, typer.Argument(help="A version, or champion.")],
+    second: Annotated[str, typer.Argument(help="Another one, or champion.")] = "champion",
+    *,
+    as_json: AsJson = False,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a page with pictures here.")
+    ] = None,
+) -> None:
+    """Tell two versions apart: data, settings, code, packages, metrics, and where they disagree.
+
+    Both answer today's holdout anew, so their metrics can be compared whenever they were made.
+
+    Examples:
+
+        overnight diff digits 20261122T020000-0123456789ab
+
+        overnight diff digits 20261121T020000-0123456789ab champion --html differences.html
+    """
+    from cli import diff_page
+
+    diff_page.run(model, first, second, as_json=as_json, html=html)

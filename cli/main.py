@@ -9,11 +9,9 @@ from typing import NoReturn
 import typer
 
 from cli import (
-    accepting,
     answering,
     challenging,
     decisions,
-    explaining,
     keys,
     looking,
     newcomer,
@@ -45,14 +43,14 @@ app.command(rich_help_panel=_ONE_MACHINE)(newcomer.new)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ONE_MACHINE)
 app.command(rich_help_panel=_THE_WALK)(walking.ingest)
 app.command(rich_help_panel=_THE_WALK)(walking.retrain)
-app.command(rich_help_panel=_THE_WALK)(accepting.accept)
-app.command(rich_help_panel=_THE_WALK)(accepting.exclude)
+app.command(rich_help_panel=_THE_WALK)(decisions.accept)
+app.command(rich_help_panel=_THE_WALK)(decisions.exclude)
 app.command(rich_help_panel=_THE_WALK)(walking.tune)
-app.command(rich_help_panel=_THE_WALK)(explaining.why)
-app.command(rich_help_panel=_THE_WALK)(explaining.reproduce)
+app.command(rich_help_panel=_THE_WALK)(looking.why)
+app.command(rich_help_panel=_THE_WALK)(looking.reproduce)
 app.command(rich_help_panel=_WHAT_SERVES)(looking.versions)
 app.command(rich_help_panel=_WHAT_SERVES)(looking.show)
-app.command(rich_help_panel=_WHAT_SERVES)(explaining.diff)
+app.command(rich_help_panel=_WHAT_SERVES)(looking.diff)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.rollback)
 app.command(rich_help_panel=_WHAT_SERVES)(challenging.challenge)

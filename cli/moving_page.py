@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from cli.progress import bar, size
-from cli.terminal import open_console
+from cli.terminal import bar, open_console, size
 from infra import connections
 from infra.settings import load
 from store.exporting import export as export_bucket

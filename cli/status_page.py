@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from cli import challenger_line, live_scores, unsigned_lines, waiting_lines
+from cli import live_scores
+from cli.actions import status_notices
 from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document, PrefectApi
@@ -46,7 +47,7 @@ def gather(settings: Settings) -> Document:
     bucket = S3Bucket(connections.address(settings), tries=1)
     api = connections.prefect(settings, timeout_seconds=5)
     if settings.trusted_keys.exists():
-        lines = unsigned_lines.gather(bucket, connections.trust(settings))
+        lines = status_notices.unloadable_champions(bucket, connections.trust(settings))
         _unless(problems, lambda: problems.extend(lines), None)
     return {
         "ready": shown.ready,
@@ -91,14 +92,14 @@ def _models(bucket: Bucket, settings: Settings) -> Document:
 def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
-    waiting = waiting_lines.gather(bucket, model, lambda: came(model))
+    waiting = status_notices.pending_reviews(bucket, model, lambda: came(model))
     if current is None:
         nobody: Document = dict.fromkeys(("champion", "challenger", "live"))
         return nobody | {"acknowledgements": [], "waiting": waiting}
     said = log.acknowledgements(current.sequence)
     return {
         "champion": current.model_dump(mode="json", exclude={"format", "id", "terms", "beside"}),
-        "challenger": challenger_line.gather(bucket, model),
+        "challenger": status_notices.challenge(bucket, model),
         "acknowledgements": [one.model_dump(mode="json") for one in said],
         "live": live_scores.newest(bucket, model, current.version),
         "waiting": waiting,
@@ -172,7 +173,7 @@ def _show_beside(model: str, told: Document, console: Console) -> None:
     if told["live"]:
         console.print(live_scores.line(model, told["live"]), markup=False)
     if told["challenger"]:
-        console.print(challenger_line.line(model, told["challenger"]), markup=False)
+        console.print(status_notices.challenge_line(model, told["challenger"]), markup=False)
     for held in told["waiting"]:
-        for line in waiting_lines.lines(model, held):
+        for line in status_notices.review_lines(model, held):
             console.print(line, markup=False)

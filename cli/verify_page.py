@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli.progress import bar
-from cli.terminal import new_table, open_console
+from cli.terminal import bar, new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import Settings, load

@@ -42,6 +42,7 @@ from store.errors import ConfigurationError
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
@@ -212,6 +213,22 @@ def _as_ourselves(settings: Settings, file: Path) -> Settings:
     return settings.model_copy(update=ours | {"s3_session_token": SecretStr("")})
 
 
+def _bypass_proxies() -> None:
+    """Keep requests to this machine from every proxy, which could not answer them.
+
+    boto3, Prefect, Delta Lake, our own client and all children read the same variables.
+    """
+    if not {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name in os.environ}:
+        return
+    before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    # The whole text `*` means all hosts, and beside others it would mean none.
+    if before.strip() != "*":
+        given = [host for entry in before.split(",") if (host := entry.strip())]
+        before = ",".join(dict.fromkeys((*given, *_LOOPBACK)))
+    # Python's libraries let the one in small letters win, and Delta Lake the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = before
+
+
 def load(identity: identities.Name | None = None) -> Settings:
     """Read the environment, and under it what the embedded stack wrote.
 
@@ -222,6 +239,7 @@ def load(identity: identities.Name | None = None) -> Settings:
     """
     # That of somebody's shell is of other credentials; what reads tables would send it with ours.
     os.environ.pop("AWS_SESSION_TOKEN", None)
+    _bypass_proxies()
     home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
     chosen = identity or identities.check(
         os.environ.get(f"{PREFIX}IDENTITY") or Settings.model_fields["identity"].default

@@ -16,9 +16,8 @@ from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
-from tasks.admit import admit
+from tasks.admit import ARRIVAL_COLUMNS, Ingested, admit, taken_in
 from tasks.astray import astray, days_of
-from tasks.ingested import ARRIVAL_COLUMNS, Ingested, taken_in
 from tasks.learned import waiting
 from tasks.pieces import take_pieces
 

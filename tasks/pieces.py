@@ -24,9 +24,8 @@ from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Converted, Quarantined
 from store.manifest import Finding
-from tasks.admit import columns_against, repeats_against
+from tasks.admit import STAMPS, Ingested, columns_against, repeats_against, taken_in
 from tasks.astray import Days, astray, days_of
-from tasks.ingested import STAMPS, Ingested, taken_in
 from tasks.sieve import Sieve, Sifted, packed
 
 _ROWS_AT_ONCE = 32_768

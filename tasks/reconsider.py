@@ -17,8 +17,8 @@ from models.gates import MinimumImprovement
 from models.moving import DAY
 from store.aliases import AliasRecord
 from store.manifest import DataLineage, Finding, Manifest
+from tasks.admit import ARRIVAL_COLUMNS
 from tasks.evaluate import answers, compared
-from tasks.ingested import ARRIVAL_COLUMNS
 from tasks.tensors import same_tensors
 
 LAST_VERSIONS = 5

@@ -111,7 +111,7 @@ class _Client:
     """Asks one model over one kept connection, as any client of the protocol would."""
 
     def __init__(self, draft: Manifest, port: int, deadline: float, log: Path) -> None:
-        self._draft, self._port, self._deadline, self._log = draft, port, deadline, log
+        self._draft, self._deadline, self._log = draft, deadline, log
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def close(self) -> None:

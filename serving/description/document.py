@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, put together from all operations."""
 
+from importlib.metadata import version
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ from serving.description import (
 from serving.description.operation import Operation, refusal_responses
 from serving.description.scene import Scene
 
-VERSION = "0.1.0"
+VERSION = version("overnight")
 TAGS = {
     prediction.V2: "Tensors by name, as JSON, raw bytes or a picture.",
     prediction.V1: "Rows or columns as nested lists; clients of TensorFlow Serving work unchanged.",

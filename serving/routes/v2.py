@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2, JSON."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -23,6 +24,8 @@ from serving.slots import Loaded, Slots
 from store.schema import TensorSpec
 
 EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
+# Read once: it is looked up among all that is installed.
+_RELEASE = version("overnight")
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -30,7 +33,7 @@ routes = Blueprint("v2", __name__, url_prefix="/v2")
 @routes.get("")
 def server() -> Response:
     """Who answers."""
-    return answer({"name": "overnight", "version": "0.1.0", "extensions": EXTENSIONS})
+    return answer({"name": "overnight", "version": _RELEASE, "extensions": EXTENSIONS})
 
 
 @routes.get("/health/live")

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from cli import unsigned_lines
+from cli.actions import status_notices
 from cli.main import app
 from infra import connections
 from infra.settings import load
@@ -107,13 +107,13 @@ def bucket(overnight, s3_address: S3Address, s3_bucket: S3Bucket, tmp_path, monk
 
 @pytest.mark.servers
 def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(overnight, bucket):
-    (line,) = unsigned_lines.gather(bucket, trust := connections.trust(load()))
+    (line,) = status_notices.unloadable_champions(bucket, trust := connections.trust(load()))
     assert f"digits {VERSION}" in line
     assert "`overnight keys sign digits`" in line
 
     assert f"{VERSION}: signed by {SIGNER.key_id}" in overnight("sign", "digits", "--yes")
 
-    assert list(unsigned_lines.gather(bucket, trust)) == []
+    assert list(status_notices.unloadable_champions(bucket, trust)) == []
     assert "signed before" in overnight("sign", "digits", VERSION)
 
 
@@ -170,7 +170,7 @@ def test_one_damaged_log_and_names_that_are_no_models_hide_no_other_model():
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
     AliasLog(bucket, "digits").append(VERSION, over=None, by="a test", reason="a test")
 
-    broken, digits = unsigned_lines.gather(bucket, Trust([named(SIGNER)]))
+    broken, digits = status_notices.unloadable_champions(bucket, Trust([named(SIGNER)]))
 
     assert f"the champion of broken cannot be loaded: {spoilt}" in broken
     assert f"digits {VERSION}" in digits

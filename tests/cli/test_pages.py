@@ -5,13 +5,12 @@ import json
 import pytest
 
 from cli import (
-    challenger_line,
     live_scores,
     status_page,
     version_page,
     versions_page,
-    waiting_lines,
 )
+from cli.actions import status_notices
 from infra.settings import load
 from infra.stack.ports import free_port
 from store import arrivals, challenging, versions
@@ -169,8 +168,8 @@ def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
         arrivals.hold(bucket, "digits", name, [found], compared_with=VERSION)
     arrivals.decide(bucket, "digits", "night-0008", verdict="accepted", by="ada", reason="fine")
 
-    (held,) = waiting_lines.gather(bucket, "digits", dict)
-    told = "\n".join(waiting_lines.lines("digits", held))
+    (held,) = status_notices.pending_reviews(bucket, "digits", dict)
+    told = "\n".join(status_notices.review_lines("digits", held))
 
     assert (held["arrival"], held["findings"]) == ("night-0007", ["label: sevens are missing"])
     assert "label: sevens are missing" in told
@@ -186,7 +185,7 @@ def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
 
     # The champion's is version 1 of the dataset.
     came = {"night-0007": 1, "night-0008": 2}
-    waiting = waiting_lines.gather(bucket, "digits", lambda: came)
+    waiting = status_notices.pending_reviews(bucket, "digits", lambda: came)
 
     assert [held["arrival"] for held in waiting] == ["night-0008"]
 
@@ -209,13 +208,13 @@ def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
 
 
 def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
-    assert challenger_line.gather(bucket, "digits") is None
+    assert status_notices.challenge(bucket, "digits") is None
     decide(bucket, Decision(model="digits", version=VERSION, verdict="approved", by="a", reason=""))
     terms = Terms(mode="canary", share=0.25)
     record = challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="a try")
 
-    told = challenger_line.gather(bucket, "digits")
-    line = challenger_line.line("digits", told)
+    told = status_notices.challenge(bucket, "digits")
+    line = status_notices.challenge_line("digits", told)
 
     assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
     assert line.endswith("by bob: a try")
@@ -223,9 +222,9 @@ def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
 
     withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
     challenging.withdraw(bucket, record, withdrawal)
-    told = challenger_line.gather(bucket, "digits")
-    assert challenger_line.line("digits", told).endswith("withdrawn by here: too slow")
+    told = status_notices.challenge(bucket, "digits")
+    assert status_notices.challenge_line("digits", told).endswith("withdrawn by here: too slow")
 
     challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="again")
     challenging.stop(bucket, "digits", by="bob", reason="enough")
-    assert challenger_line.gather(bucket, "digits") is None
+    assert status_notices.challenge(bucket, "digits") is None

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.progress import size
+from cli.terminal import size
 from store import keys
 from store.collected import Collected, read_collected
 from store.s3 import S3Address, S3Bucket

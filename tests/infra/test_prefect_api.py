@@ -1,11 +1,14 @@
 """Prefect's API over a real socket: refusals and silence are told apart and worded."""
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from infra.prefect_api import PrefectApi
+from infra.settings import load
 from infra.stack.ports import free_port
 from store.errors import OrchestratorRefused, OrchestratorUnavailable
 
@@ -58,6 +61,21 @@ def api():
 
 def test_a_healthy_server_is_healthy(api):
     assert api.is_healthy()
+
+
+@pytest.mark.parametrize("bypassed", ["", "*", "store.example, 127.0.0.1"])
+def test_no_proxy_is_asked_for_this_machine(api, bypassed, monkeypatch):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, nowhere)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, bypassed)
+
+    load()
+
+    assert api.is_healthy()
+    assert httpx.get(f"{api.url}/health").json() is True
+    assert os.environ["no_proxy"].startswith(bypassed.replace(" ", ""))
 
 
 def test_what_does_not_exist_is_none(api):
