@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, g, request
 
+from serving.challenger import Router
 from serving.entrance import Admission, Entrance
 from serving.express import ALWAYS, REQUEST_ID, VERSION_HEADER, Express, RequestIds
 from serving.inference.limits import Limits
@@ -17,7 +18,6 @@ from serving.routes import (
     v1,
     v2,
 )
-from serving.slots import Slots
 from serving.story import Story
 from serving.tokens import NOBODY, Tokens
 from store.bucket import Bucket
@@ -26,7 +26,7 @@ _ROUTES = (v2, v1, api, metrics, history, challenger, repository, openapi)
 
 
 def create_application(
-    slots: Slots,
+    router: Router,
     *,
     limits: Limits,
     story: Story,
@@ -45,7 +45,7 @@ def create_application(
     application.url_map.strict_slashes = False
     # An address with // is another address, and unknown; being sent elsewhere helps no client.
     application.url_map.merge_slashes = False
-    application.extensions |= {"slots": slots, "limits": limits, "story": story}
+    application.extensions |= {"router": router, "limits": limits, "story": story}
     admission = admission or Admission()
     application.extensions |= {"administrators": administrators, "bucket": bucket}
     application.extensions |= {"draining": admission.draining, "keys": admission.keys}
@@ -59,7 +59,7 @@ def create_application(
     headers.install(application)
     behind = application.wsgi_app
     entrance = Entrance(
-        Express(behind, slots=slots, limits=limits, meter=story.meter, ids=ids),
+        Express(behind, router=router, limits=limits, meter=story.meter, ids=ids),
         refusing=behind,
         limits=limits,
         administrators=administrators,

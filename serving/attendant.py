@@ -87,7 +87,7 @@ class Attendant:
     def _prepare(self, slot: Slot, ledger: Ledger) -> None:
         loaded = {one.generation: one for one in slot.loaded()}
         asked = {slot.board.current, slot.board.proposed} - {0}
-        slot.refused = {one: why for one, why in slot.refused.items() if one in asked}
+        slot.forget_refusals(keep=asked)
         for generation in sorted(asked - loaded.keys()):
             if self._is_put_off(slot, generation):
                 continue
@@ -96,7 +96,6 @@ class Attendant:
                 continue
             shared = next((o for o in loaded.values() if o.version == record.version), None)
             if shared:
-                slot.refused.pop(generation, None)
                 slot.put(Loaded(generation, shared.predictor, record))
             else:
                 began = time.perf_counter()
@@ -118,7 +117,6 @@ class Attendant:
             logger.exception("%s: %s cannot be loaded", slot.model, record.version)
             self._refuse(slot, generation, f"{type(error).__name__}: {error}")
         else:
-            slot.refused.pop(generation, None)
             slot.put(Loaded(generation, predictor, record))
             return "loaded"
         return "refused"
@@ -156,7 +154,7 @@ class Attendant:
         return [manifest for manifest in before if manifest.version in stay]
 
     def _refuse(self, slot: Slot, generation: int, reason: str) -> None:
-        slot.refused[generation] = reason
+        slot.refuse(generation, reason)
         self._put_off(slot, generation, RETRY_CURRENT_SECONDS)
 
     def _kept(self, slot: Slot) -> set[int]:

@@ -1,24 +1,31 @@
-"""One model's challenger in one worker: which requests it gets, and what comes of them.
+"""Router of prediction requests: to a model's champion, to its challenger, or to a named version.
 
-Nothing that it does makes a request fail: whatever it does not answer well, the champion answers.
+It stands above the slots of both, which only lease. Nothing that a challenger does makes a request
+fail: whatever it does not answer well, the champion answers.
 """
 
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 from serving.challenge_notes import Notes
 from serving.comparing import Comparison, Comparisons, Exchange, check_finite
-from serving.predictor import Array
-from serving.slots import Asked, Loaded, Slot
+from serving.loaded import ModelVersion
+from serving.predictor import Array, Predictor
+from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
 from serving.tally import Tally
-from store.aliases import AliasRecord
-from store.challenging import difference
+from store.aliases import CHAMPION, AliasRecord
+from store.challenging import CHALLENGER, difference
 from store.errors import NotServed
+from store.manifest import Manifest
 from store.terms import Terms
+
+_LABELS = (CHAMPION, CHALLENGER)
 
 _Answer = TypeVar("_Answer")
 
@@ -27,155 +34,98 @@ class AnswersOtherwise(Exception):
     """The challenger cannot stand in for this champion: clients would not understand it."""
 
 
-@dataclass
-class Overheard(Loaded):
-    """One request's view of a generation, which remembers what it was asked and answered."""
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, under which id of theirs, and how long they wait for a version to be loaded."""
 
-    exchange: Exchange | None = None
+    client: str = ""
+    request_id: str = ""
+    wait_seconds: float = WAIT_SECONDS
 
-    @classmethod
-    def of(cls, loaded: Loaded) -> "Overheard":
-        return cls(loaded.generation, loaded.predictor, loaded.record)
+
+class RecordingVersion:
+    """A leased version for one request, which records the call that the request made to it."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.predictor: Predictor = loaded.predictor
+        self.exchange: Exchange | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.predictor.manifest
+
+    @property
+    def version(self) -> str:
+        return self.predictor.manifest.version
 
     def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        answers = super().answer(inputs, wanted)
+        """Answer as the version itself does, and keep what was asked and answered."""
+        answers = self.predictor.answer(inputs, wanted)
         self.exchange = Exchange(self.predictor.inputs, inputs, wanted, answers)
         return answers
 
 
-class Challenger:
-    """What is loaded, on which terms, and the tally of the newest challenge."""
+@dataclass(frozen=True)
+class Duel:
+    """A challenger that is active beside another champion, and the terms it is on."""
 
-    def __init__(self, slot: Slot, model: str, comparisons: Comparisons) -> None:
+    challenger: Loaded
+    challenge: str
+    terms: Terms
+    notes: Notes
+
+
+class Challenger:
+    """One model's challenger in this worker: what is loaded, and the counters of its challenges."""
+
+    def __init__(self, slot: Slot, model: str) -> None:
         self.slot = slot
-        self._model, self._comparisons = model, comparisons
+        self._model = model
         # Of the newest challenge and, for whoever still answers with it, of the one before.
         self._notes: tuple[Notes, ...] = ()
         self._lock = threading.Lock()
-        # By their names: whatever held the versions themselves would keep them from being freed.
+        # The last pair of versions whose tensors were compared, and how they differ.
         self._fitting = ("", "", "")
 
     def tally(self) -> Tally | None:
         """What this worker counted of the newest challenge, over or not."""
         return self._notes[0].tally() if self._notes else None
 
-    def answered(
-        self, champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked
-    ) -> tuple[_Answer, Loaded]:
-        """An answer by the champion, overheard when it is sampled, or by a canary.
+    def against(self, champion: Slot) -> Duel | None:
+        """The challenge that is on now, or None: nearly always, and nearly for free."""
+        challenger = self.slot.current()
+        if challenger is None:
+            return None
+        # The champion is read second: one that changes in between is at worst the challenger
+        # itself, and then there is nothing to compare.
+        serves, record = champion.current(), challenger.record
+        if record is None or serves is None or serves.version == challenger.version:
+            return None
+        terms = record.terms
+        if terms is None:
+            return None
+        return Duel(challenger, record.id, terms, self._notes_of(record, terms))
 
-        Raises:
-            NotServed, BadInput: as the champion does.
-        """
-        challenger, serves = self.slot.current(), champion.current()
-        record = challenger.record if challenger else None
-        terms = record.terms if record else None
-        if (
-            challenger is None
-            or record is None
-            or terms is None
-            or serves is None
-            or serves.version == challenger.version
-        ):
-            return _plain(champion, answering, asked)
-        notes = self._notes_of(record, terms)
-        if terms.mode == "shadow":
-            if random.random() >= terms.share:
-                return _plain(champion, answering, asked)
-            return self._shadowed(champion, answering, asked, _Duel(challenger, terms, notes))
-        if not is_chosen(record.id, asked.client, terms.share):
-            return _plain(champion, answering, asked)
-        return self._canary(champion, answering, asked, _Duel(challenger, terms, notes))
-
-    def _shadowed(
-        self, champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked, duel: "_Duel"
-    ) -> tuple[_Answer, Loaded]:
-        def overhearing(loaded: Loaded) -> tuple[_Answer, Overheard]:
-            overheard = Overheard.of(loaded)
-            return answering(overheard), overheard
-
-        (answer, overheard), loaded = champion.answered_here(
-            overhearing, wait_seconds=asked.wait_seconds
-        )
-        self._compare(overheard, loaded, asked, duel, by_challenger=False)
-        return answer, loaded
-
-    def _canary(
-        self, champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked, duel: "_Duel"
-    ) -> tuple[_Answer, Loaded]:
-        try:
-            with self.slot.lease(wait_seconds=0) as challenger:
-                if challenger is not duel.challenger:
-                    raise NotServed("another version challenges by now", ())
-                overheard = Overheard.of(challenger)
-                serves = self._check_fits(champion, challenger)
-                answer = answering(overheard)
-                if overheard.exchange is not None:
-                    check_finite(overheard.exchange.answers)
-        except NotServed:
-            # Withdrawn, stopped or followed by another in this moment.
-            return _plain(champion, answering, asked)
-        except Exception as error:  # noqa: BLE001 - the champion shall answer, whatever it was
-            return self._stood_in(champion, answering, asked, duel, error)
-        duel.notes.answered()
-        self._compare(overheard, serves, asked, duel, by_challenger=True)
-        return answer, challenger
-
-    def _stood_in(
-        self,
-        champion: Slot,
-        answering: Callable[[Loaded], _Answer],
-        asked: Asked,
-        duel: "_Duel",
-        error: Exception,
-    ) -> tuple[_Answer, Loaded]:
-        """The champion's answer; what it does not answer either was no failure of the challenger's.
-
-        Otherwise whoever sends what nobody can answer could have a challenger withdrawn.
-        """
-        found = _plain(champion, answering, asked)
-        duel.notes.failed(error, asked.request_id)
-        return found
-
-    def _compare(
-        self,
-        overheard: Overheard,
-        champion: Loaded,
-        asked: Asked,
-        duel: "_Duel",
-        *,
-        by_challenger: bool,
-    ) -> None:
-        if overheard.exchange is not None:
-            comparison = Comparison(
-                overheard.exchange,
-                champion=champion,
-                challenger=duel.challenger,
-                terms=duel.terms,
-                notes=duel.notes,
-                by_challenger=by_challenger,
-                request_id=asked.request_id,
-            )
-            self._comparisons.offer(comparison)
-
-    def _check_fits(self, champion: Slot, challenger: Loaded) -> Loaded:
-        """The champion as it is now, provided its clients understand the challenger.
+    def check_fits(self, serves: Loaded, challenger: Loaded) -> None:
+        """Hold the challenger's tensors against those of the champion as it is now.
 
         The rules of the store see to that at the start; the champion may have moved since.
+
+        Raises:
+            AnswersOtherwise: clients of this champion would not understand the challenger.
         """
-        serves, (beside, judged, why) = champion.current(), self._fitting
-        if serves is None:
-            raise NotServed(f"{champion.model} has no champion", ())
+        beside, judged, why = self._fitting
         if (beside, judged) != (serves.version, challenger.version):
             why = difference(serves.manifest.tensors, challenger.manifest.tensors)
+            # One store of a whole tuple, so that no other thread reads half of it.
             self._fitting = (serves.version, challenger.version, why)
         if why:
             raise AnswersOtherwise(why)
-        return serves
 
     def _notes_of(self, record: AliasRecord, terms: Terms) -> Notes:
         notes = self._notes_for(record)
         if notes is None:
+            # Looked up again under the lock: two requests may be the first of a challenge.
             with self._lock:
                 notes = self._notes_for(record)
                 if notes is None:
@@ -190,6 +140,174 @@ class Challenger:
         return next((notes for notes in self._notes if notes.record == record.id), None)
 
 
+class Router:
+    """Which version answers a request, for all models of this process."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        challengers: Mapping[str, Challenger] = MappingProxyType({}),
+        comparisons: Comparisons | None = None,
+    ) -> None:
+        """`challengers` by model; a model without one there is answered by its champion alone."""
+        self.slots = slots
+        self._challengers = challengers
+        self._comparisons = comparisons or Comparisons()
+
+    def predict(
+        self,
+        model: str,
+        answering: Callable[[ModelVersion], _Answer],
+        *,
+        version: str | None = None,
+        label: str | None = None,
+        client: str = "",
+        request_id: str = "",
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> tuple[_Answer, Loaded]:
+        """An answer by one version throughout, and that version.
+
+        It is the current one, or one by name or label; a canary may answer who named neither.
+
+        Raises:
+            NotServed: nothing is loaded (yet), or not the model or version that was asked for.
+        """
+        slot = self.slots.find(model)
+        if version is None and label is None:
+            challenger = self._challengers.get(model)
+            duel = challenger.against(slot) if challenger is not None else None
+            if challenger is not None and duel is not None:
+                asked = Asked(client, request_id, wait_seconds)
+                return self._beside(slot, challenger, answering, asked, duel)
+        else:
+            slot = self._slot_of(slot, version, label)
+        return _answered(slot, answering, wait_seconds, version)
+
+    @contextmanager
+    def lease(
+        self, model: str, version: str | None = None, *, label: str | None = None
+    ) -> Iterator[Loaded]:
+        """Hold the champion of a model, or a version by name or label, throughout a request.
+
+        Raises:
+            NotServed: as `predict`.
+        """
+        slot = self._slot_of(self.slots.find(model), version, label)
+        with slot.lease(version) as loaded:
+            yield loaded
+
+    def versions(self, model: str) -> tuple[str, ...]:
+        """The versions of a model that can be asked here by name, newest first.
+
+        Raises:
+            NotServed: no such model is served here.
+        """
+        own = self.slots.find(model).versions()
+        challenger = self._challengers.get(model)
+        return tuple(dict.fromkeys((*own, *(challenger.slot.versions() if challenger else ()))))
+
+    def _slot_of(self, champion: Slot, version: str | None, label: str | None) -> Slot:
+        """Where what was asked for is loaded: in the champion's slot, or in the challenger's."""
+        if label is None and version is None:
+            return champion
+        challenger = self._challengers.get(champion.model)
+        if label == CHALLENGER:
+            if challenger is None or not challenger.slot.ready:
+                raise NotServed(f"nothing challenges the champion of {champion.model}", (CHAMPION,))
+            return challenger.slot
+        if label not in {None, CHAMPION}:
+            raise NotServed(f"no label {label!r} is known; labels are aliases", _LABELS)
+        if version is None or champion.named(version) is not None:
+            return champion
+        if challenger is not None and challenger.slot.named(version) is not None:
+            return challenger.slot
+        known = self.versions(champion.model)
+        raise NotServed(f"{champion.model} {version!r} is not loaded here", known)
+
+    def _beside(
+        self,
+        champion: Slot,
+        challenger: Challenger,
+        answering: Callable[[ModelVersion], _Answer],
+        asked: Asked,
+        duel: Duel,
+    ) -> tuple[_Answer, Loaded]:
+        """An answer by the champion, recorded when it is sampled, or by a canary."""
+        if duel.terms.mode == "shadow":
+            if random.random() < duel.terms.share:
+                return self._shadowed(champion, answering, asked, duel)
+        elif is_chosen(duel.challenge, asked.client, duel.terms.share):
+            return self._canary(champion, challenger, answering, asked, duel)
+        return _answered(champion, answering, asked.wait_seconds)
+
+    def _shadowed(
+        self,
+        champion: Slot,
+        answering: Callable[[ModelVersion], _Answer],
+        asked: Asked,
+        duel: Duel,
+    ) -> tuple[_Answer, Loaded]:
+        with champion.lease(wait_seconds=asked.wait_seconds) as serves:
+            recording = RecordingVersion(serves)
+            answer = answering(recording)
+        self._compare(recording, serves, asked, duel, by_challenger=False)
+        return answer, serves
+
+    def _canary(
+        self,
+        champion: Slot,
+        challenger: Challenger,
+        answering: Callable[[ModelVersion], _Answer],
+        asked: Asked,
+        duel: Duel,
+    ) -> tuple[_Answer, Loaded]:
+        try:
+            with challenger.slot.lease(wait_seconds=0) as loaded:
+                if loaded is not duel.challenger:
+                    raise NotServed("another version challenges by now", ())
+                serves = champion.current()
+                if serves is None:
+                    raise NotServed(f"{champion.model} has no champion", ())
+                challenger.check_fits(serves, loaded)
+                recording = RecordingVersion(loaded)
+                answer = answering(recording)
+                if recording.exchange is not None:
+                    check_finite(recording.exchange.answers)
+        except NotServed:
+            # Withdrawn, stopped or followed by another in this moment.
+            return _answered(champion, answering, asked.wait_seconds)
+        except Exception as error:  # noqa: BLE001 - the champion shall answer, whatever it was
+            # Counted once the champion has answered: what it refuses as well was no failure of
+            # the challenger's, or whoever sends nonsense could have a challenger withdrawn.
+            found = _answered(champion, answering, asked.wait_seconds)
+            duel.notes.failed(error, asked.request_id)
+            return found
+        duel.notes.answered()
+        self._compare(recording, serves, asked, duel, by_challenger=True)
+        return answer, loaded
+
+    def _compare(
+        self,
+        recording: RecordingVersion,
+        champion: Loaded,
+        asked: Asked,
+        duel: Duel,
+        *,
+        by_challenger: bool,
+    ) -> None:
+        if recording.exchange is not None:
+            comparison = Comparison(
+                recording.exchange,
+                champion=champion,
+                challenger=duel.challenger,
+                terms=duel.terms,
+                notes=duel.notes,
+                by_challenger=by_challenger,
+                request_id=asked.request_id,
+            )
+            self._comparisons.offer(comparison)
+
+
 def is_chosen(challenge: str, client: str, share: float) -> bool:
     """Whether a client belongs to the share that a canary answers; the same in every process.
 
@@ -200,14 +318,15 @@ def is_chosen(challenge: str, client: str, share: float) -> bool:
     return int.from_bytes(found.digest()) < share * 2**64
 
 
-@dataclass(frozen=True)
-class _Duel:
-    challenger: Loaded
-    terms: Terms
-    notes: Notes
-
-
-def _plain(
-    champion: Slot, answering: Callable[[Loaded], _Answer], asked: Asked
+def _answered(
+    slot: Slot,
+    answering: Callable[[ModelVersion], _Answer],
+    wait_seconds: float,
+    version: str | None = None,
 ) -> tuple[_Answer, Loaded]:
-    return champion.answered_here(answering, wait_seconds=asked.wait_seconds)
+    # Not `with slot.lease()`: its generator costs a microsecond, and this is every request.
+    loaded = slot.acquire(version, wait_seconds)
+    try:
+        return answering(loaded), loaded
+    finally:
+        slot.release(loaded)

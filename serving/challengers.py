@@ -1,10 +1,8 @@
-"""The challengers of one worker: who is loaded beside which champion, and who watches them."""
+"""Registry of the challengers that one worker may have beside its champions."""
 
 from pathlib import Path
 
-from serving.attendant import Attendant
 from serving.challenger import Challenger
-from serving.comparing import Comparisons
 from serving.ledger import Ledger
 from serving.slots import Slot
 from serving.tally import Tally
@@ -15,35 +13,23 @@ from store.challenging import challenger_log
 class Challengers:
     """At most one for each model, each with a board and a ledger of its own."""
 
-    def __init__(self, folder: Path, attendant: Attendant, bucket: Bucket) -> None:
-        self._folder, self._attendant, self._bucket = folder, attendant, bucket
+    def __init__(self, folder: Path, bucket: Bucket) -> None:
+        self._folder, self._bucket = folder, bucket
         self._ledgers: dict[str, Ledger] = {}
-        self._pairs: list[tuple[Slot, Challenger]] = []
-        self.comparisons = Comparisons()
+        # The router reads it at every request; only the agent's thread adds to it.
+        self.by_model: dict[str, Challenger] = {}
 
-    def expect(self, champion: Slot, ledger: Ledger) -> None:
-        """Attend to a champion, and to whatever may challenge it; to both or to neither."""
-        model = champion.model
-        own = Ledger(self._folder / model)
-        slot = Slot(challenger_log(self._bucket, model).name, own.board)
-        self._ledgers[model] = own
-        # First the champion: what it takes is then taken into account for its challenger.
-        self._attendant.attend(champion, ledger)
-        self._attendant.attend(slot, own)
-        self._pairs.append((champion, Challenger(slot, model, self.comparisons)))
-
-    def attach(self) -> None:
-        """Let champions know who is loaded beside them; where nobody is, they need not look."""
-        for champion, challenger in self._pairs:
-            champion.challenger = challenger if challenger.slot.loaded() else None
-
-    def compare(self) -> float:
-        """One tick of the comparing thread; returns seconds to rest."""
-        return self.comparisons.look()
+    def add(self, model: str) -> tuple[Slot, Ledger]:
+        """The slot and the ledger of whatever may challenge the champion of a model."""
+        ledger = Ledger(self._folder / model)
+        slot = Slot(challenger_log(self._bucket, model).name, ledger.board)
+        self._ledgers[model] = ledger
+        self.by_model[model] = Challenger(slot, model)
+        return slot, ledger
 
     def tallies(self) -> tuple[Tally, ...]:
         """What this worker counted of the newest challenge of each model."""
-        found = (challenger.tally() for _, challenger in self._pairs)
+        found = (challenger.tally() for challenger in list(self.by_model.values()))
         return tuple(tally for tally in found if tally is not None)
 
     def ledger(self, model: str) -> Ledger:

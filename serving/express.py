@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from serving.challenger import Router
 from serving.inference.limits import Limits
 from serving.lanes import JSON, Environ, lane_of
 from serving.metrics import Meter
 from serving.protocols import binary
 from serving.protocols.image import RAW
-from serving.slots import Slots
 
 __all__ = ["JSON", "Environ"]
 VERSION_HEADER = "X-Model-Version"
@@ -62,10 +62,10 @@ class Express:
     """A WSGI application in front of Flask's."""
 
     def __init__(
-        self, behind: Application, *, slots: Slots, limits: Limits, meter: Meter, ids: RequestIds
+        self, behind: Application, *, router: Router, limits: Limits, meter: Meter, ids: RequestIds
     ) -> None:
         self._behind = behind
-        self._slots, self._limits = slots, limits
+        self._router, self._limits = router, limits
         self._meter, self._ids = meter, ids
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -82,7 +82,8 @@ class Express:
         body = environ["wsgi.input"].read()
         try:
             # Whoever has to wait for a version waits in Flask, once.
-            (answer, json_length), loaded = self._slots.find(model).answered(
+            (answer, json_length), loaded = self._router.predict(
+                model,
                 lane(body, environ, self._limits),
                 client=client_of(environ),
                 request_id=request_id,

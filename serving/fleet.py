@@ -10,7 +10,9 @@ from pathlib import Path
 
 from serving.attendant import Attendant
 from serving.cache import Cache
+from serving.challenger import Router
 from serving.challengers import Challengers
+from serving.comparing import Comparisons
 from serving.keeping import DEFAULT_BYTES, Room
 from serving.ledger import Known, Ledger
 from serving.metrics import Snapshot
@@ -52,8 +54,7 @@ class Fleet:
     """One worker of a host: always an attendant, and the watchers while it leads."""
 
     def __init__(self, bucket: Bucket, following: Following, trust: Trust) -> None:
-        self.slots = Slots()
-        self.slots.expected = following.models
+        self.slots = Slots(expected=following.models)
         self._bucket, self._following = bucket, following
         self._cache = Cache(following.folder / "cache", trust)
         self._workers = following.folder / "workers"
@@ -73,10 +74,11 @@ class Fleet:
         self._ledgers: dict[str, Ledger] = {}
         self._watchers: dict[str, Watcher] = {}
         self._umpires: dict[str, Umpire] = {}
-        self.challengers = Challengers(following.folder / "challengers", self._attendant, bucket)
+        self.challengers = Challengers(following.folder / "challengers", bucket)
+        self.comparisons = Comparisons()
+        self.router = Router(self.slots, self.challengers.by_model, self.comparisons)
         self.story.meter.challenges = self.challengers.tallies
-        comparisons = self.challengers.comparisons
-        self.story.meter.comparison_queue_length = lambda: comparisons.waiting
+        self.story.meter.comparison_queue_length = lambda: self.comparisons.waiting
         self.recollection = Recollection(following.folder, bucket, workers=self._workers)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -86,7 +88,6 @@ class Fleet:
     def start(self) -> None:
         """Load what this host answered with last, then follow. Returns when requests may come."""
         _guarded(self._attendant.look)
-        self.challengers.attach()
         for look in (self._compare, self.attend, self.lead, self.recall, self.observe):
             thread = threading.Thread(target=self._run, args=(look,), daemon=True)
             thread.start()
@@ -107,9 +108,7 @@ class Fleet:
             # Versions are prepared and freed even on a disk that is full.
             with suppress(OSError):
                 self.note_counts()
-        rest = self._attendant.look()
-        self.challengers.attach()
-        return rest
+        return self._attendant.look()
 
     def note_counts(self) -> None:
         """Let the other workers of the host know what this one counted."""
@@ -149,8 +148,8 @@ class Fleet:
 
     def _compare(self) -> float:
         """One tick of what compares versions, in a thread that gives way to those that answer."""
-        self.challengers.comparisons.be_gentle()
-        return self.challengers.compare()
+        self.comparisons.be_gentle()
+        return self.comparisons.look()
 
     def _run(self, look: Callable[[], float]) -> None:
         while not self._stopping.is_set():
@@ -164,7 +163,10 @@ class Fleet:
             if model not in self._ledgers and _is_model(model):
                 ledger = Ledger(folder / model)
                 slot = Slot(model, ledger.board)
-                self.challengers.expect(slot, ledger)
+                challenger = self.challengers.add(model)
+                # First the champion: what it takes is then taken into account for its challenger.
+                self._attendant.attend(slot, ledger)
+                self._attendant.attend(*challenger)
                 self.recollection.expect(model, folder / model, ledger)
                 self._ledgers[model] = ledger
                 # Last: from here on requests see it, and ask for everything above.

@@ -9,15 +9,15 @@ from typing import Any
 import orjson
 
 from serving.inference.limits import Limits
+from serving.loaded import ModelVersion
 from serving.protocols import binary, image, v1, v2
 from serving.protocols.binary import Encoded
-from serving.slots import Loaded
 
 JSON = "application/json"
 _BINARY_LENGTH = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 
 Environ = dict[str, Any]
-Answering = Callable[[Loaded], Encoded]
+Answering = Callable[[ModelVersion], Encoded]
 Lane = Callable[[bytes, Environ, Limits], Answering]
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from serving import golden
 from serving.predictor import Array, Predictor
@@ -11,6 +12,23 @@ from store.manifest import Manifest
 
 # Long enough for a request that waits for the interpreter lock to get it.
 PAUSE_SECONDS = 0.001
+
+
+class ModelVersion(Protocol):
+    """A version as a request sees it: what it takes and answers, and nothing of its life."""
+
+    @property
+    def predictor(self) -> Predictor:
+        """For its tensors; it is asked through `answer`."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
 
 
 @dataclass

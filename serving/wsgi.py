@@ -10,6 +10,7 @@ from infra import connections, logging, settings
 from serving.application import create_application
 from serving.board import Board, Draining
 from serving.cache import read_bundle
+from serving.challenger import Router
 from serving.entrance import Admission
 from serving.fleet import Fleet, Following
 from serving.inference.limits import Limits
@@ -46,7 +47,7 @@ def application(draining: Path | None = None) -> Flask:
     fleet = Fleet(bucket, following, connections.trust(chosen))
     fleet.start()
     return create_application(
-        fleet.slots,
+        fleet.router,
         limits=limits(chosen),
         story=fleet.story,
         administrators=administrators(chosen, patient=True),
@@ -119,7 +120,7 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
     slot = slots.add(Slot(manifest.model, Board.alone()))
     slot.put(Loaded(1, predictor, None))
     slot.board.flip(1)
-    return create_application(slots, limits=limits, story=Story())
+    return create_application(Router(slots), limits=limits, story=Story())
 
 
 def folder_of(home: Path, address: S3Address) -> Path:

@@ -66,7 +66,7 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
             over=None, by="b", reason="b", action="started", terms=terms, beside=1,
         )  # fmt: skip
     fleet = Fleet(bucket, Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST)
-    while not fleet.slots.ready or (share and not fleet.slots.find("digits").challenger):
+    while not fleet.slots.ready or (share and len(fleet.router.versions("digits")) < 2):
         fleet.lead()
         fleet.attend()
     for _ in range(100):

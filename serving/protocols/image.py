@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.inference.limits import Limits
+from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.protocols import binary, v2
-from serving.slots import Loaded
 from store.errors import BadInput, TooMuch, WrongContentType
 from store.schema import TensorSpec
 
@@ -31,7 +31,9 @@ _MOST_CHUNKS = 4_096
 _FIELD = "the image"
 
 
-def answer(body: bytes, loaded: Loaded, limits: Limits, *, raw: bool) -> tuple[bytes, int | None]:
+def answer(
+    body: bytes, loaded: ModelVersion, limits: Limits, *, raw: bool
+) -> tuple[bytes, int | None]:
     """Infer from one PNG; the answer alone, in v2's form, its tensor raw when `raw`.
 
     Returns the bytes, and the length of their JSON when a raw tensor follows it.

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from serving.inference.limits import Limits
+from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.protocols.v2 import OTHERWISE
 from serving.ranges import check_rows
-from serving.slots import Loaded
 from serving.telling import kind_of, names_in
 from serving.tensors import from_rows
 from serving.words import Unknown
@@ -17,7 +17,7 @@ from store.errors import BadInput
 SIGNATURE = "serving_default"
 
 
-def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Any]:
+def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
     """Predict: the first output alone, as bare lists.
 
     Raises:
@@ -40,7 +40,7 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
 
 
 def _by_row(
-    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+    asked: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: Unknown
 ) -> dict[str, Array]:
     """`instances`: one element a row, bare when there is one input, else an object by name."""
     rows, specs = asked["instances"], loaded.predictor.inputs
@@ -64,7 +64,7 @@ def _by_row(
 
 
 def _by_column(
-    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+    asked: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: Unknown
 ) -> dict[str, Array]:
     """`inputs`: all rows of a tensor together, bare when there is one input, else by name."""
     columns, specs = asked["inputs"], loaded.predictor.inputs

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from serving.inference.limits import Limits
+from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.ranges import check_rows
-from serving.slots import Loaded
 from serving.telling import kind_of
 from serving.tensors import from_flat, from_raw, from_texts
 from serving.words import TEXTS, Unknown
@@ -17,7 +17,7 @@ from store.schema import TensorSpec
 OTHERWISE = "answered_as_other"
 
 
-def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, Any]:
+def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
     """Infer.
 
     Raises:
@@ -33,7 +33,7 @@ def answer(asked: dict[str, Any], loaded: Loaded, limits: Limits) -> dict[str, A
 
 
 def answered(
-    inputs: dict[str, Array], wanted: Sequence[TensorSpec], loaded: Loaded
+    inputs: dict[str, Array], wanted: Sequence[TensorSpec], loaded: ModelVersion
 ) -> dict[str, Any]:
     """Infer from arrays [n, …] that were held against the schema."""
     found = loaded.answer(inputs, [spec.name for spec in wanted])
@@ -55,7 +55,7 @@ def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:
 
 
 def _inputs(
-    asked: dict[str, Any], loaded: Loaded, limits: Limits, unknown: Unknown
+    asked: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: Unknown
 ) -> dict[str, Array]:
     """The input tensors of a request, in the schema's order, all with the same number of rows."""
     given = asked.get("inputs")
@@ -120,7 +120,7 @@ def _shape_told(shape: object) -> str:
     return kind_of(shape)
 
 
-def _wanted(asked: dict[str, Any], loaded: Loaded) -> list[TensorSpec]:
+def _wanted(asked: dict[str, Any], loaded: ModelVersion) -> list[TensorSpec]:
     """The outputs that were asked for; the answer alone when none was.
 
     Raises:

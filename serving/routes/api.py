@@ -5,7 +5,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app
 
 from serving.ledger import Known
-from serving.routes.bodies import answer, slot, slots, story
+from serving.routes.bodies import answer, router, slot, slots, story
 from serving.slots import Loaded, Slot
 from serving.standing import challenging
 from serving.tokens import Tokens
@@ -39,7 +39,7 @@ def examples(model: str) -> Response:
 
     A version without golden examples has none to tell.
     """
-    with slots().find(model).lease(None) as loaded:
+    with router().lease(model) as loaded:
         rows = loaded.predictor.examples
         inputs = [
             {
@@ -82,7 +82,7 @@ def told(slot: Slot) -> dict[str, Any]:
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
-        "loaded": slot.versions(),
+        "loaded": router().versions(slot.model),
         "challenger": challenging(story().challenge(slot.model)),
         "refused": _refused(known),
         "last_sync_age_seconds": story().age_seconds(slot),

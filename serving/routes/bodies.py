@@ -8,8 +8,10 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from serving.board import Draining
+from serving.challenger import Router
 from serving.express import JSON, VERSION_HEADER
 from serving.inference.limits import Limits
+from serving.loaded import ModelVersion
 from serving.routes.encodings import decoded
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
@@ -21,8 +23,12 @@ _Answer = TypeVar("_Answer")
 ACCEPTED = {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 
 
+def router() -> Router:
+    return cast("Router", current_app.extensions["router"])
+
+
 def slots() -> Slots:
-    return cast("Slots", current_app.extensions["slots"])
+    return router().slots
 
 
 def slot(model: str) -> Slot:
@@ -47,10 +53,10 @@ def limits() -> Limits:
     return cast("Limits", current_app.extensions["limits"])
 
 
-def noting(answering: Callable[[Loaded], _Answer]) -> Callable[[Loaded], _Answer]:
+def noting(answering: Callable[[ModelVersion], _Answer]) -> Callable[[ModelVersion], _Answer]:
     """The same, and whichever version a request meets is named also when it fails there."""
 
-    def noted(loaded: Loaded) -> _Answer:
+    def noted(loaded: ModelVersion) -> _Answer:
         g.met = loaded.version
         return answering(loaded)
 

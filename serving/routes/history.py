@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from serving.history import Summary, summary
-from serving.routes.bodies import answer, slots, story
+from serving.routes.bodies import answer, router, slots, story
 from serving.slots import Slot
 from serving.traffic import BUCKET_SECONDS
 from store import keys
@@ -81,7 +81,7 @@ def _told(one: Summary, slot: Slot) -> dict[str, Any]:
         "decision": decision.model_dump(mode="json", exclude={"model", "version"})
         if decision
         else None,
-        "loaded": one.version in slot.versions(),
+        "loaded": one.version in router().versions(slot.model),
         "champion": current is not None and current.version == one.version,
         "report": f"/api/models/{slot.model}/versions/{one.version}/report" if one.report else None,
     }

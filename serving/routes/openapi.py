@@ -9,7 +9,7 @@ from serving.description.document import document
 from serving.description.reading import sections
 from serving.description.scene import PATTERN_VERSION, Scene, Served
 from serving.routes.administration import bearer
-from serving.routes.bodies import answer, limits, slots
+from serving.routes.bodies import answer, limits, router, slots
 from serving.slots import Loaded, Slot
 from serving.tokens import Tokens
 
@@ -68,7 +68,7 @@ def _models() -> dict[str, Served]:
 
 
 def _served(slot: Slot, current: Loaded) -> Served:
-    others = (version for version in slot.versions() if version != current.version)
+    others = (version for version in router().versions(slot.model) if version != current.version)
     other = next(others, PATTERN_VERSION)
     return Served(current.version, current.manifest.tensors, other)
 

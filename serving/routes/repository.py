@@ -9,7 +9,7 @@ import orjson
 from flask import Blueprint, Response
 
 from serving.express import JSON
-from serving.routes.bodies import body_bytes, json_object, slot, slots
+from serving.routes.bodies import body_bytes, json_object, router, slots
 from serving.routes.failures import failure
 from serving.slots import Slot
 from store.errors import BadInput
@@ -35,9 +35,10 @@ def index() -> Response:
 @routes.post("/models/<model>/unload")
 def refuse(model: str) -> Response:
     """Refuse: whoever could load would decide what answers, past every gate."""
+    served = slots().find(model).model
     return failure(
         403,
-        f"{slot(model).model}: versions are loaded and unloaded as the champion in the store says; "
+        f"{served}: versions are loaded and unloaded as the champion in the store says; "
         f"`overnight promote {model}` moves it",
     )
 
@@ -45,7 +46,7 @@ def refuse(model: str) -> Response:
 def _told(slot: Slot) -> list[dict[str, Any]]:
     ready = [
         {"name": slot.model, "version": version, "state": READY, "reason": ""}
-        for version in slot.versions()
+        for version in router().versions(slot.model)
     ]
     reason = "no verified version yet"
     return ready or [{"name": slot.model, "version": "", "state": UNAVAILABLE, "reason": reason}]

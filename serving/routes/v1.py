@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g, request
 
 from serving.express import client_of
 from serving.protocols import v1
-from serving.routes.bodies import answer, body_bytes, draining, json_object, limits, noting, slot
+from serving.routes.bodies import answer, body_bytes, draining, json_object, limits, noting, router
 from store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
@@ -33,8 +33,8 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
     named = version is not None or label is not None
     ending = draining()
     ending.note_asked()
-    with slot(model).lease(version, label=label) as loaded:
-        versions = (loaded.version,) if named else slot(model).versions()
+    with router().lease(model, version, label=label) as loaded:
+        versions = (loaded.version,) if named else router().versions(model)
         states = [_state(v) for v in versions]
         body = {"name": model, "ready": not ending.begun, "model_version_status": states}
         return answer(body, loaded=loaded, status=503 if ending.begun else 200)
@@ -45,7 +45,7 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
 @routes.get("/models/<model>/labels/<label>/metadata")
 def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
     """The signature, in the words of a SavedModel."""
-    with slot(model).lease(version, label=label) as loaded:
+    with router().lease(model, version, label=label) as loaded:
         tensors = loaded.manifest.tensors
         signature = {
             "inputs": {spec.name: _told(spec) for spec in tensors.inputs},
@@ -66,7 +66,8 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
 def predict(model: str, version: str | None = None, label: str | None = None) -> Response:
     """Answer `instances` by row or `inputs` by column, with one version throughout."""
     asked = json_object(body_bytes())
-    content, loaded = slot(model).answered(
+    content, loaded = router().predict(
+        model,
         noting(lambda loaded: v1.answer(asked, loaded, limits())),
         version=version,
         label=label,

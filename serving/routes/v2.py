@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from serving.express import JSON, VERSION_HEADER, client_of
+from serving.loaded import ModelVersion
 from serving.protocols import binary, image, v2
 from serving.routes.administration import may_hear_names
 from serving.routes.bodies import (
@@ -16,11 +17,11 @@ from serving.routes.bodies import (
     json_object,
     limits,
     noting,
-    slot,
+    router,
     slots,
     story,
 )
-from serving.slots import Loaded, Slots
+from serving.slots import Slots
 from store.schema import TensorSpec
 
 EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
@@ -67,11 +68,11 @@ def ready() -> Response:
 @routes.get("/models/<model>/versions/<version>")
 def metadata(model: str, version: str | None = None) -> Response:
     """The tensors of a model, with -1 for the batch."""
-    with slot(model).lease(version) as loaded:
+    with router().lease(model, version) as loaded:
         tensors = loaded.manifest.tensors
         body = {
             "name": model,
-            "versions": slot(model).versions(),
+            "versions": router().versions(model),
             "platform": "litert",
             "inputs": [_told(spec) for spec in tensors.inputs],
             "outputs": [_told(spec) for spec in tensors.outputs],
@@ -85,7 +86,7 @@ def model_ready(model: str, version: str | None = None) -> Response:
     """Whether a model, or a version of it, answers here; not when this server is about to end."""
     ending = draining()
     ending.note_asked()
-    with slot(model).lease(version) as loaded:
+    with router().lease(model, version) as loaded:
         status = 503 if ending.begun else 200
         return answer({"name": model, "ready": not ending.begun}, loaded=loaded, status=status)
 
@@ -96,7 +97,8 @@ def infer(model: str, version: str | None = None) -> Response:
     """Answer with one version throughout, even if a newer one arrives meanwhile."""
     body = body_bytes(image.RAW, image.PNG)
     answering = _of_image(body) if request.mimetype == image.PNG else _of_tensors(body)
-    (encoded, json_length), loaded = slot(model).answered(
+    (encoded, json_length), loaded = router().predict(
+        model,
         noting(answering),
         version=version,
         client=client_of(request.environ),
@@ -109,7 +111,7 @@ def infer(model: str, version: str | None = None) -> Response:
     return response
 
 
-def _of_tensors(body: bytes) -> Callable[[Loaded], binary.Encoded]:
+def _of_tensors(body: bytes) -> Callable[[ModelVersion], binary.Encoded]:
     """JSON, with raw tensors behind it when a header says where they begin."""
     length = request.headers.get(binary.HEADER)
     text, raw = (body, None) if length is None else binary.split(body, length)
@@ -119,7 +121,7 @@ def _of_tensors(body: bytes) -> Callable[[Loaded], binary.Encoded]:
     return lambda loaded: binary.joined(asked, v2.answer(asked, loaded, limits()))
 
 
-def _of_image(body: bytes) -> Callable[[Loaded], binary.Encoded]:
+def _of_image(body: bytes) -> Callable[[ModelVersion], binary.Encoded]:
     """One picture, and the answer in the form that the client would like best."""
     raw = image.accepts_raw(request.headers.get("Accept", ""))
     return lambda loaded: image.answer(body, loaded, limits(), raw=raw)

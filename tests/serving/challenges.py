@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from serving.application import create_application
 from serving.board import Board
-from serving.challenger import Challenger
+from serving.challenger import Challenger, Router
 from serving.comparing import Comparisons
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
@@ -97,8 +97,8 @@ class Duel:
         predictor = opened(number, plain(number) if bundle is None else bundle, tensors)
         slot.put(Loaded(1, predictor, started(number, terms, identity=identity)))
         slot.board.flip(1)
-        self.challenger = Challenger(slot, bundles.MODEL, self.comparisons)
-        self.champion.challenger = self.challenger
+        self.challenger = Challenger(slot, bundles.MODEL)
+        self.router = self.beside(self.champion)
         self.story = Story()
         self.story.meter.challenges = lambda: (self.tally(),)
 
@@ -107,11 +107,15 @@ class Duel:
         assert found is not None
         return found
 
-    def client(self) -> FlaskClient:
+    def beside(self, champion: Slot) -> Router:
+        """A router between the challenger and a champion."""
         slots = Slots()
-        slots.add(self.champion)
+        slots.add(champion)
+        return Router(slots, {bundles.MODEL: self.challenger}, self.comparisons)
+
+    def client(self) -> FlaskClient:
         limits = Limits(body_bytes=1_000_000, batch_rows=64)
-        return create_application(slots, limits=limits, story=self.story).test_client()
+        return create_application(self.router, limits=limits, story=self.story).test_client()
 
     def settle(self) -> None:
         """Compare everything that waits."""

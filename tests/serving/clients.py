@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 
 from serving.application import create_application
 from serving.board import Board
+from serving.challenger import Router
 from serving.fleet import Fleet
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
@@ -33,7 +34,7 @@ def application_of(
     manifest = bundles.manifest(1, files, tensors=tensors)
     slot.put(Loaded(1, open_bundle(manifest, files, threads=1), None))
     slot.board.flip(1)
-    return create_application(slots, limits=limits, story=Story(), **chosen).test_client()
+    return create_application(Router(slots), limits=limits, story=Story(), **chosen).test_client()
 
 
 def v2(images=IMAGES, **changes) -> dict:
@@ -60,4 +61,4 @@ def remembering(fleet: Fleet, bucket: Flaky) -> FlaskClient:
     settle(fleet)
     fleet.recall()
     bucket.error = AssertionError("the store was asked within a request")
-    return create_application(fleet.slots, limits=LIMITS, story=fleet.story).test_client()
+    return create_application(fleet.router, limits=LIMITS, story=fleet.story).test_client()

@@ -82,9 +82,11 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
 
 def ask_any(fleet: Fleet, client: str = "somebody", **which: str) -> str:
     """Have a request answered; the version that did."""
-    slot = fleet.slots.find(bundles.MODEL)
-    _, loaded = slot.answered(
-        lambda loaded: loaded.answer(FOURS, ["probabilities"]), client=client, **which
+    _, loaded = fleet.router.predict(
+        bundles.MODEL,
+        lambda loaded: loaded.answer(FOURS, ["probabilities"]),
+        client=client,
+        **which,
     )
     return loaded.version
 
@@ -92,11 +94,11 @@ def ask_any(fleet: Fleet, client: str = "somebody", **which: str) -> str:
 def compare(*fleets: Fleet) -> None:
     """Compare everything that waits."""
     for fleet in fleets:
-        while fleet.challengers.comparisons.waiting:
-            fleet.challengers.compare()
+        while fleet.comparisons.waiting:
+            fleet.comparisons.look()
 
 
 def challengers_in(fleet: Fleet) -> list[str]:
     """The versions of challengers that a worker has loaded."""
-    slot = fleet.challengers._pairs[0][1].slot
+    slot = fleet.challengers.by_model[bundles.MODEL].slot
     return [one.version for one in slot.loaded()]

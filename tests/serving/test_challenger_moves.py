@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.board import Board
-from serving.challenger import is_chosen
+from serving.challenger import Router, is_chosen
 from serving.slots import Loaded, Slot
 from store.errors import BadInput
 from tests.serving import bundles
@@ -40,9 +40,11 @@ class Meanwhile(Slot):
         return super().current()
 
 
-def answer(slot: Slot) -> str:
-    _, loaded = slot.answered(
-        lambda loaded: loaded.answer({"image": BLANK}, ["probabilities"]), client="somebody"
+def answer(router: Router) -> str:
+    _, loaded = router.predict(
+        bundles.MODEL,
+        lambda loaded: loaded.answer({"image": BLANK}, ["probabilities"]),
+        client="somebody",
     )
     return loaded.version
 
@@ -52,27 +54,27 @@ def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_t
     champion = Meanwhile(bundles.MODEL, Board.alone())
     champion.put(duel.champion.current())
     champion.board.flip(1)
-    champion.challenger = duel.challenger
+    router = duel.beside(champion)
 
     def next_begins() -> None:
         slot = duel.challenger.slot
         slot.put(Loaded(2, slot.current().predictor, started(2, CANARY, identity="the next")))
         slot.board.flip(2)
-        assert answer(champion) == CHALLENGER
+        assert answer(router) == CHALLENGER
 
     # When the next begins between a request's looks at challenger and champion.
     champion.happens = next_begins
 
-    assert answer(champion) == CHAMPION
+    assert answer(router) == CHAMPION
     assert (duel.tally().record, duel.tally().requests) == ("the next", 1)
-    assert answer(champion) == CHALLENGER
+    assert answer(router) == CHALLENGER
     assert (duel.tally().record, duel.tally().requests) == ("the next", 2)
 
 
 @pytest.mark.parametrize("terms", [CANARY, SHADOW])
 def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
     duel = Duel(terms)
-    answer(duel.champion)
+    answer(duel.router)
     duel.settle()
     slot = duel.challenger.slot
     seen = weakref.ref(slot.current().predictor)
@@ -110,7 +112,7 @@ def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
         raise BadInput("image", expected="what nobody sends", found="this")
 
     with pytest.raises(BadInput):
-        duel.champion.answered(answering, client="somebody")
+        duel.router.predict(bundles.MODEL, answering, client="somebody")
 
     assert duel.tally().requests == 0
     ask(client, one())

@@ -56,7 +56,6 @@ def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bu
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
     assert [challengers_in(fleet) for fleet in hosts] == [[], []]
-    assert [fleet.slots.find(bundles.MODEL).challenger for fleet in hosts] == [None, None]
     assert hosts[0].story.challenge(bundles.MODEL) is None
 
 
@@ -193,9 +192,7 @@ def test_a_store_that_was_replaced_ends_a_challenge_it_knows_nothing_of(
 def test_an_answer_of_the_past_is_still_given_while_its_challenger_leaves(hosts, challengers):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
-    slot = hosts[0].slots.find(bundles.MODEL)
-
-    with slot.lease(label=CHALLENGER) as lease:
+    with hosts[0].router.lease(bundles.MODEL, label=CHALLENGER) as lease:
         challengers.append(NEW, over=NEW, by="a test", reason="enough", action="stopped")
         settle(*hosts)
         assert ask_any(hosts[0]) == OLD

@@ -7,6 +7,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from serving.application import create_application
+from serving.challenger import Router
 from serving.description.document import document
 from serving.description.examples import v2_request
 from serving.description.own_schemas import schemas
@@ -158,7 +159,7 @@ def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client
 
 
 def test_without_a_model_there_is_a_pattern_to_fill_in():
-    empty = create_application(Slots(), limits=Limits(), story=Story()).test_client()
+    empty = create_application(Router(Slots()), limits=Limits(), story=Story()).test_client()
 
     told = empty.get("/api/openapi.json").json
 
@@ -171,7 +172,7 @@ def keyed(client):
     keys = Tokens(token=KEY, settings=("the file", "the key"))
     slots = client.application.extensions["slots"]
     return create_application(
-        slots, limits=LIMITS, story=Story(), admission=Admission(keys=keys)
+        Router(slots), limits=LIMITS, story=Story(), admission=Admission(keys=keys)
     ).test_client()
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from serving.board import Board
+from serving.challenger import Router
 from serving.express import Express, RequestIds
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
@@ -35,7 +36,9 @@ def test_a_version_that_is_still_loading_is_waited_for_behind_it_and_not_twice()
         bodies.append(environ["wsgi.input"].read())
         return [b"from behind"]
 
-    express = Express(behind, slots=slots, limits=Limits(), meter=Meter(), ids=RequestIds())
+    express = Express(
+        behind, router=Router(slots), limits=Limits(), meter=Meter(), ids=RequestIds()
+    )
 
     began = time.monotonic()
     answer = express(REQUEST | {"wsgi.input": io.BytesIO(BODY)}, lambda *_: None)
@@ -55,7 +58,9 @@ def _answering() -> tuple[Express, list[bytes]]:
         went_on.append(environ["wsgi.input"].read())
         return [b"from behind"]
 
-    express = Express(behind, slots=slots, limits=Limits(), meter=Meter(), ids=RequestIds())
+    express = Express(
+        behind, router=Router(slots), limits=Limits(), meter=Meter(), ids=RequestIds()
+    )
     return express, went_on
 
 

@@ -105,8 +105,9 @@ def test_a_request_that_is_the_last_to_know_a_version_does_not_free_it(worker, b
     answered, go_on = threading.Event(), threading.Event()
 
     def request() -> None:
-        slot = fleet.slots.find(bundles.MODEL)
-        _, loaded = slot.answered(lambda one: one.answer(BLANK, ["probabilities"]))
+        _, loaded = fleet.router.predict(
+            bundles.MODEL, lambda one: one.answer(BLANK, ["probabilities"])
+        )
         weakref.finalize(loaded.predictor, lambda: freed_in.append(threading.get_ident()))
         answered.set()
         go_on.wait(20)

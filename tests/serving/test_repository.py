@@ -4,6 +4,7 @@ import pytest
 
 from serving.application import create_application
 from serving.board import Board
+from serving.challenger import Router
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
@@ -34,7 +35,7 @@ def two():
         predictor = open_bundle(bundles.manifest(number, files), files, threads=1)
         slot.put(Loaded(number, predictor, None))
     slot.board.flip(2)
-    return create_application(slots, limits=LIMITS, story=Story()).test_client()
+    return create_application(Router(slots), limits=LIMITS, story=Story()).test_client()
 
 
 @pytest.mark.parametrize(

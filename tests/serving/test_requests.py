@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from serving.application import create_application
 from serving.board import Board
+from serving.challenger import Router
 from serving.slots import Slot, Slots
 from serving.story import Story
 from store.schema import Schema, TensorSpec
@@ -27,7 +28,7 @@ from tests.serving.clients import (
 def empty() -> FlaskClient:
     slots = Slots()
     slots.add(Slot(bundles.MODEL, Board.alone()))
-    return create_application(slots, limits=LIMITS, story=Story()).test_client()
+    return create_application(Router(slots), limits=LIMITS, story=Story()).test_client()
 
 
 @pytest.mark.parametrize(
