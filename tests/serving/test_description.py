@@ -170,9 +170,9 @@ def test_without_a_model_there_is_a_pattern_to_fill_in():
 @pytest.fixture
 def keyed(client):
     keys = Tokens(token=KEY, settings=("the file", "the key"))
-    slots = client.application.extensions["slots"]
+    router = client.application.extensions["router"]
     return create_application(
-        Router(slots), limits=LIMITS, story=Story(), admission=Admission(keys=keys)
+        router, limits=LIMITS, story=Story(), admission=Admission(keys=keys)
     ).test_client()
 
 

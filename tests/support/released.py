@@ -12,8 +12,9 @@ from store import keys, landing, versions
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.datasets import Dataset
+from store.local_files import write_atomically
 from store.memory import MemoryBucket
-from store.moving import CONTENT, INDEX, Index, files, place_of, write
+from store.moving import CONTENT, INDEX, Index, files, place_of
 from store.trust import PublicKey, parse
 from tasks.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
@@ -50,7 +51,7 @@ def export_to(folder: Path, digits: GenuineDigits) -> None:
     released = bucket()
     _take_in(released, folder, digits)
     for key in released.sizes_below(""):
-        write(place_of(folder, key), released.read(key))
+        write_atomically(place_of(folder, key), released.read(key))
     found = {key: place_of(folder, key).read_bytes() for key in files(folder)}
     index = Index(source="a release", objects=versions.entries(found))
     (folder / INDEX).write_text(index.model_dump_json())
