@@ -147,7 +147,7 @@ def test_no_module_reads_the_environment_beside_the_settings() -> None:
     # Training processes quiet their runtime, which only listens to the environment.
     training = {"tasks/fit.py", "tasks/trial.py"}
     # What the page of documentation shows is for clients to run, elsewhere.
-    shown = {"serving/description/samples.py"}
+    shown = {"serving/rest/openapi/code_samples.py"}
     assert readers - {"infra/settings.py"} <= training | shown | _children(readers)
 
 

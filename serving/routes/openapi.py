@@ -1,13 +1,13 @@
-"""The page of this server, and the description of its API: OpenAPI 3.1, and a page made of it."""
+"""The dashboard, the OpenAPI document, and the documentation page made from it."""
 
 import re
 from typing import cast
 
 from flask import Blueprint, Response, current_app, render_template, request
 
-from serving.description.document import document
-from serving.description.reading import sections
-from serving.description.scene import PATTERN_VERSION, Scene, Served
+from serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
+from serving.rest.openapi.docs_page import sections
+from serving.rest.openapi.document import document
 from serving.routes.administration import bearer
 from serving.routes.bodies import answer, limits, router, slots
 from serving.slots import Loaded, Slot
@@ -15,7 +15,7 @@ from serving.tokens import Tokens
 
 routes = Blueprint("docs", __name__)
 
-# What a browser or curl sends as Host; anything else must not be repeated into a command.
+# Hosts as browsers and curl send them; anything else must not become part of a command.
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 _ANY_HOST = "127.0.0.1:8080"
 
@@ -23,17 +23,20 @@ _ANY_HOST = "127.0.0.1:8080"
 @routes.get("/api/openapi.json")
 def openapi() -> Response:
     """The document, with examples that work as they stand for the models that are served."""
-    response = answer(document(scene()))
+    response = answer(document(context()))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @routes.get("/docs")
 def docs() -> Response:
-    """One page, made from the same document that programs read; it needs no script to be read."""
-    told = document(scene())
+    """One page, made from the OpenAPI document; complete without scripts."""
+    described = document(context())
     page = render_template(
-        "docs.html", url=told["servers"][0]["url"], info=told["info"], sections=sections(told)
+        "docs.html",
+        url=described["servers"][0]["url"],
+        info=described["info"],
+        sections=sections(described),
     )
     response = Response(page, content_type="text/html; charset=utf-8")
     response.headers["Cache-Control"] = "no-store"
@@ -48,12 +51,12 @@ def page() -> Response:
     return response
 
 
-def scene() -> Scene:
-    """What the current request may be told: models only to those who may ask them."""
+def context() -> ApiContext:
+    """What the document depends on: models only for clients that may use them."""
     keys = cast("Tokens", current_app.extensions["keys"])
     host = request.host if _HOST.fullmatch(request.host) else _ANY_HOST
     scheme = "https" if request.scheme == "https" else "http"
-    return Scene(
+    return ApiContext(
         url=f"{scheme}://{host}",
         models=_models() if not keys.configured or _has_key(keys) else {},
         limits=limits(),
@@ -69,7 +72,7 @@ def _models() -> dict[str, Served]:
 
 def _served(slot: Slot, current: Loaded) -> Served:
     others = (version for version in router().versions(slot.model) if version != current.version)
-    other = next(others, PATTERN_VERSION)
+    other = next(others, PLACEHOLDER_VERSION)
     return Served(current.version, current.manifest.tensors, other)
 
 

@@ -1,4 +1,4 @@
-// Gives every sample a button that copies it. Without scripts the page says the same.
+// Gives every sample a button that copies it. The page is complete without scripts.
 
 const SHOWN_MS = 1500;
 
@@ -17,15 +17,15 @@ function copyButton(sample) {
   button.textContent = "Copy";
   button.setAttribute("aria-label", `Copy ${sample.getAttribute("aria-label")}`);
   button.addEventListener("click", async () => {
-    const said = await copied(sample.textContent);
-    button.textContent = said;
-    document.getElementById("copied").textContent = said;
+    const outcome = await copy(sample.textContent);
+    button.textContent = outcome;
+    document.getElementById("copied").textContent = outcome;
     setTimeout(() => { button.textContent = "Copy"; }, SHOWN_MS);
   });
   return button;
 }
 
-async function copied(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return "Copied";

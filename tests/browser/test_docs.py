@@ -34,7 +34,7 @@ def test_a_reader_finds_an_operation_and_copies_what_works(page: Page, serving: 
     page.on("request", lambda request: asked.append(request.url))
 
     page.goto(_url(serving))
-    page.get_by_role("link", name="POST Ask the current version").first.click()
+    page.get_by_role("link", name="POST Run inference with the current version").first.click()
     article = page.locator("article", has=page.locator("#infer"))
     expect(article).to_be_in_viewport()
     article.get_by_role("button", name="Copy curl").click()
@@ -54,7 +54,7 @@ def test_it_is_read_by_keyboard(page: Page, serving: Serving) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
     article = page.locator("article", has=page.locator("#infer"))
-    closed = article.locator("details", has_text="What comes back")
+    closed = article.locator("details", has_text="Responses")
     closed.locator("summary").focus()
     page.keyboard.press("Enter")
 

@@ -1,5 +1,6 @@
 """The OpenAPI document and the page made from it: true for every route, and telling no secret."""
 
+import importlib.metadata
 import json
 import re
 
@@ -8,12 +9,12 @@ from jsonschema_rs import Draft202012Validator
 
 from serving.application import create_application
 from serving.challenger import Router
-from serving.description.document import document
-from serving.description.examples import v2_request
-from serving.description.own_schemas import schemas
-from serving.description.scene import Scene, Served
 from serving.entrance import Admission
 from serving.inference.limits import Limits
+from serving.protocols.v2 import OTHERWISE
+from serving.rest.openapi.context import ApiContext, Served
+from serving.rest.openapi.document import document, operations, template
+from serving.rest.openapi.examples import v2_request
 from serving.slots import Slots
 from serving.story import Story
 from serving.tensors import from_flat
@@ -43,11 +44,7 @@ def told(client) -> dict:
 
 
 def _operations(told: dict) -> list[tuple[str, str, dict]]:
-    return [
-        (method.upper(), path, operation)
-        for path, methods in told["paths"].items()
-        for method, operation in methods.items()
-    ]
+    return [(method.upper(), path, operation) for path, method, operation in operations(told)]
 
 
 def test_every_route_is_described_and_nothing_else(client, told):
@@ -96,9 +93,7 @@ def test_examples_are_what_their_schemas_say_and_are_answered(client, told):
 
 
 def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
-    scene = Scene("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS)
-
-    told = document(scene)
+    told = document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
 
     for path in ("/v2/models/{model}/infer", "/v1/models/{model}:predict"):
         media = told["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -112,14 +107,29 @@ def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
         assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
 
 
-def test_our_own_schemas_are_made_once_and_stay_as_they_were_made(client):
-    before = json.dumps(schemas())
+def test_one_server_leaves_nothing_in_the_document_of_another():
+    document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
 
-    for path in ("/api/openapi.json", "/docs"):
-        assert client.get(path).status_code == 200
+    other = json.dumps(document(ApiContext("http://there")))
 
-    assert schemas() is schemas()
-    assert json.dumps(schemas()) == before
+    assert "sales" not in other
+    assert "http://here" not in other
+    assert template() is template()
+
+
+def test_the_version_is_that_of_the_installed_package(client, told):
+    release = importlib.metadata.version("overnight")
+
+    assert told["info"]["version"] == release
+    assert client.get("/v2").json["version"] == release
+
+
+def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(told):
+    schemas = told["components"]["schemas"]
+
+    assert OTHERWISE in schemas["V2Response"]["properties"]["parameters"]["properties"]
+    assert OTHERWISE in schemas["V1Rows"]["properties"]
+    assert OTHERWISE in schemas["V1Columns"]["properties"]
 
 
 def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):

@@ -1,1 +1,0 @@
-"""What can be asked here, as OpenAPI 3.1: one list of operations, read by programs and people."""

@@ -1,0 +1,135 @@
+"""Code samples of the operations: shell commands and Python programs that can be copied and run."""
+
+import base64
+import json
+import math
+from collections.abc import Iterator
+from shlex import quote
+from typing import Any
+
+import numpy as np
+
+from serving.rest.openapi import examples
+from serving.rest.openapi.context import ApiContext
+from store.schema import NUMPY_TYPES, Schema
+
+_KEY = '-H "X-API-Key: $OVERNIGHT_KEY" '
+_ADMINISTRATOR = '-H "Authorization: Bearer $OVERNIGHT_ADMIN_TOKEN" '
+_JSON = "-H 'Content-Type: application/json' "
+
+_RAW_TENSORS = """{modules}from urllib.request import Request, urlopen
+
+tensors = {tensors}  # zeros; of a numpy array: array.tobytes()
+request = {{
+    "inputs": [
+{inputs}    ],
+    "parameters": {{"binary_data_output": True}},
+}}
+text = json.dumps(request).encode()
+headers = {{
+    "Content-Type": "application/octet-stream",
+    "Inference-Header-Content-Length": str(len(text)),
+{key}}}
+with urlopen(Request({url}, text + tensors, headers)) as response:
+    length = int(response.headers["Inference-Header-Content-Length"])
+    body = response.read()
+print(json.loads(body[:length]))
+print(memoryview(body[length:]).cast("{code}").tolist())
+"""
+
+
+def code_samples(
+    context: ApiContext, path: str, method: str, operation: dict[str, Any]
+) -> list[dict[str, str]]:
+    """Samples for the first model; none for an operation that always fails."""
+    model, served = next(iter(context.shown().items()))
+    url = context.url + path.format(model=model, version=served.version, label="champion")
+    if not any(status.startswith("2") for status in operation["responses"]):
+        return []
+    if path.endswith("/infer"):
+        found = list(_infer(url, served.tensors, keyed=context.keyed))
+        if path == "/v2/models/{model}/infer":
+            found.append(_triton(context, model, served.tensors))
+        return found
+    key = _KEY if context.keyed and operation["security"] else ""
+    if path.endswith(":predict"):
+        rows, columns = examples.v1_rows(served.tensors), examples.v1_columns(served.tensors)
+        return [_post(url, rows, key, "by row"), _post(url, columns, key, "by column")]
+    verb = "" if method == "get" else f"-X {method.upper()} "
+    if "requestBody" not in operation:
+        return [_shell("curl", f"curl {verb}{key}{quote(url)}\n")]
+    bodies = operation["requestBody"]["content"]["application/json"]["examples"]
+    body = next(iter(bodies.values()))["value"]
+    if operation["security"] == [{"bearer": []}]:
+        text = quote(json.dumps(body))
+        return [
+            _shell(
+                "curl",
+                f"curl {verb}{_ADMINISTRATOR}\\\n  {_JSON}\\\n  -d {text} \\\n  {quote(url)}\n",
+            )
+        ]
+    return [_post(url, body, key)]
+
+
+def _shell(label: str, source: str) -> dict[str, str]:
+    return {"lang": "Shell", "label": label, "source": source}
+
+
+def _post(url: str, body: object, key: str, label: str = "curl") -> dict[str, str]:
+    """Post JSON from standard input, laid out with a line for each innermost list."""
+    text = json.dumps(body, separators=(",", ":")).replace("[[[", "\n[[[").replace("],[", "],\n[")
+    return _shell(label, f"curl {_JSON}{key}\\\n  {quote(url)} -d @- <<'JSON'\n{text}\nJSON\n")
+
+
+def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]]:
+    """JSON, a PNG if the model takes images, and raw tensors by the standard library alone."""
+    key = _KEY if keyed else ""
+    yield _post(url, examples.v2_request(tensors), key)
+    if picture := examples.png(tensors):
+        curl = f"curl -H 'Content-Type: image/png' {key}--data-binary @- {quote(url)}"
+        text = base64.b64encode(picture).decode()
+        yield _shell("a PNG, curl", f"echo {text} | base64 -d |\n  {curl}\n")
+    sizes = [
+        math.prod(spec.shape) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize
+        for spec in tensors.inputs
+    ]
+    inputs = [
+        {
+            "name": spec.name,
+            "shape": [1, *spec.shape],
+            "datatype": spec.datatype,
+            "parameters": {"binary_data_size": size},
+        }
+        for spec, size in zip(tensors.inputs, sizes, strict=True)
+    ]
+    source = _RAW_TENSORS.format(
+        modules="import json\nimport os\n" if keyed else "import json\n",
+        tensors=" + ".join(f"bytes({size})" for size in sizes),
+        inputs="".join(f"        {json.dumps(one)},\n" for one in inputs),
+        key='    "X-API-Key": os.environ["OVERNIGHT_KEY"],\n' if keyed else "",
+        url=json.dumps(url),
+        # `l` is as long as the platform likes; the client's may be another.
+        code=np.dtype(NUMPY_TYPES[tensors.outputs[0].datatype]).char.replace("l", "q"),
+    )
+    yield {"lang": "Python", "label": "raw tensors, Python", "source": source}
+
+
+def _triton(context: ApiContext, model: str, tensors: Schema) -> dict[str, str]:
+    """The client library of NVIDIA Triton."""
+    host = context.url.split("://", 1)[1]
+    headers = ', headers={"X-API-Key": os.environ["OVERNIGHT_KEY"]}' if context.keyed else ""
+    lines = ["import os", ""] if context.keyed else []
+    lines += ["import numpy as np", "import tritonclient.http as triton", "", "inputs = []"]
+    for spec in tensors.inputs:
+        lines += [
+            f"rows = np.zeros({(1, *spec.shape)}, np.{NUMPY_TYPES[spec.datatype]})",
+            f'inputs.append(triton.InferInput("{spec.name}", rows.shape, "{spec.datatype}"))',
+            "inputs[-1].set_data_from_numpy(rows)",
+        ]
+    output = tensors.outputs[0].name
+    lines += [
+        f'client = triton.InferenceServerClient("{host}")',
+        f'print(client.infer("{model}", inputs{headers}).as_numpy("{output}"))',
+        "",
+    ]
+    return {"lang": "Python", "label": "tritonclient[http]", "source": "\n".join(lines)}

@@ -1,0 +1,152 @@
+"""The OpenAPI 3.1 document: `openapi.yaml`, completed for one server and its models."""
+
+import functools
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from serving.history import Summary
+from serving.ledger import Refused
+from serving.rest.openapi import examples, model_schemas
+from serving.rest.openapi.code_samples import code_samples
+from serving.rest.openapi.context import ApiContext
+from store.aliases import AliasRecord
+from store.decisions import Decision
+from store.manifest import Finding, Measurement, Override
+from store.schema import Forecast, TensorSpec
+from store.scores import Score
+from store.terms import Terms
+
+# Values that are returned as they are stored, each with the fields that are left out.
+_STORED: dict[type[BaseModel], tuple[str, ...]] = {
+    AliasRecord: ("format", "id"),
+    Decision: ("model", "version"),
+    Finding: (),
+    Forecast: (),
+    Measurement: (),
+    Override: (),
+    Refused: ("acknowledged",),
+    Score: ("format", "model"),
+    Summary: ("report",),
+    TensorSpec: (),
+    Terms: (),
+}
+_ERROR_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+
+
+def document(context: ApiContext) -> dict[str, Any]:
+    """The document as JSON values, with examples that work on this server as they stand."""
+    document: dict[str, Any] = orjson.loads(template())
+    document["servers"] = [{"url": context.url}]
+    _add_models(document["components"], context)
+    for path, method, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {})
+        if path.endswith(("/infer", ":predict")):
+            content["application/json"] = _model_requests(path[1:3], context)
+        if operation["operationId"] == "challenge":
+            example = content["application/json"]["examples"]["shadow"]["value"]
+            example["version"] = next(iter(context.shown().values())).other
+        operation["x-codeSamples"] = code_samples(context, path, method, operation)
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation, in the order of the document."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+@functools.cache
+def template() -> bytes:
+    """Everything that is the same on all servers, as JSON."""
+    # Late, like the parsing itself: only clients that ask for documentation pay for it.
+    import yaml
+
+    text = Path(__file__).with_name("openapi.yaml").read_text("utf-8")
+    # The parser in C takes a tenth of the time; it is in every wheel of PyYAML.
+    document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    del document["x-anchors"]
+    document["info"]["version"] = version("overnight")
+    components = document["components"]
+    components["responses"] = _error_responses(document.pop("x-errors"))
+    components["schemas"] |= {value.__name__: _stored(value) for value in _STORED}
+    # Old records of an alias do not name their model.
+    components["schemas"]["AliasRecord"]["required"].remove("model")
+    for path, _, operation in operations(document):
+        form = "Error" if path.startswith(("/v1", "/v2")) else "Problem"
+        errors = {
+            str(status): {"$ref": f"#/components/responses/{form}{status}"}
+            for status in operation.pop("x-errors")
+        }
+        # New objects: those read from YAML may be shared with another operation by an anchor.
+        operation["parameters"] = [
+            *({"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)),
+            *operation.get("parameters", ()),
+        ]
+        responses = {
+            status: response | {"headers": _headers(*response.get("headers", ()))}
+            for status, response in operation["responses"].items()
+        }
+        operation["responses"] = dict(sorted((errors | responses).items()))
+    return orjson.dumps(document)
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id")}
+
+
+def _error_responses(meanings: dict[int, str]) -> dict[str, Any]:
+    """Every error in both forms."""
+    forms = {"Error": "application/json", "Problem": "application/problem+json"}
+    return {
+        f"{form}{status}": {
+            "description": f"{HTTPStatus(status).phrase}. {meaning}",
+            "headers": _headers(*filter(None, [_ERROR_HEADERS.get(status)])),
+            "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{form}"}}},
+        }
+        for form, media_type in forms.items()
+        for status, meaning in meanings.items()
+    }
+
+
+def _stored(value: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a stored value as it is returned; values within it by reference."""
+    reference = "#/components/schemas/{model}"
+    schema = value.model_json_schema(mode="serialization", ref_template=reference)
+    schema.pop("$defs", None)
+    for name in _STORED[value]:
+        del schema["properties"][name]
+    required = schema.get("required", [])
+    return schema | {"required": [name for name in required if name not in _STORED[value]]}
+
+
+def _add_models(components: dict[str, Any], context: ApiContext) -> None:
+    """Schemas of the requests of each model, and examples of what stands in paths."""
+    schemas, parameters = components["schemas"], components["parameters"]
+    for model, served in context.shown().items():
+        schemas[f"{model}.v2"] = model_schemas.v2_request(schemas, served.tensors, context.limits)
+        schemas[f"{model}.v1"] = model_schemas.v1_request(served.tensors)
+        parameters["model"].setdefault("examples", {})[model] = {"value": model}
+        parameters["version"].setdefault("examples", {})[model] = {"value": served.version}
+
+
+def _model_requests(protocol: str, context: ApiContext) -> dict[str, Any]:
+    """JSON bodies of one protocol: a schema and an example for each model."""
+    example = {"v2": examples.v2_request, "v1": examples.v1_rows}[protocol]
+    models = context.shown()
+    return {
+        "schema": {
+            "anyOf": [{"$ref": f"#/components/schemas/{model}.{protocol}"} for model in models]
+        },
+        "examples": {
+            model: {"summary": f"one row for {model}", "value": example(served.tensors)}
+            for model, served in models.items()
+        },
+    }
