@@ -25,9 +25,10 @@ from tests.side_by_side import (
 )
 from tests.stack import RunningStack, running_stack
 from tests.support import genuine_digits as genuine_digits_of
-from tests.world import prefect_server, quiet_world, world
+from tests.world import constant_digits, prefect_server, quiet_world, world
 
 __all__ = [
+    "constant_digits",
     "mlflow_server",
     "prefect_server",
     "pytest_collection_modifyitems",

@@ -1,13 +1,14 @@
 """Flows against a real Prefect server and a real S3 server, on few but genuine digits."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models import digits
 from store import landing
 from store.datasets import Dataset
 from store.s3 import S3Address, S3Bucket
@@ -80,3 +81,10 @@ def quiet_world(
 def world(prefect_server: str, quiet_world: World) -> World:
     """The same, and a Prefect server."""
     return quiet_world
+
+
+@pytest.fixture
+def constant_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digits with a network that needs no training, for whatever is not about learning."""
+    constant = replace(digits.DEFINITION, network="tests.faults.constant")
+    monkeypatch.setattr(digits, "DEFINITION", constant)

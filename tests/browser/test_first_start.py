@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models import CATALOGUE
+from models import catalogue
 from store.keys import is_version
 from tests.faults.test_stack_survives import answers
 from tests.stack import RunningStack, new_stack, taken_down
@@ -30,14 +30,14 @@ def test_up_trains_what_has_no_champion_and_serves_it(empty: RunningStack) -> No
 
     assert told["ready"]
     assert told["problems"] == []
-    for model in CATALOGUE:
+    for model in catalogue():
         assert is_version(told["models"][model]["champion"]["version"])
         assert [one["serving"] for one in told["models"][model]["acknowledgements"]] == [True]
     assert {run["state"] for run in told["runs"]} == {"Promoted"}
     assert answers(empty) == told["models"]["digits"]["champion"]["version"]
 
 
-@pytest.mark.parametrize("model", sorted(CATALOGUE))
+@pytest.mark.parametrize("model", sorted(catalogue()))
 def test_the_first_night_of_a_model_is_in_the_prefect_ui(
     page: Page, empty: RunningStack, model: str
 ) -> None:

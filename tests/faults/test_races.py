@@ -29,12 +29,13 @@ from tests.faults.arena import A, Arena, B, C, put, say
 from tests.signing import TRUST
 
 SHADOW = Terms(mode="shadow")
-_ROUNDS = {"memory": 150, "s3": 12}
+_ROUNDS, _THOROUGH_ROUNDS = {"memory": 50, "s3": 6}, {"memory": 150, "s3": 12}
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
-def arena(request: pytest.FixtureRequest, faults_minutes: float) -> Arena:
-    rounds = round(_ROUNDS[request.param] * (1 + faults_minutes))
+def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool) -> Arena:
+    rounds = (_THOROUGH_ROUNDS if thorough else _ROUNDS)[request.param]
+    rounds = round(rounds * (1 + faults_minutes))
     if request.param == "memory":
         return Arena((MemoryBucket(),), rounds)
     address: S3Address = request.getfixturevalue("s3_address")

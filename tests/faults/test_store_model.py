@@ -200,8 +200,11 @@ def runs(
     return machine.taken
 
 
-def test_over_memory_every_promise_holds(faults_minutes: float, faults_seed: int) -> None:
-    runs(MemoryBucket, chance=faults_seed, examples=round(100 + 400 * faults_minutes), steps=60)
+def test_over_memory_every_promise_holds(
+    faults_minutes: float, faults_seed: int, thorough: bool
+) -> None:
+    examples = round((100 if thorough else 40) + 400 * faults_minutes)
+    runs(MemoryBucket, chance=faults_seed, examples=examples, steps=60)
 
 
 @pytest.mark.servers

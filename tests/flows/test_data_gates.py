@@ -47,6 +47,7 @@ def inverted(images: np.ndarray) -> np.ndarray:
     return 255 - images
 
 
+@pytest.mark.usefixtures("constant_digits")
 def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_word(
     learned: World,
 ) -> None:

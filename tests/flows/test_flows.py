@@ -53,6 +53,7 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
     assert not any((world.home / "work" / "digits").iterdir())
 
 
+@pytest.mark.usefixtures("constant_digits")
 def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> None:
     world.arrive("few", 0, 1_200)
 

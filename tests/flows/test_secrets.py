@@ -103,6 +103,7 @@ def command(home: Path, *words: str, **settings: str) -> str:
     return ended.stdout + ended.stderr
 
 
+@pytest.mark.usefixtures("constant_digits")
 def test_planted_secrets_are_found_nowhere(
     world: World,
     hidden: dict[str, str],

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 PASSWORD = "never-to-be-seen"
 
 
+@pytest.mark.usefixtures("constant_digits")
 def test_runs_are_told_to_mlflow_and_never_wait_for_it(
     world: World,
     mlflow_server: MlflowServer,
