@@ -23,6 +23,9 @@ _LATE_SECONDS = 20.0
 # A server that starts again, or whose database is locked, is back by then.
 PATIENCE_SECONDS = 300.0
 _FAULT = 500
+# What carries out a decision is deployed once for all models, and asked for one of them.
+ANY_MODEL = "any-model"
+FOR_ANY_MODEL = frozenset({"accept", "challenge", "promote", "rollback"})
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,11 @@ def deployment(api: PrefectApi, flow: str, model: str) -> Document:
     Raises:
         ConfigurationError: there is none on this server.
     """
-    found = api.find(f"/deployments/name/{flow}/{model}")
+    name = f"{flow}/{ANY_MODEL if flow in FOR_ANY_MODEL else model}"
+    found = api.find(f"/deployments/name/{name}")
     if found is None:
         raise ConfigurationError(
-            f"Prefect at {api.url} has no deployment {flow}/{model}; check the model's name, and "
+            f"Prefect at {api.url} has no deployment {name}; check the model's name, and "
             "that deployments.yaml has it, then `overnight up`"
         )
     return found
@@ -68,7 +72,7 @@ def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) 
     """Schedule a run for now."""
     found = deployment(api, flow, model)
     body = {
-        "parameters": parameters,
+        "parameters": {"model": model, **parameters},
         "state": {"type": "SCHEDULED"},
         # Asked twice, it is still one run.
         "idempotency_key": uuid.uuid4().hex,

@@ -1,16 +1,18 @@
 """A new model from a starter: what is written where, and every reason why it cannot be."""
 
-import importlib
 import keyword
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
+import yaml
+
+import models
 from cli.made_up import MADE_UP
 from store.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[1]
-STARTER = "starter"
 # As a package of Python, in addresses, and in the name of a setting: all three must take it.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 _HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
@@ -52,10 +54,11 @@ def _check(name: str, like: str, root: Path) -> None:
         )
     if like not in MADE_UP:
         raise ConfigurationError(f"--like: expected one of {', '.join(MADE_UP)}, found {like!r}")
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    # `on` and `null` would be no strings in deployments.yaml.
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name) or yaml.safe_load(name) != name:
         raise ConfigurationError(
             f"a model's name is lower-case letters and digits, 32 at most, beginning with a "
-            f"letter, and no word of Python's; found {name!r}"
+            f"letter, and no word of Python's or YAML's; found {name!r}"
         )
     # A module of all models' would be hidden by a package of its name.
     if any((root / "models" / taken).exists() for taken in (name, f"{name}.py")):
@@ -66,24 +69,39 @@ def _check(name: str, like: str, root: Path) -> None:
 
 
 def _renamed(text: str, name: str, like: str) -> str:
+    """A starter's source as the model's: its modules, its name and its title."""
     text = text.replace(f"models.starters.{like}", f"models.{name}")
-    text = text.replace(f'name="{STARTER}"', f'name="{name}"')
-    text = text.replace(f'model="{STARTER}"', f'model="{name}"')
-    text = text.replace(f'serializable("{STARTER}")', f'serializable("{name}")')
-    text = text.replace('title="Starter"', f'title="{name.capitalize()}"')
-    return text.replace(": a model to begin from.", ".")
+    return text.replace('"starter"', f'"{name}"').replace('"Starter"', f'"{name.capitalize()}"')
 
 
 def _deployed(root: Path, name: str, like: str) -> str:
     """The deployments with those of one more model, half an hour after the latest of the others."""
-    settings = importlib.import_module(f"models.starters.{like}").DEFINITION.settings
     text = (root / "deployments.yaml").read_text()
-    entries = (root / "models" / "starters" / "deployments.yaml").read_text()
-    told = f"epochs: {settings.epochs}, learning_rate: {settings.learning_rate}, "
-    told += f"batch_rows: {settings.batch_rows}, seed: {settings.seed}"
-    nights = re.findall(r'cron: "(\d+) (\d+) \* \* \*"', text)
-    minutes = 30 + max((int(hour) * 60 + int(minute) for minute, hour in nights), default=90)
-    entries = entries.replace("SETTINGS", told).replace(
-        "CRON", f"{minutes % 60} {minutes // 60 % 24} * * *"
+    entries = yaml.safe_load(text)["deployments"]
+    crons = [night["cron"].split() for one in entries for night in one.get("schedules", ())]
+    nights = [int(hour) * 60 + int(minute) for minute, hour, *_ in crons]
+    hour, minute = divmod((max(nights, default=90) + 30) % (24 * 60), 60)
+    settings = import_module(f"{models.__name__}.starters.{like}").DEFINITION.settings
+    shown = settings.model_dump(include={"epochs", "learning_rate", "batch_rows", "seed"})
+    told = "".join(f", {setting}: {value}" for setting, value in shown.items())
+    return "\n".join(
+        (
+            text.rstrip("\n"),
+            "",
+            *_entry("retrain", name, told),
+            "    schedules:",
+            f'      - {{cron: "{minute} {hour} * * *", timezone: Europe/Berlin, slug: nightly}}',
+            *_entry("ingest", name),
+            *_entry("reproduce", name),
+            "",
+        )
     )
-    return text.rstrip("\n") + "\n" + entries.replace(STARTER, name)
+
+
+def _entry(flow: str, name: str, parameters: str = "") -> tuple[str, ...]:
+    return (
+        f"  - <<: *{flow}",
+        f"    name: {name}",
+        f"    tags: [overnight, {name}, {flow}, retry]",
+        f"    parameters: {{model: {name}{parameters}}}",
+    )

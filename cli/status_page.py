@@ -129,7 +129,7 @@ def _runs(api: PrefectApi) -> list[Document]:
 
 
 def _kind(run: Document) -> str:
-    """`retrain/digits`: the tags of a deployment are the common one, its model and its flow."""
+    """`retrain/digits`: the flow is a tag of its deployment, the model a parameter of the run."""
     kinds = {"retrain", "ingest", "accept", "promote", "rollback", "challenge"}
     kinds |= {"reproduce", "tune"}
     flow = next((tag for tag in run["tags"] if tag in kinds), "?")

@@ -19,7 +19,7 @@ Decision = Literal["accept", "exclude"]
 @flow(name="accept", persist_result=False)
 def accept(
     arrival: str,
-    model: ModelName = "digits",
+    model: ModelName,
     decision: Decision = "accept",
     by: str = "operator",
     reason: str = "",

@@ -24,7 +24,7 @@ from tasks.report import Story
 
 @flow(name="challenge", persist_result=False)
 def challenge(
-    model: ModelName = "digits",
+    model: ModelName,
     version: Version | None = None,
     action: Literal["start", "stop"] = "start",
     mode: Mode = "shadow",

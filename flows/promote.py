@@ -22,7 +22,7 @@ Decision = Literal["approve", "reject", "move"]
 @flow(name="promote", persist_result=False)
 def promote(
     version: Version,
-    model: ModelName = "digits",
+    model: ModelName,
     decision: Decision = "approve",
     by: str = "operator",
     reason: str = "",

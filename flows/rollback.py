@@ -18,7 +18,7 @@ from tasks.report import Story
 
 @flow(name="rollback", persist_result=False)
 def rollback(
-    model: ModelName = "digits",
+    model: ModelName,
     to: Version | None = None,
     by: str = "operator",
     reason: str = "",

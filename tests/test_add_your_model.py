@@ -180,6 +180,7 @@ def test_a_model_like_sales_passes_the_suite_as_it_is_made(
         (["gates"], "exists already"),
         (["regression"], "exists already"),
         (["class"], "no word of Python"),
+        (["null"], "no word of Python's or YAML's"),
         (["../x"], "lower-case letters and digits"),
     ],
 )

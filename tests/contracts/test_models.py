@@ -219,7 +219,9 @@ def test_its_pictures_can_be_drawn(walked: Walked) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
 
 
-def test_every_flow_is_deployed_for_it_as_for_digits(definition: ModelDefinition) -> None:
+def test_every_flow_of_a_model_s_own_is_deployed_for_it_as_for_digits(
+    definition: ModelDefinition,
+) -> None:
     entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
     mine, digits = (
         {one["entrypoint"]: one for one in entries if one["name"] == name}

@@ -38,29 +38,39 @@ def ended(state: State) -> tuple[str, str]:
 
 
 def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
-    name, told = ended(challenge(version=SECOND, by="bob", reason="a try", return_state=True))
+    name, told = ended(
+        challenge("digits", version=SECOND, by="bob", reason="a try", return_state=True)
+    )
     assert name == "Challenging", told
     assert told == f"shadow of 10%; 0 of 0 replicas run {SECOND}"
-    again = ended(challenge(version=SECOND, by="bob", reason="a try", return_state=True))
+    again = ended(challenge("digits", version=SECOND, by="bob", reason="a try", return_state=True))
     assert again[0] == "Challenging"
 
     (record,) = challenger_log(published.bucket, "digits").history()
     assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
 
-    name, told = ended(challenge(action="stop", by="bob", reason="seen enough", return_state=True))
+    name, told = ended(
+        challenge("digits", action="stop", by="bob", reason="seen enough", return_state=True)
+    )
     assert (name, told) == ("Stopped", f"{SECOND} challenges no more: seen enough")
-    name, told = ended(challenge(action="stop", return_state=True))
+    name, told = ended(challenge("digits", action="stop", return_state=True))
     assert name == "UpToDate"
     assert "nothing challenges the champion" in told
 
 
 def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: World) -> None:
-    refused = challenge(version=SECOND, mode="canary", return_state=True)
+    refused = challenge("digits", version=SECOND, mode="canary", return_state=True)
     assert refused.is_failed()
     assert "is not approved" in str(refused.message)
 
     state = challenge(
-        version=SECOND, mode="canary", share=0.2, approve=True, by="bob", return_state=True
+        "digits",
+        version=SECOND,
+        mode="canary",
+        share=0.2,
+        approve=True,
+        by="bob",
+        return_state=True,
     )
 
     assert ended(state)[0] == "Challenging"
@@ -73,9 +83,9 @@ def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: W
 
 
 def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> None:
-    challenge(version=SECOND, return_state=True)
+    challenge("digits", version=SECOND, return_state=True)
 
-    refused = challenge(version=THIRD, return_state=True)
+    refused = challenge("digits", version=THIRD, return_state=True)
     assert refused.is_failed()
     assert f"{SECOND} challenges the champion" in str(refused.message)
 
@@ -83,7 +93,7 @@ def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> 
     assert running is not None
     said = Withdrawal(replica="here", version=SECOND, reason="too slow")
     challenging.withdraw(published.bucket, running.record, said)
-    assert ended(challenge(version=THIRD, return_state=True))[0] == "Challenging"
+    assert ended(challenge("digits", version=THIRD, return_state=True))[0] == "Challenging"
 
 
 def test_a_challenger_that_no_replica_can_load_is_stopped(
@@ -94,7 +104,7 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
     word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
     log.acknowledge(1, word)
 
-    name, told = ended(challenge(version=SECOND, return_state=True))
+    name, told = ended(challenge("digits", version=SECOND, return_state=True))
 
     assert name == "Refused"
     assert told == f"0 of 1 replicas run {SECOND}; refused by here: too large"
@@ -120,10 +130,10 @@ def test_nobody_elses_challenge_is_stopped(
 
     with ThreadPoolExecutor(1) as others:
         eve = others.submit(eve_tries_another_and_the_first_is_refused)
-        name, told = ended(challenge(version=SECOND, return_state=True))
+        name, told = ended(challenge("digits", version=SECOND, return_state=True))
         eve.result()
     assert (name, "too large" in told) == ("Refused", True)
-    asked = challenge(action="stop", version=SECOND, return_state=True)
+    asked = challenge("digits", action="stop", version=SECOND, return_state=True)
     assert ended(asked)[0] == "Superseded"
 
     current = log.current()
@@ -141,7 +151,7 @@ def test_where_some_can_load_it_they_go_on(
         1, Acknowledgement(replica="b", version=SECOND, serving=False, reason="too large")
     )
 
-    name, told = ended(challenge(version=SECOND, return_state=True))
+    name, told = ended(challenge("digits", version=SECOND, return_state=True))
 
     assert name == "Challenging"
     assert f"1 of 2 replicas run {SECOND}; refused by b: too large" in told
@@ -153,7 +163,7 @@ def test_silence_is_for_somebody_to_look_at(
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
     monkeypatch.setenv("OVERNIGHT_CONFIRM_SECONDS", "0.1")
 
-    state = challenge(version=SECOND, return_state=True)
+    state = challenge("digits", version=SECOND, return_state=True)
 
     assert state.is_failed()
     assert state.name == "Unconfirmed"
@@ -170,7 +180,7 @@ def test_silence_is_for_somebody_to_look_at(
 def test_what_is_asked_wrongly_starts_nothing(
     published: World, parameters: dict[str, object], named: str
 ) -> None:
-    state = challenge(return_state=True, **parameters)  # type: ignore[call-overload]
+    state = challenge("digits", return_state=True, **parameters)  # type: ignore[call-overload]
 
     assert state.is_failed()
     assert named in str(state.message)

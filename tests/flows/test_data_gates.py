@@ -64,7 +64,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert (held.arrival, held.compared_with) == ("scanned", VERSION)
     assert versions.list_versions(learned.bucket, "digits") == [VERSION]
 
-    said = ended(accept("scanned", by="bob", reason="a new form", return_state=True))
+    said = ended(accept("scanned", "digits", by="bob", reason="a new form", return_state=True))
     name, told = ended(retrain(epochs=1, take_in=False, return_state=True, **OVERRULED))
 
     assert said == ("Accepted", "scanned is accepted by bob: a new form; the next night goes on")
@@ -85,7 +85,7 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
     assert ended(ingest(return_state=True))[0] == "Ingested"
 
-    name, told = ended(accept("scanned", decision="exclude", by="ann", return_state=True))
+    name, told = ended(accept("scanned", "digits", decision="exclude", by="ann", return_state=True))
 
     assert (name, told.partition(";")[0]) == (
         "Excluded",
@@ -96,7 +96,7 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
     assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
     assert left.lineage.without == ("scanned",)
 
-    assert ended(accept("scanned", by="bob", return_state=True))[0] == "Accepted"
+    assert ended(accept("scanned", "digits", by="bob", return_state=True))[0] == "Accepted"
     assert arrivals.excluded(learned.bucket, "digits") == ()
 
 
@@ -133,7 +133,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
 
 
 def test_a_word_about_data_that_never_arrived_is_an_error(learned: World) -> None:
-    state = accept("many", return_state=True)
+    state = accept("many", "digits", return_state=True)
 
     assert state.is_failed()
     assert "digits has no arrival 'many'" in str(state.message)

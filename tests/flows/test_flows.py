@@ -105,20 +105,23 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert waiting[0] == "AwaitingApproval"
     assert len(versions.list_versions(world.bucket, "digits")) == 2
 
-    assert ended(promote(second, by="bob", reason="good", return_state=True))[0] == "Promoted"
+    assert (
+        ended(promote(second, "digits", by="bob", reason="good", return_state=True))[0]
+        == "Promoted"
+    )
     assert champion(world) == second
     decision = read_decision(world.bucket, "digits", second)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
-    late = ended(promote(second, decision="reject", return_state=True))
+    late = ended(promote(second, "digits", decision="reject", return_state=True))
     assert late[0] == "Superseded"
     assert "was approved by bob already" in late[1]
 
-    assert ended(rollback(by="bob", reason="worse", return_state=True))[0] == "RolledBack"
+    assert ended(rollback("digits", by="bob", reason="worse", return_state=True))[0] == "RolledBack"
     assert champion(world) == first
-    late = ended(promote(second, return_state=True))
-    assert late == ended(promote(second, return_state=True))
-    moved = ended(promote(second, decision="move", by="bob", return_state=True))
+    late = ended(promote(second, "digits", return_state=True))
+    assert late == ended(promote(second, "digits", return_state=True))
+    moved = ended(promote(second, "digits", decision="move", by="bob", return_state=True))
     assert moved[0] == "Promoted"
     assert champion(world) == second
 

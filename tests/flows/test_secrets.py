@@ -123,7 +123,7 @@ def test_planted_secrets_are_found_nowhere(
         (version,) = list_versions(world.bucket, "digits")
         said = Said("promote", "digits", {"version": version, "decision": "move"})
         proof = prove(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
-        moved = promote(version, decision="move", proof=proof, return_state=True)
+        moved = promote(version, "digits", decision="move", proof=proof, return_state=True)
         # Nights that fail: the store refuses, and nobody can sign.
         with monkeypatch.context() as wrong:
             wrong.setenv("OVERNIGHT_S3_SECRET_KEY", hidden["WRONG"])

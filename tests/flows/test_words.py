@@ -73,7 +73,7 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
 ) -> None:
     shown = proof(ADA, version=FIRST, decision="approve", reason="good")
 
-    state = promote(FIRST, by="the king", reason="good", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", by="the king", reason="good", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Promoted"
     decision, record = read_decision(manual.bucket, "digits", FIRST), champion(manual)
@@ -87,7 +87,7 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
 def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
     manual: World, tokens: None, decision: str
 ) -> None:
-    state = promote(FIRST, decision=decision, by="ada", return_state=True)  # type: ignore[call-overload]
+    state = promote(FIRST, "digits", decision=decision, by="ada", return_state=True)  # type: ignore[call-overload]
 
     name, told = ended(state)
     assert state.is_completed()
@@ -103,11 +103,11 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
 ) -> None:
     ensure_administration(load())
 
-    typed = promote(FIRST, by="ann", return_state=True)
+    typed = promote(FIRST, "digits", by="ann", return_state=True)
     said = {"version": FIRST, "decision": "approve", "reason": "good"}
     # As `overnight approve` asks on this machine.
     shown = asking.proof(load(), Said("promote", "digits", said))
-    proved = promote(FIRST, reason="good", return_state=True, **shown)  # type: ignore[call-overload]
+    proved = promote(FIRST, "digits", reason="good", return_state=True, **shown)  # type: ignore[call-overload]
 
     assert ended(typed)[0] == "Refused"
     assert "where `overnight up` was run" in ended(typed)[1]
@@ -126,7 +126,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
     ids=["nobody's", "of another version"],
 )
 def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown: str) -> None:
-    state = promote(FIRST, by="ada", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", by="ada", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Refused"
     assert read_decision(manual.bucket, "digits", FIRST) is None
@@ -135,7 +135,7 @@ def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown
 def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: World) -> None:
     shown = proof(ADA, version=FIRST, decision="approve")
 
-    state = promote(FIRST, by="ann", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", by="ann", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Promoted"
     decision = read_decision(manual.bucket, "digits", FIRST)
@@ -149,11 +149,13 @@ def test_rollbacks_and_challenges_are_proved_as_well(
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
     for version in (FIRST, SECOND):
         shown = proof(ADA, version=version, decision="approve")
-        assert ended(promote(version, proof=shown, return_state=True))[0] == "Promoted"
+        assert ended(promote(version, "digits", proof=shown, return_state=True))[0] == "Promoted"
 
-    back = rollback(reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True)
+    back = rollback(
+        "digits", reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True
+    )
     shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
-    tried = challenge(version=SECOND, reason="again", proof=shown, return_state=True)
+    tried = challenge("digits", version=SECOND, reason="again", proof=shown, return_state=True)
 
     record = champion(manual)
     assert ended(back)[0] == "RolledBack"
@@ -179,7 +181,9 @@ def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
 ) -> None:
     shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
 
-    state = challenge(version=SECOND, reason="again", proof=shown, return_state=True, **other)  # type: ignore[call-overload]
+    state = challenge(
+        "digits", version=SECOND, reason="again", proof=shown, return_state=True, **other
+    )  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
     assert challenger_log(manual.bucket, "digits").current() is None
@@ -217,8 +221,8 @@ def test_a_proof_that_overrules_gates_is_of_this_run_and_of_no_other(
 def test_a_typed_name_neither_approves_by_a_challenge_nor_rolls_back_to_what_waits(
     manual: World, tokens: None
 ) -> None:
-    tried = challenge(version=SECOND, approve=True, by="ada", return_state=True)
-    back = rollback(to=SECOND, by="ada", return_state=True)
+    tried = challenge("digits", version=SECOND, approve=True, by="ada", return_state=True)
+    back = rollback("digits", to=SECOND, by="ada", return_state=True)
 
     for state in (tried, back):
         assert ended(state)[0] == "Refused"

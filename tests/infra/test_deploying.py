@@ -1,11 +1,17 @@
 """Deployments are registered again when what shapes them changed, and only then."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from cli import following
+from infra.prefect_api import PrefectApi
 from infra.stack import deploying
+from models import catalogue
+from store.errors import OrchestratorRefused
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,3 +54,55 @@ def test_compiled_modules_are_nothing_to_it(tree: Path) -> None:
     (tree / "flows" / "__pycache__" / "retrain.cpython-313.pyc").write_bytes(b"x")
 
     assert deploying._digest(tree) == before
+
+
+def test_a_decision_s_flow_is_deployed_once_and_the_command_finds_every_deployment() -> None:
+    entries = yaml.safe_load((ROOT / deploying.FILE).read_text())["deployments"]
+    shared = {e["entrypoint"].split(".")[1] for e in entries if e["name"] == following.ANY_MODEL}
+    own = {e["name"] for e in entries} - {following.ANY_MODEL}
+
+    assert shared == following.FOR_ANY_MODEL
+    assert own == set(catalogue())
+    assert not any("model" in e.get("parameters", {}) for e in entries if e["name"] not in own)
+
+
+@pytest.fixture
+def api(prefect_server: str) -> Iterator[PrefectApi]:
+    """A server with the pool of ours, and a deployment that is in the file no longer."""
+    api = PrefectApi(prefect_server)
+    if api.find("/work_pools/overnight") is None:
+        api.ask("POST", "/work_pools/", {"name": "overnight", "type": "process"})
+    flow = api.ask("POST", "/flows/", {"name": "promote"})
+    old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "flows.promote.promote"}
+    api.ask("POST", "/deployments/", old | {"tags": [deploying.TAG], "parameters": {}})
+    yield api
+    for found in api.filter("/deployments", deployments={"tags": {"all_": [deploying.TAG]}}):
+        api.ask("DELETE", f"/deployments/{found['id']}")
+
+
+@pytest.mark.servers
+def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
+    api: PrefectApi, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+    told = deploying.deploy(ROOT, tmp_path / "deployed.json", api)
+
+    # Then the model is a choice in the form of a decision, and the old deployment is gone.
+    assert told == "registered 12, removed 1"
+    assert api.find("/deployments/name/promote/digits") is None
+    form = following.deployment(api, "promote", "sales")["parameter_openapi_schema"]
+    assert form["properties"]["model"]["enum"] == list(catalogue())
+    assert "model" in form["required"]
+
+    # A run is of the model that the command names, and of none that nobody knows.
+    run = following.trigger(api, "rollback", "sales", {"by": "ann"})
+    assert run["parameters"] == {"model": "sales", "by": "ann"}
+    with pytest.raises(OrchestratorRefused, match="nothing"):
+        following.trigger(api, "rollback", "nothing", {})
+
+    # Nothing changed: nothing is done.
+    assert deploying.deploy(ROOT, tmp_path / "deployed.json", api) == "unchanged"
+    retrain = following.deployment(api, "retrain", "digits")
+    assert retrain["global_concurrency_limit"]["limit"] == 1
+    assert [one["slug"] for one in retrain["schedules"]] == ["nightly"]

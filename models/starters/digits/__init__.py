@@ -1,4 +1,4 @@
-"""Small pictures and what they show: a model to begin from."""
+"""Small pictures and what they show."""
 
 from models.classifying import correct, measure, per_row
 from models.definition import ModelDefinition, TrainingSettings

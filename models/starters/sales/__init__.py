@@ -1,4 +1,4 @@
-"""What will be sold, with an interval: a model to begin from."""
+"""What will be sold, with an interval."""
 
 from collections.abc import Mapping
 
