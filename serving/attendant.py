@@ -4,7 +4,6 @@ Every worker runs one, beside its requests. All its logic is in `look`.
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 
@@ -58,7 +57,8 @@ class Attendant:
         self._presence, self._bucket, self._cache = presence, bucket, cache
         self._threads, self._workers = threads, workers
         self._room = room or Room(threads)
-        self._retired: list[Predictor] = []
+        # Out of their slots, so no request can lease them; closed once nothing compares with them.
+        self._retired: list[Loaded] = []
         self._available, self._clock = available, clock
         self._attended: list[tuple[Slot, Ledger]] = []
         self._retry_at: dict[tuple[str, int], float] = {}
@@ -170,25 +170,24 @@ class Attendant:
         return {current, proposed, *(newest[version].generation for version in stay)}
 
     def _retire(self, slot: Slot, *, keep: set[int]) -> None:
-        for one in slot.drop(keep):
-            if all(one.predictor is not known for known in self._retired):
-                self._retired.append(one.predictor)
+        self._retired += slot.drop(keep)
 
     def _free(self) -> None:
-        """Free what nobody else holds any more.
+        """Close the predictors of retired versions, here and not in whoever refers to them last.
 
-        A request drops its lease before it drops its reference; freed by the last reference, a
-        version would be freed within that request.
+        A predictor is shared by all generations of one version, so it stays while any of them is
+        loaded, or is being compared.
         """
-        waiting, self._retired = self._retired, []
-        count = len(waiting)
-        while waiting:
-            predictor = waiting.pop()
-            # One reference is ours, one is the argument's.
-            if sys.getrefcount(predictor) > 2:
-                self._retired.append(predictor)
-        if count > len(self._retired):
-            del predictor
+        compared = [one for one in self._retired if one.is_compared]
+        loaded = [one for slot, _ in self._attended for one in slot.loaded()]
+        needed = {id(one.predictor) for one in (*compared, *loaded)}
+        free = [one for one in self._retired if id(one.predictor) not in needed]
+        # One that is loaded as another generation is closed with that one.
+        self._retired = compared
+        for one in free:
+            one.predictor.close()
+        if free:
+            # The C library keeps what was freed for later; the next version may be larger.
             give_back()
 
     def _is_put_off(self, slot: Slot, generation: int) -> bool:

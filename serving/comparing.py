@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,7 +106,9 @@ class Comparisons:
             self._turn += 1
             comparison = self._queue.popleft()
             self._bytes_out += comparison.exchange.input_bytes
-            compare(comparison, turn=self._turn)
+            with _leased(comparison) as is_loaded:
+                if is_loaded:
+                    compare(comparison, turn=self._turn)
         return RESTS_PER_WORK * (time.thread_time() - began) if self.waiting else IDLE_SECONDS
 
     @property
@@ -118,6 +121,25 @@ class Comparisons:
         if sys.platform == "linux" and not self._is_gentle:
             self._is_gentle = True
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+@contextmanager
+def _leased(comparison: Comparison) -> Iterator[bool]:
+    """Keep both versions from being freed meanwhile; False when one of them was let go already.
+
+    What waits in the queue holds no version: a challenge that is over would keep its network in
+    memory for as long as a thread that runs now and then takes to get there.
+    """
+    both = (comparison.champion, comparison.challenger)
+    for one in both:
+        one.is_compared = True
+    try:
+        # Only now: the loader sets `is_retired` before it looks at `is_compared`, so of the two
+        # threads at least one sees the other.
+        yield not any(one.is_retired for one in both)
+    finally:
+        for one in both:
+            one.is_compared = False
 
 
 def compare(comparison: Comparison, *, turn: int) -> None:

@@ -38,7 +38,14 @@ class Loaded:
     generation: int
     predictor: Predictor
     record: AliasRecord | None
+    # Requests that are answered by it, counted under the lock of its slot.
     leases: int = 0
+    # The lease of the comparing thread, which must not take that lock: it runs at a low priority,
+    # and while it held the lock unscheduled, every request would wait. So each of these has one
+    # writer, and each writer looks at the other's after it wrote its own: the comparing thread
+    # takes no version that is retired, and the loader closes none that is compared.
+    is_compared: bool = False
+    is_retired: bool = False
 
     @property
     def manifest(self) -> Manifest:

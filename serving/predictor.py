@@ -102,6 +102,15 @@ class Predictor:
                     help_.result()
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in wanted}
 
+    def close(self) -> None:
+        """Free the interpreters, in the thread that calls this; whoever still refers to this
+        keeps the manifest alone. It must not be answering, nor be asked ever again.
+        """
+        self._free.clear()
+        self.examples = {}
+        if self._helpers is not None:
+            self._helpers.shutdown()
+
     def _take_chunks(
         self,
         inputs: Mapping[str, Array],

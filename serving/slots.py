@@ -82,7 +82,8 @@ class Slot:
     def drop(self, keep: set[int]) -> list[Loaded]:
         """Take out the generations that nobody leases and nobody wants, to be freed by the caller.
 
-        Leases are counted under the same lock, so what is returned can never be leased again.
+        Leases are counted under the same lock, so what is returned is never leased again by a
+        request; a comparison may still be at it.
         """
         with self._lock:
             free = [
@@ -91,6 +92,7 @@ class Slot:
                 if not one.leases and one.generation not in keep
             ]
             for one in free:
+                one.is_retired = True
                 del self._loaded[one.generation]
             return free
 

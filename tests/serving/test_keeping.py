@@ -1,10 +1,8 @@
 """What stays in memory and on disk, who frees it, and that nothing grows."""
 
-import gc
 import subprocess
 import sys
 import tempfile
-import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +16,20 @@ from serving.cache import Cache
 from serving.keeping import Room
 from serving.ledger import Ledger
 from serving.presence import Presence
-from serving.slots import Slot
+from serving.slots import Loaded, Slot
 from store.memory import MemoryBucket
 from store.schema import Schema, TensorSpec
 from tests.serving import bundles
-from tests.serving.hosts import BLANK, answers, promote, settle
+from tests.serving.challenges import SHADOW
+from tests.serving.hosts import (
+    BLANK,
+    answers,
+    ask_any,
+    challenge,
+    compare,
+    promote,
+    settle,
+)
 from tests.serving.rig import ROOT
 from tests.signing import TRUST
 
@@ -97,36 +104,114 @@ def test_a_version_that_serves_again_is_the_newest(worker, bucket, log):
     assert current.predictor is before
 
 
-def test_a_request_that_is_the_last_to_know_a_version_does_not_free_it(worker, bucket, log):
-    # Given a request that has let go of its lease, and still holds what answered it.
+def _interpreter_of(loaded) -> weakref.ref:
+    """One of the interpreters of a version, to see when it is freed."""
+    free = loaded.predictor._free[1]
+    planned = free.get()
+    free.put(planned)
+    return weakref.ref(planned)
+
+
+def test_a_version_is_freed_when_its_leases_are_gone_whatever_else_refers_to_it(
+    worker, bucket, log
+):
+    # Given a request that is answered by a version which nobody wants any more.
     fleet = worker(loaded_bytes=0)
-    _serve(fleet, bucket, log, 1)
-    freed_in: list[int] = []
-    answered, go_on = threading.Event(), threading.Event()
+    _serve(fleet, bucket, log, 1, 2)
+    with fleet.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
+        interpreter = _interpreter_of(leased)
+        _serve(fleet, bucket, log, 3)
+        found = leased.answer(BLANK, ["probabilities"])["probabilities"]
+        assert np.allclose(found, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
+        assert interpreter() is not None
 
-    def request() -> None:
-        _, loaded = fleet.router.predict(
-            bundles.MODEL, lambda one: one.answer(BLANK, ["probabilities"])
-        )
-        weakref.finalize(loaded.predictor, lambda: freed_in.append(threading.get_ident()))
-        answered.set()
-        go_on.wait(20)
-
-    asking = threading.Thread(target=request)
-    asking.start()
-    assert answered.wait(20)
-
-    # When two later versions serve, and the version is wanted by nobody.
-    _serve(fleet, bucket, log, 2, 3)
-    assert freed_in == []
-    go_on.set()
-    asking.join()
-    assert freed_in == []
-
-    # Then it is freed by the attendant, in its own thread.
+    # When it has given its lease back, and still refers to what answered it.
     fleet.attend()
-    gc.collect()
-    assert freed_in == [threading.get_ident()]
+
+    assert interpreter() is None
+    assert leased.version == bundles.version_name(1)
+
+
+def test_a_version_that_serves_again_is_freed_with_the_last_of_its_generations(worker, bucket, log):
+    fleet = worker(loaded_bytes=0)
+    _serve(fleet, bucket, log, 1, 2)
+    slot = fleet.slots.find(bundles.MODEL)
+    interpreter = _interpreter_of(slot.named(bundles.version_name(1)))
+
+    for number in (1, 2, 1):
+        promote(log, number)
+        settle(fleet)
+        assert answers(fleet) == bundles.version_name(number)
+    assert interpreter() is not None
+
+    _serve(fleet, bucket, log, 3, 4)
+    assert interpreter() is None
+
+
+def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
+    leader, mate = hosts
+    challenge(challengers, 2, SHADOW)
+    settle(leader, mate)
+    ask_any(mate)
+    interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
+    assert mate.comparisons.waiting == 1
+
+    challengers.append(
+        bundles.version_name(2), over=bundles.version_name(2), by="a test", reason="seen enough",
+        action="stopped",
+    )  # fmt: skip
+    settle(leader, mate)
+
+    assert interpreter() is None
+    # What is still to be compared with it is left out, and is no failure of the challenger's.
+    compare(mate)
+    (tally,) = mate.challengers.tallies()
+    assert (tally.requests, tally.errors, tally.compared) == (0, 0, 0)
+
+
+class Meanwhile:
+    """A predictor beside which something happens as soon as it is asked."""
+
+    def __init__(self, predictor, happens) -> None:
+        self.manifest, self.inputs, self.outputs = (
+            predictor.manifest,
+            predictor.inputs,
+            predictor.outputs,
+        )
+        self._predictor, self._happens = predictor, happens
+
+    def answer(self, inputs, wanted):
+        self._happens()
+        return self._predictor.answer(inputs, wanted)
+
+    def close(self) -> None:
+        self._predictor.close()
+
+
+def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers):
+    # Given a challenge that is stopped in the middle of a comparison.
+    leader, mate = hosts
+    challenge(challengers, 2, SHADOW)
+    settle(leader, mate)
+    slot = mate.challengers.by_model[bundles.MODEL].slot
+    loaded = slot.current()
+    interpreter = _interpreter_of(loaded)
+
+    def stopped() -> None:
+        version = bundles.version_name(2)
+        challengers.append(version, over=version, by="a test", reason="enough", action="stopped")
+        settle(leader, mate)
+        assert slot.loaded() == []
+
+    slot.put(Loaded(loaded.generation, Meanwhile(loaded.predictor, stopped), loaded.record))
+    ask_any(mate)
+    compare(mate)
+
+    (tally,) = mate.challengers.tallies()
+    assert (tally.requests, tally.errors, tally.compared) == (1, 0, 1)
+    assert interpreter() is not None
+    mate.attend()
+    assert interpreter() is None
 
 
 def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_path):
