@@ -4,8 +4,10 @@ from flask import Flask, Response, g, request
 
 from serving.challenger import Router
 from serving.entrance import Admission, Entrance
-from serving.express import ALWAYS, REQUEST_ID, VERSION_HEADER, Express, RequestIds
+from serving.express import Express
 from serving.inference.limits import Limits
+from serving.limits import Crowd
+from serving.rest.headers import ALWAYS, MET_VERSION, REQUEST_ID, VERSION_HEADER, RequestIds
 from serving.routes import (
     api,
     challenger,
@@ -39,9 +41,6 @@ def create_application(
     `bucket` is where administrators write alias records; without it there is nothing to administer.
     """
     application = Flask(__name__, static_folder="static", template_folder="templates")
-    # Werkzeug cuts a stream of unknown length off here without a word; one more byte than is
-    # allowed lets us see that there was too much.
-    application.config["MAX_CONTENT_LENGTH"] = limits.body_bytes + 1
     application.url_map.strict_slashes = False
     # An address with // is another address, and unknown; being sent elsewhere helps no client.
     application.url_map.merge_slashes = False
@@ -64,8 +63,8 @@ def create_application(
         limits=limits,
         administrators=administrators,
         admission=admission,
+        crowd=Crowd(limits, story.meter.in_flight),
     )
-    story.meter.requests_in_flight = lambda: entrance.inside
     application.wsgi_app = entrance  # type: ignore[method-assign]
     return application
 
@@ -82,7 +81,7 @@ def _label_all(application: Flask, ids: RequestIds) -> None:
     def label(response: Response) -> Response:
         response.headers[REQUEST_ID] = g.request_id
         response.headers[ALWAYS[0]] = ALWAYS[1]
-        if met := g.get("met"):
+        if met := request.environ.get(MET_VERSION):
             response.headers.setdefault(VERSION_HEADER, met)
         return response
 

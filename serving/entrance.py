@@ -1,8 +1,8 @@
-"""The way in: who asks, how often, how many at once; and the body, read before anything waits.
+"""Admission control (WSGI middleware): keys, rate and concurrency limits; reads whole bodies.
 
 A slow sender must not hold what answers. So bodies are read here, in one of many cheap threads,
 and only a request that has arrived completely waits for one of the few places where answers are
-made. Refusals are worded by Flask, like all other failures.
+made. Refusals are reported by Flask, like all other failures.
 """
 
 import io
@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from werkzeug.exceptions import NotFound
+
 from serving.board import Draining
-from serving.express import REQUEST_ID, VERSION_HEADER, Application, Environ
 from serving.inference.limits import Limits
+from serving.lanes import Environ
 from serving.limits import Crowd, Rate, neighbourhood
-from serving.routes.administration import bearer
-from serving.routes.failures import REFUSAL
+from serving.rest.headers import CLIENT, REFUSAL, REQUEST_ID, VERSION_HEADER, Application
 from serving.routes.headers import Origins
-from serving.tokens import NOBODY, Tokens
+from serving.tokens import NOBODY, Tokens, bearer
 from store.errors import BadInput, Overloaded, OvernightError, TooMuch, UnknownToken
 
 logger = logging.getLogger(__name__)
 
-CLIENT = "overnight.client"
 # Questions after health are answered in any crowd, and never need a key.
 HEALTH = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 # What has nothing of a model's in it; a browser cannot send a key when it opens a page.
@@ -61,24 +61,20 @@ class Entrance:
         limits: Limits,
         administrators: Tokens,
         admission: Admission,
+        crowd: Crowd,
     ) -> None:
-        """`refusing` words the error that it finds in `environ["overnight.refusal"]`."""
+        """`refusing` reports the error that it finds in `environ[REFUSAL]`."""
         self._behind, self._refusing = behind, refusing
         self._limits, self._draining = limits, admission.draining
         self._keys, self._administrators = admission.keys, administrators
         self._is_keyed = admission.keys.configured
         self._origins = Origins(admission.origins) if admission.origins else None
         self._log_requests = admission.log_requests
-        self._crowd = Crowd(limits)
+        self._crowd = crowd
         self._rate = Rate(limits.per_second) if limits.per_second else None
         self._places: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(limits.answering):
             self._places.put(None)
-
-    @property
-    def inside(self) -> int:
-        """How many requests arrive, wait or are answered."""
-        return self._crowd.inside
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self._origins is not None and "HTTP_ORIGIN" in environ:
@@ -99,8 +95,12 @@ class Entrance:
 
         try:
             self._admit(environ, path)
+            if path.startswith("//"):
+                # Werkzeug drops leading slashes before it looks for a route. It would serve an
+                # address that nothing before it recognised, past the limit on concurrent answers.
+                raise NotFound
             return self._inside(environ, started, path)
-        except OvernightError as error:
+        except (OvernightError, NotFound) as error:
             environ[REFUSAL] = error
             return self._refusing(environ, started)
         finally:

@@ -1,61 +1,57 @@
-"""The short way for the requests that are nearly all requests.
+"""Fast path (WSGI middleware): every inference request, from bytes to bytes, without Flask.
 
-Flask spends more on a small network's request than everything else does together. So a POST to
-the current version of a model goes straight from bytes to bytes here. Whatever is unusual about
-one, and every failure, goes on to Flask with its body put back, and is worded there.
+Flask spends more on a small network's request than everything else does together. A failure is
+handed on to it as an error to be reported; nothing is read or inferred a second time.
 """
 
-import io
-import itertools
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.challenger import Router
 from serving.inference.limits import Limits
-from serving.lanes import JSON, Environ, lane_of
+from serving.lanes import JSON, Answering, Environ, decoded, lane_of
+from serving.loaded import ModelVersion
 from serving.metrics import Meter
 from serving.protocols import binary
+from serving.protocols.binary import Encoded
 from serving.protocols.image import RAW
+from serving.rest.headers import (
+    ALWAYS,
+    MET_VERSION,
+    REFUSAL,
+    REQUEST_ID,
+    VERSION_HEADER,
+    Application,
+    RequestIds,
+    client_of,
+)
 
-__all__ = ["JSON", "Environ"]
-VERSION_HEADER = "X-Model-Version"
-REQUEST_ID = "X-Request-Id"
-ALWAYS = ("X-Content-Type-Options", "nosniff")
-
-Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-
-_PATH = re.compile(r"/v2/models/([a-z0-9-]+)/infer|/v1/models/([a-z0-9-]+):predict")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PROTOCOLS = ("v2", "v1")
-
-
-def client_of(environ: Environ) -> str:
-    """Who asks, as far as it says so: a canary's share of the clients sticks to it.
-
-    `X-Client-Key` speaks for the client behind a gateway; without it, it is the name of the
-    prediction key, and without that the address.
-    """
-    return str(
-        environ.get("HTTP_X_CLIENT_KEY")
-        or environ.get("overnight.client")
-        or environ.get("REMOTE_ADDR", "")
-    )
+# The same addresses as the rules of `routes/v2.py` and `routes/v1.py`.
+_V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
+_V1 = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+)|/labels/([^/]+))?:predict/?")
 
 
-class RequestIds:
-    """The caller's own id when it is decent, else one of ours; unique, and cheap to make."""
+class Target(NamedTuple):
+    """What the address of an inference request names."""
 
-    def __init__(self) -> None:
-        self._prefix = uuid.uuid4().hex[:20]
-        self._numbers = itertools.count(1)
+    protocol: str
+    model: str
+    version: str | None = None
+    label: str | None = None
 
-    def of(self, asked: str) -> str:
-        if asked and _REQUEST_ID.fullmatch(asked):
-            return asked
-        return f"{self._prefix}{next(self._numbers):012x}"
+
+def target_of(path: str) -> Target | None:
+    """The target of an inference request; None for any other address."""
+    if not path.isascii():
+        # WSGI hands on the bytes of an address as Latin-1.
+        path = path.encode("latin-1").decode(errors="replace")
+    if found := _V2.fullmatch(path):
+        return Target("v2", *found.groups())
+    if found := _V1.fullmatch(path):
+        return Target("v1", *found.groups())
+    return None
 
 
 class Express:
@@ -64,34 +60,23 @@ class Express:
     def __init__(
         self, behind: Application, *, router: Router, limits: Limits, meter: Meter, ids: RequestIds
     ) -> None:
+        """`behind` answers everything else, and reports the error in `environ[REFUSAL]`."""
         self._behind = behind
         self._router, self._limits = router, limits
         self._meter, self._ids = meter, ids
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         began = time.perf_counter()
-        path = _PATH.fullmatch(environ["PATH_INFO"])
-        if path is None or environ["REQUEST_METHOD"] != "POST" or not self._is_short(environ):
+        target = target_of(environ["PATH_INFO"])
+        if target is None or environ["REQUEST_METHOD"] != "POST":
             return self._behind(environ, start_response)
-        place = (path.lastindex or 1) - 1
-        protocol, model = _PROTOCOLS[place], path[place + 1]
-        lane = lane_of(protocol, environ)
-        if lane is None:
-            return self._behind(environ, start_response)
-        request_id = self._ids.of(environ.get("HTTP_X_REQUEST_ID", ""))
-        body = environ["wsgi.input"].read()
+        request_id = environ["HTTP_X_REQUEST_ID"] = self._ids.of(
+            environ.get("HTTP_X_REQUEST_ID", "")
+        )
         try:
-            # Whoever has to wait for a version waits in Flask, once.
-            (answer, json_length), loaded = self._router.predict(
-                model,
-                lane(body, environ, self._limits),
-                client=client_of(environ),
-                request_id=request_id,
-                wait_seconds=0,
-            )
-        except Exception:  # noqa: BLE001 - Flask meets it again, words it and logs it
-            environ["wsgi.input"] = io.BytesIO(body)
-            environ["HTTP_X_REQUEST_ID"] = request_id
+            (answer, json_length), loaded = self._answered(target, environ, request_id)
+        except Exception as error:  # noqa: BLE001 - logged and reported behind, whatever it is
+            environ[REFUSAL] = error
             return self._behind(environ, start_response)
         version = loaded.version
         headers = [
@@ -104,10 +89,38 @@ class Express:
         if json_length is not None:
             headers.append((binary.HEADER, str(json_length)))
         start_response("200 OK", headers)
-        self._meter.count(model, version, protocol, 200, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._meter.count(target.model, version, target.protocol, 200, seconds)
         return [answer]
 
-    def _is_short(self, environ: Environ) -> bool:
-        """It says how long it is, and that is within the limit."""
-        length = environ.get("CONTENT_LENGTH", "")
-        return length.isdecimal() and int(length) <= self._limits.body_bytes
+    def _answered(
+        self, target: Target, environ: Environ, request_id: str
+    ) -> tuple[Encoded, ModelVersion]:
+        answering = self._read(target, environ)
+
+        def noting(loaded: ModelVersion) -> Encoded:
+            # Whichever version a request meets is named also when it fails there.
+            environ[MET_VERSION] = loaded.version
+            return answering(loaded)
+
+        return self._router.predict(
+            target.model,
+            noting,
+            version=target.version,
+            label=target.label,
+            client=client_of(environ),
+            request_id=request_id,
+        )
+
+    def _read(self, target: Target, environ: Environ) -> Answering:
+        """Read the body before a version is chosen.
+
+        Raises:
+            BadInput: it is too long, or not what its headers say.
+        """
+        lane = lane_of(target.protocol, environ.get("CONTENT_TYPE", ""))
+        # Without a length there is no body, and some servers' streams would wait for one.
+        body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
+        if encoding := environ.get("HTTP_CONTENT_ENCODING"):
+            body = decoded(body, encoding, self._limits)
+        return lane(body, environ, self._limits)

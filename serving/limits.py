@@ -16,12 +16,13 @@ BURST_SECONDS = 2.0
 class Crowd:
     """Who is in: requests at once, of which no client may have more than a quarter."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, in_flight: dict[int, str]) -> None:
+        """`in_flight` holds the client of each request, by a number of the request's own."""
         self._waiting, self._large_bytes = limits.waiting, limits.large_bytes
         self._each = max(1, limits.waiting // 4)
-        # By a number of the request's own. A dictionary needs no lock of ours, and this one is in
-        # every request's way; that a few come in too many at the very same moment does no harm.
-        self._clients: dict[int, str] = {}
+        # A dictionary needs no lock of ours, and this one is in every request's way; that a few
+        # come in too many at the very same moment does no harm.
+        self._clients = in_flight
         self._lock = threading.Lock()
         self._held_bytes = 0
 
@@ -38,11 +39,6 @@ class Crowd:
             if list(inside.values()).count(client) >= self._each:
                 raise Overloaded(f"{self._each} requests of yours are answered or wait already")
         inside[request] = client
-
-    @property
-    def inside(self) -> int:
-        """How many are in."""
-        return len(self._clients)
 
     def leave(self, request: int) -> None:
         """Count it no longer; one that never came in is no error."""

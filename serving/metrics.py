@@ -82,9 +82,11 @@ class Meter:
         self._refused: dict[str, int] = {}
         self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
         self._loads: dict[tuple[str, str], tuple[int, float]] = {}
-        # Whoever compares versions here says what came out; whoever lets requests in, how many.
+        # The requests in flight, by a number of their own, each with its client; admission adds and
+        # removes them.
+        self.in_flight: dict[int, str] = {}
+        # Whoever compares versions here says what came out.
         self.challenges: Callable[[], tuple[Tally, ...]] = tuple
-        self.requests_in_flight: Callable[[], int] = int
         self.comparison_queue_length: Callable[[], int] = int
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
@@ -116,7 +118,7 @@ class Meter:
         challenges = self.challenges()
         burden = Burden(
             resident_bytes=_resident_bytes(),
-            requests_in_flight=self.requests_in_flight(),
+            requests_in_flight=len(self.in_flight),
             comparison_queue_length=self.comparison_queue_length(),
         )
         with self._lock:

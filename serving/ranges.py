@@ -1,4 +1,4 @@
-"""What the schema and the limits allow: rows held against it, and the first that is not so."""
+"""What the schema allows: rows held against it, and the first that is not so."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving import words
-from serving.inference.limits import Limits
-from store.errors import BadInput, TooMuch
+from store.errors import BadInput
 from store.schema import TensorSpec
 
 Array = NDArray[Any]
-
-
-def check_rows(n: int, limits: Limits, *, field: str) -> None:
-    """Hold the size of a batch against the limit.
-
-    Raises:
-        TooMuch: with the limit.
-    """
-    if n > limits.batch_rows:
-        expected = f"at most {limits.batch_rows} rows in a request"
-        raise TooMuch(field, expected=expected, found=f"{n}")
 
 
 def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:

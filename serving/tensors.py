@@ -8,11 +8,23 @@ from typing import Any
 import numpy as np
 
 from serving import words
+from serving.inference.limits import Limits
 from serving.ranges import Array, at, check_range, where
 from serving.telling import kind_of
 from serving.words import Unknown
-from store.errors import BadInput
+from store.errors import BadInput, TooMuch
 from store.schema import NUMPY_TYPES, TensorSpec
+
+
+def check_rows(n: int, limits: Limits, *, field: str) -> None:
+    """Hold the size of a batch against the limit.
+
+    Raises:
+        TooMuch: with the limit.
+    """
+    if n > limits.batch_rows:
+        expected = f"at most {limits.batch_rows} rows in a request"
+        raise TooMuch(field, expected=expected, found=f"{n}")
 
 
 def from_rows(

@@ -23,6 +23,12 @@ LOOK_SECONDS = 1.0
 _OTHERS_MAY_READ = 0o004
 
 
+def bearer(authorization: str) -> str:
+    """The token of an `Authorization` header, or nothing when it has another scheme."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 class Tokens:
     """The tokens of one setting; without a file and a token of its own it knows nobody."""
 

@@ -55,8 +55,6 @@ def attach(asked: dict[str, Any], raw: memoryview) -> None:
 
 def joined(asked: dict[str, Any], answer: dict[str, Any]) -> Encoded:
     """The answer's bytes, and the length of its JSON when raw tensors follow it."""
-    if "parameters" not in asked and "outputs" not in asked:
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), None
     all_raw = _parameters(asked).get("binary_data_output") is True
     wanted = asked.get("outputs")
     asked_raw = {

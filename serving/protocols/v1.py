@@ -8,9 +8,8 @@ from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.protocols.v2 import OTHERWISE
-from serving.ranges import check_rows
 from serving.telling import kind_of, names_in
-from serving.tensors import from_rows
+from serving.tensors import check_rows, from_rows
 from serving.words import Unknown
 from store.errors import BadInput
 

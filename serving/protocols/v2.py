@@ -6,9 +6,8 @@ from typing import Any
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
-from serving.ranges import check_rows
 from serving.telling import kind_of
-from serving.tensors import from_flat, from_raw, from_texts
+from serving.tensors import check_rows, from_flat, from_raw, from_texts
 from serving.words import TEXTS, Unknown
 from store.errors import BadInput
 from store.schema import TensorSpec

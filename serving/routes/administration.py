@@ -4,10 +4,8 @@ from typing import cast
 
 from flask import current_app, request
 
-from serving.tokens import Tokens
+from serving.tokens import Tokens, bearer
 from store.errors import AdministrationClosed, UnknownToken
-
-BEARER = "bearer"
 
 
 def administrator() -> str:
@@ -35,9 +33,3 @@ def may_hear_names() -> bool:
     authorization = request.headers.get("Authorization", "")
     key = request.headers.get("X-API-Key") or bearer(authorization)
     return bool(keys.name_of(key) or administrators.name_of(key))
-
-
-def bearer(authorization: str) -> str:
-    """The token of an `Authorization` header, or nothing when it has another scheme."""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == BEARER else ""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import ValidationError
 
 from serving.routes.administration import administrator
-from serving.routes.bodies import answer, body_bytes, json_object, registry, slot
+from serving.routes.bodies import answer, json_body, registry, slot
 from serving.routes.failures import failure
 from store import challenging as rules
 from store import keys, promotion
@@ -38,7 +38,7 @@ def start(model: str) -> Response:
     """Let `version` challenge the champion, in the `mode` and on the terms that are given."""
     by = administrator()
     found = slot(model)
-    asked = json_object(body_bytes())
+    asked = json_body()
     version, reason, terms = version_of(asked, "version"), reason_of(asked), _terms(asked)
     if version is None:
         raise BadInput("version", expected="the name of a version", found="nothing")
@@ -55,7 +55,7 @@ def stop(model: str) -> Response:
     """Stop the challenger `expected`, or whichever runs; the champion then gets all traffic."""
     by = administrator()
     found = slot(model)
-    asked = json_object(body_bytes())
+    asked = json_body()
     reason, expected = reason_of(asked), version_of(asked, "expected")
     with alone() as bucket:
         record = rules.stop(bucket, found.model, by=by, reason=reason, over=expected, proved=True)
@@ -71,7 +71,7 @@ def roll_back(model: str) -> Response:
     """
     by = administrator()
     found = slot(model)
-    asked = json_object(body_bytes())
+    asked = json_body()
     reason, expected, to = reason_of(asked), version_of(asked, "expected"), version_of(asked, "to")
     with alone() as bucket:
         record = _rolled_back(bucket, found.model, over=expected, to=to, by=by, reason=reason)

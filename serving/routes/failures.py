@@ -6,10 +6,11 @@ from http import HTTPStatus
 
 import orjson
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
-from serving.routes.bodies import answer, limits, story
-from serving.routes.encodings import UnknownEncoding
+from serving.lanes import UnknownEncoding
+from serving.rest.headers import MET_VERSION, REFUSAL
+from serving.routes.bodies import answer, story
 from store import errors
 from store.errors import OvernightError
 
@@ -18,8 +19,6 @@ logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = 2
 LONGEST_MESSAGE = 1_000
-# Set by the entrance: why Flask is to refuse a request instead of answering it.
-REFUSAL = "overnight.refusal"
 CHALLENGE = 'Bearer realm="overnight"'
 
 
@@ -58,9 +57,11 @@ def install(application: Flask) -> None:
 
 
 def _refuse() -> None:
-    """Raise what the entrance has decided, so that it is worded as all failures are."""
-    if (refusal := request.environ.get(REFUSAL)) is not None:
-        raise refusal
+    """Raise what the middleware has caught or decided, so that it is reported like all failures."""
+    if REFUSAL in request.environ:
+        # Taken out and not named here: the traceback of an error that its own frames refer to would
+        # keep the version that it met in memory until the garbage collector comes by.
+        raise request.environ.pop(REFUSAL)
 
 
 def failure(status: int, message: str) -> Response:
@@ -100,10 +101,7 @@ def _on_ours(error: OvernightError) -> Response:
 
 
 def _on_http(error: HTTPException) -> Response:
-    """Werkzeug's own: unknown address, wrong method, a body over the limit, a cut connection."""
-    if isinstance(error, RequestEntityTooLarge):
-        story().meter.refuse("too_much")
-        return failure(413, f"the body: expected at most {limits().body_bytes} bytes, found more")
+    """Werkzeug's own: unknown address, wrong method."""
     if error.code is None or error.code < 400:
         return Response(error.get_response().data, error.code)
     response = failure(error.code, f"{request.method} {request.path[:200]}: {error.description}")
@@ -115,6 +113,6 @@ def _on_http(error: HTTPException) -> Response:
 
 def _on_anything(error: Exception) -> Response:
     """A fault of ours: logged whole, told without details."""
-    told = {"request_id": g.request_id, "version": g.get("met")}
+    told = {"request_id": g.request_id, "version": request.environ.get(MET_VERSION)}
     logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra=told)
     return failure(500, "the server failed to answer; its log says why")

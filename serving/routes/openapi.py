@@ -8,10 +8,9 @@ from flask import Blueprint, Response, current_app, render_template, request
 from serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
 from serving.rest.openapi.docs_page import sections
 from serving.rest.openapi.document import document
-from serving.routes.administration import bearer
 from serving.routes.bodies import answer, limits, router, slots
 from serving.slots import Loaded, Slot
-from serving.tokens import Tokens
+from serving.tokens import Tokens, bearer
 
 routes = Blueprint("docs", __name__)
 

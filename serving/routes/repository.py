@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
-from serving.express import JSON
-from serving.routes.bodies import body_bytes, json_object, router, slots
+from serving.lanes import JSON, json_object
+from serving.routes.bodies import body_bytes, router, slots
 from serving.routes.failures import failure
 from serving.slots import Slot
 from store.errors import BadInput

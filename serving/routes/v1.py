@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response
 
-from serving.express import client_of
 from serving.protocols import v1
-from serving.routes.bodies import answer, body_bytes, draining, json_object, limits, noting, router
+from serving.routes.bodies import answer, draining, router
 from store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
@@ -60,21 +59,10 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
         return answer(body, loaded=loaded)
 
 
-@routes.post("/models/<model>:predict")
-@routes.post("/models/<model>/versions/<version>:predict")
-@routes.post("/models/<model>/labels/<label>:predict")
-def predict(model: str, version: str | None = None, label: str | None = None) -> Response:
-    """Answer `instances` by row or `inputs` by column, with one version throughout."""
-    asked = json_object(body_bytes())
-    content, loaded = router().predict(
-        model,
-        noting(lambda loaded: v1.answer(asked, loaded, limits())),
-        version=version,
-        label=label,
-        client=client_of(request.environ),
-        request_id=g.request_id,
-    )
-    return answer(content, loaded=loaded)
+# Answered by the fast path. To Flask come only failures to be reported, which are counted by this
+# endpoint, and other methods than POST.
+for _named in ("", "/versions/<version>", "/labels/<label>"):
+    routes.add_url_rule(f"/models/<model>{_named}:predict", "predict", methods=["POST"])
 
 
 def _state(version: str) -> dict[str, Any]:

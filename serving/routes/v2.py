@@ -1,26 +1,12 @@
 """The Open Inference Protocol v2, JSON."""
 
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response
 
-from serving.express import JSON, VERSION_HEADER, client_of
-from serving.loaded import ModelVersion
-from serving.protocols import binary, image, v2
 from serving.routes.administration import may_hear_names
-from serving.routes.bodies import (
-    answer,
-    body_bytes,
-    draining,
-    json_object,
-    limits,
-    noting,
-    router,
-    slots,
-    story,
-)
+from serving.routes.bodies import answer, draining, router, slots, story
 from serving.slots import Slots
 from store.schema import TensorSpec
 
@@ -91,40 +77,10 @@ def model_ready(model: str, version: str | None = None) -> Response:
         return answer({"name": model, "ready": not ending.begun}, loaded=loaded, status=status)
 
 
-@routes.post("/models/<model>/infer")
-@routes.post("/models/<model>/versions/<version>/infer")
-def infer(model: str, version: str | None = None) -> Response:
-    """Answer with one version throughout, even if a newer one arrives meanwhile."""
-    body = body_bytes(image.RAW, image.PNG)
-    answering = _of_image(body) if request.mimetype == image.PNG else _of_tensors(body)
-    (encoded, json_length), loaded = router().predict(
-        model,
-        noting(answering),
-        version=version,
-        client=client_of(request.environ),
-        request_id=g.request_id,
-    )
-    response = Response(encoded, content_type=JSON if json_length is None else image.RAW)
-    response.headers[VERSION_HEADER] = loaded.version
-    if json_length is not None:
-        response.headers[binary.HEADER] = str(json_length)
-    return response
-
-
-def _of_tensors(body: bytes) -> Callable[[ModelVersion], binary.Encoded]:
-    """JSON, with raw tensors behind it when a header says where they begin."""
-    length = request.headers.get(binary.HEADER)
-    text, raw = (body, None) if length is None else binary.split(body, length)
-    asked = json_object(text)
-    if raw is not None:
-        binary.attach(asked, raw)
-    return lambda loaded: binary.joined(asked, v2.answer(asked, loaded, limits()))
-
-
-def _of_image(body: bytes) -> Callable[[ModelVersion], binary.Encoded]:
-    """One picture, and the answer in the form that the client would like best."""
-    raw = image.accepts_raw(request.headers.get("Accept", ""))
-    return lambda loaded: image.answer(body, loaded, limits(), raw=raw)
+# Answered by the fast path. To Flask come only failures to be reported, which are counted by this
+# endpoint, and other methods than POST.
+for _named in ("", "/versions/<version>"):
+    routes.add_url_rule(f"/models/<model>{_named}/infer", "infer", methods=["POST"])
 
 
 def _told(spec: TensorSpec) -> dict[str, Any]:

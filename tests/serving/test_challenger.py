@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from serving.challenger import is_chosen
-from serving.express import client_of
+from serving.rest.headers import client_of
 from serving.slots import Loaded
 from store.terms import Terms
 from tests.serving import bundles

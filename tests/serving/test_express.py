@@ -1,22 +1,32 @@
-"""The short way, and where it leaves off."""
+"""The fast path, and what it leaves to Flask."""
 
+import gzip
 import io
-import time
+import itertools
+import threading
+from contextlib import suppress
 
 import numpy as np
 import orjson
 import pytest
 from PIL import Image
+from werkzeug.exceptions import HTTPException
 
+from serving.application import create_application
 from serving.board import Board
 from serving.challenger import Router
-from serving.express import Express, RequestIds
+from serving.express import Express, Target, target_of
 from serving.inference.limits import Limits
+from serving.lanes import UnknownEncoding
 from serving.loaded import open_bundle
 from serving.metrics import Meter
-from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
+from serving.rest.headers import REFUSAL, RequestIds
+from serving.slots import Loaded, Slot, Slots
+from serving.story import Story
+from store.errors import BadInput, NotServed, WrongContentType
 from tests.serving import bundles
 
+VERSION = bundles.version_name(1)
 BODY = orjson.dumps({"instances": bundles.IMAGES[:1].tolist()})
 REQUEST = {
     "PATH_INFO": "/v1/models/digits:predict",
@@ -26,42 +36,113 @@ REQUEST = {
 }
 
 
-def test_a_version_that_is_still_loading_is_waited_for_behind_it_and_not_twice():
-    # Given a worker that has not loaded yet what its host answers with.
+class _Counting(Loaded):
+    """A version that counts how often it infers, and fails each time."""
+
+    inferred = 0
+
+    def answer(self, inputs, wanted):
+        self.inferred += 1
+        raise RuntimeError("a fault of ours")
+
+
+def _loaded(kind: type[Loaded] = Loaded) -> Loaded:
+    files = bundles.files(1)
+    return kind(1, open_bundle(bundles.manifest(1, files), files, threads=1), None)
+
+
+def _slots(loaded: Loaded | None) -> Slots:
     slots = Slots()
-    slots.add(Slot(bundles.MODEL, Board.alone())).board.flip(1)
-    bodies = []
-
-    def behind(environ, start_response):
-        bodies.append(environ["wsgi.input"].read())
-        return [b"from behind"]
-
-    express = Express(
-        behind, router=Router(slots), limits=Limits(), meter=Meter(), ids=RequestIds()
-    )
-
-    began = time.monotonic()
-    answer = express(REQUEST | {"wsgi.input": io.BytesIO(BODY)}, lambda *_: None)
-
-    assert time.monotonic() - began < WAIT_SECONDS / 2
-    assert (answer, bodies) == ([b"from behind"], [BODY])
-
-
-def _answering() -> tuple[Express, list[bytes]]:
-    """The short way to version 1, and the bodies that went on to what lies behind it."""
-    slots, files, went_on = Slots(), bundles.files(1), []
     slot = slots.add(Slot(bundles.MODEL, Board.alone()))
-    slot.put(Loaded(1, open_bundle(bundles.manifest(1, files), files, threads=1), None))
+    if loaded is not None:
+        slot.put(loaded)
     slot.board.flip(1)
+    return slots
+
+
+def _answering(slots: Slots | None = None) -> tuple[Express, list[Exception | None]]:
+    """The fast path to version 1, and with which errors requests went on to what lies behind it."""
+    went_on: list[Exception | None] = []
 
     def behind(environ, start_response):
-        went_on.append(environ["wsgi.input"].read())
+        went_on.append(environ.get(REFUSAL))
         return [b"from behind"]
 
     express = Express(
-        behind, router=Router(slots), limits=Limits(), meter=Meter(), ids=RequestIds()
+        behind,
+        router=Router(slots or _slots(_loaded())),
+        limits=Limits(),
+        meter=Meter(),
+        ids=RequestIds(),
     )
     return express, went_on
+
+
+def test_a_version_that_is_still_being_loaded_is_waited_for():
+    # Given a worker that has not loaded yet what its host answers with.
+    slots, statuses = _slots(None), []
+    express, went_on = _answering(slots)
+    asked = REQUEST | {"wsgi.input": io.BytesIO(BODY)}
+    asking = threading.Thread(
+        target=express, args=(asked, lambda status, _headers: statuses.append(status))
+    )
+
+    asking.start()
+    slots.find(bundles.MODEL).put(_loaded())
+    asking.join()
+
+    assert (statuses, went_on) == (["200 OK"], [])
+
+
+def test_a_request_that_fails_is_inferred_once_and_counted_once():
+    loaded = _loaded(_Counting)
+    client = create_application(
+        Router(_slots(loaded)), limits=Limits(), story=Story()
+    ).test_client()
+
+    response = client.post("/v2/models/digits/infer", data=_json(), content_type="application/json")
+
+    assert (response.status_code, loaded.inferred) == (500, 1)
+    assert response.headers["X-Model-Version"] == bundles.version_name(1)
+    counted = [line for line in client.get("/metrics").text.splitlines()
+               if line.startswith("overnight_requests_total{")]  # fmt: skip
+    assert len(counted) == 1
+    assert 'protocol="v2",status="500"' in counted[0]
+    assert counted[0].endswith(" 1")
+
+
+def test_the_fast_path_takes_exactly_the_addresses_that_flask_knows(application):
+    rules = application.url_map.bind("here")
+    parts = (
+        ("", "/v1", "/v2", "/v2/models", "/v1/models"),
+        ("", "/digits", "/a:predict", "/caf\u00e9", "/x.y", "/%41"),
+        ("", "/versions/1", "/labels/champion", "/versions/", "/other/1"),
+        ("", "/infer", ":predict", "/infer/", ":predict/", ":predict//"),
+    )
+    for path in map("".join, itertools.product(*parts)):
+        expected = None
+        with suppress(HTTPException):
+            endpoint, arguments = rules.match(path, "POST")
+            if endpoint in {"v2.infer", "v1.predict"}:
+                expected = Target(endpoint[:2], **arguments)
+
+        assert target_of(path.encode().decode("latin-1")) == expected, path
+
+
+@pytest.fixture(scope="module")
+def application():
+    return create_application(Router(_slots(None)), limits=Limits(), story=Story())
+
+
+def test_another_method_is_refused_with_the_ones_that_are_allowed(application):
+    client = application.test_client()
+
+    got, options = (ask("/v2/models/digits/infer") for ask in (client.get, client.options))
+
+    assert (got.status_code, options.status_code) == (405, 200)
+    assert "not allowed" in got.json["error"]
+    for response in (got, options):
+        assert set(response.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
 def _asked(body: bytes, kind: str, path: str = "/v2/models/digits/infer", **headers: str) -> dict:
@@ -118,10 +199,23 @@ RAW = {"HTTP_ACCEPT": "application/octet-stream"}
         _asked(_binary()[0], "", **_binary()[1]),
         _asked(_png(), "image/png"),
         _asked(_png(), "image/png", **RAW),
+        _asked(_json(), "application/json; charset=utf-8"),
+        _asked(_json(), "application/x-www-form-urlencoded"),
+        _asked(_json(), "application/cloudevents+json"),
+        _asked(_json(), ""),
+        _asked(gzip.compress(_json()), "application/json", HTTP_CONTENT_ENCODING="gzip"),
+        _asked(_json(), "application/json", f"/v2/models/digits/versions/{VERSION}/infer"),
+        _asked(BODY, "application/json", f"/v1/models/digits/versions/{VERSION}:predict"),
+        _asked(BODY, "application/json", "/v1/models/digits/labels/champion:predict"),
+        _asked(_binary()[0], "application/json", **_binary()[1]),
     ],
-    ids=["v1", "v2", "v2, raw answer", "binary", "binary, no kind", "PNG", "PNG, raw answer"],
-)
-def test_each_usual_kind_of_body_goes_the_short_way(asked):
+    ids=[
+        "v1", "v2", "v2, raw answer", "binary", "binary, no kind", "PNG", "PNG, raw answer",
+        "parameters of the kind", "a form", "structured JSON", "no kind", "compressed",
+        "v2, a version", "v1, a version", "v1, a label", "binary as JSON",
+    ],
+)  # fmt: skip
+def test_every_legal_request_is_answered_without_what_lies_behind(asked):
     express, went_on = _answering()
     told: list[dict[str, str]] = []
 
@@ -139,33 +233,45 @@ def test_each_usual_kind_of_body_goes_the_short_way(asked):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "error"),
     [
-        _asked(b"{", "application/json"),
-        _asked(_json(), "application/json; charset=utf-8"),
-        _asked(_json(), "application/json", HTTP_CONTENT_ENCODING="gzip"),
-        _asked(_json(), "application/json", REQUEST_METHOD="PUT"),
-        _asked(_json(), "application/json", CONTENT_LENGTH="many"),
-        _asked(_json(), "application/json", CONTENT_LENGTH=str(10**12)),
-        _asked(_json(), "application/json", path="/v2/models/nothing/infer"),
-        _asked(_binary()[0], "application/octet-stream", HTTP_INFERENCE_HEADER_CONTENT_LENGTH="x"),
-        _asked(_binary(size=785)[0], "application/octet-stream", **_binary(size=785)[1]),
-        _asked(_binary()[0], "image/png", **_binary()[1]),
-        _asked(_binary()[0], "application/json", "/v1/models/digits:predict", **_binary()[1]),
-        _asked(_png()[:-1], "image/png"),
-        _asked(_png(), "image/png", path="/v1/models/digits:predict"),
+        (_asked(b"{", "application/json"), BadInput),
+        (_asked(b"[]", "application/json"), BadInput),
+        (_asked(_json(), "text/plain"), WrongContentType),
+        (_asked(_json(), "application/json", HTTP_CONTENT_ENCODING="gzip"), BadInput),
+        (_asked(_json(), "application/json", HTTP_CONTENT_ENCODING="br"), UnknownEncoding),
+        (_asked(_json(), "application/json", path="/v2/models/nothing/infer"), NotServed),
+        (_asked(_json(), "application/json", "/v2/models/digits/versions/1/infer"), NotServed),
+        (_asked(BODY, "application/json", "/v1/models/digits/labels/x:predict"), NotServed),
+        (
+            _asked(
+                _binary()[0], "application/json", HTTP_INFERENCE_HEADER_CONTENT_LENGTH="x"
+            ),
+            BadInput,
+        ),
+        (_asked(_binary(size=785)[0], "application/json", **_binary(size=785)[1]), BadInput),
+        (_asked(_png()[:-1], "image/png"), BadInput),
+        (_asked(_png(), "image/png", path="/v1/models/digits:predict"), WrongContentType),
     ],
     ids=[
-        "half JSON", "parameters of the kind", "compressed", "no POST", "no length",
-        "a vast length", "another model", "no length of the header", "too large a tensor",
-        "a picture with raw tensors", "raw tensors at v1", "half a picture", "a picture at v1",
+        "half JSON", "no object", "another kind", "not compressed", "compressed otherwise",
+        "another model", "another version", "another label", "no length of the header",
+        "too large a tensor", "half a picture", "a picture at v1",
     ],
 )  # fmt: skip
-def test_what_is_unusual_or_wrong_goes_on_with_its_body_whole(asked):
+def test_a_failure_goes_on_as_an_error_and_is_counted_by_nobody_yet(asked, error):
     express, went_on = _answering()
-    body = asked["wsgi.input"].getvalue()
 
-    answer = express(asked | {"wsgi.input": io.BytesIO(body)}, lambda *_: None)
+    answer = express(asked | {"wsgi.input": io.BytesIO(asked["wsgi.input"].getvalue())}, print)
 
     assert answer == [b"from behind"]
-    assert went_on == [body]
+    assert [type(one) for one in went_on] == [error]
+
+
+def test_another_method_goes_on_as_it_is():
+    express, went_on = _answering()
+    asked = _asked(_json(), "application/json", REQUEST_METHOD="PUT")
+
+    assert express(asked, print) == [b"from behind"]
+    assert went_on == [None]
+    assert asked["wsgi.input"].read() == _json()

@@ -87,7 +87,7 @@ def test_a_client_without_a_key_is_its_network(address, client):
 
 
 def test_no_client_takes_more_than_a_quarter_of_the_places():
-    crowd = Crowd(Limits(waiting=12))
+    crowd = Crowd(Limits(waiting=12), {})
     for request in range(3):
         crowd.enter(request, "shop")
 
@@ -168,6 +168,14 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
     assert [one.status_code for one in healthy] == [200, 200]
     assert refused(client, "overloaded") == 1
     assert client.get("/v2").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/" + INFER, "///" + INFER, "/" + PREDICT, "//v2", "//metrics"])
+def test_an_address_with_slashes_before_it_is_another_and_unknown(client, path):
+    """Else it would be answered past the limit on concurrent answers."""
+    found = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
+
+    assert found.status_code == 404
 
 
 def _until_inside(client, requests: int) -> None:
