@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli.terminal import new_table, open_console
 from flows.house import House
-from models.definition import Outputs
+from models.examples import Outputs
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished

@@ -14,7 +14,7 @@ import numpy as np
 from cli.pictures import read_picture
 from cli.terminal import new_table, open_console
 from infra.settings import load
-from models.definition import Array
+from models.examples import Array
 from store.errors import BadFile, ServingRefused, ServingUnavailable
 from store.schema import NUMPY_TYPES
 

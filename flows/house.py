@@ -9,7 +9,8 @@ import models
 from flows.parameters import Begin
 from infra import connections
 from infra.settings import Settings, load
-from models.definition import Examples, ModelDefinition, Places, Source, TrainingSettings
+from models.definition import ModelDefinition, Places, Source, TrainingSettings
+from models.examples import Examples
 from store.arrivals import excluded
 from store.bucket import Bucket
 from store.datasets import Dataset

@@ -14,7 +14,7 @@ from flows.house import House
 from flows.loading import loaded
 from flows.parameters import Policy
 from flows.steps import Plan, step
-from models.definition import Examples
+from models.examples import Examples
 from store import refusals
 from store.aliases import AliasLog
 from store.collected import read_collected

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models import pictures as drawn
-from models.definition import Examples, Outputs
+from models.examples import Examples, Outputs
 
 
 def pictures(

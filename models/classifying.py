@@ -6,8 +6,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition import Examples, Outputs
 from models.evaluation import RowMetric
+from models.examples import Examples, Outputs
 from models.metrics import classification, classification_rows
 from store.manifest import Measurement
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from models.data_gates import DataGates
 from models.evaluation import RowMetric
+from models.examples import Array, Examples, Outputs
 from models.gates import Gate, MinimumImprovement
 from models.moving import MovingHoldout
 from models.sameness import Near
@@ -23,9 +24,6 @@ from models.tuning import Ranges
 from store.errors import BadFile
 from store.manifest import Measurement
 from store.schema import Schema, Value
-
-Array = NDArray[np.generic]
-Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -73,22 +71,6 @@ class Places:
 
     folder: Path | None
     cache: Path
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows as a network takes them: `inputs` by tensor name and `labels`, all with n rows.
-
-    `slices` are boolean masks of n rows by name.
-    """
-
-    inputs: Mapping[str, Array]
-    labels: Array
-    slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        return len(self.labels)
 
 
 class TrainingSettings(Value):

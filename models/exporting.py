@@ -17,7 +17,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.definition import Array, Outputs
+from models.examples import Array, Outputs
 from store.manifest import Exported
 
 SUFFICIENT_AGREEMENT = 0.999

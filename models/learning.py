@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.definition import Examples, Progress, TrainingSettings
+from models.definition import Progress, TrainingSettings
+from models.examples import Examples
 from models.exporting import continue_from
 
 REPORT_EVERY_SECONDS = 0.4

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from models.definition import Examples
+from models.examples import Examples
 
 # The column of a model with such a holdout that tells when: whole days since 1970-01-01.
 DAY = "day"
@@ -23,4 +21,4 @@ class MovingHoldout:
     """
 
     days: int
-    examples: Callable[[pa.Table, pa.Table], "Examples"]
+    examples: Callable[[pa.Table, pa.Table], Examples]

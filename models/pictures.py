@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.definition import Array
+from models.examples import Array
 from models.metrics import share
 
 _INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"

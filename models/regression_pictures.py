@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from models import pictures as drawn
-from models.definition import Examples, Outputs
+from models.examples import Examples, Outputs
 from models.regression import Floats
 
 _SHOWN = 12

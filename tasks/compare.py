@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.definition import Array, Examples, ModelDefinition
+from models.definition import ModelDefinition
+from models.examples import Array, Examples
 from models.shift import Sample
 from store.arrivals import ArrivalDecision
 from store.manifest import Finding, Manifest

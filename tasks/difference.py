@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.definition import Array, Examples, ModelDefinition, Outputs
+from models.definition import ModelDefinition
+from models.examples import Array, Examples, Outputs
 from store.manifest import Manifest, Measurement
 from tasks.explain import Axis, Present, explain
 from tasks.markdown import drawn, table

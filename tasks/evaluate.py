@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from models.definition import Array, Examples, ModelDefinition, Outputs
+from models.definition import ModelDefinition
 from models.evaluation import Evaluation, Paired, RowMetric
+from models.examples import Array, Examples, Outputs
 from models.gates import Robust
 from models.metrics import Mask
 from models.sameness import same

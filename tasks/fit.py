@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.definition import Array, Examples, Progress, TrainingSettings
+from models.definition import Progress, TrainingSettings
+from models.examples import Array, Examples
 from store.bucket import digest
 from tasks.child import ends_with_parent
 from tasks.train import FITTED, START, Fitted

@@ -11,8 +11,9 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.definition import Examples, ModelDefinition, Outputs
+from models.definition import ModelDefinition
 from models.evaluation import Evaluation
+from models.examples import Examples, Outputs
 from models.gates import MinimumImprovement
 from models.moving import DAY
 from store.aliases import AliasRecord

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from models.definition import Array, Examples
 from models.evaluation import Rehearsal
+from models.examples import Array, Examples
 from models.sameness import Near, same
 from store.errors import StepFailed
 from store.manifest import Manifest

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from models.definition import Array, Examples, ModelDefinition
+from models.definition import ModelDefinition
+from models.examples import Array, Examples
 from store.errors import CorruptVersion, NotReproducible
 from store.manifest import Manifest, Measurement
 from tasks.evaluate import answers

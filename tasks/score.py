@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.definition import Examples, ModelDefinition
+from models.definition import ModelDefinition
+from models.examples import Examples
 from store.bucket import Bucket
 from store.manifest import Manifest, Measurement
 from store.scores import Score, keep, read_score

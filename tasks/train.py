@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from models.definition import Examples, ModelDefinition, Progress, TrainingSettings
+from models.definition import ModelDefinition, Progress, TrainingSettings
+from models.examples import Examples
 from store.bucket import digest
 from store.keys import new_version
 from store.local_files import lock

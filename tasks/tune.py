@@ -15,7 +15,8 @@ import numpy as np
 import optuna
 from pydantic import ValidationError
 
-from models.definition import Examples, ModelDefinition, Progress, TrainingSettings
+from models.definition import ModelDefinition, Progress, TrainingSettings
+from models.examples import Examples
 from models.tuning import Choice, Range, Ranges
 from store.errors import ConfigurationError, StepFailed
 from tasks import child

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.data_gates import DataGates
-from models.definition import Array, Examples, ModelDefinition
+from models.definition import ModelDefinition
+from models.examples import Array, Examples
 from store.manifest import Finding
 from store.schema import NUMPY_TYPES, TensorSpec
 from tasks.frames import check_columns

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models import regression
-from models.definition import Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Examples
 from models.sales import DEFINITION, measures
 from models.sales.files import read_files
 from models.sales.schema import DEPARTMENTS, GAP_DAYS

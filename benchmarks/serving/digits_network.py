@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import exporting
-from models.definition import Outputs
 from models.digits import network
+from models.examples import Outputs
 
 
 def _all_alike(_: Outputs, exported: Outputs) -> NDArray[np.bool_]:

@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 
 import models
-from models.definition import Examples, Places
+from models.definition import Places
 from models.evaluation import Evaluation
+from models.examples import Examples
 from tasks.evaluate import evaluate
 from tasks.train import Candidate, train
 

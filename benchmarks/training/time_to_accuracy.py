@@ -27,8 +27,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-from models.definition import Examples, Places, Progress, TrainingSettings
+from models.definition import Places, Progress, TrainingSettings
 from models.digits import idx, network, official
+from models.examples import Examples
 
 CLASSIC_EPOCHS = 12
 FIRST_NIGHT_ROWS = 50_000

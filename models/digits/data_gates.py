@@ -10,8 +10,8 @@ import numpy as np
 
 from models.columns import Column
 from models.data_gates import DataGates
-from models.definition import Array
 from models.digits.schema import TENSORS
+from models.examples import Array
 from models.shift import SameShares, SameSpread
 from store.schema import TensorSpec
 

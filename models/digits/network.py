@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from models import exporting
 from models.classifying import same_class
-from models.definition import Array, Examples, TrainingSettings
+from models.definition import TrainingSettings
 from models.digits.as_mnist_was import SIDE, AsMnistWas
 from models.digits.learning import Learner
+from models.examples import Array, Examples
 from models.exporting import answers_of, continue_from, load
 from models.learning import Fitted, Report, check_rows, keep_best
 

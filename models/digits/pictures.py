@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models import pictures as drawn
-from models.definition import Examples, Outputs
 from models.digits.schema import TENSORS
+from models.examples import Examples, Outputs
 
 _WORST = 24
 _SHOWN = 40

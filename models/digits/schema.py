@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Examples
 from models.digits.rows import CLASSES, SIDE, images_of
+from models.examples import Examples
 from store.schema import Schema, TensorSpec
 
 # The first half of t10k was written by high-school students, the second by Census employees.

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.definition import Array, Perturbation
+from models.definition import Perturbation
+from models.examples import Array
 from models.gates import (
     AtLeast,
     AtMost,

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.definition import Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Examples
 from models.learning import Metrics, Report, Steps
 from models.sales.schema import QUANTILES
 

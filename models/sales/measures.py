@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition import Examples, Outputs
 from models.evaluation import RowMetric
+from models.examples import Examples, Outputs
 from models.regression import r2, ratio
 from models.sales.schema import DEPARTMENT, PERISHABLE, RECENT_DAYS
 from store.manifest import Measurement

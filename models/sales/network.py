@@ -17,7 +17,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models import exporting
-from models.definition import Array, Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Array, Examples
 from models.exporting import answers_of, continue_from, load
 from models.learning import Fitted, Report, check_rows, keep_best
 from models.regression import near

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models import pictures as drawn
-from models.definition import Examples, Outputs
+from models.examples import Examples, Outputs
 from models.sales.measures import in_interval
 from models.sales.schema import DEPARTMENT, QUANTILES, STORE
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.definition import Examples
+from models.examples import Examples
 from models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
 from models.sales.known import closed, counted, guess, known_days
 from models.sales.replay import mixed

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from models import catalogue, find
-from models.definition import Examples, ModelDefinition, Places
+from models.definition import ModelDefinition, Places
 from models.evaluation import Evaluation
+from models.examples import Examples
 from models.gates import AtMost, BetterThan, Calibrated, MaximumRegression, MinimumImprovement
 from models.gates.comparing import ACCURACY
 from models.metrics import classification

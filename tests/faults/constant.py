@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.definition import Examples, Outputs, Progress, TrainingSettings
+from models.definition import Progress, TrainingSettings
+from models.examples import Examples, Outputs
 from tasks import evaluate
 from tests.serving import bundles
 

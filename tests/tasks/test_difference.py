@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 import models
-from models.definition import Examples
 from models.digits.pictures import disagreements
+from models.examples import Examples
 from tasks.difference import difference, differing
 from tasks.markdown import page
 from tests.examples import manifest

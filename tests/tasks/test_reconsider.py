@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import models
-from models.definition import Examples
+from models.examples import Examples
 from models.gates import MinimumImprovement
 from store.aliases import AliasLog
 from store.memory import MemoryBucket

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.definition import Examples
 from models.evaluation import Changed
+from models.examples import Examples
 from models.sameness import Near
 from serving import golden
 from serving.predictor import Predictor

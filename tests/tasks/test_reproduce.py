@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import models
-from models.definition import Examples
+from models.examples import Examples
 from store.errors import CorruptVersion, NotReproducible
 from tasks.explain import Present
 from tasks.reproduce import (

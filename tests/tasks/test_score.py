@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import models
-from models.definition import Examples, ModelDefinition
+from models.definition import ModelDefinition
+from models.examples import Examples
 from store.manifest import Measurement
 from store.memory import MemoryBucket
 from store.scores import scores

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import models
-from models.definition import Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Examples
 from models.tuning import Choice, Range
 from store.errors import ConfigurationError, StepFailed
 from tasks.search import Search, Trial

@@ -10,7 +10,8 @@ import pytest
 import models.starters.digits
 import models.starters.sales
 from cli.made_up import MADE_UP
-from models.definition import Examples, ModelDefinition, Outputs, Places
+from models.definition import ModelDefinition, Places
+from models.examples import Examples, Outputs
 from models.sales import DEFINITION as SALES
 from store.manifest import DataLineage
 from tasks.evaluate import compared

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from models import exporting, learning
 from models.classifying import same_class
-from models.definition import Array, Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Array, Examples
 from models.learning import Fitted, Report
 from models.starters.digits.schema import CLASSES
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Examples
+from models.examples import Examples
 from models.starters.digits.source import PIXELS
 from store.schema import Schema, TensorSpec
 

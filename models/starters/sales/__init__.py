@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition import Examples, ModelDefinition, Outputs, TrainingSettings
+from models.definition import ModelDefinition, TrainingSettings
 from models.evaluation import RowMetric
+from models.examples import Examples, Outputs
 from models.regression import Floats, interval_rows, intervals
 from models.starters.sales.gates import DATA_GATES, GATES
 from models.starters.sales.schema import NEAR, TENSORS, examples

@@ -16,7 +16,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from models import exporting, learning
-from models.definition import Array, Examples, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Array, Examples
 from models.learning import Fitted, Report
 from models.regression import near
 from models.starters.sales.schema import NEAR, STORES, WEEKDAYS

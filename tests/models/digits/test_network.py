@@ -7,9 +7,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.definition import Examples, Progress, TrainingSettings
+from models.definition import Progress, TrainingSettings
 from models.digits import network
 from models.digits.network import Fitted
+from models.examples import Examples
 from store.manifest import Exported
 
 # Keras 3.15 hands variables to numpy 2 the old way while a network is exported.

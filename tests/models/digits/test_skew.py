@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.definition import Examples, Places
+from models.definition import Places
 from models.digits import DEFINITION, idx, network, official
 from models.digits.gates import PERTURBATIONS
+from models.examples import Examples
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.rig import Serving, running

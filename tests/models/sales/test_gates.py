@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Examples, Outputs
 from models.evaluation import Evaluation
+from models.examples import Examples, Outputs
 from models.gates import AtLeast, MaximumRegression
 from models.sales import DEFINITION, series
 from models.sales.rows import finished

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from models.definition import Examples
 from models.evaluation import RowMetric
+from models.examples import Examples
 from models.regression import resampled
 from models.sales.measures import (
     in_interval,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from models.definition import Array, Examples, Outputs, TrainingSettings
+from models.definition import TrainingSettings
+from models.examples import Array, Examples, Outputs
 from models.exporting import SUFFICIENT_AGREEMENT
 from models.sales import DEFINITION, network, series
 from models.sales.gates import newest_day_lost

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.definition import Examples
+from models.examples import Examples
 from models.sales import pictures
 from models.sales.series import judged
 from tests.sales import STORES, arriving, rows

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.definition import Examples
+from models.examples import Examples
 from models.sales import series
 from models.sales.schema import (
     DEPARTMENT,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.definition import Examples
+from models.examples import Examples
 from models.sales import DEFINITION, network
 from models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
 from models.sales.series import HELD_DAYS, judged, learned
