@@ -10,7 +10,8 @@ from cli.terminal import open_console
 from infra import connections
 from infra.settings import Settings, load
 from store.errors import ConfigurationError
-from store.tokens import GRAMMAR, Said, is_token, prove
+from store.request_proof import Said, prove
+from store.tokens import GRAMMAR, is_token
 
 # These take nobody's word: arrivals say who delivered them, and a version who made it.
 _NAMELESS = {"ingest", "reproduce"}

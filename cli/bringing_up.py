@@ -23,8 +23,9 @@ from infra.stack import embedded, record, seaweed
 from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.record import ServiceRecord, StackRecord
 from infra.stack.supervisor import Supervisor
-from store.errors import OvernightError, StepFailed
+from store.errors import OvernightError
 from store.probe import probe
+from tasks.errors import StepFailed
 
 # On a busy machine a fresh Prefect takes most of a minute to come up.
 _START_SECONDS = 240

@@ -11,7 +11,7 @@ from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings
 from store.aliases import AliasLog
-from store.errors import StepFailed
+from tasks.errors import StepFailed
 
 _ANSWERS_SECONDS = 60.0
 

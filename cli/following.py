@@ -13,10 +13,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from cli.outcomes import ENDED
 from infra import connections
+from infra.errors import OrchestratorRefused, OrchestratorUnavailable
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings
 from infra.stack.orchestrator import ui_url
-from store.errors import ConfigurationError, OrchestratorRefused, OrchestratorUnavailable
+from store.errors import ConfigurationError
 
 _LOOK_SECONDS = 0.7
 _LATE_SECONDS = 20.0

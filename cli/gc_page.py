@@ -15,10 +15,11 @@ from cli.terminal import new_table, open_console, size
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import Settings, load
+from models.errors import UnknownModel
 from store import keys
 from store.bucket import Bucket
 from store.collecting import collect
-from store.errors import CorruptRecord, UnknownModel
+from store.errors import CorruptRecord
 from store.surveying import Leaving, Plan, survey
 from store.sweeping import Retention
 from store.tables import Table

@@ -10,7 +10,7 @@ from cli.following import user
 from infra import connections
 from infra.settings import load
 from store import landing
-from store.bucket import digest
+from store.digests import digest
 from store.errors import BadFile
 
 if TYPE_CHECKING:

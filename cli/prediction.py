@@ -11,11 +11,12 @@ from urllib.error import HTTPError
 
 import numpy as np
 
+from cli.errors import ServingRefused, ServingUnavailable
 from cli.pictures import read_picture
 from cli.terminal import new_table, open_console
 from infra.settings import load
 from models.examples import Array
-from store.errors import BadFile, ServingRefused, ServingUnavailable
+from store.errors import BadFile
 from store.schema import NUMPY_TYPES
 
 _TIMEOUT_SECONDS = 30.0

@@ -12,7 +12,8 @@ from infra.settings import Settings, load
 from infra.stack import orchestrator, processes, record, runs
 from infra.stack.plan import plan
 from infra.stack.supervisor import stop_orphans
-from store.errors import OvernightError, StepFailed
+from store.errors import OvernightError
+from tasks.errors import StepFailed
 
 # Each service has up to half a minute to stop, one after the other.
 _STOP_SECONDS = 120.0

@@ -16,7 +16,7 @@ from store.collected import read_collected
 from store.decisions import read_decision
 from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
-from store.tokens import said_by
+from store.request_proof import said_by
 from store.versions import read_manifest, signers
 
 

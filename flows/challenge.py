@@ -15,8 +15,8 @@ from flows.steps import step
 from store import challenging
 from store.aliases import AliasRecord
 from store.errors import ConfigurationError, NoChallenge, NotProved, PromotionConflict
+from store.request_proof import Plain
 from store.terms import Bound, Mode, Share, Terms
-from store.tokens import Plain
 from store.versions import read_manifest
 from tasks.challenge import Heard, hear
 from tasks.report import Story

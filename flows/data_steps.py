@@ -8,12 +8,12 @@ from prefect.logging import get_run_logger
 import tasks.ingest
 import tasks.snapshot
 import tasks.validate
+from flows.errors import UnknownArrival
 from flows.hearing import Word
 from flows.house import House
 from flows.loading import loaded
 from flows.steps import Plan, step
 from store import arrivals
-from store.errors import UnknownArrival
 from tasks.compare import Compared, Learned, compare, learned_by
 from tasks.judge import Verdict
 from tasks.leakage import unseen

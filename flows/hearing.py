@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from flows.house import House
 from infra.settings import Settings
 from store.errors import ConfigurationError, NotProved
-from store.tokens import Plain, Said, Token, parse, prover
+from store.request_proof import Plain, Said, prover
+from store.tokens import Token, parse
 from store.versions import read_manifest
 
 _OPERATOR = "operator"

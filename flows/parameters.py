@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 import models
-from store.errors import UnknownModel
+from models.errors import UnknownModel
 
 Policy = Literal["automatic", "manual"]
 Approval = Literal["as declared", "automatic", "manual"]

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from flows.errors import NotEntitled
 from flows.hearing import word_of
 from flows.house import House
 from flows.parameters import Approval, Begin, Policy
 from flows.steps import Plan
-from store.errors import ConfigurationError, NotEntitled
+from store.errors import ConfigurationError
 from store.manifest import Override, RunLineage
-from store.tokens import Plain
+from store.request_proof import Plain
 from store.versions import read_manifest
 from tasks import lineage
 from tasks.explain import Axis, Present, explain

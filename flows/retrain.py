@@ -31,7 +31,7 @@ from flows.planning import (
 from flows.steps import Plan
 from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
-from store.tokens import Plain
+from store.request_proof import Plain
 from store.versions import read_manifest
 from tasks import materials
 from tasks.ingest import Ingested

@@ -11,7 +11,7 @@ from flows.hearing import for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from store.errors import NotProved, PromotionConflict
-from store.tokens import Plain
+from store.request_proof import Plain
 from store.versions import read_manifest
 from tasks.report import Story
 

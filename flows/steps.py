@@ -24,10 +24,11 @@ from flows.loading import loaded
 from flows.parameters import Policy
 from flows.telling import Teller
 from models.definition import TrainingSettings
+from models.errors import SourceUnavailable
 from models.evaluation import Evaluation
 from store import refusals
 from store.aliases import AliasLog, AliasRecord
-from store.errors import SourceUnavailable, StoreUnavailable
+from store.errors import StoreUnavailable
 from store.manifest import (
     CodeLineage,
     EnvironmentLineage,

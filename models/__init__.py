@@ -7,7 +7,8 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from store.errors import ConfigurationError, UnknownModel
+from models.errors import UnknownModel
+from store.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

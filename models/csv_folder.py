@@ -13,8 +13,9 @@ import pyarrow as pa
 from pyarrow import csv
 
 from models.definition import Delivery, Places, Reading
+from models.errors import SourceUnavailable
 from store import keys
-from store.errors import BadFile, BadKey, SourceUnavailable
+from store.errors import BadFile, BadKey
 
 HOLDOUT = "holdout.csv"
 

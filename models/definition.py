@@ -23,7 +23,8 @@ from models.sameness import Near
 from models.tuning import Ranges
 from store.errors import BadFile
 from store.manifest import Measurement
-from store.schema import Schema, Value
+from store.schema import Schema
+from store.values import Value
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from serving.cache import Cache
+from serving.errors import UnfitVersion
 from serving.keeping import Room, available_bytes, give_back
 from serving.ledger import Ledger
 from serving.loaded import open_bundle
@@ -16,13 +17,7 @@ from serving.presence import Presence, Said
 from serving.slots import Loaded, Slot
 from store.aliases import CHAMPION, AliasRecord
 from store.bucket import Bucket
-from store.errors import (
-    CorruptVersion,
-    OvernightError,
-    StoreError,
-    UnfitVersion,
-    UntrustedVersion,
-)
+from store.errors import CorruptVersion, OvernightError, StoreError, UntrustedVersion
 from store.manifest import Manifest
 
 logger = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from serving.challenge_notes import Notes
 from serving.comparing import Comparison, Comparisons, Exchange, check_finite
+from serving.errors import NotServed
 from serving.loaded import ModelVersion
 from serving.predictor import Array, Predictor
 from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
 from serving.tally import Tally
 from store.aliases import CHAMPION, AliasRecord
 from store.challenging import CHALLENGER, difference
-from store.errors import NotServed
 from store.manifest import Manifest
 from store.terms import Terms
 

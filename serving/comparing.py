@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.challenge_notes import Both, Notes
+from serving.errors import BadInput
 from serving.predictor import Array
 from serving.ranges import check_range
 from serving.slots import Loaded
-from store.errors import BadInput
 from store.manifest import Manifest
 from store.schema import NUMPY_TYPES, TensorSpec
 from store.terms import Terms

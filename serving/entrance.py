@@ -16,13 +16,14 @@ from typing import Any
 from werkzeug.exceptions import NotFound
 
 from serving.board import Draining
+from serving.errors import BadInput, Overloaded, TooMuch, UnknownToken
 from serving.inference.limits import Limits
 from serving.lanes import Environ
 from serving.limits import Crowd, Rate, neighbourhood
 from serving.rest.headers import CLIENT, REFUSAL, REQUEST_ID, VERSION_HEADER, Application
 from serving.routes.headers import Origins
 from serving.tokens import NOBODY, Tokens, bearer
-from store.errors import BadInput, Overloaded, OvernightError, TooMuch, UnknownToken
+from store.errors import OvernightError
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serving.errors import LogWentBack
 from store.aliases import AliasLog, AliasRecord
-from store.errors import LogWentBack
 
 CHECK_SECONDS = 60.0
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.errors import UnfitVersion
 from serving.predictor import Predictor
-from store.errors import UnfitVersion
 from store.schema import TensorSpec
 
 FILE = "golden.npz"

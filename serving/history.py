@@ -11,8 +11,8 @@ from store.aliases import AliasRecord
 from store.decisions import Decision
 from store.local_files import ReloadingFile, write_atomically
 from store.manifest import Finding, Manifest, Measurement, Override
-from store.schema import Value
 from store.scores import Score
+from store.values import Value
 
 REPORT = "report.html"
 LARGEST_REPORT = 8_000_000

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from serving.errors import BadInput, TooMuch, WrongContentType
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.protocols import binary, image, v1, v2
 from serving.protocols.binary import Encoded
-from store.errors import BadInput, TooMuch, WrongContentType
 
 JSON = "application/json"
 # curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.

@@ -10,7 +10,7 @@ from serving.board import Board
 from serving.tally import Tally
 from store.aliases import AliasRecord
 from store.local_files import write_atomically
-from store.schema import Value
+from store.values import Value
 
 REMEMBERED_REFUSALS = 20
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 
+from serving.errors import Overloaded, TooManyRequests
 from serving.inference.limits import Limits
-from store.errors import Overloaded, TooManyRequests
 
 REMEMBERED_CLIENTS = 10_000
 BURST_SECONDS = 2.0

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from store.errors import UnfitVersion
+from serving.errors import UnfitVersion
 from store.manifest import Manifest
 from store.schema import NUMPY_TYPES, TensorSpec
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from serving.metrics import Snapshot
 from store.local_files import lock, try_lock, write_atomically
-from store.schema import Value
+from store.values import Value
 
 # The lock comes last: as long as it is there, the others belong to somebody.
 _FILES = (".json", ".counts", ".lock")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving import words
-from store.errors import BadInput
+from serving.errors import BadInput
 from store.schema import TensorSpec
 
 Array = NDArray[Any]

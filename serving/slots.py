@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from serving.board import Board
+from serving.errors import NotServed
 from serving.loaded import Loaded
-from store.errors import NotServed
 
 __all__ = ["WAIT_SECONDS", "Loaded", "Slot", "Slots"]
 # A worker that joins between the last report and the flip finishes loading while requests wait.

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 
-from store.schema import Value
 from store.terms import Mode, Terms
+from store.values import Value
 
 # Two-sided 95 %.
 _Z = 1.959964

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from serving import words
+from serving.errors import BadInput, TooMuch
 from serving.inference.limits import Limits
 from serving.ranges import Array, at, check_range, where
 from serving.telling import kind_of
 from serving.words import Unknown
-from store.errors import BadInput, TooMuch
 from store.schema import NUMPY_TYPES, TensorSpec
 
 

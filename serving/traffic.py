@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from serving.metrics import BOUNDS, Count, Snapshot
 from store.local_files import write_atomically
-from store.schema import Value
+from store.values import Value
 
 BUCKET_SECONDS = 5
 BUCKETS = 60

@@ -15,6 +15,7 @@ from serving import decision
 from serving.board import Board
 from serving.cache import Cache
 from serving.decision import Acknowledge, Flip, Follow, Situation, Withdraw
+from serving.errors import LogWentBack
 from serving.followed import Followed
 from serving.keeping import Room
 from serving.ledger import Known, Ledger
@@ -24,7 +25,6 @@ from store.bucket import Bucket
 from store.errors import (
     BadKey,
     CorruptVersion,
-    LogWentBack,
     OvernightError,
     StoreDenied,
     UnknownVersion,

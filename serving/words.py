@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 
+from serving.errors import BadInput
 from serving.telling import kind_of
-from store.errors import BadInput
 from store.schema import TensorSpec
 
 # The datatype by which the Open Inference Protocol v2 sends texts.

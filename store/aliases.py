@@ -16,8 +16,8 @@ from store import keys, numbered
 from store.bucket import Bucket
 from store.errors import AlreadyExists, BadKey, CorruptRecord, PromotionConflict
 from store.records import read
-from store.schema import Value
 from store.terms import Terms
+from store.values import Value
 
 CHAMPION = "champion"
 Action = Literal["promoted", "rolled back", "started", "stopped"]

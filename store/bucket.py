@@ -1,6 +1,5 @@
 """The narrow storage interface that everything of ours is built on."""
 
-import hashlib
 from typing import Protocol
 
 
@@ -52,8 +51,3 @@ class Bucket(Protocol):
         Raises:
             BadKey: the key is not one that may be discarded: see `keys.check_discardable`.
         """
-
-
-def digest(body: bytes) -> str:
-    """sha256 in hexadecimal: how all bytes of ours are named."""
-    return hashlib.sha256(body).hexdigest()

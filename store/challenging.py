@@ -23,8 +23,9 @@ from store.errors import (
     PromotionConflict,
 )
 from store.records import read
-from store.schema import Schema, TensorSpec, Value
+from store.schema import Schema, TensorSpec
 from store.terms import Terms
+from store.values import Value
 from store.versions import read_manifest
 
 CHALLENGER = "challenger"

@@ -16,7 +16,7 @@ from store import keys
 from store.bucket import Bucket
 from store.errors import AlreadyExists, CollectedVersion
 from store.records import read
-from store.schema import Value
+from store.values import Value
 
 
 class Collected(Value):

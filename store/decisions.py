@@ -9,7 +9,7 @@ from store import keys
 from store.bucket import Bucket
 from store.errors import AlreadyDecided, AlreadyExists
 from store.records import read
-from store.schema import Value
+from store.values import Value
 from store.versions import read_manifest
 
 

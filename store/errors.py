@@ -1,8 +1,9 @@
-"""Every error of ours, as one tree. Each says what happened, what was expected and what to do.
+"""Base of all errors, and those of the store. Each says what happened, was expected and helps.
+
+Errors of the layers above stand in an `errors.py` of theirs, with `OvernightError` as their base.
 
 OvernightError
 ├── ConfigurationError      a setting, a model or a deployment is wrong: fix it
-├── NotEntitled             somebody asked for what only others may: ask them
 ├── NotProved               a name was typed where a token has to show it: prove it
 ├── BadKey                  a name or key outside the grammar: never reaches the store
 ├── StoreError
@@ -12,41 +13,20 @@ OvernightError
 │   ├── StoreDenied         credentials or policy: fix them
 │   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
 │   └── UnsafeStore         does not honour create-only writes: choose another store
-├── UnknownModel            not in the catalogue, or never published
 ├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
-├── UnknownArrival          nothing of this name is in the dataset
 ├── CorruptVersion          a bundle that is not what its manifest says
 │   └── CollectedVersion    retention let go of its files: name another version
 ├── UntrustedVersion        nobody who is trusted signed it: sign it, or trust the key
 ├── CorruptRecord           an object that is not the record its key says: have it removed
-├── LogWentBack             an alias' log is not the one that was known: restore it
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
 ├── NoChallenge             nothing challenges the champion
 ├── AlreadyDecided          a decision is final
-├── UnfitVersion            verified, and yet it must not answer here
-├── BadInput                a request that cannot be answered: which field, expected and found
-│   ├── TooMuch             a request over a limit
-│   └── WrongContentType    a body of a kind that is not read here
-├── UnknownToken            no token, or none that is known here: send one
-├── AdministrationClosed    nobody can administer here: set a token
-├── TooManyRequests         one client asks too often: wait
-├── Overloaded              too much is under way here: try again a little later
-├── NotReproducible         what a version was made from is gone: restore it
-├── NotServed               the model or version is not loaded here; says which are
 ├── PlaceTaken              a folder or store holds something else: name an empty one
 ├── ExportChanged           an export is not what its index says: export again
-├── SourceUnavailable       data could not be had from anywhere: try again, or name a place
-├── BadFile                 an arrived file that cannot be taken in
-├── ServingUnavailable      serving did not answer: start it
-├── ServingRefused          serving answered no: says to what and why
-├── OrchestratorUnavailable Prefect did not answer: start it
-├── OrchestratorRefused     Prefect answered no: says which request and why
-└── StepFailed              a child process of a step died or ran out of time
+└── BadFile                 an arrived file that cannot be taken in
 """
-
-from collections.abc import Sequence
 
 
 class OvernightError(Exception):
@@ -55,16 +35,6 @@ class OvernightError(Exception):
 
 class ConfigurationError(OvernightError):
     """A setting, a model or a deployment is wrong."""
-
-
-class NotEntitled(OvernightError):
-    """Only certain people may ask for this."""
-
-    def __init__(self, who: str, what: str, entitled: Sequence[str], setting: str) -> None:
-        super().__init__(
-            f"{who!r} may not {what}; entitled are: {', '.join(entitled) or 'nobody'}. Ask one of "
-            f"them, or whoever runs the worker to add the name to {setting}"
-        )
 
 
 class NotProved(OvernightError):
@@ -149,13 +119,6 @@ class UnsafeStore(StoreError):
         )
 
 
-class UnknownModel(OvernightError):
-    """No model of this name."""
-
-    def __init__(self, model: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"no model is called {model!r}; known are: {', '.join(known) or 'none'}")
-
-
 class NothingPublished(OvernightError):
     """The model has no version, or none that serves."""
 
@@ -172,16 +135,6 @@ class UnknownVersion(OvernightError):
     def __init__(self, model: str, version: str) -> None:
         super().__init__(
             f"{model} has no version {version!r}; `overnight versions {model}` lists them"
-        )
-
-
-class UnknownArrival(OvernightError):
-    """The dataset has no rows that came under this name."""
-
-    def __init__(self, model: str, arrival: str, waiting: tuple[str, ...]) -> None:
-        super().__init__(
-            f"{model} has no arrival {arrival!r} in its dataset; "
-            f"those that wait for a word are: {', '.join(waiting) or 'none'}"
         )
 
 
@@ -218,17 +171,6 @@ class CorruptRecord(OvernightError):
             f"{key}: expected {expected}, found {found:.300}; nothing that rests on it is "
             "believed. Find out who wrote it, remove it with the store's own tools, and restore "
             "what belongs there with `overnight verify --repair --from` an export"
-        )
-
-
-class LogWentBack(OvernightError):
-    """The store has forgotten, or replaced, a record of an alias that was followed from here."""
-
-    def __init__(self, log: str, *, known: str, found: str, memory: str) -> None:
-        super().__init__(
-            f"the log of {log} went back: expected {known}, found {found}. What serves goes on and "
-            "nothing of this log is followed; restore the store's latest state, or, if the store "
-            f"was replaced on purpose, stop serving, remove {memory} and start again"
         )
 
 
@@ -269,85 +211,6 @@ class AlreadyDecided(OvernightError):
         super().__init__(f"{model} {version} was {verdict} by {by} already; a decision is final")
 
 
-class UnfitVersion(OvernightError):
-    """A version that is what its manifest says, and yet must not answer here."""
-
-    def __init__(self, model: str, version: str, why: str) -> None:
-        super().__init__(f"{model} {version} is not fit to answer: {why}")
-
-
-class BadInput(OvernightError):
-    """A request that cannot be answered as it stands."""
-
-    def __init__(self, field: str, *, expected: str, found: str) -> None:
-        self.field = field
-        super().__init__(f"{field}: expected {expected}, found {found}")
-
-
-class TooMuch(BadInput):
-    """A request over a limit."""
-
-
-class WrongContentType(BadInput):
-    """A body of a kind that is not read here; says which are."""
-
-
-class UnknownToken(OvernightError):
-    """A request that does not say who asks, or says it with a token nobody has."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"{why}; send `Authorization: Bearer` with one that this server knows, "
-            "whoever runs it can give you one"
-        )
-
-
-class AdministrationClosed(OvernightError):
-    """Nobody can administer here."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "administration is not configured here; set OVERNIGHT_ADMIN_TOKENS_FILE or "
-            "OVERNIGHT_ADMIN_TOKEN and start serving again"
-        )
-
-
-class TooManyRequests(OvernightError):
-    """One client asks more often than it may."""
-
-    def __init__(self, per_second: float, retry_seconds: float) -> None:
-        self.retry_seconds = retry_seconds
-        super().__init__(
-            f"expected at most {per_second:g} requests a second of one client here, found more; "
-            f"ask again in {retry_seconds:.1f} s"
-        )
-
-
-class Overloaded(OvernightError):
-    """More is under way here than can be waited for."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"too much at once: {why}; ask again a little later")
-
-
-class NotReproducible(OvernightError):
-    """What a version was made from is no longer there."""
-
-    def __init__(self, where: str, *, expected: str, found: str) -> None:
-        super().__init__(
-            f"{where} cannot be reproduced: expected {expected}, found {found}; "
-            "restore the dataset that its manifest names"
-        )
-
-
-class NotServed(OvernightError):
-    """The model or version asked for is not loaded here. `soon` when waiting may help."""
-
-    def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
-        self.soon = soon
-        super().__init__(f"{what}; loaded are: {', '.join(loaded) or 'none'}")
-
-
 class PlaceTaken(OvernightError):
     """Something else is where a copy is to go, and nothing is ever mixed or overwritten."""
 
@@ -368,52 +231,9 @@ class ExportChanged(OvernightError):
         )
 
 
-class SourceUnavailable(OvernightError):
-    """No place had the data of a source."""
-
-    def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
-        super().__init__(f"{what} could not be had; tried {'; '.join(tried)}. To go on, {remedy}")
-
-
 class BadFile(OvernightError):
     """An arrived file that cannot be taken in; the rest of its arrival is."""
 
     def __init__(self, file: str, *, expected: str, found: str) -> None:
         self.file, self.expected, self.found = file, expected, found
         super().__init__(f"{file}: expected {expected}, found {found}")
-
-
-class StepFailed(OvernightError):
-    """A step's child process died or ran out of time."""
-
-
-class OrchestratorUnavailable(OvernightError):
-    """Prefect's API did not answer."""
-
-    def __init__(self, api_url: str, why: str) -> None:
-        super().__init__(
-            f"Prefect at {api_url} does not answer ({why}); start it by `overnight up`, or point "
-            "OVERNIGHT_PREFECT_API_URL at a server that runs"
-        )
-
-
-class OrchestratorRefused(OvernightError):
-    """Prefect's API answered, and not with what was asked for."""
-
-    def __init__(self, request: str, *, status: int, why: str) -> None:
-        self.status = status
-        super().__init__(f"Prefect refused {request} ({status}): {why}")
-
-
-class ServingUnavailable(OvernightError):
-    """Serving did not answer."""
-
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(
-            f"serving does not answer at {url} ({why}); start it by `overnight up`, or point "
-            "OVERNIGHT_SERVING_URL at one that runs"
-        )
-
-
-class ServingRefused(OvernightError):
-    """Serving answered, and not with a prediction."""

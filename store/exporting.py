@@ -11,12 +11,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from store import keys
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.errors import BadKey, NotFound, PlaceTaken, StoreUnavailable
 from store.local_files import PART, write_atomically
 from store.manifest import FileEntry
 from store.moving import INDEX, Index, Told, Work, files, is_passing, place_of
-from store.schema import Value
+from store.values import Value
 
 _UNDERWAY = "underway.jsonl"
 _LISTINGS = 20

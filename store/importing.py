@@ -7,7 +7,8 @@ half an import serves nothing; then all of it is read back.
 from itertools import groupby
 from pathlib import Path
 
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.errors import AlreadyExists, ExportChanged, PlaceTaken
 from store.inventory import Item, Kind
 from store.moving import (

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from pydantic import Field, ValidationError
 
 from store import keys
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.errors import AlreadyExists, BadFile, NotFound
 from store.records import decoded
-from store.schema import Value
+from store.values import Value
 
 _MANIFEST = "arrival.json"
 # Files begin with a digest, so none of them can be taken for a reason.

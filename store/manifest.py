@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from store.errors import CorruptVersion
-from store.schema import Schema, Value
+from store.schema import Schema
+from store.values import Value
 
 FORMAT = 1
 

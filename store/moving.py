@@ -11,13 +11,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from store import keys
-from store.bucket import digest
+from store.digests import digest
 from store.errors import (
     BadKey,
     ExportChanged,
 )
 from store.manifest import FileEntry
-from store.schema import Value
+from store.values import Value
 
 INDEX, CONTENT = "index.json", "content"
 AT_ONCE = 8

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from store.bucket import Bucket
 from store.errors import CorruptRecord, NotFound
-from store.schema import Value
+from store.values import Value
 
 Record = TypeVar("Record", bound=Value)
 

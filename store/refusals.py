@@ -10,7 +10,7 @@ from store.bucket import Bucket
 from store.errors import AlreadyExists
 from store.manifest import Finding
 from store.records import read
-from store.schema import Value
+from store.values import Value
 
 
 class Refusal(Value):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from store import keys
 from store.auditing import Observation
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.errors import (
     AlreadyExists,
     ConfigurationError,

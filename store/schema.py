@@ -7,7 +7,9 @@ cannot drift apart.
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from store.values import Value
 
 # The datatypes of the Open Inference Protocol v2 that a numpy array can hold.
 Datatype = Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP32", "FP64"]
@@ -24,13 +26,6 @@ NUMPY_TYPES: dict[Datatype, str] = {
 
 
 _DAYS = frozenset({"INT32", "INT64"})
-
-
-class Value(BaseModel):
-    """A frozen value that ignores fields it does not know, so old readers read new records."""
-
-    # JSON has no NaN: written as a string, it is read back as the number that it was.
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
 class TensorSpec(Value):

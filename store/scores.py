@@ -15,7 +15,7 @@ from store.bucket import Bucket
 from store.errors import AlreadyExists
 from store.manifest import Measurement
 from store.records import decoded, read
-from store.schema import Value
+from store.values import Value
 
 
 class Score(Value):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from store.bucket import digest
+from store.digests import digest
 from store.errors import ConfigurationError, CorruptVersion
 
 if TYPE_CHECKING:

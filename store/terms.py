@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from store.schema import Value
+from store.values import Value
 
 Mode = Literal["shadow", "canary"]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

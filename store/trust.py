@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from store.bucket import digest
+from store.digests import digest
 from store.errors import ConfigurationError, UntrustedVersion
 from store.local_files import ReloadingFile, numbered_fields
 from store.signing import KEY_BYTES, Signature, encoding, key_id

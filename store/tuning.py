@@ -9,7 +9,7 @@ from store import keys, numbered
 from store.bucket import Bucket
 from store.errors import AlreadyExists
 from store.records import read
-from store.schema import Value
+from store.values import Value
 
 Settings = dict[str, float | int]
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from store import keys, signing
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
 from store.collected import check_kept
+from store.digests import digest
 from store.errors import AlreadyExists, CorruptVersion, NotFound, UnknownVersion
 from store.manifest import FileEntry, Manifest, decode
 from store.signing import Signature, Signer

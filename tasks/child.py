@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from store.errors import StepFailed
+from tasks.errors import StepFailed
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 
 from models.definition import Progress, TrainingSettings
 from models.examples import Array, Examples
-from store.bucket import digest
+from store.digests import digest
 from tasks.child import ends_with_parent
 from tasks.train import FITTED, START, Fitted
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from models.definition import Source
 from models.streaming import BadLine, Streaming
 from store import landing
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.landing import Arrival, Converted
 
 PIECE_ROWS = 131_072

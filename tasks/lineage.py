@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from models.definition import ModelDefinition, TrainingSettings
-from store.bucket import digest
+from store.digests import digest
 from store.manifest import CodeLineage, DataLineage, EnvironmentLineage
 from tasks.training.import_closure import PREFIX, closure
 

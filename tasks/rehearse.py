@@ -23,10 +23,10 @@ import psutil
 from models.evaluation import Rehearsal
 from models.examples import Array, Examples
 from models.sameness import Near, same
-from store.errors import StepFailed
 from store.manifest import Manifest
 from store.schema import NUMPY_TYPES
 from tasks import child
+from tasks.errors import StepFailed
 
 _BATCH_ROWS = 64
 # What else the machine does only ever adds, so the quietest of some passes is nearest the truth.

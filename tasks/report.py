@@ -10,8 +10,8 @@ from pathlib import Path
 from models.definition import ModelDefinition, TrainingSettings
 from models.evaluation import Evaluation
 from store.manifest import CodeLineage, DataLineage, Finding, Manifest, Override, RunLineage
+from store.request_proof import said_by
 from store.scores import Score
-from store.tokens import said_by
 from tasks.explain import Axis
 from tasks.ingest import Ingested
 from tasks.judge import Verdict

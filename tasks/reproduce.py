@@ -10,8 +10,9 @@ import numpy as np
 
 from models.definition import ModelDefinition
 from models.examples import Array, Examples
-from store.errors import CorruptVersion, NotReproducible
+from store.errors import CorruptVersion
 from store.manifest import Manifest, Measurement
+from tasks.errors import NotReproducible
 from tasks.evaluate import answers
 from tasks.explain import Axis, Present, explain
 from tasks.snapshot import Snapshot

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from store.bucket import digest
-from store.errors import StepFailed
+from store.digests import digest
 from store.manifest import CodeLineage
+from tasks.errors import StepFailed
 from tasks.lineage import ROOT
 
 _SECONDS = 120

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from store.errors import StepFailed
+from tasks.errors import StepFailed
 
 
 @dataclass(frozen=True)

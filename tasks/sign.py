@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from store import versions
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.errors import UntrustedVersion
 from store.signing import Signer
 from store.trust import PublicKey, Trust

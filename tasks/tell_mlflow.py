@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from store.schema import Value
+from store.values import Value
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from models.definition import ModelDefinition, Progress, TrainingSettings
 from models.examples import Examples
-from store.bucket import digest
+from store.digests import digest
 from store.keys import new_version
 from store.local_files import lock
-from store.schema import Value
+from store.values import Value
 from tasks import child
 
 FITTED = "fitted.json"

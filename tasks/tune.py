@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from models.definition import ModelDefinition, Progress, TrainingSettings
 from models.examples import Examples
 from models.tuning import Choice, Range, Ranges
-from store.errors import ConfigurationError, StepFailed
+from store.errors import ConfigurationError
 from tasks import child
+from tasks.errors import StepFailed
 from tasks.search import Search, Trial
 from tasks.train import save
 

@@ -10,22 +10,17 @@ from itertools import groupby
 
 from pydantic import BaseModel, ValidationError
 
+from models.errors import UnknownModel
 from store import auditing, soundness, versions
 from store.aliases import Acknowledgement, AliasRecord
 from store.arrivals import ArrivalDecision, Held
 from store.auditing import Audit, Observation, error, note
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
 from store.challenging import Withdrawal
 from store.collected import Collected, Kept, read_collected
 from store.decisions import Decision
-from store.errors import (
-    BadKey,
-    CorruptRecord,
-    CorruptVersion,
-    NotFound,
-    UnknownModel,
-    UntrustedVersion,
-)
+from store.digests import digest
+from store.errors import BadKey, CorruptRecord, CorruptVersion, NotFound, UntrustedVersion
 from store.inventory import Item, Kind, items, models
 from store.landing import Arrival, Quarantined
 from store.manifest import FileEntry, Manifest

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from store.bucket import digest
+from store.digests import digest
 from store.signing import Signer
 from store.trust import PublicKey, Trust
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import yaml
 
 from infra import connections
+from infra.errors import DeploymentFailed
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import load
-from store.errors import OvernightError, StepFailed
+from store.errors import OvernightError
 from store.local_files import write_atomically
 
 FILE = "deployments.yaml"
@@ -44,7 +45,7 @@ def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = subprocess.run([*command, "--prefect-file", FILE], cwd=root, check=False)
     if ended.returncode != 0:
-        raise StepFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
+        raise DeploymentFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
     pruned = [found for found in _registered(api) if _identity(found) not in wanted]
     for deployment in pruned:
         api.ask("DELETE", f"/deployments/{deployment['id']}")

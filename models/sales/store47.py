@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.csv_lines import read_lines
+from models.errors import SourceUnavailable
 from models.sales.rows import finished
 from models.streaming import Rejected
-from store.errors import BadFile, SourceUnavailable
+from store.errors import BadFile
 
 FILE = "store47-2016.csv"
 OFFICIAL_MD5 = "a269ea06e07424957949abb6172578f8"

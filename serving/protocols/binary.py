@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from serving.errors import BadInput
 from serving.telling import kind_of
-from store.errors import BadInput
 
 HEADER = "Inference-Header-Content-Length"
 # No longer number is a length of anything, and Python refuses to read the longest.

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from serving.errors import BadInput, TooMuch, WrongContentType
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.protocols import binary, v2
-from store.errors import BadInput, TooMuch, WrongContentType
 from store.schema import TensorSpec
 
 PNG = "image/png"

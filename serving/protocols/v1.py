@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
@@ -11,7 +12,6 @@ from serving.protocols.v2 import OTHERWISE
 from serving.telling import kind_of, names_in
 from serving.tensors import check_rows, from_rows
 from serving.words import Unknown
-from store.errors import BadInput
 
 SIGNATURE = "serving_default"
 

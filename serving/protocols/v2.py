@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
 from serving.telling import kind_of
 from serving.tensors import check_rows, from_flat, from_raw, from_texts
 from serving.words import TEXTS, Unknown
-from store.errors import BadInput
 from store.schema import TensorSpec
 
 # The parameter of an answer that names the elements which were no words of their vocabularies.

@@ -4,8 +4,8 @@ from typing import cast
 
 from flask import current_app, request
 
+from serving.errors import AdministrationClosed, UnknownToken
 from serving.tokens import Tokens, bearer
-from store.errors import AdministrationClosed, UnknownToken
 
 
 def administrator() -> str:

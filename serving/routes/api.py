@@ -4,12 +4,12 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app
 
+from serving.errors import NotServed
 from serving.ledger import Known
 from serving.routes.bodies import answer, router, slot, slots, story
 from serving.slots import Loaded, Slot
 from serving.standing import challenging
 from serving.tokens import Tokens
-from store.errors import NotServed
 from store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")

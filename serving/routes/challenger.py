@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 from pydantic import ValidationError
 
+from serving.errors import BadInput, NotServed, Overloaded
 from serving.routes.administration import administrator
 from serving.routes.bodies import answer, json_body, registry, slot
 from serving.routes.failures import failure
@@ -15,15 +16,7 @@ from store import challenging as rules
 from store import keys, promotion
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.errors import (
-    BadInput,
-    ConfigurationError,
-    CorruptVersion,
-    NotServed,
-    Overloaded,
-    OvernightError,
-    PromotionConflict,
-)
+from store.errors import ConfigurationError, CorruptVersion, OvernightError, PromotionConflict
 from store.terms import Terms
 
 LONGEST_REASON = 500

@@ -8,11 +8,22 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from serving import errors
 from serving.lanes import UnknownEncoding
 from serving.rest.headers import MET_VERSION, REFUSAL
 from serving.routes.bodies import answer, story
-from store import errors
-from store.errors import OvernightError
+from store.errors import (
+    AlreadyDecided,
+    AlreadyExists,
+    BadKey,
+    ChallengeRunning,
+    NoChallenge,
+    NothingPublished,
+    OvernightError,
+    PromotionConflict,
+    StoreError,
+    UnknownVersion,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,21 +39,20 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (UnknownEncoding, 415),
     (errors.TooMuch, 413),
     (errors.BadInput, 400),
-    (errors.BadKey, 400),
+    (BadKey, 400),
     (errors.UnknownToken, 401),
     (errors.AdministrationClosed, 403),
     (errors.NotServed, 404),
-    (errors.UnknownModel, 404),
-    (errors.UnknownVersion, 404),
-    (errors.NothingPublished, 404),
-    (errors.NoChallenge, 404),
-    (errors.ChallengeRunning, 409),
-    (errors.PromotionConflict, 409),
-    (errors.AlreadyExists, 409),
-    (errors.AlreadyDecided, 409),
+    (UnknownVersion, 404),
+    (NothingPublished, 404),
+    (NoChallenge, 404),
+    (ChallengeRunning, 409),
+    (PromotionConflict, 409),
+    (AlreadyExists, 409),
+    (AlreadyDecided, 409),
     (errors.TooManyRequests, 429),
     (errors.Overloaded, 503),
-    (errors.StoreError, 503),
+    (StoreError, 503),
 )
 # What a request was refused for, besides being wrong in itself: counted by these names.
 _REASONS = {401: "unknown_token", 403: "closed", 413: "too_much", 429: "rate"}

@@ -8,12 +8,12 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from serving.errors import NotServed
 from serving.history import Summary, summary
 from serving.routes.bodies import answer, router, slots, story
 from serving.slots import Slot
 from serving.traffic import BUCKET_SECONDS
 from store import keys
-from store.errors import NotServed
 
 routes = Blueprint("history", __name__, url_prefix="/api")
 

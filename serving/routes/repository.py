@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
+from serving.errors import BadInput
 from serving.lanes import JSON, json_object
 from serving.routes.bodies import body_bytes, router, slots
 from serving.routes.failures import failure
 from serving.slots import Slot
-from store.errors import BadInput
 
 routes = Blueprint("repository", __name__, url_prefix="/v2/repository")
 

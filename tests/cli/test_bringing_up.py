@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from cli.bringing_up import train_each
-from store.errors import StepFailed
+from tasks.errors import StepFailed
 
 ENDS = {
     "Promoted": {"type": "COMPLETED", "name": "Promoted"},

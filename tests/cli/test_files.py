@@ -10,9 +10,10 @@ from PIL import Image
 from cli import landing as cli_landing
 from cli.pictures import read_picture
 from cli.prediction import Tensor, read_rows
+from models.errors import UnknownModel
 from models.sales import store47
 from store import landing
-from store.errors import BadFile, UnknownModel
+from store.errors import BadFile
 from store.s3 import S3Address, S3Bucket
 
 IMAGE = Tensor("image", "UINT8", (28, 28))

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from cli import following
+from infra.errors import OrchestratorRefused, OrchestratorUnavailable
 from infra.settings import Settings
-from store.errors import OrchestratorRefused, OrchestratorUnavailable
 
 RUN = {"id": "1", "name": "a-run"}
 

@@ -12,8 +12,8 @@ from infra.settings import load
 from infra.stack.ports import free_port
 from store import keys, versions
 from store.aliases import AliasLog
-from store.bucket import digest
 from store.decisions import Decision, decide
+from store.digests import digest
 from store.errors import ConfigurationError, UntrustedVersion
 from store.memory import MemoryBucket
 from store.s3 import S3Address, S3Bucket

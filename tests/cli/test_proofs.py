@@ -7,7 +7,8 @@ import pytest
 from cli.asking import proof
 from infra.settings import load
 from store.errors import ConfigurationError
-from store.tokens import Said, Token, prover
+from store.request_proof import Said, prover
+from store.tokens import Token
 
 SAID = Said("promote", "digits", {"version": "v", "decision": "approve", "reason": "good"})
 OWN, FILED, MADE = "a-token-of-ones-own", "a-token-in-a-file-of-ones-own", "made-by-overnight-up"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from serving.errors import BadInput
 from serving.ranges import check_range
-from store.errors import BadInput
 from store.schema import NUMPY_TYPES, TensorSpec
 from tasks.validate import _difference
 

@@ -20,8 +20,8 @@ from flows.retrain import retrain
 from infra.stack.ports import free_port
 from store.datasets import Dataset
 from store.errors import OvernightError
+from store.request_proof import Said, prove
 from store.s3 import S3Address
-from store.tokens import Said, prove
 from store.versions import list_versions
 from tests.deadline import until
 from tests.seaweed import ACCESS, SECRET

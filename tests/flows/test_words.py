@@ -17,7 +17,7 @@ from store import versions
 from store.aliases import AliasLog, AliasRecord
 from store.challenging import challenger_log
 from store.decisions import read_decision
-from store.tokens import Said, prove
+from store.request_proof import Said, prove
 from tests.examples import FILES, manifest
 from tests.signing import SIGNER
 from tests.world import World

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from cli import following
+from infra.errors import OrchestratorRefused
 from infra.prefect_api import PrefectApi
 from infra.stack import deploying
 from models import catalogue
-from store.errors import OrchestratorRefused
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,11 +6,11 @@ import subprocess
 import pytest
 
 from infra import connections
+from infra.errors import OrchestratorRefused
 from infra.prefect_api import PrefectApi
 from infra.settings import load
 from infra.stack import embedded, orchestrator
 from infra.stack.ports import free_port
-from store.errors import OrchestratorRefused
 from tests.deadline import until
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import OrchestratorUnavailable
 from infra.settings import load
 from infra.stack import processes, record
 from infra.stack.keeper import Keeper
 from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.supervisor import Supervisor, stop_orphans
-from store.errors import ConfigurationError, OrchestratorUnavailable
+from store.errors import ConfigurationError
 from tests.deadline import until
 from tests.infra.tiny import service
 

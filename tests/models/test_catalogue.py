@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import models
-from store.errors import ConfigurationError, UnknownModel
+from models.errors import UnknownModel
+from store.errors import ConfigurationError
 
 DEFINED = "from types import SimpleNamespace\nDEFINITION = SimpleNamespace(name={name!r})\n"
 

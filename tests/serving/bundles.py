@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from store import keys
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
+from store.digests import digest
 from store.manifest import (
     CodeLineage,
     DataLineage,

@@ -9,8 +9,8 @@ import pytest
 
 from serving.board import Board
 from serving.challenger import Router, is_chosen
+from serving.errors import BadInput
 from serving.slots import Loaded, Slot
-from store.errors import BadInput
 from tests.serving import bundles
 from tests.serving.challenges import (
     BLANK,

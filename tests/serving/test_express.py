@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from serving.application import create_application
 from serving.board import Board
 from serving.challenger import Router
+from serving.errors import BadInput, NotServed, WrongContentType
 from serving.express import Express, Target, target_of
 from serving.inference.limits import Limits
 from serving.lanes import UnknownEncoding
@@ -23,7 +24,6 @@ from serving.metrics import Meter
 from serving.rest.headers import REFUSAL, RequestIds
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
-from store.errors import BadInput, NotServed, WrongContentType
 from tests.serving import bundles
 
 VERSION = bundles.version_name(1)

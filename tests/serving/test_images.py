@@ -263,8 +263,8 @@ def test_what_is_not_read_at_an_address_is_told_what_is(client, path, kind, word
     ids=["of floats", "a row", "four channels", "two pictures"],
 )
 def test_a_model_that_takes_no_picture_says_what_it_takes(inputs):
+    from serving.errors import WrongContentType
     from serving.protocols import image
-    from store.errors import WrongContentType
 
     with pytest.raises(WrongContentType, match=r"expected application/json or .* the inputs are"):
         image.read(png(), inputs, Limits())

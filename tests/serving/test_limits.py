@@ -10,10 +10,10 @@ from werkzeug import Request
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from infra.settings import Settings
+from serving.errors import Overloaded, TooManyRequests
 from serving.inference.limits import Limits
 from serving.limits import REMEMBERED_CLIENTS, Crowd, Rate, neighbourhood
 from serving.wsgi import limits
-from store.errors import Overloaded, TooManyRequests
 from tests.deadline import until
 from tests.serving.clients import INFER, PREDICT, application_of, refused, v2
 

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from store.errors import NotServed, StoreDenied
+from serving.errors import NotServed
+from store.errors import StoreDenied
 from tests.faults.tally import TALLY
 from tests.serving import bundles
 from tests.serving.hosts import OUTAGE, Flaky, answers, promote, settle

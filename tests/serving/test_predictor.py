@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from serving import golden
+from serving.errors import UnfitVersion
 from serving.predictor import Predictor, interpreters_for
-from store.errors import UnfitVersion
 from store.schema import Schema, TensorSpec
 from tests.deadline import until
 from tests.serving import bundles, forecasts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.errors import NotServed
+from serving.errors import NotServed
 from tests.serving import bundles
 from tests.serving.hosts import BLANK, Flaky, answers, promote, settle
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.protocols import binary, v1, v2
-from store.errors import BadInput
 from store.schema import TensorSpec
 from tests.serving import clients
 

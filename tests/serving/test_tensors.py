@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
+from serving.errors import BadInput
 from serving.tensors import from_flat, from_raw, from_rows
-from store.errors import BadInput
 from store.schema import TensorSpec
 
 SHOP = TensorSpec(name="shop", datatype="INT64", shape=(), vocabulary=("north", "south"))

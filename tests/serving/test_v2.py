@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.protocols import v2 as protocol
-from store.errors import BadInput
 from store.schema import TensorSpec
 from tests.serving.clients import EXPECTED, IMAGES, INFER, VERSION, changed, v2
 

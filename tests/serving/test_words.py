@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
+from serving.errors import BadInput
 from serving.tensors import from_flat, from_rows, from_texts
 from serving.words import Unknown, as_date
-from store.errors import BadInput
 from store.schema import TensorSpec
 
 SHOP = TensorSpec(

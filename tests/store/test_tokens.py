@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import ConfigurationError, NotProved
-from store.tokens import HOLDS, Said, Token, parse, prove, prover
+from store.request_proof import HOLDS, Said, prove, prover
+from store.tokens import Token, parse
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 ADA, BOB = Token("ada", "ada-has-this-token-alone"), Token("bob", "bob-has-this-token-alone")

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store.errors import StepFailed
 from tasks import child
+from tasks.errors import StepFailed
 from tests.deadline import until
 
 PROGRAM = """

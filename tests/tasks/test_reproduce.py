@@ -10,7 +10,8 @@ import pytest
 
 import models
 from models.examples import Examples
-from store.errors import CorruptVersion, NotReproducible
+from store.errors import CorruptVersion
+from tasks.errors import NotReproducible
 from tasks.explain import Present
 from tasks.reproduce import (
     check_rows,

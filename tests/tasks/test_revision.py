@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from store.bucket import digest
-from store.errors import StepFailed
+from store.digests import digest
 from store.manifest import CodeLineage
+from tasks.errors import StepFailed
 from tasks.revision import checkout, why_not
 
 

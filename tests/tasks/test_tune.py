@@ -9,7 +9,8 @@ import models
 from models.definition import TrainingSettings
 from models.examples import Examples
 from models.tuning import Choice, Range
-from store.errors import ConfigurationError, StepFailed
+from store.errors import ConfigurationError
+from tasks.errors import StepFailed
 from tasks.search import Search, Trial
 from tasks.tune import tune
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import UnknownModel
 from store import keys, landing
 from store.auditing import Audit, Severity
-from store.errors import UnknownModel
 from store.exporting import export
 from store.repairing import Export, cached, missing, repair
 from store.s3 import S3Address, S3Bucket

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.protocols import image
-from store.errors import BadInput
 from store.schema import Schema, TensorSpec
 
 

@@ -18,7 +18,8 @@ from models.digits.mirrors import first_answering
 from models.digits.rows import images_of
 from models.digits.schema import TENSORS, examples
 from models.digits.source import DigitsSource
-from store.errors import BadFile, SourceUnavailable
+from models.errors import SourceUnavailable
+from store.errors import BadFile
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pytest
 
 from models.definition import Places
+from models.errors import SourceUnavailable
 from models.sales import store47
 from models.sales.files import read_files
 from models.sales.source import SalesSource
-from store.errors import SourceUnavailable
 from tests.sales import day, parquet, rows, sold
 
 HEADER = "basket_id,store_id,department,quantity,transaction_timestamp"

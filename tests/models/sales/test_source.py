@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pytest
 
 from models.definition import Places
+from models.errors import SourceUnavailable
 from models.sales import replay
 from models.sales.rows import trading_day
 from models.sales.source import SalesSource
-from store.errors import SourceUnavailable
 from tests.sales import day, lines, year
 
 

@@ -1,0 +1,31 @@
+"""Errors of the programs that a stack consists of.
+
+store.errors.OvernightError
+├── OrchestratorUnavailable Prefect did not answer: start it
+├── OrchestratorRefused     Prefect answered no: says which request and why
+└── DeploymentFailed        `prefect deploy` did not register the deployments; its output says why
+"""
+
+from store.errors import OvernightError
+
+
+class OrchestratorUnavailable(OvernightError):
+    """Prefect's API did not answer."""
+
+    def __init__(self, api_url: str, why: str) -> None:
+        super().__init__(
+            f"Prefect at {api_url} does not answer ({why}); start it by `overnight up`, or point "
+            "OVERNIGHT_PREFECT_API_URL at a server that runs"
+        )
+
+
+class OrchestratorRefused(OvernightError):
+    """Prefect's API answered, and not with what was asked for."""
+
+    def __init__(self, request: str, *, status: int, why: str) -> None:
+        self.status = status
+        super().__init__(f"Prefect refused {request} ({status}): {why}")
+
+
+class DeploymentFailed(OvernightError):
+    """The deployments could not be registered."""

@@ -1,0 +1,24 @@
+"""Errors of the catalogue and its sources.
+
+store.errors.OvernightError
+├── UnknownModel            not in the catalogue
+└── SourceUnavailable       data could not be had from anywhere: try again, or name a place
+"""
+
+from collections.abc import Sequence
+
+from store.errors import OvernightError
+
+
+class UnknownModel(OvernightError):
+    """No model of this name."""
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no model is called {model!r}; known are: {', '.join(known) or 'none'}")
+
+
+class SourceUnavailable(OvernightError):
+    """No place had the data of a source."""
+
+    def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
+        super().__init__(f"{what} could not be had; tried {'; '.join(tried)}. To go on, {remedy}")
