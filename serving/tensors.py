@@ -152,9 +152,7 @@ def _spelled(
     """The numbers that texts stand for; whatever is no text stays as it is."""
     width = max(1, len(flat) // n)
     return [
-        words.number_of(
-            spec, value, field=f"{field}[{place}]", unknown=unknown, place=place // width
-        )
+        words.number_of(spec, value, field=f"{field}[{place}]", unknown=unknown, row=place // width)
         if type(value) is str
         else value
         for place, value in enumerate(flat)

@@ -6,6 +6,7 @@ in every request, whichever other words stand beside it.
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
@@ -19,34 +20,32 @@ TEXTS = "BYTES"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EPOCH = date(1970, 1, 1).toordinal()
 _TOLD_WORDS = 12
-_TOLD_PLACES = 20
+_LISTED_VALUES = 20
+_VALUE_CHARACTERS = 100
 _VOCABULARIES = 64
 
 
 class Unknown:
-    """Which elements of a request were no words of their vocabularies, and answered as another."""
+    """Values of a request that are not in their tensor's vocabulary; its length counts them all.
+
+    `entries` lists {tensor, row, value}: at most 20 of each tensor, with long values cut off, so
+    that a response cannot repeat the whole request.
+    """
 
     def __init__(self) -> None:
-        self._places: dict[str, list[int]] = {}
-        self._count = 0
+        self.entries: list[dict[str, str | int]] = []
+        self._counts: Counter[str] = Counter()
 
-    def __bool__(self) -> bool:
-        return self._count > 0
+    def __len__(self) -> int:
+        return self._counts.total()
 
-    def __str__(self) -> str:
-        told = [f"{name}[{place}]" for name, places in self._places.items() for place in places]
-        more = self._count - len(told)
-        return ", ".join(told) + (f" and {more} more" if more else "")
-
-    def note(self, name: str, place: int) -> None:
-        """One more; of each tensor many are only counted: an answer is not to repeat a request."""
-        self._count += 1
-        places = self._places.setdefault(name, [])
-        if len(places) < _TOLD_PLACES:
-            places.append(place)
+    def note(self, tensor: str, row: int, value: str) -> None:
+        self._counts[tensor] += 1
+        if self._counts[tensor] <= _LISTED_VALUES:
+            self.entries.append({"tensor": tensor, "row": row, "value": value[:_VALUE_CHARACTERS]})
 
 
-def number_of(spec: TensorSpec, text: str, *, field: str, unknown: Unknown, place: int) -> int:
+def number_of(spec: TensorSpec, text: str, *, field: str, unknown: Unknown, row: int) -> int:
     """The number that a word or a date stands for.
 
     Raises:
@@ -59,7 +58,7 @@ def number_of(spec: TensorSpec, text: str, *, field: str, unknown: Unknown, plac
     if found is None:
         if not spec.otherwise:
             raise BadInput(field, expected=_told(spec.vocabulary), found=kind_of(text))
-        unknown.note(spec.name, place)
+        unknown.note(spec.name, row, text)
         return known[spec.otherwise]
     return found
 

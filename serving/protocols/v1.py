@@ -8,7 +8,7 @@ from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.loaded import ModelVersion
 from serving.predictor import Array
-from serving.protocols.v2 import OTHERWISE
+from serving.protocols.v2 import OUT_OF_VOCABULARY, OUT_OF_VOCABULARY_COUNT
 from serving.telling import kind_of, names_in
 from serving.tensors import check_rows, from_rows
 from serving.words import Unknown
@@ -35,7 +35,9 @@ def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[
     name = loaded.predictor.outputs[0].name
     rows = loaded.answer(inputs, [name])[name]
     body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
-    return body | ({OTHERWISE: str(unknown)} if unknown else {})
+    if unknown:
+        body |= {OUT_OF_VOCABULARY: unknown.entries, OUT_OF_VOCABULARY_COUNT: len(unknown)}
+    return body
 
 
 def _by_row(

@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2: tensors by name, with shape and datatype, flat or nested."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from serving.tensors import check_rows, from_flat, from_raw, from_texts
 from serving.words import TEXTS, Unknown
 from store.schema import TensorSpec
 
-# The parameter of an answer that names the elements which were no words of their vocabularies.
-OTHERWISE = "answered_as_other"
+OUT_OF_VOCABULARY = "out_of_vocabulary"
+OUT_OF_VOCABULARY_COUNT = "out_of_vocabulary_count"
 
 
 def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
@@ -25,7 +26,10 @@ def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[
     unknown = Unknown()
     body = answered(_inputs(asked, loaded, limits, unknown), _wanted(asked, loaded), loaded)
     if unknown:
-        body["parameters"] = {OTHERWISE: str(unknown)}
+        # The protocol allows only texts, numbers and booleans as parameters, and typed clients
+        # rely on it, so the list is JSON within a text.
+        listed = json.dumps(unknown.entries, ensure_ascii=False)
+        body["parameters"] = {OUT_OF_VOCABULARY: listed, OUT_OF_VOCABULARY_COUNT: len(unknown)}
     if isinstance(asked.get("id"), str):
         body["id"] = asked["id"]
     return body

@@ -4,6 +4,7 @@ Each of these was wrong in some published serving application: an encoder fitted
 request, so that every product is answered alike; a column of the very day that is asked for.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
@@ -109,9 +110,9 @@ def test_both_protocols_take_words_and_answer_alike(serving):
     np.testing.assert_allclose(found["predictions"], expected, rtol=1e-5)
 
 
-def test_an_unknown_word_is_answered_as_other_and_flagged(serving):
+def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_and_listed(serving):
     asked = {name: np.repeat(values, 3, axis=0) for name, values in one().items()}
-    shops, kinds = ["north", "atlantis", "4711"], ["bread", "bread", "caviar"]
+    shops, kinds = ["north", "atlantis, shop[0]", "4711"], ["bread", "bread", "caviar"]
     body = forecasts.request(asked, shop={"data": shops}, kind={"data": kinds})
 
     answer = ask(serving, body)
@@ -128,8 +129,15 @@ def test_an_unknown_word_is_answered_as_other_and_flagged(serving):
     found = forecasts.answered(answer)
     np.testing.assert_allclose(found["units"], expected["units"], rtol=1e-5)
     assert found["known"].tolist() == [[1, 1], [0, 1], [1, 0]]
-    assert answer["parameters"] == {"answered_as_other": "shop[1], kind[2]"}
-    assert rows["answered_as_other"] == "shop[1], kind[2]"
+    # Numbers, a comma and a bracket in a value are data, not a syntax to be parsed back.
+    listed = [
+        {"tensor": "shop", "row": 1, "value": "atlantis, shop[0]"},
+        {"tensor": "kind", "row": 2, "value": "caviar"},
+    ]
+    # A parameter of v2 is a text, a number or a boolean, never a list.
+    assert json.loads(answer["parameters"]["out_of_vocabulary"]) == listed
+    assert answer["parameters"]["out_of_vocabulary_count"] == 2
+    assert (rows["out_of_vocabulary"], rows["out_of_vocabulary_count"]) == (listed, 2)
     np.testing.assert_allclose(rows["predictions"], expected["units"], rtol=1e-5)
 
 

@@ -43,7 +43,7 @@ def test_rows_may_mix_words_and_numbers():
     unknown = Unknown()
 
     assert from_rows(SHOP, ["süd", 1, "west"], field="f", unknown=unknown).tolist() == [2, 1, 0]
-    assert str(unknown) == "shop[2]"
+    assert unknown.entries == [{"tensor": "shop", "row": 2, "value": "west"}]
 
 
 def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
@@ -51,17 +51,30 @@ def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
 
     from_texts(PAIR, ["a", "b"] * 50, 50, field="f", unknown=unknown)
 
-    assert str(unknown).startswith("shop[0], shop[0], shop[1], shop[1], ")
-    assert str(unknown).endswith(" and 80 more")
+    assert unknown.entries[:3] == [
+        {"tensor": "shop", "row": 0, "value": "a"},
+        {"tensor": "shop", "row": 0, "value": "b"},
+        {"tensor": "shop", "row": 1, "value": "a"},
+    ]
+    assert (len(unknown.entries), len(unknown)) == (20, 100)
 
 
 def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
     unknown = Unknown()
 
     from_texts(SHOP, ["nowhere"] * 30, 30, field="f", unknown=unknown)
-    unknown.note("kind", 3)
+    unknown.note("kind", 3, "caviar")
 
-    assert str(unknown).endswith("shop[19], kind[3] and 10 more")
+    assert unknown.entries[-1] == {"tensor": "kind", "row": 3, "value": "caviar"}
+    assert (len(unknown.entries), len(unknown)) == (21, 31)
+
+
+def test_a_long_unknown_word_is_cut_off():
+    unknown = Unknown()
+
+    from_texts(SHOP, ["x" * 5_000], 1, field="f", unknown=unknown)
+
+    assert len(str(unknown.entries[0]["value"])) == 100
 
 
 def test_without_a_word_for_all_others_an_unknown_one_is_refused_with_those_there_are():
