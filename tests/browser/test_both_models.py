@@ -33,8 +33,8 @@ def test_sales_are_forecast_on_the_page_beside_digits(page: Page, stack: Running
     page.get_by_role("button", name="sales", exact=True).click()
 
     expect(page.locator("#version")).to_have_text(champion)
-    expect(page.locator("#resting-parts li").first).to_be_visible()
-    expect(page.locator("#course .band")).to_have_count(1)
-    expect(page.locator("#measure")).to_have_text("WAPE")
+    expect(page.locator("#attribution-parts li").first).to_be_visible()
+    expect(page.locator("#forecast-chart .band")).to_have_count(1)
+    expect(page.locator("#metric")).to_have_text("WAPE")
     assert float(page.locator("#forecast-value").inner_text()) >= 0
     assert seen.complaints == []

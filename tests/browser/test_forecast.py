@@ -1,4 +1,4 @@
-"""The page of a forecast: asked by a form, drawn with its interval, and told what it rests on."""
+"""The page of a forecast: its form, its chart with the interval, and the contributions."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def shown(page: Page, address: str) -> Page:
     page.goto(address)
-    expect(page.locator("#resting-parts li").first).to_be_visible()
+    expect(page.locator("#attribution-parts li").first).to_be_visible()
     return page
 
 
@@ -54,27 +54,29 @@ def test_it_begins_with_an_example_of_training_and_answers_it(page, address):
     low, value, high = forecasts.expected(asked)["units"][0]
     assert middle(page) == pytest.approx(float(value), abs=0.5)
     interval = page.locator("#forecast-interval").inner_text()
-    told = [float(word) for word in interval.replace("80 % between ", "").split(" and ")]
+    told = [float(word) for word in interval.replace("80 % interval: ", "").split(" – ")]
     assert told == pytest.approx([float(low), float(high)], abs=0.5)
-    expect(page.locator("#forecast-took")).to_contain_text(bundles.version_name(1))
+    expect(page.locator("#forecast-version")).to_contain_text(bundles.version_name(1))
     expect(page.locator("#tensors")).to_be_hidden()
-    expect(page.locator("#picture")).to_be_hidden()
+    expect(page.locator("#drawing-card")).to_be_hidden()
     assert seen.complaints == []
 
 
 def test_history_forecast_and_interval_are_drawn_and_can_be_looked_at(page, address):
     shown(page, address)
 
-    plot = page.locator("#course")
+    plot = page.locator("#forecast-chart")
     for part in (".line.before", ".line.first", ".band", ".point", ".change"):
         expect(plot.locator(part)).to_have_count(1)
     label = str(plot.get_attribute("aria-label"))
     assert label.startswith("History until ")
-    assert "with 80 % between" in label
+    assert ", 80 % interval " in label
     box = plot.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 70, box["y"] + 60)
-    expect(page.locator("#course-told")).to_contain_text(str(int(first_known()["sold"][0][0])))
+    expect(page.locator("#forecast-chart-detail")).to_contain_text(
+        str(int(first_known()["sold"][0][0]))
+    )
 
 
 def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page, address):
@@ -86,7 +88,7 @@ def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page
     ask_for(
         page,
         field_shop_0="4711",
-        asked_day=forecasts.spelled(forecasts.TENSORS.inputs[2], saturday),
+        target_day=forecasts.spelled(forecasts.TENSORS.inputs[2], saturday),
     )
 
     changes = {"shop": [3], "day": [saturday], "lead": [saturday - known]}
@@ -95,13 +97,13 @@ def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page
     expect(page.locator("#forecast-value")).to_have_text(f"{value:.0f}")
 
 
-def test_what_it_rests_on_is_what_moves_it(page, address):
+def test_contributions_are_what_moves_the_prediction(page, address):
     shown(page, address)
     row = first_known()
 
-    parts = page.locator("#resting-parts li").all_inner_texts()
+    parts = page.locator("#attribution-parts li").all_inner_texts()
 
-    told = {part.split("\n")[0].split(" against")[0]: part.split("\n")[-1] for part in parts}
+    told = {part.split("\n")[0].split(" vs.")[0]: part.split("\n")[-1] for part in parts}
     here = forecasts.expected(row)["units"][0][1]
     without = forecasts.expected(row | {"kind": np.array([0], np.int32)})["units"][0][1]
     kind = forecasts.KINDS[int(row["kind"][0])]
@@ -112,14 +114,14 @@ def test_what_it_rests_on_is_what_moves_it(page, address):
     assert list(told.values()).count("0") >= 3
 
 
-def test_an_unknown_word_is_answered_as_other_and_says_so(page, address):
+def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_with_a_notice(page, address):
     shown(page, address)
     before = middle(page)
 
     ask_for(page, field_shop_0="atlantis")
 
-    notice = page.locator("#forecast-other")
-    expect(notice).to_have_text("The model does not know shop “atlantis” and answers for “other”.")
+    notice = page.locator("#forecast-vocabulary")
+    expect(notice).to_have_text("shop “atlantis” is not in the vocabulary; predicted as “other”.")
     assert middle(page) < before
     ask_for(page, field_shop_0="north")
     expect(notice).to_be_hidden()
@@ -130,20 +132,20 @@ def test_an_unknown_word_that_is_a_number_is_told_as_it_was_typed(page, address)
 
     ask_for(page, field_shop_0="1")
 
-    expect(page.locator("#forecast-other")).to_contain_text("“1”")
-    parts = page.locator("#resting-parts li .part")
+    expect(page.locator("#forecast-vocabulary")).to_contain_text("“1”")
+    parts = page.locator("#attribution-parts li .part")
     expect(parts.filter(has_text="shop 1 ")).to_have_count(1)
 
 
 UNANSWERABLE = [
-    ({"asked_day": "2027-03-01"}, "expected a day from 2026-01-01 to 2026-12-31"),
-    ({"asked_day": "2026-12-20"}, "at most 7"),
-    ({"asked_day": ""}, "Say which day is asked for."),
-    ({"known_day": ""}, "Say until which day the history goes."),
-    ({"known_values": "1 2 3"}, "28 numbers are needed, one a day, and there are 3."),
-    ({"known_values": " ".join(["one"] * 28)}, "“one” is no number."),
-    ({"known_values": " ".join(["5000"] * 28)}, "at most 1000"),
-    ({"field_shop_0": ""}, "shop is missing."),
+    ({"target_day": "2027-03-01"}, "expected a day from 2026-01-01 to 2026-12-31"),
+    ({"target_day": "2026-12-20"}, "at most 7"),
+    ({"target_day": ""}, "The forecast day is required."),
+    ({"last_day": ""}, "The last observed day is required."),
+    ({"history_values": "1 2 3"}, "expected 28 numbers, one per day; found 3."),
+    ({"history_values": " ".join(["one"] * 28)}, "“one” is not a number."),
+    ({"history_values": " ".join(["5000"] * 28)}, "at most 1000"),
+    ({"field_shop_0": ""}, "shop is required."),
 ]
 
 
@@ -154,11 +156,11 @@ def test_what_cannot_be_answered_is_told_in_words_and_then_all_is_well_again(pag
     for place, (fields, told) in enumerate(UNANSWERABLE):
         ask_for(page, **fields)
         expect(page.locator("#forecast-error")).to_contain_text(told)
-        expect(page.locator("#forecast-answer")).to_be_hidden()
-        expect(page.locator("#resting")).to_be_hidden()
+        expect(page.locator("#forecast-result")).to_be_hidden()
+        expect(page.locator("#attribution")).to_be_hidden()
 
         page.locator("#forecast-example").select_option(index=2 + place)
-        expect(page.locator("#resting")).to_be_visible()
+        expect(page.locator("#attribution")).to_be_visible()
         expect(page.locator("#forecast-error")).to_be_hidden()
 
 
@@ -174,7 +176,7 @@ def test_all_of_it_goes_by_keyboard(page, address):
     page.keyboard.type("south")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#resting-parts")).to_contain_text("shop south")
+    expect(page.locator("#attribution-parts")).to_contain_text("shop south")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -183,13 +185,13 @@ def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, address, scheme):
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page = shown(context.new_page(), address)
     ask_for(page, field_shop_0="atlantis")
-    expect(page.locator("#forecast-other")).to_be_visible()
+    expect(page.locator("#forecast-vocabulary")).to_be_visible()
 
     assert overflow(page) == 0
     texts = (
-        "#forecast-value", "#forecast-interval", "#forecast-took", "#forecast-other", "#resting h3",
-        "#resting .part", "#resting .moved", "#forecast legend", "#asked-help", "#known-values",
-        "#forecast figcaption .key",
+        "#forecast-value", "#forecast-interval", "#forecast-version", "#forecast-vocabulary",
+        "#attribution h3", "#attribution .part", "#attribution .contribution", "#forecast legend",
+        "#target-day-help", "#history-values", "#forecast figcaption .key",
     )  # fmt: skip
     found = {text: round(contrast(page, text), 2) for text in texts}
     assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}

@@ -61,12 +61,12 @@ def test_each_arrival_is_a_point_with_its_interval_beside_what_was_promised(page
     shown(page, host)
 
     assert page.locator("#live-plot .whisker").count() == NIGHTS
-    assert page.locator("#live-plot .promised").count() == 2
+    assert page.locator("#live-plot .holdout").count() == 2
     assert page.locator("#live-plot .change").count() == 1
-    expect(page.locator("#live-title")).to_have_text("Live accuracy, arrival by arrival")
-    told = page.locator("#live-told")
-    expect(told).to_contain_text("90.00 % (95 %: 88.14 % – 91.86 %) over 1,000 rows of night-5")
-    expect(told).to_contain_text("the holdout had promised 99.41 %")
+    expect(page.locator("#live-title")).to_have_text("Live accuracy per arrival")
+    told = page.locator("#live-detail")
+    expect(told).to_contain_text("90.00 % (95 %: 88.14 % – 91.86 %) on 1,000 rows of night-5")
+    expect(told).to_contain_text("holdout: 99.41 %")
     assert "night-5" in str(page.locator("#live-plot").get_attribute("aria-label"))
     assert seen.complaints == []
 
@@ -75,10 +75,10 @@ def test_looking_at_a_night_tells_of_it(page, host):
     shown(page, host)
 
     page.locator("#live-plot .point").first.hover(force=True)
-    expect(page.locator("#live-told")).to_contain_text("night-0")
+    expect(page.locator("#live-detail")).to_contain_text("night-0")
 
     page.mouse.move(1, 1)
-    expect(page.locator("#live-told")).to_contain_text("night-5")
+    expect(page.locator("#live-detail")).to_contain_text("night-5")
 
 
 def test_the_same_is_a_table_for_the_keyboard(page, host):
@@ -100,7 +100,7 @@ def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, host, scheme):
     page = shown(context.new_page(), host)
 
     assert overflow(page) == 0
-    assert min(contrast(page, text) for text in ("#live-told", "#live .key", "#live h2")) >= 4.5
+    assert min(contrast(page, text) for text in ("#live-detail", "#live .key", "#live h2")) >= 4.5
     context.close()
 
 

@@ -9,7 +9,7 @@ from tests.browser.watching import contrast, overflow, scribble, watch
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
 TEXTS = (
-    "body", "h1", "h2", ".quiet", "#health-text", "#confidence", "#answer", "#bars .share",
+    "body", "h1", "h2", ".quiet", "#health-text", "#confidence", "#label", "#bars .share",
     "#version", "dt", "dd", "thead th", "td", ".badge", ".badge.plain", ".badge.back", "td a",
     "#roll-back", "#versions button.failed", ".gate.failed", ".gates .quiet", ".sign",
     "#models button", ".key", ".key b", "footer a", "#agreement",
@@ -23,9 +23,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, h
     page = context.new_page()
     page.goto(host.url)
     scribble(page)
-    page.locator("#other").select_option(index=1)
+    page.locator("#compare-version").select_option(index=1)
     gates_of(page, FAILED).click()
-    expect(page.locator("#agreement")).to_contain_text("read")
+    expect(page.locator("#agreement")).to_contain_text("redict")
 
     assert overflow(page) == 0
     page.locator("#roll-back").click()
@@ -42,9 +42,9 @@ def test_every_text_stands_out_from_what_is_behind_it(browser: Browser, host, sc
     page = context.new_page()
     page.goto(host.url)
     scribble(page)
-    page.locator("#other").select_option(index=1)
+    page.locator("#compare-version").select_option(index=1)
     gates_of(page, FAILED).click()
-    expect(page.locator("#agreement")).to_contain_text("read")
+    expect(page.locator("#agreement")).to_contain_text("redict")
 
     found = {text: round(contrast(page, text), 2) for text in TEXTS}
 
@@ -54,7 +54,7 @@ def test_every_text_stands_out_from_what_is_behind_it(browser: Browser, host, sc
     ) in {"0s", ""}
     page.locator("#roll-back").click()
     page.locator("#confirm").click()
-    told = ("#authority-told", "#authority-error", "#confirm", "#why-help")
+    told = ("#admin-text", "#admin-error", "#confirm", "#reason-help")
     assert min(contrast(page, text) for text in told) >= 4.5
     context.close()
 
@@ -64,8 +64,8 @@ def test_nothing_leaves_the_host_and_nothing_is_complained_of(page, host):
     page.goto(host.url)
     expect(page.locator("#version-rows")).to_contain_text(FAILED)
     scribble(page)
-    page.locator("#other").select_option(index=1)
-    expect(page.locator("#agreement")).to_contain_text("read")
+    page.locator("#compare-version").select_option(index=1)
+    expect(page.locator("#agreement")).to_contain_text("redict")
     gates_of(page, FAILED).click()
     page.locator("#roll-back").click()
 

@@ -77,24 +77,24 @@ def test_the_page_lives_through_no_champion_no_store_and_no_server(
     with running(place=tmp_path, **following(through, serving_workers="1")) as serving:
         until(lambda: lives(serving), what="serving lives")
         page.goto(f"http://127.0.0.1:{serving.port}")
-        expect(page.locator("#nothing")).to_contain_text("overnight retrain")
+        expect(page.locator("#no-version")).to_contain_text("overnight retrain")
         expect(health).to_have_attribute("data-state", "down")
-        expect(page.locator("#picture")).to_be_hidden()
+        expect(page.locator("#drawing-card")).to_be_hidden()
 
         past.put(bucket, 1)
         past.promote(bucket, 1)
         expect(page.locator("#version")).to_have_text(bundles.version_name(1))
-        expect(page.locator("#nothing")).to_be_hidden()
-        expect(page.locator("#history-rows tr")).to_have_count(1)
+        expect(page.locator("#no-version")).to_be_hidden()
+        expect(page.locator("#deployments-rows tr")).to_have_count(1)
         # With one approved version there is nothing to roll back to, and nothing to compare.
         expect(page.locator("#roll-back")).to_be_hidden()
-        expect(page.locator("#other")).to_be_disabled()
+        expect(page.locator("#compare-version")).to_be_disabled()
 
         proxy.inject(Fault(Wrong.REFUSE))
-        expect(health).to_have_attribute("data-state", "trouble")
-        expect(page.locator("#trouble")).to_contain_text("the object store")
+        expect(health).to_have_attribute("data-state", "degraded")
+        expect(page.locator("#sync-error")).to_contain_text("the object store")
         page.reload()
-        expect(page.locator("#history-rows tr")).to_have_count(1)
+        expect(page.locator("#deployments-rows tr")).to_have_count(1)
         expect(page.locator("#version-rows tr").first).to_contain_text(bundles.version_name(1))
         proxy.heal()
         expect(health).to_have_attribute("data-state", "ready")
@@ -124,18 +124,18 @@ def test_a_server_that_asks_for_keys_is_opened_with_one(
         until(lambda: _has_report(serving), what="a report can be read")
         seen = watch(page)
         page.goto(f"http://127.0.0.1:{serving.port}")
-        expect(page.get_by_role("heading", name="asks for a key")).to_be_visible()
-        expect(page.locator("#story")).to_be_hidden()
+        expect(page.get_by_role("heading", name="API key required")).to_be_visible()
+        expect(page.locator("#summary")).to_be_hidden()
 
-        page.get_by_label("Your key").fill("not-the-key-of-anybody")
-        page.get_by_role("button", name="Open").click()
-        expect(page.locator("#door-error")).not_to_be_empty()
+        page.get_by_label("API key", exact=True).fill("not-the-key-of-anybody")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#key-error")).not_to_be_empty()
 
-        page.get_by_label("Your key").fill(KEY)
-        page.get_by_role("button", name="Open").click()
+        page.get_by_label("API key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Continue").click()
         expect(page.locator("#version")).to_have_text(bundles.version_name(1))
-        expect(page.locator("#picture")).to_be_visible()
-        expect(page.locator("#door")).to_be_hidden()
+        expect(page.locator("#drawing-card")).to_be_visible()
+        expect(page.locator("#key-prompt")).to_be_hidden()
         # A link carries no key, so it could only lead to a refusal.
         expect(page.locator("#version-rows tr").first).to_be_visible()
         expect(page.get_by_role("link", name="report")).to_have_count(0)
@@ -160,14 +160,14 @@ def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) ->
 def test_a_model_that_is_not_drawn_for_has_a_form_made_of_its_tensors(shop: Page) -> None:
     price = shop.get_by_label("price", exact=True)
     assert (price.get_attribute("min"), price.get_attribute("max")) == ("0", "99")
-    expect(shop.get_by_text("in euro · 0 to 99 · may be left empty")).to_be_visible()
-    expect(shop.locator("#picture")).to_be_hidden()
+    expect(shop.get_by_text("in euro · 0 to 99 · optional")).to_be_visible()
+    expect(shop.locator("#drawing-card")).to_be_hidden()
 
     price.fill("2.5")
     shop.get_by_label("promoted").check()
     for place, sold in enumerate(("few", "many", "few"), start=1):
         shop.get_by_label(f"week, {place} of 3").select_option(label=sold)
-    shop.get_by_role("button", name="Ask").click()
+    shop.get_by_role("button", name="Predict").click()
 
     expect(shop.locator("#result dd")).to_have_text("12")
     expect(shop.locator("#result")).to_contain_text(bundles.version_name(1))
@@ -175,22 +175,22 @@ def test_a_model_that_is_not_drawn_for_has_a_form_made_of_its_tensors(shop: Page
     assert '"data": [\n    null\n   ]' in shop.get_by_label("Request body").input_value()
     # What was typed is what the next poll finds, and what the other model does not change.
     shop.get_by_role("button", name="digits").click()
-    expect(shop.locator("#picture")).to_be_visible()
+    expect(shop.locator("#drawing-card")).to_be_visible()
     expect(shop.locator("#tensors")).to_be_hidden()
 
 
 def test_what_the_schema_forbids_is_said_before_and_after_asking(shop: Page) -> None:
     shop.get_by_label("price", exact=True).fill("100")
-    shop.get_by_role("button", name="Ask").click()
+    shop.get_by_role("button", name="Predict").click()
     expect(shop.locator("#result")).to_be_empty()
     assert shop.evaluate("document.activeElement.id") == "field-price-0"
 
     # Whoever writes the JSON by hand is told by the server.
-    shop.get_by_text("The request as JSON").click()
-    shop.get_by_role("button", name="Ask").click()
+    shop.get_by_text("Request as JSON").click()
+    shop.get_by_role("button", name="Predict").click()
     expect(shop.locator("#result .wrong")).to_contain_text("at most 99")
     shop.get_by_label("Request body").fill("{")
-    shop.get_by_role("button", name="Ask").click()
+    shop.get_by_role("button", name="Predict").click()
     expect(shop.locator("#result .wrong")).to_contain_text("JSON")
 
     shop.set_viewport_size({"width": 360, "height": 740})

@@ -1,20 +1,20 @@
-// What the gates said of one version, each drawn so that the margin shows.
+// Table of the gates of one version, each with its margin drawn.
 
-import { element, isNumber, numbers, plain, row, shape } from "./dom.js";
+import { element, isNumber, numbers, plain, row, shape, table } from "../dom.js";
 
 const WIDTH = 160;
 const HEIGHT = 18;
 const LOWER_IS_BETTER = new Set(["AtMost", "WithinBudget", "SamePredictions"]);
-const TITLES = ["Gate", "Value", "Bound", "Margin", "Rows", "In words"];
+const TITLES = ["Gate", "Value", "Bound", "Margin", "Rows", "Details"];
 
-// Which side of its bound is good: by name, else by what was found.
+// By the gate's name, else inferred from which side of the bound passed.
 function isLowerBetter({ gate, value, bound, passed }) {
   if (LOWER_IS_BETTER.has(gate)) return true;
   return value !== bound && passed === value < bound;
 }
 
-// From where to where the drawing reaches, so that bound, value and a natural end are in it.
-export function domain({ value, bound }, lower) {
+// The range of the drawing: holds the bound, the value and a natural end such as 0 or 1.
+function domain({ value, bound }, lower) {
   if (lower && value >= 0 && bound >= 0) return [0, Math.max(bound * 1.25, value * 1.1, 1e-12)];
   if (bound > 0 && bound <= 1 && value <= 1) {
     const least = Math.min(value, bound);
@@ -24,7 +24,7 @@ export function domain({ value, bound }, lower) {
   return bound > 1 ? [Math.min(value, bound) - reach * 0.2, reach] : [-reach, reach];
 }
 
-export function margin(finding) {
+function margin(finding) {
   const lower = isLowerBetter(finding);
   const [from, to] = domain(finding, lower);
   const x = (value) => (4 + ((WIDTH - 8) * (value - from)) / (to - from)).toFixed(1);
@@ -42,14 +42,14 @@ export function margin(finding) {
 function findingRow(finding) {
   const title = element("span", finding.passed ? "gate" : "gate failed");
   const mark = finding.applicable ? (finding.passed ? "✓" : "✗") : "–";
-  const said = finding.applicable ? (finding.passed ? "passed" : "failed") : "not applicable";
+  const outcome = finding.applicable ? (finding.passed ? "passed" : "failed") : "not applicable";
   const sign = element("span", "sign", mark);
   sign.setAttribute("aria-hidden", "true");
   const name = [finding.gate, finding.metric, finding.slice].filter(Boolean).join(" · ");
-  title.append(sign, element("span", "hidden-text", `${said}: `), name);
+  title.append(sign, element("span", "hidden-text", `${outcome}: `), name);
   const measured = isNumber(finding.value) && isNumber(finding.bound);
   const lower = isLowerBetter(finding);
-  const made = row(
+  const node = row(
     [
       title,
       isNumber(finding.value) ? plain(finding.value) : "–",
@@ -60,29 +60,12 @@ function findingRow(finding) {
     ],
     TITLES,
   );
-  made.dataset.passed = String(finding.passed);
-  return made;
+  node.dataset.passed = String(finding.passed);
+  return node;
 }
 
 export function gatesTable(version) {
-  const table = element("table", "stacking gates");
-  table.setAttribute("role", "table");
-  table.append(element("caption", "hidden-text", `Gates of ${version.version}`));
-  const head = element("thead");
-  head.setAttribute("role", "rowgroup");
-  const titles = element("tr");
-  titles.setAttribute("role", "row");
-  for (const title of TITLES) {
-    const cell = element("th", "", title);
-    cell.scope = "col";
-    cell.setAttribute("role", "columnheader");
-    titles.append(cell);
-  }
-  head.append(titles);
-  const body = element("tbody");
-  body.setAttribute("role", "rowgroup");
-  // What failed comes first: it is what one looks for.
-  body.append(...[...version.findings].sort((one, two) => one.passed - two.passed).map(findingRow));
-  table.append(head, body);
-  return table;
+  // Failed gates first.
+  const findings = [...version.findings].sort((a, b) => a.passed - b.passed);
+  return table("stacking gates", `Gates of ${version.version}`, TITLES, findings.map(findingRow));
 }

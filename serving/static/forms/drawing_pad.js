@@ -1,15 +1,15 @@
-// The slate: ink on a square, by pointer or by keys. What the network needs of it is 28 x 28 bytes;
-// centring and scaling are the network's own business, so nothing is cropped or moved here.
+// Drawing pad: strokes by pointer or keyboard, read as 28 x 28 grey values. Centring and scaling
+// are part of the network, so nothing is cropped or moved here.
 
-const INK_WIDTH = 2.4; // in network pixels: about the stroke of MNIST's writers
+const INK_WIDTH = 2.4; // in model pixels: about the stroke width of MNIST
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-export class Slate {
-  constructor(canvas, overlay, { onInk, onClear }) {
+export class DrawingPad {
+  constructor(canvas, overlay, { onStroke, onClear }) {
     this.canvas = canvas;
     this.overlay = overlay.getContext("2d");
     this.context = canvas.getContext("2d", { willReadFrequently: true });
-    this.onInk = onInk;
+    this.onStroke = onStroke;
     this.onClear = onClear;
     this.rows = 28;
     this.columns = 28;
@@ -27,11 +27,11 @@ export class Slate {
       canvas.addEventListener(end, (event) => this.strokes.delete(event.pointerId));
     }
     canvas.addEventListener("keydown", (event) => this.press(event));
-    canvas.addEventListener("focus", () => this.showPen());
-    canvas.addEventListener("blur", () => this.hidePen());
+    canvas.addEventListener("focus", () => this.showCursor());
+    canvas.addEventListener("blur", () => this.hideCursor());
   }
 
-  fit(rows, columns) {
+  resize(rows, columns) {
     this.rows = rows;
     this.columns = columns;
   }
@@ -39,13 +39,13 @@ export class Slate {
   clear() {
     this.context.fillStyle = "#000";
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    this.inked = false;
+    this.hasInk = false;
     this.pen.down = false;
     delete this.canvas.parentElement.dataset.inked;
     this.onClear();
   }
 
-  place(event) {
+  pointOf(event) {
     const box = this.canvas.getBoundingClientRect();
     return {
       x: ((event.clientX - box.left) / box.width) * this.canvas.width,
@@ -56,19 +56,19 @@ export class Slate {
   begin(event) {
     if (event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
-    const here = this.place(event);
-    this.strokes.set(event.pointerId, here);
-    this.line(here, here);
-    this.hidePen();
+    const point = this.pointOf(event);
+    this.strokes.set(event.pointerId, point);
+    this.line(point, point);
+    this.hideCursor();
   }
 
   move(event) {
     if (!this.strokes.has(event.pointerId)) return;
     const steps = event.getCoalescedEvents?.() ?? [];
     for (const step of steps.length ? steps : [event]) {
-      const here = this.place(step);
-      this.line(this.strokes.get(event.pointerId), here);
-      this.strokes.set(event.pointerId, here);
+      const point = this.pointOf(step);
+      this.line(this.strokes.get(event.pointerId), point);
+      this.strokes.set(event.pointerId, point);
     }
   }
 
@@ -81,9 +81,9 @@ export class Slate {
     context.moveTo(from.x, from.y);
     context.lineTo(to.x, to.y);
     context.stroke();
-    this.inked = true;
+    this.hasInk = true;
     canvas.parentElement.dataset.inked = "";
-    this.onInk();
+    this.onStroke();
   }
 
   press(event) {
@@ -94,7 +94,7 @@ export class Slate {
     else if (["Escape", "Delete", "Backspace"].includes(event.key)) this.clear();
     else return;
     event.preventDefault();
-    this.showPen();
+    this.showCursor();
   }
 
   step([right, down], length) {
@@ -111,8 +111,8 @@ export class Slate {
     if (this.pen.down) this.line(this.pen, this.pen);
   }
 
-  showPen() {
-    this.hidePen();
+  showCursor() {
+    this.hideCursor();
     if (!this.canvas.matches(":focus-visible")) return;
     const { overlay, pen } = this;
     overlay.strokeStyle = "#f6c453";
@@ -124,11 +124,11 @@ export class Slate {
     else overlay.stroke();
   }
 
-  hidePen() {
+  hideCursor() {
     this.overlay.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  // The mean of the ink in each cell: anti-aliasing that no browser does differently.
+  // The mean of each cell, because browsers differ in how they scale a canvas down.
   pixels() {
     const { width, height } = this.canvas;
     const ink = this.context.getImageData(0, 0, width, height).data;

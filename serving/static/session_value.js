@@ -1,12 +1,12 @@
-// What a person has given for this tab: never in an address, never in a log, gone with the tab.
+// A secret typed by the user: kept in this tab's sessionStorage only, never in a URL or log.
 
-export class Kept {
+export class SessionValue {
   constructor(name) {
     this.name = name;
     this.value = "";
   }
 
-  read() {
+  get() {
     try {
       return sessionStorage.getItem(this.name) ?? this.value;
     } catch {
@@ -14,13 +14,13 @@ export class Kept {
     }
   }
 
-  keep(value) {
+  set(value) {
     this.value = value;
     try {
       if (value) sessionStorage.setItem(this.name, value);
       else sessionStorage.removeItem(this.name);
     } catch {
-      // A browser that keeps nothing asks again after a reload.
+      // With storage blocked the value lives until the next reload.
     }
   }
 }

@@ -1,0 +1,198 @@
+// Entry point of the page: polls the API every two seconds and updates the panels.
+
+import { apiKey, modelUrl, request } from "./api_client.js";
+import { ChampionTimeline } from "./charts/champion_timeline.js";
+import { byId, setText, toast, updateRelativeTimes } from "./dom.js";
+import { AdminDialog } from "./forms/admin_dialog.js";
+import { DrawingPad } from "./forms/drawing_pad.js";
+import { TensorForm } from "./forms/tensor_form.js";
+import { showChallenger } from "./panels/challenger.js";
+import { Classification, isImageModel } from "./panels/classification.js";
+import { Forecast } from "./panels/forecast.js";
+import { LiveScores } from "./panels/live_scores.js";
+import { showHealth, showKeyPrompt, showModels, showNoVersion, showSummary, showUnreachable } from "./panels/summary.js";
+import { Traffic } from "./panels/traffic.js";
+import { Versions } from "./panels/versions.js";
+
+const POLL_MS = 2000;
+const HISTORY_POLL_MS = 15_000;
+const NO_HISTORY = { records: [], versions: [], scores: [] };
+
+let selected = null; // the model that is shown, as /api/models returns it
+let history = NO_HISTORY;
+let historyLoadedAt = 0;
+let isPolling = false;
+let classification; // created after the pad, which calls onClear while it is created
+
+const pad = new DrawingPad(byId("drawing"), byId("pen"), {
+  onStroke: () => classification.predict(),
+  onClear: () => classification?.clear(),
+});
+classification = new Classification(pad, { onStale: refreshModels });
+const tensorForm = new TensorForm();
+const forecast = new Forecast();
+const traffic = new Traffic();
+const timeline = new ChampionTimeline();
+const liveScores = new LiveScores();
+const versions = new Versions();
+const adminDialog = new AdminDialog();
+
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  apiKey.set(byId("key").value.trim());
+  poll();
+});
+byId("clear").addEventListener("click", () => pad.clear());
+byId("roll-back").addEventListener("click", rollBack);
+byId("stop-challenger").addEventListener("click", stopChallenger);
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+window.addEventListener("hashchange", poll);
+
+async function refreshModels() {
+  let models;
+  try {
+    models = (await request("/api/models")).models;
+  } catch (error) {
+    if (error.status !== 401) return showUnreachable();
+    selected = null;
+    return showKeyPrompt(apiKey.get() ? error.message : "");
+  }
+  byId("key-prompt").hidden = true;
+  const byName = (name) => models.find((model) => model.name === name);
+  const model = byName(location.hash.slice(1)) ?? byName(selected?.name) ?? models.find(({ version }) => version) ?? models[0];
+  showModels(models, model, selectModel);
+  showHealth(model);
+  showNoVersion(model);
+  for (const id of ["summary", "traffic", "deployments", "versions"]) byId(id).hidden = !model;
+  if (model) showModel(model);
+}
+
+function selectModel(name) {
+  window.history.replaceState(null, "", `#${name}`);
+  poll();
+}
+
+function showModel(model) {
+  const previous = selected;
+  selected = model;
+  showSummary(model, championEntry());
+  showChallenger(model);
+  const isOtherModel = previous?.name !== model.name;
+  if (isOtherModel) showHistory(NO_HISTORY);
+  if (isOtherModel || previous.version !== model.version) {
+    historyLoadedAt = 0;
+    showPrediction(model);
+    if (!isOtherModel && model.version) toast(`Now serving version ${model.version}`);
+  }
+  if (model.version && isImageModel(model)) classification.updateVersions(model);
+}
+
+function showPrediction(model) {
+  const isImage = Boolean(model.version) && isImageModel(model);
+  const isForecast = Boolean(model.version) && Boolean(model.forecast);
+  byId("drawing-card").hidden = byId("classification").hidden = !isImage;
+  byId("forecast").hidden = !isForecast;
+  byId("tensors").hidden = isImage || isForecast || !model.version;
+  if (isImage) classification.show(model);
+  else if (isForecast) forecast.show(model);
+  else if (model.version) tensorForm.show(model);
+}
+
+const championRecords = () => history.records.filter((record) => record.alias === "champion");
+const championEntry = () => history.versions.find(({ version }) => version === selected.version);
+
+// The history is polled rarely, and at once when it lacks the newest promotion.
+async function refreshHistory() {
+  if (!selected) return;
+  const { name, alias } = selected;
+  const isBehind = Boolean(alias) && (championRecords()[0]?.sequence ?? 0) < alias.sequence;
+  if (!isBehind && Date.now() - historyLoadedAt < HISTORY_POLL_MS) return;
+  try {
+    const [{ records, scores }, list] = await Promise.all([request(`${modelUrl(name)}/history`), request(`${modelUrl(name)}/versions`)]);
+    if (name !== selected?.name) return;
+    historyLoadedAt = Date.now();
+    showHistory({ records, scores, versions: list.versions });
+  } catch (error) {
+    if (!history.records.length) setText("deployments-empty", error.message);
+    if (!history.versions.length) setText("versions-empty", error.message);
+  }
+}
+
+function showHistory(loaded) {
+  history = loaded;
+  timeline.show(history.records);
+  liveScores.show(history.scores);
+  versions.show(history.versions, selected.challenger);
+  showSummary(selected, championEntry());
+  byId("roll-back").hidden = rollbackTargets().length === 0;
+}
+
+// Approved versions other than the champion, the most recently served first.
+function rollbackTargets() {
+  const records = championRecords();
+  const champion = records[0]?.version;
+  const previous = records[0]?.previous;
+  const served = [...new Set([previous, ...records.map(({ version }) => version)])];
+  const rank = ({ version }) => (served.includes(version) ? served.indexOf(version) : served.length);
+  const note = (version) => (version === previous ? " (previous)" : served.includes(version) ? "" : " (never served)");
+  return history.versions
+    .filter(({ version, decision }) => decision?.verdict === "approved" && version !== champion)
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ version }) => ({ value: version, text: `${version}${note(version)}` }));
+}
+
+function rollBack() {
+  const { name } = selected;
+  const expected = championRecords()[0].version;
+  adminDialog.open({
+    title: `Roll back ${name}`,
+    text: `The champion is ${expected}. Every host will serve the version you choose instead.`,
+    targets: rollbackTargets(),
+    label: (version) => `Roll back to …${version.slice(-5)}`,
+    perform: async ({ reason, target, token }) => {
+      const body = { reason, to: target, expected };
+      const { record } = await request(`${modelUrl(name)}/rollback`, { method: "POST", body, token });
+      return () => afterChange(`Rolled back to ${record.version} by ${record.by}`);
+    },
+  });
+}
+
+function stopChallenger() {
+  const { name, challenger } = selected;
+  const expected = challenger.version;
+  adminDialog.open({
+    title: `Stop the challenger of ${name}`,
+    text: `${expected} will get no more traffic. The champion is not affected.`,
+    label: () => "Stop challenger",
+    perform: async ({ reason, token }) => {
+      await request(`${modelUrl(name)}/challenger`, { method: "DELETE", body: { reason, expected }, token });
+      return () => afterChange("The challenger was stopped");
+    },
+  });
+}
+
+function afterChange(message) {
+  toast(message);
+  historyLoadedAt = 0;
+  poll();
+}
+
+// One poll at a time: a slow server does not pile up requests.
+async function poll() {
+  if (isPolling) return;
+  isPolling = true;
+  try {
+    await refreshModels();
+    updateRelativeTimes();
+    await Promise.all([refreshHistory(), selected && traffic.refresh(selected.name)]);
+  } catch (error) {
+    // A response that cannot be shown must not end the polling.
+    console.error(error);
+    showUnreachable();
+  } finally {
+    isPolling = false;
+  }
+}
+
+await poll();
+setInterval(() => document.hidden || poll(), POLL_MS);

@@ -1,0 +1,195 @@
+// Panel of a forecast model: a form for one prediction, its interval, a chart and contributions.
+
+import { infer, modelUrl, request } from "../api_client.js";
+import { ForecastChart } from "../charts/forecast_chart.js";
+import { isoDate, longDate, parseDay } from "../dates.js";
+import { byId, figure, isNumber, plain, setText } from "../dom.js";
+import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset, writeValue } from "../forms/tensor_inputs.js";
+import { occlusions, showAttribution } from "./attribution.js";
+
+const DEBOUNCE_MS = 250;
+
+export class Forecast {
+  constructor() {
+    this.chart = new ForecastChart(byId("forecast-chart"), (text) => setText("forecast-chart-detail", text));
+    this.requestNumber = 0;
+    byId("forecast-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.predict();
+    });
+    byId("forecast-form").addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.predict(), DEBOUNCE_MS);
+    });
+    byId("forecast-example").addEventListener("change", () => {
+      this.fill(Number(byId("forecast-example").value));
+      this.predict();
+    });
+  }
+
+  async show(model) {
+    const signature = JSON.stringify([model.name, model.inputs, model.outputs, model.forecast]);
+    this.model = model;
+    // A new version with the same tensors keeps what the user has typed.
+    if (this.signature !== signature) {
+      this.signature = signature;
+      this.createFields(model);
+      await this.loadExamples(model);
+    }
+    if (model === this.model) await this.predict();
+  }
+
+  createFields({ inputs, outputs, forecast }) {
+    const input = (name) => inputs.find((spec) => spec.name === name);
+    this.history = input(forecast.history);
+    this.lead = input(forecast.lead);
+    this.day = input(forecast.day);
+    this.features = inputs.filter((spec) => ![this.history, this.lead, this.day].includes(spec));
+    this.output = outputs[0].name;
+    byId("forecast-fields").replaceChildren(...this.features.map(tensorFieldset));
+    setText("history-label", `${this.history.name}: last ${this.history.shape[0]} days, oldest first`);
+    setText("history-help", this.history.description);
+    for (const [end, bound] of [["min", this.day.minimum], ["max", this.day.maximum]]) byId("target-day")[end] = isNumber(bound) ? isoDate(bound) : "";
+    setText("target-day-help", `${this.lead.minimum} to ${this.lead.maximum} days after the last observed day`);
+    this.clear();
+  }
+
+  async loadExamples(model) {
+    this.examples = [];
+    try {
+      this.examples = rowsOf(model.inputs, (await request(`${modelUrl(model.name)}/examples`)).inputs);
+    } catch {
+      // Without examples the form is filled in by hand.
+    }
+    const select = byId("forecast-example");
+    select.replaceChildren(...this.examples.map((row, index) => new Option(this.title(row), index)));
+    byId("forecast-examples").hidden = !this.examples.length;
+    if (!this.examples.length) return;
+    // Starts with an example without fallback values: its contributions show the most.
+    const isKnown = (row) => this.features.every((spec) => !spec.otherwise || spec.vocabulary[row[spec.name]] !== spec.otherwise);
+    const first = Math.max(this.examples.findIndex(isKnown), 0);
+    select.value = String(first);
+    this.fill(first);
+  }
+
+  title(row) {
+    const words = this.features.map((spec) => spec.vocabulary?.[row[spec.name]]).filter(Boolean);
+    return [...words, longDate(row[this.day.name])].join(" · ");
+  }
+
+  fill(index) {
+    const row = this.examples[index];
+    this.features.forEach((spec) => [row[spec.name]].flat().forEach((value, position) => writeValue(spec, position, value)));
+    byId("target-day").value = isoDate(row[this.day.name]);
+    byId("last-day").value = isoDate(row[this.day.name] - row[this.lead.name]);
+    byId("history-values").value = row[this.history.name].map((value) => plain(value)).join(" ");
+  }
+
+  // The form as one row of inputs by name; raises an Error for what is missing or wrong.
+  readRow() {
+    const texts = byId("history-values").value.split(/[\s,;]+/).filter(Boolean);
+    const count = this.history.shape[0];
+    if (texts.length !== count) throw new Error(`${this.history.name}: expected ${count} numbers, one per day; found ${texts.length}.`);
+    const invalid = texts.find((text) => !isNumber(Number(text)));
+    if (invalid) throw new Error(`${this.history.name}: “${invalid}” is not a number.`);
+    const [lastDay, day] = [byId("last-day"), byId("target-day")].map((field) => parseDay(field.value));
+    if (!isNumber(lastDay)) throw new Error("The last observed day is required.");
+    if (!isNumber(day)) throw new Error("The forecast day is required.");
+    const row = Object.fromEntries(this.features.map((spec) => [spec.name, readFeature(spec)]));
+    const missing = this.features.find((spec) => [row[spec.name]].flat().some((value) => value === "" || Number.isNaN(value)));
+    if (missing && !missing.nullable) throw new Error(`${missing.name} is required.`);
+    return { ...row, [this.history.name]: texts.map(Number), [this.day.name]: day, [this.lead.name]: day - lastDay };
+  }
+
+  // One request carries the form's row, the whole horizon and all occlusions, in this order.
+  async predict() {
+    const number = (this.requestNumber += 1);
+    try {
+      const row = this.readRow();
+      const horizon = this.horizonOf(row);
+      const entries = occlusions(this, row);
+      const rows = [row, ...horizon, ...entries.flatMap((entry) => entry.rows)];
+      const { response, milliseconds } = await infer(this.model.name, this.body(rows));
+      if (number === this.requestNumber) this.showResponse({ row, horizon, entries, response, milliseconds });
+    } catch (error) {
+      if (number !== this.requestNumber) return;
+      this.clear();
+      setText("forecast-error", error.message);
+    }
+  }
+
+  // The row for every day that this history can forecast, within the days that the model knows.
+  horizonOf(row) {
+    const lastDay = row[this.day.name] - row[this.lead.name];
+    const { minimum: from, maximum: to } = this.lead;
+    return Array.from({ length: to - from + 1 }, (_, step) => ({ ...row, [this.lead.name]: from + step, [this.day.name]: lastDay + from + step }))
+      .filter((candidate) => this.allowsDay(candidate[this.day.name]));
+  }
+
+  allowsDay(day) {
+    const { minimum, maximum } = this.day;
+    return !(isNumber(minimum) && day < minimum) && !(isNumber(maximum) && day > maximum);
+  }
+
+  body(rows) {
+    const value = (spec, row) => (spec === this.day && spec.date ? isoDate(row[spec.name]) || "no date" : row[spec.name]);
+    return {
+      inputs: this.model.inputs.map((spec) => tensor(spec, rows.length, rows.flatMap((row) => value(spec, row)))),
+      outputs: [{ name: this.output }],
+    };
+  }
+
+  showResponse({ row, horizon, entries, response, milliseconds }) {
+    const { quantiles: levels, middle } = this.model.forecast;
+    const { data } = response.outputs[0];
+    const predictions = Array.from({ length: data.length / levels.length }, (_, index) => data.slice(index * levels.length, (index + 1) * levels.length));
+    const [quantiles, ...rest] = predictions;
+    const days = horizon.map((candidate, index) => ({ day: candidate[this.day.name], values: rest[index] }));
+    const coverage = `${plain((levels.at(-1) - levels[0]) * 100)} %`;
+    const day = row[this.day.name];
+    setText("forecast-error", "");
+    setText("forecast-value", figure(quantiles[middle]));
+    setText("forecast-interval", `${coverage} interval: ${figure(quantiles[0])} – ${figure(quantiles.at(-1))}`);
+    setText("forecast-day", longDate(day));
+    setText("forecast-version", `Version ${response.model_version}, ${milliseconds} ms`);
+    this.showVocabulary(outOfVocabulary(response));
+    this.chart.show({ history: row[this.history.name], lastDay: day - row[this.lead.name], day, quantiles, days, middle, coverage });
+    showAttribution(entries, quantiles[middle], rest.slice(horizon.length).map((values) => values[middle]));
+    byId("forecast-result").hidden = false;
+  }
+
+  // Only the first row of the request is the user's.
+  showVocabulary(entries) {
+    const notices = entries.filter(({ row }) => row === 0).map((entry) => {
+      const { otherwise } = this.features.find((spec) => spec.name === entry.tensor);
+      return `${entry.tensor} “${entry.value}” is not in the vocabulary; predicted as “${otherwise}”.`;
+    });
+    byId("forecast-vocabulary").hidden = !notices.length;
+    setText("forecast-vocabulary", notices.join(" "));
+  }
+
+  clear() {
+    byId("forecast-result").hidden = byId("attribution").hidden = true;
+    this.showVocabulary([]);
+    this.chart.clear();
+  }
+}
+
+function readFeature(spec) {
+  const values = Array.from({ length: sizeOf(spec.shape) }, (_, index) => readValue(spec, index));
+  return spec.shape.length ? values : values[0];
+}
+
+// Tensors as a list of rows by input name.
+function rowsOf(specs, tensors) {
+  const rows = Array.from({ length: tensors[0]?.shape[0] ?? 0 }, () => ({}));
+  for (const { name, data, shape } of tensors) {
+    const spec = specs.find((candidate) => candidate.name === name);
+    const width = data.length / shape[0];
+    rows.forEach((row, index) => {
+      const values = data.slice(index * width, (index + 1) * width);
+      row[name] = spec.shape.length ? values : values[0];
+    });
+  }
+  return rows;
+}
