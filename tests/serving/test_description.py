@@ -11,7 +11,7 @@ from serving.application import create_application
 from serving.challenger import Router
 from serving.entrance import Admission
 from serving.inference.limits import Limits
-from serving.protocols.v2 import OTHERWISE
+from serving.protocols.v2 import OUT_OF_VOCABULARY
 from serving.rest.openapi.context import ApiContext, Served
 from serving.rest.openapi.document import document, operations, template
 from serving.rest.openapi.examples import v2_request
@@ -127,9 +127,9 @@ def test_the_version_is_that_of_the_installed_package(client, told):
 def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(told):
     schemas = told["components"]["schemas"]
 
-    assert OTHERWISE in schemas["V2Response"]["properties"]["parameters"]["properties"]
-    assert OTHERWISE in schemas["V1Rows"]["properties"]
-    assert OTHERWISE in schemas["V1Columns"]["properties"]
+    assert OUT_OF_VOCABULARY in schemas["V2Response"]["properties"]["parameters"]["properties"]
+    assert OUT_OF_VOCABULARY in schemas["V1Rows"]["properties"]
+    assert OUT_OF_VOCABULARY in schemas["V1Columns"]["properties"]
 
 
 def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
