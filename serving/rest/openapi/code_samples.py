@@ -61,13 +61,8 @@ def code_samples(
     bodies = operation["requestBody"]["content"]["application/json"]["examples"]
     body = next(iter(bodies.values()))["value"]
     if operation["security"] == [{"bearer": []}]:
-        text = quote(json.dumps(body))
-        return [
-            _shell(
-                "curl",
-                f"curl {verb}{_ADMINISTRATOR}\\\n  {_JSON}\\\n  -d {text} \\\n  {quote(url)}\n",
-            )
-        ]
+        command = f"curl {verb}{_ADMINISTRATOR}\\\n  {_JSON}\\\n  -d {quote(json.dumps(body))}"
+        return [_shell("curl", f"{command} \\\n  {quote(url)}\n")]
     return [_post(url, body, key)]
 
 
