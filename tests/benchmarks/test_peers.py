@@ -62,6 +62,7 @@ def test_a_family_is_the_leader_its_descendants_and_its_session_but_no_one_else(
     assert {one.pid for one in found} == {10, 11, 12, 13}
 
 
+@pytest.mark.servers
 def test_stopping_a_server_ends_the_children_it_left_behind(tmp_path: Path):
     script = (
         "import subprocess, sys, time\n"
@@ -194,6 +195,7 @@ def test_the_picture_follows_the_theme_and_is_the_same_for_the_same_results(tmp_
     assert text == (tmp_path / "two.svg").read_text()
 
 
+@pytest.mark.servers
 def test_an_unknown_server_is_answered_with_those_there_are():
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving.peers", "--only", "overnigth"],

@@ -31,6 +31,7 @@ def test_the_command_lists_all_of_them_and_the_exit_codes():
     assert "3 refused by a gate" in " ".join(shown.output.split())
 
 
+@pytest.mark.servers
 def test_help_imports_nothing_heavy():
     program = (
         "import sys, cli.main; "

@@ -185,6 +185,7 @@ def test_bad_input_is_told_in_one_line(overnight, s3_bucket, tmp_path, words, sa
     assert said in ended.stderr
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("words", [["verify"], ["gc"]])
 def test_a_store_that_is_away_is_told_in_one_line(tmp_path, words):
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}

@@ -61,6 +61,7 @@ def test_a_wrong_package_is_named_and_the_other_models_are_still_found(
     assert models.find("digits").name == "digits"
 
 
+@pytest.mark.servers
 def test_importing_the_catalogue_imports_no_model() -> None:
     shown = "import models, sys; print(sorted({'models.digits', 'pyarrow'} & set(sys.modules)))"
 

@@ -300,6 +300,7 @@ print((resident() - before) // 8)
 """
 
 
+@pytest.mark.servers
 def test_the_estimate_is_no_less_than_what_a_version_takes():
     manifest = bundles.manifest(1, bundles.files(1))
     ran = subprocess.run(

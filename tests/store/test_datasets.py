@@ -108,6 +108,7 @@ def test_of_many_threads_each_with_its_arrival_all_add_theirs(dataset: Dataset) 
     assert dataset.digests() == {f"b{number}" for number in range(6)}
 
 
+@pytest.mark.servers
 def test_of_many_processes_with_one_arrival_exactly_one_adds_it(tmp_path: Path) -> None:
     dataset = Dataset.in_folder(tmp_path, "digits", "rows")
     dataset.append(rows("a"), "zero")

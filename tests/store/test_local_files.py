@@ -105,6 +105,7 @@ def test_of_two_one_has_the_lock_until_it_is_closed(tmp_path):
     again.close()
 
 
+@pytest.mark.servers
 def test_a_lock_dies_with_its_process(tmp_path):
     path = tmp_path / "one.lock"
     with python(HOLDS, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

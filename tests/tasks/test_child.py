@@ -66,6 +66,7 @@ def test_a_child_that_takes_too_long_is_killed(program: Path) -> None:
         run(program, "hang", seconds=1)
 
 
+@pytest.mark.servers
 def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
     parent = subprocess.Popen(
         [

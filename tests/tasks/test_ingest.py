@@ -189,6 +189,7 @@ def _digits(address: S3Address, folder: Path, kill_after: str) -> None:
     )
 
 
+@pytest.mark.servers
 def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
     house = House(tmp_path)
     go = SPAWN.Barrier(2)
