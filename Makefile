@@ -38,10 +38,11 @@ test: $(READY) ## run every test, real servers and browser included
 # MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
 FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/test_missed_nights.py tests/serving/test_full_disks.py \
 	tests/serving/test_memory.py tests/serving/test_outages.py \
+	tests/serving/test_promotions_under_load.py \
 	tests/serving/test_serving_process.py tests/serving/test_signatures.py
 
 faults: $(READY) ## kill, cut, fill and race everything, and print the tally
-	@$(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
+	@OVERNIGHT_TEST_LOAD_SECONDS=60 $(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
 		$(if $(SEED),--faults-seed $(SEED))
 
 quick: $(READY) ## run the tests that start no server or process of ours, and train nothing

@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     # `user:password` of the Prefect server; `overnight up` makes one where others reach it.
     prefect_auth: UserAndPassword = SecretStr("")
     work_pool: str = "overnight"
+    # A run says every 30 seconds that it is alive. After so long a silence it has crashed, and so
+    # long after that it is tried again: a worker reports one crash twice, some ten seconds apart.
+    run_silent_seconds: float = Field(default=90, ge=45)
+    run_retry_seconds: float = Field(default=30, ge=15)
     # An MLflow server to which each run is told too, and how long a run waits for it at most.
     mlflow_tracking_uri: SecretAddress = SecretStr("")
     mlflow_seconds: float = Field(default=30, gt=0)

@@ -101,6 +101,8 @@ def new_stack(home: Path, digits: Path) -> RunningStack:
         ports[name] = free_port(taken=ports.values())
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
+    # What died is missed as soon as can be.
+    ours |= {"OVERNIGHT_RUN_SILENT_SECONDS": "60", "OVERNIGHT_RUN_RETRY_SECONDS": "15"}
     ours |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_SOURCE_FOLDERS__DIGITS": str(digits)}
     return RunningStack(
         home=home,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from infra.prefect_api import Document, PrefectApi
+from infra.settings import Settings
 
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _ENDED = [
@@ -18,10 +19,7 @@ _BEGUN_AGAIN = [
     "prefect.flow-run.Pending",
     "prefect.flow-run.Running",
 ]
-# Every 30 seconds a run says that it is alive; three missed in a row are too many.
-_SILENT_SECONDS = 90.0
 _PENDING_SECONDS = 300.0
-_RETRY_SECONDS = 30.0
 RETRIED_TAG = "retry"
 
 
@@ -31,71 +29,77 @@ def _becomes(state: str, name: str, message: str) -> list[Document]:
     return [action | {"force": False}]
 
 
-AUTOMATIONS: tuple[Document, ...] = (
-    {
-        "name": "overnight: silent runs have crashed",
-        "description": "A run that sent heartbeats, and none for 90 seconds, is Crashed.",
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "match": _RUNS,
-            "for_each": _EACH,
-            "after": ["prefect.flow-run.heartbeat"],
-            "expect": ["prefect.flow-run.heartbeat", *_ENDED],
-            "threshold": 1,
-            "within": _SILENT_SECONDS,
-        },
-        "actions": _becomes("CRASHED", "Crashed", "No heartbeat for 90 seconds."),
-    },
-    {
-        "name": "overnight: runs that never start have crashed",
-        "description": "A run that is Pending for five minutes is Crashed: its worker is gone.",
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "match": _RUNS,
-            "for_each": _EACH,
-            "after": ["prefect.flow-run.Pending"],
-            "expect": ["prefect.flow-run.Running", *_ENDED],
-            "threshold": 1,
-            "within": _PENDING_SECONDS,
-        },
-        "actions": _becomes("CRASHED", "Crashed", "Pending for five minutes."),
-    },
-    {
-        "name": "overnight: crashed runs are tried again",
-        "description": f"A Crashed run tagged `{RETRIED_TAG}` is scheduled again, up to 3 starts.",
-        "trigger": {
-            "type": "event",
-            # Not at once: a worker reports the same crash twice, the second time some ten seconds
-            # later, and would crash a run that had begun again, and have it begin a third time.
-            "posture": "Proactive",
-            "match": _RUNS | {"prefect.run-count": ["0", "1", "2"]},
-            "match_related": {
-                "prefect.resource.role": "tag",
-                "prefect.resource.id": f"prefect.tag.{RETRIED_TAG}",
+def wanted(settings: Settings) -> tuple[Document, ...]:
+    """The automations of a server that is kept with these settings."""
+    silent = settings.run_silent_seconds
+    silence = f"A run that sent heartbeats, and none for {silent:.0f} seconds, is Crashed."
+    again = f"A Crashed run tagged `{RETRIED_TAG}` is scheduled again, up to 3 starts."
+    return (
+        {
+            "name": "overnight: silent runs have crashed",
+            "description": silence,
+            "trigger": {
+                "type": "event",
+                "posture": "Proactive",
+                "match": _RUNS,
+                "for_each": _EACH,
+                "after": ["prefect.flow-run.heartbeat"],
+                "expect": ["prefect.flow-run.heartbeat", *_ENDED],
+                "threshold": 1,
+                "within": silent,
             },
-            "for_each": _EACH,
-            "after": ["prefect.flow-run.Crashed"],
-            "expect": _BEGUN_AGAIN,
-            "threshold": 1,
-            "within": _RETRY_SECONDS,
+            "actions": _becomes("CRASHED", "Crashed", f"No heartbeat for {silent:.0f} seconds."),
         },
-        "actions": _becomes("SCHEDULED", "AwaitingRetry", "Its process died; started again."),
-    },
-)
+        {
+            "name": "overnight: runs that never start have crashed",
+            "description": "A run that is Pending for five minutes is Crashed: its worker is gone.",
+            "trigger": {
+                "type": "event",
+                "posture": "Proactive",
+                "match": _RUNS,
+                "for_each": _EACH,
+                "after": ["prefect.flow-run.Pending"],
+                "expect": ["prefect.flow-run.Running", *_ENDED],
+                "threshold": 1,
+                "within": _PENDING_SECONDS,
+            },
+            "actions": _becomes("CRASHED", "Crashed", "Pending for five minutes."),
+        },
+        {
+            "name": "overnight: crashed runs are tried again",
+            "description": again,
+            "trigger": {
+                "type": "event",
+                # Not at once: a worker reports the same crash twice, the second time some ten
+                # seconds later, and would crash a run that had begun again, and have it begin a
+                # third time.
+                "posture": "Proactive",
+                "match": _RUNS | {"prefect.run-count": ["0", "1", "2"]},
+                "match_related": {
+                    "prefect.resource.role": "tag",
+                    "prefect.resource.id": f"prefect.tag.{RETRIED_TAG}",
+                },
+                "for_each": _EACH,
+                "after": ["prefect.flow-run.Crashed"],
+                "expect": _BEGUN_AGAIN,
+                "threshold": 1,
+                "within": settings.run_retry_seconds,
+            },
+            "actions": _becomes("SCHEDULED", "AwaitingRetry", "Its process died; started again."),
+        },
+    )
 
 
-def register(api: PrefectApi) -> None:
+def register(api: PrefectApi, settings: Settings) -> None:
     """Make the server's automations of ours what they should be; what is right is left alone."""
     existing = {automation["name"]: automation for automation in api.filter("/automations")}
-    for wanted in AUTOMATIONS:
-        found = existing.get(wanted["name"])
+    for one in wanted(settings):
+        found = existing.get(one["name"])
         if found is None:
-            api.ask("POST", "/automations/", wanted)
-        elif not _holds(found, wanted):
+            api.ask("POST", "/automations/", one)
+        elif not _holds(found, one):
             enabled = {"enabled": found["enabled"]}
-            api.ask("PUT", f"/automations/{found['id']}", wanted | enabled)
+            api.ask("PUT", f"/automations/{found['id']}", one | enabled)
 
 
 def _holds(found: object, wanted: object) -> bool:

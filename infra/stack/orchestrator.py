@@ -143,7 +143,7 @@ def furnish(settings: Settings) -> None:
         api.ask("POST", "/work_pools/", pool)
     if settings.prefect_api_url is None:
         pause(api, settings.work_pool, paused=False)
-    automations.register(api)
+    automations.register(api, settings)
 
 
 def pause(api: PrefectApi, pool: str, *, paused: bool) -> None:

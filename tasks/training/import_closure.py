@@ -42,7 +42,9 @@ def closure(
                 "a module that was renamed or removed is renamed or removed there, too"
             )
         found[name] = path
-        if package := name.rpartition(".")[0]:
+        package = name.rpartition(".")[0]
+        # A folder without an `__init__.py` is a package as well, and runs nothing.
+        if package and _file(package, root):
             waiting.append((package, name))
         own = name if path.name == "__init__.py" else package
         for module, attribute in _references(path.read_bytes(), own):

@@ -16,17 +16,17 @@ from tests.faults.soak import soak_for, soaking
 from tests.faults.tally import TALLY
 from tests.signing import TRUST
 
-_SECONDS = 75
+_SECONDS, _THOROUGH_SECONDS = 40, 75
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.mark.timeout(0)
 def test_after_a_soak_nothing_is_lost_and_no_request_failed(
-    tmp_path: Path, faults_minutes: float, seed_of: Callable[[str], str]
+    tmp_path: Path, faults_minutes: float, seed_of: Callable[[str], str], thorough: bool
 ) -> None:
     with soaking(tmp_path, seed_of) as soak:
-        seconds = 60 * faults_minutes or _SECONDS
+        seconds = 60 * faults_minutes or (_THOROUGH_SECONDS if thorough else _SECONDS)
         clients = soak_for(soak, seconds, random.Random(seed_of("strikes")))
 
         # Every answer came, and was that of the version it named.

@@ -18,7 +18,7 @@ from tests.serving.rig import Serving, following, running
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
-LOAD_SECONDS = float(os.environ.get("OVERNIGHT_TEST_LOAD_SECONDS", "60"))
+LOAD_SECONDS = float(os.environ.get("OVERNIGHT_TEST_LOAD_SECONDS", "20"))
 CLIENTS = 4
 REQUESTS_PER_SECOND = 200
 PROMOTIONS = 10

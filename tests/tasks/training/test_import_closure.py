@@ -96,3 +96,12 @@ def test_a_module_that_is_not_there_is_named_with_who_needs_it(line: str, tmp_pa
 
     with pytest.raises(ConfigurationError, match=r"tasks\.step needs the module tasks\.ghost"):
         reached(tmp_path, "tasks.step")
+
+
+def test_a_folder_without_an_init_is_a_package_that_runs_nothing(tmp_path: Path) -> None:
+    write(tmp_path, models__own__network="import models.own.gates", models__own__gates="")
+    (tmp_path / "models" / "own" / "__init__.py").unlink()
+
+    found = reached(tmp_path, "models.own.network", excluding=("models",))
+
+    assert found == {"models/own/network.py", "models/own/gates.py"}
