@@ -11,7 +11,7 @@ from models.examples import Outputs
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
-from store.versions import read_file
+from store.registry.registry import ModelRegistry
 from tasks.difference import Difference, difference, differing
 from tasks.evaluate import answers
 from tasks.markdown import page
@@ -29,7 +29,10 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     made, other = (house.made(name) for name in names)
     holdout = house.holdout_examples()
     then, now = (
-        answers(read_file(house.bucket, one, "predictor.tflite"), holdout.inputs)
+        answers(
+            ModelRegistry(house.bucket, one.model).read_file(one, "predictor.tflite"),
+            holdout.inputs,
+        )
         for one in (made, other)
     )
     found = difference(house.definition, (made, other), (then, now), holdout=holdout)

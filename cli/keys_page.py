@@ -8,9 +8,9 @@ from cli.terminal import new_table, open_console
 from infra import connections, keyring
 from infra.settings import load
 from store.errors import CorruptVersion, NothingPublished
+from store.registry.registry import ModelRegistry
 from store.signing import Signer
 from store.trust import PublicKey, public_key
-from store.versions import list_versions
 from tasks import confirm
 from tasks.sign import is_known, stranger
 from tasks.sign import sign as sign_one
@@ -99,7 +99,7 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     """
     settings = load()
     bucket, signer = connections.bucket(settings), Signer.from_file(settings.signing_key)
-    names = [version] if version else list_versions(bucket, model)
+    names = [version] if version else ModelRegistry(bucket, model).versions()
     if not names:
         raise NothingPublished(model, tuple(bucket.names_below("models")))
     known = keyring.trusted(settings.trusted_keys)

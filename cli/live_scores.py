@@ -8,19 +8,20 @@ from cli.terminal import new_table
 from infra.prefect_api import Document
 from store.bucket import Bucket
 from store.manifest import Measurement
-from store.scores import Score, latest, scores
+from store.registry.registry import ModelRegistry
+from store.scores import Score, latest
 
 _SHOWN = 10
 
 
 def gather(bucket: Bucket, model: str, version: str) -> list[Document]:
     """Every score of a version, oldest first."""
-    return [one.model_dump(mode="json") for one in scores(bucket, model, version)]
+    return [one.model_dump(mode="json") for one in ModelRegistry(bucket, model).scores(version)]
 
 
 def newest(bucket: Bucket, model: str, version: str) -> Document | None:
     """The newest score of a version, without its slices."""
-    found = latest(scores(bucket, model, version))
+    found = latest(ModelRegistry(bucket, model).scores(version))
     if found is None:
         return None
     whole = tuple(one for one in found.measurements if not one.slice)

@@ -12,12 +12,10 @@ from infra.prefect_api import Document
 from infra.settings import load
 from store.aliases import AliasLog
 from store.bucket import Bucket
-from store.collected import read_collected
-from store.decisions import read_decision
 from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
+from store.registry.registry import ModelRegistry
 from store.request_proof import said_by
-from store.versions import read_manifest, signers
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
@@ -49,14 +47,14 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
         if not history:
             raise NothingPublished(model, tuple(bucket.names_below("models")))
         version = history[-1].version
-    manifest = read_manifest(bucket, model, version)
-    decision = read_decision(bucket, model, version)
-    collected = read_collected(bucket, model, version)
+    manifest = ModelRegistry(bucket, model).manifest(version)
+    decision = ModelRegistry(bucket, model).decision(version)
+    collected = ModelRegistry(bucket, model).collected(version)
     records = [record for record in history if version in {record.version, record.previous}]
     document = {
         "manifest": manifest.model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,
-        "signers": signers(bucket, model, version),
+        "signers": ModelRegistry(bucket, model).signers(version),
         "collected": collected.model_dump(mode="json") if collected else None,
         "champion": bool(history) and history[-1].version == version,
         "history": [record.model_dump(mode="json") for record in records],

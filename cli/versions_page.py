@@ -8,10 +8,8 @@ from infra.prefect_api import Document
 from infra.settings import load
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.collected import read_collected
-from store.decisions import read_decision
 from store.errors import NothingPublished
-from store.versions import list_versions, read_manifest
+from store.registry.registry import ModelRegistry
 
 
 def run(model: str, *, as_json: bool) -> None:
@@ -38,7 +36,7 @@ def run(model: str, *, as_json: bool) -> None:
 def gather(bucket: Bucket, model: str) -> list[Document]:
     """One document a version; `champion_since` is set for the one that serves."""
     current = AliasLog(bucket, model).current()
-    found = list_versions(bucket, model)
+    found = ModelRegistry(bucket, model).versions()
     if not found:
         raise NothingPublished(model, tuple(bucket.names_below("models")))
     return [_row(bucket, model, version, current) for version in found]
@@ -52,9 +50,9 @@ def _quality(row: Document) -> str:
 
 
 def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) -> Document:
-    manifest = read_manifest(bucket, model, version)
-    decision = read_decision(bucket, model, version)
-    collected = read_collected(bucket, model, version)
+    manifest = ModelRegistry(bucket, model).manifest(version)
+    decision = ModelRegistry(bucket, model).decision(version)
+    collected = ModelRegistry(bucket, model).collected(version)
     accuracy = manifest.measured("accuracy")
     # Accuracy, or whatever the model was measured by first.
     quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)

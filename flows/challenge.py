@@ -12,12 +12,13 @@ from flows.hearing import Word, for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from flows.steps import step
-from store import challenging
 from store.aliases import AliasRecord
+from store.challenging import Challenges
 from store.errors import ConfigurationError, NoChallenge, NotProved, PromotionConflict
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
 from store.terms import Bound, Mode, Share, Terms
-from store.versions import read_manifest
 from tasks.challenge import Heard, hear
 from tasks.report import Story
 
@@ -87,7 +88,7 @@ def challenge(
         maximum_slowdown=maximum_slowdown,
         minimum_requests=minimum_requests,
     )
-    manifest = read_manifest(house.bucket, model, version)
+    manifest = ModelRegistry(house.bucket, model).manifest(version)
     story = Story(model=model, champion=steps.champion(model), manifest=manifest)
     try:
         if approve:
@@ -122,8 +123,8 @@ def start_challenge(
 ) -> AliasRecord:
     """Write the record that every serving host follows."""
     bucket = House.of(model).bucket
-    return challenging.start(
-        bucket, model, version, terms=terms, by=word.by, reason=reason, proved=word.proved
+    return Challenges(bucket, model).start(
+        version, terms=terms, actor=Actor(word.by, reason, authenticated=word.proved)
     )
 
 
@@ -131,7 +132,9 @@ def start_challenge(
 def stop_challenge(model: str, *, over: str | None, word: Word, reason: str) -> AliasRecord:
     """Write the record after which nothing challenges, provided `over` does, if it is named."""
     bucket = House.of(model).bucket
-    return challenging.stop(bucket, model, over=over, by=word.by, reason=reason, proved=word.proved)
+    return Challenges(bucket, model).stop(
+        Actor(word.by, reason, authenticated=word.proved), expected=over
+    )
 
 
 @step

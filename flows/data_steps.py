@@ -14,6 +14,8 @@ from flows.house import House
 from flows.loading import loaded
 from flows.steps import Plan, step
 from store import arrivals
+from store.arrivals import ArrivalReviews
+from store.registry.actor import Actor
 from tasks.compare import Compared, Learned, compare, learned_by
 from tasks.judge import Verdict
 from tasks.leakage import unseen
@@ -80,7 +82,7 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
         holdout,
         house.definition,
         learned=learned,
-        decisions=arrivals.decisions(house.bucket, plan.model),
+        decisions=ArrivalReviews(house.bucket, plan.model).decisions(),
     )
     if plan.snapshot.judged_from is not None and plan.champion is not None:
         theirs = loaded(house, plan.champion).manifest.data.judged_from
@@ -96,12 +98,8 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
 def hold(plan: Plan, compared: Compared) -> None:
     """Keep what was found of each arrival that waits for a person."""
     for arrival in compared.held:
-        arrivals.hold(
-            House.of(plan.model).bucket,
-            plan.model,
-            arrival,
-            compared.against(arrival),
-            compared_with=plan.champion,
+        ArrivalReviews(House.of(plan.model).bucket, plan.model).hold(
+            arrival, compared.against(arrival), compared_with=plan.champion
         )
 
 
@@ -115,14 +113,8 @@ def decide(
     if arrival not in taken:
         held = tuple(one.arrival for one in waiting(house.bucket, model, house.rows.arrivals))
         raise UnknownArrival(model, arrival, held)
-    return arrivals.decide(
-        house.bucket,
-        model,
-        arrival,
-        verdict=verdict,
-        by=word.by,
-        reason=reason,
-        proved=word.proved,
+    return ArrivalReviews(house.bucket, model).decide(
+        arrival, verdict, Actor(word.by, reason, authenticated=word.proved)
     )
 
 

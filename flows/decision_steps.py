@@ -3,31 +3,35 @@
 from flows.hearing import Word
 from flows.house import House
 from flows.steps import step
-from store import promotion
 from store.aliases import AliasRecord
-from tasks import decide as deciding
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 
 
 @step
 def approve(model: str, version: str, *, word: Word, reason: str) -> None:
     """Decide for a version, once and for ever."""
     bucket = House.of(model).bucket
-    deciding.approve(bucket, model, version, by=word.by, reason=reason, proved=word.proved)
+    ModelRegistry(bucket, model).decide(
+        version, "approved", Actor(word.by, reason, authenticated=word.proved)
+    )
 
 
 @step
 def reject(model: str, version: str, *, word: Word, reason: str) -> None:
     """Decide against a version, once and for ever."""
     bucket = House.of(model).bucket
-    deciding.reject(bucket, model, version, by=word.by, reason=reason, proved=word.proved)
+    ModelRegistry(bucket, model).decide(
+        version, "rejected", Actor(word.by, reason, authenticated=word.proved)
+    )
 
 
 @step
 def promote(model: str, version: str, *, over: str | None, word: Word, reason: str) -> AliasRecord:
     """Point the champion at a version, provided nobody else moved it."""
     bucket = House.of(model).bucket
-    return promotion.promote(
-        bucket, model, version, over=over, by=word.by, reason=reason, proved=word.proved
+    return ModelRegistry(bucket, model).promote(
+        version, expected=over, actor=Actor(word.by, reason, authenticated=word.proved)
     )
 
 
@@ -37,6 +41,6 @@ def roll_back(
 ) -> AliasRecord:
     """Point the champion at what served before."""
     bucket = House.of(model).bucket
-    return promotion.roll_back(
-        bucket, model, over=over, to=to, by=word.by, reason=reason, proved=word.proved
+    return ModelRegistry(bucket, model).roll_back(
+        expected=over, to=to, actor=Actor(word.by, reason, authenticated=word.proved)
     )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from flows.house import House
 from infra.settings import Settings
 from store.errors import ConfigurationError, NotProved
+from store.registry.registry import ModelRegistry
 from store.request_proof import Plain, Said, prover
 from store.tokens import Token, parse
-from store.versions import read_manifest
 
 _OPERATOR = "operator"
 
@@ -55,7 +55,7 @@ def for_people(house: House, version: str) -> bool:
     Raises:
         UnknownVersion, CorruptVersion: there is no such version.
     """
-    return read_manifest(house.bucket, house.model, version).approval == "manual"
+    return ModelRegistry(house.bucket, house.model).manifest(version).approval == "manual"
 
 
 def _known(settings: Settings) -> tuple[Token, ...]:

@@ -11,15 +11,14 @@ from infra import connections
 from infra.settings import Settings, load
 from models.definition import ModelDefinition, Places, Source, TrainingSettings
 from models.examples import Examples
-from store.arrivals import excluded
+from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import ConfigurationError
 from store.manifest import DataLineage, Manifest
+from store.registry.registry import ModelRegistry
 from store.signing import Signer
 from store.trust import Trust
-from store.tuning import read_tuned
-from store.versions import trusted_manifest
 from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.leakage import learned_what_judges
 from tasks.snapshot import Snapshot, parted, read_holdout, read_rows, read_stamped, snapshot
@@ -71,7 +70,7 @@ class House:
         if warm and self.definition.warm is not None:
             found = self.definition.warm.model_dump() | given
         else:
-            tuned = read_tuned(self.bucket, self.model)
+            tuned = ModelRegistry(self.bucket, self.model).tuned()
             found = own | (tuned.settings if tuned else {}) | given
         return type(self.definition.settings).model_validate(found)
 
@@ -91,7 +90,7 @@ class House:
 
     def made(self, version: str) -> Manifest:
         """The manifest of a version that is to be loaded; raises as `trusted_manifest` does."""
-        return trusted_manifest(self.bucket, self.model, version, self.trust)
+        return ModelRegistry(self.bucket, self.model, self.trust).trusted(version).manifest
 
     @cached_property
     def rows(self) -> Dataset:
@@ -137,6 +136,8 @@ class House:
         return snapshot(
             self.rows,
             self.holdout,
-            without=excluded(self.bucket, self.model) if without is None else without,
+            without=ArrivalReviews(self.bucket, self.model).excluded()
+            if without is None
+            else without,
             held_days=moving.days if moving else None,
         )

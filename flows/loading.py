@@ -6,7 +6,7 @@ from prefect.runtime import flow_run
 
 from flows.house import House
 from store.manifest import Manifest
-from store.versions import read_file
+from store.registry.registry import ModelRegistry
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,7 @@ def loaded(house: House, version: str) -> Loaded:
 
 def _fetched(house: House, version: str) -> Loaded:
     manifest = house.made(version)
-    return Loaded(manifest, read_file(house.bucket, manifest, "predictor.tflite"))
+    return Loaded(
+        manifest,
+        ModelRegistry(house.bucket, manifest.model).read_file(manifest, "predictor.tflite"),
+    )

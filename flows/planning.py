@@ -13,8 +13,8 @@ from flows.parameters import Approval, Begin, Policy
 from flows.steps import Plan
 from store.errors import ConfigurationError
 from store.manifest import Override, RunLineage
+from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
-from store.versions import read_manifest
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
 from tasks.judge import Verdict
@@ -39,7 +39,11 @@ def make_plan(
         ConfigurationError: the model takes or answers other tensors than its champion.
     """
     house = House.of(story.model)
-    made = read_manifest(house.bucket, house.model, story.champion) if story.champion else None
+    made = (
+        ModelRegistry(house.bucket, house.model).manifest(story.champion)
+        if story.champion
+        else None
+    )
     if made is not None:
         check_tensors(made, house.definition)
     warm = house.is_warm(begin, made, snapshot.lineage)
@@ -88,7 +92,7 @@ def changes(plan: Plan) -> tuple[Axis, ...]:
     if plan.champion is None:
         return ()
     house = House.of(plan.model)
-    made = read_manifest(house.bucket, plan.model, plan.champion)
+    made = ModelRegistry(house.bucket, plan.model).manifest(plan.champion)
     since = house.rows.taken() - house.rows.taken(made.data.dataset_version)
     settings = plan.settings.model_dump(mode="json")
     data = plan.snapshot.lineage

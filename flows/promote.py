@@ -13,7 +13,7 @@ from flows.house import House
 from flows.parameters import ModelName, Version
 from store.aliases import AliasLog
 from store.errors import AlreadyDecided, NotProved, PromotionConflict
-from store.versions import read_manifest
+from store.registry.registry import ModelRegistry
 from tasks.report import Story
 
 Decision = Literal["approve", "reject", "move"]
@@ -46,7 +46,7 @@ def promote(
     """
     house = House.of(model)
     bucket = house.bucket
-    manifest = read_manifest(bucket, model, version)
+    manifest = ModelRegistry(bucket, model).manifest(version)
     current = AliasLog(bucket, model).current()
     serves = current.version if current else None
     story = Story(model=model, champion=serves, manifest=manifest)

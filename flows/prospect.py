@@ -8,7 +8,7 @@ from flows.parameters import Begin
 from store import landing
 from store.aliases import AliasLog
 from store.manifest import Manifest
-from store.versions import read_manifest
+from store.registry.registry import ModelRegistry
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
 from tasks.recall import Known, Memory, recall
@@ -45,7 +45,7 @@ def prospect(
     house = House.of(model)
     log = AliasLog(house.bucket, model)
     current = log.current()
-    champion = read_manifest(house.bucket, model, current.version) if current else None
+    champion = ModelRegistry(house.bucket, model).manifest(current.version) if current else None
     found = house.snapshot().lineage
     warm = house.is_warm(begin, champion, found)
     settings = house.training_settings(changed, warm=warm)

@@ -21,7 +21,7 @@ from flows.telling import Teller
 from store.aliases import AliasLog
 from store.errors import NothingPublished
 from store.manifest import CodeLineage, Manifest
-from store.versions import read_file
+from store.registry.registry import ModelRegistry
 from tasks import lineage, revision
 from tasks.explain import Present
 from tasks.report import Story
@@ -137,7 +137,7 @@ def compare(made: Manifest, candidate: Candidate, mismatches: tuple[str, ...]) -
     return tasks.reproduce.compare(
         house.definition,
         made,
-        {name: read_file(house.bucket, made, name) for name in names},
+        {name: ModelRegistry(house.bucket, made.model).read_file(made, name) for name in names},
         {name: candidate.read(name) for name in names},
         holdout=house.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
         mismatches=mismatches,

@@ -31,8 +31,8 @@ from flows.planning import (
 from flows.steps import Plan
 from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
+from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
-from store.versions import read_manifest
 from tasks import materials
 from tasks.ingest import Ingested
 from tasks.markdown import page
@@ -120,7 +120,7 @@ def retrain(
         return _walk(plan, story, override=override, approval=approval_policy)
     if memory.version is None or memory.known is Known.SETTLED:
         return end(story, "UpToDate", memory.told)
-    story = replace(story, manifest=read_manifest(house.bucket, model, memory.version))
+    story = replace(story, manifest=ModelRegistry(house.bucket, model).manifest(memory.version))
     return _go_on(plan, story, memory, approval=approval_policy)
 
 

@@ -15,11 +15,9 @@ from flows.loading import loaded
 from flows.parameters import Policy
 from flows.steps import Plan, step
 from models.examples import Examples
-from store import refusals
 from store.aliases import AliasLog
-from store.collected import read_collected
 from store.errors import PromotionConflict
-from store.versions import read_manifest
+from store.registry.registry import ModelRegistry
 from tasks.reconsider import Returned, may_return
 from tasks.report import Story
 
@@ -35,8 +33,8 @@ def reconsider(plan: Plan) -> Returned | None:
     earlier = tuple(
         version
         for version in tasks.reconsider.veterans(AliasLog(house.bucket, plan.model).history())
-        if may_return(read_manifest(house.bucket, plan.model, version), house.definition)
-        and read_collected(house.bucket, plan.model, version) is None
+        if may_return(ModelRegistry(house.bucket, plan.model).manifest(version), house.definition)
+        and ModelRegistry(house.bucket, plan.model).collected(version) is None
     )
     if gate is None or plan.champion is None or not earlier:
         return None
@@ -56,7 +54,9 @@ def reconsider(plan: Plan) -> Returned | None:
 
 def _unlearned(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples | None:
     """The examples of the snapshot that none of these versions has learned."""
-    made_of = [read_manifest(house.bucket, plan.model, version).data for version in versions]
+    made_of = [
+        ModelRegistry(house.bucket, plan.model).manifest(version).data for version in versions
+    ]
     return tasks.reconsider.unlearned(
         house.definition,
         tasks.snapshot.read_stamped(house.rows, plan.snapshot),
@@ -68,7 +68,7 @@ def _unlearned(house: House, plan: Plan, versions: tuple[str, ...]) -> Examples 
 def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy) -> State:
     """Promote the version that is right again, or leave that to the person who decides."""
     model, version = story.model, returned.version
-    manifest = read_manifest(House.of(model).bucket, model, version)
+    manifest = ModelRegistry(House.of(model).bucket, model).manifest(version)
     story = replace(story, manifest=manifest)
     if approval == "manual":
         told = (
@@ -95,12 +95,8 @@ def bring_back(story: Story, returned: Returned, plan: Plan, *, approval: Policy
 def remember(plan: Plan, returned: Returned) -> None:
     """Keep that nothing was trained on these rows because a version needed none."""
     finding = returned.finding.model_copy(update={"passed": False, "message": str(returned)})
-    refusals.remember(
-        House.of(plan.model).bucket,
-        plan.model,
-        plan.fingerprint,
-        (finding,),
-        compared_with=returned.version,
+    ModelRegistry(House.of(plan.model).bucket, plan.model).refuse(
+        plan.fingerprint, (finding,), compared_with=returned.version
     )
 
 

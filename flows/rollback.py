@@ -11,8 +11,8 @@ from flows.hearing import for_people, word_of
 from flows.house import House
 from flows.parameters import ModelName, Version
 from store.errors import NotProved, PromotionConflict
+from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
-from store.versions import read_manifest
 from tasks.report import Story
 
 
@@ -46,5 +46,5 @@ def rollback(
         return end(story, "Refused", str(unknown))
     except PromotionConflict as conflict:
         return end(story, "Superseded", str(conflict))
-    manifest = read_manifest(house.bucket, model, record.version)
+    manifest = ModelRegistry(house.bucket, model).manifest(record.version)
     return settle(replace(story, manifest=manifest), record, "RolledBack")

@@ -8,8 +8,8 @@ from flows.house import House
 from flows.loading import loaded
 from flows.steps import step
 from store.aliases import AliasLog
+from store.registry.registry import ModelRegistry
 from store.scores import Score
-from store.versions import read_manifest
 from tasks.scored import told_in_words
 from tasks.snapshot import Snapshot
 from tasks.tensors import same_tensors
@@ -28,7 +28,7 @@ def score(model: str, champion: str | None, snapshot: Snapshot) -> tuple[Score, 
     if not same_tensors(serving.manifest, house.definition):
         return ()
     found = tasks.score.score(
-        house.bucket,
+        ModelRegistry(house.bucket, model),
         house.definition,
         serving.manifest,
         serving.predictor,
@@ -48,5 +48,5 @@ def _unlearned(house: House) -> tuple[str, ...]:
     Versions are named by when they were made, so that one knows of the most arrivals.
     """
     served = {record.version for record in AliasLog(house.bucket, house.model).history()}
-    newest = read_manifest(house.bucket, house.model, max(served))
+    newest = ModelRegistry(house.bucket, house.model).manifest(max(served))
     return tasks.score.unlearned(house.rows.arrivals(), newest.data.dataset_version)

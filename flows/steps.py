@@ -26,7 +26,6 @@ from flows.telling import Teller
 from models.definition import TrainingSettings
 from models.errors import SourceUnavailable
 from models.evaluation import Evaluation
-from store import refusals
 from store.aliases import AliasLog, AliasRecord
 from store.errors import StoreUnavailable
 from store.manifest import (
@@ -37,7 +36,7 @@ from store.manifest import (
     Override,
     RunLineage,
 )
-from store.versions import read_file, read_manifest
+from store.registry.registry import ModelRegistry
 from tasks import confirm as confirming
 from tasks.judge import Verdict
 from tasks.snapshot import Snapshot
@@ -92,7 +91,12 @@ def champion(model: str) -> str | None:
 
 def start_of(house: House, version: str) -> tasks.train.Start:
     """The weights of a version, verified against its signed manifest."""
-    return tasks.train.Start(version, read_file(house.bucket, house.made(version), "network.keras"))
+    return tasks.train.Start(
+        version,
+        ModelRegistry(house.bucket, house.made(version).model).read_file(
+            house.made(version), "network.keras"
+        ),
+    )
 
 
 @step
@@ -161,12 +165,8 @@ def judge(model: str, evaluation: Evaluation) -> Verdict:
 @step
 def remember_refusal(plan: Plan, verdict: Verdict) -> None:
     """Keep what the gates said, so that no night repeats it."""
-    refusals.remember(
-        House.of(plan.model).bucket,
-        plan.model,
-        plan.fingerprint,
-        verdict.findings,
-        compared_with=plan.champion,
+    ModelRegistry(House.of(plan.model).bucket, plan.model).refuse(
+        plan.fingerprint, verdict.findings, compared_with=plan.champion
     )
 
 
@@ -192,7 +192,7 @@ def publish(
     house = House.of(plan.model)
     bundle = {**tasks.publish.bundle(candidate), **files}
     version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder, house.signer)
-    return read_manifest(house.bucket, plan.model, version)
+    return ModelRegistry(house.bucket, plan.model).manifest(version)
 
 
 @step

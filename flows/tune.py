@@ -20,8 +20,9 @@ from flows.telling import Teller
 from infra.cores import cores
 from models import pictures as drawn
 from models.definition import Progress
-from store import arrivals
-from store.tuning import TunedSettings, remember_tuned
+from store.arrivals import ArrivalReviews
+from store.registry.registry import ModelRegistry
+from store.tuning import TunedSettings
 from tasks import learned
 from tasks.report import Story
 from tasks.search import Search
@@ -80,7 +81,7 @@ def search(model: str, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
     house = House.of(model)
     waiting = {held.arrival for held in learned.waiting(house.bucket, model, house.rows.arrivals)}
-    without = sorted({*arrivals.excluded(house.bucket, model), *waiting})
+    without = sorted({*ArrivalReviews(house.bucket, model).excluded(), *waiting})
     snapshot = house.snapshot(without=without)
     tell = Teller(f"{model}-training")
     folder = house.work("tune")
@@ -116,4 +117,4 @@ def draw(model: str, found: Search) -> Mapping[str, Path]:
 @step
 def remember(model: str, found: TunedSettings) -> None:
     """Keep what was found for every night that follows."""
-    remember_tuned(House.of(model).bucket, found)
+    ModelRegistry(House.of(model).bucket, found.model).keep_tuned(found)

@@ -12,9 +12,10 @@ from store.bucket import Bucket
 from store.errors import BadKey, CorruptVersion, UntrustedVersion
 from store.local_files import create, lock
 from store.manifest import Manifest, decode
+from store.registry.registry import ModelRegistry
 from store.signing import decode as decode_signature
 from store.trust import Trust
-from store.versions import check_nothing_added, decode_for, read_file, trusted, verify
+from store.versions import decode_for, verify
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 # What answering needs. The rest of a bundle is verified when it is staged, and then let go.
@@ -99,12 +100,12 @@ class Cache:
         return self._folder / keys.check_model(model) / keys.check_version(version)
 
     def _fetch(self, bucket: Bucket, model: str, version: str, place: Path) -> None:
-        found = trusted(bucket, model, version, self._trust)
-        check_nothing_added(bucket, found.manifest)
+        found = ModelRegistry(bucket, model, self._trust).trusted(version)
+        ModelRegistry(bucket, found.manifest.model).check_nothing_added(found.manifest)
         _sweep(place.parent)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".staging-") as staging:
             for name in found.manifest.files:
-                body = read_file(bucket, found.manifest, name)
+                body = ModelRegistry(bucket, found.manifest.model).read_file(found.manifest, name)
                 if name in NEEDED:
                     create(Path(staging) / name, body)
             create(Path(staging) / SIGNATURE, found.signature.encoded())

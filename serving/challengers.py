@@ -6,8 +6,8 @@ from serving.challenger import Challenger
 from serving.ledger import Ledger
 from serving.slots import Slot
 from serving.tally import Tally
+from store.aliases import CHALLENGER, AliasLog
 from store.bucket import Bucket
-from store.challenging import challenger_log
 
 
 class Challengers:
@@ -22,7 +22,7 @@ class Challengers:
     def add(self, model: str) -> tuple[Slot, Ledger]:
         """The slot and the ledger of whatever may challenge the champion of a model."""
         ledger = Ledger(self._folder / model)
-        slot = Slot(challenger_log(self._bucket, model).name, ledger.board)
+        slot = Slot(AliasLog(self._bucket, model, CHALLENGER).name, ledger.board)
         self._ledgers[model] = ledger
         self.by_model[model] = Challenger(slot, model)
         return slot, ledger

@@ -18,9 +18,8 @@ from serving.scorekeeper import Scorekeeper
 from store import keys
 from store.aliases import CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.decisions import read_decision
 from store.errors import CorruptVersion, OvernightError, UnknownVersion
-from store.versions import read_file, read_manifest
+from store.registry.registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +132,10 @@ class Historian:
         if version in self._unreadable:
             return None
         try:
-            manifest = read_manifest(self._bucket, self._model, version)
+            manifest = ModelRegistry(self._bucket, self._model).manifest(version)
             found = summary(manifest)
             if found.report:
-                body = read_file(self._bucket, manifest, REPORT)
+                body = ModelRegistry(self._bucket, manifest.model).read_file(manifest, REPORT)
                 self._history.keep_report(version, body)
         except UnknownVersion:
             return None
@@ -149,7 +148,7 @@ class Historian:
     def _decided(self, one: Summary) -> Summary:
         if one.decision is not None:
             return one
-        decision = read_decision(self._bucket, self._model, one.version)
+        decision = ModelRegistry(self._bucket, self._model).decision(one.version)
         return one if decision is None else one.model_copy(update={"decision": decision})
 
 

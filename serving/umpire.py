@@ -17,14 +17,11 @@ from serving.ledger import Ended, How, Ledger
 from serving.presence import counted
 from serving.tally import Tally, reason_to_withdraw, total
 from serving.watcher import SOON_SECONDS, Watcher
-from store.aliases import AliasRecord
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.challenging import (
+    Challenges,
     Withdrawal,
-    became_champion,
-    challenger_log,
-    read_withdrawal,
-    withdraw,
 )
 from store.errors import OvernightError
 
@@ -59,7 +56,7 @@ class Umpire:
         self._asked = ("", 0)
         self._watcher = Watcher(
             ledger,
-            challenger_log(bucket, model),
+            AliasLog(bucket, model, CHALLENGER),
             bucket=bucket,
             cache=cache,
             workers=workers,
@@ -172,7 +169,7 @@ class Umpire:
 
         `promoted`: whether to ask for promotions at all.
         """
-        withdrawal = read_withdrawal(self._bucket, record)
+        withdrawal = Challenges(self._bucket, record.model).withdrawal(record)
         if withdrawal is not None:
             said = f"{withdrawal.reason} (at {withdrawal.replica})"
             return self._ended_as(record, "withdrawn", said, told=True)
@@ -180,7 +177,7 @@ class Umpire:
         sequence = champion.sequence if champion is not None else 0
         if promoted and self._asked != (record.id, sequence):
             since = self._asked[1] if self._asked[0] == record.id else record.beside
-            if became_champion(self._bucket, record, since=since):
+            if Challenges(self._bucket, record.model).became_champion(record, since=since):
                 return self._ended_as(record, "became champion", "it was promoted", told=True)
             self._asked = (record.id, sequence)
         return None
@@ -219,7 +216,7 @@ class Umpire:
         )
         trouble = ""
         try:
-            withdraw(self._bucket, ended.record, said)
+            Challenges(self._bucket, ended.record.model).withdraw(ended.record, said)
         except (OvernightError, ValidationError) as error:
             # A store that is away comes back; one that denies it to us is for people to see.
             trouble = str(error)

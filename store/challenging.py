@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 from store import keys
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.collected import check_kept
-from store.decisions import read_decision
 from store.errors import (
     AlreadyExists,
     ChallengeRunning,
@@ -23,10 +21,11 @@ from store.errors import (
     PromotionConflict,
 )
 from store.records import read
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
 from store.values import Value
-from store.versions import read_manifest
 
 CHALLENGER = "challenger"
 
@@ -108,14 +107,12 @@ def start(
     _may_challenge(bucket, champion, version, terms)
     record = log.append(
         version,
-        over=running.record.version if running else None,
-        by=by,
-        reason=reason,
+        expected=running.record.version if running else None,
+        actor=Actor(by, reason, authenticated=proved),
         action="started",
         terms=terms,
         beside=champion.sequence,
         after=last.sequence if last else 0,
-        proved=proved,
     )
     return _still_kept(bucket, log, record)
 
@@ -151,7 +148,11 @@ def stop(
     log = challenger_log(bucket, model)
     after = running.record.sequence
     return log.append(
-        version, over=version, by=by, reason=reason, action="stopped", after=after, proved=proved
+        version,
+        expected=version,
+        actor=Actor(by, reason, authenticated=proved),
+        action="stopped",
+        after=after,
     )
 
 
@@ -207,10 +208,10 @@ def _forms(specs: tuple[TensorSpec, ...]) -> dict[str, tuple[str, tuple[int, ...
 def _still_kept(bucket: Bucket, log: AliasLog, record: AliasRecord) -> AliasRecord:
     """The record, unless its version was collected at that very moment: then that word wins."""
     try:
-        check_kept(bucket, log.model, record.version)
+        ModelRegistry(bucket, log.model).check_kept(record.version)
     except CollectedVersion as error:
         version, why = record.version, str(error)
-        log.append(version, over=version, by=record.by, reason=why, action="stopped")
+        log.append(version, expected=version, actor=Actor(record.by, why), action="stopped")
         raise
     return record
 
@@ -226,9 +227,9 @@ def _may_challenge(bucket: Bucket, champion: AliasRecord, version: str, terms: T
     model = champion.model
     if version == champion.version:
         raise ConfigurationError(f"{version} is the champion of {model}; name another version")
-    tensors = read_manifest(bucket, model, version).tensors
-    check_kept(bucket, model, version)
-    decision = read_decision(bucket, model, version)
+    tensors = ModelRegistry(bucket, model).manifest(version).tensors
+    ModelRegistry(bucket, model).check_kept(version)
+    decision = ModelRegistry(bucket, model).decision(version)
     verdict = decision.verdict if decision else None
     if verdict == "rejected":
         raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
@@ -237,7 +238,7 @@ def _may_challenge(bucket: Bucket, champion: AliasRecord, version: str, terms: T
             f"{model} {version} is not approved, so it may not answer clients; let it challenge in "
             f"shadow, or approve it: `overnight challenge {model} {version} --canary --approve`"
         )
-    if why := difference(read_manifest(bucket, model, champion.version).tensors, tensors):
+    if why := difference(ModelRegistry(bucket, model).manifest(champion.version).tensors, tensors):
         raise ConfigurationError(
             f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
         )

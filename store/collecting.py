@@ -12,8 +12,9 @@ from enum import Enum
 from store import keys
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.collected import Collected, keep, read_collected, read_kept
+from store.collected import Collected
 from store.errors import AlreadyExists, NotFound
+from store.registry.registry import ModelRegistry
 from store.surveying import UNDER_WAY, Leaving, Plan
 
 _AT_ONCE = 8
@@ -36,7 +37,7 @@ def collect(
     for one in plan.leaving:
         bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))
     for version in plan.returning:
-        keep(bucket, plan.model, version, plan.staying[version])
+        ModelRegistry(bucket, plan.model).keep(version, plan.staying[version])
     marks = {one.version: _mark(bucket, one, by) for one in plan.leaving}
     gone = []
     for one in plan.leaving:
@@ -47,9 +48,9 @@ def collect(
         # Who wanted it after an earlier run's word was refused, so such a run is just finished.
         wanted = mark is _Mark.OURS and _is_wanted(bucket, plan, one)
         if wanted:
-            keep(bucket, one.model, one.version, "somebody wanted it at that moment")
+            ModelRegistry(bucket, one.model).keep(one.version, "somebody wanted it at that moment")
             told(one, "somebody wanted it at this moment")
-        elif read_kept(bucket, one.model, one.version) is not None:
+        elif ModelRegistry(bucket, one.model).kept(one.version) is not None:
             told(one, "somebody else keeps it")
         else:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -79,7 +80,7 @@ def _mark(bucket: Bucket, one: Leaving, by: str) -> _Mark:
     try:
         bucket.create(keys.collected(one.model, one.version), word.encoded())
     except AlreadyExists:
-        first = read_collected(bucket, one.model, one.version)
+        first = ModelRegistry(bucket, one.model).collected(one.version)
         dead = first is not None and first.at < word.at - UNDER_WAY
         return _Mark.OLD if dead else _Mark.ANOTHERS
     return _Mark.OURS

@@ -9,8 +9,8 @@ from store import keys
 from store.bucket import Bucket
 from store.errors import AlreadyDecided, AlreadyExists
 from store.records import read
+from store.registry.registry import ModelRegistry
 from store.values import Value
-from store.versions import read_manifest
 
 
 class Decision(Value):
@@ -44,7 +44,7 @@ def decide(bucket: Bucket, decision: Decision) -> Decision:
         UnknownVersion: there is nothing to decide about.
         AlreadyDecided: somebody decided otherwise first.
     """
-    read_manifest(bucket, decision.model, decision.version)
+    ModelRegistry(bucket, decision.model).manifest(decision.version)
     try:
         bucket.create(
             keys.decision(decision.model, decision.version),

@@ -144,7 +144,7 @@ def _visible(bucket: Bucket, arrival: Arrival) -> Arrival:
     """Deliver an arrival whose files are there; what was first stands."""
     manifest = f"{arrival.prefix}/{_MANIFEST}"
     try:
-        bucket.create(manifest, arrival.model_dump_json(indent=2).encode())
+        bucket.create(manifest, arrival.encoded())
     except AlreadyExists:
         first = _decode(bucket.read(manifest), manifest)
         if first.files != arrival.files:
@@ -206,7 +206,7 @@ def quarantine(
         bucket.create(f"{prefix}/{segment}", body)
     key = f"{prefix}/{_REASON}{segment}.json"
     try:
-        bucket.create(key, quarantined.model_dump_json(indent=2).encode())
+        bucket.create(key, quarantined.encoded())
     except AlreadyExists:
         return decoded(Quarantined, bucket.read(key), key)
     return quarantined

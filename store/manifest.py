@@ -197,10 +197,6 @@ class Manifest(Value):
     # The id of the key that signs it; the signature itself stands beside the manifest.
     signed_by: str | None = None
 
-    def encoded(self) -> bytes:
-        """Canonical bytes: the same manifest is always the same object."""
-        return self.model_dump_json(indent=2).encode()
-
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
         """The measurement of a metric on a slice, if it was taken."""
         for measurement in self.measurements:

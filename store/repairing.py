@@ -23,7 +23,7 @@ from store.errors import (
 from store.importing import rank
 from store.inventory import Item, Kind
 from store.moving import read_exported, read_index
-from store.versions import read_manifest
+from store.registry.registry import ModelRegistry
 
 _PASSING = {
     Kind.ARRIVAL,
@@ -135,7 +135,7 @@ def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
             return None
         name = item.names["name"]
         try:
-            expected = read_manifest(bucket, item.model, item.version).files.get(name)
+            expected = ModelRegistry(bucket, item.model).manifest(item.version).files.get(name)
         except (UnknownVersion, CorruptVersion):
             return None
         for folder in folders:

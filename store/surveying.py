@@ -7,15 +7,12 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from store import keys
-from store.aliases import CHAMPION, AliasLog, AliasRecord
+from store.aliases import CHALLENGER, CHAMPION, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.challenging import CHALLENGER
-from store.collected import read_collected
-from store.decisions import read_decision
 from store.errors import BadKey, CorruptRecord, CorruptVersion, UnknownVersion
 from store.manifest import Manifest
+from store.registry.registry import ModelRegistry
 from store.sweeping import Retention, Standing, heavy, kept
-from store.versions import read_manifest
 
 # A word younger than this may be that of somebody who collects at this moment.
 UNDER_WAY = timedelta(hours=1)
@@ -136,7 +133,7 @@ def _manifests(bucket: Bucket, model: str, published: Sequence[str]) -> dict[str
     found = {}
     for version in published:
         with suppress(CorruptVersion, UnknownVersion):
-            found[version] = read_manifest(bucket, model, version)
+            found[version] = ModelRegistry(bucket, model).manifest(version)
     return found
 
 
@@ -156,13 +153,13 @@ def _spoken_of(
 
 def _is_old(bucket: Bucket, model: str, version: str, now: datetime) -> bool:
     """Whether the word about a version is that of a run that must have died."""
-    word = read_collected(bucket, model, version)
+    word = ModelRegistry(bucket, model).collected(version)
     return word is not None and word.at < now - UNDER_WAY
 
 
 def _standing(bucket: Bucket, made: Manifest) -> Standing:
     try:
-        decision = read_decision(bucket, made.model, made.version)
+        decision = ModelRegistry(bucket, made.model).decision(made.version)
     except CorruptRecord:
         # Nobody can tell what was decided, so it stays as one that waits.
         decision = None

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from store import keys, signing
 from store.bucket import Bucket
-from store.collected import check_kept
 from store.digests import digest
 from store.errors import AlreadyExists, CorruptVersion, NotFound, UnknownVersion
 from store.manifest import FileEntry, Manifest, decode
+from store.registry.registry import ModelRegistry
 from store.signing import Signature, Signer
 from store.trust import PublicKey, Trust
 
@@ -46,14 +46,14 @@ def publish(bucket: Bucket, manifest: Manifest, files: Mapping[str, bytes], sign
             expected=f"the files {sorted(manifest.files)} as listed",
             found=f"{sorted(files)} with other names or contents",
         )
-    check_kept(bucket, manifest.model, manifest.version)
+    ModelRegistry(bucket, manifest.model).check_kept(manifest.version)
     for name, body in files.items():
         bucket.create(keys.version_file(manifest.model, manifest.version, name), body)
     body = manifest.encoded()
     sign(bucket, manifest.model, manifest.version, body, signer)
     bucket.create(keys.manifest(manifest.model, manifest.version), body)
     # What lay half-written for long may have been collected meanwhile; that word wins.
-    check_kept(bucket, manifest.model, manifest.version)
+    ModelRegistry(bucket, manifest.model).check_kept(manifest.version)
 
 
 def sign(bucket: Bucket, model: str, version: str, body: bytes, signer: Signer) -> None:
@@ -156,7 +156,7 @@ def check_nothing_added(bucket: Bucket, manifest: Manifest) -> None:
     prefix = f"{keys.versions(manifest.model)}/{manifest.version}"
     found = [key.removeprefix(f"{prefix}/") for key in bucket.keys_below(prefix)]
     if _COLLECTED in found:
-        check_kept(bucket, manifest.model, manifest.version)
+        ModelRegistry(bucket, manifest.model).check_kept(manifest.version)
     known = manifest.files.keys() | _RESERVED
     added = [name for name in found if name not in known and not name.startswith("signatures/")]
     if added:
@@ -188,7 +188,7 @@ def read_file(bucket: Bucket, manifest: Manifest, name: str) -> bytes:
     try:
         body = bucket.read(keys.version_file(manifest.model, manifest.version, name))
     except NotFound:
-        check_kept(bucket, manifest.model, manifest.version)
+        ModelRegistry(bucket, manifest.model).check_kept(manifest.version)
         raise CorruptVersion(where, expected="the published file", found="nothing") from None
     verify(manifest, name, body)
     return body

@@ -3,9 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from store.aliases import AliasRecord
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.challenging import challenger_log
 from tasks.confirm import Confirmation, look
 
 _LOOK_SECONDS = 0.2
@@ -40,7 +39,7 @@ def hear(bucket: Bucket, record: AliasRecord, *, replicas: int, seconds: float) 
 
     A refusal undoes nothing: the champion answers there, and the others go on.
     """
-    log = challenger_log(bucket, record.model)
+    log = AliasLog(bucket, record.model, CHALLENGER)
     deadline = time.monotonic() + seconds
     while True:
         heard = Heard(look(log, record, replicas))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
 from store.bucket import Bucket
 from store.errors import PromotionConflict
+from store.registry.actor import Actor
 
 _LOOK_SECONDS = 0.2
 _TELL_SECONDS = 2.0
@@ -100,9 +101,8 @@ def _undone(log: AliasLog, confirmation: Confirmation) -> Confirmation:
     try:
         undone = log.append(
             record.previous,
-            over=record.version,
-            by="confirm",
-            reason=str(confirmation),
+            expected=record.version,
+            actor=Actor("confirm", str(confirmation)),
             action="rolled back",
         )
     except PromotionConflict as conflict:

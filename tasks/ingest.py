@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from models.data_gates import DataGates
 from models.definition import Source
 from store import landing
-from store.arrivals import excluded
+from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
@@ -105,7 +105,7 @@ def _take_in(
         return None
     reading = source.read(contents.files)
     quarantined = _quarantine(bucket, arrival, contents, (*contents.damaged, *reading.rejected))
-    left_out = excluded(bucket, arrival.model)
+    left_out = ArrivalReviews(bucket, arrival.model).excluded()
     refused = admit(reading.rows, gates, arrival.name) or astray(
         days_of(reading.rows, gates), rows, gates, arrival.name, left_out=left_out
     )
@@ -171,7 +171,7 @@ def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
     Should one that waits be accepted, a snapshot has its row and not the one that came later.
     """
     held = waiting(bucket, model, rows.arrivals)
-    return {*excluded(bucket, model), *(one.arrival for one in held)}
+    return {*ArrivalReviews(bucket, model).excluded(), *(one.arrival for one in held)}
 
 
 def _known(rows: Dataset, without: Collection[str]) -> set[str]:

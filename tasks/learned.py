@@ -6,12 +6,11 @@ judged again. After a rollback it is: whoever rolled back may have done so becau
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from store import arrivals
 from store.aliases import AliasLog, AliasRecord
-from store.arrivals import Held
+from store.arrivals import ArrivalReviews, Held
 from store.bucket import Bucket
 from store.manifest import DataLineage
-from store.versions import read_manifest
+from store.registry.registry import ModelRegistry
 
 # Arrivals by name, with the version of the dataset in which each came in.
 Came = Mapping[str, int]
@@ -45,12 +44,12 @@ def known_arrivals(bucket: Bucket, model: str, came: Callable[[], Came]) -> froz
     versions = stayed(AliasLog(bucket, model).history())
     if not versions:
         return frozenset()
-    lineages = (read_manifest(bucket, model, version).data for version in versions)
+    lineages = (ModelRegistry(bucket, model).manifest(version).data for version in versions)
     return known(came(), lineages)
 
 
 def waiting(bucket: Bucket, model: str, came: Callable[[], Came]) -> list[Held]:
     """The arrivals that wait for a person; one that was learned after all waits no more."""
-    held = arrivals.waiting(bucket, model)
+    held = ArrivalReviews(bucket, model).waiting()
     learned = known_arrivals(bucket, model, came) if held else frozenset()
     return [one for one in held if one.arrival not in learned]

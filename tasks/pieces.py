@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.data_gates import DataGates
 from store import landing
-from store.arrivals import excluded
+from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
@@ -72,7 +72,7 @@ def take_pieces(
                 rows,
                 gates,
                 arrival.name,
-                left_out=excluded(bucket, arrival.model),
+                left_out=ArrivalReviews(bucket, arrival.model).excluded(),
             )
         )
         quarantined = _quarantine(bucket, arrival, seen.bad)

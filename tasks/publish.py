@@ -22,6 +22,7 @@ from store.manifest import (
     RunLineage,
     TrainingLineage,
 )
+from store.registry.registry import ModelRegistry
 from store.signing import Signer
 from tasks.judge import Verdict
 from tasks.train import EXPORTED, Candidate
@@ -130,7 +131,7 @@ def publish(
         final = manifest.model_copy(update={"files": final.files})
         write_atomically(kept, final.encoded())
     bodies = {name: (staged / name).read_bytes() for name in final.files}
-    versions.publish(bucket, final, bodies, signer)
+    ModelRegistry(bucket, final.model).publish(final, bodies, signer)
     return final.version
 
 

@@ -5,9 +5,7 @@ from enum import StrEnum
 
 from store.aliases import AliasLog
 from store.bucket import Bucket
-from store.decisions import read_decision
-from store.refusals import read_refusal
-from store.versions import covering, read_manifest
+from store.registry.registry import ModelRegistry
 from tasks.judge import Verdict
 
 
@@ -39,8 +37,8 @@ def recall(
     A refusal counts beside the champion that it was compared with; a promotion counts once as
     many `replicas` serve it.
     """
-    version = covering(bucket, model, fingerprint)
-    refusal = read_refusal(bucket, model, fingerprint, compared_with=champion)
+    version = ModelRegistry(bucket, model).covering(fingerprint)
+    refusal = ModelRegistry(bucket, model).refusal(fingerprint, compared_with=champion)
     refused = Memory(Known.NOTHING)
     if refusal is not None:
         told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
@@ -49,14 +47,14 @@ def recall(
         return refused
     found = _decided(bucket, model, version, replicas)
     # One that was overtaken is judged anew beside today's champion, and that may be known, too.
-    overtaken = read_manifest(bucket, model, version).compared_with != champion
+    overtaken = ModelRegistry(bucket, model).manifest(version).compared_with != champion
     open_ = found.known in {Known.UNDECIDED, Known.UNPROMOTED}
     return refused if refusal is not None and open_ and overtaken else found
 
 
 def _decided(bucket: Bucket, model: str, version: str, replicas: int) -> Memory:
     """How far a published version came."""
-    decision = read_decision(bucket, model, version)
+    decision = ModelRegistry(bucket, model).decision(version)
     if decision is None:
         return Memory(Known.UNDECIDED, version, f"{version} waits for a decision")
     if decision.verdict == "rejected":

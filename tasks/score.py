@@ -13,7 +13,8 @@ from models.definition import ModelDefinition
 from models.examples import Examples
 from store.bucket import Bucket
 from store.manifest import Manifest, Measurement
-from store.scores import Score, keep, read_score
+from store.registry.registry import ModelRegistry
+from store.scores import Score
 from tasks.evaluate import answers
 from tasks.ingest import ARRIVAL_COLUMNS
 
@@ -49,7 +50,7 @@ def score(
     found: list[Score] = []
     unreadable: list[str] = []
     for arrival in arrivals:
-        known = read_score(bucket, definition.name, champion.version, arrival)
+        known = ModelRegistry(bucket, definition.name).score(champion.version, arrival)
         if known is not None:
             found.append(known)
             continue
@@ -61,7 +62,11 @@ def score(
         if examples is not None:
             outputs = answers(predictor, examples.inputs)
             measured = definition.measure(examples, outputs)
-            found.append(keep(bucket, _score(champion, arrival, examples.n, measured)))
+            found.append(
+                ModelRegistry(
+                    bucket, _score(champion, arrival, examples.n, measured).model
+                ).keep_score(_score(champion, arrival, examples.n, measured))
+            )
     return Scored(tuple(found), tuple(unreadable))
 
 

@@ -6,6 +6,7 @@ from store import versions
 from store.bucket import Bucket
 from store.digests import digest
 from store.errors import UntrustedVersion
+from store.registry.registry import ModelRegistry
 from store.signing import Signer
 from store.trust import PublicKey, Trust
 
@@ -22,7 +23,7 @@ def is_known(
     """
     own = PublicKey("signer", signer.public_key)
     try:
-        versions.trusted(bucket, model, version, Trust([*known, own]))
+        ModelRegistry(bucket, model, Trust([*known, own])).trusted(version)
     except UntrustedVersion:
         return False
     return True
@@ -30,9 +31,9 @@ def is_known(
 
 def stranger(bucket: Bucket, model: str, version: str) -> str:
     """What a person has to know to say whether a version that nobody trusted signed is theirs."""
-    body = versions.read_body(bucket, model, version)
+    body = ModelRegistry(bucket, model).manifest_bytes(version)
     run = versions.decode_for(model, version, body).run
-    signed = ", ".join(versions.signers(bucket, model, version)) or "nobody"
+    signed = ", ".join(ModelRegistry(bucket, model).signers(version)) or "nobody"
     return (
         f"{model} {version}, of the run {run.name or 'of no name'} {run.url or run.id}".rstrip()
         + f", its manifest's sha256 {digest(body)}, signed by {signed}: no key that is "
@@ -50,15 +51,15 @@ def sign(bucket: Bucket, model: str, version: str, signer: Signer) -> bool:
         UnknownVersion: there is no such version.
         CorruptVersion: a file is missing, changed or added; nothing is signed then.
     """
-    body = versions.read_body(bucket, model, version)
+    body = ModelRegistry(bucket, model).manifest_bytes(version)
     manifest = versions.decode_for(model, version, body)
     for name in manifest.files:
-        versions.read_file(bucket, manifest, name)
-    versions.check_nothing_added(bucket, manifest)
+        ModelRegistry(bucket, manifest.model).read_file(manifest, name)
+    ModelRegistry(bucket, manifest.model).check_nothing_added(manifest)
     trust = Trust([PublicKey("signer", signer.public_key)])
     try:
-        versions.trusted(bucket, model, version, trust)
+        ModelRegistry(bucket, model, trust).trusted(version)
     except UntrustedVersion:
-        versions.sign(bucket, model, version, body, signer)
+        ModelRegistry(bucket, model).sign(version, body, signer)
         return True
     return False

@@ -17,7 +17,7 @@ from store.arrivals import ArrivalDecision, Held
 from store.auditing import Audit, Observation, error, note
 from store.bucket import Bucket
 from store.challenging import Withdrawal
-from store.collected import Collected, Kept, read_collected
+from store.collected import Collected, Kept
 from store.decisions import Decision
 from store.digests import digest
 from store.errors import BadKey, CorruptRecord, CorruptVersion, NotFound, UntrustedVersion
@@ -25,6 +25,7 @@ from store.inventory import Item, Kind, items, models
 from store.landing import Arrival, Quarantined
 from store.manifest import FileEntry, Manifest
 from store.refusals import Refusal
+from store.registry.registry import ModelRegistry
 from store.scores import Score
 from store.soundness import VersionRead
 from store.sweeping import Retention
@@ -198,7 +199,7 @@ def _versions(house: House, reads: Iterable[_Read]) -> dict[tuple[str, str], Ver
 
 def _just_collected(bucket: Bucket, model: str, version: str) -> Collected | None:
     try:
-        return read_collected(bucket, model, version)
+        return ModelRegistry(bucket, model).collected(version)
     except CorruptRecord:
         # Told by its key already, or as soon as somebody verifies again.
         return None
@@ -208,7 +209,7 @@ def _distrust(house: House, model: str, version: str) -> str:
     if house.trust is None:
         return ""
     try:
-        versions.trusted_manifest(house.bucket, model, version, house.trust)
+        ModelRegistry(house.bucket, model, house.trust).trusted(version)
     except UntrustedVersion as reason:
         return str(reason)
     return ""

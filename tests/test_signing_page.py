@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from store import versions
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from tests.examples import FILES, VERSION, manifest
 from tests.signing import SIGNER, named, signer
 
@@ -20,7 +20,7 @@ KEY = named(SIGNER).line.split()[1]
 def folder(tmp_path: Path) -> Path:
     """A published version as anybody can copy it from the store."""
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     for key in bucket.keys_below("models"):
         copy = tmp_path / key.partition(f"{VERSION}/")[2]
         copy.parent.mkdir(exist_ok=True)

@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from store import arrivals, landing
+from store import landing
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
+from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
-from store.decisions import Decision, decide
 from store.manifest import Finding, Measurement
-from store.refusals import remember
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
-from store.scores import Score, keep
+from store.scores import Score
 from store.tables import Table
-from store.tuning import TunedSettings, remember_tuned
-from store.versions import publish
+from store.tuning import TunedSettings
 from tasks.snapshot import snapshot
 from tests.serving import bundles
 from tests.signing import SIGNER
@@ -56,7 +56,7 @@ def night(bucket: Bucket, address: S3Address, number: int, *, promoted: bool = T
     made = bundles.manifest(number, files).model_copy(
         update={"data": lineage, "compared_with": over}
     )
-    publish(bucket, made, files, SIGNER)
+    ModelRegistry(bucket, made.model).publish(made, files, SIGNER)
     if promoted:
         approve(bucket, made.version)
         promote(bucket, made.version, over=over)
@@ -64,15 +64,12 @@ def night(bucket: Bucket, address: S3Address, number: int, *, promoted: bool = T
 
 
 def approve(bucket: Bucket, version: str) -> None:
-    decide(
-        bucket,
-        Decision(model=MODEL, version=version, verdict="approved", by="its gates", reason="passed"),
-    )
+    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("its gates", "passed"))
 
 
 def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
     log = AliasLog(bucket, MODEL)
-    record = log.append(version, over=over, by="the schedule", reason="passed its gates")
+    record = log.append(version, expected=over, actor=Actor("the schedule", "passed its gates"))
     word = Acknowledgement(replica="host-1", version=version, serving=True)
     log.acknowledge(record.sequence, word)
     return record
@@ -81,16 +78,16 @@ def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
 def words(bucket: Bucket, version: str) -> None:
     """One of everything else that is kept."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
-    remember(bucket, MODEL, "f" * 64, [finding], compared_with=version)
+    ModelRegistry(bucket, MODEL).refuse("f" * 64, [finding], compared_with=version)
     tuned = TunedSettings(model=MODEL, sequence=1, settings={"epochs": 2}, by="ada", reason="tuned")
-    remember_tuned(bucket, tuned)
-    arrivals.hold(bucket, MODEL, "night-9", [finding], compared_with=version)
-    arrivals.decide(bucket, MODEL, "night-9", verdict="excluded", by="ada", reason="upside down")
+    ModelRegistry(bucket, tuned.model).keep_tuned(tuned)
+    ArrivalReviews(bucket, MODEL).hold("night-9", [finding], compared_with=version)
+    ArrivalReviews(bucket, MODEL).decide("night-9", "excluded", Actor("ada", "upside down"))
     score = Measurement(metric="accuracy", value=0.99, n=5)
-    keep(
+    ModelRegistry(
         bucket,
-        Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)),
-    )
+        Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)).model,
+    ).keep_score(Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)))
 
 
 def wait(bucket: Bucket) -> None:

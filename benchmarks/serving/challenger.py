@@ -21,12 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
+from store.aliases import CHALLENGER
+from store.registry.actor import Actor
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from serving.fleet import Fleet, Following
 from serving.wsgi import folder_of
 from store.aliases import AliasLog
-from store.challenging import challenger_log
 from store.memory import MemoryBucket
 from store.s3 import S3Address
 from store.terms import Terms
@@ -58,13 +60,17 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
     """Two workers, from a cache that was filled beforehand; no store is asked."""
     bucket = MemoryBucket()
     bundles.put(bucket, 1), bundles.put(bucket, 2)
-    AliasLog(bucket, "digits").append(bundles.version_name(1), over=None, by="b", reason="b")
+    AliasLog(bucket, "digits").append(bundles.version_name(1), expected=None, actor=Actor("b", "b"))
     if share is not None:
         terms = Terms.model_validate({"mode": "shadow", "share": share, **FOREVER})
-        challenger_log(bucket, "digits").append(
+        AliasLog(bucket, "digits", CHALLENGER).append(
             bundles.version_name(2),
-            over=None, by="b", reason="b", action="started", terms=terms, beside=1,
-        )  # fmt: skip
+            expected=None,
+            actor=Actor("b", "b"),
+            action="started",
+            terms=terms,
+            beside=1,
+        )
     fleet = Fleet(bucket, Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST)
     while not fleet.slots.ready or (share and len(fleet.router.versions("digits")) < 2):
         fleet.lead()

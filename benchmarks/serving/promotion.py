@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from store.registry.actor import Actor
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from store.aliases import AliasLog
@@ -55,7 +57,7 @@ def main() -> None:
 def promote(log: AliasLog, serving: Serving, number: int, *, told: bool) -> tuple[float, float]:
     """Promote; seconds until the first answer, and until the acknowledgement."""
     version, over = bundles.version_name(number), log.current()
-    record = log.append(version, over=over.version if over else None, by="b", reason="b")
+    record = log.append(version, expected=over.version if over else None, actor=Actor("b", "b"))
     began = time.monotonic()
     if told and (trouble := tell(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
         raise SystemExit(trouble)

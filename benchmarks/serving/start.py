@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from serving.fleet import Fleet, Following
@@ -23,7 +26,6 @@ from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.s3 import S3Address
 from store.schema import Schema
-from store.versions import publish
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.rig import Serving, running
@@ -40,8 +42,12 @@ def fill(home: Path) -> None:
     bucket, tensors = MemoryBucket(), bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
     files = {"predictor.tflite": NETWORK}
-    publish(bucket, bundles.manifest(1, files, tensors=answer), files, SIGNER)
-    AliasLog(bucket, bundles.MODEL).append(bundles.version_name(1), over=None, by="b", reason="b")
+    ModelRegistry(bucket, bundles.MODEL).publish(
+        bundles.manifest(1, files, tensors=answer), files, SIGNER
+    )
+    AliasLog(bucket, bundles.MODEL).append(
+        bundles.version_name(1), expected=None, actor=Actor("b", "b")
+    )
     following = Following(
         folder_of(home, NOWHERE), (), replica="host", poll_seconds=0.001, threads=1, workers=1
     )

@@ -17,13 +17,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 from store.schema import Schema
-from store.versions import publish
 from tests.deadline import until
 from tests.seaweed import ACCESS, SECRET, seaweed
 from tests.serving import bundles
@@ -45,7 +47,9 @@ def put(bucket: S3Bucket, number: int) -> str:
     files = {"predictor.tflite": NETWORK, "network.keras": b"not needed to serve"}
     tensors = bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
-    publish(bucket, bundles.manifest(number, files, tensors=answer), files, SIGNER)
+    ModelRegistry(bucket, bundles.MODEL).publish(
+        bundles.manifest(number, files, tensors=answer), files, SIGNER
+    )
     return bundles.version_name(number)
 
 
@@ -79,7 +83,7 @@ def promote(log: AliasLog, number: int) -> float:
     """Promote; the moment at which the record was written."""
     over = log.current()
     version = bundles.version_name(number)
-    log.append(version, over=over.version if over else None, by="b", reason="b")
+    log.append(version, expected=over.version if over else None, actor=Actor("b", "b"))
     return time.monotonic()
 
 

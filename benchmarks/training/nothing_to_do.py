@@ -38,10 +38,9 @@ PIPELINE = """stages:
 SETTLE = """
 from datetime import UTC, datetime
 from flows.house import House
-from store import versions
-from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.keys import new_version
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tasks import lineage
 from tasks.ingest import ingest
 from tasks.snapshot import snapshot
@@ -57,10 +56,10 @@ fingerprint = lineage.fingerprint(house.definition, settings, data, code, enviro
 version = new_version(fingerprint, datetime.now(UTC))
 made = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
 made["tensors"] = house.definition.tensors
-versions.publish(house.bucket, manifest(version=version).model_copy(update=made), FILES, SIGNER)
-approved = Decision(model="digits", version=version, verdict="approved", by="b", reason="b")
-decide(house.bucket, approved)
-AliasLog(house.bucket, "digits").append(version, over=None, by="b", reason="b")
+registry = ModelRegistry(house.bucket, "digits")
+registry.publish(manifest(version=version).model_copy(update=made), FILES, SIGNER)
+registry.decide(version, "approved", Actor("b", "b"))
+registry.champion.append(version, expected=None, actor=Actor("b", "b"))
 """
 
 FLOW = """

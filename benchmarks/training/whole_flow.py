@@ -35,13 +35,13 @@ FLOW = """
 import sys
 from flows.house import House
 from flows.retrain import retrain
-from store.versions import list_versions, read_manifest
+from store.registry.registry import ModelRegistry
 asked = {"overrule_gates": True, "by": "ann", "reason": "few epochs will do for a measurement"}
 epochs = int(sys.argv[1])
 ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
-bucket = House.of("digits").bucket
-version = list_versions(bucket, "digits")[-1]
-print(ended.name, read_manifest(bucket, "digits", version).training.cpu_seconds)
+registry = ModelRegistry(House.of("digits").bucket, "digits")
+version = registry.versions()[-1]
+print(ended.name, registry.manifest(version).training.cpu_seconds)
 """
 SCRIPT = """
 import sys

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator
 
 from infra.prefect_api import Document
-from store import challenging, keys
+from store import keys
 from store.aliases import AliasLog
 from store.bucket import Bucket
+from store.challenging import Challenges
 from store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
+from store.registry.registry import ModelRegistry
 from store.trust import Trust
-from store.versions import trusted_manifest
 from tasks.learned import Came, waiting
 
 
 def challenge(bucket: Bucket, model: str) -> Document | None:
     """The challenge that runs, or was withdrawn; None once it was stopped or became champion."""
-    current = challenging.current(bucket, model)
+    current = Challenges(bucket, model).current()
     if current is None or current.became_champion:
         return None
     record, withdrawal = current.record, current.withdrawal
@@ -73,7 +74,7 @@ def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
             current = AliasLog(bucket, model).current()
             if current is None:
                 continue
-            trusted_manifest(bucket, model, current.version, trust)
+            ModelRegistry(bucket, model, trust).trusted(current.version)
         except UntrustedVersion as error:
             yield f"{error}. `overnight keys sign {model}` lists all of {model} that are like it"
         except (StoreUnavailable, StoreDenied):

@@ -12,11 +12,13 @@ from serving.errors import BadInput, NotServed, Overloaded
 from serving.routes.administration import administrator
 from serving.routes.bodies import answer, json_body, registry, slot
 from serving.routes.failures import failure
-from store import challenging as rules
-from store import keys, promotion
+from store import keys
 from store.aliases import AliasLog, AliasRecord
 from store.bucket import Bucket
+from store.challenging import Challenges
 from store.errors import ConfigurationError, CorruptVersion, OvernightError, PromotionConflict
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.terms import Terms
 
 LONGEST_REASON = 500
@@ -36,8 +38,8 @@ def start(model: str) -> Response:
     if version is None:
         raise BadInput("version", expected="the name of a version", found="nothing")
     with alone() as bucket:
-        record = rules.start(
-            bucket, found.model, version, terms=terms, by=by, reason=reason, proved=True
+        record = Challenges(bucket, found.model).start(
+            version, terms=terms, actor=Actor(by, reason, authenticated=True)
         )
     found.board.ask()
     return _told(record, status=201)
@@ -51,7 +53,9 @@ def stop(model: str) -> Response:
     asked = json_body()
     reason, expected = reason_of(asked), version_of(asked, "expected")
     with alone() as bucket:
-        record = rules.stop(bucket, found.model, by=by, reason=reason, over=expected, proved=True)
+        record = Challenges(bucket, found.model).stop(
+            Actor(by, reason, authenticated=True), expected=expected
+        )
     found.board.ask()
     return _told(record)
 
@@ -124,7 +128,9 @@ def _rolled_back(
     if over is None:
         current = AliasLog(bucket, model).current()
         over = current.version if current else None
-    record = promotion.roll_back(bucket, model, over=over, to=to, by=by, reason=reason, proved=True)
+    record = ModelRegistry(bucket, model).roll_back(
+        expected=over, to=to, actor=Actor(by, reason, authenticated=True)
+    )
     if to is not None and record.version != to:
         # Somebody rolled back from the same champion first, and to something else.
         raise PromotionConflict(f"{model}@champion", expected=over, found=record.version)

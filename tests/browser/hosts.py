@@ -7,8 +7,9 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
-from store import promotion
 from store.aliases import AliasLog, AliasRecord
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tests.deadline import until
 from tests.serving import bundles, past
@@ -45,8 +46,8 @@ def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
             past.promote(bucket, number)
             version = bundles.version_name(number)
             until(lambda: serving.version() == version, what=f"{version} answers")  # noqa: B023
-        promotion.roll_back(
-            bucket, "digits", over=version, to=None, by="ada", reason="sevens were read as ones"
+        ModelRegistry(bucket, "digits").roll_back(
+            expected=version, to=None, actor=Actor("ada", "sevens were read as ones")
         )
         yield Host(f"http://127.0.0.1:{serving.port}", bucket)
 

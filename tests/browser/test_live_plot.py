@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from store import keys
 from store.manifest import Measurement
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from store.scores import Score, keep
+from store.scores import Score
 from tests.browser.hosts import Host, host_with_a_past
 from tests.browser.watching import contrast, overflow, watch
 from tests.seaweed import ACCESS, SECRET
@@ -47,7 +48,9 @@ def scored_without_headline(bucket: S3Bucket, *, at: datetime) -> None:
     )
     version = bundles.version_name(2)
     told = {"model": bundles.MODEL, "version": version, "arrival": "closed", "n": 10, "at": at}
-    keep(bucket, Score(measurements=measured, **told))
+    ModelRegistry(bucket, Score(measurements=measured, **told).model).keep_score(
+        Score(measurements=measured, **told)
+    )
 
 
 def shown(page: Page, host: Host) -> Page:

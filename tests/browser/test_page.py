@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from store import promotion
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tests.browser.hosts import FAILED, TOKEN, Host, gates_of
 from tests.browser.watching import scribble, watch
 from tests.deadline import until
@@ -62,13 +63,8 @@ def test_moves_of_the_champion_appear_with_who_and_why(shown, host):
         for version in (bundles.version_name(1), bundles.version_name(3))
         if version != before.version
     )
-    record = promotion.roll_back(
-        host.bucket,
-        "digits",
-        over=before.version,
-        to=target,
-        by="grace",
-        reason="it reads badly",
+    record = ModelRegistry(host.bucket, "digits").roll_back(
+        expected=before.version, to=target, actor=Actor("grace", "it reads badly")
     )
 
     newest = shown.locator("#deployments-rows tr").first

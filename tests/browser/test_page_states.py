@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from store import versions
 from store.aliases import AliasLog
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.schema import Schema, TensorSpec
 from tests.browser.watching import overflow, watch
@@ -64,8 +65,8 @@ def sell(bucket: S3Bucket, model: str = "shop") -> str:
     """Publish and promote a model that is not asked by drawing."""
     files = {"predictor.tflite": NETWORK.read_bytes()}
     made = bundles.manifest(1, files, tensors=SHOP).model_copy(update={"model": model})
-    versions.publish(bucket, made, files, SIGNER)
-    AliasLog(bucket, model).append(made.version, over=None, by="a test", reason="to sell")
+    ModelRegistry(bucket, made.model).publish(made, files, SIGNER)
+    AliasLog(bucket, model).append(made.version, expected=None, actor=Actor("a test", "to sell"))
     return made.version
 
 

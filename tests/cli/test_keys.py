@@ -10,12 +10,14 @@ from cli.main import app
 from infra import connections
 from infra.settings import load
 from infra.stack.ports import free_port
-from store import keys, versions
+from store import keys
 from store.aliases import AliasLog
 from store.decisions import Decision, decide
 from store.digests import digest
 from store.errors import ConfigurationError, UntrustedVersion
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tests.examples import FILES, VERSION, manifest
@@ -101,7 +103,7 @@ def bucket(overnight, s3_address: S3Address, s3_bucket: S3Bucket, tmp_path, monk
     for name, body in FILES.items():
         s3_bucket.create(keys.version_file("digits", VERSION, name), body)
     s3_bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    AliasLog(s3_bucket, "digits").append(VERSION, over=None, by="a test", reason="a test")
+    AliasLog(s3_bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
     return s3_bucket
 
 
@@ -125,9 +127,9 @@ def test_after_a_rotation_a_version_is_signed_anew_before_the_old_key_is_revoked
     overnight("revoke", SIGNER.key_id)
 
     trust = Trust.from_file(load().trusted_keys)
-    assert versions.trusted(bucket, "digits", VERSION, trust).signer.name == "new"
+    assert ModelRegistry(bucket, "digits", trust).trusted(VERSION).signer.name == "new"
     with pytest.raises(UntrustedVersion):
-        versions.trusted(bucket, "digits", VERSION, Trust([named(SIGNER.new())]))
+        ModelRegistry(bucket, "digits", Trust([named(SIGNER.new())])).trusted(VERSION)
 
 
 @pytest.mark.servers
@@ -138,7 +140,7 @@ def test_a_version_that_was_tampered_with_is_named_and_not_signed(overnight, buc
 
     assert done.exit_code == 1
     assert "hook.py" in done.output
-    assert versions.signers(bucket, "digits", VERSION) == []
+    assert ModelRegistry(bucket, "digits").signers(VERSION) == []
 
 
 @pytest.mark.servers
@@ -146,10 +148,10 @@ def test_what_a_stranger_left_is_listed_and_not_signed(overnight, bucket):
     # given a version of ours, and one that a stranger signed, approved and made champion
     overnight("sign", "digits", VERSION)
     planted = manifest(version="20261123T020000-0123456789ab")
-    versions.publish(bucket, planted, FILES, SIGNER.new())
+    ModelRegistry(bucket, planted.model).publish(planted, FILES, SIGNER.new())
     said = Decision(model="digits", version=planted.version, verdict="approved", by="x", reason="y")
     decide(bucket, said)
-    AliasLog(bucket, "digits").append(planted.version, over=VERSION, by="x", reason="y")
+    AliasLog(bucket, "digits").append(planted.version, expected=VERSION, actor=Actor("x", "y"))
     overnight("rotate", "new")
 
     done = CliRunner().invoke(app, ["keys", "sign", "digits"])
@@ -159,8 +161,8 @@ def test_what_a_stranger_left_is_listed_and_not_signed(overnight, bucket):
     assert f"{VERSION}: signed by {new}" in done.output
     assert planted.version in done.output
     assert digest(planted.encoded()) in done.output
-    assert new in versions.signers(bucket, "digits", VERSION)
-    assert new not in versions.signers(bucket, "digits", planted.version)
+    assert new in ModelRegistry(bucket, "digits").signers(VERSION)
+    assert new not in ModelRegistry(bucket, "digits").signers(planted.version)
 
 
 def test_one_damaged_log_and_names_that_are_no_models_hide_no_other_model():
@@ -168,7 +170,7 @@ def test_one_damaged_log_and_names_that_are_no_models_hide_no_other_model():
     bucket.create("models/Foo/aliases/a/b/replicas/c", b"x")
     bucket.create(spoilt := keys.alias_record("broken", "champion", 1), b"{}")
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    AliasLog(bucket, "digits").append(VERSION, over=None, by="a test", reason="a test")
+    AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
 
     broken, digits = status_notices.unloadable_champions(bucket, Trust([named(SIGNER)]))
 

@@ -13,14 +13,15 @@ from cli import (
 from cli.actions import status_notices
 from infra.settings import load
 from infra.stack.ports import free_port
-from store import arrivals, challenging, versions
 from store.aliases import Acknowledgement, AliasLog
-from store.challenging import Withdrawal
-from store.decisions import Decision, decide
+from store.arrivals import ArrivalReviews
+from store.challenging import Challenges, Withdrawal
 from store.errors import NothingPublished, UnknownVersion
 from store.manifest import Finding, Measurement, RunLineage
 from store.memory import MemoryBucket
-from store.scores import Score, keep
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
+from store.scores import Score
 from store.terms import Terms
 from tests.examples import AT, FILES, FINGERPRINT, VERSION, manifest
 from tests.signing import SIGNER
@@ -33,11 +34,11 @@ def bucket() -> MemoryBucket:
     """Two versions: the older one served and gave way, the newer one serves."""
     bucket = MemoryBucket()
     for version in (OLDER, VERSION):
-        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
-    decide(bucket, Decision(model="digits", version=OLDER, verdict="approved", by="ada", reason=""))
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(OLDER, "approved", Actor("ada"))
     log = AliasLog(bucket, "digits")
-    log.append(OLDER, over=None, by="ada", reason="the first")
-    record = log.append(VERSION, over=OLDER, by="schedule", reason="retrained")
+    log.append(OLDER, expected=None, actor=Actor("ada", "the first"))
+    record = log.append(VERSION, expected=OLDER, actor=Actor("schedule", "retrained"))
     log.acknowledge(record.sequence, Acknowledgement(replica="here", version=VERSION, serving=True))
     return bucket
 
@@ -56,7 +57,7 @@ def test_a_version_without_accuracy_is_told_by_what_it_was_measured_by_first(buc
     later = "20261123T020000-0123456789ab"
     wape = Measurement(metric="wape", value=0.234, n=640)
     made = manifest(version=later).model_copy(update={"measurements": (wape,)})
-    versions.publish(bucket, made, FILES, SIGNER)
+    ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER)
 
     newest = versions_page.gather(bucket, "digits")[-1]
 
@@ -109,7 +110,9 @@ def test_pages_print(bucket, as_json, capsys):
 )
 def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, capsys):
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest().model_copy(update={"run": run}), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(
+        manifest().model_copy(update={"run": run}), FILES, SIGNER
+    )
 
     version_page.show(*version_page.gather(bucket, "digits", VERSION), as_json=False)
 
@@ -125,7 +128,7 @@ def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
             Measurement(metric="accuracy", value=value, n=1_000, low=value - 0.01, high=0.99),
             Measurement(metric="accuracy", slice="digit 1", value=0.5, n=100),
         )
-        keep(
+        ModelRegistry(
             bucket,
             Score(
                 model="digits",
@@ -134,7 +137,16 @@ def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
                 n=1_000,
                 measurements=found,
                 holdout=promised,
-            ),
+            ).model,
+        ).keep_score(
+            Score(
+                model="digits",
+                version=VERSION,
+                arrival=f"night-{night}",
+                n=1_000,
+                measurements=found,
+                holdout=promised,
+            )
         )
 
     document, shown = version_page.gather(bucket, "digits", VERSION)
@@ -165,8 +177,8 @@ def test_what_was_never_published_is_told_with_what_was(bucket):
 def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
     found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        arrivals.hold(bucket, "digits", name, [found], compared_with=VERSION)
-    arrivals.decide(bucket, "digits", "night-0008", verdict="accepted", by="ada", reason="fine")
+        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=VERSION)
+    ArrivalReviews(bucket, "digits").decide("night-0008", "accepted", Actor("ada", "fine"))
 
     (held,) = status_notices.pending_reviews(bucket, "digits", dict)
     told = "\n".join(status_notices.review_lines("digits", held))
@@ -181,7 +193,7 @@ def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
 def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
     found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        arrivals.hold(bucket, "digits", name, [found], compared_with=OLDER)
+        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=OLDER)
 
     # The champion's is version 1 of the dataset.
     came = {"night-0007": 1, "night-0008": 2}
@@ -209,9 +221,9 @@ def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
 
 def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
     assert status_notices.challenge(bucket, "digits") is None
-    decide(bucket, Decision(model="digits", version=VERSION, verdict="approved", by="a", reason=""))
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
     terms = Terms(mode="canary", share=0.25)
-    record = challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="a try")
+    record = Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
 
     told = status_notices.challenge(bucket, "digits")
     line = status_notices.challenge_line("digits", told)
@@ -221,10 +233,10 @@ def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
     assert json.dumps(told)
 
     withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
-    challenging.withdraw(bucket, record, withdrawal)
+    Challenges(bucket, record.model).withdraw(record, withdrawal)
     told = status_notices.challenge(bucket, "digits")
     assert status_notices.challenge_line("digits", told).endswith("withdrawn by here: too slow")
 
-    challenging.start(bucket, "digits", OLDER, terms=terms, by="bob", reason="again")
-    challenging.stop(bucket, "digits", by="bob", reason="enough")
+    Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
+    Challenges(bucket, "digits").stop(Actor("bob", "enough"))
     assert status_notices.challenge(bucket, "digits") is None

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.terminal import size
 from store import keys
-from store.collected import Collected, read_collected
+from store.collected import Collected
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tests import upkeep
 from tests.serving import bundles
@@ -121,7 +122,7 @@ def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
 
     assert (shown.returncode, done.returncode) == (0, 0)
     assert "comes back" in " ".join(shown.stdout.split())
-    assert read_collected(s3_bucket, "digits", version) is None
+    assert ModelRegistry(s3_bucket, "digits").collected(version) is None
 
 
 @pytest.mark.servers

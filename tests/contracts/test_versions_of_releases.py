@@ -11,10 +11,9 @@ import pytest
 from models import catalogue
 from serving import golden
 from serving.predictor import Predictor
-from store import versions
-from store.decisions import is_approved
 from store.manifest import Manifest
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from store.trust import Trust
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "versions"
@@ -39,16 +38,19 @@ def bucket(release: Path) -> MemoryBucket:
 
 @pytest.fixture(scope="module", params=["digits", "sales"])
 def manifest(request: pytest.FixtureRequest, release: Path, bucket: MemoryBucket) -> Manifest:
-    (version,) = versions.list_versions(bucket, request.param)
+    (version,) = ModelRegistry(bucket, request.param).versions()
     trust = Trust.from_file(release / "trusted")
-    return versions.trusted_manifest(bucket, request.param, version, trust)
+    return ModelRegistry(bucket, request.param, trust).trusted(version).manifest
 
 
 @pytest.fixture(scope="module")
 def files(bucket: MemoryBucket, manifest: Manifest) -> dict[str, bytes]:
     """All of its files, each with the size and digest that the signed manifest says."""
-    versions.check_nothing_added(bucket, manifest)
-    return {name: versions.read_file(bucket, manifest, name) for name in manifest.files}
+    ModelRegistry(bucket, manifest.model).check_nothing_added(manifest)
+    return {
+        name: ModelRegistry(bucket, manifest.model).read_file(manifest, name)
+        for name in manifest.files
+    }
 
 
 def test_there_are_versions_of_every_release_and_model() -> None:
@@ -57,7 +59,9 @@ def test_there_are_versions_of_every_release_and_model() -> None:
 
 
 def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
-    assert is_approved(bucket, manifest.model, manifest.version)
+    decision = ModelRegistry(bucket, manifest.model).decision(manifest.version)
+    assert decision is not None
+    assert decision.verdict == "approved"
     predictor = Predictor(manifest, files["predictor.tflite"], threads=1)
 
     asked = golden.check(predictor, files[golden.FILE])

@@ -5,11 +5,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from store import promotion, versions
 from store.bucket import Bucket
-from store.decisions import Decision, decide
+from store.decisions import Decision, Verdict
 from store.errors import OvernightError
 from store.manifest import RunLineage
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tests.examples import FILES, manifest
 from tests.faults.tally import TALLY
 from tests.signing import SIGNER
@@ -35,7 +36,9 @@ class Arena:
             for version in (A, B, C):
                 put(self.bucket, model, version)
                 say(self.bucket, model, version, "approved", by="gates")
-            promotion.promote(self.bucket, model, A, over=None, by="ann", reason="the first")
+            ModelRegistry(self.bucket, model).promote(
+                A, expected=None, actor=Actor("ann", "the first")
+            )
             yield model
 
     def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
@@ -62,9 +65,8 @@ class Arena:
 def put(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
     made = manifest(version=version, model=model)
     made = made.model_copy(update={"run": RunLineage(id=run, name=run)})
-    versions.publish(bucket, made, FILES, SIGNER)
+    ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER)
 
 
-def say(bucket: Bucket, model: str, version: str, verdict: str, by: str) -> Decision:
-    told = Decision(model=model, version=version, verdict=verdict, by=by, reason="")
-    return decide(bucket, told)
+def say(bucket: Bucket, model: str, version: str, verdict: Verdict, by: str) -> Decision:
+    return ModelRegistry(bucket, model).decide(version, verdict, Actor(by))

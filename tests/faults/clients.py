@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from store import arrivals, challenging, collecting, landing, promotion, versions
-from store.aliases import Acknowledgement, AliasLog, AliasRecord
-from store.arrivals import ArrivalDecision
+from store import collecting, landing
+from store.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
+from store.arrivals import ArrivalDecision, ArrivalReviews
 from store.bucket import Bucket
-from store.challenging import Withdrawal, challenger_log
-from store.decisions import Decision, decide, read_decision
+from store.challenging import Challenges, Withdrawal
+from store.decisions import Decision, Verdict
 from store.errors import (
     AlreadyDecided,
     ChallengeRunning,
@@ -18,6 +18,8 @@ from store.errors import (
     PromotionConflict,
 )
 from store.manifest import RunLineage
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.surveying import survey
 from store.sweeping import Retention
 from store.terms import Terms
@@ -48,16 +50,15 @@ def publish(version: str, run: str) -> Act:
     made = manifest(version=version).model_copy(update={"run": RunLineage(id=run, name=run)})
     return Act(
         f"publish {version} by {run}",
-        lambda bucket: versions.publish(bucket, made, FILES, SIGNER),
+        lambda bucket: ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER),
         lambda promises: promises.publish(version, run),
     )
 
 
-def judge(version: str, verdict: str, by: str) -> Act:
-    told = Decision(model=MODEL, version=version, verdict=verdict, by=by, reason="")
+def judge(version: str, verdict: Verdict, by: str) -> Act:
     return Act(
         f"{verdict} {version} by {by}",
-        lambda bucket: decide(bucket, told),
+        lambda bucket: ModelRegistry(bucket, MODEL).decide(version, verdict, Actor(by)),
         lambda promises: promises.decide(version, verdict, by),
     )
 
@@ -65,7 +66,9 @@ def judge(version: str, verdict: str, by: str) -> Act:
 def promote(version: str, over: str | None, by: str) -> Act:
     return Act(
         f"promote {version} over {over} by {by}",
-        lambda bucket: promotion.promote(bucket, MODEL, version, over=over, by=by, reason=""),
+        lambda bucket: ModelRegistry(bucket, MODEL).promote(
+            version, expected=over, actor=Actor(by)
+        ),
         lambda promises: promises.promote(version, over, by),
     )
 
@@ -73,7 +76,9 @@ def promote(version: str, over: str | None, by: str) -> Act:
 def roll_back(over: str | None, by: str) -> Act:
     return Act(
         f"roll back from {over} by {by}",
-        lambda bucket: promotion.roll_back(bucket, MODEL, over=over, to=None, by=by, reason=""),
+        lambda bucket: ModelRegistry(bucket, MODEL).roll_back(
+            expected=over, to=None, actor=Actor(by)
+        ),
         lambda promises: promises.roll_back(over, by),
     )
 
@@ -81,7 +86,7 @@ def roll_back(over: str | None, by: str) -> Act:
 def start(version: str, terms: Terms, by: str) -> Act:
     return Act(
         f"challenge with {version} ({terms.mode}) by {by}",
-        lambda bucket: challenging.start(bucket, MODEL, version, terms=terms, by=by, reason=""),
+        lambda bucket: Challenges(bucket, MODEL).start(version, terms=terms, actor=Actor(by)),
         lambda promises: promises.start(version, terms, by),
     )
 
@@ -89,7 +94,7 @@ def start(version: str, terms: Terms, by: str) -> Act:
 def stop(over: str | None, by: str) -> Act:
     return Act(
         f"stop {over or 'whichever challenges'} by {by}",
-        lambda bucket: challenging.stop(bucket, MODEL, by=by, reason="", over=over),
+        lambda bucket: Challenges(bucket, MODEL).stop(Actor(by), expected=over),
         lambda promises: promises.stop(over, by),
     )
 
@@ -98,7 +103,7 @@ def withdraw(record: AliasRecord, replica: str) -> Act:
     word = Withdrawal(replica=replica, version=record.version, reason="slow")
     return Act(
         f"withdraw challenge {record.sequence} by {replica}",
-        lambda bucket: challenging.withdraw(bucket, record, word),
+        lambda bucket: Challenges(bucket, record.model).withdraw(record, word),
         lambda promises: promises.withdraw(record.sequence, replica),
     )
 
@@ -115,8 +120,8 @@ def acknowledge(sequence: int, version: str, replica: str, *, serving: bool) -> 
 def say(arrival: str, verdict: str, by: str) -> Act:
     return Act(
         f"{verdict} {arrival} by {by}",
-        lambda bucket: arrivals.decide(
-            bucket, MODEL, arrival, verdict=verdict, by=by, reason="so it is"
+        lambda bucket: ArrivalReviews(bucket, MODEL).decide(
+            arrival, verdict, Actor(by, "so it is")
         ),
         lambda promises: promises.say(arrival, verdict, by),
     )
@@ -217,18 +222,18 @@ def _winner(error: OvernightError) -> str | None:
 
 def check(bucket: Bucket, promises: Promises) -> None:
     """Hold everything that can be read against everything that was promised."""
-    assert versions.list_versions(bucket, MODEL) == sorted(promises.published)
+    assert ModelRegistry(bucket, MODEL).versions() == sorted(promises.published)
     for version, run in promises.published.items():
-        found = versions.read_manifest(bucket, MODEL, version)
+        found = ModelRegistry(bucket, MODEL).manifest(version)
         assert found.run.id == run
         for name in found.files if version not in promises.collected else ():
-            versions.read_file(bucket, found, name)
-        decision = read_decision(bucket, MODEL, version)
+            ModelRegistry(bucket, found.model).read_file(found, name)
+        decision = ModelRegistry(bucket, MODEL).decision(version)
         told = (decision.verdict, decision.by) if decision else None
         assert told == promises.decided.get(version)
     for log, promised in (
         (AliasLog(bucket, MODEL), promises.champions),
-        (challenger_log(bucket, MODEL), promises.challengers),
+        (AliasLog(bucket, MODEL, CHALLENGER), promises.challengers),
     ):
         history = log.history()
         assert [one.sequence for one in history] == list(range(1, len(promised) + 1))
@@ -238,7 +243,7 @@ def check(bucket: Bucket, promises: Promises) -> None:
         expected = {who: it for (of, who), it in promises.said.items() if of == sequence}
         assert {word.replica: word.serving for word in said} == expected
     for arrival, words in promises.words.items():
-        last = arrivals.decision(bucket, MODEL, arrival)
+        last = ArrivalReviews(bucket, MODEL).decision(arrival)
         assert last is not None
         assert (last.verdict, last.by, last.sequence) == (*words[-1], len(words))
     assert {one.name for one in landing.pending(bucket, MODEL)} == set(promises.landed)

@@ -32,16 +32,15 @@ from models.digits.files import read_files
 from models.digits.rows import Digits, as_rows
 from models.evaluation import Evaluation
 from models.gates import AtLeast
-from store import promotion, refusals
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.datasets import Dataset
 from store.errors import OvernightError
 from store.manifest import RunLineage
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from store.versions import read_file, read_manifest
 from tasks import lineage
-from tasks.decide import approve
 from tasks.recall import Known, recall
 from tests.serving import bundles
 from tests.signing import SIGNER
@@ -135,7 +134,7 @@ def night(house: House) -> str:
         candidate, evaluation, verdict = _trained(house, snapshot, fingerprint, champion)
         if not verdict.passed:
             findings = verdict.findings
-            refusals.remember(bucket, MODEL, fingerprint, findings, compared_with=champion)
+            ModelRegistry(bucket, MODEL).refuse(fingerprint, findings, compared_with=champion)
             return "Refused"
         drafted = partial(tasks.publish.draft, DEFINITION, candidate)
         bundle = tasks.publish.bundle(candidate)
@@ -154,9 +153,11 @@ def night(house: House) -> str:
         )
         files = {**bundle, "golden.npz": _golden(bundle), "report.html": b"<p>a report</p>"}
         version = tasks.publish.publish(bucket, manifest, files, candidate.folder, SIGNER)
-    over = read_manifest(bucket, MODEL, version).compared_with
-    approve(bucket, MODEL, version, by="gates", reason="every gate holds")
-    promotion.promote(bucket, MODEL, version, over=over, by="the night", reason="retrained")
+    over = ModelRegistry(bucket, MODEL).manifest(version).compared_with
+    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, MODEL).promote(
+        version, expected=over, actor=Actor("the night", "retrained")
+    )
     return "Promoted"
 
 
@@ -185,8 +186,8 @@ def _trained(
     )
     serving = None
     if champion is not None:
-        known = read_manifest(bucket, MODEL, champion)
-        predictor = read_file(bucket, known, "predictor.tflite")
+        known = ModelRegistry(bucket, MODEL).manifest(champion)
+        predictor = ModelRegistry(bucket, known.model).read_file(known, "predictor.tflite")
         serving = tasks.evaluate.Champion(champion, predictor)
     evaluation = tasks.evaluate.evaluate(DEFINITION, candidate, serving, held_out)
     gates = (AtLeast("accuracy", house.least_accuracy),)

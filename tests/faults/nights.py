@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from store import landing, versions
+from store import landing
 from store.aliases import AliasLog
-from store.decisions import is_approved
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tests.faults.night import FITS, MODEL, House
 from tests.faults.proxy import FaultProxy
@@ -113,17 +113,18 @@ def check_at_any_time(house: House, before: list[str], where: str) -> list[str]:
     """Nothing half is visible, no row is there twice; the champions so far, which only grow."""
     bucket = S3Bucket(house.address)
     with TALLY.keeps(f"a whole version {where}"):
-        for version in versions.list_versions(bucket, MODEL):
-            manifest = versions.trusted_manifest(bucket, MODEL, version, TRUST)
+        for version in ModelRegistry(bucket, MODEL).versions():
+            manifest = ModelRegistry(bucket, MODEL, TRUST).trusted(version).manifest
             for name in manifest.files:
-                versions.read_file(bucket, manifest, name)
+                ModelRegistry(bucket, manifest.model).read_file(manifest, name)
     with TALLY.keeps(f"a record of the champion {where}"):
         history = AliasLog(bucket, MODEL).history()
         champions = [record.version for record in history]
         assert champions[: len(before)] == before
         assert [record.sequence for record in history] == list(range(1, len(history) + 1))
     with TALLY.keeps(f"an approval {where}"):
-        assert all(is_approved(bucket, MODEL, version) for version in champions)
+        decided = map(ModelRegistry(bucket, MODEL).decision, champions)
+        assert all(one is not None and one.verdict == "approved" for one in decided)
     with TALLY.keeps(f"rows that count once {where}"):
         rows = house.table("rows")
         if rows.version() is not None:
@@ -151,8 +152,8 @@ def check_at_the_end(
     now = check_at_any_time(house, champions, where)
     with TALLY.keeps(f"exactly one version more {where}"):
         assert len(now) == len(champions) + (0 if refusals else 1)
-        assert versions.list_versions(bucket, MODEL) == sorted(now)
-        newest = versions.read_manifest(bucket, MODEL, now[-1])
+        assert ModelRegistry(bucket, MODEL).versions() == sorted(now)
+        newest = ModelRegistry(bucket, MODEL).manifest(now[-1])
         assert refusals or newest.data.rows == rows
     with TALLY.keeps(f"a refusal {where}"):
         assert refused(house) == refusals

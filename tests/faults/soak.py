@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from store import challenging, landing, promotion, versions
+from store import landing
 from store.aliases import AliasLog
+from store.challenging import Challenges
 from store.errors import (
     ChallengeRunning,
     ConfigurationError,
@@ -21,6 +22,8 @@ from store.errors import (
     PromotionConflict,
     StoreUnavailable,
 )
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Bucket
 from store.terms import Terms
 from tests.deadline import until
@@ -112,18 +115,18 @@ class Soak:
             history = self.log.history()
             current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
-                promotion.roll_back(
-                    self.bucket, MODEL, over=current.version, to=None, by=_BY, reason=act
+                ModelRegistry(self.bucket, MODEL).roll_back(
+                    expected=current.version, to=None, actor=Actor(_BY, act)
                 )
             elif act == "promote":
-                promotion.promote(
-                    self.bucket, MODEL, other, over=current.version, by=_BY, reason=act
+                ModelRegistry(self.bucket, MODEL).promote(
+                    other, expected=current.version, actor=Actor(_BY, act)
                 )
             elif act == "start":
                 terms = Terms(mode="shadow", maximum_disagreement_share=1.0)
-                challenging.start(self.bucket, MODEL, other, terms=terms, by=_BY, reason=act)
+                Challenges(self.bucket, MODEL).start(other, terms=terms, actor=Actor(_BY, act))
             else:
-                challenging.stop(self.bucket, MODEL, by=_BY, reason=act)
+                Challenges(self.bucket, MODEL).stop(Actor(_BY, act))
 
     def strike(self, chance: random.Random) -> None:
         """One fault for a moment: between serving and the store, a night and it, or at either."""
@@ -160,8 +163,10 @@ class Soak:
 
         def read() -> bytes | None:
             with suppress(StoreUnavailable):
-                manifest = versions.read_manifest(self.bucket, MODEL, version)
-                return versions.read_file(self.bucket, manifest, "predictor.tflite")
+                manifest = ModelRegistry(self.bucket, MODEL).manifest(version)
+                return ModelRegistry(self.bucket, manifest.model).read_file(
+                    manifest, "predictor.tflite"
+                )
             return None
 
         found = until(read, what=f"the predictor of {version}")

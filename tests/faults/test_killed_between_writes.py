@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from flows.ingest import ingest
-from store import versions
 from store.aliases import AliasLog
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
 from tasks.train import FITTED, Fitted
 from tests.faults.tally import TALLY
@@ -97,12 +97,12 @@ def check(world: World, deaths: Deaths) -> None:
     """Nothing half is visible, and no champion that nobody promoted."""
     where = f"of a flow killed at {deaths.died_at[-1]}"
     with TALLY.keeps(f"a whole version {where}"):
-        visible = versions.list_versions(world.bucket, "digits")
+        visible = ModelRegistry(world.bucket, "digits").versions()
         assert len(visible) == int(deaths.came_to("manifest.json"))
         for version in visible:
-            manifest = versions.read_manifest(world.bucket, "digits", version)
+            manifest = ModelRegistry(world.bucket, "digits").manifest(version)
             for name in manifest.files:
-                versions.read_file(world.bucket, manifest, name)
+                ModelRegistry(world.bucket, manifest.model).read_file(manifest, name)
     with TALLY.keeps(f"a record of the champion {where}"):
         promoted = AliasLog(world.bucket, "digits").history()
         assert len(promoted) == int(deaths.came_to("champion/00000001.json"))
@@ -137,9 +137,9 @@ def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
     assert told.split()[-1] == ("UpToDate" if over else "Promoted")
     assert len(deaths.seen) > _FEWEST
     assert len(deaths.died_at) >= (len(deaths.seen) if thorough else len(COMMITS))
-    (version,) = versions.list_versions(world.bucket, "digits")
+    (version,) = ModelRegistry(world.bucket, "digits").versions()
     (once,) = trained
-    manifest = versions.read_manifest(world.bucket, "digits", version)
+    manifest = ModelRegistry(world.bucket, "digits").manifest(version)
     assert manifest.created_at == Fitted.model_validate_json(once).created_at
     assert [record.version for record in AliasLog(world.bucket, "digits").history()] == [version]
     assert manifest.data.rows == 1_200

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from store import challenging, promotion, versions
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
 from store.bucket import Bucket
-from store.challenging import challenger_log
+from store.challenging import Challenges
 from store.collecting import collect
-from store.decisions import Decision, read_decision
+from store.decisions import Decision
 from store.errors import (
     AlreadyDecided,
     AlreadyExists,
@@ -21,6 +20,8 @@ from store.errors import (
     PromotionConflict,
 )
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.surveying import survey
 from store.sweeping import Retention
@@ -44,25 +45,25 @@ def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool)
 
 
 def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: promotion.promote(
-        bucket, model, version, over=over, by=f"who wants {version}", reason=""
+    return lambda bucket: ModelRegistry(bucket, model).promote(
+        version, expected=over, actor=Actor(f"who wants {version}")
     )
 
 
 def back(model: str, *, over: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: promotion.roll_back(
-        bucket, model, over=over, to=None, by="who wants back", reason=""
+    return lambda bucket: ModelRegistry(bucket, model).roll_back(
+        expected=over, to=None, actor=Actor("who wants back")
     )
 
 
 def start(model: str, version: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: challenging.start(
-        bucket, model, version, terms=SHADOW, by="who starts", reason=""
+    return lambda bucket: Challenges(bucket, model).start(
+        version, terms=SHADOW, actor=Actor("who starts")
     )
 
 
 def stop(model: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: challenging.stop(bucket, model, by="who stops", reason="")
+    return lambda bucket: Challenges(bucket, model).stop(Actor("who stops"))
 
 
 def one_won(found: list[object], log: AliasLog, *, after: int) -> AliasRecord:
@@ -116,7 +117,7 @@ def test_of_an_approval_and_a_rejection_one_is_final(arena: Arena) -> None:
 
         (won,) = [one for one in found if isinstance(one, Decision)]
         (lost,) = [one for one in found if isinstance(one, AlreadyDecided)]
-        assert read_decision(arena.bucket, model, version) == won
+        assert ModelRegistry(arena.bucket, model).decision(version) == won
         assert won.verdict == lost.verdict
         assert won.by in str(lost)
 
@@ -131,10 +132,10 @@ def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: Arena)
 
         assert found.count(None) == 1
         assert [type(one) for one in found if one is not None] == [AlreadyExists]
-        stands = versions.trusted_manifest(arena.bucket, model, version, TRUST)
+        stands = ModelRegistry(arena.bucket, model, TRUST).trusted(version).manifest
         assert stands.run.id == ("tonight" if found[0] is None else "also tonight")
         for name in stands.files:
-            versions.read_file(arena.bucket, stands, name)
+            ModelRegistry(arena.bucket, stands.model).read_file(stands, name)
 
 
 def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed(
@@ -150,7 +151,7 @@ def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed
         )
 
         assert found == [None, None, None]
-        assert versions.list_versions(arena.bucket, model) == [A, B, C, same, other]
+        assert ModelRegistry(arena.bucket, model).versions() == [A, B, C, same, other]
 
 
 def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: Arena) -> None:
@@ -161,7 +162,7 @@ def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: Arena) -> 
         (lost,) = [one for one in found if isinstance(one, OvernightError)]
         assert isinstance(lost, ChallengeRunning | PromotionConflict)
         assert won.version in str(lost)
-        assert challenger_log(arena.bucket, model).history() == [won]
+        assert AliasLog(arena.bucket, model, CHALLENGER).history() == [won]
 
 
 def test_of_two_who_stop_a_challenger_one_does(arena: Arena) -> None:
@@ -173,7 +174,7 @@ def test_of_two_who_stop_a_challenger_one_does(arena: Arena) -> None:
         (won,) = [one for one in found if isinstance(one, AliasRecord)]
         (lost,) = [one for one in found if isinstance(one, OvernightError)]
         assert isinstance(lost, NoChallenge | PromotionConflict)
-        assert challenger_log(arena.bucket, model).history()[1:] == [won]
+        assert AliasLog(arena.bucket, model, CHALLENGER).history()[1:] == [won]
 
 
 def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> None:
@@ -184,7 +185,7 @@ def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> 
 
         # Whoever stops was first there; who starts comes after it, or is told what still runs.
         assert isinstance(stopped, AliasRecord)
-        log = [one.action for one in challenger_log(arena.bucket, model).history()]
+        log = [one.action for one in AliasLog(arena.bucket, model, CHALLENGER).history()]
         if isinstance(began, AliasRecord):
             assert log == ["started", "stopped", "started"]
         else:
@@ -204,9 +205,9 @@ def collecting(model: str) -> Callable[[Bucket], object]:
 
 
 def is_whole(bucket: Bucket, model: str, version: str) -> None:
-    made = versions.trusted_manifest(bucket, model, version, TRUST)
+    made = ModelRegistry(bucket, model, TRUST).trusted(version).manifest
     for name in made.files:
-        versions.read_file(bucket, made, name)
+        ModelRegistry(bucket, made.model).read_file(made, name)
 
 
 def test_of_collecting_and_promoting_a_version_one_steps_back(arena: Arena) -> None:
@@ -239,7 +240,7 @@ def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: Are
             is_whole(arena.bucket, model, A)
         else:
             assert isinstance(started, CollectedVersion), started
-            assert challenging.current(arena.bucket, model) is None
+            assert Challenges(arena.bucket, model).current() is None
 
 
 def test_of_collecting_and_publishing_what_was_published_is_whole(arena: Arena) -> None:

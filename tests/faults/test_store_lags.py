@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from store import landing, promotion, versions
+from store import landing
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.errors import PromotionConflict
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tests.faults.night import MODEL, NIGHTLY_ROWS, House, digits, files_of
 from tests.faults.nights import check_at_the_end, lane
@@ -21,10 +22,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 def approve(bucket: S3Bucket, version: str) -> None:
-    decide(
-        bucket,
-        Decision(model=MODEL, version=version, verdict="approved", by="ann", reason="a test"),
-    )
+    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("ann", "a test"))
 
 
 def test_what_is_listed_late_is_taken_in_later(
@@ -54,17 +52,17 @@ def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Buc
         approve(s3_bucket, version)
     with FaultProxy(s3_endpoint) as proxy:
         slow = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
-        promotion.promote(slow, MODEL, a, over=None, by="ann", reason="")
+        ModelRegistry(slow, MODEL).promote(a, expected=None, actor=Actor("ann"))
         log = AliasLog(slow, MODEL)
         assert len(log.history()) == 1
 
         with proxy.wrong(Fault(Wrong.STALE_LIST)):
-            promotion.promote(s3_bucket, MODEL, b, over=a, by="bob", reason="")
+            ModelRegistry(s3_bucket, MODEL).promote(b, expected=a, actor=Actor("bob"))
             with pytest.raises(PromotionConflict, match=f"found {b}"):
-                promotion.promote(slow, MODEL, c, over=a, by="ann", reason="")
-            promotion.promote(slow, MODEL, c, over=b, by="ann", reason="")
+                ModelRegistry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
+            ModelRegistry(slow, MODEL).promote(c, expected=b, actor=Actor("ann"))
             told = [record.version for record in log.history()]
-            back = promotion.roll_back(slow, MODEL, over=c, to=None, by="ann", reason="")
+            back = ModelRegistry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
 
         assert proxy.injected[Wrong.STALE_LIST]
     assert told == [a, b, c]
@@ -77,17 +75,21 @@ def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket)
     for version in (late, early):
         approve(s3_bucket, version)
     log = AliasLog(s3_bucket, MODEL)
-    ahead = log.append(late, over=None, by="ann", reason="by a fast clock")
+    ahead = log.append(late, expected=None, actor=Actor("ann", "by a fast clock"))
     assert ahead.at <= datetime.now(UTC) + timedelta(minutes=1)
 
-    promotion.promote(s3_bucket, MODEL, early, over=late, by="bob", reason="by a right clock")
+    ModelRegistry(s3_bucket, MODEL).promote(
+        early, expected=late, actor=Actor("bob", "by a right clock")
+    )
 
     # Then the log's own numbers say what came later, and not names or times.
-    assert versions.list_versions(s3_bucket, MODEL) == [early, late]
+    assert ModelRegistry(s3_bucket, MODEL).versions() == [early, late]
     current = log.current()
     assert current is not None
     assert (current.sequence, current.version) == (2, early)
     assert (
-        promotion.roll_back(s3_bucket, MODEL, over=early, to=None, by="ann", reason="").version
+        ModelRegistry(s3_bucket, MODEL)
+        .roll_back(expected=early, to=None, actor=Actor("ann"))
+        .version
         == late
     )

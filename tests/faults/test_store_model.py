@@ -22,8 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from store.aliases import CHALLENGER, AliasLog
 from store.bucket import Bucket
-from store.challenging import challenger_log
 from store.errors import UnsafeStore
 from store.memory import MemoryBucket
 from store.probe import probe
@@ -130,7 +130,7 @@ class Clients(RuleBasedStateMachine):
     @precondition(lambda self: self.promises.challengers)
     @rule(replica=somebody, fate=fate)
     def withdraws(self, replica: str, fate: str) -> None:
-        record = challenger_log(self.store, clients.MODEL).current()
+        record = AliasLog(self.store, clients.MODEL, CHALLENGER).current()
         assert record is not None
         self.does(clients.withdraw(record, replica), fate)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from store import versions
 from store.aliases import AliasLog
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House
 from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, lane
@@ -96,7 +96,7 @@ def test_two_retrains_on_two_machines_come_to_one_champion_and_the_other_hears_w
         champions = check_at_any_time(house, [], "two machines at once")
         assert house.table("rows").read(columns=["digest"]).num_rows == NIGHTLY_ROWS
         fits = sum((one.home / FITS).exists() for one in (house, elsewhere))
-        found = versions.list_versions(S3Bucket(house.address), MODEL)
+        found = ModelRegistry(S3Bucket(house.address), MODEL).versions()
         assert champions[0] in found
         assert len(found) <= fits <= 2
         check_said(said, AliasLog(S3Bucket(house.address), MODEL))

@@ -6,10 +6,10 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.challenge import challenge
-from store import challenging, versions
-from store.aliases import Acknowledgement, AliasLog
-from store.challenging import Withdrawal, challenger_log
-from store.decisions import Decision, decide, read_decision
+from store.aliases import CHALLENGER, Acknowledgement, AliasLog
+from store.challenging import Challenges, Withdrawal
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.terms import Terms
 from tests.deadline import until
 from tests.examples import FILES, manifest
@@ -24,12 +24,9 @@ FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 def published(world: World) -> World:
     """A champion, and two versions that nobody decided about."""
     for version in (FIRST, SECOND, THIRD):
-        versions.publish(world.bucket, manifest(version=version), FILES, SIGNER)
-    decide(
-        world.bucket,
-        Decision(model="digits", version=FIRST, verdict="approved", by="ann", reason=""),
-    )
-    AliasLog(world.bucket, "digits").append(FIRST, over=None, by="ann", reason="the first")
+        ModelRegistry(world.bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+    ModelRegistry(world.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
+    AliasLog(world.bucket, "digits").append(FIRST, expected=None, actor=Actor("ann", "the first"))
     return world
 
 
@@ -46,7 +43,7 @@ def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
     again = ended(challenge("digits", version=SECOND, by="bob", reason="a try", return_state=True))
     assert again[0] == "Challenging"
 
-    (record,) = challenger_log(published.bucket, "digits").history()
+    (record,) = AliasLog(published.bucket, "digits", CHALLENGER).history()
     assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
 
     name, told = ended(
@@ -74,7 +71,7 @@ def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: W
     )
 
     assert ended(state)[0] == "Challenging"
-    decision = read_decision(published.bucket, "digits", SECOND)
+    decision = ModelRegistry(published.bucket, "digits").decision(SECOND)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
     champion = AliasLog(published.bucket, "digits").current()
@@ -89,10 +86,10 @@ def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> 
     assert refused.is_failed()
     assert f"{SECOND} challenges the champion" in str(refused.message)
 
-    running = challenging.current(published.bucket, "digits")
+    running = Challenges(published.bucket, "digits").current()
     assert running is not None
     said = Withdrawal(replica="here", version=SECOND, reason="too slow")
-    challenging.withdraw(published.bucket, running.record, said)
+    Challenges(published.bucket, running.record.model).withdraw(running.record, said)
     assert ended(challenge("digits", version=THIRD, return_state=True))[0] == "Challenging"
 
 
@@ -100,7 +97,7 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
-    log = challenger_log(published.bucket, "digits")
+    log = AliasLog(published.bucket, "digits", CHALLENGER)
     word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
     log.acknowledge(1, word)
 
@@ -117,13 +114,13 @@ def test_nobody_elses_challenge_is_stopped(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
-    bucket, log = published.bucket, challenger_log(published.bucket, "digits")
+    bucket, log = published.bucket, AliasLog(published.bucket, "digits", CHALLENGER)
 
     def eve_tries_another_and_the_first_is_refused() -> None:
         until(lambda: log.current() is not None, what="the first challenges")
-        challenging.stop(bucket, "digits", by="eve", reason="mine first")
-        challenging.start(
-            bucket, "digits", THIRD, terms=Terms(mode="shadow"), by="eve", reason="mine"
+        Challenges(bucket, "digits").stop(Actor("eve", "mine first"))
+        Challenges(bucket, "digits").start(
+            THIRD, terms=Terms(mode="shadow"), actor=Actor("eve", "mine")
         )
         word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
         log.acknowledge(1, word)
@@ -145,7 +142,7 @@ def test_where_some_can_load_it_they_go_on(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "2")
-    log = challenger_log(published.bucket, "digits")
+    log = AliasLog(published.bucket, "digits", CHALLENGER)
     log.acknowledge(1, Acknowledgement(replica="a", version=SECOND, serving=True))
     log.acknowledge(
         1, Acknowledgement(replica="b", version=SECOND, serving=False, reason="too large")
@@ -184,4 +181,4 @@ def test_what_is_asked_wrongly_starts_nothing(
 
     assert state.is_failed()
     assert named in str(state.message)
-    assert challenger_log(published.bucket, "digits").current() is None
+    assert AliasLog(published.bucket, "digits", CHALLENGER).current() is None

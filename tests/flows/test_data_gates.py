@@ -11,10 +11,12 @@ from flows.house import House
 from flows.ingest import ingest
 from flows.retrain import retrain
 from models.digits import DEFINITION
-from store import arrivals, landing, versions
+from store import landing
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
+from store.arrivals import ArrivalReviews
 from store.keys import new_version
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tasks.snapshot import snapshot
 from tests.examples import FILES, VERSION, manifest
 from tests.flows.test_flows import OVERRULED, ended, newest_card
@@ -34,12 +36,9 @@ def learned(world: World) -> World:
     files = {**FILES, "predictor.tflite": LINEAR}
     data = snapshot(house.rows, house.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
-    versions.publish(world.bucket, made, files, SIGNER)
-    decide(
-        world.bucket,
-        Decision(model="digits", version=VERSION, verdict="approved", by="ann", reason="so"),
-    )
-    AliasLog(world.bucket, "digits").append(VERSION, over=None, by="ann", reason="the first")
+    ModelRegistry(world.bucket, made.model).publish(made, files, SIGNER)
+    ModelRegistry(world.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
+    AliasLog(world.bucket, "digits").append(VERSION, expected=None, actor=Actor("ann", "the first"))
     return world
 
 
@@ -60,23 +59,23 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert "scanned differs from what was learned: mean pixel" in first[1]
     assert "overnight accept digits scanned" in first[1]
     assert "normalised Wasserstein distance" in newest_card("digits-retrain").split("Data gates")[1]
-    (held,) = arrivals.waiting(learned.bucket, "digits")
+    (held,) = ArrivalReviews(learned.bucket, "digits").waiting()
     assert (held.arrival, held.compared_with) == ("scanned", VERSION)
-    assert versions.list_versions(learned.bucket, "digits") == [VERSION]
+    assert ModelRegistry(learned.bucket, "digits").versions() == [VERSION]
 
     said = ended(accept("scanned", "digits", by="bob", reason="a new form", return_state=True))
     name, told = ended(retrain(epochs=1, take_in=False, return_state=True, **OVERRULED))
 
     assert said == ("Accepted", "scanned is accepted by bob: a new form; the next night goes on")
     assert name == "Promoted", told
-    newest = versions.read_manifest(
-        learned.bucket, "digits", versions.list_versions(learned.bucket, "digits")[-1]
+    newest = ModelRegistry(learned.bucket, "digits").manifest(
+        ModelRegistry(learned.bucket, "digits").versions()[-1]
     )
     assert newest.data.rows == 1_300
     differing = [finding for finding in newest.data_findings if not finding.passed]
     assert differing
     assert all("accepted by bob: a new form" in finding.message for finding in differing)
-    assert arrivals.waiting(learned.bucket, "digits") == []
+    assert ArrivalReviews(learned.bucket, "digits").waiting() == []
 
 
 def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:
@@ -91,13 +90,13 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
         "Excluded",
         "scanned is excluded by ann: exclude by ann",
     )
-    without = arrivals.excluded(learned.bucket, "digits")
+    without = ArrivalReviews(learned.bucket, "digits").excluded()
     left = snapshot(house.rows, house.holdout, without=without)
     assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
     assert left.lineage.without == ("scanned",)
 
     assert ended(accept("scanned", "digits", by="bob", return_state=True))[0] == "Accepted"
-    assert arrivals.excluded(learned.bucket, "digits") == ()
+    assert ArrivalReviews(learned.bucket, "digits").excluded() == ()
 
 
 def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World) -> None:
@@ -114,7 +113,7 @@ def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World
 
 
 def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned: World) -> None:
-    made = versions.read_manifest(learned.bucket, "digits", VERSION)
+    made = ModelRegistry(learned.bucket, "digits").manifest(VERSION)
     (image,) = made.tensors.inputs
     smaller = made.tensors.model_copy(
         update={"inputs": (image.model_copy(update={"shape": (14, 14)}),)}
@@ -122,8 +121,12 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
     files = {**FILES, "predictor.tflite": LINEAR}
     version = new_version("f" * 64, made.created_at + timedelta(minutes=1))
     changed = {"version": version, "fingerprint": "f" * 64, "tensors": smaller}
-    versions.publish(learned.bucket, made.model_copy(update=changed), files, SIGNER)
-    AliasLog(learned.bucket, "digits").append(version, over=VERSION, by="ann", reason="smaller")
+    ModelRegistry(learned.bucket, made.model_copy(update=changed).model).publish(
+        made.model_copy(update=changed), files, SIGNER
+    )
+    AliasLog(learned.bucket, "digits").append(
+        version, expected=VERSION, actor=Actor("ann", "smaller")
+    )
 
     state = retrain(take_in=False, return_state=True)
 

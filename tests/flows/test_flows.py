@@ -11,9 +11,9 @@ from flows.promote import promote
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.rollback import rollback
-from store import landing, versions
+from store import landing
 from store.aliases import AliasLog
-from store.decisions import read_decision
+from store.registry.registry import ModelRegistry
 from tests.world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -46,7 +46,7 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
     assert "AtLeast accuracy: " in first[1]
     assert again[0] == "UpToDate"
     assert "the same was refused" in again[1]
-    assert versions.list_versions(world.bucket, "digits") == []
+    assert ModelRegistry(world.bucket, "digits").versions() == []
     assert champion(world) is None
     card = newest_card("digits-retrain")
     assert "UpToDate" in card
@@ -59,9 +59,9 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
 
     name, told = ended(retrain(epochs=1, force=True, return_state=True, **OVERRULED))
     assert name == "Promoted", told
-    (first,) = versions.list_versions(world.bucket, "digits")
+    (first,) = ModelRegistry(world.bucket, "digits").versions()
     assert champion(world) == first
-    manifest = versions.read_manifest(world.bucket, "digits", first)
+    manifest = ModelRegistry(world.bucket, "digits").manifest(first)
     assert manifest.override is not None
     assert manifest.override.by == "ann"
     refused = [finding.name for finding in manifest.findings if not finding.passed]
@@ -79,7 +79,7 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert record is not None
     why = f"forced: {OVERRULED['reason']}"
     assert (record.by, record.reason) == ("ann", f"retrained on 1,200 rows; {why}")
-    report = versions.read_file(world.bucket, manifest, "report.html").decode()
+    report = ModelRegistry(world.bucket, manifest.model).read_file(manifest, "report.html").decode()
     code, environment = manifest.code, manifest.environment
     for word in (
         *(first, manifest.fingerprint[:16], code.commit[:12], code.digest[:12]),
@@ -93,24 +93,24 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     name, told = ended(
         retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True, **OVERRULED)
     )
-    second = versions.list_versions(world.bucket, "digits")[-1]
+    second = ModelRegistry(world.bucket, "digits").versions()[-1]
     assert name == "AwaitingApproval"
     assert f"overnight approve digits {second}" in told
     assert champion(world) == first
 
-    run = versions.read_manifest(world.bucket, "digits", second).run
+    run = ModelRegistry(world.bucket, "digits").manifest(second).run
     assert (run.forced, run.reason) == (False, OVERRULED["reason"])
 
     waiting = ended(retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True))
     assert waiting[0] == "AwaitingApproval"
-    assert len(versions.list_versions(world.bucket, "digits")) == 2
+    assert len(ModelRegistry(world.bucket, "digits").versions()) == 2
 
     assert (
         ended(promote(second, "digits", by="bob", reason="good", return_state=True))[0]
         == "Promoted"
     )
     assert champion(world) == second
-    decision = read_decision(world.bucket, "digits", second)
+    decision = ModelRegistry(world.bucket, "digits").decision(second)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
     late = ended(promote(second, "digits", decision="reject", return_state=True))
@@ -186,7 +186,7 @@ def test_gates_are_overruled_only_by_somebody_entitled_and_with_a_reason(
 
     assert state.is_failed()
     assert told in str(state.message)
-    assert versions.list_versions(world.bucket, "digits") == []
+    assert ModelRegistry(world.bucket, "digits").versions() == []
 
 
 def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
@@ -198,4 +198,4 @@ def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
     assert name == "Reproduced", told
     assert "bit-identical weights" in told
     assert "bit for bit" in newest_card("digits-reproduce")
-    assert len(versions.list_versions(world.bucket, "digits")) == 1
+    assert len(ModelRegistry(world.bucket, "digits").versions()) == 1

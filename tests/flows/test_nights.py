@@ -8,10 +8,10 @@ import pytest
 from flows.retrain import retrain
 from store import versions
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.keys import new_version
 from store.manifest import Manifest
-from store.versions import read_manifest
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tests.flows.test_flows import OVERRULED, champion, ended
 from tests.serving import bundles
 from tests.signing import SIGNER
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600
 
 def published(world: World, version: str | None) -> Manifest:
     assert version is not None
-    return read_manifest(world.bucket, "digits", version)
+    return ModelRegistry(world.bucket, "digits").manifest(version)
 
 
 def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) -> str:
@@ -30,13 +30,10 @@ def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) 
     version = new_version(digit * 64, made.created_at + timedelta(minutes=1))
     changed = {"version": version, "fingerprint": digit * 64, "override": None}
     other = made.model_copy(update=changed | {"files": versions.entries(files)})
-    versions.publish(world.bucket, other, files, SIGNER)
-    decide(
-        world.bucket,
-        Decision(model="digits", version=version, verdict="approved", by="ann", reason="a test"),
-    )
+    ModelRegistry(world.bucket, other.model).publish(other, files, SIGNER)
+    ModelRegistry(world.bucket, "digits").decide(version, "approved", Actor("ann", "a test"))
     log = AliasLog(world.bucket, "digits")
-    log.append(version, over=champion(world), by="ann", reason="a test")
+    log.append(version, expected=champion(world), actor=Actor("ann", "a test"))
     return version
 
 
@@ -45,7 +42,7 @@ def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: Worl
     retrain(epochs=1, return_state=True, **OVERRULED)
     overruled = published(world, champion(world))
     files = {
-        name: versions.read_file(world.bucket, overruled, name)
+        name: ModelRegistry(world.bucket, overruled.model).read_file(overruled, name)
         for name in ("predictor.tflite", "network.keras")
     }
     first = serve(world, overruled, "e", files)

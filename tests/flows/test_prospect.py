@@ -11,11 +11,11 @@ from cli import unchanged, why_page
 from cli.main import app
 from flows.house import House
 from flows.prospect import Prospect, prospect
-from store import versions
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.errors import NotFound
 from store.keys import new_version
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tasks import lineage
 from tasks.ingest import ingest
 from tasks.recall import Known
@@ -72,12 +72,9 @@ def train() -> None:
             "training": manifest().training.model_copy(update={"settings": settings.model_dump()}),
         }
     )
-    versions.publish(house.bucket, made, FILES, SIGNER)
-    decide(
-        house.bucket,
-        Decision(model="digits", version=version, verdict="approved", by="a", reason="r"),
-    )
-    AliasLog(house.bucket, "digits").append(version, over=None, by="a", reason="r")
+    ModelRegistry(house.bucket, made.model).publish(made, FILES, SIGNER)
+    ModelRegistry(house.bucket, "digits").decide(version, "approved", Actor("a", "r"))
+    AliasLog(house.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
 
 
 def seen(**changed: float) -> Prospect:

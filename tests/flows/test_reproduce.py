@@ -6,7 +6,7 @@ import pytest
 
 from flows.house import House
 from flows.reproduce import reproduce
-from store import versions
+from store.registry.registry import ModelRegistry
 from tasks.ingest import ingest
 from tests.examples import FILES, VERSION, manifest
 from tests.signing import SIGNER
@@ -32,7 +32,7 @@ def test_another_machine_is_logged_before_anything_is_trained(
             "environment": elsewhere,
         }
     )
-    versions.publish(world.bucket, made, FILES, SIGNER)
+    ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
     # Time enough to begin a fit, and to end none.
     monkeypatch.setenv("OVERNIGHT_FIT_SECONDS", "0.2")
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.retrain import retrain
-from store import landing, versions
+from store import landing
 from store.aliases import AliasLog
+from store.registry.registry import ModelRegistry
 from tests.flows.test_flows import ended
 from tests.sales import STORES, arriving, parquet
 from tests.world import World
@@ -33,8 +34,8 @@ def test_each_night_judges_on_days_that_nobody_has_learned(world: World) -> None
     assert second[0] == "Promoted", second
     assert again[0] == "UpToDate", again
     older, newer = (
-        versions.read_manifest(world.bucket, "sales", version)
-        for version in sorted(versions.list_versions(world.bucket, "sales"))
+        ModelRegistry(world.bucket, "sales").manifest(version)
+        for version in sorted(ModelRegistry(world.bucket, "sales").versions())
     )
     assert AliasLog(world.bucket, "sales").current().version == newer.version
     assert (older.data.judged_from, newer.data.judged_from) == ("2017-05-01", "2017-05-02")

@@ -7,7 +7,7 @@ from flows.house import House
 from flows.ingest import ingest
 from flows.loading import Loaded, loaded
 from flows.retrain import retrain
-from store.scores import scores
+from store.registry.registry import ModelRegistry
 from tests.examples import VERSION
 from tests.flows.test_data_gates import inverted, learned
 from tests.flows.test_flows import ended, newest_card
@@ -27,22 +27,22 @@ def loads() -> tuple[Loaded, Loaded]:
 def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_it(
     learned: World,
 ) -> None:
-    assert scores(learned.bucket, "digits", VERSION) == []
+    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == []
     learned.arrive("plain", 2_000, 2_150)
     taken_in = ended(ingest(return_state=True))
-    (plain,) = scores(learned.bucket, "digits", VERSION)
+    (plain,) = ModelRegistry(learned.bucket, "digits").scores(VERSION)
     card = newest_card("digits-ingest").split("## What serves, on what arrived")[1]
 
     learned.arrive("scanned", 3_000, 3_100, seen=inverted)
     night = ended(retrain(epochs=1, return_state=True))
-    after = scores(learned.bucket, "digits", VERSION)
+    after = ModelRegistry(learned.bucket, "digits").scores(VERSION)
     again = ended(retrain(epochs=1, take_in=False, return_state=True))
 
     assert (taken_in[0], night[0], again[0]) == ("Ingested", "AwaitingApproval", "AwaitingApproval")
     # What the champion learned itself says nothing of how it does.
     assert [(one.arrival, one.n) for one in after] == [("plain", 150), ("scanned", 100)]
     assert after[0] == plain
-    assert scores(learned.bucket, "digits", VERSION) == after
+    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == after
     upright, inverse = (one.headline.value for one in after if one.headline)
     assert upright - inverse > 0.3
     assert "| plain | accuracy |" in card

@@ -20,9 +20,9 @@ from flows.retrain import retrain
 from infra.stack.ports import free_port
 from store.datasets import Dataset
 from store.errors import OvernightError
+from store.registry.registry import ModelRegistry
 from store.request_proof import Said, prove
 from store.s3 import S3Address
-from store.versions import list_versions
 from tests.deadline import until
 from tests.seaweed import ACCESS, SECRET
 from tests.serving.rig import following, running
@@ -120,7 +120,7 @@ def test_planted_secrets_are_found_nowhere(
         # A whole night, and a person's word about what it made.
         world.arrive("few", 0, 1_200)
         night = retrain(epochs=1, overrule_gates=True, by="ann", reason="a test", return_state=True)
-        (version,) = list_versions(world.bucket, "digits")
+        (version,) = ModelRegistry(world.bucket, "digits").versions()
         said = Said("promote", "digits", {"version": version, "decision": "move"})
         proof = prove(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
         moved = promote(version, "digits", decision="move", proof=proof, return_state=True)

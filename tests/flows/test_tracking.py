@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from flows.retrain import retrain
-from store import versions
+from store.registry.registry import ModelRegistry
 from tests.faults.proxy import Fault, FaultProxy, Wrong
 from tests.flows.test_flows import OVERRULED, champion, ended, newest_card
 from tests.mlflow_server import MlflowServer, values
@@ -39,14 +39,14 @@ def test_runs_are_told_to_mlflow_and_never_wait_for_it(
 
     assert (promoted[0], nothing_new[0], waits[0]) == ("Promoted", "UpToDate", "AwaitingApproval")
     (there,) = told
-    (version,) = versions.list_versions(world.bucket, "digits")
+    (version,) = ModelRegistry(world.bucket, "digits").versions()
     tags = values(there["data"]["tags"])
     assert (tags["overnight.outcome"], tags["overnight.version"]) == ("Promoted", version)
     bundle = f"s3://{world.bucket.address.bucket}/models/digits/versions/{version}"
     assert tags["overnight.link.Bundle"] == bundle
     assert tags["overnight.link.The report of this version"].endswith(f"/{version}/report")
     parameters = values(there["data"]["params"])
-    manifest = versions.read_manifest(world.bucket, "digits", version)
+    manifest = ModelRegistry(world.bucket, "digits").manifest(version)
     assert parameters["data.digest"] == manifest.data.digest
     assert parameters["epochs"] == "1"
     metrics = values(there["data"]["metrics"])

@@ -5,7 +5,8 @@ import pytest
 from flows.house import House
 from flows.ingest import ingest
 from flows.tune import tune
-from store.tuning import TunedSettings, read_tuned, remember_tuned
+from store.registry.registry import ModelRegistry
+from store.tuning import TunedSettings
 from tests.flows.test_flows import ended, newest_card
 from tests.world import World
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 def tuned(world: World, **settings: float) -> None:
     found = TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="better")
-    remember_tuned(world.bucket, found)
+    ModelRegistry(world.bucket, found.model).keep_tuned(found)
 
 
 def test_nights_use_what_was_tuned_and_runs_may_ask_for_other_settings(quiet_world: World) -> None:
@@ -40,14 +41,14 @@ def test_a_search_on_few_digits_is_kept_or_remembered_and_can_be_forgotten(world
     ingest(return_state=True)
 
     name, told = ended(tune(trials=2, parallel=1, by="ann", reason="try", return_state=True))
-    found = read_tuned(world.bucket, "digits")
+    found = ModelRegistry(world.bucket, "digits").tuned()
     forgotten = ended(tune(forget=True, by="ann", reason="enough", return_state=True))
 
     assert name in {"Tuned", "Kept"}, told
     assert (found is not None) == (name == "Tuned")
     assert "validation loss" in told
     assert forgotten[0] == "Tuned"
-    newest = read_tuned(world.bucket, "digits")
+    newest = ModelRegistry(world.bucket, "digits").tuned()
     assert newest is not None
     assert newest.settings == {}
     card = newest_card("digits-tune")

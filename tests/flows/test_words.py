@@ -13,10 +13,8 @@ from flows.retrain import retrain
 from flows.rollback import rollback
 from infra.settings import load
 from infra.stack.embedded import ensure_administration
-from store import versions
-from store.aliases import AliasLog, AliasRecord
-from store.challenging import challenger_log
-from store.decisions import read_decision
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
+from store.registry.registry import ModelRegistry
 from store.request_proof import Said, prove
 from tests.examples import FILES, manifest
 from tests.signing import SIGNER
@@ -43,7 +41,7 @@ def manual(world: World) -> World:
     for version, beside in ((FIRST, None), (SECOND, FIRST)):
         told = {"approval": "manual", "compared_with": beside}
         made = manifest(version=version).model_copy(update=told)
-        versions.publish(world.bucket, made, FILES, SIGNER)
+        ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
     return world
 
 
@@ -76,7 +74,7 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
     state = promote(FIRST, "digits", by="the king", reason="good", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Promoted"
-    decision, record = read_decision(manual.bucket, "digits", FIRST), champion(manual)
+    decision, record = ModelRegistry(manual.bucket, "digits").decision(FIRST), champion(manual)
     assert decision is not None
     assert record is not None
     assert (decision.by, decision.proved) == ("ada", True)
@@ -94,7 +92,7 @@ def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
     assert name == "Refused"
     assert "'ada' is only claimed" in told
     assert "OVERNIGHT_TOKEN" in told
-    assert read_decision(manual.bucket, "digits", FIRST) is None
+    assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
     assert champion(manual) is None
 
 
@@ -112,7 +110,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
     assert ended(typed)[0] == "Refused"
     assert "where `overnight up` was run" in ended(typed)[1]
     assert ended(proved)[0] == "Promoted"
-    decision = read_decision(manual.bucket, "digits", FIRST)
+    decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
     assert decision is not None
     assert (decision.by, decision.proved) == ("operator", True)
 
@@ -129,7 +127,7 @@ def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown
     state = promote(FIRST, "digits", by="ada", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Refused"
-    assert read_decision(manual.bucket, "digits", FIRST) is None
+    assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
 
 
 def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: World) -> None:
@@ -138,7 +136,7 @@ def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: Wo
     state = promote(FIRST, "digits", by="ann", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Promoted"
-    decision = read_decision(manual.bucket, "digits", FIRST)
+    decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
     assert decision is not None
     assert (decision.by, decision.proved) == ("ann", False)
 
@@ -162,7 +160,7 @@ def test_rollbacks_and_challenges_are_proved_as_well(
     assert record is not None
     assert (record.version, record.by, record.proved) == (FIRST, "operator", True)
     assert ended(tried)[0] == "Challenging"
-    (started,) = challenger_log(manual.bucket, "digits").history()
+    (started,) = AliasLog(manual.bucket, "digits", CHALLENGER).history()
     assert (started.by, started.proved) == ("operator", True)
 
 
@@ -186,7 +184,7 @@ def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
     )  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
-    assert challenger_log(manual.bucket, "digits").current() is None
+    assert AliasLog(manual.bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize(
@@ -227,5 +225,5 @@ def test_a_typed_name_neither_approves_by_a_challenge_nor_rolls_back_to_what_wai
     for state in (tried, back):
         assert ended(state)[0] == "Refused"
         assert "'ada' is only claimed" in ended(state)[1]
-    assert read_decision(manual.bucket, "digits", SECOND) is None
+    assert ModelRegistry(manual.bucket, "digits").decision(SECOND) is None
     assert champion(manual) is None

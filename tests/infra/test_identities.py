@@ -14,12 +14,12 @@ from infra import identities
 from infra.identities import Credentials
 from store import keys, landing
 from store.aliases import Acknowledgement, AliasLog
-from store.challenging import Withdrawal, start, withdraw
+from store.challenging import Challenges, Withdrawal
 from store.datasets import Dataset
-from store.decisions import Decision, decide
 from store.errors import AlreadyExists, StoreDenied
 from store.probe import probe
-from store.promotion import promote
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.terms import Terms
 from tests.seaweed import ACCESS, SECRET, seaweed
@@ -104,15 +104,17 @@ def test_landing_can_land_and_nothing_else(bucket, client):
 def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
     mine = bucket("serving")
     ours = bucket("administration")
-    decide(ours, Decision(model="digits", version=FIRST, verdict="approved", by="a", reason="b"))
-    record = promote(ours, "digits", FIRST, over=None, by="a", reason="b")
+    ModelRegistry(ours, "digits").decide(FIRST, "approved", Actor("a", "b"))
+    record = ModelRegistry(ours, "digits").promote(FIRST, expected=None, actor=Actor("a", "b"))
     second = bundles.put(ours, 2)
     terms = Terms(mode="shadow")
-    challenge = start(ours, "digits", second, terms=terms, by="a", reason="b")
+    challenge = Challenges(ours, "digits").start(second, terms=terms, actor=Actor("a", "b"))
 
     said = Acknowledgement(replica="host", version=FIRST, serving=True)
     AliasLog(mine, "digits").acknowledge(record.sequence, said)
-    withdraw(mine, challenge, Withdrawal(replica="host", version=second, reason="it errs"))
+    Challenges(mine, challenge.model).withdraw(
+        challenge, Withdrawal(replica="host", version=second, reason="it errs")
+    )
 
     assert mine.read(FILE)
     assert mine.names_below("models") == ["digits"]
@@ -131,10 +133,12 @@ def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, 
     (arrival,) = [one for one in landing.pending(mine, "digits") if one.name == "dusk"]
 
     version = bundles.put(mine, 3)
-    decide(mine, Decision(model="digits", version=version, verdict="approved", by="g", reason="b"))
+    ModelRegistry(mine, "digits").decide(version, "approved", Actor("g", "b"))
     before = AliasLog(mine, "digits").current()
     over = before.version if before else None
-    record = promote(mine, "digits", version, over=over, by="gates", reason="b")
+    record = ModelRegistry(mine, "digits").promote(
+        version, expected=over, actor=Actor("gates", "b")
+    )
     rows = Dataset.on_s3(address("training"), "digits", "rows")
     rows.append(pa.table({"label": [1, 2]}), "dusk")
     landing.clear(mine, arrival)

@@ -18,9 +18,10 @@ from store.manifest import (
     RunLineage,
     TrainingLineage,
 )
+from store.registry.registry import ModelRegistry
 from store.schema import Schema, TensorSpec
 from store.signing import Signer
-from store.versions import entries, publish
+from store.versions import entries
 from tests.signing import SIGNER
 
 NETWORK = Path(__file__).parents[1] / "goldens" / "tiny" / "predictor.tflite"
@@ -112,7 +113,7 @@ def put(
 ) -> str:
     """Publish version `number`, and return its name."""
     bundle = files(number) if bundle is None else bundle
-    publish(bucket, manifest(number, bundle), bundle, signer)
+    ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, signer)
     return version_name(number)
 
 

@@ -6,8 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.fleet import Fleet, Following
-from store.aliases import AliasLog
-from store.challenging import challenger_log
+from store.aliases import CHALLENGER, AliasLog
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tests.serving import bundles
@@ -64,7 +63,7 @@ def worker(bucket, tmp_path) -> Callable[..., Fleet]:
 
 @pytest.fixture
 def challengers(bucket) -> AliasLog:
-    return challenger_log(bucket, bundles.MODEL)
+    return AliasLog(bucket, bundles.MODEL, CHALLENGER)
 
 
 @pytest.fixture

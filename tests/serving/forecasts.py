@@ -10,8 +10,8 @@ import numpy as np
 
 from store.bucket import Bucket
 from store.manifest import Manifest, Measurement
+from store.registry.registry import ModelRegistry
 from store.schema import Forecast, Schema, TensorSpec
-from store.versions import publish
 from tests.serving import bundles
 from tests.signing import SIGNER
 
@@ -134,7 +134,7 @@ def manifest(number: int, bundle: dict[str, bytes]) -> Manifest:
 def put(bucket: Bucket, number: int) -> str:
     """Publish version `number`, and return its name."""
     bundle = files()
-    publish(bucket, manifest(number, bundle), bundle, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, SIGNER)
     return bundles.version_name(number)
 
 

@@ -6,6 +6,7 @@ from serving.fleet import Fleet
 from store.aliases import AliasLog, AliasRecord
 from store.errors import StoreUnavailable
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
 from store.terms import Terms
 from tests.serving import bundles
 
@@ -42,9 +43,8 @@ def promote(log: AliasLog, number: int) -> AliasRecord:
     current = log.current()
     return log.append(
         bundles.version_name(number),
-        over=current.version if current else None,
-        by="a test",
-        reason="to see what happens",
+        expected=current.version if current else None,
+        actor=Actor("a test", "to see what happens"),
     )
 
 
@@ -71,9 +71,8 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
     current = log.current()
     return log.append(
         bundles.version_name(number),
-        over=current.target if current else None,
-        by="a test",
-        reason="to see how it does",
+        expected=current.target if current else None,
+        actor=Actor("a test", "to see how it does"),
         action="started",
         terms=terms,
         beside=beside,

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from store import promotion
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import AliasRecord
 from store.bucket import Bucket
-from store.decisions import Decision, decide
+from store.decisions import Verdict
 from store.manifest import Finding, Manifest, Measurement, RunLineage
-from store.scores import Score, keep
-from store.versions import entries, publish
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
+from store.scores import Score
+from store.versions import entries
 from tests.serving import bundles
 from tests.signing import SIGNER
 
@@ -71,15 +72,11 @@ def put(bucket: Bucket, number: int, *, approved: bool | None = True) -> str:
     files = bundles.files(number) | {"report.html": REPORT}
     made = manifest(number, files)
     assert made.files == entries(files)
-    publish(bucket, made, files, SIGNER)
+    ModelRegistry(bucket, made.model).publish(made, files, SIGNER)
     if approved is not None:
-        decide(
-            bucket,
-            Decision(
-                model=MODEL, version=made.version, verdict="approved" if approved else "rejected",
-                by="ada" if approved else "its gates", reason="the gates passed and it reads well",
-            ),
-        )  # fmt: skip
+        actor = Actor("ada" if approved else "its gates", "the gates passed and it reads well")
+        verdict: Verdict = "approved" if approved else "rejected"
+        ModelRegistry(bucket, MODEL).decide(made.version, verdict, actor)
     return made.version
 
 
@@ -87,11 +84,11 @@ def promote(
     bucket: Bucket, number: int, *, by: str = "schedule", reason: str = "retrained at night"
 ) -> AliasRecord:
     """Make version `number` champion over whatever is."""
-    current = AliasLog(bucket, MODEL).current()
-    return promotion.promote(
-        bucket, MODEL, bundles.version_name(number), over=current.version if current else None,
-        by=by, reason=reason,
-    )  # fmt: skip
+    registry = ModelRegistry(bucket, MODEL)
+    expected = registry.champion_version()
+    return registry.promote(
+        bundles.version_name(number), expected=expected, actor=Actor(by, reason)
+    )
 
 
 def score(
@@ -101,14 +98,15 @@ def score(
     version = bundles.version_name(number)
     half = 1.96 * math.sqrt(value * (1 - value) / n)
     whole = Measurement(metric="accuracy", value=value, n=n, low=value - half, high=value + half)
-    return keep(
-        bucket,
-        Score(
+    return ModelRegistry(bucket, Score(
             model=MODEL, version=version, arrival=arrival, n=n, at=at,
             measurements=(whole, whole.model_copy(update={"slice": "digit 1", "n": n // 10})),
             holdout=manifest(number, {}).measured("accuracy"),
-        ),
-    )  # fmt: skip
+        ).model).keep_score(Score(
+            model=MODEL, version=version, arrival=arrival, n=n, at=at,
+            measurements=(whole, whole.model_copy(update={"slice": "digit 1", "n": n // 10})),
+            holdout=manifest(number, {}).measured("accuracy"),
+        ))  # fmt: skip
 
 
 def _finding(

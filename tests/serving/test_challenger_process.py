@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from store.aliases import AliasLog
-from store.challenging import challenger_log, read_withdrawal
+from store.aliases import CHALLENGER, AliasLog
+from store.challenging import Challenges
+from store.registry.actor import Actor
 from store.terms import Terms
 from tests.deadline import until
 from tests.load import steady
@@ -35,10 +36,10 @@ def version_for(serving: Serving, client: str) -> str:
 def test_a_shadow_and_a_canary_live_beside_a_champion_and_no_request_fails(
     bucket, address, tmp_path
 ):
-    champions, challengers = AliasLog(bucket, "digits"), challenger_log(bucket, "digits")
+    champions, challengers = AliasLog(bucket, "digits"), AliasLog(bucket, "digits", CHALLENGER)
     for number in (1, 2, ALWAYS_ZERO):
         bundles.put(bucket, number)
-    champions.append(FIRST, over=None, by="a test", reason="the first")
+    champions.append(FIRST, expected=None, actor=Actor("a test", "the first"))
     with running(place=tmp_path, **following(address)) as serving:
         until(serving.is_ready, what="serving is ready")
 
@@ -51,7 +52,9 @@ def test_a_shadow_and_a_canary_live_beside_a_champion_and_no_request_fails(
             assert (told(serving)["errors"], told(serving)["withdrawn"]) == (0, None)
 
             # When it is stopped, and a canary comes that answers otherwise.
-            challengers.append(SECOND, over=SECOND, by="a test", reason="enough", action="stopped")
+            challengers.append(
+                SECOND, expected=SECOND, actor=Actor("a test", "enough"), action="stopped"
+            )
             until(lambda: told(serving) is None, what="the shadow is gone")
             record = challenge(
                 challengers, ALWAYS_ZERO, Terms(mode="canary", share=0.5, minimum_requests=60)
@@ -65,9 +68,15 @@ def test_a_shadow_and_a_canary_live_beside_a_champion_and_no_request_fails(
 
             # Then it is withdrawn, here and in the store, and the champion answers everybody.
             until(lambda: ask_both(serving) and told(serving)["withdrawn"] is not None)
-            until(lambda: read_withdrawal(bucket, record) is not None, what="the store is told")
+            until(
+                lambda: Challenges(bucket, record.model).withdrawal(record) is not None,
+                what="the store is told",
+            )
             assert {version_for(serving, client) for client in clients} == {FIRST}
-            assert "otherwise than the champion" in read_withdrawal(bucket, record).reason
+            assert (
+                "otherwise than the champion"
+                in Challenges(bucket, record.model).withdrawal(record).reason
+            )
 
     assert not tally.failures
     assert "challenge withdrawn" in serving.log.read_text()

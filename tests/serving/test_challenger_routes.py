@@ -4,7 +4,7 @@ import pytest
 
 from serving.application import create_application
 from serving.tokens import Tokens
-from store.challenging import challenger_log
+from store.aliases import CHALLENGER, AliasLog
 from store.errors import StoreDenied
 from tests.serving import bundles, past
 from tests.serving.clients import LIMITS, application_of
@@ -98,7 +98,7 @@ def test_what_is_asked_wrongly_is_told_and_starts_nothing(ask, bucket, change, f
 
     assert (response.status_code, response.content_type) == (400, PROBLEM)
     assert response.json["detail"].startswith(field)
-    assert challenger_log(bucket, "digits").current() is None
+    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize("missing", ["version", "mode", "reason"])
@@ -145,7 +145,7 @@ def test_nobody_without_a_token_starts_or_stops_anything(ask, bucket, method):
     response = ask(method, ASKED, token="somebody-else-entirely")
 
     assert response.status_code == 401
-    assert challenger_log(bucket, "digits").current() is None
+    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -179,7 +179,7 @@ def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
     assert (wrong.status_code, odd.status_code) == (409, 400)
     assert SECOND in wrong.json["detail"]
     assert odd.json["detail"].startswith("expected")
-    current = challenger_log(bucket, "digits").current()
+    current = AliasLog(bucket, "digits", CHALLENGER).current()
     assert current is not None
     assert current.target == SECOND
     assert ask("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200

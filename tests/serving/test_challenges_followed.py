@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from store import challenging
-from store.challenging import CHALLENGER, Withdrawal
+from store.challenging import CHALLENGER, Challenges, Withdrawal
+from store.registry.actor import Actor
 from tests.serving import bundles
 from tests.serving.challenges import CANARY, SHADOW
 from tests.serving.hosts import (
@@ -51,7 +51,7 @@ def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bu
     settle(*hosts)
     assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
 
-    challengers.append(NEW, over=NEW, by="a test", reason="seen enough", action="stopped")
+    challengers.append(NEW, expected=NEW, actor=Actor("a test", "seen enough"), action="stopped")
     settle(*hosts)
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
@@ -68,9 +68,11 @@ def test_a_host_that_comes_late_does_not_take_up_what_is_over(
     record = challenge(challengers, 2, CANARY)
     if how == "withdrawn":
         withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow")
-        challenging.withdraw(bucket, record, withdrawal)
+        Challenges(bucket, record.model).withdraw(record, withdrawal)
     elif how == "stopped":
-        challengers.append(NEW, over=NEW, by="a test", reason="seen enough", action="stopped")
+        challengers.append(
+            NEW, expected=NEW, actor=Actor("a test", "seen enough"), action="stopped"
+        )
     else:
         promote(log, 2)
         promote(log, 1)
@@ -146,7 +148,7 @@ def test_the_next_challenger_never_meets_the_one_before(hosts, challengers, buck
     leader, mate = hosts
 
     # When the leader has seen the next, and its mate has not loaded it yet.
-    challengers.append(NEW, over=NEW, by="a test", reason="enough", action="stopped")
+    challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
     challenge(challengers, 3, CANARY)
     for _ in range(20):
         leader.lead()
@@ -193,7 +195,7 @@ def test_an_answer_of_the_past_is_still_given_while_its_challenger_leaves(hosts,
     challenge(challengers, 2, CANARY)
     settle(*hosts)
     with hosts[0].router.lease(bundles.MODEL, label=CHALLENGER) as lease:
-        challengers.append(NEW, over=NEW, by="a test", reason="enough", action="stopped")
+        challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
         settle(*hosts)
         assert ask_any(hosts[0]) == OLD
         found = lease.answer(FOURS, ["probabilities"])["probabilities"]

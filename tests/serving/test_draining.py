@@ -10,6 +10,7 @@ import pytest
 
 from serving.board import Draining
 from store.aliases import AliasLog
+from store.registry.actor import Actor
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.clients import application_of
@@ -27,7 +28,7 @@ OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
 def published(bucket, address):
     bundles.put(bucket, 1)
     log = AliasLog(bucket, bundles.MODEL)
-    log.append(bundles.version_name(1), over=None, by="a test", reason="a test")
+    log.append(bundles.version_name(1), expected=None, actor=Actor("a test", "a test"))
     return following(address)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from store.registry.actor import Actor
 from tests.serving import bundles
 from tests.serving.hosts import Flaky, answers, promote, settle
 
@@ -122,9 +123,8 @@ def test_rolling_back_is_one_more_record(worker, bucket, log):
 
     log.append(
         bundles.version_name(1),
-        over=bundles.version_name(2),
-        by="a test",
-        reason="a change of mind",
+        expected=bundles.version_name(2),
+        actor=Actor("a test", "a change of mind"),
         action="rolled back",
     )
     settle(fleet)

@@ -8,9 +8,10 @@ import pytest
 from serving.historian import REFRESH_SECONDS, REMEMBERED_RECORDS, REMEMBERED_VERSIONS, Historian
 from serving.history import History, Past
 from serving.ledger import Known, Ledger
-from store import keys, promotion
+from store import keys
 from store.aliases import AliasLog, AliasRecord
-from store.decisions import Decision, decide
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tests.serving import bundles, past
 from tests.serving.hosts import OUTAGE, Flaky
 
@@ -64,7 +65,9 @@ def host(store, tmp_path) -> Host:
 
 
 def test_records_and_versions_are_remembered_newest_first(host, store):
-    promotion.roll_back(store, MODEL, over=SECOND, to=None, by="ada", reason="it was worse")
+    ModelRegistry(store, MODEL).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
 
     told = host.later()
 
@@ -134,10 +137,7 @@ def test_decisions_are_asked_for_until_they_exist(host, store):
     past.put(store, 3, approved=None)
     assert host.later().versions[0].decision is None
 
-    decide(
-        store,
-        Decision(model=MODEL, version=THIRD, verdict="rejected", by="bob", reason="no need"),
-    )
+    ModelRegistry(store, MODEL).decide(THIRD, "rejected", Actor("bob", "no need"))
 
     decision = host.later().versions[0].decision
     assert decision is not None
@@ -173,7 +173,7 @@ def test_what_is_remembered_is_bounded(store, tmp_path):
     log = AliasLog(store, MODEL)
     versions = [FIRST, SECOND]
     for turn in range(REMEMBERED_RECORDS + 5):
-        log.append(versions[turn % 2], over=versions[(turn + 1) % 2], by="a test", reason="")
+        log.append(versions[turn % 2], expected=versions[(turn + 1) % 2], actor=Actor("a test"))
     for number in range(10, 12 + REMEMBERED_VERSIONS):
         files = {"predictor.tflite": b"small"}
         bundles.put(store, number, files)
@@ -217,7 +217,9 @@ def test_records_are_told_in_the_order_of_their_log_whatever_the_clocks_said(hos
 
 
 def test_a_past_that_was_remembered_twice_over_is_healed(host, store):
-    promotion.roll_back(store, MODEL, over=SECOND, to=None, by="ada", reason="it was worse")
+    ModelRegistry(store, MODEL).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
     third, second, first = host.later().records
     host.history.remember(Past(records=(second, third, third, first)))
 

@@ -18,6 +18,7 @@ from serving.ledger import Ledger
 from serving.presence import Presence
 from serving.slots import Loaded, Slot
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
 from store.schema import Schema, TensorSpec
 from tests.serving import bundles
 from tests.serving.challenges import SHADOW
@@ -156,10 +157,7 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
     assert mate.comparisons.waiting == 1
 
-    challengers.append(
-        bundles.version_name(2), over=bundles.version_name(2), by="a test", reason="seen enough",
-        action="stopped",
-    )  # fmt: skip
+    challengers.append(bundles.version_name(2), expected=bundles.version_name(2), actor=Actor("a test", "seen enough"), action="stopped")  # fmt: skip
     settle(leader, mate)
 
     assert interpreter() is None
@@ -199,7 +197,9 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
 
     def stopped() -> None:
         version = bundles.version_name(2)
-        challengers.append(version, over=version, by="a test", reason="enough", action="stopped")
+        challengers.append(
+            version, expected=version, actor=Actor("a test", "enough"), action="stopped"
+        )
         settle(leader, mate)
         assert slot.loaded() == []
 

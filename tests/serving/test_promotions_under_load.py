@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from store.aliases import AliasLog
+from store.registry.actor import Actor
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.rig import Serving, following, running
@@ -92,9 +93,8 @@ def _promote(log: AliasLog, number: int) -> float:
     over = log.current()
     record = log.append(
         bundles.version_name(number),
-        over=over.version if over else None,
-        by="a test",
-        reason=f"promotion {number}",
+        expected=over.version if over else None,
+        actor=Actor("a test", f"promotion {number}"),
     )
     until(lambda: bool(log.acknowledgements(record.sequence)), what=f"record {number} acknowledged")
     (said,) = log.acknowledgements(record.sequence)

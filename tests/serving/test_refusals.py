@@ -3,6 +3,7 @@
 import pytest
 
 from serving.errors import NotServed
+from store.registry.actor import Actor
 from tests.serving import bundles
 from tests.serving.hosts import BLANK, Flaky, answers, promote, settle
 
@@ -100,7 +101,7 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
     settle(fleet)
 
     record = log.append(
-        "../latest", over=bundles.version_name(1), by="a test", reason="a slip of the pen"
+        "../latest", expected=bundles.version_name(1), actor=Actor("a test", "a slip of the pen")
     )
     settle(fleet)
     (said,) = log.acknowledgements(record.sequence)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tests.deadline import until
 from tests.serving import bundles
 from tests.serving.hosts import promote
@@ -30,14 +31,8 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
         for number in (1, 2):
             bundle = bundles.files(number) | {"report.html": b"<p>good</p>"}
             version = bundles.put(bucket, number, bundle)
-            approved = Decision(
-                model="digits",
-                version=version,
-                verdict="approved",
-                by="a test",
-                reason="it is good",
-            )
-            decide(bucket, approved)
+            actor = Actor("a test", "it is good")
+            ModelRegistry(bucket, "digits").decide(version, "approved", actor)
             promote(log, number)
             until(
                 lambda number=number: serving.version() == bundles.version_name(number),

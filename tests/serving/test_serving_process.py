@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from store.aliases import AliasLog
+from store.registry.actor import Actor
 from tests.deadline import until
 from tests.faults.tally import TALLY
 from tests.seaweed import free_ports
@@ -30,9 +31,8 @@ def promote(log: AliasLog, number: int) -> None:
     current = log.current()
     log.append(
         bundles.version_name(number),
-        over=current.version if current else None,
-        by="a test",
-        reason="a test",
+        expected=current.version if current else None,
+        actor=Actor("a test", "a test"),
     )
 
 

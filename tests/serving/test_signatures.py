@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from serving.fleet import Fleet
-from store import keys, versions
+from store import keys
 from store.aliases import AliasLog
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tests.deadline import until
@@ -157,8 +159,8 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
     assert f"signed by {SIGNER.key_id}" in trouble
 
     # Signed with the key of now, it serves again, with nothing else to do.
-    body = versions.read_body(bucket, bundles.MODEL, ONE)
-    versions.sign(bucket, bundles.MODEL, ONE, body, OTHER)
+    body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(ONE)
+    ModelRegistry(bucket, bundles.MODEL).sign(ONE, body, OTHER)
     again.stop()
     settle(healed := start(named(OTHER)))
     assert answers(healed) == ONE
@@ -174,8 +176,8 @@ def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
     settle(fleet)
     assert answers(fleet) == ONE
 
-    body = versions.read_body(bucket, bundles.MODEL, TWO)
-    versions.sign(bucket, bundles.MODEL, TWO, body, SIGNER)
+    body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(TWO)
+    ModelRegistry(bucket, bundles.MODEL).sign(TWO, body, SIGNER)
     for _ in range(100):
         _ring(fleet)
         settle(fleet, ticks=3)
@@ -240,7 +242,7 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
     # When the store holds an earlier state, or somebody wrote the record anew.
     del bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)]
     if then == "rewritten":
-        log.append(ONE, over=ONE, by="an intruder", reason="to bring an old one back")
+        log.append(ONE, expected=ONE, actor=Actor("an intruder", "to bring an old one back"))
     restarted = worker()
     settle(restarted)
 
@@ -342,8 +344,8 @@ def test_what_was_signed_later_is_taken_up_even_if_the_first_try_was_cut_off(
     proposals.symlink_to(tmp_path / "nowhere")
 
     # when it is signed, but nothing can be proposed, and the host starts again after that
-    body = versions.read_body(bucket, bundles.MODEL, TWO)
-    versions.sign(bucket, bundles.MODEL, TWO, body, SIGNER)
+    body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(TWO)
+    ModelRegistry(bucket, bundles.MODEL).sign(TWO, body, SIGNER)
     for _ in range(100):
         _ring(fleet)
         settle(fleet, ticks=3)

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serving.ledger import Ended
-from store import challenging
-from store.challenging import Withdrawal, read_withdrawal
+from store.challenging import Challenges, Withdrawal
 from store.errors import StoreDenied
 from store.terms import Terms
 from tests.serving import bundles
@@ -57,7 +56,7 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
     assert [challengers_in(fleet) for fleet in hosts] == [[], []]
-    said = read_withdrawal(bucket, record)
+    said = Challenges(bucket, record.model).withdrawal(record)
     assert (said.replica, said.version) == ("host", bundles.version_name(number))
     assert words in said.reason
     standing = hosts[1].story.challenge(bundles.MODEL)
@@ -107,7 +106,7 @@ def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_lat
 
     bucket.error = bucket.write_error = None
     settle(*hosts)
-    assert "answered 6 of 6" in read_withdrawal(bucket, record).reason
+    assert "answered 6 of 6" in Challenges(bucket, record.model).withdrawal(record).reason
     assert "do not know" not in hosts[0].story.challenge(bundles.MODEL).withdrawn
 
 
@@ -131,7 +130,7 @@ def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
 
     bucket.error = None
     settle(restarted)
-    assert read_withdrawal(bucket, record) is not None
+    assert Challenges(bucket, record.model).withdrawal(record) is not None
     assert ask_any(restarted) == OLD
 
 
@@ -141,7 +140,7 @@ def test_what_another_host_withdrew_is_over_here_too(hosts, challengers, bucket)
     assert ask_any(hosts[0]) == NEW
 
     withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow by half")
-    challenging.withdraw(bucket, record, withdrawal)
+    Challenges(bucket, record.model).withdraw(record, withdrawal)
     settle(*hosts)
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
@@ -162,7 +161,7 @@ def test_when_the_leader_dies_its_mate_goes_on_judging(hosts, challengers, bucke
     compare(mate)
     settle(mate)
 
-    assert read_withdrawal(bucket, record) is not None
+    assert Challenges(bucket, record.model).withdrawal(record) is not None
     assert ask_any(mate) == OLD
 
 
@@ -201,4 +200,4 @@ def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clea
     settle(restarted)
 
     assert ask_any(restarted) == OLD
-    assert read_withdrawal(bucket, record).reason == "too slow"
+    assert Challenges(bucket, record.model).withdrawal(record).reason == "too slow"

@@ -8,6 +8,7 @@ from store import keys
 from store.aliases import Acknowledgement, AliasLog
 from store.errors import CorruptRecord, PromotionConflict
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 
@@ -24,8 +25,8 @@ def test_an_alias_that_was_never_set_points_nowhere(log: AliasLog) -> None:
 
 
 def test_each_promotion_is_one_more_record(log: AliasLog) -> None:
-    first = log.append(A, over=None, by="ann", reason="first")
-    second = log.append(B, over=A, by="bob", reason="better")
+    first = log.append(A, expected=None, actor=Actor("ann", "first"))
+    second = log.append(B, expected=A, actor=Actor("bob", "better"))
 
     assert log.history() == [first, second]
     assert log.current() == second
@@ -33,22 +34,22 @@ def test_each_promotion_is_one_more_record(log: AliasLog) -> None:
 
 
 def test_a_promotion_over_what_is_no_longer_current_is_told_what_is(log: AliasLog) -> None:
-    log.append(A, over=None, by="ann", reason="first")
-    log.append(B, over=A, by="bob", reason="better")
+    log.append(A, expected=None, actor=Actor("ann", "first"))
+    log.append(B, expected=A, actor=Actor("bob", "better"))
 
     with pytest.raises(PromotionConflict, match=f"expected {A} to be current, found {B}"):
-        log.append(C, over=A, by="eve", reason="late")
+        log.append(C, expected=A, actor=Actor("eve", "late"))
 
 
 def test_of_many_promotions_at_once_one_wins_and_the_others_learn_who(log: AliasLog) -> None:
-    log.append(A, over=None, by="ann", reason="first")
+    log.append(A, expected=None, actor=Actor("ann", "first"))
     won: list[str] = []
     found: list[str | None] = []
 
     def promote(who: int) -> None:
         version = f"20261122T03000{who}-0123456789ab"
         try:
-            won.append(log.append(version, over=A, by=str(who), reason="race").version)
+            won.append(log.append(version, expected=A, actor=Actor(str(who), "race")).version)
         except PromotionConflict as conflict:
             found.append(conflict.found)
 
@@ -64,8 +65,8 @@ def test_of_many_promotions_at_once_one_wins_and_the_others_learn_who(log: Alias
 
 
 def test_following_asks_for_the_next_record_only(log: AliasLog) -> None:
-    log.append(A, over=None, by="ann", reason="first")
-    log.append(B, over=A, by="ann", reason="second")
+    log.append(A, expected=None, actor=Actor("ann", "first"))
+    log.append(B, expected=A, actor=Actor("ann", "second"))
 
     current = log.current(since=1)
 
@@ -75,7 +76,7 @@ def test_following_asks_for_the_next_record_only(log: AliasLog) -> None:
 
 
 def test_what_a_replica_said_first_about_a_record_stands(log: AliasLog) -> None:
-    log.append(A, over=None, by="ann", reason="first")
+    log.append(A, expected=None, actor=Actor("ann", "first"))
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big"))
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
     log.acknowledge(1, Acknowledgement(replica="r2", version=A, serving=True))
@@ -93,15 +94,15 @@ STRAYS = ("99999999.json/replicas/x", "00000003.json/x", "².json", "12.json", "
 def test_names_that_only_stand_for_what_is_below_them_are_no_records(stray: str) -> None:
     bucket = MemoryBucket()
     log = AliasLog(bucket, "digits")
-    first = log.append(A, over=None, by="ann", reason="first")
-    second = log.append(B, over=A, by="ann", reason="second")
+    first = log.append(A, expected=None, actor=Actor("ann", "first"))
+    second = log.append(B, expected=A, actor=Actor("ann", "second"))
     # Whoever wrote it goes by no grammar of ours.
     bucket._objects[f"{keys.alias('digits', 'champion')}/{stray}"] = b"x"
 
     assert log.current() == second
     assert log.history() == [first, second]
     assert log.sequences() == [1, 2]
-    assert log.append(C, over=B, by="ann", reason="third").sequence == 3
+    assert log.append(C, expected=B, actor=Actor("ann", "third")).sequence == 3
 
 
 def test_names_below_an_empty_log_make_no_record() -> None:
@@ -111,7 +112,7 @@ def test_names_below_an_empty_log_make_no_record() -> None:
 
     assert log.current() is None
     assert log.sequences() == []
-    assert log.append(A, over=None, by="ann", reason="first").sequence == 1
+    assert log.append(A, expected=None, actor=Actor("ann", "first")).sequence == 1
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_names_below_an_empty_log_make_no_record() -> None:
 def test_a_record_that_says_it_is_another_is_believed_by_nobody(said: dict[str, object]) -> None:
     bucket = MemoryBucket()
     log = AliasLog(bucket, "digits")
-    first = log.append(A, over=None, by="ann", reason="first")
+    first = log.append(A, expected=None, actor=Actor("ann", "first"))
     planted = first.model_copy(update={"sequence": 2, "version": B} | said)
     key = keys.alias_record("digits", "champion", 2)
     bucket.create(key, planted.model_dump_json().encode())
@@ -146,7 +147,7 @@ def test_what_is_no_record_is_told_by_its_key(body: bytes) -> None:
 def test_a_word_that_cannot_be_read_hides_no_other_ones() -> None:
     bucket = MemoryBucket()
     log = AliasLog(bucket, "digits")
-    log.append(A, over=None, by="ann", reason="first")
+    log.append(A, expected=None, actor=Actor("ann", "first"))
     bucket.create(keys.replica("digits", "champion", 1, "r0"), b"{}")
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
 

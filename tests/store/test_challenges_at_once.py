@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from store import challenging, keys, versions
-from store.aliases import AliasLog, AliasRecord
-from store.challenging import Withdrawal, challenger_log
-from store.decisions import Decision, decide
+from store import keys
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
+from store.challenging import Challenges, Withdrawal
 from store.errors import NoChallenge, PromotionConflict
 from store.memory import MemoryBucket
-from store.promotion import promote
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.terms import Terms
 from tests.examples import FILES, manifest
 from tests.signing import SIGNER
@@ -37,21 +37,18 @@ def bucket() -> Busy:
     """A is champion; all are approved."""
     bucket = Busy()
     for version in (A, B, C):
-        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
-        decide(
-            bucket,
-            Decision(model="digits", version=version, verdict="approved", by="ann", reason=""),
-        )
-    promote(bucket, "digits", A, over=None, by="ann", reason="the first")
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+        ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ann"))
+    ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("ann", "the first"))
     return bucket
 
 
 def start(bucket: MemoryBucket, version: str, by: str = "bob") -> AliasRecord:
-    return challenging.start(bucket, "digits", version, terms=SHADOW, by=by, reason="to see")
+    return Challenges(bucket, "digits").start(version, terms=SHADOW, actor=Actor(by, "to see"))
 
 
 def stop(bucket: MemoryBucket, by: str = "bob", over: str | None = None) -> AliasRecord:
-    return challenging.stop(bucket, "digits", by=by, reason="seen enough", over=over)
+    return Challenges(bucket, "digits").stop(Actor(by, "seen enough"), expected=over)
 
 
 def eve_begins_anew(bucket: Busy, version: str) -> None:
@@ -61,22 +58,22 @@ def eve_begins_anew(bucket: Busy, version: str) -> None:
 
 
 def test_an_alias_that_moved_away_and_back_has_moved(bucket: Busy) -> None:
-    log = challenger_log(bucket, "digits")
+    log = AliasLog(bucket, "digits", CHALLENGER)
     seen = start(bucket, B)
     eve_begins_anew(bucket, B)
 
     with pytest.raises(PromotionConflict, match=f"{B} of record 1 .* {B} of record 3"):
-        log.append(C, over=B, by="bob", reason="", after=seen.sequence)
+        log.append(C, expected=B, actor=Actor("bob"), after=seen.sequence)
 
     assert log.sequences() == [1, 2, 3]
 
 
 def test_a_log_that_was_empty_when_judged_must_be_empty_still(bucket: Busy) -> None:
     log = AliasLog(bucket, "sales")
-    assert log.append(A, over=None, by="ann", reason="", after=0).sequence == 1
+    assert log.append(A, expected=None, actor=Actor("ann"), after=0).sequence == 1
 
     with pytest.raises(PromotionConflict):
-        log.append(B, over=A, by="bob", reason="", after=0)
+        log.append(B, expected=A, actor=Actor("bob"), after=0)
 
 
 def test_who_stops_does_not_stop_what_began_while_they_looked(bucket: Busy) -> None:
@@ -87,7 +84,7 @@ def test_who_stops_does_not_stop_what_began_while_they_looked(bucket: Busy) -> N
     with pytest.raises(PromotionConflict, match="of record 3"):
         stop(bucket)
 
-    current = challenger_log(bucket, "digits").current()
+    current = AliasLog(bucket, "digits", CHALLENGER).current()
     assert current is not None
     assert (current.target, current.by) == (B, "eve")
 
@@ -95,14 +92,16 @@ def test_who_stops_does_not_stop_what_began_while_they_looked(bucket: Busy) -> N
 def test_who_starts_does_not_follow_what_began_and_ended_while_they_looked(bucket: Busy) -> None:
     start(bucket, B)
     said = Withdrawal(replica="here", version=B, reason="too slow")
-    challenging.withdraw(bucket, challenger_log(bucket, "digits").history()[0], said)
+    Challenges(bucket, AliasLog(bucket, "digits", CHALLENGER).history()[0].model).withdraw(
+        AliasLog(bucket, "digits", CHALLENGER).history()[0], said
+    )
     bucket.before = keys.decision("digits", C)
     bucket.acts = lambda: start(bucket, B, by="eve")
 
     with pytest.raises(PromotionConflict, match="of record 2"):
         start(bucket, C)
 
-    current = challenger_log(bucket, "digits").current()
+    current = AliasLog(bucket, "digits", CHALLENGER).current()
     assert current is not None
     assert (current.target, current.by) == (B, "eve")
 

@@ -2,10 +2,9 @@
 
 import pytest
 
-from store import challenging, versions
-from store.aliases import AliasLog, AliasRecord
-from store.challenging import Withdrawal, challenger_log, difference
-from store.decisions import Decision, decide
+from store.aliases import CHALLENGER, AliasLog, AliasRecord
+from store.challenging import Challenges, Withdrawal, difference
+from store.decisions import Verdict
 from store.errors import (
     ChallengeRunning,
     ConfigurationError,
@@ -14,7 +13,8 @@ from store.errors import (
     UnknownVersion,
 )
 from store.memory import MemoryBucket
-from store.promotion import promote, roll_back
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
 from tests.examples import FILES, TENSORS, manifest
@@ -29,38 +29,33 @@ def bucket() -> MemoryBucket:
     """A is champion; B and C are approved; one nobody decided about, one was rejected."""
     bucket = MemoryBucket()
     for version in (A, B, C, UNDECIDED, REJECTED):
-        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
     for version in (A, B, C):
         say(bucket, version, "approved")
     say(bucket, REJECTED, "rejected")
-    promote(bucket, "digits", A, over=None, by="ann", reason="the first")
+    ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("ann", "the first"))
     return bucket
 
 
-def say(bucket: MemoryBucket, version: str, verdict: str) -> None:
-    decide(
-        bucket,
-        Decision.model_validate(
-            {"model": "digits", "version": version, "verdict": verdict, "by": "ann", "reason": ""}
-        ),
-    )
+def say(bucket: MemoryBucket, version: str, verdict: Verdict) -> None:
+    ModelRegistry(bucket, "digits").decide(version, verdict, Actor("ann"))
 
 
 def start(bucket: MemoryBucket, version: str, terms: Terms = SHADOW) -> AliasRecord:
-    return challenging.start(bucket, "digits", version, terms=terms, by="bob", reason="to see")
+    return Challenges(bucket, "digits").start(version, terms=terms, actor=Actor("bob", "to see"))
 
 
 def stop(bucket: MemoryBucket) -> AliasRecord:
-    return challenging.stop(bucket, "digits", by="bob", reason="seen enough")
+    return Challenges(bucket, "digits").stop(Actor("bob", "seen enough"))
 
 
 def withdraw(bucket: MemoryBucket, record: AliasRecord, why: str = "too slow") -> Withdrawal:
     said = Withdrawal(replica="here", version=record.version, reason=why)
-    return challenging.withdraw(bucket, record, said)
+    return Challenges(bucket, record.model).withdraw(record, said)
 
 
 def test_nothing_challenges_at_first(bucket: MemoryBucket) -> None:
-    assert challenging.current(bucket, "digits") is None
+    assert Challenges(bucket, "digits").current() is None
     with pytest.raises(NoChallenge, match="none was started"):
         stop(bucket)
 
@@ -73,7 +68,7 @@ def test_a_challenge_is_one_record_with_its_terms(
 ) -> None:
     record = start(bucket, version, terms)
 
-    challenge = challenging.current(bucket, "digits")
+    challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert challenge.is_live
     assert challenge.record == record
@@ -95,7 +90,7 @@ def test_who_may_not_challenge_is_told_why(
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
         start(bucket, version, terms)
-    assert challenger_log(bucket, "digits").current() is None
+    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
 
 
 def test_a_version_that_is_not_there_does_not_challenge(bucket: MemoryBucket) -> None:
@@ -105,7 +100,7 @@ def test_a_version_that_is_not_there_does_not_challenge(bucket: MemoryBucket) ->
 
 def test_without_a_champion_there_is_nothing_to_challenge() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(version=B), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(version=B), FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match="no champion yet"):
         start(bucket, B)
@@ -122,7 +117,7 @@ def test_one_challenges_at_a_time(bucket: MemoryBucket) -> None:
 
 def test_starting_again_what_runs_already_writes_nothing(bucket: MemoryBucket) -> None:
     assert start(bucket, B) == start(bucket, B)
-    assert challenger_log(bucket, "digits").sequences() == [1]
+    assert AliasLog(bucket, "digits", CHALLENGER).sequences() == [1]
 
 
 def test_stopping_is_one_more_record_after_which_another_may_start(bucket: MemoryBucket) -> None:
@@ -131,7 +126,7 @@ def test_stopping_is_one_more_record_after_which_another_may_start(bucket: Memor
     stopped = stop(bucket)
 
     assert (stopped.version, stopped.target, stopped.action) == (B, None, "stopped")
-    assert challenging.current(bucket, "digits") is None
+    assert Challenges(bucket, "digits").current() is None
     with pytest.raises(NoChallenge):
         stop(bucket)
     assert start(bucket, C, CANARY).previous is None
@@ -143,12 +138,12 @@ def test_a_withdrawal_is_said_once_and_ends_the_challenge(bucket: MemoryBucket) 
     first, late = withdraw(bucket, record), withdraw(bucket, record, "disagrees")
 
     assert late == first
-    challenge = challenging.current(bucket, "digits")
+    challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert (challenge.is_live, challenge.withdrawal) == (False, first)
     with pytest.raises(NoChallenge, match="was withdrawn: too slow"):
         stop(bucket)
-    assert challenger_log(bucket, "digits").sequences() == [1]
+    assert AliasLog(bucket, "digits", CHALLENGER).sequences() == [1]
 
 
 @pytest.mark.parametrize("next_one", [B, C])
@@ -160,7 +155,7 @@ def test_after_a_withdrawal_another_try_is_another_record(
     record = start(bucket, next_one)
 
     assert (record.sequence, record.previous) == (2, B)
-    challenge = challenging.current(bucket, "digits")
+    challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert challenge.is_live
 
@@ -169,24 +164,24 @@ def test_a_challenger_that_became_champion_challenges_no_more_even_after_a_rollb
     bucket: MemoryBucket,
 ) -> None:
     start(bucket, B, CANARY)
-    promote(bucket, "digits", B, over=A, by="ann", reason="did well")
+    ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("ann", "did well"))
 
-    challenge = challenging.current(bucket, "digits")
+    challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert not challenge.is_live
 
-    roll_back(bucket, "digits", over=B, to=None, by="ann", reason="complaints")
+    ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "complaints"))
     with pytest.raises(NoChallenge, match="became champion"):
         stop(bucket)
     assert start(bucket, B).sequence == 2
 
 
 def test_of_two_that_start_at_once_one_wins(bucket: MemoryBucket) -> None:
-    log = challenger_log(bucket, "digits")
-    log.append(B, over=None, by="eve", reason="", action="started", terms=SHADOW)
+    log = AliasLog(bucket, "digits", CHALLENGER)
+    log.append(B, expected=None, actor=Actor("eve"), action="started", terms=SHADOW)
 
     with pytest.raises(PromotionConflict, match=f"expected no version to be current, found {B}"):
-        log.append(C, over=None, by="bob", reason="", action="started", terms=SHADOW)
+        log.append(C, expected=None, actor=Actor("bob"), action="started", terms=SHADOW)
 
 
 def test_records_of_champions_written_before_there_were_challengers_are_still_read() -> None:
@@ -257,7 +252,7 @@ def test_a_version_with_other_tensors_does_not_challenge(bucket: MemoryBucket) -
     other = manifest(version="20261122T060000-0123456789ab").model_copy(
         update={"tensors": TENSORS.model_copy(update={"labels": ("zero", "one")})}
     )
-    versions.publish(bucket, other, FILES, SIGNER)
+    ModelRegistry(bucket, other.model).publish(other, FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match="promote it instead"):
         start(bucket, other.version)

@@ -10,15 +10,16 @@ import pytest
 
 from cli import gc_page
 from infra import connections
-from store import challenging, keys, versions
+from store import keys
 from store.aliases import AliasLog
 from store.bucket import Bucket
-from store.collected import Collected, keep, read_collected, read_kept
+from store.challenging import Challenges
+from store.collected import Collected
 from store.collecting import collect
-from store.decisions import Decision, decide
 from store.errors import CollectedVersion, StoreDenied, UnknownVersion
 from store.memory import MemoryBucket
-from store.promotion import promote, roll_back
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.surveying import Leaving, survey
 from store.sweeping import Retention
 from store.terms import Terms
@@ -37,9 +38,8 @@ OLD, MIDDLE, NEW = (
 
 def put(bucket: Bucket, version: str) -> None:
     made = manifest(REPORT, version=version)
-    versions.publish(bucket, made, REPORT, SIGNER)
-    word = Decision(model="digits", version=version, verdict="approved", by="ada", reason="good")
-    decide(bucket, word)
+    ModelRegistry(bucket, made.model).publish(made, REPORT, SIGNER)
+    ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ada", "good"))
 
 
 def served(bucket: Bucket, *names: str) -> AliasLog:
@@ -47,7 +47,7 @@ def served(bucket: Bucket, *names: str) -> AliasLog:
     for name in names:
         put(bucket, name)
         current = log.current()
-        log.append(name, over=current.version if current else None, by="ada", reason="good")
+        log.append(name, expected=current.version if current else None, actor=Actor("ada", "good"))
     return log
 
 
@@ -77,14 +77,14 @@ def test_a_collected_version_is_still_explained_and_never_loaded(bucket):
 
     sweep(bucket)
 
-    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
-    assert versions.read_file(bucket, made, "report.html") == b"why"
+    made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
+    assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"why"
     with pytest.raises(CollectedVersion, match=f"{OLD} was collected on .* by ada"):
-        versions.read_file(bucket, made, "predictor.tflite")
+        ModelRegistry(bucket, made.model).read_file(made, "predictor.tflite")
     with pytest.raises(CollectedVersion):
-        versions.check_nothing_added(bucket, made)
-    assert versions.list_versions(bucket, "digits") == [OLD, NEW]
-    word = read_collected(bucket, "digits", OLD)
+        ModelRegistry(bucket, made.model).check_nothing_added(made)
+    assert ModelRegistry(bucket, "digits").versions() == [OLD, NEW]
+    word = ModelRegistry(bucket, "digits").collected(OLD)
     assert word is not None
     assert (word.was, word.files) == ("published", tuple(sorted(FILES)))
 
@@ -94,12 +94,14 @@ def test_nobody_can_return_to_a_collected_version(bucket):
     sweep(bucket)
 
     with pytest.raises(CollectedVersion, match="name a version that is kept"):
-        roll_back(bucket, "digits", over=NEW, to=OLD, by="bob", reason="why not")
+        ModelRegistry(bucket, "digits").roll_back(
+            expected=NEW, to=OLD, actor=Actor("bob", "why not")
+        )
     with pytest.raises(CollectedVersion):
-        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="why not")
+        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "why not"))
     terms = Terms(mode="shadow")
     with pytest.raises(CollectedVersion):
-        challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+        Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
 
     assert [record.version for record in log.history()] == [OLD, MIDDLE, NEW]
 
@@ -125,7 +127,7 @@ def test_a_version_without_a_manifest_goes_after_its_grace_and_not_before(bucket
     below = [key for key in bucket.keys_below("models") if OLD in key]
     assert below == [keys.collected("digits", OLD)]
     with pytest.raises(UnknownVersion):
-        versions.read_manifest(bucket, "digits", OLD)
+        ModelRegistry(bucket, "digits").manifest(OLD)
 
 
 def test_who_publishes_what_was_collected_half_written_is_told(bucket):
@@ -135,7 +137,7 @@ def test_who_publishes_what_was_collected_half_written_is_told(bucket):
     with pytest.raises(CollectedVersion, match="overnight retrain digits --force"):
         put(bucket, OLD)
 
-    assert versions.list_versions(bucket, "digits") == []
+    assert ModelRegistry(bucket, "digits").versions() == []
 
 
 class Undeletable(PassingBucket):
@@ -174,15 +176,17 @@ def test_what_is_promoted_between_the_plan_and_the_word_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+    ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
 
     gone = collect(bucket, plan, by="ada", told=lambda *_: None)
 
     assert gone == []
-    assert read_kept(bucket, "digits", OLD) is not None
-    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
-    versions.check_nothing_added(bucket, made)
-    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+    assert ModelRegistry(bucket, "digits").kept(OLD) is not None
+    made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
+    ModelRegistry(bucket, made.model).check_nothing_added(made)
+    assert {
+        name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
+    } == REPORT
 
 
 def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
@@ -197,7 +201,7 @@ def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
     )
 
     with pytest.raises(CollectedVersion):
-        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
 
     assert [record.version for record in log.history()] == [OLD, NEW, OLD, NEW]
 
@@ -210,8 +214,10 @@ def test_a_version_published_at_the_moment_of_the_word_stays_whole():
 
     assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
 
-    made = versions.trusted_manifest(bucket, "digits", OLD, TRUST)
-    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+    made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
+    assert {
+        name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
+    } == REPORT
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -232,16 +238,18 @@ def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before)
     for version in (OLD, MIDDLE):
         left = bucket.keys_below(f"models/digits/versions/{version}")
         assert not any(key.endswith((".npz", ".tflite")) for key in left)
-        assert read_collected(bucket, "digits", version) is not None
-    made = versions.read_manifest(bucket, "digits", NEW)
-    assert {name: versions.read_file(bucket, made, name) for name in made.files} == REPORT
+        assert ModelRegistry(bucket, "digits").collected(version) is not None
+    made = ModelRegistry(bucket, "digits").manifest(NEW)
+    assert {
+        name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
+    } == REPORT
 
 
 def age(bucket: MemoryBucket) -> None:
     """Let what was said so far have been said a day ago."""
     for version in (OLD, MIDDLE):
         key = keys.collected("digits", version)
-        if (word := read_collected(bucket, "digits", version)) is not None:
+        if (word := ModelRegistry(bucket, "digits").collected(version)) is not None:
             older = word.model_copy(update={"at": word.at - timedelta(days=1)})
             bucket._objects[key] = older.encoded()
 
@@ -250,26 +258,28 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+    ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
     with pytest.raises(Killed):
         # The first shows whether files may go at all, the second is the word.
         collect(KillingBucket(bucket, 2), plan, by="ada", told=lambda *_: None)
-    assert read_collected(bucket, "digits", OLD) is not None
+    assert ModelRegistry(bucket, "digits").collected(OLD) is not None
 
     sweep(bucket)
 
-    assert read_collected(bucket, "digits", OLD) is None
+    assert ModelRegistry(bucket, "digits").collected(OLD) is None
 
 
 def test_the_first_challenger_between_the_plan_and_the_word_stays():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    challenging.start(bucket, "digits", OLD, terms=Terms(mode="shadow"), by="bob", reason="why not")
+    Challenges(bucket, "digits").start(
+        OLD, terms=Terms(mode="shadow"), actor=Actor("bob", "why not")
+    )
 
     assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
 
-    assert read_kept(bucket, "digits", OLD) is not None
+    assert ModelRegistry(bucket, "digits").kept(OLD) is not None
 
 
 class Stale(MemoryBucket):
@@ -296,12 +306,12 @@ def test_a_version_that_lost_its_manifest_stays_for_a_repair(told_by):
     if told_by == "a decision":
         bucket.create(keys.decision("digits", OLD), b"{}")
     elif told_by == "a record":
-        AliasLog(bucket, "digits").append(OLD, over=NEW, by="ada", reason="good")
+        AliasLog(bucket, "digits").append(OLD, expected=NEW, actor=Actor("ada", "good"))
     elif told_by == "a score":
         bucket.create(keys.score("digits", OLD, "monday"), b"{}")
     else:
         later = manifest(REPORT, version=MIDDLE).model_copy(update={"compared_with": OLD})
-        versions.publish(bucket, later, REPORT, SIGNER)
+        ModelRegistry(bucket, later.model).publish(later, REPORT, SIGNER)
     before = bucket.sizes_below(f"models/digits/versions/{OLD}")
 
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -362,7 +372,7 @@ def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
 
     told = capsys.readouterr()
     assert left.value.code == 1
-    assert read_collected(bucket, "digits", old) is not None
+    assert ModelRegistry(bucket, "digits").collected(old) is not None
     assert f"another is left alone: {key}" in (told.err if as_json else told.out)
     assert not as_json or key in json.loads(told.out)["skipped"]["another"]
 
@@ -396,11 +406,15 @@ def test_what_somebody_keeps_after_the_word_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    bucket.after[keys.collected("digits", OLD)] = lambda: keep(bucket, "digits", OLD, "wanted")
+    bucket.after[keys.collected("digits", OLD)] = lambda: ModelRegistry(bucket, "digits").keep(
+        OLD, "wanted"
+    )
 
     assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
 
-    assert versions.read_file(bucket, versions.read_manifest(bucket, "digits", OLD), "golden.npz")
+    assert ModelRegistry(bucket, ModelRegistry(bucket, "digits").manifest(OLD).model).read_file(
+        ModelRegistry(bucket, "digits").manifest(OLD), "golden.npz"
+    )
 
 
 def test_only_what_was_shown_goes():
@@ -423,11 +437,11 @@ def word_of_another(version: str) -> bytes:
 def test_a_promotion_that_died_before_its_last_look_looks_when_it_is_asked_again():
     bucket = MemoryBucket()
     log = served(bucket, OLD, NEW)
-    log.append(OLD, over=NEW, by="bob", reason="back")
+    log.append(OLD, expected=NEW, actor=Actor("bob", "back"))
     bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
 
     with pytest.raises(CollectedVersion):
-        promote(bucket, "digits", OLD, over=NEW, by="bob", reason="back")
+        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
 
     assert log.current().version == NEW
 
@@ -436,13 +450,13 @@ def test_a_challenge_that_died_before_its_last_look_looks_when_it_is_asked_again
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     terms = Terms(mode="shadow")
-    challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+    Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
     bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
 
     with pytest.raises(CollectedVersion):
-        challenging.start(bucket, "digits", OLD, terms=terms, by="bob", reason="why not")
+        Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
 
-    assert challenging.current(bucket, "digits") is None
+    assert Challenges(bucket, "digits").current() is None
 
 
 @pytest.mark.servers
@@ -459,18 +473,25 @@ def test_beside_promotions_rollbacks_and_publishing_nothing_that_serves_is_lost(
 
         lost += together(
             partial(collect, s3_bucket, plan, by="ada", told=lambda *_: None),
-            partial(roll_back, s3_bucket, "digits", over=new, to=old, by="bob", reason="back"),
+            partial(
+                ModelRegistry(s3_bucket, "digits").roll_back,
+                expected=new,
+                to=old,
+                actor=Actor("bob", "back"),
+            ),
             partial(put, s3_bucket, late),
         )
 
         serves = log.current().version
         assert serves in {old, new}
         for version in {serves, late} - set(lost):
-            made = versions.trusted_manifest(s3_bucket, "digits", version, TRUST)
-            versions.check_nothing_added(s3_bucket, made)
-            assert {n: versions.read_file(s3_bucket, made, n) for n in made.files} == REPORT
+            made = ModelRegistry(s3_bucket, "digits", TRUST).trusted(version).manifest
+            ModelRegistry(s3_bucket, made.model).check_nothing_added(made)
+            assert {
+                n: ModelRegistry(s3_bucket, made.model).read_file(made, n) for n in made.files
+            } == REPORT
         assert serves == old or old in lost
-        if late in lost and read_collected(s3_bucket, "digits", late) is None:
+        if late in lost and ModelRegistry(s3_bucket, "digits").collected(late) is None:
             # Both stepped back: then going on once more finishes it.
             put(s3_bucket, late)
 

@@ -6,18 +6,16 @@ import pytest
 
 from serving.golden import check
 from serving.predictor import Predictor
-from store import arrivals, challenging, landing, versions
+from store import landing
 from store.aliases import AliasLog
-from store.collected import read_collected, read_kept
-from store.decisions import read_decision
+from store.arrivals import ArrivalReviews
+from store.challenging import Challenges
 from store.errors import CollectedVersion
 from store.importing import import_bucket
 from store.memory import MemoryBucket
-from store.refusals import read_refusal
-from store.scores import read_score
+from store.registry.registry import ModelRegistry
 from store.tables import Table
 from store.trust import Trust
-from store.tuning import read_tuned
 from tasks.verify import House, verify
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "bucket"
@@ -59,9 +57,11 @@ def test_its_audit_is_clean(release, bucket, trust):
 
 def test_its_versions_are_trusted_and_answer_as_they_did(bucket, trust):
     for version in (SECOND, THIRD, FOURTH):
-        made = versions.trusted_manifest(bucket, "digits", version, trust)
-        versions.check_nothing_added(bucket, made)
-        files = {name: versions.read_file(bucket, made, name) for name in made.files}
+        made = ModelRegistry(bucket, "digits", trust).trusted(version).manifest
+        ModelRegistry(bucket, made.model).check_nothing_added(made)
+        files = {
+            name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
+        }
 
         predictor = Predictor(made, files["predictor.tflite"], threads=1)
 
@@ -78,32 +78,32 @@ def test_its_logs_and_words_say_what_they_said(bucket):
         (SECOND, "rolled back"),
     ]
     assert [word.serving for word in AliasLog(bucket, "digits").acknowledgements(3)] == [True]
-    decision = read_decision(bucket, "digits", FIRST)
+    decision = ModelRegistry(bucket, "digits").decision(FIRST)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "its gates")
-    challenge = challenging.current(bucket, "digits")
+    challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert (challenge.record.version, challenge.is_live) == (FOURTH, False)
-    tuned = read_tuned(bucket, "digits")
+    tuned = ModelRegistry(bucket, "digits").tuned()
     assert tuned is not None
     assert tuned.settings == {"epochs": 2}
-    assert read_refusal(bucket, "digits", "f" * 64, compared_with=THIRD) is not None
-    score = read_score(bucket, "digits", THIRD, "night-2")
+    assert ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=THIRD) is not None
+    score = ModelRegistry(bucket, "digits").score(THIRD, "night-2")
     assert score is not None
     assert score.measurements[0].value == 0.99
 
 
 def test_its_arrivals_and_the_words_about_them_are_still_there(bucket):
-    assert arrivals.excluded(bucket, "digits") == ("night-9",)
+    assert ArrivalReviews(bucket, "digits").excluded() == ("night-9",)
     (arrival,) = landing.pending(bucket, "digits")
     assert landing.read(bucket, arrival).files == {"a.csv": b"1,2", "b.csv": b"?"}
     assert [one.reason for one in landing.quarantined(bucket, "digits")] == ["no numbers"]
 
 
 def test_what_was_collected_is_still_told_so_and_what_was_kept_is_not(bucket, trust):
-    made = versions.trusted_manifest(bucket, "digits", FIRST, trust)
+    made = ModelRegistry(bucket, "digits", trust).trusted(FIRST).manifest
     with pytest.raises(CollectedVersion, match="was collected on"):
-        versions.read_file(bucket, made, "predictor.tflite")
-    assert versions.read_file(bucket, made, "report.html") == b"<p>report</p>"
-    assert read_collected(bucket, "digits", THIRD) is None
-    assert read_kept(bucket, "digits", THIRD) is not None
+        ModelRegistry(bucket, made.model).read_file(made, "predictor.tflite")
+    assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"<p>report</p>"
+    assert ModelRegistry(bucket, "digits").collected(THIRD) is None
+    assert ModelRegistry(bucket, "digits").kept(THIRD) is not None

@@ -4,13 +4,12 @@ import threading
 
 import pytest
 
-from store import versions
 from store.aliases import Acknowledgement, AliasLog
 from store.errors import AlreadyDecided, ConfigurationError, PromotionConflict, UnknownVersion
 from store.memory import MemoryBucket
-from store.promotion import promote, roll_back
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tasks.confirm import confirm
-from tasks.decide import approve, reject
 from tests.examples import FILES, manifest
 from tests.signing import SIGNER
 
@@ -21,19 +20,25 @@ A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
     for version in (A, B, C):
-        versions.publish(bucket, manifest(version=version), FILES, SIGNER)
-        approve(bucket, "digits", version, by="gates", reason="every gate holds")
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+        ModelRegistry(bucket, "digits").decide(
+            version, "approved", Actor("gates", "every gate holds")
+        )
     return bucket
 
 
 def go(bucket: MemoryBucket, version: str, over: str | None) -> None:
-    promote(bucket, "digits", version, over=over, by="test", reason="test")
+    ModelRegistry(bucket, "digits").promote(version, expected=over, actor=Actor("test", "test"))
 
 
 def back(bucket: MemoryBucket, to: str | None = None) -> str:
     current = AliasLog(bucket, "digits").current()
     over = current.version if current else None
-    return roll_back(bucket, "digits", over=over, to=to, by="ann", reason="worse").version
+    return (
+        ModelRegistry(bucket, "digits")
+        .roll_back(expected=over, to=to, actor=Actor("ann", "worse"))
+        .version
+    )
 
 
 def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> None:
@@ -45,7 +50,7 @@ def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> No
 
 def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None:
     undecided = "20261122T040000-0123456789ab"
-    versions.publish(bucket, manifest(version=undecided), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(version=undecided), FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match=f"overnight approve digits {undecided}"):
         go(bucket, undecided, None)
@@ -59,7 +64,7 @@ def test_a_version_that_is_not_there_is_not_promoted(bucket: MemoryBucket) -> No
 
 def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
     with pytest.raises(AlreadyDecided):
-        reject(bucket, "digits", A, by="ann", reason="ugly")
+        ModelRegistry(bucket, "digits").decide(A, "rejected", Actor("ann", "ugly"))
 
 
 def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
@@ -82,8 +87,12 @@ def test_a_rollback_that_is_tried_again_goes_back_only_once(bucket: MemoryBucket
     go(bucket, B, A)
     go(bucket, C, B)
 
-    first = roll_back(bucket, "digits", over=C, to=None, by="ann", reason="worse")
-    again = roll_back(bucket, "digits", over=C, to=None, by="ann", reason="worse")
+    first = ModelRegistry(bucket, "digits").roll_back(
+        expected=C, to=None, actor=Actor("ann", "worse")
+    )
+    again = ModelRegistry(bucket, "digits").roll_back(
+        expected=C, to=None, actor=Actor("ann", "worse")
+    )
 
     assert again == first
     assert first.version == B
@@ -95,7 +104,7 @@ def test_a_rollback_over_what_is_no_longer_champion_is_told(bucket: MemoryBucket
     go(bucket, C, B)
 
     with pytest.raises(PromotionConflict, match=f"expected {B} to be current, found {C}"):
-        roll_back(bucket, "digits", over=B, to=None, by="ann", reason="late")
+        ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "late"))
 
 
 def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
@@ -114,7 +123,7 @@ def test_there_is_nothing_to_roll_back_before_the_first_promotion(bucket: Memory
 
 
 def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBucket) -> None:
-    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
     log = AliasLog(bucket, "digits")
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
     late = threading.Timer(
@@ -131,7 +140,7 @@ def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBu
 
 
 def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
-    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
 
     confirmation = confirm(bucket, record, replicas=1, seconds=0)
 
@@ -141,7 +150,7 @@ def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
 
 def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> None:
     go(bucket, A, None)
-    record = promote(bucket, "digits", B, over=A, by="test", reason="test")
+    record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
     log = AliasLog(bucket, "digits")
     refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
     log.acknowledge(2, refusal)
@@ -156,7 +165,7 @@ def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> No
 
 
 def test_a_refused_first_version_has_nothing_to_go_back_to(bucket: MemoryBucket) -> None:
-    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")
     )
@@ -169,7 +178,7 @@ def test_a_refused_first_version_has_nothing_to_go_back_to(bucket: MemoryBucket)
 
 
 def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryBucket) -> None:
-    record = promote(bucket, "digits", A, over=None, by="test", reason="test")
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
     go(bucket, B, A)
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")

@@ -4,31 +4,34 @@ from collections.abc import Callable
 
 import pytest
 
-from store import arrivals, challenging, keys, landing, scores, tuning
+from store import keys, landing
 from store.aliases import AliasLog
+from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
-from store.collected import read_collected, read_kept
-from store.decisions import read_decision
+from store.challenging import Challenges
 from store.errors import CorruptRecord
 from store.memory import MemoryBucket
-from store.refusals import read_refusal
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 
 MODEL, VERSION = "digits", "20261122T020000-0123456789ab"
 PRINT = "0" * 64
 READERS: dict[str, Callable[[Bucket], object]] = {
-    keys.decision(MODEL, VERSION): lambda bucket: read_decision(bucket, MODEL, VERSION),
-    keys.collected(MODEL, VERSION): lambda bucket: read_collected(bucket, MODEL, VERSION),
-    keys.kept(MODEL, VERSION): lambda bucket: read_kept(bucket, MODEL, VERSION),
-    keys.refusal(MODEL, PRINT, None): lambda bucket: read_refusal(
-        bucket, MODEL, PRINT, compared_with=None
+    keys.decision(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).decision(VERSION),
+    keys.collected(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).collected(VERSION),
+    keys.kept(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).kept(VERSION),
+    keys.refusal(MODEL, PRINT, None): lambda bucket: ModelRegistry(bucket, MODEL).refusal(
+        PRINT, compared_with=None
     ),
-    keys.score(MODEL, VERSION, "day"): lambda bucket: scores.read_score(
-        bucket, MODEL, VERSION, "day"
+    keys.score(MODEL, VERSION, "day"): lambda bucket: ModelRegistry(bucket, MODEL).score(
+        VERSION, "day"
     ),
-    keys.score(MODEL, VERSION, "another"): lambda bucket: scores.scores(bucket, MODEL, VERSION),
-    keys.arrival_held(MODEL, "day"): lambda bucket: arrivals.waiting(bucket, MODEL),
-    keys.arrival_decision(MODEL, "day", 1): lambda bucket: arrivals.excluded(bucket, MODEL),
-    keys.tuned_record(MODEL, 1): lambda bucket: tuning.read_tuned(bucket, MODEL),
+    keys.score(MODEL, VERSION, "another"): lambda bucket: ModelRegistry(bucket, MODEL).scores(
+        VERSION
+    ),
+    keys.arrival_held(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).waiting(),
+    keys.arrival_decision(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
+    keys.tuned_record(MODEL, 1): lambda bucket: ModelRegistry(bucket, MODEL).tuned(),
     f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: landing.quarantined(
         bucket, MODEL
     ),
@@ -47,11 +50,13 @@ def test_bytes_that_are_no_record_are_told_by_their_key(key: str, body: bytes) -
 
 def test_a_withdrawal_that_cannot_be_read_neither_ends_a_challenge_nor_lets_it_run() -> None:
     bucket = MemoryBucket()
-    record = AliasLog(bucket, MODEL, "challenger").append(VERSION, over=None, by="ann", reason="x")
+    record = AliasLog(bucket, MODEL, "challenger").append(
+        VERSION, expected=None, actor=Actor("ann", "x")
+    )
     bucket.create(keys.withdrawal(MODEL, "challenger", 1), b"{}")
 
     with pytest.raises(CorruptRecord, match=r"withdrawn\.json"):
-        challenging.read_withdrawal(bucket, record)
+        Challenges(bucket, record.model).withdrawal(record)
 
 
 @pytest.mark.parametrize("key", READERS)

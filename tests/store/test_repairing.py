@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from store import keys, landing, versions
+from store import keys, landing
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.errors import ConfigurationError
 from store.exporting import export
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.repairing import Export, missing, repair
 from tasks.verify import House, verify
 from tests.examples import FILES, manifest
@@ -21,10 +22,9 @@ OLD, NEW = (f"202611{day}T020000-0123456789ab" for day in (20, 21))
 
 
 def served(bucket: MemoryBucket, version: str, *, over: str | None) -> None:
-    versions.publish(bucket, manifest(REPORT, version=version), REPORT, SIGNER)
-    word = Decision(model="digits", version=version, verdict="approved", by="ada", reason="good")
-    decide(bucket, word)
-    AliasLog(bucket, "digits").append(version, over=over, by="ada", reason="good")
+    ModelRegistry(bucket, "digits").publish(manifest(REPORT, version=version), REPORT, SIGNER)
+    ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ada", "good"))
+    AliasLog(bucket, "digits").append(version, expected=over, actor=Actor("ada", "good"))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_log_that_went_on_otherwise_takes_no_record_of_the_export(bucket, tmp_
     lose(bucket, "aliases", "00000002")
     lose(bucket, "aliases", "00000003")
     # Given somebody who wrote another second record before anybody noticed.
-    AliasLog(bucket, "digits").append(NEW, over=OLD, by="bob", reason="again")
+    AliasLog(bucket, "digits").append(NEW, expected=OLD, actor=Actor("bob", "again"))
 
     added = repaired(bucket, tmp_path / "export")
 

@@ -8,7 +8,8 @@ from store import keys
 from store.errors import BadKey
 from store.manifest import Measurement
 from store.memory import MemoryBucket
-from store.scores import Score, keep, latest, read_score, scores
+from store.registry.registry import ModelRegistry
+from store.scores import Score, latest
 
 VERSION = "20261122T020000-0123456789ab"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -32,30 +33,32 @@ def score(arrival: str, value: float = 0.99, *, days: int = 0) -> Score:
 def test_a_score_is_kept_under_its_version_and_arrival():
     bucket = MemoryBucket()
 
-    keep(bucket, score("night-0001"))
+    ModelRegistry(bucket, score("night-0001").model).keep_score(score("night-0001"))
 
     assert bucket.keys_below("models") == [f"models/digits/scores/{VERSION}/night-0001.json"]
-    assert read_score(bucket, "digits", VERSION, "night-0001") == score("night-0001")
-    assert read_score(bucket, "digits", VERSION, "night-0002") is None
+    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0001") == score("night-0001")
+    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0002") is None
 
 
 def test_what_was_measured_first_stands():
     bucket = MemoryBucket()
-    keep(bucket, score("night-0001", 0.9))
+    ModelRegistry(bucket, score("night-0001", 0.9).model).keep_score(score("night-0001", 0.9))
 
-    stands = keep(bucket, score("night-0001", 0.99))
+    stands = ModelRegistry(bucket, score("night-0001", 0.99).model).keep_score(
+        score("night-0001", 0.99)
+    )
 
     assert stands == score("night-0001", 0.9)
-    assert scores(bucket, "digits", VERSION) == [stands]
+    assert ModelRegistry(bucket, "digits").scores(VERSION) == [stands]
 
 
 def test_scores_are_told_in_the_order_in_which_they_were_measured():
     bucket = MemoryBucket()
     names = ["b", "a", "c"]
     for days, name in enumerate(names):
-        keep(bucket, score(name, days=days))
+        ModelRegistry(bucket, score(name, days=days).model).keep_score(score(name, days=days))
 
-    found = scores(bucket, "digits", VERSION)
+    found = ModelRegistry(bucket, "digits").scores(VERSION)
 
     assert [one.arrival for one in found] == names
     assert latest(found) == found[-1]
@@ -82,10 +85,10 @@ def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
     names = ["a" * (length - 1) + end for end in "bc"]
 
     for name in names:
-        keep(bucket, score(name))
+        ModelRegistry(bucket, score(name).model).keep_score(score(name))
 
-    assert {one.arrival for one in scores(bucket, "digits", VERSION)} == set(names)
-    assert read_score(bucket, "digits", VERSION, names[0]) == score(names[0])
+    assert {one.arrival for one in ModelRegistry(bucket, "digits").scores(VERSION)} == set(names)
+    assert ModelRegistry(bucket, "digits").score(VERSION, names[0]) == score(names[0])
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "a|b"])

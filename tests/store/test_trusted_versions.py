@@ -2,9 +2,10 @@
 
 import pytest
 
-from store import keys, versions
+from store import keys
 from store.errors import CorruptVersion, UnknownVersion, UntrustedVersion
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from store.trust import Trust
 from tests.examples import FILES, VERSION, manifest
 from tests.faulty import Killed, KillingBucket
@@ -16,9 +17,9 @@ LATER = "20261123T020000-0123456789ab"
 
 def test_a_signed_version_is_read_with_who_signed_it() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    found = versions.trusted(bucket, "digits", VERSION, TRUST)
+    found = ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
     assert (found.manifest, found.signer) == (manifest(), named(SIGNER))
     assert found.body == bucket.read(keys.manifest("digits", VERSION))
@@ -27,22 +28,26 @@ def test_a_signed_version_is_read_with_who_signed_it() -> None:
 def test_the_signature_is_there_before_the_version_is() -> None:
     bucket = MemoryBucket()
     with pytest.raises(Killed):
-        versions.publish(KillingBucket(bucket, len(FILES) + 1), manifest(), FILES, SIGNER)
+        ModelRegistry(KillingBucket(bucket, len(FILES) + 1), "digits").publish(
+            manifest(), FILES, SIGNER
+        )
 
     with pytest.raises(UnknownVersion):
-        versions.trusted_manifest(bucket, "digits", VERSION, TRUST)
-    assert versions.signers(bucket, "digits", VERSION) == [SIGNER.key_id]
+        ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
+    assert ModelRegistry(bucket, "digits").signers(VERSION) == [SIGNER.key_id]
 
 
 def test_who_died_after_signing_may_publish_another_manifest() -> None:
     bucket = MemoryBucket()
     with pytest.raises(Killed):
-        versions.publish(KillingBucket(bucket, len(FILES) + 1), manifest(), FILES, SIGNER)
+        ModelRegistry(KillingBucket(bucket, len(FILES) + 1), "digits").publish(
+            manifest(), FILES, SIGNER
+        )
     moved_on = manifest().model_copy(update={"compared_with": LATER})
 
-    versions.publish(bucket, moved_on, FILES, SIGNER)
+    ModelRegistry(bucket, moved_on.model).publish(moved_on, FILES, SIGNER)
 
-    assert versions.trusted_manifest(bucket, "digits", VERSION, TRUST) == moved_on
+    assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == moved_on
 
 
 def test_an_unsigned_version_is_refused_by_name() -> None:
@@ -50,79 +55,79 @@ def test_an_unsigned_version_is_refused_by_name() -> None:
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
 
     with pytest.raises(UntrustedVersion, match=f"digits {VERSION}: .* it is not signed"):
-        versions.trusted_manifest(bucket, "digits", VERSION, TRUST)
+        ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
 
 def test_a_version_signed_by_an_unknown_key_is_refused_with_its_id() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, OTHER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, OTHER)
 
     with pytest.raises(UntrustedVersion, match=f"it is signed by {OTHER.key_id}"):
-        versions.trusted_manifest(bucket, "digits", VERSION, TRUST)
+        ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
 
 def test_a_version_may_have_several_signatures() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
-    body = versions.read_body(bucket, "digits", VERSION)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    body = ModelRegistry(bucket, "digits").manifest_bytes(VERSION)
 
-    versions.sign(bucket, "digits", VERSION, body, OTHER)
+    ModelRegistry(bucket, "digits").sign(VERSION, body, OTHER)
 
     for who in (SIGNER, OTHER):
-        assert versions.trusted(bucket, "digits", VERSION, Trust([named(who)])).body == body
+        assert ModelRegistry(bucket, "digits", Trust([named(who)])).trusted(VERSION).body == body
 
 
 def test_what_somebody_left_in_the_name_of_a_key_does_not_hide_its_signature() -> None:
     bucket = MemoryBucket()
     bucket.create(keys.signature("digits", VERSION, SIGNER.key_id), b"junk")
 
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    assert versions.trusted_manifest(bucket, "digits", VERSION, TRUST) == manifest()
+    assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
 
 def test_a_manifest_changed_after_it_was_signed_is_refused_with_its_digest() -> None:
     bucket = MemoryBucket()
-    versions.sign(bucket, "digits", VERSION, manifest().encoded(), SIGNER)
+    ModelRegistry(bucket, "digits").sign(VERSION, manifest().encoded(), SIGNER)
     tampered = manifest({**FILES, "predictor.tflite": b"another"}).encoded()
     bucket.create(keys.manifest("digits", VERSION), tampered)
 
     with pytest.raises(UntrustedVersion, match=r"does not fit its manifest .* sha256"):
-        versions.trusted_manifest(bucket, "digits", VERSION, TRUST)
+        ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
 
 @pytest.mark.parametrize(("model", "version"), [("digits", LATER), ("sales", VERSION)])
 def test_a_signed_manifest_does_not_pass_for_another_version_or_model(model, version) -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     moved = bucket.read(keys.manifest("digits", VERSION))
     envelope = bucket.read(keys.signature("digits", VERSION, SIGNER.key_id))
     bucket.create(keys.manifest(model, version), moved)
     bucket.create(keys.signature(model, version, SIGNER.key_id), envelope)
 
     with pytest.raises(CorruptVersion, match=f"expected {model} {version}, found digits {VERSION}"):
-        versions.trusted_manifest(bucket, model, version, TRUST)
+        ModelRegistry(bucket, model, TRUST).trusted(version)
 
 
 def test_fields_of_a_later_release_are_signed_though_this_one_does_not_know_them() -> None:
     bucket = MemoryBucket()
     newer = manifest().encoded().replace(b'"format": 1', b'"format": 1, "invented_later": [1]')
-    versions.sign(bucket, "digits", VERSION, newer, SIGNER)
+    ModelRegistry(bucket, "digits").sign(VERSION, newer, SIGNER)
     bucket.create(keys.manifest("digits", VERSION), newer)
 
-    assert versions.trusted_manifest(bucket, "digits", VERSION, TRUST) == manifest()
+    assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
 
 def test_what_was_added_to_a_version_is_named() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     bucket.create(keys.decision("digits", VERSION), b"{}")
-    versions.check_nothing_added(bucket, manifest())
+    ModelRegistry(bucket, manifest().model).check_nothing_added(manifest())
 
     bucket.create(keys.version_file("digits", VERSION, "plugin/hook.py"), b"import os")
 
     with pytest.raises(CorruptVersion, match=r"plugin/hook\.py'\] added since"):
-        versions.check_nothing_added(bucket, manifest())
+        ModelRegistry(bucket, manifest().model).check_nothing_added(manifest())
 
 
 @pytest.mark.parametrize("name", ["", "short.json", "0123456789abcdef", "0123456789ABCDEF.json"])

@@ -6,7 +6,8 @@ import pytest
 
 from store import keys
 from store.memory import MemoryBucket
-from store.tuning import TunedSettings, read_tuned, remember_tuned
+from store.registry.registry import ModelRegistry
+from store.tuning import TunedSettings
 
 
 @pytest.fixture
@@ -19,29 +20,31 @@ def found(**settings: float) -> TunedSettings:
 
 
 def test_nothing_was_tuned_at_first(bucket):
-    assert read_tuned(bucket, "digits") is None
+    assert ModelRegistry(bucket, "digits").tuned() is None
 
 
 def test_the_newest_record_holds_and_the_older_ones_stay(bucket):
-    first = remember_tuned(bucket, found(epochs=5))
-    second = remember_tuned(bucket, found(epochs=7))
+    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+    second = ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7))
 
     assert (first.sequence, second.sequence) == (1, 2)
-    newest = read_tuned(bucket, "digits")
+    newest = ModelRegistry(bucket, "digits").tuned()
     assert newest == second
     assert newest.settings == {"epochs": 7}
     assert len(bucket.keys_below(keys.tuned("digits"))) == 2
 
 
 def test_another_model_has_a_log_of_its_own(bucket):
-    remember_tuned(bucket, found(epochs=5))
+    ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
 
-    assert read_tuned(bucket, "sales") is None
+    assert ModelRegistry(bucket, "sales").tuned() is None
 
 
 def test_searches_that_end_at_once_are_both_remembered(bucket):
     searches = [
-        threading.Thread(target=remember_tuned, args=(bucket, found(epochs=epochs)))
+        threading.Thread(
+            target=ModelRegistry(bucket, "digits").keep_tuned, args=(found(epochs=epochs),)
+        )
         for epochs in range(1, 9)
     ]
     for search in searches:
@@ -50,22 +53,22 @@ def test_searches_that_end_at_once_are_both_remembered(bucket):
         search.join()
 
     assert len(bucket.keys_below(keys.tuned("digits"))) == 8
-    newest = read_tuned(bucket, "digits")
+    newest = ModelRegistry(bucket, "digits").tuned()
     assert newest is not None
     assert newest.sequence == 8
 
 
 @pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
 def test_names_that_are_no_records_hide_none(bucket, stray):
-    first = remember_tuned(bucket, found(epochs=5))
+    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
     bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
 
-    assert read_tuned(bucket, "digits") == first
-    assert remember_tuned(bucket, found(epochs=7)).sequence == 2
+    assert ModelRegistry(bucket, "digits").tuned() == first
+    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2
 
 
 def test_the_number_of_a_record_is_that_of_its_key(bucket):
     planted = found(epochs=5)
     bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
 
-    assert remember_tuned(bucket, found(epochs=7)).sequence == 2
+    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2

@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from store import keys, versions
+from store import keys
 from store.errors import AlreadyExists, BadKey, CorruptVersion, UnknownVersion
 from store.manifest import Measurement
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from tests.examples import FILES, VERSION, manifest
 from tests.signing import SIGNER
 
@@ -29,41 +30,45 @@ class DiesAfter(MemoryBucket):
 def test_a_published_version_reads_back_as_it_was() -> None:
     bucket = MemoryBucket()
 
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    assert versions.list_versions(bucket, "digits") == [VERSION]
-    read = versions.read_manifest(bucket, "digits", VERSION)
+    assert ModelRegistry(bucket, "digits").versions() == [VERSION]
+    read = ModelRegistry(bucket, "digits").manifest(VERSION)
     assert read == manifest()
-    assert {name: versions.read_file(bucket, read, name) for name in read.files} == FILES
+    assert {
+        name: ModelRegistry(bucket, read.model).read_file(read, name) for name in read.files
+    } == FILES
 
 
 @pytest.mark.parametrize("writes", range(len(FILES) + 2))
 def test_a_version_whose_writer_died_is_invisible_and_can_be_finished(writes: int) -> None:
     bucket = DiesAfter(writes)
     with pytest.raises(SystemExit):
-        versions.publish(bucket, manifest(), FILES, SIGNER)
+        ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    assert versions.list_versions(bucket, "digits") == []
+    assert ModelRegistry(bucket, "digits").versions() == []
     with pytest.raises(UnknownVersion):
-        versions.read_manifest(bucket, "digits", VERSION)
+        ModelRegistry(bucket, "digits").manifest(VERSION)
 
     bucket.writes = 100
-    versions.publish(bucket, manifest(), FILES, SIGNER)
-    assert versions.list_versions(bucket, "digits") == [VERSION]
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    assert ModelRegistry(bucket, "digits").versions() == [VERSION]
 
 
 def test_a_version_is_never_published_with_other_contents() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     others = {**FILES, "predictor.tflite": b"another"}
 
     with pytest.raises(AlreadyExists):
-        versions.publish(bucket, manifest(others), others, SIGNER)
+        ModelRegistry(bucket, "digits").publish(manifest(others), others, SIGNER)
 
 
 def test_files_that_differ_from_the_manifest_are_not_published() -> None:
     with pytest.raises(CorruptVersion, match="expected the files"):
-        versions.publish(MemoryBucket(), manifest(), {**FILES, "extra.txt": b"?"}, SIGNER)
+        ModelRegistry(MemoryBucket(), "digits").publish(
+            manifest(), {**FILES, "extra.txt": b"?"}, SIGNER
+        )
 
 
 def test_a_changed_file_is_refused_with_both_digests() -> None:
@@ -72,19 +77,19 @@ def test_a_changed_file_is_refused_with_both_digests() -> None:
         changed = b"tampered" if name == "predictor.tflite" else body
         bucket.create(keys.version_file("digits", VERSION, name), changed)
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    read = versions.read_manifest(bucket, "digits", VERSION)
+    read = ModelRegistry(bucket, "digits").manifest(VERSION)
 
     with pytest.raises(CorruptVersion, match=r"predictor\.tflite: expected sha256 .* found sha256"):
-        versions.read_file(bucket, read, "predictor.tflite")
+        ModelRegistry(bucket, read.model).read_file(read, "predictor.tflite")
 
 
 def test_a_missing_file_is_refused_by_name() -> None:
     bucket = MemoryBucket()
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    read = versions.read_manifest(bucket, "digits", VERSION)
+    read = ModelRegistry(bucket, "digits").manifest(VERSION)
 
     with pytest.raises(CorruptVersion, match=r"predictor\.tflite: expected the published file"):
-        versions.read_file(bucket, read, "predictor.tflite")
+        ModelRegistry(bucket, read.model).read_file(read, "predictor.tflite")
 
 
 def test_a_manifest_of_another_version_is_refused() -> None:
@@ -93,7 +98,7 @@ def test_a_manifest_of_another_version_is_refused() -> None:
     bucket.create(keys.manifest("digits", other), manifest().encoded())
 
     with pytest.raises(CorruptVersion, match=f"expected digits {other}"):
-        versions.read_manifest(bucket, "digits", other)
+        ModelRegistry(bucket, "digits").manifest(other)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_a_damaged_manifest_is_told_apart_from_a_missing_one(body: bytes, found:
     bucket.create(keys.manifest("digits", VERSION), body)
 
     with pytest.raises(CorruptVersion, match=found):
-        versions.read_manifest(bucket, "digits", VERSION)
+        ModelRegistry(bucket, "digits").manifest(VERSION)
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden", "manifest.json", ""])
@@ -120,7 +125,7 @@ def test_a_manifest_cannot_name_files_outside_its_bundle(name: str) -> None:
     bucket.create(keys.manifest("digits", VERSION), evil.encoded())
 
     with pytest.raises(CorruptVersion, match="plain file names"):
-        versions.read_manifest(bucket, "digits", VERSION)
+        ModelRegistry(bucket, "digits").manifest(VERSION)
 
 
 def test_readers_ignore_fields_they_do_not_know() -> None:
@@ -128,30 +133,30 @@ def test_readers_ignore_fields_they_do_not_know() -> None:
     newer = manifest().encoded().replace(b'"format": 1', b'"format": 1, "invented_later": [1]')
     bucket.create(keys.manifest("digits", VERSION), newer)
 
-    assert versions.read_manifest(bucket, "digits", VERSION) == manifest()
+    assert ModelRegistry(bucket, "digits").manifest(VERSION) == manifest()
 
 
 @pytest.mark.parametrize("version", ["", "latest", "../x", "20261122T020000-0123456789AB"])
 def test_a_version_that_is_none_never_becomes_a_key(version: str) -> None:
     with pytest.raises(BadKey):
-        versions.read_manifest(MemoryBucket(), "digits", version)
+        ModelRegistry(MemoryBucket(), "digits").manifest(version)
 
 
 def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    assert versions.covering(bucket, "digits", manifest().fingerprint) == VERSION
-    assert versions.covering(bucket, "digits", "f" * 64) is None
+    assert ModelRegistry(bucket, "digits").covering(manifest().fingerprint) == VERSION
+    assert ModelRegistry(bucket, "digits").covering("f" * 64) is None
 
 
 def test_a_number_that_is_none_survives_the_manifest() -> None:
     bucket = MemoryBucket()
     nothing = Measurement(metric="accuracy", value=math.nan, n=0)
-    versions.publish(
-        bucket, manifest().model_copy(update={"measurements": (nothing,)}), FILES, SIGNER
+    ModelRegistry(bucket, "digits").publish(
+        manifest().model_copy(update={"measurements": (nothing,)}), FILES, SIGNER
     )
 
-    (read,) = versions.read_manifest(bucket, "digits", VERSION).measurements
+    (read,) = ModelRegistry(bucket, "digits").manifest(VERSION).measurements
 
     assert math.isnan(read.value)

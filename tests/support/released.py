@@ -15,6 +15,8 @@ from store.datasets import Dataset
 from store.local_files import write_atomically
 from store.memory import MemoryBucket
 from store.moving import CONTENT, INDEX, Index, files, place_of
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.trust import PublicKey, parse
 from tasks.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
@@ -38,8 +40,8 @@ def bucket() -> MemoryBucket:
         if path.is_file():
             made.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
     for model in MODELS:
-        (version,) = versions.list_versions(made, model)
-        AliasLog(made, model).append(version, over=None, by="ann", reason="the release")
+        (version,) = ModelRegistry(made, model).versions()
+        AliasLog(made, model).append(version, expected=None, actor=Actor("ann", "the release"))
     return made
 
 

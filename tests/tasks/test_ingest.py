@@ -11,8 +11,10 @@ import pytest
 from models.columns import Column
 from models.data_gates import DataGates
 from models.digits.source import DigitsSource
-from store import arrivals, landing
+from store import landing
+from store.arrivals import ArrivalReviews
 from store.datasets import Dataset
+from store.registry.actor import Actor
 from store.s3 import S3Address, S3Bucket
 from store.schema import TensorSpec
 from tasks.ingest import HOLDOUT, Ingested, ingest
@@ -274,8 +276,8 @@ def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
 def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: House) -> None:
     house.drop("by-hand", a=b"hi")
     house.ingest()
-    arrivals.decide(
-        house.bucket, "letters", "by-hand", verdict="excluded", by="ann", reason="mislabelled"
+    ArrivalReviews(house.bucket, "letters").decide(
+        "by-hand", "excluded", Actor("ann", "mislabelled")
     )
 
     house.drop("put-right", a=b"hi")
@@ -288,7 +290,7 @@ def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is
 ) -> None:
     house.drop("by-hand", a=b"hi")
     house.ingest()
-    arrivals.hold(house.bucket, "letters", "by-hand", [], compared_with=None)
+    ArrivalReviews(house.bucket, "letters").hold("by-hand", [], compared_with=None)
     house.drop("put-right", a=b"hij")
 
     assert house.ingest().rows_added == 3

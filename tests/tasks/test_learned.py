@@ -4,6 +4,7 @@ import pytest
 
 from store.aliases import AliasLog
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
 from tasks.learned import known, stayed
 from tests.examples import manifest
 from tests.serving import bundles
@@ -31,9 +32,8 @@ def test_versions_stay_unless_somebody_went_back_from_them(served, undone, expec
     for place, number in enumerate(served):
         log.append(
             bundles.version_name(number),
-            over=bundles.version_name(served[place - 1]) if place else None,
-            by="a",
-            reason="r",
+            expected=bundles.version_name(served[place - 1]) if place else None,
+            actor=Actor("a", "r"),
             action="rolled back" if place in undone else "promoted",
         )
 

@@ -8,10 +8,10 @@ import pytest
 import models
 from models.definition import TrainingSettings
 from models.evaluation import Evaluation, Rehearsal
-from store import versions
 from store.bucket import Bucket
 from store.manifest import Exported, Finding, Manifest, Override, RunLineage
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from store.versions import entries
 from tasks.judge import Verdict
 from tasks.publish import bundle, draft, finished, publish
@@ -144,8 +144,8 @@ def test_a_second_attempt_writes_the_same_files_and_tells_what_is_true_of_itself
 
     attempt(one, bucket, 2, **later)
 
-    made = versions.read_manifest(bucket, "digits", one.version)
-    assert versions.read_file(bucket, made, "report.html") == b"report 1"
+    made = ModelRegistry(bucket, "digits").manifest(one.version)
+    assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"report 1"
     assert (made.compared_with, made.approval, len(made.findings)) == told
     assert made.override == later.get("override")
     assert made.run == (FORCED if later.get("run") == FORCED else RUN)

@@ -1,11 +1,10 @@
 """What is known of a fingerprint decides whether a night trains at all."""
 
-from store import refusals, versions
 from store.aliases import Acknowledgement, AliasLog
 from store.manifest import Finding
 from store.memory import MemoryBucket
-from store.promotion import promote
-from tasks.decide import approve, reject
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from tasks.recall import Known, Memory, recall
 from tests.examples import FILES, FINGERPRINT, VERSION, manifest
 from tests.signing import SIGNER
@@ -23,22 +22,22 @@ def test_each_step_of_a_version_is_remembered() -> None:
     bucket = MemoryBucket()
     assert known(bucket) is Known.NOTHING
 
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     assert known(bucket) is Known.UNDECIDED
 
-    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
     assert known(bucket) is Known.UNPROMOTED
 
-    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     assert known(bucket) is Known.SETTLED
     assert remembered(bucket).told == f"{VERSION} covers it and serves"
 
 
 def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
-    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
-    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     assert remembered(bucket, champion=VERSION, replicas=1).known is Known.UNCONFIRMED
 
     AliasLog(bucket, "digits").acknowledge(
@@ -52,7 +51,7 @@ def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
 def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
     bucket = MemoryBucket()
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
-    refusals.remember(bucket, "digits", FINGERPRINT, [finding], compared_with=None)
+    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=None)
 
     memory = remembered(bucket)
 
@@ -63,8 +62,8 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> No
 
 def test_a_rejected_version_covers_its_fingerprint() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
-    reject(bucket, "digits", VERSION, by="ann", reason="ugly sevens")
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "rejected", Actor("ann", "ugly sevens"))
 
     memory = remembered(bucket)
 
@@ -74,11 +73,11 @@ def test_a_rejected_version_covers_its_fingerprint() -> None:
 
 def test_what_served_once_is_settled_though_another_serves_now() -> None:
     bucket = MemoryBucket()
-    versions.publish(bucket, manifest(), FILES, SIGNER)
-    approve(bucket, "digits", VERSION, by="gates", reason="every gate holds")
-    promote(bucket, "digits", VERSION, over=None, by="test", reason="test")
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     other = "20261123T020000-ba9876543210"
-    AliasLog(bucket, "digits").append(other, over=VERSION, by="ann", reason="newer")
+    AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
 
     assert remembered(bucket).told == f"{VERSION} covers it; {other} serves"
 
@@ -86,9 +85,9 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
 def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
     bucket = MemoryBucket()
     other = "20261123T020000-ba9876543210"
-    versions.publish(bucket, manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
-    refusals.remember(bucket, "digits", FINGERPRINT, [finding], compared_with=other)
+    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=other)
 
     assert remembered(bucket, champion=other).known is Known.REFUSED
     assert remembered(bucket).known is Known.UNDECIDED

@@ -8,6 +8,7 @@ from models.examples import Examples
 from models.gates import MinimumImprovement
 from store.aliases import AliasLog
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
 from tasks.reconsider import reconsider, veterans
 from tests.serving import bundles
 
@@ -83,7 +84,7 @@ def test_those_that_served_last_are_tried_newest_first(served, expected):
     log = AliasLog(MemoryBucket(), "digits")
     for before, number in zip([None, *served], served, strict=False):
         over = bundles.version_name(before) if before else None
-        log.append(bundles.version_name(number), over=over, by="a", reason="r")
+        log.append(bundles.version_name(number), expected=over, actor=Actor("a", "r"))
 
     assert veterans(log.history()) == tuple(bundles.version_name(one) for one in expected)
 
@@ -91,12 +92,12 @@ def test_those_that_served_last_are_tried_newest_first(served, expected):
 def test_a_version_that_was_sent_back_does_not_return_by_itself():
     log = AliasLog(MemoryBucket(), "digits")
     first, second = bundles.version_name(1), bundles.version_name(2)
-    log.append(first, over=None, by="a", reason="r")
-    log.append(second, over=first, by="a", reason="r")
-    log.append(first, over=second, by="ann", reason="complaints", action="rolled back")
+    log.append(first, expected=None, actor=Actor("a", "r"))
+    log.append(second, expected=first, actor=Actor("a", "r"))
+    log.append(first, expected=second, actor=Actor("ann", "complaints"), action="rolled back")
     assert veterans(log.history()) == ()
 
     # Promoted again by a person, it may return like any other.
-    log.append(second, over=first, by="ann", reason="it was the camera")
-    log.append(first, over=second, by="ann", reason="r")
+    log.append(second, expected=first, actor=Actor("ann", "it was the camera"))
+    log.append(first, expected=second, actor=Actor("ann", "r"))
     assert veterans(log.history()) == (second,)

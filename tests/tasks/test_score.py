@@ -13,7 +13,7 @@ from models.definition import ModelDefinition
 from models.examples import Examples
 from store.manifest import Measurement
 from store.memory import MemoryBucket
-from store.scores import scores
+from store.registry.registry import ModelRegistry
 from tasks.score import score, unlearned
 from tasks.scored import live, told_in_words
 from tests.examples import manifest
@@ -60,7 +60,14 @@ DEFINITION = plain(models.find("digits"))
 
 
 def scored(bucket: MemoryBucket, rows: pa.Table, *arrivals: str, definition=DEFINITION):
-    return score(bucket, definition, CHAMPION, PREDICTOR, rows=rows, arrivals=arrivals)
+    return score(
+        ModelRegistry(bucket, definition.name),
+        definition,
+        CHAMPION,
+        PREDICTOR,
+        rows=rows,
+        arrivals=arrivals,
+    )
 
 
 def test_each_arrival_is_measured_by_itself_beside_what_the_holdout_promised():
@@ -73,7 +80,7 @@ def test_each_arrival_is_measured_by_itself_beside_what_the_holdout_promised():
     assert [told[name].headline.value for name in "ab"] == [0.8, 1.0]
     assert [told[name].n for name in "ab"] == [10, 20]
     assert {one.holdout for one in found.scores} == {HOLDOUT}
-    assert scores(bucket, CHAMPION.model, CHAMPION.version) == [*found.scores]
+    assert ModelRegistry(bucket, CHAMPION.model).scores(CHAMPION.version) == [*found.scores]
 
 
 def test_what_was_measured_once_is_not_measured_again():

@@ -2,9 +2,10 @@
 
 import pytest
 
-from store import keys, versions
+from store import keys
 from store.errors import CorruptVersion, UnknownVersion
 from store.memory import MemoryBucket
+from store.registry.registry import ModelRegistry
 from tasks.sign import sign
 from tests.examples import FILES, VERSION, manifest
 from tests.signing import SIGNER, TRUST
@@ -24,7 +25,7 @@ def test_an_unsigned_version_is_trusted_once_it_is_signed(bucket):
     assert sign(bucket, "digits", VERSION, SIGNER)
     assert not sign(bucket, "digits", VERSION, SIGNER)
 
-    assert versions.trusted_manifest(bucket, "digits", VERSION, TRUST) == manifest()
+    assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
 
 @pytest.mark.parametrize("how", ["changed", "missing", "added"])
@@ -40,7 +41,7 @@ def test_what_is_not_as_published_is_not_signed(bucket, how):
     with pytest.raises(CorruptVersion, match=r"predictor\.tflite|hook\.py"):
         sign(bucket, "digits", VERSION, SIGNER)
 
-    assert versions.signers(bucket, "digits", VERSION) == []
+    assert ModelRegistry(bucket, "digits").signers(VERSION) == []
 
 
 def test_what_is_no_version_is_not_signed():

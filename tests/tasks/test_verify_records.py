@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from store import keys, versions
+from store import keys
 from store.aliases import AliasLog
 from store.auditing import Audit
 from store.collected import Collected
-from store.decisions import Decision, decide
 from store.landing import land
 from store.memory import MemoryBucket
-from store.scores import Score, keep
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
+from store.scores import Score
 from tasks.verify import House, verify
 from tests.examples import FILES, manifest
 from tests.signing import SIGNER, TRUST
@@ -24,7 +25,7 @@ REPORT = {**FILES, "report.html": b"why"}
 @pytest.fixture
 def bucket() -> MemoryBucket:
     made = MemoryBucket()
-    versions.publish(made, manifest(REPORT, version=VERSION), REPORT, SIGNER)
+    ModelRegistry(made, "digits").publish(manifest(REPORT, version=VERSION), REPORT, SIGNER)
     return made
 
 
@@ -40,7 +41,10 @@ def errors(bucket: MemoryBucket) -> dict[str, str]:
 
 
 def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
-    keep(bucket, Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()))
+    ModelRegistry(
+        bucket,
+        Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()).model,
+    ).keep_score(Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()))
 
     assert errors(bucket) == {}
 
@@ -89,11 +93,8 @@ def test_a_report_that_a_collected_version_lost_is_damage(bucket):
 
 
 def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
-    decide(
-        bucket,
-        Decision(model="digits", version=VERSION, verdict="approved", by="ada", reason="good"),
-    )
-    AliasLog(bucket, "digits").append(VERSION, over=None, by="ada", reason="good")
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("ada", "good"))
+    AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("ada", "good"))
     take_away(bucket, "decision.json")
 
     [found] = [one for one in audit(bucket).findings if "champion" in one.what]

@@ -9,9 +9,10 @@ from serving.fleet import Fleet, Following
 from serving.wsgi import folder_of
 from store.aliases import CHAMPION, AliasLog
 from store.memory import MemoryBucket
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
 from store.schema import Schema, TensorSpec
-from store.versions import publish
 from tests.deadline import until
 from tests.serving import bundles
 from tests.signing import SIGNER, TRUST, write_keys
@@ -42,9 +43,9 @@ def fill(home: Path) -> None:
     bucket, files = MemoryBucket(), bundle()
     write_keys(home)
     manifest = bundles.manifest(1, files, tensors=TENSORS)
-    publish(bucket, manifest, files, SIGNER)
+    ModelRegistry(bucket, manifest.model).publish(manifest, files, SIGNER)
     log = AliasLog(bucket, bundles.MODEL, CHAMPION)
-    log.append(manifest.version, over=None, by="benchmark", reason="the classic network")
+    log.append(manifest.version, expected=None, actor=Actor("benchmark", "the classic network"))
     following = Following(
         folder=folder_of(home, NOWHERE),
         models=(),

@@ -9,10 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from store import challenging, exporting, keys
+from store import exporting, keys
 from store.aliases import AliasLog
-from store.challenging import Withdrawal
-from store.collected import Collected, keep
+from store.challenging import Challenges, Withdrawal
+from store.collected import Collected
+from store.registry.actor import Actor
+from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.terms import Terms
 from tests import upkeep
@@ -42,13 +44,16 @@ def main() -> None:
 def _challenge(bucket: S3Bucket) -> None:
     """A canary that a host withdrew, and a rollback."""
     tried, last = bundles.version_name(4), bundles.version_name(3)
-    record = challenging.start(
-        bucket, upkeep.MODEL, tried, terms=Terms(mode="canary"), by="ada", reason="a try"
+    record = Challenges(bucket, upkeep.MODEL).start(
+        tried, terms=Terms(mode="canary"), actor=Actor("ada", "a try")
     )
     word = Withdrawal(replica="host-1", version=tried, reason="it erred too often")
-    challenging.withdraw(bucket, record, word)
+    Challenges(bucket, record.model).withdraw(record, word)
     AliasLog(bucket, upkeep.MODEL).append(
-        bundles.version_name(2), over=last, by="bob", reason="complaints", action="rolled back"
+        bundles.version_name(2),
+        expected=last,
+        actor=Actor("bob", "complaints"),
+        action="rolled back",
     )
 
 
@@ -66,7 +71,9 @@ def _collect(bucket: S3Bucket) -> None:
             reason="no rule keeps it: keep 1, 0 days",
         )
         bucket.create(keys.collected(upkeep.MODEL, version), word.encoded())
-    keep(bucket, upkeep.MODEL, bundles.version_name(3), "somebody wanted it at that moment")
+    ModelRegistry(bucket, upkeep.MODEL).keep(
+        bundles.version_name(3), "somebody wanted it at that moment"
+    )
     for name in word.files:
         bucket.discard(keys.version_file(upkeep.MODEL, bundles.version_name(1), name))
 
