@@ -157,7 +157,12 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
     assert mate.comparisons.waiting == 1
 
-    challengers.append(bundles.version_name(2), expected=bundles.version_name(2), actor=Actor("a test", "seen enough"), action="stopped")  # fmt: skip
+    challengers.append(
+        bundles.version_name(2),
+        expected=bundles.version_name(2),
+        actor=Actor("a test", "seen enough"),
+        action="stopped",
+    )
     settle(leader, mate)
 
     assert interpreter() is None
