@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from models.definition import ModelDefinition
 from models.examples import Examples
-from store.bucket import Bucket
 from store.manifest import Manifest, Measurement
 from store.registry.registry import ModelRegistry
 from store.scores import Score
@@ -34,7 +33,7 @@ def unlearned(came: Mapping[str, int], dataset_version: int) -> tuple[str, ...]:
 
 
 def score(
-    bucket: Bucket,
+    registry: ModelRegistry,
     definition: ModelDefinition,
     champion: Manifest,
     predictor: bytes,
@@ -50,7 +49,7 @@ def score(
     found: list[Score] = []
     unreadable: list[str] = []
     for arrival in arrivals:
-        known = ModelRegistry(bucket, definition.name).score(champion.version, arrival)
+        known = registry.score(champion.version, arrival)
         if known is not None:
             found.append(known)
             continue
@@ -62,11 +61,7 @@ def score(
         if examples is not None:
             outputs = answers(predictor, examples.inputs)
             measured = definition.measure(examples, outputs)
-            found.append(
-                ModelRegistry(
-                    bucket, _score(champion, arrival, examples.n, measured).model
-                ).keep_score(_score(champion, arrival, examples.n, measured))
-            )
+            found.append(registry.keep_score(_score(champion, arrival, examples.n, measured)))
     return Scored(tuple(found), tuple(unreadable))
 
 
