@@ -20,8 +20,8 @@ from serving.loaded import ModelVersion
 from serving.predictor import Array, Predictor
 from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
 from serving.tally import Tally
-from store.aliases import CHAMPION, AliasRecord
-from store.challenging import CHALLENGER, difference
+from store.aliases import CHALLENGER, CHAMPION, AliasRecord
+from store.challenging import difference
 from store.manifest import Manifest
 from store.terms import Terms
 

@@ -14,12 +14,20 @@ from pydantic import Field, ValidationError
 
 from store import keys, numbered
 from store.bucket import Bucket
-from store.errors import AlreadyExists, BadKey, CorruptRecord, PromotionConflict
+from store.errors import (
+    AlreadyExists,
+    BadKey,
+    ConfigurationError,
+    CorruptRecord,
+    PromotionConflict,
+)
 from store.records import read
+from store.registry.actor import Actor
 from store.terms import Terms
 from store.values import Value
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
 Action = Literal["promoted", "rolled back", "started", "stopped"]
 
 
@@ -124,20 +132,39 @@ class AliasLog:
         records = (self.at(sequence) for sequence in range(1, newest.sequence))
         return [*(record for record in records if record is not None), newest]
 
+    def previous(self, version: str) -> str:
+        """The version that a rollback from `version` returns to.
+
+        Undoing follows the records backwards: what a promotion replaced comes back, and rolling
+        back twice goes back twice instead of forth.
+
+        Raises:
+            ConfigurationError: nothing served before it.
+        """
+        replaced = {
+            record.version: record.previous
+            for record in self.history()
+            if record.action == "promoted"
+        }
+        target = replaced.get(version)
+        if target is None:
+            raise ConfigurationError(
+                f"nothing served {self.model} before {version}; name a version with `to`"
+            )
+        return target
+
     def append(
         self,
         version: str,
         *,
-        over: str | None,
-        by: str,
-        reason: str,
+        expected: str | None,
+        actor: Actor,
         action: Action = "promoted",
         terms: Terms | None = None,
         beside: int = 0,
         after: int | None = None,
-        proved: bool = False,
     ) -> AliasRecord:
-        """Point the alias at `version`, provided it still points at `over`; None for nothing.
+        """Point the alias at `version`, provided it still points at `expected`; None for nothing.
 
         `after`: the sequence of the newest record that was judged, 0 for an empty log, where it
         matters that an alias moved away and back meanwhile.
@@ -145,34 +172,34 @@ class AliasLog:
         Raises:
             PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
         """
-        current = self._expected(over, after)
+        current = self._checked(expected, after)
         record = AliasRecord(
             model=self.model,
             alias=self.alias,
             sequence=current.sequence + 1 if current else 1,
             version=version,
-            previous=over,
+            previous=expected,
             action=action,
-            by=by,
-            reason=reason,
+            by=actor.name,
+            reason=actor.reason,
             at=datetime.now(UTC),
             terms=terms,
             beside=beside,
-            proved=proved,
+            proved=actor.authenticated,
         )
         self._write(record)
         return record
 
-    def _expected(self, over: str | None, after: int | None) -> AliasRecord | None:
+    def _checked(self, expected: str | None, after: int | None) -> AliasRecord | None:
         """The newest record, when it is the one that was judged."""
         current = self.current()
         found, last = (current.target, current.sequence) if current else (None, 0)
-        if found != over:
-            raise PromotionConflict(self._whole_name, expected=over, found=found)
+        if found != expected:
+            raise PromotionConflict(self._whole_name, expected=expected, found=found)
         if after is not None and last != after:
             raise PromotionConflict(
                 self._whole_name,
-                expected=f"{over or 'no version'} of record {after}",
+                expected=f"{expected or 'no version'} of record {after}",
                 found=f"{found or 'none'} of record {last}",
             )
         return current
@@ -180,7 +207,7 @@ class AliasLog:
     def _write(self, record: AliasRecord) -> None:
         key = keys.alias_record(self.model, self.alias, record.sequence)
         try:
-            self._bucket.create(key, record.model_dump_json(indent=2).encode())
+            self._bucket.create(key, record.encoded())
         except AlreadyExists:
             winner = self.at(record.sequence)
             found = winner.target if winner else None
@@ -192,7 +219,7 @@ class AliasLog:
         """Say once what became of a record here; what was said first stands."""
         key = keys.replica(self.model, self.alias, sequence, acknowledgement.replica)
         try:
-            self._bucket.create(key, acknowledgement.model_dump_json(indent=2).encode())
+            self._bucket.create(key, acknowledgement.encoded())
         except AlreadyExists:
             return
 

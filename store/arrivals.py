@@ -5,6 +5,8 @@ last counts. An arrival that is excluded stays in the dataset and in no snapshot
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -15,6 +17,7 @@ from store.bucket import Bucket
 from store.errors import AlreadyExists
 from store.manifest import Finding
 from store.records import read
+from store.registry.actor import Actor
 from store.values import Value
 
 Verdict = Literal["accepted", "excluded"]
@@ -46,84 +49,70 @@ class ArrivalDecision(Value):
     proved: bool = False
 
 
-def hold(
-    bucket: Bucket,
-    model: str,
-    arrival: str,
-    findings: Sequence[Finding],
-    *,
-    compared_with: str | None,
-) -> None:
-    """Let an arrival wait for a person; what was found first stands."""
-    held = Held(model=model, arrival=arrival, findings=tuple(findings), compared_with=compared_with)
-    try:
-        bucket.create(keys.arrival_held(model, arrival), held.model_dump_json(indent=2).encode())
-    except AlreadyExists:
-        return
+@dataclass(frozen=True)
+class ArrivalReviews:
+    """What was found and decided about the arrivals of one model."""
 
+    bucket: Bucket
+    model: str
 
-def decide(
-    bucket: Bucket,
-    model: str,
-    arrival: str,
-    *,
-    verdict: Verdict,
-    by: str,
-    reason: str,
-    proved: bool = False,
-) -> ArrivalDecision:
-    """Say a word about an arrival, or find that it was said already; it may be taken back."""
-    while True:
-        last = decision(bucket, model, arrival)
-        if last is not None and last.verdict == verdict:
-            return last
-        word = ArrivalDecision(
-            model=model,
-            arrival=arrival,
-            verdict=verdict,
-            by=by,
-            reason=reason,
-            sequence=last.sequence + 1 if last else 1,
-            proved=proved,
+    def hold(self, arrival: str, findings: Sequence[Finding], *, compared_with: str | None) -> None:
+        """Let an arrival wait for a person; what was found first stands."""
+        held = Held(
+            model=self.model, arrival=arrival, findings=tuple(findings), compared_with=compared_with
         )
-        key = keys.arrival_decision(model, arrival, word.sequence)
-        try:
-            bucket.create(key, word.model_dump_json(indent=2).encode())
-        except AlreadyExists:
-            # Somebody spoke at the same moment: hear them first.
-            continue
-        return word
+        with suppress(AlreadyExists):
+            self.bucket.create(keys.arrival_held(self.model, arrival), held.encoded())
 
+    def decide(self, arrival: str, verdict: Verdict, actor: Actor) -> ArrivalDecision:
+        """Accept or exclude an arrival, or find that it was done already; it may be taken back."""
+        while True:
+            last = self.decision(arrival)
+            if last is not None and last.verdict == verdict:
+                return last
+            decision = ArrivalDecision(
+                model=self.model,
+                arrival=arrival,
+                verdict=verdict,
+                by=actor.name,
+                reason=actor.reason,
+                sequence=last.sequence + 1 if last else 1,
+                proved=actor.authenticated,
+            )
+            key = keys.arrival_decision(self.model, arrival, decision.sequence)
+            try:
+                self.bucket.create(key, decision.encoded())
+            except AlreadyExists:
+                # Somebody decided at the same moment: read that decision first.
+                continue
+            return decision
 
-def decision(bucket: Bucket, model: str, arrival: str) -> ArrivalDecision | None:
-    """The last word about an arrival, or None while nobody spoke."""
-    sequence, last = 1, None
-    while True:
-        key = keys.arrival_decision(model, arrival, sequence)
-        following = read(ArrivalDecision, bucket, key)
-        if following is None:
-            return last
-        last, sequence = following, sequence + 1
+    def decision(self, arrival: str) -> ArrivalDecision | None:
+        """The last decision about an arrival, or None while there is none."""
+        sequence, last = 1, None
+        while True:
+            key = keys.arrival_decision(self.model, arrival, sequence)
+            following = read(ArrivalDecision, self.bucket, key)
+            if following is None:
+                return last
+            last, sequence = following, sequence + 1
 
+    def decisions(self) -> Mapping[str, ArrivalDecision]:
+        """The last decision about each arrival that was decided about, by its name."""
+        names = self.bucket.names_below(keys.arrivals(self.model))
+        found = {name: self.decision(name) for name in names}
+        return {name: last for name, last in found.items() if last is not None}
 
-def decisions(bucket: Bucket, model: str) -> Mapping[str, ArrivalDecision]:
-    """The last word about each arrival of which anybody spoke, by its name."""
-    names = bucket.names_below(keys.arrivals(model))
-    found = {name: decision(bucket, model, name) for name in names}
-    return {name: last for name, last in found.items() if last is not None}
+    def excluded(self) -> tuple[str, ...]:
+        """The arrivals that no snapshot holds, in order of their names."""
+        decided = self.decisions()
+        return tuple(sorted(name for name, last in decided.items() if last.verdict == "excluded"))
 
-
-def excluded(bucket: Bucket, model: str) -> tuple[str, ...]:
-    """The arrivals that no snapshot holds, in order of their names."""
-    spoken = decisions(bucket, model)
-    return tuple(sorted(name for name, last in spoken.items() if last.verdict == "excluded"))
-
-
-def waiting(bucket: Bucket, model: str) -> list[Held]:
-    """The arrivals that wait for a person, in order of their names."""
-    found = []
-    for name in sorted(bucket.names_below(keys.arrivals(model))):
-        held = read(Held, bucket, keys.arrival_held(model, name))
-        if held is not None and decision(bucket, model, name) is None:
-            found.append(held)
-    return found
+    def waiting(self) -> list[Held]:
+        """The arrivals that wait for a person, in order of their names."""
+        found = []
+        for name in sorted(self.bucket.names_below(keys.arrivals(self.model))):
+            held = read(Held, self.bucket, keys.arrival_held(self.model, name))
+            if held is not None and self.decision(name) is None:
+                found.append(held)
+        return found

@@ -27,8 +27,6 @@ from store.schema import Schema, TensorSpec
 from store.terms import Terms
 from store.values import Value
 
-CHALLENGER = "challenger"
-
 
 class Withdrawal(Value):
     """One serving host's word that a challenger left its bounds; final by construction.
@@ -55,133 +53,153 @@ class Challenge:
         return self.withdrawal is None and not self.became_champion
 
 
-def challenger_log(bucket: Bucket, model: str) -> AliasLog:
-    """The log of a model's challengers."""
-    return AliasLog(bucket, model, CHALLENGER)
+@dataclass(frozen=True)
+class Challenges:
+    """The challenges of one model's champion, one at a time."""
 
+    bucket: Bucket
+    model: str
 
-def current(bucket: Bucket, model: str) -> Challenge | None:
-    """The newest challenge and what became of it; None when there was none, or it was stopped."""
-    return _challenge_of(bucket, challenger_log(bucket, model).current())
+    @property
+    def log(self) -> AliasLog:
+        """The log of the model's challengers."""
+        return AliasLog(self.bucket, self.model, CHALLENGER)
 
+    @property
+    def _registry(self) -> ModelRegistry:
+        return ModelRegistry(self.bucket, self.model)
 
-def _challenge_of(bucket: Bucket, record: AliasRecord | None) -> Challenge | None:
-    if record is None or record.target is None:
-        return None
-    return Challenge(record, read_withdrawal(bucket, record), became_champion(bucket, record))
+    def current(self) -> Challenge | None:
+        """The newest challenge and what became of it; None when there was none, or it was
+        stopped.
+        """
+        return self._challenge_of(self.log.current())
 
+    def _challenge_of(self, record: AliasRecord | None) -> Challenge | None:
+        if record is None or record.target is None:
+            return None
+        return Challenge(record, self.withdrawal(record), self.became_champion(record))
 
-def start(
-    bucket: Bucket,
-    model: str,
-    version: str,
-    *,
-    terms: Terms,
-    by: str,
-    reason: str,
-    proved: bool = False,
-) -> AliasRecord:
-    """Let a version challenge the champion: in shadow one that was not rejected, as a canary an
-    approved one.
+    def start(self, version: str, *, terms: Terms, actor: Actor) -> AliasRecord:
+        """Let a version challenge the champion: in shadow one that was not rejected, as a canary
+        an approved one.
 
-    Starting what runs already on the same terms is no error: a killed run is simply run again.
+        Starting what runs already on the same terms is no error: a killed run is simply run again.
 
-    Raises:
-        ChallengeRunning: another one runs; says which.
-        ConfigurationError: it may not challenge, or there is no champion like it.
-        PromotionConflict: somebody else started or stopped one meanwhile.
-        UnknownVersion, CorruptVersion: it cannot serve.
-        CollectedVersion: retention let go of its files.
-    """
-    log = challenger_log(bucket, model)
-    last = log.current()
-    running = _challenge_of(bucket, last)
-    if running is not None and running.is_live:
-        record = running.record
-        if (record.version, record.terms) == (version, terms):
-            return _still_kept(bucket, log, record)
-        raise ChallengeRunning(
-            model, version=record.version, by=record.by, since=f"{record.at:%Y-%m-%d %H:%M} UTC"
+        Raises:
+            ChallengeRunning: another one runs; says which.
+            ConfigurationError: it may not challenge, or there is no champion like it.
+            PromotionConflict: somebody else started or stopped one meanwhile.
+            UnknownVersion, CorruptVersion: it cannot serve.
+            CollectedVersion: retention let go of its files.
+        """
+        last = self.log.current()
+        running = self._challenge_of(last)
+        if running is not None and running.is_live:
+            record = running.record
+            if (record.version, record.terms) == (version, terms):
+                return self._still_kept(record)
+            since = f"{record.at:%Y-%m-%d %H:%M} UTC"
+            raise ChallengeRunning(self.model, version=record.version, by=record.by, since=since)
+        champion = self._registry.champion.current()
+        if champion is None:
+            raise ConfigurationError(
+                f"{self.model} has no champion yet, so there is nothing to challenge"
+            )
+        self._check_may_challenge(champion, version, terms)
+        record = self.log.append(
+            version,
+            expected=running.record.version if running else None,
+            actor=actor,
+            action="started",
+            terms=terms,
+            beside=champion.sequence,
+            after=last.sequence if last else 0,
         )
-    champion = _champion(bucket, model)
-    _may_challenge(bucket, champion, version, terms)
-    record = log.append(
-        version,
-        expected=running.record.version if running else None,
-        actor=Actor(by, reason, authenticated=proved),
-        action="started",
-        terms=terms,
-        beside=champion.sequence,
-        after=last.sequence if last else 0,
-    )
-    return _still_kept(bucket, log, record)
+        return self._still_kept(record)
 
+    def stop(self, actor: Actor, *, expected: str | None = None) -> AliasRecord:
+        """Stop the challenger: the alias points at nothing from here on.
 
-def stop(
-    bucket: Bucket,
-    model: str,
-    *,
-    by: str,
-    reason: str,
-    over: str | None = None,
-    proved: bool = False,
-) -> AliasRecord:
-    """Stop the challenger: the alias points at nothing from here on.
+        `expected`: the only version that is meant; None for whichever challenges.
 
-    `over`: the only version that is meant; None for whichever challenges.
+        Raises:
+            NoChallenge: none runs; says what became of the last.
+            PromotionConflict: another one than `expected` runs, or somebody else stopped or
+                started one meanwhile.
+        """
+        running = self.current()
+        if running is None:
+            raise NoChallenge(self.model, "none was started, or the last was stopped")
+        version = running.record.version
+        if running.is_live and expected not in {None, version}:
+            where = f"{self.model}@{CHALLENGER}"
+            raise PromotionConflict(where, expected=expected, found=version)
+        if running.withdrawal is not None:
+            raise NoChallenge(self.model, f"{version} was withdrawn: {running.withdrawal.reason}")
+        if running.became_champion:
+            raise NoChallenge(self.model, f"{version} became champion")
+        after = running.record.sequence
+        return self.log.append(
+            version, expected=version, actor=actor, action="stopped", after=after
+        )
 
-    Raises:
-        NoChallenge: none runs; says what became of the last.
-        PromotionConflict: another one than `over` runs, or somebody else stopped or started one
-            meanwhile.
-    """
-    running = current(bucket, model)
-    if running is None:
-        raise NoChallenge(model, "none was started, or the last was stopped")
-    version = running.record.version
-    if running.is_live and over not in {None, version}:
-        raise PromotionConflict(f"{model}@{CHALLENGER}", expected=over, found=version)
-    if running.withdrawal is not None:
-        raise NoChallenge(model, f"{version} was withdrawn: {running.withdrawal.reason}")
-    if running.became_champion:
-        raise NoChallenge(model, f"{version} became champion")
-    log = challenger_log(bucket, model)
-    after = running.record.sequence
-    return log.append(
-        version,
-        expected=version,
-        actor=Actor(by, reason, authenticated=proved),
-        action="stopped",
-        after=after,
-    )
+    def withdraw(self, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
+        """Withdraw a challenge here and everywhere, once; what was written first stands."""
+        key = keys.withdrawal(record.model, record.alias, record.sequence)
+        try:
+            self.bucket.create(key, withdrawal.encoded())
+        except AlreadyExists:
+            return self.withdrawal(record) or withdrawal
+        return withdrawal
 
+    def withdrawal(self, record: AliasRecord) -> Withdrawal | None:
+        """Which host withdrew a challenge, or None while it runs: one small GET."""
+        key = keys.withdrawal(record.model, record.alias, record.sequence)
+        return read(Withdrawal, self.bucket, key)
 
-def withdraw(bucket: Bucket, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
-    """Say once that a challenge is over here and everywhere; what was said first stands."""
-    key = keys.withdrawal(record.model, record.alias, record.sequence)
-    try:
-        bucket.create(key, withdrawal.model_dump_json(indent=2).encode())
-    except AlreadyExists:
-        return read_withdrawal(bucket, record) or withdrawal
-    return withdrawal
+    def became_champion(self, record: AliasRecord, *, since: int = 0) -> bool:
+        """Whether the version of a challenge was champion after it began, be it for a moment.
 
+        `since`: the last record of the champion's log that is known to name another version.
+        """
+        champions, sequence = AliasLog(self.bucket, self.model), max(record.beside, since)
+        while (later := champions.at(sequence + 1)) is not None:
+            if later.version == record.version:
+                return True
+            sequence = later.sequence
+        return False
 
-def read_withdrawal(bucket: Bucket, record: AliasRecord) -> Withdrawal | None:
-    """What a host said of a challenge, or None while it runs: one small GET."""
-    return read(Withdrawal, bucket, keys.withdrawal(record.model, record.alias, record.sequence))
+    def _still_kept(self, record: AliasRecord) -> AliasRecord:
+        """The record, unless its version was collected at that very moment: the tombstone wins."""
+        try:
+            self._registry.check_kept(record.version)
+        except CollectedVersion as error:
+            actor = Actor(record.by, str(error))
+            self.log.append(record.version, expected=record.version, actor=actor, action="stopped")
+            raise
+        return record
 
-
-def became_champion(bucket: Bucket, record: AliasRecord, *, since: int = 0) -> bool:
-    """Whether the version of a challenge was champion after it began, be it for a moment.
-
-    `since`: the last record of the champion's log that is known to name another version.
-    """
-    champions, sequence = AliasLog(bucket, record.model), max(record.beside, since)
-    while (later := champions.at(sequence + 1)) is not None:
-        if later.version == record.version:
-            return True
-        sequence = later.sequence
-    return False
+    def _check_may_challenge(self, champion: AliasRecord, version: str, terms: Terms) -> None:
+        model, registry = self.model, self._registry
+        if version == champion.version:
+            raise ConfigurationError(f"{version} is the champion of {model}; name another version")
+        tensors = registry.manifest(version).tensors
+        registry.check_kept(version)
+        decision = registry.decision(version)
+        verdict = decision.verdict if decision else None
+        if verdict == "rejected":
+            raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
+        if terms.mode == "canary" and verdict != "approved":
+            raise ConfigurationError(
+                f"{model} {version} is not approved, so it may not answer clients; "
+                "let it challenge in shadow, or approve it: "
+                f"`overnight challenge {model} {version} --canary --approve`"
+            )
+        if why := difference(registry.manifest(champion.version).tensors, tensors):
+            raise ConfigurationError(
+                f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
+            )
 
 
 def difference(champion: Schema, challenger: Schema) -> str:
@@ -203,42 +221,3 @@ def difference(champion: Schema, challenger: Schema) -> str:
 
 def _forms(specs: tuple[TensorSpec, ...]) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {spec.name: (spec.datatype, spec.shape) for spec in specs}
-
-
-def _still_kept(bucket: Bucket, log: AliasLog, record: AliasRecord) -> AliasRecord:
-    """The record, unless its version was collected at that very moment: then that word wins."""
-    try:
-        ModelRegistry(bucket, log.model).check_kept(record.version)
-    except CollectedVersion as error:
-        version, why = record.version, str(error)
-        log.append(version, expected=version, actor=Actor(record.by, why), action="stopped")
-        raise
-    return record
-
-
-def _champion(bucket: Bucket, model: str) -> AliasRecord:
-    champion = AliasLog(bucket, model).current()
-    if champion is None:
-        raise ConfigurationError(f"{model} has no champion yet, so there is nothing to challenge")
-    return champion
-
-
-def _may_challenge(bucket: Bucket, champion: AliasRecord, version: str, terms: Terms) -> None:
-    model = champion.model
-    if version == champion.version:
-        raise ConfigurationError(f"{version} is the champion of {model}; name another version")
-    tensors = ModelRegistry(bucket, model).manifest(version).tensors
-    ModelRegistry(bucket, model).check_kept(version)
-    decision = ModelRegistry(bucket, model).decision(version)
-    verdict = decision.verdict if decision else None
-    if verdict == "rejected":
-        raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
-    if terms.mode == "canary" and verdict != "approved":
-        raise ConfigurationError(
-            f"{model} {version} is not approved, so it may not answer clients; let it challenge in "
-            f"shadow, or approve it: `overnight challenge {model} {version} --canary --approve`"
-        )
-    if why := difference(ModelRegistry(bucket, model).manifest(champion.version).tensors, tensors):
-        raise ConfigurationError(
-            f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
-        )

@@ -10,11 +10,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from store import keys
-from store.bucket import Bucket
-from store.errors import AlreadyExists
 from store.manifest import Measurement
-from store.records import decoded, read
 from store.values import Value
 
 
@@ -42,28 +38,6 @@ class Score(Value):
         """
         first = next((one for one in self.measurements if not one.slice), None)
         return first if first is not None and math.isfinite(first.value) else None
-
-
-def keep(bucket: Bucket, score: Score) -> Score:
-    """Write a score, or find the one that was written first, which stands."""
-    key = keys.score(score.model, score.version, score.arrival)
-    try:
-        bucket.create(key, score.model_dump_json(indent=2).encode())
-    except AlreadyExists:
-        return decoded(Score, bucket.read(key), key)
-    return score
-
-
-def read_score(bucket: Bucket, model: str, version: str, arrival: str) -> Score | None:
-    """What a version measured on an arrival, if it was asked about it."""
-    return read(Score, bucket, keys.score(model, version, arrival))
-
-
-def scores(bucket: Bucket, model: str, version: str) -> list[Score]:
-    """All that a version measured while it served, oldest first."""
-    below = bucket.keys_below(keys.scores(model, version))
-    found = (decoded(Score, bucket.read(key), key) for key in below)
-    return sorted(found, key=lambda score: (score.at, score.arrival))
 
 
 def latest(found: Sequence[Score]) -> Score | None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from store import keys, numbered, signing
 from store.aliases import CHAMPION, AliasLog, AliasRecord
-from store.bucket import Bucket, digest
+from store.bucket import Bucket
 from store.collected import Collected, Kept
 from store.decisions import Decision, Verdict
+from store.digests import digest
 from store.errors import (
     AlreadyDecided,
     AlreadyExists,

@@ -12,7 +12,6 @@ from infra.settings import load
 from infra.stack.ports import free_port
 from store import keys
 from store.aliases import AliasLog
-from store.decisions import Decision, decide
 from store.digests import digest
 from store.errors import ConfigurationError, UntrustedVersion
 from store.memory import MemoryBucket
@@ -149,8 +148,7 @@ def test_what_a_stranger_left_is_listed_and_not_signed(overnight, bucket):
     overnight("sign", "digits", VERSION)
     planted = manifest(version="20261123T020000-0123456789ab")
     ModelRegistry(bucket, planted.model).publish(planted, FILES, SIGNER.new())
-    said = Decision(model="digits", version=planted.version, verdict="approved", by="x", reason="y")
-    decide(bucket, said)
+    ModelRegistry(bucket, "digits").decide(planted.version, "approved", Actor("x", "y"))
     AliasLog(bucket, "digits").append(planted.version, expected=VERSION, actor=Actor("x", "y"))
     overnight("rotate", "new")
 

@@ -14,8 +14,7 @@ from serving.loaded import open_bundle
 from serving.predictor import Predictor
 from serving.slots import Loaded, Slot, Slots
 from serving.story import Story
-from store.aliases import AliasRecord
-from store.challenging import CHALLENGER
+from store.aliases import CHALLENGER, AliasRecord
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
 from tests.serving import bundles

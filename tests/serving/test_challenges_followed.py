@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from store.challenging import CHALLENGER, Challenges, Withdrawal
+from store.aliases import CHALLENGER
+from store.challenging import Challenges, Withdrawal
 from store.registry.actor import Actor
 from tests.serving import bundles
 from tests.serving.challenges import CANARY, SHADOW
