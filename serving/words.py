@@ -1,7 +1,7 @@
-"""Words and dates in place of numbers: what applications know, encoded as a version's schema says.
+"""Vocabulary words and dates, encoded as numbers by the schema of the version.
 
-The encoding is carried in the manifest of the version that answers, so a word has the same number
-in every request, whichever other words stand beside it.
+The encoding is part of the version's manifest, so a word has the same number in every request.
+An encoder fitted to each request would not: its numbers depend on the other rows.
 """
 
 import re
@@ -46,10 +46,10 @@ class Unknown:
 
 
 def number_of(spec: TensorSpec, text: str, *, field: str, unknown: Unknown, row: int) -> int:
-    """The number that a word or a date stands for.
+    """The number of a word or a date; a word out of vocabulary is noted in `unknown`.
 
     Raises:
-        BadInput: it is no date, or no word of a vocabulary that has none for all others.
+        BadInput: it is no date, or out of a vocabulary without a fallback.
     """
     if spec.date:
         return _day(text, field=field)

@@ -45,7 +45,7 @@ def ready() -> Response:
     body = {
         "ready": is_ready,
         "models": models | dict.fromkeys(missing, False),
-        "trouble": _trouble(every),
+        "sync_errors": _sync_errors(every),
     }
     return answer(body, status=status)
 
@@ -87,7 +87,7 @@ def _told(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.v2_shape}
 
 
-def _trouble(every: Slots) -> dict[str, str]:
-    """What is wrong with following each model, though what is loaded goes on answering."""
-    known = {one.model: story().known(one.model).trouble for one in every.all()}
-    return {model: trouble for model, trouble in known.items() if trouble}
+def _sync_errors(every: Slots) -> dict[str, str]:
+    """Why models cannot be synchronised with the store, by model; they still answer."""
+    errors = {slot.model: story().known(slot.model).trouble for slot in every.all()}
+    return {model: error for model, error in errors.items() if error}

@@ -5,7 +5,7 @@ import { SessionValue } from "./session_value.js";
 // The server accepts an administrator token in place of an API key.
 export const apiKey = new SessionValue("overnight-key");
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;

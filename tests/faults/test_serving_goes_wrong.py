@@ -151,7 +151,7 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
     promote(log, 2)
 
     until(
-        lambda: host.ask("GET", "/v2/health/ready")[2]["trouble"] or log.acknowledgements(2),
+        lambda: host.ask("GET", "/v2/health/ready")[2]["sync_errors"] or log.acknowledgements(2),
         what="the trouble is told",
     )
     assert answers_with(host, 1)

@@ -144,7 +144,7 @@ def test_cut_off_it_answers_says_so_restarts_from_its_cache_and_catches_up(host,
     until(lambda: not host.trouble(), what="the trouble is over")
     _assert_answers(host, old + 1)
     assert 'overnight_store_errors{model="digits"} 0' in host.metrics()
-    assert host.serving.ask("GET", "/v2/health/ready")[2]["trouble"] == {}
+    assert host.serving.ask("GET", "/v2/health/ready")[2]["sync_errors"] == {}
 
 
 @pytest.mark.parametrize("wrong", [Wrong.DELAY, Wrong.LOSE_ANSWER, Wrong.FAIL])
@@ -172,7 +172,7 @@ def _assert_trouble_shows(host: Host) -> None:
     assert 'overnight_store_errors{model="digits"} 1' in host.metrics()
     status, _, ready = host.serving.ask("GET", "/v2/health/ready")
     assert (status, ready["ready"], ready["models"]) == (200, True, {"digits": True})
-    told = ready["trouble"]["digits"]
+    told = ready["sync_errors"]["digits"]
     assert "does not answer" in told or "ExpiredToken" in told
     age = host.age()
     until(lambda: host.age() > age, what="the age of what is known grows")

@@ -302,7 +302,7 @@ def test_serving_without_trusted_keys_starts_and_says_what_to_do_until_one_is_tr
         # Then it lives, is not ready, and tells why.
         def trouble() -> str:
             answer = serving.ask("GET", "/v2/health/ready")[2]
-            return json.dumps(answer["trouble"]) if isinstance(answer, dict) else ""
+            return json.dumps(answer["sync_errors"]) if isinstance(answer, dict) else ""
 
         until(lambda: _asked(serving) and "no key is trusted" in trouble(), what="it is told")
         assert "overnight keys trust" in trouble()

@@ -2,11 +2,11 @@
 
 import { shape } from "../dom.js";
 
-export const EDGE = { left: 58, right: 10, top: 10, bottom: 24 };
+const EDGE = { left: 58, right: 10, top: 10, bottom: 24 };
 const STEPS = [1, 2, 2.5, 5, 10];
 
 // Round numbers from below the lowest value to above the highest, about four of them.
-export function marks(low, high) {
+function marks(low, high) {
   const range = high - low || Math.abs(high) || 1;
   const power = 10 ** Math.floor(Math.log10(range / 3));
   const step = power * STEPS.find((factor) => factor * power >= (range / 3) * 0.9999);

@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_weights(fitted: network.Fitted, examples: 
         assert first.tobytes() == second.tobytes()
 
 
-def test_what_is_unknown_is_answered_as_other_and_said(
+def test_unknown_categories_are_predicted_as_the_fallback_and_flagged(
     fitted: network.Fitted, examples: Examples
 ) -> None:
     known = asked(fitted, examples.inputs)

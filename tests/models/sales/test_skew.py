@@ -162,7 +162,7 @@ def test_each_store_and_department_is_answered_by_its_own_number(serving, traine
         assert known.tolist() == [0, *[1] * (n - 1)]
 
 
-def test_an_unknown_category_is_answered_as_other_and_flagged(serving, trained):
+def test_an_unknown_category_is_predicted_as_the_fallback_and_counted(serving, trained):
     places = np.flatnonzero(trained.holdout.inputs["store"] == 0)
     assert len(places) == 28 * 2
     row = {name: values[places[:1]] for name, values in trained.holdout.inputs.items()}
