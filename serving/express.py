@@ -7,11 +7,12 @@ handed on to it as an error to be reported; nothing is read or inferred a second
 import re
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from serving.challenger import Router
 from serving.inference.limits import Limits
-from serving.lanes import JSON, Answering, Environ, decoded, lane_of
+from serving.lanes import JSON, Environ, decoded, lane_of
 from serving.loaded import ModelVersion
 from serving.metrics import Meter
 from serving.protocols import binary
@@ -33,6 +34,10 @@ _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 _V1 = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+)|/labels/([^/]+))?:predict/?")
 
 
+# Most requests go to few addresses, and looking one up costs a twentieth of taking it apart.
+_REMEMBERED_ADDRESSES = 256
+
+
 class Target(NamedTuple):
     """What the address of an inference request names."""
 
@@ -42,6 +47,7 @@ class Target(NamedTuple):
     label: str | None = None
 
 
+@lru_cache(_REMEMBERED_ADDRESSES)
 def target_of(path: str) -> Target | None:
     """The target of an inference request; None for any other address."""
     if not path.isascii():
@@ -74,11 +80,11 @@ class Express:
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
-            (answer, json_length), loaded = self._answered(target, environ, request_id)
+            answer, json_length = self._answered(target, environ, request_id)
         except Exception as error:  # noqa: BLE001 - logged and reported behind, whatever it is
             environ[REFUSAL] = error
             return self._behind(environ, start_response)
-        version = loaded.version
+        version = environ[MET_VERSION]
         headers = [
             ("Content-Type", JSON if json_length is None else RAW),
             ("Content-Length", str(len(answer))),
@@ -93,34 +99,31 @@ class Express:
         self._meter.count(target.model, version, target.protocol, 200, seconds)
         return [answer]
 
-    def _answered(
-        self, target: Target, environ: Environ, request_id: str
-    ) -> tuple[Encoded, ModelVersion]:
-        answering = self._read(target, environ)
+    def _answered(self, target: Target, environ: Environ, request_id: str) -> Encoded:
+        """Read the body, then have a version answer it.
+
+        Raises:
+            BadInput, NotServed: it is not what its headers say, or no such version is loaded.
+        """
+        protocol, model, version, label = target
+        lane = lane_of(protocol, environ.get("CONTENT_TYPE", ""))
+        # Without a length there is no body, and some servers' streams would wait for one.
+        body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
+        if "HTTP_CONTENT_ENCODING" in environ:
+            body = decoded(body, environ["HTTP_CONTENT_ENCODING"], self._limits)
+        answering = lane(body, environ, self._limits)
 
         def noting(loaded: ModelVersion) -> Encoded:
             # Whichever version a request meets is named also when it fails there.
             environ[MET_VERSION] = loaded.version
             return answering(loaded)
 
-        return self._router.predict(
-            target.model,
+        encoded, _ = self._router.predict(
+            model,
             noting,
-            version=target.version,
-            label=target.label,
+            version=version,
+            label=label,
             client=client_of(environ),
             request_id=request_id,
         )
-
-    def _read(self, target: Target, environ: Environ) -> Answering:
-        """Read the body before a version is chosen.
-
-        Raises:
-            BadInput: it is too long, or not what its headers say.
-        """
-        lane = lane_of(target.protocol, environ.get("CONTENT_TYPE", ""))
-        # Without a length there is no body, and some servers' streams would wait for one.
-        body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
-        if encoding := environ.get("HTTP_CONTENT_ENCODING"):
-            body = decoded(body, encoding, self._limits)
-        return lane(body, environ, self._limits)
+        return encoded
