@@ -25,6 +25,8 @@ Report = Callable[[Progress], None]
 Metrics = Mapping[str, float]
 # Of an epoch, counted from one, the metrics of learning; it may report in between.
 Epoch = Callable[[int, Report], Metrics]
+# How many steps an epoch has, how it is learned, and how it is validated.
+Course = tuple[int, Epoch, Callable[[], Metrics]]
 
 
 class Fitted(NamedTuple):
@@ -96,6 +98,33 @@ def check_rows(training: Examples, validation: Examples) -> None:
             f"a fit learns from rows and is validated on others; got {training.n} to learn from "
             f"and {validation.n} to validate on; bring more rows or change validation_share"
         )
+
+
+def fit_by_steps(
+    build: Callable[..., keras.Model],
+    prepare: Callable[[keras.Model], Course],
+    training: Examples,
+    validation: Examples,
+    *,
+    settings: TrainingSettings,
+    report: Report,
+    start: Path | None,
+) -> Fitted:
+    """Train a network from its seed, and keep the weights of the epoch that validated best.
+
+    `build(seed=…)` makes it, and `prepare` what teaches it. With `start`, a `network.keras` of an
+    earlier night, training goes on from its weights.
+
+    Stops early when `patience_epochs` bring no smaller validation loss. The same machine, settings
+    and rows give the same weights, bit for bit. `report` hears of each epoch's end, and about twice
+    a second between.
+    """
+    check_rows(training, validation)
+    network = build(seed=settings.seed)
+    if start is not None:
+        continue_from(network, start)
+    steps, learn, validate = prepare(network)
+    return keep_best(network, learn, validate, settings=settings, steps=steps, report=report)
 
 
 def keep_best(

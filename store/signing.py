@@ -126,13 +126,6 @@ class Signer:
 
         return cls(Ed25519PrivateKey.generate())
 
-    @classmethod
-    def from_seed(cls, seed: bytes) -> Self:
-        """The signer of a private key that is known as 32 bytes."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        return cls(Ed25519PrivateKey.from_private_bytes(seed))
-
     def sign(self, body: bytes) -> Signature:
         """Sign a manifest's exact bytes; the same bytes always get the same signature."""
         return Signature(self.key_id, body, self._private_key.sign(encoding(body)))

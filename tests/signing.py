@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from store.digests import digest
 from store.signing import Signer
 from store.trust import PublicKey, Trust
@@ -9,7 +11,8 @@ from store.trust import PublicKey, Trust
 
 def signer(name: str) -> Signer:
     """Somebody's key, the same in every run."""
-    return Signer.from_seed(bytes.fromhex(digest(f"a key for tests: {name}".encode())))
+    seed = bytes.fromhex(digest(f"a key for tests: {name}".encode()))
+    return Signer(Ed25519PrivateKey.from_private_bytes(seed))
 
 
 def named(signer: Signer, name: str = "tests") -> PublicKey:

@@ -7,6 +7,7 @@ drawing page, the HTTP interfaces and training cannot prepare pictures different
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from models.definition import TrainingSettings
 from models.digits.as_mnist_was import SIDE, AsMnistWas
 from models.digits.learning import Learner
 from models.examples import Array, Examples
-from models.exporting import answers_of, continue_from, load
-from models.learning import Fitted, Report, check_rows, keep_best
+from models.exporting import answers_of, load
+from models.learning import Course, Fitted, Report, fit_by_steps
 
 CLASSES = 10
 # Of the training images 88 % leave these outer rows and columns blank.
@@ -99,28 +100,17 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Train a network from its seed, and keep the weights of the epoch that validated best.
+    """Train a network on pictures, as `learning.fit_by_steps` says."""
 
-    With `start`, a `network.keras` of an earlier night, training goes on from its weights.
+    def prepare(network: keras.Model) -> Course:
+        reader = network.get_layer("reader")
+        learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
+        held_out = _seen(network, validation)
+        validate = partial(_validate, reader, held_out, validation.labels)
+        return learner.steps.count, learner.epoch, validate
 
-    Stops early when `patience_epochs` bring no smaller validation loss. The same machine, settings
-    and images give the same weights, bit for bit. `report` hears of each epoch's end, and about
-    twice a second between.
-    """
-    check_rows(training, validation)
-    network = build(seed=settings.seed)
-    if start is not None:
-        continue_from(network, start)
-    reader = network.get_layer("reader")
-    learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
-    held_out = _seen(network, validation)
-    return keep_best(
-        network,
-        learner.epoch,
-        lambda: _validate(reader, held_out, validation.labels),
-        settings=settings,
-        steps=learner.steps.count,
-        report=report,
+    return fit_by_steps(
+        build, prepare, training, validation, settings=settings, report=report, start=start
     )
 
 

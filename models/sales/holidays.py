@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 FIRST_DAY = (date(2016, 1, 1) - date(1970, 1, 1)).days
 LAST_DAY = (date(2030, 12, 31) - date(1970, 1, 1)).days
 KINDS = ("ordinary", "closed", "feast", "eve of a feast", "long weekend")
-ORDINARY, CLOSED, FEAST, EVE, LONG = range(len(KINDS))
+CLOSED, FEAST, EVE, LONG = range(1, len(KINDS))
 _EVES = 3
 _MONDAY, _THURSDAY = 0, 3
 

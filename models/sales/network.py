@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from models import exporting
 from models.definition import TrainingSettings
 from models.examples import Array, Examples
-from models.exporting import answers_of, continue_from, load
-from models.learning import Fitted, Report, check_rows, keep_best
+from models.exporting import answers_of, load
+from models.learning import Course, Fitted, Report, fit_by_steps
 from models.regression import near
 from models.sales.learning import INPUTS, Learner, pinball
 from models.sales.preparation import Known, OneOf, Ordered, Prepared
@@ -73,26 +73,14 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Train a network from its seed, and keep the weights of the epoch that validated best.
+    """Train a network on days of sales, as `learning.fit_by_steps` says."""
 
-    With `start`, a `network.keras` of an earlier night, training goes on from its weights.
+    def prepare(network: keras.Model) -> Course:
+        learner = Learner(network, training, settings=settings)
+        return learner.steps.count, learner.epoch, partial(_validate, network, validation)
 
-    Stops early when `patience_epochs` bring no smaller validation loss. The same machine, settings
-    and examples give the same weights, bit for bit. `report` hears of each epoch's end, and about
-    twice a second between.
-    """
-    check_rows(training, validation)
-    network = build(seed=settings.seed)
-    if start is not None:
-        continue_from(network, start)
-    learner = Learner(network, training, settings=settings)
-    return keep_best(
-        network,
-        learner.epoch,
-        lambda: _validate(network, validation),
-        settings=settings,
-        steps=learner.steps.count,
-        report=report,
+    return fit_by_steps(
+        build, prepare, training, validation, settings=settings, report=report, start=start
     )
 
 
