@@ -1,6 +1,7 @@
 """The fleet: what one worker runs beside its requests so that its host follows the store as one."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -82,7 +83,8 @@ class Fleet:
         self.recollection = Recollection(following.folder, bucket, workers=self._workers)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._discovered_at = -DISCOVER_SECONDS
+        # Due at once, however long polls are and however lately the machine was started.
+        self._discovered_at = -math.inf
         self._list_models()
 
     def start(self) -> None:
