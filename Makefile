@@ -27,7 +27,7 @@ up: $(READY) ## start everything, and train what has no champion yet
 down: $(READY) ## stop everything, and lose nothing
 	@$(BIN)/overnight down
 
-# Two workers a core, for most tests wait for servers of theirs; a worker a core where none is
+# Two workers a core, for most tests wait for servers of theirs; one more than cores where none is
 # started. What starts servers for many tests stays with one worker.
 TOGETHER := --no-loadscope-reorder --durations 20
 

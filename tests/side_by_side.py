@@ -88,9 +88,9 @@ class _Groups(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n logical` is a worker a core; `-n auto` more, for tests that mostly wait for others."""
+    """`-n logical` is for tests that compute, `-n auto` for tests that mostly wait for others."""
     if config.option.numprocesses == "logical":
-        return min(cores(), _MOST)
+        return min(cores() + 1, _MOST)
     return min(_PER_CORE * cores(), _MOST)
 
 

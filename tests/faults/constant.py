@@ -22,7 +22,8 @@ def fit(
 ) -> tuple[int, list[dict[str, float]]]:
     """Say once that a fit was made; which of a few predictors it is, the rows decide."""
     report(Progress(epoch=1, epochs=1, step=1, steps=1))
-    return 1 + int(training.labels.sum()) % _NUMBERS, [{"loss": 1.0}]
+    measured = dict.fromkeys(("loss", "accuracy", "validation_loss", "validation_accuracy"), 1.0)
+    return 1 + int(training.labels.sum()) % _NUMBERS, [measured]
 
 
 def export(network: int, inputs: object) -> dict[str, bytes]:
