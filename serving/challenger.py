@@ -18,7 +18,7 @@ from serving.comparing import Comparison, Comparisons, Exchange, check_finite
 from serving.errors import NotServed
 from serving.loaded import ModelVersion
 from serving.predictor import Array, Predictor
-from serving.slots import WAIT_SECONDS, Loaded, Slot, Slots
+from serving.slots import Loaded, Slot, Slots
 from serving.tally import Tally
 from store.aliases import CHALLENGER, CHAMPION, AliasRecord
 from store.challenging import difference
@@ -36,11 +36,10 @@ class AnswersOtherwise(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks, under which id of theirs, and how long they wait for a version to be loaded."""
+    """Who asks, under which id of theirs."""
 
     client: str = ""
     request_id: str = ""
-    wait_seconds: float = WAIT_SECONDS
 
 
 class RecordingVersion:
@@ -163,7 +162,6 @@ class Router:
         label: str | None = None,
         client: str = "",
         request_id: str = "",
-        wait_seconds: float = WAIT_SECONDS,
     ) -> tuple[_Answer, Loaded]:
         """An answer by one version throughout, and that version.
 
@@ -177,11 +175,11 @@ class Router:
             challenger = self._challengers.get(model)
             duel = challenger.against(slot) if challenger is not None else None
             if challenger is not None and duel is not None:
-                asked = Asked(client, request_id, wait_seconds)
+                asked = Asked(client, request_id)
                 return self._beside(slot, challenger, answering, asked, duel)
         else:
             slot = self._slot_of(slot, version, label)
-        return _answered(slot, answering, wait_seconds, version)
+        return _answered(slot, answering, version)
 
     @contextmanager
     def lease(
@@ -238,7 +236,7 @@ class Router:
                 return self._shadowed(champion, answering, asked, duel)
         elif is_chosen(duel.challenge, asked.client, duel.terms.share):
             return self._canary(champion, challenger, answering, asked, duel)
-        return _answered(champion, answering, asked.wait_seconds)
+        return _answered(champion, answering)
 
     def _shadowed(
         self,
@@ -247,7 +245,7 @@ class Router:
         asked: Asked,
         duel: Duel,
     ) -> tuple[_Answer, Loaded]:
-        with champion.lease(wait_seconds=asked.wait_seconds) as serves:
+        with champion.lease() as serves:
             recording = RecordingVersion(serves)
             answer = answering(recording)
         self._compare(recording, serves, asked, duel, by_challenger=False)
@@ -275,11 +273,11 @@ class Router:
                     check_finite(recording.exchange.answers)
         except NotServed:
             # Withdrawn, stopped or followed by another in this moment.
-            return _answered(champion, answering, asked.wait_seconds)
+            return _answered(champion, answering)
         except Exception as error:  # noqa: BLE001 - the champion shall answer, whatever it was
             # Counted once the champion has answered: what it refuses as well was no failure of
             # the challenger's, or whoever sends nonsense could have a challenger withdrawn.
-            found = _answered(champion, answering, asked.wait_seconds)
+            found = _answered(champion, answering)
             duel.notes.failed(error, asked.request_id)
             return found
         duel.notes.answered()
@@ -321,11 +319,10 @@ def is_chosen(challenge: str, client: str, share: float) -> bool:
 def _answered(
     slot: Slot,
     answering: Callable[[ModelVersion], _Answer],
-    wait_seconds: float,
     version: str | None = None,
 ) -> tuple[_Answer, Loaded]:
     # Not `with slot.lease()`: its generator costs a microsecond, and this is every request.
-    loaded = slot.acquire(version, wait_seconds)
+    loaded = slot.acquire(version)
     try:
         return answering(loaded), loaded
     finally:

@@ -122,7 +122,7 @@ class Slot:
         finally:
             self.release(loaded)
 
-    def acquire(self, version: str | None, wait_seconds: float) -> Loaded:
+    def acquire(self, version: str | None = None, wait_seconds: float = WAIT_SECONDS) -> Loaded:
         """Take a lease, which must be given back by `release`.
 
         A current version that this process is still loading is waited for.
