@@ -20,7 +20,7 @@ from serving.routes import (
     v1,
     v2,
 )
-from serving.story import Story
+from serving.status import Status
 from serving.tokens import NOBODY, Tokens
 from store.bucket import Bucket
 
@@ -31,7 +31,7 @@ def create_application(
     router: Router,
     *,
     limits: Limits,
-    story: Story,
+    status: Status,
     administrators: Tokens = NOBODY,
     bucket: Bucket | None = None,
     admission: Admission | None = None,
@@ -44,7 +44,7 @@ def create_application(
     application.url_map.strict_slashes = False
     # An address with // is another address, and unknown; being sent elsewhere helps no client.
     application.url_map.merge_slashes = False
-    application.extensions |= {"router": router, "limits": limits, "story": story}
+    application.extensions |= {"router": router, "limits": limits, "status": status}
     admission = admission or Admission()
     application.extensions |= {"administrators": administrators, "bucket": bucket}
     application.extensions |= {"draining": admission.draining, "keys": admission.keys}
@@ -53,17 +53,17 @@ def create_application(
     ids = RequestIds()
     # First: whatever refuses a request, it has an id by then.
     _label_all(application, ids)
-    metrics.install(application, story.meter)
+    metrics.install(application, status.meter)
     failures.install(application)
     headers.install(application)
     behind = application.wsgi_app
     entrance = Entrance(
-        Express(behind, router=router, limits=limits, meter=story.meter, ids=ids),
+        Express(behind, router=router, limits=limits, meter=status.meter, ids=ids),
         refusing=behind,
         limits=limits,
         administrators=administrators,
         admission=admission,
-        crowd=Crowd(limits, story.meter.in_flight),
+        crowd=Crowd(limits, status.meter.in_flight),
     )
     application.wsgi_app = entrance  # type: ignore[method-assign]
     return application

@@ -41,17 +41,15 @@ class Attendant:
         *,
         bucket: Bucket,
         cache: Cache,
-        threads: int,
+        room: Room,
         workers: int,
-        room: Room | None = None,
         available: Callable[[], int | None] = available_bytes,
         clock: Callable[[], float] = time.monotonic,
         note_load: Callable[[str, str, float], None] = _unnoted,
     ) -> None:
         self._note_load = note_load
         self._presence, self._bucket, self._cache = presence, bucket, cache
-        self._threads, self._workers = threads, workers
-        self._room = room or Room(threads)
+        self._room, self._workers = room, workers
         # Out of their slots, so no request can lease them; closed once nothing compares with them.
         self._retired: list[Loaded] = []
         self._available, self._clock = available, clock
@@ -134,7 +132,7 @@ class Attendant:
         try:
             found, files = self._cache.read(slot.model, manifest.version)
             self._admit(found)
-            predictor = open_bundle(found, files, threads=self._threads)
+            predictor = open_bundle(found, files, threads=self._room.threads)
         except (OvernightError, OSError) as error:
             logger.info("%s: %s is not recalled: %s", slot.model, manifest.version, error)
         else:
@@ -205,7 +203,7 @@ class Attendant:
         if not is_current or record.alias != CHAMPION:
             # Without its current champion this worker would answer nothing at all.
             self._admit(manifest)
-        return open_bundle(manifest, files, threads=self._threads)
+        return open_bundle(manifest, files, threads=self._room.threads)
 
     def _admit(self, manifest: Manifest) -> None:
         """All workers of the host load at the same time, so all of them must fit."""

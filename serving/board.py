@@ -51,6 +51,12 @@ class Board:
         return self._numbers[2]
 
     @property
+    def last_sync_age_seconds(self) -> float | None:
+        """How long ago the store last said what is current; None when it never did."""
+        looked = self.looked_at_ms
+        return round(max(time.time() - looked / 1000, 0.0), 3) if looked else None
+
+    @property
     def asks(self) -> int:
         """Changes whenever somebody asks for a look at the store."""
         return self._numbers[3]

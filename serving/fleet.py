@@ -1,4 +1,4 @@
-"""The fleet: what one worker runs beside its requests so that its host follows the store as one."""
+"""Agent of one worker: the threads beside its requests, by which its host follows the store."""
 
 import logging
 import math
@@ -14,16 +14,17 @@ from serving.cache import Cache
 from serving.challenger import Router
 from serving.challengers import Challengers
 from serving.comparing import Comparisons
+from serving.historian import TICK_SECONDS, Historian
+from serving.history import History
 from serving.keeping import DEFAULT_BYTES, Room
-from serving.ledger import Known, Ledger
-from serving.metrics import Snapshot
+from serving.ledger import Ledger
+from serving.metrics import Meter
 from serving.presence import Leadership, Presence, counted
-from serving.recollection import Recollection
 from serving.slots import Slot, Slots
-from serving.standing import Standing, standing
-from serving.story import Story
+from serving.status import HostStatus
+from serving.traffic import Observer, TrafficFile
 from serving.umpire import Umpire
-from serving.watcher import Watcher
+from serving.watcher import FollowContext, Watcher
 from store import keys
 from store.aliases import CHAMPION, AliasLog
 from store.bucket import Bucket
@@ -52,35 +53,48 @@ class Following:
 
 
 class Fleet:
-    """One worker of a host: always an attendant, and the watchers while it leads."""
+    """One worker of a host: always a loader of versions, and the watchers while it leads.
+
+    Each of its threads runs one method here in a loop: `attend`, `lead`, `recall`, `observe`, and
+    the comparisons'. A tick of one never waits for a tick of another.
+    """
 
     def __init__(self, bucket: Bucket, following: Following, trust: Trust) -> None:
-        self.slots = Slots(expected=following.models)
+        # Leaves first: whatever is handed on here is finished by then.
+        folder, workers = following.folder, following.folder / "workers"
         self._bucket, self._following = bucket, following
-        self._cache = Cache(following.folder / "cache", trust)
-        self._workers = following.folder / "workers"
-        self._room = Room(following.threads, following.loaded_bytes)
-        self.presence = Presence(self._workers)
-        self.story = Story(self, worker=self.presence.worker[:8])
-        self._leadership = Leadership(following.folder / "leader.lock")
+        self.slots = Slots(expected=following.models)
+        self.challengers = Challengers(folder / "challengers", bucket)
+        self.comparisons = comparisons = Comparisons()
+        self.router = Router(self.slots, self.challengers.by_model, comparisons)
+        self.presence = Presence(workers)
+        meter = Meter(
+            challenges=self.challengers.tallies,
+            comparison_queue_length=lambda: comparisons.waiting,
+        )
+        self.status = HostStatus(folder, meter, worker=self.presence.worker[:8])
+        self._historians: dict[str, Historian] = {}
+        self._observer = Observer(TrafficFile(folder), lambda: counted(workers))
+        self._context = FollowContext(
+            bucket=bucket,
+            cache=Cache(folder / "cache", trust),
+            workers=workers,
+            replica=following.replica,
+            poll_seconds=following.poll_seconds,
+            room=Room(following.threads, following.loaded_bytes),
+        )
         self._attendant = Attendant(
             self.presence,
             bucket=bucket,
-            cache=self._cache,
-            threads=following.threads,
+            cache=self._context.cache,
+            room=self._context.room,
             workers=following.workers,
-            room=self._room,
-            note_load=self.story.meter.load,
+            note_load=meter.load,
         )
         self._ledgers: dict[str, Ledger] = {}
         self._watchers: dict[str, Watcher] = {}
         self._umpires: dict[str, Umpire] = {}
-        self.challengers = Challengers(following.folder / "challengers", bucket)
-        self.comparisons = Comparisons()
-        self.router = Router(self.slots, self.challengers.by_model, self.comparisons)
-        self.story.meter.challenges = self.challengers.tallies
-        self.story.meter.comparison_queue_length = lambda: self.comparisons.waiting
-        self.recollection = Recollection(following.folder, bucket, workers=self._workers)
+        self._leadership = Leadership(folder / "leader.lock")
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         # Due at once, however long polls are and however lately the machine was started.
@@ -114,7 +128,7 @@ class Fleet:
 
     def note_counts(self) -> None:
         """Let the other workers of the host know what this one counted."""
-        self.presence.note_counts(self.story.meter.snapshot())
+        self.presence.note_counts(self.status.meter.snapshot())
 
     def lead(self) -> float:
         """One tick of what the leader does; returns seconds to rest."""
@@ -128,25 +142,14 @@ class Fleet:
 
     def recall(self) -> float:
         """One tick of what the leader gathers for the page; returns seconds to rest."""
-        return self.recollection.recall() if self._leadership.held else LEADER_SECONDS
+        if not self._leadership.held:
+            return LEADER_SECONDS
+        # Models are added by another thread meanwhile.
+        return min([one.look() for one in list(self._historians.values())], default=TICK_SECONDS)
 
     def observe(self) -> float:
         """One tick of the leader's eye on all workers' counters; returns seconds to rest."""
-        return self.recollection.observe() if self._leadership.held else LEADER_SECONDS
-
-    def known(self, model: str) -> Known:
-        """What the leader of this host noted of a model."""
-        return self._ledgers[model].known()
-
-    def challenge(self, model: str) -> Standing | None:
-        """How the newest challenge of a model stands on this host."""
-        ledger = self.challengers.ledger(model)
-        workers = self.story.snapshots().values()
-        return standing(ledger.known(), ledger.ended(), workers)
-
-    def snapshots(self) -> dict[str, Snapshot]:
-        """What the workers of this host counted, by worker."""
-        return counted(self._workers)
+        return self._observer.look() if self._leadership.held else LEADER_SECONDS
 
     def _compare(self) -> float:
         """One tick of what compares versions, in a thread that gives way to those that answer."""
@@ -165,11 +168,15 @@ class Fleet:
             if model not in self._ledgers and _is_model(model):
                 ledger = Ledger(folder / model)
                 slot = Slot(model, ledger.board)
-                challenger = self.challengers.add(model)
+                challenger, challenger_ledger = self.challengers.add(model)
+                history = History(folder / model)
                 # First the champion: what it takes is then taken into account for its challenger.
                 self._attendant.attend(slot, ledger)
-                self._attendant.attend(*challenger)
-                self.recollection.expect(model, folder / model, ledger)
+                self._attendant.attend(challenger, challenger_ledger)
+                self.status.add(model, ledger, challenger_ledger, history)
+                self._historians[model] = Historian(
+                    history, ledger, model=model, bucket=self._bucket
+                )
                 self._ledgers[model] = ledger
                 # Last: from here on requests see it, and ask for everything above.
                 self.slots.add(slot)
@@ -184,27 +191,9 @@ class Fleet:
         for model, ledger in list(self._ledgers.items()):
             if model not in self._watchers:
                 challenger = self.challengers.ledger(model)
-                self._watchers[model] = Watcher(
-                    ledger,
-                    AliasLog(self._bucket, model, CHAMPION),
-                    bucket=self._bucket,
-                    cache=self._cache,
-                    workers=self._workers,
-                    replica=self._following.replica,
-                    poll_seconds=self._following.poll_seconds,
-                    room=self._room,
-                    challenger=challenger,
-                )
-                self._umpires[model] = Umpire(
-                    model,
-                    challenger,
-                    ledger,
-                    bucket=self._bucket,
-                    cache=self._cache,
-                    workers=self._workers,
-                    replica=self._following.replica,
-                    poll_seconds=self._following.poll_seconds,
-                )
+                log = AliasLog(self._bucket, model, CHAMPION)
+                self._watchers[model] = Watcher(ledger, log, self._context, challenger=challenger)
+                self._umpires[model] = Umpire(model, challenger, ledger, self._context)
 
     def _make_folders(self) -> None:
         try:

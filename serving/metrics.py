@@ -76,7 +76,15 @@ class Snapshot(Value):
 class Meter:
     """The counters of one worker."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        challenges: Callable[[], tuple[Tally, ...]] = tuple,
+        comparison_queue_length: Callable[[], int] = int,
+    ) -> None:
+        """What is counted elsewhere is asked for whenever a snapshot is taken."""
+        self._challenges = challenges
+        self._comparison_queue_length = comparison_queue_length
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, int], int] = {}
         self._refused: dict[str, int] = {}
@@ -85,9 +93,6 @@ class Meter:
         # The requests in flight, by a number of their own, each with its client; admission adds and
         # removes them.
         self.in_flight: dict[int, str] = {}
-        # Whoever compares versions here says what came out.
-        self.challenges: Callable[[], tuple[Tally, ...]] = tuple
-        self.comparison_queue_length: Callable[[], int] = int
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """Count one request; `version` is empty when none answered."""
@@ -115,11 +120,11 @@ class Meter:
             self._loads[model, outcome] = (versions + 1, before + seconds)
 
     def snapshot(self) -> Snapshot:
-        challenges = self.challenges()
+        challenges = self._challenges()
         burden = Burden(
             resident_bytes=_resident_bytes(),
             requests_in_flight=len(self.in_flight),
-            comparison_queue_length=self.comparison_queue_length(),
+            comparison_queue_length=self._comparison_queue_length(),
         )
         with self._lock:
             return Snapshot(

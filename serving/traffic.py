@@ -57,8 +57,8 @@ class Traffic(Value):
 class TrafficFile:
     """Where the leader leaves the traffic of a host."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "traffic.json"
 
     def read(self) -> Traffic:
         try:

@@ -5,20 +5,15 @@ or not the store is there; the store is told as soon as it takes it, and tells e
 """
 
 import logging
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from serving.cache import Cache
 from serving.ledger import Ended, How, Ledger
 from serving.presence import counted
 from serving.tally import Tally, reason_to_withdraw, total
-from serving.watcher import SOON_SECONDS, Watcher
+from serving.watcher import SOON_SECONDS, FollowContext, Watcher
 from store.aliases import CHALLENGER, AliasLog, AliasRecord
-from store.bucket import Bucket
 from store.challenging import (
     Challenges,
     Withdrawal,
@@ -34,37 +29,22 @@ class Umpire:
     """One model's challenge, from its start to its end on this host."""
 
     def __init__(
-        self,
-        model: str,
-        ledger: Ledger,
-        champion: Ledger,
-        *,
-        bucket: Bucket,
-        cache: Cache,
-        workers: Path,
-        replica: str,
-        poll_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, model: str, ledger: Ledger, champion: Ledger, context: FollowContext
     ) -> None:
+        """Follow the challenger's `ledger`, beside that of the `champion`."""
         self._model, self._ledger, self._champion = model, ledger, champion
-        self._bucket, self._workers, self._replica = bucket, workers, replica
-        self._poll_seconds, self._clock = poll_seconds, clock
+        self._context, self._clock = context, context.clock
         self._ended = ledger.ended()
-        self._due = self._judge_at = clock()
+        self._due = self._judge_at = self._clock()
         self._began = ""
         # Of which challenge, and up to which of the champion's records, the store was asked.
         self._asked = ("", 0)
         self._watcher = Watcher(
             ledger,
-            AliasLog(bucket, model, CHALLENGER),
-            bucket=bucket,
-            cache=cache,
-            workers=workers,
-            replica=replica,
-            poll_seconds=poll_seconds,
+            AliasLog(context.bucket, model, CHALLENGER),
+            context,
             bell=champion.board,
             is_over=self._is_over,
-            clock=clock,
         )
 
     def look(self) -> float:
@@ -75,7 +55,7 @@ class Umpire:
         rest = self._watcher.look()
         if self._clock() < self._judge_at and rest > SOON_SECONDS:
             return rest
-        self._judge_at = self._clock() + min(JUDGE_SECONDS, self._poll_seconds)
+        self._judge_at = self._clock() + min(JUDGE_SECONDS, self._context.poll_seconds)
         record = self._challenging()
         if record is not None and (ended := self._end_of(record)) is not None:
             self._end(ended)
@@ -144,11 +124,11 @@ class Umpire:
         return reason_to_withdraw(terms, tally) if terms is not None and tally is not None else None
 
     def _tally(self, record: AliasRecord) -> Tally | None:
-        snapshots = counted(self._workers).values()
+        snapshots = counted(self._context.workers).values()
         return total(record.id, (one for said in snapshots for one in said.challenges))
 
     def _ask_the_store(self, record: AliasRecord) -> Ended | None:
-        self._due = self._clock() + self._poll_seconds
+        self._due = self._clock() + self._context.poll_seconds
         try:
             return self._told_by_the_store(record, promoted=self._is_settled())
         except (OvernightError, ValidationError) as error:
@@ -169,7 +149,7 @@ class Umpire:
 
         `promoted`: whether to ask for promotions at all.
         """
-        withdrawal = Challenges(self._bucket, record.model).withdrawal(record)
+        withdrawal = Challenges(self._context.bucket, record.model).withdrawal(record)
         if withdrawal is not None:
             said = f"{withdrawal.reason} (at {withdrawal.replica})"
             return self._ended_as(record, "withdrawn", said, told=True)
@@ -177,7 +157,7 @@ class Umpire:
         sequence = champion.sequence if champion is not None else 0
         if promoted and self._asked != (record.id, sequence):
             since = self._asked[1] if self._asked[0] == record.id else record.beside
-            if Challenges(self._bucket, record.model).became_champion(record, since=since):
+            if Challenges(self._context.bucket, record.model).became_champion(record, since=since):
                 return self._ended_as(record, "became champion", "it was promoted", told=True)
             self._asked = (record.id, sequence)
         return None
@@ -187,7 +167,7 @@ class Umpire:
             record=record,
             how=how,
             reason=reason,
-            replica=self._replica,
+            replica=self._context.replica,
             at=datetime.now(UTC),
             tally=self._tally(record),
             told=told,
@@ -210,13 +190,13 @@ class Umpire:
 
     def _tell(self, ended: Ended) -> None:
         """Say it in the store, for ever and for every host; until then try again at each poll."""
-        self._due = self._clock() + self._poll_seconds
+        self._due = self._clock() + self._context.poll_seconds
         said = Withdrawal(
             replica=ended.replica, version=ended.record.version, reason=ended.reason, at=ended.at
         )
         trouble = ""
         try:
-            Challenges(self._bucket, ended.record.model).withdraw(ended.record, said)
+            Challenges(self._context.bucket, ended.record.model).withdraw(ended.record, said)
         except (OvernightError, ValidationError) as error:
             # A store that is away comes back; one that denies it to us is for people to see.
             trouble = str(error)

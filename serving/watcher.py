@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -40,42 +41,50 @@ REMEMBERED_VERSIONS = 20
 ASKED_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class FollowContext:
+    """What everything that follows the store on this host has in common.
+
+    `workers` is the folder of their reports, `replica` the name of the host in the store.
+    """
+
+    bucket: Bucket
+    cache: Cache
+    workers: Path
+    replica: str
+    poll_seconds: float
+    room: Room
+    clock: Callable[[], float] = time.monotonic
+
+
 class Watcher:
-    """One model's way from an alias record to a flip of the board."""
+    """Follows one alias of a model: from a record in its log to a flip of the board."""
 
     def __init__(
         self,
         ledger: Ledger,
         log: AliasLog,
+        context: FollowContext,
         *,
-        bucket: Bucket,
-        cache: Cache,
-        workers: Path,
-        replica: str,
-        poll_seconds: float,
-        room: Room | None = None,
         bell: Board | None = None,
         challenger: Ledger | None = None,
         is_over: Callable[[AliasRecord], bool] = lambda _: False,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Follow `log` into `ledger`.
 
         What is on the board of the champion's `challenger` stays cached. A record that `is_over`
         is remembered and not taken up. Whoever has news of the log rings at `bell`.
         """
+        self._ledger, self._board, self._log = ledger, ledger.board, log
+        self._context, self._clock = context, context.clock
         self._challenger, self._is_over = challenger, is_over
-        self._ledger, self._board = ledger, ledger.board
-        self._log, self._bucket, self._cache = log, bucket, cache
-        self._workers, self._replica = workers, replica
-        self._poll_seconds, self._clock = poll_seconds, clock
-        self._room, self._bell = room or Room(threads=1), bell or self._board
-        self._asks, self._looked_at = self._bell.asks, clock() - ASKED_SECONDS
+        self._bell = bell or ledger.board
+        self._asks, self._looked_at = self._bell.asks, self._clock() - ASKED_SECONDS
         self._known = ledger.known()
-        self._followed = Followed(log, ledger.folder, clock)
+        self._followed = Followed(log, ledger.folder, context.clock)
         self._is_postponed = False
         self._acknowledged = 0
-        self._opened_at = self._due = self._retry_at = clock()
+        self._opened_at = self._due = self._retry_at = self._clock()
 
     def look(self) -> float:
         """One tick: at most one step forward. Returns how many seconds to rest before the next.
@@ -95,7 +104,7 @@ class Watcher:
                 self._asking(self._follow)
                 self._is_postponed = False
             case Follow():
-                rest = min(self._due - self._clock(), self._poll_seconds, ASKED_SECONDS)
+                rest = min(self._due - self._clock(), self._context.poll_seconds, ASKED_SECONDS)
                 return max(rest, SOON_SECONDS)
             case _:
                 pass
@@ -111,7 +120,7 @@ class Watcher:
         # A store that takes no acknowledgement must not keep us from following it: having failed,
         # we first ask for news again.
         owed = board.current not in {0, self._acknowledged} and not self._is_postponed
-        reports = living(self._workers) if is_open or owed else []
+        reports = living(self._context.workers) if is_open or owed else []
         return Situation(
             current=board.current,
             proposed=board.proposed,
@@ -140,7 +149,7 @@ class Watcher:
         except (OvernightError, OSError, ValidationError, MemoryError) as error:
             # The store is away, our disk or memory is full, or a record is not ours to read: none
             # of them ends following, of this model or of any other.
-            self._due = self._clock() + self._poll_seconds
+            self._due = self._clock() + self._context.poll_seconds
             self._note_trouble(str(error) or "no memory is left to fetch a version")
         else:
             if self._board.current in {0, self._acknowledged}:
@@ -158,15 +167,15 @@ class Watcher:
             if self._challenger is not None:
                 used = {record.version} | ({record.previous} if record.previous else set())
                 used |= self._served(record.version) | self._challenger.on_board()
-                self._cache.keep_only(self._log.model, used)
+                self._context.cache.keep_only(self._log.model, used)
         self._acknowledged = generation
 
     def _served(self, version: str) -> set[str]:
         """Remember what serves now; the versions that workers may still hold besides it."""
         before = [one for one in self._known.served if one != version]
         self._note(served=(version, *before)[:REMEMBERED_VERSIONS])
-        found = [self._cache.manifest(self._log.model, one) for one in before]
-        return set(self._room.kept([one for one in found if one is not None]))
+        found = [self._context.cache.manifest(self._log.model, one) for one in before]
+        return set(self._context.room.kept([one for one in found if one is not None]))
 
     def _follow(self) -> None:
         """Ask for the next record; take up the newest, and tell those it overtook."""
@@ -181,7 +190,7 @@ class Watcher:
                 self._board.clear()  # a challenger can be done without
             raise
         self._board.looked(int(time.time() * 1000))
-        self._due = self._clock() + self._poll_seconds
+        self._due = self._clock() + self._context.poll_seconds
         if record is not None:
             self._take_up(record)
             self._tell_overtaken(last.sequence + 1 if last else record.sequence, record)
@@ -200,7 +209,7 @@ class Watcher:
         """Take up what was refused because nobody trusted had signed it, if somebody has now."""
         self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
         with suppress(CorruptVersion, UnknownVersion):  # for these it is refused below
-            self._cache.stage(self._bucket, last.model, last.version)
+            self._context.cache.stage(self._context.bucket, last.model, last.version)
         # Killed in between, the refusal is still known, and it is tried once more.
         self._take_up(last)
 
@@ -210,7 +219,7 @@ class Watcher:
             self._remember(self._known.taking(record))
             return
         try:
-            self._cache.stage(self._bucket, record.model, record.version)
+            self._context.cache.stage(self._context.bucket, record.model, record.version)
         except (BadKey, CorruptVersion, UnknownVersion, UntrustedVersion) as error:
             self._refuse(record, str(error), untrusted=isinstance(error, UntrustedVersion))
             return
@@ -234,7 +243,7 @@ class Watcher:
 
     def _say(self, sequence: int, version: str, *, serving: bool, reason: str = "") -> None:
         acknowledgement = Acknowledgement(
-            replica=self._replica, version=version, serving=serving, reason=reason
+            replica=self._context.replica, version=version, serving=serving, reason=reason
         )
         try:
             self._log.acknowledge(sequence, acknowledgement)

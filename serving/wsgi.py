@@ -16,7 +16,7 @@ from serving.fleet import Fleet, Following
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from serving.tokens import Tokens
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
@@ -49,7 +49,7 @@ def application(draining: Path | None = None) -> Flask:
     return create_application(
         fleet.router,
         limits=limits(chosen),
-        story=fleet.story,
+        status=fleet.status,
         administrators=administrators(chosen, patient=True),
         # Whoever follows the store needs no right to move aliases; administrators' requests do.
         bucket=connections.operator(chosen) or bucket,
@@ -120,7 +120,7 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
     slot = slots.add(Slot(manifest.model, Board.alone()))
     slot.put(Loaded(1, predictor, None))
     slot.board.flip(1)
-    return create_application(Router(slots), limits=limits, story=Story())
+    return create_application(Router(slots), limits=limits, status=StandaloneStatus())
 
 
 def folder_of(home: Path, address: S3Address) -> Path:

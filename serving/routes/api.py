@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app
 
 from serving.errors import NotServed
 from serving.ledger import Known
-from serving.routes.bodies import answer, router, slot, slots, story
+from serving.routes.bodies import answer, host_status, router, slot, slots
 from serving.slots import Loaded, Slot
 from serving.standing import challenging
 from serving.tokens import Tokens
@@ -77,15 +77,15 @@ def refresh(model: str) -> Response:
 
 def told(slot: Slot) -> dict[str, Any]:
     """A model as JSON; fields about the version are null while none answers."""
-    known, current = story().known(slot.model), slot.current()
+    known, current = host_status().known(slot.model), slot.current()
     body: dict[str, Any] = {
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
         "loaded": router().versions(slot.model),
-        "challenger": challenging(story().challenge(slot.model)),
+        "challenger": challenging(host_status().challenge(slot.model)),
         "refused": _refused(known),
-        "last_sync_age_seconds": story().age_seconds(slot),
+        "last_sync_age_seconds": slot.board.last_sync_age_seconds,
         "sync_error": known.trouble or None,
         "load_error": next(iter(slot.refused.values()), None),
     }

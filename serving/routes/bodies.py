@@ -12,7 +12,7 @@ from serving.inference.limits import Limits
 from serving.lanes import JSON, check_is_json, decoded, json_object
 from serving.rest.headers import VERSION_HEADER
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import Status
 from store.bucket import Bucket
 
 
@@ -29,8 +29,8 @@ def slot(model: str) -> Slot:
     return slots().find(model)
 
 
-def story() -> Story:
-    return cast("Story", current_app.extensions["story"])
+def host_status() -> Status:
+    return cast("Status", current_app.extensions["status"])
 
 
 def registry() -> Bucket | None:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from serving import errors
 from serving.lanes import UnknownEncoding
 from serving.rest.headers import MET_VERSION, REFUSAL
-from serving.routes.bodies import answer, story
+from serving.routes.bodies import answer, host_status
 from store.errors import (
     AlreadyDecided,
     AlreadyExists,
@@ -98,9 +98,9 @@ def _on_ours(error: OvernightError) -> Response:
         case errors.NotServed(soon=True):
             code = 503
         case errors.Overloaded():
-            story().meter.refuse("overloaded")
+            host_status().meter.refuse("overloaded")
     if code in _REASONS:
-        story().meter.refuse(_REASONS[code])
+        host_status().meter.refuse(_REASONS[code])
     response = failure(code, str(error))
     if code == 401:
         response.headers["WWW-Authenticate"] = CHALLENGE

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from serving.errors import NotServed
 from serving.history import Summary, summary
-from serving.routes.bodies import answer, router, slots, story
+from serving.routes.bodies import answer, host_status, router, slots
 from serving.slots import Slot
 from serving.traffic import BUCKET_SECONDS
 from store import keys
@@ -28,7 +28,7 @@ REPORT_POLICY = (
 def history(model: str) -> Response:
     """Every remembered record of the model's aliases, and every live score, newest first."""
     slot = slots().find(model)
-    past = story().past(slot.model)
+    past = host_status().past(slot.model)
     records = [
         record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
     ]
@@ -40,7 +40,7 @@ def history(model: str) -> Response:
 def versions(model: str) -> Response:
     """Every remembered version, newest first; those loaded here are always among them."""
     slot = slots().find(model)
-    known = {one.version: one for one in _loaded(slot) + list(story().past(model).versions)}
+    known = {one.version: one for one in _loaded(slot) + list(host_status().past(model).versions)}
     told = [_told(known[version], slot) for version in sorted(known, reverse=True)]
     return _fresh(answer({"versions": told}))
 
@@ -49,9 +49,9 @@ def versions(model: str) -> Response:
 def report(model: str, version: str) -> Response:
     """What the run that made a version told of it, as it was published."""
     slot = slots().find(model)
-    found = story().report(slot.model, version) if keys.is_version(version) else None
+    found = host_status().report(slot.model, version) if keys.is_version(version) else None
     if found is None:
-        reported = [one.version for one in story().past(slot.model).versions if one.report]
+        reported = [one.version for one in host_status().past(slot.model).versions if one.report]
         raise NotServed(f"no report of {model} {version!r} is remembered here", tuple(reported))
     response = Response(found, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = REPORT_POLICY
@@ -62,7 +62,7 @@ def report(model: str, version: str) -> Response:
 @routes.get("/traffic")
 def traffic() -> Response:
     """The last five minutes by model, in buckets, oldest first."""
-    seen, now = story().traffic(), time.time()
+    seen, now = host_status().traffic(), time.time()
     models = {slot.model: seen.told(slot.model, now=now) for slot in slots().all()}
     return _fresh(answer({"bucket_seconds": BUCKET_SECONDS, "models": models}))
 

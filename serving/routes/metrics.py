@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, request
 
 from serving import metrics, standing
 from serving.rest.headers import MET_VERSION
-from serving.routes.bodies import draining, slots, story
+from serving.routes.bodies import draining, host_status, slots
 from serving.slots import Slot
 
 routes = Blueprint("metrics", __name__)
@@ -34,7 +34,7 @@ def install(application: Flask, meter: metrics.Meter) -> None:
 
 @routes.get("/metrics")
 def all_metrics() -> Response:
-    workers = story().snapshots()
+    workers = host_status().snapshots()
     counted = (*metrics.told(workers), *standing.counters(workers))
     body = "\n".join([*counted, *metrics.told_of_workers(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -59,12 +59,16 @@ def _gauges() -> Iterator[str]:
     yield from metrics.gauges(
         "overnight_last_sync_age_seconds",
         "Seconds since the aliases were last read from the store.",
-        [(_of(slot), age) for slot in every if (age := story().age_seconds(slot)) is not None],
+        [
+            (_of(slot), age)
+            for slot in every
+            if (age := slot.board.last_sync_age_seconds) is not None
+        ],
     )
     yield from metrics.gauges(
         "overnight_store_errors",
         "1 while the last request to the store failed, else 0.",
-        [(_of(slot), float(bool(story().known(slot.model).trouble))) for slot in every],
+        [(_of(slot), float(bool(host_status().known(slot.model).trouble))) for slot in every],
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
@@ -76,7 +80,7 @@ def _gauges() -> Iterator[str]:
         "Score of the champion on the newest arrival, before training on it.",
         [sample for slot in every for sample in _live(slot)],
     )
-    challenges = (story().challenge(slot.model) for slot in every)
+    challenges = (host_status().challenge(slot.model) for slot in every)
     yield from standing.gauges(one for one in challenges if one is not None)
 
 
@@ -85,7 +89,7 @@ def _live(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
     current = slot.current()
     if current is None:
         return
-    scores = story().past(slot.model).scores
+    scores = host_status().past(slot.model).scores
     mine = (one for one in scores if one.version == current.version)
     newest = next((one for one in mine if one.headline is not None), None)
     for measured in newest.measurements if newest else ():
@@ -95,7 +99,7 @@ def _live(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
 
 
 def _refused(slot: Slot) -> Iterator[tuple[dict[str, str], float]]:
-    untrusted = [one.untrusted for one in story().known(slot.model).refused]
+    untrusted = [one.untrusted for one in host_status().known(slot.model).refused]
     for reason, is_untrusted in (("untrusted", True), ("unfit", False)):
         yield _of(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from serving.routes.administration import may_hear_names
-from serving.routes.bodies import answer, draining, router, slots, story
+from serving.routes.bodies import answer, draining, host_status, router, slots
 from serving.slots import Slots
 from store.schema import TensorSpec
 
@@ -89,5 +89,5 @@ def _told(spec: TensorSpec) -> dict[str, Any]:
 
 def _sync_errors(every: Slots) -> dict[str, str]:
     """Why models cannot be synchronised with the store, by model; they still answer."""
-    errors = {slot.model: story().known(slot.model).trouble for slot in every.all()}
+    errors = {slot.model: host_status().known(slot.model).trouble for slot in every.all()}
     return {model: error for model, error in errors.items() if error}

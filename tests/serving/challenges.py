@@ -11,9 +11,10 @@ from serving.challenger import Challenger, Router
 from serving.comparing import Comparisons
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
+from serving.metrics import Meter
 from serving.predictor import Predictor
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from store.aliases import CHALLENGER, AliasRecord
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
@@ -98,8 +99,7 @@ class Duel:
         slot.board.flip(1)
         self.challenger = Challenger(slot, bundles.MODEL)
         self.router = self.beside(self.champion)
-        self.story = Story()
-        self.story.meter.challenges = lambda: (self.tally(),)
+        self.status = StandaloneStatus(Meter(challenges=lambda: (self.tally(),)))
 
     def tally(self):
         found = self.challenger.tally()
@@ -114,7 +114,7 @@ class Duel:
 
     def client(self) -> FlaskClient:
         limits = Limits(body_bytes=1_000_000, batch_rows=64)
-        return create_application(self.router, limits=limits, story=self.story).test_client()
+        return create_application(self.router, limits=limits, status=self.status).test_client()
 
     def settle(self) -> None:
         """Compare everything that waits."""

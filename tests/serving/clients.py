@@ -12,7 +12,7 @@ from serving.fleet import Fleet
 from serving.inference.limits import Limits
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from store.schema import Schema
 from tests.serving import bundles
 from tests.serving.hosts import Flaky, settle
@@ -34,7 +34,8 @@ def application_of(
     manifest = bundles.manifest(1, files, tensors=tensors)
     slot.put(Loaded(1, open_bundle(manifest, files, threads=1), None))
     slot.board.flip(1)
-    return create_application(Router(slots), limits=limits, story=Story(), **chosen).test_client()
+    status = StandaloneStatus()
+    return create_application(Router(slots), limits=limits, status=status, **chosen).test_client()
 
 
 def v2(images=IMAGES, **changes) -> dict:
@@ -61,4 +62,4 @@ def remembering(fleet: Fleet, bucket: Flaky) -> FlaskClient:
     settle(fleet)
     fleet.recall()
     bucket.error = AssertionError("the store was asked within a request")
-    return create_application(fleet.router, limits=LIMITS, story=fleet.story).test_client()
+    return create_application(fleet.router, limits=LIMITS, status=fleet.status).test_client()

@@ -37,7 +37,11 @@ def fleet(worker):
 def client(fleet, bucket):
     administrators = Tokens(token=TOKEN, name="ada")
     return create_application(
-        fleet.router, limits=LIMITS, story=fleet.story, administrators=administrators, bucket=bucket
+        fleet.router,
+        limits=LIMITS,
+        status=fleet.status,
+        administrators=administrators,
+        bucket=bucket,
     ).test_client()
 
 

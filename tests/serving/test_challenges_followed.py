@@ -57,7 +57,7 @@ def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bu
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
     assert [challengers_in(fleet) for fleet in hosts] == [[], []]
-    assert hosts[0].story.challenge(bundles.MODEL) is None
+    assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
 @pytest.mark.parametrize("how", ["withdrawn", "promoted and rolled back", "stopped"])
@@ -95,7 +95,7 @@ def test_a_challenger_that_becomes_champion_challenges_no_more_even_after_a_roll
     promote(log, 2)
     settle(*hosts)
     assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
-    assert hosts[0].story.challenge(bundles.MODEL) is None
+    assert hosts[0].status.challenge(bundles.MODEL) is None
     assert challengers_in(hosts[0]) == []
 
     promote(log, 1)
@@ -114,7 +114,7 @@ def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too
     settle(*hosts)
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
-    assert hosts[0].story.challenge(bundles.MODEL) is None
+    assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
 def test_a_host_that_restarts_during_an_outage_goes_on_with_its_challenger(
@@ -216,7 +216,7 @@ def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
 
     # Then either worker tells of both.
     for fleet in hosts:
-        standing = fleet.story.challenge(bundles.MODEL)
+        standing = fleet.status.challenge(bundles.MODEL)
         assert (standing.tally.requests, standing.tally.compared) == (6, 6)
         assert (standing.record.version, standing.withdrawn) == (NEW, None)
 
@@ -240,4 +240,4 @@ def test_a_challenger_answers_until_it_is_champion_in_every_worker(hosts, challe
         assert ask_any(fleet) == NEW
     settle(*hosts)
     assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
-    assert leader.story.challenge(bundles.MODEL) is None
+    assert leader.status.challenge(bundles.MODEL) is None

@@ -16,7 +16,7 @@ from serving.rest.openapi.context import ApiContext, Served
 from serving.rest.openapi.document import document, operations, template
 from serving.rest.openapi.examples import v2_request
 from serving.slots import Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from serving.tensors import from_flat
 from serving.tokens import Tokens
 from store.schema import Schema, TensorSpec
@@ -169,7 +169,9 @@ def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client
 
 
 def test_without_a_model_there_is_a_pattern_to_fill_in():
-    empty = create_application(Router(Slots()), limits=Limits(), story=Story()).test_client()
+    empty = create_application(
+        Router(Slots()), limits=Limits(), status=StandaloneStatus()
+    ).test_client()
 
     told = empty.get("/api/openapi.json").json
 
@@ -182,7 +184,7 @@ def keyed(client):
     keys = Tokens(token=KEY, settings=("the file", "the key"))
     router = client.application.extensions["router"]
     return create_application(
-        router, limits=LIMITS, story=Story(), admission=Admission(keys=keys)
+        router, limits=LIMITS, status=StandaloneStatus(), admission=Admission(keys=keys)
     ).test_client()
 
 

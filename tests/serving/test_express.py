@@ -23,7 +23,7 @@ from serving.loaded import open_bundle
 from serving.metrics import Meter
 from serving.rest.headers import REFUSAL, RequestIds
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from tests.serving import bundles
 
 VERSION = bundles.version_name(1)
@@ -97,7 +97,7 @@ def test_a_version_that_is_still_being_loaded_is_waited_for():
 def test_a_request_that_fails_is_inferred_once_and_counted_once():
     loaded = _loaded(_Counting)
     client = create_application(
-        Router(_slots(loaded)), limits=Limits(), story=Story()
+        Router(_slots(loaded)), limits=Limits(), status=StandaloneStatus()
     ).test_client()
 
     response = client.post("/v2/models/digits/infer", data=_json(), content_type="application/json")
@@ -131,7 +131,7 @@ def test_the_fast_path_takes_exactly_the_addresses_that_flask_knows(application)
 
 @pytest.fixture(scope="module")
 def application():
-    return create_application(Router(_slots(None)), limits=Limits(), story=Story())
+    return create_application(Router(_slots(None)), limits=Limits(), status=StandaloneStatus())
 
 
 def test_another_method_is_refused_with_the_ones_that_are_allowed(application):

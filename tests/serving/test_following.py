@@ -150,4 +150,4 @@ def test_a_model_is_served_once_everything_about_it_is_known(worker, tmp_path):
     in_the_way.unlink()
     fleet._list_models()
     assert [slot.model for slot in fleet.slots.all()] == ["sales"]
-    assert fleet.challenge("sales") is None
+    assert fleet.status.challenge("sales") is None

@@ -68,7 +68,7 @@ def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
 
 def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(fleet):
     # Given counters that changed since they were noted last.
-    fleet.story.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
+    fleet.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
     fleet._listed_at = 0.0
 
     # That this worker is ready cannot be said either; but it is.

@@ -228,7 +228,7 @@ def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_pat
         presence,
         bucket=bucket,
         cache=Cache(tmp_path / "cache", TRUST),
-        threads=1,
+        room=Room(threads=1),
         workers=1,
         available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,
     )

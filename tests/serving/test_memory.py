@@ -5,6 +5,7 @@ import pytest
 from serving import keeping
 from serving.attendant import RETRY_CURRENT_SECONDS, Attendant
 from serving.cache import Cache
+from serving.keeping import Room
 from serving.ledger import Ledger
 from serving.presence import Presence
 from serving.slots import Slot
@@ -61,7 +62,7 @@ def late(bucket, log, tmp_path):
         presence,
         bucket=bucket,
         cache=Cache(tmp_path / "cache", TRUST),
-        threads=1,
+        room=Room(threads=1),
         workers=2,
         available=lambda: MIB,
         clock=lambda: now[0],

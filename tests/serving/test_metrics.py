@@ -92,10 +92,9 @@ def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
 
 
 def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
-    meter = Meter()
+    meter = Meter(comparison_queue_length=lambda: 3)
     meter.load("m", "loaded", 0.25), meter.load("m", "loaded", 0.5), meter.load("m", "refused", 1)
     meter.in_flight.update(dict.fromkeys(range(7), "shop"))
-    meter.comparison_queue_length = lambda: 3
     idle = Meter()
 
     lines = list(told_of_workers({"a": meter.snapshot(), "b": idle.snapshot()}))

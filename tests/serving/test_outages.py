@@ -27,7 +27,7 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
     bucket.error = OUTAGE
     settle(fleet)
     assert fleet.slots.ready
-    assert "does not answer" in fleet.known(bundles.MODEL).trouble
+    assert "does not answer" in fleet.status.known(bundles.MODEL).trouble
 
     fleet.stop()
     restarted = worker()
@@ -40,7 +40,7 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
     promote(log, 2)
     settle(restarted)
     assert answers(restarted) == bundles.version_name(2)
-    assert restarted.known(bundles.MODEL).trouble == ""
+    assert restarted.status.known(bundles.MODEL).trouble == ""
 
 
 def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker, bucket, log):
@@ -53,12 +53,12 @@ def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker
     bucket.error = MemoryError()
     settle(fleet)
     assert answers(fleet) == bundles.version_name(1)
-    assert "no memory" in fleet.known(bundles.MODEL).trouble
+    assert "no memory" in fleet.status.known(bundles.MODEL).trouble
 
     bucket.error = None
     settle(fleet)
     assert answers(fleet) == bundles.version_name(2)
-    assert fleet.known(bundles.MODEL).trouble == ""
+    assert fleet.status.known(bundles.MODEL).trouble == ""
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
@@ -143,8 +143,8 @@ def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
     settle(fleet)
 
     assert answers(fleet) == bundles.version_name(1)
-    assert fleet.known("absent").trouble
-    assert fleet.known(bundles.MODEL).trouble
+    assert fleet.status.known("absent").trouble
+    assert fleet.status.known(bundles.MODEL).trouble
 
 
 def test_a_tick_that_fails_does_not_end_those_of_other_models(worker, bucket, log, tmp_path):
@@ -200,7 +200,7 @@ def test_a_store_that_was_replaced_on_purpose_is_followed_once_the_memory_of_it_
     promote(log, 5)
     mistrusting = worker()
     settle(mistrusting)
-    told = mistrusting.known(bundles.MODEL).trouble
+    told = mistrusting.status.known(bundles.MODEL).trouble
     mistrusting.stop()
     memory = tmp_path / "models" / bundles.MODEL
     assert f"remove {memory} and start again" in told

@@ -67,7 +67,7 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
     (said,) = log.acknowledgements(record.sequence)
     assert not said.serving
     assert reason in said.reason
-    assert [one.version for one in mate.known(bundles.MODEL).refused] == [record.version]
+    assert [one.version for one in mate.status.known(bundles.MODEL).refused] == [record.version]
 
     # And the next good one is taken up.
     bundles.put(bucket, 3)

@@ -7,7 +7,7 @@ from serving.board import Board
 from serving.challenger import Router
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from tests.serving import bundles
 from tests.serving.clients import LIMITS
 
@@ -35,7 +35,7 @@ def two():
         predictor = open_bundle(bundles.manifest(number, files), files, threads=1)
         slot.put(Loaded(number, predictor, None))
     slot.board.flip(2)
-    return create_application(Router(slots), limits=LIMITS, story=Story()).test_client()
+    return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from serving.application import create_application
 from serving.board import Board
 from serving.challenger import Router
 from serving.slots import Slot, Slots
-from serving.story import Story
+from serving.status import StandaloneStatus
 from store.schema import Schema, TensorSpec
 from tests.serving import bundles
 from tests.serving.clients import (
@@ -28,7 +28,7 @@ from tests.serving.clients import (
 def empty() -> FlaskClient:
     slots = Slots()
     slots.add(Slot(bundles.MODEL, Board.alone()))
-    return create_application(Router(slots), limits=LIMITS, story=Story()).test_client()
+    return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
 
 
 @pytest.mark.parametrize(

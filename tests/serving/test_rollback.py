@@ -44,7 +44,11 @@ def ask(fleet, bucket):
     """Ask for a rollback as an administrator, unless told otherwise."""
     administrators = Tokens(token=TOKEN, name="ada")
     client = create_application(
-        fleet.router, limits=LIMITS, story=fleet.story, administrators=administrators, bucket=bucket
+        fleet.router,
+        limits=LIMITS,
+        status=fleet.status,
+        administrators=administrators,
+        bucket=bucket,
     ).test_client()
 
     def post(body, *, path: str = PATH, token: str = TOKEN):

@@ -141,7 +141,7 @@ def test_a_revoked_key_is_refused_from_then_on(bucket, log, trusting):
     settle(fleet)
 
     assert answers(fleet) == ONE
-    assert "was revoked" in fleet.known(bundles.MODEL).refused[-1].reason
+    assert "was revoked" in fleet.status.known(bundles.MODEL).refused[-1].reason
 
 
 def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, log, trusting):
@@ -183,7 +183,7 @@ def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
         settle(fleet, ticks=3)
 
     assert answers(fleet) == TWO
-    assert fleet.known(bundles.MODEL).refused == ()
+    assert fleet.status.known(bundles.MODEL).refused == ()
 
 
 @pytest.mark.parametrize("spoilt", ["predictor.tflite", "manifest.json", "signature.json"])
@@ -221,7 +221,7 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
     other = bundles.put(MemoryBucket(), 3)
     store = MemoryBucket()
     bundles.put(store, 3)
-    first._cache.stage(store, bundles.MODEL, other)
+    first._context.cache.stage(store, bundles.MODEL, other)
     (cache / other).rename(cache / TWO)
 
     fleet = worker()
@@ -248,7 +248,7 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
 
     # Then what was served last is served, and people are told what to do.
     assert answers(restarted) == TWO
-    trouble = restarted.known(bundles.MODEL).trouble
+    trouble = restarted.status.known(bundles.MODEL).trouble
     assert "the log of digits went back: expected record 2" in trouble
     assert "restore" in trouble
 
@@ -264,7 +264,7 @@ def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(work
     settle(fleet)
 
     assert answers(fleet) == TWO
-    assert "went back" in fleet.known(bundles.MODEL).trouble
+    assert "went back" in fleet.status.known(bundles.MODEL).trouble
 
 
 def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
@@ -277,14 +277,14 @@ def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
     kept = bucket._objects.pop(key)
     fleet = worker()
     settle(fleet)
-    assert "went back" in fleet.known(bundles.MODEL).trouble
+    assert "went back" in fleet.status.known(bundles.MODEL).trouble
 
     bucket.create(key, kept)
     promote(log, 3)
     settle(fleet)
 
     assert answers(fleet) == bundles.version_name(3)
-    assert fleet.known(bundles.MODEL).trouble == ""
+    assert fleet.status.known(bundles.MODEL).trouble == ""
 
 
 @pytest.mark.servers

@@ -21,7 +21,7 @@ class Host:
 
     def __init__(self, folder) -> None:
         self.now, self.workers = 1_000_000.0, {"a": Snapshot()}
-        self.file = TrafficFile(folder / "traffic.json")
+        self.file = TrafficFile(folder)
         self.observer = self.lead()
 
     def lead(self) -> Observer:

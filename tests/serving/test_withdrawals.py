@@ -59,7 +59,7 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
     said = Challenges(bucket, record.model).withdrawal(record)
     assert (said.replica, said.version) == ("host", bundles.version_name(number))
     assert words in said.reason
-    standing = hosts[1].story.challenge(bundles.MODEL)
+    standing = hosts[1].status.challenge(bundles.MODEL)
     assert words in standing.withdrawn
     assert standing.tally.requests == 6
     assert challengers.current() == record
@@ -81,7 +81,7 @@ def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challenge
 
     assert ask_any(restarted) == OLD
     assert challengers_in(restarted) == []
-    assert "answered 6 of 6" in restarted.story.challenge(bundles.MODEL).withdrawn
+    assert "answered 6 of 6" in restarted.status.challenge(bundles.MODEL).withdrawn
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
@@ -101,13 +101,13 @@ def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_lat
     settle(*hosts)
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
-    assert str(error) in hosts[0].story.challenge(bundles.MODEL).withdrawn
+    assert str(error) in hosts[0].status.challenge(bundles.MODEL).withdrawn
     assert sum("is not told yet" in line for line in caplog.messages) == 1
 
     bucket.error = bucket.write_error = None
     settle(*hosts)
     assert "answered 6 of 6" in Challenges(bucket, record.model).withdrawal(record).reason
-    assert "do not know" not in hosts[0].story.challenge(bundles.MODEL).withdrawn
+    assert "do not know" not in hosts[0].status.challenge(bundles.MODEL).withdrawn
 
 
 def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
@@ -144,7 +144,7 @@ def test_what_another_host_withdrew_is_over_here_too(hosts, challengers, bucket)
     settle(*hosts)
 
     assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
-    standing = hosts[0].story.challenge(bundles.MODEL)
+    standing = hosts[0].status.challenge(bundles.MODEL)
     assert standing.withdrawn == "too slow by half (at elsewhere)"
 
 
@@ -177,7 +177,7 @@ def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
     (said,) = challengers.acknowledgements(record.sequence)
     assert not said.serving
     assert "LiteRT cannot run it" in said.reason
-    assert "refused here" in hosts[0].story.challenge(bundles.MODEL).withdrawn
+    assert "refused here" in hosts[0].status.challenge(bundles.MODEL).withdrawn
 
 
 def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clears_it(
