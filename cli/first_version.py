@@ -1,8 +1,6 @@
 """The first version of a model, when it has no champion yet."""
 
 import time
-import urllib.request
-from http.client import HTTPException
 
 from rich.console import Console
 
@@ -10,6 +8,7 @@ from cli import following, outcomes
 from infra import connections
 from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings
+from infra.stack.ports import answers
 from store.aliases import AliasLog
 from tasks.errors import StepFailed
 
@@ -53,9 +52,7 @@ def _await_answers(settings: Settings, model: str) -> None:
     url = f"{settings.answers_url}/v2/models/{model}/ready"
     deadline = time.monotonic() + _ANSWERS_SECONDS
     while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own address
-                return
-        except (OSError, HTTPException):
-            time.sleep(0.3)
+        if answers(url, timeout_seconds=5):
+            return
+        time.sleep(0.3)
     raise StepFailed(f"serving does not answer for {model} at {url}; see `overnight status`")

@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 
 import numpy as np
 
-from cli.errors import ServingRefused, ServingUnavailable
 from cli.pictures import read_picture
 from cli.terminal import new_table, open_console
+from infra.errors import ServingRefused, ServingUnavailable
 from infra.settings import load
 from models.examples import Array
 from store.errors import BadFile

@@ -3,7 +3,9 @@
 store.errors.OvernightError
 ├── OrchestratorUnavailable Prefect did not answer: start it
 ├── OrchestratorRefused     Prefect answered no: says which request and why
-└── DeploymentFailed        `prefect deploy` did not register the deployments; its output says why
+├── DeploymentFailed        `prefect deploy` did not register the deployments; its output says why
+├── ServingUnavailable      serving did not answer: start it
+└── ServingRefused          serving answered no: says to what and why
 """
 
 from store.errors import OvernightError
@@ -29,3 +31,17 @@ class OrchestratorRefused(OvernightError):
 
 class DeploymentFailed(OvernightError):
     """The deployments could not be registered."""
+
+
+class ServingUnavailable(OvernightError):
+    """Serving did not answer."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"serving does not answer at {url} ({why}); start it by `overnight up`, or point "
+            "OVERNIGHT_SERVING_URL at one that runs"
+        )
+
+
+class ServingRefused(OvernightError):
+    """Serving answered, and not with a prediction."""

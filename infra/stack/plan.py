@@ -6,9 +6,8 @@ from pathlib import Path
 import models
 from infra.settings import Settings
 from infra.stack import orchestrator, record, seaweed
-from infra.stack.ports import Listening, check_free
+from infra.stack.ports import Listening, answers, check_free
 from infra.stack.processes import is_alive, kill, session_of
-from infra.stack.seaweed import answers
 from infra.stack.service import Service
 from store.errors import ConfigurationError
 

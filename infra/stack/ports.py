@@ -1,10 +1,12 @@
-"""Ports: which are free, and who holds the ones that are not."""
+"""Ports: which are free, who holds the ones that are not, and whether a server answers there."""
 
 import errno
 import ipaddress
 import socket
+import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPException
 
 import psutil
 
@@ -97,6 +99,16 @@ def holder(port: int) -> str:
             if taken == port:
                 return _named(connection.pid)
     return "another process"
+
+
+def answers(url: str, *, timeout_seconds: float = 2) -> bool:
+    """Whether a server answers there with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_seconds):  # noqa: S310  our own address
+            return True
+    # A server that is just dying, or somebody else's, may answer anything.
+    except (OSError, HTTPException, ValueError):
+        return False
 
 
 def _named(pid: int) -> str:

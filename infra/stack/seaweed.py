@@ -3,9 +3,7 @@
 import hashlib
 import os
 import sys
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra import connections, identities
 from infra.settings import Settings
-from infra.stack.ports import Listening, free_port, is_free
+from infra.stack.ports import Listening, answers, free_port, is_free
 from infra.stack.service import Service
 from store.errors import ConfigurationError
 from store.local_files import write_atomically
@@ -156,13 +154,3 @@ def _binary(chosen: Path | None) -> str:
             "OVERNIGHT_WEED_BIN to a `weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
         )
     return str(found)
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers there with success."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address
-            return True
-    # A server that is just dying, or somebody else's, may answer anything.
-    except (OSError, HTTPException, ValueError):
-        return False
