@@ -10,9 +10,11 @@ import pytest
 from models.definition import Places
 from models.digits.official import official_files
 from store.s3 import S3Address, S3Bucket
-from tests.mlflow_server import mlflow_server
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.side_by_side import (
+from tests.support import genuine_digits as genuine_digits_of
+from tests.support.mlflow_server import mlflow_server
+from tests.support.prefect_world import constant_digits, prefect_server, quiet_world, world
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.scheduler import (
     pytest_collection_modifyitems,
     pytest_ignore_collect,
     pytest_runtest_teardown,
@@ -23,9 +25,7 @@ from tests.side_by_side import (
     pytest_xdist_make_scheduler,
     shared,
 )
-from tests.stack import RunningStack, running_stack
-from tests.support import genuine_digits as genuine_digits_of
-from tests.world import constant_digits, prefect_server, quiet_world, world
+from tests.support.stack import RunningStack, running_stack
 
 __all__ = [
     "constant_digits",

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.ending import end
-from tests.seaweed import free_ports
-from tests.signing import write_keys
+from tests.support.s3_server import free_ports
+from tests.support.signing_keys import write_keys
+from tests.support.stopping import end
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(900)]
 

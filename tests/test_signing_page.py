@@ -9,8 +9,8 @@ import pytest
 
 from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER, named, signer
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER, named, signer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "signing.md").read_text()
 KEY = named(SIGNER).line.split()[1]

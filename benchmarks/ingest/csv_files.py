@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.support.s3_server import ACCESS, SECRET, seaweed
 
 SIDES = ("pandas", "convert", "land", "take in")
 _AT_ONCE = 250_000

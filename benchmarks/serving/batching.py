@@ -26,7 +26,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from serving.predictor import Predictor
 from store.schema import Schema
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 ROWS, LONG, ROUNDS = (1, 2, 4, 8, 16, 32, 64), (256, 1_024), 7
 IMAGES = np.random.default_rng(1).integers(0, 256, (1_024, 28, 28), dtype=np.uint8)

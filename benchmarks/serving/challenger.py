@@ -32,10 +32,10 @@ from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.s3 import S3Address
 from store.terms import Terms
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, running
-from tests.signing import TRUST
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, running
+from tests.support.signing_keys import TRUST
+from tests.support.waiting import until
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 5

@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.serving.peers.load import Order, Tally
 from serving.predictor import Predictor
 from store.schema import Schema
-from tests.deadline import until
-from tests.seaweed import free_ports
-from tests.serving import bundles
-from tests.serving.rig import ROOT, Serving, running
+from tests.support.s3_server import free_ports
+from tests.support.serving import bundles
+from tests.support.serving.server_process import ROOT, Serving, running
+from tests.support.waiting import until
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
 ASKED = sys.argv[2] if len(sys.argv) > 2 else ""

@@ -22,10 +22,10 @@ from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 from tasks.confirm import tell
-from tests.deadline import until
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles
-from tests.serving.rig import Serving, following, running
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.waiting import until
 
 PROMOTIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 

@@ -26,10 +26,10 @@ from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.s3 import S3Address
 from store.schema import Schema
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, running
-from tests.signing import SIGNER, TRUST
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, running
+from tests.support.signing_keys import SIGNER, TRUST
+from tests.support.waiting import until
 
 STARTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else bundles.network(1)

@@ -26,11 +26,11 @@ from store.aliases import AliasLog
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
 from store.schema import Schema
-from tests.deadline import until
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles
-from tests.serving.rig import Serving, following, running
-from tests.signing import SIGNER
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.signing_keys import SIGNER
+from tests.support.waiting import until
 
 SWAPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 NETWORK = Path(sys.argv[2]).read_bytes() if len(sys.argv) > 2 else None

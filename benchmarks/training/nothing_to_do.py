@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.training.whole_flow import prefect
-from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.support.s3_server import ACCESS, SECRET, seaweed
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -44,8 +44,8 @@ from store.registry.registry import ModelRegistry
 from tasks import lineage
 from tasks.ingest import ingest
 from tasks.snapshot import snapshot
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER
 house = House.of("digits")
 house.bucket.ensure()
 ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=True)

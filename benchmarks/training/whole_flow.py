@@ -25,8 +25,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from store.s3 import S3Address, S3Bucket
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.signing import write_keys
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.signing_keys import write_keys
 
 ROOT = Path(__file__).parents[2]
 GOAL = 1.05
@@ -50,7 +50,7 @@ from pathlib import Path
 import models
 from models.definition import Places
 from tasks import evaluate, judge, publish, rehearse, train
-from tests.examples import manifest
+from tests.support.examples import manifest
 home, folder, epochs = Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3] else None, sys.argv[1]
 definition = models.find("digits")
 settings = definition.settings

@@ -13,7 +13,7 @@ from benchmarks.serving.peers import lanes, load, processes, report, servers
 from benchmarks.serving.peers.measure import Cold, Memory, Round
 from benchmarks.serving.peers.picture import draw
 from benchmarks.serving.peers.processes import Process
-from tests.deadline import until
+from tests.support.waiting import until
 
 IMAGE = np.arange(784, dtype=np.uint8).reshape(28, 28)
 

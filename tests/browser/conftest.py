@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from store.s3 import S3Address
-from tests.browser.hosts import Host, host_with_a_past
-from tests.seaweed import ACCESS, SECRET
+from tests.support.browser.serving_host import Host, host_with_a_past
+from tests.support.s3_server import ACCESS, SECRET
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # A test browser needs none of the vendor's services; asking for them only slows it down.

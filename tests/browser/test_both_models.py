@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from cli.outcomes import NOTHING_TO_DO
-from tests.browser.watching import watch
-from tests.stack import RunningStack
+from tests.support.browser.page_watch import watch
+from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

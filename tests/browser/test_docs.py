@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

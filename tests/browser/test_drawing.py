@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.stack import RunningStack
+from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

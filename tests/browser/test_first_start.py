@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from models import catalogue
 from store.keys import is_version
 from tests.faults.test_stack_survives import answers
-from tests.stack import RunningStack, new_stack, taken_down
+from tests.support.stack import RunningStack, new_stack, taken_down
 
 pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_800)]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.watching import contrast, overflow, watch
-from tests.deadline import until
-from tests.serving import bundles, forecasts
-from tests.serving.rig import running
+from tests.support.browser.page_watch import contrast, overflow, watch
+from tests.support.serving import bundles, forecasts
+from tests.support.serving.server_process import running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -12,10 +12,10 @@ from store.manifest import Measurement
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.scores import Score
-from tests.browser.hosts import Host, host_with_a_past
-from tests.browser.watching import contrast, overflow, watch
-from tests.seaweed import ACCESS, SECRET
-from tests.serving import bundles, past
+from tests.support.browser.page_watch import contrast, overflow, watch
+from tests.support.browser.serving_host import Host, host_with_a_past
+from tests.support.s3_server import ACCESS, SECRET
+from tests.support.serving import bucket_history, bundles
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 NIGHTS = 6
@@ -31,7 +31,7 @@ def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for night in range(NIGHTS):
         value = 0.9 if night == NIGHTS - 1 else 0.99
         at = start + timedelta(days=night)
-        past.score(bucket, 1 + night // 3, f"night-{night}", value, at=at)
+        bucket_history.score(bucket, 1 + night // 3, f"night-{night}", value, at=at)
     scored_without_headline(bucket, at=start + timedelta(days=NIGHTS))
     with host_with_a_past(address, tmp_path_factory.mktemp("live")) as host:
         yield host

@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
-from tests.browser.hosts import FAILED, TOKEN, Host, gates_of
-from tests.browser.watching import scribble, watch
-from tests.deadline import until
-from tests.load import steady
-from tests.serving import bundles, past
+from tests.support.browser.page_watch import scribble, watch
+from tests.support.browser.serving_host import FAILED, TOKEN, Host, gates_of
+from tests.support.serving import bucket_history, bundles
+from tests.support.steady_load import steady
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -87,10 +87,10 @@ def test_gates_open_with_what_failed_first_and_its_margin_drawn(shown):
 
     expect(button).to_have_attribute("aria-expanded", "true")
     rows = details.locator("tbody tr")
-    expect(rows).to_have_count(len(list(past.findings(4))))
+    expect(rows).to_have_count(len(list(bucket_history.findings(4))))
     expect(rows.first).to_contain_text("WithinBudget")
     expect(rows.first).to_contain_text("failed")
-    expect(details.locator("svg.margin")).to_have_count(len(list(past.findings(4))))
+    expect(details.locator("svg.margin")).to_have_count(len(list(bucket_history.findings(4))))
     # Beyond the bound in the drawing as well.
     drawn = rows.first.locator("svg")
     bound = float(drawn.locator(".bound").get_attribute("x1") or "nan")

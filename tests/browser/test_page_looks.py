@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.hosts import FAILED, gates_of
-from tests.browser.watching import contrast, overflow, scribble, watch
+from tests.support.browser.page_watch import contrast, overflow, scribble, watch
+from tests.support.browser.serving_host import FAILED, gates_of
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -12,13 +12,13 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.schema import Schema, TensorSpec
-from tests.browser.watching import overflow, watch
-from tests.deadline import until
-from tests.faults.proxy import Fault, FaultProxy, Wrong
-from tests.seaweed import ACCESS, SECRET
-from tests.serving import bundles, past
-from tests.serving.rig import Serving, following, running
-from tests.signing import SIGNER
+from tests.support.browser.page_watch import overflow, watch
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.s3_server import ACCESS, SECRET
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.signing_keys import SIGNER
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
@@ -82,8 +82,8 @@ def test_the_page_lives_through_no_champion_no_store_and_no_server(
         expect(health).to_have_attribute("data-state", "down")
         expect(page.locator("#drawing-card")).to_be_hidden()
 
-        past.put(bucket, 1)
-        past.promote(bucket, 1)
+        bucket_history.put(bucket, 1)
+        bucket_history.promote(bucket, 1)
         expect(page.locator("#version")).to_have_text(bundles.version_name(1))
         expect(page.locator("#no-version")).to_be_hidden()
         expect(page.locator("#deployments-rows tr")).to_have_count(1)
@@ -114,8 +114,8 @@ def _has_report(serving: Serving) -> bool:
 def test_a_server_that_asks_for_keys_is_opened_with_one(
     page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ) -> None:
-    past.put(bucket, 1)
-    past.promote(bucket, 1)
+    bucket_history.put(bucket, 1)
+    bucket_history.promote(bucket, 1)
     keys = tmp_path / "keys"
     keys.write_text(f"ann {KEY}\n")
     keys.chmod(0o600)
@@ -146,8 +146,8 @@ def test_a_server_that_asks_for_keys_is_opened_with_one(
 @pytest.fixture
 def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) -> Iterator[Page]:
     """The page of a host that serves a model to draw for, and one to fill a form for."""
-    past.put(bucket, 1)
-    past.promote(bucket, 1)
+    bucket_history.put(bucket, 1)
+    bucket_history.promote(bucket, 1)
     version = sell(bucket)
     with running(place=tmp_path, **following(s3_address, serving_workers="1")) as serving:
         until(serving.is_ready, what="serving is ready")

@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect
 
-from tests.deadline import until
-from tests.load import steady
-from tests.stack import RunningStack
+from tests.support.stack import RunningStack
+from tests.support.steady_load import steady
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

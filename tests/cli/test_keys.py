@@ -19,8 +19,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER, named, write_keys
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER, named, write_keys
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.scores import Score
 from store.terms import Terms
-from tests.examples import AT, FILES, FINGERPRINT, VERSION, manifest
-from tests.signing import SIGNER
+from tests.support.examples import AT, FILES, FINGERPRINT, VERSION, manifest
+from tests.support.signing_keys import SIGNER
 
 OLDER = "20261121T020000-0123456789ab"
 

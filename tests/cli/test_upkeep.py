@@ -16,9 +16,9 @@ from store import keys
 from store.collected import Collected
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from tests import upkeep
-from tests.serving import bundles
-from tests.signing import write_keys
+from tests.support import filled_bucket
+from tests.support.serving import bundles
+from tests.support.signing_keys import write_keys
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def overnight(s3_address: S3Address, tmp_path: Path):
 def test_a_bucket_is_verified_swept_and_verified_again(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
-    upkeep.begin(s3_address)
+    filled_bucket.begin(s3_address)
     for number in (1, 2, 3):
-        upkeep.night(s3_bucket, s3_address, number)
+        filled_bucket.night(s3_bucket, s3_address, number)
     strict = ("gc", "digits", "--keep", "1", "--days", "0")
 
     dry = overnight(*strict)
@@ -109,8 +109,8 @@ def test_a_bucket_is_verified_swept_and_verified_again(
 def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
-    upkeep.begin(s3_address)
-    version = upkeep.night(s3_bucket, s3_address, 1)
+    filled_bucket.begin(s3_address)
+    version = filled_bucket.night(s3_bucket, s3_address, 1)
     word = Collected(
         model="digits", version=version, was="published", files=(), size_bytes=0, by="x",
         reason="", at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -129,13 +129,14 @@ def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
 def test_what_an_export_lacks_too_is_told_and_the_rest_comes_back_in_one_run(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
-    upkeep.begin(s3_address)
-    upkeep.night(s3_bucket, s3_address, 1)
+    filled_bucket.begin(s3_address)
+    filled_bucket.night(s3_bucket, s3_address, 1)
     overnight("export", str(tmp_path / "monday"))
-    late = upkeep.night(s3_bucket, s3_address, 2)
+    late = filled_bucket.night(s3_bucket, s3_address, 2)
     lost = [key for key in s3_bucket.keys_below("datasets/digits/rows") if key.endswith("0.json")]
     lost += [
-        f"datasets/digits/holdout/{name}" for name in upkeep.table(s3_address, "holdout").files()
+        f"datasets/digits/holdout/{name}"
+        for name in filled_bucket.table(s3_address, "holdout").files()
     ]
     lost.append(keys.manifest("digits", bundles.version_name(1)))
     late_file = keys.version_file("digits", late, "golden.npz")
@@ -155,8 +156,8 @@ def test_what_an_export_lacks_too_is_told_and_the_rest_comes_back_in_one_run(
 def test_findings_end_with_1_and_what_an_export_has_is_repaired(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
-    upkeep.begin(s3_address)
-    upkeep.night(s3_bucket, s3_address, 1)
+    filled_bucket.begin(s3_address)
+    filled_bucket.night(s3_bucket, s3_address, 1)
     lost = keys.version_file("digits", bundles.version_name(1), "golden.npz")
     exported = overnight("export", str(tmp_path / "monday"))
     s3_bucket.discard(lost)

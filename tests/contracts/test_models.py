@@ -27,7 +27,7 @@ from tasks.frames import check_columns
 from tasks.judge import judge
 from tasks.rehearse import rehearse
 from tasks.train import Candidate, train
-from tests.examples import manifest
+from tests.support.examples import manifest
 
 ROOT = Path(__file__).parents[2]
 ROWS, HOLDOUT_ROWS = 2_000, 300

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.tally import DEFAULT_SEED, MINUTES, SEED
+from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,8 +21,15 @@ import pytest
 
 from store import landing
 from store.s3 import S3Address, S3Bucket
-from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
-from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, copied, lane, refused
+from tests.support.faults.pipeline_processes import (
+    Lane,
+    check_at_any_time,
+    check_at_the_end,
+    copied,
+    lane,
+    refused,
+)
+from tests.support.faults.pipeline_run import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

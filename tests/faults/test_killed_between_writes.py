@@ -20,9 +20,9 @@ from store.aliases import AliasLog
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
 from tasks.train import FITTED, Fitted
-from tests.faults.tally import TALLY
-from tests.faults.tripwire import Tripwire
-from tests.world import World
+from tests.support.faults.tally import TALLY
+from tests.support.faults.write_trap import Tripwire
+from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
@@ -34,7 +34,7 @@ _FEWEST = 8
 RUN = """
 from dataclasses import replace
 from models import digits
-digits.DEFINITION = replace(digits.DEFINITION, network="tests.faults.constant")
+digits.DEFINITION = replace(digits.DEFINITION, network="tests.support.networks.constant")
 from flows.retrain import retrain
 few = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}
 print(retrain(epochs=1, take_in=False, return_state=True, **few).name)

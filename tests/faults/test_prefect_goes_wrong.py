@@ -7,8 +7,6 @@ from datetime import datetime
 
 import pytest
 
-from tests.deadline import until
-from tests.faults.tally import TALLY
 from tests.faults.test_stack_survives import (
     answers,
     await_end,
@@ -17,7 +15,9 @@ from tests.faults.test_stack_survives import (
     run_processes,
     start_retrain,
 )
-from tests.stack import RunningStack
+from tests.support.faults.tally import TALLY
+from tests.support.stack import RunningStack
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

@@ -4,7 +4,7 @@ import pytest
 
 from store.errors import AlreadyExists, OvernightError, StoreUnavailable
 from store.s3 import S3Address, S3Bucket
-from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 
 BODY = b"every byte of this counts" * 40
 

@@ -26,8 +26,8 @@ from store.s3 import S3Address, S3Bucket
 from store.surveying import survey
 from store.sweeping import Retention
 from store.terms import Terms
-from tests.faults.arena import A, Arena, B, C, put, say
-from tests.signing import TRUST
+from tests.support.faults.racing import A, Arena, B, C, put, say
+from tests.support.signing_keys import TRUST
 
 SHADOW = Terms(mode="shadow")
 _ROUNDS, _THOROUGH_ROUNDS = {"memory": 50, "s3": 6}, {"memory": 150, "s3": 12}

@@ -15,11 +15,11 @@ import pytest
 from store import keys
 from store.aliases import AliasLog, AliasRecord
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.serving import bundles
-from tests.serving.hosts import promote
-from tests.serving.rig import Serving, following, running
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.stepped_host import promote
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -13,13 +13,13 @@ import pytest
 
 from store.aliases import AliasLog
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.faults.proxy import Fault, FaultProxy, Wrong
-from tests.faults.tally import TALLY
-from tests.seaweed import ACCESS, SECRET
-from tests.serving import bundles
-from tests.serving.hosts import promote
-from tests.serving.rig import Serving, following, running
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.tally import TALLY
+from tests.support.s3_server import ACCESS, SECRET
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.stepped_host import promote
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

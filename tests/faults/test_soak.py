@@ -10,11 +10,11 @@ from store.aliases import AliasLog
 from store.s3 import S3Bucket
 from store.tables import Table
 from tasks import verify
-from tests.faults.night import MODEL, NIGHTLY_ROWS
-from tests.faults.nights import check_at_any_time
-from tests.faults.soak import soak_for, soaking
-from tests.faults.tally import TALLY
-from tests.signing import TRUST
+from tests.support.faults.pipeline_processes import check_at_any_time
+from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS
+from tests.support.faults.soak import soak_for, soaking
+from tests.support.faults.tally import TALLY
+from tests.support.signing_keys import TRUST
 
 _SECONDS, _THOROUGH_SECONDS = 40, 75
 

@@ -13,7 +13,7 @@ from models.digits.rows import Digits, as_rows
 from store.datasets import Dataset
 from store.errors import StoreDenied, StoreUnavailable
 from store.s3 import S3Address, S3Bucket
-from tests.faults.proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

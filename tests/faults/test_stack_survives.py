@@ -13,9 +13,9 @@ import pytest
 from infra.stack import record, runs
 from infra.stack.processes import is_alive
 from store.keys import is_version
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.stack import RunningStack
+from tests.support.faults.tally import TALLY
+from tests.support.stack import RunningStack
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 

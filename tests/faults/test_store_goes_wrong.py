@@ -10,11 +10,11 @@ import pytest
 
 from store.errors import StoreDenied, StoreUnavailable
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.faults.night import NIGHTLY_ROWS, House
-from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, lane
-from tests.faults.proxy import Fault, FaultProxy, Wrong
-from tests.faults.storing import Store, storing
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.killable_store import Store, storing
+from tests.support.faults.pipeline_processes import Lane, check_at_any_time, check_at_the_end, lane
+from tests.support.faults.pipeline_run import NIGHTLY_ROWS, House
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

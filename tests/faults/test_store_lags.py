@@ -13,10 +13,10 @@ from store.errors import PromotionConflict
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from tests.faults.night import MODEL, NIGHTLY_ROWS, House, digits, files_of
-from tests.faults.nights import check_at_the_end, lane
-from tests.faults.proxy import Fault, FaultProxy, Wrong
-from tests.serving import bundles
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.pipeline_processes import check_at_the_end, lane
+from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.support.serving import bundles
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

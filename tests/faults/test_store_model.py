@@ -28,11 +28,11 @@ from store.errors import UnsafeStore
 from store.memory import MemoryBucket
 from store.probe import probe
 from store.s3 import S3Address, S3Bucket
-from tests.faults import clients
-from tests.faults.careless import Careless
-from tests.faults.clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins
-from tests.faults.promises import Promises
-from tests.faults.tally import TALLY
+from tests.support.faults import store_clients
+from tests.support.faults.overwriting_store import Careless
+from tests.support.faults.store_clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins
+from tests.support.faults.store_model import Promises
+from tests.support.faults.tally import TALLY
 
 _UNDER_WAY = 3
 
@@ -80,16 +80,16 @@ class Clients(RuleBasedStateMachine):
     def begins_with(self, n: int) -> None:
         """Some versions are there and approved, the first two served, and the third challenges."""
         for version in VERSIONS[:n]:
-            self.does(clients.publish(version, "one"), "ends")
-            self.does(clients.judge(version, "approved", "ann"), "ends")
+            self.does(store_clients.publish(version, "one"), "ends")
+            self.does(store_clients.judge(version, "approved", "ann"), "ends")
         for over, version in zip((None, *VERSIONS), VERSIONS[: min(n, 2)], strict=False):
-            self.does(clients.promote(version, over, "ann"), "ends")
+            self.does(store_clients.promote(version, over, "ann"), "ends")
         if n:
-            self.does(clients.start(VERSIONS[2], SHADOW, "ann"), "ends")
+            self.does(store_clients.start(VERSIONS[2], SHADOW, "ann"), "ends")
 
     @rule(version=version, run=st.sampled_from(("one", "other")), fate=fate)
     def publishes(self, version: str, run: str, fate: str) -> None:
-        self.does(clients.publish(version, run), fate)
+        self.does(store_clients.publish(version, run), fate)
 
     @rule(
         version=any_version,
@@ -98,7 +98,7 @@ class Clients(RuleBasedStateMachine):
         fate=fate,
     )
     def decides(self, version: str, verdict: str, by: str, fate: str) -> None:
-        self.does(clients.judge(version, verdict, by), fate)
+        self.does(store_clients.judge(version, verdict, by), fate)
 
     @rule(by=somebody)
     def looks(self, by: str) -> None:
@@ -109,46 +109,48 @@ class Clients(RuleBasedStateMachine):
     def promotes(self, version: str, by: str, fate: str, looks: bool) -> None:
         if looks:
             self.looks(by)
-        self.does(clients.promote(version, self.seen.get(by), by), fate)
+        self.does(store_clients.promote(version, self.seen.get(by), by), fate)
 
     @precondition(lambda self: self.promises.champions)
     @rule(by=somebody, fate=fate, looks=often)
     def rolls_back(self, by: str, fate: str, looks: bool) -> None:
         if looks:
             self.looks(by)
-        self.does(clients.roll_back(self.seen.get(by), by), fate)
+        self.does(store_clients.roll_back(self.seen.get(by), by), fate)
 
     @rule(version=any_version, terms=st.sampled_from((SHADOW, CANARY)), by=somebody, fate=fate)
     def challenges(self, version: str, terms: object, by: str, fate: str) -> None:
-        self.does(clients.start(version, terms, by), fate)
+        self.does(store_clients.start(version, terms, by), fate)
 
     @precondition(lambda self: self.promises.challengers)
     @rule(over=st.one_of(st.none(), st.none(), version), by=somebody, fate=fate)
     def stops(self, over: str | None, by: str, fate: str) -> None:
-        self.does(clients.stop(over, by), fate)
+        self.does(store_clients.stop(over, by), fate)
 
     @precondition(lambda self: self.promises.challengers)
     @rule(replica=somebody, fate=fate)
     def withdraws(self, replica: str, fate: str) -> None:
-        record = AliasLog(self.store, clients.MODEL, CHALLENGER).current()
+        record = AliasLog(self.store, store_clients.MODEL, CHALLENGER).current()
         assert record is not None
-        self.does(clients.withdraw(record, replica), fate)
+        self.does(store_clients.withdraw(record, replica), fate)
 
     @precondition(lambda self: self.promises.champions)
     @rule(replica=somebody, serving=st.booleans(), fate=fate)
     def acknowledges(self, replica: str, serving: bool, fate: str) -> None:
         log = self.promises.champions
-        self.does(clients.acknowledge(len(log), log[-1].version, replica, serving=serving), fate)
+        self.does(
+            store_clients.acknowledge(len(log), log[-1].version, replica, serving=serving), fate
+        )
 
     @rule(
         arrival=arrival, verdict=st.sampled_from(("accepted", "excluded")), by=somebody, fate=fate
     )
     def speaks(self, arrival: str, verdict: str, by: str, fate: str) -> None:
-        self.does(clients.say(arrival, verdict, by), fate)
+        self.does(store_clients.say(arrival, verdict, by), fate)
 
     @rule(name=arrival, body=st.sampled_from((b"these", b"those")), by=somebody, fate=fate)
     def lands(self, name: str, body: bytes, by: str, fate: str) -> None:
-        self.does(clients.land(name, body, by), fate)
+        self.does(store_clients.land(name, body, by), fate)
 
     @precondition(lambda self: self.under_way)
     @rule(which=st.integers(0, _UNDER_WAY - 1), then=st.sampled_from(("ends", "dies after")))
@@ -165,19 +167,19 @@ class Clients(RuleBasedStateMachine):
     def collects(self) -> None:
         """What gc takes while others are about to write of it matters most."""
         TALLY.step()
-        assert clients.collect(self.store) == self.promises.collect()
+        assert store_clients.collect(self.store) == self.promises.collect()
 
     @invariant()
     def all_is_as_promised(self) -> None:
         self.steps += 1
         type(self).taken += 1
         if self.steps % self.checks_each == 0:
-            clients.check(self.store, self.promises)
+            store_clients.check(self.store, self.promises)
 
     def teardown(self) -> None:
         for begun in self.under_way:
             begun.operation.die()
-        clients.check(self.store, self.promises)
+        store_clients.check(self.store, self.promises)
 
 
 def runs(

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from store.errors import NoChallenge, StoreDenied
-from tests.faults.asking import Clients
-from tests.faults.tally import Tally
+from tests.support.faults.serving_clients import Clients
+from tests.support.faults.tally import Tally
 
 
 class Cut:

@@ -15,10 +15,10 @@ import pytest
 from store.aliases import AliasLog
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from tests.faults.night import FITS, MODEL, NIGHTLY_ROWS, House
-from tests.faults.nights import Lane, check_at_any_time, check_at_the_end, lane
-from tests.faults.proxy import Fault, Wrong
-from tests.faults.tally import TALLY
+from tests.support.faults.fault_proxy import Fault, Wrong
+from tests.support.faults.pipeline_processes import Lane, check_at_any_time, check_at_the_end, lane
+from tests.support.faults.pipeline_run import FITS, MODEL, NIGHTLY_ROWS, House
+from tests.support.faults.tally import TALLY
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 

@@ -9,7 +9,7 @@ from flows.reproduce import scratch
 from store.manifest import Override
 from tasks import lineage
 from tasks.reconsider import may_return
-from tests.examples import manifest
+from tests.support.examples import manifest
 
 DEFINITION = models.find("digits")
 MADE = manifest().model_copy(update={"tensors": DEFINITION.tensors})

@@ -11,10 +11,10 @@ from store.challenging import Challenges, Withdrawal
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.terms import Terms
-from tests.deadline import until
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.examples import FILES, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))

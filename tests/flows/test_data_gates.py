@@ -18,10 +18,10 @@ from store.keys import new_version
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from tasks.snapshot import snapshot
-from tests.examples import FILES, VERSION, manifest
 from tests.flows.test_flows import OVERRULED, ended, newest_card
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 LINEAR = (Path(__file__).parents[1] / "goldens" / "linear" / "predictor.tflite").read_bytes()

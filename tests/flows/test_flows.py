@@ -14,7 +14,7 @@ from flows.rollback import rollback
 from store import landing
 from store.aliases import AliasLog
 from store.registry.registry import ModelRegistry
-from tests.world import World
+from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}

@@ -13,9 +13,9 @@ from store.manifest import Manifest
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from tests.flows.test_flows import OVERRULED, champion, ended
-from tests.serving import bundles
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.prefect_world import World
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 

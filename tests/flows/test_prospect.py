@@ -20,9 +20,9 @@ from tasks import lineage
 from tasks.ingest import ingest
 from tasks.recall import Known
 from tasks.snapshot import snapshot
-from tests.examples import AT, FILES, manifest
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.examples import AT, FILES, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
 
 pytestmark = pytest.mark.servers
 

@@ -8,9 +8,9 @@ from flows.house import House
 from flows.reproduce import reproduce
 from store.registry.registry import ModelRegistry
 from tasks.ingest import ingest
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

@@ -9,8 +9,8 @@ from store import landing
 from store.aliases import AliasLog
 from store.registry.registry import ModelRegistry
 from tests.flows.test_flows import ended
-from tests.sales import STORES, arriving, parquet
-from tests.world import World
+from tests.support.genuine_sales import STORES, arriving, parquet
+from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 FEW = STORES[:3]

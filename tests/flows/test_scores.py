@@ -8,10 +8,10 @@ from flows.ingest import ingest
 from flows.loading import Loaded, loaded
 from flows.retrain import retrain
 from store.registry.registry import ModelRegistry
-from tests.examples import VERSION
 from tests.flows.test_data_gates import inverted, learned
 from tests.flows.test_flows import ended, newest_card
-from tests.world import World
+from tests.support.examples import VERSION
+from tests.support.prefect_world import World
 
 __all__ = ["learned"]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]

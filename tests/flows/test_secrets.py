@@ -23,10 +23,10 @@ from store.errors import OvernightError
 from store.registry.registry import ModelRegistry
 from store.request_proof import Said, prove
 from store.s3 import S3Address
-from tests.deadline import until
-from tests.seaweed import ACCESS, SECRET
-from tests.serving.rig import following, running
-from tests.world import World
+from tests.support.prefect_world import World
+from tests.support.s3_server import ACCESS, SECRET
+from tests.support.serving.server_process import following, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ import pytest
 
 from flows.retrain import retrain
 from store.registry.registry import ModelRegistry
-from tests.faults.proxy import Fault, FaultProxy, Wrong
 from tests.flows.test_flows import OVERRULED, champion, ended, newest_card
-from tests.mlflow_server import MlflowServer, values
-from tests.world import World
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.mlflow_server import MlflowServer, values
+from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 PASSWORD = "never-to-be-seen"

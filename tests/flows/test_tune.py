@@ -8,7 +8,7 @@ from flows.tune import tune
 from store.registry.registry import ModelRegistry
 from store.tuning import TunedSettings
 from tests.flows.test_flows import ended, newest_card
-from tests.world import World
+from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 

@@ -16,9 +16,9 @@ from infra.stack.embedded import ensure_administration
 from store.aliases import CHALLENGER, AliasLog, AliasRecord
 from store.registry.registry import ModelRegistry
 from store.request_proof import Said, prove
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER
-from tests.world import World
+from tests.support.examples import FILES, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 FIRST, SECOND = (f"20261122T02000{n}-0123456789ab" for n in range(2))

@@ -13,7 +13,7 @@ from infra.stack.keeper import Keeper
 from infra.stack.ports import free_port, is_free
 from store.errors import ConfigurationError, StoreDenied
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

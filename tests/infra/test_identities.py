@@ -22,8 +22,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.terms import Terms
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bundles
 
 pytestmark = pytest.mark.servers
 BUCKET, MANUAL = "overnight-tests", "digits-by-hand"

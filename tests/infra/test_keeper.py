@@ -15,8 +15,8 @@ from infra.stack.keeper import Keeper
 from infra.stack.ports import Listening
 from infra.stack.processes import ProcessId
 from store.errors import StoreUnavailable
-from tests.deadline import until
-from tests.infra.tiny import STUBBORN, service
+from tests.support.tiny_services import STUBBORN, service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.servers
 

@@ -11,7 +11,7 @@ from infra.settings import Settings
 from store.errors import ConfigurationError, UntrustedVersion
 from store.signing import Signer
 from store.trust import PublicKey, Trust
-from tests.signing import SIGNER, named
+from tests.support.signing_keys import SIGNER, named
 
 BODY = b'{"format": 1}'
 

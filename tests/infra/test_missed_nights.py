@@ -7,7 +7,7 @@ import pytest
 
 from infra.prefect_api import PrefectApi
 from infra.stack import runs
-from tests.faults.tally import TALLY
+from tests.support.faults.tally import TALLY
 
 pytestmark = pytest.mark.servers
 

@@ -11,7 +11,7 @@ from infra.prefect_api import PrefectApi
 from infra.settings import load
 from infra.stack import embedded, orchestrator
 from infra.stack.ports import free_port
-from tests.deadline import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

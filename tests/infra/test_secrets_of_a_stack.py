@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from store.s3 import S3Address, S3Bucket
-from tests.stack import RunningStack
+from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

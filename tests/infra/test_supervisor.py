@@ -17,8 +17,8 @@ from infra.stack.plan import check_ports, check_settings, plan
 from infra.stack.ports import Listening, free_port, is_free
 from infra.stack.supervisor import Supervisor, stop_orphans
 from store.errors import ConfigurationError
-from tests.deadline import until
-from tests.infra.tiny import service
+from tests.support.tiny_services import service
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -26,7 +26,7 @@ _OF_ITS_OWN = """
 import sys
 from pathlib import Path
 from infra.stack.supervisor import Supervisor
-from tests.infra.tiny import service
+from tests.support.tiny_services import service
 home = Path(sys.argv[1])
 Supervisor(home, (service(home, name="one"), service(home, name="two", after=("one",)))).start()
 import time; time.sleep(600)

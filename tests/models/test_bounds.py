@@ -8,7 +8,7 @@ from models.evaluation import Evaluation
 from models.gates import AtLeast, AtMost, Calibrated, Gate, Robust
 from store.errors import ConfigurationError
 from store.manifest import Measurement
-from tests.models.evidence import STEP, measured, only
+from tests.support.evaluations import STEP, measured, only
 
 ECE = "calibration_error"
 

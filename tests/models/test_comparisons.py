@@ -9,7 +9,7 @@ from models.evaluation import Evaluation, RowMetric
 from models.gates import ALPHA, BetterThan, Gate, MaximumRegression, MinimumImprovement
 from models.gates.shares import Shares
 from store.errors import ConfigurationError
-from tests.models.evidence import counted, only, paired, told
+from tests.support.evaluations import counted, only, paired, told
 
 RANDOM = np.random.default_rng(5)
 NOISE = RANDOM.normal(size=1_000)

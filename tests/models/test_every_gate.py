@@ -24,7 +24,7 @@ from models.gates import (
 )
 from models.shift import SameShares, SameSpread, Sample, ShiftGate
 from store.manifest import Finding
-from tests.models.evidence import STEP, measured, only, rehearsed, told
+from tests.support.evaluations import STEP, measured, only, rehearsed, told
 
 # Of a level, so little that no other test statistic lies between.
 HAIR = 1e-9

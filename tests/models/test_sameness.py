@@ -10,7 +10,7 @@ from models.gates import SamePredictions
 from models.sales import DEFINITION as SALES
 from models.sameness import Near, same
 from store.schema import Schema, TensorSpec
-from tests.models.evidence import rehearsed
+from tests.support.evaluations import rehearsed
 
 UNITS = np.tile(np.array([[1.0, 2.0, 5.0]], np.float32), (100, 1))
 KNOWN = np.ones((100, 2), np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from models.evaluation import Evaluation, Sameness
 from models.gates import SamePredictions, WithinBudget
 from store.errors import ConfigurationError
-from tests.models.evidence import STEP, rehearsed
+from tests.support.evaluations import STEP, rehearsed
 
 GATE = SamePredictions(tolerance=0.1, changed_share=0.001)
 SAME = [True, True]

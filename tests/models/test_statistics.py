@@ -11,7 +11,7 @@ from scipy.stats import binom, multinomial, ttest_1samp
 from models.gates import difference_interval, holm
 from models.gates.resampling import Resampled
 from models.gates.shares import Shares, score
-from tests.models.evidence import paired
+from tests.support.evaluations import paired
 
 quick = settings(max_examples=40, deadline=None)
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)

@@ -9,10 +9,10 @@ from serving.fleet import Fleet, Following
 from store.aliases import CHALLENGER, AliasLog
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
-from tests.serving import bundles
-from tests.serving.clients import application_of
-from tests.serving.hosts import promote, settle
-from tests.signing import TRUST
+from tests.support.serving import bundles
+from tests.support.serving.clients import application_of
+from tests.support.serving.stepped_host import promote, settle
+from tests.support.signing_keys import TRUST
 
 
 @pytest.fixture

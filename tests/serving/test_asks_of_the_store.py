@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from store.aliases import AliasLog
-from tests.deadline import until
-from tests.faults.proxy import FaultProxy
-from tests.serving import bundles
-from tests.serving.hosts import promote
-from tests.serving.rig import following, running
+from tests.support.faults.fault_proxy import FaultProxy
+from tests.support.serving import bundles
+from tests.support.serving.server_process import following, running
+from tests.support.serving.stepped_host import promote
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

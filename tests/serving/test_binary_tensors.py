@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.serving import bundles
-from tests.serving.clients import EXPECTED, IMAGES, INFER
+from tests.support.serving import bundles
+from tests.support.serving.clients import EXPECTED, IMAGES, INFER
 
 LENGTH = "Inference-Header-Content-Length"
 

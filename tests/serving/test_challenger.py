@@ -11,8 +11,8 @@ from serving.challenger import is_chosen
 from serving.rest.headers import client_of
 from serving.slots import Loaded
 from store.terms import Terms
-from tests.serving import bundles
-from tests.serving.challenges import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import (
     ALWAYS_ZERO,
     CANARY,
     CHALLENGERS_THAT_FAIL,

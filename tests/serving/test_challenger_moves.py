@@ -11,8 +11,8 @@ from serving.board import Board
 from serving.challenger import Router, is_chosen
 from serving.errors import BadInput
 from serving.slots import Loaded, Slot
-from tests.serving import bundles
-from tests.serving.challenges import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import (
     BLANK,
     CANARY,
     SHADOW,

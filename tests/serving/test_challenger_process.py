@@ -8,12 +8,12 @@ from store.aliases import CHALLENGER, AliasLog
 from store.challenging import Challenges
 from store.registry.actor import Actor
 from store.terms import Terms
-from tests.deadline import until
-from tests.load import steady
-from tests.serving import bundles
-from tests.serving.challenges import ALWAYS_ZERO
-from tests.serving.hosts import challenge
-from tests.serving.rig import Serving, following, running
+from tests.support.serving import bundles
+from tests.support.serving.challenges import ALWAYS_ZERO
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.stepped_host import challenge
+from tests.support.steady_load import steady
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -6,9 +6,9 @@ from serving.application import create_application
 from serving.tokens import Tokens
 from store.aliases import CHALLENGER, AliasLog
 from store.errors import StoreDenied
-from tests.serving import bundles, past
-from tests.serving.clients import LIMITS, application_of
-from tests.serving.hosts import OUTAGE, Flaky, settle
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import LIMITS, application_of
+from tests.support.serving.stepped_host import OUTAGE, Flaky, settle
 
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/challenger"
@@ -21,8 +21,8 @@ PROBLEM = "application/problem+json"
 def bucket() -> Flaky:
     bucket = Flaky()
     for number, approved in ((1, True), (2, True), (3, False), (4, None)):
-        past.put(bucket, number, approved=approved)
-    past.promote(bucket, 1)
+        bucket_history.put(bucket, number, approved=approved)
+    bucket_history.promote(bucket, 1)
     return bucket
 
 

@@ -6,9 +6,9 @@ import pytest
 from store.aliases import CHALLENGER
 from store.challenging import Challenges, Withdrawal
 from store.registry.actor import Actor
-from tests.serving import bundles
-from tests.serving.challenges import CANARY, SHADOW
-from tests.serving.hosts import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import CANARY, SHADOW
+from tests.support.serving.stepped_host import (
     FOURS,
     OUTAGE,
     Flaky,

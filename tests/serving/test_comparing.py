@@ -7,8 +7,8 @@ import pytest
 
 from serving.comparing import QUEUED, QUEUED_BYTES
 from store.terms import Terms
-from tests.serving import bundles
-from tests.serving.challenges import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import (
     ALWAYS_ZERO,
     CANARY,
     CHALLENGERS_THAT_FAIL,

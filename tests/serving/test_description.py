@@ -20,7 +20,7 @@ from serving.status import StandaloneStatus
 from serving.tensors import from_flat
 from serving.tokens import Tokens
 from store.schema import Schema, TensorSpec
-from tests.serving.clients import LIMITS, VERSION
+from tests.support.serving.clients import LIMITS, VERSION
 
 KEY = "a-key-for-predictions"
 # Served for the pages; an address with a path in it is beyond OpenAPI.

@@ -11,10 +11,10 @@ import pytest
 from serving.board import Draining
 from store.aliases import AliasLog
 from store.registry.actor import Actor
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.clients import application_of
-from tests.serving.rig import Serving, following, running
+from tests.support.serving import bundles
+from tests.support.serving.clients import application_of
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tests.serving.clients import INFER, LIMITS, PREDICT, v2
+from tests.support.serving.clients import INFER, LIMITS, PREDICT, v2
 
 BODY = json.dumps(v2()).encode()
 

@@ -8,7 +8,15 @@ from infra.logging import JsonLines
 from serving.entrance import Admission
 from serving.inference.limits import Limits
 from serving.tokens import Tokens
-from tests.serving.clients import IMAGES, INFER, PREDICT, VERSION, application_of, refused, v2
+from tests.support.serving.clients import (
+    IMAGES,
+    INFER,
+    PREDICT,
+    VERSION,
+    application_of,
+    refused,
+    v2,
+)
 
 KEY, OTHER, ADMIN = "k" * 32, "o" * 32, "d" * 32
 ORIGIN = "https://app.example"

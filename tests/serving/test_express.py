@@ -24,7 +24,7 @@ from serving.metrics import Meter
 from serving.rest.headers import REFUSAL, RequestIds
 from serving.slots import Loaded, Slot, Slots
 from serving.status import StandaloneStatus
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 VERSION = bundles.version_name(1)
 BODY = orjson.dumps({"instances": bundles.IMAGES[:1].tolist()})

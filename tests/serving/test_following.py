@@ -3,8 +3,8 @@
 import pytest
 
 from store.registry.actor import Actor
-from tests.serving import bundles
-from tests.serving.hosts import Flaky, answers, promote, settle
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import Flaky, answers, promote, settle
 
 
 @pytest.fixture

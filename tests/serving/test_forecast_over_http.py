@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
-from tests.deadline import until
-from tests.serving import forecasts
-from tests.serving.rig import Serving, running
+from tests.support.serving import forecasts
+from tests.support.serving.server_process import Serving, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 INFER = f"/v2/models/{forecasts.MODEL}/infer"

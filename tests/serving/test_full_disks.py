@@ -12,11 +12,11 @@ from serving.cache import Cache
 from serving.fleet import Fleet
 from store.local_files import write_atomically
 from store.memory import MemoryBucket
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.serving import bundles
-from tests.serving.hosts import answers, ask_any, promote, settle
-from tests.signing import TRUST
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import answers, ask_any, promote, settle
+from tests.support.signing_keys import TRUST
+from tests.support.waiting import until
 
 
 @pytest.fixture

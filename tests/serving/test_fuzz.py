@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from store.aliases import AliasLog
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.hosts import promote
-from tests.serving.malformed import LARGEST, PREDICT, Request, request
-from tests.serving.rig import Serving, following, running
+from tests.support.serving import bundles
+from tests.support.serving.malformed_requests import LARGEST, PREDICT, Request, request
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.stepped_host import promote
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 

@@ -12,8 +12,8 @@ from store import keys
 from store.aliases import AliasLog, AliasRecord
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
-from tests.serving import bundles, past
-from tests.serving.hosts import OUTAGE, Flaky
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.stepped_host import OUTAGE, Flaky
 
 MODEL = bundles.MODEL
 FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
@@ -55,7 +55,7 @@ class Host:
 def store() -> Counting:
     """Two versions: the first served and gave way to the second."""
     bucket = Counting()
-    past.hand_over(bucket)
+    bucket_history.hand_over(bucket)
     return bucket
 
 
@@ -78,7 +78,7 @@ def test_records_and_versions_are_remembered_newest_first(host, store):
     ]
     assert [one.version for one in told.versions] == [SECOND, FIRST]
     newest = told.versions[0]
-    assert newest.findings == tuple(past.findings(2))
+    assert newest.findings == tuple(bucket_history.findings(2))
     assert (newest.compared_with, newest.run, newest.rows) == (FIRST, "swift-heron-2", 50_002)
     assert newest.decision is not None
     assert newest.decision.by == "ada"
@@ -108,8 +108,8 @@ def test_the_store_is_asked_no_more_often_than_needed(host, store):
 
 def test_a_record_that_was_taken_up_is_remembered_at_once(host, store):
     host.later()
-    past.put(store, 3)
-    record = past.promote(store, 3)
+    bucket_history.put(store, 3)
+    record = bucket_history.promote(store, 3)
     host.ledger.remember(Known(last=record))
 
     told = host.later(1.0)
@@ -129,12 +129,12 @@ def test_an_outage_takes_nothing_away_and_a_restart_remembers(host, store, tmp_p
         assert told.model_dump_json() == before.model_dump_json()
 
     store.error = None
-    past.put(store, 3)
+    bucket_history.put(store, 3)
     assert [one.version for one in host.later().versions] == [THIRD, SECOND, FIRST]
 
 
 def test_decisions_are_asked_for_until_they_exist(host, store):
-    past.put(store, 3, approved=None)
+    bucket_history.put(store, 3, approved=None)
     assert host.later().versions[0].decision is None
 
     ModelRegistry(store, MODEL).decide(THIRD, "rejected", Actor("bob", "no need"))
@@ -148,8 +148,8 @@ def test_a_store_that_was_replaced_begins_a_new_past(host, tmp_path):
     host.later()
     other = Counting()
     for number in (3, 4):
-        past.put(other, number)
-        past.promote(other, number)
+        bucket_history.put(other, number)
+        bucket_history.promote(other, number)
 
     told = Host(other, tmp_path).later(0)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.serving import bundles, past
-from tests.serving.clients import application_of, remembering
-from tests.serving.hosts import Flaky
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import application_of, remembering
+from tests.support.serving.stepped_host import Flaky
 
 FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
 
@@ -13,7 +13,7 @@ FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
 def bucket() -> Flaky:
     """Two versions: the first served and gave way to the second."""
     bucket = Flaky()
-    past.hand_over(bucket)
+    bucket_history.hand_over(bucket)
     return bucket
 
 
@@ -53,7 +53,7 @@ def test_a_report_is_told_as_it_was_published_and_may_do_nothing(client):
 
     answer = client.get(newest["report"])
 
-    assert answer.data == past.REPORT
+    assert answer.data == bucket_history.REPORT
     assert answer.mimetype == "text/html"
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy

@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from serving.inference.limits import Limits
 from store.schema import Schema, TensorSpec
-from tests.serving import bundles
-from tests.serving.clients import EXPECTED, IMAGES, INFER, PREDICT, VERSION, application_of
+from tests.support.serving import bundles
+from tests.support.serving.clients import EXPECTED, IMAGES, INFER, PREDICT, VERSION, application_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NAMED = f"/v2/models/digits/versions/{VERSION}/infer"

@@ -20,9 +20,10 @@ from serving.slots import Loaded, Slot
 from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from store.schema import Schema, TensorSpec
-from tests.serving import bundles
-from tests.serving.challenges import SHADOW
-from tests.serving.hosts import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import SHADOW
+from tests.support.serving.server_process import ROOT
+from tests.support.serving.stepped_host import (
     BLANK,
     answers,
     ask_any,
@@ -31,8 +32,7 @@ from tests.serving.hosts import (
     promote,
     settle,
 )
-from tests.serving.rig import ROOT
-from tests.signing import TRUST
+from tests.support.signing_keys import TRUST
 
 SWAPS, WARM = 200, 20
 
@@ -294,7 +294,7 @@ def test_memory_that_was_freed_can_be_given_back_anywhere():
 MEASURED = """
 from pathlib import Path
 from serving.predictor import Predictor
-from tests.serving import bundles
+from tests.support.serving import bundles
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 manifest = bundles.manifest(1, bundles.files(1))

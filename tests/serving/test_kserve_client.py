@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

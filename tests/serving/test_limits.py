@@ -14,8 +14,8 @@ from serving.errors import Overloaded, TooManyRequests
 from serving.inference.limits import Limits
 from serving.limits import REMEMBERED_CLIENTS, Crowd, Rate, neighbourhood
 from serving.wsgi import limits
-from tests.deadline import until
-from tests.serving.clients import INFER, PREDICT, application_of, refused, v2
+from tests.support.serving.clients import INFER, PREDICT, application_of, refused, v2
+from tests.support.waiting import until
 
 CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked"}
 

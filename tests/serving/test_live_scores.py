@@ -9,10 +9,10 @@ from serving.scorekeeper import REMEMBERED_SCORES, Scorekeeper
 from store import keys
 from store.memory import MemoryBucket
 from store.scores import Score
-from tests.serving import bundles, past
-from tests.serving.clients import application_of, remembering
-from tests.serving.hosts import OUTAGE, Flaky
 from tests.serving.test_history import Counting, Host
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import application_of, remembering
+from tests.support.serving.stepped_host import OUTAGE, Flaky
 
 MODEL = bundles.MODEL
 FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
@@ -27,10 +27,10 @@ def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
 def store() -> Counting:
     """The first version served for two nights and gave way to the second, which served for one."""
     bucket = Counting()
-    past.hand_over(bucket)
-    past.score(bucket, 1, "night-1", 0.99, at=START)
-    past.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
-    past.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
+    bucket_history.hand_over(bucket)
+    bucket_history.score(bucket, 1, "night-1", 0.99, at=START)
+    bucket_history.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
+    bucket_history.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
     return bucket
 
 
@@ -51,7 +51,7 @@ def test_a_score_is_read_once_and_a_new_one_is_found(host, store):
     host.later()
     store.asked.clear()
 
-    past.score(store, 2, "night-4", at=START + timedelta(days=3))
+    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
     scores = host.later(SCORES_SECONDS).scores
 
     assert told(scores)[0] == (SECOND, "night-4")
@@ -73,9 +73,9 @@ def test_scores_are_asked_for_less_often_than_versions(host, store):
 
 def test_the_last_score_of_a_version_that_gave_way_is_found_at_once(host, store):
     host.later()
-    past.put(store, 3)
-    past.score(store, 2, "night-4", at=START + timedelta(days=3))
-    past.promote(store, 3)
+    bucket_history.put(store, 3)
+    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
+    bucket_history.promote(store, 3)
 
     scores = host.later().scores
 
@@ -103,7 +103,7 @@ def test_what_is_remembered_is_bounded():
     bucket = MemoryBucket()
     nights = REMEMBERED_SCORES + 3
     for night in range(nights):
-        past.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
+        bucket_history.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
     keeper = Scorekeeper(bucket, MODEL)
 
     found = keeper.gather((), [FIRST])
@@ -117,9 +117,9 @@ def test_what_is_remembered_is_bounded():
 def bucket() -> Flaky:
     """The same for a whole host: each of two versions served for a night."""
     bucket = Flaky()
-    past.hand_over(bucket)
-    past.score(bucket, 1, "night-1", 0.9, at=START)
-    past.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
+    bucket_history.hand_over(bucket)
+    bucket_history.score(bucket, 1, "night-1", 0.9, at=START)
+    bucket_history.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
     return bucket
 
 

@@ -8,10 +8,10 @@ import pytest
 from serving.board import Board
 from serving.watcher import ASKED_SECONDS
 from tasks.confirm import tell
-from tests.deadline import until
-from tests.seaweed import free_ports
-from tests.serving import bundles
-from tests.serving.hosts import Flaky, answers, promote, settle
+from tests.support.s3_server import free_ports
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import Flaky, answers, promote, settle
+from tests.support.waiting import until
 
 REFRESH = "/api/models/digits/refresh"
 

@@ -3,7 +3,7 @@
 import json
 import random
 
-from tests.serving.malformed import PATHS, spoil_bytes, spoil_values, valid
+from tests.support.serving.malformed_requests import PATHS, spoil_bytes, spoil_values, valid
 
 REQUESTS = 1_500
 

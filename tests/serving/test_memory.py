@@ -10,10 +10,10 @@ from serving.ledger import Ledger
 from serving.presence import Presence
 from serving.slots import Slot
 from store.memory import MemoryBucket
-from tests.serving import bundles
-from tests.serving.challenges import SHADOW, started
-from tests.serving.hosts import promote
-from tests.signing import TRUST
+from tests.support.serving import bundles
+from tests.support.serving.challenges import SHADOW, started
+from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import TRUST
 
 MIB = 1 << 20
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from serving.metrics import BOUNDS, REMEMBERED_VERSIONS, Meter, line, told, told_of_workers
-from tests.serving import bundles
-from tests.serving.clients import application_of
+from tests.support.serving import bundles
+from tests.support.serving.clients import application_of
 
 BODY = {"instances": np.zeros((1, 28, 28), int).tolist()}
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+')

@@ -8,8 +8,8 @@ import pytest
 
 from serving.tokens import Tokens
 from store.memory import MemoryBucket
-from tests.serving import bundles
-from tests.serving.clients import application_of
+from tests.support.serving import bundles
+from tests.support.serving.clients import application_of
 
 ADMIN = {"Authorization": "Bearer " + "a" * 32}
 # As a server hands it to an application, an address is decoded: `%2e%2e%2f` has become `../`.

@@ -8,10 +8,10 @@ from infra import identities
 from infra.identities import Credentials
 from store.aliases import AliasLog
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles, past
-from tests.serving.rig import following, running
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.server_process import following, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.servers
 BUCKET, TOKEN = "overnight-tests", "a-token-for-tests-only"
@@ -27,8 +27,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
     with seaweed(tmp_path_factory.mktemp("s3"), config_text=config, bucket=BUCKET) as endpoint:
         found = S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET))
         for number in (1, 2):
-            past.put(found, number)
-            past.promote(found, number)
+            bucket_history.put(found, number)
+            bucket_history.promote(found, number)
         yield found
 
 

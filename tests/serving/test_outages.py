@@ -6,9 +6,9 @@ import pytest
 
 from serving.errors import NotServed
 from store.errors import StoreDenied
-from tests.faults.tally import TALLY
-from tests.serving import bundles
-from tests.serving.hosts import OUTAGE, Flaky, answers, promote, settle
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, promote, settle
 
 
 @pytest.fixture

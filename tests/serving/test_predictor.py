@@ -10,8 +10,8 @@ from serving import golden
 from serving.errors import UnfitVersion
 from serving.predictor import Predictor, interpreters_for
 from store.schema import Schema, TensorSpec
-from tests.deadline import until
-from tests.serving import bundles, forecasts
+from tests.support.serving import bundles, forecasts
+from tests.support.waiting import until
 
 IMAGES = np.random.default_rng(5).integers(0, 20, (200, 28, 28), dtype=np.uint8)
 

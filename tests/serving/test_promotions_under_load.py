@@ -13,9 +13,9 @@ import pytest
 
 from store.aliases import AliasLog
 from store.registry.actor import Actor
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, following, running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -3,8 +3,8 @@
 import pytest
 
 from serving import cache
-from tests.serving import bundles
-from tests.serving.hosts import Flaky, answers, ask_any, promote, settle
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import Flaky, answers, ask_any, promote, settle
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from serving.errors import NotServed
 from store.registry.actor import Actor
-from tests.serving import bundles
-from tests.serving.hosts import BLANK, Flaky, answers, promote, settle
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import BLANK, Flaky, answers, promote, settle
 
 
 @pytest.fixture

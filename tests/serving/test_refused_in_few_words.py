@@ -6,7 +6,7 @@ from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.protocols import binary, v1, v2
 from store.schema import TensorSpec
-from tests.serving import clients
+from tests.support.serving import clients
 
 MOST = 300
 

@@ -8,8 +8,8 @@ from serving.challenger import Router
 from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.status import StandaloneStatus
-from tests.serving import bundles
-from tests.serving.clients import LIMITS
+from tests.support.serving import bundles
+from tests.support.serving.clients import LIMITS
 
 OLD, NEW = bundles.version_name(1), bundles.version_name(2)
 EMPTY = {

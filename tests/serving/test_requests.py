@@ -12,8 +12,8 @@ from serving.challenger import Router
 from serving.slots import Slot, Slots
 from serving.status import StandaloneStatus
 from store.schema import Schema, TensorSpec
-from tests.serving import bundles
-from tests.serving.clients import (
+from tests.support.serving import bundles
+from tests.support.serving.clients import (
     IMAGES,
     INFER,
     LIMITS,

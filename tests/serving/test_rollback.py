@@ -9,9 +9,9 @@ from serving.routes import challenger
 from serving.tokens import Tokens
 from store.aliases import AliasLog
 from store.errors import StoreDenied
-from tests.serving import bundles, past
-from tests.serving.clients import LIMITS, application_of
-from tests.serving.hosts import OUTAGE, Flaky, answers, settle
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import LIMITS, application_of
+from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, settle
 
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/rollback"
@@ -25,10 +25,10 @@ def bucket() -> Flaky:
     """Three approved versions, of which the first two have served; the fourth was rejected."""
     bucket = Flaky()
     for number in (1, 2, 3):
-        past.put(bucket, number)
-    past.put(bucket, 4, approved=False)
+        bucket_history.put(bucket, number)
+    bucket_history.put(bucket, 4, approved=False)
     for number in (1, 2):
-        past.promote(bucket, number)
+        bucket_history.promote(bucket, number)
     return bucket
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from store.aliases import AliasLog
 from store.registry.actor import Actor
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.seaweed import free_ports
-from tests.serving import bundles
-from tests.serving.rig import following, running
+from tests.support.faults.tally import TALLY
+from tests.support.s3_server import free_ports
+from tests.support.serving import bundles
+from tests.support.serving.server_process import following, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

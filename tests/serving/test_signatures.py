@@ -14,12 +14,12 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.serving import bundles
-from tests.serving.hosts import Flaky, answers, promote, settle
-from tests.serving.rig import following, running
-from tests.signing import SIGNER, named, signer
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.server_process import following, running
+from tests.support.serving.stepped_host import Flaky, answers, promote, settle
+from tests.support.signing_keys import SIGNER, named, signer
+from tests.support.waiting import until
 
 OTHER = signer("another")
 ONE, TWO = bundles.version_name(1), bundles.version_name(2)

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

@@ -9,8 +9,8 @@ from flask import Flask
 from serving.routes.administration import administrator
 from serving.tokens import NOBODY, Tokens
 from store.errors import ConfigurationError
-from tests.deadline import until
-from tests.serving.clients import application_of
+from tests.support.serving.clients import application_of
+from tests.support.waiting import until
 
 ANN, BEN, NEW = "a" * 32, "b" * 32, "n" * 32
 

@@ -4,7 +4,7 @@ import pytest
 
 from serving.metrics import BOUNDS, Count, Latency, Meter, Snapshot
 from serving.traffic import BUCKET_SECONDS, BUCKETS, Observer, TrafficFile, quantile_ms, tallied
-from tests.serving.clients import application_of, v2
+from tests.support.serving.clients import application_of, v2
 
 
 def counted(requests: int = 0, errors: int = 0, *, version: str = "v") -> Snapshot:

@@ -7,9 +7,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import running
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.serving.clients import EXPECTED, IMAGES, PREDICT, VERSION
+from tests.support.serving.clients import EXPECTED, IMAGES, PREDICT, VERSION
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from serving.errors import BadInput
 from serving.inference.limits import Limits
 from serving.protocols import v2 as protocol
 from store.schema import TensorSpec
-from tests.serving.clients import EXPECTED, IMAGES, INFER, VERSION, changed, v2
+from tests.support.serving.clients import EXPECTED, IMAGES, INFER, VERSION, changed, v2
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])

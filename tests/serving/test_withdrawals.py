@@ -8,9 +8,9 @@ from serving.ledger import Ended
 from store.challenging import Challenges, Withdrawal
 from store.errors import StoreDenied
 from store.terms import Terms
-from tests.serving import bundles
-from tests.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS, garbage
-from tests.serving.hosts import (
+from tests.support.serving import bundles
+from tests.support.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS, garbage
+from tests.support.serving.stepped_host import (
     OUTAGE,
     Flaky,
     ask_any,
@@ -19,7 +19,7 @@ from tests.serving.hosts import (
     compare,
     settle,
 )
-from tests.signing import SIGNER
+from tests.support.signing_keys import SIGNER
 
 OLD, NEW = bundles.version_name(1), bundles.version_name(2)
 SOON = Terms(mode="canary", share=1.0, minimum_requests=5)

@@ -12,8 +12,8 @@ from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.terms import Terms
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 SHADOW = Terms(mode="shadow")

@@ -17,8 +17,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
-from tests.examples import FILES, TENSORS, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, TENSORS, manifest
+from tests.support.signing_keys import SIGNER
 
 A, B, C, UNDECIDED, REJECTED = (f"20261122T02000{n}-0123456789ab" for n in range(5))
 SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary", share=0.2)

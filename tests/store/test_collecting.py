@@ -23,9 +23,9 @@ from store.registry.registry import ModelRegistry
 from store.surveying import Leaving, survey
 from store.sweeping import Retention
 from store.terms import Terms
-from tests.examples import FILES, manifest
-from tests.faulty import Killed, KillingBucket, PassingBucket
-from tests.signing import SIGNER, TRUST
+from tests.support.crashing_stores import Killed, KillingBucket, PassingBucket
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER, TRUST
 
 # Long after everything that these tests write.
 NOW = datetime(2100, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ from store.manifest import Finding
 from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER
 
 
 def decide(bucket: MemoryBucket, verdict: Verdict, by: str = "ann") -> Decision:

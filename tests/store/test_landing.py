@@ -8,7 +8,7 @@ from store import landing
 from store.errors import AlreadyExists, BadFile, BadKey
 from store.landing import Arrival
 from store.memory import MemoryBucket
-from tests.faulty import Killed, KillingBucket
+from tests.support.crashing_stores import Killed, KillingBucket
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 FILES = {"a.csv": b"one", "b.csv": b"two"}

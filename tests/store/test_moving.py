@@ -20,13 +20,13 @@ from store.memory import MemoryBucket
 from store.moving import read_index
 from store.s3 import S3Address, S3Bucket
 from tasks.verify import House, verify
-from tests import upkeep
-from tests.deadline import until
-from tests.faulty import Killed, KillingBucket
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles
-from tests.serving.rig import following, running
-from tests.signing import TRUST
+from tests.support import filled_bucket
+from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bundles
+from tests.support.serving.server_process import following, running
+from tests.support.signing_keys import TRUST
+from tests.support.waiting import until
 
 KEYS = {"models/digits/settings/00000001.json": b"{}", "landing/digits/2026-11-22/a/f": b"1,2"}
 
@@ -221,8 +221,8 @@ def test_an_export_that_has_changed_is_refused_before_anything_is_written(folder
 def test_an_import_killed_at_any_write_serves_nothing_and_goes_on(tmp_path, writes):
     source = MemoryBucket()
     version = bundles.put(source, 1)
-    upkeep.approve(source, version)
-    upkeep.promote(source, version, over=None)
+    filled_bucket.approve(source, version)
+    filled_bucket.promote(source, version, over=None)
     export(source, tmp_path / "export", source="here", told=silent)
     bucket = MemoryBucket()
     try:
@@ -262,10 +262,10 @@ def test_serving_answers_from_the_store_that_everything_was_moved_to(
     s3_bucket: S3Bucket, s3_address: S3Address, second_store: S3Address, tmp_path: Path
 ):
     # Given two nights in the first store, and an export and an import that are killed half-way.
-    upkeep.begin(s3_address)
+    filled_bucket.begin(s3_address)
     for number in (1, 2):
-        upkeep.night(s3_bucket, s3_address, number)
-    upkeep.words(s3_bucket, bundles.version_name(2))
+        filled_bucket.night(s3_bucket, s3_address, number)
+    filled_bucket.words(s3_bucket, bundles.version_name(2))
     folder = tmp_path / "export"
     killed_half_way(
         overnight(tmp_path, s3_address, "export", str(folder)),
@@ -288,9 +288,12 @@ def test_serving_answers_from_the_store_that_everything_was_moved_to(
     # Then all is there, tables open at the new place, and serving answers from it.
     assert (imported.returncode, failed) == (0, "")
     assert "objects" in said
-    house = House(second, lambda _model, name: upkeep.table(second_store, name), TRUST)
+    house = House(second, lambda _model, name: filled_bucket.table(second_store, name), TRUST)
     assert verify(house).findings == ()
-    assert upkeep.table(second_store, "rows").append(upkeep.rows("night-3"), "night-3") == 3
+    assert (
+        filled_bucket.table(second_store, "rows").append(filled_bucket.rows("night-3"), "night-3")
+        == 3
+    )
     with running(place=tmp_path / "home", **following(second_store)) as serving:
         until(serving.is_ready, what="serving is ready")
         assert serving.version() == bundles.version_name(2)
@@ -306,8 +309,8 @@ def killed_half_way(process: "subprocess.Popen[str]", begun) -> None:
 def test_a_manifest_is_never_there_before_its_files_nor_an_alias_before_its_version(tmp_path):
     source = MemoryBucket()
     version = bundles.put(source, 1)
-    upkeep.approve(source, version)
-    upkeep.promote(source, version, over=None)
+    filled_bucket.approve(source, version)
+    filled_bucket.promote(source, version, over=None)
     export(source, tmp_path / "export", source="here", told=silent)
     written: list[str] = []
 

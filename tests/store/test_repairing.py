@@ -13,9 +13,9 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.repairing import Export, missing, repair
 from tasks.verify import House, verify
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER, TRUST
-from tests.upkeep import NOW
+from tests.support.examples import FILES, manifest
+from tests.support.filled_bucket import NOW
+from tests.support.signing_keys import SIGNER, TRUST
 
 REPORT = {**FILES, "report.html": b"why"}
 OLD, NEW = (f"202611{day}T020000-0123456789ab" for day in (20, 21))

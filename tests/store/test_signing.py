@@ -9,7 +9,7 @@ import pytest
 from store import signing
 from store.errors import ConfigurationError, CorruptVersion
 from store.signing import PAYLOAD_TYPE, Signer
-from tests.signing import SIGNER
+from tests.support.signing_keys import SIGNER
 
 BODY = b'{"format": 1, "model": "digits"}'
 

@@ -9,7 +9,7 @@ from deltalake import write_deltalake
 
 from store.errors import NotFound
 from store.tables import Table
-from tests import upkeep
+from tests.support import filled_bucket
 
 DAYS_AGO = time.time() - 3 * 86_400
 
@@ -19,8 +19,8 @@ def table(tmp_path: Path) -> Table:
     """Three appends, then everything replaced by something else, all of it three days ago."""
     table = Table.in_folder(tmp_path, "digits", "rows")
     for number in (1, 2, 3):
-        table.append(upkeep.rows(f"night-{number}"), f"night-{number}")
-    write_deltalake(table.uri, upkeep.rows("anew"), mode="overwrite")
+        table.append(filled_bucket.rows(f"night-{number}"), f"night-{number}")
+    write_deltalake(table.uri, filled_bucket.rows("anew"), mode="overwrite")
     (Path(table.uri) / "part-of-a-killed-append.parquet").write_bytes(b"?")
     for file in Path(table.uri).glob("*.parquet"):
         os.utime(file, (DAYS_AGO, DAYS_AGO))

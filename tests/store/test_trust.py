@@ -5,7 +5,7 @@ import pytest
 from store.errors import ConfigurationError, UntrustedVersion
 from store.signing import Signature
 from store.trust import Trust, parse
-from tests.signing import SIGNER, TRUST, named, signer
+from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
 BODY = b'{"format": 1}'
 OTHER = signer("another")

@@ -7,9 +7,9 @@ from store.errors import CorruptVersion, UnknownVersion, UntrustedVersion
 from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
 from store.trust import Trust
-from tests.examples import FILES, VERSION, manifest
-from tests.faulty import Killed, KillingBucket
-from tests.signing import SIGNER, TRUST, named, signer
+from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
 OTHER = signer("another")
 LATER = "20261123T020000-0123456789ab"

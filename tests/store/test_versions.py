@@ -9,8 +9,8 @@ from store.errors import AlreadyExists, BadKey, CorruptVersion, UnknownVersion
 from store.manifest import Measurement
 from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER
 
 
 class DiesAfter(MemoryBucket):

@@ -9,7 +9,7 @@ import pytest
 
 from tasks import child
 from tasks.errors import StepFailed
-from tests.deadline import until
+from tests.support.waiting import until
 
 PROGRAM = """
 import sys, time

@@ -8,7 +8,7 @@ from store.errors import ConfigurationError
 from store.manifest import Manifest
 from store.schema import Schema
 from tasks.tensors import check_tensors, same_tensors
-from tests.examples import manifest
+from tests.support.examples import manifest
 
 DEFINITION: ModelDefinition = models.find("digits")
 (IMAGE,) = DEFINITION.tensors.inputs

@@ -9,7 +9,7 @@ from models.digits.pictures import disagreements
 from models.examples import Examples
 from tasks.difference import difference, differing
 from tasks.markdown import page
-from tests.examples import manifest
+from tests.support.examples import manifest
 
 DEFINITION = models.find("digits")
 VERSIONS = tuple(manifest(version=f"2026112{day}T020000-0123456789ab") for day in (1, 2))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from models.definition import TrainingSettings
 from store.manifest import CodeLineage
 from tasks.explain import Axis, Present, explain
-from tests.examples import manifest
+from tests.support.examples import manifest
 
 SETTINGS = TrainingSettings(
     epochs=1, batch_rows=8, learning_rate=0.1, seed=1, validation_share=0.1, patience_epochs=1

@@ -19,8 +19,8 @@ from store.s3 import S3Address, S3Bucket
 from store.schema import TensorSpec
 from tasks.ingest import HOLDOUT, Ingested, ingest
 from tasks.snapshot import read_stamped, snapshot
-from tests.faulty import Fuse, Killed
-from tests.letters import AT, NIGHTS, House, Letters
+from tests.support.crashing_stores import Fuse, Killed
+from tests.support.letters_source import AT, NIGHTS, House, Letters
 
 SPAWN = multiprocessing.get_context("spawn")
 

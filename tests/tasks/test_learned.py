@@ -6,8 +6,8 @@ from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from tasks.learned import known, stayed
-from tests.examples import manifest
-from tests.serving import bundles
+from tests.support.examples import manifest
+from tests.support.serving import bundles
 
 DATA = manifest().data
 

@@ -22,8 +22,8 @@ from tasks.leakage import learned_what_judges, same_rows, unseen
 from tasks.reproduce import recorded_snapshot
 from tasks.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
 from tasks.validate import validate
-from tests.examples import manifest
-from tests.sales import STORES, arriving, day, parquet, rows
+from tests.support.examples import manifest
+from tests.support.genuine_sales import STORES, arriving, day, parquet, rows
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 HISTORY, LAST = "2017-04-30", "2017-05-20"

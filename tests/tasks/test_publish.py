@@ -16,9 +16,9 @@ from store.versions import entries
 from tasks.judge import Verdict
 from tasks.publish import bundle, draft, finished, publish
 from tasks.train import EXPORTED, Candidate, Fitted
-from tests import examples
-from tests.faulty import Killed, KillingBucket
-from tests.signing import SIGNER
+from tests.support import examples
+from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.signing_keys import SIGNER
 
 REHEARSAL = Rehearsal(
     n=10_000,

@@ -6,8 +6,8 @@ from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from tasks.recall import Known, Memory, recall
-from tests.examples import FILES, FINGERPRINT, VERSION, manifest
-from tests.signing import SIGNER
+from tests.support.examples import FILES, FINGERPRINT, VERSION, manifest
+from tests.support.signing_keys import SIGNER
 
 
 def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: int = 0) -> Memory:

@@ -10,7 +10,7 @@ from store.aliases import AliasLog
 from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from tasks.reconsider import reconsider, veterans
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 DEFINITION = models.find("digits")
 GATE = MinimumImprovement(margin=0)

@@ -9,7 +9,7 @@ from models.sameness import Near
 from serving import golden
 from serving.predictor import Predictor
 from tasks.rehearse import rehearse
-from tests.serving import forecasts
+from tests.support.serving import forecasts
 
 pytestmark = pytest.mark.servers
 

@@ -10,7 +10,7 @@ from tasks.ingest import Ingested
 from tasks.judge import Verdict
 from tasks.markdown import page
 from tasks.report import Story, card
-from tests.examples import VERSION, manifest
+from tests.support.examples import VERSION, manifest
 
 DEFINITION = models.find("digits")
 EVIL = '<script>alert(1)</script> | [x](javascript:alert(2)) `"'

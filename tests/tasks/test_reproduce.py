@@ -21,8 +21,8 @@ from tasks.reproduce import (
     recorded_snapshot,
     weights,
 )
-from tests.examples import manifest
-from tests.serving import bundles
+from tests.support.examples import manifest
+from tests.support.serving import bundles
 
 DEFINITION = models.find("digits")
 MADE = manifest()

@@ -17,7 +17,7 @@ from store.tables import Table
 from tasks.collect import collect
 from tasks.retrace import retrace
 from tasks.snapshot import snapshot
-from tests.upkeep import MODEL, NOW, rows
+from tests.support.filled_bucket import MODEL, NOW, rows
 
 VERSION = "20261122T020000-0123456789ab"
 

@@ -16,8 +16,8 @@ from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
 from tasks.score import score, unlearned
 from tasks.scored import live, told_in_words
-from tests.examples import manifest
-from tests.serving import bundles
+from tests.support.examples import manifest
+from tests.support.serving import bundles
 
 PREDICTOR = bundles.network(1)
 IMAGES = np.random.default_rng(3).integers(0, 256, (30, 28, 28), dtype=np.uint8)

@@ -7,8 +7,8 @@ from store.errors import CorruptVersion, UnknownVersion
 from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
 from tasks.sign import sign
-from tests.examples import FILES, VERSION, manifest
-from tests.signing import SIGNER, TRUST
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER, TRUST
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from store.memory import MemoryBucket
 from store.schema import TensorSpec
 from tasks import land
 from tasks.ingest import UNDECLARED, Ingested, ingest
-from tests.faulty import Fuse, Killed, KillingBucket, KillingDataset
-from tests.letters import AT
+from tests.support.crashing_stores import Fuse, Killed, KillingBucket, KillingDataset
+from tests.support.letters_source import AT
 
 COLUMNS = pa.schema(
     [

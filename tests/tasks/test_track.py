@@ -16,8 +16,8 @@ from tasks.report import Story
 from tasks.tell_mlflow import Run
 from tasks.track import Ending, described, taken_apart, track
 from tasks.train import Fitted
-from tests.mlflow_server import MlflowServer, values
-from tests.seaweed import free_ports
+from tests.support.mlflow_server import MlflowServer, values
+from tests.support.s3_server import free_ports
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 SETTINGS = models.find("digits").settings

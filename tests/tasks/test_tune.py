@@ -24,7 +24,7 @@ ROWS = Examples({"image": np.zeros((4, 28, 28), np.uint8)}, np.zeros(4))
 
 
 def definition(**ranges):
-    return replace(models.find("digits"), network="tests.tasks.slopes", tunable=ranges)
+    return replace(models.find("digits"), network="tests.support.networks.slopes", tunable=ranges)
 
 
 def search(tmp_path, *, trials=8, parallel=1, settings=SETTINGS, report=lambda over, found: None,

@@ -16,7 +16,7 @@ from models.sales import DEFINITION as SALES
 from store.manifest import DataLineage
 from tasks.evaluate import compared
 from tasks.reconsider import unlearned
-from tests.sales import STORES, arriving, day, rows
+from tests.support.genuine_sales import STORES, arriving, day, rows
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 STARTERS = {"digits": models.starters.digits.DEFINITION, "sales": models.starters.sales.DEFINITION}

@@ -14,22 +14,22 @@ from store.repairing import Export, cached, missing, repair
 from store.s3 import S3Address, S3Bucket
 from store.trust import Trust
 from tasks.verify import House, verify
-from tests import upkeep
-from tests.serving import bundles
-from tests.signing import SIGNER, TRUST, named, signer
+from tests.support import filled_bucket
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
-MODEL = upkeep.MODEL
+MODEL = filled_bucket.MODEL
 
 
 @pytest.fixture
 def house(s3_bucket: S3Bucket, s3_address: S3Address) -> House:
     """Two nights, one of everything else, and nothing wrong."""
-    upkeep.begin(s3_address)
+    filled_bucket.begin(s3_address)
     for number in (1, 2):
-        upkeep.night(s3_bucket, s3_address, number)
-    upkeep.words(s3_bucket, bundles.version_name(2))
-    return House(s3_bucket, lambda _model, name: upkeep.table(s3_address, name), TRUST)
+        filled_bucket.night(s3_bucket, s3_address, number)
+    filled_bucket.words(s3_bucket, bundles.version_name(2))
+    return House(s3_bucket, lambda _model, name: filled_bucket.table(s3_address, name), TRUST)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def file(number: int, name: str) -> str:
 
 
 def test_what_nights_leave_is_clean(house):
-    upkeep.wait(house.bucket)
+    filled_bucket.wait(house.bucket)
 
     audit = verify(house)
 
@@ -126,7 +126,7 @@ def test_a_lost_signature_and_a_lost_decision_are_missed(house, remove):
 
 
 def test_a_lost_file_of_a_table_is_missed_by_name(house, remove, s3_address):
-    name = next(iter(upkeep.table(s3_address, "rows").files()))
+    name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     remove(f"{keys.dataset(MODEL, 'rows')}/{name}")
 
     assert findings(verify(house)) == {
@@ -135,7 +135,7 @@ def test_a_lost_file_of_a_table_is_missed_by_name(house, remove, s3_address):
 
 
 def test_a_damaged_file_of_a_table_is_found(house, replace, s3_address):
-    name, size = next(iter(upkeep.table(s3_address, "rows").files().items()))
+    name, size = next(iter(filled_bucket.table(s3_address, "rows").files().items()))
     replace(f"{keys.dataset(MODEL, 'rows')}/{name}", b"x" * size)
 
     told = findings(verify(house))
@@ -182,8 +182,8 @@ def test_whatever_was_added_is_told(house, replace):
 
 
 def test_a_champion_that_nobody_approved_is_told(house, s3_address):
-    version = upkeep.night(house.bucket, s3_address, 3, promoted=False)
-    upkeep.promote(house.bucket, version, over=bundles.version_name(2))
+    version = filled_bucket.night(house.bucket, s3_address, 3, promoted=False)
+    filled_bucket.promote(house.bucket, version, over=bundles.version_name(2))
 
     assert list(findings(verify(house)).values()) == [
         f"it made {version} champion, which is not decided"
@@ -243,7 +243,7 @@ def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
 
 def test_everything_that_an_export_has_comes_back_from_it(house, remove, tmp_path, s3_address):
     export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
-    name = next(iter(upkeep.table(s3_address, "rows").files()))
+    name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     for key in (
         file(1, "network.keras"),
         keys.alias_record(MODEL, "champion", 1),
@@ -268,7 +268,9 @@ def test_damage_is_never_overwritten_by_a_repair(house, replace, tmp_path):
 
 
 def test_what_is_waiting_is_read_too(house, replace):
-    arrival = landing.land(house.bucket, MODEL, "tuesday", {"a.csv": b"1"}, by="ada", at=upkeep.NOW)
+    arrival = landing.land(
+        house.bucket, MODEL, "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
+    )
     replace(f"{arrival.prefix}/arrival.json", b"{}")
 
     assert "it cannot be read" in " ".join(findings(verify(house)).values())

@@ -14,8 +14,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.scores import Score
 from tasks.verify import House, verify
-from tests.examples import FILES, manifest
-from tests.signing import SIGNER, TRUST
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER, TRUST
 
 VERSION = "20261120T020000-0123456789ab"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

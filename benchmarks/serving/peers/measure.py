@@ -15,7 +15,7 @@ from benchmarks.serving.peers import installation, load, processes
 from benchmarks.serving.peers.lanes import BINARY_HEADER, Lane, digit_of
 from benchmarks.serving.peers.network import Sample
 from benchmarks.serving.peers.servers import Place, Server
-from tests.seaweed import free_ports
+from tests.support.s3_server import free_ports
 
 CONNECTIONS = 16
 CHECKED = 20

@@ -13,9 +13,9 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
 from store.schema import Schema, TensorSpec
-from tests.deadline import until
-from tests.serving import bundles
-from tests.signing import SIGNER, TRUST, write_keys
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER, TRUST, write_keys
+from tests.support.waiting import until
 
 # Nobody listens there: what is measured does not depend on a store.
 NOWHERE = S3Address("http://127.0.0.1:9", "none", "none", "none")

@@ -17,10 +17,10 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from store.terms import Terms
-from tests import upkeep
-from tests.seaweed import ACCESS, SECRET, seaweed
-from tests.serving import bundles
-from tests.signing import SIGNER, named
+from tests.support import filled_bucket
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER, named
 
 
 def main() -> None:
@@ -29,12 +29,12 @@ def main() -> None:
         address = S3Address(endpoint, "golden", ACCESS, SECRET)
         bucket = S3Bucket(address)
         bucket.ensure()
-        upkeep.begin(address)
+        filled_bucket.begin(address)
         for number in (1, 2, 3):
-            upkeep.night(bucket, address, number)
-        upkeep.words(bucket, bundles.version_name(3))
-        upkeep.wait(bucket)
-        upkeep.approve(bucket, upkeep.night(bucket, address, 4, promoted=False))
+            filled_bucket.night(bucket, address, number)
+        filled_bucket.words(bucket, bundles.version_name(3))
+        filled_bucket.wait(bucket)
+        filled_bucket.approve(bucket, filled_bucket.night(bucket, address, 4, promoted=False))
         _challenge(bucket)
         _collect(bucket)
         exporting.export(bucket, place, source=f"release {sys.argv[1]}", told=lambda *_: None)
@@ -44,12 +44,12 @@ def main() -> None:
 def _challenge(bucket: S3Bucket) -> None:
     """A canary that a host withdrew, and a rollback."""
     tried, last = bundles.version_name(4), bundles.version_name(3)
-    record = Challenges(bucket, upkeep.MODEL).start(
+    record = Challenges(bucket, filled_bucket.MODEL).start(
         tried, terms=Terms(mode="canary"), actor=Actor("ada", "a try")
     )
     word = Withdrawal(replica="host-1", version=tried, reason="it erred too often")
     Challenges(bucket, record.model).withdraw(record, word)
-    AliasLog(bucket, upkeep.MODEL).append(
+    AliasLog(bucket, filled_bucket.MODEL).append(
         bundles.version_name(2),
         expected=last,
         actor=Actor("bob", "complaints"),
@@ -62,7 +62,7 @@ def _collect(bucket: S3Bucket) -> None:
     for number in (1, 3):
         version = bundles.version_name(number)
         word = Collected(
-            model=upkeep.MODEL,
+            model=filled_bucket.MODEL,
             version=version,
             was="published",
             files=("golden.npz", "network.keras", "predictor.tflite"),
@@ -70,12 +70,12 @@ def _collect(bucket: S3Bucket) -> None:
             by="ada",
             reason="no rule keeps it: keep 1, 0 days",
         )
-        bucket.create(keys.collected(upkeep.MODEL, version), word.encoded())
-    ModelRegistry(bucket, upkeep.MODEL).keep(
+        bucket.create(keys.collected(filled_bucket.MODEL, version), word.encoded())
+    ModelRegistry(bucket, filled_bucket.MODEL).keep(
         bundles.version_name(3), "somebody wanted it at that moment"
     )
     for name in word.files:
-        bucket.discard(keys.version_file(upkeep.MODEL, bundles.version_name(1), name))
+        bucket.discard(keys.version_file(filled_bucket.MODEL, bundles.version_name(1), name))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from models.definition import Places
 from models.digits import DEFINITION, idx, network, official
 from models.digits.gates import PERTURBATIONS
 from models.examples import Examples
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.rig import Serving, running
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving, running
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.servers,

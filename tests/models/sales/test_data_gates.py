@@ -9,7 +9,7 @@ import pytest
 from models.sales.data_gates import DATA_GATES, described
 from models.shift import Sample
 from tasks.admit import admit
-from tests.sales import rows, sold, year
+from tests.support.genuine_sales import rows, sold, year
 
 
 def everywhere(first: str, last: str) -> pa.Table:

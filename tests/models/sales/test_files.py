@@ -13,7 +13,7 @@ from models.errors import SourceUnavailable
 from models.sales import store47
 from models.sales.files import read_files
 from models.sales.source import SalesSource
-from tests.sales import day, parquet, rows, sold
+from tests.support.genuine_sales import day, parquet, rows, sold
 
 HEADER = "basket_id,store_id,department,quantity,transaction_timestamp"
 LINES = (

@@ -10,7 +10,7 @@ from models.sales import DEFINITION, series
 from models.sales.rows import finished
 from models.sales.schema import GAP_DAYS
 from store.manifest import Finding
-from tests.sales import day
+from tests.support.genuine_sales import day
 
 FAMILIES = ("GROCERY I", "MEATS", "DAIRY", "PRODUCE", "DELI", "BREAD/BAKERY")
 FIRST, HELD_FROM, LAST = day("2016-01-02"), day("2016-09-30"), day("2016-10-30")

@@ -14,7 +14,7 @@ from models.sales.measures import mean_of_28_days
 from models.sales.preparation import same_weekday_places
 from models.sales.schema import LONGEST_LEAD, RECENT_DAYS, SHORTEST_LEAD, STORE
 from tasks.fit import split
-from tests.sales import day, rows, sold
+from tests.support.genuine_sales import day, rows, sold
 
 pytestmark = [
     pytest.mark.training,

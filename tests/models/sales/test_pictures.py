@@ -6,7 +6,7 @@ import pytest
 from models.examples import Examples
 from models.sales import pictures
 from models.sales.series import judged
-from tests.sales import STORES, arriving, rows
+from tests.support.genuine_sales import STORES, arriving, rows
 
 HISTORY = [{"loss": 1.0, "validation_loss": 1.0, "wape": 0.9, "validation_wape": 0.9}]
 

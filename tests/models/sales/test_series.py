@@ -16,7 +16,7 @@ from models.sales.schema import (
     STORE,
     TENSORS,
 )
-from tests.sales import day, rows, sold
+from tests.support.genuine_sales import day, rows, sold
 
 FIRST, LAST = "2017-01-01", "2017-05-31"
 HELD_FROM = "2017-05-01"

@@ -15,10 +15,10 @@ from models.examples import Examples
 from models.sales import DEFINITION, network
 from models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
 from models.sales.series import HELD_DAYS, judged, learned
-from tests.deadline import until
-from tests.serving import bundles
-from tests.serving.forecasts import answered, spelled
-from tests.serving.rig import Serving, running
+from tests.support.serving import bundles
+from tests.support.serving.forecasts import answered, spelled
+from tests.support.serving.server_process import Serving, running
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.servers,

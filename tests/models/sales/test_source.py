@@ -13,7 +13,7 @@ from models.errors import SourceUnavailable
 from models.sales import replay
 from models.sales.rows import trading_day
 from models.sales.source import SalesSource
-from tests.sales import day, lines, year
+from tests.support.genuine_sales import day, lines, year
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from serving.loaded import open_bundle
 from serving.slots import Loaded, Slot, Slots
 from serving.status import StandaloneStatus
 from store.schema import Schema
-from tests.serving import bundles
-from tests.serving.hosts import Flaky, settle
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import Flaky, settle
 
 INFER, PREDICT = "/v2/models/digits/infer", "/v1/models/digits:predict"
 IMAGES = np.random.default_rng(9).integers(0, 20, (3, 28, 28), dtype=np.uint8)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.faults.passing import Answer, Fault, Server, Wrong
-from tests.faults.tally import TALLY
+from tests.support.faults.forwarding import Answer, Fault, Server, Wrong
+from tests.support.faults.tally import TALLY
 
 __all__ = ["Fault", "FaultProxy", "Wrong"]
 

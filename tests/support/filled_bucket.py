@@ -16,8 +16,8 @@ from store.scores import Score
 from store.tables import Table
 from store.tuning import TunedSettings
 from tasks.snapshot import snapshot
-from tests.serving import bundles
-from tests.signing import SIGNER
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER
 
 MODEL = bundles.MODEL
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -16,12 +16,12 @@ from store import landing
 from store.aliases import AliasLog
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from tests.faults.night import FITS, MODEL, House
-from tests.faults.proxy import FaultProxy
-from tests.faults.tally import TALLY
-from tests.signing import TRUST
+from tests.support.faults.fault_proxy import FaultProxy
+from tests.support.faults.pipeline_run import FITS, MODEL, House
+from tests.support.faults.tally import TALLY
+from tests.support.signing_keys import TRUST
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def lane(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[Lane]:
     }
     with log.open("wb") as errors, FaultProxy(endpoint, seed=seed) as proxy:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.night"],
+            [sys.executable, "-m", "tests.support.faults.pipeline_run"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

@@ -11,9 +11,9 @@ from store.errors import OvernightError
 from store.manifest import RunLineage
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
-from tests.examples import FILES, manifest
-from tests.faults.tally import TALLY
-from tests.signing import SIGNER
+from tests.support.examples import FILES, manifest
+from tests.support.faults.tally import TALLY
+from tests.support.signing_keys import SIGNER
 
 A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
 

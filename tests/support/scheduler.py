@@ -14,7 +14,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from infra.cores import cores
-from tests.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
+from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
 
 Server = TypeVar("Server")
 # What is started once for all who need it, by its fixture, and how a file is known that does.
@@ -51,7 +51,7 @@ def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Ite
 @cache
 def needs_of(file: str) -> frozenset[str]:
     """Who hands out tests knows nothing of them but their names, so it is read off the file."""
-    text = (Path(__file__).parents[1] / file).read_text()
+    text = (Path(__file__).parents[2] / file).read_text()
     return frozenset(name for name, needs in _SHARED.items() if needs.search(text))
 
 

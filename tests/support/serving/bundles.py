@@ -22,9 +22,9 @@ from store.registry.registry import ModelRegistry
 from store.schema import Schema, TensorSpec
 from store.signing import Signer
 from store.versions import entries
-from tests.signing import SIGNER
+from tests.support.signing_keys import SIGNER
 
-NETWORK = Path(__file__).parents[1] / "goldens" / "tiny" / "predictor.tflite"
+NETWORK = Path(__file__).parents[2] / "goldens" / "tiny" / "predictor.tflite"
 MARK = np.float32(0.123456).tobytes()
 MODEL = "digits"
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28), dtype=np.uint8)

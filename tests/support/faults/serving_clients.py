@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from tasks.evaluate import answers
-from tests.faults.tally import TALLY
-from tests.serving import bundles
-from tests.serving.rig import Serving
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.server_process import Serving
 
 _CLIENTS = 2
 _PAUSE_SECONDS = 0.02

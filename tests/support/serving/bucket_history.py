@@ -12,8 +12,8 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.scores import Score
 from store.versions import entries
-from tests.serving import bundles
-from tests.signing import SIGNER
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER
 
 MODEL = bundles.MODEL
 REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"

@@ -16,12 +16,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.deadline import until
-from tests.ending import end
-from tests.seaweed import free_ports
-from tests.side_by_side import shared
+from tests.support.s3_server import free_ports
+from tests.support.scheduler import shared
+from tests.support.stopping import end
+from tests.support.waiting import until
 
-_REQUIREMENTS = Path(__file__).parent / "tasks" / "environments" / "mlflow.txt"
+_REQUIREMENTS = Path(__file__).parents[1] / "tasks" / "environments" / "mlflow.txt"
 _NOT_ITS_OWN = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "OVERNIGHT_")
 
 

@@ -26,14 +26,14 @@ from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Bucket
 from store.terms import Terms
-from tests.deadline import until
-from tests.faults.asking import Clients
-from tests.faults.night import MODEL, House, digits, files_of
-from tests.faults.nights import Lane, lane
-from tests.faults.proxy import Fault, FaultProxy, Wrong
-from tests.faults.storing import Store, storing
-from tests.faults.tally import TALLY
-from tests.serving.rig import Serving, following, running
+from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.killable_store import Store, storing
+from tests.support.faults.pipeline_processes import Lane, lane
+from tests.support.faults.pipeline_run import MODEL, House, digits, files_of
+from tests.support.faults.serving_clients import Clients
+from tests.support.faults.tally import TALLY
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.waiting import until
 
 NIGHT_FAULTS = (
     Fault(Wrong.FAIL, share=0.3, status=500),

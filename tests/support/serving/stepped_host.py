@@ -8,7 +8,7 @@ from store.errors import StoreUnavailable
 from store.memory import MemoryBucket
 from store.registry.actor import Actor
 from store.terms import Terms
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 BLANK = {"image": np.zeros((1, 28, 28), np.uint8)}
 FOURS = {"image": bundles.IMAGES[:1]}

@@ -14,7 +14,7 @@ from store.datasets import Dataset
 from store.errors import BadFile
 from store.memory import MemoryBucket
 from tasks.ingest import UNDECLARED, Ingested, ingest
-from tests.faulty import Fuse, KillingBucket, KillingDataset
+from tests.support.crashing_stores import Fuse, KillingBucket, KillingDataset
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 

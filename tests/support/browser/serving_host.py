@@ -11,9 +11,9 @@ from store.aliases import AliasLog, AliasRecord
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.serving import bundles, past
-from tests.serving.rig import following, running
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.server_process import following, running
+from tests.support.waiting import until
 
 TOKEN = "a-token-for-tests-only"
 FAILED = bundles.version_name(4)
@@ -38,12 +38,12 @@ def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
     bucket = S3Bucket(address)
     bucket.ensure()
     for number in (1, 2, 3):
-        past.put(bucket, number)
-    past.put(bucket, 4, approved=False)
-    past.put(bucket, 5, approved=None)
+        bucket_history.put(bucket, number)
+    bucket_history.put(bucket, 4, approved=False)
+    bucket_history.put(bucket, 5, approved=None)
     with running(place=place, **following(address, admin_token=TOKEN)) as serving:
         for number in (1, 2, 3):
-            past.promote(bucket, number)
+            bucket_history.promote(bucket, number)
             version = bundles.version_name(number)
             until(lambda: serving.version() == version, what=f"{version} answers")  # noqa: B023
         ModelRegistry(bucket, "digits").roll_back(

@@ -23,11 +23,11 @@ from store.registry.registry import ModelRegistry
 from store.surveying import survey
 from store.sweeping import Retention
 from store.terms import Terms
-from tests.examples import FILES, manifest
-from tests.faults.gated import Operation
-from tests.faults.promises import Begun, Outcome, Promises, Record
-from tests.faulty import Killed
-from tests.signing import SIGNER
+from tests.support.crashing_stores import Killed
+from tests.support.examples import FILES, manifest
+from tests.support.faults.gated_operations import Operation
+from tests.support.faults.store_model import Begun, Outcome, Promises, Record
+from tests.support.signing_keys import SIGNER
 
 MODEL = "digits"
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)

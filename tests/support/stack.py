@@ -20,12 +20,12 @@ from infra.stack import record
 from infra.stack.ports import free_port
 from infra.stack.processes import is_alive
 from infra.stack.record import ServiceRecord
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.support import released
+from tests.support import release_export
+from tests.support.faults.tally import TALLY
 from tests.support.genuine_digits import GenuineDigits
+from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def running_stack(home: Path, digits_folder: Path, digits: GenuineDigits) -> Ite
     """Import what a release left, so that it serves without having been trained here."""
     stack = new_stack(home, digits_folder)
     export = home.with_name(f"{home.name}-export")
-    released.export_to(export, digits)
+    release_export.export_to(export, digits)
     with taken_down(stack):
         stack.succeeds("up", "--no-train")
         # Nothing is loaded that only a key unknown here has signed.
-        keyring.trust(home / "keys" / "trusted", released.trusted_key())
+        keyring.trust(home / "keys" / "trusted", release_export.trusted_key())
         stack.succeeds("import", str(export))
         stack.succeeds("up")
         yield stack

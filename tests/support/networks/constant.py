@@ -7,7 +7,7 @@ import numpy as np
 from models.definition import Progress, TrainingSettings
 from models.examples import Examples, Outputs
 from tasks import evaluate
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 _NUMBERS = 9
 

@@ -9,9 +9,9 @@ import psutil
 
 from store.errors import OvernightError
 from store.s3 import S3Address, S3Bucket
-from tests.deadline import until
-from tests.faults.tally import TALLY
-from tests.seaweed import ACCESS, SECRET, seaweed
+from tests.support.faults.tally import TALLY
+from tests.support.s3_server import ACCESS, SECRET, seaweed
+from tests.support.waiting import until
 
 
 class Store:

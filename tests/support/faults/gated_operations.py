@@ -7,7 +7,7 @@ from typing import Literal
 
 from store.bucket import Bucket
 from store.errors import OvernightError
-from tests.faulty import Killed, PassingBucket
+from tests.support.crashing_stores import Killed, PassingBucket
 
 # Whichever of these a client writes, its operation is done from that moment.
 _COMMITS = re.compile(

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.faults.tally import TALLY
+from tests.support.faults.tally import TALLY
 
 # A request begins with its head; clients wait for an answer before they send the next one.
 _WRITE = re.compile(rb"(PUT|POST|DELETE) /[^/ ]+/([^ ?]*)")

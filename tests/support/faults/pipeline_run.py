@@ -42,8 +42,8 @@ from store.registry.registry import ModelRegistry
 from store.s3 import S3Address, S3Bucket
 from tasks import lineage
 from tasks.recall import Known, recall
-from tests.serving import bundles
-from tests.signing import SIGNER
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER
 
 MODEL = bundles.MODEL
 NIGHTLY_ROWS = 30
@@ -89,7 +89,7 @@ class FewDigits:
 
 DEFINITION: ModelDefinition = replace(
     DIGITS,
-    network="tests.faults.constant",
+    network="tests.support.networks.constant",
     open_source=FewDigits,
     gates=(AtLeast("accuracy", 0.0),),
     data_gates=DataGates(),

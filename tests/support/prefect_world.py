@@ -12,9 +12,9 @@ from models import digits
 from store import landing
 from store.datasets import Dataset
 from store.s3 import S3Address, S3Bucket
-from tests.side_by_side import shared
-from tests.signing import write_keys
 from tests.support.genuine_digits import GenuineDigits, files_of
+from tests.support.scheduler import shared
+from tests.support.signing_keys import write_keys
 
 
 @pytest.fixture(scope="session")
@@ -86,5 +86,5 @@ def world(prefect_server: str, quiet_world: World) -> World:
 @pytest.fixture
 def constant_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digits with a network that needs no training, for whatever is not about learning."""
-    constant = replace(digits.DEFINITION, network="tests.faults.constant")
+    constant = replace(digits.DEFINITION, network="tests.support.networks.constant")
     monkeypatch.setattr(digits, "DEFINITION", constant)

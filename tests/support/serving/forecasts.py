@@ -12,11 +12,11 @@ from store.bucket import Bucket
 from store.manifest import Manifest, Measurement
 from store.registry.registry import ModelRegistry
 from store.schema import Forecast, Schema, TensorSpec
-from tests.serving import bundles
-from tests.signing import SIGNER
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER
 
 MODEL = "demand"
-NETWORK = Path(__file__).parents[1] / "goldens" / "forecast" / "predictor.tflite"
+NETWORK = Path(__file__).parents[2] / "goldens" / "forecast" / "predictor.tflite"
 DAYS = 28
 SHOPS = ("other", "north", "south", "4711")
 KINDS = ("other", "bread", "milk")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.s3 import S3Address
-from tests.ending import end
-from tests.seaweed import free_ports
-from tests.signing import write_keys
+from tests.support.s3_server import free_ports
+from tests.support.signing_keys import write_keys
+from tests.support.stopping import end
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass

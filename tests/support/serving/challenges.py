@@ -18,7 +18,7 @@ from serving.status import StandaloneStatus
 from store.aliases import CHALLENGER, AliasRecord
 from store.schema import Schema, TensorSpec
 from store.terms import Terms
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 BLANK = np.zeros((1, 28, 28), np.uint8)
 ONE = {"instances": BLANK.tolist()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.serving import bundles
+from tests.support.serving import bundles
 
 VERSION = bundles.version_name(1)
 INFER, PREDICT = "/v2/models/digits/infer", "/v1/models/digits:predict"
