@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import catalogue
-from serving import golden
+from serving.loaded import GOLDEN, check_golden
 from serving.predictor import Predictor
 from store.manifest import Manifest
 from store.memory import MemoryBucket
@@ -64,7 +64,7 @@ def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
     assert decision.verdict == "approved"
     predictor = Predictor(manifest, files["predictor.tflite"], threads=1)
 
-    asked = golden.check(predictor, files[golden.FILE])
+    asked = check_golden(predictor, files[GOLDEN])
 
     assert set(asked) == {spec.name for spec in manifest.tensors.inputs}
 
@@ -74,7 +74,7 @@ def test_its_network_is_read_and_answers_as_what_was_exported(manifest, files, t
     path = tmp_path / "network.keras"
     path.write_bytes(files["network.keras"])
     network = importlib.import_module(f"models.{manifest.model}.network")
-    with np.load(io.BytesIO(files[golden.FILE]), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(files[GOLDEN]), allow_pickle=False) as archive:
         examples = {name: archive[name] for name in archive.files}
 
     found = network.predict(

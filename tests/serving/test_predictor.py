@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from serving import golden
 from serving.errors import UnfitVersion
+from serving.loaded import check_golden
 from serving.predictor import Predictor, interpreters_for
 from store.schema import Schema, TensorSpec
 from tests.support.serving import bundles, forecasts
@@ -81,12 +81,12 @@ def test_bytes_that_are_no_network_are_unfit(body):
 
 
 def test_golden_examples_that_are_answered_as_in_training_pass(predictor):
-    golden.check(predictor, bundles.golden(1, images=IMAGES))
+    check_golden(predictor, bundles.golden(1, images=IMAGES))
 
 
 def test_a_golden_example_that_is_answered_otherwise_is_named(predictor):
     with pytest.raises(UnfitVersion, match=r"200 of 200 golden examples .* example 0 was"):
-        golden.check(predictor, bundles.golden(20, images=IMAGES))
+        check_golden(predictor, bundles.golden(20, images=IMAGES))
 
 
 def test_another_class_counts_even_within_the_tolerance():
@@ -96,7 +96,7 @@ def test_another_class_counts_even_within_the_tolerance():
     expected[0, 1] += 0.001
 
     with pytest.raises(UnfitVersion, match="1 of 1 golden examples"):
-        golden.check(undecided, bundles.archive(np.zeros((1, 28, 28), np.uint8), expected))
+        check_golden(undecided, bundles.archive(np.zeros((1, 28, 28), np.uint8), expected))
 
 
 def test_a_flag_of_a_golden_example_may_not_flip():
@@ -107,9 +107,9 @@ def test_a_flag_of_a_golden_example_may_not_flip():
     flipped = answers["known"].copy()
     flipped[3, 0] = 1 - flipped[3, 0]
 
-    golden.check(predictor, forecasts.archive(asked, answers))
+    check_golden(predictor, forecasts.archive(asked, answers))
     with pytest.raises(UnfitVersion, match=r"1 of 20 golden .* known of example 3"):
-        golden.check(predictor, forecasts.archive(asked, answers | {"known": flipped}))
+        check_golden(predictor, forecasts.archive(asked, answers | {"known": flipped}))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_flag_of_a_golden_example_may_not_flip():
 )
 def test_a_broken_set_of_golden_examples_makes_a_version_unfit(predictor, archive, reason):
     with pytest.raises(UnfitVersion, match=reason):
-        golden.check(predictor, archive)
+        check_golden(predictor, archive)
 
 
 def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predictor):

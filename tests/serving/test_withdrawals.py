@@ -7,6 +7,7 @@ import pytest
 from serving.ledger import Ended
 from store.challenging import Challenges, Withdrawal
 from store.errors import StoreDenied
+from store.registry.registry import ModelRegistry
 from store.terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS, garbage
@@ -43,7 +44,7 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
     hosts, challengers, bucket, number, bundle, tensors, words
 ):
     manifest = bundles.manifest(number, bundle, tensors=tensors)
-    bundles.publish(bucket, manifest, bundle, SIGNER)
+    ModelRegistry(bucket, bundles.MODEL).publish(manifest, bundle, SIGNER)
     record = challenge(challengers, number, SOON)
     settle(*hosts)
 

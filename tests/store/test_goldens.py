@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.golden import check
+from serving.loaded import check_golden
 from serving.predictor import Predictor
 from store import landing
 from store.aliases import AliasLog
@@ -65,7 +65,7 @@ def test_its_versions_are_trusted_and_answer_as_they_did(bucket, trust):
 
         predictor = Predictor(made, files["predictor.tflite"], threads=1)
 
-        answered = check(predictor, files["golden.npz"])
+        answered = check_golden(predictor, files["golden.npz"])
         assert {name: len(rows) for name, rows in answered.items()} == {"image": 5}
 
 

@@ -6,7 +6,7 @@ import pytest
 from models.evaluation import Changed
 from models.examples import Examples
 from models.sameness import Near
-from serving import golden
+from serving.loaded import check_golden
 from serving.predictor import Predictor
 from tasks.rehearse import rehearse
 from tests.support.serving import forecasts
@@ -37,4 +37,4 @@ def test_each_output_is_compared_over_http_and_kept_as_it_was_answered(tmp_path)
     assert found.rehearsal.largest_difference == pytest.approx(1.5, abs=0.01)
     assert found.rehearsal.further == (Changed("known", 2, exact=True),)
     predictor = Predictor(draft, files["predictor.tflite"], threads=1)
-    assert golden.check(predictor, found.golden).keys() == asked.keys()
+    assert check_golden(predictor, found.golden).keys() == asked.keys()
