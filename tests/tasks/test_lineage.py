@@ -11,6 +11,7 @@ from cli import scaffold
 from store.errors import ConfigurationError
 from tasks import lineage
 from tasks.lineage import ROOT, STEPS
+from tasks.training.import_closure import PREFIX
 
 CATALOGUED = pytest.mark.parametrize("model", tuple(models.catalogue()))
 
@@ -90,8 +91,8 @@ def test_what_decides_nothing_is_not_in_the_digest(model: str, source: str, tree
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_was_renamed_is_an_error_and_no_smaller_digest(step: str, tree: Path) -> None:
-    path = tree.joinpath(*step.split(".")).with_suffix(".py")
+    path = tree.joinpath(*step.removeprefix(PREFIX).split(".")).with_suffix(".py")
     path.rename(path.with_stem(f"{path.stem}_renamed"))
 
-    with pytest.raises(ConfigurationError, match=step):
+    with pytest.raises(ConfigurationError, match=step.removeprefix(PREFIX)):
         digest("digits", tree)
