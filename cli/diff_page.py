@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 from cli.terminal import new_table, open_console
-from flows.house import House
+from flows.run.context import ModelContext
 from models.examples import Outputs
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
-from store.registry.registry import ModelRegistry
 from tasks.difference import Difference, difference, differing
 from tasks.evaluate import answers
 from tasks.markdown import page
@@ -24,20 +23,20 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
         UnknownVersion, CorruptVersion, UntrustedVersion: a version is not there, or not what a
             trusted key signed.
     """
-    house = House.of(model)
-    names = [_named(house.bucket, model, name) for name in (first, second)]
-    made, other = (house.made(name) for name in names)
-    holdout = house.holdout_examples()
+    context = ModelContext.open(model)
+    names = [_named(context.bucket, model, name) for name in (first, second)]
+    made, other = (context.registry.trusted(name).manifest for name in names)
+    holdout = context.holdout_examples()
     then, now = (
         answers(
-            ModelRegistry(house.bucket, one.model).read_file(one, "predictor.tflite"),
+            context.registry.read_file(one, "predictor.tflite"),
             holdout.inputs,
         )
         for one in (made, other)
     )
-    found = difference(house.definition, (made, other), (then, now), holdout=holdout)
+    found = difference(context.definition, (made, other), (then, now), holdout=holdout)
     if html is not None:
-        _write(html, house, found, (then, now))
+        _write(html, context, found, (then, now))
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2, default=_plain))
     else:
@@ -56,10 +55,12 @@ def _named(bucket: Bucket, model: str, name: str) -> str:
     return current.version
 
 
-def _write(path: Path, house: House, found: Difference, outputs: tuple[Outputs, Outputs]) -> None:
-    draw = importlib.import_module(house.definition.pictures).disagreements
-    pictures = draw(house.holdout_examples(), *outputs) if found.changed else {}
-    told = differing(found, house.definition, pictures)
+def _write(
+    path: Path, context: ModelContext, found: Difference, outputs: tuple[Outputs, Outputs]
+) -> None:
+    draw = importlib.import_module(context.definition.pictures).disagreements
+    pictures = draw(context.holdout_examples(), *outputs) if found.changed else {}
+    told = differing(found, context.definition, pictures)
     path.write_bytes(page(told, title=f"{found.first} and {found.second}"))
 
 

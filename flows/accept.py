@@ -7,9 +7,9 @@ from prefect.client.schemas.objects import State
 
 from flows import data_steps
 from flows.ending import end
-from flows.hearing import word_of
-from flows.house import House
+from flows.hearing import authenticate
 from flows.parameters import ModelName
+from flows.run.context import ModelContext
 from store.errors import NotProved
 from tasks.report import Story
 
@@ -40,12 +40,12 @@ def accept(
             and refused where people decide and any token is known, as after `overnight up`.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
+    context, story = ModelContext.open(model), Story(model=model)
     said = {"arrival": arrival, "decision": decision, "reason": reason}
     try:
-        word = word_of(House.of(model), "accept", by=by, proof=proof, said=said)
+        actor = authenticate(context, "accept", by=by, proof=proof, said=said, verb=decision)
     except NotProved as unknown:
-        return end(Story(model=model), "Refused", str(unknown))
-    told = reason or f"{decision} by {word.by}"
-    kept = data_steps.decide(model, arrival, verdict=verdict, word=word, reason=told)
+        return end(context, story, "Refused", str(unknown))
+    kept = data_steps.decide(context, arrival, verdict, actor)
     message = f"{arrival} is {kept.verdict} by {kept.by}: {kept.reason}; the next night goes on"
-    return end(Story(model=model), "Accepted" if decision == "accept" else "Excluded", message)
+    return end(context, story, "Accepted" if decision == "accept" else "Excluded", message)

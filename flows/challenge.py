@@ -1,22 +1,20 @@
 """Let a version challenge the champion, or stop the one that does."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import decision_steps, steps
 from flows.ending import end
-from flows.hearing import Word, for_people, word_of
-from flows.house import House
+from flows.hearing import authenticate, is_manual
 from flows.parameters import ModelName, Version
+from flows.run.context import ModelContext
 from flows.steps import step
 from store.aliases import AliasRecord
-from store.challenging import Challenges
 from store.errors import ConfigurationError, NoChallenge, NotProved, PromotionConflict
 from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
 from store.terms import Bound, Mode, Share, Terms
 from tasks.challenge import Heard, hear
@@ -68,16 +66,18 @@ def challenge(
             "maximum_slowdown": maximum_slowdown,
             "minimum_requests": minimum_requests,
         }
-    house = House.of(model)
+    context = ModelContext.open(model)
+    story = Story(model=model, champion=step(context.registry.champion_version)())
     # Ending a challenge decides about no version.
-    manual = action == "start" and version is not None and for_people(house, version)
+    manual = action == "start" and version is not None and is_manual(context, version)
     try:
-        word = word_of(house, "challenge", by=by, proof=proof, said=said, manual=manual)
+        actor = authenticate(
+            context, "challenge", by=by, proof=proof, said=said, verb=action, manual=manual
+        )
     except NotProved as unknown:
-        return end(Story(model=model, champion=steps.champion(model)), "Refused", str(unknown))
-    told = reason or f"{action} by {word.by}"
+        return end(context, story, "Refused", str(unknown))
     if action == "stop":
-        return _stop(model, over=version, word=word, reason=told)
+        return _stop(context, story, actor, expected=version)
     if version is None:
         raise ConfigurationError("no version was named; name the one that shall challenge")
     terms = Terms(
@@ -88,62 +88,39 @@ def challenge(
         maximum_slowdown=maximum_slowdown,
         minimum_requests=minimum_requests,
     )
-    manifest = ModelRegistry(house.bucket, model).manifest(version)
-    story = Story(model=model, champion=steps.champion(model), manifest=manifest)
+    story = replace(story, manifest=context.registry.manifest(version))
     try:
         if approve:
-            decision_steps.approve(model, version, word=word, reason=told)
-        record = start_challenge(model, version, terms=terms, word=word, reason=told)
+            step(context.registry.decide)(version, "approved", actor)
+        record = step(context.challenges.start)(version, terms=terms, actor=actor)
     except PromotionConflict as conflict:
-        return end(story, "Superseded", str(conflict))
-    heard = hear_replicas(record)
+        return end(context, story, "Superseded", str(conflict))
+    heard = hear_replicas(context, record)
     if heard.is_refused:
         # Somebody may have ended it meanwhile, and started another, which is none of ours.
         with suppress(NoChallenge, PromotionConflict):
-            stop_challenge(model, over=version, word=Word("confirm"), reason=str(heard))
-        return end(story, "Refused", str(heard))
+            step(context.challenges.stop)(Actor("confirm", str(heard)), expected=version)
+        return end(context, story, "Refused", str(heard))
     words = f"{mode} of {share:.0%}; {heard}"
-    return end(story, "Challenging" if heard.is_complete else "Unconfirmed", words)
+    return end(context, story, "Challenging" if heard.is_complete else "Unconfirmed", words)
 
 
-def _stop(model: str, *, over: str | None, word: Word, reason: str) -> State:
-    story = Story(model=model, champion=steps.champion(model))
+def _stop(context: ModelContext, story: Story, actor: Actor, *, expected: str | None) -> State:
     try:
-        record = stop_challenge(model, over=over, word=word, reason=reason)
+        record = step(context.challenges.stop)(actor, expected=expected)
     except NoChallenge as nothing:
-        return end(story, "UpToDate", str(nothing))
+        return end(context, story, "UpToDate", str(nothing))
     except PromotionConflict as conflict:
-        return end(story, "Superseded", str(conflict))
-    return end(story, "Stopped", f"{record.version} challenges no more: {reason}")
+        return end(context, story, "Superseded", str(conflict))
+    return end(context, story, "Stopped", f"{record.version} challenges no more: {actor.reason}")
 
 
 @step
-def start_challenge(
-    model: str, version: str, *, terms: Terms, word: Word, reason: str
-) -> AliasRecord:
-    """Write the record that every serving host follows."""
-    bucket = House.of(model).bucket
-    return Challenges(bucket, model).start(
-        version, terms=terms, actor=Actor(word.by, reason, authenticated=word.proved)
-    )
-
-
-@step
-def stop_challenge(model: str, *, over: str | None, word: Word, reason: str) -> AliasRecord:
-    """Write the record after which nothing challenges, provided `over` does, if it is named."""
-    bucket = House.of(model).bucket
-    return Challenges(bucket, model).stop(
-        Actor(word.by, reason, authenticated=word.proved), expected=over
-    )
-
-
-@step
-def hear_replicas(record: AliasRecord) -> Heard:
-    """Wait for every replica's word."""
-    house = House.of(record.model)
+def hear_replicas(context: ModelContext, record: AliasRecord) -> Heard:
+    """Wait until every replica has acknowledged or refused the challenger."""
     return hear(
-        house.bucket,
+        context.bucket,
         record,
-        replicas=house.settings.replicas,
-        seconds=house.settings.confirm_seconds,
+        replicas=context.settings.replicas,
+        seconds=context.settings.confirm_seconds,
     )

@@ -9,32 +9,27 @@ import tasks.ingest
 import tasks.snapshot
 import tasks.validate
 from flows.errors import UnknownArrival
-from flows.hearing import Word
-from flows.house import House
-from flows.loading import loaded
+from flows.run.context import ModelContext
 from flows.steps import Plan, step
 from store import arrivals
-from store.arrivals import ArrivalReviews
 from store.registry.actor import Actor
 from tasks.compare import Compared, Learned, compare, learned_by
 from tasks.judge import Verdict
 from tasks.leakage import unseen
 from tasks.learned import known_arrivals, waiting
-from tasks.snapshot import Snapshot
 
 
 @step
-def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
+def ingest(context: ModelContext, *, take_next: bool) -> tasks.ingest.Ingested:
     """Take in whatever waits, and the source's next arrival when nothing does."""
-    house = House.of(model)
     ingested = tasks.ingest.ingest(
-        house.source,
-        house.bucket,
-        house.rows,
-        house.holdout,
-        model=model,
+        context.source,
+        context.bucket,
+        context.rows,
+        context.holdout,
+        model=context.model,
         take_next=take_next,
-        gates=house.definition.data_gates,
+        gates=context.definition.data_gates,
     )
     get_run_logger().info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
     for bad in ingested.quarantined:
@@ -47,15 +42,9 @@ def ingest(model: str, *, take_next: bool) -> tasks.ingest.Ingested:
 
 
 @step
-def leave(model: str) -> tasks.ingest.Ingested:
+def leave(context: ModelContext) -> tasks.ingest.Ingested:
     """Take nothing in: the dataset as it is, and whatever waits goes on waiting."""
-    return tasks.ingest.Ingested(dataset_version=House.of(model).rows.version())
-
-
-@step
-def snapshot(model: str) -> Snapshot:
-    """Fix the exact rows this run is about: all but those that a person left out."""
-    return House.of(model).snapshot()
+    return tasks.ingest.Ingested(dataset_version=context.rows.version())
 
 
 @step
@@ -64,28 +53,28 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
 
     Rows that are not as declared are compared with nothing.
     """
-    house = House.of(plan.model)
-    everything = tasks.snapshot.read_stamped(house.rows, plan.snapshot)
+    context = plan.context
+    everything = tasks.snapshot.read_stamped(context.rows, plan.snapshot)
     rows, holdout = tasks.snapshot.parted(everything, plan.snapshot)
-    if house.definition.moving is None:
-        holdout = tasks.snapshot.read_holdout(house.holdout, plan.snapshot)
+    if context.definition.moving is None:
+        holdout = tasks.snapshot.read_holdout(context.holdout, plan.snapshot)
     valid = Verdict(
         tasks.validate.validate(
-            rows, plan.snapshot, house.definition, holdout=holdout, now=datetime.now(UTC)
+            rows, plan.snapshot, context.definition, holdout=holdout, now=datetime.now(UTC)
         )
     )
     if not valid.passed:
         return valid, Compared(())
-    learned = _learned(house, plan.champion)
+    learned = _learned(context, plan.champion)
     compared = compare(
         everything,
         holdout,
-        house.definition,
+        context.definition,
         learned=learned,
-        decisions=ArrivalReviews(house.bucket, plan.model).decisions(),
+        decisions=context.reviews.decisions(),
     )
     if plan.snapshot.judged_from is not None and plan.champion is not None:
-        theirs = loaded(house, plan.champion).manifest.data.judged_from
+        theirs = context.loaded(plan.champion).manifest.data.judged_from
         seen = unseen(plan.champion, theirs, plan.snapshot.judged_from)
         compared = replace(compared, findings=(*compared.findings, seen))
     for finding in compared.findings:
@@ -98,31 +87,26 @@ def validate(plan: Plan) -> tuple[Verdict, Compared]:
 def hold(plan: Plan, compared: Compared) -> None:
     """Keep what was found of each arrival that waits for a person."""
     for arrival in compared.held:
-        ArrivalReviews(House.of(plan.model).bucket, plan.model).hold(
-            arrival, compared.against(arrival), compared_with=plan.champion
-        )
+        plan.context.reviews.hold(arrival, compared.against(arrival), compared_with=plan.champion)
 
 
 @step
 def decide(
-    model: str, arrival: str, *, verdict: arrivals.Verdict, word: Word, reason: str
+    context: ModelContext, arrival: str, verdict: arrivals.Verdict, actor: Actor
 ) -> arrivals.ArrivalDecision:
-    """Keep a person's word about an arrival of the dataset."""
-    house = House.of(model)
-    taken = house.rows.taken()
+    """Keep a person's decision about an arrival of the dataset."""
+    taken = context.rows.taken()
     if arrival not in taken:
-        held = tuple(one.arrival for one in waiting(house.bucket, model, house.rows.arrivals))
-        raise UnknownArrival(model, arrival, held)
-    return ArrivalReviews(house.bucket, model).decide(
-        arrival, verdict, Actor(word.by, reason, authenticated=word.proved)
-    )
+        held = tuple(one.arrival for one in waiting(context.registry, context.rows.arrivals))
+        raise UnknownArrival(context.model, arrival, held)
+    return context.reviews.decide(arrival, verdict, actor)
 
 
-def _learned(house: House, champion: str | None) -> Learned | None:
+def _learned(context: ModelContext, champion: str | None) -> Learned | None:
     """The champion, and the arrivals that it learned from."""
     if champion is None:
         return None
-    made = loaded(house, champion)
-    taken = house.rows.taken(made.manifest.data.dataset_version)
-    known = known_arrivals(house.bucket, house.model, house.rows.arrivals)
-    return learned_by(made.manifest, made.predictor, taken, house.definition, known=known)
+    made = context.loaded(champion)
+    taken = context.rows.taken(made.manifest.data.dataset_version)
+    known = known_arrivals(context.registry, context.rows.arrivals)
+    return learned_by(made.manifest, made.predictor, taken, context.definition, known=known)

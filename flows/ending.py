@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows import steps
-from flows.house import House
+from flows.run.context import ModelContext
 from flows.steps import Plan
 from flows.tracking import tracked
 from store.aliases import AliasRecord
@@ -37,20 +37,21 @@ Name = Literal[
 ]
 
 
-def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> State:
+def end(
+    context: ModelContext, story: Story, name: Name, message: str, plan: Plan | None = None
+) -> State:
     """Leave the card of the run, clear its scratch, and say how it ended."""
-    house = House.of(story.model)
     if story.ingested is not None and (again := ", ".join(story.ingested.skipped)):
         message = f"{message}; taken in or refused before under this name: {again}"
-    links = {"Serving": house.settings.answers_url}
+    links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)
     if story.manifest is not None and "report.html" in story.manifest.files:
         where = f"api/models/{story.model}/versions/{story.manifest.version}/report"
-        links["The report of this version"] = f"{house.settings.answers_url}/{where}"
-    told = card(replace(story, links=links), house.definition, headline=name, message=message)
-    if (known := tracked(story, name, message, told, links)) != links:
-        told = card(replace(story, links=known), house.definition, headline=name, message=message)
+        links["The report of this version"] = f"{context.settings.answers_url}/{where}"
+    told = card(replace(story, links=links), context.definition, headline=name, message=message)
+    if (known := tracked(context, story, name, message, told, links)) != links:
+        told = card(replace(story, links=known), context.definition, headline=name, message=message)
     create_markdown_artifact(
         markdown=told, key=f"{story.model}-{flow_run.flow_name}", description=message[:200]
     )
@@ -63,18 +64,19 @@ def end(story: Story, name: Name, message: str, plan: Plan | None = None) -> Sta
 
 
 def settle(
+    context: ModelContext,
     story: Story,
     record: AliasRecord,
     name: Literal["Promoted", "RolledBack"],
     plan: Plan | None = None,
 ) -> State:
     """Wait for the replicas, and end by what they say."""
-    confirmation = steps.confirm(record)
+    confirmation = steps.confirm(context, record)
     story = replace(story, confirmation=str(confirmation))
     if confirmation.confirmed:
-        return end(story, name, str(confirmation), plan)
+        return end(context, story, name, str(confirmation), plan)
     if confirmation.superseded_by:
-        return end(story, "Superseded", str(confirmation), plan)
+        return end(context, story, "Superseded", str(confirmation), plan)
     # A promotion that was undone is over; a rollback that was undone left what should not serve.
     undone = confirmation.rolled_back_to is not None and name == "Promoted"
-    return end(story, "RolledBack" if undone else "Unconfirmed", str(confirmation), plan)
+    return end(context, story, "RolledBack" if undone else "Unconfirmed", str(confirmation), plan)

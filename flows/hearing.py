@@ -1,61 +1,54 @@
-"""Who says so: a word that a token proves, or a name that somebody typed."""
+"""Authenticated or claimed identity of whoever asks for a run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flows.house import House
+from flows.run.context import ModelContext
 from infra.settings import Settings
 from store.errors import ConfigurationError, NotProved
-from store.registry.registry import ModelRegistry
+from store.registry.actor import Actor
 from store.request_proof import Plain, Said, prover
 from store.tokens import Token, parse
 
 _OPERATOR = "operator"
 
 
-@dataclass(frozen=True)
-class Word:
-    """Whose word it is; `proved` when a token showed it."""
-
-    by: str
-    proved: bool = False
-
-
-def word_of(
-    house: House,
+def authenticate(
+    context: ModelContext,
     act: str,
     *,
     by: str,
     proof: str,
     said: Mapping[str, Plain],
+    verb: str,
     manual: bool = False,
-) -> Word:
-    """Whose word a run acts on: the prover's, or else whoever `by` claims.
+) -> Actor:
+    """Who acts in a run, and why: whoever the proof is of, or else whoever `by` claims to be.
 
-    About a model that people decide about, and about a `manual` version, a claim is not enough
-    where any token is known here, such as the one that `overnight up` made.
+    Without a reason among `said` the record gets `verb` and the name. About a model that people
+    decide about, and about a `manual` version, a claim is not enough where any token is known
+    here, such as the one that `overnight up` made.
 
     Raises:
         NotProved: the proof does not hold, or there is none where it is needed.
         ConfigurationError: the file of tokens cannot be used.
     """
-    known = _known(house.settings)
-    if proof and known:
-        name = prover(proof, Said(act, house.model, said), known, now=datetime.now(UTC))
-        return Word(name, proved=True)
-    if known and (manual or house.definition.approval == "manual"):
-        raise NotProved(f"{by!r} is only claimed, and people decide about {house.model}")
-    return Word(by)
+    known, name = _known(context.settings), by
+    authenticated = bool(proof and known)
+    if authenticated:
+        name = prover(proof, Said(act, context.model, said), known, now=datetime.now(UTC))
+    elif known and (manual or context.definition.approval == "manual"):
+        raise NotProved(f"{by!r} is only claimed, and people decide about {context.model}")
+    return Actor(name, str(said["reason"] or f"{verb} by {name}"), authenticated)
 
 
-def for_people(house: House, version: str) -> bool:
+def is_manual(context: ModelContext, version: str) -> bool:
     """Whether a version waits, or waited, for a person, whatever its model declares by now.
 
     Raises:
         UnknownVersion, CorruptVersion: there is no such version.
     """
-    return ModelRegistry(house.bucket, house.model).manifest(version).approval == "manual"
+    return context.registry.manifest(version).approval == "manual"
 
 
 def _known(settings: Settings) -> tuple[Token, ...]:

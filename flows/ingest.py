@@ -5,9 +5,11 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps, scoring, steps
+from flows import data_steps, scoring
 from flows.ending import end
 from flows.parameters import ModelName
+from flows.run.context import ModelContext
+from flows.steps import step
 from tasks.report import Story
 
 
@@ -21,15 +23,16 @@ def ingest(model: ModelName = "digits") -> State:
     Args:
         model: The model whose dataset grows.
     """
-    ingested = data_steps.ingest(model, take_next=True)
+    context = ModelContext.open(model)
+    ingested = data_steps.ingest(context, take_next=True)
     story = Story(model=model, ingested=ingested)
     if not ingested.arrivals:
-        return end(story, "NothingNew", "nothing waits and the source has nothing new")
+        return end(context, story, "NothingNew", "nothing waits and the source has nothing new")
     # A refused arrival that was the first of all has left no table behind.
     if ingested.dataset_version is not None:
-        snapshot = data_steps.snapshot(model)
-        scores = scoring.score(model, steps.champion(model), snapshot)
+        snapshot = step(context.snapshot)()
+        scores = scoring.score(context, step(context.registry.champion_version)(), snapshot)
         story = replace(story, data=snapshot.lineage, scores=scores)
     quarantined = len(ingested.quarantined)
     told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
-    return end(story, "Ingested", told)
+    return end(context, story, "Ingested", told)

@@ -7,13 +7,12 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.errors import NotEntitled
-from flows.hearing import word_of
-from flows.house import House
+from flows.hearing import authenticate
 from flows.parameters import Approval, Begin, Policy
+from flows.run.context import ModelContext
 from flows.steps import Plan
 from store.errors import ConfigurationError
 from store.manifest import Override, RunLineage
-from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
@@ -24,6 +23,7 @@ from tasks.tensors import check_tensors
 
 
 def make_plan(
+    context: ModelContext,
     story: Story,
     snapshot: Snapshot,
     changed: Mapping[str, float | int | None],
@@ -38,24 +38,19 @@ def make_plan(
     Raises:
         ConfigurationError: the model takes or answers other tensors than its champion.
     """
-    house = House.of(story.model)
-    made = (
-        ModelRegistry(house.bucket, house.model).manifest(story.champion)
-        if story.champion
-        else None
-    )
+    made = context.registry.manifest(story.champion) if story.champion else None
     if made is not None:
-        check_tensors(made, house.definition)
-    warm = house.is_warm(begin, made, snapshot.lineage)
+        check_tensors(made, context.definition)
+    warm = context.is_warm(begin, made, snapshot.lineage)
     if begin == "champion" and made is not None and not warm:
         get_run_logger().warning("begins afresh: %s learned rows that judge now", made.version)
-    settings = house.training_settings(changed, warm=warm)
-    code, environment = lineage.code(house.definition), lineage.environment()
+    settings = context.training_settings(changed, warm=warm)
+    code, environment = lineage.code(context.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
-        house.definition, settings, snapshot.lineage, code, environment, warm=warm
+        context.definition, settings, snapshot.lineage, code, environment, warm=warm
     )
     return Plan(
-        model=story.model,
+        context=context,
         settings=settings,
         champion=story.champion,
         warm=warm,
@@ -65,7 +60,7 @@ def make_plan(
         environment=environment,
         fingerprint=fingerprint,
         run=run,
-        folder=house.work(f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]),
+        folder=context.work(f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]),
     )
 
 
@@ -91,26 +86,31 @@ def changes(plan: Plan) -> tuple[Axis, ...]:
     """What changed since the champion was made; nothing to tell while there is none."""
     if plan.champion is None:
         return ()
-    house = House.of(plan.model)
-    made = ModelRegistry(house.bucket, plan.model).manifest(plan.champion)
-    since = house.rows.taken() - house.rows.taken(made.data.dataset_version)
+    context = plan.context
+    made = context.registry.manifest(plan.champion)
+    since = context.rows.taken() - context.rows.taken(made.data.dataset_version)
     settings = plan.settings.model_dump(mode="json")
     data = plan.snapshot.lineage
     return explain(made, Present(data, plan.code, plan.environment, settings, arrivals=since))
 
 
-def policy(model: str, approval: Approval) -> Policy:
+def policy(context: ModelContext, approval: Approval) -> Policy:
     """Who decides about a version that passed: as the run says, or else as the model declares.
 
     About a model that is declared manual people decide whatever a run says: otherwise whoever may
     start a run could do without them.
     """
-    declared = House.of(model).definition.approval
+    declared = context.definition.approval
     return declared if approval == "as declared" or declared == "manual" else approval
 
 
 def entitled(
-    model: str, by: str, reason: str, proof: str = "", *, asked: Mapping[str, Plain] | None = None
+    context: ModelContext,
+    by: str,
+    reason: str,
+    proof: str = "",
+    *,
+    asked: Mapping[str, Plain] | None = None,
 ) -> Override:
     """The word of somebody who may overrule gates, as the worker's settings say.
 
@@ -125,13 +125,12 @@ def entitled(
     by, reason = by.strip(), reason.strip()
     if not (by and reason):
         raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
-    house = House.of(model)
     said = {**(asked or {}), "overrule_gates": True, "reason": reason}
-    word = word_of(house, "retrain", by=by, proof=proof, said=said)
-    may = house.settings.overriders
-    if word.by not in may:
-        raise NotEntitled(word.by, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
-    return Override(by=word.by, reason=reason, at=datetime.now(UTC), proved=word.proved)
+    actor = authenticate(context, "retrain", by=by, proof=proof, said=said, verb="overruled")
+    may = context.settings.overriders
+    if actor.name not in may:
+        raise NotEntitled(actor.name, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
+    return Override(by=actor.name, reason=reason, at=datetime.now(UTC), proved=actor.authenticated)
 
 
 def overriding(override: Override | None, verdict: Verdict) -> Override | None:
@@ -142,11 +141,11 @@ def overriding(override: Override | None, verdict: Verdict) -> Override | None:
     return override.model_copy(update={"overruled": overruled})
 
 
-def may_take(model: str) -> bool:
+def may_take(context: ModelContext) -> bool:
     """Whether the source may bring its next arrival.
 
     A run that died and is tried again goes on with what it began with, not with another night,
     unless it died before anything ever came in.
     """
     first_try = (flow_run.run_count or 0) <= 1
-    return first_try or House.of(model).rows.version() is None
+    return first_try or context.rows.version() is None

@@ -6,14 +6,12 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import decision_steps
 from flows.ending import end, settle
-from flows.hearing import for_people, word_of
-from flows.house import House
+from flows.hearing import authenticate
 from flows.parameters import ModelName, Version
-from store.aliases import AliasLog
+from flows.run.context import ModelContext
+from flows.steps import step
 from store.errors import AlreadyDecided, NotProved, PromotionConflict
-from store.registry.registry import ModelRegistry
 from tasks.report import Story
 
 Decision = Literal["approve", "reject", "move"]
@@ -44,34 +42,32 @@ def promote(
             above is only claimed, and refused where people decide and any token is known, as after
             `overnight up`.
     """
-    house = House.of(model)
-    bucket = house.bucket
-    manifest = ModelRegistry(bucket, model).manifest(version)
-    current = AliasLog(bucket, model).current()
-    serves = current.version if current else None
+    context = ModelContext.open(model)
+    registry = context.registry
+    manifest, serves = registry.manifest(version), registry.champion_version()
     story = Story(model=model, champion=serves, manifest=manifest)
     said = {"version": version, "decision": decision, "reason": reason}
-    manual = for_people(house, version)
+    manual = manifest.approval == "manual"
     try:
-        word = word_of(house, "promote", by=by, proof=proof, said=said, manual=manual)
-        told = reason or f"{decision} by {word.by}"
+        actor = authenticate(
+            context, "promote", by=by, proof=proof, said=said, verb=decision, manual=manual
+        )
         if decision == "reject":
-            decision_steps.reject(model, version, word=word, reason=told)
-            return end(story, "Rejected", f"{version} will never serve: {told}")
+            step(registry.decide)(version, "rejected", actor)
+            return end(context, story, "Rejected", f"{version} will never serve: {actor.reason}")
         if decision == "approve":
             if serves not in {manifest.compared_with, version}:
-                return end(
-                    story, "Superseded", _superseded(version, manifest.compared_with, serves)
-                )
-            decision_steps.approve(model, version, word=word, reason=told)
-        record = decision_steps.promote(model, version, over=serves, word=word, reason=told)
+                why = _superseded(version, manifest.compared_with, serves)
+                return end(context, story, "Superseded", why)
+            step(registry.decide)(version, "approved", actor)
+        record = step(registry.promote)(version, expected=serves, actor=actor)
     except NotProved as unknown:
-        return end(story, "Refused", str(unknown))
+        return end(context, story, "Refused", str(unknown))
     except AlreadyDecided as decided:
-        return end(story, "Superseded", str(decided))
+        return end(context, story, "Superseded", str(decided))
     except PromotionConflict as conflict:
-        return end(story, "Superseded", str(conflict))
-    return settle(replace(story, champion=record.version), record, "Promoted")
+        return end(context, story, "Superseded", str(conflict))
+    return settle(context, replace(story, champion=record.version), record, "Promoted")
 
 
 def _superseded(version: str, compared_with: str | None, serves: str | None) -> str:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flows.house import House
 from flows.parameters import Begin
+from flows.run.context import ModelContext
 from store import landing
-from store.aliases import AliasLog
 from store.manifest import Manifest
-from store.registry.registry import ModelRegistry
 from tasks import lineage
 from tasks.explain import Axis, Present, explain
 from tasks.recall import Known, Memory, recall
@@ -42,43 +40,37 @@ def prospect(
     Raises:
         NotFound: nothing was ever taken in.
     """
-    house = House.of(model)
-    log = AliasLog(house.bucket, model)
-    current = log.current()
-    champion = ModelRegistry(house.bucket, model).manifest(current.version) if current else None
-    found = house.snapshot().lineage
-    warm = house.is_warm(begin, champion, found)
-    settings = house.training_settings(changed, warm=warm)
-    code, environment = lineage.code(house.definition), lineage.environment()
-    taken = house.rows.taken()
-    since = taken - house.rows.taken(champion.data.dataset_version) if champion else taken
+    context = ModelContext.open(model)
+    registry = context.registry
+    serving = registry.champion_version()
+    champion = registry.manifest(serving) if serving else None
+    found = context.snapshot().lineage
+    warm = context.is_warm(begin, champion, found)
+    settings = context.training_settings(changed, warm=warm)
+    code, environment = lineage.code(context.definition), lineage.environment()
+    taken = context.rows.taken()
+    since = taken - context.rows.taken(champion.data.dataset_version) if champion else taken
     told = settings.model_dump(mode="json")
     now = Present(found, code, environment, told, arrivals=since)
     fingerprint = lineage.fingerprint(
-        house.definition, settings, found, code, environment, warm=warm
+        context.definition, settings, found, code, environment, warm=warm
     )
     return Prospect(
         champion=champion,
-        arrivals=_coming(house, taken) if take_in else (),
+        arrivals=_coming(context, taken) if take_in else (),
         axes=explain(champion, now) if champion else (),
-        memory=recall(
-            house.bucket,
-            model,
-            fingerprint,
-            champion=champion.version if champion else None,
-            replicas=house.settings.replicas,
-        ),
+        memory=recall(registry, fingerprint, champion=serving, replicas=context.settings.replicas),
     )
 
 
-def _coming(house: House, taken: set[str]) -> tuple[str, ...]:
+def _coming(context: ModelContext, taken: set[str]) -> tuple[str, ...]:
     """What waits in the landing, or else what the source would bring."""
     waiting = tuple(
         arrival.name
-        for arrival in landing.pending(house.bucket, house.model)
+        for arrival in landing.pending(context.bucket, context.model)
         if arrival.name not in taken
     )
     if waiting:
         return waiting
-    delivery = house.source.deliver(taken)
+    delivery = context.source.deliver(taken)
     return (delivery.name,) if delivery else ()

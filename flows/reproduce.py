@@ -14,14 +14,12 @@ import tasks.reproduce
 import tasks.snapshot
 import tasks.train
 from flows.ending import end
-from flows.house import House
 from flows.parameters import ModelName, Version
+from flows.run.context import ModelContext
 from flows.steps import start_of, step
 from flows.telling import Teller
-from store.aliases import AliasLog
 from store.errors import NothingPublished
 from store.manifest import CodeLineage, Manifest
-from store.registry.registry import ModelRegistry
 from tasks import lineage, revision
 from tasks.explain import Present
 from tasks.report import Story
@@ -41,45 +39,43 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
         model: The model it belongs to.
         version: The version; empty for the champion.
     """
-    made = recorded(model, version)
+    context = ModelContext.open(model)
+    made = recorded(context, version)
     story = Story(model=model, manifest=made, data=made.data)
-    check_rows(made)
-    mismatches = check_environment(made)
-    folder = scratch(made)
-    candidate = train_again(made, folder)
-    found = compare(made, candidate, mismatches)
+    check_rows(context, made)
+    mismatches = check_environment(context, made)
+    folder = scratch(context, made)
+    candidate = train_again(context, made, folder)
+    found = compare(context, made, candidate, mismatches)
     shutil.rmtree(folder, ignore_errors=True)
     story = replace(story, reproduction=found)
-    return end(story, "Reproduced" if found.identical else "Differs", str(found))
+    return end(context, story, "Reproduced" if found.identical else "Differs", str(found))
 
 
-def scratch(made: Manifest) -> Path:
+def scratch(context: ModelContext, made: Manifest) -> Path:
     """Where a version is trained again: by other sources elsewhere.
 
     What a run that was cut short left finished is taken up only by one that fits as it did.
     """
-    return House.of(made.model).work(f"reproduce-{made.version}-{_code(made).digest[:12]}")
+    return context.work(f"reproduce-{made.version}-{_code(context, made).digest[:12]}")
 
 
 @step
-def recorded(model: str, version: str | None) -> Manifest:
+def recorded(context: ModelContext, version: str | None) -> Manifest:
     """What the manifest of a version, or of the champion, records."""
-    house = House.of(model)
     if version is None:
-        current = AliasLog(house.bucket, model).current()
-        if current is None:
-            raise NothingPublished(model, tuple(house.bucket.names_below("models")))
-        version = current.version
-    return house.made(version)
+        version = context.registry.champion_version()
+    if version is None:
+        raise NothingPublished(context.model, tuple(context.bucket.names_below("models")))
+    return context.registry.trusted(version).manifest
 
 
 @step
-def check_rows(made: Manifest) -> None:
+def check_rows(context: ModelContext, made: Manifest) -> None:
     """Hold the dataset's rows against the recorded digests, before anything is trained."""
-    house = House.of(made.model)
     found = tasks.snapshot.snapshot(
-        house.rows,
-        house.holdout,
+        context.rows,
+        context.holdout,
         version=made.data.dataset_version,
         without=made.data.without,
         judged_from=made.data.judged_from,
@@ -88,14 +84,14 @@ def check_rows(made: Manifest) -> None:
 
 
 @step
-def check_environment(made: Manifest) -> tuple[str, ...]:
+def check_environment(context: ModelContext, made: Manifest) -> tuple[str, ...]:
     """What is not as it was and could not be brought back: told before hours go into a fit.
 
     It stops nothing, because the weights may come out the same all the same.
     """
     now = Present(
         data=made.data,
-        code=_code(made),
+        code=_code(context, made),
         environment=lineage.environment(),
         settings=made.training.settings,
     )
@@ -106,23 +102,22 @@ def check_environment(made: Manifest) -> tuple[str, ...]:
 
 
 @step
-def train_again(made: Manifest, folder: Path) -> Candidate:
+def train_again(context: ModelContext, made: Manifest, folder: Path) -> Candidate:
     """Fit on the recorded rows with the recorded settings, by the recorded sources."""
-    house = House.of(made.model)
     rows = tasks.reproduce.recorded_snapshot(made)
-    declared = house.definition.settings
+    declared = context.definition.settings
     tell = Teller(f"{made.model}-training")
-    with _sources(made, folder) as tree:
+    with _sources(context, made, folder) as tree:
         candidate = tasks.train.train(
-            house.definition,
+            context.definition,
             type(declared).model_validate(made.training.settings),
             fingerprint=made.fingerprint,
-            training=house.training_examples(rows),
-            holdout=house.holdout_examples(rows),
+            training=context.training_examples(rows),
+            holdout=context.holdout_examples(rows),
             folder=folder,
-            seconds=house.settings.fit_seconds,
+            seconds=context.settings.fit_seconds,
             report=tell,
-            start=start_of(house, begun) if (begun := made.training.continued_from) else None,
+            start=start_of(context, begun) if (begun := made.training.continued_from) else None,
             tree=tree,
         )
     tell.done()
@@ -130,30 +125,31 @@ def train_again(made: Manifest, folder: Path) -> Candidate:
 
 
 @step
-def compare(made: Manifest, candidate: Candidate, mismatches: tuple[str, ...]) -> Reproduction:
+def compare(
+    context: ModelContext, made: Manifest, candidate: Candidate, mismatches: tuple[str, ...]
+) -> Reproduction:
     """Weights, predictors, measurements and answers of both."""
-    house = House.of(made.model)
     names = (NETWORK, PREDICTOR)
     return tasks.reproduce.compare(
-        house.definition,
+        context.definition,
         made,
-        {name: ModelRegistry(house.bucket, made.model).read_file(made, name) for name in names},
+        {name: context.registry.read_file(made, name) for name in names},
         {name: candidate.read(name) for name in names},
-        holdout=house.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
+        holdout=context.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
         mismatches=mismatches,
     )
 
 
-def _code(made: Manifest) -> CodeLineage:
+def _code(context: ModelContext, made: Manifest) -> CodeLineage:
     """The sources that fitted."""
-    now = lineage.code(House.of(made.model).definition)
+    now = lineage.code(context.definition)
     return now if now.digest != made.code.digest and revision.why_not(made.code) else made.code
 
 
 @contextmanager
-def _sources(made: Manifest, folder: Path) -> Iterator[Path | None]:
+def _sources(context: ModelContext, made: Manifest, folder: Path) -> Iterator[Path | None]:
     """The checkout that fits: none for this one, when it is the same or no other can be had."""
-    if lineage.code(House.of(made.model).definition).digest == made.code.digest:
+    if lineage.code(context.definition).digest == made.code.digest:
         yield None
         return
     if why := revision.why_not(made.code):

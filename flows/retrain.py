@@ -5,10 +5,8 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps, decision_steps, returning, scoring, steps
+from flows import data_steps, returning, scoring, steps
 from flows.ending import end, settle
-from flows.hearing import Word
-from flows.house import House
 from flows.parameters import (
     Approval,
     BatchRows,
@@ -28,10 +26,11 @@ from flows.planning import (
     overriding,
     policy,
 )
-from flows.steps import Plan
+from flows.run.context import ModelContext
+from flows.steps import Plan, step
 from store.errors import NotProved, PromotionConflict
 from store.manifest import Override
-from store.registry.registry import ModelRegistry
+from store.registry.actor import Actor
 from store.request_proof import Plain
 from tasks import materials
 from tasks.ingest import Ingested
@@ -89,47 +88,45 @@ def retrain(
     }
     walk = {"take_in": take_in, "force": force, "approval": approval, "begin": begin}
     asked: dict[str, Plain] = {**changed, **walk}
-    story = Story(model=model, champion=steps.champion(model))
+    context = ModelContext.open(model)
+    registry = context.registry
+    story = Story(model=model, champion=step(registry.champion_version)())
     try:
-        override = entitled(model, by, reason, proof, asked=asked) if overrule_gates else None
+        override = entitled(context, by, reason, proof, asked=asked) if overrule_gates else None
     except NotProved as unknown:
-        return end(story, "Refused", str(unknown))
+        return end(context, story, "Refused", str(unknown))
     run = asked_for(by, reason, forced=force, override=override)
     ingested = (
-        data_steps.ingest(model, take_next=may_take(model)) if take_in else data_steps.leave(model)
+        data_steps.ingest(context, take_next=may_take(context))
+        if take_in
+        else data_steps.leave(context)
     )
     story = replace(story, ingested=ingested)
     if ingested.dataset_version is None:
-        return _without_rows(story, ingested)
-    snapshot = data_steps.snapshot(model)
+        return _without_rows(context, story, ingested)
+    snapshot = step(context.snapshot)()
     # What arrived is first answered by what serves: the only moment at which nothing knows it.
-    scores = scoring.score(model, story.champion, snapshot)
+    scores = scoring.score(context, story.champion, snapshot)
     story = replace(story, data=snapshot.lineage, scores=scores)
-    plan = make_plan(story, snapshot, changed, run=run, begin=begin)
+    plan = make_plan(context, story, snapshot, changed, run=run, begin=begin)
     story = replace(story, changes=changes(plan), settings=plan.settings, code=plan.code)
-    approval_policy = policy(model, approval)
-    house = House.of(model)
-    memory = recall(
-        house.bucket,
-        model,
-        plan.fingerprint,
-        champion=story.champion,
-        replicas=house.settings.replicas,
-    )
+    approval_policy = policy(context, approval)
+    replicas = context.settings.replicas
+    memory = recall(registry, plan.fingerprint, champion=story.champion, replicas=replicas)
     if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
         return _walk(plan, story, override=override, approval=approval_policy)
     if memory.version is None or memory.known is Known.SETTLED:
-        return end(story, "UpToDate", memory.told)
-    story = replace(story, manifest=ModelRegistry(house.bucket, model).manifest(memory.version))
+        return end(context, story, "UpToDate", memory.told)
+    story = replace(story, manifest=registry.manifest(memory.version))
     return _go_on(plan, story, memory, approval=approval_policy)
 
 
-def _without_rows(story: Story, ingested: Ingested) -> State:
+def _without_rows(context: ModelContext, story: Story, ingested: Ingested) -> State:
     """There is nothing to learn from yet, and perhaps a reason why."""
     if ingested.findings:
         told = "; ".join(f"{one.slice}: {one.message}" for one in ingested.findings)
-        return end(story, "Refused", f"the data: {told}")
-    return end(story, "NothingNew", "no rows ever came in")
+        return end(context, story, "Refused", f"the data: {told}")
+    return end(context, story, "NothingNew", "no rows ever came in")
 
 
 def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy) -> State:
@@ -144,21 +141,22 @@ def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy) -> Sta
     undone = memory.known in {Known.UNDECIDED, Known.UNPROMOTED}
     if undone and story.manifest.approval == "manual":
         approval = "manual"
-    return _release(story, over=compared_with, approval=approval, plan=plan)
+    return _release(story, expected=compared_with, approval=approval, plan=plan)
 
 
 def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Policy) -> State:
     """From the rows to a published version, or to the reasons why not."""
+    context = plan.context
     # Whoever could not sign the outcome need not begin.
-    _ = House.of(plan.model).signer
+    _ = context.signer
     valid, compared = data_steps.validate(plan)
     plan = replace(plan, data_findings=valid.findings + compared.findings)
     story = replace(story, data_findings=plan.data_findings)
     if not valid.passed:
-        return end(story, "Refused", f"the data: {valid}")
+        return end(context, story, "Refused", f"the data: {valid}")
     if compared.held:
         data_steps.hold(plan, compared)
-        return end(story, "AwaitingApproval", compared.told(plan.model))
+        return end(context, story, "AwaitingApproval", compared.told(plan.model))
     if not plan.forced and override is None and (back := returning.reconsider(plan)):
         return returning.bring_back(story, back, plan, approval=approval)
     candidate = steps.train(plan)
@@ -166,21 +164,22 @@ def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Poli
     pictures = steps.draw(plan, candidate)
     rehearsed = steps.rehearse(plan, candidate)
     evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
-    verdict = steps.judge(plan.model, evaluation)
+    verdict = steps.judge(context, evaluation)
     story = replace(
         story, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
     )
     if not verdict.passed and override is None:
         if not verdict.by_cost_alone:
-            steps.remember_refusal(plan, verdict)
-        return end(story, "Refused", str(verdict), plan)
+            refuse = step(context.registry.refuse)
+            refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
+        return end(context, story, "Refused", str(verdict), plan)
     override = overriding(override, verdict)
     story = replace(story, override=override)
     manifest = steps.finished(plan, candidate, evaluation, verdict, override, approval)
     title = f"{plan.model} {candidate.version}"
     told = card(
         replace(story, manifest=manifest),
-        House.of(plan.model).definition,
+        context.definition,
         headline="the report",
         message=title,
     )
@@ -190,28 +189,29 @@ def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Poli
         materials.FILE: materials.bill(plan.model, candidate.version, plan.environment),
     }
     story = replace(story, manifest=steps.publish(plan, candidate, manifest, files))
-    return _release(story, over=plan.champion, approval=approval, plan=plan)
+    return _release(story, expected=plan.champion, approval=approval, plan=plan)
 
 
-def _release(story: Story, *, over: str | None, approval: Policy, plan: Plan) -> State:
+def _release(story: Story, *, expected: str | None, approval: Policy, plan: Plan) -> State:
     """From a published version to one that serves, or to the person who decides."""
     assert story.manifest is not None
+    context, registry = plan.context, plan.context.registry
     model, version = story.model, story.manifest.version
     if approval == "manual":
         told = f"{version} passed its gates and waits: `overnight approve {model} {version}`"
-        return end(story, "AwaitingApproval", told, plan)
+        return end(context, story, "AwaitingApproval", told, plan)
     overruled = story.manifest.override
-    decision_steps.approve(
-        model,
-        version,
-        word=Word(overruled.by, overruled.proved) if overruled else Word("gates"),
-        reason=overruled.reason if overruled else "every gate holds",
+    approver = (
+        Actor(overruled.by, overruled.reason, overruled.proved)
+        if overruled
+        else Actor("gates", "every gate holds")
     )
+    step(registry.decide)(version, "approved", approver)
     try:
         rows = f"retrained on {story.manifest.data.rows:,} rows"
-        reason = "; ".join(part for part in (rows, story.manifest.run.why) if part)
-        word = Word(plan.run.by, plan.run.proved)
-        record = decision_steps.promote(model, version, over=over, word=word, reason=reason)
+        why = "; ".join(part for part in (rows, story.manifest.run.why) if part)
+        actor = Actor(plan.run.by, why, plan.run.proved)
+        record = step(registry.promote)(version, expected=expected, actor=actor)
     except PromotionConflict as conflict:
-        return end(story, "Superseded", str(conflict), plan)
-    return settle(story, record, "Promoted", plan)
+        return end(context, story, "Superseded", str(conflict), plan)
+    return settle(context, story, record, "Promoted", plan)

@@ -5,13 +5,12 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import decision_steps, steps
 from flows.ending import end, settle
-from flows.hearing import for_people, word_of
-from flows.house import House
+from flows.hearing import authenticate, is_manual
 from flows.parameters import ModelName, Version
+from flows.run.context import ModelContext
+from flows.steps import step
 from store.errors import NotProved, PromotionConflict
-from store.registry.registry import ModelRegistry
 from store.request_proof import Plain
 from tasks.report import Story
 
@@ -34,17 +33,19 @@ def rollback(
         proof: Who it is; `overnight rollback` fills it in. Empty, the name above is only claimed,
             and refused where people decide and any token is known, as after `overnight up`.
     """
-    story = Story(model=model, champion=steps.champion(model))
-    house = House.of(model)
-    manual = to is not None and for_people(house, to)
+    context = ModelContext.open(model)
+    registry = context.registry
+    story = Story(model=model, champion=step(registry.champion_version)())
+    manual = to is not None and is_manual(context, to)
     said: dict[str, Plain] = {"to": to, "reason": reason}
     try:
-        word = word_of(house, "rollback", by=by, proof=proof, said=said, manual=manual)
-        told = reason or f"rolled back by {word.by}"
-        record = decision_steps.roll_back(model, over=story.champion, to=to, word=word, reason=told)
+        actor = authenticate(
+            context, "rollback", by=by, proof=proof, said=said, verb="rolled back", manual=manual
+        )
+        record = step(registry.roll_back)(expected=story.champion, to=to, actor=actor)
     except NotProved as unknown:
-        return end(story, "Refused", str(unknown))
+        return end(context, story, "Refused", str(unknown))
     except PromotionConflict as conflict:
-        return end(story, "Superseded", str(conflict))
-    manifest = ModelRegistry(house.bucket, model).manifest(record.version)
-    return settle(replace(story, manifest=manifest), record, "RolledBack")
+        return end(context, story, "Superseded", str(conflict))
+    manifest = registry.manifest(record.version)
+    return settle(context, replace(story, manifest=manifest), record, "RolledBack")

@@ -4,11 +4,8 @@ from prefect.logging import get_run_logger
 
 import tasks.score
 import tasks.snapshot
-from flows.house import House
-from flows.loading import loaded
+from flows.run.context import ModelContext
 from flows.steps import step
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
 from store.scores import Score
 from tasks.scored import told_in_words
 from tasks.snapshot import Snapshot
@@ -16,23 +13,22 @@ from tasks.tensors import same_tensors
 
 
 @step
-def score(model: str, champion: str | None, snapshot: Snapshot) -> tuple[Score, ...]:
+def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tuple[Score, ...]:
     """What the champion measures on each arrival that no version which ever served has learned.
 
     Nothing while there is no champion, or while it takes other tensors than the model does now.
     """
-    house = House.of(model)
-    if champion is None or not (arrivals := _unlearned(house)):
+    if champion is None or not (arrivals := _unlearned(context)):
         return ()
-    serving = loaded(house, champion)
-    if not same_tensors(serving.manifest, house.definition):
+    serving = context.loaded(champion)
+    if not same_tensors(serving.manifest, context.definition):
         return ()
     found = tasks.score.score(
-        ModelRegistry(house.bucket, model),
-        house.definition,
+        context.registry,
+        context.definition,
         serving.manifest,
         serving.predictor,
-        rows=tasks.snapshot.read_stamped(house.rows, snapshot),
+        rows=tasks.snapshot.read_stamped(context.rows, snapshot),
         arrivals=arrivals,
     )
     for told in found.unreadable:
@@ -42,11 +38,11 @@ def score(model: str, champion: str | None, snapshot: Snapshot) -> tuple[Score, 
     return found.scores
 
 
-def _unlearned(house: House) -> tuple[str, ...]:
+def _unlearned(context: ModelContext) -> tuple[str, ...]:
     """The arrivals since the newest version that ever served was made.
 
     Versions are named by when they were made, so that one knows of the most arrivals.
     """
-    served = {record.version for record in AliasLog(house.bucket, house.model).history()}
-    newest = ModelRegistry(house.bucket, house.model).manifest(max(served))
-    return tasks.score.unlearned(house.rows.arrivals(), newest.data.dataset_version)
+    served = {record.version for record in context.registry.champion.history()}
+    newest = context.registry.manifest(max(served))
+    return tasks.score.unlearned(context.rows.arrivals(), newest.data.dataset_version)

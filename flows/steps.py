@@ -19,14 +19,13 @@ import tasks.judge
 import tasks.publish
 import tasks.rehearse
 import tasks.train
-from flows.house import House
-from flows.loading import loaded
 from flows.parameters import Policy
+from flows.run.context import ModelContext
 from flows.telling import Teller
 from models.definition import TrainingSettings
 from models.errors import SourceUnavailable
 from models.evaluation import Evaluation
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import AliasRecord
 from store.errors import StoreUnavailable
 from store.manifest import (
     CodeLineage,
@@ -36,7 +35,7 @@ from store.manifest import (
     Override,
     RunLineage,
 )
-from store.registry.registry import ModelRegistry
+from store.registry.actor import Actor
 from tasks import confirm as confirming
 from tasks.judge import Verdict
 from tasks.snapshot import Snapshot
@@ -68,7 +67,7 @@ def step(act: Callable[_P, _R]) -> Callable[_P, _R]:
 class Plan:
     """What a run is about to do, and everything that could change its outcome."""
 
-    model: str
+    context: ModelContext
     settings: TrainingSettings
     champion: str | None
     warm: bool
@@ -81,39 +80,37 @@ class Plan:
     folder: Path
     data_findings: tuple[Finding, ...] = ()
 
+    @property
+    def model(self) -> str:
+        return self.context.model
 
-@step
-def champion(model: str) -> str | None:
-    """The version that serves now; read once and handed to the promotion."""
-    record = AliasLog(House.of(model).bucket, model).current()
-    return record.version if record else None
+    def actor(self, reason: str) -> Actor:
+        """Whoever asked for the run; their own reason follows that of the run."""
+        reason = "; ".join(part for part in (reason, self.run.why) if part)
+        return Actor(self.run.by, reason, self.run.proved)
 
 
-def start_of(house: House, version: str) -> tasks.train.Start:
+def start_of(context: ModelContext, version: str) -> tasks.train.Start:
     """The weights of a version, verified against its signed manifest."""
-    return tasks.train.Start(
-        version,
-        ModelRegistry(house.bucket, house.made(version).model).read_file(
-            house.made(version), "network.keras"
-        ),
-    )
+    manifest = context.registry.trusted(version).manifest
+    return tasks.train.Start(version, context.registry.read_file(manifest, "network.keras"))
 
 
 @step
 def train(plan: Plan) -> Candidate:
     """Fit in a process of its own, telling how far it has come."""
-    house = House.of(plan.model)
+    context = plan.context
     tell = Teller(f"{plan.model}-training")
     candidate = tasks.train.train(
-        house.definition,
+        context.definition,
         plan.settings,
         fingerprint=plan.fingerprint,
-        training=house.training_examples(plan.snapshot),
-        holdout=house.holdout_examples(plan.snapshot),
+        training=context.training_examples(plan.snapshot),
+        holdout=context.holdout_examples(plan.snapshot),
         folder=plan.folder,
-        seconds=house.settings.fit_seconds,
+        seconds=context.settings.fit_seconds,
         report=tell,
-        start=start_of(house, plan.champion) if plan.warm and plan.champion else None,
+        start=start_of(context, plan.champion) if plan.warm and plan.champion else None,
     )
     tell.done()
     return candidate
@@ -122,52 +119,44 @@ def train(plan: Plan) -> Candidate:
 @step
 def evaluate(plan: Plan, candidate: Candidate) -> Evaluation:
     """Candidate and champion on the same rows."""
-    house = House.of(plan.model)
+    context = plan.context
     serving = None
     if plan.champion is not None:
-        predictor = loaded(house, plan.champion).predictor
+        predictor = context.loaded(plan.champion).predictor
         serving = tasks.evaluate.Champion(plan.champion, predictor)
-    holdout = house.holdout_examples(plan.snapshot)
-    return tasks.evaluate.evaluate(house.definition, candidate, serving, holdout)
+    holdout = context.holdout_examples(plan.snapshot)
+    return tasks.evaluate.evaluate(context.definition, candidate, serving, holdout)
 
 
 @step
 def draw(plan: Plan, candidate: Candidate) -> Mapping[str, Path]:
     """The model's pictures of how it learned and errs."""
-    house = House.of(plan.model)
-    holdout = house.holdout_examples(plan.snapshot)
-    return tasks.evaluate.draw(house.definition, candidate, holdout, plan.folder)
+    context = plan.context
+    holdout = context.holdout_examples(plan.snapshot)
+    return tasks.evaluate.draw(context.definition, candidate, holdout, plan.folder)
 
 
 @step
 def rehearse(plan: Plan, candidate: Candidate) -> tasks.rehearse.Rehearsed:
     """The real serving application on the exported bundle, over HTTP."""
-    house = House.of(plan.model)
+    context = plan.context
     return tasks.rehearse.rehearse(
         _draft(plan, candidate),
         tasks.publish.bundle(candidate),
-        holdout=house.holdout_examples(plan.snapshot),
+        holdout=context.holdout_examples(plan.snapshot),
         expected=tasks.evaluate.predictions(candidate),
         folder=plan.folder,
-        seconds=house.settings.rehearse_seconds,
-        near=house.definition.near,
+        seconds=context.settings.rehearse_seconds,
+        near=context.definition.near,
     )
 
 
 @step
-def judge(model: str, evaluation: Evaluation) -> Verdict:
+def judge(context: ModelContext, evaluation: Evaluation) -> Verdict:
     """Ask every gate."""
-    verdict = tasks.judge.judge(evaluation, House.of(model).definition.gates)
+    verdict = tasks.judge.judge(evaluation, context.definition.gates)
     get_run_logger().info("gates: %s", verdict)
     return verdict
-
-
-@step
-def remember_refusal(plan: Plan, verdict: Verdict) -> None:
-    """Keep what the gates said, so that no night repeats it."""
-    ModelRegistry(House.of(plan.model).bucket, plan.model).refuse(
-        plan.fingerprint, verdict.findings, compared_with=plan.champion
-    )
 
 
 def finished(
@@ -189,23 +178,22 @@ def publish(
     plan: Plan, candidate: Candidate, manifest: Manifest, files: Mapping[str, bytes]
 ) -> Manifest:
     """Make the version visible: bundle first, signed, manifest last."""
-    house = House.of(plan.model)
+    context = plan.context
     bundle = {**tasks.publish.bundle(candidate), **files}
-    version = tasks.publish.publish(house.bucket, manifest, bundle, plan.folder, house.signer)
-    return ModelRegistry(house.bucket, plan.model).manifest(version)
+    version = tasks.publish.publish(context.bucket, manifest, bundle, plan.folder, context.signer)
+    return context.registry.manifest(version)
 
 
 @step
-def confirm(record: AliasRecord) -> confirming.Confirmation:
+def confirm(context: ModelContext, record: AliasRecord) -> confirming.Confirmation:
     """Wait until the replicas serve it, or undo what one of them refuses."""
-    house = House.of(record.model)
-    if trouble := confirming.tell(house.settings.answers_url, record.model):
+    if trouble := confirming.tell(context.settings.answers_url, record.model):
         get_run_logger().info("%s; replicas find out at their next poll", trouble)
     confirmation = confirming.confirm(
-        house.bucket,
+        context.bucket,
         record,
-        replicas=house.settings.replicas,
-        seconds=house.settings.confirm_seconds,
+        replicas=context.settings.replicas,
+        seconds=context.settings.confirm_seconds,
     )
     get_run_logger().info("%s", confirmation)
     return confirmation
@@ -218,7 +206,7 @@ def clear(plan: Plan) -> None:
 
 def _draft(plan: Plan, candidate: Candidate) -> Manifest:
     return tasks.publish.draft(
-        House.of(plan.model).definition,
+        plan.context.definition,
         candidate,
         tasks.publish.bundle(candidate),
         data=plan.snapshot.lineage,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.house import House
+from flows.run.context import ModelContext
 from flows.steps import step
 from store import keys
 from tasks.markdown import page
@@ -19,19 +19,23 @@ _UNTOLD = ("NothingNew", "UpToDate")
 
 
 def tracked(
-    story: Story, outcome: str, message: str, told: str, links: Mapping[str, str]
+    context: ModelContext,
+    story: Story,
+    outcome: str,
+    message: str,
+    told: str,
+    links: Mapping[str, str],
 ) -> Mapping[str, str]:
     """Tell a run whose card is `told`, and answer the links with the one to where it is there.
 
     Whatever goes wrong is a warning in the log: a run is never lost over its being told.
     """
-    house = House.of(story.model)
     retraining = flow_run.flow_name == "retrain" and outcome not in _UNTOLD
-    if not (retraining and house.settings.mlflow_tracking_uri.get_secret_value()):
+    if not (retraining and context.settings.mlflow_tracking_uri.get_secret_value()):
         return links
     if story.manifest is not None:
         bundle = keys.manifest(story.model, story.manifest.version).rpartition("/")[0]
-        links = {**links, "Bundle": f"s3://{house.settings.s3_bucket}/{bundle}"}
+        links = {**links, "Bundle": f"s3://{context.settings.s3_bucket}/{bundle}"}
     ending = Ending(
         run_id=str(flow_run.id),
         run_name=str(flow_run.name),
@@ -43,7 +47,7 @@ def tracked(
     # A server that is away raises nothing; this is for what nobody thought of.
     try:
         report = page(told, title=f"{story.model}: {outcome}")
-        url = tell_mlflow(story.model, described(story, ending, report))
+        url = tell_mlflow(context, described(story, ending, report))
     except Exception as error:  # noqa: BLE001
         get_run_logger().warning("not told to MLflow: %s", type(error).__name__, exc_info=True)
         return links
@@ -51,9 +55,9 @@ def tracked(
 
 
 @step
-def tell_mlflow(model: str, run: Run) -> str:
+def tell_mlflow(context: ModelContext, run: Run) -> str:
     """The address of the run at the server, or nothing when it did not get there."""
-    settings = House.of(model).settings
+    settings = context.settings
     uri = settings.mlflow_tracking_uri.get_secret_value()
     found = track(run, uri=uri, seconds=settings.mlflow_seconds)
     if found.trouble:

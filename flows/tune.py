@@ -13,15 +13,13 @@ from pydantic import Field
 import tasks.snapshot
 import tasks.tune
 from flows.ending import end
-from flows.house import House
 from flows.parameters import ModelName
+from flows.run.context import ModelContext
 from flows.steps import step
 from flows.telling import Teller
 from infra.cores import cores
 from models import pictures as drawn
 from models.definition import Progress
-from store.arrivals import ArrivalReviews
-from store.registry.registry import ModelRegistry
 from store.tuning import TunedSettings
 from tasks import learned
 from tasks.report import Story
@@ -53,15 +51,18 @@ def tune(
         by: Who asks for it.
         reason: Why, for the record.
     """
-    story = Story(model=model)
+    context, story = ModelContext.open(model), Story(model=model)
+    keep = step(context.registry.keep_tuned)
     if forget:
-        remember(model, TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
-        return end(story, "Tuned", "nights use the model's own settings again")
-    found = search(model, trials, parallel or max(cores() // 2, 1))
-    story = Story(model=model, search=found, pictures=draw(model, found))
+        keep(TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
+        return end(context, story, "Tuned", "nights use the model's own settings again")
+    found = search(context, trials, parallel or max(cores() // 2, 1))
+    story = Story(model=model, search=found, pictures=draw(context, found))
     before, best = found.trials[0], found.best
     if not found.found_better:
-        return end(story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}")
+        return end(
+            context, story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}"
+        )
     told = TunedSettings(
         model=model,
         sequence=0,
@@ -72,19 +73,18 @@ def tune(
         before=before.loss,
         trials=len(found.trials),
     )
-    remember(model, told)
-    return end(story, "Tuned", f"from the next run on: {best}")
+    keep(told)
+    return end(context, story, "Tuned", f"from the next run on: {best}")
 
 
 @step
-def search(model: str, trials: int, parallel: int) -> Search:
+def search(context: ModelContext, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
-    house = House.of(model)
-    waiting = {held.arrival for held in learned.waiting(house.bucket, model, house.rows.arrivals)}
-    without = sorted({*ArrivalReviews(house.bucket, model).excluded(), *waiting})
-    snapshot = house.snapshot(without=without)
-    tell = Teller(f"{model}-training")
-    folder = house.work("tune")
+    waiting = {held.arrival for held in learned.waiting(context.registry, context.rows.arrivals)}
+    without = sorted({*context.reviews.excluded(), *waiting})
+    snapshot = context.snapshot(without=without)
+    tell = Teller(f"{context.model}-training")
+    folder = context.work("tune")
     shutil.rmtree(folder, ignore_errors=True)
 
     def report(over: int, found: Search) -> None:
@@ -92,13 +92,13 @@ def search(model: str, trials: int, parallel: int) -> Search:
         tell(Progress(epoch=1, epochs=1, step=over, steps=trials))
 
     found = tasks.tune.tune(
-        house.definition,
-        house.training_settings({}),
-        house.training_examples(snapshot),
+        context.definition,
+        context.training_settings({}),
+        context.training_examples(snapshot),
         trials=trials,
         parallel=parallel,
         folder=folder,
-        seconds=house.settings.fit_seconds,
+        seconds=context.settings.fit_seconds,
         report=report,
     )
     tell.done()
@@ -106,15 +106,9 @@ def search(model: str, trials: int, parallel: int) -> Search:
 
 
 @step
-def draw(model: str, found: Search) -> Mapping[str, Path]:
+def draw(context: ModelContext, found: Search) -> Mapping[str, Path]:
     """The loss of every trial over its settings."""
     trials = [(one.settings, one.loss) for one in found.complete if one.loss is not None]
-    path = House.of(model).work("tune") / "trials.png"
+    path = context.work("tune") / "trials.png"
     path.write_bytes(drawn.search(trials, found.complete.index(found.best)))
     return {"Trials": path}
-
-
-@step
-def remember(model: str, found: TunedSettings) -> None:
-    """Keep what was found for every night that follows."""
-    ModelRegistry(House.of(model).bucket, found.model).keep_tuned(found)

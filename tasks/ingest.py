@@ -16,6 +16,7 @@ from store.datasets import Dataset
 from store.errors import AlreadyExists, BadFile
 from store.landing import Arrival, Contents, Quarantined
 from store.manifest import Finding
+from store.registry.registry import ModelRegistry
 from tasks.admit import ARRIVAL_COLUMNS, Ingested, admit, taken_in
 from tasks.astray import astray, days_of
 from tasks.learned import waiting
@@ -170,7 +171,7 @@ def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
 
     Should one that waits be accepted, a snapshot has its row and not the one that came later.
     """
-    held = waiting(bucket, model, rows.arrivals)
+    held = waiting(ModelRegistry(bucket, model), rows.arrivals)
     return {*ArrivalReviews(bucket, model).excluded(), *(one.arrival for one in held)}
 
 

@@ -6,9 +6,8 @@ judged again. After a rollback it is: whoever rolled back may have done so becau
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import AliasRecord
 from store.arrivals import ArrivalReviews, Held
-from store.bucket import Bucket
 from store.manifest import DataLineage
 from store.registry.registry import ModelRegistry
 
@@ -36,20 +35,20 @@ def known(came: Came, learned: Iterable[DataLineage]) -> frozenset[str]:
     )
 
 
-def known_arrivals(bucket: Bucket, model: str, came: Callable[[], Came]) -> frozenset[str]:
+def known_arrivals(registry: ModelRegistry, came: Callable[[], Came]) -> frozenset[str]:
     """The arrivals that the champions of a model learned, without those that were undone.
 
     `came` is asked only when there is a champion: see `Dataset.arrivals`.
     """
-    versions = stayed(AliasLog(bucket, model).history())
+    versions = stayed(registry.champion.history())
     if not versions:
         return frozenset()
-    lineages = (ModelRegistry(bucket, model).manifest(version).data for version in versions)
+    lineages = (registry.manifest(version).data for version in versions)
     return known(came(), lineages)
 
 
-def waiting(bucket: Bucket, model: str, came: Callable[[], Came]) -> list[Held]:
+def waiting(registry: ModelRegistry, came: Callable[[], Came]) -> list[Held]:
     """The arrivals that wait for a person; one that was learned after all waits no more."""
-    held = ArrivalReviews(bucket, model).waiting()
-    learned = known_arrivals(bucket, model, came) if held else frozenset()
+    held = ArrivalReviews(registry.bucket, registry.model).waiting()
+    learned = known_arrivals(registry, came) if held else frozenset()
     return [one for one in held if one.arrival not in learned]

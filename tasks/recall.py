@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from store.aliases import AliasLog
-from store.bucket import Bucket
 from store.registry.registry import ModelRegistry
 from tasks.judge import Verdict
 
@@ -30,37 +29,37 @@ class Memory:
 
 
 def recall(
-    bucket: Bucket, model: str, fingerprint: str, *, champion: str | None, replicas: int
+    registry: ModelRegistry, fingerprint: str, *, champion: str | None, replicas: int
 ) -> Memory:
     """Whether this data, code, settings and seed were trained before, and what became of it.
 
     A refusal counts beside the champion that it was compared with; a promotion counts once as
     many `replicas` serve it.
     """
-    version = ModelRegistry(bucket, model).covering(fingerprint)
-    refusal = ModelRegistry(bucket, model).refusal(fingerprint, compared_with=champion)
+    version = registry.covering(fingerprint)
+    refusal = registry.refusal(fingerprint, compared_with=champion)
     refused = Memory(Known.NOTHING)
     if refusal is not None:
         told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
         refused = Memory(Known.REFUSED, told=told)
     if version is None:
         return refused
-    found = _decided(bucket, model, version, replicas)
+    found = _decided(registry, version, replicas)
     # One that was overtaken is judged anew beside today's champion, and that may be known, too.
-    overtaken = ModelRegistry(bucket, model).manifest(version).compared_with != champion
+    overtaken = registry.manifest(version).compared_with != champion
     open_ = found.known in {Known.UNDECIDED, Known.UNPROMOTED}
     return refused if refusal is not None and open_ and overtaken else found
 
 
-def _decided(bucket: Bucket, model: str, version: str, replicas: int) -> Memory:
+def _decided(registry: ModelRegistry, version: str, replicas: int) -> Memory:
     """How far a published version came."""
-    decision = ModelRegistry(bucket, model).decision(version)
+    decision = registry.decision(version)
     if decision is None:
         return Memory(Known.UNDECIDED, version, f"{version} waits for a decision")
     if decision.verdict == "rejected":
         told = f"{version} covers it; {decision.by} rejected it: {decision.reason}"
         return Memory(Known.SETTLED, version, told)
-    return _promoted(AliasLog(bucket, model), version, replicas)
+    return _promoted(registry.champion, version, replicas)
 
 
 def _promoted(log: AliasLog, version: str, replicas: int) -> Memory:

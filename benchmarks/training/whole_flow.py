@@ -33,13 +33,13 @@ GOAL = 1.05
 BUCKET = "whole-flow"
 FLOW = """
 import sys
-from flows.house import House
+from flows.run.context import ModelContext
 from flows.retrain import retrain
 from store.registry.registry import ModelRegistry
 asked = {"overrule_gates": True, "by": "ann", "reason": "few epochs will do for a measurement"}
 epochs = int(sys.argv[1])
 ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
-registry = ModelRegistry(House.of("digits").bucket, "digits")
+registry = ModelRegistry(ModelContext.open("digits").bucket, "digits")
 version = registry.versions()[-1]
 print(ended.name, registry.manifest(version).training.cpu_seconds)
 """

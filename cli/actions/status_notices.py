@@ -49,7 +49,7 @@ def pending_reviews(bucket: Bucket, model: str, came: Callable[[], Came]) -> lis
             "since": held.at.isoformat(),
             "findings": [f"{finding.metric}: {finding.message}" for finding in held.findings],
         }
-        for held in waiting(bucket, model, came)
+        for held in waiting(ModelRegistry(bucket, model), came)
     ]
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 import models
-from flows.house import House
 from flows.planning import asked_for
 from flows.reproduce import scratch
+from flows.run.context import ModelContext
 from store.manifest import Override
 from tasks import lineage
 from tasks.reconsider import may_return
@@ -46,7 +46,7 @@ def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
     champion = MADE.model_copy(update={"data": MADE.data.model_copy(update=learned)})
     tonight = MADE.data.model_copy(update=judges)
 
-    house = House.of("digits")
+    house = ModelContext.open("digits")
 
     assert house.is_warm("champion", champion, tonight) is warm
     assert not house.is_warm("champion", None, tonight)

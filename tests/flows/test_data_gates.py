@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from flows.accept import accept
-from flows.house import House
 from flows.ingest import ingest
 from flows.retrain import retrain
+from flows.run.context import ModelContext
 from models.digits import DEFINITION
 from store import landing
 from store.aliases import AliasLog
@@ -32,7 +32,7 @@ def learned(world: World) -> World:
     """1,200 digits came in, and a champion has learned them."""
     world.arrive("few", 0, 1_200)
     assert ended(ingest(return_state=True))[0] == "Ingested"
-    house = House.of("digits")
+    house = ModelContext.open("digits")
     files = {**FILES, "predictor.tflite": LINEAR}
     data = snapshot(house.rows, house.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
@@ -79,7 +79,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
 
 
 def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:
-    house = House.of("digits")
+    house = ModelContext.open("digits")
     before = snapshot(house.rows, house.holdout)
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
     assert ended(ingest(return_state=True))[0] == "Ingested"

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli import unchanged, why_page
 from cli.main import app
-from flows.house import House
 from flows.prospect import Prospect, prospect
+from flows.run.context import ModelContext
 from store.aliases import AliasLog
 from store.errors import NotFound
 from store.keys import new_version
@@ -32,7 +32,7 @@ NIGHTS = 11
 
 
 def take_in() -> None:
-    house = House.of("digits")
+    house = ModelContext.open("digits")
     ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=False)
 
 
@@ -57,7 +57,7 @@ def exhausted(quiet_world: World) -> World:
 
 def train() -> None:
     """Publish and promote what a run would have made of what there is."""
-    house = House.of("digits")
+    house = ModelContext.open("digits")
     data = snapshot(house.rows, house.holdout).lineage
     code, environment = lineage.code(house.definition), lineage.environment()
     settings = house.definition.settings

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from flows.house import House
 from flows.reproduce import reproduce
+from flows.run.context import ModelContext
 from store.registry.registry import ModelRegistry
 from tasks.ingest import ingest
 from tests.support.examples import FILES, VERSION, manifest
@@ -19,7 +19,7 @@ def test_another_machine_is_logged_before_anything_is_trained(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.arrive("few", 0, 44)
-    house = House.of("digits")
+    house = ModelContext.open("digits")
     ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=False)
     training = manifest().training.model_copy(
         update={"settings": house.definition.settings.model_dump()}

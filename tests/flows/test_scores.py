@@ -1,12 +1,10 @@
 """Whatever a night ends as: what arrived was first answered by the version that serves."""
 
 import pytest
-from prefect import flow
 
-from flows.house import House
 from flows.ingest import ingest
-from flows.loading import Loaded, loaded
 from flows.retrain import retrain
+from flows.run.context import ModelContext
 from store.registry.registry import ModelRegistry
 from tests.flows.test_data_gates import inverted, learned
 from tests.flows.test_flows import ended, newest_card
@@ -15,13 +13,6 @@ from tests.support.prefect_world import World
 
 __all__ = ["learned"]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
-
-
-@flow
-def loads() -> tuple[Loaded, Loaded]:
-    """Two steps of a run that work with the same version."""
-    house = House.of("digits")
-    return loaded(house, VERSION), loaded(house, VERSION)
 
 
 def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_it(
@@ -50,8 +41,10 @@ def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_
 
 
 def test_a_version_is_fetched_once_a_run(learned: World) -> None:
-    first, again = loads()
-    another, _ = loads()
+    run, other_run = ModelContext.open("digits"), ModelContext.open("digits")
+
+    first, again = run.loaded(VERSION), run.loaded(VERSION)
+    another = other_run.loaded(VERSION)
 
     assert first is again
     assert first is not another

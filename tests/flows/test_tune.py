@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.house import House
 from flows.ingest import ingest
+from flows.run.context import ModelContext
 from flows.tune import tune
 from store.registry.registry import ModelRegistry
 from store.tuning import TunedSettings
@@ -20,7 +20,7 @@ def tuned(world: World, **settings: float) -> None:
 
 def test_nights_use_what_was_tuned_and_runs_may_ask_for_other_settings(quiet_world: World) -> None:
     tuned(quiet_world, learning_rate=0.03, epochs=7)
-    house = House.of("digits")
+    house = ModelContext.open("digits")
 
     tonight = house.training_settings({})
     asked = house.training_settings({"epochs": 2})
@@ -31,9 +31,9 @@ def test_nights_use_what_was_tuned_and_runs_may_ask_for_other_settings(quiet_wor
 
 def test_a_form_filled_with_the_models_own_settings_asks_for_nothing(quiet_world: World) -> None:
     tuned(quiet_world, learning_rate=0.03)
-    own = House.of("digits").definition.settings
+    own = ModelContext.open("digits").definition.settings
 
-    assert House.of("digits").training_settings(own.model_dump()).learning_rate == 0.03
+    assert ModelContext.open("digits").training_settings(own.model_dump()).learning_rate == 0.03
 
 
 def test_a_search_on_few_digits_is_kept_or_remembered_and_can_be_forgotten(world: World) -> None:

@@ -11,7 +11,9 @@ from tests.support.signing_keys import SIGNER
 
 
 def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: int = 0) -> Memory:
-    return recall(bucket, "digits", FINGERPRINT, champion=champion, replicas=replicas)
+    return recall(
+        ModelRegistry(bucket, "digits"), FINGERPRINT, champion=champion, replicas=replicas
+    )
 
 
 def known(bucket: MemoryBucket) -> Known:

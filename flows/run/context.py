@@ -1,4 +1,4 @@
-"""What the steps of a flow work with, opened from settings at the door."""
+"""What the steps of a run work with, opened once from settings when the run begins."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,32 +13,40 @@ from models.definition import ModelDefinition, Places, Source, TrainingSettings
 from models.examples import Examples
 from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
+from store.challenging import Challenges
 from store.datasets import Dataset
 from store.errors import ConfigurationError
 from store.manifest import DataLineage, Manifest
 from store.registry.registry import ModelRegistry
 from store.signing import Signer
-from store.trust import Trust
 from tasks.ingest import ARRIVAL_COLUMNS
 from tasks.leakage import learned_what_judges
 from tasks.snapshot import Snapshot, parted, read_holdout, read_rows, read_stamped, snapshot
 
 
 @dataclass(frozen=True)
-class House:
-    """One model's bucket, dataset and scratch, as the settings of this process say."""
+class Loaded:
+    """A version as it answers: its manifest, and its exported predictor verified against that."""
 
-    model: str
-    settings: Settings
+    manifest: Manifest
+    predictor: bytes
+
+
+class ModelContext:
+    """One model's registry, dataset and scratch, as the settings of this process say.
+
+    No dataclass, because Prefect looks for futures inside of those that are handed to a task.
+    """
+
+    def __init__(self, definition: ModelDefinition, settings: Settings) -> None:
+        self.definition, self.settings = definition, settings
+        self.model = definition.name
+        self._loaded: dict[str, Loaded] = {}
 
     @classmethod
-    def of(cls, model: str) -> "House":
-        """Open the house for a model of the catalogue."""
-        return cls(models.find(model).name, load())
-
-    @property
-    def definition(self) -> ModelDefinition:
-        return models.find(self.model)
+    def open(cls, model: str) -> "ModelContext":
+        """The context of a model of the catalogue."""
+        return cls(models.find(model), load())
 
     def is_warm(self, begin: Begin, champion: Manifest | None, data: DataLineage) -> bool:
         """Whether a run on `data` goes on from the champion's weights; without one none can.
@@ -70,7 +78,7 @@ class House:
         if warm and self.definition.warm is not None:
             found = self.definition.warm.model_dump() | given
         else:
-            tuned = ModelRegistry(self.bucket, self.model).tuned()
+            tuned = self.registry.tuned()
             found = own | (tuned.settings if tuned else {}) | given
         return type(self.definition.settings).model_validate(found)
 
@@ -84,13 +92,27 @@ class House:
         return Signer.from_file(self.settings.signing_key)
 
     @cached_property
-    def trust(self) -> Trust:
-        """Whose versions may be loaded here."""
-        return connections.trust(self.settings)
+    def registry(self) -> ModelRegistry:
+        """The model's versions; those whose signers are trusted here may be loaded."""
+        return ModelRegistry(self.bucket, self.model, connections.trust(self.settings))
 
-    def made(self, version: str) -> Manifest:
-        """The manifest of a version that is to be loaded; raises as `trusted_manifest` does."""
-        return ModelRegistry(self.bucket, self.model, self.trust).trusted(version).manifest
+    @cached_property
+    def reviews(self) -> ArrivalReviews:
+        """What was found and decided about the model's arrivals."""
+        return ArrivalReviews(self.bucket, self.model)
+
+    @cached_property
+    def challenges(self) -> Challenges:
+        """The challenges of the model's champion."""
+        return Challenges(self.bucket, self.model)
+
+    def loaded(self, version: str) -> Loaded:
+        """A trusted version, fetched once however many steps ask for it."""
+        if version not in self._loaded:
+            manifest = self.registry.trusted(version).manifest
+            predictor = self.registry.read_file(manifest, "predictor.tflite")
+            self._loaded[version] = Loaded(manifest, predictor)
+        return self._loaded[version]
 
     @cached_property
     def rows(self) -> Dataset:
@@ -136,8 +158,6 @@ class House:
         return snapshot(
             self.rows,
             self.holdout,
-            without=ArrivalReviews(self.bucket, self.model).excluded()
-            if without is None
-            else without,
+            without=self.reviews.excluded() if without is None else without,
             held_days=moving.days if moving else None,
         )
