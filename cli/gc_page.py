@@ -19,10 +19,10 @@ from models.errors import UnknownModel
 from store import keys
 from store.bucket import Bucket
 from store.collecting import collect
+from store.datasets import Dataset
 from store.errors import CorruptRecord
 from store.surveying import Leaving, Plan, survey
 from store.sweeping import Retention
-from store.tables import Table
 from tasks import collect as tables
 from tasks.collect import Shed
 
@@ -160,7 +160,7 @@ def _sheds(settings: Settings, plan: Plan, retention: Retention, *, delete: bool
     bucket, where = connections.bucket(settings), connections.address(settings)
     found = [
         tables.collect(
-            bucket, Table.on_s3(where, plan.model, name), name, plan, retention, delete=delete
+            bucket, Dataset.on_s3(where, plan.model, name), name, plan, retention, delete=delete
         )
         for name in _TABLES
     ]

@@ -13,7 +13,7 @@ from infra.prefect_api import Document
 from infra.settings import Settings, load
 from store import repairing
 from store.auditing import Audit, Observation, Severity
-from store.tables import Table
+from store.datasets import Dataset
 from tasks.verify import House, verify
 
 _KINDS = {
@@ -67,7 +67,7 @@ def _verified(settings: Settings, model: str | None) -> Audit:
     trust = connections.trust(settings) if settings.trusted_keys.exists() else None
     house = House(
         connections.bucket(settings),
-        lambda model, name: Table.on_s3(where, model, name),
+        lambda model, name: Dataset.on_s3(where, model, name),
         trust,
     )
     with bar() as told:

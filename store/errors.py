@@ -141,16 +141,21 @@ class UnknownVersion(OvernightError):
 class CorruptVersion(OvernightError):
     """A bundle differs from its manifest."""
 
-    def __init__(self, where: str, *, expected: str, found: str) -> None:
-        super().__init__(f"{where}: expected {expected}, found {found}; publish the version anew")
+    def __init__(
+        self, where: str, *, expected: str, found: str, remedy: str = "publish the version anew"
+    ) -> None:
+        super().__init__(f"{where}: expected {expected}, found {found}; {remedy}")
 
 
 class CollectedVersion(CorruptVersion):
-    """Retention let go of a version's files; what it was is still told."""
+    """Retention let go of a version's files; what it was is still on record."""
 
     def __init__(self, model: str, version: str, *, at: str, by: str, remedy: str) -> None:
-        OvernightError.__init__(
-            self, f"{model} {version} was collected on {at} by {by}: its files are gone; {remedy}"
+        super().__init__(
+            f"{model} {version}",
+            expected="its files",
+            found=f"that it was collected on {at} by {by}",
+            remedy=remedy,
         )
 
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from store import auditing, landing
 from store.auditing import Observation, error
 from store.bucket import Bucket
+from store.datasets import Dataset
 from store.errors import CorruptTable, NotFound
 from store.landing import Arrival
-from store.tables import Table
 
 _AT_ONCE = 8
 _LOST = "this file of an arrival that waits was delivered, and is gone"
@@ -17,7 +17,7 @@ _OTHER = "this file of an arrival that waits has other bytes than were delivered
 
 def awaiting(
     bucket: Bucket,
-    table: Callable[[str, str], Table],
+    table: Callable[[str, str], Dataset],
     arrivals: Iterable[Arrival],
     there: Collection[str],
 ) -> Iterator[Observation]:
@@ -48,7 +48,7 @@ def _bad(bucket: Bucket, arrival: Arrival) -> list[str]:
         return [file for file, well in zip(arrival.files, whole, strict=True) if not well]
 
 
-def _taken(table: Table) -> Collection[str]:
+def _taken(table: Dataset) -> Collection[str]:
     try:
         return table.taken()
     except (NotFound, CorruptTable):

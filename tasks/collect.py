@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from store import keys
 from store.bucket import Bucket
+from store.datasets import Dataset
 from store.surveying import Plan
 from store.sweeping import Retention
-from store.tables import Table
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Shed:
 
 
 def collect(
-    bucket: Bucket, table: Table, name: str, plan: Plan, retention: Retention, *, delete: bool
+    bucket: Bucket, table: Dataset, name: str, plan: Plan, retention: Retention, *, delete: bool
 ) -> Shed:
     """Vacuum a model's table, `rows` or `holdout`, or tell what that would remove.
 

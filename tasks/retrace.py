@@ -8,9 +8,9 @@ import pyarrow as pa
 from store import auditing, keys
 from store.auditing import Observation, Severity, error
 from store.bucket import Bucket
+from store.datasets import Dataset
 from store.errors import CorruptTable, NotFound
 from store.manifest import DataLineage
-from store.tables import Table
 from tasks import contents
 from tasks.snapshot import snapshot
 
@@ -20,7 +20,7 @@ _TELLING = ("digest", "rows", "holdout_digest", "holdout_rows")
 
 def retrace(
     bucket: Bucket,
-    table: Callable[[str, str], Table],
+    table: Callable[[str, str], Dataset],
     model: str,
     recorded: Mapping[str, DataLineage],
 ) -> Iterator[Observation]:
@@ -45,7 +45,7 @@ def retrace(
         yield from _snapshots(model, table(model, "rows"), table(model, "holdout"), recorded)
 
 
-def _table(bucket: Bucket, table: Table, prefix: str) -> list[Observation]:
+def _table(bucket: Bucket, table: Dataset, prefix: str) -> list[Observation]:
     """The log without gaps and each commit read, every file there, every row of every column."""
     # Listed before the log, or what a commit under way has just named would seem to be nobody's.
     before = bucket.sizes_below(prefix)
@@ -87,7 +87,7 @@ def _commit(bucket: Bucket, key: str, named: set[str]) -> list[Observation]:
 
 
 def _snapshots(
-    model: str, rows: Table, holdout: Table, recorded: Mapping[str, DataLineage]
+    model: str, rows: Dataset, holdout: Dataset, recorded: Mapping[str, DataLineage]
 ) -> Iterator[Observation]:
     """What the dataset gives today for each version, held against what its manifest says."""
     found: dict[tuple[int, tuple[str, ...], str | None], DataLineage | str] = {}

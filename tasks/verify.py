@@ -18,6 +18,7 @@ from store.auditing import Audit, Observation, error, note
 from store.bucket import Bucket
 from store.challenging import Withdrawal
 from store.collected import Collected, Kept
+from store.datasets import Dataset
 from store.decisions import Decision
 from store.digests import digest
 from store.errors import BadKey, CorruptRecord, CorruptVersion, NotFound, UntrustedVersion
@@ -29,7 +30,6 @@ from store.registry.registry import ModelRegistry
 from store.scores import Score
 from store.soundness import VersionRead
 from store.sweeping import Retention
-from store.tables import Table
 from store.trust import Trust
 from store.tuning import TunedSettings
 from tasks.awaiting import awaiting
@@ -63,7 +63,7 @@ class House:
     """
 
     bucket: Bucket
-    table: Callable[[str, str], Table]
+    table: Callable[[str, str], Dataset]
     trust: Trust | None
 
 

@@ -13,7 +13,7 @@ from serving.routes.administration import administrator
 from serving.routes.bodies import answer, json_body, registry, slot
 from serving.routes.failures import failure
 from store import keys
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import AliasRecord
 from store.bucket import Bucket
 from store.challenging import Challenges
 from store.errors import ConfigurationError, CorruptVersion, OvernightError, PromotionConflict
@@ -69,9 +69,11 @@ def roll_back(model: str) -> Response:
     by = administrator()
     found = slot(model)
     asked = json_body()
-    reason, expected, to = reason_of(asked), version_of(asked, "expected"), version_of(asked, "to")
+    actor = Actor(by, reason_of(asked), authenticated=True)
+    expected, to = version_of(asked, "expected"), version_of(asked, "to")
     with alone() as bucket:
-        record = _rolled_back(bucket, found.model, over=expected, to=to, by=by, reason=reason)
+        registry = ModelRegistry(bucket, found.model)
+        record = _rolled_back(registry, expected=expected, to=to, actor=actor)
     # Nobody waits for the next poll to see what they have done.
     found.board.ask()
     return _told(record)
@@ -123,17 +125,15 @@ def version_of(asked: dict[str, Any], field: str) -> str | None:
 
 
 def _rolled_back(
-    bucket: Bucket, model: str, *, over: str | None, to: str | None, by: str, reason: str
+    registry: ModelRegistry, *, expected: str | None, to: str | None, actor: Actor
 ) -> AliasRecord:
-    if over is None:
-        current = AliasLog(bucket, model).current()
-        over = current.version if current else None
-    record = ModelRegistry(bucket, model).roll_back(
-        expected=over, to=to, actor=Actor(by, reason, authenticated=True)
-    )
+    if expected is None:
+        expected = registry.champion_version()
+    record = registry.roll_back(expected=expected, to=to, actor=actor)
     if to is not None and record.version != to:
         # Somebody rolled back from the same champion first, and to something else.
-        raise PromotionConflict(f"{model}@champion", expected=over, found=record.version)
+        where = f"{registry.model}@champion"
+        raise PromotionConflict(where, expected=expected, found=record.version)
     return record
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from store.aliases import AliasLog
+from store.datasets import Dataset
 from store.s3 import S3Bucket
-from store.tables import Table
 from tasks import verify
 from tests.support.faults.pipeline_processes import check_at_any_time
 from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS
@@ -43,7 +43,7 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
         audit = verify.verify(
             verify.House(
                 S3Bucket(soak.house.address),
-                lambda model, name: Table.on_s3(soak.house.address, model, name),
+                lambda model, name: Dataset.on_s3(soak.house.address, model, name),
                 TRUST,
             )
         )

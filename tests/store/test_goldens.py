@@ -10,11 +10,11 @@ from store import landing
 from store.aliases import AliasLog
 from store.arrivals import ArrivalReviews
 from store.challenging import Challenges
+from store.datasets import Dataset
 from store.errors import CollectedVersion
 from store.importing import import_bucket
 from store.memory import MemoryBucket
 from store.registry.registry import ModelRegistry
-from store.tables import Table
 from store.trust import Trust
 from tasks.verify import House, verify
 
@@ -46,7 +46,7 @@ def test_there_is_a_bucket_of_every_release() -> None:
 
 def test_its_audit_is_clean(release, bucket, trust):
     house = House(
-        bucket, lambda model, name: Table.in_folder(release / "content", model, name), trust
+        bucket, lambda model, name: Dataset.in_folder(release / "content", model, name), trust
     )
 
     audit = verify(house)

@@ -8,12 +8,12 @@ from store import landing
 from store.aliases import Acknowledgement, AliasLog, AliasRecord
 from store.arrivals import ArrivalReviews
 from store.bucket import Bucket
+from store.datasets import Dataset
 from store.manifest import Finding, Measurement
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
 from store.s3 import S3Address
 from store.scores import Score
-from store.tables import Table
 from store.tuning import TunedSettings
 from tasks.snapshot import snapshot
 from tests.support.serving import bundles
@@ -23,8 +23,8 @@ MODEL = bundles.MODEL
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def table(address: S3Address, name: str) -> Table:
-    return Table.on_s3(address, MODEL, name)
+def table(address: S3Address, name: str) -> Dataset:
+    return Dataset.on_s3(address, MODEL, name)
 
 
 def rows(arrival: str, count: int = 5) -> pa.Table:

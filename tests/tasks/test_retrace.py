@@ -8,12 +8,12 @@ import pytest
 from models.digits.rows import Digits, as_rows
 from store import keys
 from store.auditing import Observation, Severity
+from store.datasets import Dataset
 from store.errors import CorruptTable, NotFound, StoreUnavailable
 from store.manifest import DataLineage
 from store.memory import MemoryBucket
 from store.surveying import survey
 from store.sweeping import Retention
-from store.tables import Table
 from tasks.collect import collect
 from tasks.retrace import retrace
 from tasks.snapshot import snapshot
@@ -48,8 +48,8 @@ def bucket(tmp_path: Path) -> FolderBucket:
     return FolderBucket(tmp_path)
 
 
-def table(bucket: FolderBucket, name: str) -> Table:
-    return Table.in_folder(bucket.root, MODEL, name)
+def table(bucket: FolderBucket, name: str) -> Dataset:
+    return Dataset.in_folder(bucket.root, MODEL, name)
 
 
 def grow(bucket: FolderBucket, nights: int) -> None:
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_damage_and_no_outage(bucket):
 
 def test_an_outage_is_no_damage(bucket):
     grow(bucket, nights=1)
-    away = Table(
+    away = Dataset(
         "s3://bucket/digits",
         {
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -153,7 +153,7 @@ def test_files_that_no_commit_names_are_noted_and_go_after_their_grace(bucket):
         yield from left.to_batches()
         raise KeyboardInterrupt
 
-    streamed = Table.in_folder(bucket.root, MODEL, "rows")
+    streamed = Dataset.in_folder(bucket.root, MODEL, "rows")
     orphan = bucket.root / keys.dataset(MODEL, "rows") / "part-00000-left-c000.snappy.parquet"
     with pytest.raises(KeyboardInterrupt):
         streamed.append_batches(left.schema, dies(), "night-3")
