@@ -22,7 +22,7 @@ from serving.lanes import Environ
 from serving.limits import Crowd, Rate, neighbourhood
 from serving.rest.headers import CLIENT, REFUSAL, REQUEST_ID, VERSION_HEADER, Application
 from serving.routes.headers import Origins
-from serving.tokens import NOBODY, Tokens, bearer
+from serving.tokens import NOBODY, Tokens, key_of
 from store.errors import OvernightError
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Entrance:
         self._crowd.enter(id(environ), client)
 
     def _name(self, environ: Environ) -> str:
-        key = environ.get("HTTP_X_API_KEY") or bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        key = key_of(environ)
         name = self._keys.name_of(key) or self._administrators.name_of(key)
         if name is None:
             if self._rate is not None:

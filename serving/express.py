@@ -53,15 +53,15 @@ def target_of(path: str) -> Target | None:
     if not path.isascii():
         # WSGI hands on the bytes of an address as Latin-1.
         path = path.encode("latin-1").decode(errors="replace")
-    if found := _V2.fullmatch(path):
-        return Target("v2", *found.groups())
-    if found := _V1.fullmatch(path):
-        return Target("v1", *found.groups())
+    if parts := _V2.fullmatch(path):
+        return Target("v2", *parts.groups())
+    if parts := _V1.fullmatch(path):
+        return Target("v1", *parts.groups())
     return None
 
 
 class Express:
-    """A WSGI application in front of Flask's."""
+    """Answers inference requests, and hands everything else and every failure to Flask."""
 
     def __init__(
         self, behind: Application, *, router: Router, limits: Limits, meter: Meter, ids: RequestIds

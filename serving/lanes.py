@@ -36,9 +36,9 @@ class UnknownEncoding(BadInput):
 
 def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Answering:
     """TensorFlow Serving's REST interface."""
-    asked = json_object(body)
+    request = json_object(body)
     return lambda loaded: (
-        orjson.dumps(v1.answer(asked, loaded, limits), option=orjson.OPT_SERIALIZE_NUMPY),
+        orjson.dumps(v1.answer(request, loaded, limits), option=orjson.OPT_SERIALIZE_NUMPY),
         None,
     )
 
@@ -47,17 +47,17 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Answering:
     """JSON, with raw tensors behind it when a header says where they begin."""
     length = environ.get(_BINARY_LENGTH)
     if length is None:
-        asked = json_object(body)
+        request = json_object(body)
     else:
         text, raw = binary.split(body, length)
-        asked = json_object(text)
-        binary.attach(asked, raw)
+        request = json_object(text)
+        binary.attach(request, raw)
 
     def answering(loaded: ModelVersion) -> Encoded:
-        answer = v2.answer(asked, loaded, limits)
+        answer = v2.answer(request, loaded, limits)
         # Only these two can ask for raw tensors.
-        if "parameters" in asked or "outputs" in asked:
-            return binary.joined(asked, answer)
+        if "parameters" in request or "outputs" in request:
+            return binary.joined(request, answer)
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), None
 
     return answering
@@ -123,15 +123,16 @@ def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
         raise UnknownEncoding("Content-Encoding", expected=expected, found=name[:40])
     unpacking, most = zlib.decompressobj(_GZIP_OR_ZLIB), limits.body_bytes
     try:
-        found = unpacking.decompress(body, most + 1)
+        # One byte more than is allowed shows that there was too much, and never more is unpacked.
+        unpacked = unpacking.decompress(body, most + 1)
     except zlib.error as error:
         raise BadInput("the body", expected=f"{name}", found=f"{error}"[:80]) from None
-    if len(found) > most:
+    if len(unpacked) > most:
         raise TooMuch("the body", expected=f"at most {most} bytes", found="more")
     if not unpacking.eof or unpacking.unused_data:
-        found_instead = "bytes after its end" if unpacking.eof else "an end before its end"
-        raise BadInput("the body", expected=f"{name}, whole", found=found_instead)
-    return found
+        problem = "bytes after its end" if unpacking.eof else "an end before its end"
+        raise BadInput("the body", expected=f"{name}, whole", found=problem)
+    return unpacked
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -141,10 +142,10 @@ def json_object(body: bytes) -> dict[str, Any]:
         BadInput: it is not; says where it stops being JSON.
     """
     try:
-        found = orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         hint = " (JSON has no NaN or Infinity)" if b"NaN" in body or b"Infinity" in body else ""
         raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
-    if not isinstance(found, dict):
-        raise BadInput("the body", expected="a JSON object", found=f"a {type(found).__name__}")
-    return found
+    if not isinstance(value, dict):
+        raise BadInput("the body", expected="a JSON object", found=f"a {type(value).__name__}")
+    return value

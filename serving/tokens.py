@@ -10,8 +10,10 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from store.errors import ConfigurationError
 from store.local_files import ReloadingFile
@@ -27,6 +29,11 @@ def bearer(authorization: str) -> str:
     """The token of an `Authorization` header, or nothing when it has another scheme."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def key_of(environ: Mapping[str, Any]) -> str:
+    """The prediction key, or an administrator's token in its place; nothing when none is sent."""
+    return environ.get("HTTP_X_API_KEY") or bearer(environ.get("HTTP_AUTHORIZATION", ""))
 
 
 class Tokens:

@@ -41,7 +41,7 @@ class RequestIds:
         self._prefix = uuid.uuid4().hex[:20]
         self._numbers = itertools.count(1)
 
-    def of(self, asked: str) -> str:
-        if asked and _REQUEST_ID.fullmatch(asked):
-            return asked
+    def of(self, given: str) -> str:
+        if given and _REQUEST_ID.fullmatch(given):
+            return given
         return f"{self._prefix}{next(self._numbers):012x}"

@@ -5,7 +5,7 @@ from typing import cast
 from flask import current_app, request
 
 from serving.errors import AdministrationClosed, UnknownToken
-from serving.tokens import Tokens, bearer
+from serving.tokens import Tokens, bearer, key_of
 
 
 def administrator() -> str:
@@ -28,8 +28,5 @@ def may_hear_names() -> bool:
     """Whether whoever asks may hear of models and their troubles: no key is needed, or it came."""
     keys = cast("Tokens", current_app.extensions["keys"])
     administrators = cast("Tokens", current_app.extensions["administrators"])
-    if not keys.configured:
-        return True
-    authorization = request.headers.get("Authorization", "")
-    key = request.headers.get("X-API-Key") or bearer(authorization)
-    return bool(keys.name_of(key) or administrators.name_of(key))
+    key = key_of(request.environ)
+    return not keys.configured or bool(keys.name_of(key) or administrators.name_of(key))

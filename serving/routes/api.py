@@ -1,15 +1,15 @@
 """Our own endpoint: what answers here, since when, made from what, by whom and why."""
 
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from serving.errors import NotServed
 from serving.ledger import Known
-from serving.routes.bodies import answer, host_status, router, slot, slots
+from serving.routes.administration import may_hear_names
+from serving.routes.bodies import answer, host_status, router, slot, slots, uncached
 from serving.slots import Loaded, Slot
 from serving.standing import challenging
-from serving.tokens import Tokens
 from store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")
@@ -20,17 +20,13 @@ _UNTOLD = ("those that are told to whoever has a key",)
 @routes.get("/models")
 def models() -> Response:
     """Every model, told for people; `Cache-Control` keeps it fresh."""
-    response = answer({"models": [told(slot) for slot in slots().all()]})
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(answer({"models": [told(slot) for slot in slots().all()]}))
 
 
 @routes.get("/models/<model>")
 def one_model(model: str) -> Response:
     """One model, told for people."""
-    response = answer(told(slots().find(model)))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(answer(told(slots().find(model))))
 
 
 @routes.get("/models/<model>/examples")
@@ -51,9 +47,7 @@ def examples(model: str) -> Response:
             for spec in loaded.predictor.inputs
             if spec.name in rows
         ]
-        response = answer({"inputs": inputs}, loaded=loaded)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+        return uncached(answer({"inputs": inputs}, loaded=loaded))
 
 
 @routes.post("/models/<model>/refresh")
@@ -61,18 +55,16 @@ def refresh(model: str) -> Response:
     """Have the leader of this host check the store at once, whichever worker gets the request.
 
     Needs no key: requests that arrive together cause one check, and at most twenty a second are
-    made. The names of the models are listed only where no prediction key is required.
+    made. The names of the models are listed only to clients that may use them.
     """
     try:
         found = slot(model)
     except NotServed:
-        if cast("Tokens", current_app.extensions["keys"]).configured:
-            raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
-        raise
+        if may_hear_names():
+            raise
+        raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
     found.board.ask()
-    response = answer({"model": found.model, "refreshing": True}, status=202)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(answer({"model": found.model, "refreshing": True}, status=202))
 
 
 def told(slot: Slot) -> dict[str, Any]:

@@ -76,3 +76,9 @@ def answer(
     if loaded is not None:
         response.headers[VERSION_HEADER] = loaded.version
     return response
+
+
+def uncached(response: Response) -> Response:
+    """The same response, which is out of date as soon as it was sent."""
+    response.headers["Cache-Control"] = "no-store"
+    return response

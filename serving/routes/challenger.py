@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from serving.errors import BadInput, NotServed, Overloaded
 from serving.routes.administration import administrator
-from serving.routes.bodies import answer, json_body, registry, slot
+from serving.routes.bodies import answer, json_body, registry, slot, uncached
 from serving.routes.failures import failure
 from store import keys
 from store.aliases import AliasRecord
@@ -139,9 +139,7 @@ def _rolled_back(
 
 def _told(record: AliasRecord, *, status: int = 200) -> Response:
     told = record.model_dump(mode="json", exclude={"format", "id"})
-    response = answer({"record": told}, status=status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(answer({"record": told}, status=status))
 
 
 def _terms(asked: dict[str, Any]) -> Terms:

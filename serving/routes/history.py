@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from serving.errors import NotServed
 from serving.history import Summary, summary
-from serving.routes.bodies import answer, host_status, router, slots
+from serving.routes.bodies import answer, host_status, router, slots, uncached
 from serving.slots import Slot
 from serving.traffic import BUCKET_SECONDS
 from store import keys
@@ -33,7 +33,7 @@ def history(model: str) -> Response:
         record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
     ]
     scores = [one.model_dump(mode="json", exclude={"format", "model"}) for one in past.scores]
-    return _fresh(answer({"records": records, "scores": scores}))
+    return uncached(answer({"records": records, "scores": scores}))
 
 
 @routes.get("/models/<model>/versions")
@@ -42,7 +42,7 @@ def versions(model: str) -> Response:
     slot = slots().find(model)
     known = {one.version: one for one in _loaded(slot) + list(host_status().past(model).versions)}
     told = [_told(known[version], slot) for version in sorted(known, reverse=True)]
-    return _fresh(answer({"versions": told}))
+    return uncached(answer({"versions": told}))
 
 
 @routes.get("/models/<model>/versions/<version>/report")
@@ -64,7 +64,7 @@ def traffic() -> Response:
     """The last five minutes by model, in buckets, oldest first."""
     seen, now = host_status().traffic(), time.time()
     models = {slot.model: seen.told(slot.model, now=now) for slot in slots().all()}
-    return _fresh(answer({"bucket_seconds": BUCKET_SECONDS, "models": models}))
+    return uncached(answer({"bucket_seconds": BUCKET_SECONDS, "models": models}))
 
 
 def _loaded(slot: Slot) -> list[Summary]:
@@ -85,8 +85,3 @@ def _told(one: Summary, slot: Slot) -> dict[str, Any]:
         "champion": current is not None and current.version == one.version,
         "report": f"/api/models/{slot.model}/versions/{one.version}/report" if one.report else None,
     }
-
-
-def _fresh(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response

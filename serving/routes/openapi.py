@@ -8,9 +8,10 @@ from flask import Blueprint, Response, current_app, render_template, request
 from serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
 from serving.rest.openapi.docs_page import sections
 from serving.rest.openapi.document import document
-from serving.routes.bodies import answer, limits, router, slots
+from serving.routes.administration import may_hear_names
+from serving.routes.bodies import answer, limits, router, slots, uncached
 from serving.slots import Loaded, Slot
-from serving.tokens import Tokens, bearer
+from serving.tokens import Tokens
 
 routes = Blueprint("docs", __name__)
 
@@ -22,9 +23,7 @@ _ANY_HOST = "127.0.0.1:8080"
 @routes.get("/api/openapi.json")
 def openapi() -> Response:
     """The document, with examples that work as they stand for the models that are served."""
-    response = answer(document(context()))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(answer(document(context())))
 
 
 @routes.get("/docs")
@@ -37,9 +36,7 @@ def docs() -> Response:
         info=described["info"],
         sections=sections(described),
     )
-    response = Response(page, content_type="text/html; charset=utf-8")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return uncached(Response(page, content_type="text/html; charset=utf-8"))
 
 
 @routes.get("/")
@@ -57,7 +54,7 @@ def context() -> ApiContext:
     scheme = "https" if request.scheme == "https" else "http"
     return ApiContext(
         url=f"{scheme}://{host}",
-        models=_models() if not keys.configured or _has_key(keys) else {},
+        models=_models() if may_hear_names() else {},
         limits=limits(),
         keyed=keys.configured,
     )
@@ -73,8 +70,3 @@ def _served(slot: Slot, current: Loaded) -> Served:
     others = (version for version in router().versions(slot.model) if version != current.version)
     other = next(others, PLACEHOLDER_VERSION)
     return Served(current.version, current.manifest.tensors, other)
-
-
-def _has_key(keys: Tokens) -> bool:
-    token = request.headers.get("X-API-Key") or bearer(request.headers.get("Authorization", ""))
-    return keys.name_of(token) is not None
