@@ -37,7 +37,7 @@ PIPELINE = """stages:
 # A dataset of one night, and a version that covers it and serves.
 SETTLE = """
 from datetime import UTC, datetime
-from flows.house import House
+from flows.run.context import ModelContext
 from store.keys import new_version
 from store.registry.actor import Actor
 from store.registry.registry import ModelRegistry
@@ -46,7 +46,7 @@ from tasks.ingest import ingest
 from tasks.snapshot import snapshot
 from tests.support.examples import FILES, manifest
 from tests.support.signing_keys import SIGNER
-house = House.of("digits")
+house = ModelContext.open("digits")
 house.bucket.ensure()
 ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=True)
 data = snapshot(house.rows, house.holdout).lineage

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 
+from store.datasets import Dataset
 from store.errors import NotFound
-from store.tables import Table
 from tests.support import filled_bucket
 
 DAYS_AGO = time.time() - 3 * 86_400
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Table:
+def table(tmp_path: Path) -> Dataset:
     """Three appends, then everything replaced by something else, all of it three days ago."""
-    table = Table.in_folder(tmp_path, "digits", "rows")
+    table = Dataset.in_folder(tmp_path, "digits", "rows")
     for number in (1, 2, 3):
         table.append(filled_bucket.rows(f"night-{number}"), f"night-{number}")
     write_deltalake(table.uri, filled_bucket.rows("anew"), mode="overwrite")
@@ -27,7 +27,7 @@ def table(tmp_path: Path) -> Table:
     return table
 
 
-def vacuum(table: Table, keep: list[int], **how) -> tuple[str, ...]:
+def vacuum(table: Dataset, keep: list[int], **how) -> tuple[str, ...]:
     there = [path.name for path in Path(table.uri).iterdir()]
     return table.vacuum(keep, there=there, **how)
 
@@ -70,6 +70,6 @@ def test_what_was_just_written_may_belong_to_a_commit_under_way(table):
 
 
 def test_a_table_that_is_not_there_has_nothing_to_let_go_of(tmp_path):
-    table = Table.in_folder(tmp_path, "digits", "rows")
+    table = Dataset.in_folder(tmp_path, "digits", "rows")
 
     assert table.vacuum([], there=[], hours=0, delete=True) == ()
