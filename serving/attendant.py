@@ -1,6 +1,10 @@
-"""The attendant: prepares, in its own worker, what the leader proposes, and frees what is done.
+"""Loads and unloads model versions in one worker, as the leader of the host proposes them.
 
-Every worker runs one, beside its requests. All its logic is in `look`.
+Every worker runs one loader beside its requests. A proposal is a number on the board of a model:
+the loader reads the record that it stands for, loads that version from the disk cache, has it
+repeat its golden examples, and reports that it is prepared. When all workers have, the leader flips
+the board; later the loader closes what nobody leases and the memory budget does not keep.
+All logic is in `look`, which whoever runs it calls again after the seconds that it returns.
 """
 
 import logging
@@ -33,7 +37,11 @@ def _unnoted(model: str, outcome: str, seconds: float) -> None:
 
 
 class Attendant:
-    """One worker's hands: whatever is loaded or freed here, it is in the attendant's thread."""
+    """All loading and freeing of a worker happens on the thread of this one object.
+
+    So versions need no lock while they are loaded, and requests never pay for a network's planning
+    or for the return of its memory.
+    """
 
     def __init__(
         self,
@@ -59,7 +67,7 @@ class Attendant:
         self._to_recall: dict[str, list[Manifest]] = {}
 
     def attend(self, slot: Slot, ledger: Ledger) -> None:
-        """Look after one more model."""
+        """Load for one more slot what its board asks for."""
         self._attended.append((slot, ledger))
 
     def look(self) -> float:
@@ -74,11 +82,13 @@ class Attendant:
                 self._recall(slot, ledger)
             self._retire(slot, keep=self._kept(slot))
         self._free()
+        # Reported last: what is said to be prepared is in its slot, so a flip finds it there.
         self._presence.say({slot.model: _said(slot) for slot, _ in self._attended})
         return BUSY_SECONDS if any(_is_busy(slot) for slot, _ in self._attended) else IDLE_SECONDS
 
     def _prepare(self, slot: Slot, ledger: Ledger) -> None:
         loaded = {one.generation: one for one in slot.loaded()}
+        # `current` too: a worker may join, or be late, when the others have flipped already.
         asked = {slot.board.current, slot.board.proposed} - {0}
         slot.forget_refusals(keep=asked)
         for generation in sorted(asked - loaded.keys()):
@@ -87,6 +97,7 @@ class Attendant:
             record = ledger.record(generation)
             if record is None:
                 continue
+            # The same version under a new number, after a rollback say: one set of interpreters.
             shared = next((o for o in loaded.values() if o.version == record.version), None)
             if shared:
                 slot.put(Loaded(generation, shared.predictor, record))
@@ -198,6 +209,7 @@ class Attendant:
         try:
             manifest, files = self._cache.read(record.model, record.version)
         except (CorruptVersion, UntrustedVersion):
+            # The leader staged it before it proposed; damaged since, it is fetched once more.
             self._cache.stage(self._bucket, record.model, record.version)
             manifest, files = self._cache.read(record.model, record.version)
         if not is_current or record.alias != CHAMPION:
@@ -224,7 +236,8 @@ class Attendant:
 
 
 def _said(slot: Slot) -> Said:
-    # First what is in use: it may only be told lower than it is, never higher.
+    # In use is read first: a request that starts in between is answered by what is current or
+    # newer, so the number reported may be too low, which delays an acknowledgement, never too high.
     oldest = slot.oldest_in_use()
     prepared = tuple(sorted(one.generation for one in slot.loaded()))
     return Said(prepared=prepared, refused=dict(slot.refused), oldest_in_use=oldest)

@@ -1,4 +1,4 @@
-"""What the leader does next, as a pure function of what it sees."""
+"""Rollout policy: what the leader does next, as a pure function of the state of its host."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +70,7 @@ def decide(situation: Situation) -> Action:
 
 def _on_proposal(situation: Situation) -> Action:
     proposed, workers = situation.proposed, situation.workers
+    # One refusal is enough: all workers switch, or none does.
     for one in workers:
         if proposed in one.refused:
             return Withdraw(proposed, one.refused[proposed])

@@ -1,4 +1,4 @@
-"""What a host remembers of one model: proposals by generation, and what it refused."""
+"""State of one alias on this host, on its disk: proposals by generation, refusals, how it ended."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +93,7 @@ class Ledger:
         board = self.board
         generation = 1 + max([board.current, board.proposed, *self._generations()])
         path = self.folder / "proposals" / f"{generation}.json"
+        # The record before its number: a worker that reads the number finds what it stands for.
         write_atomically(path, record.model_dump_json().encode())
         board.propose(generation)
         return generation

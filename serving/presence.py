@@ -1,4 +1,4 @@
-"""Who is alive on this host, and what they say of each model.
+"""Workers of this host: who is alive, who leads, and what each reports of each model.
 
 A worker is alive as long as it holds the lock on its own file; the kernel lets go when it dies,
 however it dies. Exactly one worker, the leader, holds the leader's lock.
@@ -73,7 +73,7 @@ class Presence:
 
 
 class Leadership:
-    """The lock that one worker of the host holds."""
+    """The lock that one worker of the host holds; when it dies, the kernel frees it for another."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

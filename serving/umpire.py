@@ -1,4 +1,6 @@
-"""The umpire: follows one model's challenger for all workers of a host, and ends its challenge.
+"""Controller of a shadow or canary challenge, for all workers of a host.
+
+It follows the challenger's alias and ends the challenge when its error bounds are exceeded.
 
 Only the leader runs it. A challenge ends here the moment that its tally leaves its bounds, whether
 or not the store is there; the store is told as soon as it takes it, and tells every other host.

@@ -1,6 +1,10 @@
-"""The watcher: follows one alias of a model, its champion or challenger, for all workers of a host.
+"""Watcher: follows one alias of a model, its champion or challenger, for all workers of a host.
 
-Only the leader runs it. All its logic is in `look`; whoever calls it only waits.
+Only the leader runs it. It asks the store for the next record of the alias' log; a new version is
+staged in the disk cache once for the host and proposed on the board, and every worker loads it.
+When all have reported it prepared, one store to shared memory flips all of them; when one refuses
+it, it is withdrawn and the old version goes on. The store is told of either.
+All logic is in `look`; what it does next is decided by a pure function, `decision.decide`.
 """
 
 import logging
@@ -181,6 +185,8 @@ class Watcher:
     def _flip(self, generation: int) -> None:
         self._board.flip(generation)
         self._due = self._clock()
+        # Only now: until the flip the generation before is current, and a worker that starts
+        # loads it by its record.
         self._ledger.forget_proposals()
         logger.info("%s: all workers answer with generation %d", self._log.name, generation)
 
@@ -273,6 +279,8 @@ class Watcher:
             self._refuse(record, str(error), untrusted=isinstance(error, UntrustedVersion))
             return
         self._opened_at = self._clock()
+        # Proposed before it is remembered: killed in between, it is followed again under another
+        # number; the other way round it would count as followed and never be loaded.
         generation = self._ledger.propose(record)
         self._remember(self._known.taking(record))
         logger.info("%s: %s proposed as %d", self._log.name, record.version, generation)
