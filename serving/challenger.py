@@ -66,9 +66,11 @@ class RecordingVersion:
 
 @dataclass(frozen=True)
 class Duel:
-    """A challenger that is active beside another champion, and the terms it is on."""
+    """A challenger, with what it has loaded, that is active beside a champion; and its terms."""
 
-    challenger: Loaded
+    champion: Slot
+    challenger: "Challenger"
+    loaded: Loaded
     challenge: str
     terms: Terms
     notes: Notes
@@ -103,7 +105,8 @@ class Challenger:
         terms = record.terms
         if terms is None:
             return None
-        return Duel(challenger, record.id, terms, self._notes_of(record, terms))
+        notes = self._notes_of(record, terms)
+        return Duel(champion, self, challenger, record.id, terms, notes)
 
     def check_fits(self, serves: Loaded, challenger: Loaded) -> None:
         """Hold the challenger's tensors against those of the champion as it is now.
@@ -173,10 +176,8 @@ class Router:
         slot = self.slots.find(model)
         if version is None and label is None:
             challenger = self._challengers.get(model)
-            duel = challenger.against(slot) if challenger is not None else None
-            if challenger is not None and duel is not None:
-                asked = Asked(client, request_id)
-                return self._beside(slot, challenger, answering, asked, duel)
+            if challenger is not None and (duel := challenger.against(slot)) is not None:
+                return self._beside(answering, Asked(client, request_id), duel)
         else:
             slot = self._slot_of(slot, version, label)
         return _answered(slot, answering, version)
@@ -223,50 +224,37 @@ class Router:
         raise NotServed(f"{champion.model} {version!r} is not loaded here", known)
 
     def _beside(
-        self,
-        champion: Slot,
-        challenger: Challenger,
-        answering: Callable[[ModelVersion], _Answer],
-        asked: Asked,
-        duel: Duel,
+        self, answering: Callable[[ModelVersion], _Answer], asked: Asked, duel: Duel
     ) -> tuple[_Answer, Loaded]:
         """An answer by the champion, recorded when it is sampled, or by a canary."""
         if duel.terms.mode == "shadow":
             if random.random() < duel.terms.share:
-                return self._shadowed(champion, answering, asked, duel)
+                return self._shadowed(answering, asked, duel)
         elif is_chosen(duel.challenge, asked.client, duel.terms.share):
-            return self._canary(champion, challenger, answering, asked, duel)
-        return _answered(champion, answering)
+            return self._canary(answering, asked, duel)
+        return _answered(duel.champion, answering)
 
     def _shadowed(
-        self,
-        champion: Slot,
-        answering: Callable[[ModelVersion], _Answer],
-        asked: Asked,
-        duel: Duel,
+        self, answering: Callable[[ModelVersion], _Answer], asked: Asked, duel: Duel
     ) -> tuple[_Answer, Loaded]:
-        with champion.lease() as serves:
+        with duel.champion.lease() as serves:
             recording = RecordingVersion(serves)
             answer = answering(recording)
         self._compare(recording, serves, asked, duel, by_challenger=False)
         return answer, serves
 
     def _canary(
-        self,
-        champion: Slot,
-        challenger: Challenger,
-        answering: Callable[[ModelVersion], _Answer],
-        asked: Asked,
-        duel: Duel,
+        self, answering: Callable[[ModelVersion], _Answer], asked: Asked, duel: Duel
     ) -> tuple[_Answer, Loaded]:
+        champion = duel.champion
         try:
-            with challenger.slot.lease(wait_seconds=0) as loaded:
-                if loaded is not duel.challenger:
+            with duel.challenger.slot.lease(wait_seconds=0) as loaded:
+                if loaded is not duel.loaded:
                     raise NotServed("another version challenges by now", ())
                 serves = champion.current()
                 if serves is None:
                     raise NotServed(f"{champion.model} has no champion", ())
-                challenger.check_fits(serves, loaded)
+                duel.challenger.check_fits(serves, loaded)
                 recording = RecordingVersion(loaded)
                 answer = answering(recording)
                 if recording.exchange is not None:
@@ -297,7 +285,7 @@ class Router:
             comparison = Comparison(
                 recording.exchange,
                 champion=champion,
-                challenger=duel.challenger,
+                challenger=duel.loaded,
                 terms=duel.terms,
                 notes=duel.notes,
                 by_challenger=by_challenger,
