@@ -43,7 +43,7 @@ WAIT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Admission:
-    """Who may ask, and what is told of it. `origins` are those of pages elsewhere."""
+    """Who may send requests, and what is logged. `origins` are those of other sites' pages."""
 
     keys: Tokens = NOBODY
     origins: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Admission:
 
 
 class Entrance:
-    """A WSGI application in front of all others."""
+    """Admits or refuses every request before anything else sees it."""
 
     def __init__(
         self,
@@ -144,12 +144,12 @@ class Entrance:
             BadInput: it ended before its end.
             Overloaded: other large bodies hold the memory, or no turn came.
         """
-        said = environ.get("CONTENT_LENGTH")
-        if said is None and "HTTP_TRANSFER_ENCODING" not in environ:
+        declared = environ.get("CONTENT_LENGTH")
+        if declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
             return self._behind(environ, start_response)
         stream, most = environ["wsgi.input"], self._limits.body_bytes
-        length = _length(said, most) if said else most + 1
-        if said and length <= _LARGE:
+        length = _length(declared, most) if declared else most + 1
+        if declared and length <= _LARGE:
             # A server that ends its streams by itself has the quicker read without a length.
             ends = environ.get("wsgi.input_terminated")
             body = stream.read() if ends else stream.read(length)
@@ -158,7 +158,7 @@ class Entrance:
             body = _in_pieces(stream, length, hold)
             if len(body) > most:
                 raise TooMuch("the body", expected=f"at most {most} bytes", found="more")
-            whole = length if said else len(body)
+            whole = length if declared else len(body)
             return self._in_turn(environ, start_response, path, body, whole)
 
     def _in_turn(
@@ -187,12 +187,12 @@ class Entrance:
             self._places.put(None)
 
 
-def _length(said: str, most: int) -> int:
-    if not (said.isascii() and said.isdigit()):
-        raise BadInput("Content-Length", expected="a number of bytes", found=repr(said[:20]))
-    if len(said) > _DIGITS or int(said) > most:
-        raise TooMuch("the body", expected=f"at most {most} bytes", found=said[:_DIGITS])
-    return int(said)
+def _length(declared: str, most: int) -> int:
+    if not (declared.isascii() and declared.isdigit()):
+        raise BadInput("Content-Length", expected="a number of bytes", found=repr(declared[:20]))
+    if len(declared) > _DIGITS or int(declared) > most:
+        raise TooMuch("the body", expected=f"at most {most} bytes", found=declared[:_DIGITS])
+    return int(declared)
 
 
 def _in_pieces(stream: Any, most: int, hold: Callable[[int], None]) -> bytes:
@@ -205,9 +205,9 @@ def _in_pieces(stream: Any, most: int, hold: Callable[[int], None]) -> bytes:
 
 
 def _is_open(path: str) -> bool:
-    """Whether nobody is asked for a key: pages, and who tells that the log has moved.
+    """Whether an address needs no key: pages, and the request to refresh.
 
-    Of a model named `look` no more is open than of any other.
+    Of a model named `refresh` no more is open than of any other.
     """
     if path in _PAGES or path.startswith(_STATIC):
         return True
