@@ -11,6 +11,7 @@ from models.examples import Outputs
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
+from store.registry.registry import Registry
 from tasks.difference import Difference, difference, differing
 from tasks.evaluate import answers
 from tasks.markdown import page
@@ -51,7 +52,7 @@ def _named(bucket: Bucket, model: str, name: str) -> str:
         return name
     current = AliasLog(bucket, model).current()
     if current is None:
-        raise NothingPublished(model, tuple(bucket.names_below("models")))
+        raise NothingPublished(model, Registry(bucket).models())
     return current.version
 
 

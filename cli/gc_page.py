@@ -16,11 +16,11 @@ from infra import connections
 from infra.prefect_api import Document
 from infra.settings import Settings, load
 from models.errors import UnknownModel
-from store import keys
 from store.bucket import Bucket
 from store.collecting import collect
 from store.datasets import Dataset
 from store.errors import CorruptRecord
+from store.registry.registry import Registry
 from store.surveying import Leaving, Plan, survey
 from store.sweeping import Retention
 from tasks import collect as tables
@@ -124,7 +124,7 @@ def _plans(
     settings: Settings, model: str | None, retention: Retention, skipped: _Skipped
 ) -> list[Plan]:
     bucket = connections.bucket(settings)
-    known = tuple(filter(keys.is_model, bucket.names_below("models")))
+    known = Registry(bucket).models()
     if model is not None and model not in known:
         raise UnknownModel(model, known)
     now = datetime.now(UTC)

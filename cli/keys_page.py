@@ -8,7 +8,7 @@ from cli.terminal import new_table, open_console
 from infra import connections, keyring
 from infra.settings import load
 from store.errors import CorruptVersion, NothingPublished
-from store.registry.registry import ModelRegistry
+from store.registry.registry import Registry
 from store.signing import Signer
 from store.trust import PublicKey, public_key
 from tasks import confirm
@@ -99,18 +99,19 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     """
     settings = load()
     bucket, signer = connections.bucket(settings), Signer.from_file(settings.signing_key)
-    names = [version] if version else ModelRegistry(bucket, model).versions()
+    registry = Registry(bucket).model(model)
+    names = [version] if version else registry.versions()
     if not names:
-        raise NothingPublished(model, tuple(bucket.names_below("models")))
+        raise NothingPublished(model, Registry(bucket).models())
     known = keyring.trusted(settings.trusted_keys)
     left = False
     for name in names:
         try:
-            if not (version or yes or is_known(bucket, model, name, signer, known)):
+            if not (version or yes or is_known(registry, name, signer, known)):
                 left = True
-                print(f"overnight: not signed: {stranger(bucket, model, name)}", file=sys.stderr)
+                print(f"overnight: not signed: {stranger(registry, name)}", file=sys.stderr)
                 continue
-            is_new = sign_one(bucket, model, name, signer)
+            is_new = sign_one(registry, name, signer)
             print(f"{model} {name}: {'signed' if is_new else 'signed before'} by {signer.key_id}")
         except CorruptVersion as error:
             left = True

@@ -15,10 +15,10 @@ from infra.prefect_api import Document, PrefectApi
 from infra.settings import Settings, load
 from infra.stack import embedded, record
 from infra.stack.deploying import TAG
-from store import keys
 from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import OvernightError
+from store.registry.registry import Registry
 from store.s3 import S3Bucket
 from tasks.learned import Came
 
@@ -83,10 +83,7 @@ def _models(bucket: Bucket, settings: Settings) -> Document:
 
         return Dataset.on_s3(connections.address(settings), model, "rows").arrivals()
 
-    return {
-        model: _champion(bucket, model, came)
-        for model in filter(keys.is_model, bucket.names_below("models"))
-    }
+    return {model: _champion(bucket, model, came) for model in Registry(bucket).models()}
 
 
 def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Document:

@@ -10,11 +10,10 @@ from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import load
-from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.errors import NothingPublished
 from store.manifest import Finding, Manifest, Measurement
-from store.registry.registry import ModelRegistry
+from store.registry.registry import ModelRegistry, Registry
 from store.request_proof import said_by
 
 
@@ -42,19 +41,20 @@ def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
 
 def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
     """The manifest, the decision, when the version became champion, and how it did then."""
-    history = AliasLog(bucket, model).history()
+    registry = ModelRegistry(bucket, model)
+    history = registry.champion.history()
     if version == "champion":
         if not history:
-            raise NothingPublished(model, tuple(bucket.names_below("models")))
+            raise NothingPublished(model, Registry(bucket).models())
         version = history[-1].version
-    manifest = ModelRegistry(bucket, model).manifest(version)
-    decision = ModelRegistry(bucket, model).decision(version)
-    collected = ModelRegistry(bucket, model).collected(version)
+    manifest = registry.manifest(version)
+    decision = registry.decision(version)
+    collected = registry.collected(version)
     records = [record for record in history if version in {record.version, record.previous}]
     document = {
         "manifest": manifest.model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,
-        "signers": ModelRegistry(bucket, model).signers(version),
+        "signers": registry.signers(version),
         "collected": collected.model_dump(mode="json") if collected else None,
         "champion": bool(history) and history[-1].version == version,
         "history": [record.model_dump(mode="json") for record in records],

@@ -6,10 +6,10 @@ from cli.terminal import new_table, open_console
 from infra import connections
 from infra.prefect_api import Document
 from infra.settings import load
-from store.aliases import AliasLog, AliasRecord
+from store.aliases import AliasRecord
 from store.bucket import Bucket
 from store.errors import NothingPublished
-from store.registry.registry import ModelRegistry
+from store.registry.registry import ModelRegistry, Registry
 
 
 def run(model: str, *, as_json: bool) -> None:
@@ -35,11 +35,11 @@ def run(model: str, *, as_json: bool) -> None:
 
 def gather(bucket: Bucket, model: str) -> list[Document]:
     """One document a version; `champion_since` is set for the one that serves."""
-    current = AliasLog(bucket, model).current()
-    found = ModelRegistry(bucket, model).versions()
+    registry = ModelRegistry(bucket, model)
+    current, found = registry.champion.current(), registry.versions()
     if not found:
-        raise NothingPublished(model, tuple(bucket.names_below("models")))
-    return [_row(bucket, model, version, current) for version in found]
+        raise NothingPublished(model, Registry(bucket).models())
+    return [_row(registry, version, current) for version in found]
 
 
 def _quality(row: Document) -> str:
@@ -49,10 +49,10 @@ def _quality(row: Document) -> str:
     return f"{row['metric']} {figure}"
 
 
-def _row(bucket: Bucket, model: str, version: str, current: AliasRecord | None) -> Document:
-    manifest = ModelRegistry(bucket, model).manifest(version)
-    decision = ModelRegistry(bucket, model).decision(version)
-    collected = ModelRegistry(bucket, model).collected(version)
+def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
+    manifest = registry.manifest(version)
+    decision = registry.decision(version)
+    collected = registry.collected(version)
     accuracy = manifest.measured("accuracy")
     # Accuracy, or whatever the model was measured by first.
     quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)

@@ -20,6 +20,7 @@ from flows.steps import start_of, step
 from flows.telling import Teller
 from store.errors import NothingPublished
 from store.manifest import CodeLineage, Manifest
+from store.registry.registry import Registry
 from tasks import lineage, revision
 from tasks.explain import Present
 from tasks.report import Story
@@ -66,7 +67,7 @@ def recorded(context: ModelContext, version: str | None) -> Manifest:
     if version is None:
         version = context.registry.champion_version()
     if version is None:
-        raise NothingPublished(context.model, tuple(context.bucket.names_below("models")))
+        raise NothingPublished(context.model, Registry(context.bucket).models())
     return context.registry.trusted(version).manifest
 
 

@@ -100,12 +100,13 @@ class Cache:
         return self._folder / keys.check_model(model) / keys.check_version(version)
 
     def _fetch(self, bucket: Bucket, model: str, version: str, place: Path) -> None:
-        found = ModelRegistry(bucket, model, self._trust).trusted(version)
-        ModelRegistry(bucket, found.manifest.model).check_nothing_added(found.manifest)
+        registry = ModelRegistry(bucket, model, self._trust)
+        found = registry.trusted(version)
+        registry.check_nothing_added(found.manifest)
         _sweep(place.parent)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".staging-") as staging:
             for name in found.manifest.files:
-                body = ModelRegistry(bucket, found.manifest.model).read_file(found.manifest, name)
+                body = registry.read_file(found.manifest, name)
                 if name in NEEDED:
                     create(Path(staging) / name, body)
             create(Path(staging) / SIGNATURE, found.signature.encoded())

@@ -132,10 +132,11 @@ class Historian:
         if version in self._unreadable:
             return None
         try:
-            manifest = ModelRegistry(self._bucket, self._model).manifest(version)
+            registry = ModelRegistry(self._bucket, self._model)
+            manifest = registry.manifest(version)
             found = summary(manifest)
             if found.report:
-                body = ModelRegistry(self._bucket, manifest.model).read_file(manifest, REPORT)
+                body = registry.read_file(manifest, REPORT)
                 self._history.keep_report(version, body)
         except UnknownVersion:
             return None

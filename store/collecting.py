@@ -36,8 +36,9 @@ def collect(
     """
     for one in plan.leaving:
         bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))
+    registry = ModelRegistry(bucket, plan.model)
     for version in plan.returning:
-        ModelRegistry(bucket, plan.model).keep(version, plan.staying[version])
+        registry.keep(version, plan.staying[version])
     marks = {one.version: _mark(bucket, one, by) for one in plan.leaving}
     gone = []
     for one in plan.leaving:
@@ -48,9 +49,9 @@ def collect(
         # Who wanted it after an earlier run's word was refused, so such a run is just finished.
         wanted = mark is _Mark.OURS and _is_wanted(bucket, plan, one)
         if wanted:
-            ModelRegistry(bucket, one.model).keep(one.version, "somebody wanted it at that moment")
+            registry.keep(one.version, "somebody wanted it at that moment")
             told(one, "somebody wanted it at this moment")
-        elif ModelRegistry(bucket, one.model).kept(one.version) is not None:
+        elif registry.kept(one.version) is not None:
             told(one, "somebody else keeps it")
         else:
             with ThreadPoolExecutor(_AT_ONCE) as pool:

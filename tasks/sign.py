@@ -1,9 +1,9 @@
 """Sign a version that exists: one of an earlier release, or with the key that replaces another."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from store import versions
-from store.bucket import Bucket
 from store.digests import digest
 from store.errors import UntrustedVersion
 from store.registry.registry import ModelRegistry
@@ -12,7 +12,7 @@ from store.trust import PublicKey, Trust
 
 
 def is_known(
-    bucket: Bucket, model: str, version: str, signer: Signer, known: Sequence[PublicKey]
+    registry: ModelRegistry, version: str, signer: Signer, known: Sequence[PublicKey]
 ) -> bool:
     """Whether one of the known keys, or the signer's, signed this version's manifest as it is.
 
@@ -23,17 +23,17 @@ def is_known(
     """
     own = PublicKey("signer", signer.public_key)
     try:
-        ModelRegistry(bucket, model, Trust([*known, own])).trusted(version)
+        replace(registry, trust=Trust([*known, own])).trusted(version)
     except UntrustedVersion:
         return False
     return True
 
 
-def stranger(bucket: Bucket, model: str, version: str) -> str:
+def stranger(registry: ModelRegistry, version: str) -> str:
     """What a person has to know to say whether a version that nobody trusted signed is theirs."""
-    body = ModelRegistry(bucket, model).manifest_bytes(version)
+    model, body = registry.model, registry.manifest_bytes(version)
     run = versions.decode_for(model, version, body).run
-    signed = ", ".join(ModelRegistry(bucket, model).signers(version)) or "nobody"
+    signed = ", ".join(registry.signers(version)) or "nobody"
     return (
         f"{model} {version}, of the run {run.name or 'of no name'} {run.url or run.id}".rstrip()
         + f", its manifest's sha256 {digest(body)}, signed by {signed}: no key that is "
@@ -42,7 +42,7 @@ def stranger(bucket: Bucket, model: str, version: str) -> str:
     )
 
 
-def sign(bucket: Bucket, model: str, version: str, signer: Signer) -> bool:
+def sign(registry: ModelRegistry, version: str, signer: Signer) -> bool:
     """Sign what a manifest lists, once every file was found to be as listed, and nothing more.
 
     Returns whether it had to be signed: False when this key has signed it already.
@@ -51,15 +51,15 @@ def sign(bucket: Bucket, model: str, version: str, signer: Signer) -> bool:
         UnknownVersion: there is no such version.
         CorruptVersion: a file is missing, changed or added; nothing is signed then.
     """
-    body = ModelRegistry(bucket, model).manifest_bytes(version)
-    manifest = versions.decode_for(model, version, body)
+    body = registry.manifest_bytes(version)
+    manifest = versions.decode_for(registry.model, version, body)
     for name in manifest.files:
-        ModelRegistry(bucket, manifest.model).read_file(manifest, name)
-    ModelRegistry(bucket, manifest.model).check_nothing_added(manifest)
+        registry.read_file(manifest, name)
+    registry.check_nothing_added(manifest)
     trust = Trust([PublicKey("signer", signer.public_key)])
     try:
-        ModelRegistry(bucket, model, trust).trusted(version)
+        replace(registry, trust=trust).trusted(version)
     except UntrustedVersion:
-        ModelRegistry(bucket, model).sign(version, body, signer)
+        registry.sign(version, body, signer)
         return True
     return False

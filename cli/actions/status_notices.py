@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from infra.prefect_api import Document
-from store import keys
-from store.aliases import AliasLog
 from store.bucket import Bucket
 from store.challenging import Challenges
 from store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
-from store.registry.registry import ModelRegistry
+from store.registry.registry import ModelRegistry, Registry
 from store.trust import Trust
 from tasks.learned import Came, waiting
 
@@ -69,12 +67,13 @@ def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
     Raises:
         StoreUnavailable, StoreDenied: nothing is known.
     """
-    for model in filter(keys.is_model, bucket.names_below("models")):
+    registry = Registry(bucket, trust)
+    for model in registry.models():
         try:
-            current = AliasLog(bucket, model).current()
+            current = registry.model(model).champion_version()
             if current is None:
                 continue
-            ModelRegistry(bucket, model, trust).trusted(current.version)
+            registry.model(model).trusted(current)
         except UntrustedVersion as error:
             yield f"{error}. `overnight keys sign {model}` lists all of {model} that are like it"
         except (StoreUnavailable, StoreDenied):

@@ -24,7 +24,10 @@ def test_a_version_is_reproduced_in_a_folder_of_the_sources_that_fit(tmp_path, m
 
     assert lost.code.digest != now.digest
     for made in (lost, same):
-        assert scratch(made).name == f"reproduce-{made.version}-{now.digest[:12]}"
+        assert (
+            scratch(ModelContext.open("digits"), made).name
+            == f"reproduce-{made.version}-{now.digest[:12]}"
+        )
 
 
 @pytest.mark.parametrize(

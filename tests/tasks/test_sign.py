@@ -22,8 +22,8 @@ def bucket() -> MemoryBucket:
 
 
 def test_an_unsigned_version_is_trusted_once_it_is_signed(bucket):
-    assert sign(bucket, "digits", VERSION, SIGNER)
-    assert not sign(bucket, "digits", VERSION, SIGNER)
+    assert sign(ModelRegistry(bucket, "digits"), VERSION, SIGNER)
+    assert not sign(ModelRegistry(bucket, "digits"), VERSION, SIGNER)
 
     assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
@@ -39,11 +39,11 @@ def test_what_is_not_as_published_is_not_signed(bucket, how):
         bucket.create(keys.version_file("digits", VERSION, "hook.py"), b"")
 
     with pytest.raises(CorruptVersion, match=r"predictor\.tflite|hook\.py"):
-        sign(bucket, "digits", VERSION, SIGNER)
+        sign(ModelRegistry(bucket, "digits"), VERSION, SIGNER)
 
     assert ModelRegistry(bucket, "digits").signers(VERSION) == []
 
 
 def test_what_is_no_version_is_not_signed():
     with pytest.raises(UnknownVersion):
-        sign(MemoryBucket(), "digits", VERSION, SIGNER)
+        sign(ModelRegistry(MemoryBucket(), "digits"), VERSION, SIGNER)
