@@ -23,8 +23,8 @@ _SHARED = {
     "prefect_server": re.compile(r"(?<!quiet_world): World\b|\bprefect_server\b"),
     "mlflow_server": re.compile(r"\bMlflowServer\b|\bmlflow_server\b"),
 }
-# Files that share something run in one worker, one after the other, and it ends after the last of
-# them. What breaks a stack has one of its own, and flows a server of theirs: so none waits long.
+# Files that share something run in one worker, one after the other. What breaks a stack has one of
+# its own, and flows have a server of theirs: so none waits long.
 _GROUPS = {
     "a stack that is broken": ("stack", "tests/faults/"),
     "a stack": ("stack", ""),
@@ -42,7 +42,7 @@ _TALLY = "tally"
 
 @contextmanager
 def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Iterator[Server]:
-    """A server that ends with its group: an idle one costs the tests that follow."""
+    """A server that ends with the last test of its worker, whatever fails while it ends."""
     with ExitStack() as running:
         config.stash.setdefault(_RUNNING, ExitStack()).push(running)
         yield running.enter_context(server)
@@ -125,7 +125,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    if nextitem is None or _group(nextitem) != _group(item):
+    # Not with its group: another group of the same worker may need the same server.
+    if nextitem is None:
         item.config.stash.get(_RUNNING, ExitStack()).close()
 
 
