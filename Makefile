@@ -36,8 +36,8 @@ test: $(READY) ## run every test, real servers and browser included
 
 # What is beside tests/faults goes wrong in one process, or at Prefect's server alone.
 # MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
-FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/test_missed_nights.py tests/serving/test_full_disks.py \
-	tests/serving/test_memory.py tests/serving/test_outages.py \
+FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/test_missed_nights.py tests/serving/lifecycle/test_full_disks.py \
+	tests/serving/lifecycle/test_memory.py tests/serving/test_outages.py \
 	tests/serving/test_promotions_under_load.py \
 	tests/serving/test_serving_process.py tests/serving/test_signatures.py
 
@@ -56,7 +56,7 @@ check: $(READY) ## check format, lint, types, the import law and the lock; edits
 	@$(BIN)/uv lock --check --quiet
 
 audit: $(READY) ## look the locked packages up among known vulnerabilities
-	@$(BIN)/python -m infra.audit
+	@$(BIN)/python -m overnight.infra.audit_dependencies
 
 fix: $(READY) ## format, and correct what the linter can correct
 	@$(BIN)/ruff format

@@ -8,18 +8,18 @@ from typing import NoReturn
 
 import typer
 
-from cli import (
-    answering,
-    challenging,
+from overnight.cli.commands import (
+    bucket,
+    challenge,
     decisions,
+    inspect,
     keys,
-    looking,
-    newcomer,
+    new,
+    predict,
     stack,
-    upkeep,
-    walking,
+    training,
 )
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 app = typer.Typer(
     name="overnight",
@@ -38,29 +38,29 @@ _ONE_MACHINE, _THE_WALK, _WHAT_SERVES = "One machine", "The walk", "What serves"
 _UPKEEP = "Upkeep"
 app.command(rich_help_panel=_ONE_MACHINE)(stack.up)
 app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
-app.command(rich_help_panel=_ONE_MACHINE)(looking.status)
-app.command(rich_help_panel=_ONE_MACHINE)(newcomer.new)
+app.command(rich_help_panel=_ONE_MACHINE)(inspect.status)
+app.command(rich_help_panel=_ONE_MACHINE)(new.new)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ONE_MACHINE)
-app.command(rich_help_panel=_THE_WALK)(walking.ingest)
-app.command(rich_help_panel=_THE_WALK)(walking.retrain)
+app.command(rich_help_panel=_THE_WALK)(training.ingest)
+app.command(rich_help_panel=_THE_WALK)(training.retrain)
 app.command(rich_help_panel=_THE_WALK)(decisions.accept)
 app.command(rich_help_panel=_THE_WALK)(decisions.exclude)
-app.command(rich_help_panel=_THE_WALK)(walking.tune)
-app.command(rich_help_panel=_THE_WALK)(looking.why)
-app.command(rich_help_panel=_THE_WALK)(looking.reproduce)
-app.command(rich_help_panel=_WHAT_SERVES)(looking.versions)
-app.command(rich_help_panel=_WHAT_SERVES)(looking.show)
-app.command(rich_help_panel=_WHAT_SERVES)(looking.diff)
+app.command(rich_help_panel=_THE_WALK)(training.tune)
+app.command(rich_help_panel=_THE_WALK)(inspect.why)
+app.command(rich_help_panel=_THE_WALK)(inspect.reproduce)
+app.command(rich_help_panel=_WHAT_SERVES)(inspect.versions)
+app.command(rich_help_panel=_WHAT_SERVES)(inspect.show)
+app.command(rich_help_panel=_WHAT_SERVES)(inspect.diff)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.rollback)
-app.command(rich_help_panel=_WHAT_SERVES)(challenging.challenge)
+app.command(rich_help_panel=_WHAT_SERVES)(challenge.challenge)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.approve)
 app.command(rich_help_panel=_WHAT_SERVES)(decisions.reject)
-app.command(rich_help_panel=_WHAT_SERVES)(answering.predict)
-app.command(rich_help_panel=_UPKEEP)(upkeep.verify)
-app.command(rich_help_panel=_UPKEEP)(upkeep.gc)
-app.command(rich_help_panel=_UPKEEP)(upkeep.export)
-app.command("import", rich_help_panel=_UPKEEP)(upkeep.import_)
+app.command(rich_help_panel=_WHAT_SERVES)(predict.predict)
+app.command(rich_help_panel=_UPKEEP)(bucket.verify)
+app.command(rich_help_panel=_UPKEEP)(bucket.gc)
+app.command(rich_help_panel=_UPKEEP)(bucket.export)
+app.command("import", rich_help_panel=_UPKEEP)(bucket.import_)
 
 
 def main() -> None:

@@ -5,13 +5,13 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps
-from flows.ending import end
-from flows.hearing import authenticate
-from flows.parameters import ModelName
-from flows.run.context import ModelContext
-from store.errors import NotProved
-from tasks.report import Story
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.identity import authenticate
+from overnight.flows.run.parameters import ModelName
+from overnight.flows.steps import data
+from overnight.flows.steps.finish import finish
+from overnight.store.errors import Unauthenticated
+from overnight.tasks.reporting.report import RunReport
 
 Decision = Literal["accept", "exclude"]
 
@@ -40,12 +40,12 @@ def accept(
             and refused where people decide and any token is known, as after `overnight up`.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
-    context, story = ModelContext.open(model), Story(model=model)
+    context, story = ModelContext.open(model), RunReport(model=model)
     said = {"arrival": arrival, "decision": decision, "reason": reason}
     try:
         actor = authenticate(context, "accept", by=by, proof=proof, said=said, verb=decision)
-    except NotProved as unknown:
-        return end(context, story, "Refused", str(unknown))
-    kept = data_steps.decide(context, arrival, verdict, actor)
+    except Unauthenticated as unknown:
+        return finish(context, story, "Refused", str(unknown))
+    kept = data.decide(context, arrival, verdict, actor)
     message = f"{arrival} is {kept.verdict} by {kept.by}: {kept.reason}; the next night goes on"
-    return end(context, story, "Accepted" if decision == "accept" else "Excluded", message)
+    return finish(context, story, "Accepted" if decision == "accept" else "Excluded", message)

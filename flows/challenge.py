@@ -7,18 +7,23 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.ending import end
-from flows.hearing import authenticate, is_manual
-from flows.parameters import ModelName, Version
-from flows.run.context import ModelContext
-from flows.steps import step
-from store.aliases import AliasRecord
-from store.errors import ConfigurationError, NoChallenge, NotProved, PromotionConflict
-from store.registry.actor import Actor
-from store.request_proof import Plain
-from store.terms import Bound, Mode, Share, Terms
-from tasks.challenge import Heard, hear
-from tasks.report import Story
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.identity import authenticate, is_manual
+from overnight.flows.run.parameters import ModelName, Version
+from overnight.flows.steps.finish import finish
+from overnight.flows.steps.training import step
+from overnight.store.errors import (
+    ConfigurationError,
+    NoChallenge,
+    PromotionConflict,
+    Unauthenticated,
+)
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.challenge_terms import Bound, Mode, Share, Terms
+from overnight.store.trust.request_proof import Plain
+from overnight.tasks.release.confirm_challenger import ChallengerConfirmation, await_challenger
+from overnight.tasks.reporting.report import RunReport
 
 
 @flow(name="challenge", persist_result=False)
@@ -67,15 +72,15 @@ def challenge(
             "minimum_requests": minimum_requests,
         }
     context = ModelContext.open(model)
-    story = Story(model=model, champion=step(context.registry.champion_version)())
+    story = RunReport(model=model, champion=step(context.registry.champion_version)())
     # Ending a challenge decides about no version.
     manual = action == "start" and version is not None and is_manual(context, version)
     try:
         actor = authenticate(
             context, "challenge", by=by, proof=proof, said=said, verb=action, manual=manual
         )
-    except NotProved as unknown:
-        return end(context, story, "Refused", str(unknown))
+    except Unauthenticated as unknown:
+        return finish(context, story, "Refused", str(unknown))
     if action == "stop":
         return _stop(context, story, actor, expected=version)
     if version is None:
@@ -94,31 +99,31 @@ def challenge(
             step(context.registry.decide)(version, "approved", actor)
         record = step(context.challenges.start)(version, terms=terms, actor=actor)
     except PromotionConflict as conflict:
-        return end(context, story, "Superseded", str(conflict))
+        return finish(context, story, "Superseded", str(conflict))
     heard = hear_replicas(context, record)
     if heard.is_refused:
         # Somebody may have ended it meanwhile, and started another, which is none of ours.
         with suppress(NoChallenge, PromotionConflict):
             step(context.challenges.stop)(Actor("confirm", str(heard)), expected=version)
-        return end(context, story, "Refused", str(heard))
+        return finish(context, story, "Refused", str(heard))
     words = f"{mode} of {share:.0%}; {heard}"
-    return end(context, story, "Challenging" if heard.is_complete else "Unconfirmed", words)
+    return finish(context, story, "Challenging" if heard.is_complete else "Unconfirmed", words)
 
 
-def _stop(context: ModelContext, story: Story, actor: Actor, *, expected: str | None) -> State:
+def _stop(context: ModelContext, story: RunReport, actor: Actor, *, expected: str | None) -> State:
     try:
         record = step(context.challenges.stop)(actor, expected=expected)
     except NoChallenge as nothing:
-        return end(context, story, "UpToDate", str(nothing))
+        return finish(context, story, "UpToDate", str(nothing))
     except PromotionConflict as conflict:
-        return end(context, story, "Superseded", str(conflict))
-    return end(context, story, "Stopped", f"{record.version} challenges no more: {actor.reason}")
+        return finish(context, story, "Superseded", str(conflict))
+    return finish(context, story, "Stopped", f"{record.version} challenges no more: {actor.reason}")
 
 
 @step
-def hear_replicas(context: ModelContext, record: AliasRecord) -> Heard:
+def hear_replicas(context: ModelContext, record: AliasRecord) -> ChallengerConfirmation:
     """Wait until every replica has acknowledged or refused the challenger."""
-    return hear(
+    return await_challenger(
         context.bucket,
         record,
         replicas=context.settings.replicas,

@@ -1,16 +1,16 @@
 """Errors of what people ask of a flow.
 
-store.errors.OvernightError
+overnight.store.errors.OvernightError
 ├── NotEntitled             somebody asked for what only others may: ask them
 └── UnknownArrival          nothing of this name is in the dataset
 """
 
 from collections.abc import Sequence
 
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 
-class NotEntitled(OvernightError):
+class NotAuthorized(OvernightError):
     """Only certain people may ask for this."""
 
     def __init__(self, who: str, what: str, entitled: Sequence[str], setting: str) -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps, scoring
-from flows.ending import end
-from flows.parameters import ModelName
-from flows.run.context import ModelContext
-from flows.steps import step
-from tasks.report import Story
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.parameters import ModelName
+from overnight.flows.steps import data, scoring
+from overnight.flows.steps.finish import finish
+from overnight.flows.steps.training import step
+from overnight.tasks.reporting.report import RunReport
 
 
 @flow(name="ingest", persist_result=False)
@@ -24,10 +24,10 @@ def ingest(model: ModelName = "digits") -> State:
         model: The model whose dataset grows.
     """
     context = ModelContext.open(model)
-    ingested = data_steps.ingest(context, take_next=True)
-    story = Story(model=model, ingested=ingested)
+    ingested = data.ingest(context, take_next=True)
+    story = RunReport(model=model, ingested=ingested)
     if not ingested.arrivals:
-        return end(context, story, "NothingNew", "nothing waits and the source has nothing new")
+        return finish(context, story, "NothingNew", "nothing waits and the source has nothing new")
     # A refused arrival that was the first of all has left no table behind.
     if ingested.dataset_version is not None:
         snapshot = step(context.snapshot)()
@@ -35,4 +35,4 @@ def ingest(model: ModelName = "digits") -> State:
         story = replace(story, data=snapshot.lineage, scores=scores)
     quarantined = len(ingested.quarantined)
     told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
-    return end(context, story, "Ingested", told)
+    return finish(context, story, "Ingested", told)

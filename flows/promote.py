@@ -6,13 +6,13 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.ending import end, settle
-from flows.hearing import authenticate
-from flows.parameters import ModelName, Version
-from flows.run.context import ModelContext
-from flows.steps import step
-from store.errors import AlreadyDecided, NotProved, PromotionConflict
-from tasks.report import Story
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.identity import authenticate
+from overnight.flows.run.parameters import ModelName, Version
+from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.training import step
+from overnight.store.errors import AlreadyDecided, PromotionConflict, Unauthenticated
+from overnight.tasks.reporting.report import RunReport
 
 Decision = Literal["approve", "reject", "move"]
 
@@ -45,7 +45,7 @@ def promote(
     context = ModelContext.open(model)
     registry = context.registry
     manifest, serves = registry.manifest(version), registry.champion_version()
-    story = Story(model=model, champion=serves, manifest=manifest)
+    story = RunReport(model=model, champion=serves, manifest=manifest)
     said = {"version": version, "decision": decision, "reason": reason}
     manual = manifest.approval == "manual"
     try:
@@ -54,20 +54,20 @@ def promote(
         )
         if decision == "reject":
             step(registry.decide)(version, "rejected", actor)
-            return end(context, story, "Rejected", f"{version} will never serve: {actor.reason}")
+            return finish(context, story, "Rejected", f"{version} will never serve: {actor.reason}")
         if decision == "approve":
             if serves not in {manifest.compared_with, version}:
                 why = _superseded(version, manifest.compared_with, serves)
-                return end(context, story, "Superseded", why)
+                return finish(context, story, "Superseded", why)
             step(registry.decide)(version, "approved", actor)
         record = step(registry.promote)(version, expected=serves, actor=actor)
-    except NotProved as unknown:
-        return end(context, story, "Refused", str(unknown))
+    except Unauthenticated as unknown:
+        return finish(context, story, "Refused", str(unknown))
     except AlreadyDecided as decided:
-        return end(context, story, "Superseded", str(decided))
+        return finish(context, story, "Superseded", str(decided))
     except PromotionConflict as conflict:
-        return end(context, story, "Superseded", str(conflict))
-    return settle(context, replace(story, champion=record.version), record, "Promoted")
+        return finish(context, story, "Superseded", str(conflict))
+    return await_confirmation(context, replace(story, champion=record.version), record, "Promoted")
 
 
 def _superseded(version: str, compared_with: str | None, serves: str | None) -> str:

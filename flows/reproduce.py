@@ -10,22 +10,22 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-import tasks.reproduce
-import tasks.snapshot
-import tasks.train
-from flows.ending import end
-from flows.parameters import ModelName, Version
-from flows.run.context import ModelContext
-from flows.steps import start_of, step
-from flows.telling import Teller
-from store.errors import NothingPublished
-from store.manifest import CodeLineage, Manifest
-from store.registry.registry import Registry
-from tasks import lineage, revision
-from tasks.explain import Present
-from tasks.report import Story
-from tasks.reproduce import NETWORK, PREDICTOR, Reproduction
-from tasks.train import Candidate
+import overnight.tasks.data.snapshot
+import overnight.tasks.evaluation.reproduce
+import overnight.tasks.training.train
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.parameters import ModelName, Version
+from overnight.flows.run.progress import ProgressReporter
+from overnight.flows.steps.finish import finish
+from overnight.flows.steps.training import start_of, step
+from overnight.store.errors import NothingPublished
+from overnight.store.registry.manifest import CodeLineage, Manifest
+from overnight.store.registry.registry import Registry
+from overnight.tasks.evaluation.explain import Present
+from overnight.tasks.evaluation.reproduce import NETWORK, PREDICTOR, Reproduction
+from overnight.tasks.reporting.report import RunReport
+from overnight.tasks.training import lineage, source_checkout
+from overnight.tasks.training.train import Candidate
 
 
 @flow(name="reproduce", persist_result=False)
@@ -42,7 +42,7 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
     """
     context = ModelContext.open(model)
     made = recorded(context, version)
-    story = Story(model=model, manifest=made, data=made.data)
+    story = RunReport(model=model, manifest=made, data=made.data)
     check_rows(context, made)
     mismatches = check_environment(context, made)
     folder = scratch(context, made)
@@ -50,7 +50,7 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
     found = compare(context, made, candidate, mismatches)
     shutil.rmtree(folder, ignore_errors=True)
     story = replace(story, reproduction=found)
-    return end(context, story, "Reproduced" if found.identical else "Differs", str(found))
+    return finish(context, story, "Reproduced" if found.identical else "Differs", str(found))
 
 
 def scratch(context: ModelContext, made: Manifest) -> Path:
@@ -74,14 +74,14 @@ def recorded(context: ModelContext, version: str | None) -> Manifest:
 @step
 def check_rows(context: ModelContext, made: Manifest) -> None:
     """Hold the dataset's rows against the recorded digests, before anything is trained."""
-    found = tasks.snapshot.snapshot(
+    found = overnight.tasks.data.snapshot.snapshot(
         context.rows,
         context.holdout,
         version=made.data.dataset_version,
         without=made.data.without,
         judged_from=made.data.judged_from,
     )
-    tasks.reproduce.check_rows(made, found)
+    overnight.tasks.evaluation.reproduce.check_rows(made, found)
 
 
 @step
@@ -96,7 +96,7 @@ def check_environment(context: ModelContext, made: Manifest) -> tuple[str, ...]:
         environment=lineage.environment(),
         settings=made.training.settings,
     )
-    found = tasks.reproduce.mismatches(made, now)
+    found = overnight.tasks.evaluation.reproduce.mismatches(made, now)
     for mismatch in found:
         get_run_logger().warning("not as it was: %s", mismatch)
     return found
@@ -105,11 +105,11 @@ def check_environment(context: ModelContext, made: Manifest) -> tuple[str, ...]:
 @step
 def train_again(context: ModelContext, made: Manifest, folder: Path) -> Candidate:
     """Fit on the recorded rows with the recorded settings, by the recorded sources."""
-    rows = tasks.reproduce.recorded_snapshot(made)
+    rows = overnight.tasks.evaluation.reproduce.recorded_snapshot(made)
     declared = context.definition.settings
-    tell = Teller(f"{made.model}-training")
+    tell = ProgressReporter(f"{made.model}-training")
     with _sources(context, made, folder) as tree:
-        candidate = tasks.train.train(
+        candidate = overnight.tasks.training.train.train(
             context.definition,
             type(declared).model_validate(made.training.settings),
             fingerprint=made.fingerprint,
@@ -131,12 +131,14 @@ def compare(
 ) -> Reproduction:
     """Weights, predictors, measurements and answers of both."""
     names = (NETWORK, PREDICTOR)
-    return tasks.reproduce.compare(
+    return overnight.tasks.evaluation.reproduce.compare(
         context.definition,
         made,
         {name: context.registry.read_file(made, name) for name in names},
         {name: candidate.read(name) for name in names},
-        holdout=context.holdout_examples(tasks.reproduce.recorded_snapshot(made)),
+        holdout=context.holdout_examples(
+            overnight.tasks.evaluation.reproduce.recorded_snapshot(made)
+        ),
         mismatches=mismatches,
     )
 
@@ -144,7 +146,9 @@ def compare(
 def _code(context: ModelContext, made: Manifest) -> CodeLineage:
     """The sources that fitted."""
     now = lineage.code(context.definition)
-    return now if now.digest != made.code.digest and revision.why_not(made.code) else made.code
+    return (
+        now if now.digest != made.code.digest and source_checkout.why_not(made.code) else made.code
+    )
 
 
 @contextmanager
@@ -153,10 +157,10 @@ def _sources(context: ModelContext, made: Manifest, folder: Path) -> Iterator[Pa
     if lineage.code(context.definition).digest == made.code.digest:
         yield None
         return
-    if why := revision.why_not(made.code):
+    if why := source_checkout.why_not(made.code):
         get_run_logger().warning("the sources here are not those of then, and %s", why)
         yield None
         return
-    with revision.checkout(made.code, folder.with_name(f"{folder.name}-sources")) as tree:
+    with source_checkout.checkout(made.code, folder.with_name(f"{folder.name}-sources")) as tree:
         get_run_logger().info("fitting with the sources of %s", made.code.commit[:12])
         yield tree

@@ -5,9 +5,8 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import data_steps, returning, scoring, steps
-from flows.ending import end, settle
-from flows.parameters import (
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.parameters import (
     Approval,
     BatchRows,
     Begin,
@@ -17,7 +16,7 @@ from flows.parameters import (
     Policy,
     Seed,
 )
-from flows.planning import (
+from overnight.flows.run.plan import (
     asked_for,
     changes,
     entitled,
@@ -26,17 +25,18 @@ from flows.planning import (
     overriding,
     policy,
 )
-from flows.run.context import ModelContext
-from flows.steps import Plan, step
-from store.errors import NotProved, PromotionConflict
-from store.manifest import Override
-from store.registry.actor import Actor
-from store.request_proof import Plain
-from tasks import materials
-from tasks.ingest import Ingested
-from tasks.markdown import page
-from tasks.recall import Known, Memory, recall
-from tasks.report import Story, card
+from overnight.flows.steps import data, reinstate, scoring, training
+from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.training import TrainingPlan, step
+from overnight.store.errors import PromotionConflict, Unauthenticated
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.manifest import Override
+from overnight.store.trust.request_proof import Plain
+from overnight.tasks.data.ingest import Ingested
+from overnight.tasks.release import sbom
+from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
+from overnight.tasks.reporting.markdown import page
+from overnight.tasks.reporting.report import RunReport, render
 
 
 @flow(name="retrain", persist_result=False)
@@ -90,17 +90,13 @@ def retrain(
     asked: dict[str, Plain] = {**changed, **walk}
     context = ModelContext.open(model)
     registry = context.registry
-    story = Story(model=model, champion=step(registry.champion_version)())
+    story = RunReport(model=model, champion=step(registry.champion_version)())
     try:
         override = entitled(context, by, reason, proof, asked=asked) if overrule_gates else None
-    except NotProved as unknown:
-        return end(context, story, "Refused", str(unknown))
+    except Unauthenticated as unknown:
+        return finish(context, story, "Refused", str(unknown))
     run = asked_for(by, reason, forced=force, override=override)
-    ingested = (
-        data_steps.ingest(context, take_next=may_take(context))
-        if take_in
-        else data_steps.leave(context)
-    )
+    ingested = data.ingest(context, take_next=may_take(context)) if take_in else data.leave(context)
     story = replace(story, ingested=ingested)
     if ingested.dataset_version is None:
         return _without_rows(context, story, ingested)
@@ -112,59 +108,63 @@ def retrain(
     story = replace(story, changes=changes(plan), settings=plan.settings, code=plan.code)
     approval_policy = policy(context, approval)
     replicas = context.settings.replicas
-    memory = recall(registry, plan.fingerprint, champion=story.champion, replicas=replicas)
-    if force or memory.known is Known.NOTHING or (override and memory.known is Known.REFUSED):
-        return _walk(plan, story, override=override, approval=approval_policy)
-    if memory.version is None or memory.known is Known.SETTLED:
-        return end(context, story, "UpToDate", memory.told)
+    memory = find_prior_run(registry, plan.fingerprint, champion=story.champion, replicas=replicas)
+    if force or memory.known is Progress.NOTHING or (override and memory.known is Progress.REFUSED):
+        return _train_and_publish(plan, story, override=override, approval=approval_policy)
+    if memory.version is None or memory.known is Progress.SETTLED:
+        return finish(context, story, "UpToDate", memory.told)
     story = replace(story, manifest=registry.manifest(memory.version))
-    return _go_on(plan, story, memory, approval=approval_policy)
+    return _resume(plan, story, memory, approval=approval_policy)
 
 
-def _without_rows(context: ModelContext, story: Story, ingested: Ingested) -> State:
+def _without_rows(context: ModelContext, story: RunReport, ingested: Ingested) -> State:
     """There is nothing to learn from yet, and perhaps a reason why."""
     if ingested.findings:
         told = "; ".join(f"{one.slice}: {one.message}" for one in ingested.findings)
-        return end(context, story, "Refused", f"the data: {told}")
-    return end(context, story, "NothingNew", "no rows ever came in")
+        return finish(context, story, "Refused", f"the data: {told}")
+    return finish(context, story, "NothingNew", "no rows ever came in")
 
 
-def _go_on(plan: Plan, story: Story, memory: Memory, *, approval: Policy) -> State:
+def _resume(plan: TrainingPlan, story: RunReport, memory: PriorRun, *, approval: Policy) -> State:
     """Where an earlier run of the same fingerprint stopped, unless the world has moved on."""
     assert story.manifest is not None
     compared_with = story.manifest.compared_with
-    if memory.known is not Known.UNCONFIRMED and compared_with != story.champion:
+    if memory.known is not Progress.UNCONFIRMED and compared_with != story.champion:
         # What is published stays as it is: the same weights become another version.
-        steps.clear(plan)
-        return _walk(plan, replace(story, manifest=None), override=None, approval=approval)
+        training.clear(plan)
+        return _train_and_publish(
+            plan, replace(story, manifest=None), override=None, approval=approval
+        )
     # What waits for a person goes on waiting for one, whoever asks now.
-    undone = memory.known in {Known.UNDECIDED, Known.UNPROMOTED}
+    undone = memory.known in {Progress.UNDECIDED, Progress.UNPROMOTED}
     if undone and story.manifest.approval == "manual":
         approval = "manual"
     return _release(story, expected=compared_with, approval=approval, plan=plan)
 
 
-def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Policy) -> State:
+def _train_and_publish(
+    plan: TrainingPlan, story: RunReport, *, override: Override | None, approval: Policy
+) -> State:
     """From the rows to a published version, or to the reasons why not."""
     context = plan.context
     # Whoever could not sign the outcome need not begin.
     _ = context.signer
-    valid, compared = data_steps.validate(plan)
+    valid, compared = data.validate(plan)
     plan = replace(plan, data_findings=valid.findings + compared.findings)
     story = replace(story, data_findings=plan.data_findings)
     if not valid.passed:
-        return end(context, story, "Refused", f"the data: {valid}")
+        return finish(context, story, "Refused", f"the data: {valid}")
     if compared.held:
-        data_steps.hold(plan, compared)
-        return end(context, story, "AwaitingApproval", compared.told(plan.model))
-    if not plan.forced and override is None and (back := returning.reconsider(plan)):
-        return returning.bring_back(story, back, plan, approval=approval)
-    candidate = steps.train(plan)
-    evaluation = steps.evaluate(plan, candidate)
-    pictures = steps.draw(plan, candidate)
-    rehearsed = steps.rehearse(plan, candidate)
+        data.hold(plan, compared)
+        return finish(context, story, "AwaitingApproval", compared.told(plan.model))
+    if not plan.forced and override is None and (back := reinstate.reconsider(plan)):
+        return reinstate.bring_back(story, back, plan, approval=approval)
+    candidate = training.train(plan)
+    evaluation = training.evaluate(plan, candidate)
+    pictures = training.draw(plan, candidate)
+    rehearsed = training.rehearse(plan, candidate)
     evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
-    verdict = steps.judge(context, evaluation)
+    verdict = training.judge(context, evaluation)
     story = replace(
         story, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
     )
@@ -172,12 +172,12 @@ def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Poli
         if not verdict.by_cost_alone:
             refuse = step(context.registry.refuse)
             refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
-        return end(context, story, "Refused", str(verdict), plan)
+        return finish(context, story, "Refused", str(verdict), plan)
     override = overriding(override, verdict)
     story = replace(story, override=override)
-    manifest = steps.finished(plan, candidate, evaluation, verdict, override, approval)
+    manifest = training.finished(plan, candidate, evaluation, verdict, override, approval)
     title = f"{plan.model} {candidate.version}"
-    told = card(
+    told = render(
         replace(story, manifest=manifest),
         context.definition,
         headline="the report",
@@ -186,20 +186,22 @@ def _walk(plan: Plan, story: Story, *, override: Override | None, approval: Poli
     files = {
         "golden.npz": rehearsed.golden,
         "report.html": page(told, title=title),
-        materials.FILE: materials.bill(plan.model, candidate.version, plan.environment),
+        sbom.FILE: sbom.bill(plan.model, candidate.version, plan.environment),
     }
-    story = replace(story, manifest=steps.publish(plan, candidate, manifest, files))
+    story = replace(story, manifest=training.publish(plan, candidate, manifest, files))
     return _release(story, expected=plan.champion, approval=approval, plan=plan)
 
 
-def _release(story: Story, *, expected: str | None, approval: Policy, plan: Plan) -> State:
+def _release(
+    story: RunReport, *, expected: str | None, approval: Policy, plan: TrainingPlan
+) -> State:
     """From a published version to one that serves, or to the person who decides."""
     assert story.manifest is not None
     context, registry = plan.context, plan.context.registry
     model, version = story.model, story.manifest.version
     if approval == "manual":
         told = f"{version} passed its gates and waits: `overnight approve {model} {version}`"
-        return end(context, story, "AwaitingApproval", told, plan)
+        return finish(context, story, "AwaitingApproval", told, plan)
     overruled = story.manifest.override
     approver = (
         Actor(overruled.by, overruled.reason, overruled.proved)
@@ -213,5 +215,5 @@ def _release(story: Story, *, expected: str | None, approval: Policy, plan: Plan
         actor = Actor(plan.run.by, why, plan.run.proved)
         record = step(registry.promote)(version, expected=expected, actor=actor)
     except PromotionConflict as conflict:
-        return end(context, story, "Superseded", str(conflict), plan)
-    return settle(context, story, record, "Promoted", plan)
+        return finish(context, story, "Superseded", str(conflict), plan)
+    return await_confirmation(context, story, record, "Promoted", plan)

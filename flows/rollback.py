@@ -5,14 +5,14 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.ending import end, settle
-from flows.hearing import authenticate, is_manual
-from flows.parameters import ModelName, Version
-from flows.run.context import ModelContext
-from flows.steps import step
-from store.errors import NotProved, PromotionConflict
-from store.request_proof import Plain
-from tasks.report import Story
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.identity import authenticate, is_manual
+from overnight.flows.run.parameters import ModelName, Version
+from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.training import step
+from overnight.store.errors import PromotionConflict, Unauthenticated
+from overnight.store.trust.request_proof import Plain
+from overnight.tasks.reporting.report import RunReport
 
 
 @flow(name="rollback", persist_result=False)
@@ -35,7 +35,7 @@ def rollback(
     """
     context = ModelContext.open(model)
     registry = context.registry
-    story = Story(model=model, champion=step(registry.champion_version)())
+    story = RunReport(model=model, champion=step(registry.champion_version)())
     manual = to is not None and is_manual(context, to)
     said: dict[str, Plain] = {"to": to, "reason": reason}
     try:
@@ -43,9 +43,9 @@ def rollback(
             context, "rollback", by=by, proof=proof, said=said, verb="rolled back", manual=manual
         )
         record = step(registry.roll_back)(expected=story.champion, to=to, actor=actor)
-    except NotProved as unknown:
-        return end(context, story, "Refused", str(unknown))
+    except Unauthenticated as unknown:
+        return finish(context, story, "Refused", str(unknown))
     except PromotionConflict as conflict:
-        return end(context, story, "Superseded", str(conflict))
+        return finish(context, story, "Superseded", str(conflict))
     manifest = registry.manifest(record.version)
-    return settle(context, replace(story, manifest=manifest), record, "RolledBack")
+    return await_confirmation(context, replace(story, manifest=manifest), record, "RolledBack")

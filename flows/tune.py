@@ -10,20 +10,20 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-import tasks.snapshot
-import tasks.tune
-from flows.ending import end
-from flows.parameters import ModelName
-from flows.run.context import ModelContext
-from flows.steps import step
-from flows.telling import Teller
-from infra.cores import cores
-from models import pictures as drawn
-from models.definition import Progress
-from store.tuning import TunedSettings
-from tasks import learned
-from tasks.report import Story
-from tasks.search import Search
+import overnight.tasks.data.snapshot
+import overnight.tasks.training.tune
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.parameters import ModelName
+from overnight.flows.run.progress import ProgressReporter
+from overnight.flows.steps.finish import finish
+from overnight.flows.steps.training import step
+from overnight.infra.cores import cores
+from overnight.models.definition import Progress
+from overnight.models.plots import plots as drawn
+from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.tasks.data import learned_arrivals
+from overnight.tasks.reporting.report import RunReport
+from overnight.tasks.training.trials import Search
 
 Trials = Annotated[int, Field(ge=2, le=500)]
 Parallel = Annotated[int, Field(ge=1, le=64)]
@@ -51,16 +51,16 @@ def tune(
         by: Who asks for it.
         reason: Why, for the record.
     """
-    context, story = ModelContext.open(model), Story(model=model)
+    context, story = ModelContext.open(model), RunReport(model=model)
     keep = step(context.registry.keep_tuned)
     if forget:
         keep(TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
-        return end(context, story, "Tuned", "nights use the model's own settings again")
+        return finish(context, story, "Tuned", "nights use the model's own settings again")
     found = search(context, trials, parallel or max(cores() // 2, 1))
-    story = Story(model=model, search=found, pictures=draw(context, found))
+    story = RunReport(model=model, search=found, pictures=draw(context, found))
     before, best = found.trials[0], found.best
     if not found.found_better:
-        return end(
+        return finish(
             context, story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}"
         )
     told = TunedSettings(
@@ -74,16 +74,18 @@ def tune(
         trials=len(found.trials),
     )
     keep(told)
-    return end(context, story, "Tuned", f"from the next run on: {best}")
+    return finish(context, story, "Tuned", f"from the next run on: {best}")
 
 
 @step
 def search(context: ModelContext, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
-    waiting = {held.arrival for held in learned.waiting(context.registry, context.rows.arrivals)}
+    waiting = {
+        held.arrival for held in learned_arrivals.waiting(context.registry, context.rows.arrivals)
+    }
     without = sorted({*context.reviews.excluded(), *waiting})
     snapshot = context.snapshot(without=without)
-    tell = Teller(f"{context.model}-training")
+    tell = ProgressReporter(f"{context.model}-training")
     folder = context.work("tune")
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,7 +93,7 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
         get_run_logger().info("%d of %d trials: %s", over, trials, found)
         tell(Progress(epoch=1, epochs=1, step=over, steps=trials))
 
-    found = tasks.tune.tune(
+    found = overnight.tasks.training.tune.tune(
         context.definition,
         context.training_settings({}),
         context.training_examples(snapshot),

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
-from infra.settings import Settings
-from store.s3 import S3Address, S3Bucket
-from store.trust import Trust
+from overnight.infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
+from overnight.infra.settings import Settings
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.trust.trusted_keys import Trust
 
 
 def address(settings: Settings) -> S3Address:

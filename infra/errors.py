@@ -1,6 +1,6 @@
 """Errors of the programs that a stack consists of.
 
-store.errors.OvernightError
+overnight.store.errors.OvernightError
 ├── OrchestratorUnavailable Prefect did not answer: start it
 ├── OrchestratorRefused     Prefect answered no: says which request and why
 ├── DeploymentFailed        `prefect deploy` did not register the deployments; its output says why
@@ -8,7 +8,7 @@ store.errors.OvernightError
 └── ServingRefused          serving answered no: says to what and why
 """
 
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 
 class OrchestratorUnavailable(OvernightError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from store.errors import ConfigurationError
+from overnight.store.errors import ConfigurationError
 
 Name = Literal["landing", "training", "serving", "operator", "administration", "keeping"]
 NAMES: tuple[Name, ...] = get_args(Name)

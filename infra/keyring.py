@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from io import BufferedRandom
 from pathlib import Path
 
-from infra.settings import Settings
-from store.errors import ConfigurationError
-from store.local_files import create, lock, numbered_fields, write_atomically
-from store.signing import Signer, key_id
-from store.trust import PublicKey, parse, public_key
+from overnight.infra.settings import Settings
+from overnight.store.errors import ConfigurationError
+from overnight.store.local_files import create, lock, numbered_fields, write_atomically
+from overnight.store.trust.signing import Signer, key_id
+from overnight.store.trust.trusted_keys import PublicKey, parse, public_key
 
 _HEADER = (
     "# Whose versions are trusted here: one `name ed25519:<base64>` a line.\n"

@@ -12,7 +12,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 
-from infra.errors import OrchestratorRefused, OrchestratorUnavailable
+from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
 
 Document = dict[str, Any]
 TIMEOUT_SECONDS = 15.0

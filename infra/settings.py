@@ -24,9 +24,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from infra import identities
-from infra.cores import cores
-from infra.formats import (
+from overnight.infra import identities
+from overnight.infra.cores import cores
+from overnight.infra.formats import (
     AbsolutePath,
     Address,
     Names,
@@ -38,7 +38,7 @@ from infra.formats import (
     asked_at,
     masked,
 )
-from store.errors import ConfigurationError
+from overnight.store.errors import ConfigurationError
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"

@@ -7,13 +7,13 @@ import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING
 
-from models.errors import UnknownModel
-from store.errors import ConfigurationError
+from overnight.models.errors import UnknownModel
+from overnight.store.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.definition import ModelDefinition
+    from overnight.models.definition import ModelDefinition
 
 
 @cache

@@ -14,17 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from models.data_gates import DataGates
-from models.evaluation import RowMetric
-from models.examples import Array, Examples, Outputs
-from models.gates import Gate, MinimumImprovement
-from models.moving import MovingHoldout
-from models.sameness import Near
-from models.tuning import Ranges
-from store.errors import BadFile
-from store.manifest import Measurement
-from store.schema import Schema
-from store.values import Value
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.examples import Array, Examples, Outputs
+from overnight.models.gates import Gate, MinimumImprovement
+from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.search_space import Ranges
+from overnight.store.errors import BadFile
+from overnight.store.registry.manifest import Measurement
+from overnight.store.schema import Schema
+from overnight.store.values import Value
 
 
 @dataclass(frozen=True)

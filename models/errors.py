@@ -1,13 +1,13 @@
 """Errors of the catalogue and its sources.
 
-store.errors.OvernightError
+overnight.store.errors.OvernightError
 ├── UnknownModel            not in the catalogue
 └── SourceUnavailable       data could not be had from anywhere: try again, or name a place
 """
 
 from collections.abc import Sequence
 
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 
 class UnknownModel(OvernightError):

@@ -19,13 +19,13 @@ from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 
-from infra import logging, settings
-from serving import wsgi
-from serving.board import Draining
-from serving.cache import read_bundle
-from serving.inference.limits import Limits
-from store import keys
-from store.errors import ConfigurationError, OvernightError
+from overnight.infra import logging, settings
+from overnight.serving import wsgi
+from overnight.serving.host.shared_memory import DrainFlag
+from overnight.serving.inference.limits import Limits
+from overnight.serving.lifecycle.disk_cache import read_bundle
+from overnight.store.errors import ConfigurationError, OvernightError
+from overnight.store.objects import keys
 
 # A request in flight is given this long when the drain is over.
 FINISH_SECONDS = 30
@@ -58,7 +58,7 @@ def _answer(chosen: settings.Settings, host: str, port: int) -> None:
     _check_settings(chosen)
     _check_free(host, port)
     said = chosen.home / "serving" / f"draining-{port}"
-    draining = Draining.afresh(said)
+    draining = DrainFlag.afresh(said)
     server = _server(
         host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
     )
@@ -108,7 +108,7 @@ def _load(make: Callable[[], Flask]) -> Flask:
     return make()
 
 
-def _drain_when_asked(server: Any, draining: Draining, seconds: float) -> None:
+def _drain_when_asked(server: Any, draining: DrainFlag, seconds: float) -> None:
     """Asked to stop, first be not ready, then stop; asked again, leave at once.
 
     Where nobody asks whether we are ready, nobody has to be told, and there is nothing to wait for.
@@ -171,7 +171,7 @@ def _server(host: str, port: int, *, workers: int, limits: Limits, respawn: bool
     # It would warn of many threads; ours mostly wait, and few of them answer at a time.
     getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     return Granian(
-        "serving.wsgi:application",  # only its name: `serve` is told how to make it
+        "overnight.serving.wsgi:application",  # only its name: `serve` is told how to make it
         address=host,
         port=port,
         interface=Interfaces.WSGI,

@@ -1,6 +1,6 @@
 """Errors of serving, each of which is worded for whoever sent the request or runs the server.
 
-store.errors.OvernightError
+overnight.store.errors.OvernightError
 ├── BadInput                a request that cannot be answered: which field, expected and found
 │   ├── TooMuch             a request over a limit
 │   └── WrongContentType    a body of a kind that is not read here
@@ -13,7 +13,7 @@ store.errors.OvernightError
 └── LogWentBack             an alias' log is not the one that was known: restore it
 """
 
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 
 class UnfitVersion(OvernightError):
@@ -23,7 +23,7 @@ class UnfitVersion(OvernightError):
         super().__init__(f"{model} {version} is not fit to answer: {why}")
 
 
-class LogWentBack(OvernightError):
+class LogRewound(OvernightError):
     """The store has forgotten, or replaced, a record of an alias that was followed from here."""
 
     def __init__(self, log: str, *, known: str, found: str, memory: str) -> None:
@@ -50,7 +50,7 @@ class BadInput(OvernightError):
         super().__init__(f"{field}: expected {expected}, found {found}")
 
 
-class TooMuch(BadInput):
+class LimitExceeded(BadInput):
     """A request over a limit."""
 
 

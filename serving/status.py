@@ -3,47 +3,49 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.history import History, Past
-from serving.ledger import Known, Ledger
-from serving.metrics import Meter, Snapshot
-from serving.presence import counted
-from serving.standing import Standing, standing
-from serving.traffic import Traffic, TrafficFile
+from overnight.serving.challenger.status import ChallengeStatus, challenge_status
+from overnight.serving.history.local_copy import History, Past
+from overnight.serving.host.alias_state import AliasState, FollowerState
+from overnight.serving.host.workers import counted
+from overnight.serving.telemetry.metrics import Metrics, WorkerCounters
+from overnight.serving.telemetry.traffic import Traffic, TrafficFile
 
 
 @dataclass(frozen=True)
 class _Model:
-    champion: Ledger
-    challenger: Ledger
+    champion: AliasState
+    challenger: AliasState
     history: History
 
 
 class HostStatus:
     """What the leader and all workers of a host leave in its folder; every worker only reads it."""
 
-    def __init__(self, folder: Path, meter: Meter, *, worker: str) -> None:
+    def __init__(self, folder: Path, meter: Metrics, *, worker: str) -> None:
         """`meter` counts what this `worker` does."""
         self.meter = meter
         self._worker, self._workers = worker, folder / "workers"
         self._traffic = TrafficFile(folder)
         self._models: dict[str, _Model] = {}
 
-    def add(self, model: str, champion: Ledger, challenger: Ledger, history: History) -> None:
+    def add(
+        self, model: str, champion: AliasState, challenger: AliasState, history: History
+    ) -> None:
         """Report one more model, from its ledgers and its history."""
         self._models[model] = _Model(champion, challenger, history)
 
-    def known(self, model: str) -> Known:
+    def known(self, model: str) -> FollowerState:
         """What the leader noted of a model: refusals and sync errors."""
         return self._models[model].champion.known()
 
-    def snapshots(self) -> dict[str, Snapshot]:
+    def snapshots(self) -> dict[str, WorkerCounters]:
         """What every worker counted: ours now, the others' a second ago."""
         return counted(self._workers) | {self._worker: self.meter.snapshot()}
 
-    def challenge(self, model: str) -> Standing | None:
+    def challenge(self, model: str) -> ChallengeStatus | None:
         """The newest challenge of a model on this host, if there is one."""
         ledger = self._models[model].challenger
-        return standing(ledger.known(), ledger.ended(), self.snapshots().values())
+        return challenge_status(ledger.known(), ledger.ended(), self.snapshots().values())
 
     def past(self, model: str) -> Past:
         """Records and versions of a model, as far as this host remembers them."""
@@ -61,16 +63,16 @@ class HostStatus:
 class StandaloneStatus:
     """The status of a process without a store and without other workers: its own counters alone."""
 
-    def __init__(self, meter: Meter | None = None) -> None:
-        self.meter = meter or Meter()
+    def __init__(self, meter: Metrics | None = None) -> None:
+        self.meter = meter or Metrics()
 
-    def known(self, _model: str) -> Known:
-        return Known()
+    def known(self, _model: str) -> FollowerState:
+        return FollowerState()
 
-    def snapshots(self) -> dict[str, Snapshot]:
+    def snapshots(self) -> dict[str, WorkerCounters]:
         return {"alone": self.meter.snapshot()}
 
-    def challenge(self, _model: str) -> Standing | None:
+    def challenge(self, _model: str) -> ChallengeStatus | None:
         return None
 
     def past(self, _model: str) -> Past:

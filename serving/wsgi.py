@@ -1,4 +1,4 @@
-"""The door for WSGI servers: `serving.wsgi:application` makes the application of one worker."""
+"""The door for WSGI servers: `overnight.serving.wsgi:application` makes the application of one worker."""
 
 import hashlib
 from logging import getLogger
@@ -6,20 +6,20 @@ from pathlib import Path
 
 from flask import Flask
 
-from infra import connections, logging, settings
-from serving.application import create_application
-from serving.board import Board, Draining
-from serving.cache import read_bundle
-from serving.challenger import Router
-from serving.entrance import Admission
-from serving.fleet import Fleet, Following
-from serving.inference.limits import Limits
-from serving.loaded import open_bundle
-from serving.slots import Loaded, Slot, Slots
-from serving.status import StandaloneStatus
-from serving.tokens import Tokens
-from store.errors import OvernightError
-from store.s3 import S3Address, S3Bucket
+from overnight.infra import connections, logging, settings
+from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.shared_memory import DrainFlag, SharedGeneration
+from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.lifecycle.disk_cache import read_bundle
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.rest.middleware.admission import Admission
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.status import StandaloneStatus
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address, S3Bucket
 
 
 def application(draining: Path | None = None) -> Flask:
@@ -33,7 +33,7 @@ def application(draining: Path | None = None) -> Flask:
     chosen = settings.load()
     logging.configure(chosen.log_level)
     address = connections.address(chosen)
-    following = Following(
+    following = FollowConfig(
         folder=folder_of(chosen.home, address),
         models=chosen.serving_models,
         replica=chosen.replica,
@@ -44,7 +44,7 @@ def application(draining: Path | None = None) -> Flask:
     )
     # One try: the watcher itself looks again a poll later.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
-    fleet = Fleet(bucket, following, connections.trust(chosen))
+    fleet = HostAgent(bucket, following, connections.trust(chosen))
     fleet.start()
     return create_application(
         fleet.router,
@@ -57,7 +57,7 @@ def application(draining: Path | None = None) -> Flask:
             keys=prediction_keys(chosen, patient=True),
             origins=chosen.cors_origins,
             log_requests=chosen.log_requests,
-            draining=Draining.at(draining) if draining else Draining(),
+            draining=DrainFlag.at(draining) if draining else DrainFlag(),
         ),
     )
 
@@ -110,15 +110,15 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
         SystemExit: the bundle cannot answer; the log says why.
     """
     logging.configure(log_level)
-    slots = Slots()
+    slots = ModelSlots()
     try:
         manifest, files = read_bundle(folder)
-        predictor = open_bundle(manifest, files, threads=threads)
+        predictor = load_version(manifest, files, threads=threads)
     except OvernightError as error:
         getLogger(__name__).error("%s", error)  # noqa: TRY400 - the words say it all
         raise SystemExit(1) from None
-    slot = slots.add(Slot(manifest.model, Board.alone()))
-    slot.put(Loaded(1, predictor, None))
+    slot = slots.add(ModelSlot(manifest.model, SharedGeneration.alone()))
+    slot.put(LoadedVersion(1, predictor, None))
     slot.board.flip(1)
     return create_application(Router(slots), limits=limits, status=StandaloneStatus())
 

@@ -37,7 +37,7 @@ class ConfigurationError(OvernightError):
     """A setting, a model or a deployment is wrong."""
 
 
-class NotProved(OvernightError):
+class Unauthenticated(OvernightError):
     """Nobody knows whose word it is."""
 
     def __init__(self, why: str) -> None:
@@ -216,7 +216,7 @@ class AlreadyDecided(OvernightError):
         super().__init__(f"{model} {version} was {verdict} by {by} already; a decision is final")
 
 
-class PlaceTaken(OvernightError):
+class DestinationNotEmpty(OvernightError):
     """Something else is where a copy is to go, and nothing is ever mixed or overwritten."""
 
     def __init__(self, where: str, *, found: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from store.values import Value
+from overnight.store.values import Value
 
 # The datatypes of the Open Inference Protocol v2 that a numpy array can hold.
 Datatype = Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP32", "FP64"]

@@ -1,11 +1,11 @@
 """Errors of the steps of a run.
 
-store.errors.OvernightError
+overnight.store.errors.OvernightError
 ├── StepFailed              a child process of a step died or ran out of time
 └── NotReproducible         what a version was made from is gone: restore it
 """
 
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
 
 
 class NotReproducible(OvernightError):

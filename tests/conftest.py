@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from models.definition import Places
-from models.digits.official import official_files
-from store.s3 import S3Address, S3Bucket
+from overnight.models.definition import Places
+from overnight.models.digits.mnist_files import official_files
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support import genuine_digits as genuine_digits_of
 from tests.support.mlflow_server import mlflow_server
 from tests.support.prefect_world import constant_digits, prefect_server, quiet_world, world

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.s3_server import free_ports
 from tests.support.signing_keys import write_keys
 from tests.support.stopping import end
@@ -26,7 +26,9 @@ GUIDE = ROOT / "docs" / "add-your-model.md"
 ROOMS = ("cli", "flows", "infra", "models", "serving", "store", "tasks", "tests")
 FILES = ("pyproject.toml", "deployments.yaml", "uv.lock")
 # What the guide's last chapter does with a whole stack, without one.
-NIGHT = "from flows.retrain import retrain; print(retrain('wine', return_state=True).name)"
+NIGHT = (
+    "from overnight.flows.retrain import retrain; print(retrain('wine', return_state=True).name)"
+)
 _BLOCK = re.compile(
     r"(?:^`(?P<file>[\w./]+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```",
     re.MULTILINE | re.DOTALL,
@@ -58,7 +60,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, place / name)
     programs = place / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name, words in {"python": "", "pytest": "-m pytest", "overnight": "-m cli.main"}.items():
+    for name, words in {
+        "python": "",
+        "pytest": "-m pytest",
+        "overnight": "-m overnight.cli.main",
+    }.items():
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         program.chmod(0o755)

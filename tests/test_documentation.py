@@ -9,9 +9,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
-import models
-from cli.main import app
-from infra.settings import Settings
+from overnight import models
+from overnight.cli.main import app
+from overnight.infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -121,7 +121,7 @@ def test_deployments_are_written_as_prefect_reads_them() -> None:
 def test_the_form_of_a_retrain_shows_the_settings_of_its_model() -> None:
     document = yaml.safe_load((ROOT / "deployments.yaml").read_text())
     for deployment in document["deployments"]:
-        if deployment["entrypoint"] == "flows.retrain.retrain":
+        if deployment["entrypoint"] == "overnight.flows.retrain.retrain":
             shown = deployment["parameters"]
             own = models.find(shown["model"]).settings.model_dump() | {"model": shown["model"]}
             assert shown == {name: own.get(name) for name in shown}
@@ -147,7 +147,7 @@ def test_no_module_reads_the_environment_beside_the_settings() -> None:
     }
 
     # Training processes quiet their runtime, which only listens to the environment.
-    training = {"tasks/fit.py", "tasks/trial.py"}
+    training = {"tasks/training/worker.py", "tasks/training/trial_worker.py"}
     # What the page of documentation shows is for clients to run, elsewhere.
     shown = {"serving/rest/openapi/code_samples.py"}
     assert readers - {"infra/settings.py"} <= training | shown | _children(readers)

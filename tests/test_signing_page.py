@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from store.memory import MemoryBucket
-from store.registry.registry import ModelRegistry
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.signing_keys import SIGNER, named, signer
 
@@ -61,7 +61,7 @@ def test_another_key_finds_no_signature(folder):
 def test_every_command_of_the_page_exists():
     from typer.main import get_command
 
-    from cli.keys import app
+    from overnight.cli.commands.keys import app
 
     told = set(re.findall(r"overnight keys (\w+)", PAGE))
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-import models
-from models.definition import Places
-from models.digits.rows import Digits, as_rows
-from models.shift import SameShares
-from store.manifest import Finding
-from tasks.admit import admit
-from tasks.compare import Compared, Learned, compare
-from tasks.evaluate import Champion
-from tasks.train import train
+from overnight import models
+from overnight.models.data_gates.drift import SameShares
+from overnight.models.definition import Places
+from overnight.models.digits.rows import Digits, as_rows
+from overnight.store.registry.manifest import Finding
+from overnight.tasks.data.admission import check_admission
+from overnight.tasks.evaluation.data_drift import Compared, Learned, compare
+from overnight.tasks.evaluation.evaluate import Champion
+from overnight.tasks.training.train import train
 
 DIGITS = models.find("digits")
 SIZES = (30, 100, 300, 1_000)
@@ -103,7 +103,7 @@ class Night:
         tables = {name: as_rows(digits) for name, digits in nights.items()}
         refused: list[Finding] = []
         for name, table in tables.items():
-            refused += admit(table, DIGITS.data_gates, name)
+            refused += check_admission(table, DIGITS.data_gates, name)
         inside = {n: t for n, t in tables.items() if n not in {one.slice for one in refused}}
         parts = [_stamped(self.learned, "learned"), *(_stamped(t, n) for n, t in inside.items())]
         found = compare(

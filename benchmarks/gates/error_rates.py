@@ -25,8 +25,8 @@ from scipy.stats import binom, norm
 
 from benchmarks.gates.picture import draw
 from benchmarks.gates.resampled import SPREADS, equals_refused, resampled_rates
-from models.gates import ALPHA
-from models.gates.shares import Shares
+from overnight.models.gates import ALPHA
+from overnight.models.gates.shares import Shares
 
 MARGIN = 0.005
 CHAMPION = 0.97

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from models.gates import ALPHA
-from models.gates.resampling import RESAMPLES, SEED, Resampled
+from overnight.models.gates import ALPHA
+from overnight.models.gates.resampling import RESAMPLES, SEED, Resampled
 
 Floats = NDArray[np.float64]
 # A holdout of sales is 28 days, of which a week may be missing; 100 is what gates ask for.

@@ -20,8 +20,8 @@ def pandas(told: Told) -> None:
 def convert(told: Told) -> None:
     import pyarrow.parquet as pq
 
-    from models.csv_lines import read_lines
-    from tasks.land import writing
+    from overnight.models.sources.csv_stream import read_lines
+    from overnight.tasks.data.land import writing
 
     columns, out = _columns(), told["out"]
     writer = pq.ParquetWriter(out, columns, **writing(columns))
@@ -31,8 +31,8 @@ def convert(told: Told) -> None:
 
 
 def land(told: Told) -> None:
-    from store.s3 import S3Address, S3Bucket
-    from tasks.land import land_file
+    from overnight.store.objects.s3 import S3Address, S3Bucket
+    from overnight.tasks.data.land import land_file
 
     bucket = S3Bucket(S3Address(told["endpoint"], told["bucket"], told["access"], told["secret"]))
     bucket.ensure()
@@ -42,9 +42,9 @@ def land(told: Told) -> None:
 
 
 def take_in(told: Told) -> None:
-    from store.datasets import Dataset
-    from store.s3 import S3Address, S3Bucket
-    from tasks.ingest import ingest
+    from overnight.store.datasets.delta_table import Dataset
+    from overnight.store.objects.s3 import S3Address, S3Bucket
+    from overnight.tasks.data.ingest import ingest
 
     address = S3Address(told["endpoint"], told["bucket"], told["access"], told["secret"])
     rows, holdout = (Dataset.on_s3(address, "sales", table) for table in ("rows", "holdout"))
@@ -73,7 +73,7 @@ def _gathered(batches: Iterator) -> Iterator:
     """Tables of as many rows as a piece has."""
     import pyarrow as pa
 
-    from tasks.land import PIECE_ROWS
+    from overnight.tasks.data.land import PIECE_ROWS
 
     waiting, rows = [], 0
     for batch in batches:
@@ -98,8 +98,8 @@ class _Source:
     def batches(self, name: str, file: BinaryIO, rejected) -> Iterator:
         import pyarrow as pa
 
-        from models.csv_lines import read_lines
-        from models.streaming import digests
+        from overnight.models.sources.csv_stream import read_lines
+        from overnight.models.sources.streaming import digests
 
         columns = _columns()
         schema = columns.append(pa.field("digest", pa.string()))

@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models import regression
-from models.definition import TrainingSettings
-from models.examples import Examples
-from models.sales import DEFINITION, measures
-from models.sales.files import read_files
-from models.sales.schema import DEPARTMENTS, GAP_DAYS
-from models.sales.series import HELD_DAYS, JUDGED_DAYS
-from models.sales.source import package_folder, read_lines
+from overnight.models.definition import TrainingSettings
+from overnight.models.examples import Examples
+from overnight.models.metrics import regression
+from overnight.models.sales import DEFINITION, metrics
+from overnight.models.sales.files import read_files
+from overnight.models.sales.schema import DEPARTMENTS, GAP_DAYS
+from overnight.models.sales.series import HELD_DAYS, JUDGED_DAYS
+from overnight.models.sales.source import package_folder, read_lines
 
 Floats = NDArray[np.float64]
 NETWORK, BOOSTING, NAIVE, MEAN = "network", "gradient boosting", "seasonal naive", "28-day mean"
@@ -77,8 +77,8 @@ def cutoffs(rows: pa.Table, n: int) -> list[int]:
 
 def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
     """Everybody's forecasts of one holdout."""
-    from models.sales import network
-    from tasks.fit import split
+    from overnight.models.sales import network
+    from overnight.tasks.training.worker import split
 
     assert DEFINITION.moving is not None
     judged_from = cutoff - HELD_DAYS + 1
@@ -97,10 +97,10 @@ def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
     said = {
         NETWORK: np.asarray(answer["units"], np.float64)[:, 1],
         BOOSTING: boosted,
-        NAIVE: measures.seasonal_naive(holdout),
-        MEAN: measures.mean_of_28_days(holdout),
+        NAIVE: metrics.seasonal_naive(holdout),
+        MEAN: metrics.mean_of_28_days(holdout),
     }
-    inside = measures.in_interval(holdout, answer)
+    inside = metrics.in_interval(holdout, answer)
     return Asked(str(np.datetime64(cutoff - GAP_DAYS, "D")), holdout, said, inside, cpu)
 
 
@@ -120,7 +120,7 @@ def _boosted(training: Examples, holdout: Examples, seed: int) -> Floats:
 
 def _numbers(examples: Examples) -> NDArray[np.float32]:
     """What trees like: the network's own features, codes and weekday as numbers, and the means."""
-    from models.sales.preparation import Prepared
+    from overnight.models.sales.preprocessing import Prepared
 
     inputs = examples.inputs
     prepared = Prepared()([inputs["day"], inputs["lead_days"], inputs["recent"]])
@@ -128,7 +128,7 @@ def _numbers(examples: Examples) -> NDArray[np.float32]:
     columns = [
         *(part.numpy() for part in prepared),
         np.stack([*codes, (inputs["day"] + 3) % 7], axis=1).astype(np.float32),
-        np.stack([measures.seasonal_naive(examples), measures.mean_of_28_days(examples)], axis=1),
+        np.stack([metrics.seasonal_naive(examples), metrics.mean_of_28_days(examples)], axis=1),
     ]
     return np.concatenate(columns, axis=1).astype(np.float32)
 

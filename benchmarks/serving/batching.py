@@ -1,6 +1,6 @@
 """What batches cost: `python benchmarks/serving/batching.py [NETWORK …]`.
 
-Justifies three choices of `serving/predictor.py`: batches are padded to sizes of at most 16, as a
+Justifies three choices of `serving/inference/runtime.py`: batches are padded to sizes of at most 16, as a
 row costs no less in larger ones; long batches are cut into chunks that several threads take, since
 LiteRT lets go of the interpreter lock; and requests of different clients are not gathered into one
 batch, as that pays only where a row costs much less among others. A network is shown for which it
@@ -24,8 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from ai_edge_litert.interpreter import Interpreter
 
-from serving.predictor import Predictor
-from store.schema import Schema
+from overnight.serving.inference.runtime import Predictor
+from overnight.store.schema import Schema
 from tests.support.serving import bundles
 
 ROWS, LONG, ROUNDS = (1, 2, 4, 8, 16, 32, 64), (256, 1_024), 7

@@ -1,6 +1,6 @@
 """What shadowing costs the champion: `python benchmarks/serving/challenger.py [SECONDS] [ROUNDS]`.
 
-Justifies the bounded queue and the niceness of `serving/comparing.py`: the champion's p99 and CPU
+Justifies the bounded queue and the niceness of `serving/challenger/comparison.py`: the champion's p99 and CPU
 microseconds a request, without a challenger, and with one that shadows a tenth and all of the
 requests. Three hosts of two workers each answer from a cache, in rounds that are interleaved, so
 that a noisy machine is noisy for all of them; once at a steady rate that leaves the cores some
@@ -21,17 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from store.aliases import CHALLENGER
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from serving.fleet import Fleet, Following
-from serving.wsgi import folder_of
-from store.aliases import AliasLog
-from store.memory import MemoryBucket
-from store.s3 import S3Address
-from store.terms import Terms
+from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.serving.wsgi import folder_of
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, running
 from tests.support.signing_keys import TRUST
@@ -71,7 +71,9 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
             terms=terms,
             beside=1,
         )
-    fleet = Fleet(bucket, Following(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST)
+    fleet = HostAgent(
+        bucket, FollowConfig(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST
+    )
     while not fleet.slots.ready or (share and len(fleet.router.versions("digits")) < 2):
         fleet.lead()
         fleet.attend()

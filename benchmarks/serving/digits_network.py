@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import exporting
-from models.digits import network
-from models.examples import Outputs
+from overnight.models.digits import network
+from overnight.models.examples import Outputs
+from overnight.models.training import export
 
 
 def _all_alike(_: Outputs, exported: Outputs) -> NDArray[np.bool_]:
@@ -21,7 +21,7 @@ def _all_alike(_: Outputs, exported: Outputs) -> NDArray[np.bool_]:
 
 def main() -> None:
     images = np.zeros((1, 28, 28), np.uint8)
-    files = exporting.export(network.build(seed=1), {"image": images}, alike=_all_alike)
+    files = export.export(network.build(seed=1), {"image": images}, alike=_all_alike)
     Path(sys.argv[1]).write_bytes(files["predictor.tflite"])
 
 

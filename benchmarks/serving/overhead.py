@@ -1,6 +1,6 @@
 """What answering one picture costs: `python benchmarks/serving/overhead.py [SECONDS] [NETWORK]`.
 
-Justifies granian, LiteRT and the fast path of `serving/express.py`: CPU microseconds a request, for
+Justifies granian, LiteRT and the fast path of `serving/rest/middleware/fast_path.py`: CPU microseconds a request, for
 each kind of body, beside applications that answer a constant on the same server (WSGI alone, and a
 Flask view that only parses), and beside the bare network in one process. CPU time is what holds on
 a noisy machine, so rounds are interleaved and ratios are within a round. NETWORK is `digits` for
@@ -26,8 +26,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.serving.peers.load import Order, Tally
-from serving.predictor import Predictor
-from store.schema import Schema
+from overnight.serving.inference.runtime import Predictor
+from overnight.store.schema import Schema
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles
 from tests.support.serving.server_process import ROOT, Serving, running

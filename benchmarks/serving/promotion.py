@@ -14,14 +14,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from store.aliases import AliasLog
-from store.errors import OvernightError
-from store.s3 import S3Address, S3Bucket
-from tasks.confirm import tell
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, following, running
@@ -59,7 +59,7 @@ def promote(log: AliasLog, serving: Serving, number: int, *, told: bool) -> tupl
     version, over = bundles.version_name(number), log.current()
     record = log.append(version, expected=over.version if over else None, actor=Actor("b", "b"))
     began = time.monotonic()
-    if told and (trouble := tell(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
+    if told and (trouble := notify(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
         raise SystemExit(trouble)
     until(lambda: serving.version() == version)
     answered = time.monotonic() - began

@@ -1,7 +1,7 @@
 """What starting costs: `python benchmarks/serving/start.py [STARTS] [NETWORK]`.
 
-Justifies importing boto3 only where the store is asked (`store/s3.py`) and the batch sizes of
-`serving/predictor.py`: CPU seconds of the server and of each worker, and seconds on the clock,
+Justifies importing boto3 only where the store is asked (`store/objects/s3.py`) and the batch sizes of
+`serving/inference/runtime.py`: CPU seconds of the server and of each worker, and seconds on the clock,
 until the host answers from its disk cache with no store to be reached; and what a worker holds.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.registry import ModelRegistry
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from serving.fleet import Fleet, Following
-from serving.wsgi import folder_of
-from store.aliases import AliasLog
-from store.memory import MemoryBucket
-from store.s3 import S3Address
-from store.schema import Schema
+from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.serving.wsgi import folder_of
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.schema import Schema
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, running
 from tests.support.signing_keys import SIGNER, TRUST
@@ -48,10 +48,10 @@ def fill(home: Path) -> None:
     AliasLog(bucket, bundles.MODEL).append(
         bundles.version_name(1), expected=None, actor=Actor("b", "b")
     )
-    following = Following(
+    following = FollowConfig(
         folder_of(home, NOWHERE), (), replica="host", poll_seconds=0.001, threads=1, workers=1
     )
-    fleet = Fleet(bucket, following, TRUST)
+    fleet = HostAgent(bucket, following, TRUST)
     while not fleet.slots.ready:
         fleet.lead()
         fleet.attend()

@@ -1,6 +1,6 @@
 """What a swap costs those who ask meanwhile: `python benchmarks/serving/swap.py [SWAPS] [NETWORK]`.
 
-Justifies loading beside the requests in small steps (`serving/attendant.py`), and what stays loaded
+Justifies loading beside the requests in small steps (`serving/lifecycle/loader.py`), and what stays loaded
 (`OVERNIGHT_LOADED_VERSIONS_MB`): two workers and a real SeaweedFS under steady load, a promotion
 every few seconds. Told are p99 in the second of each swap over p99 of the seconds between, requests
 that failed, and resident memory before, at its peak and after. NETWORK names another .tflite that
@@ -17,15 +17,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.registry import ModelRegistry
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from store.aliases import AliasLog
-from store.errors import OvernightError
-from store.s3 import S3Address, S3Bucket
-from store.schema import Schema
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.schema import Schema
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, following, running

@@ -10,12 +10,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import models
-from models.definition import Places
-from models.evaluation import Evaluation
-from models.examples import Examples
-from tasks.evaluate import evaluate
-from tasks.train import Candidate, train
+from overnight import models
+from overnight.models.definition import Places
+from overnight.models.examples import Examples
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.tasks.evaluation.evaluate import evaluate
+from overnight.tasks.training.train import Candidate, train
 
 DIGITS = models.find("digits")
 

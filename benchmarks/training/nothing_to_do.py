@@ -37,13 +37,13 @@ PIPELINE = """stages:
 # A dataset of one night, and a version that covers it and serves.
 SETTLE = """
 from datetime import UTC, datetime
-from flows.run.context import ModelContext
-from store.keys import new_version
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.flows.run.context import ModelContext
+from overnight.store.objects.keys import new_version
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.registry import ModelRegistry
 from tasks import lineage
-from tasks.ingest import ingest
-from tasks.snapshot import snapshot
+from overnight.tasks.data.ingest import ingest
+from overnight.tasks.data.snapshot import snapshot
 from tests.support.examples import FILES, manifest
 from tests.support.signing_keys import SIGNER
 house = ModelContext.open("digits")
@@ -64,7 +64,7 @@ registry.champion.append(version, expected=None, actor=Actor("b", "b"))
 
 FLOW = """
 import time
-from flows.retrain import retrain
+from overnight.flows.retrain import retrain
 began = time.process_time()
 ended = retrain(take_in=False, return_state=True)
 print(ended.name, time.process_time() - began)
@@ -86,7 +86,7 @@ def main() -> None:
             table = measure(
                 {
                     "overnight retrain --if-changed": (
-                        [sys.executable, "-m", "cli.main", "retrain", "digits", "--if-changed",
+                        [sys.executable, "-m", "overnight.cli.main", "retrain", "digits", "--if-changed",
                          "--no-take-in"],
                         ROOT, environment, NOTHING_TO_DO,
                     ),

@@ -27,9 +27,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-from models.definition import Places, Progress, TrainingSettings
-from models.digits import idx, network, official
-from models.examples import Examples
+from overnight.models.definition import Places, Progress, TrainingSettings
+from overnight.models.digits import idx, mnist_files, network
+from overnight.models.examples import Examples
 
 CLASSIC_EPOCHS = 12
 FIRST_NIGHT_ROWS = 50_000
@@ -78,7 +78,7 @@ def cpu_seconds() -> float:
 
 def digits(folder: Path | None) -> tuple[Examples, Examples]:
     """All 60,000 training digits, and t10k."""
-    files = official.official_files(Places(folder=folder, cache=Path(".overnight/cache/digits")))
+    files = mnist_files.official_files(Places(folder=folder, cache=Path(".overnight/cache/digits")))
 
     def read(images: str, labels: str) -> Examples:
         return Examples(
@@ -87,8 +87,8 @@ def digits(folder: Path | None) -> tuple[Examples, Examples]:
         )
 
     return (
-        read(official.TRAIN_IMAGES, official.TRAIN_LABELS),
-        read(official.TEST_IMAGES, official.TEST_LABELS),
+        read(mnist_files.TRAIN_IMAGES, mnist_files.TRAIN_LABELS),
+        read(mnist_files.TEST_IMAGES, mnist_files.TEST_LABELS),
     )
 
 

@@ -24,7 +24,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.signing_keys import write_keys
 
@@ -33,9 +33,9 @@ GOAL = 1.05
 BUCKET = "whole-flow"
 FLOW = """
 import sys
-from flows.run.context import ModelContext
-from flows.retrain import retrain
-from store.registry.registry import ModelRegistry
+from overnight.flows.run.context import ModelContext
+from overnight.flows.retrain import retrain
+from overnight.store.registry.registry import ModelRegistry
 asked = {"overrule_gates": True, "by": "ann", "reason": "few epochs will do for a measurement"}
 epochs = int(sys.argv[1])
 ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
@@ -48,7 +48,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import models
-from models.definition import Places
+from overnight.models.definition import Places
 from tasks import evaluate, judge, publish, rehearse, train
 from tests.support.examples import manifest
 home, folder, epochs = Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3] else None, sys.argv[1]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from infra.prefect_api import Document
-from store.bucket import Bucket
-from store.challenging import Challenges
-from store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
-from store.registry.registry import ModelRegistry, Registry
-from store.trust import Trust
-from tasks.learned import Came, waiting
+from overnight.infra.prefect_api import Document
+from overnight.store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.registry import ModelRegistry, Registry
+from overnight.store.trust.trusted_keys import Trust
+from overnight.tasks.data.learned_arrivals import Came, waiting
 
 
 def challenge(bucket: Bucket, model: str) -> Document | None:

@@ -5,27 +5,34 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import models
-from flows.parameters import Begin
-from infra import connections
-from infra.settings import Settings, load
-from models.definition import ModelDefinition, Places, Source, TrainingSettings
-from models.examples import Examples
-from store.arrivals import ArrivalReviews
-from store.bucket import Bucket
-from store.challenging import Challenges
-from store.datasets import Dataset
-from store.errors import ConfigurationError
-from store.manifest import DataLineage, Manifest
-from store.registry.registry import ModelRegistry
-from store.signing import Signer
-from tasks.ingest import ARRIVAL_COLUMNS
-from tasks.leakage import learned_what_judges
-from tasks.snapshot import Snapshot, parted, read_holdout, read_rows, read_stamped, snapshot
+from overnight import models
+from overnight.flows.run.parameters import Begin
+from overnight.infra import connections
+from overnight.infra.settings import Settings, load
+from overnight.models.definition import ModelDefinition, Places, Source, TrainingSettings
+from overnight.models.examples import Examples
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import ConfigurationError
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.manifest import DataLineage, Manifest
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.signing import Signer
+from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
+from overnight.tasks.data.leakage import learned_what_judges
+from overnight.tasks.data.snapshot import (
+    Snapshot,
+    parted,
+    read_holdout,
+    read_rows,
+    read_stamped,
+    snapshot,
+)
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPredictor:
     """A version as it answers: its manifest, and its exported predictor verified against that."""
 
     manifest: Manifest
@@ -41,7 +48,7 @@ class ModelContext:
     def __init__(self, definition: ModelDefinition, settings: Settings) -> None:
         self.definition, self.settings = definition, settings
         self.model = definition.name
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedPredictor] = {}
 
     @classmethod
     def open(cls, model: str) -> "ModelContext":
@@ -106,12 +113,12 @@ class ModelContext:
         """The challenges of the model's champion."""
         return Challenges(self.bucket, self.model)
 
-    def loaded(self, version: str) -> Loaded:
+    def loaded(self, version: str) -> LoadedPredictor:
         """A trusted version, fetched once however many steps ask for it."""
         if version not in self._loaded:
             manifest = self.registry.trusted(version).manifest
             predictor = self.registry.read_file(manifest, "predictor.tflite")
-            self._loaded[version] = Loaded(manifest, predictor)
+            self._loaded[version] = LoadedPredictor(manifest, predictor)
         return self._loaded[version]
 
     @cached_property

@@ -10,7 +10,7 @@ from http.client import HTTPException
 
 import psutil
 
-from store.errors import ConfigurationError
+from overnight.store.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.stack.ports import Listening
+from overnight.infra.stack.ports import Listening
 
 
 def _nothing() -> None:

@@ -10,12 +10,12 @@ from functools import partial
 from io import BufferedRandom
 from pathlib import Path
 
-from infra.stack import processes, record
-from infra.stack.keeper import Keeper
-from infra.stack.record import ServiceRecord, StackRecord
-from infra.stack.service import Service
-from store.errors import ConfigurationError, OvernightError
-from store.local_files import try_lock
+from overnight.infra.stack import processes, state_file
+from overnight.infra.stack.service import Service
+from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.state_file import ServiceRecord, StackRecord
+from overnight.store.errors import ConfigurationError, OvernightError
+from overnight.store.local_files import try_lock
 
 _LOOK_SECONDS = 0.25
 _FLUSH_SECONDS = 1.0
@@ -48,7 +48,7 @@ class Supervisor:
             ConfigurationError: another supervisor keeps this home.
         """
         self._lock = _alone(self._home)
-        before = record.read(self._home)
+        before = state_file.read(self._home)
         self._keepers = tuple(
             Keeper(service, before=before.named(service.name)) for service in self._services
         )
@@ -115,7 +115,7 @@ class Supervisor:
                 stopping=self._stopping.is_set(),
                 services=tuple(keeper.record for keeper in self._keepers),
             )
-            record.write(self._home, shown)
+            state_file.write(self._home, shown)
             self._written = shown.services
 
     def _write_if_possible(self) -> None:
@@ -133,7 +133,7 @@ def _flush(folder: Path) -> None:
 def stop_orphans(home: Path, services: Sequence[Service]) -> None:
     """Stop what a dead supervisor left running, in the same order and as gently."""
     lock = _alone(home)
-    before = record.read(home)
+    before = state_file.read(home)
     plan = {service.name: service for service in services}
     stopped = []
     for orphan in reversed(before.services):
@@ -147,7 +147,7 @@ def stop_orphans(home: Path, services: Sequence[Service]) -> None:
             if service is not None:
                 service.after_stop()
         stopped.append(orphan.model_copy(update={"condition": "stopped", "process": None}))
-    record.write(home, before.model_copy(update={"services": tuple(reversed(stopped))}))
+    state_file.write(home, before.model_copy(update={"services": tuple(reversed(stopped))}))
     lock.close()
 
 

@@ -1,19 +1,19 @@
 """Handwritten digits: the genuine MNIST, arriving night by night."""
 
-from models.classifying import correct, measure, per_row
-from models.definition import ModelDefinition, TrainingSettings
-from models.digits.data_gates import DATA_GATES
-from models.digits.gates import GATES, PERTURBATIONS
-from models.digits.schema import TENSORS, examples
-from models.digits.source import DigitsSource
-from models.gates import MinimumImprovement
-from models.tuning import Choice, Range
+from overnight.models.definition import ModelDefinition, TrainingSettings
+from overnight.models.digits.data_gates import DATA_GATES
+from overnight.models.digits.gates import GATES, PERTURBATIONS
+from overnight.models.digits.schema import TENSORS, examples
+from overnight.models.digits.source import DigitsSource
+from overnight.models.gates import MinimumImprovement
+from overnight.models.metrics.classifier import correct, measure, per_row
+from overnight.models.search_space import Choice, Range
 
 DEFINITION = ModelDefinition(
     name="digits",
     title="Handwritten digits",
-    network="models.digits.network",
-    pictures="models.digits.pictures",
+    network="overnight.models.digits.network",
+    pictures="overnight.models.digits.plots",
     tensors=TENSORS,
     gates=GATES,
     settings=TrainingSettings(

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.columns import Column
-from models.data_gates import DataGates
-from models.digits.schema import TENSORS
-from models.examples import Array
-from models.shift import SameShares, SameSpread
-from store.schema import TensorSpec
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.data_gates.drift import SameShares, SameSpread
+from overnight.models.digits.schema import TENSORS
+from overnight.models.examples import Array
+from overnight.store.schema import TensorSpec
 
 LABEL = TensorSpec(
     name="label",

@@ -7,12 +7,12 @@ from pathlib import PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Reading
-from models.digits import idx
-from models.digits.png import read_png
-from models.digits.rows import COLUMNS, Digits, as_rows, checked
-from models.digits.tabular import read_csv, read_npz, read_parquet
-from store.errors import BadFile
+from overnight.models.definition import Reading
+from overnight.models.digits import idx
+from overnight.models.digits.png import read_png
+from overnight.models.digits.rows import COLUMNS, Digits, as_rows, checked
+from overnight.models.digits.tabular import read_csv, read_npz, read_parquet
+from overnight.store.errors import BadFile
 
 _FORMS: dict[str, Callable[[str, bytes], Digits]] = {
     ".csv": read_csv,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.definition import Perturbation
-from models.examples import Array
-from models.gates import (
+from overnight.models.definition import Perturbation
+from overnight.models.examples import Array
+from overnight.models.gates import (
     AtLeast,
     BetterThan,
     Calibrated,

@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from models.digits.rows import SIDE
-from store.errors import BadFile
+from overnight.models.digits.rows import SIDE
+from overnight.store.errors import BadFile
 
 IMAGES, LABELS = 2051, 2049
 _NAMES = {IMAGES: "images", LABELS: "labels"}

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 
-from store.errors import BadFile
+from overnight.store.errors import BadFile
 
 _CONNECT_SECONDS = 5.0
 # Looking up a name can take longer than any time-out of a socket.

@@ -16,14 +16,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models import exporting
-from models.classifying import same_class
-from models.definition import TrainingSettings
-from models.digits.as_mnist_was import SIDE, AsMnistWas
-from models.digits.learning import Learner
-from models.examples import Array, Examples
-from models.exporting import answers_of, load
-from models.learning import Course, Fitted, Report, fit_by_steps
+from overnight.models.definition import TrainingSettings
+from overnight.models.digits.normalisation import SIDE, AsMnistWas
+from overnight.models.digits.training import DigitsLearner
+from overnight.models.examples import Array, Examples
+from overnight.models.metrics.classifier import same_class
+from overnight.models.training import export as exporting
+from overnight.models.training.export import answers_of, load
+from overnight.models.training.learning import Course, Fitted, Report, fit_by_steps
 
 CLASSES = 10
 # Of the training images 88 % leave these outer rows and columns blank.
@@ -104,7 +104,9 @@ def fit(
 
     def prepare(network: keras.Model) -> Course:
         reader = network.get_layer("reader")
-        learner = Learner(reader, _seen(network, training), training.labels, settings=settings)
+        learner = DigitsLearner(
+            reader, _seen(network, training), training.labels, settings=settings
+        )
         held_out = _seen(network, validation)
         validate = partial(_validate, reader, held_out, validation.labels)
         return learner.steps.count, learner.epoch, validate

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.digits.rows import CLASSES, SIDE, Digits
-from store.errors import BadFile
+from overnight.models.digits.rows import CLASSES, SIDE, Digits
+from overnight.store.errors import BadFile
 
 # Grey, black and white, and colour; transparency does not say what is black.
 _MODES = {"L", "1", "RGB", "P"}

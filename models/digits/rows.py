@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from store.errors import BadFile
+from overnight.store.errors import BadFile
 
 SIDE = 28
 PIXELS = SIDE * SIDE

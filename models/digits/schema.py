@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from models.digits.rows import CLASSES, SIDE, images_of
-from models.examples import Examples
-from store.schema import Schema, TensorSpec
+from overnight.models.digits.rows import CLASSES, SIDE, images_of
+from overnight.models.examples import Examples
+from overnight.store.schema import Schema, TensorSpec
 
 # The first half of t10k was written by high-school students, the second by Census employees.
 _STUDENTS = 5_000

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Delivery, Places, Reading
-from models.digits import idx, official
-from models.digits.files import read_files
-from models.digits.rows import as_rows, checked
+from overnight.models.definition import Delivery, Places, Reading
+from overnight.models.digits import idx, mnist_files
+from overnight.models.digits.files import read_files
+from overnight.models.digits.rows import as_rows, checked
 
 FIRST_NIGHT_ROWS = 50_000
 NIGHTLY_ROWS = 1_000
@@ -41,22 +41,22 @@ class DigitsSource:
 
     def holdout(self) -> pa.Table:
         """The 10,000 test images, with their `position` in the official file."""
-        images = self._array(official.TEST_IMAGES, idx.IMAGES)
-        labels = self._array(official.TEST_LABELS, idx.LABELS)
-        rows = as_rows(checked(official.TEST_LABELS, images, labels))
+        images = self._array(mnist_files.TEST_IMAGES, idx.IMAGES)
+        labels = self._array(mnist_files.TEST_LABELS, idx.LABELS)
+        rows = as_rows(checked(mnist_files.TEST_LABELS, images, labels))
         return rows.append_column("position", pa.array(range(len(labels)), pa.int32()))
 
     @cached_property
     def _files(self) -> Mapping[str, bytes]:
-        return official.official_files(self._places)
+        return mnist_files.official_files(self._places)
 
     def _array(self, name: str, magic: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return idx.decode(name, self._files[name], magic)
 
     def _night(self, start: int, end: int) -> Mapping[str, bytes]:
-        images = self._array(official.TRAIN_IMAGES, idx.IMAGES)[start:end]
-        labels = self._array(official.TRAIN_LABELS, idx.LABELS)[start:end]
+        images = self._array(mnist_files.TRAIN_IMAGES, idx.IMAGES)[start:end]
+        labels = self._array(mnist_files.TRAIN_LABELS, idx.LABELS)[start:end]
         return {
-            f"{official.TRAIN_IMAGES}.gz": idx.packed(idx.encode(images)),
-            f"{official.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
+            f"{mnist_files.TRAIN_IMAGES}.gz": idx.packed(idx.encode(images)),
+            f"{mnist_files.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
         }

@@ -13,10 +13,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from models.digits.idx import MAXIMUM_BYTES
-from models.digits.png import decode_png
-from models.digits.rows import PIXELS, SIDE, Digits, checked, within
-from store.errors import BadFile
+from overnight.models.digits.idx import MAXIMUM_BYTES
+from overnight.models.digits.png import decode_png
+from overnight.models.digits.rows import PIXELS, SIDE, Digits, checked, within
+from overnight.store.errors import BadFile
 
 _CELLS = [(row, column) for row in range(1, SIDE + 1) for column in range(1, SIDE + 1)]
 # How pixel columns are commonly called, row by row.

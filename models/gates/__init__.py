@@ -5,13 +5,13 @@ measured on too few rows fails, and says so. A comparison without a champion is 
 `docs/gates.md` tells what each gate promises.
 """
 
-from models.gates.baseline import BetterThan
-from models.gates.bounds import AtLeast, AtMost, Calibrated, Robust
-from models.gates.champion import MaximumRegression, MinimumImprovement
-from models.gates.comparing import difference_interval
-from models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, Gate
-from models.gates.holm import holm
-from models.gates.serving import SamePredictions, WithinBudget
+from overnight.models.gates.baseline import BetterThan
+from overnight.models.gates.bounds import AtLeast, AtMost, Calibrated, Robust
+from overnight.models.gates.champion import MaximumRegression, MinimumImprovement
+from overnight.models.gates.comparing import difference_interval
+from overnight.models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, Gate
+from overnight.models.gates.holm import holm
+from overnight.models.gates.serving import SamePredictions, WithinBudget
 
 __all__ = [
     "ALPHA",

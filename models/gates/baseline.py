@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.evaluation import Evaluation
-from models.gates.comparing import with_baseline
-from models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, check, finding, too_few
-from store.manifest import Finding
+from overnight.models.gates.comparing import with_baseline
+from overnight.models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, check, finding, too_few
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.registry.manifest import Finding
 
 
 @dataclass(frozen=True)

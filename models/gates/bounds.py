@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.evaluation import Evaluation
-from models.gates.gate import MINIMUM_ROWS, WHOLE, Gate, broken, check, finding, too_small
-from store.manifest import Finding, Measurement
+from overnight.models.gates.gate import MINIMUM_ROWS, WHOLE, Gate, broken, check, finding, too_small
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.registry.manifest import Finding, Measurement
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.evaluation import Evaluation
-from models.gates.comparing import ACCURACY, NO_ROW, Comparison, with_champion
-from models.gates.gate import ALPHA, WHOLE, Gate, check, finding, mistake, too_few, too_small
-from models.gates.holm import holm
-from store.manifest import Finding
+from overnight.models.gates.comparing import ACCURACY, NO_ROW, PairedComparison, with_champion
+from overnight.models.gates.gate import (
+    ALPHA,
+    WHOLE,
+    Gate,
+    check,
+    finding,
+    mistake,
+    too_few,
+    too_small,
+)
+from overnight.models.gates.holm import holm
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.registry.manifest import Finding
 
 # With fewer pairs hardly anything can be shown, and a bootstrap's error is not what it says.
 MINIMUM_PAIRS = 100
@@ -112,7 +121,7 @@ def _shown(gate: _Against, evaluation: Evaluation, bound: float) -> Iterable[Fin
 def _not_shown(gate: _Against, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
     """Refuses where the rows show a difference below the bound, by Holm over all slices."""
     asked = {slice: _comparison(gate, evaluation, slice) for slice in gate.slices}
-    tested: Mapping[str, Comparison] = {
+    tested: Mapping[str, PairedComparison] = {
         slice: found for slice, found in asked.items() if not isinstance(found, Finding)
     }
     chances = holm([found.chance_if_at_least(bound) for found in tested.values()])
@@ -130,7 +139,7 @@ def _not_shown(gate: _Against, evaluation: Evaluation, bound: float) -> Iterable
         yield _told(gate, evaluation, slice, found, bound, p, p > gate.alpha, told)
 
 
-def _comparison(gate: _Against, evaluation: Evaluation, slice: str) -> Comparison | Finding:
+def _comparison(gate: _Against, evaluation: Evaluation, slice: str) -> PairedComparison | Finding:
     """The evidence, or the finding that there is none."""
     if evaluation.champion is None:
         return finding(
@@ -156,7 +165,7 @@ def _told(
     gate: Gate,
     evaluation: Evaluation,
     slice: str,
-    comparison: Comparison,
+    comparison: PairedComparison,
     bound: float,
     p: float,
     passed: bool,  # noqa: FBT001

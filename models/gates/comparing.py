@@ -5,16 +5,16 @@ from typing import Protocol
 
 import numpy as np
 
-from models.evaluation import Evaluation, Floats, Mask, Paired, RowMetric
-from models.gates.resampling import Resampled
-from models.gates.shares import Shares
+from overnight.models.gates.resampling import Resampled
+from overnight.models.gates.shares import Shares
+from overnight.models.metrics.evaluation import Evaluation, Floats, Mask, Paired, RowMetric
 
 # The metric that is compared by counts of rows answered right.
 ACCURACY = "accuracy"
 NO_ROW = "no row was compared"
 
 
-class Comparison(Protocol):
+class PairedComparison(Protocol):
     """By how much the candidate is better on the same rows, and how surely."""
 
     @property
@@ -41,7 +41,7 @@ def difference_interval(paired: Paired, *, alpha: float = 0.025) -> tuple[float,
     return (shares.difference, *shares.interval(alpha))
 
 
-def with_champion(evaluation: Evaluation, metric: str, slice: str) -> Comparison | str:
+def with_champion(evaluation: Evaluation, metric: str, slice: str) -> PairedComparison | str:
     """The comparison with the champion on a slice, or why there is none."""
     if metric == ACCURACY and (paired := evaluation.counts(slice)) is not None:
         return _shares(paired) if paired.n else NO_ROW
@@ -54,7 +54,7 @@ def with_champion(evaluation: Evaluation, metric: str, slice: str) -> Comparison
 
 def with_baseline(
     evaluation: Evaluation, metric: str, baseline: str, slice: str
-) -> Comparison | str:
+) -> PairedComparison | str:
     """The comparison with a trivial rule on a slice, or why there is none."""
     try:
         mine = _named(evaluation.rows, metric)
@@ -80,7 +80,7 @@ def _named(rows: Sequence[RowMetric], metric: str) -> RowMetric:
 
 def _row_by_row(
     evaluation: Evaluation, slice: str, mine: RowMetric, theirs: RowMetric
-) -> Comparison:
+) -> PairedComparison:
     if len(mine.values) != len(theirs.values):
         raise _IncomparableError(f"{mine.metric} and {theirs.metric} are not of the same rows")
     mask = evaluation.mask(slice, len(mine.values))

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from models.evaluation import Evaluation
-from store.errors import ConfigurationError
-from store.manifest import Finding, Measurement
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.errors import ConfigurationError
+from overnight.store.registry.manifest import Finding, Measurement
 
 WHOLE = ("",)
 # Below this, the 95 % interval of a share is wider than 0.35: no bound means anything.

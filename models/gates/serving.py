@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.evaluation import Evaluation, Rehearsal, Sameness
-from models.gates.gate import check, finding
-from store.manifest import Finding
+from overnight.models.gates.gate import check, finding
+from overnight.models.metrics.evaluation import Evaluation, Rehearsal, Sameness
+from overnight.store.registry.manifest import Finding
 
 
 @dataclass(frozen=True)

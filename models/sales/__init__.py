@@ -1,20 +1,20 @@
 """Daily sales of grocery stores: a year of baskets, arriving night by night."""
 
-from models.definition import ModelDefinition, TrainingSettings
-from models.moving import MovingHoldout
-from models.sales.data_gates import DATA_GATES
-from models.sales.gates import GATES, PERTURBATIONS, RETURNING
-from models.sales.measures import in_interval, measured, per_row
-from models.sales.schema import NEAR, TENSORS
-from models.sales.series import HELD_DAYS, arrived, judged, learned
-from models.sales.source import SalesSource
-from models.tuning import Choice, Range
+from overnight.models.definition import ModelDefinition, TrainingSettings
+from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.sales.data_gates import DATA_GATES
+from overnight.models.sales.gates import GATES, PERTURBATIONS, RETURNING
+from overnight.models.sales.metrics import in_interval, measured, per_row
+from overnight.models.sales.schema import NEAR, TENSORS
+from overnight.models.sales.series import HELD_DAYS, arrived, judged, learned
+from overnight.models.sales.source import SalesSource
+from overnight.models.search_space import Choice, Range
 
 DEFINITION = ModelDefinition(
     name="sales",
     title="Daily sales by store and department",
-    network="models.sales.network",
-    pictures="models.sales.pictures",
+    network="overnight.models.sales.network",
+    pictures="overnight.models.sales.plots",
     tensors=TENSORS,
     gates=GATES,
     settings=TrainingSettings(

@@ -4,19 +4,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.columns import Column
-from models.data_gates import DataGates
-from models.sales.rows import APART
-from models.sales.schema import DAY, DEPARTMENT, STORES
-from models.sales.series import encoded
-from models.shift import SameShares, SameSpread, Sample
-from store.schema import TensorSpec
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.data_gates.drift import ColumnSample, SameShares, SameSpread
+from overnight.models.sales.rows import APART
+from overnight.models.sales.schema import DAY, DEPARTMENT, STORES
+from overnight.models.sales.series import encoded
+from overnight.store.schema import TensorSpec
 
 # No basket holds more of one department; of fuel and the like they count thousandths.
 _MOST_UNITS, _MOST_APART = 10_000, 1_000_000
 
 
-def described(rows: pa.Table) -> Sample:
+def described(rows: pa.Table) -> ColumnSample:
     """Of each row its department and store, as far as they are known by name, and its pieces.
 
     What is counted in other units is left out, so that a night without fuel differs in nothing.
@@ -25,7 +25,7 @@ def described(rows: pa.Table) -> Sample:
     store = counted["store"].to_numpy().astype(np.int64)
     department = counted["department"].to_numpy(zero_copy_only=False)
     codes = encoded(store, department)
-    return Sample(
+    return ColumnSample(
         counted.num_rows,
         {"store": codes[:, 0].astype(np.int64), "department": codes[:, 1].astype(np.int64)},
         {"pieces": counted["units"].to_numpy().astype(np.float64)},

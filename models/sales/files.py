@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from models.definition import Reading
-from models.sales import store47
-from models.sales.rows import COLUMNS, Lines, as_rows
-from store.errors import BadFile
+from overnight.models.definition import Reading
+from overnight.models.sales import store47
+from overnight.models.sales.rows import COLUMNS, Lines, as_rows
+from overnight.store.errors import BadFile
 
 MAXIMUM_LINES = 20_000_000
 MAXIMUM_BYTES = 2_000_000_000

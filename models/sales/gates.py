@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.definition import Perturbation
-from models.examples import Array
-from models.gates import (
+from overnight.models.definition import Perturbation
+from overnight.models.examples import Array
+from overnight.models.gates import (
     AtLeast,
     AtMost,
     BetterThan,
@@ -17,8 +17,8 @@ from models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from models.sales.schema import DEPARTMENTS
-from models.sales.series import JUDGED_DAYS, SIZES
+from overnight.models.sales.schema import DEPARTMENTS
+from overnight.models.sales.series import JUDGED_DAYS, SIZES
 
 # Comparisons are of days, because what a day brings it brings to all shops; a week of them may be
 # unknown, because their nights were left out or never came.

@@ -16,15 +16,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models import exporting
-from models.definition import TrainingSettings
-from models.examples import Array, Examples
-from models.exporting import answers_of, load
-from models.learning import Course, Fitted, Report, fit_by_steps
-from models.regression import near
-from models.sales.learning import INPUTS, Learner, pinball
-from models.sales.preparation import Known, OneOf, Ordered, Prepared
-from models.sales.schema import DEPARTMENT, NEAR, QUANTILES, RECENT_DAYS, STORE
+from overnight.models.definition import TrainingSettings
+from overnight.models.examples import Array, Examples
+from overnight.models.metrics.regression import near
+from overnight.models.sales.preprocessing import KnownDays, OneOf, Ordered, Prepared
+from overnight.models.sales.schema import DEPARTMENT, NEAR, QUANTILES, RECENT_DAYS, STORE
+from overnight.models.sales.training import INPUTS, SalesLearner, pinball
+from overnight.models.training import export as exporting
+from overnight.models.training.export import answers_of, load
+from overnight.models.training.learning import Course, Fitted, Report, fit_by_steps
 
 STORE_WIDTH, DEPARTMENT_WIDTH = 8, 6
 WIDTHS = (96, 48)
@@ -61,7 +61,7 @@ def build(*, seed: int) -> keras.Model:
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
     raw = layers.Dense(len(QUANTILES), name="raw")(x)
     units = Ordered(name="units")([raw, scale, is_open])
-    known = Known(name="known", dtype="float32")([inputs["store"], inputs["department"]])
+    known = KnownDays(name="known", dtype="float32")([inputs["store"], inputs["department"]])
     return keras.Model(inputs, {"units": units, "known": known}, name="sales")
 
 
@@ -76,7 +76,7 @@ def fit(
     """Train a network on days of sales, as `learning.fit_by_steps` says."""
 
     def prepare(network: keras.Model) -> Course:
-        learner = Learner(network, training, settings=settings)
+        learner = SalesLearner(network, training, settings=settings)
         return learner.steps.count, learner.epoch, partial(_validate, network, validation)
 
     return fit_by_steps(

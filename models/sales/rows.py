@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from store.errors import BadFile
+from overnight.store.errors import BadFile
 
 # A trading day runs from 09:00 UTC to 09:00 UTC, all year: four or five in the morning in Ohio, the
 # hours in which the fewest baskets are paid. Cut at midnight UTC, every evening would be torn.

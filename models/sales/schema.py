@@ -1,8 +1,8 @@
 """What goes into a forecast of sales and what comes out; the words that all sides share."""
 
-from models.sales.holidays import FIRST_DAY, LAST_DAY
-from models.sameness import Near
-from store.schema import Forecast, Schema, TensorSpec
+from overnight.models.metrics.equivalence import Near
+from overnight.models.sales.holidays import FIRST_DAY, LAST_DAY
+from overnight.store.schema import Forecast, Schema, TensorSpec
 
 # Baskets come up to three nights late: a day is final when three more have passed.
 GAP_DAYS = 3

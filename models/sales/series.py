@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.examples import Examples
-from models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
-from models.sales.known import closed, counted, guess, known_days
-from models.sales.replay import mixed
-from models.sales.schema import (
+from overnight.models.examples import Examples
+from overnight.models.sales.arrival_schedule import mixed
+from overnight.models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
+from overnight.models.sales.known_days import closed, counted, guess, known_days
+from overnight.models.sales.schema import (
     DEPARTMENTS,
     GAP_DAYS,
     HORIZON_DAYS,

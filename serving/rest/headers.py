@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from serving.lanes import Environ
+from overnight.serving.inference.codecs.content_types import Environ
 
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"

@@ -7,13 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from store import keys, numbered, signing
-from store.aliases import CHAMPION, AliasLog, AliasRecord
-from store.bucket import Bucket
-from store.collected import Collected, Kept
-from store.decisions import Decision, Verdict
-from store.digests import digest
-from store.errors import (
+from overnight.store.errors import (
     AlreadyDecided,
     AlreadyExists,
     CollectedVersion,
@@ -23,15 +17,29 @@ from store.errors import (
     PromotionConflict,
     UnknownVersion,
 )
-from store.manifest import Finding, Manifest
-from store.records import decoded, read
-from store.refusals import Refusal
-from store.registry.actor import Actor
-from store.scores import Score
-from store.signing import Signature, Signer
-from store.trust import Trust
-from store.tuning import TunedSettings
-from store.versions import COLLECTED, RESERVED, Trusted, decode_for, entries, verify
+from overnight.store.objects import keys, sequence_log
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.digests import digest
+from overnight.store.objects.records import decoded, read
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Manifest
+from overnight.store.registry.refusals import Refusal
+from overnight.store.registry.tombstones import Tombstone, TombstoneRevoked
+from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.store.registry.versions import (
+    COLLECTED,
+    RESERVED,
+    Trusted,
+    decode_for,
+    entries,
+    verify,
+)
+from overnight.store.trust import signing
+from overnight.store.trust.signing import Signature, Signer
+from overnight.store.trust.trusted_keys import Trust
 
 
 @dataclass(frozen=True)
@@ -212,18 +220,18 @@ class ModelRegistry:
                 found=f"{added} added since it was published",
             )
 
-    def collected(self, version: str) -> Collected | None:
+    def collected(self, version: str) -> Tombstone | None:
         """The tombstone of a version, or None while it is kept: one small GET."""
-        found = read(Collected, self.bucket, keys.collected(self.model, version))
+        found = read(Tombstone, self.bucket, keys.collected(self.model, version))
         return found if found and self.kept(version) is None else None
 
-    def kept(self, version: str) -> Kept | None:
+    def kept(self, version: str) -> TombstoneRevoked | None:
         """The record that a version stays although it has a tombstone, if there is one."""
-        return read(Kept, self.bucket, keys.kept(self.model, version))
+        return read(TombstoneRevoked, self.bucket, keys.kept(self.model, version))
 
     def keep(self, version: str, reason: str) -> None:
         """Take back that a version was collected; what was written first stands."""
-        record = Kept(model=self.model, version=version, reason=reason)
+        record = TombstoneRevoked(model=self.model, version=version, reason=reason)
         with suppress(AlreadyExists):
             self.bucket.create(keys.kept(self.model, version), record.encoded())
 
@@ -393,9 +401,9 @@ class ModelRegistry:
 
     def tuned(self) -> TunedSettings | None:
         """The settings that hold since the newest tuning, or None when nothing was ever tuned."""
-        listed = numbered.named(self.bucket, keys.tuned(self.model))
+        listed = sequence_log.named(self.bucket, keys.tuned(self.model))
         if listed and self._tuned_at(listed[-1]) is None:
-            listed = numbered.recorded(self.bucket, keys.tuned(self.model))
+            listed = sequence_log.recorded(self.bucket, keys.tuned(self.model))
         newest, sequence = None, max(listed, default=1)
         # A listing may be stale; walking on from it to the first gap is not.
         while (found := self._tuned_at(sequence)) is not None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from store.errors import ConfigurationError
+from overnight.store.errors import ConfigurationError
 
 # The distribution's package: below it or beside it, a module is the same module.
 PREFIX = "overnight."

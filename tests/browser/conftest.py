@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from store.s3 import S3Address
+from overnight.store.objects.s3 import S3Address
 from tests.support.browser.serving_host import Host, host_with_a_past
 from tests.support.s3_server import ACCESS, SECRET
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from cli.outcomes import NOTHING_TO_DO
+from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from tests.support.browser.page_watch import watch
 from tests.support.stack import RunningStack
 

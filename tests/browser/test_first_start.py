@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models import catalogue
-from store.keys import is_version
+from overnight.models import catalogue
+from overnight.store.objects.keys import is_version
 from tests.faults.test_stack_survives import answers
 from tests.support.stack import RunningStack, new_stack, taken_down
 

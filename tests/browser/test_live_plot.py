@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from store import keys
-from store.manifest import Measurement
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.scores import Score
+from overnight.store.objects import keys
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Measurement
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.browser.page_watch import contrast, overflow, watch
 from tests.support.browser.serving_host import Host, host_with_a_past
 from tests.support.s3_server import ACCESS, SECRET

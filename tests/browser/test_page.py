@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.browser.page_watch import scribble, watch
 from tests.support.browser.serving_host import FAILED, TOKEN, Host, gates_of
 from tests.support.serving import bucket_history, bundles

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from store.aliases import AliasLog
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.schema import Schema, TensorSpec
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.browser.page_watch import overflow, watch
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.s3_server import ACCESS, SECRET

@@ -60,7 +60,7 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     (deployment,) = (
         found
         for found in stack.prefect.filter("/deployments")
-        if found["entrypoint"].startswith("flows.retrain") and found["name"] == "digits"
+        if found["entrypoint"].startswith("overnight.flows.retrain") and found["name"] == "digits"
     )
 
     page.goto(f"{stack.prefect_url}/v2/deployments/deployment/{deployment['id']}")

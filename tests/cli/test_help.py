@@ -6,7 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from overnight.cli.main import app
 
 VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
@@ -34,7 +34,7 @@ def test_the_command_lists_all_of_them_and_the_exit_codes():
 @pytest.mark.servers
 def test_help_imports_nothing_heavy():
     program = (
-        "import sys, cli.main; "
+        "import sys, overnight.cli.main; "
         "print({'prefect', 'boto3', 'numpy', 'tensorflow', 'pydantic'} & set(sys.modules))"
     )
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from infra.stack.ports import free_port
-from store.s3 import S3Address
+from overnight.infra.stack.ports import free_port
+from overnight.store.objects.s3 import S3Address
 
 pytestmark = pytest.mark.servers
 
@@ -16,7 +16,7 @@ def overnight(home, *words: str, **settings: str) -> "subprocess.CompletedProces
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}
     environment |= {f"OVERNIGHT_{name}": value for name, value in settings.items()}
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *words],
+        [sys.executable, "-m", "overnight.cli.main", *words],
         env=environment | {"OVERNIGHT_HOME": str(home)},
         capture_output=True,
         text=True,

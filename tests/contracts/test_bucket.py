@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.bucket import Bucket
-from store.errors import (
+from overnight.store.errors import (
     AlreadyExists,
     BadKey,
     NotFound,
@@ -14,9 +13,10 @@ from store.errors import (
     StoreUnavailable,
     UnsafeStore,
 )
-from store.memory import MemoryBucket
-from store.probe import probe
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.conformance import probe
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])

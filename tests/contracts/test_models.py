@@ -13,20 +13,26 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from models import catalogue, find
-from models.definition import ModelDefinition, Places
-from models.evaluation import Evaluation
-from models.examples import Examples
-from models.gates import AtMost, BetterThan, Calibrated, MaximumRegression, MinimumImprovement
-from models.gates.comparing import ACCURACY
-from models.metrics import classification
-from store.schema import NUMPY_TYPES
-from tasks import publish
-from tasks.evaluate import draw, evaluate, predictions
-from tasks.frames import check_columns
-from tasks.judge import judge
-from tasks.rehearse import rehearse
-from tasks.train import Candidate, train
+from overnight.models import catalogue, find
+from overnight.models.definition import ModelDefinition, Places
+from overnight.models.examples import Examples
+from overnight.models.gates import (
+    AtMost,
+    BetterThan,
+    Calibrated,
+    MaximumRegression,
+    MinimumImprovement,
+)
+from overnight.models.gates.comparing import ACCURACY
+from overnight.models.metrics.classification import classification
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.schema import NUMPY_TYPES
+from overnight.tasks.data.column_checks import check_columns
+from overnight.tasks.evaluation.evaluate import draw, evaluate, predictions
+from overnight.tasks.evaluation.judge import judge
+from overnight.tasks.evaluation.rehearse import rehearse
+from overnight.tasks.release import publish
+from overnight.tasks.training.train import Candidate, train
 from tests.support.examples import manifest
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +235,7 @@ def test_every_flow_of_a_model_s_own_is_deployed_for_it_as_for_digits(
         for name in (definition.name, "digits")
     )
 
-    optional = set() if definition.tunable else {"flows.tune.tune"}
+    optional = set() if definition.tunable else {"overnight.flows.tune.tune"}
     assert digits.keys() - optional <= mine.keys()
     for entrypoint in mine.keys() & digits.keys():
         assert mine[entrypoint]["work_pool"] == digits[entrypoint]["work_pool"]

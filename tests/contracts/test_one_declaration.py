@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serving.errors import BadInput
-from serving.ranges import check_range
-from store.schema import NUMPY_TYPES, TensorSpec
-from tasks.validate import _difference
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.validation import check_range
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.tasks.data.validate import _difference
 
 SPECS = [
     TensorSpec(name="any", datatype="FP32", shape=()),

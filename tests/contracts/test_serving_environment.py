@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store.aliases import AliasLog
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import ROOT, following, running
 from tests.support.serving.stepped_host import promote

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import catalogue
-from serving.loaded import GOLDEN, check_golden
-from serving.predictor import Predictor
-from store.manifest import Manifest
-from store.memory import MemoryBucket
-from store.registry.registry import ModelRegistry
-from store.trust import Trust
+from overnight.models import catalogue
+from overnight.serving.inference.loaded_version import GOLDEN, check_golden
+from overnight.serving.inference.runtime import Predictor
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.manifest import Manifest
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "versions"
 RELEASES = sorted(path.name for path in GOLDENS.iterdir())

@@ -19,8 +19,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from store import landing
-from store.s3 import S3Address, S3Bucket
+from overnight.store.datasets import landing
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.pipeline_processes import (
     Lane,
     check_at_any_time,

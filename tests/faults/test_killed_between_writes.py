@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flows.ingest import ingest
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address
-from tasks.train import FITTED, Fitted
+from overnight.flows.ingest import ingest
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.training.train import FITTED, FittedRun
 from tests.support.faults.tally import TALLY
 from tests.support.faults.write_trap import Tripwire
 from tests.support.prefect_world import World
@@ -35,7 +35,7 @@ RUN = """
 from dataclasses import replace
 from models import digits
 digits.DEFINITION = replace(digits.DEFINITION, network="tests.support.networks.constant")
-from flows.retrain import retrain
+from overnight.flows.retrain import retrain
 few = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}
 print(retrain(epochs=1, take_in=False, return_state=True, **few).name)
 """
@@ -140,7 +140,7 @@ def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
     (version,) = ModelRegistry(world.bucket, "digits").versions()
     (once,) = trained
     manifest = ModelRegistry(world.bucket, "digits").manifest(version)
-    assert manifest.created_at == Fitted.model_validate_json(once).created_at
+    assert manifest.created_at == FittedRun.model_validate_json(once).created_at
     assert [record.version for record in AliasLog(world.bucket, "digits").history()] == [version]
     assert manifest.data.rows == 1_200
     TALLY.versions(1)

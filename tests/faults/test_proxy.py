@@ -2,8 +2,8 @@
 
 import pytest
 
-from store.errors import AlreadyExists, OvernightError, StoreUnavailable
-from store.s3 import S3Address, S3Bucket
+from overnight.store.errors import AlreadyExists, OvernightError, StoreUnavailable
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 
 BODY = b"every byte of this counts" * 40

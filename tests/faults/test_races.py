@@ -5,12 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from store.aliases import CHALLENGER, AliasLog, AliasRecord
-from store.bucket import Bucket
-from store.challenging import Challenges
-from store.collecting import collect
-from store.decisions import Decision
-from store.errors import (
+from overnight.store.errors import (
     AlreadyDecided,
     AlreadyExists,
     ChallengeRunning,
@@ -19,13 +14,18 @@ from store.errors import (
     OvernightError,
     PromotionConflict,
 )
-from store.memory import MemoryBucket
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.surveying import survey
-from store.sweeping import Retention
-from store.terms import Terms
+from overnight.store.maintenance.garbage_collection import collect
+from overnight.store.maintenance.retention_plan import survey
+from overnight.store.maintenance.retention_policy import Retention
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.decisions import Decision
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.racing import A, Arena, B, C, put, say
 from tests.support.signing_keys import TRUST
 

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-from store import keys
-from store.aliases import AliasLog, AliasRecord
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects import keys
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog, AliasRecord
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, following, running

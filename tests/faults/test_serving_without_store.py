@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store.aliases import AliasLog
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import ACCESS, SECRET

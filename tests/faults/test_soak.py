@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from store.aliases import AliasLog
-from store.datasets import Dataset
-from store.s3 import S3Bucket
-from tasks import verify
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects.s3 import S3Bucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.tasks.maintenance import audit as verify
 from tests.support.faults.pipeline_processes import check_at_any_time
 from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS
 from tests.support.faults.soak import soak_for, soaking
@@ -41,7 +41,7 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
         TALLY.holds(clients.seen <= set(champions), "a version that had answered")
 
         audit = verify.verify(
-            verify.House(
+            verify.AuditContext(
                 S3Bucket(soak.house.address),
                 lambda model, name: Dataset.on_s3(soak.house.address, model, name),
                 TRUST,

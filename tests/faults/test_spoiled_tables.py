@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.digits.rows import Digits, as_rows
-from store.datasets import Dataset
-from store.errors import StoreDenied, StoreUnavailable
-from store.s3 import S3Address, S3Bucket
+from overnight.models.digits.rows import Digits, as_rows
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import StoreDenied, StoreUnavailable
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]

@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from infra.stack import record, runs
-from infra.stack.processes import is_alive
-from store.keys import is_version
+from overnight.infra.stack import orphan_runs, state_file
+from overnight.infra.stack.processes import is_alive
+from overnight.store.objects.keys import is_version
 from tests.support.faults.tally import TALLY
 from tests.support.stack import RunningStack
 from tests.support.waiting import until
@@ -67,7 +67,7 @@ def await_step(stack: RunningStack, run: str, step: str) -> None:
 
 
 def run_processes(stack: RunningStack, run: str) -> list[psutil.Process]:
-    return runs.processes_by_run(stack.prefect).get(run, [])
+    return orphan_runs.processes_by_run(stack.prefect).get(run, [])
 
 
 def await_end(stack: RunningStack, run: str, *names: str) -> str:
@@ -107,11 +107,11 @@ def test_the_automations_against_zombies_are_there_once(stack: RunningStack):
 
 
 def test_up_again_reuses_everything_and_tells_the_same(stack: RunningStack):
-    before = record.read(stack.home)
+    before = state_file.read(stack.home)
 
     again = stack.overnight("up")
 
-    after = record.read(stack.home)
+    after = state_file.read(stack.home)
     assert again.returncode == 0
     assert [one.process for one in after.services] == [one.process for one in before.services]
     assert all(url in again.stdout for url in (stack.serving_url, stack.prefect_url))
@@ -192,7 +192,7 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
 
 
 def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack):
-    before = record.read(stack.home)
+    before = state_file.read(stack.home)
     assert before.supervisor is not None
     os.kill(before.supervisor.pid, signal.SIGKILL)
     TALLY.inject("the supervisor was killed")
@@ -201,7 +201,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
 
     again = stack.overnight("up")
 
-    after = record.read(stack.home)
+    after = state_file.read(stack.home)
     assert again.returncode == 0, again.stderr
     assert after.supervised
     assert [one.process for one in after.services] == [one.process for one in before.services]
@@ -211,7 +211,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
 def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningStack):
     champion = stack.champion()
     versions = stack.told("versions", "digits")
-    before = record.read(stack.home)
+    before = state_file.read(stack.home)
     running = [one.process for one in before.services if one.process is not None]
     for process in [before.supervisor, *running]:
         assert process is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import StoreDenied, StoreUnavailable
-from store.s3 import S3Address, S3Bucket
+from overnight.store.errors import StoreDenied, StoreUnavailable
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.faults.killable_store import Store, storing
 from tests.support.faults.pipeline_processes import Lane, check_at_any_time, check_at_the_end, lane

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from store import landing
-from store.aliases import AliasLog
-from store.errors import PromotionConflict
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
+from overnight.store.datasets import landing
+from overnight.store.errors import PromotionConflict
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.faults.pipeline_processes import check_at_the_end, lane
 from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS, House, digits, files_of

@@ -22,12 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store.aliases import CHALLENGER, AliasLog
-from store.bucket import Bucket
-from store.errors import UnsafeStore
-from store.memory import MemoryBucket
-from store.probe import probe
-from store.s3 import S3Address, S3Bucket
+from overnight.store.errors import UnsafeStore
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.conformance import probe
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import CHALLENGER, AliasLog
 from tests.support.faults import store_clients
 from tests.support.faults.overwriting_store import Careless
 from tests.support.faults.store_clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins

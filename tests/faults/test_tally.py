@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from store.errors import NoChallenge, StoreDenied
+from overnight.store.errors import NoChallenge, StoreDenied
 from tests.support.faults.serving_clients import Clients
 from tests.support.faults.tally import Tally
 

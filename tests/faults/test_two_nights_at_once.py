@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, Wrong
 from tests.support.faults.pipeline_processes import Lane, check_at_any_time, check_at_the_end, lane
 from tests.support.faults.pipeline_run import FITS, MODEL, NIGHTLY_ROWS, House

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prefect.client.schemas.objects import State
 
-from flows.challenge import challenge
-from store.aliases import CHALLENGER, Acknowledgement, AliasLog
-from store.challenging import Challenges, Withdrawal
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.terms import Terms
+from overnight.flows.challenge import challenge
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.prefect_world import World
 from tests.support.signing_keys import SIGNER

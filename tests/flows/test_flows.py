@@ -6,14 +6,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
-from flows.ingest import ingest
-from flows.promote import promote
-from flows.reproduce import reproduce
-from flows.retrain import retrain
-from flows.rollback import rollback
-from store import landing
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
+from overnight.flows.ingest import ingest
+from overnight.flows.promote import promote
+from overnight.flows.reproduce import reproduce
+from overnight.flows.retrain import retrain
+from overnight.flows.rollback import rollback
+from overnight.store.datasets import landing
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]

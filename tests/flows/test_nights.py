@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from flows.retrain import retrain
-from store import versions
-from store.aliases import AliasLog
-from store.keys import new_version
-from store.manifest import Manifest
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.flows.retrain import retrain
+from overnight.store.objects.keys import new_version
+from overnight.store.registry import versions
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.manifest import Manifest
+from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_flows import OVERRULED, champion, ended
 from tests.support.prefect_world import World
 from tests.support.serving import bundles

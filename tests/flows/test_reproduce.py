@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from flows.reproduce import reproduce
-from flows.run.context import ModelContext
-from store.registry.registry import ModelRegistry
-from tasks.ingest import ingest
+from overnight.flows.reproduce import reproduce
+from overnight.flows.run.context import ModelContext
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.data.ingest import ingest
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.prefect_world import World
 from tests.support.signing_keys import SIGNER
@@ -40,7 +40,7 @@ def test_another_machine_is_logged_before_anything_is_trained(
         state = reproduce(version=VERSION, return_state=True)
 
     assert state.is_failed()
-    assert "tasks.fit" in str(state.message)
+    assert "overnight.tasks.training.worker" in str(state.message)
     told = [one.getMessage() for one in caplog.records if "not as it was" in one.getMessage()]
     assert [line.split(": ")[1] for line in told] == ["code", "packages", "python", "platform"]
     assert "here then" in told[-1]

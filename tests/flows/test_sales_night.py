@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.retrain import retrain
-from store import landing
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
+from overnight.flows.retrain import retrain
+from overnight.store.datasets import landing
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_flows import ended
 from tests.support.genuine_sales import STORES, arriving, parquet
 from tests.support.prefect_world import World

@@ -14,15 +14,15 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 
-from flows.ingest import ingest
-from flows.promote import promote
-from flows.retrain import retrain
-from infra.stack.ports import free_port
-from store.datasets import Dataset
-from store.errors import OvernightError
-from store.registry.registry import ModelRegistry
-from store.request_proof import Said, prove
-from store.s3 import S3Address
+from overnight.flows.ingest import ingest
+from overnight.flows.promote import promote
+from overnight.flows.retrain import retrain
+from overnight.infra.stack.ports import free_port
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.prefect_world import World
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving.server_process import following, running
@@ -91,7 +91,7 @@ def database() -> bytes:
 
 def command(home: Path, *words: str, **settings: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "cli.main", *words],
+        [sys.executable, "-m", "overnight.cli.main", *words],
         env={**os.environ, "OVERNIGHT_HOME": str(home), **settings},
         cwd=ROOT,
         capture_output=True,
@@ -121,8 +121,8 @@ def test_planted_secrets_are_found_nowhere(
         world.arrive("few", 0, 1_200)
         night = retrain(epochs=1, overrule_gates=True, by="ann", reason="a test", return_state=True)
         (version,) = ModelRegistry(world.bucket, "digits").versions()
-        said = Said("promote", "digits", {"version": version, "decision": "move"})
-        proof = prove(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
+        said = Statement("promote", "digits", {"version": version, "decision": "move"})
+        proof = sign_statement(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
         moved = promote(version, "digits", decision="move", proof=proof, return_state=True)
         # Nights that fail: the store refuses, and nobody can sign.
         with monkeypatch.context() as wrong:

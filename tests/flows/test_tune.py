@@ -2,11 +2,11 @@
 
 import pytest
 
-from flows.ingest import ingest
-from flows.run.context import ModelContext
-from flows.tune import tune
-from store.registry.registry import ModelRegistry
-from store.tuning import TunedSettings
+from overnight.flows.ingest import ingest
+from overnight.flows.run.context import ModelContext
+from overnight.flows.tune import tune
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettings
 from tests.flows.test_flows import ended, newest_card
 from tests.support.prefect_world import World
 

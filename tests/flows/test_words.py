@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 
-from cli import asking
-from flows.challenge import challenge
-from flows.promote import promote
-from flows.retrain import retrain
-from flows.rollback import rollback
-from infra.settings import load
-from infra.stack.embedded import ensure_administration
-from store.aliases import CHALLENGER, AliasLog, AliasRecord
-from store.registry.registry import ModelRegistry
-from store.request_proof import Said, prove
+from overnight.cli.runs import start
+from overnight.flows.challenge import challenge
+from overnight.flows.promote import promote
+from overnight.flows.retrain import retrain
+from overnight.flows.rollback import rollback
+from overnight.infra.settings import load
+from overnight.infra.stack.local_secrets import ensure_administration
+from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.examples import FILES, manifest
 from tests.support.prefect_world import World
 from tests.support.signing_keys import SIGNER
@@ -62,8 +62,8 @@ def champion(world: World) -> AliasRecord | None:
 
 
 def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: object) -> str:
-    said = Said(act, "digits", rest)  # type: ignore[arg-type]
-    return prove(token, said, at=datetime.now(UTC) - timedelta(minutes=minutes))
+    said = Statement(act, "digits", rest)  # type: ignore[arg-type]
+    return sign_statement(token, said, at=datetime.now(UTC) - timedelta(minutes=minutes))
 
 
 def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
@@ -104,7 +104,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
     typed = promote(FIRST, "digits", by="ann", return_state=True)
     said = {"version": FIRST, "decision": "approve", "reason": "good"}
     # As `overnight approve` asks on this machine.
-    shown = asking.proof(load(), Said("promote", "digits", said))
+    shown = start.proof(load(), Statement("promote", "digits", said))
     proved = promote(FIRST, "digits", reason="good", return_state=True, **shown)  # type: ignore[call-overload]
 
     assert ended(typed)[0] == "Refused"

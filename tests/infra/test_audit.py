@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.audit import judged
+from overnight.infra.audit_dependencies import judged
 
 FINE = {"name": "flask", "version": "3.1.0", "vulns": []}
 FLAWED = {

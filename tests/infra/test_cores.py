@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from infra.cores import cores
+from overnight.infra.cores import cores
 
 
 @pytest.mark.parametrize(

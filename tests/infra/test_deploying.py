@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli import following
-from infra.errors import OrchestratorRefused
-from infra.prefect_api import Document, PrefectApi
-from infra.stack import deploying
-from models import catalogue
+from overnight.cli.runs import follow
+from overnight.infra.errors import OrchestratorRefused
+from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.stack import deployments
+from overnight.models import catalogue
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for package in deploying.SOURCES:
+    for package in deployments.SOURCES:
         shutil.copytree(ROOT / package, tmp_path / package)
-    shutil.copy(ROOT / deploying.FILE, tmp_path)
+    shutil.copy(ROOT / deployments.FILE, tmp_path)
     return tmp_path
 
 
@@ -30,43 +30,43 @@ def tree(tmp_path: Path) -> Path:
 def test_a_change_of_what_shapes_a_deployment_is_noticed(source: str, tree: Path) -> None:
     (tree / "flows" / "run").mkdir(exist_ok=True)
     (tree / "flows" / "run" / "plan.py").touch()
-    before = deploying._digest(tree)
+    before = deployments._digest(tree)
 
     with (tree / source).open("a") as text:
         text.write("# mended\n")
 
-    assert deploying._digest(tree) != before
+    assert deployments._digest(tree) != before
 
 
 def test_a_module_that_moves_into_a_package_is_noticed(tree: Path) -> None:
     (tree / "flows" / "run").mkdir(exist_ok=True)
-    before = deploying._digest(tree)
+    before = deployments._digest(tree)
 
     (tree / "flows" / "promote.py").rename(tree / "flows" / "run" / "promote.py")
 
-    assert deploying._digest(tree) != before
+    assert deployments._digest(tree) != before
 
 
 def test_compiled_modules_are_nothing_to_it(tree: Path) -> None:
-    before = deploying._digest(tree)
+    before = deployments._digest(tree)
 
     (tree / "flows" / "__pycache__").mkdir(exist_ok=True)
     (tree / "flows" / "__pycache__" / "retrain.cpython-313.pyc").write_bytes(b"x")
 
-    assert deploying._digest(tree) == before
+    assert deployments._digest(tree) == before
 
 
 def declared() -> list[Document]:
-    entries: list[Document] = yaml.safe_load((ROOT / deploying.FILE).read_text())["deployments"]
+    entries: list[Document] = yaml.safe_load((ROOT / deployments.FILE).read_text())["deployments"]
     return entries
 
 
 def test_a_decision_s_flow_is_deployed_once_and_the_command_finds_every_deployment() -> None:
     entries = declared()
-    shared = {e["entrypoint"].split(".")[-1] for e in entries if e["name"] == following.ANY_MODEL}
-    own = {e["name"] for e in entries} - {following.ANY_MODEL}
+    shared = {e["entrypoint"].split(".")[-1] for e in entries if e["name"] == follow.ANY_MODEL}
+    own = {e["name"] for e in entries} - {follow.ANY_MODEL}
 
-    assert shared == following.FOR_ANY_MODEL
+    assert shared == follow.FOR_ANY_MODEL
     assert own == set(catalogue())
     assert not any("model" in e.get("parameters", {}) for e in entries if e["name"] not in own)
 
@@ -78,10 +78,10 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
     if api.find("/work_pools/overnight") is None:
         api.ask("POST", "/work_pools/", {"name": "overnight", "type": "process"})
     flow = api.ask("POST", "/flows/", {"name": "promote"})
-    old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "flows.promote.promote"}
-    api.ask("POST", "/deployments/", old | {"tags": [deploying.TAG], "parameters": {}})
+    old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "overnight.flows.promote.promote"}
+    api.ask("POST", "/deployments/", old | {"tags": [deployments.TAG], "parameters": {}})
     yield api
-    for found in api.filter("/deployments", deployments={"tags": {"all_": [deploying.TAG]}}):
+    for found in api.filter("/deployments", deployments={"tags": {"all_": [deployments.TAG]}}):
         api.ask("DELETE", f"/deployments/{found['id']}")
 
 
@@ -91,23 +91,23 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
-    told = deploying.deploy(ROOT, tmp_path / "deployed.json", api)
+    told = deployments.deploy(ROOT, tmp_path / "deployed.json", api)
 
     # Then the model is a choice in the form of a decision, and the old deployment is gone.
     assert told == f"registered {len(declared())}, removed 1"
     assert api.find("/deployments/name/promote/digits") is None
-    form = following.deployment(api, "promote", "sales")["parameter_openapi_schema"]
+    form = follow.deployment(api, "promote", "sales")["parameter_openapi_schema"]
     assert form["properties"]["model"]["enum"] == list(catalogue())
     assert "model" in form["required"]
 
     # A run is of the model that the command names, and of none that nobody knows.
-    run = following.trigger(api, "rollback", "sales", {"by": "ann"})
+    run = follow.trigger(api, "rollback", "sales", {"by": "ann"})
     assert run["parameters"] == {"model": "sales", "by": "ann"}
     with pytest.raises(OrchestratorRefused, match="nothing"):
-        following.trigger(api, "rollback", "nothing", {})
+        follow.trigger(api, "rollback", "nothing", {})
 
     # Nothing changed: nothing is done.
-    assert deploying.deploy(ROOT, tmp_path / "deployed.json", api) == "unchanged"
-    retrain = following.deployment(api, "retrain", "digits")
+    assert deployments.deploy(ROOT, tmp_path / "deployed.json", api) == "unchanged"
+    retrain = follow.deployment(api, "retrain", "digits")
     assert retrain["global_concurrency_limit"]["limit"] == 1
     assert [one["slug"] for one in retrain["schedules"]] == ["nightly"]

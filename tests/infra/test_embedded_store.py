@@ -5,21 +5,21 @@ import stat
 
 import pytest
 
-from cli.bringing_up import one_for_all
-from infra import identities
-from infra.settings import Settings, load
-from infra.stack import embedded, seaweed
-from infra.stack.keeper import Keeper
-from infra.stack.ports import free_port, is_free
-from store.errors import ConfigurationError, StoreDenied
-from store.s3 import S3Address, S3Bucket
+from overnight.cli.actions.up import one_for_all
+from overnight.infra import identities
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack import local_secrets, seaweedfs_service
+from overnight.infra.stack.ports import free_port, is_free
+from overnight.infra.stack.service_runner import Keeper
+from overnight.store.errors import ConfigurationError, StoreDenied
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.waiting import until
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    embedded.write_credentials(tmp_path)
+    local_secrets.write_credentials(tmp_path)
     return load()
 
 
@@ -27,8 +27,8 @@ def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_p
     files = [identities.path(tmp_path, name) for name in identities.NAMES]
     first = [file.read_bytes() for file in files]
 
-    embedded.write_credentials(tmp_path)
-    seaweed.service(settings, keeps_running=False).before_start()
+    local_secrets.write_credentials(tmp_path)
+    seaweedfs_service.service(settings, keeps_running=False).before_start()
 
     assert [file.read_bytes() for file in files] == first
     assert len(set(first)) == len(first)
@@ -44,7 +44,7 @@ def credentials(tmp_path) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("name", identities.NAMES)
 def test_the_server_is_told_the_credentials_that_settings_read(name, settings, tmp_path):
-    seaweed.service(settings, keeps_running=False).before_start()
+    seaweedfs_service.service(settings, keeps_running=False).before_start()
 
     read, told = load(name), credentials(tmp_path)[name]
     assert told["accessKey"] == read.s3_access_key
@@ -66,8 +66,8 @@ def test_the_one_credential_of_an_older_home_goes_on_as_administrations(tmp_path
         "OVERNIGHT_S3_ACCESS_KEY=as-it-was\nOVERNIGHT_S3_SECRET_KEY=the-secret-as-it-was\n"
     )
 
-    embedded.write_credentials(tmp_path)
-    seaweed.service(load(), keeps_running=False).before_start()
+    local_secrets.write_credentials(tmp_path)
+    seaweedfs_service.service(load(), keeps_running=False).before_start()
 
     assert load().s3_access_key == "as-it-was"
     assert load("serving").s3_access_key not in {"as-it-was", "overnight"}
@@ -78,14 +78,14 @@ def test_what_the_environment_says_is_who_administration_is(settings, tmp_path, 
     monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
 
-    seaweed.service(load(), keeps_running=False).before_start()
+    seaweedfs_service.service(load(), keeps_running=False).before_start()
 
     assert credentials(tmp_path)["administration"]["accessKey"] == "chosen"
 
 
 def test_a_model_that_people_decide_about_restarts_the_store_with_other_rules(settings):
-    by_gates = seaweed.service(settings, keeps_running=False)
-    by_people = seaweed.service(settings, keeps_running=False, manual=("digits",))
+    by_gates = seaweedfs_service.service(settings, keeps_running=False)
+    by_people = seaweedfs_service.service(settings, keeps_running=False, manual=("digits",))
 
     assert by_gates.fingerprint != by_people.fingerprint
 
@@ -103,24 +103,24 @@ def test_two_homes_have_different_secrets(tmp_path):
     homes = tmp_path / "a", tmp_path / "b"
 
     for home in homes:
-        embedded.write_credentials(home)
+        local_secrets.write_credentials(home)
 
     assert len({identities.path(home, "serving").read_text() for home in homes}) == 2
 
 
 def test_a_token_for_administration_is_made_once_beside_the_credentials(settings, tmp_path):
-    assert "none yet" in embedded.where_administration(settings)
+    assert "none yet" in local_secrets.where_administration(settings)
 
-    embedded.ensure_administration(settings)
+    local_secrets.ensure_administration(settings)
     made = load()
-    embedded.ensure_administration(made)
+    local_secrets.ensure_administration(made)
 
     token = made.admin_token.get_secret_value()
     assert len(token) == 64
     assert load().admin_token == made.admin_token
     assert made.s3_secret_key == settings.s3_secret_key
     assert stat.S_IMODE((tmp_path / "embedded.env").stat().st_mode) == 0o600
-    where = embedded.where_administration(made)
+    where = local_secrets.where_administration(made)
     assert str(tmp_path / "embedded.env") in where
     assert token not in where + repr(made)
 
@@ -133,26 +133,26 @@ def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monk
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             chosen = load()
-            embedded.ensure_administration(chosen)
-            assert told in embedded.where_administration(chosen)
+            local_secrets.ensure_administration(chosen)
+            assert told in local_secrets.where_administration(chosen)
 
     assert not (tmp_path / "embedded.env").exists()
 
 
 def test_credentials_are_made_even_if_the_token_came_first(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    embedded.ensure_administration(load())
+    local_secrets.ensure_administration(load())
 
-    embedded.write_credentials(tmp_path)
+    local_secrets.write_credentials(tmp_path)
 
     assert load().s3_secret_key.get_secret_value()
     assert load().admin_token.get_secret_value()
 
 
 def test_inner_ports_are_free_distinct_and_kept(settings):
-    first = seaweed.service(settings, keeps_running=False)
-    second = seaweed.service(settings, keeps_running=False)
-    ports = seaweed.InnerPorts.model_validate_json(
+    first = seaweedfs_service.service(settings, keeps_running=False)
+    second = seaweedfs_service.service(settings, keeps_running=False)
+    ports = seaweedfs_service.InnerPorts.model_validate_json(
         (settings.home / "store-ports.json").read_bytes()
     )
 
@@ -165,7 +165,7 @@ def test_a_missing_program_is_told_with_what_to_do(settings, tmp_path):
     chosen = settings.model_copy(update={"weed_bin": tmp_path / "no-such-weed"})
 
     with pytest.raises(ConfigurationError, match="WEED_BIN"):
-        seaweed.service(chosen, keeps_running=False)
+        seaweedfs_service.service(chosen, keeps_running=False)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"master": 70000}', b"\xff"])
@@ -173,9 +173,9 @@ def test_ports_that_cannot_be_read_are_chosen_anew(settings, damage):
     path = settings.home / "store-ports.json"
     path.write_bytes(damage)
 
-    seaweed.service(settings, keeps_running=True)
+    seaweedfs_service.service(settings, keeps_running=True)
 
-    assert seaweed.InnerPorts.model_validate_json(path.read_bytes())
+    assert seaweedfs_service.InnerPorts.model_validate_json(path.read_bytes())
 
 
 def test_a_credential_in_the_environment_makes_nobody_else_of_the_embedded_identities(
@@ -184,7 +184,7 @@ def test_a_credential_in_the_environment_makes_nobody_else_of_the_embedded_ident
     monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
 
-    seaweed.service(load(), keeps_running=False).before_start()
+    seaweedfs_service.service(load(), keeps_running=False).before_start()
 
     told = credentials(tmp_path)
     for name in identities.NAMES:
@@ -218,7 +218,7 @@ def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SOMEBODYSKEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebodys-secret")
     mine = load()
-    keeper = Keeper(seaweed.service(mine, keeps_running=False))
+    keeper = Keeper(seaweedfs_service.service(mine, keeps_running=False))
 
     def is_ready() -> bool:
         keeper.look(lambda _name: True)

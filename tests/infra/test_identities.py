@@ -10,18 +10,19 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra import identities
-from infra.identities import Credentials
-from store import keys, landing
-from store.aliases import Acknowledgement, AliasLog
-from store.challenging import Challenges, Withdrawal
-from store.datasets import Dataset
-from store.errors import AlreadyExists, StoreDenied
-from store.probe import probe
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.terms import Terms
+from overnight.infra import identities
+from overnight.infra.identities import Credentials
+from overnight.store.datasets import landing
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import AlreadyExists, StoreDenied
+from overnight.store.objects import keys
+from overnight.store.objects.conformance import probe
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.stack import processes
-from infra.stack.keeper import Keeper
-from infra.stack.ports import Listening
-from infra.stack.processes import ProcessId
-from store.errors import StoreUnavailable
+from overnight.infra.stack import processes
+from overnight.infra.stack.ports import Listening
+from overnight.infra.stack.processes import ProcessId
+from overnight.infra.stack.service_runner import Keeper
+from overnight.store.errors import StoreUnavailable
 from tests.support.tiny_services import STUBBORN, service
 from tests.support.waiting import until
 

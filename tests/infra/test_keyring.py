@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra import keyring
-from infra.settings import Settings
-from store.errors import ConfigurationError, UntrustedVersion
-from store.signing import Signer
-from store.trust import PublicKey, Trust
+from overnight.infra import keyring
+from overnight.infra.settings import Settings
+from overnight.store.errors import ConfigurationError, UntrustedVersion
+from overnight.store.trust.signing import Signer
+from overnight.store.trust.trusted_keys import PublicKey, Trust
 from tests.support.signing_keys import SIGNER, named
 
 BODY = b'{"format": 1}'

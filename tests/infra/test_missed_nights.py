@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.prefect_api import PrefectApi
-from infra.stack import runs
+from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.stack import orphan_runs
 from tests.support.faults.tally import TALLY
 
 pytestmark = pytest.mark.servers
@@ -63,7 +63,7 @@ def test_of_twenty_nights_that_were_missed_only_the_last_is_made_up_for(
     miss(api, other, 1)
     asked_for = api.ask("POST", f"/deployments/{deployment}/create_flow_run", {})
 
-    skipped = runs.skip_missed(api, pool)
+    skipped = orphan_runs.skip_missed(api, pool)
 
     *before, last, _ = states(api, deployment)
     assert len(skipped) == len(before) == _NIGHTS - 1
@@ -71,4 +71,4 @@ def test_of_twenty_nights_that_were_missed_only_the_last_is_made_up_for(
     assert last in {"Scheduled", "Late"}
     assert states(api, other)[0] in {"Scheduled", "Late"}
     assert api.ask("GET", f"/flow_runs/{asked_for['id']}")["state_name"] in {"Scheduled", "Late"}
-    assert runs.skip_missed(api, pool) == []
+    assert orphan_runs.skip_missed(api, pool) == []

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import identities
-from infra.identities import Credentials
+from overnight.infra import identities
+from overnight.infra.identities import Credentials
 
 POLICIES = Path(identities.__file__).parent / "policies"
 ONCE = {"Null": {"s3:if-none-match": "false"}}

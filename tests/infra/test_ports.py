@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack.ports import Listening, check_free, free_port, is_free
-from store.errors import ConfigurationError
+from overnight.infra.stack.ports import Listening, check_free, free_port, is_free
+from overnight.store.errors import ConfigurationError
 
 
 def test_a_taken_port_is_named_with_its_setting_and_its_holder():

@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from infra.errors import OrchestratorRefused, OrchestratorUnavailable
-from infra.prefect_api import PrefectApi
-from infra.settings import load
-from infra.stack.ports import free_port
+from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
+from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.settings import load
+from overnight.infra.stack.ports import free_port
 
 _ANSWERS = {
     "/api/health": (200, b"true"),

@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 
-from infra import connections
-from infra.errors import OrchestratorRefused
-from infra.prefect_api import PrefectApi
-from infra.settings import load
-from infra.stack import embedded, orchestrator
-from infra.stack.ports import free_port
+from overnight.infra import connections
+from overnight.infra.errors import OrchestratorRefused
+from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.settings import load
+from overnight.infra.stack import local_secrets, prefect_services
+from overnight.infra.stack.ports import free_port
 from tests.support.waiting import until
 
 
@@ -20,13 +20,13 @@ def everywhere(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_PREFECT_HOST", "0.0.0.0")  # noqa: S104
     monkeypatch.setenv("OVERNIGHT_PREFECT_PORT", str(free_port()))
     (tmp_path / "logs").mkdir()
-    embedded.ensure_prefect_auth(load())
+    local_secrets.ensure_prefect_auth(load())
     return load()
 
 
 def test_what_it_asks_for_is_made_once_and_only_where_others_reach_it(everywhere, monkeypatch):
     first = everywhere.prefect_auth
-    embedded.ensure_prefect_auth(load())
+    local_secrets.ensure_prefect_auth(load())
 
     assert load().prefect_auth == first
     assert len(first.get_secret_value()) > 60
@@ -34,16 +34,16 @@ def test_what_it_asks_for_is_made_once_and_only_where_others_reach_it(everywhere
     for host in ("127.0.0.1", "::1", "localhost"):
         monkeypatch.setenv("OVERNIGHT_HOME", str(everywhere.home / "other"))
         monkeypatch.setenv("OVERNIGHT_PREFECT_HOST", host)
-        embedded.ensure_prefect_auth(load())
+        local_secrets.ensure_prefect_auth(load())
         assert not load().prefect_auth.get_secret_value()
 
 
 def test_every_process_that_talks_to_it_is_told(everywhere):
     auth = everywhere.prefect_auth.get_secret_value()
-    server = orchestrator.server(everywhere)
+    server = prefect_services.server(everywhere)
     others = (
-        orchestrator.worker(everywhere, everywhere.home),
-        orchestrator.deployments(everywhere, everywhere.home),
+        prefect_services.worker(everywhere, everywhere.home),
+        prefect_services.deployments(everywhere, everywhere.home),
     )
 
     assert server.environment["PREFECT_SERVER_API_AUTH_STRING"] == auth
@@ -55,7 +55,7 @@ def test_every_process_that_talks_to_it_is_told(everywhere):
 
 @pytest.mark.servers
 def test_whoever_does_not_say_who_they_are_is_refused(everywhere):
-    server = orchestrator.server(everywhere)
+    server = prefect_services.server(everywhere)
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with server.log.open("wb") as log:
         process = subprocess.Popen(

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]

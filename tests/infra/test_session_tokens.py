@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infra import connections
-from infra.settings import load
-from store.datasets import Dataset
-from store.errors import OvernightError
+from overnight.infra import connections
+from overnight.infra.settings import load
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import OvernightError
 
 HEADER = "x-amz-security-token"
 

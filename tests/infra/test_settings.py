@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.settings import load
-from store.errors import ConfigurationError
+from overnight.infra.settings import load
+from overnight.store.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import OrchestratorUnavailable
-from infra.settings import load
-from infra.stack import processes, record
-from infra.stack.keeper import Keeper
-from infra.stack.plan import check_ports, check_settings, plan
-from infra.stack.ports import Listening, free_port, is_free
-from infra.stack.supervisor import Supervisor, stop_orphans
-from store.errors import ConfigurationError
+from overnight.infra.errors import OrchestratorUnavailable
+from overnight.infra.settings import load
+from overnight.infra.stack import processes, state_file
+from overnight.infra.stack.ports import Listening, free_port, is_free
+from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.services import check_ports, check_settings, plan
+from overnight.infra.stack.supervisor import Supervisor, stop_orphans
+from overnight.store.errors import ConfigurationError
 from tests.support.tiny_services import service
 from tests.support.waiting import until
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.servers
 _OF_ITS_OWN = """
 import sys
 from pathlib import Path
-from infra.stack.supervisor import Supervisor
+from overnight.infra.stack.supervisor import Supervisor
 from tests.support.tiny_services import service
 home = Path(sys.argv[1])
 Supervisor(home, (service(home, name="one"), service(home, name="two", after=("one",)))).start()
@@ -61,13 +61,13 @@ def test_all_become_ready_and_stop_in_reverse(tmp_path, services):
     supervisor = Supervisor(tmp_path, planned)
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, what="a ready stack")
-    running = [one.process for one in record.read(tmp_path).services]
+    until(lambda: state_file.read(tmp_path).ready, what="a ready stack")
+    running = [one.process for one in state_file.read(tmp_path).services]
     supervisor.stop()
 
     assert stopped == ["worker", "prefect", "store"]
     assert not any(map(processes.is_alive, running))
-    assert {one.condition for one in record.read(tmp_path).services} == {"stopped"}
+    assert {one.condition for one in state_file.read(tmp_path).services} == {"stopped"}
 
 
 def test_a_server_that_is_gone_does_not_keep_the_rest_from_stopping(tmp_path):
@@ -76,8 +76,8 @@ def test_a_server_that_is_gone_does_not_keep_the_rest_from_stopping(tmp_path):
 
     supervisor = Supervisor(tmp_path, (service(tmp_path, before_stop=before_stop),))
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, what="a ready stack")
-    running = record.read(tmp_path).services[0].process
+    until(lambda: state_file.read(tmp_path).ready, what="a ready stack")
+    running = state_file.read(tmp_path).services[0].process
 
     supervisor.stop()
 
@@ -100,8 +100,8 @@ def test_the_orphans_of_a_killed_supervisor_are_taken_over(tmp_path):
     supervisor = Supervisor(tmp_path, planned)
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, what="a ready stack")
-    taken = [one.process for one in record.read(tmp_path).services]
+    until(lambda: state_file.read(tmp_path).ready, what="a ready stack")
+    taken = [one.process for one in state_file.read(tmp_path).services]
     supervisor.stop()
 
     assert taken == orphans
@@ -114,7 +114,7 @@ def test_the_orphans_of_a_killed_supervisor_can_be_stopped(tmp_path):
     stop_orphans(tmp_path, (service(tmp_path, name="one"),))
 
     assert not any(map(processes.is_alive, orphans))
-    assert not record.read(tmp_path).ready
+    assert not state_file.read(tmp_path).ready
 
 
 def test_what_is_not_planned_any_more_is_ended(tmp_path):
@@ -132,7 +132,7 @@ def test_what_is_not_planned_any_more_is_ended(tmp_path):
 def test_a_record_that_cannot_be_read_is_no_record(tmp_path, damage):
     (tmp_path / "stack.json").write_bytes(damage)
 
-    assert record.read(tmp_path) == record.StackRecord()
+    assert state_file.read(tmp_path) == state_file.StackRecord()
 
 
 def _orphaned(home: Path) -> list[processes.ProcessId]:
@@ -144,7 +144,7 @@ def _orphaned(home: Path) -> list[processes.ProcessId]:
             stderr=log,
             start_new_session=True,
         )
-    until(lambda: record.read(home).ready, what="a ready stack")
+    until(lambda: state_file.read(home).ready, what="a ready stack")
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
     orphans = [one["process"] for one in json.loads((home / "stack.json").read_text())["services"]]
@@ -162,7 +162,7 @@ def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
     keeper = Keeper(planned)
     keeper.look(lambda _name: True)
     until(lambda: not is_free(port), what="a child that listens")
-    record.write(tmp_path, record.StackRecord(services=(keeper.record,)))
+    state_file.write(tmp_path, state_file.StackRecord(services=(keeper.record,)))
     os.kill(keeper.record.process.pid, signal.SIGKILL)
     until(lambda: not processes.is_alive(keeper.record.process), what="its end")
 
@@ -185,7 +185,7 @@ def test_a_keeper_outlives_an_error_nobody_foresaw(tmp_path):
     supervisor = Supervisor(tmp_path, (service(tmp_path, ready=ready),))
 
     supervisor.start()
-    until(lambda: record.read(tmp_path).ready, what="a ready stack")
+    until(lambda: state_file.read(tmp_path).ready, what="a ready stack")
     supervisor.stop()
 
     assert len(asked) >= 2
@@ -195,7 +195,7 @@ def test_a_stack_of_the_same_settings_is_reused_and_one_of_others_is_not(tmp_pat
     # given a stack on record that was started with the settings of now
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     started = tuple(Keeper(one).record for one in plan(load()))
-    record.write(tmp_path, record.StackRecord(services=started))
+    state_file.write(tmp_path, state_file.StackRecord(services=started))
     check_settings(tmp_path, plan(load()))
 
     monkeypatch.setenv("OVERNIGHT_SERVING_PORT", str(free_port()))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import models
-from models.errors import UnknownModel
-from store.errors import ConfigurationError
+from overnight import models
+from overnight.models.errors import UnknownModel
+from overnight.store.errors import ConfigurationError
 
 DEFINED = "from types import SimpleNamespace\nDEFINITION = SimpleNamespace(name={name!r})\n"
 
@@ -63,7 +63,7 @@ def test_a_wrong_package_is_named_and_the_other_models_are_still_found(
 
 @pytest.mark.servers
 def test_importing_the_catalogue_imports_no_model() -> None:
-    shown = "import models, sys; print(sorted({'models.digits', 'pyarrow'} & set(sys.modules)))"
+    shown = "import models, sys; print(sorted({'overnight.models.digits', 'pyarrow'} & set(sys.modules)))"
 
     done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from serving.fleet import Fleet, Following
-from store.aliases import CHALLENGER, AliasLog
-from store.s3 import S3Address, S3Bucket
-from store.trust import Trust
+from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.trust.trusted_keys import Trust
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
 from tests.support.serving.stepped_host import promote, settle
@@ -36,22 +36,22 @@ def log(bucket) -> AliasLog:
 
 
 @pytest.fixture
-def worker(bucket, tmp_path) -> Callable[..., Fleet]:
+def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
     """Start a worker of the host; those that a test does not end are ended after it."""
-    started: list[Fleet] = []
+    started: list[HostAgent] = []
 
     def start(
         models: tuple[str, ...] = (),
         replica: str = "host",
         trust: Trust = TRUST,
         **settings: object,
-    ) -> Fleet:
-        following = Following(
+    ) -> HostAgent:
+        following = FollowConfig(
             models=models,
             replica=replica,
             **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
-        fleet = Fleet(bucket, following, trust)
+        fleet = HostAgent(bucket, following, trust)
         fleet.attend()
         started.append(fleet)
         return fleet
@@ -67,7 +67,7 @@ def challengers(bucket) -> AliasLog:
 
 
 @pytest.fixture
-def hosts(worker, bucket, log) -> tuple[Fleet, Fleet]:
+def hosts(worker, bucket, log) -> tuple[HostAgent, HostAgent]:
     """Two workers of one host whose champion is version 1; version 2 is published."""
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)

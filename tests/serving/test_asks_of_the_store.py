@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.aliases import AliasLog
+from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.serving import bundles
 from tests.support.serving.server_process import following, running

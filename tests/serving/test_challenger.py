@@ -7,10 +7,10 @@ import numpy as np
 import orjson
 import pytest
 
-from serving.challenger import is_chosen
-from serving.rest.headers import client_of
-from serving.slots import Loaded
-from store.terms import Terms
+from overnight.serving.challenger.router import is_chosen
+from overnight.serving.lifecycle.model_slots import LoadedVersion
+from overnight.serving.rest.headers import client_of
+from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.challenges import (
     ALWAYS_ZERO,
@@ -182,7 +182,7 @@ def test_each_challenge_has_a_tally_of_its_own():
     ask(client)
 
     slot = duel.challenger.slot
-    slot.put(Loaded(2, slot.current().predictor, started(2, SHADOW, identity="the next")))
+    slot.put(LoadedVersion(2, slot.current().predictor, started(2, SHADOW, identity="the next")))
     slot.board.flip(2)
     ask(client)
     duel.settle()

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from serving.board import Board
-from serving.challenger import Router, is_chosen
-from serving.errors import BadInput
-from serving.slots import Loaded, Slot
+from overnight.serving.challenger.router import Router, is_chosen
+from overnight.serving.errors import BadInput
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from tests.support.serving import bundles
 from tests.support.serving.challenges import (
     BLANK,
@@ -28,12 +28,12 @@ from tests.support.serving.challenges import (
 CHAMPION, CHALLENGER = bundles.version_name(1), bundles.version_name(2)
 
 
-class Meanwhile(Slot):
+class Meanwhile(ModelSlot):
     """A champion's slot beside which something happens, once, as soon as it is looked at."""
 
     happens: Callable[[], object] | None = None
 
-    def current(self) -> Loaded | None:
+    def current(self) -> LoadedVersion | None:
         if self.happens is not None:
             happens, self.happens = self.happens, None
             happens()
@@ -51,14 +51,16 @@ def answer(router: Router) -> str:
 
 def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_tally():
     duel = Duel(CANARY)
-    champion = Meanwhile(bundles.MODEL, Board.alone())
+    champion = Meanwhile(bundles.MODEL, SharedGeneration.alone())
     champion.put(duel.champion.current())
     champion.board.flip(1)
     router = duel.beside(champion)
 
     def next_begins() -> None:
         slot = duel.challenger.slot
-        slot.put(Loaded(2, slot.current().predictor, started(2, CANARY, identity="the next")))
+        slot.put(
+            LoadedVersion(2, slot.current().predictor, started(2, CANARY, identity="the next"))
+        )
         slot.board.flip(2)
         assert answer(router) == CHALLENGER
 
@@ -90,8 +92,8 @@ def test_who_asks_by_name_is_answered_by_the_champions_own_copy_where_there_is_o
     # Given a challenger that served before, and is out of order as a challenger only.
     duel = Duel(SHADOW)
     champion = duel.champion
-    champion.put(Loaded(2, opened(2, bundles.files(2), bundles.TENSORS), None))
-    champion.put(Loaded(3, champion.current().predictor, None))
+    champion.put(LoadedVersion(2, opened(2, bundles.files(2), bundles.TENSORS), None))
+    champion.put(LoadedVersion(3, champion.current().predictor, None))
     champion.board.flip(3)
     replace(duel, Broken)
 
@@ -107,7 +109,7 @@ def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
     client = duel.client()
 
     # When an answer that the canary fails at is one that the champion refuses.
-    def answering(loaded: Loaded) -> None:
+    def answering(loaded: LoadedVersion) -> None:
         loaded.answer({"image": BLANK}, ["probabilities"])
         raise BadInput("image", expected="what nobody sends", found="this")
 

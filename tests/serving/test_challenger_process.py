@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from store.aliases import CHALLENGER, AliasLog
-from store.challenging import Challenges
-from store.registry.actor import Actor
-from store.terms import Terms
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO
 from tests.support.serving.server_process import Serving, following, running

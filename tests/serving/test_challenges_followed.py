@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from store.aliases import CHALLENGER
-from store.challenging import Challenges, Withdrawal
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.challenges import Challenges, Withdrawal
 from tests.support.serving import bundles
 from tests.support.serving.challenges import CANARY, SHADOW
 from tests.support.serving.stepped_host import (

@@ -7,19 +7,19 @@ import re
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from serving.application import create_application
-from serving.challenger import Router
-from serving.entrance import Admission
-from serving.inference.limits import Limits
-from serving.protocols.v2 import OUT_OF_VOCABULARY
-from serving.rest.openapi.context import ApiContext, Served
-from serving.rest.openapi.document import document, operations, template
-from serving.rest.openapi.examples import v2_request
-from serving.slots import Slots
-from serving.status import StandaloneStatus
-from serving.tensors import from_flat
-from serving.tokens import Tokens
-from store.schema import Schema, TensorSpec
+from overnight.serving.challenger.router import Router
+from overnight.serving.inference.codecs.v2_json import OUT_OF_VOCABULARY
+from overnight.serving.inference.decoding import from_flat
+from overnight.serving.inference.limits import Limits
+from overnight.serving.lifecycle.model_slots import ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.rest.middleware.admission import Admission
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.openapi.context import ApiContext, Served
+from overnight.serving.rest.openapi.document import document, operations, template
+from overnight.serving.rest.openapi.examples import v2_request
+from overnight.serving.status import StandaloneStatus
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving.clients import LIMITS, VERSION
 
 KEY = "a-key-for-predictions"
@@ -170,7 +170,7 @@ def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client
 
 def test_without_a_model_there_is_a_pattern_to_fill_in():
     empty = create_application(
-        Router(Slots()), limits=Limits(), status=StandaloneStatus()
+        Router(ModelSlots()), limits=Limits(), status=StandaloneStatus()
     ).test_client()
 
     told = empty.get("/api/openapi.json").json

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import Flaky, answers, promote, settle
 

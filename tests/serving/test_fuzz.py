@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from store.aliases import AliasLog
+from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.malformed_requests import LARGEST, PREDICT, Request, request
 from tests.support.serving.server_process import Serving, following, running

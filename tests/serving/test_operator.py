@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra import identities
-from infra.identities import Credentials
-from store.aliases import AliasLog
-from store.s3 import S3Address, S3Bucket
+from overnight.infra import identities
+from overnight.infra.identities import Credentials
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import following, running

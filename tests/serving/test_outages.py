@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from serving.errors import NotServed
-from store.errors import StoreDenied
+from overnight.serving.errors import NotServed
+from overnight.store.errors import StoreDenied
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, promote, settle

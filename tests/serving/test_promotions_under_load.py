@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 import pytest
 
-from store.aliases import AliasLog
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, following, running
 from tests.support.waiting import until

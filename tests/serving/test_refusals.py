@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.errors import NotServed
-from store.registry.actor import Actor
+from overnight.serving.errors import NotServed
+from overnight.store.registry.actor import Actor
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import BLANK, Flaky, answers, promote, settle
 

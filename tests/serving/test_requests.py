@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from serving.application import create_application
-from serving.board import Board
-from serving.challenger import Router
-from serving.slots import Slot, Slots
-from serving.status import StandaloneStatus
-from store.schema import Schema, TensorSpec
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.status import StandaloneStatus
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
 from tests.support.serving.clients import (
     IMAGES,
@@ -26,8 +26,8 @@ from tests.support.serving.clients import (
 
 @pytest.fixture(scope="module")
 def empty() -> FlaskClient:
-    slots = Slots()
-    slots.add(Slot(bundles.MODEL, Board.alone()))
+    slots = ModelSlots()
+    slots.add(ModelSlot(bundles.MODEL, SharedGeneration.alone()))
     return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
 
 

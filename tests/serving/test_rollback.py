@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from serving.application import create_application
-from serving.routes import challenger
-from serving.tokens import Tokens
-from store.aliases import AliasLog
-from store.errors import StoreDenied
+from overnight.serving.rest.app import create_application
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.routes import admin
+from overnight.store.errors import StoreDenied
+from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, settle
@@ -198,5 +198,5 @@ def test_only_one_request_at_a_time_waits_for_the_store(ask, bucket):
     assert second.status_code == 503
     assert "Retry-After" in second.headers
     assert champion(bucket) == FIRST
-    assert challenger._writing.acquire(blocking=False)
-    challenger._writing.release()
+    assert admin._writing.acquire(blocking=False)
+    admin._writing.release()

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.aliases import AliasLog
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, following, running
 from tests.support.serving.stepped_host import promote

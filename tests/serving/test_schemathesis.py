@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from store.aliases import AliasLog
+from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import following, running
 from tests.support.serving.stepped_host import promote

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from store.aliases import AliasLog
-from store.registry.actor import Actor
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from serving.fleet import Fleet
-from store import keys
-from store.aliases import AliasLog
-from store.memory import MemoryBucket
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.trust import Trust
+from overnight.serving.agent import HostAgent
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import following, running
@@ -107,14 +107,14 @@ def trusting(worker, tmp_path):
     """A worker that trusts the keys of a file, and the file."""
     file = tmp_path / "trusted"
 
-    def start(*trusted) -> Fleet:
+    def start(*trusted) -> HostAgent:
         file.write_text("\n".join(one.line for one in trusted))
         return worker(trust=Trust.from_file(file))
 
     return start, file
 
 
-def _ring(fleet: Fleet) -> None:
+def _ring(fleet: HostAgent) -> None:
     fleet.slots.find(bundles.MODEL).board.ask()
 
 

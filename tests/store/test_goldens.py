@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from serving.loaded import check_golden
-from serving.predictor import Predictor
-from store import landing
-from store.aliases import AliasLog
-from store.arrivals import ArrivalReviews
-from store.challenging import Challenges
-from store.datasets import Dataset
-from store.errors import CollectedVersion
-from store.importing import import_bucket
-from store.memory import MemoryBucket
-from store.registry.registry import ModelRegistry
-from store.trust import Trust
-from tasks.verify import House, verify
+from overnight.serving.inference.loaded_version import check_golden
+from overnight.serving.inference.runtime import Predictor
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import CollectedVersion
+from overnight.store.maintenance.restore import import_bucket
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
+from overnight.tasks.maintenance.audit import AuditContext, verify
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "bucket"
 RELEASES = sorted(path.name for path in GOLDENS.iterdir() if (path / "index.json").exists())
@@ -45,7 +45,7 @@ def test_there_is_a_bucket_of_every_release() -> None:
 
 
 def test_its_audit_is_clean(release, bucket, trust):
-    house = House(
+    house = AuditContext(
         bucket, lambda model, name: Dataset.in_folder(release / "content", model, name), trust
     )
 

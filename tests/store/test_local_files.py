@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from store.local_files import (
+from overnight.store.local_files import (
     PART,
     ReloadingFile,
     create,
@@ -23,14 +23,14 @@ from store.local_files import (
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from store.local_files import write_atomically
+from overnight.store.local_files import write_atomically
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), b"after")
 """
 HOLDS = """
 import sys
 from pathlib import Path
-from store.local_files import lock
+from overnight.store.local_files import lock
 held = lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

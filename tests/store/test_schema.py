@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from store.schema import Forecast, Schema, TensorSpec
+from overnight.store.schema import Forecast, Schema, TensorSpec
 
 
 def test_a_vocabulary_bounds_its_numbers_for_readers_that_know_only_bounds() -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from store import keys
-from store.errors import CorruptVersion, UnknownVersion, UntrustedVersion
-from store.memory import MemoryBucket
-from store.registry.registry import ModelRegistry
-from store.trust import Trust
+from overnight.store.errors import CorruptVersion, UnknownVersion, UntrustedVersion
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
 from tests.support.crashing_stores import Killed, KillingBucket
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.signing_keys import SIGNER, TRUST, named, signer

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from store.bucket import Bucket
-from store.datasets import Dataset
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects.bucket import Bucket
 
 
 class Killed(BaseException):

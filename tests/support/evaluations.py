@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from models.evaluation import Evaluation, Paired, Rehearsal, RowMetric, Sameness
-from models.gates import Gate
-from store.manifest import Finding, Measurement
+from overnight.models.gates import Gate
+from overnight.models.metrics.evaluation import Evaluation, Paired, Rehearsal, RowMetric, Sameness
+from overnight.store.registry.manifest import Finding, Measurement
 
 STEP = 1e-9
 

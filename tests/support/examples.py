@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from store import versions
-from store.keys import new_version
-from store.manifest import (
+from overnight.store.objects.keys import new_version
+from overnight.store.registry import versions
+from overnight.store.registry.manifest import (
     CodeLineage,
     DataLineage,
     EnvironmentLineage,
@@ -13,7 +13,7 @@ from store.manifest import (
     RunLineage,
     TrainingLineage,
 )
-from store.schema import Schema, TensorSpec
+from overnight.store.schema import Schema, TensorSpec
 
 AT = datetime(2026, 11, 22, 2, 0, 0, tzinfo=UTC)
 FINGERPRINT = "0123456789abcdef" * 4

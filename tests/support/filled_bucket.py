@@ -4,18 +4,18 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from store import landing
-from store.aliases import Acknowledgement, AliasLog, AliasRecord
-from store.arrivals import ArrivalReviews
-from store.bucket import Bucket
-from store.datasets import Dataset
-from store.manifest import Finding, Measurement
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address
-from store.scores import Score
-from store.tuning import TunedSettings
-from tasks.snapshot import snapshot
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Measurement
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.tasks.data.snapshot import snapshot
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 

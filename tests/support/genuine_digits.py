@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.definition import Places
-from models.digits import idx, official
-from models.digits.source import DigitsSource
-from store.datasets import Dataset
-from tasks.ingest import HOLDOUT
+from overnight.models.definition import Places
+from overnight.models.digits import idx, mnist_files
+from overnight.models.digits.source import DigitsSource
+from overnight.store.datasets.delta_table import Dataset
+from overnight.tasks.data.ingest import HOLDOUT
 
 # Of 10,000: enough for every digit and both groups of writers, at a twentieth of the time.
 _HOLDOUT_EACH = 20
@@ -41,16 +41,16 @@ class GenuineDigits:
 
 def read(places: Places) -> GenuineDigits:
     """Unpack the official files, which takes a second."""
-    files = official.official_files(places)
+    files = mnist_files.official_files(places)
     return GenuineDigits(
-        images=idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
-        labels=idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS),
+        images=idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES),
+        labels=idx.decode("labels", files[mnist_files.TRAIN_LABELS], idx.LABELS),
         whole_holdout=DigitsSource(places).holdout(),
     )
 
 
 def files_of(images: np.ndarray, labels: np.ndarray) -> Mapping[str, bytes]:
     return {
-        f"{official.TRAIN_IMAGES}.gz": idx.packed(idx.encode(np.asarray(images, np.uint8))),
-        f"{official.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
+        f"{mnist_files.TRAIN_IMAGES}.gz": idx.packed(idx.encode(np.asarray(images, np.uint8))),
+        f"{mnist_files.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
     }

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.sales import replay
-from models.sales.files import read_files
-from models.sales.rows import trading_day
-from models.sales.source import package_folder, read_lines
+from overnight.models.sales import arrival_schedule
+from overnight.models.sales.files import read_files
+from overnight.models.sales.rows import trading_day
+from overnight.models.sales.source import package_folder, read_lines
 
 STORES = (367, 406, 356, 292, 381, 361)
 
@@ -45,7 +45,7 @@ def arriving(first: str, last: str, *, stores: Collection[int] = STORES) -> pa.T
     """The lines that arrive on some nights of the replay, late baskets among them."""
     told = lines(stores)
     days = trading_day(told["transaction_timestamp"].to_numpy())
-    nights = replay.arrival_nights(told["basket_id"].to_numpy(), days)
+    nights = arrival_schedule.arrival_nights(told["basket_id"].to_numpy(), days)
     return told.filter(pa.array((nights >= day(first)) & (nights <= day(last))))
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.data_gates import DataGates
-from models.definition import Delivery, Reading
-from store import landing
-from store.bucket import Bucket
-from store.datasets import Dataset
-from store.errors import BadFile
-from store.memory import MemoryBucket
-from tasks.ingest import UNDECLARED, Ingested, ingest
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.definition import Delivery, Reading
+from overnight.store.datasets import landing
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import BadFile
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.memory import MemoryBucket
+from overnight.tasks.data.ingest import UNDECLARED, Ingested, ingest
 from tests.support.crashing_stores import Fuse, KillingBucket, KillingDataset
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import digits
-from store import landing
-from store.datasets import Dataset
-from store.s3 import S3Address, S3Bucket
+from overnight.models import digits
+from overnight.store.datasets import landing
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.genuine_digits import GenuineDigits, files_of
 from tests.support.scheduler import shared
 from tests.support.signing_keys import write_keys

@@ -6,19 +6,21 @@ Whoever imports it has champions within seconds, and rows from which the next on
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.definition import Places
-from models.digits.source import DigitsSource
-from store import keys, landing, versions
-from store.aliases import AliasLog
-from store.bucket import Bucket
-from store.datasets import Dataset
-from store.local_files import write_atomically
-from store.memory import MemoryBucket
-from store.moving import CONTENT, INDEX, Index, files, place_of
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.trust import PublicKey, parse
-from tasks.ingest import ingest
+from overnight.models.definition import Places
+from overnight.models.digits.source import DigitsSource
+from overnight.store.datasets import landing
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.local_files import write_atomically
+from overnight.store.maintenance.export_format import CONTENT, INDEX, Index, files, place_of
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry import versions
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import PublicKey, parse
+from overnight.tasks.data.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
 
 RELEASE = Path(__file__).parents[1] / "goldens" / "versions" / "0.1.0"

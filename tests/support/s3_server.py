@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from store.errors import OvernightError
-from store.s3 import S3Address, S3Bucket
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address, S3Bucket
 
 ACCESS, SECRET = "tests", "the-secret-of-tests"
 _READY_SECONDS = 60

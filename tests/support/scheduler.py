@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from infra.cores import cores
+from overnight.infra.cores import cores
 from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
 
 Server = TypeVar("Server")

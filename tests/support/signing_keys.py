@@ -4,9 +4,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from store.digests import digest
-from store.signing import Signer
-from store.trust import PublicKey, Trust
+from overnight.store.objects.digests import digest
+from overnight.store.trust.signing import Signer
+from overnight.store.trust.trusted_keys import PublicKey, Trust
 
 
 def signer(name: str) -> Signer:

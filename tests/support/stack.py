@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import keyring
-from infra.prefect_api import PrefectApi
-from infra.stack import record
-from infra.stack.ports import free_port
-from infra.stack.processes import is_alive
-from infra.stack.record import ServiceRecord
+from overnight.infra import keyring
+from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.stack import state_file
+from overnight.infra.stack.ports import free_port
+from overnight.infra.stack.processes import is_alive
+from overnight.infra.stack.state_file import ServiceRecord
 from tests.support import release_export
 from tests.support.faults.tally import TALLY
 from tests.support.genuine_digits import GenuineDigits
@@ -46,7 +46,7 @@ class RunningStack:
     def overnight(self, *words: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
         """Run a command of this stack to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "cli.main", *words],
+            [sys.executable, "-m", "overnight.cli.main", *words],
             env=dict(self.environment),
             cwd=ROOT,
             capture_output=True,
@@ -71,7 +71,7 @@ class RunningStack:
 
     def service(self, name: str) -> ServiceRecord:
         """What is on record of a service."""
-        found = record.read(self.home).named(name)
+        found = state_file.read(self.home).named(name)
         assert found is not None
         return found
 
@@ -121,7 +121,7 @@ def taken_down(stack: RunningStack) -> Iterator[RunningStack]:
     finally:
         stopped = stack.overnight("down", "--wait-seconds", "0")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
-    assert not any(is_alive(service.process) for service in record.read(stack.home).services)
+    assert not any(is_alive(service.process) for service in state_file.read(stack.home).services)
 
 
 @contextmanager

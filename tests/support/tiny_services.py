@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.stack.service import Service
+from overnight.infra.stack.service import Service
 
 STAYS = "import time; time.sleep(600)"
 STUBBORN = """

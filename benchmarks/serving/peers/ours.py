@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving.peers import installation, network
-from serving.fleet import Fleet, Following
-from serving.wsgi import folder_of
-from store.aliases import CHAMPION, AliasLog
-from store.memory import MemoryBucket
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address
-from store.schema import Schema, TensorSpec
+from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.serving.wsgi import folder_of
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHAMPION, AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, TRUST, write_keys
 from tests.support.waiting import until
@@ -46,7 +46,7 @@ def fill(home: Path) -> None:
     ModelRegistry(bucket, manifest.model).publish(manifest, files, SIGNER)
     log = AliasLog(bucket, bundles.MODEL, CHAMPION)
     log.append(manifest.version, expected=None, actor=Actor("benchmark", "the classic network"))
-    following = Following(
+    following = FollowConfig(
         folder=folder_of(home, NOWHERE),
         models=(),
         replica="benchmark",
@@ -54,7 +54,7 @@ def fill(home: Path) -> None:
         threads=1,
         workers=1,
     )
-    fleet = Fleet(bucket, following, TRUST)
+    fleet = HostAgent(bucket, following, TRUST)
 
     def look() -> bool:
         fleet.lead()

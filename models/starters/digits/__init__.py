@@ -1,16 +1,16 @@
 """Small pictures and what they show."""
 
-from models.classifying import correct, measure, per_row
-from models.definition import ModelDefinition, TrainingSettings
-from models.starters.digits.gates import DATA_GATES, GATES
-from models.starters.digits.schema import TENSORS, examples
-from models.starters.digits.source import open_source
+from overnight.models.definition import ModelDefinition, TrainingSettings
+from overnight.models.metrics.classifier import correct, measure, per_row
+from overnight.models.starters.digits.gates import DATA_GATES, GATES
+from overnight.models.starters.digits.schema import TENSORS, examples
+from overnight.models.starters.digits.source import open_source
 
 DEFINITION = ModelDefinition(
     name="starter",
     title="Starter",
-    network="models.starters.digits.network",
-    pictures="models.classifier_pictures",
+    network="overnight.models.starters.digits.network",
+    pictures="overnight.models.plots.classifier",
     tensors=TENSORS,
     gates=GATES,
     settings=TrainingSettings(

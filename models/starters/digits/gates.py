@@ -1,8 +1,8 @@
 """What a version must show before it serves, and what rows must be before it learns from them."""
 
-from models.columns import Column
-from models.data_gates import DataGates
-from models.gates import (
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.gates import (
     AtLeast,
     BetterThan,
     Gate,
@@ -10,9 +10,9 @@ from models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from models.starters.digits.schema import CLASSES
-from models.starters.digits.source import PIXELS
-from store.schema import TensorSpec
+from overnight.models.starters.digits.schema import CLASSES
+from overnight.models.starters.digits.source import PIXELS
+from overnight.store.schema import TensorSpec
 
 GATES: tuple[Gate, ...] = (
     AtLeast("accuracy", 0.9),

@@ -13,12 +13,13 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from models import exporting, learning
-from models.classifying import same_class
-from models.definition import TrainingSettings
-from models.examples import Array, Examples
-from models.learning import Fitted, Report
-from models.starters.digits.schema import CLASSES
+from overnight.models.definition import TrainingSettings
+from overnight.models.examples import Array, Examples
+from overnight.models.metrics.classifier import same_class
+from overnight.models.starters.digits.schema import CLASSES
+from overnight.models.training import export as exporting
+from overnight.models.training import learning
+from overnight.models.training.learning import Fitted, Report
 
 
 def build(*, seed: int) -> keras.Model:

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from models.examples import Examples
-from models.starters.digits.source import PIXELS
-from store.schema import Schema, TensorSpec
+from overnight.models.examples import Examples
+from overnight.models.starters.digits.source import PIXELS
+from overnight.store.schema import Schema, TensorSpec
 
 CLASSES = ("lying", "standing", "rising", "falling")
 IMAGE = TensorSpec(

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from models.csv_folder import CsvFolder
-from models.definition import Places
+from overnight.models.definition import Places
+from overnight.models.sources.csv_folder import CsvFolder
 
 PIXELS = tuple(f"pixel{place:02d}" for place in range(64))
 COLUMNS = pa.schema([("label", pa.int32()), *((name, pa.int32()) for name in PIXELS)])

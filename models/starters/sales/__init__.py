@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.definition import ModelDefinition, TrainingSettings
-from models.evaluation import RowMetric
-from models.examples import Examples, Outputs
-from models.regression import Floats, interval_rows, intervals
-from models.starters.sales.gates import DATA_GATES, GATES
-from models.starters.sales.schema import NEAR, TENSORS, examples
-from models.starters.sales.source import open_source
-from store.manifest import Measurement
+from overnight.models.definition import ModelDefinition, TrainingSettings
+from overnight.models.examples import Examples, Outputs
+from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.metrics.regression import Floats, interval_rows, intervals
+from overnight.models.starters.sales.gates import DATA_GATES, GATES
+from overnight.models.starters.sales.schema import NEAR, TENSORS, examples
+from overnight.models.starters.sales.source import open_source
+from overnight.store.registry.manifest import Measurement
 
 
 def trivial(holdout: Examples) -> Mapping[str, Floats]:
@@ -46,8 +46,8 @@ def _numbers(holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
 DEFINITION = ModelDefinition(
     name="starter",
     title="Starter",
-    network="models.starters.sales.network",
-    pictures="models.regression_pictures",
+    network="overnight.models.starters.sales.network",
+    pictures="overnight.models.plots.regression",
     tensors=TENSORS,
     gates=GATES,
     settings=TrainingSettings(

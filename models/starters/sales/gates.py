@@ -1,8 +1,8 @@
 """What a version must show before it serves, and what rows must be before it learns from them."""
 
-from models.columns import Column
-from models.data_gates import DataGates
-from models.gates import (
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.gates import (
     AtLeast,
     BetterThan,
     Gate,
@@ -10,8 +10,8 @@ from models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from models.starters.sales.schema import MOST, WEEK_AGO, WEEKDAY, YESTERDAY
-from store.schema import TensorSpec
+from overnight.models.starters.sales.schema import MOST, WEEK_AGO, WEEKDAY, YESTERDAY
+from overnight.store.schema import TensorSpec
 
 GATES: tuple[Gate, ...] = (
     # Of intervals meant for 80 % of all truths, at least so many hold theirs.

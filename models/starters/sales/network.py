@@ -15,12 +15,13 @@ import keras
 from keras import ops
 from numpy.typing import NDArray
 
-from models import exporting, learning
-from models.definition import TrainingSettings
-from models.examples import Array, Examples
-from models.learning import Fitted, Report
-from models.regression import near
-from models.starters.sales.schema import NEAR, STORES, WEEKDAYS
+from overnight.models.definition import TrainingSettings
+from overnight.models.examples import Array, Examples
+from overnight.models.metrics.regression import near
+from overnight.models.starters.sales.schema import NEAR, STORES, WEEKDAYS
+from overnight.models.training import export as exporting
+from overnight.models.training import learning
+from overnight.models.training.learning import Fitted, Report
 
 QUANTILES = (0.1, 0.5, 0.9)
 # int8 weights are served when hardly a forecast is another.

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from models.examples import Examples
-from models.sameness import Near
-from store.schema import Schema, TensorSpec
+from overnight.models.examples import Examples
+from overnight.models.metrics.equivalence import Near
+from overnight.store.schema import Schema, TensorSpec
 
 # The first word stands for every store that is not named here.
 STORES = ("other", "north", "south", "east")

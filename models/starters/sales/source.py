@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from models.csv_folder import CsvFolder
-from models.definition import Places
+from overnight.models.definition import Places
+from overnight.models.sources.csv_folder import CsvFolder
 
 COLUMNS = pa.schema(
     [

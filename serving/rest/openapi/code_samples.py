@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from serving.rest.openapi import examples
-from serving.rest.openapi.context import ApiContext
-from store.schema import NUMPY_TYPES, Schema
+from overnight.serving.rest.openapi import examples
+from overnight.serving.rest.openapi.context import ApiContext
+from overnight.store.schema import NUMPY_TYPES, Schema
 
 _KEY = '-H "X-API-Key: $OVERNIGHT_KEY" '
 _ADMINISTRATOR = '-H "Authorization: Bearer $OVERNIGHT_ADMIN_TOKEN" '

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serving.inference.limits import Limits
-from store.schema import Schema, TensorSpec
+from overnight.serving.inference.limits import Limits
+from overnight.store.schema import Schema, TensorSpec
 
 # Shown where no model is served yet, or where the client may not know which are.
 PLACEHOLDER_MODEL, PLACEHOLDER_VERSION = "my-model", "20260102T030405-0123456789ab"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from serving.rest.openapi.document import operations
+from overnight.serving.rest.openapi.document import operations
 
 # Deeper levels of a body are left to the document.
 _MAXIMUM_DEPTH = 4

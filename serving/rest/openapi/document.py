@@ -11,17 +11,17 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from serving.history import Summary
-from serving.ledger import Refused
-from serving.rest.openapi import examples, model_schemas
-from serving.rest.openapi.code_samples import code_samples
-from serving.rest.openapi.context import ApiContext
-from store.aliases import AliasRecord
-from store.decisions import Decision
-from store.manifest import Finding, Measurement, Override
-from store.schema import Forecast, TensorSpec
-from store.scores import Score
-from store.terms import Terms
+from overnight.serving.history.local_copy import Summary
+from overnight.serving.host.alias_state import RefusedVersion
+from overnight.serving.rest.openapi import examples, model_schemas
+from overnight.serving.rest.openapi.code_samples import code_samples
+from overnight.serving.rest.openapi.context import ApiContext
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.decisions import Decision
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Measurement, Override
+from overnight.store.schema import Forecast, TensorSpec
 
 # Values that are returned as they are stored, each with the fields that are left out.
 _STORED: dict[type[BaseModel], tuple[str, ...]] = {
@@ -31,7 +31,7 @@ _STORED: dict[type[BaseModel], tuple[str, ...]] = {
     Forecast: (),
     Measurement: (),
     Override: (),
-    Refused: ("acknowledged",),
+    RefusedVersion: ("acknowledged",),
     Score: ("format", "model"),
     Summary: ("report",),
     TensorSpec: (),

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from serving.errors import BadInput
-from serving.inference.limits import Limits
-from serving.protocols import image
-from store.schema import Schema, TensorSpec
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.codecs import v2_image
+from overnight.serving.inference.limits import Limits
+from overnight.store.schema import Schema, TensorSpec
 
 
 def row(spec: TensorSpec) -> Any:
@@ -60,7 +60,7 @@ def png(tensors: Schema) -> bytes | None:
     )
     try:
         # Whether an image fits the inputs is decided where requests are decoded, and only there.
-        image.read(buffer.getvalue(), tensors.inputs, Limits())
+        v2_image.read(buffer.getvalue(), tensors.inputs, Limits())
     except BadInput:
         return None
     return buffer.getvalue()

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from serving.inference.limits import Limits
-from serving.words import TEXTS
-from store.schema import Datatype, Schema, TensorSpec
+from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.vocabulary import TEXTS
+from overnight.store.schema import Datatype, Schema, TensorSpec
 
 _JSON_TYPES: dict[Datatype, str] = {
     "BOOL": "boolean",

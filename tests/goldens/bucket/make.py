@@ -9,14 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from store import exporting, keys
-from store.aliases import AliasLog
-from store.challenging import Challenges, Withdrawal
-from store.collected import Collected
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from store.terms import Terms
+from overnight.store.maintenance import export
+from overnight.store.objects import keys
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tombstones import Tombstone
 from tests.support import filled_bucket
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
@@ -37,7 +38,7 @@ def main() -> None:
         filled_bucket.approve(bucket, filled_bucket.night(bucket, address, 4, promoted=False))
         _challenge(bucket)
         _collect(bucket)
-        exporting.export(bucket, place, source=f"release {sys.argv[1]}", told=lambda *_: None)
+        export.export(bucket, place, source=f"release {sys.argv[1]}", told=lambda *_: None)
     (place / "trusted").write_text(named(SIGNER).line + "\n")
 
 
@@ -61,7 +62,7 @@ def _collect(bucket: S3Bucket) -> None:
     """One version that was let go of, and one that stayed after all."""
     for number in (1, 3):
         version = bundles.version_name(number)
-        word = Collected(
+        word = Tombstone(
             model=filled_bucket.MODEL,
             version=version,
             was="published",

@@ -14,17 +14,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.definition import Places
-from models.digits import idx, official
+from overnight.models.definition import Places
+from overnight.models.digits import idx, mnist_files
 
 _ROWS, _PENALTY, _SHARPNESS = 20_000, 100.0, 10.0
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
-        files = official.official_files(Places(folder=Path(sys.argv[1]), cache=Path(cache)))
-    images = idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES)[:_ROWS]
-    labels = idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS)[:_ROWS]
+        files = mnist_files.official_files(Places(folder=Path(sys.argv[1]), cache=Path(cache)))
+    images = idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES)[:_ROWS]
+    labels = idx.decode("labels", files[mnist_files.TRAIN_LABELS], idx.LABELS)[:_ROWS]
     inputs = np.c_[images.reshape(_ROWS, -1) / 255.0, np.ones(_ROWS)]
     square = inputs.T @ inputs + _PENALTY * np.eye(785)
     weights = np.linalg.solve(square, inputs.T @ np.eye(10)[labels]) * _SHARPNESS

@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.definition import Places
-from models.digits import DEFINITION, idx, official
-from models.digits.data_gates import outlines, pixels
-from models.digits.rows import Digits, as_rows
-from models.digits.schema import examples
-from models.digits.source import DigitsSource
-from store.arrivals import ArrivalDecision
-from tasks.admit import admit
-from tasks.compare import Compared, Learned, compare
-from tasks.evaluate import Champion
+from overnight.models.definition import Places
+from overnight.models.digits import DEFINITION, idx, mnist_files
+from overnight.models.digits.data_gates import outlines, pixels
+from overnight.models.digits.rows import Digits, as_rows
+from overnight.models.digits.schema import examples
+from overnight.models.digits.source import DigitsSource
+from overnight.store.datasets.arrival_reviews import ArrivalReview
+from overnight.tasks.data.admission import check_admission
+from overnight.tasks.evaluation.data_drift import Compared, Learned, compare
+from overnight.tasks.evaluation.evaluate import Champion
 
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -40,10 +40,10 @@ class Nights:
 @pytest.fixture(scope="module")
 def nights(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     places = Places(folder=digits_folder, cache=tmp_path_factory.mktemp("source"))
-    files = official.official_files(places)
+    files = mnist_files.official_files(places)
     return Nights(
-        idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES),
-        idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS).astype(np.int8),
+        idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES),
+        idx.decode("labels", files[mnist_files.TRAIN_LABELS], idx.LABELS).astype(np.int8),
         DigitsSource(places).holdout().take(np.arange(0, 10_000, 5)),
     )
 
@@ -57,7 +57,7 @@ def compared(
     nights: Nights,
     *arrived: tuple[str, pa.Table],
     learned: bool = True,
-    decisions: dict[str, ArrivalDecision] | None = None,
+    decisions: dict[str, ArrivalReview] | None = None,
     definition=DEFINITION,
     known: frozenset[str] = frozenset(),
 ) -> Compared:
@@ -163,7 +163,7 @@ def test_a_spoilt_night_is_held_and_the_offender_named(
 def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
     blank = as_rows(Digits(np.zeros((100, 28, 28), np.uint8), nights.labels[:100]))
 
-    (finding,) = admit(blank, DEFINITION.data_gates, "night-0002")
+    (finding,) = check_admission(blank, DEFINITION.data_gates, "night-0002")
 
     assert (finding.gate, finding.slice, finding.passed) == ("few repeats", "night-0002", False)
     assert "99.0% of 100 rows repeat others of this arrival, at most 50.0% may" in finding.message
@@ -214,7 +214,7 @@ def test_what_a_person_accepted_is_not_held_and_their_word_stands_beside_it(
     nights: Nights,
 ) -> None:
     bad = ("bad", as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000])))
-    word = ArrivalDecision(
+    word = ArrivalReview(
         model="digits", arrival="bad", verdict="accepted", by="ann", reason="a new form", sequence=1
     )
 

@@ -12,9 +12,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from models.digits import idx
-from models.digits.files import read_files
-from models.digits.rows import images_of
+from overnight.models.digits import idx
+from overnight.models.digits.files import read_files
+from overnight.models.digits.rows import images_of
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5], np.uint8)

@@ -7,11 +7,11 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from models.definition import Progress, TrainingSettings
-from models.digits import network
-from models.digits.network import Fitted
-from models.examples import Examples
-from store.manifest import Exported
+from overnight.models.definition import Progress, TrainingSettings
+from overnight.models.digits import network
+from overnight.models.digits.network import Fitted
+from overnight.models.examples import Examples
+from overnight.store.registry.manifest import Exported
 
 # Keras 3.15 hands variables to numpy 2 the old way while a network is exported.
 pytestmark = [

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.definition import Places
-from models.digits import DEFINITION, idx, network, official
-from models.digits.gates import PERTURBATIONS
-from models.examples import Examples
+from overnight.models.definition import Places
+from overnight.models.digits import DEFINITION, idx, mnist_files, network
+from overnight.models.digits.gates import PERTURBATIONS
+from overnight.models.examples import Examples
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, running
 from tests.support.waiting import until
@@ -31,12 +31,12 @@ ROWS = 200
 def digits(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Genuine digits: some to learn, and the first of t10k to ask."""
     places = Places(folder=digits_folder, cache=tmp_path_factory.mktemp("sources"))
-    files = official.official_files(places)
+    files = mnist_files.official_files(places)
     return {
-        "images": idx.decode("images", files[official.TRAIN_IMAGES], idx.IMAGES)[:6_000],
-        "labels": idx.decode("labels", files[official.TRAIN_LABELS], idx.LABELS)[:6_000],
-        "asked": idx.decode("asked", files[official.TEST_IMAGES], idx.IMAGES)[:ROWS],
-        "true": idx.decode("true", files[official.TEST_LABELS], idx.LABELS)[:ROWS],
+        "images": idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES)[:6_000],
+        "labels": idx.decode("labels", files[mnist_files.TRAIN_LABELS], idx.LABELS)[:6_000],
+        "asked": idx.decode("asked", files[mnist_files.TEST_IMAGES], idx.IMAGES)[:ROWS],
+        "true": idx.decode("true", files[mnist_files.TEST_LABELS], idx.LABELS)[:ROWS],
     }
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.definition import Places
-from models.digits import official
-from models.digits.mirrors import first_answering
-from models.digits.rows import images_of
-from models.digits.schema import TENSORS, examples
-from models.digits.source import DigitsSource
-from models.errors import SourceUnavailable
-from store.errors import BadFile
+from overnight.models.definition import Places
+from overnight.models.digits import mnist_files
+from overnight.models.digits.mirrors import first_answering
+from overnight.models.digits.rows import images_of
+from overnight.models.digits.schema import TENSORS, examples
+from overnight.models.digits.source import DigitsSource
+from overnight.models.errors import SourceUnavailable
+from overnight.store.errors import BadFile
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_nights_together_are_the_training_images_in_their_order(source: Digi
 
     assert delivered == [f"night-{night:04d}" for night in range(11)]
     images = np.concatenate([images_of(part) for part in parts])
-    original = source._array(official.TRAIN_IMAGES, 2051)
+    original = source._array(mnist_files.TRAIN_IMAGES, 2051)
     assert np.array_equal(images, original)
 
 
@@ -79,35 +79,35 @@ def test_training_rows_have_no_writers(source: DigitsSource) -> None:
 def test_what_was_fetched_before_is_used_when_no_folder_is_named(
     digits_folder: Path, tmp_path: Path
 ) -> None:
-    files = official.official_files(Places(folder=digits_folder, cache=tmp_path))
-    official._keep(files, tmp_path)
+    files = mnist_files.official_files(Places(folder=digits_folder, cache=tmp_path))
+    mnist_files._keep(files, tmp_path)
 
-    assert official.official_files(Places(folder=None, cache=tmp_path)) == files
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(official.OFFICIAL_MD5)
+    assert mnist_files.official_files(Places(folder=None, cache=tmp_path)) == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mnist_files.OFFICIAL_MD5)
 
 
 def test_a_file_that_is_not_the_official_one_is_never_used(
     digits_folder: Path, tmp_path: Path
 ) -> None:
-    files = dict(official.official_files(Places(folder=digits_folder, cache=tmp_path)))
-    body = files[official.TEST_LABELS]
-    (tmp_path / f"{official.TEST_LABELS}.gz").write_bytes(gzip.compress(body[:-1] + b"\x0b"))
-    for name in (official.TRAIN_IMAGES, official.TRAIN_LABELS, official.TEST_IMAGES):
+    files = dict(mnist_files.official_files(Places(folder=digits_folder, cache=tmp_path)))
+    body = files[mnist_files.TEST_LABELS]
+    (tmp_path / f"{mnist_files.TEST_LABELS}.gz").write_bytes(gzip.compress(body[:-1] + b"\x0b"))
+    for name in (mnist_files.TRAIN_IMAGES, mnist_files.TRAIN_LABELS, mnist_files.TEST_IMAGES):
         (tmp_path / name).write_bytes(files[name])
     tried: list[str] = []
 
-    found = official._attempt("the folder", lambda: official._from_folder(tmp_path), tried)
+    found = mnist_files._attempt("the folder", lambda: mnist_files._from_folder(tmp_path), tried)
 
     assert found is None
-    assert official.OFFICIAL_MD5[official.TEST_LABELS] in tried[0]
+    assert mnist_files.OFFICIAL_MD5[mnist_files.TEST_LABELS] in tried[0]
 
 
 def test_without_a_network_one_error_names_every_place_and_the_remedy(tmp_path: Path) -> None:
     # In a process of its own, whose every request goes to a proxy that is not there.
     script = (
         "import sys, pathlib\n"
-        "from models.definition import Places\n"
-        "from models.digits.official import official_files\n"
+        "from overnight.models.definition import Places\n"
+        "from overnight.models.digits.mnist_files import official_files\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "official_files(Places(folder=folder / 'named', cache=folder / 'cache'))\n"
     )
@@ -133,7 +133,7 @@ def test_without_a_network_one_error_names_every_place_and_the_remedy(tmp_path: 
 
     told = ended.stderr.splitlines()[-1]
     assert told.startswith(f"{SourceUnavailable.__module__}.{SourceUnavailable.__name__}")
-    for part in ("named", "cache", *official.MIRRORS, official.WHEEL):
+    for part in ("named", "cache", *mnist_files.MIRRORS, mnist_files.WHEEL):
         assert part in told
     assert told.endswith("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
 

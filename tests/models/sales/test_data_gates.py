@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.sales.data_gates import DATA_GATES, described
-from models.shift import Sample
-from tasks.admit import admit
+from overnight.models.data_gates.drift import ColumnSample
+from overnight.models.sales.data_gates import DATA_GATES, described
+from overnight.tasks.data.admission import check_admission
 from tests.support.genuine_sales import rows, sold, year
 
 
@@ -18,17 +18,19 @@ def everywhere(first: str, last: str) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def learned() -> Sample:
+def learned() -> ColumnSample:
     return described(everywhere("2017-10-01", "2017-10-31"))
 
 
-def held(night: pa.Table, learned: Sample) -> set[str]:
+def held(night: pa.Table, learned: ColumnSample) -> set[str]:
     found = [gate.finding("tonight", described(night), learned) for gate in DATA_GATES.shifts]
     return {one.metric for one in found if not one.passed}
 
 
 @pytest.mark.parametrize("night", ["2017-11-03", "2017-11-05", "2017-11-23", "2017-12-24"])
-def test_an_honest_night_passes_on_weekdays_sundays_and_feasts(night: str, learned: Sample) -> None:
+def test_an_honest_night_passes_on_weekdays_sundays_and_feasts(
+    night: str, learned: ColumnSample
+) -> None:
     assert held(everywhere(night, night), learned) == set()
 
 
@@ -41,7 +43,7 @@ def test_an_honest_night_passes_on_weekdays_sundays_and_feasts(night: str, learn
     ],
 )
 def test_a_spoilt_night_is_held(
-    metric: str, spoil: Callable[[pa.Table], pa.Table], learned: Sample
+    metric: str, spoil: Callable[[pa.Table], pa.Table], learned: ColumnSample
 ) -> None:
     night = everywhere("2017-11-03", "2017-11-03")
 
@@ -56,5 +58,5 @@ def test_a_value_out_of_range_refuses_its_arrival(column: str, value: float) -> 
     place, kind = night.column_names.index(column), night.schema.field(column).type
     wrong = night.set_column(place, column, pa.array([value] * night.num_rows).cast(kind))
 
-    assert column in {one.metric for one in admit(wrong, DATA_GATES, "tonight")}
-    assert admit(night, DATA_GATES, "tonight") == ()
+    assert column in {one.metric for one in check_admission(wrong, DATA_GATES, "tonight")}
+    assert check_admission(night, DATA_GATES, "tonight") == ()

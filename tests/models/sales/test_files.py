@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.definition import Places
-from models.errors import SourceUnavailable
-from models.sales import store47
-from models.sales.files import read_files
-from models.sales.source import SalesSource
+from overnight.models.definition import Places
+from overnight.models.errors import SourceUnavailable
+from overnight.models.sales import store47
+from overnight.models.sales.files import read_files
+from overnight.models.sales.source import SalesSource
 from tests.support.genuine_sales import day, parquet, rows, sold
 
 HEADER = "basket_id,store_id,department,quantity,transaction_timestamp"

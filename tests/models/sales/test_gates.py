@@ -3,13 +3,13 @@
 import numpy as np
 import pyarrow as pa
 
-from models.evaluation import Evaluation
-from models.examples import Examples, Outputs
-from models.gates import AtLeast, MaximumRegression
-from models.sales import DEFINITION, series
-from models.sales.rows import finished
-from models.sales.schema import GAP_DAYS
-from store.manifest import Finding
+from overnight.models.examples import Examples, Outputs
+from overnight.models.gates import AtLeast, MaximumRegression
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.models.sales import DEFINITION, series
+from overnight.models.sales.rows import finished
+from overnight.models.sales.schema import GAP_DAYS
+from overnight.store.registry.manifest import Finding
 from tests.support.genuine_sales import day
 
 FAMILIES = ("GROCERY I", "MEATS", "DAIRY", "PRODUCE", "DELI", "BREAD/BAKERY")

@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from models.evaluation import RowMetric
-from models.examples import Examples
-from models.regression import resampled
-from models.sales.measures import (
+from overnight.models.examples import Examples
+from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.metrics.regression import resampled
+from overnight.models.sales.metrics import (
     in_interval,
     mean_of_28_days,
     measured,
     per_row,
     seasonal_naive,
 )
-from models.sales.schema import DEPARTMENT, RECENT_DAYS
+from overnight.models.sales.schema import DEPARTMENT, RECENT_DAYS
 
 
 def examples(labels: list[float], *, department: str = "GROCERY", lead: int = 7) -> Examples:

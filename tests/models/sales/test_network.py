@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from models.definition import TrainingSettings
-from models.examples import Array, Examples, Outputs
-from models.exporting import SUFFICIENT_AGREEMENT
-from models.sales import DEFINITION, network, series
-from models.sales.gates import newest_day_lost
-from models.sales.measures import mean_of_28_days
-from models.sales.preparation import same_weekday_places
-from models.sales.schema import LONGEST_LEAD, RECENT_DAYS, SHORTEST_LEAD, STORE
-from tasks.fit import split
+from overnight.models.definition import TrainingSettings
+from overnight.models.examples import Array, Examples, Outputs
+from overnight.models.sales import DEFINITION, network, series
+from overnight.models.sales.gates import newest_day_lost
+from overnight.models.sales.metrics import mean_of_28_days
+from overnight.models.sales.preprocessing import same_weekday_places
+from overnight.models.sales.schema import LONGEST_LEAD, RECENT_DAYS, SHORTEST_LEAD, STORE
+from overnight.models.training.export import SUFFICIENT_AGREEMENT
+from overnight.tasks.training.worker import split
 from tests.support.genuine_sales import day, rows, sold
 
 pytestmark = [

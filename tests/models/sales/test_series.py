@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.examples import Examples
-from models.sales import series
-from models.sales.schema import (
+from overnight.models.examples import Examples
+from overnight.models.sales import series
+from overnight.models.sales.schema import (
     DEPARTMENT,
     GAP_DAYS,
     LONGEST_LEAD,

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.examples import Examples
-from models.sales import DEFINITION, network
-from models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
-from models.sales.series import HELD_DAYS, judged, learned
+from overnight.models.examples import Examples
+from overnight.models.sales import DEFINITION, network
+from overnight.models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
+from overnight.models.sales.series import HELD_DAYS, judged, learned
 from tests.support.serving import bundles
 from tests.support.serving.forecasts import answered, spelled
 from tests.support.serving.server_process import Serving, running

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.definition import Places
-from models.errors import SourceUnavailable
-from models.sales import replay
-from models.sales.rows import trading_day
-from models.sales.source import SalesSource
+from overnight.models.definition import Places
+from overnight.models.errors import SourceUnavailable
+from overnight.models.sales import arrival_schedule
+from overnight.models.sales.rows import trading_day
+from overnight.models.sales.source import SalesSource
 from tests.support.genuine_sales import day, lines, year
 
 
@@ -21,8 +21,10 @@ def source() -> SalesSource:
     return SalesSource(Places(folder=None, cache=Path("unused")))
 
 
-def every_night() -> list[replay.Night]:
-    return list(replay.nights(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31")))
+def every_night() -> list[arrival_schedule.Night]:
+    return list(
+        arrival_schedule.nights(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31"))
+    )
 
 
 def test_the_first_night_brings_ten_months_and_the_next_a_day(source: SalesSource) -> None:
@@ -57,7 +59,7 @@ def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> 
     baskets = pc.unique(year()["basket_id"]).to_numpy()
     days = np.zeros(len(baskets), np.int32)
 
-    late = replay.arrival_nights(baskets, days) - days
+    late = arrival_schedule.arrival_nights(baskets, days) - days
 
     assert set(np.unique(late)) == {0, 1, 2, 3}
     assert 0.01 < (late > 0).mean() < 0.03
@@ -91,7 +93,7 @@ def test_nights_are_sent_again_under_the_same_file_and_under_a_new_name() -> Non
 def test_every_basket_arrives_on_exactly_one_night() -> None:
     told = lines()
     days = trading_day(told["transaction_timestamp"].to_numpy())
-    came = replay.arrival_nights(told["basket_id"].to_numpy(), days)
+    came = arrival_schedule.arrival_nights(told["basket_id"].to_numpy(), days)
     spans = [night.nights for night in every_night() if night.nights is not None]
 
     times = sum(((came >= first) & (came <= last)).astype(int) for first, last in spans)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from models.definition import Places
-from models.sales import store47
-from models.sales.source import SalesSource
-from models.streaming import BadLine, Streaming
+from overnight.models.definition import Places
+from overnight.models.sales import store47
+from overnight.models.sales.source import SalesSource
+from overnight.models.sources.streaming import BadLine, Streaming
 
 HEADER = ",".join(store47.COLUMNS)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
-from store.aliases import AliasLog, AliasRecord
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import following, running
 from tests.support.waiting import until

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-from store.bucket import Bucket
-from store.errors import OvernightError
+from overnight.store.errors import OvernightError
+from overnight.store.objects.bucket import Bucket
 from tests.support.crashing_stores import Killed, PassingBucket
 
 # Whichever of these a client writes, its operation is done from that moment.

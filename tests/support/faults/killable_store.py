@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from store.errors import OvernightError
-from store.s3 import S3Address, S3Bucket
+from overnight.store.errors import OvernightError
+from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.waiting import until

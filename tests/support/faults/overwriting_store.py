@@ -1,7 +1,7 @@
 """A store on which nothing may rest."""
 
-from store import keys
-from store.memory import MemoryBucket
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
 
 
 class Careless(MemoryBucket):

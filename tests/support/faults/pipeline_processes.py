@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from store import landing
-from store.aliases import AliasLog
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
+from overnight.store.datasets import landing
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.faults.pipeline_run import FITS, MODEL, House
 from tests.support.faults.tally import TALLY

@@ -17,31 +17,32 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-import tasks.admit
-import tasks.evaluate
-import tasks.ingest
-import tasks.judge
-import tasks.publish
-import tasks.snapshot
-import tasks.train
-from models.data_gates import DataGates
-from models.definition import Delivery, ModelDefinition, Places, Progress, Reading
-from models.digits import DEFINITION as DIGITS
-from models.digits import idx
-from models.digits.files import read_files
-from models.digits.rows import Digits, as_rows
-from models.evaluation import Evaluation
-from models.gates import AtLeast
-from store.aliases import AliasLog
-from store.bucket import Bucket
-from store.datasets import Dataset
-from store.errors import OvernightError
-from store.manifest import RunLineage
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Address, S3Bucket
-from tasks import lineage
-from tasks.recall import Known, recall
+import overnight.tasks.data.admission
+import overnight.tasks.data.ingest
+import overnight.tasks.data.snapshot
+import overnight.tasks.evaluation.evaluate
+import overnight.tasks.evaluation.judge
+import overnight.tasks.release.publish
+import overnight.tasks.training.train
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.definition import Delivery, ModelDefinition, Places, Progress, Reading
+from overnight.models.digits import DEFINITION as DIGITS
+from overnight.models.digits import idx
+from overnight.models.digits.files import read_files
+from overnight.models.digits.rows import Digits, as_rows
+from overnight.models.gates import AtLeast
+from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import OvernightError
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.release.resume import Progress as Known
+from overnight.tasks.release.resume import find_prior_run
+from overnight.tasks.training import lineage
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 
@@ -120,13 +121,13 @@ def night(house: House) -> str:
     current = AliasLog(bucket, MODEL).current()
     champion = current.version if current else None
     source = FewDigits(Places(folder=None, cache=house.home))
-    tasks.ingest.ingest(source, bucket, rows, holdout, model=MODEL, take_next=True)
-    snapshot = tasks.snapshot.snapshot(rows, holdout)
+    overnight.tasks.data.ingest.ingest(source, bucket, rows, holdout, model=MODEL, take_next=True)
+    snapshot = overnight.tasks.data.snapshot.snapshot(rows, holdout)
     code, environment = lineage.code(DEFINITION), lineage.environment()
     fingerprint = lineage.fingerprint(
         DEFINITION, DEFINITION.settings, snapshot.lineage, code, environment
     )
-    memory = recall(bucket, MODEL, fingerprint, champion=champion, replicas=0)
+    memory = find_prior_run(bucket, MODEL, fingerprint, champion=champion, replicas=0)
     if memory.known in {Known.SETTLED, Known.REFUSED}:
         return "UpToDate"
     version = memory.version
@@ -136,9 +137,9 @@ def night(house: House) -> str:
             findings = verdict.findings
             ModelRegistry(bucket, MODEL).refuse(fingerprint, findings, compared_with=champion)
             return "Refused"
-        drafted = partial(tasks.publish.draft, DEFINITION, candidate)
-        bundle = tasks.publish.bundle(candidate)
-        manifest = tasks.publish.finished(
+        drafted = partial(overnight.tasks.release.publish.draft, DEFINITION, candidate)
+        bundle = overnight.tasks.release.publish.bundle(candidate)
+        manifest = overnight.tasks.release.publish.finished(
             drafted(
                 bundle,
                 data=snapshot.lineage,
@@ -152,7 +153,9 @@ def night(house: House) -> str:
             approval="automatic",
         )
         files = {**bundle, "golden.npz": _golden(bundle), "report.html": b"<p>a report</p>"}
-        version = tasks.publish.publish(bucket, manifest, files, candidate.folder, SIGNER)
+        version = overnight.tasks.release.publish.publish(
+            bucket, manifest, files, candidate.folder, SIGNER
+        )
     over = ModelRegistry(bucket, MODEL).manifest(version).compared_with
     ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
     ModelRegistry(bucket, MODEL).promote(
@@ -163,18 +166,29 @@ def night(house: House) -> str:
 
 def _golden(bundle: Mapping[str, bytes]) -> bytes:
     asked = {"image": bundles.IMAGES}
-    answered = tasks.evaluate.answers(bundle["predictor.tflite"], asked)["probabilities"]
+    answered = overnight.tasks.evaluation.evaluate.answers(bundle["predictor.tflite"], asked)[
+        "probabilities"
+    ]
     return bundles.archive(bundles.IMAGES, np.asarray(answered))
 
 
 def _trained(
-    house: House, snapshot: tasks.snapshot.Snapshot, fingerprint: str, champion: str | None
-) -> tuple[tasks.train.Candidate, Evaluation, tasks.judge.Verdict]:
+    house: House,
+    snapshot: overnight.tasks.data.snapshot.Snapshot,
+    fingerprint: str,
+    champion: str | None,
+) -> tuple[
+    overnight.tasks.training.train.Candidate, Evaluation, overnight.tasks.evaluation.judge.Verdict
+]:
     """The candidate, and what was measured and said of it."""
     bucket = house.bucket
-    training = DEFINITION.examples(tasks.snapshot.read_rows(house.table("rows"), snapshot))
-    held_out = DEFINITION.examples(tasks.snapshot.read_holdout(house.table("holdout")))
-    candidate = tasks.train.train(
+    training = DEFINITION.examples(
+        overnight.tasks.data.snapshot.read_rows(house.table("rows"), snapshot)
+    )
+    held_out = DEFINITION.examples(
+        overnight.tasks.data.snapshot.read_holdout(house.table("holdout"))
+    )
+    candidate = overnight.tasks.training.train.train(
         DEFINITION,
         DEFINITION.settings,
         fingerprint=fingerprint,
@@ -188,10 +202,12 @@ def _trained(
     if champion is not None:
         known = ModelRegistry(bucket, MODEL).manifest(champion)
         predictor = ModelRegistry(bucket, known.model).read_file(known, "predictor.tflite")
-        serving = tasks.evaluate.Champion(champion, predictor)
-    evaluation = tasks.evaluate.evaluate(DEFINITION, candidate, serving, held_out)
+        serving = overnight.tasks.evaluation.evaluate.Champion(champion, predictor)
+    evaluation = overnight.tasks.evaluation.evaluate.evaluate(
+        DEFINITION, candidate, serving, held_out
+    )
     gates = (AtLeast("accuracy", house.least_accuracy),)
-    return candidate, evaluation, tasks.judge.judge(evaluation, gates)
+    return candidate, evaluation, overnight.tasks.evaluation.judge.judge(evaluation, gates)
 
 
 def _noted(home: Path, _: Progress) -> None:
@@ -206,7 +222,9 @@ def main() -> None:
     """
     # These are imported when they are needed first, which is in every night.
     importlib.import_module("boto3")
-    tasks.admit.admit(as_rows(digits(0)), DEFINITION.data_gates, "to warm up")
+    overnight.tasks.data.admission.check_admission(
+        as_rows(digits(0)), DEFINITION.data_gates, "to warm up"
+    )
     for line in sys.stdin:
         asked = json.loads(line)
         begun, ended = os.pipe()

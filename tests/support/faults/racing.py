@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from store.bucket import Bucket
-from store.decisions import Decision, Verdict
-from store.errors import OvernightError
-from store.manifest import RunLineage
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
+from overnight.store.errors import OvernightError
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.faults.tally import TALLY
 from tests.support.signing_keys import SIGNER

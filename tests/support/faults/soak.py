@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from store import landing
-from store.aliases import AliasLog
-from store.challenging import Challenges
-from store.errors import (
+from overnight.store.datasets import landing
+from overnight.store.errors import (
     ChallengeRunning,
     ConfigurationError,
     NoChallenge,
     PromotionConflict,
     StoreUnavailable,
 )
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.s3 import S3Bucket
-from store.terms import Terms
+from overnight.store.objects.s3 import S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.faults.killable_store import Store, storing
 from tests.support.faults.pipeline_processes import Lane, lane

@@ -4,25 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from store import collecting, landing
-from store.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
-from store.arrivals import ArrivalDecision, ArrivalReviews
-from store.bucket import Bucket
-from store.challenging import Challenges, Withdrawal
-from store.decisions import Decision, Verdict
-from store.errors import (
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReview, ArrivalReviews
+from overnight.store.errors import (
     AlreadyDecided,
     ChallengeRunning,
     CollectedVersion,
     OvernightError,
     PromotionConflict,
 )
-from store.manifest import RunLineage
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.surveying import survey
-from store.sweeping import Retention
-from store.terms import Terms
+from overnight.store.maintenance import garbage_collection
+from overnight.store.maintenance.retention_plan import survey
+from overnight.store.maintenance.retention_policy import Retention
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.registry import ModelRegistry
 from tests.support.crashing_stores import Killed
 from tests.support.examples import FILES, manifest
 from tests.support.faults.gated_operations import Operation
@@ -138,7 +139,7 @@ def land(name: str, body: bytes, by: str) -> Act:
 def collect(bucket: Bucket) -> set[str]:
     """Let go of whatever no rule keeps, however young; the versions that went."""
     plan = survey(bucket, MODEL, EAGER, datetime.now(UTC))
-    gone = collecting.collect(bucket, plan, by="gc", told=lambda *_: None)
+    gone = garbage_collection.collect(bucket, plan, by="gc", told=lambda *_: None)
     return {one.version for one in gone}
 
 
@@ -197,7 +198,7 @@ def outcome(found: object) -> Outcome:
             told = (found.sequence, found.version, found.action, found.by)
         case Decision():
             told = (found.verdict, found.by)
-        case ArrivalDecision():
+        case ArrivalReview():
             told = (found.verdict, found.by, found.sequence)
         case Withdrawal():
             told = (found.replica,)

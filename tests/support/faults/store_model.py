@@ -7,7 +7,7 @@ An operation that finds nothing to write is over at once; its outcome is an `Out
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from store import errors
+from overnight.store import errors
 
 Rejoinder = type[errors.OvernightError]
 

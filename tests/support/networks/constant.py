@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.definition import Progress, TrainingSettings
-from models.examples import Examples, Outputs
-from tasks import evaluate
+from overnight.models.definition import Progress, TrainingSettings
+from overnight.models.examples import Examples, Outputs
+from overnight.tasks.evaluation import evaluate
 from tests.support.serving import bundles
 
 _NUMBERS = 9

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from models.definition import Progress, TrainingSettings
-from models.examples import Examples
+from overnight.models.definition import Progress, TrainingSettings
+from overnight.models.examples import Examples
 
 
 def fit(training: Examples, validation: Examples, *, settings: TrainingSettings, report) -> None:

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from store.aliases import AliasRecord
-from store.bucket import Bucket
-from store.decisions import Verdict
-from store.manifest import Finding, Manifest, Measurement, RunLineage
-from store.registry.actor import Actor
-from store.registry.registry import ModelRegistry
-from store.scores import Score
-from store.versions import entries
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.decisions import Verdict
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Manifest, Measurement, RunLineage
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.versions import entries
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from store import keys
-from store.bucket import Bucket
-from store.digests import digest
-from store.manifest import (
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.digests import digest
+from overnight.store.registry.manifest import (
     CodeLineage,
     DataLineage,
     EnvironmentLineage,
@@ -18,10 +18,10 @@ from store.manifest import (
     RunLineage,
     TrainingLineage,
 )
-from store.registry.registry import ModelRegistry
-from store.schema import Schema, TensorSpec
-from store.signing import Signer
-from store.versions import entries
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.versions import entries
+from overnight.store.schema import Schema, TensorSpec
+from overnight.store.trust.signing import Signer
 from tests.support.signing_keys import SIGNER
 
 NETWORK = Path(__file__).parents[2] / "goldens" / "tiny" / "predictor.tflite"

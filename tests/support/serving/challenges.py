@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 import numpy as np
 from flask.testing import FlaskClient
 
-from serving.application import create_application
-from serving.board import Board
-from serving.challenger import Challenger, Router
-from serving.comparing import Comparisons
-from serving.inference.limits import Limits
-from serving.loaded import open_bundle
-from serving.metrics import Meter
-from serving.predictor import Predictor
-from serving.slots import Loaded, Slot, Slots
-from serving.status import StandaloneStatus
-from store.aliases import CHALLENGER, AliasRecord
-from store.schema import Schema, TensorSpec
-from store.terms import Terms
+from overnight.serving.challenger.comparison import Comparisons
+from overnight.serving.challenger.router import Challenger, Router
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.inference.runtime import Predictor
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.status import StandaloneStatus
+from overnight.serving.telemetry.metrics import Metrics
+from overnight.store.registry.aliases import CHALLENGER, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
 
 BLANK = np.zeros((1, 28, 28), np.uint8)
@@ -90,25 +90,25 @@ class Duel:
         identity: str = "a-challenge",
     ) -> None:
         self.comparisons = Comparisons()
-        self.champion = Slot(bundles.MODEL, Board.alone())
-        self.champion.put(Loaded(1, opened(1, bundles.files(1), champions), None))
+        self.champion = ModelSlot(bundles.MODEL, SharedGeneration.alone())
+        self.champion.put(LoadedVersion(1, opened(1, bundles.files(1), champions), None))
         self.champion.board.flip(1)
-        slot = Slot(f"{bundles.MODEL}@{CHALLENGER}", Board.alone())
+        slot = ModelSlot(f"{bundles.MODEL}@{CHALLENGER}", SharedGeneration.alone())
         predictor = opened(number, plain(number) if bundle is None else bundle, tensors)
-        slot.put(Loaded(1, predictor, started(number, terms, identity=identity)))
+        slot.put(LoadedVersion(1, predictor, started(number, terms, identity=identity)))
         slot.board.flip(1)
         self.challenger = Challenger(slot, bundles.MODEL)
         self.router = self.beside(self.champion)
-        self.status = StandaloneStatus(Meter(challenges=lambda: (self.tally(),)))
+        self.status = StandaloneStatus(Metrics(challenges=lambda: (self.tally(),)))
 
     def tally(self):
         found = self.challenger.tally()
         assert found is not None
         return found
 
-    def beside(self, champion: Slot) -> Router:
+    def beside(self, champion: ModelSlot) -> Router:
         """A router between the challenger and a champion."""
-        slots = Slots()
+        slots = ModelSlots()
         slots.add(champion)
         return Router(slots, {bundles.MODEL: self.challenger}, self.comparisons)
 
@@ -124,7 +124,7 @@ class Duel:
 
 def opened(number: int, bundle: dict[str, bytes], tensors: Schema) -> Predictor:
     manifest = bundles.manifest(number, bundle, tensors=tensors)
-    return open_bundle(manifest, bundle, threads=1)
+    return load_version(manifest, bundle, threads=1)
 
 
 class Broken:
@@ -156,7 +156,7 @@ def replace(duel: Duel, kind) -> None:
     """Have the challenger answer through another predictor."""
     slot = duel.challenger.slot
     loaded = slot.current()
-    slot.put(Loaded(loaded.generation, kind(loaded.predictor), loaded.record))
+    slot.put(LoadedVersion(loaded.generation, kind(loaded.predictor), loaded.record))
 
 
 def ask(client, body=ONE, path=PREDICT, key="somebody"):

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 from flask.testing import FlaskClient
 
-from serving.application import create_application
-from serving.board import Board
-from serving.challenger import Router
-from serving.fleet import Fleet
-from serving.inference.limits import Limits
-from serving.loaded import open_bundle
-from serving.slots import Loaded, Slot, Slots
-from serving.status import StandaloneStatus
-from store.schema import Schema
+from overnight.serving.agent import HostAgent
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.status import StandaloneStatus
+from overnight.store.schema import Schema
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import Flaky, settle
 
@@ -29,10 +29,10 @@ def application_of(
 ) -> FlaskClient:
     """A client of an application with one model; `chosen` is whatever else it is made with."""
     files = bundles.files(1)
-    slots = Slots()
-    slot = slots.add(Slot(bundles.MODEL, Board.alone()))
+    slots = ModelSlots()
+    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.alone()))
     manifest = bundles.manifest(1, files, tensors=tensors)
-    slot.put(Loaded(1, open_bundle(manifest, files, threads=1), None))
+    slot.put(LoadedVersion(1, load_version(manifest, files, threads=1), None))
     slot.board.flip(1)
     status = StandaloneStatus()
     return create_application(Router(slots), limits=limits, status=status, **chosen).test_client()
@@ -57,7 +57,7 @@ def refused(client: FlaskClient, reason: str) -> float:
     return sum(float(line.split()[-1]) for line in mine if f'reason="{reason}"' in line)
 
 
-def remembering(fleet: Fleet, bucket: Flaky) -> FlaskClient:
+def remembering(fleet: HostAgent, bucket: Flaky) -> FlaskClient:
     """A client of a worker that has looked at the store once, and can never ask it again."""
     settle(fleet)
     fleet.recall()

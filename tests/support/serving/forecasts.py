@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from store.bucket import Bucket
-from store.manifest import Manifest, Measurement
-from store.registry.registry import ModelRegistry
-from store.schema import Forecast, Schema, TensorSpec
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.manifest import Manifest, Measurement
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import Forecast, Schema, TensorSpec
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.s3 import S3Address
+from overnight.store.objects.s3 import S3Address
 from tests.support.s3_server import free_ports
 from tests.support.signing_keys import write_keys
 from tests.support.stopping import end

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from serving.fleet import Fleet
-from store.aliases import AliasLog, AliasRecord
-from store.errors import StoreUnavailable
-from store.memory import MemoryBucket
-from store.registry.actor import Actor
-from store.terms import Terms
+from overnight.serving.agent import HostAgent
+from overnight.store.errors import StoreUnavailable
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 
 BLANK = {"image": np.zeros((1, 28, 28), np.uint8)}
@@ -48,7 +48,7 @@ def promote(log: AliasLog, number: int) -> AliasRecord:
     )
 
 
-def settle(*fleets: Fleet, ticks: int = 30) -> None:
+def settle(*fleets: HostAgent, ticks: int = 30) -> None:
     for _ in range(ticks):
         for fleet in fleets:
             fleet.lead()
@@ -57,7 +57,7 @@ def settle(*fleets: Fleet, ticks: int = 30) -> None:
             fleet.note_counts()
 
 
-def answers(fleet: Fleet) -> str:
+def answers(fleet: HostAgent) -> str:
     """The version that answers, provided its answer is that version's own."""
     with fleet.slots.find(bundles.MODEL).lease() as loaded:
         number = int(loaded.version[-12:], 16)
@@ -79,7 +79,7 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
     )
 
 
-def ask_any(fleet: Fleet, client: str = "somebody", **which: str) -> str:
+def ask_any(fleet: HostAgent, client: str = "somebody", **which: str) -> str:
     """Have a request answered; the version that did."""
     _, loaded = fleet.router.predict(
         bundles.MODEL,
@@ -90,14 +90,14 @@ def ask_any(fleet: Fleet, client: str = "somebody", **which: str) -> str:
     return loaded.version
 
 
-def compare(*fleets: Fleet) -> None:
+def compare(*fleets: HostAgent) -> None:
     """Compare everything that waits."""
     for fleet in fleets:
         while fleet.comparisons.waiting:
             fleet.comparisons.look()
 
 
-def challengers_in(fleet: Fleet) -> list[str]:
+def challengers_in(fleet: HostAgent) -> list[str]:
     """The versions of challengers that a worker has loaded."""
     slot = fleet.challengers.by_model[bundles.MODEL].slot
     return [one.version for one in slot.loaded()]

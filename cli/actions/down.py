@@ -1,0 +1,72 @@
+"""How `overnight down` goes: hold back new runs, let running ones end, stop the services."""
+
+import os
+import signal
+import time
+
+from rich.console import Console
+
+from overnight.cli.terminal import open_console
+from overnight.infra import connections
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack import orphan_runs, prefect_services, processes, state_file
+from overnight.infra.stack.services import plan
+from overnight.infra.stack.supervisor import stop_orphans
+from overnight.store.errors import OvernightError
+from overnight.tasks.errors import StepFailed
+
+# Each service has up to half a minute to stop, one after the other.
+_STOP_SECONDS = 120.0
+
+
+def run(*, wait_seconds: float) -> None:
+    """Stop the stack of this home.
+
+    Raises:
+        SystemExit: with 4, when nothing runs.
+        StepFailed: the supervisor does not end.
+    """
+    settings, console = load(), open_console()
+    shown = state_file.read(settings.home)
+    # A killed service may have left children of its own behind.
+    left = (one.process for one in shown.services if one.process is not None)
+    orphaned = any(processes.session_of(process) for process in left)
+    if not shown.supervised and not orphaned:
+        console.print(f"nothing of {settings.home} runs")
+        raise SystemExit(4)
+    if settings.prefect_api_url is None:
+        _drain(settings, console, wait_seconds)
+    with console.status("stopping"):
+        if shown.supervised and shown.supervisor is not None:
+            _stop(shown.supervisor)
+        else:
+            stop_orphans(settings.home, plan(settings))
+    console.print("stopped")
+
+
+def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
+    """Wait for runs that are under way; a server that is down already has none to wait for."""
+    api = connections.prefect(settings)
+    deadline = time.monotonic() + wait_seconds
+    try:
+        prefect_services.pause(api, settings.work_pool, paused=True)
+        with console.status("waiting for runs") as status:
+            while time.monotonic() < deadline and (
+                active := orphan_runs.unfinished(api, settings.work_pool, ["RUNNING", "PENDING"])
+            ):
+                status.update("waiting for " + ", ".join(run["name"] for run in active))
+                time.sleep(0.5)
+    except OvernightError as error:
+        console.print(f"not waiting for runs: {error}")
+
+
+def _stop(supervisor: processes.ProcessId) -> None:
+    os.kill(supervisor.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while processes.is_alive(supervisor):
+        if time.monotonic() > deadline:
+            raise StepFailed(
+                f"the supervisor (process {supervisor.pid}) did not stop in {_STOP_SECONDS:.0f} s; "
+                f"end it by `kill -9 {supervisor.pid}` and run `overnight down` again"
+            )
+        time.sleep(0.1)

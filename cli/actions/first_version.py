@@ -1,0 +1,58 @@
+"""The first version of a model, when it has no champion yet."""
+
+import time
+
+from rich.console import Console
+
+from overnight.cli.runs import exit_codes, follow
+from overnight.infra import connections
+from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.settings import Settings
+from overnight.infra.stack.ports import answers
+from overnight.store.registry.aliases import AliasLog
+from overnight.tasks.errors import StepFailed
+
+_ANSWERS_SECONDS = 60.0
+
+
+def ensure(settings: Settings, model: str, console: Console) -> Document | None:
+    """Train a first version and wait until serving answers with it; None when one serves.
+
+    A run that is under way already is followed, not started twice.
+
+    Raises:
+        StepFailed: a version was promoted and serving does not answer with it.
+    """
+    log = AliasLog(connections.bucket(settings), model)
+    state = None
+    if log.current() is None:
+        api = connections.prefect(settings)
+        run = _under_way(api, model) or follow.trigger(
+            api, "retrain", model, {"by": follow.user(), "reason": "the first version"}
+        )
+        state = follow.follow(settings, run, model, console)
+        console.print(f"{model}  {exit_codes.told(state)}")
+    if log.current() is not None:
+        _await_answers(settings, model)
+    return state
+
+
+def _under_way(api: PrefectApi, model: str) -> Document | None:
+    found = follow.deployment(api, "retrain", model)
+    runs = api.filter(
+        "/flow_runs",
+        deployments={"id": {"any_": [found["id"]]}},
+        flow_runs={"state": {"type": {"any_": ["RUNNING", "PENDING", "SCHEDULED"]}}},
+    )
+    now = [run for run in runs if run["state_type"] != "SCHEDULED" or not run["auto_scheduled"]]
+    return now[0] if now else None
+
+
+def _await_answers(settings: Settings, model: str) -> None:
+    url = f"{settings.answers_url}/v2/models/{model}/ready"
+    deadline = time.monotonic() + _ANSWERS_SECONDS
+    while time.monotonic() < deadline:
+        if answers(url, timeout_seconds=5):
+            return
+        time.sleep(0.3)
+    raise StepFailed(f"serving does not answer for {model} at {url}; see `overnight status`")

@@ -1,0 +1,95 @@
+"""Delivers files by hand into a model's landing."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from overnight.cli.runs.follow import user
+from overnight.infra import connections
+from overnight.infra.settings import load
+from overnight.store.datasets import landing
+from overnight.store.errors import BadFile
+from overnight.store.objects.digests import digest
+
+if TYPE_CHECKING:
+    from overnight.models.definition import ModelDefinition
+
+
+def land(model: str, paths: Sequence[Path]) -> None:
+    """Land files as one arrival, named by its contents: delivered twice, it is there once.
+
+    Files of a folder go by their path from it, folder included, because it may be their label.
+
+    Raises:
+        BadFile: a folder without files, or two files of one name.
+        UnknownModel
+    """
+    from overnight import models  # a second of CPU, which help need not pay
+    from overnight.tasks.data.land import name_of
+
+    definition = models.find(model)
+    if len(paths) == 1 and paths[0].is_file() and _streamed(definition, paths[0]):
+        return
+    files: dict[str, bytes] = {}
+    for path in paths:
+        for name, file in _files(path):
+            if name in files:
+                raise BadFile(name, expected="one file of this name", found="two")
+            files[name] = file.read_bytes()
+    name = name_of({file: digest(body) for file, body in files.items()})
+    bucket = connections.bucket(load())
+    arrival = landing.land(bucket, model, name, files, by=user(), at=datetime.now(UTC))
+    print(f"landed {len(arrival.files)} files as {arrival.name}")
+
+
+def _streamed(definition: "ModelDefinition", path: Path) -> bool:
+    """Land a file of any length piece by piece, when the model's source can read it so."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    from overnight.models.definition import Places
+    from overnight.tasks.data.land import land_file
+
+    settings = load()
+    places = Places(
+        folder=settings.source_folders.get(definition.name),
+        cache=settings.home / "sources" / definition.name,
+    )
+    columns = "{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(path.name, total=path.stat().st_size)
+        arrival = land_file(
+            definition.open_source(places),
+            connections.bucket(settings),
+            path,
+            model=definition.name,
+            by=user(),
+            at=datetime.now(UTC),
+            report=lambda read: progress.update(task, completed=read),
+        )
+    if arrival is None or arrival.converted is None:
+        return False
+    told = arrival.converted
+    rejected = f", {told.rejected_lines:,} rejected" if told.rejected_lines else ""
+    print(f"landed {told.rows:,} rows of {told.file} as {arrival.name}{rejected}")
+    return True
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    if path.is_file():
+        return [(path.name, path)]
+    root = path.resolve()
+    inside = [
+        found
+        for found in sorted(root.rglob("*"))
+        if found.is_file() and not _is_hidden(found.relative_to(root))
+    ]
+    if not inside:
+        raise BadFile(str(path), expected="at least one file in the folder", found="none")
+    return [(str(found.relative_to(root.parent)), found) for found in inside]
+
+
+def _is_hidden(inside: Path) -> bool:
+    """Whether it lies under a hidden name; the folder that was asked for is wanted anyway."""
+    return any(part.startswith(".") for part in inside.parts)

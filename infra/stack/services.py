@@ -1,0 +1,92 @@
+"""Which services make the stack of these settings, in the order of their start."""
+
+import sys
+from pathlib import Path
+
+from overnight import models
+from overnight.infra.settings import Settings
+from overnight.infra.stack import prefect_services, seaweedfs_service, state_file
+from overnight.infra.stack.ports import Listening, answers, check_free
+from overnight.infra.stack.processes import is_alive, kill, session_of
+from overnight.infra.stack.service import Service
+from overnight.store.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def plan(settings: Settings) -> tuple[Service, ...]:
+    """Store, Prefect, serving, deployments, worker; what settings point elsewhere is left out."""
+    before = state_file.read(settings.home)
+    services = []
+    if settings.s3_endpoint is None:
+        running = before.named(seaweedfs_service.NAME)
+        # A store that its supervisor is just starting again keeps its ports, too.
+        ours = before.supervised or (running is not None and is_alive(running.process))
+        services.append(seaweedfs_service.service(settings, keeps_running=ours, manual=_manual()))
+    if settings.prefect_api_url is None:
+        services.append(prefect_services.server(settings))
+    services.append(_serving(settings))
+    services.append(prefect_services.deployments(settings, ROOT))
+    services.append(prefect_services.worker(settings, ROOT))
+    return tuple(services)
+
+
+def check_settings(home: Path, services: tuple[Service, ...]) -> None:
+    """Nothing, when the stack that runs was started with the settings of these services.
+
+    Raises:
+        ConfigurationError: some of it runs with other settings, which it would go on using.
+    """
+    running = {one.name: one.fingerprint for one in state_file.read(home).services}
+    wanted = {service.name: service.fingerprint for service in services}
+    others = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
+    if others:
+        raise ConfigurationError(
+            f"the stack of {home} runs with other settings ({', '.join(others)}); "
+            "`overnight down` first, then `overnight up`"
+        )
+
+
+def check_ports(home: Path, services: tuple[Service, ...]) -> None:
+    """Nothing, when every service either runs already or finds its ports free.
+
+    What a killed service of ours left at its ports (its own children) is cleared away first.
+
+    Raises:
+        ConfigurationError: naming the port, its setting, and who holds it.
+    """
+    before = state_file.read(home)
+    for service in services:
+        known = before.named(service.name)
+        if known is not None and known.process is not None and not is_alive(known.process):
+            kill(session_of(known.process))
+        if known is None or not is_alive(known.process):
+            for listening in service.listens:
+                check_free(listening)
+
+
+def _manual() -> tuple[str, ...]:
+    """The models about which people decide, as they declare it."""
+    return tuple(m.name for m in models.catalogue().values() if m.approval == "manual")
+
+
+def _serving(settings: Settings) -> Service:
+    live = f"{settings.serving_here}/v2/health/live"
+    listening = Listening(settings.serving_port, "OVERNIGHT_SERVING_PORT", settings.serving_host)
+    return Service(
+        name="serving",
+        title="Serving",
+        command=(sys.executable, "-m", "serving"),
+        environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
+        folder=ROOT,
+        log=settings.home / "logs" / "serving.log",
+        ready=lambda _started: answers(live),
+        after=(seaweedfs_service.NAME,),
+        listens=(listening,),
+        address=settings.answers_url,
+        settings=settings.digest(
+            *("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
+            *("requests_", "drain_", "admin_", "prediction_", "cors_", "trusted_"),
+        ),
+        stop_seconds=settings.drain_seconds + 35,
+    )

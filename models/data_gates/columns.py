@@ -1,0 +1,57 @@
+"""Columns: what one row of a model's dataset must be, told by the same tensors as a request."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from overnight.store.errors import ConfigurationError
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, declared by the tensor that its values become.
+
+    A tensor with a shape lies in its row as so many bytes. Of the values up to `missing_share`
+    may be missing, when the tensor is nullable; with `unique` no two rows may have the same.
+    """
+
+    tensor: TensorSpec
+    missing_share: float = 0.0
+    unique: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.missing_share <= 1:
+            raise ConfigurationError(
+                f"column {self.name}: missing_share is a share from 0 to 1, not "
+                f"{self.missing_share:g}"
+            )
+        if self.missing_share and not self.tensor.nullable:
+            raise ConfigurationError(
+                f"column {self.name}: values may be missing only where the tensor is nullable; "
+                "declare nullable=True or missing_share=0"
+            )
+
+    @property
+    def name(self) -> str:
+        return self.tensor.name
+
+    @property
+    def row_bytes(self) -> int | None:
+        """How many bytes a value is, or None when it is a single number."""
+        if not self.tensor.shape:
+            return None
+        kind = np.dtype(NUMPY_TYPES[self.tensor.datatype])
+        return math.prod(self.tensor.shape) * kind.itemsize
+
+    def __str__(self) -> str:
+        """The declaration in a few words."""
+        if self.row_bytes is not None:
+            sides = " × ".join(map(str, self.tensor.shape))
+            return f"{sides} of {self.tensor.datatype}"
+        low, high = self.tensor.minimum, self.tensor.maximum
+        if low is None and high is None:
+            return self.tensor.datatype
+        at_least = "" if low is None else f" from {low:g}"
+        return f"{self.tensor.datatype}{at_least}" + ("" if high is None else f" to {high:g}")

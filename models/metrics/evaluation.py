@@ -1,0 +1,145 @@
+"""What was measured of a candidate: the values that gates listen to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overnight.store.errors import ConfigurationError
+from overnight.store.registry.manifest import Measurement
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class RowMetric:
+    """A metric told row by row: on any rows it is the sum of `values` over that of `weights`.
+
+    So a mean has no weights (each row counts once), and a ratio such as the weighted absolute
+    percentage error has absolute errors for values and what was sold for weights. Rows with the
+    same number in `units` belong together (a day, a shop, a writer) and are drawn together when
+    chance is judged; without it every row stands for itself.
+    """
+
+    metric: str
+    values: Floats
+    better: Literal["higher", "lower"]
+    weights: Floats | None = None
+    units: NDArray[np.integer] | None = None
+
+    def __post_init__(self) -> None:
+        parts = (part for part in (self.values, self.weights, self.units) if part is not None)
+        shapes = {part.shape for part in parts}
+        if len(shapes) != 1 or self.values.ndim != 1:
+            raise ConfigurationError(
+                f"{self.metric} row by row: expected values, weights and units of one shape [n], "
+                f"found {sorted(shapes)}; correct the model's `per_row`"
+            )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Candidate and champion asked the same rows of one slice: who was right where.
+
+    Only the rows on which they differ say anything about which is better.
+    """
+
+    slice: str
+    both: int
+    only_candidate: int
+    only_champion: int
+    neither: int
+
+    @property
+    def n(self) -> int:
+        return self.both + self.only_candidate + self.only_champion + self.neither
+
+
+@dataclass(frozen=True)
+class Changed:
+    """In how many rows a further output differs; with `exact` it is made of flags or words."""
+
+    output: str
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """How far the exported predictor's answers to the holdout are from the trained network's.
+
+    `largest_difference` is over all numbers of the first output; `changed_answers` counts rows
+    where it is another answer: another class, or numbers that are not near. `further` counts those
+    of each further output.
+    """
+
+    n: int
+    largest_difference: float
+    changed_answers: int
+    further: tuple[Changed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the real serving application answered and cost, asked over HTTP.
+
+    `largest_difference`, `changed_answers` and `further` are between its answers and the trained
+    network's, as in `Sameness`. `row_ms` is what a row takes alone, and `row_ms_in_eight` what it
+    takes in a request of eight.
+    """
+
+    n: int
+    largest_difference: float
+    changed_answers: int
+    p50_ms: float
+    p99_ms: float
+    resident_mb: float
+    size_mb: float
+    row_ms: float = 0.0
+    row_ms_in_eight: float = 0.0
+    further: tuple[Changed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A candidate's metrics on the holdout, and its comparison with the champion on those rows.
+
+    `champion` is None while nothing serves; `paired` is then empty. `rows` and `champion_rows`
+    are the metrics that are told row by row, `slices` the masks of the holdout's rows by name.
+    """
+
+    measurements: tuple[Measurement, ...]
+    champion: str | None = None
+    champion_measurements: tuple[Measurement, ...] = ()
+    paired: tuple[Paired, ...] = ()
+    rehearsal: Rehearsal | None = None
+    exported: Sameness | None = None
+    rows: tuple[RowMetric, ...] = ()
+    champion_rows: tuple[RowMetric, ...] = ()
+    slices: Mapping[str, Mask] = field(default_factory=dict)
+
+    def measured(self, metric: str, slice: str = "") -> Measurement | None:
+        """The candidate's measurement of a metric on a slice, if it was taken."""
+        return _find(self.measurements, metric, slice)
+
+    def champion_measured(self, metric: str, slice: str = "") -> Measurement | None:
+        """The champion's measurement, tonight, on the same rows."""
+        return _find(self.champion_measurements, metric, slice)
+
+    def counts(self, slice: str = "") -> Paired | None:
+        """Who was right where on a slice, if candidate and champion were compared there."""
+        return next((paired for paired in self.paired if paired.slice == slice), None)
+
+    def mask(self, slice: str, n: int) -> Mask | None:
+        """The rows of a slice, all n of them for the whole holdout; None for an unknown name."""
+        return np.ones(n, bool) if slice == "" else self.slices.get(slice)
+
+
+def _find(measurements: tuple[Measurement, ...], metric: str, slice: str) -> Measurement | None:
+    for measurement in measurements:
+        if (measurement.metric, measurement.slice) == (metric, slice):
+            return measurement
+    return None

@@ -1,0 +1,35 @@
+"""What a person wants to see of a classifier whose inputs are no pictures of themselves."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from overnight.models.examples import Examples, Outputs
+from overnight.models.plots import plots as drawn
+
+
+def pictures(
+    examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
+) -> dict[str, bytes]:
+    """Learning curves, confusion and calibration."""
+    probabilities = np.asarray(outputs["probabilities"])
+    answers = probabilities.argmax(axis=1)
+    names = [str(number) for number in range(probabilities.shape[1])]
+    return {
+        "Learning curves": drawn.curves(history),
+        "Confusion": drawn.confusion(examples.labels, answers, names),
+        "Calibration": drawn.calibration(probabilities.max(axis=1), answers == examples.labels),
+    }
+
+
+def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
+    """What each of two versions took for what, on the rows that they answer otherwise."""
+    then, now = (np.asarray(one["probabilities"]) for one in (first, second))
+    names = [str(number) for number in range(then.shape[1])]
+    rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
+    return {
+        f"Where they disagree, {which}": drawn.confusion(
+            examples.labels[rows], answers[rows].argmax(axis=1), names
+        )
+        for which, answers in (("the first", then), ("the second", now))
+    }

@@ -1,0 +1,114 @@
+"""What is measured of a forecast, with intervals, whole and by slice; and row by row.
+
+Days are drawn, not rows: what one day brings unexpectedly, it brings to all its rows.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overnight.models.examples import Examples, Outputs
+from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.metrics.regression import r2, ratio
+from overnight.models.sales.schema import DEPARTMENT, PERISHABLE, RECENT_DAYS
+from overnight.store.registry.manifest import Measurement
+
+PERISHABLE_WEIGHT = 1.25
+_MEAN_DAYS = 28
+Floats = NDArray[np.float64]
+
+
+def seasonal_naive(examples: Examples) -> Floats:
+    """What was sold on the same weekday of the newest week that is known: [n]."""
+    lead = examples.inputs["lead_days"].astype(np.int64)
+    back = -(-lead // 7) * 7 - lead
+    recent = examples.inputs["recent"]
+    found: Floats = recent[np.arange(examples.n), RECENT_DAYS - 1 - back].astype(np.float64)
+    return found
+
+
+def mean_of_28_days(examples: Examples) -> Floats:
+    """What was sold a day on average of the 28 days up to the cut-off: [n]."""
+    found: Floats = examples.inputs["recent"][:, -_MEAN_DAYS:].astype(np.float64).mean(axis=1)
+    return found
+
+
+def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
+    """Every metric that is a ratio of sums, row by row; the units are days.
+
+    `wape` is the weighted absolute percentage error: absolute errors over what was sold, in pieces.
+    `squared_log_error` is the square of NWRMSLE (as in the Favorita competition of 2018), the
+    perishable departments of the vocabulary weighing 1.25. Days on which more came back than was
+    sold count as 0.
+    """
+    sold = np.maximum(examples.labels.astype(np.float64), 0.0)
+    units = np.asarray(outputs["units"], np.float64)
+    days = examples.inputs["day"].astype(np.int64)
+    weight = _weights(examples)
+
+    inside, one = in_interval(examples, outputs), np.ones(examples.n)
+
+    def told(metric: str, values: Floats, weights: Floats, *, higher: bool = False) -> RowMetric:
+        return RowMetric(metric, values, "higher" if higher else "lower", weights, days)
+
+    return (
+        told("wape", np.abs(sold - units[:, 1]), sold),
+        told("squared_log_error", weight * _log_error(sold, units[:, 1]) ** 2, weight),
+        told("interval_coverage", inside.astype(float), one, higher=True),
+        told("seasonal_naive_wape", np.abs(sold - seasonal_naive(examples)), sold),
+        told("mean_28_wape", np.abs(sold - mean_of_28_days(examples)), sold),
+    )
+
+
+def measured(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
+    """WAPE and coverage with intervals, whole and by slice; NWRMSLE, R² and both yardsticks."""
+    rows = {row.metric: row for row in per_row(examples, outputs)}
+    found = [
+        *_by_slice(examples, rows["wape"]),
+        *_by_slice(examples, rows["interval_coverage"]),
+        _nwrmsle(rows["squared_log_error"]),
+        ratio(rows["seasonal_naive_wape"]),
+        ratio(rows["mean_28_wape"]),
+        # The median is no mean, so a little of the variance is lost.
+        r2(
+            examples.labels.astype(np.float64),
+            np.asarray(outputs["units"], np.float64)[:, 1],
+        ),
+    ]
+    return tuple(found)
+
+
+def in_interval(examples: Examples, outputs: Outputs) -> NDArray[np.bool_]:
+    """Which rows' truth lies between the outer quantiles in whole pieces, rounded outwards: [n]."""
+    units = np.asarray(outputs["units"], np.float64)
+    low, high = np.floor(units[:, 0]), np.ceil(units[:, 2])
+    # More than was sold can come back; that is as little as none.
+    sold = np.maximum(examples.labels, 0)
+    inside: NDArray[np.bool_] = (low <= sold) & (sold <= high)
+    return inside
+
+
+def _weights(examples: Examples) -> Floats:
+    codes = [DEPARTMENT.vocabulary.index(name) for name in PERISHABLE]
+    perishable = np.isin(examples.inputs["department"], codes)
+    return np.where(perishable, PERISHABLE_WEIGHT, 1.0)
+
+
+def _log_error(sold: Floats, forecast: Floats) -> Floats:
+    error: Floats = np.log1p(np.maximum(forecast, 0.0)) - np.log1p(np.maximum(sold, 0.0))
+    return error
+
+
+def _by_slice(examples: Examples, row: RowMetric) -> Iterator[Measurement]:
+    yield ratio(row)
+    for name, mask in examples.slices.items():
+        yield ratio(row, mask, name)
+
+
+def _nwrmsle(row: RowMetric) -> Measurement:
+    squared = ratio(row)
+    ends = (squared.value, squared.low, squared.high)
+    value, low, high = (math.nan if one is None else math.sqrt(one) for one in ends)
+    return Measurement(metric="nwrmsle", value=value, n=squared.n, low=low, high=high)

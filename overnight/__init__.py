@@ -1,0 +1,1 @@
+"""Keeps TensorFlow models fresh: retrained, gated, published and served."""

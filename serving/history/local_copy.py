@@ -1,0 +1,116 @@
+"""What a host remembers of a model's past, so that the page can tell it while the store is away."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from overnight.store.local_files import ReloadingFile, write_atomically
+from overnight.store.objects import keys
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.decisions import Decision
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Manifest, Measurement, Override
+from overnight.store.values import Value
+
+REPORT = "report.html"
+LARGEST_REPORT = 8_000_000
+
+
+class Summary(Value):
+    """A version as the page shows it; `decision` is None while nobody has decided."""
+
+    version: str
+    trained_at: datetime
+    rows: int
+    holdout_rows: int
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    compared_with: str | None = None
+    override: Override | None = None
+    approval: Literal["automatic", "manual"] = "automatic"
+    run: str = ""
+    run_url: str = ""
+    report: bool = False
+    decision: Decision | None = None
+
+
+class Past(Value):
+    """Alias records, versions, and what these measured while they served, each newest first."""
+
+    records: tuple[AliasRecord, ...] = ()
+    versions: tuple[Summary, ...] = ()
+    scores: tuple[Score, ...] = ()
+
+
+def summary(manifest: Manifest) -> Summary:
+    """What of a manifest is shown."""
+    return Summary(
+        version=manifest.version,
+        trained_at=manifest.created_at,
+        rows=manifest.data.rows,
+        holdout_rows=manifest.data.holdout_rows,
+        measurements=manifest.measurements,
+        findings=manifest.findings,
+        compared_with=manifest.compared_with,
+        override=manifest.override,
+        approval=manifest.approval,
+        run=manifest.run.name,
+        run_url=manifest.run.url,
+        report=REPORT in manifest.files and manifest.files[REPORT].size_bytes <= LARGEST_REPORT,
+    )
+
+
+class History:
+    """`history.json` and `reports/` in a model's folder: all workers read, the leader writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._reports = folder / "history.json", folder / "reports"
+        self._past = ReloadingFile(self._file, _decoded)
+
+    def past(self) -> Past:
+        """What is remembered; read again only when it was written again."""
+        try:
+            return self._past.read()
+        except FileNotFoundError:
+            return Past()
+
+    def remember(self, past: Past) -> None:
+        body = past.model_dump_json().encode()
+        try:
+            if self._file.read_bytes() == body:
+                return
+        except FileNotFoundError:
+            pass
+        write_atomically(self._file, body)
+
+    def report(self, version: str) -> bytes | None:
+        """The report of a version as HTML, if it is remembered.
+
+        Raises:
+            BadKey: this is no version's name.
+        """
+        try:
+            return self._report_file(version).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def keep_report(self, version: str, body: bytes) -> None:
+        write_atomically(self._report_file(version), body)
+
+    def forget_reports(self, keep: set[str]) -> None:
+        for path in self._reports.glob("*.html"):
+            if path.stem not in keep:
+                path.unlink(missing_ok=True)
+
+    def _report_file(self, version: str) -> Path:
+        return self._reports / f"{keys.check_version(version)}.html"
+
+
+def _decoded(body: bytes) -> Past:
+    try:
+        return Past.model_validate_json(body)
+    except ValidationError:
+        # Written by another release, or damaged: the leader gathers it anew.
+        return Past()

@@ -1,0 +1,236 @@
+"""Numbers from JSON to arrays and back, held against the schema of the version that answers."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from overnight.serving.errors import BadInput, LimitExceeded
+from overnight.serving.inference import vocabulary
+from overnight.serving.inference.error_text import kind_of
+from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.validation import Array, at, check_range, where
+from overnight.serving.inference.vocabulary import OutOfVocabulary
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
+
+
+def check_rows(n: int, limits: Limits, *, field: str) -> None:
+    """Hold the size of a batch against the limit.
+
+    Raises:
+        TooMuch: with the limit.
+    """
+    if n > limits.batch_rows:
+        expected = f"at most {limits.batch_rows} rows in a request"
+        raise LimitExceeded(field, expected=expected, found=f"{n}")
+
+
+def from_rows(
+    spec: TensorSpec, rows: object, *, field: str, unknown: OutOfVocabulary | None = None
+) -> Array:
+    """Nested lists [n, …] as an array of the tensor's type and shape.
+
+    With `unknown`, texts may stand where the tensor has words, and those not known are noted in it.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    if not isinstance(rows, list) or not rows:
+        raise BadInput(field, expected=_expected(spec), found=kind_of(rows))
+    fast = _bytes_of(spec, rows)
+    if fast is not None:
+        return fast
+    flat: list[Any] = []
+    for place, row in enumerate(rows):
+        _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    if unknown is not None and spec.in_words:
+        flat = _spelled(spec, flat, len(rows), field=field, unknown=unknown)
+    return _checked(spec, flat, len(rows), field=field, nested=True)
+
+
+def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
+    """Read rows given as one flat list in row-major order, or as nested lists.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        rows = from_rows(spec, values, field=field)
+        if len(rows) != n:
+            raise BadInput(field, expected=f"{n} rows, as `shape` says", found=f"{len(rows)}")
+        return rows
+    count = n * math.prod(spec.shape)
+    if not isinstance(values, list) or len(values) != count:
+        found = f"{len(values)} numbers" if isinstance(values, list) else kind_of(values)
+        raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
+    if spec.datatype == "UINT8":
+        # The slow way finds out which element was wrong.
+        try:
+            array = np.frombuffer(bytes(values), np.uint8).reshape(n, *spec.shape)
+        except (TypeError, ValueError):
+            return _checked(spec, values, n, field=field)
+        if _in_range(spec, array):
+            return array
+    return _checked(spec, values, n, field=field)
+
+
+def from_texts(
+    spec: TensorSpec, texts: object, n: int, *, field: str, unknown: OutOfVocabulary
+) -> Array:
+    """Read n rows given as texts: a flat list, a nested one, or raw, each after its length.
+
+    Raises:
+        BadInput: naming the field and, where it is one, the element.
+    """
+    count = n * math.prod(spec.shape)
+    flat: list[Any] = []
+    if isinstance(texts, memoryview):
+        flat = list(islice(vocabulary.split(texts, field=field), count + 1))
+    elif isinstance(texts, list) and texts and isinstance(texts[0], list):
+        for place, row in enumerate(texts):
+            _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    elif isinstance(texts, list):
+        flat = texts
+    else:
+        raise BadInput(field, expected=f"a list of {count} texts", found=kind_of(texts))
+    if len(flat) != count:
+        raise BadInput(field, expected=f"{count} texts, as `shape` says", found=f"{len(flat)}")
+    for place, text in enumerate(flat):
+        if type(text) is not str:
+            raise BadInput(f"{field}[{place}]", expected="a text", found=kind_of(text))
+    numbers = _spelled(spec, flat, n, field=field, unknown=unknown)
+    return _checked(spec, numbers, n, field=field)
+
+
+def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
+    """Read n rows given as little-endian bytes in row-major order.
+
+    Raises:
+        BadInput: there are more or fewer bytes than the shape says, or a value is out of range.
+    """
+    kind = np.dtype(NUMPY_TYPES[spec.datatype])
+    count = n * math.prod(spec.shape) * kind.itemsize
+    if len(raw) != count:
+        expected = f"{count} bytes, as `shape` and `datatype` say"
+        raise BadInput(field, expected=expected, found=f"{len(raw)}")
+    # A byte other than 0 or 1 would be no boolean at all.
+    sent = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
+    rows: Array = np.frombuffer(raw, sent).reshape(n, *spec.shape)
+    if spec.datatype == "UINT8" and _in_range(spec, rows):
+        return rows
+    rows = rows.astype(kind)
+    check_range(spec, rows, field=field)
+    return rows
+
+
+def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
+    """The fast path for pictures: `bytes` reads and checks a row of numbers in one step.
+
+    None when it is not certain that the rows are fine; then the slow way decides and explains.
+    """
+    if spec.datatype != "UINT8" or len(spec.shape) != 2:
+        return None
+    height, width = spec.shape
+    try:
+        if any(len(row) != height for row in rows):
+            return None
+        # `bytes` of a number would be that many zeros, so only lists get there.
+        if any(type(line) is not list for row in rows for line in row):
+            return None
+        lines = [bytes(line) for row in rows for line in row]
+    except (TypeError, ValueError):
+        return None
+    if any(len(line) != width for line in lines):
+        return None
+    array = np.frombuffer(b"".join(lines), np.uint8).reshape(len(rows), height, width)
+    return array if _in_range(spec, array) else None
+
+
+def _spelled(
+    spec: TensorSpec, flat: list[Any], n: int, *, field: str, unknown: OutOfVocabulary
+) -> list[Any]:
+    """The numbers that texts stand for; whatever is no text stays as it is."""
+    width = max(1, len(flat) // n)
+    return [
+        vocabulary.number_of(
+            spec, value, field=f"{field}[{place}]", unknown=unknown, row=place // width
+        )
+        if type(value) is str
+        else value
+        for place, value in enumerate(flat)
+    ]
+
+
+def _in_range(spec: TensorSpec, rows: Array) -> bool:
+    """Whether nothing is out of range; bytes need no look when the range is theirs."""
+    low, high = spec.minimum or 0, 255 if spec.maximum is None else spec.maximum
+    return (low <= 0 and high >= 255) or bool((rows >= low).all() and (rows <= high).all())
+
+
+def _flatten(
+    spec: TensorSpec, value: object, shape: tuple[int, ...], field: str, flat: list[Any]
+) -> None:
+    if not shape:
+        if isinstance(value, list | dict):
+            raise BadInput(field, expected="a number", found=kind_of(value))
+        flat.append(value)
+        return
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise BadInput(field, expected=f"a list of {shape[0]}", found=kind_of(value))
+    for place, inner in enumerate(value):
+        _flatten(spec, inner, shape[1:], f"{field}[{place}]", flat)
+
+
+def _checked(
+    spec: TensorSpec, flat: list[Any], n: int, *, field: str, nested: bool = False
+) -> Array:
+    """Numbers of the right kind, whole where integers are wanted, and in range.
+
+    An element is named by its place in the nested lists, or in the flat one, as it was sent.
+    """
+    shape = (n, *spec.shape) if nested else (len(flat),)
+    if spec.nullable:
+        flat = [math.nan if value is None else value for value in flat]
+    wanted = np.dtype(NUMPY_TYPES[spec.datatype])
+    for place in _strangers(flat, boolean=wanted.kind == "b"):
+        found = kind_of(flat[place])
+        element = f"{field}{where(np.unravel_index(place, shape))}"
+        raise BadInput(element, expected=f"{spec.datatype} values", found=found)
+    numbers = _numbers(flat, field=field).reshape(shape)
+    if wanted.kind in "iu":
+        limits = np.iinfo(wanted)
+        wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
+        if wrong.any():
+            expected = f"whole numbers of {limits.min} to {limits.max}"
+            raise at(field, numbers, wrong, expected=expected)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
+        narrow = numbers.astype(wanted)
+    check_range(spec, narrow, field=field)
+    return narrow.reshape(n, *spec.shape)
+
+
+def _numbers(flat: list[Any], *, field: str) -> Array:
+    numbers = np.array(flat)
+    if numbers.dtype.kind != "O":
+        return numbers
+    try:
+        return np.array(flat, np.float64)
+    except OverflowError:
+        raise BadInput(field, expected="numbers below 1e308", found="greater ones") from None
+
+
+def _strangers(flat: list[Any], *, boolean: bool) -> Iterator[int]:
+    """Places of elements that are not numbers (or not booleans where those are wanted)."""
+    wanted = {bool} if boolean else {int, float}
+    if set(map(type, flat)) <= wanted:
+        return
+    for place, value in enumerate(flat):
+        if type(value) not in wanted:
+            yield place
+
+
+def _expected(spec: TensorSpec) -> str:
+    shape = " x ".join(str(side) for side in spec.shape) or "single numbers"
+    return f"a list of rows, each {shape} of {spec.datatype}"

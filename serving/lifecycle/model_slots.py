@@ -1,0 +1,194 @@
+"""Model slots: the versions of each model that this process has loaded, and the leases on them.
+
+A request holds a lease on one version from the moment its body is read until its answer is
+encoded, so it is answered by that version throughout, whatever is activated meanwhile. Leasing is
+all that happens here: the loader's thread loads and frees, the router chooses between slots.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from overnight.serving.errors import NotServed
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.inference.loaded_version import LoadedVersion
+
+__all__ = ["WAIT_SECONDS", "LoadedVersion", "ModelSlot", "ModelSlots"]
+# A worker that joins between the last report and the flip finishes loading while requests wait.
+WAIT_SECONDS = 10.0
+
+
+class ModelSlot:
+    """One alias of a model in this process: a board that says what answers, and what is loaded.
+
+    Champion and challenger have a slot each, and neither slot knows of the other.
+    """
+
+    def __init__(self, model: str, board: SharedGeneration) -> None:
+        self.model, self.board = model, board
+        self._loaded: dict[int, LoadedVersion] = {}
+        self._refused: dict[int, str] = {}
+        # Requests take the lock itself, which costs a fraction of what a condition does. It is
+        # reentrant, because the condition's predicate reads `ready` while it is held.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+
+    @property
+    def ready(self) -> bool:
+        current = self.board.current
+        return current > 0 and current in self._loaded
+
+    @property
+    def refused(self) -> Mapping[int, str]:
+        """Why this worker cannot answer with a generation that the board asks for."""
+        return self._refused
+
+    def current(self) -> LoadedVersion | None:
+        """What answers now, without a lease: to describe it, not to answer with it."""
+        # No lock: the board is read first, and looking up a key is one step for all threads.
+        return self._loaded.get(self.board.current)
+
+    def loaded(self) -> list[LoadedVersion]:
+        """Everything loaded, newest first."""
+        with self._lock:
+            return sorted(self._loaded.values(), key=lambda one: -one.generation)
+
+    def named(self, version: str) -> LoadedVersion | None:
+        """A version by its name, without a lease; the newest generation of it."""
+        return next((one for one in self._admitted() if one.version == version), None)
+
+    def versions(self) -> tuple[str, ...]:
+        """The versions that can be leased here by name, newest first."""
+        return tuple(dict.fromkeys(one.version for one in self._admitted()))
+
+    def put(self, loaded: LoadedVersion) -> None:
+        """Have one more generation to answer with, and wake those who wait for it."""
+        with self._changed:
+            self._loaded[loaded.generation] = loaded
+            self._refused.pop(loaded.generation, None)
+            self._changed.notify_all()
+
+    def refuse(self, generation: int, reason: str) -> None:
+        """Remember why a generation cannot be loaded here, until it is loaded or forgotten."""
+        with self._lock:
+            self._refused[generation] = reason
+
+    def forget_refusals(self, *, keep: set[int]) -> None:
+        """Forget why generations were refused that the board no longer asks for."""
+        with self._lock:
+            # A new dictionary: routes read the old one without the lock.
+            self._refused = {one: why for one, why in self._refused.items() if one in keep}
+
+    def drop(self, keep: set[int]) -> list[LoadedVersion]:
+        """Take out the generations that nobody leases and nobody wants, to be freed by the caller.
+
+        Leases are counted under the same lock, so what is returned is never leased again by a
+        request; a comparison may still be at it.
+        """
+        with self._lock:
+            free = [
+                one
+                for one in self._loaded.values()
+                if not one.leases and one.generation not in keep
+            ]
+            for one in free:
+                one.is_retired = True
+                del self._loaded[one.generation]
+            return free
+
+    def oldest_in_use(self) -> int:
+        """The oldest generation that a request in this process is, or may yet be, answered by.
+
+        Read under the lock that leases are taken under. A request reads the board and counts its
+        lease in one hold of the lock; so whoever read an older number before this has a lease
+        that is seen here, and whoever comes after this reads at least the number that is seen here.
+        """
+        with self._lock:
+            leased = [one.generation for one in self._loaded.values() if one.leases]
+            return min([self.board.current, *leased])
+
+    @contextmanager
+    def lease(
+        self, version: str | None = None, *, wait_seconds: float = WAIT_SECONDS
+    ) -> Iterator[LoadedVersion]:
+        """Hold the current version, or one by name, throughout a request.
+
+        Raises:
+            NotServed: as `acquire`.
+        """
+        loaded = self.acquire(version, wait_seconds)
+        try:
+            yield loaded
+        finally:
+            self.release(loaded)
+
+    def acquire(
+        self, version: str | None = None, wait_seconds: float = WAIT_SECONDS
+    ) -> LoadedVersion:
+        """Take a lease, which must be given back by `release`.
+
+        A current version that this process is still loading is waited for.
+
+        Raises:
+            NotServed: nothing is loaded (yet), or not the version that was asked for.
+        """
+        # The board must be read while the lock is held: read before, the generation could be
+        # dropped, or an acknowledgement be given that nothing older answers, in between.
+        with self._lock:
+            loaded = self._awaited(wait_seconds) if version is None else self.named(version)
+            if loaded is None:
+                if version is None:
+                    missing = f"{self.model} has no verified version yet"
+                    raise NotServed(missing, self.versions(), soon=True)
+                raise NotServed(f"{self.model} {version!r} is not loaded here", self.versions())
+            loaded.leases += 1
+            return loaded
+
+    def release(self, loaded: LoadedVersion) -> None:
+        """Give a lease back; the version is freed by the loader, never by a request."""
+        with self._lock:
+            loaded.leases -= 1
+
+    def _awaited(self, wait_seconds: float) -> LoadedVersion | None:
+        loaded = self.current()
+        if loaded is None and self.board.current:
+            self._changed.wait_for(lambda: self.ready, wait_seconds)
+            loaded = self.current()
+        return loaded
+
+    def _admitted(self) -> list[LoadedVersion]:
+        # What is still being prepared has not been admitted by all workers.
+        current = self.board.current
+        return [one for one in self.loaded() if one.generation <= current]
+
+
+class ModelSlots:
+    """The champions' slots of this process, by model. `expected`: those that it must serve."""
+
+    def __init__(self, expected: tuple[str, ...] = ()) -> None:
+        self._slots: dict[str, ModelSlot] = {}
+        self.expected = expected
+
+    def add(self, slot: ModelSlot) -> ModelSlot:
+        return self._slots.setdefault(slot.model, slot)
+
+    def all(self) -> list[ModelSlot]:
+        return sorted(self._slots.values(), key=lambda slot: slot.model)
+
+    def find(self, model: str) -> ModelSlot:
+        """The slot of a model.
+
+        Raises:
+            NotServed: this host does not serve it; says which models it does.
+        """
+        slot = self._slots.get(model)
+        if slot is None:
+            raise NotServed(f"no model {model!r} is served here", tuple(sorted(self._slots)))
+        return slot
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model that answers, and every one that must, is loaded here."""
+        answering = [slot for slot in self.all() if slot.board.current]
+        needed = [self._slots.get(name) for name in self.expected]
+        return bool(answering) and all(slot and slot.ready for slot in [*answering, *needed])

@@ -1,0 +1,72 @@
+"""The dashboard, the OpenAPI document, and the documentation page made from it."""
+
+import re
+from typing import cast
+
+from flask import Blueprint, Response, current_app, render_template, request
+
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
+from overnight.serving.rest.authorization import may_hear_names
+from overnight.serving.rest.bodies import answer, limits, router, slots, uncached
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
+from overnight.serving.rest.openapi.docs_page import sections
+from overnight.serving.rest.openapi.document import document
+
+routes = Blueprint("docs", __name__)
+
+# Hosts as browsers and curl send them; anything else must not become part of a command.
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+_ANY_HOST = "127.0.0.1:8080"
+
+
+@routes.get("/api/openapi.json")
+def openapi() -> Response:
+    """The document, with examples that work as they stand for the models that are served."""
+    return uncached(answer(document(context())))
+
+
+@routes.get("/docs")
+def docs() -> Response:
+    """One page, made from the OpenAPI document; complete without scripts."""
+    described = document(context())
+    page = render_template(
+        "docs.html",
+        url=described["servers"][0]["url"],
+        info=described["info"],
+        sections=sections(described),
+    )
+    return uncached(Response(page, content_type="text/html; charset=utf-8"))
+
+
+@routes.get("/")
+def page() -> Response:
+    """One page for all models; it asks /api/models for everything it shows."""
+    response = Response(render_template("page.html"), mimetype="text/html")
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def context() -> ApiContext:
+    """What the document depends on: models only for clients that may use them."""
+    keys = cast("Tokens", current_app.extensions["keys"])
+    host = request.host if _HOST.fullmatch(request.host) else _ANY_HOST
+    scheme = "https" if request.scheme == "https" else "http"
+    return ApiContext(
+        url=f"{scheme}://{host}",
+        models=_models() if may_hear_names() else {},
+        limits=limits(),
+        keyed=keys.configured,
+    )
+
+
+def _models() -> dict[str, Served]:
+    return {
+        slot.model: _served(slot, current) for slot in slots().all() if (current := slot.current())
+    }
+
+
+def _served(slot: ModelSlot, current: LoadedVersion) -> Served:
+    others = (version for version in router().versions(slot.model) if version != current.version)
+    other = next(others, PLACEHOLDER_VERSION)
+    return Served(current.version, current.manifest.tensors, other)

@@ -1,0 +1,76 @@
+"""TensorFlow Serving's REST interface."""
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from overnight.serving.inference.codecs import v1_json
+from overnight.serving.rest.bodies import answer, draining, router
+from overnight.store.schema import Datatype, TensorSpec
+
+routes = Blueprint("v1", __name__, url_prefix="/v1")
+
+_TYPES: dict[Datatype, str] = {
+    "BOOL": "DT_BOOL",
+    "UINT8": "DT_UINT8",
+    "INT8": "DT_INT8",
+    "INT32": "DT_INT32",
+    "INT64": "DT_INT64",
+    "FP32": "DT_FLOAT",
+    "FP64": "DT_DOUBLE",
+}
+
+
+@routes.get("/models/<model>")
+@routes.get("/models/<model>/versions/<version>")
+@routes.get("/models/<model>/labels/<label>")
+def status(model: str, version: str | None = None, label: str | None = None) -> Response:
+    """The states of the versions that are meant, newest first; all that is loaded is AVAILABLE.
+
+    `name` and `ready` are what clients of KServe's first protocol look for at this address.
+    """
+    named = version is not None or label is not None
+    ending = draining()
+    ending.note_asked()
+    with router().lease(model, version, label=label) as loaded:
+        versions = (loaded.version,) if named else router().versions(model)
+        states = [_state(v) for v in versions]
+        body = {"name": model, "ready": not ending.begun, "model_version_status": states}
+        return answer(body, loaded=loaded, status=503 if ending.begun else 200)
+
+
+@routes.get("/models/<model>/metadata")
+@routes.get("/models/<model>/versions/<version>/metadata")
+@routes.get("/models/<model>/labels/<label>/metadata")
+def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
+    """The signature, in the words of a SavedModel."""
+    with router().lease(model, version, label=label) as loaded:
+        tensors = loaded.manifest.tensors
+        signature = {
+            "inputs": {spec.name: _told(spec) for spec in tensors.inputs},
+            # Only what `:predict` answers.
+            "outputs": {spec.name: _told(spec) for spec in tensors.outputs[:1]},
+            "method_name": "tensorflow/serving/predict",
+        }
+        body = {
+            "model_spec": {"name": model, "signature_name": "", "version": loaded.version},
+            "metadata": {"signature_def": {"signature_def": {v1_json.SIGNATURE: signature}}},
+        }
+        return answer(body, loaded=loaded)
+
+
+# Answered by the fast path. To Flask come only failures to be reported, which are counted by this
+# endpoint, and other methods than POST.
+for _named in ("", "/versions/<version>", "/labels/<label>"):
+    routes.add_url_rule(f"/models/<model>{_named}:predict", "predict", methods=["POST"])
+
+
+def _state(version: str) -> dict[str, Any]:
+    status = {"error_code": "OK", "error_message": ""}
+    return {"version": version, "state": "AVAILABLE", "status": status}
+
+
+def _told(spec: TensorSpec) -> dict[str, Any]:
+    sides = [{"size": str(side), "name": ""} for side in spec.v2_shape]
+    shape = {"dim": sides, "unknown_rank": False}
+    return {"dtype": _TYPES[spec.datatype], "tensor_shape": shape, "name": spec.name}

@@ -1,0 +1,94 @@
+"""Importing: an export put into an empty store, or gone on with where one was cut off.
+
+Everything goes in the order in which it was once written, what makes a thing visible last, so that
+half an import serves nothing; then all of it is read back.
+"""
+
+from itertools import groupby
+from pathlib import Path
+
+from overnight.store.errors import AlreadyExists, DestinationNotEmpty, ExportChanged
+from overnight.store.maintenance.export_format import (
+    AT_ONCE,
+    CONTENT,
+    Index,
+    Told,
+    Work,
+    files,
+    is_passing,
+    read_exported,
+    read_index,
+)
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.digests import digest
+from overnight.store.objects.key_parser import Item, Kind
+
+# In which order things go into a store: what is named comes before what names it.
+_RANKS = {
+    **dict.fromkeys((Kind.MANIFEST, Kind.ARRIVAL), 2),
+    Kind.DECISION: 3,
+    **dict.fromkeys((Kind.TUNED, Kind.ARRIVAL_WORD, Kind.RECORD), 4),
+}
+# Logs, of which a later entry must never be there without the earlier ones.
+_LOGS = {1, 4}
+
+
+def import_bucket(bucket: Bucket, folder: Path, *, told: Told) -> Index:
+    """Put an export into a store that is empty, or that a part of it is in already.
+
+    Everything is read back and held against the index.
+
+    Raises:
+        PlaceTaken: the store holds something that is not of this export.
+        ExportChanged: the folder is not what its index says, or the store gives other bytes.
+    """
+    index = read_index(folder)
+    _check_folder(folder, index, told)
+    _check_store(bucket, index)
+    order = sorted(index.objects, key=lambda key: (rank(key), key))
+    put = Work("writing", index.objects, told)
+    for at, group in groupby(order, rank):
+        put.each(group, lambda key: _put(bucket, folder, index, key), at_once=_at_once(at))
+    Work("reading back", index.objects, told).each(order, lambda key: _compare(bucket, index, key))
+    return index
+
+
+def _check_folder(folder: Path, index: Index, told: Told) -> None:
+    """Hold every file against the index before anything is written anywhere."""
+    added = sorted(files(folder) - index.objects.keys())
+    if added:
+        raise ExportChanged(
+            folder / CONTENT, expected="the files of the index and no others", found=added[0]
+        )
+    work = Work("checking", index.objects, told)
+    work.each(list(index.objects), lambda key: read_exported(folder, index, key))
+
+
+def _check_store(bucket: Bucket, index: Index) -> None:
+    for key, size in bucket.sizes_below("").items():
+        expected = index.objects.get(key)
+        if not is_passing(key) and (expected is None or expected.size_bytes != size):
+            raise DestinationNotEmpty("the store", found=f"{key}, which is not of this export")
+
+
+def _put(bucket: Bucket, folder: Path, index: Index, key: str) -> None:
+    try:
+        bucket.create(key, read_exported(folder, index, key))
+    except AlreadyExists:
+        raise DestinationNotEmpty("the store", found=f"{key} with other contents") from None
+
+
+def _compare(bucket: Bucket, index: Index, key: str) -> None:
+    found = digest(bucket.read(key))
+    if found != index.objects[key].sha256:
+        raise ExportChanged(
+            key, expected=f"sha256 {index.objects[key].sha256}", found=f"{found} in the store"
+        )
+
+
+def rank(key: str) -> int:
+    return 1 if "/_delta_log/" in key else _RANKS.get(Item.of(key, 0).kind, 0)
+
+
+def _at_once(rank: int) -> int:
+    return 1 if rank in _LOGS else AT_ONCE

@@ -1,0 +1,26 @@
+"""The question every start begins with: whether this store keeps our first promise."""
+
+import uuid
+
+from overnight.store.errors import AlreadyExists, UnsafeStore
+from overnight.store.objects.bucket import Bucket
+
+
+def probe(bucket: Bucket, *, where: str) -> None:
+    """Create one key twice, with different bodies, and expect to be refused.
+
+    Raises:
+        UnsafeStore: the second creation was let through, or it changed the first.
+    """
+    key = f"probe/{uuid.uuid4().hex}"
+    bucket.create(key, b"first")
+    try:
+        try:
+            bucket.create(key, b"second")
+        except AlreadyExists:
+            if bucket.read(key) == b"first":
+                return
+            raise UnsafeStore(where, "a refused write changed the object") from None
+        raise UnsafeStore(where, "a second creation of one key was accepted")
+    finally:
+        bucket.remove(key)

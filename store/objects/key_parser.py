@@ -1,0 +1,115 @@
+"""What every key of the bucket is: the grammar of `overnight.store.objects.keys`, read backwards."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from overnight.store.objects import keys
+
+
+class Kind(StrEnum):
+    """What lies under a key. The words are those of a table for people."""
+
+    MANIFEST = "manifest"
+    DECISION = "decision"
+    COLLECTED = "collected"
+    KEPT = "kept"
+    SIGNATURE = "signature"
+    FILE = "file of a version"
+    RECORD = "alias record"
+    WORD = "replica's word"
+    WITHDRAWAL = "withdrawal"
+    REFUSAL = "refusal"
+    TUNED = "tuned settings"
+    SCORE = "score"
+    TABLE = "file of a table"
+    HELD = "arrival that waits"
+    ARRIVAL_WORD = "word about an arrival"
+    ARRIVAL = "arrival"
+    LANDED = "landed file"
+    REASON = "reason of a quarantine"
+    QUARANTINED = "file in quarantine"
+    PROBE = "probe"
+    STRAY = "none of ours"
+
+
+_MODEL = r"(?P<model>[a-z][a-z0-9-]{0,62})"
+_VERSION = r"(?P<version>\d{8}T\d{6}-[0-9a-f]{12})"
+_SEQUENCE = r"(?P<sequence>\d{8,})"
+_NAME = r"[A-Za-z0-9._=-]+"
+_BUNDLE = rf"models/{_MODEL}/versions/{_VERSION}"
+_ALIAS = rf"models/{_MODEL}/aliases/(?P<alias>{_NAME})/{_SEQUENCE}"
+_ARRIVALS = rf"datasets/{_MODEL}/arrivals/(?P<arrival>{_NAME})"
+_LANDING = rf"landing/{_MODEL}/(?P<date>\d{{4}}-\d\d-\d\d)/(?P<arrival>{_NAME})"
+_QUARANTINE = rf"landing/{_MODEL}/quarantine/(?P<arrival>{_NAME})"
+_FORMS = [
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        (Kind.MANIFEST, rf"{_BUNDLE}/manifest\.json"),
+        (Kind.DECISION, rf"{_BUNDLE}/decision\.json"),
+        (Kind.COLLECTED, rf"{_BUNDLE}/collected\.json"),
+        (Kind.KEPT, rf"{_BUNDLE}/kept\.json"),
+        (Kind.SIGNATURE, rf"{_BUNDLE}/signatures/(?P<name>[0-9a-f]{{16}}(-[0-9a-f]{{16}})?)\.json"),
+        (Kind.FILE, rf"{_BUNDLE}/(?P<name>{_NAME})"),
+        (Kind.RECORD, rf"{_ALIAS}\.json"),
+        (Kind.WORD, rf"{_ALIAS}/replicas/(?P<name>{_NAME})\.json"),
+        (Kind.WITHDRAWAL, rf"{_ALIAS}/withdrawn\.json"),
+        (Kind.REFUSAL, rf"models/{_MODEL}/refusals/(?P<name>{_NAME})/(?P<beside>{_NAME})\.json"),
+        (Kind.TUNED, rf"models/{_MODEL}/settings/{_SEQUENCE}\.json"),
+        (Kind.SCORE, rf"models/{_MODEL}/scores/{_VERSION}/(?P<arrival>{_NAME})\.json"),
+        (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
+        (Kind.HELD, rf"{_ARRIVALS}/held\.json"),
+        (Kind.ARRIVAL_WORD, rf"{_ARRIVALS}/{_SEQUENCE}\.json"),
+        (Kind.ARRIVAL, rf"{_LANDING}/arrival\.json"),
+        (Kind.LANDED, rf"{_LANDING}/{_NAME}"),
+        (Kind.REASON, rf"{_QUARANTINE}/reason-{_NAME}\.json"),
+        (Kind.QUARANTINED, rf"{_QUARANTINE}/{_NAME}"),
+        (Kind.PROBE, rf"probe/{_NAME}"),
+    )
+]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One key, its size in bytes, what it is, and the names that it is made of."""
+
+    key: str
+    size_bytes: int
+    kind: Kind
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, key: str, size_bytes: int) -> Self:
+        """What a key is; a key that follows no rule of ours is a stray."""
+        for kind, form in _FORMS:
+            if found := form.fullmatch(key):
+                names = {name: told for name, told in found.groupdict().items() if told}
+                if "version" in names and not keys.is_version(names["version"]):
+                    break
+                return cls(key, size_bytes, kind, names)
+        return cls(key, size_bytes, Kind.STRAY)
+
+    @property
+    def model(self) -> str:
+        """The model it belongs to; empty for probes and strays."""
+        return self.names.get("model", "")
+
+    @property
+    def version(self) -> str:
+        return self.names.get("version", "")
+
+    @property
+    def sequence(self) -> int:
+        return int(self.names["sequence"])
+
+
+def items(sizes: Mapping[str, int]) -> list[Item]:
+    """Every key of a listing, in its order."""
+    return [Item.of(key, size) for key, size in sizes.items()]
+
+
+def models(found: Iterable[Item]) -> list[str]:
+    """The models that anything belongs to, in order."""
+    return sorted({item.model for item in found if item.model})

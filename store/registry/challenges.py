@@ -1,0 +1,223 @@
+"""The rules for challenging a champion: who may, one at a time, and what ends it.
+
+A challenge is a record in the log of the alias `challenger`. It ends by one more record, by a
+serving host's word that it withdrew it, or because its version became champion.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from overnight.store.errors import (
+    AlreadyExists,
+    ChallengeRunning,
+    CollectedVersion,
+    ConfigurationError,
+    NoChallenge,
+    PromotionConflict,
+)
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.records import read
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import Schema, TensorSpec
+from overnight.store.values import Value
+
+
+class Withdrawal(Value):
+    """One serving host's word that a challenger left its bounds; final by construction.
+
+    It is no alias record: whoever serves needs no right to move aliases.
+    """
+
+    replica: str
+    version: str
+    reason: str
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The newest challenge of a model that was not stopped."""
+
+    record: AliasRecord
+    withdrawal: Withdrawal | None = None
+    became_champion: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        return self.withdrawal is None and not self.became_champion
+
+
+@dataclass(frozen=True)
+class Challenges:
+    """The challenges of one model's champion, one at a time."""
+
+    bucket: Bucket
+    model: str
+
+    @property
+    def log(self) -> AliasLog:
+        """The log of the model's challengers."""
+        return AliasLog(self.bucket, self.model, CHALLENGER)
+
+    @property
+    def _registry(self) -> ModelRegistry:
+        return ModelRegistry(self.bucket, self.model)
+
+    def current(self) -> Challenge | None:
+        """The newest challenge and what became of it; None when there was none, or it was
+        stopped.
+        """
+        return self._challenge_of(self.log.current())
+
+    def _challenge_of(self, record: AliasRecord | None) -> Challenge | None:
+        if record is None or record.target is None:
+            return None
+        return Challenge(record, self.withdrawal(record), self.became_champion(record))
+
+    def start(self, version: str, *, terms: Terms, actor: Actor) -> AliasRecord:
+        """Let a version challenge the champion: in shadow one that was not rejected, as a canary
+        an approved one.
+
+        Starting what runs already on the same terms is no error: a killed run is simply run again.
+
+        Raises:
+            ChallengeRunning: another one runs; says which.
+            ConfigurationError: it may not challenge, or there is no champion like it.
+            PromotionConflict: somebody else started or stopped one meanwhile.
+            UnknownVersion, CorruptVersion: it cannot serve.
+            CollectedVersion: retention let go of its files.
+        """
+        last = self.log.current()
+        running = self._challenge_of(last)
+        if running is not None and running.is_live:
+            record = running.record
+            if (record.version, record.terms) == (version, terms):
+                return self._still_kept(record)
+            since = f"{record.at:%Y-%m-%d %H:%M} UTC"
+            raise ChallengeRunning(self.model, version=record.version, by=record.by, since=since)
+        champion = self._registry.champion.current()
+        if champion is None:
+            raise ConfigurationError(
+                f"{self.model} has no champion yet, so there is nothing to challenge"
+            )
+        self._check_may_challenge(champion, version, terms)
+        record = self.log.append(
+            version,
+            expected=running.record.version if running else None,
+            actor=actor,
+            action="started",
+            terms=terms,
+            beside=champion.sequence,
+            after=last.sequence if last else 0,
+        )
+        return self._still_kept(record)
+
+    def stop(self, actor: Actor, *, expected: str | None = None) -> AliasRecord:
+        """Stop the challenger: the alias points at nothing from here on.
+
+        `expected`: the only version that is meant; None for whichever challenges.
+
+        Raises:
+            NoChallenge: none runs; says what became of the last.
+            PromotionConflict: another one than `expected` runs, or somebody else stopped or
+                started one meanwhile.
+        """
+        running = self.current()
+        if running is None:
+            raise NoChallenge(self.model, "none was started, or the last was stopped")
+        version = running.record.version
+        if running.is_live and expected not in {None, version}:
+            where = f"{self.model}@{CHALLENGER}"
+            raise PromotionConflict(where, expected=expected, found=version)
+        if running.withdrawal is not None:
+            raise NoChallenge(self.model, f"{version} was withdrawn: {running.withdrawal.reason}")
+        if running.became_champion:
+            raise NoChallenge(self.model, f"{version} became champion")
+        after = running.record.sequence
+        return self.log.append(
+            version, expected=version, actor=actor, action="stopped", after=after
+        )
+
+    def withdraw(self, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
+        """Withdraw a challenge here and everywhere, once; what was written first stands."""
+        key = keys.withdrawal(record.model, record.alias, record.sequence)
+        try:
+            self.bucket.create(key, withdrawal.encoded())
+        except AlreadyExists:
+            return self.withdrawal(record) or withdrawal
+        return withdrawal
+
+    def withdrawal(self, record: AliasRecord) -> Withdrawal | None:
+        """Which host withdrew a challenge, or None while it runs: one small GET."""
+        key = keys.withdrawal(record.model, record.alias, record.sequence)
+        return read(Withdrawal, self.bucket, key)
+
+    def became_champion(self, record: AliasRecord, *, since: int = 0) -> bool:
+        """Whether the version of a challenge was champion after it began, be it for a moment.
+
+        `since`: the last record of the champion's log that is known to name another version.
+        """
+        champions, sequence = AliasLog(self.bucket, self.model), max(record.beside, since)
+        while (later := champions.at(sequence + 1)) is not None:
+            if later.version == record.version:
+                return True
+            sequence = later.sequence
+        return False
+
+    def _still_kept(self, record: AliasRecord) -> AliasRecord:
+        """The record, unless its version was collected at that very moment: the tombstone wins."""
+        try:
+            self._registry.check_kept(record.version)
+        except CollectedVersion as error:
+            actor = Actor(record.by, str(error))
+            self.log.append(record.version, expected=record.version, actor=actor, action="stopped")
+            raise
+        return record
+
+    def _check_may_challenge(self, champion: AliasRecord, version: str, terms: Terms) -> None:
+        model, registry = self.model, self._registry
+        if version == champion.version:
+            raise ConfigurationError(f"{version} is the champion of {model}; name another version")
+        tensors = registry.manifest(version).tensors
+        registry.check_kept(version)
+        decision = registry.decision(version)
+        verdict = decision.verdict if decision else None
+        if verdict == "rejected":
+            raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
+        if terms.mode == "canary" and verdict != "approved":
+            raise ConfigurationError(
+                f"{model} {version} is not approved, so it may not answer clients; "
+                "let it challenge in shadow, or approve it: "
+                f"`overnight challenge {model} {version} --canary --approve`"
+            )
+        if why := difference(registry.manifest(champion.version).tensors, tensors):
+            raise ConfigurationError(
+                f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
+            )
+
+
+def difference(champion: Schema, challenger: Schema) -> str:
+    """Why clients of one version could not read another's answers; empty when they could.
+
+    Inputs have the same names, types and shapes, the answer and every further output of the
+    champion are there, and the classes are the same. Ranges may differ.
+    """
+    expected, found = _forms(champion.inputs), _forms(challenger.inputs)
+    if expected != found:
+        return f"it takes {found}, expected {expected}"
+    expected, found = _forms(champion.outputs), _forms(challenger.outputs)
+    if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - found.items():
+        return f"it answers {found}, expected {expected}"
+    if champion.labels != challenger.labels:
+        return f"its classes are {challenger.labels}, expected {champion.labels}"
+    return ""
+
+
+def _forms(specs: tuple[TensorSpec, ...]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {spec.name: (spec.datatype, spec.shape) for spec in specs}

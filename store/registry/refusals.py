@@ -1,0 +1,18 @@
+"""Refusals: a candidate that its gates refused is remembered, so that no night repeats it."""
+
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from overnight.store.registry.manifest import Finding
+from overnight.store.values import Value
+
+
+class Refusal(Value):
+    """What the gates said of a candidate that was never published."""
+
+    model: str
+    fingerprint: str
+    findings: tuple[Finding, ...]
+    compared_with: str | None = None
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))

@@ -1,0 +1,190 @@
+"""Validate: the rows are what the model was declared for, before an hour is spent on them."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.definition import ModelDefinition
+from overnight.models.examples import Array, Examples
+from overnight.store.registry.manifest import Finding
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.tasks.data.column_checks import check_columns
+from overnight.tasks.data.leakage import same_rows
+from overnight.tasks.data.snapshot import Snapshot
+
+_DAY_SECONDS = 86_400
+
+
+def validate(
+    rows: pa.Table,
+    snapshot: Snapshot,
+    definition: ModelDefinition,
+    *,
+    holdout: pa.Table,
+    now: datetime,
+) -> tuple[Finding, ...]:
+    """Hold the rows of a snapshot against what requests will be held against too.
+
+    One finding a check, passed or not; a failed one names the offender with figures. Of a frozen
+    `holdout` only the column `digest` is looked at; rows of one that moves have arrived like all.
+    """
+    gates = definition.data_gates
+    arrived = pa.concat_tables([rows, holdout]) if definition.moving else rows
+    findings = [*_complete(rows, snapshot, gates), *_fresh(arrived, gates, now)]
+    columns = tuple(check_columns(arrived, gates.columns))
+    findings += columns
+    if not all(finding.passed for finding in columns):
+        return tuple(findings)
+    findings.append(same_rows(rows, holdout))
+    try:
+        examples = definition.examples(rows)
+    except (KeyError, ValueError) as error:
+        findings.append(_finding("readable", "rows", False, f"rows are no examples: {error}"))
+        return tuple(findings)
+    findings += [_as_declared(examples, spec) for spec in definition.tensors.inputs]
+    findings += _classes(examples.labels, definition.tensors.labels, gates.class_rows)
+    return tuple(findings)
+
+
+def _complete(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[Finding]:
+    """All rows, and enough of them."""
+    n = rows.num_rows
+    yield _finding(
+        "whole snapshot",
+        "rows",
+        n == snapshot.rows,
+        f"{n:,} rows read of the {snapshot.rows:,} in dataset version {snapshot.dataset_version}",
+        value=n,
+        bound=snapshot.rows,
+    )
+    yield _finding(
+        "enough rows",
+        "rows",
+        n >= gates.minimum_rows,
+        f"{n:,} rows, at least {gates.minimum_rows:,} are needed",
+        value=n,
+        bound=gates.minimum_rows,
+    )
+
+
+def _fresh(rows: pa.Table, gates: DataGates, now: datetime) -> Iterator[Finding]:
+    """The newest row is not too old, where that is declared."""
+    if gates.fresh_days is None:
+        return
+    name = gates.fresh_by
+    newest = pc.max(rows.column(name)).as_py() if name in rows.column_names else None
+    if not isinstance(newest, date):
+        told = f"{name} has no moment to tell the age by"
+        yield _finding("fresh", name, False, told, bound=gates.fresh_days)
+        return
+    days = (now - _moment(newest)).total_seconds() / _DAY_SECONDS
+    yield _finding(
+        "fresh",
+        name,
+        days <= gates.fresh_days,
+        f"the newest {name} is {days:.1f} days old, at most {gates.fresh_days:g} may be",
+        value=days,
+        bound=gates.fresh_days,
+    )
+
+
+def _moment(value: date) -> datetime:
+    """A day counts from its end, so that today is never too old; times are UTC unless they say."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time.max, UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _as_declared(examples: Examples, spec: TensorSpec) -> Finding:
+    """One tensor has its declared type, shape and range."""
+    wrong = _difference(examples.inputs.get(spec.name), spec)
+    return _finding(
+        "tensor",
+        spec.name,
+        not wrong,
+        f"{spec.name}: {wrong or f'{spec.datatype} {list(spec.v2_shape)}, as declared'}",
+        n=examples.n,
+    )
+
+
+def _difference(array: Array | None, spec: TensorSpec) -> str:
+    """How an array differs from its declaration, or nothing."""
+    if array is None:
+        return "no such tensor in the rows"
+    if array.dtype != np.dtype(NUMPY_TYPES[spec.datatype]):
+        return f"expected {NUMPY_TYPES[spec.datatype]}, found {array.dtype}"
+    if array.shape[1:] != spec.shape:
+        return f"expected rows of shape {list(spec.shape)}, found {list(array.shape[1:])}"
+    return _outside(array, spec) if array.size else ""
+
+
+def _outside(array: Array, spec: TensorSpec) -> str:
+    """How an array leaves its declared range, or nothing."""
+    told = array[~np.isnan(array)] if spec.nullable else array
+    if not told.size:
+        return "expected values, found that all are missing"
+    lowest, highest = float(told.min()), float(told.max())
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        return f"expected finite values, found {lowest} and {highest}"
+    minimum = -math.inf if spec.minimum is None else spec.minimum
+    maximum = math.inf if spec.maximum is None else spec.maximum
+    if lowest < minimum or highest > maximum:
+        return f"expected values from {minimum:g} to {maximum:g}, found {lowest:g} to {highest:g}"
+    return ""
+
+
+def _classes(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator[Finding]:
+    """Every label is in the vocabulary, and every class is there often enough."""
+    if not names:
+        return
+    values, counts = np.unique(labels, return_counts=True)
+    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    unknown = {value: count for value, count in found.items() if not 0 <= value < len(names)}
+    told = ", ".join(f"{value} in {count:,} rows" for value, count in unknown.items())
+    yield _finding(
+        "known labels",
+        "unknown labels",
+        not unknown,
+        f"labels outside {names[0]}–{names[-1]}: {told or 'none'}",
+        value=sum(unknown.values()),
+        bound=0,
+    )
+    for index, name in enumerate(names):
+        n = found.get(index, 0)
+        yield _finding(
+            "every class",
+            "rows",
+            n >= class_rows,
+            f"class {name}: {n:,} rows, at least {class_rows} are needed",
+            slice=name,
+            value=n,
+            bound=class_rows,
+        )
+
+
+def _finding(
+    gate: str,
+    metric: str,
+    passed: bool,  # noqa: FBT001 - the answer, between what was asked and what is said
+    message: str,
+    *,
+    slice: str = "",
+    value: float | None = None,
+    bound: float | None = None,
+    n: int | None = None,
+) -> Finding:
+    return Finding(
+        gate=gate,
+        metric=metric,
+        passed=passed,
+        message=message,
+        slice=slice,
+        value=value,
+        bound=bound,
+        n=n,
+    )

@@ -1,0 +1,112 @@
+"""Where a version comes from: everything that could change the answer, as digests."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from overnight.models.definition import ModelDefinition, TrainingSettings
+from overnight.store.objects.digests import digest
+from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage
+from overnight.tasks.training.import_closure import PREFIX, closure
+
+# The folder in which the packages lie side by side, wherever below `tasks` this file stands.
+ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "tasks").is_dir())
+# The steps that decide a version or its verdict, or whether one is needed.
+STEPS = (
+    "overnight.tasks.data.snapshot",
+    "overnight.tasks.evaluation.reinstate",
+    "overnight.tasks.training.worker",
+    "overnight.tasks.training.train",
+    "overnight.tasks.evaluation.evaluate",
+    "overnight.tasks.evaluation.rehearse",
+    "overnight.tasks.evaluation.judge",
+)
+# Neither `store` nor `serving`, although steps import the one and the rehearsal starts the other:
+# what they may decide is measured (digests of rows, answers of the real server), and a mended
+# retry or log line in them must not train every model again.
+_PACKAGES = ("models", "tasks")
+# The catalogue names every model and decides nothing about any.
+_CATALOGUE = ("models",)
+_LIBRARIES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
+
+
+def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
+    """The model's sources, the steps, and all that these import; the commit in a checkout.
+
+    Raises:
+        ConfigurationError: a step, or a module that one of them imports, does not exist.
+    """
+    modules = (*STEPS, *_own(definition, root))
+    sources = closure(modules, root, packages=_PACKAGES, excluding=_CATALOGUE)
+    files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(sources)}
+    lines = (f"{path} {found}" for path, found in files.items())
+    return CodeLineage(
+        commit=_git(root, "rev-parse", "HEAD"),
+        clean=not _git(root, "status", "--porcelain"),
+        digest=digest("\n".join(lines).encode()),
+        files=files,
+    )
+
+
+def environment() -> EnvironmentLineage:
+    """The interpreter, the machine and the locked packages."""
+    lock = ROOT / "uv.lock"
+    return EnvironmentLineage(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        lock_digest=digest(lock.read_bytes()) if lock.exists() else "",
+        packages={name: found for name in _LIBRARIES if (found := _version(name))},
+    )
+
+
+def fingerprint(
+    definition: ModelDefinition,
+    settings: TrainingSettings,
+    data: DataLineage,
+    code: CodeLineage,
+    environment: EnvironmentLineage,
+    *,
+    warm: bool = False,
+) -> str:
+    """One digest over all of it: the same fingerprint is the same model, so nobody trains twice.
+
+    Of a warm start only that it is one: were it the champion's name, every promotion would call
+    for another night on the same rows.
+    """
+    axes = {
+        "model": definition.name,
+        "data": data.digest,
+        "holdout": data.holdout_digest,
+        "code": code.digest,
+        "lock": environment.lock_digest,
+        "settings": settings.model_dump(mode="json"),
+    }
+    if warm:
+        axes["start"] = "champion"
+    return digest(json.dumps(axes, sort_keys=True).encode())
+
+
+def _own(definition: ModelDefinition, root: Path) -> list[str]:
+    """The modules in the model's folder, imported by another or not."""
+    package = definition.network.removeprefix(PREFIX).rpartition(".")[0]
+    folder = root.joinpath(*package.split("."))
+    inside = (path.relative_to(root).with_suffix("") for path in folder.rglob("*.py"))
+    return [definition.network, *(".".join(p.parts).removesuffix(".__init__") for p in inside)]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

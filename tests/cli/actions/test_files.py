@@ -1,0 +1,173 @@
+"""Files given to `predict` and `ingest`: what they become, and what is wrong with bad ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from overnight.cli.actions import land_files as cli_landing
+from overnight.cli.actions.predict import Tensor, read_rows
+from overnight.cli.actions.read_image import read_picture
+from overnight.models.errors import UnknownModel
+from overnight.models.sales import store47
+from overnight.store.datasets import landing
+from overnight.store.errors import BadFile
+from overnight.store.objects.s3 import S3Address, S3Bucket
+
+IMAGE = Tensor("image", "UINT8", (28, 28))
+
+
+def picture(folder: Path, pixels: np.ndarray, name: str = "digit.png") -> Path:
+    Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
+    return folder / name
+
+
+def one() -> np.ndarray:
+    """A stroke, white on black, 28x28."""
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 13:15] = 255
+    return pixels
+
+
+def test_a_picture_of_the_models_size_passes_as_it_is(tmp_path):
+    assert np.array_equal(read_picture(picture(tmp_path, one()), (28, 28)), one())
+
+
+def test_dark_ink_on_paper_is_inverted(tmp_path):
+    assert np.array_equal(read_picture(picture(tmp_path, 255 - one()), (28, 28)), one())
+
+
+def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
+    sheet = np.full((700, 500), 255, np.uint8)
+    sheet[40:100, 30:36] = 0
+
+    found = read_picture(picture(tmp_path, sheet), (28, 28))
+
+    rows = np.flatnonzero((found > 100).any(axis=1))
+    assert found.shape == (28, 28)
+    assert 18 <= rows[-1] - rows[0] + 1 <= 21
+    assert found.max() > 200
+
+
+def test_ink_on_transparent_paper_is_ink(tmp_path):
+    drawn = np.zeros((28, 28, 4), np.uint8)
+    drawn[4:24, 13:15, 3] = 255
+
+    assert np.array_equal(read_picture(picture(tmp_path, drawn), (28, 28)), one())
+
+
+def test_an_empty_picture_is_refused_by_name(tmp_path):
+    with pytest.raises(BadFile, match=r"empty\.png: expected something drawn"):
+        read_picture(picture(tmp_path, np.zeros((90, 90)), "empty.png"), (28, 28))
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    (tmp_path / "fake.png").write_bytes(b"not a picture")
+
+    with pytest.raises(BadFile, match=r"fake\.png: expected a picture"):
+        read_picture(tmp_path / "fake.png", (28, 28))
+
+
+def test_a_picture_that_is_far_too_large_is_refused_by_name(tmp_path):
+    # given a grey map whose header alone says it, without pixels
+    (tmp_path / "vast.png").write_bytes(b"P5\n20000 20000\n255\n")
+
+    with pytest.raises(BadFile, match=r"vast\.png: expected a smaller picture"):
+        read_picture(tmp_path / "vast.png", (28, 28))
+
+
+def test_arrays_hold_one_row_or_several(tmp_path):
+    np.save(tmp_path / "several.npy", np.stack([one(), one()]))
+    (tmp_path / "one.json").write_text(json.dumps(one().tolist()))
+
+    assert read_rows(tmp_path / "several.npy", IMAGE).shape == (2, 28, 28)
+    assert np.array_equal(read_rows(tmp_path / "one.json", IMAGE), one()[None])
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "told"),
+    [
+        ("wide.json", "[[1, 2, 3]]", "the shape"),
+        ("ragged.json", "[[1], [2, 3]]", "an array"),
+        ("broken.json", "{", "an array"),
+        ("words.json", '["a"]', "shape"),
+        ("half.json", json.dumps((one() / 2).tolist()), "uint8"),
+        ("over.json", json.dumps((one() + 300.0).tolist()), "uint8"),
+        ("not.npy", "text", "an array"),
+        ("digit.txt", "7", "known are .npy"),
+    ],
+)
+def test_a_bad_file_is_told_by_name_with_what_was_expected(tmp_path, name, body, told):
+    (tmp_path / name).write_text(body)
+
+    with pytest.raises(BadFile, match=name) as raised:
+        read_rows(tmp_path / name, IMAGE)
+
+    assert told in str(raised.value)
+
+
+def test_a_model_that_takes_no_pictures_says_so(tmp_path):
+    with pytest.raises(BadFile, match="found a picture"):
+        read_rows(picture(tmp_path, one()), Tensor("row", "FP32", (7,)))
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="expected at least one file"):
+        cli_landing.land("digits", [tmp_path])
+
+
+def test_a_model_nobody_knows_is_refused(tmp_path):
+    with pytest.raises(UnknownModel, match="digits"):
+        cli_landing.land("nobody", [tmp_path])
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.csv").write_text(folder)
+
+    with pytest.raises(BadFile, match="expected one file of this name"):
+        cli_landing.land("digits", [tmp_path / "a" / "x.csv", tmp_path / "b" / "x.csv"])
+
+
+@pytest.mark.servers
+def test_a_folder_lands_once_with_its_labels_as_folders(
+    tmp_path, monkeypatch, s3_address: S3Address, s3_bucket: S3Bucket
+):
+    # given a folder of pictures by label, itself hidden, and hidden files that are nobody's
+    for label in ("1", "7", ".git/objects/ab"):
+        (tmp_path / ".drawn" / label).mkdir(parents=True)
+        picture(tmp_path / ".drawn" / label, one(), "a.png")
+    (tmp_path / ".drawn" / ".DS_Store").write_text("")
+    for name in ("endpoint", "bucket", "access_key", "secret_key"):
+        monkeypatch.setenv(f"OVERNIGHT_S3_{name.upper()}", getattr(s3_address, name))
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
+
+    cli_landing.land("digits", [tmp_path / ".drawn"])
+    cli_landing.land("digits", [tmp_path / ".drawn"])
+
+    (arrival,) = landing.pending(s3_bucket, "digits")
+    assert sorted(arrival.files) == [".drawn/1/a.png", ".drawn/7/a.png"]
+
+
+@pytest.mark.servers
+def test_a_csv_of_any_length_lands_in_pieces_and_tells_how_many_rows(
+    tmp_path, s3_address: S3Address, s3_bucket: S3Bucket, monkeypatch, capsys
+):
+    for name in ("endpoint", "bucket", "access_key", "secret_key"):
+        monkeypatch.setenv(f"OVERNIGHT_S3_{name.upper()}", getattr(s3_address, name))
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
+    line = "{},2016-01-01,1,2.5,DAIRY,1,0,1,2016,1,1,1,1,False\n"
+    body = ",".join(store47.COLUMNS) + "\n" + "".join(line.format(i) for i in range(9))
+    (tmp_path / "store.csv").write_text(body + line.format("x"))
+
+    cli_landing.land("sales", [tmp_path / "store.csv"])
+    cli_landing.land("sales", [tmp_path / "store.csv"])
+
+    (arrival,) = landing.pending(s3_bucket, "sales")
+    assert arrival.converted is not None
+    assert (arrival.converted.rows, arrival.converted.rejected_lines) == (9, 1)
+    told = f"landed 9 rows of store.csv as {arrival.name}, 1 rejected"
+    assert capsys.readouterr().out.splitlines() == [told, told]

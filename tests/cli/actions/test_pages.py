@@ -1,0 +1,236 @@
+"""What `versions`, `show` and `status` gather, as programs read it."""
+
+import json
+
+import pytest
+
+from overnight.cli.actions import live_scores, show, status, status_notices, versions
+from overnight.infra.settings import load
+from overnight.infra.stack.ports import free_port
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.errors import NothingPublished, UnknownVersion
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.manifest import Finding, Measurement, RunLineage
+from overnight.store.registry.registry import ModelRegistry
+from tests.support.examples import AT, FILES, FINGERPRINT, VERSION, manifest
+from tests.support.signing_keys import SIGNER
+
+OLDER = "20261121T020000-0123456789ab"
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    """Two versions: the older one served and gave way, the newer one serves."""
+    bucket = MemoryBucket()
+    for version in (OLDER, VERSION):
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(OLDER, "approved", Actor("ada"))
+    log = AliasLog(bucket, "digits")
+    log.append(OLDER, expected=None, actor=Actor("ada", "the first"))
+    record = log.append(VERSION, expected=OLDER, actor=Actor("schedule", "retrained"))
+    log.acknowledge(record.sequence, Acknowledgement(replica="here", version=VERSION, serving=True))
+    return bucket
+
+
+def test_versions_come_oldest_first_with_decision_and_champion(bucket):
+    older, newer = versions.gather(bucket, "digits")
+
+    assert (older["version"], newer["version"]) == (OLDER, VERSION)
+    assert (older["decision"], older["decided_by"]) == ("approved", "ada")
+    assert (newer["decision"], newer["rows"], newer["made"]) == (None, 50_000, AT.isoformat())
+    assert older["champion_since"] is None
+    assert newer["champion_since"] is not None
+
+
+def test_a_version_without_accuracy_is_told_by_what_it_was_measured_by_first(bucket):
+    later = "20261123T020000-0123456789ab"
+    wape = Measurement(metric="wape", value=0.234, n=640)
+    made = manifest(version=later).model_copy(update={"measurements": (wape,)})
+    ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER)
+
+    newest = versions.gather(bucket, "digits")[-1]
+
+    assert (newest["version"], newest["metric"], newest["value"]) == (later, "wape", 0.234)
+    assert newest["accuracy"] is None
+
+
+def test_the_champion_is_shown_with_its_history(bucket):
+    document, shown = show.gather(bucket, "digits", "champion")
+
+    assert (shown.version, document["champion"]) == (VERSION, True)
+    assert document["manifest"]["fingerprint"] == FINGERPRINT
+    assert [one["action"] for one in document["history"]] == ["promoted"]
+    assert json.dumps(document)
+
+
+def test_a_version_that_gave_way_is_shown_with_what_replaced_it(bucket):
+    document, _ = show.gather(bucket, "digits", OLDER)
+
+    assert not document["champion"]
+    assert [one["version"] for one in document["history"]] == [OLDER, VERSION]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_pages_print(bucket, as_json, capsys):
+    document, shown = show.gather(bucket, "digits", OLDER)
+
+    show.show(document, shown, as_json=as_json)
+
+    assert "gave way" in capsys.readouterr().out or as_json
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (RunLineage(id="r", name="n"), None),
+        (RunLineage(id="r", name="n", by="the schedule"), "by the schedule"),
+        (
+            RunLineage(id="r", name="n", forced=True, by="ann", reason="a [/try] :bug: of two"),
+            "by ann: forced: a [/try] :bug: of two",
+        ),
+        (
+            RunLineage(
+                id="r", name="n", forced=True, by="ada", reason="forced by ada", proved=True
+            ),
+            "by ada (proved by token): forced by ada",
+        ),
+    ],
+    ids=["of before", "by the schedule", "forced", "without a reason"],
+)
+def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, capsys):
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, "digits").publish(
+        manifest().model_copy(update={"run": run}), FILES, SIGNER
+    )
+
+    show.show(*show.gather(bucket, "digits", VERSION), as_json=False)
+
+    found = [line for line in capsys.readouterr().out.splitlines() if "asked for" in line]
+    assert len(found) == (told is not None)
+    assert all(f" {told} " in line for line in found)
+
+
+def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
+    promised = Measurement(metric="accuracy", value=0.99, n=10_000)
+    for night, value in enumerate((0.98, 0.875)):
+        found = (
+            Measurement(metric="accuracy", value=value, n=1_000, low=value - 0.01, high=0.99),
+            Measurement(metric="accuracy", slice="digit 1", value=0.5, n=100),
+        )
+        ModelRegistry(
+            bucket,
+            Score(
+                model="digits",
+                version=VERSION,
+                arrival=f"night-{night}",
+                n=1_000,
+                measurements=found,
+                holdout=promised,
+            ).model,
+        ).keep_score(
+            Score(
+                model="digits",
+                version=VERSION,
+                arrival=f"night-{night}",
+                n=1_000,
+                measurements=found,
+                holdout=promised,
+            )
+        )
+
+    document, shown = show.gather(bucket, "digits", VERSION)
+    show.show(document, shown, as_json=False)
+    told = live_scores.newest(bucket, "digits", VERSION)
+
+    assert [one["arrival"] for one in document["live"]] == ["night-0", "night-1"]
+    printed = capsys.readouterr().out
+    assert "0.8750" in printed
+    assert "0.8650–0.9900" in printed
+    assert told is not None
+    assert json.dumps(told)
+    assert live_scores.line("digits", told) == (
+        "digits: live accuracy 0.875 over the 1,000 rows of night-1; 0.99 on the holdout"
+    )
+    assert live_scores.newest(bucket, "digits", OLDER) is None
+
+
+def test_what_was_never_published_is_told_with_what_was(bucket):
+    with pytest.raises(NothingPublished, match="digits"):
+        versions.gather(bucket, "sales")
+    with pytest.raises(NothingPublished):
+        show.gather(bucket, "sales", "champion")
+    with pytest.raises(UnknownVersion, match="overnight versions digits"):
+        show.gather(bucket, "digits", "20200101T000000-0123456789ab")
+
+
+def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
+    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+    for name in ("night-0007", "night-0008"):
+        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=VERSION)
+    ArrivalReviews(bucket, "digits").decide("night-0008", "accepted", Actor("ada", "fine"))
+
+    (held,) = status_notices.pending_reviews(bucket, "digits", dict)
+    told = "\n".join(status_notices.review_lines("digits", held))
+
+    assert (held["arrival"], held["findings"]) == ("night-0007", ["label: sevens are missing"])
+    assert "label: sevens are missing" in told
+    assert "overnight accept digits night-0007 --reason" in told
+    assert "overnight exclude digits night-0007 --reason" in told
+    assert json.dumps(held)
+
+
+def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
+    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+    for name in ("night-0007", "night-0008"):
+        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=OLDER)
+
+    # The champion's is version 1 of the dataset.
+    came = {"night-0007": 1, "night-0008": 2}
+    waiting = status_notices.pending_reviews(bucket, "digits", lambda: came)
+
+    assert [held["arrival"] for held in waiting] == ["night-0008"]
+
+
+def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    for name in ("S3", "PREFECT", "SERVING"):
+        monkeypatch.setenv(f"OVERNIGHT_{name}_PORT", str(free_port()))
+
+    document = status.gather(load())
+
+    assert document["ready"] is False
+    assert document["services"] == []
+    assert set(document["addresses"]) == {"serving", "prefect", "store"}
+    assert [problem.partition(" at ")[0] for problem in document["problems"]] == [
+        "the object store",
+        "Prefect",
+    ]
+    assert json.dumps(document)
+
+
+def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
+    assert status_notices.challenge(bucket, "digits") is None
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
+    terms = Terms(mode="canary", share=0.25)
+    record = Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
+
+    told = status_notices.challenge(bucket, "digits")
+    line = status_notices.challenge_line("digits", told)
+
+    assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
+    assert line.endswith("by bob: a try")
+    assert json.dumps(told)
+
+    withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
+    Challenges(bucket, record.model).withdraw(record, withdrawal)
+    told = status_notices.challenge(bucket, "digits")
+    assert status_notices.challenge_line("digits", told).endswith("withdrawn by here: too slow")
+
+    Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
+    Challenges(bucket, "digits").stop(Actor("bob", "enough"))
+    assert status_notices.challenge(bucket, "digits") is None

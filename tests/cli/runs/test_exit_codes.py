@@ -1,0 +1,42 @@
+"""Ends of runs as exit codes."""
+
+import pytest
+
+from overnight.cli.runs import exit_codes
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("Promoted", "COMPLETED", 0),
+        ("AwaitingApproval", "COMPLETED", 0),
+        ("RolledBack", "COMPLETED", 1),
+        ("Rejected", "COMPLETED", 0),
+        ("Ingested", "COMPLETED", 0),
+        ("Refused", "COMPLETED", 3),
+        ("UpToDate", "COMPLETED", 4),
+        ("NothingNew", "COMPLETED", 4),
+        ("Superseded", "COMPLETED", 4),
+        ("Failed", "FAILED", 1),
+        ("Unconfirmed", "FAILED", 1),
+        ("Crashed", "CRASHED", 1),
+        ("Cancelled", "CANCELLED", 1),
+    ],
+)
+def test_each_end_has_its_exit_code(name, kind, code):
+    assert exit_codes.exit_code({"name": name, "type": kind}, "retrain") == code
+
+
+def test_only_who_asked_for_a_rollback_got_what_they_asked_for():
+    state = {"name": "RolledBack", "type": "COMPLETED"}
+
+    codes = {flow: exit_codes.exit_code(state, flow) for flow in ("rollback", "promote", "retrain")}
+
+    assert codes == {"rollback": 0, "promote": 1, "retrain": 1}
+
+
+def test_an_end_is_told_with_its_reason():
+    state = {"name": "Refused", "type": "COMPLETED", "message": "accuracy 0.91, at least 0.99"}
+
+    assert exit_codes.told(state) == "Refused: accuracy 0.91, at least 0.99"
+    assert exit_codes.told({"name": "Crashed", "message": None}) == "Crashed"

@@ -1,0 +1,142 @@
+"""Nights whose data is broken or differs, walked for real: what waits, what a person may say."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from overnight.flows.accept import accept
+from overnight.flows.ingest import ingest
+from overnight.flows.retrain import retrain
+from overnight.flows.run.context import ModelContext
+from overnight.models.digits import DEFINITION
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.objects.keys import new_version
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.data.snapshot import snapshot
+from tests.flows.test_flows import OVERRULED, ended, newest_card
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.prefect_world import World
+from tests.support.signing_keys import SIGNER
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
+
+
+@pytest.fixture
+def learned(world: World) -> World:
+    """1,200 digits came in, and a champion has learned them."""
+    world.arrive("few", 0, 1_200)
+    assert ended(ingest(return_state=True))[0] == "Ingested"
+    house = ModelContext.open("digits")
+    files = {**FILES, "predictor.tflite": LINEAR}
+    data = snapshot(house.rows, house.holdout).lineage
+    made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
+    ModelRegistry(world.bucket, made.model).publish(made, files, SIGNER)
+    ModelRegistry(world.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
+    AliasLog(world.bucket, "digits").append(VERSION, expected=None, actor=Actor("ann", "the first"))
+    return world
+
+
+def inverted(images: np.ndarray) -> np.ndarray:
+    return 255 - images
+
+
+@pytest.mark.usefixtures("constant_digits")
+def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_word(
+    learned: World,
+) -> None:
+    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+
+    first = ended(retrain(epochs=1, return_state=True))
+    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+
+    assert first[0] == again[0] == "AwaitingApproval"
+    assert "scanned differs from what was learned: mean pixel" in first[1]
+    assert "overnight accept digits scanned" in first[1]
+    assert "normalised Wasserstein distance" in newest_card("digits-retrain").split("Data gates")[1]
+    (held,) = ArrivalReviews(learned.bucket, "digits").waiting()
+    assert (held.arrival, held.compared_with) == ("scanned", VERSION)
+    assert ModelRegistry(learned.bucket, "digits").versions() == [VERSION]
+
+    said = ended(accept("scanned", "digits", by="bob", reason="a new form", return_state=True))
+    name, told = ended(retrain(epochs=1, take_in=False, return_state=True, **OVERRULED))
+
+    assert said == ("Accepted", "scanned is accepted by bob: a new form; the next night goes on")
+    assert name == "Promoted", told
+    newest = ModelRegistry(learned.bucket, "digits").manifest(
+        ModelRegistry(learned.bucket, "digits").versions()[-1]
+    )
+    assert newest.data.rows == 1_300
+    differing = [finding for finding in newest.data_findings if not finding.passed]
+    assert differing
+    assert all("accepted by bob: a new form" in finding.message for finding in differing)
+    assert ArrivalReviews(learned.bucket, "digits").waiting() == []
+
+
+def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:
+    house = ModelContext.open("digits")
+    before = snapshot(house.rows, house.holdout)
+    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+    assert ended(ingest(return_state=True))[0] == "Ingested"
+
+    name, told = ended(accept("scanned", "digits", decision="exclude", by="ann", return_state=True))
+
+    assert (name, told.partition(";")[0]) == (
+        "Excluded",
+        "scanned is excluded by ann: exclude by ann",
+    )
+    without = ArrivalReviews(learned.bucket, "digits").excluded()
+    left = snapshot(house.rows, house.holdout, without=without)
+    assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
+    assert left.lineage.without == ("scanned",)
+
+    assert ended(accept("scanned", "digits", by="bob", return_state=True))[0] == "Accepted"
+    assert ArrivalReviews(learned.bucket, "digits").excluded() == ()
+
+
+def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World) -> None:
+    learned.arrive("blank", 2_000, 2_100, seen=np.zeros_like)
+    learned.arrive("good", 2_100, 2_200)
+
+    state = ended(ingest(return_state=True))
+
+    assert state == ("Ingested", "100 rows added, 2 files quarantined")
+    card = newest_card("digits-ingest")
+    assert "blank: 99.0% of 100 rows repeat others of this arrival" in card
+    refused = landing.quarantined(learned.bucket, "digits")
+    assert [one.arrival for one in refused] == ["blank", "blank"]
+
+
+def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned: World) -> None:
+    made = ModelRegistry(learned.bucket, "digits").manifest(VERSION)
+    (image,) = made.tensors.inputs
+    smaller = made.tensors.model_copy(
+        update={"inputs": (image.model_copy(update={"shape": (14, 14)}),)}
+    )
+    files = {**FILES, "predictor.tflite": LINEAR}
+    version = new_version("f" * 64, made.created_at + timedelta(minutes=1))
+    changed = {"version": version, "fingerprint": "f" * 64, "tensors": smaller}
+    ModelRegistry(learned.bucket, made.model_copy(update=changed).model).publish(
+        made.model_copy(update=changed), files, SIGNER
+    )
+    AliasLog(learned.bucket, "digits").append(
+        version, expected=VERSION, actor=Actor("ann", "smaller")
+    )
+
+    state = retrain(take_in=False, return_state=True)
+
+    assert state.is_failed()
+    assert "give the changed model a new name" in str(state.message)
+    assert version in str(state.message)
+
+
+def test_a_word_about_data_that_never_arrived_is_an_error(learned: World) -> None:
+    state = accept("many", "digits", return_state=True)
+
+    assert state.is_failed()
+    assert "digits has no arrival 'many'" in str(state.message)

@@ -1,0 +1,51 @@
+"""Whatever a night ends as: what arrived was first answered by the version that serves."""
+
+import pytest
+
+from overnight.flows.ingest import ingest
+from overnight.flows.retrain import retrain
+from overnight.flows.run.context import ModelContext
+from overnight.store.registry.registry import ModelRegistry
+from tests.flows.run.test_data_gates import inverted, learned
+from tests.flows.test_flows import ended, newest_card
+from tests.support.examples import VERSION
+from tests.support.prefect_world import World
+
+__all__ = ["learned"]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+
+def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_it(
+    learned: World,
+) -> None:
+    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == []
+    learned.arrive("plain", 2_000, 2_150)
+    taken_in = ended(ingest(return_state=True))
+    (plain,) = ModelRegistry(learned.bucket, "digits").scores(VERSION)
+    card = newest_card("digits-ingest").split("## What serves, on what arrived")[1]
+
+    learned.arrive("scanned", 3_000, 3_100, seen=inverted)
+    night = ended(retrain(epochs=1, return_state=True))
+    after = ModelRegistry(learned.bucket, "digits").scores(VERSION)
+    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+
+    assert (taken_in[0], night[0], again[0]) == ("Ingested", "AwaitingApproval", "AwaitingApproval")
+    # What the champion learned itself says nothing of how it does.
+    assert [(one.arrival, one.n) for one in after] == [("plain", 150), ("scanned", 100)]
+    assert after[0] == plain
+    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == after
+    upright, inverse = (one.headline.value for one in after if one.headline)
+    assert upright - inverse > 0.3
+    assert "| plain | accuracy |" in card
+    assert "| scanned | accuracy |" in newest_card("digits-retrain")
+
+
+def test_a_version_is_fetched_once_a_run(learned: World) -> None:
+    run, other_run = ModelContext.open("digits"), ModelContext.open("digits")
+
+    first, again = run.loaded(VERSION), run.loaded(VERSION)
+    another = other_run.loaded(VERSION)
+
+    assert first is again
+    assert first is not another
+    assert first == another

@@ -1,0 +1,231 @@
+"""What a host remembers of a model's past, and tells without asking the store."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from overnight.serving.history.local_copy import History, Past
+from overnight.serving.history.sync import (
+    REFRESH_SECONDS,
+    REMEMBERED_RECORDS,
+    REMEMBERED_VERSIONS,
+    HistorySync,
+)
+from overnight.serving.host.alias_state import AliasState, FollowerState
+from overnight.store.objects import keys
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.registry import ModelRegistry
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.stepped_host import OUTAGE, Flaky
+
+MODEL = bundles.MODEL
+FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
+
+
+class Counting(Flaky):
+    """A bucket that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    def read(self, key: str) -> bytes:
+        self.asked[key] += 1
+        return super().read(key)
+
+    def names_below(self, prefix: str) -> list[str]:
+        self.asked[prefix] += 1
+        return super().names_below(prefix)
+
+
+class Host:
+    """A historian with a clock that is moved by hand."""
+
+    def __init__(self, bucket, folder) -> None:
+        self.now = 0.0
+        self.bucket, self.ledger, self.history = bucket, AliasState(folder), History(folder)
+        self.historian = HistorySync(
+            self.history, self.ledger, model=MODEL, bucket=bucket, clock=lambda: self.now
+        )
+
+    def later(self, seconds: float = REFRESH_SECONDS) -> Past:
+        self.now += seconds
+        self.historian.look()
+        return self.history.past()
+
+
+@pytest.fixture
+def store() -> Counting:
+    """Two versions: the first served and gave way to the second."""
+    bucket = Counting()
+    bucket_history.hand_over(bucket)
+    return bucket
+
+
+@pytest.fixture
+def host(store, tmp_path) -> Host:
+    return Host(store, tmp_path)
+
+
+def test_records_and_versions_are_remembered_newest_first(host, store):
+    ModelRegistry(store, MODEL).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
+
+    told = host.later()
+
+    assert [(one.version, one.action) for one in told.records] == [
+        (FIRST, "rolled back"),
+        (SECOND, "promoted"),
+        (FIRST, "promoted"),
+    ]
+    assert [one.version for one in told.versions] == [SECOND, FIRST]
+    newest = told.versions[0]
+    assert newest.findings == tuple(bucket_history.findings(2))
+    assert (newest.compared_with, newest.run, newest.rows) == (FIRST, "swift-heron-2", 50_002)
+    assert newest.decision is not None
+    assert newest.decision.by == "ada"
+
+
+def test_what_never_changes_is_read_once(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(5):
+        host.later()
+
+    assert not any("manifest" in key or "decision" in key for key in store.asked)
+    assert store.asked[keys.versions(MODEL)] == 5
+    assert store.asked[keys.alias(MODEL, "champion")] == 0
+
+
+def test_the_store_is_asked_no_more_often_than_needed(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(20):
+        host.later(1.0)
+
+    assert not store.asked
+
+
+def test_a_record_that_was_taken_up_is_remembered_at_once(host, store):
+    host.later()
+    bucket_history.put(store, 3)
+    record = bucket_history.promote(store, 3)
+    host.ledger.remember(FollowerState(last=record))
+
+    told = host.later(1.0)
+
+    assert told.records[0] == record
+    assert told.versions[0].version == THIRD
+    # News of a record are no reason to list.
+    assert store.asked[keys.versions(MODEL)] == 1
+
+
+def test_an_outage_takes_nothing_away_and_a_restart_remembers(host, store, tmp_path):
+    before = host.later()
+    store.error = OUTAGE
+
+    # Compared as written: a metric that is not a number equals nothing, not even itself.
+    for told in (host.later(), Host(store, tmp_path).later(0)):
+        assert told.model_dump_json() == before.model_dump_json()
+
+    store.error = None
+    bucket_history.put(store, 3)
+    assert [one.version for one in host.later().versions] == [THIRD, SECOND, FIRST]
+
+
+def test_decisions_are_asked_for_until_they_exist(host, store):
+    bucket_history.put(store, 3, approved=None)
+    assert host.later().versions[0].decision is None
+
+    ModelRegistry(store, MODEL).decide(THIRD, "rejected", Actor("bob", "no need"))
+
+    decision = host.later().versions[0].decision
+    assert decision is not None
+    assert (decision.verdict, decision.by) == ("rejected", "bob")
+
+
+def test_a_store_that_was_replaced_begins_a_new_past(host, tmp_path):
+    host.later()
+    other = Counting()
+    for number in (3, 4):
+        bucket_history.put(other, number)
+        bucket_history.promote(other, number)
+
+    told = Host(other, tmp_path).later(0)
+
+    fourth = bundles.version_name(4)
+    assert [one.version for one in told.records] == [fourth, THIRD]
+    assert [one.version for one in told.versions] == [fourth, THIRD]
+
+
+def test_half_written_and_damaged_versions_are_left_out(host, store):
+    prefix = keys.versions(MODEL)
+    store.create(f"{prefix}/{bundles.version_name(8)}/network.keras", b"its manifest is to come")
+    store.create(f"{prefix}/{bundles.version_name(9)}/manifest.json", b"no manifest")
+
+    assert [one.version for one in host.later().versions] == [SECOND, FIRST]
+    store.asked.clear()
+    host.later()
+    assert store.asked[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
+
+
+def test_what_is_remembered_is_bounded(store, tmp_path):
+    log = AliasLog(store, MODEL)
+    versions = [FIRST, SECOND]
+    for turn in range(REMEMBERED_RECORDS + 5):
+        log.append(versions[turn % 2], expected=versions[(turn + 1) % 2], actor=Actor("a test"))
+    for number in range(10, 12 + REMEMBERED_VERSIONS):
+        files = {"predictor.tflite": b"small"}
+        bundles.put(store, number, files)
+
+    store.asked.clear()
+
+    told = Host(store, tmp_path).later()
+
+    read = [key for key in store.asked if keys.alias(MODEL, "champion") + "/" in key]
+    assert len(read) == REMEMBERED_RECORDS + 1
+    assert len(told.records) == REMEMBERED_RECORDS
+    assert told.records[0].sequence == REMEMBERED_RECORDS + 7
+    assert len(told.versions) == REMEMBERED_VERSIONS + 2
+
+
+def test_a_file_of_another_release_is_gathered_anew(host, tmp_path):
+    (tmp_path / "history.json").write_text('{"records": 7}')
+    assert host.history.past() == Past()
+    assert len(host.later().records) == 2
+
+
+def write(store: Counting, number: int, sequence: int, at: datetime) -> None:
+    """A record by somebody whose clock says `at`."""
+    made = AliasRecord(
+        model=MODEL, alias="champion", sequence=sequence, version=bundles.version_name(number),
+        previous=None, action="promoted", by="a test", reason="", at=at,
+    )  # fmt: skip
+    store.create(keys.alias_record(MODEL, "champion", sequence), made.model_dump_json().encode())
+
+
+def test_records_are_told_in_the_order_of_their_log_whatever_the_clocks_said(host, store):
+    # Given somebody whose clock is a day behind.
+    now = datetime.now(UTC)
+    write(store, 1, 3, now - timedelta(days=1))
+
+    told = [[one.sequence for one in host.later().records] for _ in range(3)]
+    write(store, 2, 4, now)
+    told.append([one.sequence for one in host.later().records])
+
+    assert told == [[3, 2, 1]] * 3 + [[4, 3, 2, 1]]
+
+
+def test_a_past_that_was_remembered_twice_over_is_healed(host, store):
+    ModelRegistry(store, MODEL).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
+    third, second, first = host.later().records
+    host.history.remember(Past(records=(second, third, third, first)))
+
+    assert host.later().records == (third, second, first)

@@ -1,0 +1,154 @@
+"""What versions measured on what arrived is remembered by a host, and told without the store."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from overnight.serving.history.score_sync import REMEMBERED_SCORES, ScoreSync
+from overnight.serving.history.sync import REFRESH_SECONDS, SCORES_SECONDS
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.live_scores import Score
+from tests.serving.history.test_history import Counting, Host
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import application_of, remembering
+from tests.support.serving.stepped_host import OUTAGE, Flaky
+
+MODEL = bundles.MODEL
+FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
+START = datetime(2026, 11, 1, 2, tzinfo=UTC)
+
+
+def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
+    return [(one.version, one.arrival) for one in scores]
+
+
+@pytest.fixture
+def store() -> Counting:
+    """The first version served for two nights and gave way to the second, which served for one."""
+    bucket = Counting()
+    bucket_history.hand_over(bucket)
+    bucket_history.score(bucket, 1, "night-1", 0.99, at=START)
+    bucket_history.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
+    bucket_history.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
+    return bucket
+
+
+@pytest.fixture
+def host(store, tmp_path) -> Host:
+    return Host(store, tmp_path)
+
+
+def test_scores_of_all_that_served_are_remembered_newest_first(host):
+    scores = host.later().scores
+
+    assert told(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
+    assert [one.slice for one in scores[0].measurements] == [""]
+    assert scores[0].holdout is not None
+
+
+def test_a_score_is_read_once_and_a_new_one_is_found(host, store):
+    host.later()
+    store.asked.clear()
+
+    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
+    scores = host.later(SCORES_SECONDS).scores
+
+    assert told(scores)[0] == (SECOND, "night-4")
+    asked = [key for key in store.asked if "/scores/" in key and key.endswith(".json")]
+    assert asked == [keys.score(MODEL, SECOND, "night-4")]
+
+
+def test_scores_are_asked_for_less_often_than_versions(host, store):
+    host.later()
+    store.asked.clear()
+
+    for _ in range(int(SCORES_SECONDS / REFRESH_SECONDS) - 1):
+        host.later()
+    assert not any("/scores" in prefix for prefix in store.asked)
+
+    host.later()
+    assert [store.asked[keys.scores(MODEL, one)] for one in (FIRST, SECOND)] == [1, 1]
+
+
+def test_the_last_score_of_a_version_that_gave_way_is_found_at_once(host, store):
+    host.later()
+    bucket_history.put(store, 3)
+    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
+    bucket_history.promote(store, 3)
+
+    scores = host.later().scores
+
+    assert told(scores)[0] == (SECOND, "night-4")
+
+
+def test_an_outage_takes_no_score_away_and_a_restart_remembers(host, store, tmp_path):
+    before = host.later().scores
+    store.error = OUTAGE
+
+    assert host.later(SCORES_SECONDS).scores == before
+    assert Host(store, tmp_path).later(0).scores == before
+
+
+def test_what_is_no_score_is_left_out_and_asked_for_once(host, store):
+    key = keys.score(MODEL, SECOND, "damaged")
+    store.create(key, b"no score")
+
+    assert len(host.later().scores) == 3
+    host.later(SCORES_SECONDS)
+    assert store.asked[key] == 1
+
+
+def test_what_is_remembered_is_bounded():
+    bucket = MemoryBucket()
+    nights = REMEMBERED_SCORES + 3
+    for night in range(nights):
+        bucket_history.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
+    keeper = ScoreSync(bucket, MODEL)
+
+    found = keeper.gather((), [FIRST])
+
+    assert len(found) == REMEMBERED_SCORES
+    assert found[0].arrival == f"night-{nights - 1}"
+    assert keeper.gather(found, [FIRST]) == found
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    """The same for a whole host: each of two versions served for a night."""
+    bucket = Flaky()
+    bucket_history.hand_over(bucket)
+    bucket_history.score(bucket, 1, "night-1", 0.9, at=START)
+    bucket_history.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
+    return bucket
+
+
+@pytest.fixture
+def client(worker, bucket):
+    return remembering(worker(), bucket)
+
+
+def test_scores_are_told_with_their_versions_and_what_the_holdout_promised(client):
+    newest, oldest = client.get("/api/models/digits/history").get_json()["scores"]
+
+    assert (newest["version"], newest["arrival"], newest["n"]) == (SECOND, "night-2", 1_000)
+    (measured,) = newest["measurements"]
+    assert (measured["metric"], measured["value"]) == ("accuracy", 0.875)
+    assert measured["low"] < 0.875 < measured["high"]
+    assert newest["holdout"]["value"] == pytest.approx(0.9941)
+    assert oldest["version"] == FIRST
+
+
+def test_prometheus_is_told_the_newest_score_of_what_answers(client):
+    lines = client.get("/metrics").text.splitlines()
+
+    (live,) = [line for line in lines if line.startswith("overnight_live_score{")]
+    assert (
+        live == f'overnight_live_score{{model="digits",version="{SECOND}",metric="accuracy"}} 0.875'
+    )
+
+
+def test_without_a_score_prometheus_is_told_none():
+    lines = application_of().get("/metrics").text.splitlines()
+
+    assert not [line for line in lines if line.startswith("overnight_live_score{")]

@@ -1,0 +1,132 @@
+"""Ending: not ready first, answering still, and nothing that was begun is cut off."""
+
+import json
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from overnight.serving.host.shared_memory import DrainFlag
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from tests.support.serving import bundles
+from tests.support.serving.clients import application_of
+from tests.support.serving.server_process import Serving, following, running
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+PREDICT = "/v1/models/digits:predict"
+ONE = {"instances": np.zeros((1, 28, 28), int).tolist()}
+BODY = json.dumps(ONE).encode()
+OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
+
+
+@pytest.fixture
+def published(bucket, address):
+    bundles.put(bucket, 1)
+    log = AliasLog(bucket, bundles.MODEL)
+    log.append(bundles.version_name(1), expected=None, actor=Actor("a test", "a test"))
+    return following(address)
+
+
+def begun(serving: Serving) -> socket.socket:
+    """A request that is being read, with none of its body sent."""
+    client = socket.create_connection(("127.0.0.1", serving.port), timeout=60)
+    client.sendall(
+        f"POST {PREDICT} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    )
+    assert client.recv(1_000).startswith(b"HTTP/1.1 100 ")
+    return client
+
+
+def test_all_workers_are_unready_before_any_of_them_stops_answering(published, tmp_path):
+    with running(place=tmp_path, **published, drain_seconds="10") as serving:
+        until(serving.is_ready, what="serving is ready")
+        early = begun(serving)
+
+        # When it is asked to stop.
+        serving.process.send_signal(signal.SIGTERM)
+        until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it is not ready")
+
+        # Then every worker says so (a connection each, so that all are met) and answers still.
+        asked = [serving.ask("GET", "/v2/health/ready") for _ in range(20)]
+        of_model = [serving.ask("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
+        answered = [serving.ask("POST", PREDICT, ONE) for _ in range(10)]
+        assert {status for status, _, _ in asked} == {503}
+        assert {body["ready"] for _, _, body in asked} == {False}
+        assert {(status, body["ready"]) for status, _, body in of_model} == {(503, False)}
+        assert {status for status, _, _ in answered} == {200}
+        assert {headers["connection"] for _, headers, _ in answered} == {"close"}
+        assert "overnight_ready 0" in serving.ask("GET", "/metrics")[2].decode()
+
+        # And what was begun before is answered after the drain, once it has arrived.
+        until(lambda: "Stopping worker" in serving.log.read_text(), what="the drain is over")
+        early.sendall(BODY)
+        assert early.recv(10_000).startswith(b"HTTP/1.1 200 ")
+        early.close()
+        assert serving.process.wait(120) == 0
+
+
+def test_where_nobody_asks_whether_it_is_ready_there_is_nothing_to_wait_for(published, tmp_path):
+    with running(place=tmp_path, **published, drain_seconds="600") as serving:
+        until(lambda: serving.version() == bundles.version_name(1), what="it answers")
+
+        serving.process.send_signal(signal.SIGTERM)
+
+        assert serving.process.wait(120) == 0
+
+
+def test_asked_a_second_time_it_leaves_at_once(published, tmp_path):
+    with running(place=tmp_path, **published, drain_seconds="600") as serving:
+        until(serving.is_ready, what="serving is ready")
+        with begun(serving):
+            serving.process.send_signal(signal.SIGTERM)
+            until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it drains")
+
+            serving.process.send_signal(signal.SIGTERM)
+
+            assert serving.process.wait(120) == 0
+        assert "Traceback" not in serving.log.read_text()
+
+
+def test_ctrl_c_at_a_terminal_reaches_workers_too_and_drains_all_the_same(published, tmp_path):
+    with running(place=tmp_path, **published, drain_seconds="6") as serving:
+        until(serving.is_ready, what="serving is ready")
+
+        for pid in (*serving.workers(), serving.process.pid):
+            os.kill(pid, signal.SIGINT)
+        until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it drains")
+
+        assert serving.ask("POST", PREDICT, ONE)[0] == 200
+        assert serving.process.wait(120) == 0
+
+
+def test_one_word_reaches_everybody_who_has_the_file(tmp_path):
+    ours = DrainFlag.afresh(tmp_path / "draining")
+    theirs = DrainFlag.at(tmp_path / "draining")
+    assert not theirs.begun
+    assert not ours.is_watched
+
+    ours.begin()
+    theirs.note_asked()
+
+    assert theirs.begun
+    assert ours.is_watched
+    # The next server at the same port begins anew, without disturbing who is still there.
+    assert not DrainFlag.afresh(tmp_path / "draining").begun
+    assert theirs.begun
+
+
+def test_a_question_after_readiness_is_noted():
+    client = application_of()
+    draining = client.application.extensions["draining"]
+    client.get("/v2/health/live")
+    assert not draining.is_watched
+
+    client.get("/v2/health/ready")
+
+    assert draining.is_watched

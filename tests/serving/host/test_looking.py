@@ -1,0 +1,170 @@
+"""Being told of a promotion: the leader looks at once, and not more often than it should."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.lifecycle.watcher import ASKED_SECONDS
+from overnight.tasks.release.confirm import notify
+from tests.support.s3_server import free_ports
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import Flaky, answers, promote, settle
+from tests.support.waiting import until
+
+REFRESH = "/api/models/digits/refresh"
+
+
+class Counting(Flaky):
+    """A bucket that counts how often it is asked for anything."""
+
+    reads = 0
+
+    def read(self, key: str) -> bytes:
+        self.reads += 1
+        return super().read(key)
+
+
+@pytest.fixture
+def bucket() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def fleet(worker, bucket, log):
+    """A host that has seen version 1, and would next ask the store in thirty years."""
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    fleet = worker(poll_seconds=1e9)
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(1)
+    # What follows a flip at once is the last look until then.
+    settle(fleet)
+    return fleet
+
+
+def _moves(fleet) -> str:
+    settle(fleet, ticks=1)
+    return answers(fleet)
+
+
+def test_a_promotion_is_followed_when_told_and_not_before(fleet, log):
+    promote(log, 2)
+    settle(fleet, ticks=10)
+    assert answers(fleet) == bundles.version_name(1)
+
+    fleet.slots.find(bundles.MODEL).board.ask()
+
+    until(lambda: _moves(fleet) == bundles.version_name(2), what="version 2 answers")
+
+
+def test_any_worker_may_be_told(fleet, worker, log):
+    promote(log, 2)
+    mate = worker(poll_seconds=3_600.0)
+
+    mate.slots.find(bundles.MODEL).board.ask()
+
+    def both() -> set[str]:
+        settle(fleet, mate, ticks=1)
+        return {answers(fleet), answers(mate)}
+
+    until(lambda: both() == {bundles.version_name(2)}, what="both answer with version 2")
+
+
+def test_the_leader_rests_no_longer_than_it_takes_to_hear(fleet):
+    assert fleet.lead() <= ASKED_SECONDS
+
+
+def test_a_storm_of_asks_is_few_looks(fleet, bucket):
+    # Given a first look that an ask has brought about.
+    board = fleet.slots.find(bundles.MODEL).board
+    board.ask()
+    until(lambda: (settle(fleet, ticks=1), bucket.reads)[1] > 0)
+    fleet._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0
+    fleet._watchers[bundles.MODEL]._looked_at = 1_000_000.0 - ASKED_SECONDS / 2
+    fleet._watchers[bundles.MODEL]._due = 1_003_600.0
+
+    # When a thousand more come within the same twentieth of a second.
+    before = bucket.reads
+    for _ in range(1_000):
+        board.ask()
+        fleet._watchers[bundles.MODEL].look()
+    assert bucket.reads == before
+
+    # Then all of them together are one look, once it is over.
+    fleet._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0 + ASKED_SECONDS
+    for _ in range(10):
+        fleet._watchers[bundles.MODEL].look()
+    assert bucket.reads == before + 1
+
+
+def test_a_board_of_an_older_release_can_be_asked(tmp_path):
+    old = tmp_path / "board"
+    old.write_bytes((7).to_bytes(8, "little") + bytes(16))
+
+    board = SharedGeneration.at(old)
+    board.ask()
+
+    assert (board.current, SharedGeneration.at(old).asks) == (7, 1)
+
+
+def test_anybody_may_say_that_the_log_has_moved(client):
+    response = client.post(REFRESH)
+
+    assert response.status_code == 202
+    assert response.json == {"model": "digits", "refreshing": True}
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", REFRESH, 405),
+        ("POST", "/api/models/nothing/refresh", 404),
+        ("POST", "/api/models/..%2f..%2fetc/refresh", 404),
+    ],
+)
+def test_nothing_else_is_looked_at(client, method, path, status):
+    response = client.open(path, method=method)
+
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+
+
+@pytest.fixture
+def told():
+    """A server that notes what is posted to it, and answers with a status of the test's choice."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            server.paths.append(self.path)
+            self.send_response(server.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    server.paths, server.status = [], 202
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("below", "path"), [("", REFRESH), ("/", REFRESH), ("/serving/", f"/serving{REFRESH}")]
+)
+def test_serving_is_told_of_a_promotion_wherever_it_is(told, below, path):
+    assert notify(f"http://127.0.0.1:{told.server_port}{below}", "digits") is None
+    assert told.paths == [path]
+
+
+def test_serving_that_cannot_be_told_is_only_told_of(told):
+    told.status = 500
+    (nowhere,) = free_ports(1)
+
+    assert "answered 500" in notify(f"http://127.0.0.1:{told.server_port}", "digits")
+    assert "could not be told" in notify(f"http://127.0.0.1:{nowhere}", "digits")

@@ -1,0 +1,204 @@
+"""Challengers that leave their bounds are withdrawn, at once, everywhere and for ever."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from overnight.serving.host.alias_state import EndedChallenge
+from overnight.store.errors import StoreDenied
+from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.registry import ModelRegistry
+from tests.support.serving import bundles
+from tests.support.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS, garbage
+from tests.support.serving.stepped_host import (
+    OUTAGE,
+    Flaky,
+    ask_any,
+    challenge,
+    challengers_in,
+    compare,
+    settle,
+)
+from tests.support.signing_keys import SIGNER
+
+OLD, NEW = bundles.version_name(1), bundles.version_name(2)
+SOON = Terms(mode="canary", share=1.0, minimum_requests=5)
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    return Flaky()
+
+
+@pytest.mark.parametrize(
+    ("number", "bundle", "tensors", "words"),
+    [
+        (3, garbage(), bundles.TENSORS, "failed on 6 of 6 requests"),
+        (4, bundles.files(4), OTHER_OUTPUTS, "failed on 6 of 6 requests"),
+        (ALWAYS_ZERO, bundles.files(ALWAYS_ZERO), bundles.TENSORS, "answered 6 of 6 requests"),
+    ],
+    ids=["garbage", "other tensors", "other answers"],
+)
+def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_for_ever(
+    hosts, challengers, bucket, number, bundle, tensors, words
+):
+    manifest = bundles.manifest(number, bundle, tensors=tensors)
+    ModelRegistry(bucket, bundles.MODEL).publish(manifest, bundle, SIGNER)
+    record = challenge(challengers, number, SOON)
+    settle(*hosts)
+
+    # When each worker sees too little by itself, but both together enough.
+    for fleet in hosts:
+        for _ in range(3):
+            ask_any(fleet)
+    compare(*hosts)
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [challengers_in(fleet) for fleet in hosts] == [[], []]
+    said = Challenges(bucket, record.model).withdrawal(record)
+    assert (said.replica, said.version) == ("host", bundles.version_name(number))
+    assert words in said.reason
+    standing = hosts[1].status.challenge(bundles.MODEL)
+    assert words in standing.withdrawn
+    assert standing.tally.requests == 6
+    assert challengers.current() == record
+
+
+def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challengers, worker, bucket):
+    bundles.put(bucket, ALWAYS_ZERO)
+    challenge(challengers, ALWAYS_ZERO, SOON)
+    settle(*hosts)
+    for _ in range(6):
+        ask_any(hosts[0])
+    compare(*hosts)
+    settle(*hosts)
+    for fleet in hosts:
+        fleet.stop()
+
+    restarted = worker()
+    settle(restarted)
+
+    assert ask_any(restarted) == OLD
+    assert challengers_in(restarted) == []
+    assert "answered 6 of 6" in restarted.status.challenge(bundles.MODEL).withdrawn
+
+
+@pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
+def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_later(
+    hosts, challengers, bucket, error, caplog
+):
+    bundles.put(bucket, ALWAYS_ZERO)
+    record = challenge(challengers, ALWAYS_ZERO, SOON)
+    settle(*hosts)
+
+    bucket.write_error = error
+    if error is OUTAGE:
+        bucket.error = OUTAGE
+    for _ in range(6):
+        ask_any(hosts[0])
+    compare(*hosts)
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert str(error) in hosts[0].status.challenge(bundles.MODEL).withdrawn
+    assert sum("is not told yet" in line for line in caplog.messages) == 1
+
+    bucket.error = bucket.write_error = None
+    settle(*hosts)
+    assert "answered 6 of 6" in Challenges(bucket, record.model).withdrawal(record).reason
+    assert "do not know" not in hosts[0].status.challenge(bundles.MODEL).withdrawn
+
+
+def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
+    hosts, challengers, worker, bucket
+):
+    bundles.put(bucket, ALWAYS_ZERO)
+    record = challenge(challengers, ALWAYS_ZERO, SOON)
+    settle(*hosts)
+    bucket.error = OUTAGE
+    for _ in range(6):
+        ask_any(hosts[0])
+    compare(*hosts)
+    settle(*hosts)
+    for fleet in hosts:
+        fleet.stop()
+
+    restarted = worker()
+    settle(restarted)
+    assert ask_any(restarted) == OLD
+
+    bucket.error = None
+    settle(restarted)
+    assert Challenges(bucket, record.model).withdrawal(record) is not None
+    assert ask_any(restarted) == OLD
+
+
+def test_what_another_host_withdrew_is_over_here_too(hosts, challengers, bucket):
+    record = challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    assert ask_any(hosts[0]) == NEW
+
+    withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow by half")
+    Challenges(bucket, record.model).withdraw(record, withdrawal)
+    settle(*hosts)
+
+    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    standing = hosts[0].status.challenge(bundles.MODEL)
+    assert standing.withdrawn == "too slow by half (at elsewhere)"
+
+
+def test_when_the_leader_dies_its_mate_goes_on_judging(hosts, challengers, bucket):
+    leader, mate = hosts
+    bundles.put(bucket, ALWAYS_ZERO)
+    record = challenge(challengers, ALWAYS_ZERO, SOON)
+    settle(*hosts)
+
+    leader._leadership.give_up()
+    leader.presence._lock.close()
+    for _ in range(6):
+        ask_any(mate)
+    compare(mate)
+    settle(mate)
+
+    assert Challenges(bucket, record.model).withdrawal(record) is not None
+    assert ask_any(mate) == OLD
+
+
+def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
+    hosts, challengers, bucket
+):
+    bundles.put(bucket, 5, bundles.files(5) | {"predictor.tflite": b"no network"})
+    record = challenge(challengers, 5, CANARY)
+
+    settle(*hosts)
+
+    assert ask_any(hosts[0]) == OLD
+    (said,) = challengers.acknowledgements(record.sequence)
+    assert not said.serving
+    assert "LiteRT cannot run it" in said.reason
+    assert "refused here" in hosts[0].status.challenge(bundles.MODEL).withdrawn
+
+
+def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clears_it(
+    hosts, challengers, worker, bucket
+):
+    record = challenge(challengers, 2, CANARY)
+    settle(*hosts)
+    ended = EndedChallenge(
+        record=record,
+        how="withdrawn",
+        reason="too slow",
+        replica="host",
+        at=datetime.now(UTC),
+    )
+    hosts[0].challengers.ledger(bundles.MODEL).note_end(ended)
+    for fleet in hosts:
+        fleet.stop()
+
+    restarted = worker()
+    settle(restarted)
+
+    assert ask_any(restarted) == OLD
+    assert Challenges(bucket, record.model).withdrawal(record).reason == "too slow"

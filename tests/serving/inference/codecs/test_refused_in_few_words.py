@@ -1,0 +1,96 @@
+"""What is refused is told in a few words, however much of it was sent."""
+
+import pytest
+
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.codecs import v1_json, v2_binary, v2_json
+from overnight.serving.inference.limits import Limits
+from overnight.store.schema import TensorSpec
+from tests.support.serving import clients
+
+MOST = 300
+
+
+class Vast(list):
+    """A list that nobody may write out: a body's worth of it is a second of a worker's time."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("all of it was written out")
+
+
+class VastObject(dict):
+    """The same of an object."""
+
+    __repr__ = Vast.__repr__
+
+
+class Scalars:
+    """What is loaded of a model whose rows are single numbers; nothing here gets to its answer."""
+
+    inputs = outputs = (TensorSpec(name="x", datatype="FP32", shape=()),)
+
+    @property
+    def predictor(self) -> "Scalars":
+        return self
+
+
+TENSOR = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}
+LONG = "k" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        ("inputs", {"inputs": [TENSOR | {"name": Vast()}]}),
+        ("inputs", {"inputs": [TENSOR | {"name": LONG}]}),
+        ("inputs[0].datatype", {"inputs": [TENSOR | {"datatype": Vast()}]}),
+        ("inputs[0].datatype", {"inputs": [TENSOR | {"datatype": LONG}]}),
+        ("inputs[0].shape", {"inputs": [TENSOR | {"shape": Vast([1] * 90)}]}),
+        ("inputs[0].shape", {"inputs": [TENSOR | {"shape": [Vast()]}]}),
+        ("outputs[0].name", {"inputs": [TENSOR], "outputs": [{"name": Vast()}]}),
+        ("outputs[0].name", {"inputs": [TENSOR], "outputs": [LONG]}),
+    ],
+)
+def test_v2_writes_out_no_more_than_is_read(field, asked):
+    with pytest.raises(BadInput, match="expected") as raised:
+        v2_json.answer(asked, Scalars(), Limits())
+
+    assert raised.value.field == field
+    assert len(str(raised.value)) < MOST
+
+
+@pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        ("signature_name", {"instances": [1.0], "signature_name": Vast()}),
+        ("signature_name", {"instances": [1.0], "signature_name": LONG}),
+        ("the body", {LONG: 1}),
+        ("instances", {"instances": VastObject()}),
+        ("instances[0]", {"instances": [{LONG: 1}]}),
+        ("inputs", {"inputs": {LONG: [1]}}),
+        ("inputs", {"inputs": {f"{LONG}{place}": [1] for place in range(50)}}),
+    ],
+)
+def test_v1_writes_out_no_more_than_is_read(field, asked):
+    with pytest.raises(BadInput, match="expected") as raised:
+        v1_json.answer(asked, Scalars(), Limits())
+
+    assert raised.value.field == field
+    assert len(str(raised.value)) < 2 * MOST
+
+
+def test_the_size_of_a_raw_tensor_is_written_out_no_more_than_is_read():
+    given = {"parameters": {"binary_data_size": Vast()}}
+
+    with pytest.raises(BadInput, match="expected at most the 4 bytes that are left"):
+        v2_binary.attach({"inputs": [given]}, memoryview(bytes(4)))
+
+
+def test_an_answer_is_never_larger_than_all_that_a_model_answers(client):
+    # Given a body whose few letters ask for the same output thousands of times.
+    asked = clients.v2() | {"outputs": ["probabilities"] * 4_000}
+
+    response = client.post(clients.INFER, json=asked)
+
+    assert response.status_code == 400
+    assert "at most 2 of" in response.json["error"]

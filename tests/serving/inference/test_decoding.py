@@ -1,0 +1,51 @@
+"""Requests keep to the declaration that rows keep to: vocabularies, and values that are missing."""
+
+import math
+import struct
+
+import numpy as np
+import pytest
+
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.decoding import from_flat, from_raw, from_rows
+from overnight.store.schema import TensorSpec
+
+SHOP = TensorSpec(name="shop", datatype="INT64", shape=(), vocabulary=("north", "south"))
+PRICE = TensorSpec(name="price", datatype="FP32", shape=(), minimum=0, nullable=True)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_word_of_the_vocabulary_is_taken(value: int) -> None:
+    assert from_rows(SHOP, [value], field="shop").tolist() == [value]
+
+
+@pytest.mark.parametrize("value", [-1, 2])
+def test_what_is_no_word_of_the_vocabulary_is_refused(value: int) -> None:
+    with pytest.raises(BadInput, match="shop"):
+        from_rows(SHOP, [0, value], field="shop")
+    with pytest.raises(BadInput, match="shop"):
+        from_raw(SHOP, memoryview(struct.pack("<2q", 0, value)), 2, field="shop")
+
+
+def test_a_value_may_be_missing_where_the_tensor_is_nullable() -> None:
+    rows = from_flat(PRICE, [1.5, None], 2, field="price")
+    raw = from_raw(PRICE, memoryview(np.array([1.5, math.nan], "<f4").tobytes()), 2, field="price")
+
+    for found in (rows, raw):
+        assert found[0] == 1.5
+        assert math.isnan(found[1])
+
+
+@pytest.mark.parametrize("value", [math.inf, -0.5, "1"])
+def test_what_is_there_is_held_against_its_range_all_the_same(value: object) -> None:
+    with pytest.raises(BadInput, match="price"):
+        from_flat(PRICE, [value, None], 2, field="price")
+
+
+def test_nothing_is_missing_where_the_tensor_is_not_nullable() -> None:
+    plain = PRICE.model_copy(update={"nullable": False})
+
+    with pytest.raises(BadInput, match="null"):
+        from_flat(plain, [1.0, None], 2, field="price")
+    with pytest.raises(BadInput, match="finite"):
+        from_raw(plain, memoryview(np.array([math.nan], "<f4").tobytes()), 1, field="price")

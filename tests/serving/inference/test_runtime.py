@@ -1,0 +1,172 @@
+"""The predictor answers as LiteRT does, whatever the number of rows, from any thread."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from overnight.serving.errors import UnfitVersion
+from overnight.serving.inference.loaded_version import check_golden
+from overnight.serving.inference.runtime import Predictor, interpreters_for
+from overnight.store.schema import Schema, TensorSpec
+from tests.support.serving import bundles, forecasts
+from tests.support.waiting import until
+
+IMAGES = np.random.default_rng(5).integers(0, 20, (200, 28, 28), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=2)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 31, 63, 64, 65, 128, 129, 200])
+def test_any_number_of_rows_is_answered_row_by_row(predictor, rows):
+    answers = predictor.answer({"image": IMAGES[:rows]}, ["probabilities", "seen"])
+
+    assert answers["probabilities"].shape == (rows, 10)
+    assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES[:rows]), atol=1e-6)
+    assert np.array_equal(answers["seen"], IMAGES[:rows] // 2)
+
+
+def test_only_the_outputs_asked_for_are_answered(predictor):
+    assert predictor.answer({"image": IMAGES[:1]}, ["seen"]).keys() == {"seen"}
+
+
+def test_many_threads_share_a_predictor_without_mixing_their_answers(predictor):
+    expected = bundles.probabilities(1, IMAGES)
+
+    def ask(place: int) -> bool:
+        rows = place % 5 + 1
+        found = predictor.answer({"image": IMAGES[place : place + rows]}, ["probabilities"])
+        return np.allclose(found["probabilities"], expected[place : place + rows], atol=1e-6)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, list(range(190)) * 5))
+
+
+def _with(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs) -> Schema:
+    return Schema(inputs=inputs, outputs=outputs)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        (_with(inputs=(TensorSpec(name="picture", datatype="UINT8", shape=(28, 28)),)), "picture"),
+        (_with(inputs=(TensorSpec(name="image", datatype="FP32", shape=(28, 28)),)), "float32"),
+        (_with(inputs=(TensorSpec(name="image", datatype="UINT8", shape=(32, 32)),)), "cannot run"),
+        (_with(outputs=(TensorSpec(name="logits", datatype="FP32", shape=(10,)),)), "logits"),
+        (_with(outputs=(TensorSpec(name="probabilities", datatype="FP32", shape=(9,)),)), "shape"),
+    ],
+    ids=["input's name", "input's type", "input's shape", "output's name", "output's shape"],
+)
+def test_a_network_with_other_tensors_than_its_manifest_says_is_unfit(tensors, reason):
+    manifest = bundles.manifest(1, bundles.files(1), tensors=tensors)
+    with pytest.raises(UnfitVersion, match=reason):
+        Predictor(manifest, bundles.network(1), threads=1)
+
+
+def test_outputs_that_are_not_declared_are_not_held_against_a_network():
+    manifest = bundles.manifest(
+        1, bundles.files(1), tensors=_with(outputs=bundles.TENSORS.outputs[:1])
+    )
+    assert Predictor(manifest, bundles.network(1), threads=1).outputs[0].name == "probabilities"
+
+
+@pytest.mark.parametrize("body", [b"", b"not a network", bundles.network(1)[:200]])
+def test_bytes_that_are_no_network_are_unfit(body):
+    with pytest.raises(UnfitVersion, match="LiteRT cannot run it"):
+        Predictor(bundles.manifest(1, bundles.files(1)), body, threads=1)
+
+
+def test_golden_examples_that_are_answered_as_in_training_pass(predictor):
+    check_golden(predictor, bundles.golden(1, images=IMAGES))
+
+
+def test_a_golden_example_that_is_answered_otherwise_is_named(predictor):
+    with pytest.raises(UnfitVersion, match=r"200 of 200 golden examples .* example 0 was"):
+        check_golden(predictor, bundles.golden(20, images=IMAGES))
+
+
+def test_another_class_counts_even_within_the_tolerance():
+    # Given a version that is undecided about a blank picture, and so says 0.
+    undecided = Predictor(bundles.manifest(0, bundles.files(0)), bundles.network(0), threads=1)
+    expected = np.full((1, 10), 0.1, np.float32)
+    expected[0, 1] += 0.001
+
+    with pytest.raises(UnfitVersion, match="1 of 1 golden examples"):
+        check_golden(undecided, bundles.archive(np.zeros((1, 28, 28), np.uint8), expected))
+
+
+def test_a_flag_of_a_golden_example_may_not_flip():
+    # Given a forecast, and golden examples that say of one shop otherwise whether it is known.
+    files, asked = forecasts.files(), forecasts.rows()
+    predictor = Predictor(forecasts.manifest(1, files), files["predictor.tflite"], threads=1)
+    answers = forecasts.expected(asked)
+    flipped = answers["known"].copy()
+    flipped[3, 0] = 1 - flipped[3, 0]
+
+    check_golden(predictor, forecasts.archive(asked, answers))
+    with pytest.raises(UnfitVersion, match=r"1 of 20 golden .* known of example 3"):
+        check_golden(predictor, forecasts.archive(asked, answers | {"known": flipped}))
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (b"", "not a set of golden examples"),
+        (bundles.archive(IMAGES[:0], np.zeros((0, 10), np.float32)), "no rows"),
+        (bundles.archive(IMAGES[:2], np.zeros((2, 9), np.float32)), r"shape \(2, 10\), expected"),
+        (bundles.archive(IMAGES[:2], np.zeros((1, 10), np.float32)), r"shape \(2, 10\), expected"),
+    ],
+    ids=["nothing", "no rows", "fewer classes", "fewer rows"],
+)
+def test_a_broken_set_of_golden_examples_makes_a_version_unfit(predictor, archive, reason):
+    with pytest.raises(UnfitVersion, match=reason):
+        check_golden(predictor, archive)
+
+
+def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predictor):
+    images = np.random.default_rng(6).integers(0, 20, (1_000, 28, 28), dtype=np.uint8)
+    expected = bundles.probabilities(1, images)
+
+    with ThreadPoolExecutor(4) as threads:
+        asking = [
+            threads.submit(predictor.answer, {"image": images[start:]}, ["probabilities"])
+            for start in range(4)
+        ]
+        for start, answered in enumerate(asking):
+            found = answered.result()["probabilities"]
+            assert np.allclose(found, expected[start:], atol=1e-6)
+
+
+def test_one_thread_answers_a_long_batch_by_itself():
+    alone = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=1)
+
+    answers = alone.answer({"image": IMAGES}, ["probabilities"])
+
+    assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES), atol=1e-6)
+
+
+def test_threads_that_helped_end_with_their_predictor():
+    before = threading.active_count()
+    predictor = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=3)
+    predictor.answer({"image": IMAGES}, ["probabilities"])
+    assert threading.active_count() > before
+
+    del predictor
+
+    until(lambda: threading.active_count() <= before, what="the helpers ended")
+
+
+def test_other_threads_are_let_on_between_two_interpreters():
+    pauses = []
+    Predictor(
+        bundles.manifest(1, bundles.files(1)),
+        bundles.network(1),
+        threads=2,
+        pause=lambda: pauses.append(1),
+    )
+
+    assert len(pauses) == interpreters_for(2)

@@ -1,0 +1,134 @@
+"""Words stand for the same numbers in every request, and what stands for nothing is refused."""
+
+import struct
+
+import pytest
+
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.decoding import from_flat, from_rows, from_texts
+from overnight.serving.inference.vocabulary import OutOfVocabulary, as_date
+from overnight.store.schema import TensorSpec
+
+SHOP = TensorSpec(
+    name="shop", datatype="INT64", shape=(), vocabulary=("other", "north", "süd"), otherwise="other"
+)
+CLOSED = SHOP.model_copy(update={"otherwise": ""})
+PAIR = SHOP.model_copy(update={"shape": (2,)})
+DAY = TensorSpec(name="day", datatype="INT32", shape=(), date=True, minimum=0, maximum=20_000)
+
+
+def raw(*texts: str) -> memoryview:
+    bodies = [text.encode() for text in texts]
+    return memoryview(b"".join(struct.pack("<I", len(body)) + body for body in bodies))
+
+
+@pytest.mark.parametrize("texts", [["süd", "north"], raw("süd", "north")], ids=["flat", "raw"])
+def test_words_are_read_as_their_numbers(texts):
+    unknown = OutOfVocabulary()
+
+    found = from_texts(SHOP, texts, 2, field="shop", unknown=unknown)
+
+    assert found.tolist() == [2, 1]
+    assert found.dtype == "int64"
+    assert not unknown
+
+
+def test_words_may_be_nested_by_row():
+    found = from_texts(
+        PAIR, [["süd", "other"], ["x", "north"]], 2, field="f", unknown=OutOfVocabulary()
+    )
+
+    assert found.tolist() == [[2, 0], [0, 1]]
+
+
+def test_rows_may_mix_words_and_numbers():
+    unknown = OutOfVocabulary()
+
+    assert from_rows(SHOP, ["süd", 1, "west"], field="f", unknown=unknown).tolist() == [2, 1, 0]
+    assert unknown.entries == [{"tensor": "shop", "row": 2, "value": "west"}]
+
+
+def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
+    unknown = OutOfVocabulary()
+
+    from_texts(PAIR, ["a", "b"] * 50, 50, field="f", unknown=unknown)
+
+    assert unknown.entries[:3] == [
+        {"tensor": "shop", "row": 0, "value": "a"},
+        {"tensor": "shop", "row": 0, "value": "b"},
+        {"tensor": "shop", "row": 1, "value": "a"},
+    ]
+    assert (len(unknown.entries), len(unknown)) == (20, 100)
+
+
+def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
+    unknown = OutOfVocabulary()
+
+    from_texts(SHOP, ["nowhere"] * 30, 30, field="f", unknown=unknown)
+    unknown.note("kind", 3, "caviar")
+
+    assert unknown.entries[-1] == {"tensor": "kind", "row": 3, "value": "caviar"}
+    assert (len(unknown.entries), len(unknown)) == (21, 31)
+
+
+def test_a_long_unknown_word_is_cut_off():
+    unknown = OutOfVocabulary()
+
+    from_texts(SHOP, ["x" * 5_000], 1, field="f", unknown=unknown)
+
+    assert len(str(unknown.entries[0]["value"])) == 100
+
+
+def test_without_a_word_for_all_others_an_unknown_one_is_refused_with_those_there_are():
+    with pytest.raises(BadInput, match=r"f\[1\].*one of 'other', 'north', 'süd'.*'west'"):
+        from_texts(CLOSED, ["north", "west"], 2, field="f", unknown=OutOfVocabulary())
+
+
+def test_a_long_vocabulary_is_not_told_whole():
+    words = tuple(f"item-{number}" for number in range(500))
+    spec = TensorSpec(name="item", datatype="INT32", shape=(), vocabulary=words)
+
+    with pytest.raises(BadInput, match="and 488 more") as told:
+        from_texts(spec, ["x" * 5_000], 1, field="f", unknown=OutOfVocabulary())
+
+    assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize(("text", "number"), [("1970-01-01", 0), ("2024-10-04", 20_000)])
+def test_dates_are_days_since_1970(text, number):
+    assert from_texts(DAY, [text], 1, field="f", unknown=OutOfVocabulary()).tolist() == [number]
+    assert as_date(number) == text
+
+
+def test_a_day_that_is_no_date_of_ours_is_told_as_a_number():
+    assert as_date(-10_000_000) == "-1e+07"
+    with pytest.raises(BadInput, match=r"from 1970-01-01 to 2024-10-04.*found 2024-10-05"):
+        from_flat(DAY, [20_001], 1, field="f")
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (memoryview(b"\x05\x00\x00\x00nor"), "each after its length"),
+        (memoryview(b"\xff\xff\xff\xffnorth"), "each after its length"),
+        (memoryview(b"\x01\x00"), "each after its length"),
+        (memoryview(b"\x01\x00\x00\x00\xff"), "UTF-8"),
+        (raw("north"), "2 texts"),
+        (raw("north", "north", "north"), "2 texts"),
+        (["north"], "2 texts"),
+        ([["north"], ["north", "south"]], "expected"),
+        ("north", "a list of 2 texts"),
+        (None, "null"),
+        ([], "2 texts"),
+    ],
+)
+def test_what_is_no_list_of_so_many_texts_is_refused(texts, told):
+    with pytest.raises(BadInput, match=told):
+        from_texts(SHOP, texts, 2, field="f", unknown=OutOfVocabulary())
+
+
+def test_a_tensor_without_words_takes_no_texts():
+    plain = TensorSpec(name="x", datatype="INT32", shape=())
+
+    with pytest.raises(BadInput, match="INT32 values"):
+        from_rows(plain, ["1"], field="f", unknown=OutOfVocabulary())

@@ -1,0 +1,101 @@
+"""A disk on which nothing can be written any more: what answers goes on, and so does following."""
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from overnight.serving.agent import HostAgent
+from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.store.local_files import write_atomically
+from overnight.store.objects.memory import MemoryBucket
+from tests.support.faults.tally import TALLY
+from tests.support.serving import bundles
+from tests.support.serving.stepped_host import answers, ask_any, promote, settle
+from tests.support.signing_keys import TRUST
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """The kernel lets this process write not one byte more into any file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    TALLY.inject("serving's disk was full")
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def prepared(fleet: HostAgent) -> set[str]:
+    """The versions that are loaded, whether or not they answer yet."""
+    return {one.version for one in fleet.slots.find(bundles.MODEL).loaded()}
+
+
+@pytest.fixture
+def fleet(worker, bucket, log):
+    """A worker that answers with version 1, and is asked to prepare version 2."""
+    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    promote(log, 1)
+    fleet = worker(workers=1)
+    settle(fleet)
+    promote(log, 2)
+    slot = fleet.slots.find(bundles.MODEL)
+    until(lambda: (fleet.lead(), slot.board.proposed > slot.board.current)[1], what="2 is proposed")
+    assert prepared(fleet) == {bundles.version_name(1)}
+    return fleet
+
+
+def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
+    path = tmp_path / "known.json"
+    write_atomically(path, b"before")
+
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        write_atomically(path, b"after")
+
+    assert path.read_bytes() == b"before"
+    assert [one.name for one in tmp_path.iterdir()] == ["known.json"]
+
+
+def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(fleet):
+    # Given counters that changed since they were noted last.
+    fleet.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
+    fleet._listed_at = 0.0
+
+    # That this worker is ready cannot be said either; but it is.
+    with full_disk(), suppress(OSError):
+        fleet.attend()
+
+    assert bundles.version_name(2) in prepared(fleet)
+    settle(fleet)
+    assert answers(fleet) == bundles.version_name(2)
+
+
+def test_a_worker_starts_on_a_full_disk_and_follows_when_there_is_room_again(fleet):
+    with full_disk():
+        fleet.start()
+        assert ask_any(fleet) == bundles.version_name(1)
+
+    until(lambda: answers(fleet) == bundles.version_name(2), what="version 2 answers")
+
+
+def test_what_killed_fetches_left_is_freed_and_one_that_goes_on_is_not(bucket, tmp_path):
+    bundles.put(bucket, 1)
+    left, under_way = (tmp_path / bundles.MODEL / f".staging-{name}" for name in ("left", "now"))
+    for folder in (left, under_way):
+        folder.mkdir(parents=True)
+    yesterday = time.time() - 86_400
+    os.utime(left, (yesterday, yesterday))
+
+    Cache(tmp_path, TRUST).stage(bucket, bundles.MODEL, bundles.version_name(1))
+
+    assert (left.exists(), under_way.exists()) == (False, True)

@@ -1,0 +1,122 @@
+"""Room for another version, and what happens where there is none."""
+
+import pytest
+
+from overnight.serving.host.alias_state import AliasState
+from overnight.serving.host.workers import WorkerRegistration
+from overnight.serving.lifecycle import memory_budget
+from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.loader import RETRY_CURRENT_SECONDS, VersionLoader
+from overnight.serving.lifecycle.memory_budget import MemoryBudget
+from overnight.serving.lifecycle.model_slots import ModelSlot
+from overnight.store.objects.memory import MemoryBucket
+from tests.support.serving import bundles
+from tests.support.serving.challenges import SHADOW, started
+from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import TRUST
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+def _container(place, *, limit: str, used: int, stat: str | None) -> int | None:
+    (place / "memory.max").write_text(f"{limit}\n")
+    (place / "memory.current").write_text(f"{used}\n")
+    if stat is not None:
+        (place / "memory.stat").write_text(stat)
+    return memory_budget.available_bytes(meminfo=place / "absent", cgroup=place)
+
+
+@pytest.mark.parametrize(
+    ("stat", "expected"),
+    [
+        (f"anon {40 * MIB}\nfile {60 * MIB}\ninactive_file {50 * MIB}\nactive_file 7\n", 60 * MIB),
+        (f"anon {90 * MIB}\ninactive_file 0\n", 10 * MIB),
+        ("inactive_file many\n", 10 * MIB),
+        (None, 10 * MIB),
+    ],
+    ids=["mostly cache", "no cache", "not a number", "no statistics"],
+)
+def test_the_cache_of_files_is_available_to_a_container(tmp_path, stat, expected):
+    assert _container(tmp_path, limit=str(100 * MIB), used=90 * MIB, stat=stat) == expected
+
+
+def test_a_container_without_a_limit_says_nothing(tmp_path):
+    assert _container(tmp_path, limit="max", used=90 * MIB, stat=None) is None
+
+
+@pytest.fixture
+def late(bucket, log, tmp_path):
+    """A slot, and the attendant of a worker that starts where nearly no memory is left."""
+    bundles.put(bucket, 1)
+    ledger = AliasState(tmp_path / "models" / bundles.MODEL)
+    ledger.propose(promote(log, 1))
+    slot = ModelSlot(bundles.MODEL, ledger.board)
+    now = [100.0]
+    presence = WorkerRegistration(tmp_path / "workers")
+    attendant = VersionLoader(
+        presence,
+        bucket=bucket,
+        cache=Cache(tmp_path / "cache", TRUST),
+        room=MemoryBudget(threads=1),
+        workers=2,
+        available=lambda: MIB,
+        clock=lambda: now[0],
+    )
+    attendant.attend(slot, ledger)
+    yield slot, attendant, now
+    presence.leave()
+
+
+def test_a_proposal_that_does_not_fit_is_refused(late):
+    slot, attendant, _ = late
+
+    attendant.look()
+
+    assert "1 MiB are available" in slot.refused[1]
+    assert not slot.loaded()
+
+
+def test_what_the_host_answers_with_is_loaded_however_little_memory_is_left(late):
+    slot, attendant, _ = late
+    slot.board.flip(1)
+
+    attendant.look()
+
+    assert slot.ready
+    assert slot.refused == {}
+
+
+def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_before(
+    late, tmp_path
+):
+    _, attendant, _ = late
+    ledger = AliasState(tmp_path / "challengers" / bundles.MODEL)
+    ledger.propose(started(1, SHADOW))
+    slot = ModelSlot(f"{bundles.MODEL}@challenger", ledger.board)
+    attendant.attend(slot, ledger)
+    slot.board.flip(1)
+
+    attendant.look()
+
+    assert "1 MiB are available" in slot.refused[1]
+    assert not slot.loaded()
+
+
+def test_a_proposal_refused_here_and_answering_all_the_same_is_tried_again(late):
+    # Given a worker that joined during a proposal, and refused it unheard.
+    slot, attendant, now = late
+    attendant.look()
+    slot.board.flip(1)
+
+    attendant.look()
+    assert not slot.ready
+
+    now[0] += RETRY_CURRENT_SECONDS
+    attendant.look()
+    assert slot.ready
+    assert slot.refused == {}

@@ -1,0 +1,318 @@
+"""What stays in memory and on disk, who frees it, and that nothing grows."""
+
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from overnight.serving.host.alias_state import AliasState
+from overnight.serving.host.workers import WorkerRegistration
+from overnight.serving.lifecycle import memory_budget
+from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.loader import VersionLoader
+from overnight.serving.lifecycle.memory_budget import MemoryBudget
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.schema import Schema, TensorSpec
+from tests.support.serving import bundles
+from tests.support.serving.challenges import SHADOW
+from tests.support.serving.server_process import ROOT
+from tests.support.serving.stepped_host import (
+    BLANK,
+    answers,
+    ask_any,
+    challenge,
+    compare,
+    promote,
+    settle,
+)
+from tests.support.signing_keys import TRUST
+
+SWAPS, WARM = 200, 20
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+def _names(*numbers: int) -> list[str]:
+    return [bundles.version_name(number) for number in numbers]
+
+
+def _serve(fleet, bucket, log, *numbers: int) -> None:
+    for number in numbers:
+        bundles.put(bucket, number)
+        promote(log, number)
+        settle(fleet, ticks=10)
+        assert answers(fleet) == bundles.version_name(number)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [(0.0, 1), (0.99, 1), (1.0, 1), (2.0, 2), (2.99, 2), (3.0, 3), (9.0, 3)]
+)
+def test_the_version_before_always_stays_and_more_do_while_all_fit(budget, expected):
+    before = [bundles.manifest(number, bundles.files(number)) for number in (3, 2, 1)]
+    one = MemoryBudget(threads=1).takes_bytes(before[0])
+
+    kept = MemoryBudget(threads=1, budget_bytes=int(budget * one)).kept(before)
+
+    assert kept == _names(3, 2, 1)[:expected]
+
+
+def test_nothing_before_keeps_nothing():
+    assert MemoryBudget(threads=1).kept([]) == []
+
+
+def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
+    worker, bucket, log, tmp_path
+):
+    one = MemoryBudget(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
+    fleet = worker(loaded_bytes=2 * one)
+
+    _serve(fleet, bucket, log, 1, 2, 3, 4)
+
+    slot = fleet.slots.find(bundles.MODEL)
+    assert list(slot.versions()) == _names(4, 3, 2)
+    with slot.lease(bundles.version_name(2)) as loaded:
+        assert loaded.version == bundles.version_name(2)
+    staged = [
+        path.name for path in (tmp_path / "cache" / bundles.MODEL).glob("*T*-*") if path.is_dir()
+    ]
+    assert sorted(staged) == _names(2, 3, 4)
+
+
+def test_a_version_that_serves_again_is_the_newest(worker, bucket, log):
+    one = MemoryBudget(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
+    fleet = worker(loaded_bytes=2 * one)
+    _serve(fleet, bucket, log, 1, 2)
+    before = fleet.slots.find(bundles.MODEL).loaded()[1].predictor
+
+    promote(log, 1)
+    settle(fleet)
+
+    slot = fleet.slots.find(bundles.MODEL)
+    assert list(slot.versions()) == _names(1, 2)
+    # What was loaded already is not loaded again.
+    current = slot.current()
+    assert current is not None
+    assert current.predictor is before
+
+
+def _interpreter_of(loaded) -> weakref.ref:
+    """One of the interpreters of a version, to see when it is freed."""
+    free = loaded.predictor._free[1]
+    planned = free.get()
+    free.put(planned)
+    return weakref.ref(planned)
+
+
+def test_a_version_is_freed_when_its_leases_are_gone_whatever_else_refers_to_it(
+    worker, bucket, log
+):
+    # Given a request that is answered by a version which nobody wants any more.
+    fleet = worker(loaded_bytes=0)
+    _serve(fleet, bucket, log, 1, 2)
+    with fleet.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
+        interpreter = _interpreter_of(leased)
+        _serve(fleet, bucket, log, 3)
+        found = leased.answer(BLANK, ["probabilities"])["probabilities"]
+        assert np.allclose(found, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
+        assert interpreter() is not None
+
+    # When it has given its lease back, and still refers to what answered it.
+    fleet.attend()
+
+    assert interpreter() is None
+    assert leased.version == bundles.version_name(1)
+
+
+def test_a_version_that_serves_again_is_freed_with_the_last_of_its_generations(worker, bucket, log):
+    fleet = worker(loaded_bytes=0)
+    _serve(fleet, bucket, log, 1, 2)
+    slot = fleet.slots.find(bundles.MODEL)
+    interpreter = _interpreter_of(slot.named(bundles.version_name(1)))
+
+    for number in (1, 2, 1):
+        promote(log, number)
+        settle(fleet)
+        assert answers(fleet) == bundles.version_name(number)
+    assert interpreter() is not None
+
+    _serve(fleet, bucket, log, 3, 4)
+    assert interpreter() is None
+
+
+def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
+    leader, mate = hosts
+    challenge(challengers, 2, SHADOW)
+    settle(leader, mate)
+    ask_any(mate)
+    interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
+    assert mate.comparisons.waiting == 1
+
+    challengers.append(
+        bundles.version_name(2),
+        expected=bundles.version_name(2),
+        actor=Actor("a test", "seen enough"),
+        action="stopped",
+    )
+    settle(leader, mate)
+
+    assert interpreter() is None
+    # What is still to be compared with it is left out, and is no failure of the challenger's.
+    compare(mate)
+    (tally,) = mate.challengers.tallies()
+    assert (tally.requests, tally.errors, tally.compared) == (0, 0, 0)
+
+
+class Meanwhile:
+    """A predictor beside which something happens as soon as it is asked."""
+
+    def __init__(self, predictor, happens) -> None:
+        self.manifest, self.inputs, self.outputs = (
+            predictor.manifest,
+            predictor.inputs,
+            predictor.outputs,
+        )
+        self._predictor, self._happens = predictor, happens
+
+    def answer(self, inputs, wanted):
+        self._happens()
+        return self._predictor.answer(inputs, wanted)
+
+    def close(self) -> None:
+        self._predictor.close()
+
+
+def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers):
+    # Given a challenge that is stopped in the middle of a comparison.
+    leader, mate = hosts
+    challenge(challengers, 2, SHADOW)
+    settle(leader, mate)
+    slot = mate.challengers.by_model[bundles.MODEL].slot
+    loaded = slot.current()
+    interpreter = _interpreter_of(loaded)
+
+    def stopped() -> None:
+        version = bundles.version_name(2)
+        challengers.append(
+            version, expected=version, actor=Actor("a test", "enough"), action="stopped"
+        )
+        settle(leader, mate)
+        assert slot.loaded() == []
+
+    slot.put(LoadedVersion(loaded.generation, Meanwhile(loaded.predictor, stopped), loaded.record))
+    ask_any(mate)
+    compare(mate)
+
+    (tally,) = mate.challengers.tallies()
+    assert (tally.requests, tally.errors, tally.compared) == (1, 0, 1)
+    assert interpreter() is not None
+    mate.attend()
+    assert interpreter() is None
+
+
+def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_path):
+    # Given memory that only suffices once the versions before are gone.
+    ledger, slot = AliasState(tmp_path / "models" / bundles.MODEL), None
+    presence = WorkerRegistration(tmp_path / "workers")
+    slot = ModelSlot(bundles.MODEL, ledger.board)
+    attendant = VersionLoader(
+        presence,
+        bucket=bucket,
+        cache=Cache(tmp_path / "cache", TRUST),
+        room=MemoryBudget(threads=1),
+        workers=1,
+        available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,
+    )
+    attendant.attend(slot, ledger)
+    for number in (1, 2, 3):
+        bundles.put(bucket, number)
+        generation = ledger.propose(promote(log, number))
+        attendant.look()
+        assert slot.refused == {}
+        slot.board.flip(generation)
+    presence.leave()
+
+    assert list(slot.versions()) == _names(3, 2)
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """In memory where there is such a place: what is durable here is not the point."""
+    memory_disk = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory_disk if memory_disk.is_dir() else None) as place:
+        yield Path(place)
+
+
+def test_two_hundred_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
+    # Given a host that has swapped often enough for its memory to have settled.
+    fleet = worker(folder=quick_folder)
+    sizes = []
+    for number in range(1, SWAPS + 1):
+        bundles.put(bucket, number)
+        promote(log, number)
+        settle(fleet, ticks=7)
+        sizes.append(_resident())
+
+    assert answers(fleet) == bundles.version_name(SWAPS)
+    # The peak of the last hundred, over that of the first.
+    assert max(sizes[SWAPS // 2 :]) <= 1.05 * max(sizes[WARM : SWAPS // 2])
+    assert len(fleet.slots.find(bundles.MODEL).loaded()) <= 20
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def test_rows_that_are_large_are_part_of_the_estimate():
+    wide = TensorSpec(name="picture", datatype="UINT8", shape=(4_000, 4_000))
+    tensors = Schema(inputs=(wide,), outputs=bundles.TENSORS.outputs)
+    manifest = bundles.manifest(1, bundles.files(1), tensors=tensors)
+
+    # Of each batch size there is an interpreter, and 31 rows of 16 MB in all.
+    assert MemoryBudget(threads=1).takes_bytes(manifest) > 31 * 16_000_000
+
+
+def test_memory_that_was_freed_can_be_given_back_anywhere():
+    held = [np.ones(1_000) for _ in range(1_000)]
+    del held
+    before = _resident()
+
+    memory_budget.give_back()
+
+    assert _resident() <= before
+
+
+MEASURED = """
+from pathlib import Path
+from overnight.serving.inference.runtime import Predictor
+from tests.support.serving import bundles
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+manifest = bundles.manifest(1, bundles.files(1))
+held = [Predictor(manifest, bundles.network(1), threads=2)]
+before = resident()
+held += [Predictor(manifest, bundles.network(1), threads=2) for _ in range(8)]
+print((resident() - before) // 8)
+"""
+
+
+@pytest.mark.servers
+def test_the_estimate_is_no_less_than_what_a_version_takes():
+    manifest = bundles.manifest(1, bundles.files(1))
+    ran = subprocess.run(
+        [sys.executable, "-c", MEASURED], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert 0 < int(ran.stdout) <= MemoryBudget(threads=2).takes_bytes(manifest)
+    assert MemoryBudget(threads=1).takes_bytes(manifest) < MemoryBudget(threads=2).takes_bytes(
+        manifest
+    )

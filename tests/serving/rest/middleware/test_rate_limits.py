@@ -1,0 +1,239 @@
+"""How often, how many at once, how much: what is over it is refused, and told to come back."""
+
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+from werkzeug import Request
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
+
+from overnight.infra.settings import Settings
+from overnight.serving.errors import Overloaded, TooManyRequests
+from overnight.serving.inference.limits import Limits
+from overnight.serving.rest.middleware.rate_limits import (
+    REMEMBERED_CLIENTS,
+    ConcurrencyLimiter,
+    RateLimiter,
+    neighbourhood,
+)
+from overnight.serving.wsgi import limits
+from tests.support.serving.clients import INFER, PREDICT, application_of, refused, v2
+from tests.support.waiting import until
+
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked"}
+
+
+def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_hindered():
+    client = application_of(limits=Limits(per_second=0.5))
+
+    first = client.post(INFER, json=v2())
+    second = client.post(INFER, json=v2())
+    other = client.post(INFER, json=v2(), environ_base={"REMOTE_ADDR": "192.0.2.7"})
+
+    assert (first.status_code, second.status_code, other.status_code) == (200, 429, 200)
+    assert 1 <= int(second.headers["Retry-After"]) <= 2
+    assert "0.5 requests a second" in second.json["error"]
+    assert refused(client, "rate") == 1
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _taken(rate: RateLimiter, client: str, tries: int) -> int:
+    taken = 0
+    for _ in range(tries):
+        try:
+            rate.take(client)
+            taken += 1
+        except TooManyRequests:
+            continue
+    return taken
+
+
+def test_a_bucket_holds_two_seconds_worth_and_fills_evenly():
+    clock = Clock()
+    rate = RateLimiter(10.0, clock=clock)
+
+    assert _taken(rate, "shop", 50) == 20
+    clock.now += 0.5
+    assert _taken(rate, "shop", 50) == 5
+    clock.now += 1_000
+    assert _taken(rate, "shop", 50) == 20
+
+
+def test_a_crowd_of_strangers_does_not_fill_the_memory():
+    rate = RateLimiter(1.0, clock=Clock())
+
+    for number in range(REMEMBERED_CLIENTS + 500):
+        rate.take(f"client-{number}")
+
+    assert len(rate._buckets) == REMEMBERED_CLIENTS
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("shop", "shop"),
+        ("", ""),
+    ],
+)
+def test_a_client_without_a_key_is_its_network(address, client):
+    assert neighbourhood(address) == client
+
+
+def test_no_client_takes_more_than_a_quarter_of_the_places():
+    crowd = ConcurrencyLimiter(Limits(waiting=12), {})
+    for request in range(3):
+        crowd.enter(request, "shop")
+
+    with pytest.raises(Overloaded, match="3 requests of yours"):
+        crowd.enter(3, "shop")
+    for request in range(3, 12):
+        crowd.enter(request, f"lab-{request % 3}")
+    with pytest.raises(Overloaded, match="12 requests"):
+        crowd.enter(12, "new")
+    crowd.leave(0)
+    crowd.enter(13, "new")
+
+
+@pytest.mark.parametrize(
+    ("second", "status"), [("2001:db8:1:2::b", 503), ("2001:db8:1:3::a", 200), ("192.0.2.7", 200)]
+)
+def test_who_owns_a_whole_network_is_still_one_client(second, status):
+    # Given room for one request of each client, and one whose body never ends.
+    client = application_of(limits=Limits(waiting=4))
+    slow = Trickle(b"{}")
+    asked = {"CONTENT_LENGTH": "2", "REMOTE_ADDR": "2001:db8:1:2::a"}
+    holding = threading.Thread(target=_post, args=(client, INFER, slow), kwargs=asked)
+    holding.start()
+    _until_inside(client, 1)
+
+    response = client.get("/v2", environ_base={"REMOTE_ADDR": second})
+    slow.may_come.set()
+    holding.join()
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_one_connection_gets_all_that_is_allowed_however_many_workers_there_are(workers):
+    """A connection stays with one worker, so what is allowed is not divided by their number."""
+    chosen = Settings(serving_workers=workers, requests_per_second_per_client=8)
+
+    assert limits(chosen).per_second == 8
+
+
+class Trickle(io.RawIOBase):
+    """A body that comes when the test says so."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self.may_come = io.BytesIO(body), threading.Event()
+
+    def read(self, size: int = -1) -> bytes:
+        assert self.may_come.wait(20)
+        return self._body.read(size)
+
+
+def _post(client, path: str, stream, **environ: str) -> TestResponse:
+    """Post a stream exactly as a server hands it on: nothing is said of it but `environ`."""
+    asked = EnvironBuilder(path, method="POST", content_type="application/json").get_environ()
+    asked.pop("CONTENT_LENGTH", None)
+    asked |= {"wsgi.input": stream, "wsgi.input_terminated": True, "REMOTE_ADDR": "127.0.0.1"}
+    asked |= environ
+    body, status, headers = run_wsgi_app(client.application, asked, buffered=True)
+    return TestResponse(body, status, headers, Request(asked))
+
+
+def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
+    client = application_of(limits=Limits(waiting=2))
+    slow = Trickle(b"{}")
+    holding = threading.Thread(
+        target=_post, args=(client, INFER, slow), kwargs={"CONTENT_LENGTH": "2"}
+    )
+    holding.start()
+    _until_inside(client, 1)
+
+    response = client.get("/v2")
+    healthy = client.get("/v2/health/live"), client.get("/metrics")
+    slow.may_come.set()
+    holding.join()
+
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert [one.status_code for one in healthy] == [200, 200]
+    assert refused(client, "overloaded") == 1
+    assert client.get("/v2").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/" + INFER, "///" + INFER, "/" + PREDICT, "//v2", "//metrics"])
+def test_an_address_with_slashes_before_it_is_another_and_unknown(client, path):
+    """Else it would be answered past the limit on concurrent answers."""
+    found = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
+
+    assert found.status_code == 404
+
+
+def _until_inside(client, requests: int) -> None:
+    name = f'overnight_requests_in_flight{{worker="alone"}} {requests}'
+    told = f"{requests} requests are inside"
+    until(lambda: name in client.get("/metrics").text.splitlines(), what=told)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "words"),
+    [
+        (b"{}" + b" " * 100_000, CHUNKED, 413, "at most 100000 bytes"),
+        (b"", {"CONTENT_LENGTH": "100001"}, 413, "found 100001"),
+        (b"", {"CONTENT_LENGTH": "9" * 5_000}, 413, "at most 100000 bytes"),
+        (b"{}", {"CONTENT_LENGTH": "90"}, 400, "expected 90 bytes, found an end at 2"),
+        (b"{}", {"CONTENT_LENGTH": "90000"}, 400, "expected 90000 bytes"),
+        (b"{}", {"CONTENT_LENGTH": "-1"}, 400, "Content-Length"),
+        (b"{}", {"CONTENT_LENGTH": "²"}, 400, "Content-Length"),
+        (b"{}", {"CONTENT_LENGTH": "1e1"}, 400, "Content-Length"),
+    ],
+    ids=["chunked", "says too much", "says absurdly much", "short", "large and short", "negative",
+         "not ASCII", "not an integer"],
+)  # fmt: skip
+def test_a_body_is_never_longer_than_allowed_whatever_it_says(body, headers, status, words):
+    client = application_of()
+    stream = io.BytesIO(body)
+
+    response = _post(client, INFER, stream, **headers)
+
+    assert response.status_code == status
+    assert words in response.json["error"]
+    assert stream.tell() <= 100_001
+
+
+def test_a_body_in_chunks_is_answered_like_any_other(client):
+    body = io.BytesIO(json.dumps({"instances": np.zeros((2, 28, 28), int).tolist()}).encode())
+
+    response = _post(client, PREDICT, body, **CHUNKED)
+
+    assert response.status_code == 200
+    assert len(response.json["predictions"]) == 2
+
+
+def test_large_bodies_share_a_memory_that_is_bounded():
+    client = application_of(limits=Limits(large_bytes=150_000))
+    large = b"{" + b" " * 100_000
+    asked = {"CONTENT_LENGTH": str(len(large))}
+
+    assert _post(client, INFER, io.BytesIO(large), **asked).status_code == 400
+    with client.application.wsgi_app._crowd.holding() as hold:
+        hold(100_000)
+        response = _post(client, INFER, io.BytesIO(large), **asked)
+    again = _post(client, INFER, io.BytesIO(large), **asked)
+
+    assert (response.status_code, again.status_code) == (503, 400)
+    assert "memory" in response.json["error"]

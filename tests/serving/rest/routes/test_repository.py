@@ -1,0 +1,83 @@
+"""The repository of models, to look at and not to touch; and the states that v1 tells."""
+
+import pytest
+
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.status import StandaloneStatus
+from tests.support.serving import bundles
+from tests.support.serving.clients import LIMITS
+
+OLD, NEW = bundles.version_name(1), bundles.version_name(2)
+EMPTY = {
+    "name": "sales",
+    "version": "",
+    "state": "UNAVAILABLE",
+    "reason": "no verified version yet",
+}
+
+
+def _ready(version: str) -> dict:
+    return {"name": "digits", "version": version, "state": "READY", "reason": ""}
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two versions of one model are loaded, and none of another."""
+    slots = ModelSlots()
+    slot = slots.add(ModelSlot("digits", SharedGeneration.alone()))
+    slots.add(ModelSlot("sales", SharedGeneration.alone()))
+    for number in (1, 2):
+        files = bundles.files(number)
+        predictor = load_version(bundles.manifest(number, files), files, threads=1)
+        slot.put(LoadedVersion(number, predictor, None))
+    slot.board.flip(2)
+    return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"", [_ready(NEW), _ready(OLD), EMPTY]),
+        (b"{}", [_ready(NEW), _ready(OLD), EMPTY]),
+        (b'{"ready": false}', [_ready(NEW), _ready(OLD), EMPTY]),
+        (b'{"ready": true}', [_ready(NEW), _ready(OLD)]),
+    ],
+)
+def test_every_loaded_version_is_told_newest_first(two, body, found):
+    answer = two.post("/v2/repository/index", data=body)
+    assert (answer.status_code, answer.json) == (200, found)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"ready": 1}', b"ready"])
+def test_an_index_that_is_asked_wrongly_is_refused_in_words(two, body):
+    answer = two.post("/v2/repository/index", data=body)
+    assert answer.status_code == 400
+    assert "expected" in answer.json["error"]
+
+
+@pytest.mark.parametrize("change", ["load", "unload"])
+def test_nobody_loads_or_unloads_past_the_gates(two, change):
+    answer = two.post(f"/v2/repository/models/digits/{change}", json={})
+    assert answer.status_code == 403
+    assert "`overnight promote digits`" in answer.json["error"]
+    assert two.post(f"/v2/repository/models/nobody/{change}").status_code == 404
+
+
+def test_v1_tells_the_state_of_every_loaded_version_or_of_the_one_that_is_named(two):
+    def states(way: str) -> list[str]:
+        told = two.get(f"/v1/models/digits{way}").json["model_version_status"]
+        assert {one["state"] for one in told} == {"AVAILABLE"}
+        return [one["version"] for one in told]
+
+    assert states("") == [NEW, OLD]
+    assert states(f"/versions/{OLD}") == [OLD]
+    assert states("/labels/champion") == [NEW]
+
+
+@pytest.mark.parametrize("path", ["/v2//health/live", "/v2/models//infer", "/api//models"])
+def test_an_address_with_two_slashes_is_unknown_and_leads_nowhere_else(two, path):
+    assert two.get(path).status_code == 404

@@ -1,0 +1,189 @@
+"""An administrator starts and stops a challenger over HTTP."""
+
+import pytest
+
+from overnight.serving.rest.app import create_application
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.store.errors import StoreDenied
+from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from tests.support.serving import bucket_history, bundles
+from tests.support.serving.clients import LIMITS, application_of
+from tests.support.serving.stepped_host import OUTAGE, Flaky, settle
+
+TOKEN = "a-token-for-tests-only"
+PATH = "/api/models/digits/challenger"
+FIRST, SECOND, REJECTED, UNDECIDED = (bundles.version_name(number) for number in (1, 2, 3, 4))
+ASKED = {"version": SECOND, "mode": "canary", "share": 0.25, "reason": "it may be better"}
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def bucket() -> Flaky:
+    bucket = Flaky()
+    for number, approved in ((1, True), (2, True), (3, False), (4, None)):
+        bucket_history.put(bucket, number, approved=approved)
+    bucket_history.promote(bucket, 1)
+    return bucket
+
+
+@pytest.fixture
+def fleet(worker):
+    fleet = worker()
+    settle(fleet)
+    return fleet
+
+
+@pytest.fixture
+def client(fleet, bucket):
+    administrators = Tokens(token=TOKEN, name="ada")
+    return create_application(
+        fleet.router,
+        limits=LIMITS,
+        status=fleet.status,
+        administrators=administrators,
+        bucket=bucket,
+    ).test_client()
+
+
+@pytest.fixture
+def ask(client):
+    def request(method: str, body, *, path: str = PATH, token: str = TOKEN):
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.open(path, method=method, json=body, headers=headers)
+
+    return request
+
+
+def test_a_challenge_is_started_told_and_stopped(ask, bucket, fleet, client):
+    assert client.get("/api/models").json["models"][0]["challenger"] is None
+
+    started = ask("POST", ASKED | {"maximum_slowdown": 3, "minimum_requests": 50})
+    settle(fleet)
+
+    assert started.status_code == 201
+    record = started.json["record"]
+    assert (record["by"], record["version"], record["action"]) == ("ada", SECOND, "started")
+    assert record["terms"]["maximum_slowdown"] == 3.0
+    told = client.get("/api/models/digits").json["challenger"]
+    assert {name: told[name] for name in ASKED} == ASKED
+    assert told["since"].startswith(record["at"][:19])
+    figures = ("requests", "errors", "compared", "disagreements", "dropped")
+    assert [told[name] for name in figures] == [0] * 5
+    assert (told["by"], told["slowdown"], told["withdrawn"]) == ("ada", None, None)
+    labels = f'{{model="digits",version="{SECOND}",mode="canary"}}'
+    assert f"overnight_challenger_active{labels} 1" in client.get("/metrics").text.splitlines()
+
+    stopped = ask("DELETE", {"reason": "seen enough"})
+    settle(fleet)
+
+    assert (stopped.status_code, stopped.json["record"]["action"]) == (200, "stopped")
+    assert client.get("/api/models/digits").json["challenger"] is None
+    assert "overnight_challenger_active" not in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"version": None}, "version"),
+        ({"version": "../../etc"}, "version"),
+        ({"mode": "both"}, "mode"),
+        ({"share": 0}, "share"),
+        ({"share": "much"}, "share"),
+        ({"share": True}, "share"),
+        ({"maximum_slowdown": 0.5}, "maximum_slowdown"),
+        ({"minimum_requests": 1.5}, "minimum_requests"),
+        ({"reason": ""}, "reason"),
+        ({"reason": 7}, "reason"),
+    ],
+    ids=str,
+)
+def test_what_is_asked_wrongly_is_told_and_starts_nothing(ask, bucket, change, field):
+    response = ask("POST", ASKED | change)
+
+    assert (response.status_code, response.content_type) == (400, PROBLEM)
+    assert response.json["detail"].startswith(field)
+    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
+
+
+@pytest.mark.parametrize("missing", ["version", "mode", "reason"])
+def test_what_has_no_default_is_asked_for(ask, missing):
+    body = {name: value for name, value in ASKED.items() if name != missing}
+
+    response = ask("POST", body)
+
+    assert response.status_code == 400
+    assert response.json["detail"].startswith(missing)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"version": FIRST}, 409, "is the champion"),
+        ({"version": REJECTED}, 409, "was rejected"),
+        ({"version": UNDECIDED}, 409, "is not approved"),
+        ({"version": bundles.version_name(9)}, 404, "has no version"),
+    ],
+)
+def test_who_may_not_challenge_is_refused(ask, change, status, words):
+    response = ask("POST", ASKED | change)
+
+    assert (response.status_code, response.content_type) == (status, PROBLEM)
+    assert words in response.json["detail"]
+
+
+def test_a_second_challenger_is_a_conflict_that_names_the_first(ask):
+    ask("POST", ASKED)
+
+    response = ask("POST", ASKED | {"share": 0.5})
+
+    assert response.status_code == 409
+    assert SECOND in response.json["detail"]
+
+
+def test_there_is_nothing_to_stop_before_one_has_started(ask):
+    assert ask("DELETE", {"reason": "to be sure"}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_nobody_without_a_token_starts_or_stops_anything(ask, bucket, method):
+    response = ask(method, ASKED, token="somebody-else-entirely")
+
+    assert response.status_code == 401
+    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_where_nobody_administers_it_is_closed(method):
+    response = application_of().open(PATH, method=method, json=ASKED)
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_model_that_is_not_served_here_is_not_found(ask, method):
+    assert ask(method, ASKED, path="/api/models/sales/challenger").status_code == 404
+
+
+@pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
+def test_a_store_that_takes_nothing_is_told(ask, bucket, error):
+    bucket.write_error = error
+
+    response = ask("POST", ASKED)
+
+    assert response.status_code == 503
+    assert "store" in response.json["detail"]
+
+
+def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
+    ask("POST", ASKED)
+
+    wrong = ask("DELETE", {"reason": "seen enough", "expected": FIRST})
+    odd = ask("DELETE", {"reason": "seen enough", "expected": ["x"]})
+
+    assert (wrong.status_code, odd.status_code) == (409, 400)
+    assert SECOND in wrong.json["detail"]
+    assert odd.json["detail"].startswith("expected")
+    current = AliasLog(bucket, "digits", CHALLENGER).current()
+    assert current is not None
+    assert current.target == SECOND
+    assert ask("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200

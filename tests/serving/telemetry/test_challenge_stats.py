@@ -1,0 +1,105 @@
+"""When a challenger has to go: a decision that does nothing but decide."""
+
+import math
+
+import pytest
+from scipy.stats import binomtest
+
+from overnight.serving.telemetry.challenge_stats import (
+    MINIMUM_TIMED,
+    ChallengeStats,
+    lower_bound,
+    reason_to_withdraw,
+    total,
+)
+from overnight.store.registry.challenge_terms import Terms
+
+TERMS = Terms(mode="canary", minimum_requests=100)
+
+
+def tally(**counts: float) -> ChallengeStats:
+    return ChallengeStats.model_validate(
+        {"record": "r", "model": "digits", "version": "v", "mode": "canary"} | counts
+    )
+
+
+def timed(slowdown: float, n: int = MINIMUM_TIMED) -> dict[str, float]:
+    return {"timed": n, "log_slowdown": n * math.log(slowdown)}
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 10), (10, 10), (5, 100), (15, 50), (1, 100_000)])
+def test_the_lower_end_of_an_interval_is_wilsons(count, n):
+    interval = binomtest(count, n).proportion_ci(0.95, method="wilson")
+
+    assert lower_bound(count, n) == pytest.approx(interval.low, abs=1e-7)
+
+
+def test_of_nothing_nothing_is_known():
+    assert lower_bound(0, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {},
+        {"requests": 99, "errors": 99},
+        {"requests": 1_000, "errors": 10},
+        {"requests": 1_000, "errors": 15},
+        {"requests": 500, "compared": 99, "disagreements": 99},
+        {"requests": 500, "compared": 500, "disagreements": 30},
+        {"compared": 500, **timed(1.99)},
+        {"compared": 99, **timed(50)},
+        {"compared": 500, **timed(50, MINIMUM_TIMED - 1)},
+    ],
+    ids=str,
+)
+def test_a_challenger_stays_while_it_keeps_to_its_terms_or_may_just_have_had_bad_luck(fine):
+    assert reason_to_withdraw(TERMS, tally(**fine)) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"requests": 100, "errors": 100}, "failed on 100 of 100 requests: at least 96.3%"),
+        ({"requests": 1_000, "errors": 20}, "failed on 20 of 1000"),
+        ({"compared": 500, "disagreements": 45}, "answered 45 of 500 requests otherwise"),
+        ({"compared": 500, "disagreements": 45.5}, "answered 45.5 of 500"),
+        ({"compared": 100, **timed(2.1)}, "took 2.10 times the champion's CPU time"),
+    ],
+    ids=str,
+)
+def test_a_challenger_that_leaves_its_terms_goes_with_the_figures(bad, words):
+    reason = reason_to_withdraw(TERMS, tally(**bad))
+
+    assert reason is not None
+    assert reason.startswith(words)
+    assert "allowed" in reason
+
+
+@pytest.mark.parametrize("bound", ["maximum_error_share", "maximum_disagreement_share"])
+def test_a_bound_of_one_is_never_exceeded(bound):
+    worst = {"requests": 500, "errors": 500, "compared": 500, "disagreements": 500}
+    other = {"maximum_error_share": 1, "maximum_disagreement_share": 1} | {bound: 0.01}
+
+    assert reason_to_withdraw(TERMS.model_copy(update=other), tally(**worst)) is not None
+    both = {"maximum_error_share": 1.0, "maximum_disagreement_share": 1.0}
+    assert reason_to_withdraw(TERMS.model_copy(update=both), tally(**worst)) is None
+
+
+def test_one_hiccup_makes_nobody_slow():
+    pairs = [1.0] * 99 + [1_000.0]
+
+    found = tally(timed=100, log_slowdown=sum(map(math.log, pairs))).slowdown
+
+    assert found == pytest.approx(1.072, abs=0.001)
+    assert tally().slowdown is None
+
+
+def test_all_workers_count_together_and_challenges_of_the_past_do_not():
+    past = tally(requests=7).model_copy(update={"record": "before"})
+    each = tally(requests=3, errors=1, disagreements=0.5, log_slowdown=-1.0)
+
+    found = total("r", [each, past, each])
+
+    assert found == tally(requests=6, errors=2, disagreements=1.0, log_slowdown=-2.0)
+    assert total("nobody's", [each]) is None

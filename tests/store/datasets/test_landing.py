@@ -1,0 +1,178 @@
+"""The landing: arrivals are whole or invisible, and nothing that arrived is ever lost."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Arrival
+from overnight.store.errors import AlreadyExists, BadFile, BadKey
+from overnight.store.objects.memory import MemoryBucket
+from tests.support.crashing_stores import Killed, KillingBucket
+
+AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+FILES = {"a.csv": b"one", "b.csv": b"two"}
+
+
+def land(bucket, name="night-0000", files=FILES, at=AT) -> Arrival:
+    return landing.land(bucket, "digits", name, files, by="ann", at=at)
+
+
+def test_an_arrival_is_read_back_as_it_was_delivered() -> None:
+    bucket = MemoryBucket()
+
+    land(bucket)
+
+    (arrival,) = landing.pending(bucket, "digits")
+    assert (arrival.name, arrival.delivered_by, arrival.delivered_at) == ("night-0000", "ann", AT)
+    assert landing.read(bucket, arrival) == landing.Contents(FILES)
+
+
+@pytest.mark.parametrize("writes", range(3))
+def test_a_delivery_that_was_killed_is_invisible_and_can_be_repeated(writes: int) -> None:
+    bucket = MemoryBucket()
+
+    with pytest.raises(Killed):
+        land(KillingBucket(bucket, writes))
+
+    assert landing.pending(bucket, "digits") == []
+    land(bucket, files={"a.csv": b"one", "b.csv": b"another"})
+    (arrival,) = landing.pending(bucket, "digits")
+    assert landing.read(bucket, arrival).files["b.csv"] == b"another"
+
+
+def test_delivering_the_same_again_changes_nothing() -> None:
+    bucket = MemoryBucket()
+    first = land(bucket)
+
+    again = land(bucket, at=AT + timedelta(hours=1))
+
+    assert again == first
+
+
+def test_other_files_under_the_same_name_are_refused() -> None:
+    bucket = MemoryBucket()
+    land(bucket)
+
+    with pytest.raises(AlreadyExists, match=r"night-0000/arrival\.json"):
+        land(bucket, files={"a.csv": b"other"})
+
+
+def test_names_outside_the_key_grammar_are_kept() -> None:
+    bucket = MemoryBucket()
+    files = {"7/ä b.png": b"1", "7//ä b.png": b"2", "arrival.json": b"3", "x" * 300: b"4"}
+
+    land(bucket, files=files)
+
+    (arrival,) = landing.pending(bucket, "digits")
+    assert landing.read(bucket, arrival).files == files
+
+
+def test_arrivals_come_oldest_first() -> None:
+    bucket = MemoryBucket()
+    for name, days in (("c", 0), ("a", 2), ("b", 1)):
+        land(bucket, name, at=AT + timedelta(days=days))
+
+    assert [arrival.name for arrival in landing.pending(bucket, "digits")] == ["c", "b", "a"]
+
+
+def test_a_delivery_of_no_files_is_refused() -> None:
+    with pytest.raises(BadFile, match="expected at least one file, found none"):
+        land(MemoryBucket(), files={})
+
+
+def test_a_name_that_no_text_can_hold_is_refused() -> None:
+    with pytest.raises(BadFile, match="a name in UTF-8"):
+        land(MemoryBucket(), files={"a\udcff.png": b"1"})
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "..", "a b"])
+def test_an_arrival_is_named_within_the_key_grammar(name: str) -> None:
+    with pytest.raises(BadKey):
+        land(MemoryBucket(), name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"format"', '"form', "valid arrival"),
+        ('"night-0000"', '"night-0001"', "the arrival of this key"),
+        ('"segment": "', '"segment": "../../models/', "segment"),
+    ],
+)
+def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, told: str) -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+    key = f"{arrival.prefix}/arrival.json"
+    body = bucket.read(key).decode().replace(old, new)
+    bucket.remove(key)
+    bucket.create(key, body.encode())
+
+    with pytest.raises(BadFile, match=told) as refused:
+        landing.pending(bucket, "digits")
+
+    assert refused.value.file == key
+
+
+def test_files_that_changed_or_went_are_told_apart_from_those_that_did_not() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket, files={**FILES, "c.csv": b"three"})
+    bucket.remove(arrival.key("a.csv"))
+    bucket.remove(arrival.key("b.csv"))
+    bucket.create(arrival.key("b.csv"), b"tow")
+
+    contents = landing.read(bucket, arrival)
+
+    assert contents.files == {"c.csv": b"three"}
+    assert [bad.file for bad in contents.damaged] == ["a.csv", "b.csv"]
+
+
+def test_clearing_leaves_nothing_of_an_arrival_and_all_of_others() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+    other = land(bucket, "night-0001")
+    with pytest.raises(Killed):
+        land(KillingBucket(bucket, 2), at=AT - timedelta(days=1))
+
+    landing.clear(bucket, arrival)
+
+    assert landing.pending(bucket, "digits") == [other]
+    assert bucket.keys_below("landing") == bucket.keys_below(other.prefix)
+
+
+@pytest.mark.parametrize("removals", range(3))
+def test_an_arrival_half_cleared_is_still_seen(removals: int) -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+
+    with pytest.raises(Killed):
+        landing.clear(KillingBucket(bucket, removals), arrival)
+
+    assert landing.pending(bucket, "digits") == [arrival]
+    landing.clear(bucket, arrival)
+    assert bucket.keys_below("landing") == []
+
+
+def test_a_quarantined_file_is_kept_with_its_first_reason() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+
+    landing.quarantine(bucket, arrival, "a.csv", b"one", "label 11")
+    landing.quarantine(bucket, arrival, "a.csv", b"one", "label 11, said otherwise")
+    landing.quarantine(bucket, arrival, "b.csv", None, "lost")
+    landing.clear(bucket, arrival)
+
+    found = landing.quarantined(bucket, "digits")
+    assert [(bad.file, bad.reason) for bad in found] == [("a.csv", "label 11"), ("b.csv", "lost")]
+    key = f"landing/digits/quarantine/night-0000/{found[0].segment}"
+    assert bucket.read(key) == b"one"
+    assert landing.pending(bucket, "digits") == []
+
+
+def test_a_quarantined_file_is_never_taken_for_a_reason() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket, files={"reason-a.json": b"no reason"})
+
+    landing.quarantine(bucket, arrival, "reason-a.json", b"no reason", "unknown")
+
+    assert [bad.file for bad in landing.quarantined(bucket, "digits")] == ["reason-a.json"]

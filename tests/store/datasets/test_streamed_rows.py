@@ -1,0 +1,98 @@
+"""Rows that stream into a dataset: whole files, one commit, exactly once against whoever else."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import AlreadyExists, ConfigurationError
+
+SCHEMA = pa.schema([("number", pa.int64()), ("name", pa.string()), ("digest", pa.string())])
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])
+def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dataset]:
+    if request.param == "folder":
+        yield Dataset.in_folder(tmp_path, "items", "rows")
+    else:
+        bucket = request.getfixturevalue("s3_bucket")
+        yield Dataset.on_s3(bucket.address, "items", "rows")
+
+
+def batch(start: int, end: int) -> pa.RecordBatch:
+    numbers = list(range(start, end))
+    texts = [str(number) for number in numbers]
+    return pa.record_batch([numbers, texts, texts], schema=SCHEMA)
+
+
+def numbers(dataset: Dataset) -> list[int]:
+    return sorted(dataset.read(columns=["number"]).column("number").to_pylist())
+
+
+def interrupted(act: Callable[[], object]) -> Iterator[pa.RecordBatch]:
+    """Rows, while which are written somebody else writes too."""
+    yield batch(0, 10)
+    act()
+    yield batch(10, 20)
+
+
+def test_many_batches_are_one_version(dataset: Dataset) -> None:
+    batches = (batch(start, start + 1_000) for start in range(0, 150_000, 1_000))
+
+    version = dataset.append_batches(SCHEMA, batches, "big")
+
+    assert version == dataset.version() == 1
+    assert numbers(dataset) == list(range(150_000))
+    assert dataset.taken() == {"big"}
+    again = list(dataset.batches(["number"]))
+    assert sum(one.num_rows for one in again) == 150_000
+    assert max(one.num_rows for one in again) <= 65_536
+
+
+def test_no_rows_are_an_arrival_too(dataset: Dataset) -> None:
+    dataset.append_batches(SCHEMA, iter(()), "empty")
+
+    assert dataset.taken() == {"empty"}
+    assert numbers(dataset) == []
+
+
+def test_whoever_brings_the_same_arrival_meanwhile_wins(dataset: Dataset) -> None:
+    dataset.append_batches(SCHEMA, iter([batch(100, 110)]), "first")
+    theirs = pa.Table.from_batches([batch(0, 20)])
+
+    rows = interrupted(lambda: dataset.append(theirs, "second"))
+    with pytest.raises(AlreadyExists):
+        dataset.append_batches(SCHEMA, rows, "second")
+
+    assert numbers(dataset) == [*range(20), *range(100, 110)]
+
+
+def test_another_arrival_meanwhile_costs_nothing(dataset: Dataset) -> None:
+    dataset.append_batches(SCHEMA, iter([batch(100, 110)]), "first")
+    theirs = pa.Table.from_batches([batch(50, 60)])
+
+    rows = interrupted(lambda: dataset.append(theirs, "second"))
+    dataset.append_batches(SCHEMA, rows, "third")
+
+    assert numbers(dataset) == [*range(20), *range(50, 60), *range(100, 110)]
+    assert dataset.taken() == {"first", "second", "third"}
+
+
+def test_rows_of_other_columns_are_refused_before_any_is_written(dataset: Dataset) -> None:
+    dataset.append_batches(SCHEMA, iter([batch(0, 10)]), "first")
+    other = pa.schema([("number", pa.string()), ("name", pa.string()), ("digest", pa.string())])
+
+    with pytest.raises(ConfigurationError, match="number"):
+        dataset.append_batches(other, iter(()), "second")
+
+    assert dataset.taken() == {"first"}
+
+
+def test_rows_that_streamed_and_rows_that_did_not_are_read_alike(dataset: Dataset) -> None:
+    dataset.append(pa.Table.from_batches([batch(0, 10)]), "whole")
+    dataset.append_batches(SCHEMA, iter([batch(10, 20)]), "streamed")
+
+    assert numbers(dataset) == list(range(20))
+    assert dataset.digests() == {str(number) for number in range(20)}

@@ -1,0 +1,65 @@
+"""What lies under the key of a record and is none: the key is told, and nobody believes it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.errors import CorruptRecord
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.registry import ModelRegistry
+
+MODEL, VERSION = "digits", "20261122T020000-0123456789ab"
+PRINT = "0" * 64
+READERS: dict[str, Callable[[Bucket], object]] = {
+    keys.decision(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).decision(VERSION),
+    keys.collected(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).collected(VERSION),
+    keys.kept(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).kept(VERSION),
+    keys.refusal(MODEL, PRINT, None): lambda bucket: ModelRegistry(bucket, MODEL).refusal(
+        PRINT, compared_with=None
+    ),
+    keys.score(MODEL, VERSION, "day"): lambda bucket: ModelRegistry(bucket, MODEL).score(
+        VERSION, "day"
+    ),
+    keys.score(MODEL, VERSION, "another"): lambda bucket: ModelRegistry(bucket, MODEL).scores(
+        VERSION
+    ),
+    keys.arrival_held(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).waiting(),
+    keys.arrival_decision(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
+    keys.tuned_record(MODEL, 1): lambda bucket: ModelRegistry(bucket, MODEL).tuned(),
+    f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: landing.quarantined(
+        bucket, MODEL
+    ),
+}
+
+
+@pytest.mark.parametrize("key", READERS)
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"model": "digits", "at"', b"\xff"])
+def test_bytes_that_are_no_record_are_told_by_their_key(key: str, body: bytes) -> None:
+    bucket = MemoryBucket()
+    bucket.create(key, body)
+
+    with pytest.raises(CorruptRecord, match=f"{key}: expected a valid [A-Z]"):
+        READERS[key](bucket)
+
+
+def test_a_withdrawal_that_cannot_be_read_neither_ends_a_challenge_nor_lets_it_run() -> None:
+    bucket = MemoryBucket()
+    record = AliasLog(bucket, MODEL, "challenger").append(
+        VERSION, expected=None, actor=Actor("ann", "x")
+    )
+    bucket.create(keys.withdrawal(MODEL, "challenger", 1), b"{}")
+
+    with pytest.raises(CorruptRecord, match=r"withdrawn\.json"):
+        Challenges(bucket, record.model).withdrawal(record)
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_nothing_there_is_no_error(key: str) -> None:
+    READERS[key](MemoryBucket())

@@ -1,0 +1,58 @@
+"""A version is decided once; a refusal is remembered."""
+
+import pytest
+
+from overnight.store.errors import AlreadyDecided, UnknownVersion
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.manifest import Finding
+from overnight.store.registry.registry import ModelRegistry
+from tests.support.examples import FILES, VERSION, manifest
+from tests.support.signing_keys import SIGNER
+
+
+def decide(bucket: MemoryBucket, verdict: Verdict, by: str = "ann") -> Decision:
+    return ModelRegistry(bucket, "digits").decide(VERSION, verdict, Actor(by, "because"))
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    return bucket
+
+
+def test_a_decision_is_final(bucket: MemoryBucket) -> None:
+    decide(bucket, "approved")
+
+    with pytest.raises(AlreadyDecided, match="was approved by ann already"):
+        decide(bucket, "rejected", by="bob")
+
+    found = ModelRegistry(bucket, "digits").decision(VERSION)
+    assert found is not None
+    assert found.verdict == "approved"
+
+
+def test_deciding_the_same_again_returns_the_first_decision(bucket: MemoryBucket) -> None:
+    first = decide(bucket, "approved")
+
+    assert decide(bucket, "approved", by="bob") == first
+
+
+def test_nothing_can_be_decided_about_a_version_that_is_not_there() -> None:
+    with pytest.raises(UnknownVersion, match="overnight versions digits"):
+        decide(MemoryBucket(), "approved")
+
+
+def test_the_first_refusal_of_a_fingerprint_is_kept(bucket: MemoryBucket) -> None:
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
+    ModelRegistry(bucket, "digits").refuse("f" * 64, [finding], compared_with=VERSION)
+    ModelRegistry(bucket, "digits").refuse("f" * 64, [], compared_with=VERSION)
+
+    refusal = ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=VERSION)
+
+    assert refusal is not None
+    assert refusal.findings == (finding,)
+    assert ModelRegistry(bucket, "digits").refusal("e" * 64, compared_with=VERSION) is None
+    assert ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=None) is None

@@ -1,0 +1,109 @@
+"""What a version measured live is kept once and for ever, under the name of the arrival."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from overnight.store.errors import BadKey
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.live_scores import Score, latest
+from overnight.store.registry.manifest import Measurement
+from overnight.store.registry.registry import ModelRegistry
+
+VERSION = "20261122T020000-0123456789ab"
+START = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def score(arrival: str, value: float = 0.99, *, days: int = 0) -> Score:
+    measured = (
+        Measurement(metric="accuracy", slice="digit 1", value=0.5, n=10),
+        Measurement(metric="accuracy", value=value, n=100, low=value - 0.01, high=value + 0.01),
+    )
+    return Score(
+        model="digits",
+        version=VERSION,
+        arrival=arrival,
+        n=100,
+        measurements=measured,
+        at=START + timedelta(days=days),
+    )
+
+
+def test_a_score_is_kept_under_its_version_and_arrival():
+    bucket = MemoryBucket()
+
+    ModelRegistry(bucket, score("night-0001").model).keep_score(score("night-0001"))
+
+    assert bucket.keys_below("models") == [f"models/digits/scores/{VERSION}/night-0001.json"]
+    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0001") == score("night-0001")
+    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0002") is None
+
+
+def test_what_was_measured_first_stands():
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, score("night-0001", 0.9).model).keep_score(score("night-0001", 0.9))
+
+    stands = ModelRegistry(bucket, score("night-0001", 0.99).model).keep_score(
+        score("night-0001", 0.99)
+    )
+
+    assert stands == score("night-0001", 0.9)
+    assert ModelRegistry(bucket, "digits").scores(VERSION) == [stands]
+
+
+def test_scores_are_told_in_the_order_in_which_they_were_measured():
+    bucket = MemoryBucket()
+    names = ["b", "a", "c"]
+    for days, name in enumerate(names):
+        ModelRegistry(bucket, score(name, days=days).model).keep_score(score(name, days=days))
+
+    found = ModelRegistry(bucket, "digits").scores(VERSION)
+
+    assert [one.arrival for one in found] == names
+    assert latest(found) == found[-1]
+
+
+def test_the_headline_is_measured_over_all_rows():
+    headline = score("a").headline
+
+    assert headline is not None
+    assert (headline.metric, headline.slice) == ("accuracy", "")
+
+
+def test_without_a_headline_there_is_no_latest_score():
+    nothing = score("a").model_copy(update={"measurements": ()})
+
+    assert nothing.headline is None
+    assert latest([nothing]) is None
+    assert latest([]) is None
+
+
+@pytest.mark.parametrize("length", [1, 250, 251, 255])
+def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
+    bucket = MemoryBucket()
+    names = ["a" * (length - 1) + end for end in "bc"]
+
+    for name in names:
+        ModelRegistry(bucket, score(name).model).keep_score(score(name))
+
+    assert {one.arrival for one in ModelRegistry(bucket, "digits").scores(VERSION)} == set(names)
+    assert ModelRegistry(bucket, "digits").score(VERSION, names[0]) == score(names[0])
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "a|b"])
+def test_a_name_that_cannot_land_is_no_key(name):
+    with pytest.raises(BadKey):
+        keys.score("digits", VERSION, name)
+
+
+def test_where_the_headline_is_no_number_no_other_metric_stands_in_for_it():
+    closed = score("a", days=1)
+    nothing = (
+        Measurement(metric="wape", value=float("nan"), n=10),
+        Measurement(metric="interval_coverage", value=1.0, n=10),
+    )
+    closed = closed.model_copy(update={"measurements": nothing})
+
+    assert closed.headline is None
+    assert latest([score("b"), closed]) == score("b")

@@ -1,0 +1,205 @@
+"""Promoting, rolling back and confirming over the log of an alias."""
+
+import threading
+
+import pytest
+
+from overnight.store.errors import (
+    AlreadyDecided,
+    ConfigurationError,
+    PromotionConflict,
+    UnknownVersion,
+)
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.release.confirm import confirm
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER
+
+A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    bucket = MemoryBucket()
+    for version in (A, B, C):
+        ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
+        ModelRegistry(bucket, "digits").decide(
+            version, "approved", Actor("gates", "every gate holds")
+        )
+    return bucket
+
+
+def go(bucket: MemoryBucket, version: str, over: str | None) -> None:
+    ModelRegistry(bucket, "digits").promote(version, expected=over, actor=Actor("test", "test"))
+
+
+def back(bucket: MemoryBucket, to: str | None = None) -> str:
+    current = AliasLog(bucket, "digits").current()
+    over = current.version if current else None
+    return (
+        ModelRegistry(bucket, "digits")
+        .roll_back(expected=over, to=to, actor=Actor("ann", "worse"))
+        .version
+    )
+
+
+def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, A, None)
+
+    assert [record.version for record in AliasLog(bucket, "digits").history()] == [A]
+
+
+def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None:
+    undecided = "20261122T040000-0123456789ab"
+    ModelRegistry(bucket, "digits").publish(manifest(version=undecided), FILES, SIGNER)
+
+    with pytest.raises(ConfigurationError, match=f"overnight approve digits {undecided}"):
+        go(bucket, undecided, None)
+    assert AliasLog(bucket, "digits").current() is None
+
+
+def test_a_version_that_is_not_there_is_not_promoted(bucket: MemoryBucket) -> None:
+    with pytest.raises(UnknownVersion):
+        go(bucket, "20261122T050000-0123456789ab", None)
+
+
+def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
+    with pytest.raises(AlreadyDecided):
+        ModelRegistry(bucket, "digits").decide(A, "rejected", Actor("ann", "ugly"))
+
+
+def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
+    bucket: MemoryBucket,
+) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    assert back(bucket) == B
+    assert back(bucket) == A
+    with pytest.raises(ConfigurationError, match="nothing served digits before"):
+        back(bucket)
+    actions = [record.action for record in AliasLog(bucket, "digits").history()]
+    assert actions == ["promoted"] * 3 + ["rolled back"] * 2
+
+
+def test_a_rollback_that_is_tried_again_goes_back_only_once(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    first = ModelRegistry(bucket, "digits").roll_back(
+        expected=C, to=None, actor=Actor("ann", "worse")
+    )
+    again = ModelRegistry(bucket, "digits").roll_back(
+        expected=C, to=None, actor=Actor("ann", "worse")
+    )
+
+    assert again == first
+    assert first.version == B
+
+
+def test_a_rollback_over_what_is_no_longer_champion_is_told(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    with pytest.raises(PromotionConflict, match=f"expected {B} to be current, found {C}"):
+        ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "late"))
+
+
+def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+    go(bucket, C, B)
+
+    assert back(bucket, to=A) == A
+    with pytest.raises(ConfigurationError, match="is the champion of digits already"):
+        back(bucket, to=A)
+
+
+def test_there_is_nothing_to_roll_back_before_the_first_promotion(bucket: MemoryBucket) -> None:
+    with pytest.raises(ConfigurationError, match="no champion yet"):
+        back(bucket)
+
+
+def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBucket) -> None:
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    log = AliasLog(bucket, "digits")
+    log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
+    late = threading.Timer(
+        0.3,
+        lambda: log.acknowledge(1, Acknowledgement(replica="r2", version=A, serving=True)),
+    )
+    late.start()
+
+    confirmation = confirm(bucket, record, replicas=2, seconds=20)
+    late.join()
+
+    assert confirmation.confirmed
+    assert confirmation.serving == ("r1", "r2")
+
+
+def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=0)
+
+    assert not confirmation.confirmed
+    assert str(confirmation) == f"0 of 1 replicas serve {A}"
+
+
+def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
+    log = AliasLog(bucket, "digits")
+    refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
+    log.acknowledge(2, refusal)
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    current = log.current()
+    assert current is not None
+    assert (current.version, current.action, current.by) == (A, "rolled back", "confirm")
+    assert confirmation.rolled_back_to == A
+    assert "golden 3 differs" in current.reason
+
+
+def test_a_refused_first_version_has_nothing_to_go_back_to(bucket: MemoryBucket) -> None:
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")
+    )
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    assert not confirmation.confirmed
+    assert confirmation.rolled_back_to is None
+    assert "nothing to go back to" in str(confirmation)
+
+
+def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryBucket) -> None:
+    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    go(bucket, B, A)
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")
+    )
+
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    assert confirmation.superseded_by == B
+    current = AliasLog(bucket, "digits").current()
+    assert current is not None
+    assert current.version == B
+
+
+def test_two_promotions_over_the_same_champion_have_one_winner(bucket: MemoryBucket) -> None:
+    go(bucket, A, None)
+    go(bucket, B, A)
+
+    with pytest.raises(PromotionConflict, match=f"found {B}"):
+        go(bucket, C, A)

@@ -1,0 +1,74 @@
+"""Tuned settings are a log of which the newest record holds."""
+
+import threading
+
+import pytest
+
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettings
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
+
+
+def found(**settings: float) -> TunedSettings:
+    return TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="slow")
+
+
+def test_nothing_was_tuned_at_first(bucket):
+    assert ModelRegistry(bucket, "digits").tuned() is None
+
+
+def test_the_newest_record_holds_and_the_older_ones_stay(bucket):
+    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+    second = ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7))
+
+    assert (first.sequence, second.sequence) == (1, 2)
+    newest = ModelRegistry(bucket, "digits").tuned()
+    assert newest == second
+    assert newest.settings == {"epochs": 7}
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 2
+
+
+def test_another_model_has_a_log_of_its_own(bucket):
+    ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+
+    assert ModelRegistry(bucket, "sales").tuned() is None
+
+
+def test_searches_that_end_at_once_are_both_remembered(bucket):
+    searches = [
+        threading.Thread(
+            target=ModelRegistry(bucket, "digits").keep_tuned, args=(found(epochs=epochs),)
+        )
+        for epochs in range(1, 9)
+    ]
+    for search in searches:
+        search.start()
+    for search in searches:
+        search.join()
+
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 8
+    newest = ModelRegistry(bucket, "digits").tuned()
+    assert newest is not None
+    assert newest.sequence == 8
+
+
+@pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
+def test_names_that_are_no_records_hide_none(bucket, stray):
+    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+    bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
+
+    assert ModelRegistry(bucket, "digits").tuned() == first
+    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2
+
+
+def test_the_number_of_a_record_is_that_of_its_key(bucket):
+    planted = found(epochs=5)
+    bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
+
+    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2

@@ -1,0 +1,121 @@
+"""Who is trusted: what a file of keys may say, and every reason not to let a version in."""
+
+import pytest
+
+from overnight.store.errors import ConfigurationError, UntrustedVersion
+from overnight.store.trust.signing import Signature
+from overnight.store.trust.trusted_keys import Trust, parse
+from tests.support.signing_keys import SIGNER, TRUST, named, signer
+
+BODY = b'{"format": 1}'
+OTHER = signer("another")
+SIGNED = SIGNER.sign(BODY)
+
+
+def test_a_trusted_signature_names_whose_it_is() -> None:
+    assert TRUST.verify(BODY, [SIGNED]) == named(SIGNER)
+
+
+def test_one_trusted_signature_among_others_is_enough() -> None:
+    damaged = Signature(SIGNER.key_id, BODY, bytes(64))
+
+    assert TRUST.verify(BODY, [OTHER.sign(BODY), damaged, SIGNED]).name == "tests"
+
+
+def test_both_keys_are_trusted_while_one_replaces_the_other() -> None:
+    both = Trust([named(SIGNER, "old"), named(OTHER, "new")])
+
+    assert both.verify(BODY, [SIGNED]).name == "old"
+    assert both.verify(BODY, [OTHER.sign(BODY)]).name == "new"
+
+
+def test_what_nobody_signed_says_how_to_sign_it() -> None:
+    with pytest.raises(UntrustedVersion, match=r"not signed; .*`overnight keys sign digits v1`"):
+        TRUST.verify(BODY, [], version="digits v1")
+
+
+def test_an_unknown_key_is_named_beside_those_trusted() -> None:
+    with pytest.raises(UntrustedVersion) as refusal:
+        TRUST.verify(BODY, [OTHER.sign(BODY)], version="digits v1")
+
+    told = str(refusal.value)
+    assert f"signed by {OTHER.key_id}, which is not trusted here or was revoked" in told
+    assert f"tests ({SIGNER.key_id})" in told
+    assert "overnight keys trust" in told
+
+
+@pytest.mark.parametrize(
+    ("body", "signature"),
+    [
+        (BODY + b" ", SIGNED),
+        (BODY, Signature(SIGNER.key_id, BODY, bytes(64))),
+        (BODY, Signature(SIGNER.key_id, BODY + b" ", SIGNED.signature)),
+        (BODY, Signature(SIGNER.key_id, BODY, OTHER.sign(BODY).signature)),
+        (BODY + b" ", Signature(SIGNER.key_id, BODY + b" ", SIGNED.signature)),
+    ],
+)
+def test_a_manifest_or_signature_changed_since_is_told_with_its_digest(body, signature) -> None:
+    with pytest.raises(UntrustedVersion, match=r"does not fit its manifest .* sha256 [0-9a-f]{64}"):
+        TRUST.verify(body, [signature])
+
+
+def test_a_file_is_read_again_when_it_changes(tmp_path) -> None:
+    file = tmp_path / "trusted"
+    trust = Trust.from_file(file)
+    with pytest.raises(ConfigurationError, match=r"no key is trusted here .*trusted\)"):
+        trust.verify(BODY, [SIGNED])
+
+    file.write_text(f"# ours\n\n{named(OTHER, 'first').line} # until spring\n")
+    with pytest.raises(UntrustedVersion, match=f"signed by {SIGNER.key_id}"):
+        trust.verify(BODY, [SIGNED])
+
+    file.write_text(f"{named(OTHER, 'first').line}\n{named(SIGNER, 'second').line}\n")
+    assert trust.verify(BODY, [SIGNED]).name == "second"
+
+    # Revoked.
+    file.write_text(named(OTHER, "first").line)
+    with pytest.raises(UntrustedVersion, match="revoked"):
+        trust.verify(BODY, [SIGNED])
+
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="no key is trusted"):
+        trust.verify(BODY, [SIGNED])
+
+
+KEY = named(SIGNER).line.split()[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("lonely", "expected `name ed25519:"),
+        (f"a b {KEY}", "expected `name ed25519:"),
+        (f"na/me {KEY}", "a name has"),
+        ("name ed25519:AAAA", "the base64 of 32 bytes"),
+        ("name ed25519:***", "the base64 of 32 bytes"),
+        (f"name {KEY.removeprefix('ed25519:')}", "expected `ed25519:`"),
+        (f"name rsa:{KEY.removeprefix('ed25519:')}", "expected `ed25519:`"),
+        (f"tests {named(OTHER).line.split()[1]}", "from a line above"),
+        (f"twice {KEY}", "from a line above"),
+    ],
+)
+def test_a_line_that_is_no_key_is_told_by_its_number(line, told) -> None:
+    with pytest.raises(ConfigurationError, match="line 2 of there") as refusal:
+        parse(f"{named(SIGNER).line}\n{line}\n", "there")
+
+    assert told in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_understood_trusts_nobody_until_it_can(tmp_path) -> None:
+    file = tmp_path / "trusted"
+    file.write_text(named(SIGNER).line)
+    trust = Trust.from_file(file)
+    trust.verify(BODY, [SIGNED])
+
+    file.write_bytes(b"\xff\xfe")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="not text"):
+            trust.verify(BODY, [SIGNED])
+
+    file.write_text(named(SIGNER, "again").line)
+    assert trust.verify(BODY, [SIGNED]).name == "again"

@@ -1,0 +1,319 @@
+"""Ingest: each arrival exactly once, wherever it was cut short."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.digits.source import DigitsSource
+from overnight.store.datasets import landing
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.actor import Actor
+from overnight.store.schema import TensorSpec
+from overnight.tasks.data.ingest import HOLDOUT, Ingested, ingest
+from overnight.tasks.data.snapshot import read_stamped, snapshot
+from tests.support.crashing_stores import Fuse, Killed
+from tests.support.letters_source import AT, NIGHTS, House, Letters
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: House) -> None:
+    ingested = house.ingest()
+
+    assert ingested == Ingested(
+        arrivals=("night-0000",), rows_added=5, duplicates=1, kept_out=1, dataset_version=1
+    )
+    assert house.letters() == "abcde"
+    assert house.holdout.digests() == set("xyz")
+    assert landing.pending(house.bucket, "letters") == []
+
+
+def test_rows_know_their_arrival_and_their_place_in_it(house: House) -> None:
+    house.ingest()
+
+    rows = house.rows.read().sort_by("arrival_row")
+    assert rows.column("letter").to_pylist() == list("abcde")
+    assert rows.column("arrival_row").to_pylist() == [0, 1, 2, 5, 6]
+    assert set(rows.column("arrival").to_pylist()) == {"night-0000"}
+    assert len(set(rows.column("arrived_at").to_pylist())) == 1
+
+
+def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: House) -> None:
+    house.ingest()
+
+    ingested = house.ingest()
+
+    assert ingested.arrivals == ("night-0001",)
+    assert ingested.rows_added == 0
+    assert [bad.reason for bad in ingested.quarantined] == ["a: expected letters, found !"]
+    assert landing.quarantined(house.bucket, "letters") == list(ingested.quarantined)
+    assert house.rows.taken() == {"night-0000", "night-0001"}
+
+
+def test_what_is_in_the_dataset_does_not_come_in_again(house: House) -> None:
+    reports = [house.ingest() for _ in NIGHTS]
+
+    assert (reports[2].rows_added, reports[2].duplicates) == (1, 1)
+    assert house.letters() == "abcdeg"
+
+
+def test_when_nothing_is_left_nothing_happens(house: House) -> None:
+    for _ in NIGHTS:
+        house.ingest()
+    version = house.rows.version()
+
+    assert house.ingest() == Ingested(dataset_version=version)
+
+
+def test_what_was_dropped_by_hand_comes_before_the_next_night(house: House) -> None:
+    house.drop("by-hand", c=b"hi")
+
+    ingested = house.ingest()
+
+    assert ingested.arrivals == ("by-hand",)
+    assert house.letters() == "hi"
+    assert house.ingest().arrivals == ("night-0000",)
+
+
+def test_without_taking_the_next_only_what_waits_comes_in(house: House) -> None:
+    assert house.ingest(take_next=False).arrivals == ()
+
+    house.drop("by-hand", c=b"hi")
+
+    assert house.ingest(take_next=False).rows_added == 2
+
+
+def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
+    house: House,
+) -> None:
+    house.drop("by-hand", a=b"hi", b=b"jk")
+    (arrival,) = landing.pending(house.bucket, "letters")
+    house.bucket.remove(arrival.key("a"))
+
+    ingested = house.ingest()
+
+    assert house.letters() == "jk"
+    assert [bad.file for bad in ingested.quarantined] == ["a"]
+
+
+def test_an_arrival_taken_in_before_is_only_cleared(house: House) -> None:
+    house.ingest()
+    landing.land(house.bucket, "letters", "night-0000", NIGHTS[0], by="again", at=AT)
+
+    ingested = house.ingest(take_next=False)
+
+    assert ingested == Ingested(dataset_version=1, skipped=("night-0000",))
+    assert house.bucket.keys_below("landing/letters") == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_any_write_and_run_again_every_row_is_there_once(
+    tmp_path: Path, moment: str
+) -> None:
+    for writes in range(100):
+        house = House(tmp_path / str(writes), source=Letters({"a": b"abx", "b": b"c!", "c": b"bd"}))
+        try:
+            house.ingest(fuse=Fuse(writes, before=moment == "before"))
+        except Killed:
+            house.ingest()
+            assert house.letters() == "abd"
+            assert house.rows.taken() == {"night-0000"}
+            assert house.holdout.read().num_rows == 3
+            assert landing.pending(house.bucket, "letters") == []
+            assert [bad.file for bad in landing.quarantined(house.bucket, "letters")] == ["b"]
+        else:
+            break
+    # Holdout, three files and their arrival, quarantine and reason, rows, and four removals.
+    assert writes == 12
+
+
+@pytest.mark.servers
+def test_killed_by_the_system_at_any_moment_every_digit_is_there_once(
+    s3_bucket: S3Bucket, digits_folder: Path
+) -> None:
+    rows = Dataset.on_s3(s3_bucket.address, "digits", "rows")
+    holdout = Dataset.on_s3(s3_bucket.address, "digits", HOLDOUT)
+    stages = ["holdout", "landed", "committed"]
+
+    for stage in stages:
+        process = SPAWN.Process(target=_digits, args=(s3_bucket.address, digits_folder, stage))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+    _digits(s3_bucket.address, digits_folder, "nothing")
+
+    assert rows.taken() == {"night-0000"}
+    assert len(rows.digests()) == rows.read(columns=["digest"]).num_rows == 50_000
+    assert holdout.read(columns=["digest"]).num_rows == 10_000
+    assert s3_bucket.keys_below("landing/digits") == []
+
+
+def _digits(address: S3Address, folder: Path, kill_after: str) -> None:
+    """Ingest in a process of its own, which ends by SIGKILL once a stage is reached."""
+    from overnight.models.definition import Places
+
+    def die(stage: str) -> None:
+        if stage == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class Bucket(S3Bucket):
+        def create(self, key: str, body: bytes) -> None:
+            super().create(key, body)
+            if key.endswith("arrival.json"):
+                die("landed")
+
+    class Table(Dataset):
+        def append(self, rows: pa.Table, arrival: str) -> int:
+            version = super().append(rows, arrival)
+            die("holdout" if arrival == HOLDOUT else "committed")
+            return version
+
+    ingest(
+        DigitsSource(Places(folder=folder, cache=folder)),
+        Bucket(address),
+        Table.on_s3(address, "digits", "rows"),
+        Table.on_s3(address, "digits", HOLDOUT),
+        model="digits",
+        take_next=True,
+    )
+
+
+@pytest.mark.servers
+def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    go = SPAWN.Barrier(2)
+    processes = [SPAWN.Process(target=_first_night, args=(tmp_path, go)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert house.letters() == "abcde"
+    assert house.rows.taken() == {"night-0000"}
+
+
+def _first_night(folder: Path, go) -> None:
+    """The first night, from a landing of this process's own into the shared tables."""
+    house = House(folder, source=Letters(NIGHTS[0]))
+    go.wait()
+    house.ingest()
+
+
+def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_in(
+    house: House,
+) -> None:
+    house.ingest()
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+    house.drop("by-hand", a=b"hi", b=b"jk")
+
+    ingested = house.ingest(gates=declared)
+
+    assert (ingested.arrivals, ingested.rows_added) == (("by-hand",), 0)
+    assert [bad.file for bad in ingested.quarantined] == ["a", "b"]
+    (finding,) = ingested.findings
+    assert (finding.gate, finding.metric, finding.slice) == ("column type", "letter", "by-hand")
+    assert "by-hand is refused: letter: expected INT8, found string" in (
+        ingested.quarantined[0].reason
+    )
+    assert house.letters() == "abcde"
+    assert "by-hand" in house.rows.taken()
+    assert house.ingest(take_next=False, gates=declared).arrivals == ()
+    assert house.ingest().arrivals == ("night-0001",)
+
+
+def test_before_the_first_arrival_a_refused_one_makes_no_table(house: House) -> None:
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+
+    ingested = house.ingest(gates=declared)
+
+    assert ingested.findings
+    assert house.rows.version() is None
+    assert house.ingest().rows_added == 5
+
+
+@pytest.mark.parametrize(
+    ("repeated", "refused"), [(49, False), (50, False), (51, True), (100, True)]
+)
+def test_an_arrival_of_one_and_the_same_row_is_refused(
+    house: House, repeated: int, refused: bool
+) -> None:
+    letters = "".join(chr(0x4E00 + n) for n in range(100 - repeated)) + "a" * repeated
+    house.drop("by-hand", a=letters.encode())
+
+    ingested = house.ingest(gates=DataGates(repeated_share=0.49))
+
+    assert bool(ingested.findings) is refused
+    assert (ingested.rows_added == 0) is refused
+
+
+def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
+    house.ingest()
+    house.drop("again", a=b"abcx")
+    house.drop("bad", a=b"!")
+
+    again, bad = house.ingest().findings
+
+    assert (again.slice, bad.slice) == ("again", "bad")
+    assert "of 4 rows none is left: 3 are in the dataset already" in again.message
+    assert "1 are the holdout's" in again.message
+    assert "1 files were rejected" in bad.message
+
+
+def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: House) -> None:
+    house.drop("by-hand", a=b"hi")
+    house.ingest()
+    ArrivalReviews(house.bucket, "letters").decide(
+        "by-hand", "excluded", Actor("ann", "mislabelled")
+    )
+
+    house.drop("put-right", a=b"hi")
+
+    assert house.ingest().rows_added == 2
+
+
+def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is_left_out(
+    house: House,
+) -> None:
+    house.drop("by-hand", a=b"hi")
+    house.ingest()
+    ArrivalReviews(house.bucket, "letters").hold("by-hand", [], compared_with=None)
+    house.drop("put-right", a=b"hij")
+
+    assert house.ingest().rows_added == 3
+
+    before, after = (
+        snapshot(house.rows, house.holdout, without=without) for without in ((), ("by-hand",))
+    )
+    assert (before.rows, after.rows) == (3, 3)
+    came = [
+        set(read_stamped(house.rows, one).column("arrival").to_pylist()) for one in (before, after)
+    ]
+    assert came == [{"by-hand", "put-right"}, {"put-right"}]
+
+
+def test_after_a_gate_was_mended_the_same_arrival_is_met_again_and_named(house: House) -> None:
+    house.ingest()
+    declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
+    house.drop("by-hand", a=b"hi")
+    house.ingest(gates=declared)
+
+    house.drop("by-hand", a=b"hi")
+    again = house.ingest()
+    house.drop("by-hand-renamed", b=b"hi")
+
+    assert (again.arrivals, again.skipped) == ((), ("by-hand",))
+    assert house.ingest().rows_added == 2

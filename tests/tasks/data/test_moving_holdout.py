@@ -1,0 +1,230 @@
+"""A holdout that moves: the newest days judge, whatever came late, twice or not at all."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from overnight.models.definition import Places
+from overnight.models.sales import DEFINITION
+from overnight.models.sales.series import HELD_DAYS
+from overnight.models.sales.source import SalesSource
+from overnight.store.datasets import landing
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import NotFound
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.manifest import DataLineage
+from overnight.tasks.data.ingest import Ingested, ingest
+from overnight.tasks.data.leakage import learned_what_judges, same_rows, unseen
+from overnight.tasks.data.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
+from overnight.tasks.data.validate import validate
+from overnight.tasks.evaluation.reproduce import recorded_snapshot
+from tests.support.examples import manifest
+from tests.support.genuine_sales import STORES, arriving, day, parquet, rows
+
+AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+HISTORY, LAST = "2017-04-30", "2017-05-20"
+FEW = STORES[:2]
+EMPTY = 5
+
+
+class Shop:
+    """A dataset of sales in a folder, and a landing into which its nights are dropped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bucket = MemoryBucket()
+        self.rows = Dataset.in_folder(folder, "sales", "rows")
+        self.holdout = Dataset.in_folder(folder, "sales", "holdout")
+
+    def arrive(self, name: str, **files: pa.Table) -> Ingested:
+        bodies = {f"{file}.parquet": parquet(table) for file, table in files.items()}
+        landing.land(self.bucket, "sales", name, bodies, by="test", at=AT)
+        return ingest(
+            SalesSource(Places(folder=None, cache=Path("unused"))),
+            self.bucket,
+            self.rows,
+            self.holdout,
+            model="sales",
+            take_next=False,
+            gates=DEFINITION.data_gates,
+        )
+
+    def snapshot(self, **asked: object) -> Snapshot:
+        return snapshot(self.rows, self.holdout, held_days=HELD_DAYS, **asked)  # type: ignore[arg-type]
+
+
+def nights(first: str, last: str) -> list[str]:
+    return [str(np.datetime64(night, "D")) for night in range(day(first), day(last) + 1)]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Twenty nights, with late baskets, an empty one, and some sent again."""
+    found = Shop(tmp_path_factory.mktemp("shop"))
+    found.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
+    since, yesterday = None, None
+    for number, night in enumerate(nights("2017-05-01", LAST)):
+        tonight = arriving(since or night, night, stores=FEW)
+        if number == EMPTY:
+            found.arrive(f"day-{night}", none=tonight.slice(0, 0))
+            since = night
+            continue
+        again = {"yesterday": yesterday} if yesterday is not None and number % 4 == 3 else {}
+        found.arrive(f"day-{night}", tonight=tonight, **again)
+        if number % 7 == 2:
+            found.arrive(f"day-{night}-again", tonight=tonight)
+        if number % 7 == 3:
+            found.arrive(f"day-{night}", tonight=tonight)
+        yesterday, since = tonight, None
+    return found
+
+
+def test_late_twice_and_empty_nights_leave_exactly_the_right_rows(shop: Shop) -> None:
+    arrived = arriving("2017-01-01", LAST, stores=FEW)
+
+    kept = read_stamped(shop.rows, shop.snapshot())
+
+    columns = ["basket", "store", "department", "day", "units", "apart", "digest"]
+    order = [(name, "ascending") for name in ("basket", "department")]
+    expected = rows(arrived).select(columns).sort_by(order)
+    found = kept.select(columns).sort_by(order)
+    assert found.num_rows == expected.num_rows > 5_000
+    assert found.cast(expected.schema).equals(expected)
+    brought = [name.removeprefix("day-") for name in kept["arrival"].to_pylist()]
+    late = [
+        told
+        for told, sold_on in zip(brought, kept["day"].to_pylist(), strict=True)
+        if told != "history" and day(told) > sold_on + 1
+    ]
+    assert late, "no basket of these nights came late, so nothing was shown"
+
+
+def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
+    taken = shop.snapshot()
+
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+
+    assert taken.judged_from == "2017-04-20"
+    assert pc.max(learned["day"]).as_py() == day("2017-04-19")
+    assert pc.min(judging["day"]).as_py() == day("2017-04-20")
+    assert (taken.rows, taken.holdout_rows) == (learned.num_rows, judging.num_rows)
+    assert same_rows(learned, judging).passed
+    assert read_rows(shop.rows, taken).num_rows == learned.num_rows
+
+
+def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
+    shop: Shop,
+) -> None:
+    came = shop.rows.arrivals()
+    earlier = shop.snapshot(version=came["day-2017-05-10"])
+
+    later = shop.snapshot()
+
+    assert earlier.judged_from < later.judged_from
+    assert earlier.holdout_digest != later.holdout_digest
+    # So whoever learned from the earlier snapshot has seen no day that judges by the later one.
+    learned, _ = parted(read_stamped(shop.rows, earlier), earlier)
+    _, judging = parted(read_stamped(shop.rows, later), later)
+    assert pc.max(learned["day"]).as_py() < pc.min(judging["day"]).as_py()
+
+
+def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(shop: Shop) -> None:
+    champion, night = shop.snapshot(), shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
+    late = [name for name in shop.rows.arrivals() if name > "day-2017-05-15"]
+
+    back = shop.snapshot(without=[name for name in late if name != "history"])
+
+    learned, _ = parted(read_stamped(shop.rows, champion), champion)
+    _, judging = parted(read_stamped(shop.rows, back), back)
+    assert not same_rows(learned, judging).passed
+    assert learned_what_judges(champion.lineage, back.lineage)
+    assert not learned_what_judges(champion.lineage, champion.lineage)
+    assert not learned_what_judges(night.lineage, champion.lineage)
+
+
+def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
+    taken = shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
+    base = manifest()
+    made = base.model_copy(update={"data": DataLineage(**taken.lineage.model_dump())})
+
+    again = snapshot(
+        shop.rows,
+        shop.holdout,
+        version=made.data.dataset_version,
+        without=made.data.without,
+        judged_from=made.data.judged_from,
+    )
+
+    assert again == taken == recorded_snapshot(made)
+
+
+def test_a_frozen_holdout_leaves_no_trace_of_any_of_this_in_a_manifest() -> None:
+    assert "judged_from" not in manifest().encoded().decode()
+
+
+def test_rows_are_valid_with_a_holdout_among_them(shop: Shop) -> None:
+    taken = shop.snapshot()
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+
+    findings = validate(learned, taken, DEFINITION, holdout=judging, now=AT)
+
+    assert [one.message for one in findings if not one.passed] == []
+
+
+def test_a_row_out_of_range_is_found_among_those_that_judge_too(shop: Shop) -> None:
+    taken = shop.snapshot()
+    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+    place = judging.column_names.index("units")
+    wrong = judging.set_column(place, "units", pa.array([1e9] * judging.num_rows))
+
+    findings = validate(learned, taken, DEFINITION, holdout=wrong, now=AT)
+
+    assert any(not one.passed and one.metric == "units" for one in findings)
+
+
+def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.arrive("nothing", none=arriving(HISTORY, HISTORY, stores=FEW).slice(0, 0))
+
+    with pytest.raises(NotFound):
+        shop.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("learned_until", "compared"),
+    [("2017-04-19", True), ("2017-04-20", True), ("2017-04-21", False)],
+)
+def test_a_champion_that_knows_days_that_judge_is_told(learned_until: str, compared: bool) -> None:
+    found = unseen("v1", learned_until, "2017-04-20")
+
+    assert found.passed
+    assert found.applicable is compared
+    assert ("favours it" in found.message) is not compared
+
+
+def test_one_basket_of_a_wrong_year_refuses_its_arrival_and_moves_nothing(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
+    before = shop.snapshot()
+    night = arriving("2017-05-01", "2017-05-01", stores=FEW)
+    wrong = night.slice(0, 1)
+    later = pa.array(wrong["transaction_timestamp"].to_numpy() + np.timedelta64(3650, "D"))
+    place = wrong.column_names.index("transaction_timestamp")
+    kind = wrong.schema.field(place).type
+    wrong = wrong.set_column(place, "transaction_timestamp", later.cast(kind))
+    other = pa.array([10**9], wrong.schema.field("basket_id").type)
+    wrong = wrong.set_column(wrong.column_names.index("basket_id"), "basket_id", other)
+
+    refused = shop.arrive("day-2017-05-01", tonight=pa.concat_tables([night, wrong]))
+    again = shop.arrive("day-2017-05-01-mended", tonight=night)
+
+    assert [(one.gate, one.slice) for one in refused.findings] == [
+        ("days together", "day-2017-05-01")
+    ]
+    assert refused.rows_added == 0
+    assert again.rows_added > 0
+    assert before.judged_from == "2017-03-31"
+    assert shop.snapshot().judged_from == "2017-04-01"

@@ -1,0 +1,178 @@
+"""Snapshots: the same rows always have the same name and come in the same order."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from overnight.models.digits.rows import Digits, as_rows
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.errors import CorruptTable, NotFound
+from overnight.tasks.data import integrity
+from overnight.tasks.data.snapshot import read_holdout, read_rows, snapshot
+
+AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+
+
+def rows(letters: str, labels: str, arrival: str, days: int = 0) -> pa.Table:
+    n = len(letters)
+    return pa.table(
+        {
+            "label": pa.array([int(label) for label in labels], pa.int8()),
+            "digest": pa.array(letters, pa.string()),
+            "arrival": [arrival] * n,
+            "arrived_at": pa.array([AT + timedelta(days=days)] * n, pa.timestamp("us", "UTC")),
+            "arrival_row": pa.array(range(n), pa.int64()),
+        }
+    )
+
+
+def held_out(letters: str = "yx") -> pa.Table:
+    return pa.table({"label": pa.array([1] * len(letters), pa.int8()), "digest": list(letters)})
+
+
+class Tables:
+    def __init__(self, folder: Path, *arrivals: pa.Table) -> None:
+        self.rows = Dataset.in_folder(folder, "letters", "rows")
+        self.holdout = Dataset.in_folder(folder, "letters", "holdout")
+        self.holdout.append(held_out(), "holdout")
+        for arrival in arrivals:
+            self.rows.append(arrival, arrival.column("arrival")[0].as_py())
+
+
+def test_a_snapshot_counts_rows_arrivals_and_holdout(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"), rows("c", "3", "two", days=1))
+
+    taken = snapshot(tables.rows, tables.holdout)
+
+    assert (taken.dataset_version, taken.rows, taken.arrivals, taken.holdout_rows) == (2, 3, 2, 2)
+    assert taken.lineage.digest == taken.digest
+
+
+def test_rows_come_in_the_order_of_their_arrival(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ba", "21", "later", days=1), rows("dc", "43", "earlier"))
+
+    read = read_rows(tables.rows, snapshot(tables.rows, tables.holdout))
+
+    assert read.column_names == ["label", "digest"]
+    assert read.column("digest").to_pylist() == ["d", "c", "b", "a"]
+    assert read_holdout(tables.holdout).column("digest").to_pylist() == ["x", "y"]
+
+
+def test_of_rows_that_came_in_twice_the_first_counts(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "99", "later", days=1), rows("cb", "12", "earlier"))
+
+    taken = snapshot(tables.rows, tables.holdout)
+
+    assert taken.rows == 3
+    read = read_rows(tables.rows, taken)
+    assert read.column("digest").to_pylist() == ["c", "b", "a"]
+    assert read.column("label").to_pylist() == [1, 2, 9]
+
+
+def test_the_digest_does_not_depend_on_how_rows_came(tmp_path: Path) -> None:
+    together = Tables(tmp_path / "1", rows("abc", "123", "one"))
+    apart = Tables(tmp_path / "2", rows("cb", "32", "x", days=3), rows("a", "1", "y"))
+
+    assert (
+        snapshot(together.rows, together.holdout).digest
+        == snapshot(apart.rows, apart.holdout).digest
+    )
+
+
+@pytest.mark.parametrize("other", [("abd", "123"), ("abc", "124"), ("ab", "12")])
+def test_the_digest_tells_other_rows_and_other_labels_apart(
+    tmp_path: Path, other: tuple[str, str]
+) -> None:
+    first = Tables(tmp_path / "1", rows("abc", "123", "one"))
+    second = Tables(tmp_path / "2", rows(*other, "one"))
+
+    digests = {snapshot(one.rows, one.holdout).digest for one in (first, second)}
+
+    assert len(digests) == 2
+
+
+def test_a_snapshot_is_read_as_it_was_when_more_has_come_since(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"))
+    taken = snapshot(tables.rows, tables.holdout)
+
+    tables.rows.append(rows("c", "3", "two", days=1), "two")
+
+    assert read_rows(tables.rows, taken).column("digest").to_pylist() == ["a", "b"]
+
+
+def test_without_any_arrival_there_is_no_snapshot(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+
+    with pytest.raises(NotFound, match="rows does not exist"):
+        snapshot(tables.rows, tables.holdout)
+
+
+@cache
+def pictures(n: int, *, spoiled: int = 0) -> pa.Table:
+    """Rows with images, one bit of each of the first `spoiled` turned over since it came in."""
+    pixels = np.random.default_rng(1).integers(0, 256, (n, 28, 28)).astype(np.uint8)
+    came = as_rows(Digits(pixels, np.zeros(n, np.int8)))
+    stamps = rows("a" * n, "0" * n, "one").drop_columns(["label", "digest"])
+    for name in stamps.column_names:
+        came = came.append_column(name, stamps.column(name))
+    if not spoiled:
+        return came
+    pixels[:spoiled, 14, 14] ^= 1
+    found = as_rows(Digits(pixels, np.zeros(n, np.int8)))
+    return came.set_column(0, "image", found.column("image"))
+
+
+def test_rows_whose_bytes_are_not_those_of_their_digests_are_not_learned(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(50, spoiled=1))
+    taken = snapshot(tables.rows, tables.holdout)
+
+    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+        read_rows(tables.rows, taken)
+    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+        read_holdout(tables.rows)
+
+
+def test_digests_of_something_else_than_the_bytes_tell_nothing_of_them(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(50, spoiled=50))
+
+    assert read_rows(tables.rows, snapshot(tables.rows, tables.holdout)).num_rows == 50
+
+
+def test_rows_that_are_not_those_of_the_snapshot_are_not_learned(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, rows("ab", "12", "one"))
+    taken = snapshot(tables.rows, tables.holdout)
+    other = replace(taken, digest="0" * 64, holdout_digest="0" * 64)
+
+    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+        read_rows(tables.rows, other)
+    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+        read_holdout(tables.holdout, other)
+
+
+def test_60_000_images_are_held_against_their_digests_in_less_than_a_second_of_work() -> None:
+    rows, seconds = pictures(60_000), []
+
+    for _ in range(3):
+        started = time.process_time()
+        integrity.check(rows, "here")
+        seconds.append(time.process_time() - started)
+
+    assert min(seconds) < 1
+
+
+def test_a_snapshot_of_60_000_images_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, pictures(60_000))
+    seconds = []
+
+    for _ in range(3):
+        started = time.process_time()
+        assert snapshot(tables.rows, tables.holdout).rows == 60_000
+        seconds.append(time.process_time() - started)
+
+    assert min(seconds) < 1

@@ -1,0 +1,95 @@
+"""Two versions are told apart by what they were made from and by what they answer."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from overnight import models
+from overnight.models.digits.plots import disagreements
+from overnight.models.examples import Examples
+from overnight.tasks.evaluation.diff import difference, differing
+from overnight.tasks.reporting.markdown import page
+from tests.support.examples import manifest
+
+DEFINITION = models.find("digits")
+VERSIONS = tuple(manifest(version=f"2026112{day}T020000-0123456789ab") for day in (1, 2))
+LABELS = np.array([7, 7, 3, 3])
+HOLDOUT = Examples(inputs={"image": np.zeros((4, 28, 28), np.uint8)}, labels=LABELS)
+
+
+def answering(*classes: int, sure: float = 0.9) -> dict[str, np.ndarray]:
+    rows = np.full((len(classes), 10), (1 - sure) / 9, np.float32)
+    rows[np.arange(len(classes)), classes] = sure
+    return {"probabilities": rows}
+
+
+FIRST, SECOND = answering(7, 1, 3, 3), answering(7, 7, 3, 8, sure=0.8)
+
+
+def test_what_changed_answers_is_counted_by_who_is_right():
+    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+
+    assert (found.rows, found.changed, found.gained, found.lost) == (4, 2, 1, 1)
+    assert [(one.row, one.label, one.first, one.second) for one in found.examples] == [
+        (1, "7", "1 90%", "7 80%"),
+        (3, "3", "3 90%", "8 80%"),
+    ]
+
+
+def test_metrics_are_measured_anew_for_both():
+    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+
+    (accuracy,) = [p for p in found.measured if (p[0].metric, p[0].slice) == ("accuracy", "")]
+    assert [one.value for one in accuracy] == [0.75, 0.75]
+
+
+def test_the_axes_tell_the_second_against_the_first():
+    other = VERSIONS[1].model_copy(
+        update={"training": VERSIONS[1].training.model_copy(update={"settings": {"seed": 2}})}
+    )
+
+    found = difference(DEFINITION, (VERSIONS[0], other), (FIRST, FIRST), holdout=HOLDOUT)
+
+    assert [axis.told for axis in found.axes if axis.changed] == ["seed 1 then, 2 now"]
+    assert (found.changed, found.examples) == (0, ())
+
+
+def test_at_most_as_many_examples_are_told_as_asked_for():
+    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT, shown=1)
+
+    assert (found.changed, len(found.examples)) == (2, 1)
+
+
+def test_the_page_has_the_pictures_inside():
+    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+
+    html = page(
+        differing(found, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
+    ).decode()
+
+    assert "2 of 4 holdout rows are answered otherwise" in html
+    assert 'src="data:image/png;base64,' in html
+
+
+def test_forecasts_that_moved_are_answered_otherwise_though_the_last_quantile_is_the_largest():
+    definition = replace(DEFINITION, tensors=DEFINITION.tensors.model_copy(update={"labels": ()}))
+    first = np.array([[1, 2, 3], [1, 2, 3], [0, 0, 1], [2, 4, 8]], np.float32)
+    second = first * np.array([[3], [1], [1], [1.5]], np.float32)
+    definition = replace(
+        definition,
+        measure=lambda *_: (),
+        correct=lambda _, told: np.asarray(told["probabilities"])[:, 0] >= 2,
+    )
+
+    found = difference(
+        definition,
+        VERSIONS,
+        ({"probabilities": first}, {"probabilities": second}),
+        holdout=HOLDOUT,
+    )
+
+    assert found.changed == 2
+    assert [(one.row, one.first, one.second) for one in found.examples] == [
+        (0, "1, 2, 3", "3, 6, 9"),
+        (3, "2, 4, 8", "3, 6, 12"),
+    ]

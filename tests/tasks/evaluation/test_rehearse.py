@@ -1,0 +1,40 @@
+"""The rehearsal compares every output that serving answers with what training answered."""
+
+import numpy as np
+import pytest
+
+from overnight.models.examples import Examples
+from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.evaluation import Changed
+from overnight.serving.inference.loaded_version import check_golden
+from overnight.serving.inference.runtime import Predictor
+from overnight.tasks.evaluation.rehearse import rehearse
+from tests.support.serving import forecasts
+
+pytestmark = pytest.mark.servers
+
+
+def test_each_output_is_compared_over_http_and_kept_as_it_was_answered(tmp_path) -> None:
+    # Given a network of which training is said to have answered five rows of seventy otherwise.
+    files, asked = forecasts.files(), forecasts.rows(70)
+    expected = forecasts.expected(asked)
+    expected["units"][:3] += 1.5
+    expected["known"][66:68, 0] ^= 1
+    draft = forecasts.manifest(1, files)
+
+    found = rehearse(
+        draft,
+        files,
+        holdout=Examples(asked, np.zeros(70, np.float32)),
+        expected=expected,
+        folder=tmp_path,
+        seconds=60,
+        near=Near(apart=1.0, share=0.0),
+    )
+
+    # Then both are counted, each where it belongs, and the golden examples are what was answered.
+    assert (found.rehearsal.n, found.rehearsal.changed_answers) == (70, 3)
+    assert found.rehearsal.largest_difference == pytest.approx(1.5, abs=0.01)
+    assert found.rehearsal.further == (Changed("known", 2, exact=True),)
+    predictor = Predictor(draft, files["predictor.tflite"], threads=1)
+    assert check_golden(predictor, found.golden).keys() == asked.keys()

@@ -1,0 +1,103 @@
+"""An earlier version that beats the champion on what arrived is found, and no other is."""
+
+import numpy as np
+import pytest
+
+from overnight import models
+from overnight.models.examples import Examples
+from overnight.models.gates import MinimumImprovement
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.tasks.evaluation.reinstate import previous_champions, reconsider
+from tests.support.serving import bundles
+
+DEFINITION = models.find("digits")
+GATE = MinimumImprovement(margin=0)
+IMAGES = np.random.default_rng(5).integers(0, 256, (200, 28, 28), dtype=np.uint8)
+# The higher its number, the surer a tiny version is of a zero: these two disagree on every row.
+SURE_OF_ZERO, NOT_SURE = 400, 1
+
+
+def labelled(right: int) -> Examples:
+    """Rows whose labels are what a version answers."""
+    answers = bundles.probabilities(right, IMAGES).argmax(axis=1)
+    return Examples({"image": IMAGES}, answers.astype(np.int64))
+
+
+def found(tonight: Examples, *earlier: int):
+    return reconsider(
+        DEFINITION,
+        GATE,
+        champion=("champion", bundles.network(NOT_SURE)),
+        earlier={f"v{number}": bundles.network(number) for number in earlier},
+        tonight=tonight,
+    )
+
+
+def test_the_versions_disagree():
+    answers = [bundles.probabilities(n, IMAGES).argmax(axis=1) for n in (SURE_OF_ZERO, NOT_SURE)]
+
+    assert (answers[0] != answers[1]).all()
+
+
+def test_a_version_that_is_right_again_is_found():
+    returned = found(labelled(SURE_OF_ZERO), SURE_OF_ZERO)
+
+    assert returned is not None
+    assert returned.version == f"v{SURE_OF_ZERO}"
+    assert returned.finding.passed
+    assert "beats the champion on what arrived" in str(returned)
+
+
+def test_a_version_that_is_no_better_is_not_found():
+    assert found(labelled(NOT_SURE), SURE_OF_ZERO) is None
+
+
+def test_equal_versions_are_not_found():
+    assert found(labelled(NOT_SURE), NOT_SURE) is None
+
+
+def test_too_few_rows_show_nothing():
+    tonight = labelled(SURE_OF_ZERO)
+    few = Examples({"image": IMAGES[:20]}, tonight.labels[:20])
+
+    assert found(few, SURE_OF_ZERO) is None
+
+
+def test_without_earlier_versions_there_is_nothing_to_reconsider():
+    assert found(labelled(SURE_OF_ZERO)) is None
+
+
+@pytest.mark.parametrize(
+    ("served", "expected"),
+    [
+        ([], ()),
+        ([1], ()),
+        ([1, 2], (1,)),
+        ([1, 2, 1], (2,)),
+        ([1, 2, 3, 2, 4], (2, 3, 1)),
+        (list(range(1, 9)), (7, 6, 5, 4, 3)),
+    ],
+)
+def test_those_that_served_last_are_tried_newest_first(served, expected):
+    log = AliasLog(MemoryBucket(), "digits")
+    for before, number in zip([None, *served], served, strict=False):
+        over = bundles.version_name(before) if before else None
+        log.append(bundles.version_name(number), expected=over, actor=Actor("a", "r"))
+
+    assert previous_champions(log.history()) == tuple(bundles.version_name(one) for one in expected)
+
+
+def test_a_version_that_was_sent_back_does_not_return_by_itself():
+    log = AliasLog(MemoryBucket(), "digits")
+    first, second = bundles.version_name(1), bundles.version_name(2)
+    log.append(first, expected=None, actor=Actor("a", "r"))
+    log.append(second, expected=first, actor=Actor("a", "r"))
+    log.append(first, expected=second, actor=Actor("ann", "complaints"), action="rolled back")
+    assert previous_champions(log.history()) == ()
+
+    # Promoted again by a person, it may return like any other.
+    log.append(second, expected=first, actor=Actor("ann", "it was the camera"))
+    log.append(first, expected=second, actor=Actor("ann", "r"))
+    assert previous_champions(log.history()) == (second,)

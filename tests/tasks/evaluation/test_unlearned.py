@@ -1,0 +1,147 @@
+"""Earlier versions are asked what none of them has learned, each model's rows in its own way."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import overnight.models.starters.digits
+import overnight.models.starters.sales
+from overnight.cli.actions.sample_data import MADE_UP
+from overnight.models.definition import ModelDefinition, Places
+from overnight.models.examples import Examples, Outputs
+from overnight.models.sales import DEFINITION as SALES
+from overnight.store.registry.manifest import DataLineage
+from overnight.tasks.evaluation.evaluate import compared
+from overnight.tasks.evaluation.reinstate import unseen_examples
+from tests.support.genuine_sales import STORES, arriving, day, rows
+
+AT = datetime(2026, 11, 22, tzinfo=UTC)
+STARTERS = {
+    "digits": overnight.models.starters.digits.DEFINITION,
+    "sales": overnight.models.starters.sales.DEFINITION,
+}
+FEW = STORES[:2]
+
+
+def made(judged_from: str | None = None) -> DataLineage:
+    return DataLineage(
+        dataset_version=1,
+        digest="0" * 64,
+        rows=1,
+        arrivals=1,
+        holdout_digest="1" * 64,
+        holdout_rows=1,
+        judged_from=judged_from,
+    )
+
+
+def stamped(**arrivals: pa.Table) -> pa.Table:
+    """Rows with the arrivals that brought them, one after the other."""
+    parts = []
+    for name, table in arrivals.items():
+        stamped_at = pa.array([AT] * table.num_rows, pa.timestamp("us", "UTC"))
+        parts.append(
+            table.append_column("arrival", pa.array([name] * table.num_rows, pa.string()))
+            .append_column("arrived_at", stamped_at)
+            .append_column("arrival_row", pa.array(range(table.num_rows), pa.int64()))
+        )
+    return pa.concat_tables(parts)
+
+
+@pytest.fixture(scope="module")
+def shops() -> pa.Table:
+    """Five months at once, and two nights of their own."""
+    return stamped(
+        history=rows(arriving("2017-01-01", "2017-05-31", stores=FEW)),
+        first=rows(arriving("2017-06-01", "2017-06-01", stores=FEW)),
+        second=rows(arriving("2017-06-02", "2017-06-02", stores=FEW)),
+    )
+
+
+@pytest.fixture(scope="module")
+def tonight(shops: pa.Table) -> Examples:
+    """What neither last night's champion nor the version before it has learned."""
+    made_of = [made("2017-05-02"), made("2017-05-01")]
+    found = unseen_examples(SALES, shops, made_of=made_of, seen={"history", "first"})
+    assert found is not None
+    return found
+
+
+def test_a_forecast_is_asked_for_the_days_that_all_versions_held_out(tonight: Examples) -> None:
+    asked = np.unique(tonight.inputs["day"])
+
+    # The last three are not final; the day before the first, the newest of them has learned.
+    assert (asked[0], asked[-1]) == (day("2017-05-02"), day("2017-05-30"))
+    assert len(asked) == 29
+    assert tonight.inputs["recent"].sum() > 0
+
+
+def test_a_version_that_held_out_nothing_leaves_nothing_to_ask(shops: pa.Table) -> None:
+    assert unseen_examples(SALES, shops, made_of=[made("2017-05-01"), made()], seen=()) is None
+
+
+def answered(examples: Examples, off: float) -> Outputs:
+    middle = np.maximum(examples.labels, 0) + off
+    return {"units": np.stack([middle - 1, middle, middle + 1], axis=1).astype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "champion", "days", "returns"),
+    [(0.1, 1.0, 29, True), (1.0, 1.0, 29, False), (1.0, 0.1, 29, False), (0.1, 1.0, 20, False)],
+    ids=["better", "equal", "worse", "too few days"],
+)
+def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
+    tonight: Examples, earlier: float, champion: float, days: int, returns: bool
+) -> None:
+    chosen = tonight.inputs["day"] < day("2017-05-02") + days
+    asked = Examples({n: a[chosen] for n, a in tonight.inputs.items()}, tonight.labels[chosen])
+    evaluation = compared(
+        SALES, asked, answered(asked, earlier), answered(asked, champion), champion="c"
+    )
+
+    assert SALES.returning is not None
+    (finding,) = SALES.returning.findings(evaluation)
+
+    assert (finding.passed, finding.applicable) == (returns, True), finding.message
+
+
+@pytest.mark.parametrize("like", sorted(STARTERS))
+def test_a_starter_is_asked_what_arrived_since(like: str, tmp_path) -> None:
+    definition, nights = STARTERS[like], came(STARTERS[like], like, tmp_path)
+
+    found = unseen_examples(definition, nights, made_of=[made()], seen={"old"})
+
+    assert found is not None
+    assert found.n == 60
+    assert set(found.inputs) == {spec.name for spec in definition.tensors.inputs}
+    assert unseen_examples(definition, nights, made_of=[made()], seen={"old", "new"}) is None
+
+
+def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
+    plain = STARTERS["sales"]
+    given = []
+
+    def arrived(before: pa.Table, fresh: pa.Table) -> Examples:
+        given.append((before.num_rows, fresh.num_rows, "arrival" in before.column_names))
+        return plain.examples(fresh)
+
+    definition = replace(plain, arrived=arrived)
+    found = unseen_examples(
+        definition, came(plain, "sales", tmp_path), made_of=[made()], seen={"old"}
+    )
+
+    assert found is not None
+    assert given == [(40, 60, False)]
+
+
+def came(definition: ModelDefinition, like: str, folder) -> pa.Table:
+    """Forty rows of an old arrival and sixty of a new one, as `overnight new` makes them up."""
+    source = definition.open_source(Places(folder=folder, cache=folder))
+    old, new = (
+        source.read({"rows.csv": MADE_UP[like](n, seed=seed).encode()}).rows
+        for n, seed in ((40, 2), (60, 3))
+    )
+    return stamped(old=old, new=new)

@@ -1,0 +1,279 @@
+"""An audit tells the truth about all that is in the bucket, and adds only what is known whole."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from overnight.models.errors import UnknownModel
+from overnight.store.datasets import landing
+from overnight.store.maintenance.audit_rules import Audit, Severity
+from overnight.store.maintenance.export import export
+from overnight.store.maintenance.repair import Export, cached, missing, repair
+from overnight.store.objects import keys
+from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.trust.trusted_keys import Trust
+from overnight.tasks.maintenance.audit import AuditContext, verify
+from tests.support import filled_bucket
+from tests.support.serving import bundles
+from tests.support.signing_keys import SIGNER, TRUST, named, signer
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+MODEL = filled_bucket.MODEL
+
+
+@pytest.fixture
+def house(s3_bucket: S3Bucket, s3_address: S3Address) -> AuditContext:
+    """Two nights, one of everything else, and nothing wrong."""
+    filled_bucket.begin(s3_address)
+    for number in (1, 2):
+        filled_bucket.night(s3_bucket, s3_address, number)
+    filled_bucket.words(s3_bucket, bundles.version_name(2))
+    return AuditContext(
+        s3_bucket, lambda _model, name: filled_bucket.table(s3_address, name), TRUST
+    )
+
+
+@pytest.fixture
+def remove(s3_bucket: S3Bucket) -> Callable[[str], None]:
+    """What only the store's own tools can do."""
+    address = s3_bucket.address
+    return lambda key: s3_bucket._client.delete_object(Bucket=address.bucket, Key=key)
+
+
+@pytest.fixture
+def replace(s3_bucket: S3Bucket) -> Callable[[str, bytes], None]:
+    address = s3_bucket.address
+    return lambda key, body: s3_bucket._client.put_object(Bucket=address.bucket, Key=key, Body=body)
+
+
+def findings(audit: Audit) -> dict[str, str]:
+    return {one.key: one.what for one in audit.findings}
+
+
+def repair_from(house: AuditContext, folder: Path) -> tuple[list[str], list[str]]:
+    source = Export(house.bucket, folder)
+    wanted = [*source.lacking(), *missing(verify(house).findings)]
+    return repair(house.bucket, wanted, [source])
+
+
+def file(number: int, name: str) -> str:
+    return keys.version_file(MODEL, bundles.version_name(number), name)
+
+
+def test_what_nights_leave_is_clean(house):
+    filled_bucket.wait(house.bucket)
+
+    audit = verify(house)
+
+    assert findings(audit) == {}
+    assert audit.tallies[MODEL]["manifest"] == 2
+    assert audit.tallies[MODEL]["file of a table"] > 4
+    told = {one.what for one in audit.observations}
+    assert told == {"arrived and waits to be taken in", "in quarantine"}
+    assert {one.severity for one in audit.observations} == {Severity.NOTE}
+
+
+def test_progress_is_told_in_bytes_up_to_all_of_them(house):
+    told = []
+
+    verify(house, told=lambda done, total: told.append((done, total)))
+
+    assert told[-1][0] == told[-1][1] > 0
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_another_model_is_none_of_its_business(house, replace):
+    replace("models/other/aliases/champion/00000007.json", b"nonsense")
+
+    assert verify(house, MODEL).is_clean
+    assert not verify(house).is_clean
+    with pytest.raises(UnknownModel, match="known are: digits, other"):
+        verify(house, "nobody")
+
+
+def test_a_damaged_file_is_told_with_both_digests(house, replace):
+    replace(file(1, "predictor.tflite"), b"damaged")
+
+    told = findings(verify(house))
+
+    assert told.keys() == {file(1, "predictor.tflite")}
+    assert "found sha256" in told[file(1, "predictor.tflite")]
+
+
+def test_whatever_is_lost_is_missed(house, remove):
+    lost = {
+        file(1, "golden.npz"): "missing; expected sha256",
+        keys.alias_record(MODEL, "champion", 1): "record 1 of 2 is missing from this log",
+        f"{keys.dataset(MODEL, 'rows')}/_delta_log/{1:020d}.json": "commit 1 is missing",
+        keys.manifest(MODEL, bundles.version_name(2)): "decided about, and has no manifest",
+    }
+    for key in lost:
+        remove(key)
+
+    found = findings(verify(house))
+
+    assert all(what in found[key] for key, what in lost.items())
+
+
+def test_a_lost_signature_and_a_lost_decision_are_missed(house, remove):
+    remove(keys.signature(MODEL, bundles.version_name(1), SIGNER.key_id))
+    remove(keys.decision(MODEL, bundles.version_name(2)))
+
+    found = findings(verify(house))
+
+    assert "it is not signed" in found[keys.manifest(MODEL, bundles.version_name(1))]
+    record = keys.alias_record(MODEL, "champion", 2)
+    assert found[record] == f"it made {bundles.version_name(2)} champion, which is not decided"
+
+
+def test_a_lost_file_of_a_table_is_missed_by_name(house, remove, s3_address):
+    name = next(iter(filled_bucket.table(s3_address, "rows").files()))
+    remove(f"{keys.dataset(MODEL, 'rows')}/{name}")
+
+    assert findings(verify(house)) == {
+        f"{keys.dataset(MODEL, 'rows')}/{name}": "a file that the table's newest version needs"
+    }
+
+
+def test_a_damaged_file_of_a_table_is_found(house, replace, s3_address):
+    name, size = next(iter(filled_bucket.table(s3_address, "rows").files().items()))
+    replace(f"{keys.dataset(MODEL, 'rows')}/{name}", b"x" * size)
+
+    told = findings(verify(house))
+
+    assert "the table cannot be read" in told[keys.dataset(MODEL, "rows")]
+
+
+ADDITIONS = {
+    "a file beside a bundle": (file(1, "hook.py"), b"evil", "added since the version"),
+    "a key of nobody's": ("models/digits/notes.txt", b"?", "nothing of ours reads this key"),
+    "a key outside the grammar": ("models/digits/a b", b"?", "nothing of ours reads this key"),
+    "a word about no record": (
+        keys.replica(MODEL, "champion", 9, "host-1"),
+        b'{"replica": "host-1", "version": "v", "serving": true}',
+        "which is missing",
+    ),
+    "a record that cannot be read": (
+        keys.alias_record(MODEL, "champion", 3),
+        b'{"format": 1}',
+        "it cannot be read",
+    ),
+    "a refusal that lies elsewhere": (
+        keys.refusal(MODEL, "a" * 64, None),
+        b'{"model": "digits", "fingerprint": "b", "findings": []}',
+        "it speaks of fingerprint b",
+    ),
+    "an old half-written version": (
+        keys.version_file(MODEL, "20260101T000000-000000000009", "predictor.tflite"),
+        b"half",
+        "half-written for more than 2 days",
+    ),
+}
+
+
+def test_whatever_was_added_is_told(house, replace):
+    for key, body, _ in ADDITIONS.values():
+        replace(key, body)
+
+    told = verify(house).findings
+
+    for key, _, what in ADDITIONS.values():
+        version = key.rpartition("/")[0]
+        assert any(one.key.startswith(version) and what in one.what for one in told), what
+
+
+def test_a_champion_that_nobody_approved_is_told(house, s3_address):
+    version = filled_bucket.night(house.bucket, s3_address, 3, promoted=False)
+    filled_bucket.promote(house.bucket, version, over=bundles.version_name(2))
+
+    assert list(findings(verify(house)).values()) == [
+        f"it made {version} champion, which is not decided"
+    ]
+
+
+def test_a_record_over_another_than_the_one_before_it_is_told(house, replace):
+    key = keys.alias_record(MODEL, "champion", 2)
+    body = house.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
+    replace(key, body)
+
+    assert "it was written over nobody" in findings(verify(house))[key]
+
+
+def test_a_version_that_nobody_trusted_signed_is_told(house):
+    stranger = Trust([named(signer("stranger"))])
+
+    told = findings(verify(dataclasses.replace(house, trust=stranger)))
+
+    assert len(told) == 2
+    assert all("not trusted here" in what for what in told.values())
+
+
+def test_without_trusted_keys_it_says_that_signatures_were_not_looked_at(house):
+    audit = verify(dataclasses.replace(house, trust=None))
+
+    assert (audit.is_clean, audit.signatures_looked_at) == (True, False)
+
+
+def test_rows_that_are_not_those_a_version_was_made_from_are_told(house, s3_address):
+    made = bundles.manifest(7, bundles.files(7))
+    bundles.put(house.bucket, 7)
+
+    told = verify(house)
+
+    key = keys.manifest(MODEL, made.version)
+    assert any(one.key == key and "snapshot's digest was" in one.what for one in told.findings)
+
+
+def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
+    house, remove, tmp_path
+):
+    place = tmp_path / MODEL / bundles.version_name(1)
+    place.mkdir(parents=True)
+    (place / "predictor.tflite").write_bytes(bundles.network(1))
+    (place / "golden.npz").write_bytes(b"other bytes than were published")
+    for name in ("predictor.tflite", "golden.npz"):
+        remove(file(1, name))
+
+    added, lost = repair(
+        house.bucket, missing(verify(house).findings), [cached(house.bucket, [tmp_path])]
+    )
+
+    assert (added, lost) == ([file(1, "predictor.tflite")], [file(1, "golden.npz")])
+    assert findings(verify(house)).keys() == {file(1, "golden.npz")}
+
+
+def test_everything_that_an_export_has_comes_back_from_it(house, remove, tmp_path, s3_address):
+    export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    name = next(iter(filled_bucket.table(s3_address, "rows").files()))
+    for key in (
+        file(1, "network.keras"),
+        keys.alias_record(MODEL, "champion", 1),
+        f"{keys.dataset(MODEL, 'rows')}/{name}",
+    ):
+        remove(key)
+
+    added, lost = repair_from(house, tmp_path / "export")
+
+    assert (len(added), lost) == (3, [])
+    assert verify(house).is_clean
+
+
+def test_damage_is_never_overwritten_by_a_repair(house, replace, tmp_path):
+    export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    replace(file(1, "network.keras"), b"damage")
+
+    added, lost = repair_from(house, tmp_path / "export")
+
+    assert (added, lost) == ([], [])
+    assert house.bucket.read(file(1, "network.keras")) == b"damage"
+
+
+def test_what_is_waiting_is_read_too(house, replace):
+    arrival = landing.land(
+        house.bucket, MODEL, "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
+    )
+    replace(f"{arrival.prefix}/arrival.json", b"{}")
+
+    assert "it cannot be read" in " ".join(findings(verify(house)).values())

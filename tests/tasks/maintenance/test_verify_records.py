@@ -1,0 +1,144 @@
+"""What an audit says of records and versions, over a bucket in memory."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from overnight.store.datasets.landing import land
+from overnight.store.maintenance.audit_rules import Audit
+from overnight.store.objects import keys
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.live_scores import Score
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tombstones import Tombstone
+from overnight.tasks.maintenance.audit import AuditContext, verify
+from tests.support.examples import FILES, manifest
+from tests.support.signing_keys import SIGNER, TRUST
+
+VERSION = "20261120T020000-0123456789ab"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+REPORT = {**FILES, "report.html": b"why"}
+
+
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    made = MemoryBucket()
+    ModelRegistry(made, "digits").publish(manifest(REPORT, version=VERSION), REPORT, SIGNER)
+    return made
+
+
+def audit(bucket: MemoryBucket) -> Audit:
+    return verify(AuditContext(bucket, lambda _model, _name: None, TRUST))  # type: ignore[arg-type, return-value]
+
+
+def errors(bucket: MemoryBucket) -> dict[str, str]:
+    """What is found, less the dataset, which there is none of here."""
+    return {
+        one.key: one.what for one in audit(bucket).findings if not one.key.startswith("datasets/")
+    }
+
+
+def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
+    ModelRegistry(
+        bucket,
+        Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()).model,
+    ).keep_score(Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()))
+
+    assert errors(bucket) == {}
+
+
+def test_a_score_that_lies_elsewhere_is_told(bucket):
+    score = Score(model="digits", version=VERSION, arrival="monday", n=5, measurements=())
+    bucket.create(keys.score("digits", VERSION, "tuesday"), score.model_dump_json().encode())
+
+    [told] = errors(bucket).values()
+
+    assert "it speaks of arrival monday" in told
+
+
+def test_a_folder_that_is_named_after_no_moment_is_a_stray(bucket):
+    key = "models/digits/versions/20261399T000000-0123456789ab/a.npz"
+    bucket.create(key, b"x")
+
+    assert errors(bucket) == {key: "nothing of ours reads this key"}
+
+
+def word(bucket: MemoryBucket, was: str) -> None:
+    told = Tombstone.model_validate(
+        {"model": "digits", "version": VERSION, "was": was, "files": [], "size_bytes": 0}
+        | {"by": "gc", "reason": "half-written"}
+    )
+    bucket.create(keys.collected("digits", VERSION), told.encoded())
+
+
+def take_away(bucket: MemoryBucket, *names: str) -> None:
+    for key in [key for key in bucket._objects if key.endswith(names)]:
+        del bucket._objects[key]
+
+
+def test_what_was_published_as_it_was_collected_half_written_is_no_damage(bucket):
+    word(bucket, "half-written")
+    take_away(bucket, ".npz", ".tflite", ".html", ".keras", f"{SIGNER.key_id}.json")
+
+    assert errors(bucket) == {}
+
+
+def test_a_report_that_a_collected_version_lost_is_damage(bucket):
+    word(bucket, "published")
+    take_away(bucket, ".npz", ".tflite", ".keras", ".html")
+
+    assert errors(bucket).keys() == {keys.version_file("digits", VERSION, "report.html")}
+
+
+def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("ada", "good"))
+    AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("ada", "good"))
+    take_away(bucket, "decision.json")
+
+    [found] = [one for one in audit(bucket).findings if "champion" in one.what]
+
+    assert "--repair --from" in found.remedy
+
+
+def test_a_garbled_word_of_a_version_whose_files_are_gone_is_told_with_what_is_lost(bucket):
+    bucket.create(keys.collected("digits", VERSION), b"garbled")
+    take_away(bucket, "predictor.tflite")
+
+    told = errors(bucket)
+
+    assert "it cannot be read" in told[keys.collected("digits", VERSION)]
+    assert "missing" in told[keys.version_file("digits", VERSION, "predictor.tflite")]
+
+
+class Taken:
+    """The tables of a dataset that took in some arrivals."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def taken(self) -> set[str]:
+        return {*self._names}
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [(None, "was delivered, and is gone"), (b"2", "has other bytes than were delivered")],
+)
+def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(bucket, damage, told):
+    arrival = land(bucket, "digits", "monday", {"a.csv": b"1", "b.csv": b"2"}, by="ada", at=NOW)
+    key = arrival.key("a.csv")
+    assert errors(bucket) == {}
+    del bucket._objects[key]
+    if damage is not None:
+        bucket.create(key, damage)
+
+    def findings(table: Taken) -> dict[str, str]:
+        audit = verify(AuditContext(bucket, lambda _model, _name: table, TRUST))  # type: ignore[arg-type, return-value]
+        return {one.key: one.what for one in audit.findings if one.key.startswith("landing/")}
+
+    [(where, what)] = findings(Taken("tuesday")).items()
+    assert where == key
+    assert told in what
+    assert findings(Taken("monday")) == {}

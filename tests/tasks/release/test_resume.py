@@ -1,0 +1,95 @@
+"""What is known of a fingerprint decides whether a night trains at all."""
+
+from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.manifest import Finding
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
+from tests.support.examples import FILES, FINGERPRINT, VERSION, manifest
+from tests.support.signing_keys import SIGNER
+
+
+def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: int = 0) -> PriorRun:
+    return find_prior_run(
+        ModelRegistry(bucket, "digits"), FINGERPRINT, champion=champion, replicas=replicas
+    )
+
+
+def known(bucket: MemoryBucket) -> Progress:
+    return remembered(bucket).known
+
+
+def test_each_step_of_a_version_is_remembered() -> None:
+    bucket = MemoryBucket()
+    assert known(bucket) is Progress.NOTHING
+
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    assert known(bucket) is Progress.UNDECIDED
+
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    assert known(bucket) is Progress.UNPROMOTED
+
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    assert known(bucket) is Progress.SETTLED
+    assert remembered(bucket).told == f"{VERSION} covers it and serves"
+
+
+def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    assert remembered(bucket, champion=VERSION, replicas=1).known is Progress.UNCONFIRMED
+
+    AliasLog(bucket, "digits").acknowledge(
+        1, Acknowledgement(replica="r1", version=VERSION, serving=True)
+    )
+
+    assert remembered(bucket, champion=VERSION, replicas=1).known is Progress.SETTLED
+    assert remembered(bucket, champion=VERSION, replicas=2).known is Progress.UNCONFIRMED
+
+
+def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
+    bucket = MemoryBucket()
+    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
+    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=None)
+
+    memory = remembered(bucket)
+
+    assert memory.known is Progress.REFUSED
+    assert remembered(bucket, champion=VERSION).known is Progress.NOTHING
+    assert "0.5, at least 0.9" in memory.told
+
+
+def test_a_rejected_version_covers_its_fingerprint() -> None:
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "rejected", Actor("ann", "ugly sevens"))
+
+    memory = remembered(bucket)
+
+    assert memory.known is Progress.SETTLED
+    assert "ann rejected it: ugly sevens" in memory.told
+
+
+def test_what_served_once_is_settled_though_another_serves_now() -> None:
+    bucket = MemoryBucket()
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    other = "20261123T020000-ba9876543210"
+    AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
+
+    assert remembered(bucket).told == f"{VERSION} covers it; {other} serves"
+
+
+def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
+    bucket = MemoryBucket()
+    other = "20261123T020000-ba9876543210"
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+    finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
+    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=other)
+
+    assert remembered(bucket, champion=other).known is Progress.REFUSED
+    assert remembered(bucket).known is Progress.UNDECIDED

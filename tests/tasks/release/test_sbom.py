@@ -1,0 +1,52 @@
+"""The bill of materials tells what is installed, in the form that other tools read."""
+
+import importlib.metadata
+import json
+import re
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from overnight.store.registry.manifest import EnvironmentLineage
+from overnight.tasks.release.sbom import bill
+
+ENVIRONMENT = EnvironmentLineage(python="3.11.2", platform="Linux", lock_digest="ab" * 32)
+VERSION = "20261122T020000-0123456789ab"
+
+
+def test_it_names_every_installed_package_as_its_metadata_does():
+    told = json.loads(bill("digits", VERSION, ENVIRONMENT))
+
+    named = {(one["name"], one["version"]) for one in told["components"]}
+    installed = {
+        (re.sub(r"[-_.]+", "-", one.name).lower(), one.version)
+        for one in importlib.metadata.distributions()
+    }
+    assert named == installed
+    assert told["metadata"]["component"]["version"] == VERSION
+    assert len(told["dependencies"][0]["dependsOn"]) == len(installed)
+
+
+def test_it_is_what_the_standard_says():
+    found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(
+        bill("digits", VERSION, ENVIRONMENT).decode()
+    )
+
+    assert found is None, found
+
+
+def test_the_same_packages_make_the_same_bytes_and_others_do_not(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    for place, names in ((first, "zlib_ng-1.0 Some.Thing-2.0+local"), (second, "zlib_ng-1.1")):
+        for name in names.split():
+            (place / f"{name}.dist-info").mkdir(parents=True)
+    (first / "not-a-package.dist-info").mkdir()
+
+    told = bill("digits", VERSION, ENVIRONMENT, places=[str(first), str(tmp_path / "none")])
+
+    assert told == bill("digits", VERSION, ENVIRONMENT, places=[str(first), str(first)])
+    assert told != bill("digits", VERSION, ENVIRONMENT, places=[str(second)])
+    assert [one["purl"] for one in json.loads(told)["components"]] == [
+        "pkg:pypi/some-thing@2.0%2Blocal",
+        "pkg:pypi/zlib-ng@1.0",
+    ]

@@ -1,0 +1,101 @@
+"""What is trained again follows from what could change the answer, and from nothing else."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from overnight import models
+from overnight.cli.actions import scaffold
+from overnight.store.errors import ConfigurationError
+from overnight.tasks.training import lineage
+from overnight.tasks.training.import_closure import PREFIX
+from overnight.tasks.training.lineage import ROOT, STEPS
+
+CATALOGUED = pytest.mark.parametrize("model", tuple(models.catalogue()))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the sources that a night reads."""
+    for room in ("models", "tasks"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "deployments.yaml", tmp_path)
+    return tmp_path
+
+
+def digest(model: str, tree: Path) -> str:
+    return lineage.code(models.find(model), tree).digest
+
+
+@CATALOGUED
+def test_the_digest_is_of_the_sources_wherever_they_stand(model: str, tree: Path) -> None:
+    assert digest(model, tree) == lineage.code(models.find(model)).digest
+
+
+@CATALOGUED
+def test_another_model_in_the_catalogue_is_nothing_to_those_that_are_there(
+    model: str, tree: Path
+) -> None:
+    before = digest(model, tree)
+
+    scaffold.write(scaffold.scaffold("bakery", "digits", root=tree))
+
+    assert (tree / "models" / "bakery" / "network.py").exists()
+    assert digest(model, tree) == before
+
+
+@CATALOGUED
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda model: f"models/{model}/network.py",
+        lambda model: f"models/{model}/gates.py",
+        lambda _: "models/metrics/classification.py",
+        lambda _: "models/gates/bounds.py",
+        lambda _: "tasks/training/worker.py",
+        lambda _: "tasks/evaluation/judge.py",
+        # What it decides is remembered under the fingerprint.
+        lambda _: "tasks/evaluation/reinstate.py",
+        # Reached through the steps only.
+        lambda _: "tasks/training/child_process.py",
+        lambda _: "tasks/data/integrity.py",
+    ],
+    ids=[
+        *("network", "gates", "metrics", "vocabulary", "fit", "judge", "reconsider"),
+        *("child", "contents"),
+    ],
+)
+def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
+    model: str, source: Callable[[str], str], tree: Path
+) -> None:
+    before = digest(model, tree)
+
+    with (tree / source(model)).open("a") as text:
+        text.write("# mended\n")
+
+    assert digest(model, tree) != before
+
+
+@CATALOGUED
+@pytest.mark.parametrize(
+    "source",
+    ["tasks/reporting/report.py", "tasks/reporting/mlflow_run.py", "models/sources/csv_folder.py"],
+)
+def test_what_decides_nothing_is_not_in_the_digest(model: str, source: str, tree: Path) -> None:
+    before = digest(model, tree)
+
+    with (tree / source).open("a") as text:
+        text.write("# mended\n")
+
+    assert digest(model, tree) == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_was_renamed_is_an_error_and_no_smaller_digest(step: str, tree: Path) -> None:
+    path = tree.joinpath(*step.removeprefix(PREFIX).split(".")).with_suffix(".py")
+    path.rename(path.with_stem(f"{path.stem}_renamed"))
+
+    with pytest.raises(ConfigurationError, match=step.removeprefix(PREFIX)):
+        digest("digits", tree)

@@ -1,0 +1,88 @@
+"""The sources of another revision can be had again, or it is said why not."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from overnight.store.objects.digests import digest
+from overnight.store.registry.manifest import CodeLineage
+from overnight.tasks.errors import StepFailed
+from overnight.tasks.training.source_checkout import checkout, why_not
+
+
+def git(root: Path, *words: str) -> str:
+    told = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    done = subprocess.run(
+        ["git", *told, *words], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A checkout whose one source changed since its first commit."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    for text in ("then", "now"):
+        (root / "source.py").write_text(text)
+        git(root, "add", ".")
+        git(root, "commit", "--quiet", "-m", text)
+    return root
+
+
+def made(repository: Path, text: bytes = b"then", **changed: object) -> CodeLineage:
+    first = git(repository, "rev-list", "--max-parents=0", "HEAD")
+    files = {"source.py": digest(text)}
+    return CodeLineage(commit=first, clean=True, digest="d", files=files).model_copy(update=changed)
+
+
+def test_the_sources_are_as_they_were_and_gone_afterwards(repository, tmp_path):
+    with checkout(made(repository), tmp_path / "tree", repository) as tree:
+        found = (tree / "source.py").read_text()
+
+    assert found == "then"
+    assert (repository / "source.py").read_text() == "now"
+    assert not (tmp_path / "tree").exists()
+
+
+def test_what_a_killed_run_left_does_not_stand_in_the_way(repository, tmp_path):
+    lineage = made(repository)
+    git(repository, "worktree", "add", "--detach", str(tmp_path / "tree"), lineage.commit)
+
+    with checkout(lineage, tmp_path / "tree", repository) as tree:
+        assert (tree / "source.py").read_text() == "then"
+
+
+def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, tmp_path):
+    lineage = made(repository, text=b"neither")
+
+    with (
+        pytest.raises(StepFailed, match=r"source\.py at .* is not what the manifest lists"),
+        checkout(lineage, tmp_path / "tree", repository),
+    ):
+        pass
+    assert not (tmp_path / "tree").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"commit": ""}, "outside a checkout"),
+        ({"clean": False}, "never committed"),
+        ({"commit": "0" * 40}, "does not know the commit 000000000000"),
+    ],
+)
+def test_it_is_said_why_the_sources_cannot_be_had(repository, changed, reason):
+    assert reason in why_not(made(repository, **changed), repository)
+
+
+def test_a_known_commit_can_be_had(repository):
+    assert why_not(made(repository), repository) == ""
+
+
+def test_a_folder_without_git_knows_no_commit(tmp_path):
+    lineage = CodeLineage(commit="0" * 40, clean=True, digest="d")
+
+    assert "does not know" in why_not(lineage, tmp_path)
