@@ -9,7 +9,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.steps import data, scoring
 from overnight.flows.steps.finish import finish
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.tasks.reporting.report import RunReport
 
 

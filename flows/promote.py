@@ -10,7 +10,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.store.errors import AlreadyDecided, PromotionConflict, Unauthenticated
 from overnight.tasks.reporting.report import RunReport
 

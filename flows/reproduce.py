@@ -17,7 +17,8 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.finish import finish
-from overnight.flows.steps.training import start_of, step
+from overnight.flows.steps.step import step
+from overnight.flows.steps.training import start_of
 from overnight.store.errors import NothingPublished
 from overnight.store.registry.manifest import CodeLineage, Manifest
 from overnight.store.registry.registry import Registry

@@ -17,6 +17,7 @@ from overnight.flows.run.parameters import (
     Seed,
 )
 from overnight.flows.run.plan import (
+    TrainingPlan,
     asked_for,
     changes,
     entitled,
@@ -27,7 +28,7 @@ from overnight.flows.run.plan import (
 )
 from overnight.flows.steps import data, reinstate, scoring, training
 from overnight.flows.steps.finish import await_confirmation, finish
-from overnight.flows.steps.training import TrainingPlan, step
+from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import Override

@@ -9,7 +9,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate, is_manual
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.reporting.report import RunReport

@@ -16,7 +16,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.finish import finish
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.infra.cores import cores
 from overnight.models.definition import Progress
 from overnight.models.plots import plots as drawn

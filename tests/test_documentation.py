@@ -19,7 +19,7 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 
 
 def test_every_room_of_the_tree_exists_and_every_room_is_in_the_tree() -> None:
-    tree = README.split("## The house")[1].split("```")[1]
+    tree = README.split("## Layout")[1].split("```")[1]
     told = set(re.findall(r"^([a-z]+)/", tree, flags=re.MULTILINE))
 
     tracked = subprocess.run(
@@ -84,18 +84,20 @@ def test_the_life_of_a_version_names_files_that_exist() -> None:
 def test_the_life_of_a_version_is_in_the_order_in_which_the_flow_walks() -> None:
     told = re.findall(r"^\d+\. \*\*(\w+)\*\*", ARCHITECTURE, flags=re.MULTILINE)
     source = (ROOT / "flows" / "retrain.py").read_text()
-    source += (ROOT / "flows" / "ending.py").read_text().split("def settle")[1]
+    source += (
+        (ROOT / "flows" / "steps" / "finish.py").read_text().split("def await_confirmation")[1]
+    )
     # A step is called by its module, or made of a method of the context or the registry.
-    calls = re.findall(r"(?:steps|scoring)\.(\w+)\(|\bstep\([\w.]+\.(\w+)\)", source)
+    calls = re.findall(r"(?:data|training|scoring)\.(\w+)\(|\bstep\([\w.]+\.(\w+)\)", source)
     walked = ["approve" if "decide" in call else "".join(call) for call in calls]
 
     assert [step for step in told if step != "follow"] == [step for step in walked if step in told]
 
 
 def test_every_end_of_a_night_that_the_readme_names_is_one() -> None:
-    endings = (ROOT / "flows" / "ending.py").read_text()
+    endings = (ROOT / "flows" / "steps" / "finish.py").read_text()
 
-    section = README.split("## How a night ends")[1].split("##")[0]
+    section = README.split("## Outcomes of a run")[1].split("##")[0]
     names = re.findall(r"\*\*(\w+)\*\*", section)
     assert len(names) == 6
     for name in names:

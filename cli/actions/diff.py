@@ -12,8 +12,9 @@ from overnight.store.errors import NothingPublished
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import Registry
-from overnight.tasks.evaluation.diff import Difference, difference, differing
+from overnight.tasks.evaluation.diff import Difference, difference
 from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.reporting.diff_report import differing
 from overnight.tasks.reporting.markdown import page
 
 

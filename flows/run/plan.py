@@ -1,7 +1,9 @@
 """What a run is about to do, told before anything heavy is done."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -10,9 +12,16 @@ from overnight.flows.errors import NotAuthorized
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.parameters import Approval, Begin, Policy
-from overnight.flows.steps.training import TrainingPlan
+from overnight.models.definition import TrainingSettings
 from overnight.store.errors import ConfigurationError
-from overnight.store.registry.manifest import Override, RunLineage
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.manifest import (
+    CodeLineage,
+    EnvironmentLineage,
+    Finding,
+    Override,
+    RunLineage,
+)
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot
@@ -20,6 +29,33 @@ from overnight.tasks.evaluation.explain import Axis, Present, explain
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training import lineage
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run is about to do, and everything that could change its outcome."""
+
+    context: ModelContext
+    settings: TrainingSettings
+    champion: str | None
+    warm: bool
+    forced: bool
+    snapshot: Snapshot
+    code: CodeLineage
+    environment: EnvironmentLineage
+    fingerprint: str
+    run: RunLineage
+    folder: Path
+    data_findings: tuple[Finding, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return self.context.model
+
+    def actor(self, reason: str) -> Actor:
+        """Whoever asked for the run; their own reason follows that of the run."""
+        reason = "; ".join(part for part in (reason, self.run.why) if part)
+        return Actor(self.run.by, reason, self.run.proved)
 
 
 def make_plan(

@@ -10,7 +10,8 @@ import overnight.tasks.data.snapshot
 import overnight.tasks.data.validate
 from overnight.flows.errors import UnknownArrival
 from overnight.flows.run.context import ModelContext
-from overnight.flows.steps.training import TrainingPlan, step
+from overnight.flows.run.plan import TrainingPlan
+from overnight.flows.steps.step import step
 from overnight.store.datasets import arrival_reviews
 from overnight.store.registry.actor import Actor
 from overnight.tasks.data.leakage import unseen

@@ -9,9 +9,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import training
 from overnight.flows.steps.tracking import tracked
-from overnight.flows.steps.training import TrainingPlan
 from overnight.store.registry.aliases import AliasRecord
 from overnight.tasks.reporting.report import RunReport, render
 

@@ -8,8 +8,9 @@ from prefect.logging import get_run_logger
 import overnight.tasks.data.snapshot
 import overnight.tasks.evaluation.reinstate
 from overnight.flows.run.parameters import Policy
+from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.finish import await_confirmation, finish
-from overnight.flows.steps.training import TrainingPlan, step
+from overnight.flows.steps.step import step
 from overnight.models.examples import Examples
 from overnight.store.errors import PromotionConflict
 from overnight.tasks.evaluation.reinstate import Reinstated, may_return

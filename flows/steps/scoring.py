@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 import overnight.tasks.data.snapshot
 import overnight.tasks.evaluation.score
 from overnight.flows.run.context import ModelContext
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.store.registry.live_scores import Score
 from overnight.tasks.data.signature import same_tensors
 from overnight.tasks.data.snapshot import Snapshot

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from overnight.flows.run.context import ModelContext
-from overnight.flows.steps.training import step
+from overnight.flows.steps.step import step
 from overnight.store.objects import keys
 from overnight.tasks.reporting.markdown import page
 from overnight.tasks.reporting.mlflow_run import Ending, described, track

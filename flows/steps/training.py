@@ -5,13 +5,9 @@ Steps hand on values (names, digests, metrics); each opens the store for itself.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 import overnight.tasks.evaluation.evaluate
@@ -21,73 +17,18 @@ import overnight.tasks.release.publish
 import overnight.tasks.training.train
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import Policy
+from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.run.progress import ProgressReporter
-from overnight.models.definition import TrainingSettings
-from overnight.models.errors import SourceUnavailable
+from overnight.flows.steps.step import step
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.errors import StoreUnavailable
-from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import (
-    CodeLineage,
-    EnvironmentLineage,
-    Finding,
     Manifest,
     Override,
-    RunLineage,
 )
-from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.release import confirm as confirming
 from overnight.tasks.training.train import Candidate
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _unavailable(_task: object, _run: object, state: Any) -> bool:
-    """Only a store or a source that is merely unavailable is worth asking again."""
-    failure = state.result(raise_on_failure=False)
-    return isinstance(failure, StoreUnavailable | SourceUnavailable)
-
-
-def step(act: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Run a function as a Prefect task: named as it is, never cached, tried again on bad I/O."""
-    return task(
-        name=act.__name__.replace("_", " "),
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        retries=3,
-        retry_delay_seconds=[1, 5, 15],
-        retry_condition_fn=_unavailable,
-    )(act)
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What a run is about to do, and everything that could change its outcome."""
-
-    context: ModelContext
-    settings: TrainingSettings
-    champion: str | None
-    warm: bool
-    forced: bool
-    snapshot: Snapshot
-    code: CodeLineage
-    environment: EnvironmentLineage
-    fingerprint: str
-    run: RunLineage
-    folder: Path
-    data_findings: tuple[Finding, ...] = ()
-
-    @property
-    def model(self) -> str:
-        return self.context.model
-
-    def actor(self, reason: str) -> Actor:
-        """Whoever asked for the run; their own reason follows that of the run."""
-        reason = "; ".join(part for part in (reason, self.run.why) if part)
-        return Actor(self.run.by, reason, self.run.proved)
 
 
 def start_of(context: ModelContext, version: str) -> overnight.tasks.training.train.Start:

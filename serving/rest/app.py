@@ -37,7 +37,7 @@ def create_application(
 
     `bucket` is where administrators write alias records; without it there is nothing to administer.
     """
-    application = Flask(__name__, static_folder="static", template_folder="templates")
+    application = Flask("overnight.serving", static_folder="static", template_folder="templates")
     application.url_map.strict_slashes = False
     # An address with // is another address, and unknown; being sent elsewhere helps no client.
     application.url_map.merge_slashes = False

@@ -1,6 +1,6 @@
 """Tell two versions apart: data, settings, code, packages, metrics, and where they disagree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,6 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.tasks.evaluation.explain import Axis, Present, explain
-from overnight.tasks.reporting.markdown import drawn, table
 
 
 @dataclass(frozen=True)
@@ -81,29 +80,6 @@ def difference(
             for row in rows[:shown]
         ),
     )
-
-
-def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]) -> str:
-    """Two versions side by side, in Markdown."""
-    axes = [
-        ("**differs**" if axis.changed else "same", axis.name, axis.told) for axis in found.axes
-    ]
-    metrics = [
-        (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
-        for one, other in found.measured
-    ]
-    examples = [(str(one.row), one.label, one.first, one.second) for one in found.examples]
-    told = f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
-    told += f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
-    parts = [
-        f"# {definition.title}: {found.first} and {found.second}",
-        table(("", "axis", ""), axes),
-        table(("metric", "slice", "first", "second"), metrics),
-        told,
-        *(drawn(title, body) for title, body in pictures.items()),
-        table(("row", "truth", "first", "second"), examples) if examples else "",
-    ]
-    return "\n\n".join(part for part in parts if part)
 
 
 def _disagreeing(then: Array, now: Array, *, classes: bool) -> Sequence[int]:

@@ -122,8 +122,9 @@ def _fit(
     (folder / FITTED).unlink(missing_ok=True)
     save(folder / "training.npz", training)
     save(folder / "holdout.npz", holdout)
+    worker, network = _modules(definition.network, tree)
     request = {
-        "network": definition.network,
+        "network": network,
         "settings": settings.model_dump(),
         "continued_from": start.version if start else None,
     }
@@ -131,7 +132,7 @@ def _fit(
         (folder / START).write_bytes(start.network)
     (folder / "request.json").write_text(json.dumps(request))
     child_process.run(
-        "overnight.tasks.training.worker",
+        worker,
         [str(folder.absolute())],
         log=folder / "fit.log",
         seconds=seconds,
@@ -142,6 +143,15 @@ def _fit(
     fitted = _finished(folder)
     assert fitted is not None, f"the fit in {folder} ended well and left nothing"
     return fitted
+
+
+def _modules(network: str, tree: Path | None) -> tuple[str, str]:
+    """The training process and the network's module, by the names that they have in `tree`."""
+    if tree is None or (tree / "overnight").is_dir():
+        return "overnight.tasks.training.worker", network
+    # Revisions from before there was one package: versions that they trained are reproduced, too.
+    # In parts, because a whole module's name in a string belongs to the import closure.
+    return ".".join(("tasks", "fit")), network.removeprefix("overnight.")
 
 
 def save(path: Path, examples: Examples) -> None:

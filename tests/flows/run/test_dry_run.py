@@ -7,7 +7,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from overnight.cli.actions import dry_run, why
+from overnight.cli.actions import dry_run as dry_run_action
+from overnight.cli.actions import why
 from overnight.cli.main import app
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.dry_run import DryRun, dry_run
@@ -137,7 +138,7 @@ def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
         why.run("digits", {}, as_json=True)
     document = json.loads(capsys.readouterr().out)
     with pytest.raises(SystemExit) as left:
-        dry_run.leave_unless_changed("digits", {}, take_in=True)
+        dry_run_action.leave_unless_changed("digits", {}, take_in=True)
     line = capsys.readouterr().out
 
     assert {error.value.code for error in (as_text, as_json, left)} == {4}
@@ -156,13 +157,13 @@ def test_the_command_leaves_before_anybody_is_asked_for_a_run(exhausted, monkeyp
 
 
 def test_a_changed_night_is_not_left(settled, capsys):
-    dry_run.leave_unless_changed("digits", {"seed": 7}, take_in=False)
+    dry_run_action.leave_unless_changed("digits", {"seed": 7}, take_in=False)
 
     assert capsys.readouterr().out == ""
 
 
 def test_the_first_night_is_not_left(quiet_world, capsys):
-    dry_run.leave_unless_changed("digits", {}, take_in=True)
+    dry_run_action.leave_unless_changed("digits", {}, take_in=True)
 
     assert capsys.readouterr().out == ""
 

@@ -7,7 +7,8 @@ import numpy as np
 from overnight import models
 from overnight.models.digits.plots import disagreements
 from overnight.models.examples import Examples
-from overnight.tasks.evaluation.diff import difference, differing
+from overnight.tasks.evaluation.diff import difference
+from overnight.tasks.reporting.diff_report import differing
 from overnight.tasks.reporting.markdown import page
 from tests.support.examples import manifest
 

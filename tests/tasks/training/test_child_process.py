@@ -28,8 +28,8 @@ match sys.argv[1]:
 
 PARENT = """
 from pathlib import Path
-from tasks import child
-child.run("acts", ["hang"], log=Path({log!r}), seconds=60,
+from overnight.tasks.training import child_process
+child_process.run("acts", ["hang"], log=Path({log!r}), seconds=60,
     line=lambda line: print(line, flush=True))
 """
 
@@ -37,7 +37,7 @@ child.run("acts", ["hang"], log=Path({log!r}), seconds=60,
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "acts.py").write_text(PROGRAM)
-    root = Path(child_process.__file__).parents[1]
+    root = Path(child_process.__file__).parents[3]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
     return tmp_path
 
@@ -90,9 +90,11 @@ def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
 
 def test_another_tree_runs_its_own_module(tmp_path):
     tree = tmp_path / "tree"
-    (tree / "tasks").mkdir(parents=True)
-    (tree / "tasks" / "__init__.py").touch()
-    (tree / "tasks" / "fit.py").write_text("print('of another tree')")
+    package = tree / "overnight" / "tasks" / "training"
+    package.mkdir(parents=True)
+    (package / "worker.py").write_text("print('of another tree')")
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
     said: list[str] = []
 
     child_process.run(

@@ -26,16 +26,16 @@ def write(root: Path, **sources: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "from overnight.tasks.training.worker import main",
-        "from overnight.tasks.training import worker",
-        "import overnight.tasks.training.worker",
-        "import overnight.tasks.training.worker as w",
+        "from tasks.training.worker import main",
+        "from tasks.training import worker",
+        "import tasks.training.worker",
+        "import tasks.training.worker as w",
         "from overnight.tasks.training.worker import main",
         "from overnight.tasks.training import worker",
         "import overnight.tasks.training.worker",
         "from .training.worker import main",
         "from .training import worker",
-        'run("overnight.tasks.training.worker")',
+        'run("tasks.training.worker")',
         'run("overnight.tasks.training.worker")',
         "def later():\n    from overnight.tasks.training import worker",
     ],
@@ -77,7 +77,7 @@ def test_dots_are_counted_from_the_module_s_own_package(tmp_path: Path) -> None:
 def test_circles_end_and_other_packages_are_left_alone(tmp_path: Path) -> None:
     write(
         tmp_path,
-        tasks__a="from tasks import b\nimport overnight.store.objects.s3\nfrom overnight import models, serving",
+        tasks__a="from tasks import b\nimport store.s3\nfrom overnight import models, serving",
         tasks__b="import tasks.a",
         store__s3="",
         models__m="",

@@ -1,0 +1,69 @@
+"""What is installed elsewhere is one package, and whole."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run(
+        [uv, "build", "--wheel", "--quiet", "--out-dir", folder],
+        cwd=ROOT,
+        check=True,
+        timeout=500,
+    )
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_nothing_lies_at_the_top_but_the_package(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"overnight"}
+
+
+def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "cli", "flows", "infra", "models", "serving", "store", "tasks"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+
+    with zipfile.ZipFile(wheel) as archive:
+        missing = {f"overnight/{name}" for name in tracked} - set(archive.namelist())
+
+    assert missing == set()
+
+
+def test_it_runs_from_where_it_is_unpacked_beside_a_models_folder_of_somebody_else(
+    wheel: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('somebody else')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+
+    ended = subprocess.run(
+        [sys.executable, "-c",
+         "from overnight import models; print(models.__file__, *sorted(models.catalogue()))"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    file, *names = ended.stdout.split()
+    assert Path(file).is_relative_to(tmp_path / "site")
+    assert names == ["digits", "sales"]
