@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from overnight.cli.runs.follow import user
 from overnight.infra import connections
 from overnight.infra.settings import load
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.digests import digest
 
@@ -40,7 +40,7 @@ def land(model: str, paths: Sequence[Path]) -> None:
             files[name] = file.read_bytes()
     name = name_of({file: digest(body) for file, body in files.items()})
     bucket = connections.bucket(load())
-    arrival = landing.land(bucket, model, name, files, by=user(), at=datetime.now(UTC))
+    arrival = Landing(bucket, model).land(name, files, by=user(), at=datetime.now(UTC))
     print(f"landed {len(arrival.files)} files as {arrival.name}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import Begin
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.registry.manifest import Manifest
 from overnight.tasks.evaluation.explain import Axis, Present, explain
 from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
@@ -69,7 +69,7 @@ def _coming(context: ModelContext, taken: set[str]) -> tuple[str, ...]:
     """What waits in the landing, or else what the source would bring."""
     waiting = tuple(
         arrival.name
-        for arrival in landing.pending(context.bucket, context.model)
+        for arrival in Landing(context.bucket, context.model).pending()
         if arrival.name not in taken
     )
     if waiting:

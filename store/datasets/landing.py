@@ -1,9 +1,9 @@
-"""The landing: where files wait until a dataset has taken them in.
+"""Landing area: arrivals wait here until the dataset has ingested them.
 
-An arrival is some files under one name that is never used again. It becomes visible when its
-`arrival.json` is written, last; killed before that, nothing was delivered. It is cleared in the
-opposite order, so an arrival whose clearing was cut short is still seen, recognised by the
-dataset as taken, and cleared again.
+An arrival is a set of files under a name that is used only once. It becomes visible when its
+`arrival.json` is written, last; an upload that is killed earlier delivered nothing. Clearing goes
+in the opposite order: an arrival whose clearing was interrupted is still listed, the dataset
+knows its name, and it is cleared again.
 """
 
 import re
@@ -18,29 +18,30 @@ from overnight.store.errors import AlreadyExists, BadFile, NotFound
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
-from overnight.store.objects.records import decoded
+from overnight.store.objects.records import decoded, validation_summary
 from overnight.store.values import Value
 
 _MANIFEST = "arrival.json"
-# Files begin with a digest, so none of them can be taken for a reason.
+# Stored file names begin with a digest, so no delivered file can pass for a reason.
 _REASON = "reason-"
-# A folder of pictures is thousands of small objects: ask for several at a time.
+# A folder of pictures is thousands of small objects: one request at a time would take hours.
 _AT_ONCE = 8
 
 
 class LandedFile(Value):
-    """One delivered file: `segment` is where it lies, whatever its own name looks like."""
+    """One delivered file: `segment` is its name in the bucket, whatever its own name looks like."""
 
+    # Checked because it becomes a part of a key: a forged `../` would name another model's object.
     segment: str = Field(pattern=re.compile(r"^[A-Za-z0-9._=-]{1,255}$"))
     size_bytes: int
     sha256: str
 
 
 class Converted(Value):
-    """A file that was converted as it was delivered: its rows are in `pieces`, in their order.
+    """A file that was converted to Parquet during delivery: `pieces` hold its rows, in order.
 
-    Pieces are Parquet in the source's columns. `rejected` tells of the first of the lines that
-    would not do, which are in the file `rejected_file`; there is none when all would.
+    Pieces have the columns of the source. `rejected` describes the first of the invalid lines,
+    and the file `rejected_file` holds all of them; it is empty when every line was valid.
     """
 
     file: str
@@ -53,7 +54,7 @@ class Converted(Value):
 
 
 class Arrival(Value):
-    """What was delivered under one name, by whom and when. `files` go by their own names."""
+    """What was delivered under one name, by whom and when. `files` are keyed by their own names."""
 
     format: int = 1
     model: str
@@ -65,16 +66,21 @@ class Arrival(Value):
 
     @property
     def prefix(self) -> str:
-        """Where the arrival lies in the bucket."""
-        return keys.arrival(self.model, _day(self.delivered_at), self.name)
+        """Prefix of the arrival's keys."""
+        return keys.arrival(self.model, f"{self.delivered_at.astimezone(UTC):%Y-%m-%d}", self.name)
+
+    @property
+    def manifest_key(self) -> str:
+        """Key of `arrival.json`: the arrival is visible from the moment this key exists."""
+        return f"{self.prefix}/{_MANIFEST}"
 
     def key(self, file: str) -> str:
-        """Where one of its files lies in the bucket."""
+        """Key of one of its files."""
         return f"{self.prefix}/{self.files[file].segment}"
 
 
 class Quarantined(Value):
-    """A file that could not be taken in, and why; its bytes are kept beside the reason."""
+    """A file that could not be ingested, and why; its bytes are kept next to the reason."""
 
     model: str
     arrival: str
@@ -86,162 +92,177 @@ class Quarantined(Value):
 
 @dataclass(frozen=True)
 class Contents:
-    """The files of an arrival as they were delivered, and those that no longer are what was."""
+    """The intact files of an arrival, and errors for those that are missing or changed."""
 
     files: Mapping[str, bytes]
     damaged: tuple[BadFile, ...] = ()
 
 
-def land(
-    bucket: Bucket, model: str, name: str, files: Mapping[str, bytes], *, by: str, at: datetime
-) -> Arrival:
-    """Deliver files under a name. Delivering the same again is no error; what was first stands.
+@dataclass(frozen=True)
+class Landing:
+    """The landing area of one model."""
 
-    Raises:
-        BadFile: there are no files.
-        AlreadyExists: other files were delivered under this name today.
-    """
-    if not files:
-        raise BadFile(name, expected="at least one file", found="none")
-    arrival = Arrival(
-        model=model,
-        name=name,
-        delivered_at=at.astimezone(UTC),
-        delivered_by=by,
-        files={file: _landed(file, body) for file, body in sorted(files.items())},
-    )
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda file: bucket.create(arrival.key(file), files[file]), arrival.files))
-    return _visible(bucket, arrival)
+    bucket: Bucket
+    model: str
 
+    def land(self, name: str, files: Mapping[str, bytes], *, by: str, at: datetime) -> Arrival:
+        """Deliver files under a name.
 
-def land_pieces(
-    bucket: Bucket,
-    model: str,
-    name: str,
-    pieces: Iterable[tuple[str, bytes]],
-    converted: Callable[[], Converted],
-    *,
-    by: str,
-    at: datetime,
-) -> Arrival:
-    """Deliver the pieces of a file, each as it is made; then `converted` tells what they are.
+        Delivering the same files again returns the arrival that was delivered first.
 
-    Killed before the last, nothing was delivered. Raises as `land` does.
-    """
-    arrival = Arrival(
-        model=model, name=name, delivered_at=at.astimezone(UTC), delivered_by=by, files={}
-    )
-    files: dict[str, LandedFile] = {}
-    for file, body in pieces:
-        files[file] = _landed(file, body)
-        bucket.create(f"{arrival.prefix}/{files[file].segment}", body)
-    told = {"files": files, "converted": converted()}
-    return _visible(bucket, arrival.model_copy(update=told))
+        Raises:
+            BadFile: there are no files.
+            AlreadyExists: other files were delivered under this name today.
+        """
+        if not files:
+            raise BadFile(name, expected="at least one file", found="none")
+        arrival = self._arrival(
+            name, by, at, {file: _landed(file, body) for file, body in sorted(files.items())}
+        )
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(
+                pool.map(
+                    lambda file: self.bucket.create(arrival.key(file), files[file]), arrival.files
+                )
+            )
+        return self._publish(arrival)
 
+    def land_pieces(
+        self,
+        name: str,
+        pieces: Iterable[tuple[str, bytes]],
+        converted: Callable[[], Converted],
+        *,
+        by: str,
+        at: datetime,
+    ) -> Arrival:
+        """Deliver the pieces of one converted file, each as soon as it is made.
 
-def _visible(bucket: Bucket, arrival: Arrival) -> Arrival:
-    """Deliver an arrival whose files are there; what was first stands."""
-    manifest = f"{arrival.prefix}/{_MANIFEST}"
-    try:
-        bucket.create(manifest, arrival.encoded())
-    except AlreadyExists:
-        first = _decode(bucket.read(manifest), manifest)
-        if first.files != arrival.files:
-            raise
-        return first
-    return arrival
+        `converted` is called after the last piece and describes the conversion. If interrupted
+        before that, nothing was delivered. Raises as `land` does.
+        """
+        arrival = self._arrival(name, by, at, {})
+        files: dict[str, LandedFile] = {}
+        for file, body in pieces:
+            files[file] = _landed(file, body)
+            self.bucket.create(f"{arrival.prefix}/{files[file].segment}", body)
+        return self._publish(arrival.model_copy(update={"files": files, "converted": converted()}))
 
+    def _arrival(self, name: str, by: str, at: datetime, files: dict[str, LandedFile]) -> Arrival:
+        return Arrival(
+            model=self.model,
+            name=name,
+            delivered_at=at.astimezone(UTC),
+            delivered_by=by,
+            files=files,
+        )
 
-def pending(bucket: Bucket, model: str) -> list[Arrival]:
-    """Every visible arrival, oldest first.
+    def _publish(self, arrival: Arrival) -> Arrival:
+        """Make an arrival visible, now that its files are there."""
+        try:
+            self.bucket.create(arrival.manifest_key, arrival.encoded())
+        except AlreadyExists:
+            first = _decode(self.bucket.read(arrival.manifest_key), arrival.manifest_key)
+            if first.files != arrival.files:
+                raise
+            return first
+        return arrival
 
-    Raises:
-        BadFile: an `arrival.json` that is none of ours.
-    """
-    landing = keys.landing(model)
-    found = []
-    for date in filter(keys.is_date, bucket.names_below(landing)):
-        for name in bucket.names_below(f"{landing}/{date}"):
-            manifest = f"{keys.arrival(model, date, name)}/{_MANIFEST}"
-            try:
-                found.append(_decode(bucket.read(manifest), manifest))
-            except NotFound:
-                continue
-    return sorted(found, key=lambda arrival: (arrival.delivered_at, arrival.name))
+    def pending(self) -> list[Arrival]:
+        """Every visible arrival, oldest first.
 
+        Raises:
+            BadFile: an `arrival.json` is invalid.
+        """
+        landing = keys.landing(self.model)
+        arrivals = []
+        for date in filter(keys.is_date, self.bucket.names_below(landing)):
+            for name in self.bucket.names_below(f"{landing}/{date}"):
+                manifest = f"{keys.arrival(self.model, date, name)}/{_MANIFEST}"
+                try:
+                    arrivals.append(_decode(self.bucket.read(manifest), manifest))
+                except NotFound:
+                    # Still being delivered, or cleared since the listing.
+                    continue
+        return sorted(arrivals, key=lambda arrival: (arrival.delivered_at, arrival.name))
 
-def read(bucket: Bucket, arrival: Arrival) -> Contents:
-    """The files of an arrival, each held against the size and digest it was delivered with."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        bodies = list(pool.map(lambda file: read_file(bucket, arrival, file), arrival.files))
-    return Contents(
-        {file: body for file, body in zip(arrival.files, bodies, strict=True) if body is not None},
-        tuple(
-            BadFile(file, expected=f"sha256 {landed.sha256} as delivered", found="other bytes")
-            for (file, landed), body in zip(arrival.files.items(), bodies, strict=True)
-            if body is None
-        ),
-    )
+    def read(self, arrival: Arrival) -> Contents:
+        """The files of an arrival, each verified against its delivered size and digest."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            bodies = list(pool.map(lambda file: self.read_file(arrival, file), arrival.files))
+        files = dict(zip(arrival.files, bodies, strict=True))
+        return Contents(
+            {file: body for file, body in files.items() if body is not None},
+            tuple(
+                BadFile(
+                    file,
+                    expected=f"sha256 {arrival.files[file].sha256} as delivered",
+                    found="other bytes",
+                )
+                for file, body in files.items()
+                if body is None
+            ),
+        )
 
+    def read_file(self, arrival: Arrival, file: str) -> bytes | None:
+        """The body of one file of an arrival, or None when it is missing or was changed."""
+        try:
+            body = self.bucket.read(arrival.key(file))
+        except NotFound:
+            return None
+        return body if digest(body) == arrival.files[file].sha256 else None
 
-def quarantine(
-    bucket: Bucket, arrival: Arrival, file: str, body: bytes | None, reason: str
-) -> Quarantined:
-    """Keep a file that cannot be taken in, and why; the first reason stands.
+    def quarantine(
+        self, arrival: Arrival, file: str, body: bytes | None, reason: str
+    ) -> Quarantined:
+        """Set aside a file that cannot be ingested, with its reason; the first reason stands.
 
-    `body` is None when the bytes that were delivered are lost.
-    """
-    segment = arrival.files[file].segment
-    quarantined = Quarantined(
-        model=arrival.model,
-        arrival=arrival.name,
-        file=file,
-        reason=reason,
-        segment=segment,
-        delivered_at=arrival.delivered_at,
-    )
-    prefix = f"{keys.quarantine(arrival.model)}/{arrival.name}"
-    if body is not None:
-        bucket.create(f"{prefix}/{segment}", body)
-    key = f"{prefix}/{_REASON}{segment}.json"
-    try:
-        bucket.create(key, quarantined.encoded())
-    except AlreadyExists:
-        return decoded(Quarantined, bucket.read(key), key)
-    return quarantined
+        `body` is None when the delivered bytes are lost.
+        """
+        segment = arrival.files[file].segment
+        quarantined = Quarantined(
+            model=arrival.model,
+            arrival=arrival.name,
+            file=file,
+            reason=reason,
+            segment=segment,
+            delivered_at=arrival.delivered_at,
+        )
+        prefix = f"{keys.quarantine(arrival.model)}/{arrival.name}"
+        # The bytes before the reason: a reason that is listed must have its file.
+        if body is not None:
+            self.bucket.create(f"{prefix}/{segment}", body)
+        key = f"{prefix}/{_REASON}{segment}.json"
+        try:
+            self.bucket.create(key, quarantined.encoded())
+        except AlreadyExists:
+            return decoded(Quarantined, self.bucket.read(key), key)
+        return quarantined
 
+    def quarantined(self) -> list[Quarantined]:
+        """Every file in quarantine, in order of arrival."""
+        files = [
+            decoded(Quarantined, self.bucket.read(key), key)
+            for key in self.bucket.keys_below(keys.quarantine(self.model))
+            if key.rpartition("/")[2].startswith(_REASON)
+        ]
+        return sorted(files, key=lambda file: (file.delivered_at, file.arrival, file.file))
 
-def quarantined(bucket: Bucket, model: str) -> list[Quarantined]:
-    """Every file in quarantine, in order of arrival."""
-    found = [
-        decoded(Quarantined, bucket.read(key), key)
-        for key in bucket.keys_below(keys.quarantine(model))
-        if key.rpartition("/")[2].startswith(_REASON)
-    ]
-    return sorted(found, key=lambda file: (file.delivered_at, file.arrival, file.file))
+    def clear(self, arrival: Arrival) -> None:
+        """Remove an ingested arrival, `arrival.json` last so that an interrupted clear is repeated.
 
-
-def clear(bucket: Bucket, arrival: Arrival) -> None:
-    """Remove an arrival that was taken in, `arrival.json` last so that a killed clear is repeated.
-
-    What a killed delivery of the same name left behind on other days goes too.
-    """
-    landing = keys.landing(arrival.model)
-    manifest = f"{arrival.prefix}/{_MANIFEST}"
-    leftovers = [
-        key
-        for date in filter(keys.is_date, bucket.names_below(landing))
-        for key in bucket.keys_below(keys.arrival(arrival.model, date, arrival.name))
-        if not key.endswith(f"/{_MANIFEST}")
-    ]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(bucket.remove, leftovers))
-    bucket.remove(manifest)
-
-
-def _day(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d}"
+        Leftovers of interrupted deliveries of the same name on other days are removed too.
+        """
+        landing = keys.landing(arrival.model)
+        leftovers = [
+            key
+            for date in filter(keys.is_date, self.bucket.names_below(landing))
+            for key in self.bucket.keys_below(keys.arrival(arrival.model, date, arrival.name))
+            if not key.endswith(f"/{_MANIFEST}")
+        ]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self.bucket.remove, leftovers))
+        self.bucket.remove(arrival.manifest_key)
 
 
 def _landed(file: str, body: bytes) -> LandedFile:
@@ -253,22 +274,13 @@ def _landed(file: str, body: bytes) -> LandedFile:
     return LandedFile(segment=segment, size_bytes=len(body), sha256=sha256)
 
 
-def read_file(bucket: Bucket, arrival: Arrival, file: str) -> bytes | None:
-    """The body of one file of an arrival, or None when it is no longer what was delivered."""
-    try:
-        body = bucket.read(arrival.key(file))
-    except NotFound:
-        return None
-    return body if digest(body) == arrival.files[file].sha256 else None
-
-
 def _decode(body: bytes, key: str) -> Arrival:
     try:
         arrival = Arrival.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BadFile(key, expected=f"a valid arrival at {field}", found=first["msg"]) from None
-    if key != f"{arrival.prefix}/{_MANIFEST}":
+        where, problem = validation_summary(error)
+        raise BadFile(key, expected=f"a valid arrival at {where}", found=problem) from None
+    # A copied or forged arrival must not make others clear or read the keys of another one.
+    if key != arrival.manifest_key:
         raise BadFile(key, expected="the arrival of this key", found=arrival.prefix)
     return arrival

@@ -1,4 +1,4 @@
-"""Records: small JSON documents, each of which is what its key says, or is believed by nobody."""
+"""Validated JSON records; what does not parse as the record that its key names is rejected."""
 
 from typing import TypeVar
 
@@ -11,26 +11,32 @@ from overnight.store.values import Value
 Record = TypeVar("Record", bound=Value)
 
 
+def validation_summary(error: ValidationError) -> tuple[str, str]:
+    """Where in a document the first validation error is, and what is wrong there."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])) or "the document", first["msg"]
+
+
 def decoded(form: type[Record], body: bytes, key: str) -> Record:
-    """What was read under a key.
+    """Parse the body that was read under a key.
 
     Raises:
-        CorruptRecord: something else.
+        CorruptRecord: it is not a record of this form.
     """
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        told = f"{first['msg']} at {where}"
-        raise CorruptRecord(key, expected=f"a valid {form.__name__}", found=told) from None
+        where, problem = validation_summary(error)
+        raise CorruptRecord(
+            key, expected=f"a valid {form.__name__}", found=f"{problem} at {where}"
+        ) from None
 
 
 def read(form: type[Record], bucket: Bucket, key: str) -> Record | None:
-    """The record under a key, or None while nobody has written it: one small GET.
+    """The record under a key, or None when there is none: one small GET.
 
     Raises:
-        CorruptRecord: something else is there.
+        CorruptRecord: the object is not a record of this form.
     """
     try:
         body = bucket.read(key)

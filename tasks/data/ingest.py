@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Source
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival, Contents, Quarantined
+from overnight.store.datasets.landing import Arrival, Contents, Landing, Quarantined
 from overnight.store.errors import AlreadyExists, BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
@@ -56,7 +55,7 @@ def ingest(
     run again, each row is there once.
     """
     _keep_holdout(source, holdout)
-    arrivals = landing.pending(bucket, model)
+    arrivals = Landing(bucket, model).pending()
     taken = rows.taken()
     if not arrivals and take_next:
         arrivals = _next(source, bucket, model, taken)
@@ -66,7 +65,7 @@ def ingest(
             outcomes.append(Ingested(skipped=(arrival.name,)))
         elif outcome := _take_in(source, bucket, rows, holdout, arrival, gates):
             outcomes.append(outcome)
-        landing.clear(bucket, arrival)
+        Landing(bucket, arrival.model).clear(arrival)
     return _summed(outcomes, rows.version())
 
 
@@ -85,7 +84,7 @@ def _next(source: Source, bucket: Bucket, model: str, taken: Collection[str]) ->
     if delivery is None:
         return []
     now = datetime.now(UTC)
-    return [landing.land(bucket, model, delivery.name, delivery.files, by="the source", at=now)]
+    return [Landing(bucket, model).land(delivery.name, delivery.files, by="the source", at=now)]
 
 
 def _take_in(
@@ -100,7 +99,7 @@ def _take_in(
     if arrival.converted is not None:
         unsettled = _unsettled(bucket, rows, arrival.model)
         return take_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
-    contents = landing.read(bucket, arrival)
+    contents = Landing(bucket, arrival.model).read(arrival)
     if contents.damaged and arrival.name in rows.taken():
         # Whoever took it in is clearing it away under our hands.
         return None
@@ -133,7 +132,9 @@ def _quarantine(
 ) -> tuple[Quarantined, ...]:
     """Keep the files that will not do, each with its reason."""
     return tuple(
-        landing.quarantine(bucket, arrival, one.file, contents.files.get(one.file), str(one))
+        Landing(bucket, arrival.model).quarantine(
+            arrival, one.file, contents.files.get(one.file), str(one)
+        )
         for one in bad
         if one.file in arrival.files
     )
@@ -154,7 +155,9 @@ def _refuse(
     named = {one.file for one in quarantined}
     why = "; ".join(finding.message for finding in refused)
     quarantined += tuple(
-        landing.quarantine(bucket, arrival, file, body, f"{file}: {arrival.name} is refused: {why}")
+        Landing(bucket, arrival.model).quarantine(
+            arrival, file, body, f"{file}: {arrival.name} is refused: {why}"
+        )
         for file, body in contents.files.items()
         if file not in named
     )

@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival, Converted, Quarantined
+from overnight.store.datasets.landing import Arrival, Converted, Landing, Quarantined
 from overnight.store.errors import AlreadyExists, BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
@@ -104,7 +103,7 @@ def _look(
     """Every piece in its order; what stands against the first that is wrong stands for all."""
     seen = _Seen()
     for number, file in enumerate(_converted(arrival).pieces):
-        body = landing.read_file(bucket, arrival, file)
+        body = Landing(bucket, arrival.model).read_file(arrival, file)
         if body is None:
             sha256 = arrival.files[file].sha256
             expected = f"sha256 {sha256} as delivered"
@@ -185,12 +184,16 @@ def _rows(piece: Path) -> Iterator[pa.Table]:
 
 def _quarantine(bucket: Bucket, arrival: Arrival, bad: list[BadFile]) -> tuple[Quarantined, ...]:
     """Keep the lines that would not do, and name the pieces that are lost."""
-    kept = [landing.quarantine(bucket, arrival, one.file, None, str(one)) for one in bad]
+    kept = [
+        Landing(bucket, arrival.model).quarantine(arrival, one.file, None, str(one)) for one in bad
+    ]
     converted = _converted(arrival)
     if converted.rejected_file:
-        body = landing.read_file(bucket, arrival, converted.rejected_file)
+        body = Landing(bucket, arrival.model).read_file(arrival, converted.rejected_file)
         kept.append(
-            landing.quarantine(bucket, arrival, converted.rejected_file, body, _rejected(converted))
+            Landing(bucket, arrival.model).quarantine(
+                arrival, converted.rejected_file, body, _rejected(converted)
+            )
         )
     return tuple(kept)
 
@@ -201,11 +204,10 @@ def _keep_apart(
     """Keep every piece of an arrival that is refused, one after another."""
     why = "; ".join(finding.message for finding in against)
     return tuple(
-        landing.quarantine(
-            bucket,
+        Landing(bucket, arrival.model).quarantine(
             arrival,
             file,
-            landing.read_file(bucket, arrival, file),
+            Landing(bucket, arrival.model).read_file(arrival, file),
             f"{file}: {arrival.name} is refused: {why}",
         )
         for file in _converted(arrival).pieces

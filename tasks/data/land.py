@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 
 from overnight.models.definition import Source
 from overnight.models.sources.streaming import BadLine, Streaming
-from overnight.store.datasets import landing
-from overnight.store.datasets.landing import Arrival, Converted
+from overnight.store.datasets.landing import Arrival, Converted, Landing
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 
@@ -78,9 +77,7 @@ def land_file(
         batches = source.batches(path.name, file, seen.bad.append)
         if batches is None:
             return None
-        return landing.land_pieces(
-            bucket,
-            model,
+        return Landing(bucket, model).land_pieces(
             name_of({path.name: sha256}),
             _pieces(batches, seen, file, report, piece_rows),
             seen.converted,

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival
+from overnight.store.datasets.landing import Arrival, Landing
 from overnight.store.errors import CorruptTable, NotFound
 from overnight.store.maintenance import audit_rules
 from overnight.store.maintenance.audit_rules import Observation, error
@@ -42,7 +41,7 @@ def _bad(bucket: Bucket, arrival: Arrival) -> list[str]:
     """The files that are no longer what was delivered, a few of them in memory at a time."""
 
     def is_whole(file: str) -> bool:
-        return landing.read_file(bucket, arrival, file) is not None
+        return Landing(bucket, arrival.model).read_file(arrival, file) is not None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         whole = pool.map(is_whole, arrival.files)

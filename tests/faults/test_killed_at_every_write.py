@@ -19,7 +19,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.pipeline_processes import (
     Lane,
@@ -91,7 +91,7 @@ def later_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
     assert lanes[0].night(first).said == "Promoted"
     files = {f"by-hand/{name}": body for name, body in files_of(digits(77)).items()}
     dropped = {**files, "other/notes.idx": b"not a digit in it"}
-    landing.land(S3Bucket(address), MODEL, "by-hand", dropped, by="ann", at=datetime.now(UTC))
+    Landing(S3Bucket(address), MODEL).land("by-hand", dropped, by="ann", at=datetime.now(UTC))
     champions = check_at_any_time(first, [], "before the chapter")
     return Chapter(first, champions, 2 * NIGHTLY_ROWS)
 

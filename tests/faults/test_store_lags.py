@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import PromotionConflict
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
@@ -35,10 +35,10 @@ def test_what_is_listed_late_is_taken_in_later(
 
         with runs.proxy.wrong(Fault(Wrong.STALE_LIST)):
             files = files_of(digits(5))
-            landing.land(s3_bucket, MODEL, "late", files, by="ann", at=datetime.now(UTC))
+            Landing(s3_bucket, MODEL).land("late", files, by="ann", at=datetime.now(UTC))
             unseen = runs.night(house).said
         assert runs.proxy.injected[Wrong.STALE_LIST]
-        assert [one.name for one in landing.pending(s3_bucket, MODEL)] == ["late"]
+        assert [one.name for one in Landing(s3_bucket, MODEL).pending()] == ["late"]
 
         assert (first, unseen) == ("Promoted", "UpToDate")
         champions = [record.version for record in AliasLog(s3_bucket, MODEL).history()]

@@ -11,7 +11,7 @@ from overnight.flows.promote import promote
 from overnight.flows.reproduce import reproduce
 from overnight.flows.retrain import retrain
 from overnight.flows.rollback import rollback
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.prefect_world import World
@@ -132,7 +132,7 @@ def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
     card = newest_card("digits-retrain")
     world.arrive("few", 0, 30)
     left = ended(retrain(take_in=False, return_state=True))
-    waits = [arrival.name for arrival in landing.pending(world.bucket, "digits")]
+    waits = [arrival.name for arrival in Landing(world.bucket, "digits").pending()]
 
     first = ended(ingest(return_state=True))
     again = ended(ingest(return_state=True))

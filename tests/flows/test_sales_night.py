@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from overnight.flows.retrain import retrain
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_flows import ended
@@ -19,7 +19,7 @@ OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few stores will do 
 
 def arrive(world: World, name: str, first: str, last: str) -> None:
     files = {f"{name}.parquet": parquet(arriving(first, last, stores=FEW))}
-    landing.land(world.bucket, "sales", name, files, by="test", at=datetime.now(UTC))
+    Landing(world.bucket, "sales").land(name, files, by="test", at=datetime.now(UTC))
 
 
 def test_each_night_judges_on_days_that_nobody_has_learned(world: World) -> None:

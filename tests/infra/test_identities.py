@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from overnight.infra import identities
 from overnight.infra.identities import Credentials
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import AlreadyExists, StoreDenied
 from overnight.store.objects import keys
 from overnight.store.objects.conformance import probe
@@ -92,8 +92,8 @@ ARRIVAL = "landing/digits/2026-11-22/night/arrival.json"
 def test_landing_can_land_and_nothing_else(bucket, client):
     mine = bucket("landing")
 
-    landing.land(mine, "digits", "night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
-    landing.land(mine, "digits", "night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+    Landing(mine, "digits").land("night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+    Landing(mine, "digits").land("night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
 
     assert denied(lambda: mine.read(MANIFEST))
     assert denied(lambda: mine.keys_below("landing"))
@@ -130,8 +130,8 @@ def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
 
 def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, address):
     mine = bucket("training")
-    landing.land(mine, "digits", "dusk", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
-    (arrival,) = [one for one in landing.pending(mine, "digits") if one.name == "dusk"]
+    Landing(mine, "digits").land("dusk", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
+    (arrival,) = [one for one in Landing(mine, "digits").pending() if one.name == "dusk"]
 
     version = bundles.put(mine, 3)
     ModelRegistry(mine, "digits").decide(version, "approved", Actor("g", "b"))
@@ -142,7 +142,7 @@ def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, 
     )
     rows = Dataset.on_s3(address("training"), "digits", "rows")
     rows.append(pa.table({"label": [1, 2]}), "dusk")
-    landing.clear(mine, arrival)
+    Landing(mine, arrival.model).clear(arrival)
     probe(mine, where="here")
 
     assert record.version == version

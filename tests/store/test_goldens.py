@@ -6,9 +6,9 @@ import pytest
 
 from overnight.serving.inference.loaded_version import check_golden
 from overnight.serving.inference.runtime import Predictor
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import CollectedVersion
 from overnight.store.maintenance.restore import import_bucket
 from overnight.store.objects.memory import MemoryBucket
@@ -95,9 +95,9 @@ def test_its_logs_and_words_say_what_they_said(bucket):
 
 def test_its_arrivals_and_the_words_about_them_are_still_there(bucket):
     assert ArrivalReviews(bucket, "digits").excluded() == ("night-9",)
-    (arrival,) = landing.pending(bucket, "digits")
-    assert landing.read(bucket, arrival).files == {"a.csv": b"1,2", "b.csv": b"?"}
-    assert [one.reason for one in landing.quarantined(bucket, "digits")] == ["no numbers"]
+    (arrival,) = Landing(bucket, "digits").pending()
+    assert Landing(bucket, arrival.model).read(arrival).files == {"a.csv": b"1,2", "b.csv": b"?"}
+    assert [one.reason for one in Landing(bucket, "digits").quarantined()] == ["no numbers"]
 
 
 def test_what_was_collected_is_still_told_so_and_what_was_kept_is_not(bucket, trust):

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.actor import Actor
@@ -92,7 +92,7 @@ def words(bucket: Bucket, version: str) -> None:
 
 def wait(bucket: Bucket) -> None:
     """An arrival that waits in the landing, and a file in quarantine."""
-    arrival = landing.land(
-        bucket, MODEL, "monday", {"a.csv": b"1,2", "b.csv": b"?"}, by="ada", at=NOW
+    arrival = Landing(bucket, MODEL).land(
+        "monday", {"a.csv": b"1,2", "b.csv": b"?"}, by="ada", at=NOW
     )
-    landing.quarantine(bucket, arrival, "b.csv", b"?", "no numbers")
+    Landing(bucket, arrival.model).quarantine(arrival, "b.csv", b"?", "no numbers")

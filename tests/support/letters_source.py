@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Delivery, Reading
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
@@ -82,7 +82,7 @@ class House:
         )
 
     def drop(self, name: str, **files: bytes) -> None:
-        landing.land(self.bucket, "letters", name, files, by="ann", at=AT)
+        Landing(self.bucket, "letters").land(name, files, by="ann", at=AT)
 
     def letters(self) -> str:
         return "".join(sorted(self.rows.read().column("letter").to_pylist()))

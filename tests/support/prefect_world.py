@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from overnight.models import digits
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.genuine_digits import GenuineDigits, files_of
 from tests.support.scheduler import shared
@@ -47,7 +47,7 @@ class World:
         """Let some of the training images, as they are or as they were `seen`, land together."""
         self.digits.keep_holdout(Dataset.on_s3(self.bucket.address, "digits", "holdout"))
         files = files_of(seen(self.digits.images[start:end]), self.digits.labels[start:end])
-        landing.land(self.bucket, "digits", name, files, by="test", at=datetime.now(UTC))
+        Landing(self.bucket, "digits").land(name, files, by="test", at=datetime.now(UTC))
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from overnight.models.definition import Places
 from overnight.models.digits.source import DigitsSource
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.local_files import write_atomically
 from overnight.store.maintenance.export_format import CONTENT, INDEX, Index, files, place_of
 from overnight.store.objects import keys
@@ -68,6 +68,6 @@ def _take_in(released: Bucket, folder: Path, digits: GenuineDigits) -> None:
     )
     holdout.append(digits.whole_holdout, "holdout")
     now = datetime.now(UTC)
-    landing.land(released, "digits", "night-0000", digits.files(0, ROWS), by="ann", at=now)
+    Landing(released, "digits").land("night-0000", digits.files(0, ROWS), by="ann", at=now)
     source = DigitsSource(Places(folder=None, cache=folder))
     ingest(source, released, rows, holdout, model="digits", take_next=False)

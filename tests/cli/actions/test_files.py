@@ -12,7 +12,7 @@ from overnight.cli.actions.predict import Tensor, read_rows
 from overnight.cli.actions.read_image import read_picture
 from overnight.models.errors import UnknownModel
 from overnight.models.sales import store47
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.s3 import S3Address, S3Bucket
 
@@ -148,7 +148,7 @@ def test_a_folder_lands_once_with_its_labels_as_folders(
     cli_landing.land("digits", [tmp_path / ".drawn"])
     cli_landing.land("digits", [tmp_path / ".drawn"])
 
-    (arrival,) = landing.pending(s3_bucket, "digits")
+    (arrival,) = Landing(s3_bucket, "digits").pending()
     assert sorted(arrival.files) == [".drawn/1/a.png", ".drawn/7/a.png"]
 
 
@@ -166,7 +166,7 @@ def test_a_csv_of_any_length_lands_in_pieces_and_tells_how_many_rows(
     cli_landing.land("sales", [tmp_path / "store.csv"])
     cli_landing.land("sales", [tmp_path / "store.csv"])
 
-    (arrival,) = landing.pending(s3_bucket, "sales")
+    (arrival,) = Landing(s3_bucket, "sales").pending()
     assert arrival.converted is not None
     assert (arrival.converted.rows, arrival.converted.rejected_lines) == (9, 1)
     told = f"landed 9 rows of store.csv as {arrival.name}, 1 rejected"

@@ -11,8 +11,8 @@ from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.flows.run.context import ModelContext
 from overnight.models.digits import DEFINITION
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
@@ -108,7 +108,7 @@ def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World
     assert state == ("Ingested", "100 rows added, 2 files quarantined")
     card = newest_card("digits-ingest")
     assert "blank: 99.0% of 100 rows repeat others of this arrival" in card
-    refused = landing.quarantined(learned.bucket, "digits")
+    refused = Landing(learned.bucket, "digits").quarantined()
     assert [one.arrival for one in refused] == ["blank", "blank"]
 
 

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from overnight.store.datasets import landing
-from overnight.store.datasets.landing import Arrival
+from overnight.store.datasets.landing import Arrival, Contents, Landing
 from overnight.store.errors import AlreadyExists, BadFile, BadKey
 from overnight.store.objects.memory import MemoryBucket
 from tests.support.crashing_stores import Killed, KillingBucket
@@ -15,7 +14,7 @@ FILES = {"a.csv": b"one", "b.csv": b"two"}
 
 
 def land(bucket, name="night-0000", files=FILES, at=AT) -> Arrival:
-    return landing.land(bucket, "digits", name, files, by="ann", at=at)
+    return Landing(bucket, "digits").land(name, files, by="ann", at=at)
 
 
 def test_an_arrival_is_read_back_as_it_was_delivered() -> None:
@@ -23,9 +22,9 @@ def test_an_arrival_is_read_back_as_it_was_delivered() -> None:
 
     land(bucket)
 
-    (arrival,) = landing.pending(bucket, "digits")
+    (arrival,) = Landing(bucket, "digits").pending()
     assert (arrival.name, arrival.delivered_by, arrival.delivered_at) == ("night-0000", "ann", AT)
-    assert landing.read(bucket, arrival) == landing.Contents(FILES)
+    assert Landing(bucket, arrival.model).read(arrival) == Contents(FILES)
 
 
 @pytest.mark.parametrize("writes", range(3))
@@ -35,10 +34,10 @@ def test_a_delivery_that_was_killed_is_invisible_and_can_be_repeated(writes: int
     with pytest.raises(Killed):
         land(KillingBucket(bucket, writes))
 
-    assert landing.pending(bucket, "digits") == []
+    assert Landing(bucket, "digits").pending() == []
     land(bucket, files={"a.csv": b"one", "b.csv": b"another"})
-    (arrival,) = landing.pending(bucket, "digits")
-    assert landing.read(bucket, arrival).files["b.csv"] == b"another"
+    (arrival,) = Landing(bucket, "digits").pending()
+    assert Landing(bucket, arrival.model).read(arrival).files["b.csv"] == b"another"
 
 
 def test_delivering_the_same_again_changes_nothing() -> None:
@@ -64,8 +63,8 @@ def test_names_outside_the_key_grammar_are_kept() -> None:
 
     land(bucket, files=files)
 
-    (arrival,) = landing.pending(bucket, "digits")
-    assert landing.read(bucket, arrival).files == files
+    (arrival,) = Landing(bucket, "digits").pending()
+    assert Landing(bucket, arrival.model).read(arrival).files == files
 
 
 def test_arrivals_come_oldest_first() -> None:
@@ -73,7 +72,7 @@ def test_arrivals_come_oldest_first() -> None:
     for name, days in (("c", 0), ("a", 2), ("b", 1)):
         land(bucket, name, at=AT + timedelta(days=days))
 
-    assert [arrival.name for arrival in landing.pending(bucket, "digits")] == ["c", "b", "a"]
+    assert [arrival.name for arrival in Landing(bucket, "digits").pending()] == ["c", "b", "a"]
 
 
 def test_a_delivery_of_no_files_is_refused() -> None:
@@ -109,7 +108,7 @@ def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, told: str) -
     bucket.create(key, body.encode())
 
     with pytest.raises(BadFile, match=told) as refused:
-        landing.pending(bucket, "digits")
+        Landing(bucket, "digits").pending()
 
     assert refused.value.file == key
 
@@ -121,7 +120,7 @@ def test_files_that_changed_or_went_are_told_apart_from_those_that_did_not() -> 
     bucket.remove(arrival.key("b.csv"))
     bucket.create(arrival.key("b.csv"), b"tow")
 
-    contents = landing.read(bucket, arrival)
+    contents = Landing(bucket, arrival.model).read(arrival)
 
     assert contents.files == {"c.csv": b"three"}
     assert [bad.file for bad in contents.damaged] == ["a.csv", "b.csv"]
@@ -134,9 +133,9 @@ def test_clearing_leaves_nothing_of_an_arrival_and_all_of_others() -> None:
     with pytest.raises(Killed):
         land(KillingBucket(bucket, 2), at=AT - timedelta(days=1))
 
-    landing.clear(bucket, arrival)
+    Landing(bucket, arrival.model).clear(arrival)
 
-    assert landing.pending(bucket, "digits") == [other]
+    assert Landing(bucket, "digits").pending() == [other]
     assert bucket.keys_below("landing") == bucket.keys_below(other.prefix)
 
 
@@ -146,10 +145,10 @@ def test_an_arrival_half_cleared_is_still_seen(removals: int) -> None:
     arrival = land(bucket)
 
     with pytest.raises(Killed):
-        landing.clear(KillingBucket(bucket, removals), arrival)
+        Landing(KillingBucket(bucket, removals), arrival.model).clear(arrival)
 
-    assert landing.pending(bucket, "digits") == [arrival]
-    landing.clear(bucket, arrival)
+    assert Landing(bucket, "digits").pending() == [arrival]
+    Landing(bucket, arrival.model).clear(arrival)
     assert bucket.keys_below("landing") == []
 
 
@@ -157,22 +156,22 @@ def test_a_quarantined_file_is_kept_with_its_first_reason() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket)
 
-    landing.quarantine(bucket, arrival, "a.csv", b"one", "label 11")
-    landing.quarantine(bucket, arrival, "a.csv", b"one", "label 11, said otherwise")
-    landing.quarantine(bucket, arrival, "b.csv", None, "lost")
-    landing.clear(bucket, arrival)
+    Landing(bucket, arrival.model).quarantine(arrival, "a.csv", b"one", "label 11")
+    Landing(bucket, arrival.model).quarantine(arrival, "a.csv", b"one", "label 11, said otherwise")
+    Landing(bucket, arrival.model).quarantine(arrival, "b.csv", None, "lost")
+    Landing(bucket, arrival.model).clear(arrival)
 
-    found = landing.quarantined(bucket, "digits")
+    found = Landing(bucket, "digits").quarantined()
     assert [(bad.file, bad.reason) for bad in found] == [("a.csv", "label 11"), ("b.csv", "lost")]
     key = f"landing/digits/quarantine/night-0000/{found[0].segment}"
     assert bucket.read(key) == b"one"
-    assert landing.pending(bucket, "digits") == []
+    assert Landing(bucket, "digits").pending() == []
 
 
 def test_a_quarantined_file_is_never_taken_for_a_reason() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket, files={"reason-a.json": b"no reason"})
 
-    landing.quarantine(bucket, arrival, "reason-a.json", b"no reason", "unknown")
+    Landing(bucket, arrival.model).quarantine(arrival, "reason-a.json", b"no reason", "unknown")
 
-    assert [bad.file for bad in landing.quarantined(bucket, "digits")] == ["reason-a.json"]
+    assert [bad.file for bad in Landing(bucket, "digits").quarantined()] == ["reason-a.json"]

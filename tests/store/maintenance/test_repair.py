@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import ConfigurationError
 from overnight.store.maintenance.export import export
 from overnight.store.maintenance.repair import Export, missing, repair
@@ -95,7 +95,7 @@ def test_files_that_were_collected_since_stay_away(bucket, folder):
 
 
 def test_arrivals_that_were_taken_in_since_stay_away(bucket, tmp_path):
-    landing.land(bucket, "digits", "monday", {"a.csv": b"1,2"}, by="ada", at=NOW)
+    Landing(bucket, "digits").land("monday", {"a.csv": b"1,2"}, by="ada", at=NOW)
     export(bucket, tmp_path / "export", source="here", told=lambda *_: None)
     lose(bucket, "landing")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -33,9 +33,9 @@ READERS: dict[str, Callable[[Bucket], object]] = {
     keys.arrival_held(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).waiting(),
     keys.arrival_decision(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
     keys.tuned_record(MODEL, 1): lambda bucket: ModelRegistry(bucket, MODEL).tuned(),
-    f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: landing.quarantined(
+    f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: Landing(
         bucket, MODEL
-    ),
+    ).quarantined(),
 }
 
 

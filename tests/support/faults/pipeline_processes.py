@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
@@ -148,7 +148,7 @@ def check_at_the_end(
     bucket = S3Bucket(house.address)
     with TALLY.keeps(f"rows of an arrival {where}"):
         assert house.table("rows").read(columns=["digest", "arrival"]).num_rows == rows
-        assert landing.pending(bucket, MODEL) == []
+        assert Landing(bucket, MODEL).pending() == []
     now = check_at_any_time(house, champions, where)
     with TALLY.keeps(f"exactly one version more {where}"):
         assert len(now) == len(champions) + (0 if refusals else 1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import (
     ChallengeRunning,
     ConfigurationError,
@@ -92,7 +92,7 @@ class Soak:
         at = datetime.now(UTC)
         for _ in range(_TRIES):
             with suppress(StoreUnavailable):
-                landing.land(self.bucket, MODEL, name, files, by=_BY, at=at)
+                Landing(self.bucket, MODEL).land(name, files, by=_BY, at=at)
                 self.arrivals += 1
                 return
         raise AssertionError(f"{name} could not be delivered")

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReview, ArrivalReviews
+from overnight.store.datasets.landing import Arrival, Landing
 from overnight.store.errors import (
     AlreadyDecided,
     ChallengeRunning,
@@ -131,7 +131,7 @@ def say(arrival: str, verdict: str, by: str) -> Act:
 def land(name: str, body: bytes, by: str) -> Act:
     return Act(
         f"land {name} by {by}",
-        lambda bucket: landing.land(bucket, MODEL, name, {"file": body}, by=by, at=AT),
+        lambda bucket: Landing(bucket, MODEL).land(name, {"file": body}, by=by, at=AT),
         lambda promises: promises.land(name, body),
     )
 
@@ -202,7 +202,7 @@ def outcome(found: object) -> Outcome:
             told = (found.verdict, found.by, found.sequence)
         case Withdrawal():
             told = (found.replica,)
-        case None | landing.Arrival():
+        case None | Arrival():
             told = ()
         case _:
             raise AssertionError(f"nobody promised {found!r}")
@@ -247,7 +247,7 @@ def check(bucket: Bucket, promises: Promises) -> None:
         last = ArrivalReviews(bucket, MODEL).decision(arrival)
         assert last is not None
         assert (last.verdict, last.by, last.sequence) == (*words[-1], len(words))
-    assert {one.name for one in landing.pending(bucket, MODEL)} == set(promises.landed)
+    assert {one.name for one in Landing(bucket, MODEL).pending()} == set(promises.landed)
 
 
 def _record(found: AliasRecord) -> Record:

@@ -11,9 +11,9 @@ import pytest
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.digits.source import DigitsSource
-from overnight.store.datasets import landing
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.schema import TensorSpec
@@ -38,7 +38,7 @@ def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: Hous
     )
     assert house.letters() == "abcde"
     assert house.holdout.digests() == set("xyz")
-    assert landing.pending(house.bucket, "letters") == []
+    assert Landing(house.bucket, "letters").pending() == []
 
 
 def test_rows_know_their_arrival_and_their_place_in_it(house: House) -> None:
@@ -59,7 +59,7 @@ def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: House)
     assert ingested.arrivals == ("night-0001",)
     assert ingested.rows_added == 0
     assert [bad.reason for bad in ingested.quarantined] == ["a: expected letters, found !"]
-    assert landing.quarantined(house.bucket, "letters") == list(ingested.quarantined)
+    assert Landing(house.bucket, "letters").quarantined() == list(ingested.quarantined)
     assert house.rows.taken() == {"night-0000", "night-0001"}
 
 
@@ -100,7 +100,7 @@ def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
     house: House,
 ) -> None:
     house.drop("by-hand", a=b"hi", b=b"jk")
-    (arrival,) = landing.pending(house.bucket, "letters")
+    (arrival,) = Landing(house.bucket, "letters").pending()
     house.bucket.remove(arrival.key("a"))
 
     ingested = house.ingest()
@@ -111,7 +111,7 @@ def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
 
 def test_an_arrival_taken_in_before_is_only_cleared(house: House) -> None:
     house.ingest()
-    landing.land(house.bucket, "letters", "night-0000", NIGHTS[0], by="again", at=AT)
+    Landing(house.bucket, "letters").land("night-0000", NIGHTS[0], by="again", at=AT)
 
     ingested = house.ingest(take_next=False)
 
@@ -132,8 +132,8 @@ def test_killed_at_any_write_and_run_again_every_row_is_there_once(
             assert house.letters() == "abd"
             assert house.rows.taken() == {"night-0000"}
             assert house.holdout.read().num_rows == 3
-            assert landing.pending(house.bucket, "letters") == []
-            assert [bad.file for bad in landing.quarantined(house.bucket, "letters")] == ["b"]
+            assert Landing(house.bucket, "letters").pending() == []
+            assert [bad.file for bad in Landing(house.bucket, "letters").quarantined()] == ["b"]
         else:
             break
     # Holdout, three files and their arrival, quarantine and reason, rows, and four removals.

@@ -12,8 +12,8 @@ from overnight.models.definition import Places
 from overnight.models.sales import DEFINITION
 from overnight.models.sales.series import HELD_DAYS
 from overnight.models.sales.source import SalesSource
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import NotFound
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
@@ -41,7 +41,7 @@ class Shop:
 
     def arrive(self, name: str, **files: pa.Table) -> Ingested:
         bodies = {f"{file}.parquet": parquet(table) for file, table in files.items()}
-        landing.land(self.bucket, "sales", name, bodies, by="test", at=AT)
+        Landing(self.bucket, "sales").land(name, bodies, by="test", at=AT)
         return ingest(
             SalesSource(Places(folder=None, cache=Path("unused"))),
             self.bucket,

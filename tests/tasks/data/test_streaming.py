@@ -16,9 +16,8 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Delivery, Reading
 from overnight.models.sources.csv_stream import read_lines
 from overnight.models.sources.streaming import Rejected, digests
-from overnight.store.datasets import landing
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival
+from overnight.store.datasets.landing import Arrival, Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
@@ -135,7 +134,7 @@ def test_pieces_come_in_as_one_arrival_in_one_commit(house: House, name: str) ->
     assert table.column("units").to_pylist() == [i + 0.5 for i in range(2_000) if i != HELD_OUT]
     assert table.column("arrival_row").to_pylist() == [i for i in range(2_000) if i != HELD_OUT]
     assert set(table.column("arrival").to_pylist()) == {arrival.name}
-    assert landing.pending(house.bucket, "items") == []
+    assert Landing(house.bucket, "items").pending() == []
 
 
 def test_what_is_known_stays_out_and_the_same_file_is_one_arrival(house: House) -> None:
@@ -184,14 +183,14 @@ def test_a_file_that_will_not_do_lands_nothing(house: House, body: bytes, told: 
     with pytest.raises(BadFile, match=told):
         house.land("big.csv", body)
 
-    assert landing.pending(house.bucket, "items") == []
+    assert Landing(house.bucket, "items").pending() == []
 
 
 def test_a_torn_gzip_lands_nothing(house: House) -> None:
     with pytest.raises(BadFile, match="a gzip file"):
         house.land("big.csv.gz", gzip.compress(lines(range(5_000)))[:-20])
 
-    assert landing.pending(house.bucket, "items") == []
+    assert Landing(house.bucket, "items").pending() == []
 
 
 def test_another_kind_of_file_is_left_to_be_read_whole(house: House, tmp_path: Path) -> None:
@@ -222,7 +221,7 @@ def test_killed_at_any_write_each_row_is_there_once(house: House, *, before: boo
 
         expected = set(range(writes * 1_000 + 1_100)) - {HELD_OUT}
         assert house.items() == sorted(expected)
-        assert landing.pending(house.bucket, "items") == []
+        assert Landing(house.bucket, "items").pending() == []
 
 
 def test_columns_that_are_not_as_declared_refuse_the_arrival_whole(house: House) -> None:

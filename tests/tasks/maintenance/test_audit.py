@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from overnight.models.errors import UnknownModel
-from overnight.store.datasets import landing
+from overnight.store.datasets.landing import Landing
 from overnight.store.maintenance.audit_rules import Audit, Severity
 from overnight.store.maintenance.export import export
 from overnight.store.maintenance.repair import Export, cached, missing, repair
@@ -271,8 +271,8 @@ def test_damage_is_never_overwritten_by_a_repair(house, replace, tmp_path):
 
 
 def test_what_is_waiting_is_read_too(house, replace):
-    arrival = landing.land(
-        house.bucket, MODEL, "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
+    arrival = Landing(house.bucket, MODEL).land(
+        "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
     )
     replace(f"{arrival.prefix}/arrival.json", b"{}")
 

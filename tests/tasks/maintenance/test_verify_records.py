@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from overnight.store.datasets.landing import land
+from overnight.store.datasets.landing import Landing
 from overnight.store.maintenance.audit_rules import Audit
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
@@ -127,7 +127,9 @@ class Taken:
     [(None, "was delivered, and is gone"), (b"2", "has other bytes than were delivered")],
 )
 def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(bucket, damage, told):
-    arrival = land(bucket, "digits", "monday", {"a.csv": b"1", "b.csv": b"2"}, by="ada", at=NOW)
+    arrival = Landing(bucket, "digits").land(
+        "monday", {"a.csv": b"1", "b.csv": b"2"}, by="ada", at=NOW
+    )
     key = arrival.key("a.csv")
     assert errors(bucket) == {}
     del bucket._objects[key]
