@@ -1,4 +1,4 @@
-"""The door for WSGI servers: `overnight.serving.wsgi:application` makes the application of one worker."""
+"""WSGI entry point: `overnight.serving.wsgi:application` makes the application of one worker."""
 
 import hashlib
 from logging import getLogger

@@ -4,7 +4,7 @@ A file of sales-like lines is generated from a seed, and read by each side in a 
 in turn: CPU and elapsed seconds, and the most memory that was resident.
 
 - `pandas`: `pandas.read_csv` and `to_parquet`, as they come;
-- `convert`: the same work done by `overnight.models.sources.csv_stream`: typed columns to one Parquet file;
+- `convert`: the same by `models/sources/csv_stream.py`: typed columns to one Parquet file;
 - `land`: what `overnight ingest` does first: a sha256 of each row, pieces, delivered to S3;
 - `take in`: what its flow does then: duplicates sought, one commit to the Delta table.
 

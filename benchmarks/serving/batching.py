@@ -1,11 +1,12 @@
 """What batches cost: `python benchmarks/serving/batching.py [NETWORK …]`.
 
-Justifies three choices of `serving/inference/runtime.py`: batches are padded to sizes of at most 16, as a
-row costs no less in larger ones; long batches are cut into chunks that several threads take, since
-LiteRT lets go of the interpreter lock; and requests of different clients are not gathered into one
-batch, as that pays only where a row costs much less among others. A network is shown for which it
-would: wide dense layers, whose weights are read once for all rows of a batch. It is made here by
-TensorFlow, and so is the classic convolutional one. Every NETWORK named is measured too.
+Justifies three choices of `serving/inference/runtime.py`: batches are padded to sizes of at most
+16, as a row costs no less in larger ones; long batches are cut into chunks that several threads
+take, since LiteRT lets go of the interpreter lock; and requests of different clients are not
+gathered into one batch, as that pays only where a row costs much less among others. A network is
+shown for which it would: wide dense layers, whose weights are read once for all rows of a batch. It
+is made here by TensorFlow, and so is the classic convolutional one. Every NETWORK named is measured
+too.
 """
 
 import io

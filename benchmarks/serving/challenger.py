@@ -1,10 +1,10 @@
 """What shadowing costs the champion: `python benchmarks/serving/challenger.py [SECONDS] [ROUNDS]`.
 
-Justifies the bounded queue and the niceness of `serving/challenger/comparison.py`: the champion's p99 and CPU
-microseconds a request, without a challenger, and with one that shadows a tenth and all of the
-requests. Three hosts of two workers each answer from a cache, in rounds that are interleaved, so
-that a noisy machine is noisy for all of them; once at a steady rate that leaves the cores some
-air, once as fast as they can.
+Justifies the bounded queue and the niceness of `serving/challenger/comparison.py`: the champion's
+p99 and CPU microseconds a request, without a challenger, and with one that shadows a tenth and all
+of the requests. Three hosts of two workers each answer from a cache, in rounds that are
+interleaved, so that a noisy machine is noisy for all of them; once at a steady rate that leaves the
+cores some air, once as fast as they can.
 """
 
 import http.client

@@ -1,11 +1,11 @@
 """What answering one picture costs: `python benchmarks/serving/overhead.py [SECONDS] [NETWORK]`.
 
-Justifies granian, LiteRT and the fast path of `serving/rest/middleware/fast_path.py`: CPU microseconds a request, for
-each kind of body, beside applications that answer a constant on the same server (WSGI alone, and a
-Flask view that only parses), and beside the bare network in one process. CPU time is what holds on
-a noisy machine, so rounds are interleaved and ratios are within a round. NETWORK is `digits` for
-the network that digits really serves, or names another .tflite that takes `image` and answers
-`probabilities`; without it, it is a tiny one.
+Justifies granian, LiteRT and the fast path of `serving/rest/middleware/fast_path.py`: CPU
+microseconds a request, for each kind of body, beside applications that answer a constant on the
+same server (WSGI alone, and a Flask view that only parses), and beside the bare network in one
+process. CPU time is what holds on a noisy machine, so rounds are interleaved and ratios are within
+a round. NETWORK is `digits` for the network that digits really serves, or names another .tflite
+that takes `image` and answers `probabilities`; without it, it is a tiny one.
 """
 
 import io

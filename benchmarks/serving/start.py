@@ -1,8 +1,9 @@
 """What starting costs: `python benchmarks/serving/start.py [STARTS] [NETWORK]`.
 
-Justifies importing boto3 only where the store is asked (`store/objects/s3.py`) and the batch sizes of
-`serving/inference/runtime.py`: CPU seconds of the server and of each worker, and seconds on the clock,
-until the host answers from its disk cache with no store to be reached; and what a worker holds.
+Justifies importing boto3 only where the store is asked (`store/objects/s3.py`) and the batch sizes
+of `serving/inference/runtime.py`: CPU seconds of the server and of each worker, and seconds on the
+clock, until the host answers from its disk cache with no store to be reached; and what a worker
+holds.
 """
 
 import json

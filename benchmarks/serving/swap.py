@@ -1,10 +1,10 @@
 """What a swap costs those who ask meanwhile: `python benchmarks/serving/swap.py [SWAPS] [NETWORK]`.
 
-Justifies loading beside the requests in small steps (`serving/lifecycle/loader.py`), and what stays loaded
-(`OVERNIGHT_LOADED_VERSIONS_MB`): two workers and a real SeaweedFS under steady load, a promotion
-every few seconds. Told are p99 in the second of each swap over p99 of the seconds between, requests
-that failed, and resident memory before, at its peak and after. NETWORK names another .tflite that
-takes `image` and answers `probabilities`.
+Justifies loading beside the requests in small steps (`serving/lifecycle/loader.py`), and what stays
+loaded (`OVERNIGHT_LOADED_VERSIONS_MB`): two workers and a real SeaweedFS under steady load, a
+promotion every few seconds. Told are p99 in the second of each swap over p99 of the seconds
+between, requests that failed, and resident memory before, at its peak and after. NETWORK names
+another .tflite that takes `image` and answers `probabilities`.
 """
 
 import json

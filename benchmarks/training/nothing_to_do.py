@@ -86,8 +86,8 @@ def main() -> None:
             table = measure(
                 {
                     "overnight retrain --if-changed": (
-                        [sys.executable, "-m", "overnight.cli.main", "retrain", "digits", "--if-changed",
-                         "--no-take-in"],
+                        [sys.executable, "-m", "overnight.cli.main", "retrain", "digits",
+                         "--if-changed", "--no-take-in"],
                         ROOT, environment, NOTHING_TO_DO,
                     ),
                     "dvc repro": ([str(dvc), "repro", "--quiet"], pipeline, os.environ, 0),

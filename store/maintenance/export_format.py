@@ -1,7 +1,7 @@
 """Moving: what an export consists of, and how its folder is read and written.
 
 The folder holds every object as a plain file under `content/`, and `index.json`, written last, with
-the size and sha256 of each. See `overnight.store.maintenance.export` and `overnight.store.maintenance.restore`.
+the size and sha256 of each. See `export.py` and `restore.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What every key of the bucket is: the grammar of `overnight.store.objects.keys`, read backwards."""
+"""Parses every key of the bucket: the inverse of `overnight.store.objects.keys`."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,7 @@
-"""The process that tells a run to MLflow: `python -m overnight.tasks.reporting.mlflow_worker`, with a request as JSON
-on its standard input. It prints where the run is, and once more what did not go well.
+"""Reports a run to MLflow, in a process of its own.
+
+`python -m overnight.tasks.reporting.mlflow_worker` reads a request as JSON on its standard input.
+It prints where the run is, and once more what did not go well.
 
 Credentials reach MLflow's client apart from the address, so no message of its can show them.
 """

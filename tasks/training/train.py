@@ -20,7 +20,7 @@ from overnight.tasks.training import child_process
 
 FITTED = "fitted.json"
 START = "start.keras"
-# Written by a network's `export` beside its files: `overnight.store.registry.manifest.Exported` as JSON.
+# Written by a network's `export` next to its files: `manifest.Exported` as JSON.
 EXPORTED = "exported.json"
 
 
@@ -151,7 +151,7 @@ def _modules(network: str, tree: Path | None) -> tuple[str, str]:
         return "overnight.tasks.training.worker", network
     # Revisions from before there was one package: versions that they trained are reproduced, too.
     # In parts, because a whole module's name in a string belongs to the import closure.
-    return ".".join(("tasks", "fit")), network.removeprefix("overnight.")
+    return ".".join(("tasks", "fit")), network.removeprefix("overnight.")  # noqa: FLY002
 
 
 def save(path: Path, examples: Examples) -> None:

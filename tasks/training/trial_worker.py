@@ -1,4 +1,6 @@
-"""One trial of a search: `python -m overnight.tasks.training.trial_worker FOLDER` fits and says how it validated.
+"""One trial of a search: fits and prints how it validated.
+
+Run as `python -m overnight.tasks.training.trial_worker FOLDER`.
 
 It prints the progress of its fit, as JSON lines, and keeps nothing: what a trial is for is the
 loss of its epochs.

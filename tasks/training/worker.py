@@ -1,4 +1,6 @@
-"""The training process: `python -m overnight.tasks.training.worker FOLDER` reads a request there and leaves a network.
+"""The training process: reads a request in a folder and leaves a network there.
+
+Run as `python -m overnight.tasks.training.worker FOLDER`.
 
 It prints one line of JSON for each step forward, and nothing else of meaning. TensorFlow is
 imported here and nowhere else in a walk.

@@ -63,7 +63,8 @@ def test_a_wrong_package_is_named_and_the_other_models_are_still_found(
 
 @pytest.mark.servers
 def test_importing_the_catalogue_imports_no_model() -> None:
-    shown = "import models, sys; print(sorted({'overnight.models.digits', 'pyarrow'} & set(sys.modules)))"
+    shown = "import sys, overnight.models; "
+    shown += "print(sorted({'overnight.models.digits', 'pyarrow'} & set(sys.modules)))"
 
     done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
 

@@ -1,7 +1,8 @@
 """Who may come in: names and their tokens, from a file or the environment, kept as digests only.
 
-A file (`store/trust/tokens.py` tells its grammar) is read again when it changes. One that can no longer
-be read or understood changes nothing and is told in the log; to shut everybody out, leave it empty.
+A file (its grammar is in `store/trust/tokens.py`) is read again when it changes. One that can no
+longer be read or understood changes nothing and is told in the log; to shut everybody out, leave it
+empty.
 """
 
 import hashlib

@@ -169,7 +169,8 @@ def test_the_first_night_is_not_left(quiet_world, capsys):
 
 
 def test_looking_imports_neither_prefect_nor_tensorflow():
-    asked = "import sys, overnight.cli.actions.dry_run; print({'prefect', 'tensorflow'} & set(sys.modules))"
+    asked = "import sys, overnight.cli.actions.dry_run; "
+    asked += "print({'prefect', 'tensorflow'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
 
     assert said.stdout.strip() == "set()"

@@ -83,7 +83,8 @@ def test_sources_are_told_by_path():
     (axis,) = changed(replace(NOW, code=code))
 
     assert axis.told == (
-        "changed models/digits/network.py; added tasks/evaluation/judge.py; removed tasks/training/worker.py"
+        "changed models/digits/network.py; added tasks/evaluation/judge.py; "
+        "removed tasks/training/worker.py"
     )
 
 
