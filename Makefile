@@ -63,7 +63,7 @@ fix: $(READY) ## format, and correct what the linter can correct
 	@$(BIN)/ruff check --fix
 
 serve: $(READY) ## serve the champions, and nothing else
-	@$(BIN)/python -m serving
+	@$(BIN)/python -m overnight.serving
 
 retrain: $(READY) ## take in what arrived and retrain the digits
 	@$(BIN)/overnight retrain digits

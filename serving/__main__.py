@@ -1,4 +1,4 @@
-"""`python -m serving` answers for the champions; `--rehearse DIR` for the one bundle in DIR."""
+"""`python -m overnight.serving` answers for the champions; `--rehearse DIR` for the one bundle in DIR."""
 
 import argparse
 import os
@@ -78,7 +78,7 @@ def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> 
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m overnight.serving", description=__doc__)
     parser.add_argument("--rehearse", type=Path, metavar="DIR", help="a folder with manifest.json")
     parser.add_argument("--host", help="the address to listen at (OVERNIGHT_SERVING_HOST)")
     parser.add_argument("--port", type=int, help="the port to listen at (OVERNIGHT_SERVING_PORT)")

@@ -12,7 +12,7 @@ from overnight import models
 from overnight.cli.actions.sample_data import MADE_UP
 from overnight.store.errors import ConfigurationError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # As a package of Python, in addresses, and in the name of a setting: all three must take it.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 _HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
@@ -70,7 +70,7 @@ def _check(name: str, like: str, root: Path) -> None:
 
 def _renamed(text: str, name: str, like: str) -> str:
     """A starter's source as the model's: its modules, its name and its title."""
-    text = text.replace(f"overnight.models.starters.{like}", f"models.{name}")
+    text = text.replace(f"overnight.models.starters.{like}", f"overnight.models.{name}")
     return text.replace('"starter"', f'"{name}"').replace('"Starter"', f'"{name.capitalize()}"')
 
 

@@ -76,7 +76,7 @@ def _serving(settings: Settings) -> Service:
     return Service(
         name="serving",
         title="Serving",
-        command=(sys.executable, "-m", "serving"),
+        command=(sys.executable, "-m", "overnight.serving"),
         environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
         folder=ROOT,
         log=settings.home / "logs" / "serving.log",

@@ -80,13 +80,13 @@ OURS = Server(
     name="overnight",
     title="overnight",
     runtime="LiteRT, int8 weights",
-    setting="python -m serving, two workers of two threads",
+    setting="python -m overnight.serving, two workers of two threads",
     lanes=(
         Lane("JSON", INFER, lanes.v2),
         Lane("binary", INFER, lanes.v2_binary),
         Lane("PNG", INFER, lanes.png),
     ),
-    command=lambda place: [sys.executable, "-m", "serving", "--port", str(place.port)],
+    command=lambda place: [sys.executable, "-m", "overnight.serving", "--port", str(place.port)],
     arrange=_overnight,
 )
 

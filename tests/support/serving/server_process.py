@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass
 class Serving:
-    """A running `python -m serving`."""
+    """A running `python -m overnight.serving`."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -61,7 +61,7 @@ class Serving:
 def running(
     *arguments: str, place: Path, python: Path = Path(sys.executable), **settings: str
 ) -> Iterator[Serving]:
-    """Start `python -m serving`, and stop it as an operator would.
+    """Start `python -m overnight.serving`, and stop it as an operator would.
 
     It trusts the key of tests, unless the settings name a file of trusted keys.
     """
@@ -77,7 +77,7 @@ def running(
     # No load balancer looks at it, unless a test says so.
     environment |= {"OVERNIGHT_DRAIN_SECONDS": "0"}
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
-    command = [str(python), "-m", "serving", "--port", str(port), *arguments]
+    command = [str(python), "-m", "overnight.serving", "--port", str(port), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment)
     try:
