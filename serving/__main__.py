@@ -1,4 +1,4 @@
-"""`python -m overnight.serving` answers for the champions; `--rehearse DIR` for the one bundle in DIR."""
+"""`python -m overnight.serving` serves the champions; `--rehearse DIR` the one bundle in DIR."""
 
 import argparse
 import os
