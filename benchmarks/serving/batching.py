@@ -100,7 +100,7 @@ def speed_up(network: bytes, rows: int) -> tuple[float, float]:
 
     def took(predictor: Predictor) -> float:
         began = time.perf_counter()
-        predictor.answer({"image": IMAGES[:rows]}, ["probabilities"])
+        predictor.predict({"image": IMAGES[:rows]}, ["probabilities"])
         return (time.perf_counter() - began) * 1e3
 
     pairs = [(took(one), took(two)) for _ in range(ROUNDS)]

@@ -165,7 +165,7 @@ def bare_network() -> float:
     predictor = Predictor(MANIFEST, NETWORK, threads=1)
     rows, began, end = 0, time.process_time(), time.monotonic() + SECONDS
     while time.monotonic() < end:
-        predictor.answer({"image": IMAGE}, ["probabilities"])
+        predictor.predict({"image": IMAGE}, ["probabilities"])
         rows += 1
     return (time.process_time() - began) / rows * 1e6
 

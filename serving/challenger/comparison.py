@@ -180,7 +180,7 @@ def ask(loaded: LoadedVersion, exchange: RecordedCall) -> dict[str, Array]:
         BadInput: it takes other rows, has no such output, or answered no finite numbers.
     """
     fit(loaded.manifest, exchange)
-    answers = loaded.answer(exchange.inputs, exchange.wanted)
+    answers = loaded.predict(exchange.inputs, exchange.wanted)
     check_finite(answers)
     return answers
 

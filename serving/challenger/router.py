@@ -62,10 +62,10 @@ class RecordingVersion:
     def version(self) -> str:
         return self.predictor.manifest.version
 
-    def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Answer as the version itself does, and keep what was asked and answered."""
-        answers = self.predictor.answer(inputs, wanted)
-        self.exchange = RecordedCall(self.predictor.inputs, inputs, wanted, answers)
+        answers = self.predictor.predict(inputs, outputs)
+        self.exchange = RecordedCall(self.predictor.inputs, inputs, outputs, answers)
         return answers
 
 

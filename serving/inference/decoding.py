@@ -1,7 +1,6 @@
-"""Numbers from JSON to arrays and back, held against the schema of the version that answers."""
+"""Decodes JSON lists, texts and raw bytes to arrays, checked against the schema of the version."""
 
 import math
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,16 +10,16 @@ from overnight.serving.errors import BadInput, LimitExceeded
 from overnight.serving.inference import vocabulary
 from overnight.serving.inference.error_text import kind_of
 from overnight.serving.inference.limits import Limits
-from overnight.serving.inference.validation import Array, at, check_range, where
+from overnight.serving.inference.validation import Array, check_range, first_wrong, where
 from overnight.serving.inference.vocabulary import OutOfVocabulary
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 
 def check_rows(n: int, limits: Limits, *, field: str) -> None:
-    """Hold the size of a batch against the limit.
+    """Check the number of rows.
 
     Raises:
-        TooMuch: with the limit.
+        LimitExceeded: with the limit.
     """
     if n > limits.batch_rows:
         expected = f"at most {limits.batch_rows} rows in a request"
@@ -32,21 +31,22 @@ def from_rows(
 ) -> Array:
     """Nested lists [n, …] as an array of the tensor's type and shape.
 
-    With `unknown`, texts may stand where the tensor has words, and those not known are noted in it.
+    With `unknown`, texts are allowed where the tensor has a vocabulary or dates, and values out of
+    vocabulary are added to it.
 
     Raises:
-        BadInput: naming the field and, where it is one, the element.
+        BadInput: naming the field, or the element of it.
     """
     if not isinstance(rows, list) or not rows:
         raise BadInput(field, expected=_expected(spec), found=kind_of(rows))
-    fast = _bytes_of(spec, rows)
-    if fast is not None:
-        return fast
+    image = _image_rows(spec, rows)
+    if image is not None:
+        return image
     flat: list[Any] = []
     for place, row in enumerate(rows):
         _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
     if unknown is not None and spec.in_words:
-        flat = _spelled(spec, flat, len(rows), field=field, unknown=unknown)
+        flat = _encoded(spec, flat, len(rows), field=field, unknown=unknown)
     return _checked(spec, flat, len(rows), field=field, nested=True)
 
 
@@ -54,7 +54,7 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
     """Read rows given as one flat list in row-major order, or as nested lists.
 
     Raises:
-        BadInput: naming the field and, where it is one, the element.
+        BadInput: naming the field, or the element of it.
     """
     if isinstance(values, list) and values and isinstance(values[0], list):
         rows = from_rows(spec, values, field=field)
@@ -66,7 +66,7 @@ def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
         found = f"{len(values)} numbers" if isinstance(values, list) else kind_of(values)
         raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
     if spec.datatype == "UINT8":
-        # The slow way finds out which element was wrong.
+        # `bytes` checks all values in one step; only the slow path can name the wrong element.
         try:
             array = np.frombuffer(bytes(values), np.uint8).reshape(n, *spec.shape)
         except (TypeError, ValueError):
@@ -82,7 +82,7 @@ def from_texts(
     """Read n rows given as texts: a flat list, a nested one, or raw, each after its length.
 
     Raises:
-        BadInput: naming the field and, where it is one, the element.
+        BadInput: naming the field, or the element of it.
     """
     count = n * math.prod(spec.shape)
     flat: list[Any] = []
@@ -100,7 +100,7 @@ def from_texts(
     for place, text in enumerate(flat):
         if type(text) is not str:
             raise BadInput(f"{field}[{place}]", expected="a text", found=kind_of(text))
-    numbers = _spelled(spec, flat, n, field=field, unknown=unknown)
+    numbers = _encoded(spec, flat, n, field=field, unknown=unknown)
     return _checked(spec, numbers, n, field=field)
 
 
@@ -115,9 +115,9 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     if len(raw) != count:
         expected = f"{count} bytes, as `shape` and `datatype` say"
         raise BadInput(field, expected=expected, found=f"{len(raw)}")
-    # A byte other than 0 or 1 would be no boolean at all.
-    sent = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
-    rows: Array = np.frombuffer(raw, sent).reshape(n, *spec.shape)
+    # A boolean view of a byte other than 0 or 1 is undefined, so bytes are converted.
+    wire = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
+    rows: Array = np.frombuffer(raw, wire).reshape(n, *spec.shape)
     if spec.datatype == "UINT8" and _in_range(spec, rows):
         return rows
     rows = rows.astype(kind)
@@ -125,10 +125,10 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     return rows
 
 
-def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
-    """The fast path for pictures: `bytes` reads and checks a row of numbers in one step.
+def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
+    """Fast path for images: `bytes` converts and checks a line of numbers in one step.
 
-    None when it is not certain that the rows are fine; then the slow way decides and explains.
+    None unless the rows are certainly valid; the slow path then decides, and names the element.
     """
     if spec.datatype != "UINT8" or len(spec.shape) != 2:
         return None
@@ -136,7 +136,7 @@ def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
     try:
         if any(len(row) != height for row in rows):
             return None
-        # `bytes` of a number would be that many zeros, so only lists get there.
+        # `bytes` of a number would be that many zeros, so only lists may reach it.
         if any(type(line) is not list for row in rows for line in row):
             return None
         lines = [bytes(line) for row in rows for line in row]
@@ -148,10 +148,10 @@ def _bytes_of(spec: TensorSpec, rows: list[Any]) -> Array | None:
     return array if _in_range(spec, array) else None
 
 
-def _spelled(
+def _encoded(
     spec: TensorSpec, flat: list[Any], n: int, *, field: str, unknown: OutOfVocabulary
 ) -> list[Any]:
-    """The numbers that texts stand for; whatever is no text stays as it is."""
+    """The values, with texts encoded as numbers."""
     width = max(1, len(flat) // n)
     return [
         vocabulary.number_of(
@@ -164,7 +164,7 @@ def _spelled(
 
 
 def _in_range(spec: TensorSpec, rows: Array) -> bool:
-    """Whether nothing is out of range; bytes need no look when the range is theirs."""
+    """Whether uint8 rows are in range; not compared when the range is that of the type."""
     low, high = spec.minimum or 0, 255 if spec.maximum is None else spec.maximum
     return (low <= 0 and high >= 255) or bool((rows >= low).all() and (rows <= high).all())
 
@@ -186,33 +186,34 @@ def _flatten(
 def _checked(
     spec: TensorSpec, flat: list[Any], n: int, *, field: str, nested: bool = False
 ) -> Array:
-    """Numbers of the right kind, whole where integers are wanted, and in range.
+    """The values [n, …] in the type of the tensor: whole where it is an integer, and in range.
 
-    An element is named by its place in the nested lists, or in the flat one, as it was sent.
+    Errors name an element by its index in the nested or flat list, as it was sent.
     """
     shape = (n, *spec.shape) if nested else (len(flat),)
     if spec.nullable:
         flat = [math.nan if value is None else value for value in flat]
-    wanted = np.dtype(NUMPY_TYPES[spec.datatype])
-    for place in _strangers(flat, boolean=wanted.kind == "b"):
-        found = kind_of(flat[place])
+    dtype = np.dtype(NUMPY_TYPES[spec.datatype])
+    place = _first_of_other_type(flat, {bool} if dtype.kind == "b" else {int, float})
+    if place is not None:
         element = f"{field}{where(np.unravel_index(place, shape))}"
-        raise BadInput(element, expected=f"{spec.datatype} values", found=found)
+        raise BadInput(element, expected=f"{spec.datatype} values", found=kind_of(flat[place]))
     numbers = _numbers(flat, field=field).reshape(shape)
-    if wanted.kind in "iu":
-        limits = np.iinfo(wanted)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
         wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
         if wrong.any():
             expected = f"whole numbers of {limits.min} to {limits.max}"
-            raise at(field, numbers, wrong, expected=expected)
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, and that is refused
-        narrow = numbers.astype(wanted)
+            raise first_wrong(field, numbers, wrong, expected=expected)
+    with np.errstate(over="ignore"):  # overflow gives infinity, which the range check refuses
+        narrow = numbers.astype(dtype)
     check_range(spec, narrow, field=field)
     return narrow.reshape(n, *spec.shape)
 
 
 def _numbers(flat: list[Any], *, field: str) -> Array:
     numbers = np.array(flat)
+    # Integers beyond 64 bits become an array of objects.
     if numbers.dtype.kind != "O":
         return numbers
     try:
@@ -221,14 +222,11 @@ def _numbers(flat: list[Any], *, field: str) -> Array:
         raise BadInput(field, expected="numbers below 1e308", found="greater ones") from None
 
 
-def _strangers(flat: list[Any], *, boolean: bool) -> Iterator[int]:
-    """Places of elements that are not numbers (or not booleans where those are wanted)."""
-    wanted = {bool} if boolean else {int, float}
-    if set(map(type, flat)) <= wanted:
-        return
-    for place, value in enumerate(flat):
-        if type(value) not in wanted:
-            yield place
+def _first_of_other_type(flat: list[Any], types: set[type]) -> int | None:
+    # Exact types: `bool` is a subclass of `int`, but true is no number in JSON.
+    if set(map(type, flat)) <= types:
+        return None
+    return next(place for place, value in enumerate(flat) if type(value) not in types)
 
 
 def _expected(spec: TensorSpec) -> str:

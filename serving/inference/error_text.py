@@ -1,11 +1,11 @@
-"""What a client sent, told back to it: never all of it, for it may be as long as a body."""
+"""Abbreviated repr of client input for error messages, whose length must not depend on it."""
 
 from collections.abc import Iterable
 from itertools import islice
 
 
 def kind_of(value: object) -> str:
-    """A value in a few words."""
+    """The kind of a value, with the value itself where it is short."""
     match value:
         case None:
             return "null"
@@ -22,5 +22,5 @@ def kind_of(value: object) -> str:
 
 
 def names_in(sent: Iterable[str]) -> str:
-    """The first names of an object that a client sent, cut short like all that is told back."""
+    """The first ten keys of an object, each abbreviated."""
     return str([name[:40] for name in islice(sent, 10)])

@@ -1,16 +1,16 @@
-"""How much one request may ask for, and all of them together."""
+"""Limits of one request, and of all concurrent requests of a worker."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one worker: bytes of a body, rows of a batch, pixels of an image, requests at once.
+    """Limits of one worker: bytes of a body, rows of a batch, pixels of an image, requests.
 
-    `waiting` counts the requests that arrive, wait or are answered; of them `answering` are
-    answered at the same time. One client may have a quarter of them. `large_bytes` is what bodies
-    over 64 kB may hold in memory together. `per_second` is for each client, None for no such
-    limit; a client whose connections lie with several workers gets as much of each of them.
+    `waiting` is the number of requests in flight, of which `answering` run inference at the same
+    time and one client may have a quarter. `large_bytes` is the memory of all bodies over 64 kB.
+    `per_second` is the rate of each client, None for no limit. Every worker has its own count, so
+    a client with connections to several workers gets the limits of each.
     """
 
     body_bytes: int = 16_000_000

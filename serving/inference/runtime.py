@@ -1,4 +1,4 @@
-"""A predictor: the exported network of one version, ready to answer without planning anything."""
+"""Predictor: the exported network of one version, planned ahead for every batch size."""
 
 import itertools
 import queue
@@ -21,8 +21,8 @@ Array = NDArray[np.generic]
 BATCH_SIZES = (1, 2, 4, 8, 16)
 LARGEST = BATCH_SIZES[-1]
 # Sizes that single requests use have an interpreter for each thread, and so has the largest, into
-# which long batches are cut. Of those between, which cost memory, there is one each.
-LARGEST_SHARED_BY_NONE = 4
+# which long batches are cut. The sizes between them would cost more memory: one for all threads.
+LARGEST_UNSHARED = 4
 
 
 def interpreters_for(threads: int) -> int:
@@ -36,15 +36,15 @@ def rows_for(threads: int) -> int:
 
 
 def _copies(size: int, threads: int) -> int:
-    return threads if size <= LARGEST_SHARED_BY_NONE or size == LARGEST else 1
+    return threads if size <= LARGEST_UNSHARED or size == LARGEST else 1
 
 
-def _nothing() -> None:
-    """Between two interpreters, where nobody waits for this thread."""
+def _no_pause() -> None:
+    """For a thread that no request waits for."""
 
 
 class Predictor:
-    """Answers for one version; safe to share between threads, all interpreters made up front."""
+    """Runs inference for one version; thread-safe, all interpreters are created up front."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class Predictor:
         network: bytes,
         *,
         threads: int,
-        pause: Callable[[], None] = _nothing,
+        pause: Callable[[], None] = _no_pause,
     ) -> None:
         """Load and plan an interpreter for each thread and batch size, and run each once.
 
-        Planning holds up all other threads of the process; between two interpreters `pause` lets
-        them go on.
+        Planning holds the interpreter lock, so `pause` is called between two interpreters to let
+        other threads run.
 
         Raises:
             UnfitVersion: LiteRT cannot run it, or its tensors are not those of the manifest.
@@ -65,46 +65,48 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
-        # Rows that it has answered in training already, by input: something to ask it with.
+        # The inputs of its golden examples, by name.
         self.examples: Mapping[str, Array] = {}
         self._threads = threads
-        self._free: dict[int, queue.SimpleQueue[_Planned]] = {}
+        self._free: dict[int, queue.SimpleQueue[_PlannedInterpreter]] = {}
         for size in BATCH_SIZES:
             self._free[size] = queue.SimpleQueue()
             for _ in range(_copies(size, threads)):
-                self._free[size].put(_Planned(manifest, network, size))
+                self._free[size].put(_PlannedInterpreter(manifest, network, size))
                 pause()
         # A thread is started by the first long batch only, and ends with the predictor.
         self._helpers = (
             ThreadPoolExecutor(threads - 1, thread_name_prefix="chunks") if threads > 1 else None
         )
 
-    def answer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        """Answer n ≥ 1 rows: `inputs` [n, …] by name to the `wanted` outputs, [n, …] each."""
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each."""
         n = len(next(iter(inputs.values())))
         if n <= LARGEST:
-            return self._chunk(inputs, n, wanted)
+            return self._chunk(inputs, n, outputs)
         starts = range(0, n, LARGEST)
         chunks: list[dict[str, Array]] = [{} for _ in starts]
-        # Whoever is free takes the next; `next` of an enumeration is one step for all threads.
+        # Threads share this iterator without a lock: `next` of an enumeration is atomic under the
+        # interpreter lock.
         places = enumerate(starts)
-        helping = [
-            self._helpers.submit(self._take_chunks, inputs, places, chunks, wanted)
+        futures = [
+            self._helpers.submit(self._take_chunks, inputs, places, chunks, outputs)
             for _ in range(min(self._threads, len(starts)) - 1)
             if self._helpers
         ]
         try:
-            self._take_chunks(inputs, places, chunks, wanted)
+            self._take_chunks(inputs, places, chunks, outputs)
         finally:
-            for help_ in helping:
-                # One that has not begun by now finds nothing to do any more.
-                if not help_.cancel():
-                    help_.result()
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in wanted}
+            for future in futures:
+                # A helper that has not started by now would find no chunk left.
+                if not future.cancel():
+                    future.result()
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in outputs}
 
     def close(self) -> None:
-        """Free the interpreters, in the thread that calls this; whoever still refers to this
-        keeps the manifest alone. It must not be answering, nor be asked ever again.
+        """Free the interpreters, in the calling thread; references to this keep the manifest alone.
+
+        No `predict` may be running, or follow.
         """
         self._free.clear()
         self.examples = {}
@@ -116,31 +118,31 @@ class Predictor:
         inputs: Mapping[str, Array],
         places: Iterator[tuple[int, int]],
         chunks: list[dict[str, Array]],
-        wanted: Sequence[str],
+        outputs: Sequence[str],
     ) -> None:
-        """Answer chunk after chunk until none is left."""
+        """Run chunk after chunk until none is left."""
         for place, start in places:
             rows = {name: array[start : start + LARGEST] for name, array in inputs.items()}
             n = len(next(iter(rows.values())))
-            chunks[place] = self._chunk(rows, n, wanted)
+            chunks[place] = self._chunk(rows, n, outputs)
 
     def _chunk(
-        self, inputs: Mapping[str, Array], n: int, wanted: Sequence[str]
+        self, inputs: Mapping[str, Array], n: int, outputs: Sequence[str]
     ) -> dict[str, Array]:
         size = next(size for size in BATCH_SIZES if size >= n)
         if size != n:
             inputs = {name: _padded(rows, size) for name, rows in inputs.items()}
         free = self._free[size]
-        planned = free.get()
+        planned = free.get()  # blocks until another thread returns one
         try:
-            answers = planned.run(inputs, wanted)
+            answers = planned.run(inputs, outputs)
         finally:
             free.put(planned)
         return answers if size == n else {name: rows[:n] for name, rows in answers.items()}
 
 
-class _Planned:
-    """One interpreter, planned for one batch size; for one thread at a time."""
+class _PlannedInterpreter:
+    """An interpreter planned for one batch size; for one thread at a time."""
 
     def __init__(self, manifest: Manifest, network: bytes, size: int) -> None:
         try:
@@ -151,30 +153,29 @@ class _Planned:
                     self._inputs[spec.name], [size, *spec.shape], strict=True
                 )
             self._interpreter.allocate_tensors()
-            self._try(manifest, size)
+            self._warm_up(manifest, size)
         except (ValueError, RuntimeError) as error:
             raise UnfitVersion(
                 manifest.model, manifest.version, f"LiteRT cannot run it: {error}"
             ) from None
 
-    def run(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         for name, rows in inputs.items():
             self._interpreter.set_tensor(self._inputs[name], rows)
         self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(self._outputs[name]) for name in wanted}
+        return {name: self._interpreter.get_tensor(self._outputs[name]) for name in outputs}
 
     def _tensors(self, manifest: Manifest) -> tuple[dict[str, int], dict[str, int]]:
-        """Where each declared tensor is; the runner must be gone before anything is resized."""
+        """Index of each declared tensor, by name."""
+        # The runner holds references into the interpreter, which must be gone before it is resized.
         runner = self._interpreter.get_signature_runner()
-        found = runner.get_input_details(), runner.get_output_details()
-        declared = manifest.tensors.inputs, manifest.tensors.outputs
-        for details, specs in zip(found, declared, strict=True):
-            _compare(manifest, details, specs)
-        inputs, outputs = ({name: int(one["index"]) for name, one in d.items()} for d in found)
-        return inputs, outputs
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        _check_declared(manifest, inputs, manifest.tensors.inputs)
+        _check_declared(manifest, outputs, manifest.tensors.outputs)
+        return _indices(inputs), _indices(outputs)
 
-    def _try(self, manifest: Manifest, size: int) -> None:
-        """Answer zeros once, so that the first request finds everything paged in."""
+    def _warm_up(self, manifest: Manifest, size: int) -> None:
+        """Run zeros once, so that no request waits for pages to be read."""
         specs = manifest.tensors
         zeros = {
             spec.name: np.zeros((size, *spec.shape), NUMPY_TYPES[spec.datatype])
@@ -191,22 +192,28 @@ class _Planned:
                 )
 
 
-def _compare(
-    manifest: Manifest, found: Mapping[str, Mapping[str, Any]], specs: Sequence[TensorSpec]
+def _indices(details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {name: int(tensor["index"]) for name, tensor in details.items()}
+
+
+def _check_declared(
+    manifest: Manifest, details: Mapping[str, Mapping[str, Any]], specs: Sequence[TensorSpec]
 ) -> None:
-    """Hold the tensors LiteRT found against those the manifest declares."""
-    is_declared = {spec.name: np.dtype(NUMPY_TYPES[spec.datatype]).name for spec in specs}
-    is_found = {name: np.dtype(details["dtype"]).name for name, details in found.items()}
+    """Compare the tensors of the network with those that the manifest declares.
+
+    Raises:
+        UnfitVersion: they differ in name or type.
+    """
+    declared = {spec.name: np.dtype(NUMPY_TYPES[spec.datatype]).name for spec in specs}
+    actual = {name: np.dtype(tensor["dtype"]).name for name, tensor in details.items()}
+    missing = declared.items() - actual.items()
     # A network may compute more than the version declares, but its inputs must all be known.
-    missing = dict(is_declared.items() - is_found.items())
-    surplus = (
-        {} if specs is manifest.tensors.outputs else dict(is_found.items() - is_declared.items())
-    )
-    if missing or surplus:
+    is_surplus = specs is manifest.tensors.inputs and actual.items() - declared.items()
+    if missing or is_surplus:
         raise UnfitVersion(
             manifest.model,
             manifest.version,
-            f"the manifest declares the tensors {is_declared}, the network has {is_found}",
+            f"the manifest declares the tensors {declared}, the network has {actual}",
         )
 
 

@@ -1,4 +1,4 @@
-"""What the schema allows: rows held against it, and the first that is not so."""
+"""Range checks of arrays against the schema; errors name the first element out of range."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
-    """Hold rows against what the schema allows.
+    """Check that rows are finite and within the range of the schema.
 
     Raises:
         BadInput: naming the first element that is not finite or outside the range.
@@ -22,32 +22,34 @@ def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
     if spec.datatype.startswith("FP"):
         wrong = np.isinf(rows) if spec.nullable else ~np.isfinite(rows)
         if wrong.any():
-            raise at(field, rows, wrong, expected="finite numbers")
+            raise first_wrong(field, rows, wrong, expected="finite numbers")
     low, high = spec.minimum, spec.maximum
     if low is not None and (rows < low).any():
-        raise _beyond(spec, field, rows, rows < low)
+        raise _out_of_range(spec, field, rows, rows < low)
     if high is not None and (rows > high).any():
-        raise _beyond(spec, field, rows, rows > high)
+        raise _out_of_range(spec, field, rows, rows > high)
 
 
-def at(field: str, rows: Array, wrong: NDArray[np.bool_], *, expected: str) -> BadInput:
+def first_wrong(field: str, rows: Array, wrong: NDArray[np.bool_], *, expected: str) -> BadInput:
+    """The error of the first element that is `wrong`."""
     place = tuple(np.argwhere(wrong)[0])
     return BadInput(f"{field}{where(place)}", expected=expected, found=str(rows[place]))
 
 
 def where(place: Sequence[Any]) -> str:
+    """An index as it is written after a field: `[3][0]`."""
     return "".join(f"[{axis}]" for axis in place)
 
 
-def _beyond(spec: TensorSpec, field: str, rows: Array, wrong: NDArray[np.bool_]) -> BadInput:
-    """What is below the lowest or above the highest value; days are told as dates."""
+def _out_of_range(spec: TensorSpec, field: str, rows: Array, wrong: NDArray[np.bool_]) -> BadInput:
+    """The error of the first element out of range; days are shown as dates."""
     place = tuple(np.argwhere(wrong)[0])
     low, high = spec.minimum, spec.maximum
     if spec.date:
         since = f" from {vocabulary.as_date(low)}" if low is not None else ""
         until = f" to {vocabulary.as_date(high)}" if high is not None else ""
-        told = f"{vocabulary.as_date(float(rows[place]))} ({rows[place]} days since 1970-01-01)"
-        return BadInput(f"{field}{where(place)}", expected=f"a day{since}{until}", found=told)
+        day = f"{vocabulary.as_date(float(rows[place]))} ({rows[place]} days since 1970-01-01)"
+        return BadInput(f"{field}{where(place)}", expected=f"a day{since}{until}", found=day)
     is_low = low is not None and rows[place] < low
     expected = f"numbers of at least {low:g}" if is_low else f"numbers of at most {high:g}"
     return BadInput(f"{field}{where(place)}", expected=expected, found=str(rows[place]))

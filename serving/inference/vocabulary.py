@@ -1,7 +1,7 @@
-"""Vocabulary words and dates, encoded as numbers by the schema of the version.
+"""Vocabulary entries and dates, encoded as numbers by the schema of the version.
 
-The encoding is part of the version's manifest, so a word has the same number in every request.
-An encoder fitted to each request would not: its numbers depend on the other rows.
+The encoding is part of the version's manifest, so an entry has the same number in every request,
+whatever the other rows are.
 """
 
 import re
@@ -15,11 +15,11 @@ from overnight.serving.errors import BadInput
 from overnight.serving.inference.error_text import kind_of
 from overnight.store.schema import TensorSpec
 
-# The datatype by which the Open Inference Protocol v2 sends texts.
+# The datatype of texts in the Open Inference Protocol v2.
 TEXTS = "BYTES"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EPOCH = date(1970, 1, 1).toordinal()
-_TOLD_WORDS = 12
+_SHOWN_ENTRIES = 12
 _LISTED_VALUES = 20
 _VALUE_CHARACTERS = 100
 _VOCABULARIES = 64
@@ -39,7 +39,7 @@ class OutOfVocabulary:
     def __len__(self) -> int:
         return self._counts.total()
 
-    def note(self, tensor: str, row: int, value: str) -> None:
+    def add(self, tensor: str, row: int, value: str) -> None:
         self._counts[tensor] += 1
         if self._counts[tensor] <= _LISTED_VALUES:
             self.entries.append({"tensor": tensor, "row": row, "value": value[:_VALUE_CHARACTERS]})
@@ -48,28 +48,28 @@ class OutOfVocabulary:
 def number_of(
     spec: TensorSpec, text: str, *, field: str, unknown: OutOfVocabulary, row: int
 ) -> int:
-    """The number of a word or a date; a word out of vocabulary is noted in `unknown`.
+    """The number of an entry or a date; a value out of vocabulary is added to `unknown`.
 
     Raises:
-        BadInput: it is no date, or out of a vocabulary without a fallback.
+        BadInput: no date, or out of a vocabulary that has no fallback entry.
     """
     if spec.date:
         return _day(text, field=field)
-    known = _numbers(spec.vocabulary)
-    found = known.get(text)
-    if found is None:
+    numbers = _numbers(spec.vocabulary)
+    number = numbers.get(text)
+    if number is None:
         if not spec.otherwise:
-            raise BadInput(field, expected=_told(spec.vocabulary), found=kind_of(text))
-        unknown.note(spec.name, row, text)
-        return known[spec.otherwise]
-    return found
+            raise BadInput(field, expected=_listed(spec.vocabulary), found=kind_of(text))
+        unknown.add(spec.name, row, text)
+        return numbers[spec.otherwise]
+    return number
 
 
 def split(raw: memoryview, *, field: str) -> Iterator[str]:
-    """The texts of a raw tensor: each is preceded by its length, four bytes little-endian.
+    """The texts of a raw tensor: each follows its length in four bytes, little-endian.
 
     Raises:
-        BadInput: a length goes beyond the bytes, or a text is not UTF-8.
+        BadInput: a length exceeds the bytes that are left, or a text is not UTF-8.
     """
     start = 0
     while start < len(raw):
@@ -86,16 +86,17 @@ def split(raw: memoryview, *, field: str) -> Iterator[str]:
 
 
 def as_date(days: float) -> str:
-    """A day as people write it; a number that is none, as it is."""
+    """A day number as an ISO date; a number beyond all dates as it is."""
     try:
         return date.fromordinal(int(days) + _EPOCH).isoformat()
     except (ValueError, OverflowError):
         return f"{days:g}"
 
 
+# A request may name a vocabulary of thousands of entries; its index is built once.
 @lru_cache(maxsize=_VOCABULARIES)
 def _numbers(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
-    return {word: place for place, word in enumerate(vocabulary)}
+    return {entry: number for number, entry in enumerate(vocabulary)}
 
 
 def _day(text: str, *, field: str) -> int:
@@ -108,7 +109,7 @@ def _day(text: str, *, field: str) -> int:
     raise BadInput(field, expected=expected, found=kind_of(text))
 
 
-def _told(vocabulary: Sequence[str]) -> str:
-    few = ", ".join(repr(word) for word in vocabulary[:_TOLD_WORDS])
-    more = len(vocabulary) - _TOLD_WORDS
+def _listed(vocabulary: Sequence[str]) -> str:
+    few = ", ".join(repr(entry) for entry in vocabulary[:_SHOWN_ENTRIES])
+    more = len(vocabulary) - _SHOWN_ENTRIES
     return f"one of {few}{f' and {more} more' if more > 0 else ''}"

@@ -43,7 +43,7 @@ class Meanwhile(ModelSlot):
 def answer(router: Router) -> str:
     _, loaded = router.predict(
         bundles.MODEL,
-        lambda loaded: loaded.answer({"image": BLANK}, ["probabilities"]),
+        lambda loaded: loaded.predict({"image": BLANK}, ["probabilities"]),
         client="somebody",
     )
     return loaded.version
@@ -110,7 +110,7 @@ def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
 
     # When an answer that the canary fails at is one that the champion refuses.
     def answering(loaded: LoadedVersion) -> None:
-        loaded.answer({"image": BLANK}, ["probabilities"])
+        loaded.predict({"image": BLANK}, ["probabilities"])
         raise BadInput("image", expected="what nobody sends", found="this")
 
     with pytest.raises(BadInput):

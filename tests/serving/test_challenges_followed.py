@@ -199,7 +199,7 @@ def test_an_answer_of_the_past_is_still_given_while_its_challenger_leaves(hosts,
         challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
         settle(*hosts)
         assert ask_any(hosts[0]) == OLD
-        found = lease.answer(FOURS, ["probabilities"])["probabilities"]
+        found = lease.predict(FOURS, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(2, FOURS["image"]), atol=1e-6)
 
     settle(*hosts)

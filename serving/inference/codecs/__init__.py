@@ -1,1 +1,1 @@
-"""The protocols: from a request's JSON to an answer's, without HTTP."""
+"""Codecs of the inference protocols: from the bytes of a request to those of its response."""

@@ -1,6 +1,7 @@
-"""Codecs of inference requests: by protocol and content type, from a body's bytes to an answer's.
+"""Chooses the codec of an inference request by its protocol and content type.
 
-A body is read here once, before a version is chosen; what is returned asks the version.
+A codec parses the body once, before a version is chosen, and returns a function that runs the
+request on the version and encodes the response.
 """
 
 import zlib
@@ -18,35 +19,35 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 
 JSON = "application/json"
-# curl's -d says that its JSON is a form, and clients that say nothing mean JSON as well.
+# curl -d labels its body as a form, and clients that send no type mean JSON as well.
 _READ_AS_JSON = frozenset(
     {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 )
 _BINARY_LENGTH = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
-# What zlib calls a window of any size, behind a header that it recognises by itself.
+# 32 more than the largest window makes zlib detect the header of gzip or zlib by itself.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 Environ = dict[str, Any]
-Answering = Callable[[ModelVersion], Encoded]
-Codec = Callable[[bytes, Environ, Limits], Answering]
+Inference = Callable[[ModelVersion], Encoded]
+Codec = Callable[[bytes, Environ, Limits], Inference]
 
 
 class UnknownEncoding(BadInput):
-    """A body that is compressed in a way that is not read here."""
+    """A body compressed in a way that is not supported."""
 
 
-def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Answering:
+def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Inference:
     """TensorFlow Serving's REST interface."""
     request = json_object(body)
     return lambda loaded: (
-        orjson.dumps(v1.answer(request, loaded, limits), option=orjson.OPT_SERIALIZE_NUMPY),
+        orjson.dumps(v1.predict(request, loaded, limits), option=orjson.OPT_SERIALIZE_NUMPY),
         None,
     )
 
 
-def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Answering:
-    """JSON, with raw tensors behind it when a header says where they begin."""
+def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
+    """JSON, followed by raw tensors when a header gives the length of the JSON."""
     length = environ.get(_BINARY_LENGTH)
     if length is None:
         request = json_object(body)
@@ -55,24 +56,24 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Answering:
         request = json_object(text)
         v2_binary.attach(request, raw)
 
-    def answering(loaded: ModelVersion) -> Encoded:
-        answer = v2_json.answer(request, loaded, limits)
-        # Only these two can ask for raw tensors.
+    def run(loaded: ModelVersion) -> Encoded:
+        response = v2_json.infer(request, loaded, limits)
+        # Only these two fields can request raw tensors.
         if "parameters" in request or "outputs" in request:
-            return v2_binary.joined(request, answer)
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), None
+            return v2_binary.encode(request, response)
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
 
-    return answering
+    return run
 
 
-def v2_image(body: bytes, environ: Environ, limits: Limits) -> Answering:
-    """One PNG, and the answer in the form that the client prefers."""
+def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:
+    """One PNG; the response is JSON or raw, as `Accept` prefers."""
     raw = image.accepts_raw(environ.get("HTTP_ACCEPT", ""))
-    return lambda loaded: image.answer(body, loaded, limits, raw=raw)
+    return lambda loaded: image.infer(body, loaded, limits, raw=raw)
 
 
-# As most clients spell the types, so that most requests need no parsing of them.
-_LANES: dict[tuple[str, str], Codec] = {
+# Exact content types of most clients, for which no parsing is needed.
+_CODECS: dict[tuple[str, str], Codec] = {
     ("v1", JSON): v1_json,
     ("v2", JSON): v2_tensors,
     ("v2", image.PNG): v2_image,
@@ -83,11 +84,11 @@ def codec_of(protocol: str, content_type: str) -> Codec:
     """The codec for the body of an inference request.
 
     Raises:
-        WrongContentType: no body of this type is read by this protocol.
+        WrongContentType: the protocol does not accept this type.
     """
-    lane = _LANES.get((protocol, content_type))
-    if lane is not None:
-        return lane
+    codec = _CODECS.get((protocol, content_type))
+    if codec is not None:
+        return codec
     if protocol == "v1":
         check_is_json(content_type)
         return v1_json
@@ -98,10 +99,10 @@ def codec_of(protocol: str, content_type: str) -> Codec:
 
 
 def check_is_json(content_type: str, *more: str) -> None:
-    """Refuse a body that claims to be anything but JSON; `more` are named as read besides it.
+    """Refuse a content type other than JSON; `more` are types that the error names as well.
 
     Raises:
-        WrongContentType: says what is read.
+        WrongContentType: lists the accepted types.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _READ_AS_JSON and not kind.endswith("+json"):
@@ -110,12 +111,12 @@ def check_is_json(content_type: str, *more: str) -> None:
 
 
 def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
-    """The body as it was before it was compressed, by gzip or zlib, once.
+    """The body, decompressed by gzip or zlib as `Content-Encoding` says.
 
     Raises:
-        UnknownEncoding: it was compressed otherwise.
-        BadInput: it is not what its encoding says, or ends before its end.
-        TooMuch: it is longer than a plain one may be; no more than that is unpacked.
+        UnknownEncoding: another encoding, or several.
+        BadInput: not of this encoding, or truncated.
+        LimitExceeded: more than the limit of a plain body; no more than that is decompressed.
     """
     name = encoding.strip().lower()
     if name in {"", "identity"}:
@@ -125,7 +126,7 @@ def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
         raise UnknownEncoding("Content-Encoding", expected=expected, found=name[:40])
     unpacking, most = zlib.decompressobj(_GZIP_OR_ZLIB), limits.body_bytes
     try:
-        # One byte more than is allowed shows that there was too much, and never more is unpacked.
+        # A small body can expand a thousandfold, so at most one byte over the limit is unpacked.
         unpacked = unpacking.decompress(body, most + 1)
     except zlib.error as error:
         raise BadInput("the body", expected=f"{name}", found=f"{error}"[:80]) from None
@@ -138,10 +139,10 @@ def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """A body, which must be one JSON object.
+    """Parse a body that must be one JSON object.
 
     Raises:
-        BadInput: it is not; says where it stops being JSON.
+        BadInput: it is not; names the position of the first error.
     """
     try:
         value = orjson.loads(body)

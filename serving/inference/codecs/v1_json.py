@@ -16,24 +16,24 @@ from overnight.serving.inference.vocabulary import OutOfVocabulary
 SIGNATURE = "serving_default"
 
 
-def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
-    """Predict: the first output alone, as bare lists.
+def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
+    """Decode a request, run it and build the response: the first output alone, as bare lists.
 
     Raises:
-        BadInput: naming the field, what it must be and what it is.
+        BadInput: naming the field, its expected and its actual value.
     """
-    signature = asked.get("signature_name", SIGNATURE)
+    signature = request.get("signature_name", SIGNATURE)
     if signature not in (SIGNATURE, ""):
         raise BadInput("signature_name", expected=SIGNATURE, found=kind_of(signature))
-    by_row = "instances" in asked
-    if by_row == ("inputs" in asked):
-        found = "both" if by_row else f"the fields {names_in(asked)}"
+    by_row = "instances" in request
+    if by_row == ("inputs" in request):
+        found = "both" if by_row else f"the fields {names_in(request)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
     unknown = OutOfVocabulary()
     read = _by_row if by_row else _by_column
-    inputs = read(asked, loaded, limits, unknown)
+    inputs = read(request, loaded, limits, unknown)
     name = loaded.predictor.outputs[0].name
-    rows = loaded.answer(inputs, [name])[name]
+    rows = loaded.predict(inputs, [name])[name]
     body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
     if unknown:
         body |= {OUT_OF_VOCABULARY: unknown.entries, OUT_OF_VOCABULARY_COUNT: len(unknown)}
@@ -41,10 +41,10 @@ def answer(asked: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[
 
 
 def _by_row(
-    asked: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
 ) -> dict[str, Array]:
     """`instances`: one element a row, bare when there is one input, else an object by name."""
-    rows, specs = asked["instances"], loaded.predictor.inputs
+    rows, specs = request["instances"], loaded.predictor.inputs
     if not isinstance(rows, list) or not rows:
         raise BadInput("instances", expected="a list of at least one row", found=kind_of(rows))
     check_rows(len(rows), limits, field="instances")
@@ -65,10 +65,10 @@ def _by_row(
 
 
 def _by_column(
-    asked: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
 ) -> dict[str, Array]:
     """`inputs`: all rows of a tensor together, bare when there is one input, else by name."""
-    columns, specs = asked["inputs"], loaded.predictor.inputs
+    columns, specs = request["inputs"], loaded.predictor.inputs
     names = {spec.name for spec in specs}
     if not isinstance(columns, dict) and len(specs) == 1:
         columns = {specs[0].name: columns}

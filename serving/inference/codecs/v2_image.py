@@ -1,7 +1,7 @@
-"""Raw images as requests: one PNG is one row of a model whose only input is a picture.
+"""PNG requests: one image is one row of a model whose only input is an image.
 
-Nothing of a client's image is believed before it is checked: the chunks are walked by hand, only
-those that make up the pixels are kept, and only a picture of exactly the right size is decoded.
+Images are untrusted: the chunks are parsed here, only those that make up the pixels are kept, and
+only an image of exactly the right size reaches the decoder.
 """
 
 import io
@@ -24,50 +24,50 @@ PNG = "image/png"
 RAW = "application/octet-stream"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What makes up the pixels. Texts, profiles and animations are left out, and never unpacked.
+# The chunks of the pixels. Texts, profiles and animations are dropped without being unpacked.
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-# Encoders cut pixels into pieces of 8 kB or more; a crowd of tiny ones only costs time.
+# Encoders write chunks of 8 kB or more; many tiny ones would only cost time.
 _MOST_CHUNKS = 4_096
 _FIELD = "the image"
 
 
-def answer(
+def infer(
     body: bytes, loaded: ModelVersion, limits: Limits, *, raw: bool
 ) -> tuple[bytes, int | None]:
-    """Infer from one PNG; the answer alone, in v2's form, its tensor raw when `raw`.
+    """Run one PNG; a v2 response with the first output, whose tensor is raw when `raw`.
 
     Returns the bytes, and the length of their JSON when a raw tensor follows it.
 
     Raises:
-        WrongContentType: the model's inputs are not one picture.
-        TooMuch: more pixels than the limit.
-        BadInput: no PNG, damaged, or another size or kind than the model takes.
+        WrongContentType: the model's inputs are not one image.
+        LimitExceeded: more pixels than the limit.
+        BadInput: no PNG, damaged, or not of the size and colours of the model.
     """
     inputs: dict[str, Array] = {
         loaded.predictor.inputs[0].name: read(body, loaded.predictor.inputs, limits)
     }
-    answered = v2_json.answered(inputs, [loaded.predictor.outputs[0]], loaded)
-    return v2_binary.joined({"parameters": {"binary_data_output": True}} if raw else {}, answered)
+    response = v2_json.respond(inputs, [loaded.predictor.outputs[0]], loaded)
+    return v2_binary.encode({"parameters": {"binary_data_output": True}} if raw else {}, response)
 
 
 def accepts_raw(accept: str) -> bool:
-    """Whether bytes are what a client would like best."""
+    """Whether the first media type of `Accept` is raw bytes."""
     return accept.split(",", 1)[0].split(";", 1)[0].strip() == RAW
 
 
 def read(body: bytes, inputs: tuple[TensorSpec, ...], limits: Limits) -> NDArray[np.uint8]:
-    """The picture as one row, uint8 [1, h, w] or [1, h, w, 1 or 3].
+    """The image as one row, uint8 [1, h, w] or [1, h, w, 1 or 3].
 
-    Colour becomes grey by Rec. 601's weights where the model takes grey, as it does in training.
+    Colour is converted to grey by the weights of Rec. 601 if the model takes grey, as in training.
     """
-    spec = _picture(inputs)
+    spec = _image_input(inputs)
     height, width = spec.shape[:2]
     header, chunks = _chunks(body)
     _check_header(header, height, width, limits)
     try:
-        with Image.open(io.BytesIO(chunks), formats=["PNG"]) as picture:
-            _check_size(picture.height, picture.width, height, width)
-            pixels = _opaque(picture).convert("RGB" if spec.shape[2:] == (3,) else "L")
+        with Image.open(io.BytesIO(chunks), formats=["PNG"]) as image:
+            _check_size(image.height, image.width, height, width)
+            pixels = _opaque(image).convert("RGB" if spec.shape[2:] == (3,) else "L")
         row: NDArray[np.uint8] = np.asarray(pixels, np.uint8).reshape(1, *spec.shape)
     except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
         raise BadInput(_FIELD, expected="a whole PNG", found=str(error)[:200]) from None
@@ -75,8 +75,8 @@ def read(body: bytes, inputs: tuple[TensorSpec, ...], limits: Limits) -> NDArray
     return row
 
 
-def _picture(inputs: tuple[TensorSpec, ...]) -> TensorSpec:
-    """The only input, provided it is a picture.
+def _image_input(inputs: tuple[TensorSpec, ...]) -> TensorSpec:
+    """The only input, which must be an image.
 
     Raises:
         WrongContentType: it is not, so tensors must be sent.
@@ -86,16 +86,16 @@ def _picture(inputs: tuple[TensorSpec, ...]) -> TensorSpec:
     is_flat = len(spec.shape) >= 2 and sides in {(), (1,), (3,)}
     if len(inputs) == 1 and spec.datatype == "UINT8" and is_flat:
         return spec
-    told = ", ".join(f"{one.name} {one.datatype} {list(one.shape)}" for one in inputs)
-    expected = f"application/json or {RAW}, because the inputs are {told}"
+    tensors = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in inputs)
+    expected = f"application/json or {RAW}, because the inputs are {tensors}"
     raise WrongContentType("Content-Type", expected=expected, found=PNG)
 
 
 def _chunks(body: bytes) -> tuple[bytes, bytes]:
-    """The header's thirteen bytes, and a PNG of nothing but the chunks that are needed.
+    """The thirteen bytes of the header, and a PNG of the needed chunks alone.
 
     Raises:
-        BadInput: no PNG, cut off, or a chunk that is not what its checksum says.
+        BadInput: no PNG, truncated, or a chunk whose checksum is wrong.
     """
     if not body.startswith(_SIGNATURE):
         raise BadInput(_FIELD, expected="a PNG", found=f"{len(body)} bytes of something else")
@@ -108,7 +108,7 @@ def _chunks(body: bytes) -> tuple[bytes, bytes]:
         if end > len(body):
             raise BadInput(_FIELD, expected="a whole PNG", found=f"an end after {len(body)} bytes")
         if kind == b"IHDR" and header:
-            # A decoder believes the last; the one that is checked below is the first.
+            # The first is checked below, but decoders use the last.
             raise BadInput(_FIELD, expected="one header", found="two")
         if kind in _KEPT:
             kept.append(_checked(body, start, end, kind))
@@ -123,45 +123,45 @@ def _chunks(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _checked(body: bytes, start: int, end: int, kind: bytes) -> bytes:
-    (said,) = struct.unpack_from(">I", body, end - 4)
-    if zlib.crc32(memoryview(body)[start + 4 : end - 4]) != said:
+    (checksum,) = struct.unpack_from(">I", body, end - 4)
+    if zlib.crc32(memoryview(body)[start + 4 : end - 4]) != checksum:
         raise BadInput(_FIELD, expected="a whole PNG", found=f"a damaged chunk {kind.decode()}")
     return body[start:end]
 
 
 def _check_header(header: bytes, height: int, width: int, limits: Limits) -> None:
-    """Hold what the picture claims to be against what is taken, before a pixel is unpacked.
+    """Check size and depth before any pixel is unpacked.
 
     Raises:
-        TooMuch, BadInput: it claims to be larger than allowed, or of another size or kind.
+        LimitExceeded, BadInput: over the limit, of another size, or deeper than 8 bits.
     """
-    found_width, found_height, depth = struct.unpack_from(">IIB", header)
-    if found_width * found_height > limits.image_pixels:
+    actual_width, actual_height, depth = struct.unpack_from(">IIB", header)
+    if actual_width * actual_height > limits.image_pixels:
         expected = f"at most {limits.image_pixels} pixels"
-        raise LimitExceeded(_FIELD, expected=expected, found=f"{found_width * found_height}")
-    _check_size(found_height, found_width, height, width)
+        raise LimitExceeded(_FIELD, expected=expected, found=f"{actual_width * actual_height}")
+    _check_size(actual_height, actual_width, height, width)
     if depth > 8:
         raise BadInput(_FIELD, expected="at most 8 bits a sample", found=f"{depth}")
 
 
-def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
-    """Asked of the header, and again of what the decoder made of it."""
-    if (found_height, found_width) != (height, width):
+def _check_size(actual_height: int, actual_width: int, height: int, width: int) -> None:
+    """Checked for the header, and again for the decoded image."""
+    if (actual_height, actual_width) != (height, width):
         expected = f"height x width {height} x {width}; it is never resized here"
-        raise BadInput(_FIELD, expected=expected, found=f"{found_height} x {found_width}")
+        raise BadInput(_FIELD, expected=expected, found=f"{actual_height} x {actual_width}")
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
-    """The picture without its alpha, which must not hide anything.
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image without its alpha channel.
 
     Raises:
-        BadInput: a pixel is transparent, and what colour lies behind it nobody knows.
+        BadInput: a pixel is transparent, so its colour depends on an unknown background.
     """
-    if "transparency" in picture.info or picture.mode in {"LA", "RGBA"}:
-        picture = picture.convert("RGBA")
-        if picture.getchannel("A").getextrema() != (255, 255):
+    if "transparency" in image.info or image.mode in {"LA", "RGBA"}:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
             raise BadInput(_FIELD, expected="opaque pixels", found="transparent ones")
-    return picture
+    return image
 
 
 def _check_values(spec: TensorSpec, row: NDArray[Any]) -> None:

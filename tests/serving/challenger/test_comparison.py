@@ -97,11 +97,11 @@ def test_large_batches_fill_the_queue_by_their_bytes():
     batch = {"image": np.zeros((QUEUED_BYTES // 784 // 3, 28, 28), np.uint8)}
 
     for _ in range(5):
-        duel.router.predict(bundles.MODEL, lambda loaded: loaded.answer(batch, ["probabilities"]))
+        duel.router.predict(bundles.MODEL, lambda loaded: loaded.predict(batch, ["probabilities"]))
 
     assert (duel.comparisons.waiting, duel.tally().dropped) == (3, 2)
     duel.settle()
-    duel.router.predict(bundles.MODEL, lambda loaded: loaded.answer(batch, ["probabilities"]))
+    duel.router.predict(bundles.MODEL, lambda loaded: loaded.predict(batch, ["probabilities"]))
     assert duel.comparisons.waiting == 1
 
 
@@ -138,7 +138,7 @@ def test_what_waits_holds_its_rows_and_not_the_body_that_they_came_in():
 
     def ask_for_a_row_of(body):
         rows = {"image": body[:784].reshape(1, 28, 28)}
-        duel.router.predict(bundles.MODEL, lambda loaded: loaded.answer(rows, ["probabilities"]))
+        duel.router.predict(bundles.MODEL, lambda loaded: loaded.predict(rows, ["probabilities"]))
 
     ask_for_a_row_of(body)
     del body

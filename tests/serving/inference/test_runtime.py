@@ -23,7 +23,7 @@ def predictor() -> Predictor:
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 31, 63, 64, 65, 128, 129, 200])
 def test_any_number_of_rows_is_answered_row_by_row(predictor, rows):
-    answers = predictor.answer({"image": IMAGES[:rows]}, ["probabilities", "seen"])
+    answers = predictor.predict({"image": IMAGES[:rows]}, ["probabilities", "seen"])
 
     assert answers["probabilities"].shape == (rows, 10)
     assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES[:rows]), atol=1e-6)
@@ -31,7 +31,7 @@ def test_any_number_of_rows_is_answered_row_by_row(predictor, rows):
 
 
 def test_only_the_outputs_asked_for_are_answered(predictor):
-    assert predictor.answer({"image": IMAGES[:1]}, ["seen"]).keys() == {"seen"}
+    assert predictor.predict({"image": IMAGES[:1]}, ["seen"]).keys() == {"seen"}
 
 
 def test_many_threads_share_a_predictor_without_mixing_their_answers(predictor):
@@ -39,7 +39,7 @@ def test_many_threads_share_a_predictor_without_mixing_their_answers(predictor):
 
     def ask(place: int) -> bool:
         rows = place % 5 + 1
-        found = predictor.answer({"image": IMAGES[place : place + rows]}, ["probabilities"])
+        found = predictor.predict({"image": IMAGES[place : place + rows]}, ["probabilities"])
         return np.allclose(found["probabilities"], expected[place : place + rows], atol=1e-6)
 
     with ThreadPoolExecutor(8) as threads:
@@ -133,7 +133,7 @@ def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predi
 
     with ThreadPoolExecutor(4) as threads:
         asking = [
-            threads.submit(predictor.answer, {"image": images[start:]}, ["probabilities"])
+            threads.submit(predictor.predict, {"image": images[start:]}, ["probabilities"])
             for start in range(4)
         ]
         for start, answered in enumerate(asking):
@@ -144,7 +144,7 @@ def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predi
 def test_one_thread_answers_a_long_batch_by_itself():
     alone = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=1)
 
-    answers = alone.answer({"image": IMAGES}, ["probabilities"])
+    answers = alone.predict({"image": IMAGES}, ["probabilities"])
 
     assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES), atol=1e-6)
 
@@ -152,7 +152,7 @@ def test_one_thread_answers_a_long_batch_by_itself():
 def test_threads_that_helped_end_with_their_predictor():
     before = threading.active_count()
     predictor = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=3)
-    predictor.answer({"image": IMAGES}, ["probabilities"])
+    predictor.predict({"image": IMAGES}, ["probabilities"])
     assert threading.active_count() > before
 
     del predictor

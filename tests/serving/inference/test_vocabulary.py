@@ -65,7 +65,7 @@ def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
     unknown = OutOfVocabulary()
 
     from_texts(SHOP, ["nowhere"] * 30, 30, field="f", unknown=unknown)
-    unknown.note("kind", 3, "caviar")
+    unknown.add("kind", 3, "caviar")
 
     assert unknown.entries[-1] == {"tensor": "kind", "row": 3, "value": "caviar"}
     assert (len(unknown.entries), len(unknown)) == (21, 31)

@@ -122,7 +122,7 @@ def test_a_version_is_freed_when_its_leases_are_gone_whatever_else_refers_to_it(
     with fleet.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
         interpreter = _interpreter_of(leased)
         _serve(fleet, bucket, log, 3)
-        found = leased.answer(BLANK, ["probabilities"])["probabilities"]
+        found = leased.predict(BLANK, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
         assert interpreter() is not None
 
@@ -183,9 +183,9 @@ class Meanwhile:
         )
         self._predictor, self._happens = predictor, happens
 
-    def answer(self, inputs, wanted):
+    def predict(self, inputs, outputs):
         self._happens()
-        return self._predictor.answer(inputs, wanted)
+        return self._predictor.predict(inputs, outputs)
 
     def close(self) -> None:
         self._predictor.close()

@@ -137,7 +137,7 @@ class Broken:
             predictor.outputs,
         )
 
-    def answer(self, inputs, wanted):
+    def predict(self, inputs, outputs):
         raise RuntimeError("out of order")
 
 
@@ -148,8 +148,8 @@ class Slow(Broken):
         super().__init__(predictor)
         self._predictor = predictor
 
-    def answer(self, inputs, wanted):
-        return [self._predictor.answer(inputs, wanted) for _ in range(5)][-1]
+    def predict(self, inputs, outputs):
+        return [self._predictor.predict(inputs, outputs) for _ in range(5)][-1]
 
 
 def replace(duel: Duel, kind) -> None:

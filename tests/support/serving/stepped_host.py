@@ -61,7 +61,7 @@ def answers(fleet: HostAgent) -> str:
     """The version that answers, provided its answer is that version's own."""
     with fleet.slots.find(bundles.MODEL).lease() as loaded:
         number = int(loaded.version[-12:], 16)
-        found = loaded.predictor.answer(BLANK, ["probabilities"])["probabilities"]
+        found = loaded.predictor.predict(BLANK, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(number, BLANK["image"]), atol=1e-6)
         return loaded.version
 
@@ -83,7 +83,7 @@ def ask_any(fleet: HostAgent, client: str = "somebody", **which: str) -> str:
     """Have a request answered; the version that did."""
     _, loaded = fleet.router.predict(
         bundles.MODEL,
-        lambda loaded: loaded.answer(FOURS, ["probabilities"]),
+        lambda loaded: loaded.predict(FOURS, ["probabilities"]),
         client=client,
         **which,
     )

@@ -53,7 +53,7 @@ LONG = "k" * 100_000
 )
 def test_v2_writes_out_no_more_than_is_read(field, asked):
     with pytest.raises(BadInput, match="expected") as raised:
-        v2_json.answer(asked, Scalars(), Limits())
+        v2_json.infer(asked, Scalars(), Limits())
 
     assert raised.value.field == field
     assert len(str(raised.value)) < MOST
@@ -73,7 +73,7 @@ def test_v2_writes_out_no_more_than_is_read(field, asked):
 )
 def test_v1_writes_out_no_more_than_is_read(field, asked):
     with pytest.raises(BadInput, match="expected") as raised:
-        v1_json.answer(asked, Scalars(), Limits())
+        v1_json.predict(asked, Scalars(), Limits())
 
     assert raised.value.field == field
     assert len(str(raised.value)) < 2 * MOST

@@ -122,7 +122,7 @@ def test_v2_names_the_shape_where_rows_are_single_numbers(shape):
     tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1.0]}
 
     with pytest.raises(BadInput, match=r"inputs\[0\]\.shape: expected \[-1\]"):
-        protocol.answer({"inputs": [tensor]}, Scalars(), Limits())
+        protocol.infer({"inputs": [tensor]}, Scalars(), Limits())
 
 
 def test_v2_tells_the_tensors(client):

@@ -204,7 +204,7 @@ def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
         raise RuntimeError("a fault of ours")
 
     client = application_of()
-    monkeypatch.setattr("overnight.serving.inference.runtime.Predictor.answer", fail)
+    monkeypatch.setattr("overnight.serving.inference.runtime.Predictor.predict", fail)
 
     response = client.post(INFER, json=v2(), headers=asked)
 
