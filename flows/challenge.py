@@ -22,7 +22,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.challenge_terms import Bound, Mode, Share, Terms
 from overnight.store.trust.request_proof import Plain
-from overnight.tasks.release.confirm_challenger import ChallengerConfirmation, await_challenger
+from overnight.tasks.release.confirm import ChallengerConfirmation, await_challenger
 from overnight.tasks.reporting.report import RunReport
 
 

@@ -148,7 +148,9 @@ def _code(context: ModelContext, made: Manifest) -> CodeLineage:
     """The sources that fitted."""
     now = lineage.code(context.definition)
     return (
-        now if now.digest != made.code.digest and source_checkout.why_not(made.code) else made.code
+        now
+        if now.digest != made.code.digest and source_checkout.unavailable_reason(made.code)
+        else made.code
     )
 
 
@@ -158,7 +160,7 @@ def _sources(context: ModelContext, made: Manifest, folder: Path) -> Iterator[Pa
     if lineage.code(context.definition).digest == made.code.digest:
         yield None
         return
-    if why := source_checkout.why_not(made.code):
+    if why := source_checkout.unavailable_reason(made.code):
         get_run_logger().warning("the sources here are not those of then, and %s", why)
         yield None
         return

@@ -110,10 +110,14 @@ def retrain(
     approval_policy = policy(context, approval)
     replicas = context.settings.replicas
     memory = find_prior_run(registry, plan.fingerprint, champion=story.champion, replicas=replicas)
-    if force or memory.known is Progress.NOTHING or (override and memory.known is Progress.REFUSED):
+    if (
+        force
+        or memory.progress is Progress.NOTHING
+        or (override and memory.progress is Progress.REFUSED)
+    ):
         return _train_and_publish(plan, story, override=override, approval=approval_policy)
-    if memory.version is None or memory.known is Progress.SETTLED:
-        return finish(context, story, "UpToDate", memory.told)
+    if memory.version is None or memory.progress is Progress.SETTLED:
+        return finish(context, story, "UpToDate", memory.message)
     story = replace(story, manifest=registry.manifest(memory.version))
     return _resume(plan, story, memory, approval=approval_policy)
 
@@ -130,14 +134,14 @@ def _resume(plan: TrainingPlan, story: RunReport, memory: PriorRun, *, approval:
     """Where an earlier run of the same fingerprint stopped, unless the world has moved on."""
     assert story.manifest is not None
     compared_with = story.manifest.compared_with
-    if memory.known is not Progress.UNCONFIRMED and compared_with != story.champion:
+    if memory.progress is not Progress.UNCONFIRMED and compared_with != story.champion:
         # What is published stays as it is: the same weights become another version.
         training.clear(plan)
         return _train_and_publish(
             plan, replace(story, manifest=None), override=None, approval=approval
         )
     # What waits for a person goes on waiting for one, whoever asks now.
-    undone = memory.known in {Progress.UNDECIDED, Progress.UNPROMOTED}
+    undone = memory.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
     if undone and story.manifest.approval == "manual":
         approval = "manual"
     return _release(story, expected=compared_with, approval=approval, plan=plan)
@@ -155,9 +159,9 @@ def _train_and_publish(
     story = replace(story, data_findings=plan.data_findings)
     if not valid.passed:
         return finish(context, story, "Refused", f"the data: {valid}")
-    if compared.held:
+    if compared.pending:
         data.hold(plan, compared)
-        return finish(context, story, "AwaitingApproval", compared.told(plan.model))
+        return finish(context, story, "AwaitingApproval", compared.message(plan.model))
     if not plan.forced and override is None and (back := reinstate.reconsider(plan)):
         return reinstate.bring_back(story, back, plan, approval=approval)
     candidate = training.train(plan)
@@ -187,7 +191,7 @@ def _train_and_publish(
     files = {
         "golden.npz": rehearsed.golden,
         "report.html": page(told, title=title),
-        sbom.FILE: sbom.bill(plan.model, candidate.version, plan.environment),
+        sbom.FILE: sbom.build(plan.model, candidate.version, plan.environment),
     }
     story = replace(story, manifest=training.publish(plan, candidate, manifest, files))
     return _release(story, expected=plan.champion, approval=approval, plan=plan)

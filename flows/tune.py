@@ -59,7 +59,7 @@ def tune(
     found = search(context, trials, parallel or max(cores() // 2, 1))
     story = RunReport(model=model, search=found, pictures=draw(context, found))
     before, best = found.trials[0], found.best
-    if not found.found_better:
+    if not found.improved:
         return finish(
             context, story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}"
         )
@@ -81,7 +81,8 @@ def tune(
 def search(context: ModelContext, trials: int, parallel: int) -> Search:
     """All trials, on the newest rows."""
     waiting = {
-        held.arrival for held in learned_arrivals.waiting(context.registry, context.rows.arrivals)
+        held.arrival
+        for held in learned_arrivals.open_reviews(context.registry, context.rows.arrivals)
     }
     without = sorted({*context.reviews.excluded(), *waiting})
     snapshot = context.snapshot(without=without)

@@ -23,7 +23,7 @@ from overnight.models.definition import Places
 from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import check_admission
-from overnight.tasks.evaluation.data_drift import Compared, Learned, compare
+from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
 from overnight.tasks.evaluation.evaluate import Champion
 from overnight.tasks.training.train import train
 
@@ -73,7 +73,7 @@ class Night:
         fresh = DIGITS.examples(rows[LEARNED_ROWS:])
         self.fresh = Digits(fresh.inputs["image"], fresh.labels.astype(np.int8))
         body = predictor.read_bytes() if predictor else self._trained(place)
-        self.champion = Learned(Champion("champion", body), frozenset({"learned"}))
+        self.champion = DriftReference(Champion("champion", body), frozenset({"learned"}))
 
     def _trained(self, place: Path) -> bytes:
         candidate = train(
@@ -98,7 +98,7 @@ class Night:
             chosen = np.arange(start, start + n)
         return Digits(self.fresh.images[chosen], self.fresh.labels[chosen])
 
-    def judged(self, nights: dict[str, Digits]) -> Compared:
+    def judged(self, nights: dict[str, Digits]) -> DriftReport:
         """What the gates say of several arrivals; what is refused at the door counts as held."""
         tables = {name: as_rows(digits) for name, digits in nights.items()}
         refused: list[Finding] = []
@@ -109,14 +109,14 @@ class Night:
         found = compare(
             pa.concat_tables(parts), self.holdout, DIGITS, learned=self.champion, decisions={}
         )
-        held = {*found.held, *(one.slice for one in refused)}
-        return Compared((*found.findings, *refused), tuple(held))
+        held = {*found.pending, *(one.slice for one in refused)}
+        return DriftReport((*found.findings, *refused), tuple(held))
 
 
 def told(title: str, night: Night, spoil: Spoil, draw: str, nights: int) -> None:
     """One line of the table: how many nights of each size were held, and for what."""
     found = night.judged(drawn_nights(night, draw, spoil, nights))
-    held = Counter(_size(name) for name in found.held)
+    held = Counter(_size(name) for name in found.pending)
     named = Counter(
         one.metric for one in found.findings if not one.passed and _size(one.slice) == SIZES[-1]
     )

@@ -14,7 +14,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import Registry
 from overnight.tasks.evaluation.diff import Difference, difference
 from overnight.tasks.evaluation.evaluate import answers
-from overnight.tasks.reporting.diff_report import differing
+from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
 
 
@@ -62,7 +62,7 @@ def _write(
 ) -> None:
     draw = importlib.import_module(context.definition.pictures).disagreements
     pictures = draw(context.holdout_examples(), *outputs) if found.changed else {}
-    told = differing(found, context.definition, pictures)
+    told = render_diff(found, context.definition, pictures)
     path.write_bytes(page(told, title=f"{found.first} and {found.second}"))
 
 
@@ -76,7 +76,7 @@ def _print(found: Difference) -> None:
     table = new_table("", "axis", "")
     for axis in found.axes:
         mark = "differs" if axis.changed else "same"
-        table.add_row(mark, axis.name, axis.told, style="bold" if axis.changed else "")
+        table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
     console.print(table)
     metrics = new_table("metric", "slice", "first", "second", "n")
     for then, now in found.measured:

@@ -19,5 +19,5 @@ def leave_unless_changed(
     except NotFound:
         return  # nothing was ever taken in, so the first night is still to come
     if not seen.would_train:
-        print(f"{model}  UpToDate: {seen.memory.told}")
+        print(f"{model}  UpToDate: {seen.memory.message}")
         sys.exit(NOTHING_TO_DO)

@@ -161,7 +161,7 @@ def _sheds(
 ) -> list[Reclaimable]:
     bucket, where = connections.bucket(settings), connections.address(settings)
     found = [
-        tables.collect(
+        tables.vacuum_table(
             bucket, Dataset.on_s3(where, plan.model, name), name, plan, retention, delete=delete
         )
         for name in _TABLES

@@ -12,7 +12,7 @@ from overnight.store.registry.registry import Registry
 from overnight.store.trust.signing import Signer
 from overnight.store.trust.trusted_keys import PublicKey, public_key
 from overnight.tasks.release import confirm
-from overnight.tasks.release.sign import is_known, stranger
+from overnight.tasks.release.sign import describe_untrusted, is_known
 from overnight.tasks.release.sign import sign as sign_one
 
 
@@ -109,7 +109,9 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
         try:
             if not (version or yes or is_known(registry, name, signer, known)):
                 left = True
-                print(f"overnight: not signed: {stranger(registry, name)}", file=sys.stderr)
+                print(
+                    f"overnight: not signed: {describe_untrusted(registry, name)}", file=sys.stderr
+                )
                 continue
             is_new = sign_one(registry, name, signer)
             print(f"{model} {name}: {'signed' if is_new else 'signed before'} by {signer.key_id}")

@@ -19,7 +19,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import Registry
-from overnight.tasks.data.learned_arrivals import Came
+from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
 
@@ -77,7 +77,7 @@ def _unless(problems: list[str], ask: Callable[[], Any], otherwise: Any) -> Any:
 
 
 def _models(bucket: Bucket, settings: Settings) -> Document:
-    def came(model: str) -> Came:
+    def came(model: str) -> ArrivalVersions:
         from overnight.store.datasets.delta_table import (
             Dataset,  # slow to import, and seldom needed
         )
@@ -87,7 +87,7 @@ def _models(bucket: Bucket, settings: Settings) -> Document:
     return {model: _champion(bucket, model, came) for model in Registry(bucket).models()}
 
 
-def _champion(bucket: Bucket, model: str, came: Callable[[str], Came]) -> Document:
+def _champion(bucket: Bucket, model: str, came: Callable[[str], ArrivalVersions]) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
     waiting = status_notices.pending_reviews(bucket, model, lambda: came(model))

@@ -8,7 +8,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
-from overnight.tasks.data.learned_arrivals import Came, waiting
+from overnight.tasks.data.learned_arrivals import ArrivalVersions, open_reviews
 
 
 def challenge(bucket: Bucket, model: str) -> Document | None:
@@ -36,7 +36,9 @@ def challenge_line(model: str, found: Document) -> str:
     return f"{words}; withdrawn by {gone['replica']}: {gone['reason']}" if gone else words
 
 
-def pending_reviews(bucket: Bucket, model: str, came: Callable[[], Came]) -> list[Document]:
+def pending_reviews(
+    bucket: Bucket, model: str, came: Callable[[], ArrivalVersions]
+) -> list[Document]:
     """The arrivals that wait, each with since when and what was found of it.
 
     `came` is asked for the arrivals of the dataset, with the version of each, when any waits.
@@ -47,7 +49,7 @@ def pending_reviews(bucket: Bucket, model: str, came: Callable[[], Came]) -> lis
             "since": held.at.isoformat(),
             "findings": [f"{finding.metric}: {finding.message}" for finding in held.findings],
         }
-        for held in waiting(ModelRegistry(bucket, model), came)
+        for held in open_reviews(ModelRegistry(bucket, model), came)
     ]
 
 

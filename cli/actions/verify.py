@@ -71,7 +71,7 @@ def _verified(settings: Settings, model: str | None) -> Audit:
         trust,
     )
     with bar() as told:
-        return verify(house, model, told=lambda done, total: told("reading", done, total))
+        return verify(house, model, report=lambda done, total: told("reading", done, total))
 
 
 def _repaired(

@@ -31,8 +31,8 @@ def document(seen: DryRun) -> Document:
         "champion": seen.champion.version if seen.champion else None,
         "axes": [vars(axis) for axis in seen.axes],
         "arrivals": list(seen.arrivals),
-        "known": str(seen.memory.known),
-        "told": seen.memory.told,
+        "progress": str(seen.memory.progress),
+        "message": seen.memory.message,
         "would_train": seen.would_train,
     }
 
@@ -42,9 +42,9 @@ def told(seen: DryRun) -> str:
     if seen.arrivals:
         return f"The next run takes in {', '.join(seen.arrivals)} and trains on it."
     if not seen.would_train:
-        return f"The next run has nothing to do: {seen.memory.told}."
+        return f"The next run has nothing to do: {seen.memory.message}."
     if seen.memory.version:
-        return f"The next run goes on where one stopped: {seen.memory.told}."
+        return f"The next run goes on where one stopped: {seen.memory.message}."
     return "The next run trains."
 
 
@@ -57,6 +57,6 @@ def _print(model: str, seen: DryRun) -> None:
         table = new_table("", "axis", "")
         for axis in seen.axes:
             mark = "changed" if axis.changed else "same"
-            table.add_row(mark, axis.name, axis.told, style="bold" if axis.changed else "")
+            table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
         console.print(table)
     console.print(told(seen))

@@ -20,7 +20,7 @@ from overnight.store.registry.manifest import DataLineage, Manifest
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.signing import Signer
 from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
-from overnight.tasks.data.leakage import learned_what_judges
+from overnight.tasks.data.leakage import learned_holdout_rows
 from overnight.tasks.data.snapshot import (
     Snapshot,
     parted,
@@ -70,7 +70,7 @@ class ModelContext:
                 f"{self.model} declares no settings for going on from the champion; "
                 "give its definition `warm`, or begin afresh"
             )
-        return asked and champion is not None and not learned_what_judges(champion.data, data)
+        return asked and champion is not None and not learned_holdout_rows(champion.data, data)
 
     def training_settings(
         self, changed: Mapping[str, float | int | None], *, warm: bool = False

@@ -24,7 +24,7 @@ class DryRun:
     @property
     def would_train(self) -> bool:
         """Whether a run would get as far as training, or has something left to finish."""
-        idle = self.memory.known in {Progress.SETTLED, Progress.REFUSED}
+        idle = self.memory.progress in {Progress.SETTLED, Progress.REFUSED}
         return bool(self.arrivals) or not idle
 
 

@@ -14,9 +14,14 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.step import step
 from overnight.store.datasets import arrival_reviews
 from overnight.store.registry.actor import Actor
-from overnight.tasks.data.leakage import unseen
-from overnight.tasks.data.learned_arrivals import known_arrivals, waiting
-from overnight.tasks.evaluation.data_drift import Compared, Learned, compare, learned_by
+from overnight.tasks.data.leakage import check_unseen
+from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
+from overnight.tasks.evaluation.data_drift import (
+    DriftReference,
+    DriftReport,
+    compare,
+    drift_reference,
+)
 from overnight.tasks.evaluation.judge import Verdict
 
 
@@ -49,7 +54,7 @@ def leave(context: ModelContext) -> overnight.tasks.data.ingest.Ingested:
 
 
 @step
-def validate(plan: TrainingPlan) -> tuple[Verdict, Compared]:
+def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     """Hold the rows against the model's declaration, and what is new against what was learned.
 
     Rows that are not as declared are compared with nothing.
@@ -65,7 +70,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, Compared]:
         )
     )
     if not valid.passed:
-        return valid, Compared(())
+        return valid, DriftReport(())
     learned = _learned(context, plan.champion)
     compared = compare(
         everything,
@@ -76,7 +81,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, Compared]:
     )
     if plan.snapshot.judged_from is not None and plan.champion is not None:
         theirs = context.loaded(plan.champion).manifest.data.judged_from
-        seen = unseen(plan.champion, theirs, plan.snapshot.judged_from)
+        seen = check_unseen(plan.champion, theirs, plan.snapshot.judged_from)
         compared = replace(compared, findings=(*compared.findings, seen))
     for finding in compared.findings:
         if not finding.passed:
@@ -85,10 +90,12 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, Compared]:
 
 
 @step
-def hold(plan: TrainingPlan, compared: Compared) -> None:
+def hold(plan: TrainingPlan, compared: DriftReport) -> None:
     """Keep what was found of each arrival that waits for a person."""
-    for arrival in compared.held:
-        plan.context.reviews.hold(arrival, compared.against(arrival), compared_with=plan.champion)
+    for arrival in compared.pending:
+        plan.context.reviews.hold(
+            arrival, compared.failures_of(arrival), compared_with=plan.champion
+        )
 
 
 @step
@@ -98,16 +105,16 @@ def decide(
     """Keep a person's decision about an arrival of the dataset."""
     taken = context.rows.taken()
     if arrival not in taken:
-        held = tuple(one.arrival for one in waiting(context.registry, context.rows.arrivals))
+        held = tuple(one.arrival for one in open_reviews(context.registry, context.rows.arrivals))
         raise UnknownArrival(context.model, arrival, held)
     return context.reviews.decide(arrival, verdict, actor)
 
 
-def _learned(context: ModelContext, champion: str | None) -> Learned | None:
+def _learned(context: ModelContext, champion: str | None) -> DriftReference | None:
     """The champion, and the arrivals that it learned from."""
     if champion is None:
         return None
     made = context.loaded(champion)
     taken = context.rows.taken(made.manifest.data.dataset_version)
     known = known_arrivals(context.registry, context.rows.arrivals)
-    return learned_by(made.manifest, made.predictor, taken, context.definition, known=known)
+    return drift_reference(made.manifest, made.predictor, taken, context.definition, known=known)

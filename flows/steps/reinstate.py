@@ -13,7 +13,7 @@ from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.models.examples import Examples
 from overnight.store.errors import PromotionConflict
-from overnight.tasks.evaluation.reinstate import Reinstated, may_return
+from overnight.tasks.evaluation.reinstate import Reinstated, is_eligible
 from overnight.tasks.reporting.report import RunReport
 
 
@@ -30,7 +30,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         for version in overnight.tasks.evaluation.reinstate.previous_champions(
             context.registry.champion.history()
         )
-        if may_return(context.registry.manifest(version), context.definition)
+        if is_eligible(context.registry.manifest(version), context.definition)
         and context.registry.collected(version) is None
     )
     if gate is None or plan.champion is None or not earlier:

@@ -9,7 +9,7 @@ from overnight.flows.steps.step import step
 from overnight.store.registry.live_scores import Score
 from overnight.tasks.data.signature import same_tensors
 from overnight.tasks.data.snapshot import Snapshot
-from overnight.tasks.reporting.score_table import told_in_words
+from overnight.tasks.reporting.score_table import score_line
 
 
 @step
@@ -34,7 +34,7 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
     for told in found.unreadable:
         get_run_logger().warning("not scored: %s", told)
     for one in found.scores:
-        get_run_logger().info("%s on %s", champion, told_in_words(one))
+        get_run_logger().info("%s on %s", champion, score_line(one))
     return found.scores
 
 
@@ -45,6 +45,6 @@ def _unlearned(context: ModelContext) -> tuple[str, ...]:
     """
     served = {record.version for record in context.registry.champion.history()}
     newest = context.registry.manifest(max(served))
-    return overnight.tasks.evaluation.score.unlearned(
+    return overnight.tasks.evaluation.score.unlearned_arrivals(
         context.rows.arrivals(), newest.data.dataset_version
     )

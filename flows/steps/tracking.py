@@ -10,7 +10,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.steps.step import step
 from overnight.store.objects import keys
 from overnight.tasks.reporting.markdown import page
-from overnight.tasks.reporting.mlflow_run import Ending, described, track
+from overnight.tasks.reporting.mlflow_run import RunEnd, describe_run, track
 from overnight.tasks.reporting.mlflow_worker import Run
 from overnight.tasks.reporting.report import RunReport
 
@@ -36,7 +36,7 @@ def tracked(
     if story.manifest is not None:
         bundle = keys.manifest(story.model, story.manifest.version).rpartition("/")[0]
         links = {**links, "Bundle": f"s3://{context.settings.s3_bucket}/{bundle}"}
-    ending = Ending(
+    ending = RunEnd(
         run_id=str(flow_run.id),
         run_name=str(flow_run.name),
         began_at=flow_run.scheduled_start_time or datetime.now(UTC),
@@ -47,7 +47,7 @@ def tracked(
     # A server that is away raises nothing; this is for what nobody thought of.
     try:
         report = page(told, title=f"{story.model}: {outcome}")
-        url = tell_mlflow(context, described(story, ending, report))
+        url = tell_mlflow(context, describe_run(story, ending, report))
     except Exception as error:  # noqa: BLE001
         get_run_logger().warning("not told to MLflow: %s", type(error).__name__, exc_info=True)
         return links
@@ -60,7 +60,7 @@ def tell_mlflow(context: ModelContext, run: Run) -> str:
     settings = context.settings
     uri = settings.mlflow_tracking_uri.get_secret_value()
     found = track(run, uri=uri, seconds=settings.mlflow_seconds)
-    if found.trouble:
+    if found.error:
         what = "not all was told" if found.url else "not told"
-        get_run_logger().warning("%s to MLflow: %s", what, found.trouble)
+        get_run_logger().warning("%s to MLflow: %s", what, found.error)
     return found.url

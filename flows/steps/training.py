@@ -117,7 +117,7 @@ def finished(
     approval: Policy,
 ) -> Manifest:
     """The manifest as it is before it lists the report, which tells what is in it."""
-    return overnight.tasks.release.publish.finished(
+    return overnight.tasks.release.publish.final_manifest(
         _draft(plan, candidate), evaluation, verdict, override=override, approval=approval
     )
 

@@ -17,8 +17,8 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS, Ingested, check_admission, taken_in
-from overnight.tasks.data.ingest_streaming import take_pieces
-from overnight.tasks.data.learned_arrivals import waiting
+from overnight.tasks.data.ingest_streaming import ingest_pieces
+from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.data.outlier_days import days_of, outlier_days
 
 __all__ = ["ARRIVAL_COLUMNS", "HOLDOUT", "UNDECLARED", "Ingested", "ingest"]
@@ -98,7 +98,7 @@ def _take_in(
     """Add one arrival to the dataset; None when somebody else did so meanwhile."""
     if arrival.converted is not None:
         unsettled = _unsettled(bucket, rows, arrival.model)
-        return take_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
+        return ingest_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
     contents = Landing(bucket, arrival.model).read(arrival)
     if contents.damaged and arrival.name in rows.taken():
         # Whoever took it in is clearing it away under our hands.
@@ -174,7 +174,7 @@ def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
 
     Should one that waits be accepted, a snapshot has its row and not the one that came later.
     """
-    held = waiting(ModelRegistry(bucket, model), rows.arrivals)
+    held = open_reviews(ModelRegistry(bucket, model), rows.arrivals)
     return {*ArrivalReviews(bucket, model).excluded(), *(one.arrival for one in held)}
 
 

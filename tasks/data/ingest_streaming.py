@@ -48,7 +48,7 @@ class _Seen:
     days: list[Days] = field(default_factory=list)
 
 
-def take_pieces(
+def ingest_pieces(
     bucket: Bucket,
     rows: Dataset,
     holdout: Dataset,

@@ -13,7 +13,7 @@ _CHANCE_ROWS = 2
 _TOLD_ARRIVALS = 5
 
 
-def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
+def check_kept_out(rows: pa.Table, holdout: pa.Table) -> Finding:
     """No row that judges may train: told by the digests of both, naming whence they came."""
     shared = pc.is_in(rows.column("digest"), pc.unique(holdout.column("digest")))
     leaked = rows.filter(shared)
@@ -34,7 +34,7 @@ def same_rows(rows: pa.Table, holdout: pa.Table) -> Finding:
     )
 
 
-def learned_what_judges(learned: DataLineage, now: DataLineage) -> bool:
+def learned_holdout_rows(learned: DataLineage, now: DataLineage) -> bool:
     """Whether a version may have learned rows that judge tonight.
 
     Where the holdout moves it has when days were taken back since; a frozen one is the same for
@@ -49,7 +49,7 @@ def _knows(learned_until: str | None, judged_from: str) -> bool:
     return learned_until is None or learned_until > judged_from
 
 
-def unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
+def check_unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
     """Whether the champion learned days that judge tonight; both dates are first days held out.
 
     A champion of an earlier night learned fewer days. When days were taken back since, it knows
@@ -71,7 +71,7 @@ def unseen(champion: str, learned_until: str | None, judged_from: str) -> Findin
     )
 
 
-def look_alikes(
+def check_look_alikes(
     arrived: Mapping[str, pa.Table], holdout: pa.Table, definition: ModelDefinition
 ) -> Iterator[Finding]:
     """Of each arrival how many rows look like one of the holdout's, though their bytes differ."""

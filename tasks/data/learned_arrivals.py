@@ -12,10 +12,10 @@ from overnight.store.registry.manifest import DataLineage
 from overnight.store.registry.registry import ModelRegistry
 
 # Arrivals by name, with the version of the dataset in which each came in.
-Came = Mapping[str, int]
+ArrivalVersions = Mapping[str, int]
 
 
-def stayed(history: Sequence[AliasRecord]) -> tuple[str, ...]:
+def kept_champions(history: Sequence[AliasRecord]) -> tuple[str, ...]:
     """The versions that served and were not left by a rollback when they did so last."""
     following: Sequence[AliasRecord | None] = [*history, None][1:]
     left = {
@@ -25,7 +25,7 @@ def stayed(history: Sequence[AliasRecord]) -> tuple[str, ...]:
     return tuple(version for version, undone in left.items() if not undone)
 
 
-def known(came: Came, learned: Iterable[DataLineage]) -> frozenset[str]:
+def known(came: ArrivalVersions, learned: Iterable[DataLineage]) -> frozenset[str]:
     """The arrivals that were in any of these snapshots."""
     return frozenset(
         name
@@ -35,20 +35,22 @@ def known(came: Came, learned: Iterable[DataLineage]) -> frozenset[str]:
     )
 
 
-def known_arrivals(registry: ModelRegistry, came: Callable[[], Came]) -> frozenset[str]:
+def known_arrivals(registry: ModelRegistry, came: Callable[[], ArrivalVersions]) -> frozenset[str]:
     """The arrivals that the champions of a model learned, without those that were undone.
 
     `came` is asked only when there is a champion: see `Dataset.arrivals`.
     """
-    versions = stayed(registry.champion.history())
+    versions = kept_champions(registry.champion.history())
     if not versions:
         return frozenset()
     lineages = (registry.manifest(version).data for version in versions)
     return known(came(), lineages)
 
 
-def waiting(registry: ModelRegistry, came: Callable[[], Came]) -> list[PendingReview]:
+def open_reviews(
+    registry: ModelRegistry, came: Callable[[], ArrivalVersions]
+) -> list[PendingReview]:
     """The arrivals that wait for a person; one that was learned after all waits no more."""
-    held = ArrivalReviews(registry.bucket, registry.model).waiting()
-    learned = known_arrivals(registry, came) if held else frozenset()
-    return [one for one in held if one.arrival not in learned]
+    pending = ArrivalReviews(registry.bucket, registry.model).waiting()
+    learned = known_arrivals(registry, came) if pending else frozenset()
+    return [review for review in pending if review.arrival not in learned]

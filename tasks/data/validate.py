@@ -14,7 +14,7 @@ from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 from overnight.tasks.data.column_checks import check_columns
-from overnight.tasks.data.leakage import same_rows
+from overnight.tasks.data.leakage import check_kept_out
 from overnight.tasks.data.snapshot import Snapshot
 
 _DAY_SECONDS = 86_400
@@ -40,7 +40,7 @@ def validate(
     findings += columns
     if not all(finding.passed for finding in columns):
         return tuple(findings)
-    findings.append(same_rows(rows, holdout))
+    findings.append(check_kept_out(rows, holdout))
     try:
         examples = definition.examples(rows)
     except (KeyError, ValueError) as error:

@@ -16,7 +16,7 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.store.registry.manifest import Finding, Manifest
-from overnight.tasks.data.leakage import look_alikes
+from overnight.tasks.data.leakage import check_look_alikes
 from overnight.tasks.data.signature import same_tensors
 from overnight.tasks.evaluation.evaluate import Champion, answers
 
@@ -27,7 +27,7 @@ _SMALL = "small arrivals"
 
 
 @dataclass(frozen=True)
-class Learned:
+class DriftReference:
     """The version that serves, and the arrivals that it learned from.
 
     `known` are arrivals that it did not learn, and that were judged and learned by others before.
@@ -38,14 +38,14 @@ class Learned:
     known: frozenset[str] = frozenset()
 
 
-def learned_by(
+def drift_reference(
     manifest: Manifest,
     predictor: bytes,
     taken: Collection[str],
     definition: ModelDefinition,
     *,
     known: Collection[str] = (),
-) -> Learned | None:
+) -> DriftReference | None:
     """A version to compare with, of which `taken` are the arrivals in its dataset version.
 
     None when it takes other tensors than the model does now: what it answers says nothing then.
@@ -53,33 +53,33 @@ def learned_by(
     if not same_tensors(manifest, definition):
         return None
     champion = Champion(manifest.version, predictor)
-    return Learned(
+    return DriftReference(
         champion, frozenset(taken) - frozenset(manifest.data.without), known=frozenset(known)
     )
 
 
 @dataclass(frozen=True)
-class Compared:
+class DriftReport:
     """One finding for each gate and arrival, and the arrivals that wait for a person."""
 
     findings: tuple[Finding, ...]
-    held: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
-    def against(self, arrival: str) -> tuple[Finding, ...]:
+    def failures_of(self, arrival: str) -> tuple[Finding, ...]:
         """What was found of an arrival: by itself, or together with other small ones."""
         failed = [finding for finding in self.findings if not finding.passed]
         own = [finding for finding in failed if finding.slice == arrival]
-        return tuple(own or [one for one in failed if one.slice.endswith(_SMALL)])
+        return tuple(own or [finding for finding in failed if finding.slice.endswith(_SMALL)])
 
-    def told(self, model: str) -> str:
+    def message(self, model: str) -> str:
         """What waits, why, and what a person can do about it."""
-        first = self.against(self.held[0])[0]
-        more = len(self.held) - 1
+        first = self.failures_of(self.pending[0])[0]
+        more = len(self.pending) - 1
         others = f" (and {more} more arrivals)" if more else ""
         return (
-            f"{self.held[0]}{others} differs from what was learned: {first.metric}: "
-            f"{first.message}; `overnight accept {model} {self.held[0]}` to learn from it, "
-            f"`overnight exclude {model} {self.held[0]}` to leave it out"
+            f"{self.pending[0]}{others} differs from what was learned: {first.metric}: "
+            f"{first.message}; `overnight accept {model} {self.pending[0]}` to learn from it, "
+            f"`overnight exclude {model} {self.pending[0]}` to leave it out"
         )
 
 
@@ -97,9 +97,9 @@ def compare(
     holdout: pa.Table,
     definition: ModelDefinition,
     *,
-    learned: Learned | None,
+    learned: DriftReference | None,
     decisions: Mapping[str, ArrivalReview],
-) -> Compared:
+) -> DriftReport:
     """Ask every shift gate of each arrival that neither the champion nor others have learned.
 
     `rows` are those of a snapshot with their `arrival`, valid by every other check. Labels and
@@ -112,7 +112,7 @@ def compare(
     accepted = {name: word for name, word in decisions.items() if word.verdict == "accepted"}
     groups = list(_groups(arrived, definition.data_gates.judged_rows, accepted))
     findings = [
-        *look_alikes({group.name: group.rows for group in groups}, holdout, definition),
+        *check_look_alikes({group.name: group.rows for group in groups}, holdout, definition),
         *_without_reference(learned, groups),
     ]
     if learned is not None and groups:
@@ -146,7 +146,7 @@ def _groups(arrived: pa.Table, judged_rows: int, accepted: Collection[str]) -> I
         yield _Group(title, small, _where(arrived, small, inside=True))
 
 
-def _without_reference(learned: Learned | None, groups: list[_Group]) -> Iterator[Finding]:
+def _without_reference(learned: DriftReference | None, groups: list[_Group]) -> Iterator[Finding]:
     """Says that nothing is compared, when there is nothing to compare with or of."""
     if learned is None:
         told = "no champion that takes such rows: the data is learned as it is"
@@ -236,18 +236,18 @@ def _some(rows: pa.Table) -> pa.Table:
 
 def _decided(
     findings: list[Finding], groups: list[_Group], accepted: Mapping[str, ArrivalReview]
-) -> Compared:
+) -> DriftReport:
     """Hold what fails, unless a person accepted it; their word stands beside the finding."""
     members = {group.name: group.arrivals for group in groups}
-    held: set[str] = set()
-    told = []
+    pending: set[str] = set()
+    kept = []
     for finding in findings:
         names = members.get(finding.slice, ())
         if not finding.passed:
-            held.update(name for name in names if name not in accepted)
+            pending.update(name for name in names if name not in accepted)
             words = [f"{w.verdict} by {w.by}: {w.reason}" for n in names if (w := accepted.get(n))]
             if words:
                 message = "; ".join((finding.message, *dict.fromkeys(words)))
                 finding = finding.model_copy(update={"message": message})  # noqa: PLW2901
-        told.append(finding)
-    return Compared(tuple(told), tuple(sorted(held)))
+        kept.append(finding)
+    return DriftReport(tuple(kept), tuple(sorted(pending)))

@@ -117,7 +117,7 @@ def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, .
     )
 
 
-def compared(
+def compare_on_rows(
     definition: ModelDefinition, rows: Examples, mine: Outputs, theirs: Outputs, *, champion: str
 ) -> Evaluation:
     """Two that answered the same labelled rows, whichever rows these are."""

@@ -17,7 +17,7 @@ class Axis:
 
     name: str
     changed: bool
-    told: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def explain(made: Manifest, now: Present) -> tuple[Axis, ...]:
 
 def _data(then: DataLineage, now: Present) -> Axis:
     if then.digest == now.data.digest:
-        return Axis("data", changed=False, told=f"the same {then.rows:,} rows")
+        return Axis("data", changed=False, detail=f"the same {then.rows:,} rows")
     told = f"{then.rows:,} rows then, {now.data.rows:,} now"
     if now.arrivals:
         told += f"; arrived since: {_listed(now.arrivals)}"
     elif now.data.dataset_version < then.dataset_version:
         told += "; the dataset is older than the version: the store holds another table now"
-    return Axis("data", changed=True, told=told)
+    return Axis("data", changed=True, detail=told)
 
 
 def _holdout(then: DataLineage, now: DataLineage) -> Axis:
@@ -61,39 +61,39 @@ def _holdout(then: DataLineage, now: DataLineage) -> Axis:
     told = f"the same {then.holdout_rows:,} rows"
     if not same:
         told = f"{then.holdout_rows:,} rows then, {now.holdout_rows:,} now, with other contents"
-    return Axis("holdout", changed=not same, told=told)
+    return Axis("holdout", changed=not same, detail=told)
 
 
 def _settings(then: Mapping[str, object], now: Mapping[str, object]) -> Axis:
     names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     told = "; ".join(f"{name} {then.get(name)} then, {now.get(name)} now" for name in names)
-    return Axis("settings", changed=bool(names), told=told or "the same")
+    return Axis("settings", changed=bool(names), detail=told or "the same")
 
 
 def _code(then: CodeLineage, now: CodeLineage) -> Axis:
     if then.digest == now.digest:
-        return Axis("code", changed=False, told="the same sources of the model and its steps")
+        return Axis("code", changed=False, detail="the same sources of the model and its steps")
     if not then.files:
-        return Axis("code", changed=True, told=f"commit {then.commit[:12]} then, others now")
+        return Axis("code", changed=True, detail=f"commit {then.commit[:12]} then, others now")
     kinds = {
         "changed": [p for p in then.files if p in now.files and then.files[p] != now.files[p]],
         "added": [path for path in now.files if path not in then.files],
         "removed": [path for path in then.files if path not in now.files],
     }
     told = "; ".join(f"{kind} {_listed(paths)}" for kind, paths in kinds.items() if paths)
-    return Axis("code", changed=True, told=told)
+    return Axis("code", changed=True, detail=told)
 
 
 def _packages(then: EnvironmentLineage, now: EnvironmentLineage) -> Axis:
     if then.lock_digest == now.lock_digest:
-        return Axis("packages", changed=False, told="the same lock file")
+        return Axis("packages", changed=False, detail="the same lock file")
     names = [n for n in sorted({*then.packages, *now.packages}) if _differs(then, now, n)]
     moved = [
         f"{n} {then.packages.get(n) or 'absent'} then, {now.packages.get(n) or 'absent'} now"
         for n in names
     ]
     told = ", ".join(moved) or "another lock file; those that train are the same"
-    return Axis("packages", changed=True, told=told)
+    return Axis("packages", changed=True, detail=told)
 
 
 def _differs(then: EnvironmentLineage, now: EnvironmentLineage, package: str) -> bool:

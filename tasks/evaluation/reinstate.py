@@ -20,7 +20,7 @@ from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import answers, compared
+from overnight.tasks.evaluation.evaluate import answers, compare_on_rows
 
 LAST_VERSIONS = 5
 _EPOCH = date(1970, 1, 1)
@@ -54,7 +54,7 @@ def previous_champions(history: Sequence[AliasRecord]) -> tuple[str, ...]:
     return tuple(version for version in earlier if version not in sent_back)[:LAST_VERSIONS]
 
 
-def may_return(earlier: Manifest, definition: ModelDefinition) -> bool:
+def is_eligible(earlier: Manifest, definition: ModelDefinition) -> bool:
     """Whether a version could serve again as it is.
 
     Gates that were overruled for it once are not overruled for ever, and one that takes other
@@ -143,7 +143,7 @@ def _finding(
 ) -> Finding | None:
     """The gate's finding on an earlier version; None unless the gate holds everywhere."""
     mine = answers(predictor, tonight.inputs)
-    evaluation: Evaluation = compared(definition, tonight, mine, theirs, champion=serves)
+    evaluation: Evaluation = compare_on_rows(definition, tonight, mine, theirs, champion=serves)
     findings = list(gate.findings(evaluation))
     holds = all(finding.passed and finding.applicable for finding in findings)
     return max(findings, key=lambda one: one.p or 0.0) if holds else None

@@ -90,7 +90,7 @@ def check_rows(made: Manifest, found: Snapshot) -> None:
 def mismatches(made: Manifest, now: Present) -> tuple[str, ...]:
     """What of code, packages, interpreter and machine is not as it was, in words."""
     axes: Mapping[str, Axis] = {axis.name: axis for axis in explain(made, now)}
-    told = [f"{name}: {axes[name].told}" for name in ("code", "packages") if axes[name].changed]
+    told = [f"{name}: {axes[name].detail}" for name in ("code", "packages") if axes[name].changed]
     for name in ("python", "platform"):
         then, here = getattr(made.environment, name), getattr(now.environment, name)
         if then != here:

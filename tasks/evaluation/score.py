@@ -26,7 +26,7 @@ class Scored:
     unreadable: tuple[str, ...] = ()
 
 
-def unlearned(came: Mapping[str, int], dataset_version: int) -> tuple[str, ...]:
+def unlearned_arrivals(came: Mapping[str, int], dataset_version: int) -> tuple[str, ...]:
     """The arrivals after a version of the dataset, in the order in which they came in."""
     later = [(version, name) for name, version in came.items() if version > dataset_version]
     return tuple(name for _, name in sorted(later))

@@ -79,11 +79,11 @@ class _Read:
 
 
 def verify(
-    house: AuditContext,
+    context: AuditContext,
     model: str | None = None,
     *,
     retention: Retention | None = None,
-    told: Callable[[int, int], None] = lambda _done, _all: None,
+    report: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Audit:
     """Read everything, or everything of one model; `told` of bytes read, of so many.
 
@@ -91,55 +91,59 @@ def verify(
         UnknownModel: the bucket has nothing of this name.
         StoreUnavailable, StoreDenied: it cannot be read at all.
     """
-    found = items(house.bucket.sizes_below(""))
-    known = models(found)
+    listed = items(context.bucket.sizes_below(""))
+    known = models(listed)
     if model is not None and model not in known:
         raise UnknownModel(model, tuple(known))
-    found = [item for item in found if model in {None, item.model}]
+    listed = [item for item in listed if model in {None, item.model}]
     now = datetime.now(UTC)
-    reads = _read_all(house.bucket, found, told)
-    seen = [*audit_rules.strays(found), *(one.trouble for one in reads if one.trouble)]
-    for one in reads:
-        if one.record is not None:
-            seen += audit_rules.misplaced(one.item, one.record)
+    reads = _read_all(context.bucket, listed, report)
+    observations = [*audit_rules.strays(listed), *(read.trouble for read in reads if read.trouble)]
+    for read in reads:
+        if read.record is not None:
+            observations += audit_rules.misplaced(read.item, read.record)
     for kind in _NUMBERED:
-        seen += audit_rules.gaps(item for item in found if item.kind is kind)
-    seen += audit_pending(house.bucket, house.table, _arrivals(reads), {item.key for item in found})
-    whole = _versions(house, reads)
-    for read in whole.values():
-        seen += version_rules.about(read, grace=retention or Retention(), now=now)
-    seen += _logs(reads, whole)
-    seen += (
-        note(one.item.key, _WAITING[one.item.kind]) for one in reads if one.item.kind in _WAITING
+        observations += audit_rules.gaps(item for item in listed if item.kind is kind)
+    observations += audit_pending(
+        context.bucket, context.table, _arrivals(reads), {item.key for item in listed}
+    )
+    whole = _versions(context, reads)
+    for version in whole.values():
+        observations += version_rules.about(version, grace=retention or Retention(), now=now)
+    observations += _logs(reads, whole)
+    observations += (
+        note(read.item.key, _WAITING[read.item.kind])
+        for read in reads
+        if read.item.kind in _WAITING
     )
     for name in [model] if model else known:
         recorded = {
-            read.version: read.manifest.data
-            for read in whole.values()
-            if read.model == name and read.manifest and read.is_readable
+            version.version: version.manifest.data
+            for version in whole.values()
+            if version.model == name and version.manifest and version.is_readable
         }
-        seen += audit_tables(house.bucket, house.table, name, recorded)
+        observations += audit_tables(context.bucket, context.table, name, recorded)
     tallies = {
-        name: Counter(str(item.kind) for item in found if item.model == name)
+        name: Counter(str(item.kind) for item in listed if item.model == name)
         for name in ([model] if model else known)
     }
-    return Audit(tuple(seen), tallies, signatures_looked_at=house.trust is not None)
+    return Audit(tuple(observations), tallies, signatures_looked_at=context.trust is not None)
 
 
 def _read_all(
-    bucket: Bucket, found: Sequence[Item], told: Callable[[int, int], None]
+    bucket: Bucket, listed: Sequence[Item], report: Callable[[int, int], None]
 ) -> list[_Read]:
     """Every record and every file of a version; tables are read as tables."""
     wanted = [
-        item for item in found if item.kind in _RECORDS or item.kind in {Kind.FILE, Kind.MANIFEST}
+        item for item in listed if item.kind in _RECORDS or item.kind in {Kind.FILE, Kind.MANIFEST}
     ]
     done, total, reads = 0, sum(item.size_bytes for item in wanted), []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for one in pool.map(lambda item: _read(bucket, item), wanted):
-            done += one.item.size_bytes if one else 0
-            told(done, total)
-            if one is not None:
-                reads.append(one)
+        for read in pool.map(lambda item: _read(bucket, item), wanted):
+            done += read.item.size_bytes if read else 0
+            report(done, total)
+            if read is not None:
+                reads.append(read)
     return reads
 
 
@@ -164,38 +168,40 @@ def _read(bucket: Bucket, item: Item) -> _Read | None:
 
 def _arrivals(reads: Iterable[_Read]) -> Iterator[Arrival]:
     """Those that lie where they say: no other key is formed of what a record says."""
-    for one in reads:
-        if isinstance(arrival := one.record, Arrival):
+    for read in reads:
+        if isinstance(arrival := read.record, Arrival):
             with suppress(BadKey):
-                if one.item.key == f"{arrival.prefix}/arrival.json":
+                if read.item.key == f"{arrival.prefix}/arrival.json":
                     yield arrival
 
 
-def _versions(house: AuditContext, reads: Iterable[_Read]) -> dict[tuple[str, str], VersionRead]:
+def _versions(context: AuditContext, reads: Iterable[_Read]) -> dict[tuple[str, str], VersionRead]:
     """Every version with all that was read of it, by model and name."""
-    of_versions = [one for one in reads if one.item.version and one.item.kind is not Kind.SCORE]
-    of_versions.sort(key=lambda one: (one.item.model, one.item.version))
-    found = {}
+    of_versions = [read for read in reads if read.item.version and read.item.kind is not Kind.SCORE]
+    of_versions.sort(key=lambda read: (read.item.model, read.item.version))
+    whole = {}
     for (model, version), group in groupby(of_versions, lambda r: (r.item.model, r.item.version)):
         parts = list(group)
-        records = {one.item.kind: one.record for one in parts}
+        records = {read.item.kind: read.record for read in parts}
         manifest, decision = records.get(Kind.MANIFEST), records.get(Kind.DECISION)
         collected = None if Kind.KEPT in records else records.get(Kind.COLLECTED)
-        read = VersionRead(
+        version_read = VersionRead(
             model,
             version,
             manifest=manifest if isinstance(manifest, Manifest) else None,
             has_manifest=Kind.MANIFEST in records,
             decision=decision if isinstance(decision, Decision) else None,
             collected=collected if isinstance(collected, Tombstone) else None,
-            files={one.item.names["name"]: one.entry for one in parts if one.entry},
-            distrusted=_distrust(house, model, version) if manifest else "",
+            files={read.item.names["name"]: read.entry for read in parts if read.entry},
+            distrusted=_distrust(context, model, version) if manifest else "",
         )
-        if read.manifest and read.manifest.files.keys() - read.files.keys() and not collected:
-            # Whoever collects may have begun after everything was listed.
-            read = replace(read, collected=_just_collected(house.bucket, model, version))
-        found[model, version] = read
-    return found
+        listed = version_read.manifest.files if version_read.manifest else {}
+        if listed.keys() - version_read.files.keys() and not collected:
+            # A garbage collection may have begun after the bucket was listed.
+            tombstone = _just_collected(context.bucket, model, version)
+            version_read = replace(version_read, collected=tombstone)
+        whole[model, version] = version_read
+    return whole
 
 
 def _just_collected(bucket: Bucket, model: str, version: str) -> Tombstone | None:
@@ -206,11 +212,11 @@ def _just_collected(bucket: Bucket, model: str, version: str) -> Tombstone | Non
         return None
 
 
-def _distrust(house: AuditContext, model: str, version: str) -> str:
-    if house.trust is None:
+def _distrust(context: AuditContext, model: str, version: str) -> str:
+    if context.trust is None:
         return ""
     try:
-        ModelRegistry(house.bucket, model, house.trust).trusted(version)
+        ModelRegistry(context.bucket, model, context.trust).trusted(version)
     except UntrustedVersion as reason:
         return str(reason)
     return ""
@@ -222,19 +228,19 @@ def _logs(
     """What alias logs and the words about them say, held against the versions they name."""
     records = {
         (record.model, record.alias, record.sequence): record
-        for one in reads
-        if isinstance(record := one.record, AliasRecord)
+        for read in reads
+        if isinstance(record := read.record, AliasRecord)
     }
     in_order = [records[place] for place in sorted(records)]
     for (model, _), log in groupby(in_order, lambda record: (record.model, record.alias)):
-        known = {version: read.known for (of, version), read in whole.items() if of == model}
+        known = {name: version.known for (of, name), version in whole.items() if of == model}
         yield from audit_rules.alias_log(list(log), known)
-    said = [
-        (one.item, record.version)
-        for one in reads
-        if isinstance(record := one.record, Acknowledgement | Withdrawal)
+    statements = [
+        (read.item, record.version)
+        for read in reads
+        if isinstance(record := read.record, Acknowledgement | Withdrawal)
     ]
-    yield from audit_rules.words(said, records)
-    for one in reads:
-        if isinstance(one.record, Score) and (one.item.model, one.item.version) not in whole:
-            yield error(one.item.key, f"a score of {one.item.version}, which does not exist")
+    yield from audit_rules.words(statements, records)
+    for read in reads:
+        if isinstance(read.record, Score) and (read.item.model, read.item.version) not in whole:
+            yield error(read.item.key, f"a score of {read.item.version}, which does not exist")

@@ -23,7 +23,7 @@ class Reclaimable:
         return sum(self.files.values())
 
 
-def collect(
+def vacuum_table(
     bucket: Bucket,
     table: Dataset,
     name: str,

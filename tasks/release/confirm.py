@@ -1,22 +1,33 @@
-"""Confirm a promotion: wait until the replicas say that they serve it, or that they will not."""
+"""Confirm a promotion or a challenge: wait for the acknowledgements of the serving replicas."""
 
 import http.client
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from overnight.store.errors import PromotionConflict
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.aliases import (
+    CHALLENGER,
+    Acknowledgement,
+    AliasLog,
+    AliasRecord,
+)
 
-_LOOK_SECONDS = 0.2
-_TELL_SECONDS = 2.0
+# Short against a load of seconds, and at most five reads of the store a second.
+_POLL_SECONDS = 0.2
+# Serving only sets a flag on a refresh, so one that takes longer is not answering at all.
+_NOTIFY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What became of a record: who serves it, who refused it and why, and whether it was undone."""
+    """The state of an alias record: who serves it, who refused it and why, whether it was undone.
+
+    `expected` is the number of replicas that have to serve it.
+    """
 
     record: AliasRecord
     serving: tuple[str, ...] = ()
@@ -29,83 +40,137 @@ class Confirmation:
     def confirmed(self) -> bool:
         return not self.refusals and len(self.serving) >= self.expected
 
+    @property
+    def reasons(self) -> str:
+        """Each replica that refused, with its reason."""
+        return "; ".join(f"{refusal.replica}: {refusal.reason}" for refusal in self.refusals)
+
     def __str__(self) -> str:
         if self.superseded_by:
             return f"{self.superseded_by} was promoted before {self.record.version} was confirmed"
         if self.refusals:
-            said = "; ".join(f"{refusal.replica}: {refusal.reason}" for refusal in self.refusals)
             then = (
                 f"back to {self.rolled_back_to}" if self.rolled_back_to else "nothing to go back to"
             )
-            return f"{self.record.version} was refused by {said}; {then}"
+            return f"{self.record.version} was refused by {self.reasons}; {then}"
         return f"{len(self.serving)} of {self.expected} replicas serve {self.record.version}"
 
 
-def notify(url: str, model: str) -> str | None:
-    """Tell serving at `url` that the log has moved, or why it could not be told.
+@dataclass(frozen=True)
+class ChallengerConfirmation:
+    """The state of a challenge. A refusal undoes nothing: the champion answers on that replica."""
 
-    It only saves waiting: a replica that hears nothing finds out at its next poll.
+    confirmation: Confirmation
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every expected replica runs the challenger or has refused it."""
+        state = self.confirmation
+        return len(state.serving) + len(state.refusals) >= state.expected
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it runs nowhere."""
+        return bool(self.confirmation.refusals) and not self.confirmation.serving
+
+    def __str__(self) -> str:
+        state = self.confirmation
+        running = f"{len(state.serving)} of {state.expected} replicas run {state.record.version}"
+        return f"{running}; refused by {state.reasons}" if state.refusals else running
+
+
+def notify(url: str, model: str) -> str | None:
+    """Ask serving at `url` to poll the alias log at once; returns why it could not be asked.
+
+    This only saves time: a replica that is not notified reads the log at its next poll.
     """
     address = urlsplit(url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.netloc, timeout=_TELL_SECONDS)
+    connection = kind(address.netloc, timeout=_NOTIFY_SECONDS)
     try:
         connection.request(
             "POST", f"{address.path.rstrip('/')}/api/models/{model}/refresh", body=b""
         )
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return f"{url} could not be told of the promotion: {error!r}"
+        return f"{url} could not be notified of the promotion: {error!r}"
     finally:
         connection.close()
     if status == http.HTTPStatus.ACCEPTED:
         return None
-    return f"{url} was told of the promotion and answered {status}"
-
-
-def look(log: AliasLog, record: AliasRecord, expected: int) -> Confirmation:
-    """What the replicas have said so far."""
-    said = log.acknowledgements(record.sequence)
-    return Confirmation(
-        record=record,
-        serving=tuple(sorted(word.replica for word in said if word.serving)),
-        refusals=tuple(word for word in said if not word.serving),
-        expected=expected,
-    )
+    return f"{url} was notified of the promotion and answered {status}, expected 202"
 
 
 def confirm(bucket: Bucket, record: AliasRecord, *, replicas: int, seconds: float) -> Confirmation:
-    """Wait for `replicas` acknowledgements; the first refusal undoes the promotion.
+    """Wait until `replicas` serve a promotion; the first refusal rolls it back.
 
-    Returns what is known when the time is up: the caller decides whether silence is a failure.
+    Returns the state at the time-out: the caller decides whether silence is a failure.
     """
     log = AliasLog(bucket, record.model, record.alias)
+
+    def is_settled(state: Confirmation) -> bool:
+        return state.confirmed or bool(state.refusals) or log.at(record.sequence + 1) is not None
+
+    state = _wait(log, record, replicas=replicas, seconds=seconds, until=is_settled)
+    if state.confirmed:
+        return state
+    # Before any rollback: a later record is somebody's newer decision and stands.
+    if (later := log.at(record.sequence + 1)) is not None:
+        return replace(state, superseded_by=later.version)
+    return _roll_back(log, state) if state.refusals else state
+
+
+def await_challenger(
+    bucket: Bucket, record: AliasRecord, *, replicas: int, seconds: float
+) -> ChallengerConfirmation:
+    """Wait until `replicas` run a challenger or refuse it, or until the time-out."""
+    log = AliasLog(bucket, record.model, CHALLENGER)
+    state = _wait(
+        log,
+        record,
+        replicas=replicas,
+        seconds=seconds,
+        until=lambda state: ChallengerConfirmation(state).is_complete,
+    )
+    return ChallengerConfirmation(state)
+
+
+def _wait(
+    log: AliasLog,
+    record: AliasRecord,
+    *,
+    replicas: int,
+    seconds: float,
+    until: Callable[[Confirmation], bool],
+) -> Confirmation:
+    """Poll the acknowledgements of a record until they satisfy `until`, or until the time-out."""
     deadline = time.monotonic() + seconds
     while True:
-        confirmation = look(log, record, replicas)
-        if confirmation.confirmed:
-            return confirmation
-        if (later := log.at(record.sequence + 1)) is not None:
-            return replace(confirmation, superseded_by=later.version)
-        if confirmation.refusals:
-            return _undone(log, confirmation)
-        if time.monotonic() > deadline:
-            return confirmation
-        time.sleep(_LOOK_SECONDS)
+        statements = log.acknowledgements(record.sequence)
+        state = Confirmation(
+            record=record,
+            serving=tuple(sorted(each.replica for each in statements if each.serving)),
+            refusals=tuple(each for each in statements if not each.serving),
+            expected=replicas,
+        )
+        # Read first, then the clock: with a time-out of nothing there is still one answer.
+        if until(state) or time.monotonic() > deadline:
+            return state
+        time.sleep(_POLL_SECONDS)
 
 
-def _undone(log: AliasLog, confirmation: Confirmation) -> Confirmation:
-    record = confirmation.record
+def _roll_back(log: AliasLog, state: Confirmation) -> Confirmation:
+    record = state.record
     if record.previous is None:
-        return confirmation
+        return state
     try:
-        undone = log.append(
+        rollback = log.append(
             record.previous,
             expected=record.version,
-            actor=Actor("confirm", str(confirmation)),
+            actor=Actor("confirm", str(state)),
             action="rolled back",
         )
     except PromotionConflict as conflict:
-        # Somebody moved it on meanwhile; their word is newer than ours.
-        return replace(confirmation, superseded_by=conflict.found)
-    return replace(confirmation, rolled_back_to=undone.version)
+        # The alias was moved meanwhile; that decision is newer than this rollback.
+        return replace(state, superseded_by=conflict.found)
+    return replace(state, rolled_back_to=rollback.version)

@@ -71,7 +71,7 @@ def draft(
     )
 
 
-def finished(
+def final_manifest(
     draft: Manifest,
     evaluation: Evaluation,
     verdict: Verdict,

@@ -23,9 +23,9 @@ class Progress(StrEnum):
 class PriorRun:
     """What is known, and the version it is known of; a refused candidate has none."""
 
-    known: Progress
+    progress: Progress
     version: str | None = None
-    told: str = ""
+    message: str = ""
 
 
 def find_prior_run(
@@ -41,13 +41,13 @@ def find_prior_run(
     refused = PriorRun(Progress.NOTHING)
     if refusal is not None:
         told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
-        refused = PriorRun(Progress.REFUSED, told=told)
+        refused = PriorRun(Progress.REFUSED, message=told)
     if version is None:
         return refused
     found = _decided(registry, version, replicas)
     # One that was overtaken is judged anew beside today's champion, and that may be known, too.
     overtaken = registry.manifest(version).compared_with != champion
-    open_ = found.known in {Progress.UNDECIDED, Progress.UNPROMOTED}
+    open_ = found.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
     return refused if refusal is not None and open_ and overtaken else found
 
 

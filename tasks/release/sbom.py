@@ -20,7 +20,7 @@ _NAMESPACE = uuid.UUID("6f2f9d2e-6f0e-5d0b-9a3e-3d5f0c7f8a11")
 _INSTALLED = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-]+)\.dist-info")
 
 
-def bill(
+def build(
     model: str,
     version: str,
     environment: EnvironmentLineage,

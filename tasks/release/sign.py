@@ -29,7 +29,7 @@ def is_known(
     return True
 
 
-def stranger(registry: ModelRegistry, version: str) -> str:
+def describe_untrusted(registry: ModelRegistry, version: str) -> str:
     """What a person has to know to say whether a version that nobody trusted signed is theirs."""
     model, body = registry.model, registry.manifest_bytes(version)
     run = versions.decode_for(model, version, body).run

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from overnight.models.definition import ModelDefinition
 from overnight.tasks.evaluation.diff import Difference
-from overnight.tasks.reporting.markdown import drawn, table
+from overnight.tasks.reporting.markdown import picture, table
 
 
-def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]) -> str:
+def render_diff(
+    found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]
+) -> str:
     """Two versions side by side, in Markdown."""
     axes = [
-        ("**differs**" if axis.changed else "same", axis.name, axis.told) for axis in found.axes
+        ("**differs**" if axis.changed else "same", axis.name, axis.detail) for axis in found.axes
     ]
     metrics = [
         (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
@@ -24,7 +26,7 @@ def differing(found: Difference, definition: ModelDefinition, pictures: Mapping[
         table(("", "axis", ""), axes),
         table(("metric", "slice", "first", "second"), metrics),
         told,
-        *(drawn(title, body) for title, body in pictures.items()),
+        *(picture(title, body) for title, body in pictures.items()),
         table(("row", "truth", "first", "second"), examples) if examples else "",
     ]
     return "\n\n".join(part for part in parts if part)

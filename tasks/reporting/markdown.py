@@ -19,7 +19,7 @@ def _is_ours(url: str) -> bool:
     return url.startswith(("http://", "https://", "data:image/png;base64,"))
 
 
-def drawn(title: str, body: bytes) -> str:
+def picture(title: str, body: bytes) -> str:
     """A PNG of ours, inside as a data URI."""
     return f"### {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(body).decode()})"
 

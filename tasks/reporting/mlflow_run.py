@@ -27,7 +27,7 @@ _OUTSIDE = re.compile(r"[^\w\-. /]+")
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnd:
     """How a run ended, as its orchestrator knows it; `links` are told by name."""
 
     run_id: str
@@ -38,7 +38,7 @@ class Ending:
     links: Mapping[str, str]
 
 
-def described(story: RunReport, ending: Ending, report: bytes) -> Run:
+def describe_run(story: RunReport, ending: RunEnd, report: bytes) -> Run:
     """Everything that is known of a run, in MLflow's terms: parameters, metrics and tags."""
     return Run(
         experiment=f"overnight/{story.model}",
@@ -59,9 +59,9 @@ def track(run: Run, *, uri: str, seconds: float) -> Tracked:
     Nothing is raised, and no credentials are in the answer.
     """
     if importlib.util.find_spec("mlflow") is None:
-        trouble = "mlflow is not installed: install overnight[tracking], or unset the address"
-        return Tracked(trouble=trouble)
-    address, username, password = taken_apart(uri)
+        problem = "mlflow is not installed: install overnight[tracking], or unset the address"
+        return Tracked(error=problem)
+    address, username, password = split_credentials(uri)
     request = Request(
         address=address, username=username, password=password, seconds=seconds, run=run
     )
@@ -78,18 +78,18 @@ def track(run: Run, *, uri: str, seconds: float) -> Tracked:
         )
     except subprocess.TimeoutExpired as late:
         told = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
-        trouble = f"{address} did not take everything within {seconds:g} s"
-        return Tracked(url=_answered(told).url, trouble=trouble)
+        problem = f"{address} did not take everything within {seconds:g} s"
+        return Tracked(url=_answered(told).url, error=problem)
     except OSError as error:
-        return Tracked(trouble=f"no process could be started for it: {error}")
+        return Tracked(error=f"no process could be started for it: {error}")
     answer = _answered(asked.stdout)
     if asked.returncode == 0:
         return answer
-    trouble = answer.trouble or _last_words(asked.stderr)
-    return answer.model_copy(update={"trouble": trouble})
+    problem = answer.error or _last_words(asked.stderr)
+    return answer.model_copy(update={"error": problem})
 
 
-def taken_apart(uri: str) -> tuple[str, str, str]:
+def split_credentials(uri: str) -> tuple[str, str, str]:
     """An address without credentials, the user's name and the password; both may be empty."""
     parts = urlsplit(uri)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
@@ -130,7 +130,7 @@ def _parameters(story: RunReport) -> dict[str, str]:
     return {_named(name): str(value) for name, value in found.items()}
 
 
-def _tags(story: RunReport, ending: Ending) -> dict[str, str]:
+def _tags(story: RunReport, ending: RunEnd) -> dict[str, str]:
     tags = {"outcome": ending.outcome, "message": ending.message, "run": ending.run_id}
     version = story.manifest.version if story.manifest else ""
     tags |= {"version": version, "champion": story.champion or ""}

@@ -64,7 +64,7 @@ class Tracked(Value):
     """Where the run is to be seen, if it got there, and what did not go well."""
 
     url: str = ""
-    trouble: str = ""
+    error: str = ""
 
 
 def main() -> int:
@@ -85,7 +85,7 @@ def main() -> int:
         _upload(client, there, request.run.report)
     # Whatever it is, it is told to the run and ends there.
     except Exception as error:  # noqa: BLE001
-        print(Tracked(url=url, trouble=_worded(error)).model_dump_json(), flush=True)
+        print(Tracked(url=url, error=_worded(error)).model_dump_json(), flush=True)
         return 1
     return 0
 

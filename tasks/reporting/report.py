@@ -23,8 +23,8 @@ from overnight.tasks.data.ingest import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.evaluation.reproduce import Reproduction
-from overnight.tasks.reporting.markdown import cell, drawn, table
-from overnight.tasks.reporting.score_table import live
+from overnight.tasks.reporting.markdown import cell, picture, table
+from overnight.tasks.reporting.score_table import score_table
 from overnight.tasks.training.train import FittedRun
 from overnight.tasks.training.trials import Search
 
@@ -60,11 +60,11 @@ def render(story: RunReport, definition: ModelDefinition, *, headline: str, mess
     parts += [_links(story.links)] if story.links else []
     parts += [_arrival(story.ingested)] if story.ingested else []
     parts += [_data(story.data)] if story.data else []
-    parts += [live(story.scores)] if story.scores else []
+    parts += [score_table(story.scores)] if story.scores else []
     parts += [_changes(story)] if story.changes else []
     parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
     parts += [_fit(story.fitted)] if story.fitted else []
-    parts += [drawn(title, path.read_bytes()) for title, path in story.pictures.items()]
+    parts += [picture(title, path.read_bytes()) for title, path in story.pictures.items()]
     parts += [_metrics(story.evaluation)] if story.evaluation else []
     parts += [_gates(story.verdict.findings, "Gates")] if story.verdict else []
     parts += [_overruled(story.override)] if story.override else []
@@ -106,7 +106,8 @@ def _data(data: DataLineage) -> str:
 
 def _changes(story: RunReport) -> str:
     rows = [
-        ("**changed**" if axis.changed else "same", axis.name, axis.told) for axis in story.changes
+        ("**changed**" if axis.changed else "same", axis.name, axis.detail)
+        for axis in story.changes
     ]
     return f"## What changed since {story.champion}\n\n" + table(("", "axis", ""), rows)
 

@@ -9,7 +9,7 @@ from overnight.tasks.reporting.markdown import table
 _SHOWN = 14
 
 
-def told_in_words(score: Score) -> str:
+def score_line(score: Score) -> str:
     """One score as a line of a log tells it."""
     measured = score.headline
     if measured is None:
@@ -18,7 +18,7 @@ def told_in_words(score: Score) -> str:
     return f"{score.arrival}: {measured.metric} {_figure(measured)} over {score.n:,} rows{beside}"
 
 
-def live(scores: Sequence[Score]) -> str:
+def score_table(scores: Sequence[Score]) -> str:
     """The newest scores as Markdown, beside what the holdout had promised."""
     rows = []
     for score in scores[-_SHOWN:]:

@@ -13,7 +13,7 @@ from overnight.tasks.training.lineage import ROOT
 _SECONDS = 120
 
 
-def why_not(made: CodeLineage, root: Path = ROOT) -> str:
+def unavailable_reason(made: CodeLineage, root: Path = ROOT) -> str:
     """Why the sources of a version cannot be had again; empty when they can."""
     if not made.commit:
         return "it was made outside a checkout"

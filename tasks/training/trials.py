@@ -52,6 +52,6 @@ class Search:
         return min(self.complete, key=lambda trial: (trial.loss, trial.number))
 
     @property
-    def found_better(self) -> bool:
+    def improved(self) -> bool:
         """Whether anything was better than the settings that hold now, when these were tried."""
         return self.trials[0].state == "complete" and self.best.number != 0

@@ -7,7 +7,7 @@ from overnight.flows.reproduce import scratch
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import asked_for
 from overnight.store.registry.manifest import Override
-from overnight.tasks.evaluation.reinstate import may_return
+from overnight.tasks.evaluation.reinstate import is_eligible
 from overnight.tasks.training import lineage
 from tests.support.examples import manifest
 
@@ -88,6 +88,6 @@ def test_a_version_returns_when_it_takes_today_s_tensors_and_passed_its_gates():
     other = DEFINITION.tensors.model_copy(update={"inputs": (larger,)})
     overruled = Override(by="ann", reason="so")
 
-    assert may_return(MADE, DEFINITION)
-    assert not may_return(MADE.model_copy(update={"tensors": other}), DEFINITION)
-    assert not may_return(MADE.model_copy(update={"override": overruled}), DEFINITION)
+    assert is_eligible(MADE, DEFINITION)
+    assert not is_eligible(MADE.model_copy(update={"tensors": other}), DEFINITION)
+    assert not is_eligible(MADE.model_copy(update={"override": overruled}), DEFINITION)

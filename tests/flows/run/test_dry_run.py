@@ -91,7 +91,7 @@ def test_a_night_with_nothing_new_would_do_nothing(settled):
     found = seen()
 
     assert not found.would_train
-    assert found.memory.known is Progress.SETTLED
+    assert found.memory.progress is Progress.SETTLED
     assert not any(axis.changed for axis in found.axes)
 
 
@@ -99,7 +99,7 @@ def test_another_seed_would_train(settled):
     found = seen(seed=7)
 
     assert found.would_train
-    assert [axis.told for axis in found.axes if axis.changed] == ["seed 1 then, 7 now"]
+    assert [axis.detail for axis in found.axes if axis.changed] == ["seed 1 then, 7 now"]
 
 
 def test_rows_that_were_taken_in_since_are_told_by_arrival(settled):
@@ -109,7 +109,7 @@ def test_rows_that_were_taken_in_since_are_told_by_arrival(settled):
     found = seen()
 
     assert found.would_train
-    assert [axis.told for axis in found.axes if axis.changed] == [
+    assert [axis.detail for axis in found.axes if axis.changed] == [
         "44 rows then, 60 now; arrived since: more"
     ]
 
@@ -120,7 +120,7 @@ def test_what_waits_in_the_landing_would_be_taken_in(settled):
     found = dry_run("digits", {}, take_in=True)
 
     assert (found.arrivals, found.would_train) == (("more",), True)
-    assert why.told(found) == "The next run takes in more and trains on it."
+    assert why.detail(found) == "The next run takes in more and trains on it."
 
 
 def test_without_a_waiting_arrival_the_source_is_asked(quiet_world):

@@ -17,7 +17,7 @@ from overnight.models.digits.schema import examples
 from overnight.models.digits.source import DigitsSource
 from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.tasks.data.admission import check_admission
-from overnight.tasks.evaluation.data_drift import Compared, Learned, compare
+from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
 from overnight.tasks.evaluation.evaluate import Champion
 
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
@@ -60,10 +60,10 @@ def compared(
     decisions: dict[str, ArrivalReview] | None = None,
     definition=DEFINITION,
     known: frozenset[str] = frozenset(),
-) -> Compared:
+) -> DriftReport:
     rows = [stamped(nights.rows(0, _LEARNED_ROWS), "night-0000")]
     rows += [stamped(table, name) for name, table in arrived]
-    champion = Learned(Champion("v1", LINEAR), frozenset({"night-0000"}), known=known)
+    champion = DriftReference(Champion("v1", LINEAR), frozenset({"night-0000"}), known=known)
     return compare(
         pa.concat_tables(rows),
         nights.holdout,
@@ -73,7 +73,7 @@ def compared(
     )
 
 
-def offenders(found: Compared) -> set[str]:
+def offenders(found: DriftReport) -> set[str]:
     return {finding.metric for finding in found.findings if not finding.passed}
 
 
@@ -81,7 +81,7 @@ def test_the_source_s_next_night_is_like_those_before_it(nights: Nights) -> None
     found = compared(nights, ("night-0001", nights.rows(50_000, 51_000)))
 
     assert offenders(found) == set()
-    assert found.held == ()
+    assert found.pending == ()
     assert {finding.slice for finding in found.findings} == {"night-0001"}
     assert [f.metric for f in found.findings if f.gate.startswith("Same")] == [
         "label",
@@ -107,7 +107,7 @@ def test_honest_nights_of_any_size_pass(nights: Nights, n: int) -> None:
             (f"some-{number}", as_rows(Digits(nights.images[chosen], nights.labels[chosen]))),
         ]
 
-    assert compared(nights, *arrived).held == ()
+    assert compared(nights, *arrived).pending == ()
 
 
 def inverted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,8 +156,8 @@ def test_a_spoilt_night_is_held_and_the_offender_named(
     found = compared(nights, ("spoilt", as_rows(Digits(*spoilt))))
 
     assert named in offenders(found)
-    assert found.held == ("spoilt",)
-    assert "overnight accept digits spoilt" in found.told("digits")
+    assert found.pending == ("spoilt",)
+    assert "overnight accept digits spoilt" in found.message("digits")
 
 
 def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
@@ -176,10 +176,10 @@ def test_only_the_arrival_that_differs_is_held(nights: Nights) -> None:
 
     found = compared(nights, good, bad)
 
-    assert found.held == ("bad",)
+    assert found.pending == ("bad",)
     assert {finding.slice for finding in found.findings if not finding.passed} == {"bad"}
-    assert found.against("good") == ()
-    assert {finding.metric for finding in found.against("bad")} == offenders(found)
+    assert found.failures_of("good") == ()
+    assert {finding.metric for finding in found.failures_of("bad")} == offenders(found)
 
 
 def test_what_others_learned_before_is_neither_judged_again_nor_compared_with(
@@ -191,7 +191,7 @@ def test_what_others_learned_before_is_neither_judged_again_nor_compared_with(
     found = compared(nights, ("odd", odd), ("good", good), known=frozenset({"odd"}))
     alone = compared(nights, ("good", good))
 
-    assert found.held == ()
+    assert found.pending == ()
     assert found.findings == alone.findings
 
 
@@ -204,10 +204,10 @@ def test_small_arrivals_are_judged_together_once_they_are_enough(nights: Nights)
 
     few, enough = compared(nights, *small[:2]), compared(nights, *small)
 
-    assert few.held == ()
+    assert few.pending == ()
     assert any("20 rows are too few to judge, at least 30" in f.message for f in few.findings)
-    assert enough.held == ("drawn-0", "drawn-10", "drawn-20")
-    assert {one.slice for one in enough.against("drawn-10")} == {"3 small arrivals"}
+    assert enough.pending == ("drawn-0", "drawn-10", "drawn-20")
+    assert {one.slice for one in enough.failures_of("drawn-10")} == {"3 small arrivals"}
 
 
 def test_what_a_person_accepted_is_not_held_and_their_word_stands_beside_it(
@@ -220,7 +220,7 @@ def test_what_a_person_accepted_is_not_held_and_their_word_stands_beside_it(
 
     found = compared(nights, bad, decisions={"bad": word})
 
-    assert found.held == ()
+    assert found.pending == ()
     assert offenders(found)
     assert all("accepted by ann: a new form" in f.message for f in found.findings if not f.passed)
 
@@ -230,7 +230,7 @@ def test_without_a_champion_nothing_is_compared_and_it_says_so(nights: Nights) -
 
     (finding,) = [finding for finding in found.findings if finding.gate == "shift"]
     assert not finding.applicable
-    assert found.held == ()
+    assert found.pending == ()
 
 
 def test_when_nothing_arrived_nothing_is_compared(nights: Nights) -> None:
@@ -253,7 +253,7 @@ def test_holdout_rows_in_other_clothes_are_found(nights: Nights) -> None:
     assert (finding.gate, finding.slice) == ("unlike the holdout", "leaking")
     assert finding.value is not None
     assert 0.08 < finding.value < 0.1
-    assert found.held == ("leaking",)
+    assert found.pending == ("leaking",)
 
 
 @pytest.mark.parametrize(("alike", "passed"), [(9, True), (10, True), (11, False)])
@@ -271,7 +271,7 @@ def test_as_many_may_look_alike_as_is_declared(nights: Nights, alike: int, passe
         nights, ("n", rows), learned=False, definition=replace(DEFINITION, data_gates=gates)
     )
 
-    assert (found.held == ()) is passed
+    assert (found.pending == ()) is passed
 
 
 def test_an_outline_stays_when_an_image_moves_or_brightens() -> None:

@@ -5,7 +5,7 @@ import pytest
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
-from overnight.tasks.data.learned_arrivals import known, stayed
+from overnight.tasks.data.learned_arrivals import kept_champions, known
 from tests.support.examples import manifest
 from tests.support.serving import bundles
 
@@ -37,7 +37,7 @@ def test_versions_stay_unless_somebody_went_back_from_them(served, undone, expec
             action="rolled back" if place in undone else "promoted",
         )
 
-    assert stayed(log.history()) == tuple(bundles.version_name(one) for one in expected)
+    assert kept_champions(log.history()) == tuple(bundles.version_name(one) for one in expected)
 
 
 def test_known_is_what_any_of_them_learned_and_nothing_it_left_out():

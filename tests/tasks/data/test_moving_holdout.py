@@ -18,7 +18,7 @@ from overnight.store.errors import NotFound
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data.ingest import Ingested, ingest
-from overnight.tasks.data.leakage import learned_what_judges, same_rows, unseen
+from overnight.tasks.data.leakage import check_kept_out, check_unseen, learned_holdout_rows
 from overnight.tasks.data.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
 from overnight.tasks.data.validate import validate
 from overnight.tasks.evaluation.reproduce import recorded_snapshot
@@ -111,7 +111,7 @@ def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
     assert pc.max(learned["day"]).as_py() == day("2017-04-19")
     assert pc.min(judging["day"]).as_py() == day("2017-04-20")
     assert (taken.rows, taken.holdout_rows) == (learned.num_rows, judging.num_rows)
-    assert same_rows(learned, judging).passed
+    assert check_kept_out(learned, judging).passed
     assert read_rows(shop.rows, taken).num_rows == learned.num_rows
 
 
@@ -139,10 +139,10 @@ def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(sho
 
     learned, _ = parted(read_stamped(shop.rows, champion), champion)
     _, judging = parted(read_stamped(shop.rows, back), back)
-    assert not same_rows(learned, judging).passed
-    assert learned_what_judges(champion.lineage, back.lineage)
-    assert not learned_what_judges(champion.lineage, champion.lineage)
-    assert not learned_what_judges(night.lineage, champion.lineage)
+    assert not check_kept_out(learned, judging).passed
+    assert learned_holdout_rows(champion.lineage, back.lineage)
+    assert not learned_holdout_rows(champion.lineage, champion.lineage)
+    assert not learned_holdout_rows(night.lineage, champion.lineage)
 
 
 def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
@@ -198,7 +198,7 @@ def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
     [("2017-04-19", True), ("2017-04-20", True), ("2017-04-21", False)],
 )
 def test_a_champion_that_knows_days_that_judge_is_told(learned_until: str, compared: bool) -> None:
-    found = unseen("v1", learned_until, "2017-04-20")
+    found = check_unseen("v1", learned_until, "2017-04-20")
 
     assert found.passed
     assert found.applicable is compared

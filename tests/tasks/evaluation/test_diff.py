@@ -8,7 +8,7 @@ from overnight import models
 from overnight.models.digits.plots import disagreements
 from overnight.models.examples import Examples
 from overnight.tasks.evaluation.diff import difference
-from overnight.tasks.reporting.diff_report import differing
+from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
 from tests.support.examples import manifest
 
@@ -51,7 +51,7 @@ def test_the_axes_tell_the_second_against_the_first():
 
     found = difference(DEFINITION, (VERSIONS[0], other), (FIRST, FIRST), holdout=HOLDOUT)
 
-    assert [axis.told for axis in found.axes if axis.changed] == ["seed 1 then, 2 now"]
+    assert [axis.detail for axis in found.axes if axis.changed] == ["seed 1 then, 2 now"]
     assert (found.changed, found.examples) == (0, ())
 
 
@@ -65,7 +65,7 @@ def test_the_page_has_the_pictures_inside():
     found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
 
     html = page(
-        differing(found, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
+        render_diff(found, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
     ).decode()
 
     assert "2 of 4 holdout rows are answered otherwise" in html

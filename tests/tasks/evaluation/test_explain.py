@@ -37,7 +37,7 @@ def test_new_rows_are_told_with_the_arrivals_that_brought_them():
     (axis,) = changed(replace(NOW, data=data, arrivals=("night-0001",)))
 
     assert axis.name == "data"
-    assert axis.told == "50,000 rows then, 51,000 now; arrived since: night-0001"
+    assert axis.detail == "50,000 rows then, 51,000 now; arrived since: night-0001"
 
 
 def test_many_arrivals_are_counted_instead_of_listed():
@@ -46,7 +46,7 @@ def test_many_arrivals_are_counted_instead_of_listed():
 
     (axis,) = changed(replace(NOW, data=data, arrivals=names))
 
-    assert axis.told.endswith("night-0003, night-0004 and 4 more")
+    assert axis.detail.endswith("night-0003, night-0004 and 4 more")
 
 
 def test_a_dataset_that_went_back_is_called_another_table():
@@ -54,7 +54,7 @@ def test_a_dataset_that_went_back_is_called_another_table():
 
     (axis,) = changed(replace(NOW, data=data))
 
-    assert "another table" in axis.told
+    assert "another table" in axis.detail
 
 
 def test_another_holdout_is_told_even_when_it_is_as_long():
@@ -62,7 +62,7 @@ def test_another_holdout_is_told_even_when_it_is_as_long():
 
     (axis,) = changed(replace(NOW, data=data))
 
-    assert (axis.name, axis.told) == (
+    assert (axis.name, axis.detail) == (
         "holdout",
         "10,000 rows then, 10,000 now, with other contents",
     )
@@ -73,7 +73,7 @@ def test_settings_are_told_by_name_with_both_values():
 
     (axis,) = changed(replace(NOW, settings=settings))
 
-    assert axis.told == "epochs 1 then, 3 now; seed 1 then, 7 now"
+    assert axis.detail == "epochs 1 then, 3 now; seed 1 then, 7 now"
 
 
 def test_sources_are_told_by_path():
@@ -82,7 +82,7 @@ def test_sources_are_told_by_path():
 
     (axis,) = changed(replace(NOW, code=code))
 
-    assert axis.told == (
+    assert axis.detail == (
         "changed models/digits/network.py; added tasks/evaluation/judge.py; "
         "removed tasks/training/worker.py"
     )
@@ -94,7 +94,7 @@ def test_a_version_that_kept_no_paths_tells_its_commit():
 
     (axis,) = [axis for axis in explain(made, replace(NOW, code=code)) if axis.changed]
 
-    assert axis.told == "commit aaaaaaaaaaaa then, others now"
+    assert axis.detail == "commit aaaaaaaaaaaa then, others now"
 
 
 def test_packages_are_told_by_name_where_they_train():
@@ -104,7 +104,7 @@ def test_packages_are_told_by_name_where_they_train():
 
     (axis,) = changed(replace(NOW, environment=environment))
 
-    assert axis.told == "keras absent then, 3.16 now"
+    assert axis.detail == "keras absent then, 3.16 now"
 
 
 def test_a_lock_file_that_moved_elsewhere_is_told_as_such():
@@ -112,4 +112,4 @@ def test_a_lock_file_that_moved_elsewhere_is_told_as_such():
 
     (axis,) = changed(replace(NOW, environment=environment))
 
-    assert axis.told == "another lock file; those that train are the same"
+    assert axis.detail == "another lock file; those that train are the same"

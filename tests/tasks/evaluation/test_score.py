@@ -14,8 +14,8 @@ from overnight.models.examples import Examples
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.evaluation.score import score, unlearned
-from overnight.tasks.reporting.score_table import live, told_in_words
+from overnight.tasks.evaluation.score import score, unlearned_arrivals
+from overnight.tasks.reporting.score_table import score_line, score_table
 from tests.support.examples import manifest
 from tests.support.serving import bundles
 
@@ -159,23 +159,23 @@ def test_an_interval_of_no_width_is_none():
     (found,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
 
     assert [(one.low, one.high) for one in found.measurements] == [(None, None), (0.1, 0.2)]
-    assert "| a | wape | 0.2 |" in live([found])
+    assert "| a | wape | 0.2 |" in score_table([found])
 
 
 @pytest.mark.parametrize(
     ("learned", "expected"), [(0, ("first", "late", "last")), (2, ("late", "last")), (9, ())]
 )
 def test_only_what_came_after_the_newest_version_s_rows_is_unlearned(learned, expected):
-    assert unlearned({"late": 3, "first": 1, "last": 4}, learned) == expected
+    assert unlearned_arrivals({"late": 3, "first": 1, "last": 4}, learned) == expected
 
 
 def test_the_card_tells_live_quality_beside_the_holdout_s():
     found = scored(MemoryBucket(), stamped(("a", 0, 10), wrong=[0]), "a").scores
 
-    told = live(found)
+    told = score_table(found)
 
     assert "before anything learned from it" in told
     assert "| a | accuracy | 0.9 (" in told
     assert "0.991 (0.989 to 0.993)" in told
-    assert told_in_words(found[0]).endswith("over 10 rows; 0.991 on the holdout")
-    assert live(()) == ""
+    assert score_line(found[0]).endswith("over 10 rows; 0.991 on the holdout")
+    assert score_table(()) == ""

@@ -14,7 +14,7 @@ from overnight.models.definition import ModelDefinition, Places
 from overnight.models.examples import Examples, Outputs
 from overnight.models.sales import DEFINITION as SALES
 from overnight.store.registry.manifest import DataLineage
-from overnight.tasks.evaluation.evaluate import compared
+from overnight.tasks.evaluation.evaluate import compare_on_rows
 from overnight.tasks.evaluation.reinstate import unseen_examples
 from tests.support.genuine_sales import STORES, arriving, day, rows
 
@@ -98,7 +98,7 @@ def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
 ) -> None:
     chosen = tonight.inputs["day"] < day("2017-05-02") + days
     asked = Examples({n: a[chosen] for n, a in tonight.inputs.items()}, tonight.labels[chosen])
-    evaluation = compared(
+    evaluation = compare_on_rows(
         SALES, asked, answered(asked, earlier), answered(asked, champion), champion="c"
     )
 

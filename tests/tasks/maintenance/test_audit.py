@@ -78,7 +78,7 @@ def test_what_nights_leave_is_clean(house):
 def test_progress_is_told_in_bytes_up_to_all_of_them(house):
     told = []
 
-    verify(house, told=lambda done, total: told.append((done, total)))
+    verify(house, report=lambda done, total: told.append((done, total)))
 
     assert told[-1][0] == told[-1][1] > 0
     assert [done for done, _ in told] == sorted(done for done, _ in told)

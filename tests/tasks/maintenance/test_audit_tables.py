@@ -16,7 +16,7 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data.snapshot import snapshot
 from overnight.tasks.maintenance.audit_tables import audit_tables
-from overnight.tasks.maintenance.vacuum import collect
+from overnight.tasks.maintenance.vacuum import vacuum_table
 from tests.support.filled_bucket import MODEL, NOW, rows
 
 VERSION = "20261122T020000-0123456789ab"
@@ -161,10 +161,10 @@ def test_files_that_no_commit_names_are_noted_and_go_after_their_grace(bucket):
 
     told = seen(bucket)
     plan = survey(bucket, MODEL, Retention(grace_days=0), NOW)
-    kept = collect(
+    kept = vacuum_table(
         bucket, table(bucket, "rows"), "rows", plan, Retention(grace_days=2), delete=True
     )
-    gone = collect(
+    gone = vacuum_table(
         bucket, table(bucket, "rows"), "rows", plan, Retention(grace_days=0), delete=True
     )
 

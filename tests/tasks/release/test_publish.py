@@ -14,7 +14,7 @@ from overnight.store.registry.manifest import Exported, Finding, Manifest, Overr
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.release.publish import bundle, draft, finished, publish
+from overnight.tasks.release.publish import bundle, draft, final_manifest, publish
 from overnight.tasks.training.train import EXPORTED, Candidate, FittedRun
 from tests.support import examples
 from tests.support.crashing_stores import Killed, KillingBucket
@@ -87,7 +87,7 @@ def test_a_network_that_says_nothing_of_its_form_is_published_all_the_same(tmp_p
 def test_what_the_rehearsal_measured_is_recorded(tmp_path, rehearsal):
     evaluation = Evaluation(measurements=(), rehearsal=rehearsal)
 
-    manifest = finished(
+    manifest = final_manifest(
         drafted(candidate(tmp_path)), evaluation, Verdict(()), override=None, approval="automatic"
     )
 
@@ -111,7 +111,7 @@ def attempt(
 ) -> None:
     """Publish with as many findings as this attempt's number, and a report that names it."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=True, message="m")
-    manifest = finished(
+    manifest = final_manifest(
         drafted(one).model_copy(update={"run": run}),
         Evaluation(measurements=(), champion=champion),
         Verdict((finding,) * number),

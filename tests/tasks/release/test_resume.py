@@ -17,7 +17,7 @@ def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: i
 
 
 def known(bucket: MemoryBucket) -> Progress:
-    return remembered(bucket).known
+    return remembered(bucket).progress
 
 
 def test_each_step_of_a_version_is_remembered() -> None:
@@ -32,7 +32,7 @@ def test_each_step_of_a_version_is_remembered() -> None:
 
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     assert known(bucket) is Progress.SETTLED
-    assert remembered(bucket).told == f"{VERSION} covers it and serves"
+    assert remembered(bucket).message == f"{VERSION} covers it and serves"
 
 
 def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
@@ -40,14 +40,14 @@ def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
-    assert remembered(bucket, champion=VERSION, replicas=1).known is Progress.UNCONFIRMED
+    assert remembered(bucket, champion=VERSION, replicas=1).progress is Progress.UNCONFIRMED
 
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=VERSION, serving=True)
     )
 
-    assert remembered(bucket, champion=VERSION, replicas=1).known is Progress.SETTLED
-    assert remembered(bucket, champion=VERSION, replicas=2).known is Progress.UNCONFIRMED
+    assert remembered(bucket, champion=VERSION, replicas=1).progress is Progress.SETTLED
+    assert remembered(bucket, champion=VERSION, replicas=2).progress is Progress.UNCONFIRMED
 
 
 def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
@@ -57,9 +57,9 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> No
 
     memory = remembered(bucket)
 
-    assert memory.known is Progress.REFUSED
-    assert remembered(bucket, champion=VERSION).known is Progress.NOTHING
-    assert "0.5, at least 0.9" in memory.told
+    assert memory.progress is Progress.REFUSED
+    assert remembered(bucket, champion=VERSION).progress is Progress.NOTHING
+    assert "0.5, at least 0.9" in memory.message
 
 
 def test_a_rejected_version_covers_its_fingerprint() -> None:
@@ -69,8 +69,8 @@ def test_a_rejected_version_covers_its_fingerprint() -> None:
 
     memory = remembered(bucket)
 
-    assert memory.known is Progress.SETTLED
-    assert "ann rejected it: ugly sevens" in memory.told
+    assert memory.progress is Progress.SETTLED
+    assert "ann rejected it: ugly sevens" in memory.message
 
 
 def test_what_served_once_is_settled_though_another_serves_now() -> None:
@@ -81,7 +81,7 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
     other = "20261123T020000-ba9876543210"
     AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
 
-    assert remembered(bucket).told == f"{VERSION} covers it; {other} serves"
+    assert remembered(bucket).message == f"{VERSION} covers it; {other} serves"
 
 
 def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
@@ -91,5 +91,5 @@ def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() ->
     finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
     ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=other)
 
-    assert remembered(bucket, champion=other).known is Progress.REFUSED
-    assert remembered(bucket).known is Progress.UNDECIDED
+    assert remembered(bucket, champion=other).progress is Progress.REFUSED
+    assert remembered(bucket).progress is Progress.UNDECIDED

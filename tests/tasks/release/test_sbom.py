@@ -8,14 +8,14 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from overnight.store.registry.manifest import EnvironmentLineage
-from overnight.tasks.release.sbom import bill
+from overnight.tasks.release.sbom import build
 
 ENVIRONMENT = EnvironmentLineage(python="3.11.2", platform="Linux", lock_digest="ab" * 32)
 VERSION = "20261122T020000-0123456789ab"
 
 
 def test_it_names_every_installed_package_as_its_metadata_does():
-    told = json.loads(bill("digits", VERSION, ENVIRONMENT))
+    told = json.loads(build("digits", VERSION, ENVIRONMENT))
 
     named = {(one["name"], one["version"]) for one in told["components"]}
     installed = {
@@ -29,7 +29,7 @@ def test_it_names_every_installed_package_as_its_metadata_does():
 
 def test_it_is_what_the_standard_says():
     found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(
-        bill("digits", VERSION, ENVIRONMENT).decode()
+        build("digits", VERSION, ENVIRONMENT).decode()
     )
 
     assert found is None, found
@@ -42,10 +42,10 @@ def test_the_same_packages_make_the_same_bytes_and_others_do_not(tmp_path):
             (place / f"{name}.dist-info").mkdir(parents=True)
     (first / "not-a-package.dist-info").mkdir()
 
-    told = bill("digits", VERSION, ENVIRONMENT, places=[str(first), str(tmp_path / "none")])
+    told = build("digits", VERSION, ENVIRONMENT, places=[str(first), str(tmp_path / "none")])
 
-    assert told == bill("digits", VERSION, ENVIRONMENT, places=[str(first), str(first)])
-    assert told != bill("digits", VERSION, ENVIRONMENT, places=[str(second)])
+    assert told == build("digits", VERSION, ENVIRONMENT, places=[str(first), str(first)])
+    assert told != build("digits", VERSION, ENVIRONMENT, places=[str(second)])
     assert [one["purl"] for one in json.loads(told)["components"]] == [
         "pkg:pypi/some-thing@2.0%2Blocal",
         "pkg:pypi/zlib-ng@1.0",

@@ -12,7 +12,7 @@ import pytest
 from overnight import models
 from overnight.models.metrics.evaluation import Evaluation, Rehearsal
 from overnight.store.registry.manifest import CodeLineage, DataLineage, Measurement
-from overnight.tasks.reporting.mlflow_run import Ending, described, taken_apart, track
+from overnight.tasks.reporting.mlflow_run import RunEnd, describe_run, split_credentials, track
 from overnight.tasks.reporting.mlflow_worker import Run
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training.train import FittedRun
@@ -55,14 +55,14 @@ def story(model: str) -> RunReport:
 
 
 def run(model: str) -> Run:
-    ending = Ending("of-a-night", "a-night", AT, "Refused", "accuracy is low", LINKS)
-    return described(story(model), ending, b"<h1>the report</h1>")
+    ending = RunEnd("of-a-night", "a-night", AT, "Refused", "accuracy is low", LINKS)
+    return describe_run(story(model), ending, b"<h1>the report</h1>")
 
 
 def test_everything_that_is_known_of_a_run_is_there(mlflow_server: MlflowServer) -> None:
     told = track(run("whole"), uri=mlflow_server.url, seconds=120)
 
-    assert told.trouble == ""
+    assert told.error == ""
     (there,) = mlflow_server.runs("overnight/whole")
     assert told.url.startswith(f"{mlflow_server.url}/#/experiments/")
     assert told.url.endswith(f"/runs/{there['info']['run_id']}")
@@ -137,9 +137,9 @@ def test_a_server_that_errs_is_told_of_without_the_password() -> None:
     with broken(hangs=False) as (address, asked):
         told = track(run("x"), uri=f"http://ann:s%40fe@{address}/", seconds=120)
 
-    assert "500" in told.trouble
-    assert "ann" not in told.trouble
-    assert "s%40fe" not in told.trouble
+    assert "500" in told.error
+    assert "ann" not in told.error
+    assert "s%40fe" not in told.error
     assert told.url == ""
     # ann:s@fe, as HTTP's basic authentication writes it.
     assert set(asked) == {"Basic YW5uOnNAZmU="}
@@ -149,7 +149,7 @@ def test_a_server_that_hangs_is_left_after_a_while() -> None:
     with broken(hangs=True) as (address, _):
         told = track(run("x"), uri=f"http://ann:s%40fe@{address}", seconds=8)
 
-    assert told.trouble == f"http://{address} did not take everything within 8 s"
+    assert told.error == f"http://{address} did not take everything within 8 s"
 
 
 def test_a_server_that_is_away_is_told_of() -> None:
@@ -157,9 +157,9 @@ def test_a_server_that_is_away_is_told_of() -> None:
 
     told = track(run("x"), uri=f"http://ann:s%40fe@127.0.0.1:{port}", seconds=120)
 
-    assert "MlflowException" in told.trouble
-    assert "refused" in told.trouble
-    assert "s%40fe" not in told.trouble
+    assert "MlflowException" in told.error
+    assert "refused" in told.error
+    assert "s%40fe" not in told.error
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_server_that_is_away_is_told_of() -> None:
     ],
 )
 def test_credentials_are_taken_out_of_the_address(uri: str, parts: tuple[str, str, str]) -> None:
-    assert taken_apart(uri) == parts
+    assert split_credentials(uri) == parts
 
 
 def test_without_mlflows_client_nothing_is_told_and_the_remedy_is(
@@ -183,5 +183,5 @@ def test_without_mlflows_client_nothing_is_told_and_the_remedy_is(
 
     told = track(run("x"), uri="http://127.0.0.1:1", seconds=5)
 
-    assert (told.url, told.trouble[:23]) == ("", "mlflow is not installed")
-    assert "overnight[tracking]" in told.trouble
+    assert (told.url, told.error[:23]) == ("", "mlflow is not installed")
+    assert "overnight[tracking]" in told.error

@@ -145,8 +145,8 @@ def test_an_arrival_that_was_met_before_is_named_with_what_to_do() -> None:
 
 def test_what_changed_since_the_champion_is_told_axis_by_axis() -> None:
     changes = (
-        Axis("data", changed=True, told="50,000 rows then, 51,000 now"),
-        Axis("code", changed=False, told="the same sources"),
+        Axis("data", changed=True, detail="50,000 rows then, 51,000 now"),
+        Axis("code", changed=False, detail="the same sources"),
     )
 
     told = render(

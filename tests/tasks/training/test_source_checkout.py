@@ -8,7 +8,7 @@ import pytest
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training.source_checkout import checkout, why_not
+from overnight.tasks.training.source_checkout import checkout, unavailable_reason
 
 
 def git(root: Path, *words: str) -> str:
@@ -75,14 +75,14 @@ def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, t
     ],
 )
 def test_it_is_said_why_the_sources_cannot_be_had(repository, changed, reason):
-    assert reason in why_not(made(repository, **changed), repository)
+    assert reason in unavailable_reason(made(repository, **changed), repository)
 
 
 def test_a_known_commit_can_be_had(repository):
-    assert why_not(made(repository), repository) == ""
+    assert unavailable_reason(made(repository), repository) == ""
 
 
 def test_a_folder_without_git_knows_no_commit(tmp_path):
     lineage = CodeLineage(commit="0" * 40, clean=True, digest="d")
 
-    assert "does not know" in why_not(lineage, tmp_path)
+    assert "does not know" in unavailable_reason(lineage, tmp_path)

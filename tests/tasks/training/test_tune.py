@@ -47,7 +47,7 @@ def test_a_better_rate_is_found_beside_the_one_that_holds(tmp_path):
     found = search(tmp_path, parallel=2, learning_rate=RATE, report=lambda n, _: heard.append(n))
 
     assert found.trials[0].settings == {"learning_rate": 0.05}
-    assert found.found_better
+    assert found.improved
     assert abs(found.best.settings["learning_rate"] - 0.02) < 0.03
     assert [trial.number for trial in found.trials] == list(range(8))
     assert sorted(heard) == list(range(1, 9))
@@ -59,7 +59,7 @@ def test_the_settings_that_hold_are_kept_when_nothing_is_better(tmp_path):
 
     found = search(tmp_path, trials=3, settings=best, learning_rate=RATE)
 
-    assert not found.found_better
+    assert not found.improved
     assert found.best.number == 0
 
 
@@ -128,7 +128,7 @@ def test_of_equal_trials_the_first_is_best():
 def test_nothing_is_better_than_settings_that_were_never_tried():
     trials = (Trial(0, {}, "failed", why="w"), Trial(1, {}, "complete", 0.5))
 
-    assert not Search(trials).found_better
+    assert not Search(trials).improved
 
 
 def test_the_settings_that_hold_are_seen_through_to_their_end(tmp_path):
