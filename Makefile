@@ -36,7 +36,7 @@ test: $(READY) ## run every test, real servers and browser included
 
 # What is beside tests/faults goes wrong in one process, or at Prefect's server alone.
 # MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
-FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/test_missed_nights.py tests/serving/lifecycle/test_full_disks.py \
+FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/stack/test_orphan_runs.py tests/serving/lifecycle/test_full_disks.py \
 	tests/serving/lifecycle/test_memory.py tests/serving/test_outages.py \
 	tests/serving/test_promotions_under_load.py \
 	tests/serving/test_serving_process.py tests/serving/test_signatures.py

@@ -1,8 +1,8 @@
-"""`make audit`: whether vulnerabilities are known of what `uv.lock` names.
+"""`make audit`: known vulnerabilities of the packages locked in `uv.lock`.
 
-pip-audit passes over what its database does not know, and then finds nothing; so what was really
-looked up is counted here. Exit code 0: all of it, and nothing is known. 1: something is. 2: the
-database could not be asked about all of it.
+pip-audit skips packages that its database does not answer for, and still ends well; so the packages
+that were really looked up are counted here. Exit code 0: all were looked up, none is vulnerable.
+1: a vulnerability is known. 2: some packages could not be looked up.
 """
 
 import json
@@ -20,9 +20,9 @@ _AUDIT = ("--disable-pip", "--require-hashes", "--progress-spinner=off", "--form
 
 
 def main() -> int:
-    """Ask, print what is known, and answer with the exit code."""
-    with tempfile.TemporaryDirectory() as place:
-        locked = Path(place) / "locked.txt"
+    """Run pip-audit over the lock file, print a summary, and return the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        locked = Path(folder) / "locked.txt"
         export = [
             str(_BIN / "uv"),
             "export",
@@ -33,30 +33,30 @@ def main() -> int:
         ]
         subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         audit = [str(_BIN / "pip-audit"), *_AUDIT, "--requirement", str(locked)]
-        ended = subprocess.run(audit, capture_output=True, text=True, check=False)
+        audited = subprocess.run(audit, capture_output=True, text=True, check=False)
     try:
-        report = json.loads(ended.stdout)
+        report = json.loads(audited.stdout)
     except ValueError:
-        last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (audited.stderr.strip().splitlines() or ["no output"])[-1]
         print(f"nothing was audited: pip-audit did not reach its database: {last}")
         return 2
-    code, told = judged(report)
-    print(told)
+    code, text = summarise(report)
+    print(text)
     return code
 
 
-def judged(report: Mapping[str, Any]) -> tuple[int, str]:
-    """The exit code and the words for a report of pip-audit."""
+def summarise(report: Mapping[str, Any]) -> tuple[int, str]:
+    """Exit code and text for a JSON report of pip-audit."""
     packages = report["dependencies"]
     known = [
-        f"{one['name']} {one['version']}: {flaw['id']}; mended in "
+        f"{package['name']} {package['version']}: {flaw['id']}; fixed in "
         f"{', '.join(flaw['fix_versions']) or 'no version yet'}"
-        for one in packages
-        for flaw in one.get("vulns", ())
+        for package in packages
+        for flaw in package.get("vulns", ())
     ]
-    skipped = [one["name"] for one in packages if "skip_reason" in one]
-    asked = f"{len(packages) - len(skipped)} of {len(packages)} locked packages were looked up"
-    lines = [*known, f"{asked}; vulnerabilities known: {len(known)}"]
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    coverage = f"{len(packages) - len(skipped)} of {len(packages)} locked packages were looked up"
+    lines = [*known, f"{coverage}; vulnerabilities known: {len(known)}"]
     if skipped:
         lines.append(
             f"NOT looked up, because the database did not answer for them: {len(skipped)} "

@@ -1,4 +1,4 @@
-"""Connections built from settings, at the doors."""
+"""Clients of the store and of Prefect, built from settings. For entry points only."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from overnight.store.trust.trusted_keys import Trust
 
 
 def address(settings: Settings) -> S3Address:
-    """Where the bucket is and who we are there."""
+    """Endpoint, bucket and credentials of the store."""
     return S3Address(
         endpoint=settings.store_endpoint,
         bucket=settings.s3_bucket,
@@ -21,17 +21,17 @@ def address(settings: Settings) -> S3Address:
 
 
 def bucket(settings: Settings) -> S3Bucket:
-    """The bucket as the settings say; nothing is asked of it yet."""
+    """The bucket of these settings; no request is sent yet."""
     return S3Bucket(address(settings))
 
 
 def trust(settings: Settings) -> Trust:
-    """Whose versions may be loaded; the file is read when something is to be verified."""
+    """The trusted signing keys; their file is read when a version is verified."""
     return Trust.from_file(settings.trusted_keys)
 
 
 def operator(settings: Settings) -> S3Bucket | None:
-    """The bucket for whoever moves aliases over HTTP; None where serving has no such credential."""
+    """The bucket for serving's writes of alias records, or None without credentials for it."""
     if not settings.s3_operator_access_key:
         return None
     secret_key = settings.s3_operator_secret_key.get_secret_value()
@@ -41,10 +41,11 @@ def operator(settings: Settings) -> S3Bucket | None:
         secret_key=secret_key,
         session_token="",
     )
+    # An administrator waits for the answer over HTTP: fail soon instead of trying again.
     return S3Bucket(chosen, read_seconds=10, tries=1)
 
 
 def prefect(settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> PrefectApi:
-    """Prefect's API, asked as whoever the settings say we are."""
+    """Prefect's API, with the user and password of the settings."""
     auth = settings.prefect_auth.get_secret_value()
     return PrefectApi(settings.api_url, auth=auth, timeout_seconds=timeout_seconds)

@@ -1,11 +1,11 @@
-"""Errors of the programs that a stack consists of.
+"""Errors of the services of the stack.
 
 overnight.store.errors.OvernightError
 ├── OrchestratorUnavailable Prefect did not answer: start it
-├── OrchestratorRefused     Prefect answered no: says which request and why
+├── OrchestratorRefused     Prefect answered with an error: says which request and why
 ├── DeploymentFailed        `prefect deploy` did not register the deployments; its output says why
 ├── ServingUnavailable      serving did not answer: start it
-└── ServingRefused          serving answered no: says to what and why
+└── ServingRefused          serving answered with an error: says to which request and why
 """
 
 from overnight.store.errors import OvernightError
@@ -22,7 +22,7 @@ class OrchestratorUnavailable(OvernightError):
 
 
 class OrchestratorRefused(OvernightError):
-    """Prefect's API answered, and not with what was asked for."""
+    """Prefect's API answered with an HTTP error."""
 
     def __init__(self, request: str, *, status: int, why: str) -> None:
         self.status = status
@@ -44,4 +44,4 @@ class ServingUnavailable(OvernightError):
 
 
 class ServingRefused(OvernightError):
-    """Serving answered, and not with a prediction."""
+    """Serving answered with an HTTP error."""

@@ -1,5 +1,6 @@
-"""What settings may look like beyond their type; what is wrong is told without repeating it."""
+"""Types of settings with their validation; error messages never repeat a secret value."""
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +16,8 @@ _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
-def _reachable(value: str | None) -> str | None:
-    """S3 clients refuse names that others take, such as `my_store`."""
+def _valid_host(value: str | None) -> str | None:
+    """Refuse host names that S3 clients refuse, such as `my_store`."""
     host = urlsplit(value).hostname if value is not None else None
     # Colons are those of an IPv6 address, which clients check by themselves.
     if host and ":" not in host and not _HOST.fullmatch(host):
@@ -24,8 +25,8 @@ def _reachable(value: str | None) -> str | None:
     return value
 
 
-def _bare(value: str | None) -> str | None:
-    """Addresses are told in errors, on cards and pages; clients would not use what is in them."""
+def _no_credentials(value: str | None) -> str | None:
+    """Refuse credentials in an address: errors and pages show it, and clients ignore them."""
     if value is None:
         return None
     if "@" in urlsplit(value).netloc:
@@ -54,14 +55,14 @@ def _over_http(value: SecretStr) -> SecretStr:
     return value
 
 
-def _exact(value: tuple[str, ...]) -> tuple[str, ...]:
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_ORIGIN.fullmatch(origin) for origin in value):
         raise ValueError("expected origins such as https://app.example, with no path and no *")
     return value
 
 
-def _anywhere(value: Path | None) -> Path | None:
-    """Serving is not always started where the setting was written."""
+def _absolute(value: Path | None) -> Path | None:
+    """Serving is not always started in the folder that a relative path was meant for."""
     if value is not None and not value.is_absolute():
         raise ValueError("expected an absolute path")
     return value
@@ -69,20 +70,28 @@ def _anywhere(value: Path | None) -> Path | None:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
-Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_exact)]
-Address = Annotated[str | None, AfterValidator(_bare)]
-S3Endpoint = Annotated[str | None, AfterValidator(_bare), AfterValidator(_reachable)]
+Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_origins)]
+Address = Annotated[str | None, AfterValidator(_no_credentials)]
+S3Endpoint = Annotated[str | None, AfterValidator(_no_credentials), AfterValidator(_valid_host)]
 UserAndPassword = Annotated[SecretStr, AfterValidator(_has_both)]
 SecretAddress = Annotated[SecretStr, AfterValidator(_over_http)]
-AbsolutePath = Annotated[Path | None, AfterValidator(_anywhere)]
+AbsolutePath = Annotated[Path | None, AfterValidator(_absolute)]
 
 
 def masked(text: str) -> str:
-    """A text less what may be a user and a password in an address."""
+    """A text without what may be a user and a password in an address."""
     return re.sub(r"\S*@", "…@", text)
 
 
-def asked_at(host: str) -> str:
-    """Where this machine reaches what listens there: everywhere is its own address, too."""
-    asked = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
-    return f"[{asked}]" if ":" in asked else asked
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens at this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def reachable_host(host: str) -> str:
+    """The host of a URL by which this machine reaches a server that listens at `host`."""
+    address = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+    return f"[{address}]" if ":" in address else address

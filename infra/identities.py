@@ -1,4 +1,4 @@
-"""Who may do what in the store: an identity for each kind of work, with credentials of its own.
+"""Identities of the store: credentials and least-privilege policies, one for each kind of work.
 
 The policies in `infra/policies/` are written for AWS, with BUCKET in place of the bucket's name;
 the embedded store enforces the same documents, less what it cannot evaluate.
@@ -21,51 +21,51 @@ _POLICIES = Path(__file__).parent / "policies"
 
 @dataclass(frozen=True)
 class Credentials:
-    """How an identity proves itself to the store; the secret never shows in a repr."""
+    """The access keys of an identity; the secret never shows in a repr."""
 
     access_key: str
     secret_key: str = field(repr=False)
 
 
 def path(home: Path, name: str) -> Path:
-    """Where the credentials of an identity of this home are, as settings read them."""
+    """The env file with an identity's credentials, as settings read it."""
     return home / "identities" / f"{name}.env"
 
 
 def check(name: str) -> Name:
-    """The name itself, when it is one of ours.
+    """The name as an identity.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: no identity has this name.
     """
-    for known in NAMES:
-        if name == known:
-            return known
+    for identity in NAMES:
+        if name == identity:
+            return identity
     raise ConfigurationError(
         f"OVERNIGHT_IDENTITY: expected one of {', '.join(NAMES)}, found {name!r}; "
         "correct it and start again"
     )
 
 
-def made_up() -> Credentials:
-    """Credentials that nobody has had before."""
+def generate() -> Credentials:
+    """New random credentials."""
     return Credentials(secrets.token_hex(10), secrets.token_urlsafe(30))
 
 
 def read(file: Path) -> Credentials | None:
-    """The credentials that an env file names, or None where there are none."""
+    """The credentials in an env file, or None where it has none."""
     if not file.exists():
         return None
     lines = (line.partition("=") for line in file.read_text().splitlines())
-    found = {name.strip(): value.strip() for name, _, value in lines}
-    access_key, secret_key = found.get(ACCESS_KEY), found.get(SECRET_KEY)
+    settings = {name.strip(): value.strip() for name, _, value in lines}
+    access_key, secret_key = settings.get(ACCESS_KEY), settings.get(SECRET_KEY)
     return Credentials(access_key, secret_key) if access_key and secret_key else None
 
 
 def policy(name: Name, bucket: str, *, manual: Sequence[str] = ()) -> dict[str, Any]:
-    """What an identity may do in a bucket, as AWS reads it.
+    """The policy document of an identity for a bucket, as AWS reads it.
 
-    `manual`: the models of which training decides nothing, because a person does.
+    `manual`: the models that a person promotes, so training may write no alias record of them.
     """
     document = _document(name, bucket)
     if name == "training":
@@ -82,12 +82,12 @@ def for_seaweedfs(
     identities = [
         {
             "name": name,
-            "credentials": [{"accessKey": one.access_key, "secretKey": one.secret_key}],
+            "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}],
             "policyNames": [name],
         }
-        for name, one in credentials.items()
+        for name, pair in credentials.items()
     ]
-    documents = [{"name": name, "content": json.dumps(one)} for name, one in policies.items()]
+    documents = [{"name": name, "content": json.dumps(text)} for name, text in policies.items()]
     return json.dumps({"identities": identities, "policies": documents}, indent=2) + "\n"
 
 
@@ -98,7 +98,7 @@ def _document(stem: str, bucket: str, model: str = "") -> dict[str, Any]:
 
 
 def _enforceable(document: dict[str, Any]) -> dict[str, Any]:
-    """Without the condition that writes are create-only: SeaweedFS 4.48 would refuse them all."""
+    """Drop the create-only conditions, with which SeaweedFS 4.48 would refuse all writes."""
     kept = [
         {name: value for name, value in statement.items() if name != "Condition"}
         for statement in document["Statement"]

@@ -1,7 +1,7 @@
-"""The files of keys: one private key that signs versions, and the public keys that are trusted.
+"""Key files: the private key that signs versions, and the public keys that are trusted.
 
-What changes them goes step by step so that, killed in between, nothing is locked out: a key is
-trusted before it signs, and no private key is ever overwritten.
+Changes are ordered so that a process killed in between locks nothing out: a key is trusted before
+it signs, and no private key is ever overwritten.
 """
 
 from datetime import UTC, datetime
@@ -21,9 +21,9 @@ _HEADER = (
 
 
 def ensure(settings: Settings) -> bool:
-    """Make a key that signs and is trusted, where this home has neither; whether it was made.
+    """Make a key that signs and is trusted, where this home has neither; return whether it did.
 
-    A home that has one of both was set up by somebody, and is left as it is.
+    A home that has either file was set up by an operator, and is left as it is.
     """
     is_ours = settings.signing_key_file is None and settings.trusted_keys_file is None
     if not is_ours or settings.signing_key.exists() or settings.trusted_keys.exists():
@@ -38,7 +38,7 @@ def new(settings: Settings, *, name: str) -> PublicKey:
     Raises:
         ConfigurationError: there is one already.
     """
-    with _alone(settings.signing_key):
+    with _locked(settings.signing_key):
         if settings.signing_key.exists():
             raise ConfigurationError(
                 f"{settings.signing_key} signs versions already; "
@@ -51,15 +51,15 @@ def new(settings: Settings, *, name: str) -> PublicKey:
     return key
 
 
-def made_elsewhere(file: Path, *, name: str) -> PublicKey:
-    """Make a key that neither signs nor is trusted yet, to be handed out before `rotate`."""
+def create_for_later(file: Path, *, name: str) -> PublicKey:
+    """Make a key that neither signs nor is trusted yet, to be distributed before `rotate`."""
     signer = Signer.new()
     _create_private(file, signer.pem())
     return PublicKey(name, signer.public_key)
 
 
 def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[PublicKey, str]:
-    """Sign with another key from now on: a new one, or the one in the file `to`, which moves.
+    """Sign with another key from now on: a new one, or the one in the file `to`, which is moved.
 
     Both are trusted until the old one is revoked. Returns the new key and the id of the old one,
     whose private half is gone: what it signed is verified by its public half.
@@ -69,16 +69,17 @@ def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[Pu
     """
     if to and to.exists() and settings.signing_key.exists() and to.samefile(settings.signing_key):
         raise ConfigurationError(f"{to} signs versions already; name a file with another key")
-    with _alone(settings.signing_key):
-        before = Signer.from_file(settings.signing_key).key_id
+    with _locked(settings.signing_key):
+        previous = Signer.from_file(settings.signing_key).key_id
         signer = Signer.from_file(to) if to is not None else Signer.new()
         key = PublicKey(name, signer.public_key)
-        if key.key_id not in {one.key_id for one in trusted(settings.trusted_keys)}:
+        if key.key_id not in {known.key_id for known in trusted(settings.trusted_keys)}:
             trust(settings.trusted_keys, key)
+        # Trusted first: killed here, the previous key still signs and nothing is refused.
         write_atomically(settings.signing_key, signer.pem(), mode=0o600)
         if to is not None:
             to.unlink()
-    return key, before
+    return key, previous
 
 
 def trusted(file: Path) -> list[PublicKey]:
@@ -100,7 +101,7 @@ def trust(file: Path, key: PublicKey) -> None:
         ConfigurationError: its name or the key itself is among them already.
     """
     public_key(key.name, key.line.split()[1])
-    with _alone(file):
+    with _locked(file):
         for known in trusted(file):
             if known.name == key.name or known.key_id == key.key_id:
                 raise ConfigurationError(
@@ -112,20 +113,20 @@ def trust(file: Path, key: PublicKey) -> None:
 
 
 def revoke(file: Path, named: str) -> PublicKey:
-    """Trust a key no longer, called by its name or its id; a comment keeps which and when.
+    """Trust a key no longer, given by its name or id; a comment in the file keeps which and when.
 
     Raises:
         ConfigurationError: no trusted key is called so.
     """
-    with _alone(file):
+    with _locked(file):
         known = trusted(file)
-        found = [key for key in known if named in {key.name, key.key_id}]
-        if not found:
+        matches = [key for key in known if named in {key.name, key.key_id}]
+        if not matches:
             raise ConfigurationError(
                 f"no trusted key in {file} is called {named!r}; "
                 f"there are: {', '.join(map(str, known)) or 'none'}"
             )
-        (key,) = found
+        (key,) = matches
         kept = [line for line in file.read_text("utf-8").splitlines() if not _is_of(line, key)]
         kept.append(f"# revoked {datetime.now(UTC):%Y-%m-%d}: {key}")
         write_atomically(file, ("\n".join(kept) + "\n").encode())
@@ -141,8 +142,8 @@ def _is_of(line: str, key: PublicKey) -> bool:
     return any(key_id(public_key(*fields).raw) == key.key_id for _, fields in numbered_fields(line))
 
 
-def _alone(file: Path) -> BufferedRandom:
-    """One at a time changes a file, so that of two changes at the same instant none is lost."""
+def _locked(file: Path) -> BufferedRandom:
+    """Lock a file against other processes, so that no concurrent change to it is lost."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return lock(file.with_name(f".{file.name}.lock"))
 

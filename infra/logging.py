@@ -27,7 +27,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send every logger of this process to standard error as JSON lines. For doors only."""
+    """Send every logger of this process to standard error as JSON lines. For entry points only."""
     logging.config.dictConfig(for_server() | {"root": {"level": level, "handlers": ["stderr"]}})
 
 
@@ -41,5 +41,7 @@ def for_server() -> dict[str, Any]:
         "loggers": {
             name: {"level": "INFO", "handlers": ["stderr"], "propagate": False}
             for name in ("_granian", "granian.access")
-        },
+        }
+        # It logs every request at INFO, and the supervisor polls its services all day.
+        | {"httpx": {"level": "WARNING"}},
     }

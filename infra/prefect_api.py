@@ -1,18 +1,21 @@
-"""Prefect's REST API, as far as we need it.
+"""Client of Prefect's REST API, for the few requests that we need.
 
-Importing Prefect's own client costs two to three seconds of CPU; these requests cost none.
+Importing Prefect's own client costs two to three seconds of CPU, importing httpx a tenth of one; it
+is imported by the first request, so that commands that send none do not pay for it.
 """
 
-import base64
+from __future__ import annotations
+
 import json
 import time
-import urllib.request
-from http import HTTPStatus
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError, URLError
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
+from overnight.infra.formats import is_loopback
+
+if TYPE_CHECKING:
+    import httpx
 
 Document = dict[str, Any]
 TIMEOUT_SECONDS = 15.0
@@ -25,78 +28,78 @@ class PrefectApi:
     def __init__(
         self, url: str, *, auth: str = "", timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        """`auth` is the server's `user:password`, nothing where it asks for none."""
+        """`auth` is the server's `user:password`, or empty where it has no authentication."""
         self.url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json", "X-PREFECT-API-VERSION": "0.8.4"}
-        if auth:
-            self._headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
-        self._timeout_seconds = timeout_seconds
+        user, _, password = auth.partition(":")
+        self._options: dict[str, Any] = {
+            "headers": {"X-PREFECT-API-VERSION": "0.8.4"},
+            "auth": (user, password) if auth else None,
+            "timeout": timeout_seconds,
+            "follow_redirects": True,
+            # No proxy can reach the loopback addresses of this machine.
+            "trust_env": not is_loopback(urlsplit(self.url).hostname or ""),
+        }
 
     def is_healthy(self) -> bool:
-        """Whether the server answers that it is well."""
+        """Whether the server reports that it is healthy; never retried."""
         try:
-            return self._ask("GET", "/health", None) is True
+            return self._send("GET", "/health", None) is True
         except (OrchestratorUnavailable, OrchestratorRefused):
             return False
 
     def find(self, path: str) -> Document | None:
-        """One thing, or None when there is none."""
+        """The document at a path, or None when the server has none."""
         try:
-            found: Document = self.ask("GET", path)
+            document: Document = self.request("GET", path)
         except OrchestratorRefused as refused:
             if refused.status == 404:
                 return None
             raise
-        return found
+        return document
 
     def filter(self, path: str, **criteria: object) -> list[Document]:
-        """The things that meet some criteria, as `POST …/filter` takes them."""
-        found: list[Document] = self.ask("POST", f"{path}/filter", criteria)
-        return found
+        """The documents that meet some criteria, as `POST …/filter` takes them."""
+        documents: list[Document] = self.request("POST", f"{path}/filter", criteria)
+        return documents
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request and its JSON answer, None when it has no body.
-
-        Asked again while the server answers 503: its database was locked for a moment.
-        """
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """Send one request with a JSON body; return its JSON answer, None when it has no body."""
         for pause_seconds in _BUSY_PAUSES_SECONDS:
             try:
-                return self._ask(method, path, body)
+                return self._send(method, path, body)
             except OrchestratorRefused as refused:
-                if refused.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                # Prefect answers 503 while its SQLite database is locked, which passes.
+                if refused.status != 503:
                     raise
                 time.sleep(pause_seconds)
-        return self._ask(method, path, body)
+        return self._send(method, path, body)
 
-    def _ask(self, method: str, path: str, body: object) -> Any:
-        request = urllib.request.Request(  # noqa: S310  settings allow http and https only
-            self.url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers=self._headers,
-        )
+    def _send(self, method: str, path: str, body: object) -> Any:
+        import httpx
+
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_seconds) as response:  # noqa: S310
-                answer = response.read()
-            return json.loads(answer) if answer else None
-        except HTTPError as error:
-            why = _worded(error)
-            raise OrchestratorRefused(f"{method} {path}", status=error.code, why=why) from None
+            # Streamed, because the status of a refusal counts even when its body is cut off.
+            with httpx.stream(method, self.url + path, json=body, **self._options) as response:
+                if response.is_error:
+                    why, status = _reason(response), response.status_code
+                    raise OrchestratorRefused(f"{method} {path}", status=status, why=why)
+                content = response.read()
+            return json.loads(content) if content else None
         # A server that dies while it answers cuts its answer, and a proxy may answer for it.
-        except (URLError, OSError, HTTPException, ValueError) as error:
-            why = str(getattr(error, "reason", error))
-            raise OrchestratorUnavailable(self.url, why) from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise OrchestratorUnavailable(self.url, str(error)) from None
 
 
-def _worded(error: HTTPError) -> str:
-    """What the server says was wrong, without its wrapping."""
+def _reason(response: httpx.Response) -> str:
+    """The server's own explanation of an error, without the JSON around it."""
+    import httpx
+
     try:
-        body = error.read()
-    except (OSError, HTTPException):
-        return str(error.reason)
-    try:
-        document = json.loads(body)
+        response.read()
+        document = response.json()
+    except httpx.HTTPError:
+        return response.reason_phrase
     except ValueError:
-        return body.decode(errors="replace")[:300]
+        return response.text[:300]
     detail = document.get("detail", document) if isinstance(document, dict) else document
     return detail if isinstance(detail, str) else json.dumps(detail)[:300]

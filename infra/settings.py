@@ -2,8 +2,8 @@
 
 A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
 one machine is read from `<home>/embedded.env` (a token for administration) and from
-`<home>/identities/<identity>.env` (who this process is in the store); the environment wins, but
-not over who anybody besides administration is in the embedded store.
+`<home>/identities/<identity>.env` (credentials of this process for the store). The environment
+wins, except over the credentials of identities other than administration in the embedded store.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ from overnight.infra.formats import (
     S3Endpoint,
     SecretAddress,
     UserAndPassword,
-    asked_at,
     masked,
+    reachable_host,
 )
 from overnight.store.errors import ConfigurationError
 
@@ -46,7 +46,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
-    """Where everything is and how patient we are. The defaults run on one machine."""
+    """Addresses, credentials, limits and time-outs. The defaults run everything on one machine."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -68,12 +68,12 @@ class Settings(BaseSettings):
     # Where the two above are temporary: what came with them. Nothing renews any of the three.
     s3_session_token: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
-    # Who this process is in the store: whose credentials of this home it reads.
+    # The identity of this process in the store: whose credentials of this home it reads.
     identity: identities.Name = "administration"
-    # With what serving writes alias records when an administrator asks it to; nothing for its own.
+    # Credentials with which serving writes alias records for administrators; empty for its own.
     s3_operator_access_key: str = ""
     s3_operator_secret_key: SecretStr = SecretStr("")
-    # Packagers of SeaweedFS say WEED_BIN; empty for the program that came with the wheel.
+    # WEED_BIN is the name that packagers of SeaweedFS use; empty for the program of the wheel.
     weed_bin: Path | None = Field(
         default=None, validation_alias=AliasChoices(f"{PREFIX}WEED_BIN", "WEED_BIN")
     )
@@ -85,11 +85,11 @@ class Settings(BaseSettings):
     # `user:password` of the Prefect server; `overnight up` makes one where others reach it.
     prefect_auth: UserAndPassword = SecretStr("")
     work_pool: str = "overnight"
-    # A run says every 30 seconds that it is alive. After so long a silence it has crashed, and so
-    # long after that it is tried again: a worker reports one crash twice, some ten seconds apart.
+    # A run sends a heartbeat every 30 seconds. After so long without any it has crashed, and so
+    # long after that it is retried: a worker reports one crash twice, some ten seconds apart.
     run_silent_seconds: float = Field(default=90, ge=45)
     run_retry_seconds: float = Field(default=30, ge=15)
-    # An MLflow server to which each run is told too, and how long a run waits for it at most.
+    # An MLflow server to which each run is reported, and how long a run waits for it at most.
     mlflow_tracking_uri: SecretAddress = SecretStr("")
     mlflow_seconds: float = Field(default=30, gt=0)
 
@@ -108,36 +108,36 @@ class Settings(BaseSettings):
     loaded_versions_mb: int = Field(default=64, ge=0)
     # Of each worker: how many requests may arrive, wait and be answered at once.
     maximum_waiting_requests: int = Field(default=256, ge=2, le=4_096)
-    # Of each worker: how often one client may ask; none for as often as it likes. A client with
+    # Of each worker: how many requests of one client; none for no limit. A client with
     # many connections may get up to as many times that as there are workers.
     requests_per_second_per_client: float | None = Field(default=None, gt=0)
     # How long requests are still answered once `ready` has turned false.
     drain_seconds: float = Field(default=10, ge=0)
     log_requests: bool = False
-    # Who may administer and ask; files hold one `name token` a line.
+    # Tokens for administration and for predictions; files hold one `name token` a line.
     admin_tokens_file: AbsolutePath = None
     admin_token: SecretStr = SecretStr("")
     prediction_keys_file: AbsolutePath = None
-    # By which of those tokens the command line proves who asks.
+    # The token by which the command line authenticates its user.
     token: SecretStr = SecretStr("")
     token_file: AbsolutePath = None
-    # Who signs versions here, and whose are trusted; by default in <home>/keys.
+    # The key that signs versions, and the keys that are trusted; by default in <home>/keys.
     signing_key_file: AbsolutePath = None
     trusted_keys_file: AbsolutePath = None
-    # Pages elsewhere whose scripts may ask here, such as https://app.example:8443.
+    # Origins whose pages may send requests (CORS), such as https://app.example:8443.
     cors_origins: Origins = ()
     replica: str = Field(
         default_factory=lambda: socket.gethostname().replace("_", "-")[:200],
         pattern=r"^[A-Za-z0-9._=-]{1,200}$",
     )
 
-    # The walk.
+    # Pipeline runs.
     source_folders: dict[str, Path] = Field(default_factory=dict)
     replicas: int = Field(default=1, ge=0)
     confirm_seconds: float = Field(default=120, gt=0)
     fit_seconds: float = Field(default=3_600, gt=0)
     rehearse_seconds: float = Field(default=300, gt=0)
-    # Who may overrule gates, by name; nobody unless said here.
+    # Names of those who may overrule gates; empty for nobody.
     overriders: Names = ()
 
     @field_validator("serving_models", "cors_origins", "overriders", mode="before")
@@ -153,10 +153,10 @@ class Settings(BaseSettings):
         return capitals if capitals in get_args(Level) else value
 
     def digest(self, *prefixes: str) -> str:
-        """Tells apart settings that differ in a field whose name begins so."""
+        """A digest of the settings whose names begin with one of the prefixes."""
         chosen = [name for name in sorted(type(self).model_fields) if name.startswith(prefixes)]
-        found = {name: getattr(self, name) for name in chosen}
-        return hashlib.sha256(json.dumps(found, default=_plain).encode()).hexdigest()
+        values = {name: getattr(self, name) for name in chosen}
+        return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
 
     @property
     def store_endpoint(self) -> str:
@@ -165,34 +165,35 @@ class Settings(BaseSettings):
 
     @property
     def signing_key(self) -> Path:
-        """Where the private key is that signs versions."""
+        """The file of the private key that signs versions."""
         return self.signing_key_file or self.home / "keys" / "signing.pem"
 
     @property
     def trusted_keys(self) -> Path:
-        """Where the public keys are whose versions are trusted."""
+        """The file of the trusted public keys."""
         return self.trusted_keys_file or self.home / "keys" / "trusted"
 
     @property
     def api_url(self) -> str:
         """The address of Prefect's API, embedded or not."""
         return (
-            self.prefect_api_url or f"http://{asked_at(self.prefect_host)}:{self.prefect_port}/api"
+            self.prefect_api_url
+            or f"http://{reachable_host(self.prefect_host)}:{self.prefect_port}/api"
         )
 
     @property
     def answers_url(self) -> str:
-        """Where people find serving."""
+        """The address of serving that is shown to people."""
         return self.serving_url or self.serving_here
 
     @property
     def serving_here(self) -> str:
-        """Where this machine reaches its own serving."""
-        return f"http://{asked_at(self.serving_host)}:{self.serving_port}"
+        """The address at which this machine reaches its own serving."""
+        return f"http://{reachable_host(self.serving_host)}:{self.serving_port}"
 
 
 def _shown(error: ErrorDetails) -> str:
-    """What was found, unless it is a secret."""
+    """The value that was found, unless it is a secret."""
     annotated = Settings.model_fields.get(str(error["loc"][0]) if error["loc"] else "")
     is_secret = annotated is not None and annotated.annotation is SecretStr
     return "something else" if is_secret else masked(repr(error["input"]))
@@ -202,46 +203,46 @@ def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-def _as_ourselves(settings: Settings, file: Path) -> Settings:
-    """With the credentials of this identity in the embedded store, whatever the environment has.
+def _own_credentials(settings: Settings, file: Path) -> Settings:
+    """Settings with the credentials of this identity in the embedded store.
 
-    Somebody's in the environment of `overnight up` would make one of all identities; they say who
-    administration is, and nobody else.
+    Credentials in the environment of `overnight up` are those of administration alone: taken by
+    every process that inherits them, they would make one of all identities.
     """
     if settings.s3_endpoint is not None or settings.identity == "administration":
         return settings
     own = identities.read(file)
     if own is None:
         return settings
-    ours = {"s3_access_key": own.access_key, "s3_secret_key": SecretStr(own.secret_key)}
-    return settings.model_copy(update=ours | {"s3_session_token": SecretStr("")})
+    credentials = {"s3_access_key": own.access_key, "s3_secret_key": SecretStr(own.secret_key)}
+    return settings.model_copy(update=credentials | {"s3_session_token": SecretStr("")})
 
 
 def _bypass_proxies() -> None:
-    """Keep requests to this machine from every proxy, which could not answer them.
+    """Keep requests to this machine from proxies, which cannot reach it.
 
     boto3, Prefect, Delta Lake, our own client and all children read the same variables.
     """
     if not {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name in os.environ}:
         return
     before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    # The whole text `*` means all hosts, and beside others it would mean none.
+    # The text `*` alone means all hosts; in a list with others it would mean none.
     if before.strip() != "*":
         given = [host for entry in before.split(",") if (host := entry.strip())]
         before = ",".join(dict.fromkeys((*given, *_LOOPBACK)))
-    # Python's libraries let the one in small letters win, and Delta Lake the other.
+    # Python's libraries prefer the name in lower case, and Delta Lake the other.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = before
 
 
 def load(identity: identities.Name | None = None) -> Settings:
-    """Read the environment, and under it what the embedded stack wrote.
+    """Read the settings from the environment, and below it from the files of the embedded stack.
 
-    `identity` is for work that needs another one than the environment names.
+    `identity` is for work that needs another identity than the environment names.
 
     Raises:
         ConfigurationError: naming the setting, what was expected and what was found.
     """
-    # That of somebody's shell is of other credentials; what reads tables would send it with ours.
+    # A session token in the shell belongs to other credentials; Delta Lake would send it with ours.
     os.environ.pop("AWS_SESSION_TOKEN", None)
     _bypass_proxies()
     home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
@@ -250,7 +251,7 @@ def load(identity: identities.Name | None = None) -> Settings:
     )
     files = home / "embedded.env", identities.path(home, chosen)
     try:
-        settings = _as_ourselves(Settings(_env_file=files, home=home, identity=chosen), files[1])
+        settings = _own_credentials(Settings(_env_file=files, home=home, identity=chosen), files[1])
     except ValidationError as error:
         first = error.errors()[0]
         name = "__".join(str(part) for part in first["loc"]).upper()

@@ -8,7 +8,7 @@ from overnight.cli.runs import exit_codes, follow
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings
-from overnight.infra.stack.ports import answers
+from overnight.infra.stack.ports import responds
 from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.errors import StepFailed
 
@@ -52,7 +52,7 @@ def _await_answers(settings: Settings, model: str) -> None:
     url = f"{settings.answers_url}/v2/models/{model}/ready"
     deadline = time.monotonic() + _ANSWERS_SECONDS
     while time.monotonic() < deadline:
-        if answers(url, timeout_seconds=5):
+        if responds(url, timeout_seconds=5):
             return
         time.sleep(0.3)
     raise StepFailed(f"serving does not answer for {model} at {url}; see `overnight status`")

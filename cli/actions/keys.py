@@ -20,7 +20,7 @@ def new(name: str, file: Path | None) -> None:
     """Make a key, for now or for later."""
     settings = load()
     if file is not None:
-        key = keyring.made_elsewhere(file, name=name)
+        key = keyring.create_for_later(file, name=name)
         print(f"{file} holds the private key; {_elsewhere(key)}")
         print(f"then, here: overnight keys rotate {name} --to {file}")
         return

@@ -60,7 +60,7 @@ def gather(settings: Settings) -> Document:
             "prefect": settings.api_url.removesuffix("/api"),
             "store": settings.store_endpoint,
         },
-        "administration": local_secrets.where_administration(settings),
+        "administration": local_secrets.admin_token_location(settings),
         "models": _unless(problems, lambda: _models(bucket, settings), {}),
         "runs": _unless(problems, lambda: _runs(api), []),
         "problems": problems,

@@ -63,12 +63,12 @@ def _settle() -> Settings:
         bucket = connections.bucket(settings)
         bucket.ensure()
         probe(bucket, where=settings.s3_endpoint)
-    local_secrets.ensure_administration(settings)
+    local_secrets.ensure_admin_token(settings)
     keyring.ensure(settings)
     local_secrets.ensure_prefect_auth(settings)
     settings = load("administration")
     if settings.prefect_api_url is not None:
-        connections.prefect(settings).ask("GET", "/health")
+        connections.prefect(settings).request("GET", "/health")
     return settings
 
 
@@ -124,7 +124,7 @@ def _finish(settings: Settings, *, train: bool) -> int:
     console = open_console()
     _await(settings.home, console)
     console.print(_addresses(state_file.read(settings.home), settings))
-    console.print(f"Token for administration: {local_secrets.where_administration(settings)}")
+    console.print(f"Token for administration: {local_secrets.admin_token_location(settings)}")
     if warning := one_for_all(settings):
         console.print(warning, style="yellow", markup=False)
     trust = connections.trust(settings)

@@ -78,13 +78,13 @@ def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) 
         # Asked twice, it is still one run.
         "idempotency_key": uuid.uuid4().hex,
     }
-    run: Document = api.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)
+    run: Document = api.request("POST", f"/deployments/{found['id']}/create_flow_run", body)
     return run
 
 
 def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
     """Look at a run once."""
-    state = api.ask("GET", f"/flow_runs/{run_id}")["state"]
+    state = api.request("GET", f"/flow_runs/{run_id}")["state"]
     of_run = {"id": {"any_": [run_id]}}
     running = api.filter(
         "/task_runs",

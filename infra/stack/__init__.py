@@ -1,5 +1,5 @@
-"""The one-machine stack: everything overnight needs, started and kept alive here.
+"""The one-machine stack: all services that overnight needs, started and kept alive.
 
-`services.plan` says what runs, `keeper.Keeper` keeps one of them alive, `supervisor.Supervisor`
-keeps all of them in order, and `record.StackRecord` is what other processes may know of it.
+`services.plan` lists them, `service_runner.ServiceRunner` keeps one of them alive,
+`supervisor.Supervisor` all of them in order, and `state_file.StackRecord` is their published state.
 """

@@ -24,7 +24,7 @@ SOURCES = ("flows", "models")
 
 
 def main() -> int:
-    """Exit code 0 when the server has what the file says."""
+    """Exit code 0 when the server has the deployments of the file."""
     try:
         settings = load()
         api = connections.prefect(settings)
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
-    """Bring the server's deployments to what the file says, and say what was done."""
+    """Register the file's deployments with the server; return a summary of what was done."""
     wanted = _wanted(root)
     now = {"digest": _digest(root), "api_url": api.url}
     registered = {_identity(deployment) for deployment in _registered(api)}
@@ -46,15 +46,15 @@ def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
     ended = subprocess.run([*command, "--prefect-file", FILE], cwd=root, check=False)
     if ended.returncode != 0:
         raise DeploymentFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
-    pruned = [found for found in _registered(api) if _identity(found) not in wanted]
+    pruned = [deployment for deployment in _registered(api) if _identity(deployment) not in wanted]
     for deployment in pruned:
-        api.ask("DELETE", f"/deployments/{deployment['id']}")
+        api.request("DELETE", f"/deployments/{deployment['id']}")
     write_atomically(stamp, json.dumps(now).encode())
     return f"registered {len(wanted)}, removed {len(pruned)}"
 
 
 def _last(stamp: Path) -> object:
-    """What was registered last; a stamp that cannot be read is as good as none."""
+    """What was registered last, or None when that file is missing or damaged."""
     try:
         return json.loads(stamp.read_bytes())
     except (OSError, ValueError):
@@ -75,7 +75,7 @@ def _identity(deployment: Document) -> tuple[str, str]:
 
 
 def _digest(root: Path) -> str:
-    """Over all that shapes a deployment: the file, the flows and the catalogue their forms show."""
+    """A digest of what shapes deployments: the file, the flows, and the models their forms list."""
     digest = hashlib.sha256(str(root).encode())
     sources = [path for package in SOURCES for path in (root / package).rglob("*.py")]
     for path in [root / FILE, *sorted(sources)]:

@@ -1,4 +1,4 @@
-"""What is made up once for the stack of one machine, for this user only.
+"""Secrets of a one-machine stack, generated once and readable by this user only.
 
 Settings are in `<home>/embedded.env`, credentials of the store in `<home>/identities/`.
 """
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overnight.infra import identities
+from overnight.infra.formats import is_loopback
 from overnight.infra.settings import Settings
-from overnight.infra.stack.ports import is_loopback
 from overnight.store.local_files import write_atomically
 
 ADMIN_TOKEN = "OVERNIGHT_ADMIN_TOKEN"  # noqa: S105 - the setting's name
@@ -17,12 +17,12 @@ PREFECT_AUTH = "OVERNIGHT_PREFECT_AUTH"
 
 
 def path(home: Path) -> Path:
-    """Where settings that were made up are read from; the environment wins over it."""
+    """The file of generated settings; the environment wins over it."""
     return home / "embedded.env"
 
 
 def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:
-    """Keep these settings, unless the file has one of them already."""
+    """Write settings to the file, unless it has one of them already."""
     home.mkdir(parents=True, exist_ok=True)
     file = path(home)
     before = file.read_text() if file.exists() else ""
@@ -33,49 +33,49 @@ def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:
 
 
 def write_credentials(home: Path) -> None:
-    """Make up the credentials of every identity of the store, once.
+    """Generate the credentials of every identity of the store, once.
 
-    A home that an earlier release made has one credential, which goes on as administration's.
+    The single credential in a home of an earlier release becomes administration's.
     """
-    known: dict[identities.Name, identities.Credentials] = {}
+    all_known: dict[identities.Name, identities.Credentials] = {}
     for name in identities.NAMES:
         before = path(home) if name == "administration" else None
-        found = identities.read(identities.path(home, name))
-        known[name] = found or (before and identities.read(before)) or identities.made_up()
+        stored = identities.read(identities.path(home, name))
+        all_known[name] = stored or (before and identities.read(before)) or identities.generate()
     identities.path(home, "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, one in known.items():
+    for name, credentials in all_known.items():
         lines = [
-            f"# Made by `overnight up`: who {name} is in the embedded store.",
-            f"{identities.ACCESS_KEY}={one.access_key}",
-            f"{identities.SECRET_KEY}={one.secret_key}",
+            f"# Made by `overnight up`: credentials of {name} for the embedded store.",
+            f"{identities.ACCESS_KEY}={credentials.access_key}",
+            f"{identities.SECRET_KEY}={credentials.secret_key}",
         ]
         if name == "serving":
             # For the requests of administrators alone; see `serving/wsgi.py`.
-            operator = known["operator"]
+            operator = all_known["operator"]
             lines.append(f"OVERNIGHT_S3_OPERATOR_ACCESS_KEY={operator.access_key}")
             lines.append(f"OVERNIGHT_S3_OPERATOR_SECRET_KEY={operator.secret_key}")
-        file, words = identities.path(home, name), "\n".join(lines) + "\n"
-        if not file.exists() or file.read_text() != words:
-            write_atomically(file, words.encode(), mode=0o600)
+        file, text = identities.path(home, name), "\n".join(lines) + "\n"
+        if not file.exists() or file.read_text() != text:
+            write_atomically(file, text.encode(), mode=0o600)
 
 
 def ensure_prefect_auth(settings: Settings) -> None:
-    """Make up what Prefect asks for, when others can reach its server and nothing was chosen."""
+    """Generate user and password of Prefect's server, when other machines can reach it."""
     chosen = settings.prefect_auth.get_secret_value() or settings.prefect_api_url
     if not chosen and not is_loopback(settings.prefect_host):
         why = "Made by `overnight up`: user and password of the Prefect server."
         add(settings.home, {PREFECT_AUTH: f"overnight:{secrets.token_hex(32)}"}, why=why)
 
 
-def ensure_administration(settings: Settings) -> None:
-    """Make up a token for administration when the settings have none; it is shown nowhere."""
+def ensure_admin_token(settings: Settings) -> None:
+    """Generate a token for administration when the settings have none; it is never shown."""
     if not settings.admin_token.get_secret_value() and settings.admin_tokens_file is None:
-        why = "Made by `overnight up`: whoever sends it may administer serving."
+        why = "Made by `overnight up`: the token for administration of serving."
         add(settings.home, {ADMIN_TOKEN: secrets.token_hex(32)}, why=why)
 
 
-def where_administration(settings: Settings) -> str:
-    """Where the tokens for administration are kept, in words; never what they are."""
+def admin_token_location(settings: Settings) -> str:
+    """Where the tokens for administration are kept, as text for people; never the tokens."""
     if settings.admin_tokens_file is not None:
         return str(settings.admin_tokens_file)
     token = settings.admin_token.get_secret_value()

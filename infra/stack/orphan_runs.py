@@ -1,4 +1,4 @@
-"""Flow runs of this machine and their processes."""
+"""Flow runs without a process: crashed while the machine was down, or never started."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _API = "PREFECT_API_URL"
 
 
 def unfinished(api: PrefectApi, pool: str, states: Iterable[str]) -> list[Document]:
-    """Runs of a pool in some types of state."""
+    """Flow runs of a work pool whose state is of one of these types."""
     return api.filter(
         "/flow_runs",
         flow_runs={"state": {"type": {"any_": list(states)}}},
@@ -22,10 +22,10 @@ def unfinished(api: PrefectApi, pool: str, states: Iterable[str]) -> list[Docume
     )
 
 
-def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
-    """Mark Crashed what is Pending or Running without a process here, and return the names.
+def crash_orphans(api: PrefectApi, pool: str) -> list[str]:
+    """Mark runs Crashed that are Pending or Running without a process here; return their names.
 
-    Only for a machine that is all of its pool's workers, while none of them is at work: a run
+    Only for a machine that has all workers of its pool, while none of them is at work: a run
     that is just being started has no process yet.
     """
     alive = processes_by_run(api)
@@ -35,16 +35,16 @@ def crash_lifeless(api: PrefectApi, pool: str) -> list[str]:
             message = "Its process is gone; the machine or its supervisor was stopped."
             cancelled = run["state_type"] == "CANCELLING"
             state = {"type": "CANCELLED" if cancelled else "CRASHED", "message": message}
-            api.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
+            api.request("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
             crashed.append(run["name"])
     return crashed
 
 
 def skip_missed(api: PrefectApi, pool: str) -> list[str]:
-    """Leave each deployment one of the scheduled runs that nobody was there to start: the last.
+    """Cancel the scheduled runs that were missed, but for the newest of each deployment.
 
-    A night makes up for all before it; twenty in a row would only repeat each other. What a person
-    asked for, and what is to be tried again, stays. Returns the names of those that were skipped.
+    One run processes all that arrived meanwhile; twenty in a row would only repeat each other.
+    Runs that a person requested, and retries, stay. Returns the names of the cancelled runs.
     """
     late = api.filter(
         "/flow_runs",
@@ -59,31 +59,32 @@ def skip_missed(api: PrefectApi, pool: str) -> list[str]:
         if run["auto_scheduled"] and not run["run_count"]:
             missed.setdefault(run["deployment_id"], []).append(run)
     skipped = []
-    for nights in missed.values():
-        by_time = sorted(nights, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
+    for runs in missed.values():
+        by_time = sorted(runs, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
         for run in by_time[:-1]:
-            message = "It was missed while nothing ran here; the last one missed makes up for it."
+            message = "Missed while the stack was down; the newest missed run is started instead."
             state = {"type": "CANCELLED", "name": "Missed", "message": message}
-            api.ask("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
+            api.request("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})
             skipped.append(run["name"])
     return skipped
 
 
 def kill_all(api: PrefectApi) -> None:
-    """Kill every process that works on a run of this server."""
+    """Kill every process of a flow run of this server."""
     for workers in processes_by_run(api).values():
         processes.kill(workers)
 
 
 def processes_by_run(api: PrefectApi) -> dict[str, list[psutil.Process]]:
-    """The processes of this machine that work for a server's runs, by the run's id."""
-    found: dict[str, list[psutil.Process]] = {}
+    """The processes of a server's flow runs on this machine, by the id of the run."""
+    by_run: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         try:
             environment = process.environ()
+        # Gone since, or of another user: no run of ours.
         except (psutil.Error, OSError):
             continue
         run = environment.get(_RUN)
         if run and environment.get(_API, "").rstrip("/") == api.url:
-            found.setdefault(run, []).append(process)
-    return found
+            by_run.setdefault(run, []).append(process)
+    return by_run

@@ -1,12 +1,9 @@
-"""Ports: which are free, who holds the ones that are not, and whether a server answers there."""
+"""TCP ports: which are free, which process holds one, and whether a server responds."""
 
 import errno
-import ipaddress
 import socket
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http.client import HTTPException
 
 import psutil
 
@@ -15,23 +12,15 @@ from overnight.store.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Listening:
-    """A port that a service listens at, and the setting that moves it."""
+    """A port at which a service listens, and the setting that moves it."""
 
     port: int
     setting: str
     host: str = "127.0.0.1"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether nobody listens at the port now.
+    """Whether no process listens at the port now.
 
     Raises:
         OSError: no server of this user can ever listen there.
@@ -51,22 +40,22 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(*, below: int = 65_536, taken: Iterable[int] = ()) -> int:
+def free_port(*, below: int = 65_536, exclude: Iterable[int] = ()) -> int:
     """A port nobody listens at, below a limit and not among `taken`."""
     while True:
         with socket.socket() as attempt:
             attempt.bind(("127.0.0.1", 0))
             port: int = attempt.getsockname()[1]
-        if port < below and port not in set(taken):
+        if port < below and port not in set(exclude):
             return port
 
 
 def check_free(listening: Listening) -> None:
-    """Nothing, when a server could listen there.
+    """Check that a server could listen at a port.
 
     Raises:
-        ConfigurationError: naming the port, the setting that moves it, and who holds it; or why
-            nobody can listen there.
+        ConfigurationError: naming the port, the setting that moves it, and the process that
+            holds it; or why no server can listen there.
     """
     try:
         free = is_free(listening.port, listening.host)
@@ -88,26 +77,28 @@ def check_free(listening: Listening) -> None:
 
 
 def holder(port: int) -> str:
-    """Who listens at a port, as far as this user may know."""
+    """The process that listens at a port, as far as this user may see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
         return "another process"
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.pid:
-            _host, taken = connection.laddr
-            if taken == port:
+            _host, listening_port = connection.laddr
+            if listening_port == port:
                 return _named(connection.pid)
     return "another process"
 
 
-def answers(url: str, *, timeout_seconds: float = 2) -> bool:
-    """Whether a server answers there with success."""
+def responds(url: str, *, timeout_seconds: float = 2) -> bool:
+    """Whether a server of this machine answers at a URL with success."""
+    import httpx
+
     try:
-        with urllib.request.urlopen(url, timeout=timeout_seconds):  # noqa: S310  our own address
-            return True
-    # A server that is just dying, or somebody else's, may answer anything.
-    except (OSError, HTTPException, ValueError):
+        # Ours on this machine, which no proxy of the environment can reach.
+        return httpx.get(url, timeout=timeout_seconds, trust_env=False).is_success
+    # A server that is stopping, or a foreign one at our port, may answer anything.
+    except httpx.HTTPError:
         return False
 
 

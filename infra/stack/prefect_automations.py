@@ -1,4 +1,4 @@
-"""What Prefect does by itself about runs whose process is gone."""
+"""Prefect automations that crash runs whose process is gone, and retry them."""
 
 from collections.abc import Mapping
 
@@ -25,12 +25,12 @@ RETRIED_TAG = "retry"
 
 def _becomes(state: str, name: str, message: str) -> list[Document]:
     action = {"type": "change-flow-run-state", "state": state, "name": name, "message": message}
-    # Never by force: a run that ended meanwhile stays as it ended.
+    # Never forced: a run that ended meanwhile keeps its state.
     return [action | {"force": False}]
 
 
 def wanted(settings: Settings) -> tuple[Document, ...]:
-    """The automations of a server that is kept with these settings."""
+    """The automations that a server with these settings should have."""
     silent = settings.run_silent_seconds
     silence = f"A run that sent heartbeats, and none for {silent:.0f} seconds, is Crashed."
     again = f"A Crashed run tagged `{RETRIED_TAG}` is scheduled again, up to 3 starts."
@@ -91,23 +91,23 @@ def wanted(settings: Settings) -> tuple[Document, ...]:
 
 
 def register(api: PrefectApi, settings: Settings) -> None:
-    """Make the server's automations of ours what they should be; what is right is left alone."""
+    """Create our automations on the server, and replace those that differ from `wanted`."""
     existing = {automation["name"]: automation for automation in api.filter("/automations")}
-    for one in wanted(settings):
-        found = existing.get(one["name"])
-        if found is None:
-            api.ask("POST", "/automations/", one)
-        elif not _holds(found, one):
-            enabled = {"enabled": found["enabled"]}
-            api.ask("PUT", f"/automations/{found['id']}", one | enabled)
+    for automation in wanted(settings):
+        registered = existing.get(automation["name"])
+        if registered is None:
+            api.request("POST", "/automations/", automation)
+        elif not _matches(registered, automation):
+            enabled = {"enabled": registered["enabled"]}
+            api.request("PUT", f"/automations/{registered['id']}", automation | enabled)
 
 
-def _holds(found: object, wanted: object) -> bool:
-    """Whether a document of the server has everything that is wanted; it may have more."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return all(key in found and _holds(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list) and isinstance(found, list):
-        if all(isinstance(item, str) for item in wanted):
-            return sorted(wanted) == sorted(found)
-        return len(found) == len(wanted) and all(map(_holds, found, wanted))
-    return found == wanted
+def _matches(actual: object, expected: object) -> bool:
+    """Whether a document of the server has all expected fields and values; it may have more."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        return all(key in actual and _matches(actual[key], expected[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(actual, list):
+        if all(isinstance(item, str) for item in expected):
+            return sorted(expected) == sorted(actual)
+        return len(actual) == len(expected) and all(map(_matches, actual, expected))
+    return actual == expected

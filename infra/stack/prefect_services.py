@@ -1,4 +1,4 @@
-"""Prefect on this machine: the server with its UI, the deployments and a worker."""
+"""Prefect's services on this machine: server with UI, registration of deployments, worker."""
 
 import socket
 import sys
@@ -9,18 +9,19 @@ from pathlib import Path
 
 from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
+from overnight.infra.formats import is_loopback
 from overnight.infra.prefect_api import PrefectApi
 from overnight.infra.settings import Settings
 from overnight.infra.stack import orphan_runs, prefect_automations
-from overnight.infra.stack.ports import Listening, is_loopback
+from overnight.infra.stack.ports import Listening
 from overnight.infra.stack.service import Service
 
 NAME = "prefect"
-_ASK_SECONDS = 2.0
+_REQUEST_SECONDS = 2.0
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
-    """What every process that talks to Prefect is started with."""
+    """Environment variables of every process that talks to Prefect."""
     auth = settings.prefect_auth.get_secret_value()
     return {
         "OVERNIGHT_HOME": str(settings.home),
@@ -37,46 +38,46 @@ def environment(settings: Settings) -> Mapping[str, str]:
 
 
 def ui_url(settings: Settings) -> str:
-    """Where people see runs; links in cards begin with it."""
+    """The address of Prefect's UI; links in cards begin with it."""
     return settings.api_url.removesuffix("/api") + "/v2"
 
 
 def server(settings: Settings) -> Service:
     """The server with its UI, on SQLite under the home."""
-    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
+    api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
     host, port = settings.prefect_host, str(settings.prefect_port)
     command = ("server", "start", "--host", host, "--port", port)
     return Service(
         name=NAME,
         title="Prefect UI",
         command=(sys.executable, "-m", NAME, *command),
-        environment={**environment(settings), **_guarded(settings)},
+        environment={**environment(settings), **_access(settings)},
         folder=settings.home,
         log=settings.home / "logs" / "prefect.log",
         ready=lambda _started: api.is_healthy(),
-        prepare=lambda: furnish(settings),
+        prepare=lambda: configure(settings),
         listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT", host),),
         address=settings.api_url.removesuffix("/api"),
         stop_seconds=15,
     )
 
 
-def _guarded(settings: Settings) -> Mapping[str, str]:
-    """What makes the server ask who comes, and lets browsers elsewhere find its API."""
+def _access(settings: Settings) -> Mapping[str, str]:
+    """Environment for authentication, and for browsers on other machines to find the API."""
     auth = settings.prefect_auth.get_secret_value()
-    asks = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
-    # Browsers ask where they found the page, which need not be this machine.
+    authentication = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
+    # A relative address: browsers elsewhere reach this machine by another name than we do.
     elsewhere = {} if is_loopback(settings.prefect_host) else {"PREFECT_SERVER_UI_API_URL": "/api"}
-    return asks | elsewhere
+    return authentication | elsewhere
 
 
 def deployments(settings: Settings, root: Path) -> Service:
-    """What the UI offers to run; registered anew only when something changed."""
+    """A job that registers the deployments with the server, when something changed."""
 
     def before_start() -> None:
-        # A server of our own was furnished when it came up; another one has to be reachable.
+        # Our own server was configured when it came up; a foreign one has to be reachable.
         if settings.prefect_api_url is not None:
-            furnish(settings)
+            configure(settings)
 
     return Service(
         name="deployments",
@@ -93,15 +94,15 @@ def deployments(settings: Settings, root: Path) -> Service:
 
 
 def worker(settings: Settings, root: Path) -> Service:
-    """Starts the runs of the pool. No `--limit`: an instant retry of a crash would kill it."""
-    api = connections.prefect(settings, timeout_seconds=_ASK_SECONDS)
+    """The worker that starts the flow runs of the pool."""
+    api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
     name = f"overnight-{socket.gethostname()}"
     alone = settings.prefect_api_url is None
 
     def before_start() -> None:
         # With a server of our own no other worker has runs in this pool.
         if alone:
-            orphan_runs.crash_lifeless(connections.prefect(settings), settings.work_pool)
+            orphan_runs.crash_orphans(connections.prefect(settings), settings.work_pool)
             orphan_runs.skip_missed(connections.prefect(settings), settings.work_pool)
 
     def before_stop() -> None:
@@ -111,14 +112,15 @@ def worker(settings: Settings, root: Path) -> Service:
     def after_stop() -> None:
         orphan_runs.kill_all(api)
         if alone:
-            orphan_runs.crash_lifeless(api, settings.work_pool)
+            orphan_runs.crash_orphans(api, settings.work_pool)
 
+    # No `--limit`: an instant retry of a crashed run would kill the worker.
     options = ("--pool", settings.work_pool, "--type", "process", "--name", name)
     return Service(
         name="worker",
         title="Prefect worker",
         command=(sys.executable, "-m", NAME, "--no-prompt", "worker", "start", *options),
-        # What decides instead of training has another identity, by its deployment.
+        # Flows that decide about versions have another identity, set by their deployment.
         environment={**environment(settings), "OVERNIGHT_IDENTITY": "training"},
         folder=root,
         log=settings.home / "logs" / "worker.log",
@@ -127,36 +129,36 @@ def worker(settings: Settings, root: Path) -> Service:
         before_stop=before_stop,
         after_stop=after_stop,
         after=(NAME,),
-        # The runs it starts read everything.
+        # The runs it starts may read any setting.
         settings=settings.digest(""),
         stop_seconds=15,
     )
 
 
-def furnish(settings: Settings) -> None:
-    """Give the server its pool, ready for work, and its automations."""
+def configure(settings: Settings) -> None:
+    """Create the server's work pool and automations, and resume the pool."""
     api = connections.prefect(settings)
     if api.find(f"/work_pools/{settings.work_pool}") is None:
-        workers = api.ask("GET", "/collections/views/aggregate-worker-metadata")
+        workers = api.request("GET", "/collections/views/aggregate-worker-metadata")
         template = workers["prefect"]["process"]["default_base_job_configuration"]
         pool = {"name": settings.work_pool, "type": "process", "base_job_template": template}
-        api.ask("POST", "/work_pools/", pool)
+        api.request("POST", "/work_pools/", pool)
     if settings.prefect_api_url is None:
         pause(api, settings.work_pool, paused=False)
     prefect_automations.register(api, settings)
 
 
 def pause(api: PrefectApi, pool: str, *, paused: bool) -> None:
-    """Hold back, or let go, what is scheduled in a pool."""
-    api.ask("PATCH", f"/work_pools/{pool}", {"is_paused": paused})
+    """Pause or resume the scheduled runs of a pool."""
+    api.request("PATCH", f"/work_pools/{pool}", {"is_paused": paused})
 
 
 def _reported_since(api: PrefectApi, pool: str, name: str, started: float) -> bool:
-    """Whether the worker of this start, and not an earlier one, has reported to the server."""
+    """Whether the worker started at `started`, and not an earlier one, sent a heartbeat."""
     try:
         workers = api.filter(f"/work_pools/{pool}/workers")
     except (OrchestratorRefused, OrchestratorUnavailable):
         return False
-    seen = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == name]
-    times = (datetime.fromisoformat(time_seen).timestamp() for time_seen in seen if time_seen)
+    heartbeats = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == name]
+    times = (datetime.fromisoformat(heartbeat).timestamp() for heartbeat in heartbeats if heartbeat)
     return any(started - 1 <= moment <= time.time() + 60 for moment in times)

@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart even when their numbers are used again."""
+"""Processes of this machine, identified by pid and creation time, since pids are reused."""
 
 import os
 import time
@@ -13,7 +13,7 @@ _CLOCK_SECONDS = 2.0
 
 
 class ProcessId(BaseModel):
-    """A process for good: its number, and the second it was created."""
+    """A process by its pid and its creation time, in seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,7 +22,7 @@ class ProcessId(BaseModel):
 
 
 def identify(pid: int) -> ProcessId | None:
-    """The process that has this number now."""
+    """The process that has this pid now, or None."""
     try:
         return ProcessId(pid=pid, created=psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
@@ -34,9 +34,9 @@ def is_alive(process: ProcessId | None) -> bool:
     if process is None:
         return False
     try:
-        found = psutil.Process(process.pid)
-        same = abs(found.create_time() - process.created) < _CLOCK_SECONDS
-        return same and found.status() != psutil.STATUS_ZOMBIE
+        current = psutil.Process(process.pid)
+        same = abs(current.create_time() - process.created) < _CLOCK_SECONDS
+        return same and current.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -45,12 +45,12 @@ def session_of(process: ProcessId) -> list[psutil.Process]:
     """The living members of the session this process leads or led, itself included."""
     leader = identify(process.pid)
     if leader is not None and abs(leader.created - process.created) >= _CLOCK_SECONDS:
-        return []  # the number is somebody else's by now
-    return [found for found in psutil.process_iter() if _session(found.pid) == process.pid]
+        return []  # the pid belongs to another process by now
+    return [member for member in psutil.process_iter() if _session(member.pid) == process.pid]
 
 
 def end(process: ProcessId, *, seconds: float) -> None:
-    """Ask a session's leader to stop, and kill what is left of its session in the end."""
+    """Terminate a session's leader, and kill what is left of its session after `seconds`."""
     if is_alive(process):
         psutil.Process(process.pid).terminate()
         deadline = time.monotonic() + seconds
@@ -60,7 +60,7 @@ def end(process: ProcessId, *, seconds: float) -> None:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes at once; those that are gone already are no error."""
+    """Kill processes at once; those that are gone already are ignored."""
     doomed = list(processes)
     for process in doomed:
         try:

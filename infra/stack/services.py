@@ -1,4 +1,4 @@
-"""Which services make the stack of these settings, in the order of their start."""
+"""The services of the stack for given settings, in the order of their start."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from overnight import models
 from overnight.infra.settings import Settings
 from overnight.infra.stack import prefect_services, seaweedfs_service, state_file
-from overnight.infra.stack.ports import Listening, answers, check_free
+from overnight.infra.stack.ports import Listening, check_free, responds
 from overnight.infra.stack.processes import is_alive, kill, session_of
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
@@ -32,12 +32,12 @@ def plan(settings: Settings) -> tuple[Service, ...]:
 
 
 def check_settings(home: Path, services: tuple[Service, ...]) -> None:
-    """Nothing, when the stack that runs was started with the settings of these services.
+    """Check that the running stack was started with the settings of these services.
 
     Raises:
-        ConfigurationError: some of it runs with other settings, which it would go on using.
+        ConfigurationError: some services run with other settings, and would keep them.
     """
-    running = {one.name: one.fingerprint for one in state_file.read(home).services}
+    running = {record.name: record.fingerprint for record in state_file.read(home).services}
     wanted = {service.name: service.fingerprint for service in services}
     others = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
     if others:
@@ -48,12 +48,12 @@ def check_settings(home: Path, services: tuple[Service, ...]) -> None:
 
 
 def check_ports(home: Path, services: tuple[Service, ...]) -> None:
-    """Nothing, when every service either runs already or finds its ports free.
+    """Check that every service either runs already or finds its ports free.
 
-    What a killed service of ours left at its ports (its own children) is cleared away first.
+    Children of a killed service of ours, which hold its ports, are killed first.
 
     Raises:
-        ConfigurationError: naming the port, its setting, and who holds it.
+        ConfigurationError: naming the port, its setting, and the process that holds it.
     """
     before = state_file.read(home)
     for service in services:
@@ -66,7 +66,7 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
 
 
 def _manual() -> tuple[str, ...]:
-    """The models about which people decide, as they declare it."""
+    """The models whose definition says that a person approves their versions."""
     return tuple(m.name for m in models.catalogue().values() if m.approval == "manual")
 
 
@@ -80,7 +80,7 @@ def _serving(settings: Settings) -> Service:
         environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
         folder=ROOT,
         log=settings.home / "logs" / "serving.log",
-        ready=lambda _started: answers(live),
+        ready=lambda _started: responds(live),
         after=(seaweedfs_service.NAME,),
         listens=(listening,),
         address=settings.answers_url,

@@ -1,4 +1,4 @@
-"""What other processes may know of the stack: `<home>/stack.json`, written by its supervisor."""
+"""State of the stack for other processes: `<home>/stack.json`, written by its supervisor."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ Condition = Literal["waiting", "starting", "ready", "failing", "done", "stopped"
 
 
 class ServiceRecord(BaseModel):
-    """One service: `fingerprint` says what its process was started with."""
+    """State of one service; `fingerprint` is that of the `Service` its process was started from."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -28,7 +28,7 @@ class ServiceRecord(BaseModel):
 
 
 class StackRecord(BaseModel):
-    """The whole stack. `stopping` is set from the moment it was asked to stop."""
+    """State of the whole stack; `stopping` from the moment its stop was requested."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -38,27 +38,27 @@ class StackRecord(BaseModel):
 
     @property
     def supervised(self) -> bool:
-        """Whether the supervisor that wrote this is still there."""
+        """Whether the supervisor that wrote this is still alive."""
         return is_alive(self.supervisor)
 
     @property
     def ready(self) -> bool:
-        """Whether every service is up and its supervisor with it."""
+        """Whether the supervisor and every service are up."""
         well = all(service.condition in {"ready", "done"} for service in self.services)
         return self.supervised and bool(self.services) and well and not self.stopping
 
     def named(self, name: str) -> ServiceRecord | None:
-        """What is known of one service."""
+        """The state of one service, or None."""
         return next((service for service in self.services if service.name == name), None)
 
 
 def path(home: Path) -> Path:
-    """Where the record of a home lies."""
+    """The state file of a home."""
     return home / "stack.json"
 
 
 def read(home: Path) -> StackRecord:
-    """The record of a home; an empty one when there is none, or none that can be read."""
+    """The state of a home's stack; empty when the file is missing or damaged."""
     try:
         return StackRecord.model_validate_json(path(home).read_bytes())
     except (OSError, ValidationError):
@@ -66,7 +66,7 @@ def read(home: Path) -> StackRecord:
 
 
 def write(home: Path, record: StackRecord) -> None:
-    """Replace the record as a whole, so that no reader meets half of one."""
+    """Replace the file atomically, so that no reader sees half of it."""
     body = record.model_dump_json(indent=2).encode()
-    # Fingerprints are made of settings, secrets among them.
+    # Fingerprints are digests of settings, secrets among them: readable by this user only.
     write_atomically(path(home), body, durable=False, mode=0o600)

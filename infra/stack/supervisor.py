@@ -1,4 +1,4 @@
-"""Keeps the whole stack alive, in order, and stops it in the opposite order."""
+"""Supervisor of all services: starts them in order, keeps them alive, stops them in reverse."""
 
 import logging
 import os
@@ -12,21 +12,21 @@ from pathlib import Path
 
 from overnight.infra.stack import processes, state_file
 from overnight.infra.stack.service import Service
-from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.service_runner import ServiceRunner
 from overnight.infra.stack.state_file import ServiceRecord, StackRecord
 from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.local_files import try_lock
 
-_LOOK_SECONDS = 0.25
+_TICK_SECONDS = 0.25
 _FLUSH_SECONDS = 1.0
-# After an error nobody foresaw: a full disk or process table, which pass.
-_STUMBLE_SECONDS = 5.0
+# After an unexpected error, such as a full disk or process table, which passes.
+_ERROR_PAUSE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The stack of one home. Services come in the order of their start; they stop in reverse."""
+    """The stack of one home: its services in the order of their start; they stop in reverse."""
 
     def __init__(
         self, home: Path, services: Sequence[Service], *, flushed: Path | None = None
@@ -34,7 +34,7 @@ class Supervisor:
         self._home = home
         self._services = services
         self._flushed = flushed
-        self._keepers: tuple[Keeper, ...] = ()
+        self._runners: tuple[ServiceRunner, ...] = ()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._writing = threading.Lock()
@@ -45,18 +45,18 @@ class Supervisor:
         """Take over what an earlier supervisor left, and start the rest.
 
         Raises:
-            ConfigurationError: another supervisor keeps this home.
+            ConfigurationError: another supervisor runs in this home.
         """
-        self._lock = _alone(self._home)
+        self._lock = _lock_home(self._home)
         before = state_file.read(self._home)
-        self._keepers = tuple(
-            Keeper(service, before=before.named(service.name)) for service in self._services
+        self._runners = tuple(
+            ServiceRunner(service, before=before.named(service.name)) for service in self._services
         )
         self._drop_unplanned(before)
         self._write()
-        jobs = [self._steadily(partial(self._keep, one), _LOOK_SECONDS) for one in self._keepers]
+        jobs = [self._every(partial(self._tick, runner), _TICK_SECONDS) for runner in self._runners]
         if self._flushed is not None:
-            jobs.append(self._steadily(partial(_flush, self._flushed), _FLUSH_SECONDS))
+            jobs.append(self._every(partial(_flush, self._flushed), _FLUSH_SECONDS))
         self._threads = [threading.Thread(target=job, daemon=True) for job in jobs]
         for thread in self._threads:
             thread.start()
@@ -67,26 +67,26 @@ class Supervisor:
         for thread in self._threads:
             thread.join()
         self._write_if_possible()
-        for keeper in reversed(self._keepers):
-            # What cannot be told to a server that is gone needs not be told.
+        for runner in reversed(self._runners):
+            # A server that is gone already needs no request of ours.
             with suppress(OvernightError):
-                keeper.service.before_stop()
-            keeper.stop()
+                runner.service.before_stop()
+            runner.stop()
             with suppress(OvernightError):
-                keeper.service.after_stop()
+                runner.service.after_stop()
             self._write_if_possible()
         if self._lock is not None:
             self._lock.close()
 
     def _drop_unplanned(self, before: StackRecord) -> None:
-        """End what ran under other settings and is not part of the stack any more."""
+        """End services of an earlier supervisor that are no longer part of the stack."""
         planned = {service.name for service in self._services}
         for service in before.services:
             if service.name not in planned and service.process is not None:
                 processes.end(service.process, seconds=10)
 
-    def _steadily(self, step: Callable[[], None], seconds: float) -> Callable[[], None]:
-        """A step again and again until we stop; an error ends the step, never the loop."""
+    def _every(self, step: Callable[[], None], seconds: float) -> Callable[[], None]:
+        """A loop that repeats a step until we stop; an error ends the step, never the loop."""
 
         def loop() -> None:
             while not self._stopping.wait(seconds):
@@ -94,18 +94,18 @@ class Supervisor:
                     step()
                 except Exception:
                     logger.exception("a step of the supervisor failed; it is tried again")
-                    self._stopping.wait(_STUMBLE_SECONDS)
+                    self._stopping.wait(_ERROR_PAUSE_SECONDS)
 
         return loop
 
-    def _keep(self, keeper: Keeper) -> None:
-        keeper.look(self._is_ready)
-        if keeper.record not in self._written:
+    def _tick(self, runner: ServiceRunner) -> None:
+        runner.tick(self._is_ready)
+        if runner.record not in self._written:
             self._write()
 
     def _is_ready(self, name: str) -> bool:
-        """Whether a service may be relied on; one that is not ours to run always may."""
-        conditions = {keeper.service.name: keeper.record.condition for keeper in self._keepers}
+        """Whether a service is up; one that is not in the plan runs elsewhere and counts as up."""
+        conditions = {runner.service.name: runner.record.condition for runner in self._runners}
         return conditions.get(name, "ready") in {"ready", "done"}
 
     def _write(self) -> None:
@@ -113,26 +113,26 @@ class Supervisor:
             shown = StackRecord(
                 supervisor=processes.identify(os.getpid()),
                 stopping=self._stopping.is_set(),
-                services=tuple(keeper.record for keeper in self._keepers),
+                services=tuple(runner.record for runner in self._runners),
             )
             state_file.write(self._home, shown)
             self._written = shown.services
 
     def _write_if_possible(self) -> None:
-        """A full disk must not keep services from being stopped."""
+        """Write the state, unless the disk is full: that must not keep services from stopping."""
         with suppress(OSError):
             self._write()
 
 
 def _flush(folder: Path) -> None:
-    """Bound what a power cut can lose to about a second: the store itself never syncs."""
+    """Sync a folder to disk: SeaweedFS never does, so this bounds what a power cut can lose."""
     if folder.is_dir():
         subprocess.run(["sync", "-f", str(folder)], check=False)
 
 
 def stop_orphans(home: Path, services: Sequence[Service]) -> None:
-    """Stop what a dead supervisor left running, in the same order and as gently."""
-    lock = _alone(home)
+    """Stop the services that a dead supervisor left running, in order and with their hooks."""
+    lock = _lock_home(home)
     before = state_file.read(home)
     plan = {service.name: service for service in services}
     stopped = []
@@ -151,8 +151,8 @@ def stop_orphans(home: Path, services: Sequence[Service]) -> None:
     lock.close()
 
 
-def _alone(home: Path) -> BufferedRandom:
-    """Hold the home until the file is closed, or this process is gone.
+def _lock_home(home: Path) -> BufferedRandom:
+    """Lock the home until the returned file is closed or this process ends.
 
     Raises:
         ConfigurationError: another supervisor holds it.
@@ -160,7 +160,7 @@ def _alone(home: Path) -> BufferedRandom:
     held = try_lock(home / "stack.lock")
     if held is None:
         raise ConfigurationError(
-            f"another supervisor keeps {home}; `overnight status` shows its services, "
+            f"another supervisor runs in {home}; `overnight status` shows its services, "
             "`overnight down` stops them"
         )
     return held

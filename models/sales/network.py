@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from overnight.models.definition import TrainingSettings
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.regression import near
-from overnight.models.sales.preprocessing import KnownDays, OneOf, Ordered, Prepared
+from overnight.models.sales.preprocessing import InVocabulary, OneOf, Ordered, Prepared
 from overnight.models.sales.schema import DEPARTMENT, NEAR, QUANTILES, RECENT_DAYS, STORE
 from overnight.models.sales.training import INPUTS, SalesLearner, pinball
 from overnight.models.training import export as exporting
@@ -61,7 +61,7 @@ def build(*, seed: int) -> keras.Model:
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
     raw = layers.Dense(len(QUANTILES), name="raw")(x)
     units = Ordered(name="units")([raw, scale, is_open])
-    known = KnownDays(name="known", dtype="float32")([inputs["store"], inputs["department"]])
+    known = InVocabulary(name="known", dtype="float32")([inputs["store"], inputs["department"]])
     return keras.Model(inputs, {"units": units, "known": known}, name="sales")
 
 

@@ -84,8 +84,9 @@ class OneOf(keras.layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "depth": self.depth}
 
 
-@keras.saving.register_keras_serializable(package="overnight.sales")
-class KnownDays(keras.layers.Layer):  # type: ignore[misc]
+# Published networks name their layers: this one was called `Known`, and is found by that name.
+@keras.saving.register_keras_serializable(package="overnight.sales", name="Known")
+class InVocabulary(keras.layers.Layer):  # type: ignore[misc]
     """Whether two codes are of the vocabulary: all but 0 are."""
 
     def call(self, inputs: Any) -> Any:

@@ -62,7 +62,7 @@ def test_of_two_retrains_at_once_the_second_waits_and_finds_all_done(stack: Runn
 
     for run in asked:
         assert await_end(stack, run, *_OVER, "Crashed", "Failed") in _OVER
-    told = [stack.prefect.ask("GET", f"/flow_runs/{run}") for run in asked]
+    told = [stack.prefect.request("GET", f"/flow_runs/{run}") for run in asked]
     first, second = sorted(told, key=lambda run: datetime.fromisoformat(run["start_time"]))
 
     ended = datetime.fromisoformat(first["end_time"])

@@ -48,12 +48,12 @@ def start_retrain(stack: RunningStack, *words: str, force: bool = True) -> str:
 
 
 def state_of(stack: RunningStack, run: str) -> str:
-    return stack.prefect.ask("GET", f"/flow_runs/{run}")["state_name"]
+    return stack.prefect.request("GET", f"/flow_runs/{run}")["state_name"]
 
 
 def crashed(stack: RunningStack, run: str) -> bool:
     """Whether a run was ever Crashed, whatever became of it later."""
-    states = stack.prefect.ask("GET", f"/flow_run_states/?flow_run_id={run}")
+    states = stack.prefect.request("GET", f"/flow_run_states/?flow_run_id={run}")
     return any(state["type"] == "CRASHED" for state in states)
 
 
@@ -188,7 +188,7 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
     TALLY.holds(seen == versions, "versions as they were before a run was killed")
     assert await_end(stack, run, "Promoted", "Refused") in {"Promoted", "Refused"}
     assert crashed(stack, run)
-    assert stack.prefect.ask("GET", f"/flow_runs/{run}")["run_count"] >= 2
+    assert stack.prefect.request("GET", f"/flow_runs/{run}")["run_count"] >= 2
 
 
 def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack):

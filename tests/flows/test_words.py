@@ -12,7 +12,7 @@ from overnight.flows.promote import promote
 from overnight.flows.retrain import retrain
 from overnight.flows.rollback import rollback
 from overnight.infra.settings import load
-from overnight.infra.stack.local_secrets import ensure_administration
+from overnight.infra.stack.local_secrets import ensure_admin_token
 from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
@@ -99,7 +99,7 @@ def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
 def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_decides_nothing(
     manual: World,
 ) -> None:
-    ensure_administration(load())
+    ensure_admin_token(load())
 
     typed = promote(FIRST, "digits", by="ann", return_state=True)
     said = {"version": FIRST, "decision": "approve", "reason": "good"}

@@ -85,7 +85,7 @@ def test_a_rotation_signs_with_the_new_key_and_trusts_both_until_the_old_is_revo
 
 def test_a_key_made_before_is_trusted_elsewhere_first_and_moves_in(settings, tmp_path):
     keyring.new(settings, name="old")
-    later = keyring.made_elsewhere(tmp_path / "next.pem", name="later")
+    later = keyring.create_for_later(tmp_path / "next.pem", name="later")
     assert keyring.signing(settings) != later.key_id
     keyring.trust(settings.trusted_keys, later)
 
@@ -99,7 +99,7 @@ def test_a_key_made_before_is_trusted_elsewhere_first_and_moves_in(settings, tmp
 def test_a_key_beside_the_one_that_signs_is_nobodys_draft(settings):
     keyring.new(settings, name="old")
     beside = settings.signing_key.with_suffix(".next")
-    later = keyring.made_elsewhere(beside, name="later")
+    later = keyring.create_for_later(beside, name="later")
     body = beside.read_bytes()
 
     keyring.rotate(settings, name="new")

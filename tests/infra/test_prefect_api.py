@@ -83,23 +83,23 @@ def test_what_does_not_exist_is_none(api):
 
 
 def test_a_server_whose_database_is_locked_for_a_moment_is_asked_again(api):
-    assert api.ask("POST", "/busy") == "at last"
+    assert api.request("POST", "/busy") == "at last"
 
 
 def test_a_server_that_stays_busy_is_told_as_such(api):
     with pytest.raises(OrchestratorRefused, match="Service Unavailable") as raised:
-        api.ask("POST", "/overloaded")
+        api.request("POST", "/overloaded")
 
     assert raised.value.status == 503
 
 
 def test_an_answer_without_a_body_is_none(api):
-    assert api.ask("POST", "/empty") is None
+    assert api.request("POST", "/empty") is None
 
 
 def test_a_refusal_says_what_was_asked_and_why(api):
     with pytest.raises(OrchestratorRefused, match=r"epochs: must be at least 1") as raised:
-        api.ask("POST", "/deployments/1/create_flow_run", {"parameters": {"epochs": 0}})
+        api.request("POST", "/deployments/1/create_flow_run", {"parameters": {"epochs": 0}})
 
     assert raised.value.status == 409
     assert "create_flow_run" in str(raised.value)
@@ -107,25 +107,25 @@ def test_a_refusal_says_what_was_asked_and_why(api):
 
 def test_a_broken_server_is_told_with_its_own_words(api):
     with pytest.raises(OrchestratorRefused, match="oops"):
-        api.ask("GET", "/broken")
+        api.request("GET", "/broken")
 
 
 def test_a_server_that_is_not_there_is_unavailable_and_unwell():
     silent = PrefectApi(f"http://127.0.0.1:{free_port()}/api")
 
     with pytest.raises(OrchestratorUnavailable, match="OVERNIGHT_PREFECT_API_URL"):
-        silent.ask("GET", "/health")
+        silent.request("GET", "/health")
     assert not silent.is_healthy()
 
 
 @pytest.mark.parametrize("path", ["/page", "/cut"])
 def test_what_is_no_whole_answer_is_no_answer(api, path):
     with pytest.raises(OrchestratorUnavailable):
-        api.ask("GET", path)
+        api.request("GET", path)
 
 
 def test_a_refusal_that_is_cut_is_a_refusal(api):
     with pytest.raises(OrchestratorRefused) as raised:
-        api.ask("GET", "/refusal-cut")
+        api.request("GET", "/refusal-cut")
 
     assert raised.value.status == 500

@@ -98,7 +98,7 @@ def new_stack(home: Path, digits: Path) -> RunningStack:
     """A stack of a home of its own, of which nothing runs yet."""
     ports: dict[str, int] = {}
     for name in ("S3", "PREFECT", "SERVING"):
-        ports[name] = free_port(taken=ports.values())
+        ports[name] = free_port(exclude=ports.values())
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
     # What died is missed as soon as can be.

@@ -23,16 +23,16 @@ def api(prefect_server: str) -> PrefectApi:
 def pool(api: PrefectApi) -> str:
     """A pool whose worker was away."""
     name = f"away-{uuid.uuid4().hex[:8]}"
-    api.ask("POST", "/work_pools/", {"name": name, "type": "process"})
+    api.request("POST", "/work_pools/", {"name": name, "type": "process"})
     return name
 
 
 def deployed(api: PrefectApi, pool: str) -> str:
     """A deployment with a nightly schedule; its id."""
-    flow = api.ask("POST", "/flows/", {"name": f"retrain-{uuid.uuid4().hex[:8]}"})
+    flow = api.request("POST", "/flows/", {"name": f"retrain-{uuid.uuid4().hex[:8]}"})
     nightly = {"active": True, "schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}
     asked = {"name": "digits", "flow_id": flow["id"], "work_pool_name": pool}
-    made = api.ask("POST", "/deployments/", asked | {"schedules": [nightly]})
+    made = api.request("POST", "/deployments/", asked | {"schedules": [nightly]})
     return str(made["id"])
 
 
@@ -43,7 +43,7 @@ def miss(api: PrefectApi, deployment: str, nights: int) -> None:
     times = {"start_time": f"{now - timedelta(days=nights):%Y-%m-%dT%H:%M:%SZ}"}
     times |= {"end_time": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
     most = {"min_runs": nights, "max_runs": nights}
-    api.ask("POST", f"/deployments/{deployment}/schedule", times | most)
+    api.request("POST", f"/deployments/{deployment}/schedule", times | most)
 
 
 def states(api: PrefectApi, deployment: str) -> list[str]:
@@ -61,7 +61,7 @@ def test_of_twenty_nights_that_were_missed_only_the_last_is_made_up_for(
     deployment, other = deployed(api, pool), deployed(api, pool)
     miss(api, deployment, _NIGHTS)
     miss(api, other, 1)
-    asked_for = api.ask("POST", f"/deployments/{deployment}/create_flow_run", {})
+    asked_for = api.request("POST", f"/deployments/{deployment}/create_flow_run", {})
 
     skipped = orphan_runs.skip_missed(api, pool)
 
@@ -70,5 +70,8 @@ def test_of_twenty_nights_that_were_missed_only_the_last_is_made_up_for(
     assert set(before) == {"Missed"}
     assert last in {"Scheduled", "Late"}
     assert states(api, other)[0] in {"Scheduled", "Late"}
-    assert api.ask("GET", f"/flow_runs/{asked_for['id']}")["state_name"] in {"Scheduled", "Late"}
+    assert api.request("GET", f"/flow_runs/{asked_for['id']}")["state_name"] in {
+        "Scheduled",
+        "Late",
+    }
     assert orphan_runs.skip_missed(api, pool) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from overnight.infra.audit_dependencies import judged
+from overnight.infra.audit_dependencies import summarise
 
 FINE = {"name": "flask", "version": "3.1.0", "vulns": []}
 FLAWED = {
@@ -18,11 +18,11 @@ UNKNOWN = {"name": "numpy", "skip_reason": "not found on PyPI"}
     [
         ([FINE], 0, "1 of 1 locked packages were looked up; vulnerabilities known: 0"),
         ([FINE, UNKNOWN], 2, "NOT looked up, because the database did not answer for them: 1"),
-        ([FLAWED, UNKNOWN], 1, "keras 3.9.0: CVE-2025-1550; mended in 3.9.1"),
+        ([FLAWED, UNKNOWN], 1, "keras 3.9.0: CVE-2025-1550; fixed in 3.9.1"),
     ],
 )
 def test_what_was_not_looked_up_is_not_called_clean(packages, code, told):
-    found = judged({"dependencies": packages})
+    found = summarise({"dependencies": packages})
 
     assert found[0] == code
     assert told in found[1]

@@ -13,7 +13,7 @@ from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.stack import deployments
 from overnight.models import catalogue
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
     """A server with the pool of ours, and a deployment that is in the file no longer."""
     api = PrefectApi(prefect_server)
     if api.find("/work_pools/overnight") is None:
-        api.ask("POST", "/work_pools/", {"name": "overnight", "type": "process"})
-    flow = api.ask("POST", "/flows/", {"name": "promote"})
+        api.request("POST", "/work_pools/", {"name": "overnight", "type": "process"})
+    flow = api.request("POST", "/flows/", {"name": "promote"})
     old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "overnight.flows.promote.promote"}
-    api.ask("POST", "/deployments/", old | {"tags": [deployments.TAG], "parameters": {}})
+    api.request("POST", "/deployments/", old | {"tags": [deployments.TAG], "parameters": {}})
     yield api
     for found in api.filter("/deployments", deployments={"tags": {"all_": [deployments.TAG]}}):
-        api.ask("DELETE", f"/deployments/{found['id']}")
+        api.request("DELETE", f"/deployments/{found['id']}")
 
 
 @pytest.mark.servers

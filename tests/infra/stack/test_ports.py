@@ -34,7 +34,7 @@ def test_a_free_port_passes():
 def test_free_ports_keep_below_their_limit_and_off_what_is_taken():
     taken = {free_port(below=55_536) for _ in range(5)}
 
-    port = free_port(below=55_536, taken=taken)
+    port = free_port(below=55_536, exclude=taken)
 
     assert port < 55_536
     assert port not in taken

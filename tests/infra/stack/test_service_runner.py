@@ -1,4 +1,4 @@
-"""A keeper keeps its service alive, whatever happens to the process."""
+"""A runner keeps its service alive, whatever happens to the process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from overnight.infra.stack import processes
 from overnight.infra.stack.ports import Listening
 from overnight.infra.stack.processes import ProcessId
-from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.service_runner import ServiceRunner
 from overnight.store.errors import StoreUnavailable
 from tests.support.tiny_services import STUBBORN, service
 from tests.support.waiting import until
@@ -25,116 +25,116 @@ def others_ready(_name: str) -> bool:
     return True
 
 
-def look_until(keeper: Keeper, condition: str, ready=others_ready) -> None:
-    def looked() -> bool:
-        keeper.look(ready)
-        return keeper.record.condition == condition
+def tick_until(runner: ServiceRunner, condition: str, ready=others_ready) -> None:
+    def ticked() -> bool:
+        runner.tick(ready)
+        return runner.record.condition == condition
 
-    until(looked, what=f"{condition}, but {keeper.record}")
+    until(ticked, what=f"{condition}, but {runner.record}")
 
 
 @pytest.fixture
 def kept(tmp_path):
-    """Makes keepers, and ends whatever they started."""
-    keepers: list[Keeper] = []
+    """Makes runners, and ends whatever they started."""
+    runners: list[ServiceRunner] = []
 
-    def keep(service, **options) -> Keeper:
-        keepers.append(Keeper(service, **options))
-        return keepers[-1]
+    def keep(service, **options) -> ServiceRunner:
+        runners.append(ServiceRunner(service, **options))
+        return runners[-1]
 
     yield keep
-    for keeper in keepers:
-        keeper.stop()
+    for runner in runners:
+        runner.stop()
 
 
 def test_a_killed_child_is_started_again(tmp_path, kept):
-    keeper = kept(service(tmp_path))
-    look_until(keeper, "ready")
-    first = keeper.record.process.pid
+    runner = kept(service(tmp_path))
+    tick_until(runner, "ready")
+    first = runner.record.process.pid
 
     os.kill(first, signal.SIGKILL)
-    look_until(keeper, "failing")
-    look_until(keeper, "ready")
+    tick_until(runner, "failing")
+    tick_until(runner, "ready")
 
-    assert keeper.record.process.pid != first
-    assert keeper.record.restarts == 1
+    assert runner.record.process.pid != first
+    assert runner.record.restarts == 1
 
 
 def test_what_a_dead_child_left_in_its_session_is_cleared_away(tmp_path, kept):
-    keeper = kept(service(tmp_path, STUBBORN))
-    look_until(keeper, "ready")
+    runner = kept(service(tmp_path, STUBBORN))
+    tick_until(runner, "ready")
     grandchild = int(until(lambda: _text(tmp_path / "child"), what="a grandchild"))
 
-    os.kill(keeper.record.process.pid, signal.SIGKILL)
-    look_until(keeper, "failing")
+    os.kill(runner.record.process.pid, signal.SIGKILL)
+    tick_until(runner, "failing")
 
     until(lambda: not psutil.pid_exists(grandchild), what="the grandchild gone")
 
 
 def test_a_program_that_cannot_be_run_is_told_and_tried_again(tmp_path, kept):
     program = tmp_path / "program"
-    keeper = kept(service(tmp_path, command=(str(program),)))
-    look_until(keeper, "failing")
-    told = keeper.record.message
+    runner = kept(service(tmp_path, command=(str(program),)))
+    tick_until(runner, "failing")
+    told = runner.record.message
 
     program.write_text(f"#!{sys.executable}\nimport time; time.sleep(600)\n")
     program.chmod(0o700)
-    look_until(keeper, "ready")
+    tick_until(runner, "ready")
 
     assert str(program) in told
 
 
 def test_a_child_that_cannot_start_is_tried_less_and_less_often(tmp_path, kept):
-    keeper = kept(service(tmp_path, "import sys; sys.exit(9)"))
+    runner = kept(service(tmp_path, "import sys; sys.exit(9)"))
 
-    look_until(keeper, "failing")
-    look_until(keeper, "starting")
-    look_until(keeper, "failing")
+    tick_until(runner, "failing")
+    tick_until(runner, "starting")
+    tick_until(runner, "failing")
     again = time.time()
-    look_until(keeper, "starting")
+    tick_until(runner, "starting")
 
-    assert keeper.record.restarts == 2
+    assert runner.record.restarts == 2
     assert time.time() - again > 0.7
 
 
 def test_a_failure_names_the_exit_code_and_the_log(tmp_path, kept):
-    keeper = kept(service(tmp_path, "import sys; print('why'); sys.exit(9)"))
+    runner = kept(service(tmp_path, "import sys; print('why'); sys.exit(9)"))
 
-    look_until(keeper, "failing")
+    tick_until(runner, "failing")
 
-    assert "exit code 9" in keeper.record.message
-    assert str(tmp_path / "logs" / "tiny.log") in keeper.record.message
+    assert "exit code 9" in runner.record.message
+    assert str(tmp_path / "logs" / "tiny.log") in runner.record.message
     assert (tmp_path / "logs" / "tiny.log").read_text() == "why\n"
 
 
 def test_a_service_waits_for_what_it_needs(tmp_path, kept):
-    keeper = kept(service(tmp_path, after=("store",)))
+    runner = kept(service(tmp_path, after=("store",)))
 
-    keeper.look(lambda _name: False)
-    waiting = keeper.record
-    look_until(keeper, "ready")
+    runner.tick(lambda _name: False)
+    waiting = runner.record
+    tick_until(runner, "ready")
 
     assert (waiting.condition, waiting.process) == ("waiting", None)
 
 
 def test_a_step_that_ended_well_is_done_for_good(tmp_path, kept):
-    keeper = kept(service(tmp_path, "pass", once=True, ready=lambda _started: False))
+    runner = kept(service(tmp_path, "pass", once=True, ready=lambda _started: False))
 
-    look_until(keeper, "done")
-    keeper.look(others_ready)
+    tick_until(runner, "done")
+    runner.tick(others_ready)
 
-    assert keeper.record.condition == "done"
+    assert runner.record.condition == "done"
 
 
 def test_a_step_that_failed_is_done_again(tmp_path, kept):
     program = (
         "import pathlib, sys; p = pathlib.Path('x'); e = p.exists(); p.touch(); sys.exit(not e)"
     )
-    keeper = kept(service(tmp_path, program, once=True, ready=lambda _started: False))
+    runner = kept(service(tmp_path, program, once=True, ready=lambda _started: False))
 
-    look_until(keeper, "done")
+    tick_until(runner, "done")
 
-    assert keeper.record.restarts == 1
+    assert runner.record.restarts == 1
 
 
 def test_a_service_is_not_ready_before_it_is_prepared(tmp_path, kept):
@@ -145,11 +145,11 @@ def test_a_service_is_not_ready_before_it_is_prepared(tmp_path, kept):
         if len(tries) < 3:
             raise StoreUnavailable("http://here", "volumes register")
 
-    keeper = kept(service(tmp_path, prepare=prepare))
-    keeper.look(others_ready)
-    keeper.look(others_ready)
-    waiting = keeper.record
-    look_until(keeper, "ready")
+    runner = kept(service(tmp_path, prepare=prepare))
+    runner.tick(others_ready)
+    runner.tick(others_ready)
+    waiting = runner.record
+    tick_until(runner, "ready")
 
     assert (waiting.condition, "volumes register" in waiting.message) == ("starting", True)
     assert len(tries) == 3
@@ -160,45 +160,45 @@ def test_a_taken_port_is_told_and_waited_for(tmp_path, kept):
         other.bind(("127.0.0.1", 0))
         other.listen()
         listening = Listening(other.getsockname()[1], "OVERNIGHT_S3_PORT")
-        keeper = kept(service(tmp_path, listens=(listening,)))
-        look_until(keeper, "failing")
-        told = keeper.record.message
+        runner = kept(service(tmp_path, listens=(listening,)))
+        tick_until(runner, "failing")
+        told = runner.record.message
 
-    look_until(keeper, "ready")
+    tick_until(runner, "ready")
 
     assert "OVERNIGHT_S3_PORT" in told
 
 
 def test_a_hung_service_is_ended_and_started_again(tmp_path, kept):
     well = [True]
-    keeper = kept(service(tmp_path, ready=lambda _started: well[0], hung_seconds=0))
-    look_until(keeper, "ready")
-    first = keeper.record.process.pid
+    runner = kept(service(tmp_path, ready=lambda _started: well[0], hung_seconds=0))
+    tick_until(runner, "ready")
+    first = runner.record.process.pid
 
     well[0] = False
-    look_until(keeper, "failing")
+    tick_until(runner, "failing")
     well[0] = True
-    look_until(keeper, "ready")
+    tick_until(runner, "ready")
 
-    assert keeper.record.process.pid != first
+    assert runner.record.process.pid != first
 
 
 def test_a_living_orphan_is_taken_over(tmp_path, kept):
     first = kept(service(tmp_path))
-    look_until(first, "ready")
+    tick_until(first, "ready")
 
     second = kept(service(tmp_path), before=first.record)
-    look_until(second, "ready")
+    tick_until(second, "ready")
 
     assert second.record.process == first.record.process
 
 
 def test_an_orphan_that_was_started_otherwise_is_replaced(tmp_path, kept):
     first = kept(service(tmp_path))
-    look_until(first, "ready")
+    tick_until(first, "ready")
 
     second = kept(service(tmp_path, environment={"MOVED": "yes"}), before=first.record)
-    look_until(second, "ready")
+    tick_until(second, "ready")
 
     assert second.record.process != first.record.process
     assert not processes.is_alive(first.record.process)
@@ -207,26 +207,26 @@ def test_an_orphan_that_was_started_otherwise_is_replaced(tmp_path, kept):
 def test_a_number_that_is_somebody_elses_by_now_is_left_alone(tmp_path, kept):
     # given a record of a process whose number another one has today
     stranger = kept(service(tmp_path))
-    look_until(stranger, "ready")
+    tick_until(stranger, "ready")
     pid = stranger.record.process.pid
     stale = stranger.record.model_copy(
         update={"process": ProcessId(pid=pid, created=stranger.record.process.created - 1_000)}
     )
 
-    keeper = kept(service(tmp_path), before=stale)
-    look_until(keeper, "ready")
+    runner = kept(service(tmp_path), before=stale)
+    tick_until(runner, "ready")
 
     assert processes.is_alive(stranger.record.process)
-    assert keeper.record.process.pid != pid
+    assert runner.record.process.pid != pid
 
 
 def test_a_child_that_ignores_the_request_to_stop_is_killed_with_its_session(tmp_path, kept):
-    keeper = kept(service(tmp_path, STUBBORN, stop_seconds=0.3))
-    look_until(keeper, "ready")
+    runner = kept(service(tmp_path, STUBBORN, stop_seconds=0.3))
+    tick_until(runner, "ready")
     grandchild = int(until(lambda: _text(tmp_path / "child"), what="a grandchild"))
-    child = keeper.record.process
+    child = runner.record.process
 
-    keeper.stop()
+    runner.stop()
 
     assert not processes.is_alive(child)
     until(lambda: not psutil.pid_exists(grandchild), what="the grandchild gone")
@@ -235,12 +235,12 @@ def test_a_child_that_ignores_the_request_to_stop_is_killed_with_its_session(tmp
 def test_children_get_the_environment_of_their_service(tmp_path, kept):
     program = "import os; print(os.environ['OVERNIGHT_HOME'])"
     environment = {"OVERNIGHT_HOME": "/somewhere"}
-    keeper = kept(service(tmp_path, program, once=True, environment=environment))
+    runner = kept(service(tmp_path, program, once=True, environment=environment))
 
-    look_until(keeper, "done")
+    tick_until(runner, "done")
 
     assert (tmp_path / "logs" / "tiny.log").read_text() == "/somewhere\n"
-    assert sys.executable in keeper.service.command
+    assert sys.executable in runner.service.command
 
 
 def _text(path: Path) -> str:
@@ -252,8 +252,8 @@ def test_children_get_no_credentials_of_other_stores(tmp_path, kept, monkeypatch
         monkeypatch.setenv(name, "somebody's")
     monkeypatch.setenv("AWS_CA_BUNDLE", "certificates")
     program = "import os; print(sorted(n for n in os.environ if n.startswith('AWS_')))"
-    keeper = kept(service(tmp_path, program, once=True))
+    runner = kept(service(tmp_path, program, once=True))
 
-    look_until(keeper, "done")
+    tick_until(runner, "done")
 
     assert (tmp_path / "logs" / "tiny.log").read_text() == "['AWS_CA_BUNDLE']\n"

@@ -13,7 +13,7 @@ from overnight.infra.errors import OrchestratorUnavailable
 from overnight.infra.settings import load
 from overnight.infra.stack import processes, state_file
 from overnight.infra.stack.ports import Listening, free_port, is_free
-from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.service_runner import ServiceRunner
 from overnight.infra.stack.services import check_ports, check_settings, plan
 from overnight.infra.stack.supervisor import Supervisor, stop_orphans
 from overnight.store.errors import ConfigurationError
@@ -89,7 +89,7 @@ def test_a_home_has_one_supervisor(tmp_path, services):
     first = Supervisor(tmp_path, planned)
     first.start()
 
-    with pytest.raises(ConfigurationError, match="another supervisor keeps"):
+    with pytest.raises(ConfigurationError, match="another supervisor runs"):
         Supervisor(tmp_path, planned).start()
     first.stop()
 
@@ -140,7 +140,7 @@ def _orphaned(home: Path) -> list[processes.ProcessId]:
     with (home / "log").open("wb") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-c", _OF_ITS_OWN, str(home)],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             stderr=log,
             start_new_session=True,
         )
@@ -159,20 +159,20 @@ def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
     command = (sys.executable, "-c", _LISTENS_BY_A_CHILD, str(port))
     listening = (Listening(port, "OVERNIGHT_SERVING_PORT"),)
     planned = service(tmp_path, command=command, listens=listening)
-    keeper = Keeper(planned)
-    keeper.look(lambda _name: True)
+    runner = ServiceRunner(planned)
+    runner.tick(lambda _name: True)
     until(lambda: not is_free(port), what="a child that listens")
-    state_file.write(tmp_path, state_file.StackRecord(services=(keeper.record,)))
-    os.kill(keeper.record.process.pid, signal.SIGKILL)
-    until(lambda: not processes.is_alive(keeper.record.process), what="its end")
+    state_file.write(tmp_path, state_file.StackRecord(services=(runner.record,)))
+    os.kill(runner.record.process.pid, signal.SIGKILL)
+    until(lambda: not processes.is_alive(runner.record.process), what="its end")
 
     check_ports(tmp_path, (planned,))
 
     assert is_free(port)
-    keeper.stop()
+    runner.stop()
 
 
-def test_a_keeper_outlives_an_error_nobody_foresaw(tmp_path):
+def test_a_runner_outlives_an_error_nobody_foresaw(tmp_path):
     # given a service that cannot be asked, for once
     asked: list[float] = []
 
@@ -194,7 +194,7 @@ def test_a_keeper_outlives_an_error_nobody_foresaw(tmp_path):
 def test_a_stack_of_the_same_settings_is_reused_and_one_of_others_is_not(tmp_path, monkeypatch):
     # given a stack on record that was started with the settings of now
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    started = tuple(Keeper(one).record for one in plan(load()))
+    started = tuple(ServiceRunner(one).record for one in plan(load()))
     state_file.write(tmp_path, state_file.StackRecord(services=started))
     check_settings(tmp_path, plan(load()))
 

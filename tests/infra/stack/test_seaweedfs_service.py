@@ -10,7 +10,7 @@ from overnight.infra import identities
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import local_secrets, seaweedfs_service
 from overnight.infra.stack.ports import free_port, is_free
-from overnight.infra.stack.service_runner import Keeper
+from overnight.infra.stack.service_runner import ServiceRunner
 from overnight.store.errors import ConfigurationError, StoreDenied
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.waiting import until
@@ -109,18 +109,18 @@ def test_two_homes_have_different_secrets(tmp_path):
 
 
 def test_a_token_for_administration_is_made_once_beside_the_credentials(settings, tmp_path):
-    assert "none yet" in local_secrets.where_administration(settings)
+    assert "none yet" in local_secrets.admin_token_location(settings)
 
-    local_secrets.ensure_administration(settings)
+    local_secrets.ensure_admin_token(settings)
     made = load()
-    local_secrets.ensure_administration(made)
+    local_secrets.ensure_admin_token(made)
 
     token = made.admin_token.get_secret_value()
     assert len(token) == 64
     assert load().admin_token == made.admin_token
     assert made.s3_secret_key == settings.s3_secret_key
     assert stat.S_IMODE((tmp_path / "embedded.env").stat().st_mode) == 0o600
-    where = local_secrets.where_administration(made)
+    where = local_secrets.admin_token_location(made)
     assert str(tmp_path / "embedded.env") in where
     assert token not in where + repr(made)
 
@@ -133,15 +133,15 @@ def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monk
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             chosen = load()
-            local_secrets.ensure_administration(chosen)
-            assert told in local_secrets.where_administration(chosen)
+            local_secrets.ensure_admin_token(chosen)
+            assert told in local_secrets.admin_token_location(chosen)
 
     assert not (tmp_path / "embedded.env").exists()
 
 
 def test_credentials_are_made_even_if_the_token_came_first(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    local_secrets.ensure_administration(load())
+    local_secrets.ensure_admin_token(load())
 
     local_secrets.write_credentials(tmp_path)
 
@@ -218,11 +218,11 @@ def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SOMEBODYSKEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebodys-secret")
     mine = load()
-    keeper = Keeper(seaweedfs_service.service(mine, keeps_running=False))
+    runner = ServiceRunner(seaweedfs_service.service(mine, keeps_running=False))
 
     def is_ready() -> bool:
-        keeper.look(lambda _name: True)
-        return keeper.record.condition == "ready"
+        runner.tick(lambda _name: True)
+        return runner.record.condition == "ready"
 
     try:
         until(is_ready, what="a store that is ready")
@@ -232,4 +232,4 @@ def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
         with pytest.raises(StoreDenied):
             S3Bucket(stranger, tries=1).names_below("probe")
     finally:
-        keeper.stop()
+        runner.stop()
