@@ -1,1 +1,1 @@
-"""When the steps happen, and in what order. Prefect is imported here and nowhere else."""
+"""The order of the steps, as Prefect flows. No other package imports Prefect's engine."""

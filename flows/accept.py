@@ -1,4 +1,4 @@
-"""A person's word about data that waits: learn from it, or leave it out."""
+"""A person's decision about an arrival that waits for review: learn from it, or exclude it."""
 
 from typing import Literal
 
@@ -21,31 +21,41 @@ def accept(
     arrival: str,
     model: ModelName,
     decision: Decision = "accept",
-    by: str = "operator",
+    requested_by: str = "operator",
     reason: str = "",
     proof: str = "",
 ) -> State:
     """Decide about an arrival that differs from what the champion learned, or about any other.
 
-    The next night goes on after it. What was said stays on record, and the last word counts.
+    The next run continues with it. Every decision stays on record, and the last one counts.
 
     Args:
         arrival: The arrival, as the card of its run and `overnight status` name it.
         model: The model it belongs to.
         decision: accept: the difference is genuine, learn from it.
             exclude: leave it out of every snapshot from now on.
-        by: Who decides.
+        requested_by: The name of the person who decides.
         reason: Why, for the record.
-        proof: Who it is; `overnight accept` fills it in. Empty, the name above is only claimed,
-            and refused where people decide and any token is known, as after `overnight up`.
+        proof: Authenticates the person; `overnight accept` fills it in. Without it the name above
+            is only claimed. A claim is refused for a model with manual approval as soon as any
+            token is known, as after `overnight up`.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
-    context, story = ModelContext.open(model), RunReport(model=model)
-    said = {"arrival": arrival, "decision": decision, "reason": reason}
+    context, report = ModelContext.open(model), RunReport(model=model)
+    statement = {"arrival": arrival, "decision": decision, "reason": reason}
     try:
-        actor = authenticate(context, "accept", by=by, proof=proof, said=said, verb=decision)
-    except Unauthenticated as unknown:
-        return finish(context, story, "Refused", str(unknown))
-    kept = data.decide(context, arrival, verdict, actor)
-    message = f"{arrival} is {kept.verdict} by {kept.by}: {kept.reason}; the next night goes on"
-    return finish(context, story, "Accepted" if decision == "accept" else "Excluded", message)
+        actor = authenticate(
+            context,
+            "accept",
+            requested_by=requested_by,
+            proof=proof,
+            statement=statement,
+            verb=decision,
+        )
+    except Unauthenticated as error:
+        return finish(context, report, "Refused", str(error))
+    review = data.decide(context, arrival, verdict, actor)
+    message = (
+        f"{arrival} is {review.verdict} by {review.by}: {review.reason}; the next run continues"
+    )
+    return finish(context, report, "Accepted" if decision == "accept" else "Excluded", message)

@@ -1,4 +1,4 @@
-"""Let a version challenge the champion, or stop the one that does."""
+"""Start a shadow or canary challenge of the champion, or stop the one that runs."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -38,90 +38,93 @@ def challenge(
     maximum_slowdown: float = 2.0,
     minimum_requests: int = 200,
     approve: bool = False,
-    by: str = "operator",
+    requested_by: str = "operator",
     reason: str = "",
     proof: str = "",
 ) -> State:
-    """Try a version on live traffic beside the champion, or stop trying.
+    """Give a version live traffic next to the champion, or stop that.
 
-    Serving withdraws it by itself when it leaves its bounds.
+    Serving withdraws the version by itself when it exceeds its bounds.
 
     Args:
         model: The model whose champion is challenged.
-        version: The version that challenges; to stop, empty for whichever does.
+        version: The version that challenges; to stop, empty for any.
         action: start: let it challenge. stop: end the challenge that runs.
-        mode: shadow: answers as well, never returned. canary: answers a share of the clients.
+        mode: shadow: answers are compared, never returned. canary: answers a share of the clients.
         share: Of the requests in shadow, of the clients as a canary; more than 0, at most 1.
         maximum_error_share: Of its requests that it may fail to answer.
         maximum_disagreement_share: Of its answers that may differ from the champion's.
         maximum_slowdown: How many times the champion's CPU time an answer may take.
         minimum_requests: Before so many, no share is a reason to withdraw it.
         approve: Approve the version first, as a canary has to be, without promoting it.
-        by: Who starts or stops.
+        requested_by: The name of the person who starts or stops.
         reason: Why, for the record.
-        proof: Who it is; `overnight challenge` fills it in. Empty, the name above is only claimed,
-            and refused where people decide and any token is known, as after `overnight up`.
+        proof: Authenticates the person; `overnight challenge` fills it in. Without it the name
+            above is only claimed. A claim is refused for a model or version with manual approval as
+            soon as any token is known, as after `overnight up`.
     """
-    said: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
+    bounds = {
+        "maximum_error_share": maximum_error_share,
+        "maximum_disagreement_share": maximum_disagreement_share,
+        "maximum_slowdown": maximum_slowdown,
+        "minimum_requests": minimum_requests,
+    }
+    statement: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
     if action == "start":
-        said |= {"mode": mode, "share": share, "approve": approve}
-        said |= {
-            "maximum_error_share": maximum_error_share,
-            "maximum_disagreement_share": maximum_disagreement_share,
-            "maximum_slowdown": maximum_slowdown,
-            "minimum_requests": minimum_requests,
-        }
+        statement |= {"mode": mode, "share": share, "approve": approve, **bounds}
     context = ModelContext.open(model)
-    story = RunReport(model=model, champion=step(context.registry.champion_version)())
-    # Ending a challenge decides about no version.
+    report = RunReport(model=model, champion=step(context.registry.champion_version)())
+    # Stopping a challenge decides about no version.
     manual = action == "start" and version is not None and is_manual(context, version)
     try:
         actor = authenticate(
-            context, "challenge", by=by, proof=proof, said=said, verb=action, manual=manual
+            context,
+            "challenge",
+            requested_by=requested_by,
+            proof=proof,
+            statement=statement,
+            verb=action,
+            manual=manual,
         )
-    except Unauthenticated as unknown:
-        return finish(context, story, "Refused", str(unknown))
+    except Unauthenticated as error:
+        return finish(context, report, "Refused", str(error))
     if action == "stop":
-        return _stop(context, story, actor, expected=version)
+        return _stop(context, report, actor, expected=version)
     if version is None:
         raise ConfigurationError("no version was named; name the one that shall challenge")
-    terms = Terms(
-        mode=mode,
-        share=share,
-        maximum_error_share=maximum_error_share,
-        maximum_disagreement_share=maximum_disagreement_share,
-        maximum_slowdown=maximum_slowdown,
-        minimum_requests=minimum_requests,
-    )
-    story = replace(story, manifest=context.registry.manifest(version))
+    terms = Terms.model_validate({"mode": mode, "share": share, **bounds})
+    report = replace(report, manifest=context.registry.manifest(version))
     try:
         if approve:
             step(context.registry.decide)(version, "approved", actor)
         record = step(context.challenges.start)(version, terms=terms, actor=actor)
-    except PromotionConflict as conflict:
-        return finish(context, story, "Superseded", str(conflict))
-    heard = hear_replicas(context, record)
-    if heard.is_refused:
-        # Somebody may have ended it meanwhile, and started another, which is none of ours.
+    except PromotionConflict as error:
+        return finish(context, report, "Superseded", str(error))
+    confirmation = await_replicas(context, record)
+    if confirmation.is_refused:
+        # Somebody may have stopped it meanwhile and started another: that one is left alone.
         with suppress(NoChallenge, PromotionConflict):
-            step(context.challenges.stop)(Actor("confirm", str(heard)), expected=version)
-        return finish(context, story, "Refused", str(heard))
-    words = f"{mode} of {share:.0%}; {heard}"
-    return finish(context, story, "Challenging" if heard.is_complete else "Unconfirmed", words)
+            step(context.challenges.stop)(Actor("confirm", str(confirmation)), expected=version)
+        return finish(context, report, "Refused", str(confirmation))
+    message = f"{mode} of {share:.0%}; {confirmation}"
+    return finish(
+        context, report, "Challenging" if confirmation.is_complete else "Unconfirmed", message
+    )
 
 
-def _stop(context: ModelContext, story: RunReport, actor: Actor, *, expected: str | None) -> State:
+def _stop(context: ModelContext, report: RunReport, actor: Actor, *, expected: str | None) -> State:
     try:
         record = step(context.challenges.stop)(actor, expected=expected)
-    except NoChallenge as nothing:
-        return finish(context, story, "UpToDate", str(nothing))
-    except PromotionConflict as conflict:
-        return finish(context, story, "Superseded", str(conflict))
-    return finish(context, story, "Stopped", f"{record.version} challenges no more: {actor.reason}")
+    except NoChallenge as error:
+        return finish(context, report, "UpToDate", str(error))
+    except PromotionConflict as error:
+        return finish(context, report, "Superseded", str(error))
+    message = f"{record.version} challenges no more: {actor.reason}"
+    return finish(context, report, "Stopped", message)
 
 
 @step
-def hear_replicas(context: ModelContext, record: AliasRecord) -> ChallengerConfirmation:
+def await_replicas(context: ModelContext, record: AliasRecord) -> ChallengerConfirmation:
     """Wait until every replica has acknowledged or refused the challenger."""
     return await_challenger(
         context.bucket,

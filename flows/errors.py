@@ -1,8 +1,8 @@
-"""Errors of what people ask of a flow.
+"""Errors of requests to a flow.
 
 overnight.store.errors.OvernightError
-├── NotEntitled             somebody asked for what only others may: ask them
-└── UnknownArrival          nothing of this name is in the dataset
+├── NotAuthorized           only certain people may request this: ask one of them
+└── UnknownArrival          the dataset has no arrival of this name
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from overnight.store.errors import OvernightError
 
 
 class NotAuthorized(OvernightError):
-    """Only certain people may ask for this."""
+    """Only certain people may request this."""
 
-    def __init__(self, who: str, what: str, entitled: Sequence[str], setting: str) -> None:
+    def __init__(self, person: str, action: str, authorized: Sequence[str], setting: str) -> None:
         super().__init__(
-            f"{who!r} may not {what}; entitled are: {', '.join(entitled) or 'nobody'}. Ask one of "
-            f"them, or whoever runs the worker to add the name to {setting}"
+            f"{person!r} may not {action}; authorized are: {', '.join(authorized) or 'nobody'}. "
+            f"Ask one of them, or whoever runs the worker to add the name to {setting}"
         )
 
 
@@ -26,5 +26,5 @@ class UnknownArrival(OvernightError):
     def __init__(self, model: str, arrival: str, waiting: tuple[str, ...]) -> None:
         super().__init__(
             f"{model} has no arrival {arrival!r} in its dataset; "
-            f"those that wait for a word are: {', '.join(waiting) or 'none'}"
+            f"those that wait for a decision are: {', '.join(waiting) or 'none'}"
         )

@@ -1,4 +1,4 @@
-"""Take in what arrived, without training."""
+"""Ingest arrivals without training."""
 
 from dataclasses import replace
 
@@ -15,9 +15,9 @@ from overnight.tasks.reporting.report import RunReport
 
 @flow(name="ingest", persist_result=False)
 def ingest(model: ModelName = "digits") -> State:
-    """Take in the files that wait in the landing, or the source's next arrival when none do.
+    """Ingest the files that wait in the landing, or the source's next arrival when none do.
 
-    Each arrival is taken in exactly once. Corrupt files are put into quarantine with a reason,
+    Each arrival is ingested exactly once. Corrupt files are put into quarantine with a reason,
     duplicates are dropped, and rows of the holdout are kept out.
 
     Args:
@@ -25,14 +25,14 @@ def ingest(model: ModelName = "digits") -> State:
     """
     context = ModelContext.open(model)
     ingested = data.ingest(context, take_next=True)
-    story = RunReport(model=model, ingested=ingested)
+    report = RunReport(model=model, ingested=ingested)
     if not ingested.arrivals:
-        return finish(context, story, "NothingNew", "nothing waits and the source has nothing new")
-    # A refused arrival that was the first of all has left no table behind.
+        return finish(context, report, "NothingNew", "nothing waits and the source has nothing new")
+    # When the first arrival of all was refused, there is no table to take a snapshot of.
     if ingested.dataset_version is not None:
         snapshot = step(context.snapshot)()
         scores = scoring.score(context, step(context.registry.champion_version)(), snapshot)
-        story = replace(story, data=snapshot.lineage, scores=scores)
+        report = replace(report, data=snapshot.lineage, scores=scores)
     quarantined = len(ingested.quarantined)
-    told = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
-    return finish(context, story, "Ingested", told)
+    message = f"{ingested.rows_added:,} rows added, {quarantined} files quarantined"
+    return finish(context, report, "Ingested", message)

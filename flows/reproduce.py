@@ -1,4 +1,4 @@
-"""Train a published version again, from what its manifest records, and say how it differs."""
+"""Train a published version again from its manifest, and report how the result differs."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,160 +10,163 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-import overnight.tasks.data.snapshot
-import overnight.tasks.evaluation.reproduce
-import overnight.tasks.training.train
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
-from overnight.flows.steps.training import start_of
+from overnight.flows.steps.training import start_weights
 from overnight.store.errors import NothingPublished
 from overnight.store.registry.manifest import CodeLineage, Manifest
 from overnight.store.registry.registry import Registry
+from overnight.tasks.data.snapshot import snapshot
+from overnight.tasks.evaluation import reproduce as reproduction
 from overnight.tasks.evaluation.explain import Present
 from overnight.tasks.evaluation.reproduce import NETWORK, PREDICTOR, Reproduction
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training import lineage, source_checkout
 from overnight.tasks.training.train import Candidate
+from overnight.tasks.training.train import train as train_candidate
 
 
 @flow(name="reproduce", persist_result=False)
 def reproduce(model: ModelName = "digits", version: Version | None = None) -> State:
     """Train a version again from its recorded rows, settings, seed and sources, and compare.
 
-    What is not as it was is logged before anything is trained. Ends as Reproduced when every
-    weight is the same bit for bit, and else as Differs; the card tells the differences in weights,
-    metrics and answers. Nothing is published.
+    Differences of this environment are logged before anything is trained. Ends as Reproduced when
+    every weight is the same bit for bit, and else as Differs; the card lists the differences in
+    weights, metrics and answers. Nothing is published.
 
     Args:
         model: The model it belongs to.
         version: The version; empty for the champion.
     """
     context = ModelContext.open(model)
-    made = recorded(context, version)
-    story = RunReport(model=model, manifest=made, data=made.data)
-    check_rows(context, made)
-    mismatches = check_environment(context, made)
-    folder = scratch(context, made)
-    candidate = train_again(context, made, folder)
-    found = compare(context, made, candidate, mismatches)
+    manifest = recorded(context, version)
+    report = RunReport(model=model, manifest=manifest, data=manifest.data)
+    check_rows(context, manifest)
+    mismatches = check_environment(context, manifest)
+    folder = scratch(context, manifest)
+    candidate = train_again(context, manifest, folder)
+    result = compare(context, manifest, candidate, mismatches)
     shutil.rmtree(folder, ignore_errors=True)
-    story = replace(story, reproduction=found)
-    return finish(context, story, "Reproduced" if found.identical else "Differs", str(found))
+    report = replace(report, reproduction=result)
+    return finish(context, report, "Reproduced" if result.identical else "Differs", str(result))
 
 
-def scratch(context: ModelContext, made: Manifest) -> Path:
-    """Where a version is trained again: by other sources elsewhere.
+def scratch(context: ModelContext, manifest: Manifest) -> Path:
+    """The folder in which a version is trained again; other sources get another folder.
 
-    What a run that was cut short left finished is taken up only by one that fits as it did.
+    A run that was cut short leaves finished parts there, which only the same sources may reuse.
     """
-    return context.work(f"reproduce-{made.version}-{_code(context, made).digest[:12]}")
+    digest = _code(context, manifest).digest[:12]
+    return context.scratch_folder(f"reproduce-{manifest.version}-{digest}")
 
 
 @step
 def recorded(context: ModelContext, version: str | None) -> Manifest:
-    """What the manifest of a version, or of the champion, records."""
-    if version is None:
-        version = context.registry.champion_version()
+    """The verified manifest of a version, or of the champion."""
+    version = version or context.registry.champion_version()
     if version is None:
         raise NothingPublished(context.model, Registry(context.bucket).models())
     return context.registry.trusted(version).manifest
 
 
 @step
-def check_rows(context: ModelContext, made: Manifest) -> None:
-    """Hold the dataset's rows against the recorded digests, before anything is trained."""
-    found = overnight.tasks.data.snapshot.snapshot(
+def check_rows(context: ModelContext, manifest: Manifest) -> None:
+    """Compare the dataset's rows with the recorded digests, before anything is trained."""
+    rows = snapshot(
         context.rows,
         context.holdout,
-        version=made.data.dataset_version,
-        without=made.data.without,
-        judged_from=made.data.judged_from,
+        version=manifest.data.dataset_version,
+        without=manifest.data.without,
+        judged_from=manifest.data.judged_from,
     )
-    overnight.tasks.evaluation.reproduce.check_rows(made, found)
+    reproduction.check_rows(manifest, rows)
 
 
 @step
-def check_environment(context: ModelContext, made: Manifest) -> tuple[str, ...]:
-    """What is not as it was and could not be brought back: told before hours go into a fit.
+def check_environment(context: ModelContext, manifest: Manifest) -> tuple[str, ...]:
+    """Log what differs from the recorded environment, before hours go into a fit.
 
-    It stops nothing, because the weights may come out the same all the same.
+    It stops nothing: the weights may come out the same in spite of it.
     """
     now = Present(
-        data=made.data,
-        code=_code(context, made),
+        data=manifest.data,
+        code=_code(context, manifest),
         environment=lineage.environment(),
-        settings=made.training.settings,
+        settings=manifest.training.settings,
     )
-    found = overnight.tasks.evaluation.reproduce.mismatches(made, now)
-    for mismatch in found:
+    mismatches = reproduction.mismatches(manifest, now)
+    for mismatch in mismatches:
         get_run_logger().warning("not as it was: %s", mismatch)
-    return found
+    return mismatches
 
 
 @step
-def train_again(context: ModelContext, made: Manifest, folder: Path) -> Candidate:
+def train_again(context: ModelContext, manifest: Manifest, folder: Path) -> Candidate:
     """Fit on the recorded rows with the recorded settings, by the recorded sources."""
-    rows = overnight.tasks.evaluation.reproduce.recorded_snapshot(made)
-    declared = context.definition.settings
-    tell = ProgressReporter(f"{made.model}-training")
-    with _sources(context, made, folder) as tree:
-        candidate = overnight.tasks.training.train.train(
+    rows = reproduction.recorded_snapshot(manifest)
+    training = manifest.training
+    progress = ProgressReporter(f"{manifest.model}-training")
+    with _sources(context, manifest, folder) as tree:
+        candidate = train_candidate(
             context.definition,
-            type(declared).model_validate(made.training.settings),
-            fingerprint=made.fingerprint,
+            type(context.definition.settings).model_validate(training.settings),
+            fingerprint=manifest.fingerprint,
             training=context.training_examples(rows),
             holdout=context.holdout_examples(rows),
             folder=folder,
             seconds=context.settings.fit_seconds,
-            report=tell,
-            start=start_of(context, begun) if (begun := made.training.continued_from) else None,
+            report=progress,
+            start=start_weights(context, training.continued_from)
+            if training.continued_from
+            else None,
             tree=tree,
         )
-    tell.done()
+    progress.done()
     return candidate
 
 
 @step
 def compare(
-    context: ModelContext, made: Manifest, candidate: Candidate, mismatches: tuple[str, ...]
+    context: ModelContext, manifest: Manifest, candidate: Candidate, mismatches: tuple[str, ...]
 ) -> Reproduction:
-    """Weights, predictors, measurements and answers of both."""
+    """Compare weights, predictors, measurements and answers of both."""
     names = (NETWORK, PREDICTOR)
-    return overnight.tasks.evaluation.reproduce.compare(
+    return reproduction.compare(
         context.definition,
-        made,
-        {name: context.registry.read_file(made, name) for name in names},
+        manifest,
+        {name: context.registry.read_file(manifest, name) for name in names},
         {name: candidate.read(name) for name in names},
-        holdout=context.holdout_examples(
-            overnight.tasks.evaluation.reproduce.recorded_snapshot(made)
-        ),
+        holdout=context.holdout_examples(reproduction.recorded_snapshot(manifest)),
         mismatches=mismatches,
     )
 
 
-def _code(context: ModelContext, made: Manifest) -> CodeLineage:
-    """The sources that fitted."""
+def _code(context: ModelContext, manifest: Manifest) -> CodeLineage:
+    """The sources that will fit: the recorded ones, or those here where they cannot be had."""
     now = lineage.code(context.definition)
-    return (
-        now
-        if now.digest != made.code.digest and source_checkout.unavailable_reason(made.code)
-        else made.code
+    unavailable = now.digest != manifest.code.digest and source_checkout.unavailable_reason(
+        manifest.code
     )
+    return now if unavailable else manifest.code
 
 
 @contextmanager
-def _sources(context: ModelContext, made: Manifest, folder: Path) -> Iterator[Path | None]:
-    """The checkout that fits: none for this one, when it is the same or no other can be had."""
-    if lineage.code(context.definition).digest == made.code.digest:
+def _sources(context: ModelContext, manifest: Manifest, folder: Path) -> Iterator[Path | None]:
+    """A checkout of the recorded sources; None to fit with those here, when equal or not to be had.
+
+    The checkout is removed again at the end.
+    """
+    if lineage.code(context.definition).digest == manifest.code.digest:
         yield None
         return
-    if why := source_checkout.unavailable_reason(made.code):
+    if why := source_checkout.unavailable_reason(manifest.code):
         get_run_logger().warning("the sources here are not those of then, and %s", why)
         yield None
         return
-    with source_checkout.checkout(made.code, folder.with_name(f"{folder.name}-sources")) as tree:
-        get_run_logger().info("fitting with the sources of %s", made.code.commit[:12])
+    checkout = folder.with_name(f"{folder.name}-sources")
+    with source_checkout.checkout(manifest.code, checkout) as tree:
+        get_run_logger().info("fitting with the sources of %s", manifest.code.commit[:12])
         yield tree

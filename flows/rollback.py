@@ -1,4 +1,4 @@
-"""Back to what served before, by one more record."""
+"""Roll the champion back to an earlier version, by appending one more alias record."""
 
 from dataclasses import replace
 
@@ -11,7 +11,6 @@ from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
-from overnight.store.trust.request_proof import Plain
 from overnight.tasks.reporting.report import RunReport
 
 
@@ -19,33 +18,38 @@ from overnight.tasks.reporting.report import RunReport
 def rollback(
     model: ModelName,
     to: Version | None = None,
-    by: str = "operator",
+    requested_by: str = "operator",
     reason: str = "",
     proof: str = "",
 ) -> State:
-    """Point the champion back at what served before the current version.
+    """Point the champion back at the version that served before the current one.
 
     Args:
         model: The model to roll back.
-        to: An approved version to go back to; empty for what the current one replaced.
-        by: Who rolls back.
+        to: An approved version to go back to; empty for the one that the current one replaced.
+        requested_by: The name of the person who rolls back.
         reason: Why, for the record.
-        proof: Who it is; `overnight rollback` fills it in. Empty, the name above is only claimed,
-            and refused where people decide and any token is known, as after `overnight up`.
+        proof: Authenticates the person; `overnight rollback` fills it in. Without it the name above
+            is only claimed. A claim is refused for a model or version with manual approval as soon
+            as any token is known, as after `overnight up`.
     """
     context = ModelContext.open(model)
     registry = context.registry
-    story = RunReport(model=model, champion=step(registry.champion_version)())
-    manual = to is not None and is_manual(context, to)
-    said: dict[str, Plain] = {"to": to, "reason": reason}
+    report = RunReport(model=model, champion=step(registry.champion_version)())
     try:
         actor = authenticate(
-            context, "rollback", by=by, proof=proof, said=said, verb="rolled back", manual=manual
+            context,
+            "rollback",
+            requested_by=requested_by,
+            proof=proof,
+            statement={"to": to, "reason": reason},
+            verb="rolled back",
+            manual=to is not None and is_manual(context, to),
         )
-        record = step(registry.roll_back)(expected=story.champion, to=to, actor=actor)
-    except Unauthenticated as unknown:
-        return finish(context, story, "Refused", str(unknown))
-    except PromotionConflict as conflict:
-        return finish(context, story, "Superseded", str(conflict))
+        record = step(registry.roll_back)(expected=report.champion, to=to, actor=actor)
+    except Unauthenticated as error:
+        return finish(context, report, "Refused", str(error))
+    except PromotionConflict as error:
+        return finish(context, report, "Superseded", str(error))
     manifest = registry.manifest(record.version)
-    return await_confirmation(context, replace(story, manifest=manifest), record, "RolledBack")
+    return await_confirmation(context, replace(report, manifest=manifest), record, "RolledBack")

@@ -1,4 +1,4 @@
-"""Search for better settings, rarely; what is found serves every night from then on."""
+"""Search for better training settings; later runs use the best ones found."""
 
 import shutil
 from collections.abc import Mapping
@@ -10,8 +10,6 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-import overnight.tasks.data.snapshot
-import overnight.tasks.training.tune
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.run.progress import ProgressReporter
@@ -19,11 +17,12 @@ from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
 from overnight.infra.cores import cores
 from overnight.models.definition import Progress
-from overnight.models.plots import plots as drawn
+from overnight.models.plots import plots
 from overnight.store.registry.tuned_settings import TunedSettings
 from overnight.tasks.data import learned_arrivals
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training.trials import Search
+from overnight.tasks.training.tune import tune as search_settings
 
 Trials = Annotated[int, Field(ge=2, le=500)]
 Parallel = Annotated[int, Field(ge=1, le=64)]
@@ -35,66 +34,68 @@ def tune(
     trials: Trials = 20,
     parallel: Parallel | None = None,
     forget: bool = False,
-    by: str = "operator",
+    requested_by: str = "operator",
     reason: str = "",
 ) -> State:
-    """Try other settings within the model's declared ranges, and keep the best for its nights.
+    """Try other settings within the model's declared ranges, and keep the best for later runs.
 
-    Trials are judged by their validation loss on the newest rows; the holdout is not looked at.
-    Ends as Tuned, or as Kept when nothing was better than what holds.
+    Trials are judged by their validation loss on the newest rows; the holdout is not used.
+    Ends as Tuned, or as Kept when nothing was better than the current settings.
 
     Args:
         model: The model to tune.
-        trials: How many fits; the first has the settings that hold now.
+        trials: How many fits; the first has the current settings.
         parallel: How many at once; empty for half as many as there are cores.
         forget: Try nothing, and go back to the model's own settings.
-        by: Who asks for it.
+        requested_by: The name of the person who requests it.
         reason: Why, for the record.
     """
-    context, story = ModelContext.open(model), RunReport(model=model)
+    context, report = ModelContext.open(model), RunReport(model=model)
     keep = step(context.registry.keep_tuned)
     if forget:
-        keep(TunedSettings(model=model, sequence=0, settings={}, by=by, reason=reason))
-        return finish(context, story, "Tuned", "nights use the model's own settings again")
-    found = search(context, trials, parallel or max(cores() // 2, 1))
-    story = RunReport(model=model, search=found, pictures=draw(context, found))
-    before, best = found.trials[0], found.best
-    if not found.improved:
-        return finish(
-            context, story, "Kept", f"nothing in {len(found.trials)} trials was better: {best}"
+        keep(TunedSettings(model=model, sequence=0, settings={}, by=requested_by, reason=reason))
+        return finish(context, report, "Tuned", "runs use the model's own settings again")
+    result = search(context, trials, parallel or max(cores() // 2, 1))
+    report = RunReport(model=model, search=result, pictures=draw(context, result))
+    best = result.best
+    if not result.improved:
+        message = f"nothing in {len(result.trials)} trials was better: {best}"
+        return finish(context, report, "Kept", message)
+    keep(
+        TunedSettings(
+            model=model,
+            sequence=0,
+            settings=dict(best.settings),
+            by=requested_by,
+            reason=reason,
+            objective=best.loss,
+            before=result.trials[0].loss,
+            trials=len(result.trials),
         )
-    told = TunedSettings(
-        model=model,
-        sequence=0,
-        settings=dict(best.settings),
-        by=by,
-        reason=reason,
-        objective=best.loss,
-        before=before.loss,
-        trials=len(found.trials),
     )
-    keep(told)
-    return finish(context, story, "Tuned", f"from the next run on: {best}")
+    return finish(context, report, "Tuned", f"from the next run on: {best}")
 
 
 @step
 def search(context: ModelContext, trials: int, parallel: int) -> Search:
-    """All trials, on the newest rows."""
+    """Run all trials, on the newest rows.
+
+    Arrivals that wait for review are left out, as if a person had excluded them.
+    """
     waiting = {
-        held.arrival
-        for held in learned_arrivals.open_reviews(context.registry, context.rows.arrivals)
+        review.arrival
+        for review in learned_arrivals.open_reviews(context.registry, context.rows.arrivals)
     }
-    without = sorted({*context.reviews.excluded(), *waiting})
-    snapshot = context.snapshot(without=without)
-    tell = ProgressReporter(f"{context.model}-training")
-    folder = context.work("tune")
+    snapshot = context.snapshot(without=sorted({*context.reviews.excluded(), *waiting}))
+    progress = ProgressReporter(f"{context.model}-training")
+    folder = context.scratch_folder("tune")
     shutil.rmtree(folder, ignore_errors=True)
 
-    def report(over: int, found: Search) -> None:
-        get_run_logger().info("%d of %d trials: %s", over, trials, found)
-        tell(Progress(epoch=1, epochs=1, step=over, steps=trials))
+    def report(finished: int, result: Search) -> None:
+        get_run_logger().info("%d of %d trials: %s", finished, trials, result)
+        progress(Progress(epoch=1, epochs=1, step=finished, steps=trials))
 
-    found = overnight.tasks.training.tune.tune(
+    result = search_settings(
         context.definition,
         context.training_settings({}),
         context.training_examples(snapshot),
@@ -104,14 +105,14 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
         seconds=context.settings.fit_seconds,
         report=report,
     )
-    tell.done()
-    return found
+    progress.done()
+    return result
 
 
 @step
-def draw(context: ModelContext, found: Search) -> Mapping[str, Path]:
-    """The loss of every trial over its settings."""
-    trials = [(one.settings, one.loss) for one in found.complete if one.loss is not None]
-    path = context.work("tune") / "trials.png"
-    path.write_bytes(drawn.search(trials, found.complete.index(found.best)))
+def draw(context: ModelContext, result: Search) -> Mapping[str, Path]:
+    """Plot the loss of every trial over its settings."""
+    trials = [(trial.settings, trial.loss) for trial in result.complete if trial.loss is not None]
+    path = context.scratch_folder("tune") / "trials.png"
+    path.write_bytes(plots.search(trials, result.complete.index(result.best)))
     return {"Trials": path}

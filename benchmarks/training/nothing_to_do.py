@@ -66,7 +66,7 @@ FLOW = """
 import time
 from overnight.flows.retrain import retrain
 began = time.process_time()
-ended = retrain(take_in=False, return_state=True)
+ended = retrain(ingest_first=False, return_state=True)
 print(ended.name, time.process_time() - began)
 """
 
@@ -87,7 +87,7 @@ def main() -> None:
                 {
                     "overnight retrain --if-changed": (
                         [sys.executable, "-m", "overnight.cli.main", "retrain", "digits",
-                         "--if-changed", "--no-take-in"],
+                         "--if-changed", "--no-ingest-first"],
                         ROOT, environment, NOTHING_TO_DO,
                     ),
                     "dvc repro": ([str(dvc), "repro", "--quiet"], pipeline, os.environ, 0),

@@ -36,7 +36,7 @@ import sys
 from overnight.flows.run.context import ModelContext
 from overnight.flows.retrain import retrain
 from overnight.store.registry.registry import ModelRegistry
-asked = {"overrule_gates": True, "by": "ann", "reason": "few epochs will do for a measurement"}
+asked = {"override_gates": True, "requested_by": "ann", "reason": "few epochs are enough here"}
 epochs = int(sys.argv[1])
 ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
 registry = ModelRegistry(ModelContext.open("digits").bucket, "digits")

@@ -1,4 +1,4 @@
-"""Leave before anybody is asked for a run that would do nothing."""
+"""`overnight retrain --if-changed`: exit when a run would do nothing."""
 
 import sys
 from collections.abc import Mapping
@@ -6,18 +6,22 @@ from typing import Any
 
 from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from overnight.flows.run.dry_run import dry_run
-from overnight.flows.run.parameters import Begin
+from overnight.flows.run.parameters import StartFrom
 from overnight.store.errors import NotFound
 
 
-def leave_unless_changed(
-    model: str, changed: Mapping[str, Any], *, take_in: bool, begin: Begin = "as declared"
+def exit_unless_changed(
+    model: str,
+    changed: Mapping[str, Any],
+    *,
+    ingest_first: bool,
+    start_from: StartFrom = "as declared",
 ) -> None:
-    """Leave with 4 when a run would find nothing to do; return when it would do something."""
+    """Exit with 4 when a run would find nothing to do; return when it would do something."""
     try:
-        seen = dry_run(model, changed, take_in=take_in, begin=begin)
+        plan = dry_run(model, changed, ingest_first=ingest_first, start_from=start_from)
     except NotFound:
-        return  # nothing was ever taken in, so the first night is still to come
-    if not seen.would_train:
-        print(f"{model}  UpToDate: {seen.memory.message}")
+        return  # nothing was ever ingested, so the first run is still to come
+    if not plan.would_train:
+        print(f"{model}  UpToDate: {plan.prior.message}")
         sys.exit(NOTHING_TO_DO)

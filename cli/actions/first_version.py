@@ -28,10 +28,10 @@ def ensure(settings: Settings, model: str, console: Console) -> Document | None:
     if log.current() is None:
         api = connections.prefect(settings)
         run = _under_way(api, model) or follow.trigger(
-            api, "retrain", model, {"by": follow.user(), "reason": "the first version"}
+            api, "retrain", model, {"requested_by": follow.user(), "reason": "the first version"}
         )
         state = follow.follow(settings, run, model, console)
-        console.print(f"{model}  {exit_codes.told(state)}")
+        console.print(f"{model}  {exit_codes.format_state(state)}")
     if log.current() is not None:
         _await_answers(settings, model)
     return state

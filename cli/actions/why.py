@@ -1,4 +1,4 @@
-"""What `overnight why` tells."""
+"""`overnight why`: what changed since the champion was made, and what a run would do."""
 
 import json
 import sys
@@ -11,52 +11,50 @@ from overnight.infra.prefect_api import Document
 
 
 def run(model: str, changed: Mapping[str, float | int | None], *, as_json: bool) -> None:
-    """Tell every axis, then what a run would do; leaves with 4 when that is nothing.
+    """Print every axis, then what a run would do; exits with 4 when that is nothing.
 
     Raises:
-        NotFound: nothing was ever taken in. StoreUnavailable: the store cannot be asked.
+        NotFound: nothing was ever ingested. StoreUnavailable: the store does not answer.
     """
-    seen = dry_run(model, changed, take_in=True)
+    plan = dry_run(model, changed, ingest_first=True)
     if as_json:
-        print(json.dumps(document(seen), indent=2))
+        print(json.dumps(to_json(plan), indent=2))
     else:
-        _print(model, seen)
-    if not seen.would_train:
+        _print(model, plan)
+    if not plan.would_train:
         sys.exit(NOTHING_TO_DO)
 
 
-def document(seen: DryRun) -> Document:
-    """The same for a program."""
+def to_json(plan: DryRun) -> Document:
     return {
-        "champion": seen.champion.version if seen.champion else None,
-        "axes": [vars(axis) for axis in seen.axes],
-        "arrivals": list(seen.arrivals),
-        "progress": str(seen.memory.progress),
-        "message": seen.memory.message,
-        "would_train": seen.would_train,
+        "champion": plan.champion.version if plan.champion else None,
+        "axes": [vars(axis) for axis in plan.axes],
+        "arrivals": list(plan.arrivals),
+        "prior_run": {"progress": str(plan.prior.progress), "message": plan.prior.message},
+        "would_train": plan.would_train,
     }
 
 
-def told(seen: DryRun) -> str:
+def describe(plan: DryRun) -> str:
     """What a run would do, in one sentence."""
-    if seen.arrivals:
-        return f"The next run takes in {', '.join(seen.arrivals)} and trains on it."
-    if not seen.would_train:
-        return f"The next run has nothing to do: {seen.memory.message}."
-    if seen.memory.version:
-        return f"The next run goes on where one stopped: {seen.memory.message}."
+    if plan.arrivals:
+        return f"The next run ingests {', '.join(plan.arrivals)} and trains on it."
+    if not plan.would_train:
+        return f"The next run has nothing to do: {plan.prior.message}."
+    if plan.prior.version:
+        return f"The next run resumes an unfinished one: {plan.prior.message}."
     return "The next run trains."
 
 
-def _print(model: str, seen: DryRun) -> None:
+def _print(model: str, plan: DryRun) -> None:
     console = open_console()
-    if seen.champion is None:
+    if plan.champion is None:
         console.print(f"{model} has no champion yet.")
     else:
-        console.print(f"{model}, since {seen.champion.version} was made:", style="bold")
+        console.print(f"{model}, since {plan.champion.version} was made:", style="bold")
         table = new_table("", "axis", "")
-        for axis in seen.axes:
+        for axis in plan.axes:
             mark = "changed" if axis.changed else "same"
             table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
         console.print(table)
-    console.print(told(seen))
+    console.print(describe(plan))

@@ -59,7 +59,7 @@ def challenge(
     if stop:
         if version is not None or shadow is not None:
             raise typer.BadParameter("a challenge is stopped without version and mode")
-        start.run("challenge", model, {"action": "stop"}, reason=reason, proving=("action",))
+        start.run("challenge", model, {"action": "stop"}, reason=reason, signed=("action",))
     if version is None or shadow is None:
         raise typer.BadParameter("expected a version and --shadow or --canary, or else --stop")
     if share == 0:
@@ -75,4 +75,4 @@ def challenge(
         "minimum_requests": minimum_requests,
         "approve": approve,
     }
-    start.run("challenge", model, chosen, reason=reason, proving=tuple(chosen))
+    start.run("challenge", model, chosen, reason=reason, signed=tuple(chosen))

@@ -37,7 +37,7 @@ def rollback(
     """
     from overnight.cli.runs import start
 
-    start.run("rollback", model, {"to": to} if to else {}, reason=reason, proving=("to",))
+    start.run("rollback", model, {"to": to} if to else {}, reason=reason, signed=("to",))
 
 
 def approve(model: Model, version: Version, *, reason: Reason = "") -> None:
@@ -83,4 +83,4 @@ def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 def _decide(flow: str, model: str, decided: dict[str, str], reason: str) -> None:
     from overnight.cli.runs import start
 
-    start.run(flow, model, decided, reason=reason, proving=tuple(decided))
+    start.run(flow, model, decided, reason=reason, signed=tuple(decided))

@@ -1,4 +1,4 @@
-"""`overnight retrain` and `overnight ingest`."""
+"""`overnight retrain`, `ingest` and `tune`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,34 +16,38 @@ def retrain(
         float | None, typer.Option(min=0, help="The highest learning rate of the fit.")
     ] = None,
     batch_rows: Annotated[int | None, typer.Option(min=1, help="Rows in one step.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Where all chance comes from.")] = None,
-    take_in: Annotated[
-        bool, typer.Option("--take-in/--no-take-in", help="First take in what arrived, or not.")
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.")] = None,
+    ingest_first: Annotated[
+        bool, typer.Option("--ingest-first/--no-ingest-first", help="Ingest new arrivals first.")
     ] = True,
-    begin: Annotated[
-        str | None, typer.Option(help="From which weights: afresh or champion.")
+    start_from: Annotated[
+        Literal["scratch", "champion"] | None, typer.Option(help="The initial weights.")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Train though nothing changed; the record says so.")
     ] = False,
     if_changed: Annotated[
         bool,
-        typer.Option("--if-changed", help="Look here first; leave at once when nothing changed."),
+        typer.Option("--if-changed", help="Check here first; exit at once when nothing changed."),
     ] = False,
     approval: Annotated[
-        str | None, typer.Option(help="Who decides: automatic (the gates) or manual (a person).")
+        Literal["automatic", "manual"] | None,
+        typer.Option(help="Who decides: automatic (the gates) or manual (a person)."),
     ] = None,
-    overrule_gates: Annotated[
+    override_gates: Annotated[
         bool,
-        typer.Option("--overrule-gates", help="Publish even when gates refuse; entitled alone."),
+        typer.Option(
+            "--override-gates",
+            help="Publish even when gates refuse; only for people in OVERNIGHT_OVERRIDERS.",
+        ),
     ] = False,
     reason: Reason = "",
     wait: Wait = True,
 ) -> None:
-    """Take in what arrived, train a candidate, and promote it when it passes its gates.
+    """Ingest what arrived, train a candidate, and promote it when it passes its gates.
 
-    Ends with 0 when a version was promoted or waits for approval, 3 when a gate refused it, and 4
-    when nothing changed since the last time.
+    Exits with 0 when a version was promoted or waits for approval, 3 when a gate refused it, and 4
+    when nothing changed since the last run.
 
     Examples:
 
@@ -55,40 +59,34 @@ def retrain(
 
         overnight retrain digits --if-changed        (from cron: two seconds when nothing changed)
     """
-    asked = _begin(begin)
-    if approval not in {None, "automatic", "manual"}:
-        raise typer.BadParameter("expected automatic or manual", param_hint="--approval")
-    chosen = {
+    settings = {
         "epochs": epochs,
         "learning_rate": learning_rate,
         "batch_rows": batch_rows,
         "seed": seed,
-        "approval": approval,
-        "begin": begin,
     }
     if if_changed and not force:
-        # Before what asks Prefect is imported: whoever leaves here needs none of it.
+        # Imported before the Prefect client, which is slow to import and not needed to exit here.
         from overnight.cli.actions import dry_run
 
-        dry_run.leave_unless_changed(
-            model,
-            {name: chosen[name] for name in ("epochs", "learning_rate", "batch_rows", "seed")},
-            take_in=take_in,
-            begin=asked,
+        dry_run.exit_unless_changed(
+            model, settings, ingest_first=ingest_first, start_from=start_from or "as declared"
         )
     from overnight.cli.runs import start
 
-    given = {name: value for name, value in chosen.items() if value is not None}
-    walk = {"take_in": take_in, "force": force}
-    if not overrule_gates:
-        start.run("retrain", model, given | walk, reason=reason, wait=wait)
+    optional = {**settings, "approval": approval, "start_from": start_from}
+    parameters = {name: value for name, value in optional.items() if value is not None}
+    parameters |= {"ingest_first": ingest_first, "force": force}
+    if not override_gates:
+        start.run("retrain", model, parameters, reason=reason, wait=wait)
         return
     if not (reason := reason.strip()):
-        raise typer.BadParameter("overruling gates needs a reason", param_hint="--reason")
-    # All of it is proved, so that nobody can overrule gates by the same proof for another fit.
-    declared = {"approval": "as declared", "begin": "as declared"}
-    overruled = declared | given | walk | {"overrule_gates": True}
-    start.run("retrain", model, overruled, reason=reason, wait=wait, proving=tuple(overruled))
+        raise typer.BadParameter("overriding gates needs a reason", param_hint="--reason")
+    # Every parameter is signed, so that nobody can override gates by the same proof for another
+    # fit. The flow signs its defaults, so those of the two choices are stated here as well.
+    signed = {"approval": "as declared", "start_from": "as declared"} | parameters
+    signed |= {"override_gates": True}
+    start.run("retrain", model, signed, reason=reason, wait=wait, signed=tuple(signed))
 
 
 def ingest(
@@ -100,7 +98,7 @@ def ingest(
     *,
     wait: Wait = True,
 ) -> None:
-    """Land files and take them into the model's dataset; duplicates and bad files stay out.
+    """Land files and ingest them into the model's dataset; duplicates and bad files stay out.
 
     digits reads IDX, PNGs in folders named after their label, CSV, Parquet and .npz.
 
@@ -133,10 +131,10 @@ def tune(
     reason: Reason = "",
     wait: Wait = True,
 ) -> None:
-    """Search the model's declared ranges for better settings, and keep the best for its nights.
+    """Search the model's declared ranges for better settings, and keep the best for later runs.
 
-    Trials run side by side and are judged by their validation loss; the card of the run draws
-    them. Ends with 0 when better ones were found, and 4 when what holds is best.
+    Trials run in parallel and are judged by their validation loss; the card of the run plots
+    them. Exits with 0 when better settings were found, and with 4 otherwise.
 
     Examples:
 
@@ -146,15 +144,7 @@ def tune(
     """
     from overnight.cli.runs import start
 
-    chosen = {"trials": trials, "parallel": parallel, "forget": forget}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    start.run("tune", model, given, reason=reason, wait=wait)
-
-
-def _begin(begin: str | None) -> Literal["as declared", "afresh", "champion"]:
-    match begin:
-        case None:
-            return "as declared"
-        case "afresh" | "champion":
-            return begin
-    raise typer.BadParameter("expected afresh or champion", param_hint="--begin")
+    parameters = {"trials": trials, "forget": forget}
+    if parallel is not None:
+        parameters["parallel"] = parallel
+    start.run("tune", model, parameters, reason=reason, wait=wait)

@@ -1,4 +1,4 @@
-"""How the end of a run reads as an exit code and a line."""
+"""Exit codes and one-line summaries of finished runs."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ def exit_code(state: dict[str, Any], flow: str) -> int:
     """0 done, 1 failed, 3 refused by a gate, 4 nothing to do."""
     if state["type"] != "COMPLETED":
         return FAILED
-    # A replica refused the version, and what served before is back: only `rollback` asks for that.
+    # A replica refused the version and the promotion was undone; only `rollback` asks for this end.
     if state["name"] == "RolledBack" and flow != "rollback":
         return FAILED
     return _BY_NAME.get(state["name"], DONE)
 
 
-def told(state: dict[str, Any]) -> str:
+def format_state(state: dict[str, Any]) -> str:
     """The state's name and message on one line."""
     return f"{state['name']}: {state['message']}" if state.get("message") else str(state["name"])

@@ -1,4 +1,4 @@
-"""Asks Prefect for a run of ours, follows it, and ends as it ended."""
+"""Starts a pipeline run in Prefect, follows it, and exits with the code of its outcome."""
 
 import sys
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from overnight.store.errors import ConfigurationError
 from overnight.store.trust.request_proof import Statement, sign_statement
 from overnight.store.trust.tokens import GRAMMAR, is_token
 
-# These take nobody's word: arrivals say who delivered them, and a version who made it.
-_NAMELESS = {"ingest", "reproduce"}
+# These flows have no requester: arrivals record who delivered them, and versions who made them.
+_WITHOUT_REQUESTER = {"ingest", "reproduce"}
 
 
 def run(
@@ -24,35 +24,39 @@ def run(
     *,
     reason: str = "",
     wait: bool = True,
-    proving: Sequence[str] | None = None,
+    signed: Sequence[str] | None = None,
 ) -> None:
-    """Trigger `flow/model` and leave with the exit code its end stands for.
+    """Start `flow/model` and exit with the code of its outcome.
 
-    `proving`: which of the parameters a token of whoever asks has to prove, besides the reason.
+    `signed`: the parameters that the requester's token authenticates, besides the reason; None for
+    a run that needs no authentication.
 
     Raises:
         ConfigurationError: the server has no such deployment.
         OrchestratorUnavailable, OrchestratorRefused
     """
     settings, console = load(), open_console()
-    named = {} if flow in _NAMELESS else {"by": follow.user(), "reason": reason}
-    if proving is not None:
-        said = {name: parameters.get(name) for name in proving} | {"reason": reason}
-        named |= proof(settings, Statement(flow, model, said))
-    started = follow.trigger(connections.prefect(settings), flow, model, parameters | named)
+    if flow not in _WITHOUT_REQUESTER:
+        parameters = parameters | {"requested_by": follow.user(), "reason": reason}
+    if signed is not None:
+        stated = {name: parameters.get(name) for name in (*signed, "reason")}
+        parameters = parameters | proof(settings, Statement(flow, model, stated))
+    started = follow.trigger(connections.prefect(settings), flow, model, parameters)
     if not wait:
         console.print(f"run {started['name']} ({started['id']}) is scheduled")
         return
     state = follow.follow(settings, started, model, console)
-    console.print(f"{model}  {exit_codes.told(state)}")
+    console.print(f"{model}  {exit_codes.format_state(state)}")
     sys.exit(exit_codes.exit_code(state, flow))
 
 
-def proof(settings: Settings, said: Statement) -> dict[str, str]:
-    """What shows who asks, as a parameter of a run; nothing where there is no token.
+def proof(settings: Settings, statement: Statement) -> dict[str, str]:
+    """The `proof` parameter of a run, by the first token that is set; empty where there is none.
+
+    A person's own token comes before the one that `overnight up` made for this machine.
 
     Raises:
-        ConfigurationError: the token cannot be read, or could not be one.
+        ConfigurationError: the token cannot be read, or has the wrong form.
     """
     token, setting = settings.token.get_secret_value(), "OVERNIGHT_TOKEN"
     if not token and settings.token_file is not None:
@@ -65,5 +69,6 @@ def proof(settings: Settings, said: Statement) -> dict[str, str]:
     if not token:
         return {}
     if not is_token(token):
+        # The value is not repeated: it may be a mistyped secret.
         raise ConfigurationError(f"{setting}: expected {GRAMMAR}, found something else")
-    return {"proof": sign_statement(token, said, at=datetime.now(UTC))}
+    return {"proof": sign_statement(token, statement, at=datetime.now(UTC))}

@@ -1,4 +1,4 @@
-"""What the steps of a run work with, opened once from settings when the run begins."""
+"""The registry, dataset, source and scratch folder of one model, for the steps of a run."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from overnight import models
-from overnight.flows.run.parameters import Begin
+from overnight.flows.run.parameters import StartFrom
 from overnight.infra import connections
 from overnight.infra.settings import Settings, load
 from overnight.models.definition import ModelDefinition, Places, Source, TrainingSettings
@@ -27,23 +27,25 @@ from overnight.tasks.data.snapshot import (
     read_holdout,
     read_rows,
     read_stamped,
-    snapshot,
 )
+from overnight.tasks.data.snapshot import snapshot as take_snapshot
 
 
 @dataclass(frozen=True)
 class LoadedPredictor:
-    """A version as it answers: its manifest, and its exported predictor verified against that."""
+    """The manifest of a version, and its exported predictor verified against that."""
 
     manifest: Manifest
     predictor: bytes
 
 
 class ModelContext:
-    """One model's registry, dataset and scratch, as the settings of this process say.
+    """One model's registry, dataset and scratch folder, opened from the settings of this process.
 
-    No dataclass, because Prefect looks for futures inside of those that are handed to a task.
+    Clients are opened on first use, and shared by the steps of a run.
     """
+
+    # Not a dataclass: Prefect searches the fields of a dataclass that a task gets for futures.
 
     def __init__(self, definition: ModelDefinition, settings: Settings) -> None:
         self.definition, self.settings = definition, settings
@@ -55,39 +57,42 @@ class ModelContext:
         """The context of a model of the catalogue."""
         return cls(models.find(model), load())
 
-    def is_warm(self, begin: Begin, champion: Manifest | None, data: DataLineage) -> bool:
-        """Whether a run on `data` goes on from the champion's weights; without one none can.
+    def is_warm(self, start_from: StartFrom, champion: Manifest | None, data: DataLineage) -> bool:
+        """Whether a run on `data` starts from the champion's weights.
 
-        From a champion that learned rows which judge now none does either: what it knows by heart
-        would flatter the candidate before every gate.
+        It does not where there is no champion, or where the champion was trained on rows that are
+        in the holdout now: the candidate would inherit them, and pass every gate too easily.
 
         Raises:
-            ConfigurationError: it is asked to, and the model declares no settings for it.
+            ConfigurationError: it is requested, and the model declares no settings for it.
         """
-        asked = begin == "champion" or (begin == "as declared" and self.definition.continues)
-        if asked and self.definition.warm is None:
+        wanted = start_from == "champion" or (
+            start_from == "as declared" and self.definition.continues
+        )
+        if wanted and self.definition.warm is None:
             raise ConfigurationError(
-                f"{self.model} declares no settings for going on from the champion; "
-                "give its definition `warm`, or begin afresh"
+                f"{self.model} declares no settings for starting from the champion; "
+                "give its definition `warm`, or start from scratch"
             )
-        return asked and champion is not None and not learned_holdout_rows(champion.data, data)
+        return wanted and champion is not None and not learned_holdout_rows(champion.data, data)
 
     def training_settings(
         self, changed: Mapping[str, float | int | None], *, warm: bool = False
     ) -> TrainingSettings:
-        """The model's own settings, over them what was tuned, over that what a run asks for.
+        """The model's own settings, overridden by the tuned ones, and those by the run's.
 
-        A run that goes on from the champion has settings of its own, which are not tuned.
-        None asks for nothing, and neither does the model's own value, with which forms are filled.
+        A warm run starts from the definition's `warm` settings instead, which are not tuned.
+        In `changed`, None changes nothing.
         """
         own = self.definition.settings.model_dump()
-        given = {n: v for n, v in changed.items() if v is not None and v != own.get(n)}
+        # Forms are filled with the model's own values: submitting one must not undo the tuning.
+        run = {n: v for n, v in changed.items() if v is not None and v != own.get(n)}
         if warm and self.definition.warm is not None:
-            found = self.definition.warm.model_dump() | given
+            settings = self.definition.warm.model_dump() | run
         else:
             tuned = self.registry.tuned()
-            found = own | (tuned.settings if tuned else {}) | given
-        return type(self.definition.settings).model_validate(found)
+            settings = own | (tuned.settings if tuned else {}) | run
+        return type(self.definition.settings).model_validate(settings)
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -95,17 +100,17 @@ class ModelContext:
 
     @cached_property
     def signer(self) -> Signer:
-        """Who signs what is published from here."""
+        """The key that signs versions published by this process."""
         return Signer.from_file(self.settings.signing_key)
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        """The model's versions; those whose signers are trusted here may be loaded."""
+        """The model's versions; those signed by a trusted key may be loaded."""
         return ModelRegistry(self.bucket, self.model, connections.trust(self.settings))
 
     @cached_property
     def reviews(self) -> ArrivalReviews:
-        """What was found and decided about the model's arrivals."""
+        """Findings and decisions about the model's arrivals."""
         return ArrivalReviews(self.bucket, self.model)
 
     @cached_property
@@ -113,8 +118,8 @@ class ModelContext:
         """The challenges of the model's champion."""
         return Challenges(self.bucket, self.model)
 
-    def loaded(self, version: str) -> LoadedPredictor:
-        """A trusted version, fetched once however many steps ask for it."""
+    def load_predictor(self, version: str) -> LoadedPredictor:
+        """The predictor of a trusted version; several steps of a run share one download."""
         if version not in self._loaded:
             manifest = self.registry.trusted(version).manifest
             predictor = self.registry.read_file(manifest, "predictor.tflite")
@@ -137,32 +142,33 @@ class ModelContext:
         )
         return self.definition.open_source(places)
 
-    def work(self, name: str) -> Path:
-        """Where one candidate is worked on, until its run is over."""
+    def scratch_folder(self, name: str) -> Path:
+        """The folder of one candidate, until its run is over."""
         return self.settings.home / "work" / self.model / name
 
     def training_examples(self, snapshot: Snapshot) -> Examples:
-        """The rows of a snapshot, as the network takes them."""
+        """The training rows of a snapshot, as the network takes them."""
         return self.definition.examples(read_rows(self.rows, snapshot))
 
-    def holdout_examples(self, taken: Snapshot | None = None) -> Examples:
-        """The rows that judge, as the network takes them.
+    def holdout_examples(self, snapshot: Snapshot | None = None) -> Examples:
+        """The holdout, as the network takes it.
 
-        They are frozen, or where the holdout moves those of the snapshot, or else of one as of now.
+        A frozen holdout is the same for every snapshot; a moving one is that of the snapshot, or of
+        one taken now.
         """
         if self.definition.moving is None:
-            return self.definition.examples(read_holdout(self.holdout, taken))
-        taken = self.snapshot() if taken is None else taken
-        before, judging = (
+            return self.definition.examples(read_holdout(self.holdout, snapshot))
+        snapshot = self.snapshot() if snapshot is None else snapshot
+        training, holdout = (
             rows.drop_columns(list(ARRIVAL_COLUMNS))
-            for rows in parted(read_stamped(self.rows, taken), taken)
+            for rows in parted(read_stamped(self.rows, snapshot), snapshot)
         )
-        return self.definition.moving.examples(before, judging)
+        return self.definition.moving.examples(training, holdout)
 
     def snapshot(self, *, without: Collection[str] | None = None) -> Snapshot:
-        """The rows as they are now, without the arrivals named, or those a person left out."""
+        """The rows as they are now, without the arrivals named, or else those a person excluded."""
         moving = self.definition.moving
-        return snapshot(
+        return take_snapshot(
             self.rows,
             self.holdout,
             without=self.reviews.excluded() if without is None else without,

@@ -1,4 +1,4 @@
-"""Authenticated or claimed identity of whoever asks for a run."""
+"""Authenticated or claimed identity of the person who requests a run."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,35 +17,37 @@ def authenticate(
     context: ModelContext,
     act: str,
     *,
-    by: str,
+    requested_by: str,
     proof: str,
-    said: Mapping[str, Plain],
+    statement: Mapping[str, Plain],
     verb: str,
     manual: bool = False,
 ) -> Actor:
-    """Who acts in a run, and why: whoever the proof is of, or else whoever `by` claims to be.
+    """The person who acts in a run: the owner of the token that made the proof, or a claimed name.
 
-    Without a reason among `said` the record gets `verb` and the name. About a model that people
-    decide about, and about a `manual` version, a claim is not enough where any token is known
-    here, such as the one that `overnight up` made.
+    Without a reason in `statement` the record gets `verb` and the name. For a model with manual
+    approval, and for a `manual` version, a claim is not enough where any token is known to this
+    worker, such as the one that `overnight up` made.
 
     Raises:
-        NotProved: the proof does not hold, or there is none where it is needed.
+        Unauthenticated: the proof is not valid, or there is none where it is needed.
         ConfigurationError: the file of tokens cannot be used.
     """
-    known, name = _known(context.settings), by
-    authenticated = bool(proof and known)
+    tokens, name = _known_tokens(context.settings), requested_by
+    authenticated = bool(proof and tokens)
     if authenticated:
         name = verify_statement(
-            proof, Statement(act, context.model, said), known, now=datetime.now(UTC)
+            proof, Statement(act, context.model, statement), tokens, now=datetime.now(UTC)
         )
-    elif known and (manual or context.definition.approval == "manual"):
-        raise Unauthenticated(f"{by!r} is only claimed, and people decide about {context.model}")
-    return Actor(name, str(said["reason"] or f"{verb} by {name}"), authenticated)
+    elif tokens and (manual or context.definition.approval == "manual"):
+        raise Unauthenticated(
+            f"{requested_by!r} is only claimed, and people decide about {context.model}"
+        )
+    return Actor(name, str(statement["reason"] or f"{verb} by {name}"), authenticated)
 
 
 def is_manual(context: ModelContext, version: str) -> bool:
-    """Whether a version waits, or waited, for a person, whatever its model declares by now.
+    """Whether a version was made for manual approval, whatever its model declares by now.
 
     Raises:
         UnknownVersion, CorruptVersion: there is no such version.
@@ -53,12 +55,12 @@ def is_manual(context: ModelContext, version: str) -> bool:
     return context.registry.manifest(version).approval == "manual"
 
 
-def _known(settings: Settings) -> tuple[Token, ...]:
+def _known_tokens(settings: Settings) -> tuple[Token, ...]:
     token = settings.admin_token.get_secret_value()
-    given = (Token(_OPERATOR, token),) if token else ()
+    own = (Token(_OPERATOR, token),) if token else ()
     file = settings.admin_tokens_file
     if file is None:
-        return given
+        return own
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -66,4 +68,4 @@ def _known(settings: Settings) -> tuple[Token, ...]:
             f"OVERNIGHT_ADMIN_TOKENS_FILE: {file} cannot be read; expected one `name token` a line"
         ) from None
     where = f"OVERNIGHT_ADMIN_TOKENS_FILE: line {{number}} of {file}"
-    return given + parse(text, where=where)
+    return own + parse(text, where=where)

@@ -1,4 +1,4 @@
-"""The types of the flows' parameters: what the form in the UI lets a person choose."""
+"""The types of the flows' parameters, from which Prefect's UI builds its forms."""
 
 from typing import Annotated, Literal
 
@@ -9,14 +9,15 @@ from overnight.models.errors import UnknownModel
 
 Policy = Literal["automatic", "manual"]
 Approval = Literal["as declared", "automatic", "manual"]
-Begin = Literal["as declared", "afresh", "champion"]
+StartFrom = Literal["as declared", "scratch", "champion"]
 
 
 def _known(model: str) -> str:
     try:
         models.find(model)
-    except UnknownModel as unknown:
-        raise ValueError(str(unknown)) from None
+    except UnknownModel as error:
+        # Pydantic reports a ValueError as one about this parameter.
+        raise ValueError(str(error)) from None
     return model
 
 

@@ -1,4 +1,4 @@
-"""What a run is about to do, told before anything heavy is done."""
+"""The plan of a retraining run: everything that determines its outcome, before it trains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from overnight.flows.errors import NotAuthorized
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate
-from overnight.flows.run.parameters import Approval, Begin, Policy
+from overnight.flows.run.parameters import Approval, Policy, StartFrom
 from overnight.models.definition import TrainingSettings
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.actor import Actor
@@ -27,13 +27,12 @@ from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.evaluation.explain import Axis, Present, explain
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training import lineage
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a run is about to do, and everything that could change its outcome."""
+    """Everything that determines the outcome of a run."""
 
     context: ModelContext
     settings: TrainingSettings
@@ -53,42 +52,45 @@ class TrainingPlan:
         return self.context.model
 
     def actor(self, reason: str) -> Actor:
-        """Whoever asked for the run; their own reason follows that of the run."""
+        """The person who requested the run; their own reason is appended to `reason`."""
         reason = "; ".join(part for part in (reason, self.run.why) if part)
         return Actor(self.run.by, reason, self.run.proved)
 
 
 def make_plan(
     context: ModelContext,
-    story: RunReport,
+    champion: str | None,
     snapshot: Snapshot,
     changed: Mapping[str, float | int | None],
     *,
     run: RunLineage,
-    begin: Begin = "as declared",
+    start_from: StartFrom = "as declared",
 ) -> TrainingPlan:
     """Settings, lineage and fingerprint of a run on a snapshot.
 
-    A forced run works in a folder of its own, so that it finds nothing finished.
-
     Raises:
-        ConfigurationError: the model takes or answers other tensors than its champion.
+        ConfigurationError: the model's tensors differ from those of its champion.
     """
-    made = context.registry.manifest(story.champion) if story.champion else None
-    if made is not None:
-        check_tensors(made, context.definition)
-    warm = context.is_warm(begin, made, snapshot.lineage)
-    if begin == "champion" and made is not None and not warm:
-        get_run_logger().warning("begins afresh: %s learned rows that judge now", made.version)
+    manifest = context.registry.manifest(champion) if champion else None
+    if manifest is not None:
+        check_tensors(manifest, context.definition)
+    warm = context.is_warm(start_from, manifest, snapshot.lineage)
+    if start_from == "champion" and manifest is not None and not warm:
+        get_run_logger().warning(
+            "starts from scratch: %s was trained on rows of today's holdout", manifest.version
+        )
     settings = context.training_settings(changed, warm=warm)
     code, environment = lineage.code(context.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
         context.definition, settings, snapshot.lineage, code, environment, warm=warm
     )
+    # A forced run gets a folder of its own: in a shared one it would find the candidate of an
+    # earlier run, and skip the training it is forced to do.
+    folder = f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]
     return TrainingPlan(
         context=context,
         settings=settings,
-        champion=story.champion,
+        champion=champion,
         warm=warm,
         forced=run.forced,
         snapshot=snapshot,
@@ -96,17 +98,19 @@ def make_plan(
         environment=environment,
         fingerprint=fingerprint,
         run=run,
-        folder=context.work(f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]),
+        folder=context.scratch_folder(folder),
     )
 
 
-def asked_for(by: str, reason: str, *, forced: bool, override: Override | None) -> RunLineage:
-    """The run under way, who asked for it and why, as its version records for ever.
+def run_lineage(
+    requested_by: str, reason: str, *, forced: bool, override: Override | None
+) -> RunLineage:
+    """The current run with its requester and reason, as the version records them for ever.
 
-    Whoever was heard because gates are to be overruled is named as they were heard.
+    Of a run that overrides gates, the requester is the one who was authorized to.
     """
-    nobody = "the schedule" if "auto-scheduled" in flow_run.tags else "an operator"
-    by = override.by if override else by.strip() or nobody
+    unnamed = "the schedule" if "auto-scheduled" in flow_run.tags else "an operator"
+    by = override.by if override else requested_by.strip() or unnamed
     return RunLineage(
         id=str(flow_run.id or ""),
         name=str(flow_run.name or ""),
@@ -119,69 +123,78 @@ def asked_for(by: str, reason: str, *, forced: bool, override: Override | None) 
 
 
 def changes(plan: TrainingPlan) -> tuple[Axis, ...]:
-    """What changed since the champion was made; nothing to tell while there is none."""
+    """The changes since the champion was made; empty while there is none."""
     if plan.champion is None:
         return ()
     context = plan.context
-    made = context.registry.manifest(plan.champion)
-    since = context.rows.taken() - context.rows.taken(made.data.dataset_version)
+    champion = context.registry.manifest(plan.champion)
+    arrivals = context.rows.taken() - context.rows.taken(champion.data.dataset_version)
     settings = plan.settings.model_dump(mode="json")
     data = plan.snapshot.lineage
-    return explain(made, Present(data, plan.code, plan.environment, settings, arrivals=since))
+    return explain(champion, Present(data, plan.code, plan.environment, settings, arrivals))
 
 
-def policy(context: ModelContext, approval: Approval) -> Policy:
-    """Who decides about a version that passed: as the run says, or else as the model declares.
+def approval_policy(context: ModelContext, approval: Approval) -> Policy:
+    """Who decides about a version that passed: as the run requests, or as the model declares.
 
-    About a model that is declared manual people decide whatever a run says: otherwise whoever may
-    start a run could do without them.
+    For a model that declares manual approval a run cannot choose otherwise: whoever may start a run
+    could get around the people who decide.
     """
     declared = context.definition.approval
     return declared if approval == "as declared" or declared == "manual" else approval
 
 
-def entitled(
+def authorize_override(
     context: ModelContext,
-    by: str,
+    requested_by: str,
     reason: str,
     proof: str = "",
     *,
-    asked: Mapping[str, Plain] | None = None,
+    parameters: Mapping[str, Plain] | None = None,
 ) -> Override:
-    """The word of somebody who may overrule gates, as the worker's settings say.
+    """The override of gates by a person whom the worker's settings authorize.
 
-    `asked`: every other parameter of the run. A proof is of all of them: repeated, it makes the
-    same candidate again and no other.
+    `parameters`: every other parameter of the run. The proof covers all of them, so that a repeated
+    proof makes the same candidate again, and no other.
 
     Raises:
         ConfigurationError: there is no name or no reason.
-        NotEntitled: the name is not among those who may.
-        NotProved: nobody knows whose word it is.
+        NotAuthorized: the person is not among OVERNIGHT_OVERRIDERS.
+        Unauthenticated: the proof is not valid, or there is none where it is needed.
     """
-    by, reason = by.strip(), reason.strip()
-    if not (by and reason):
-        raise ConfigurationError("overruling gates needs `by`, a person's name, and a `reason`")
-    said = {**(asked or {}), "overrule_gates": True, "reason": reason}
-    actor = authenticate(context, "retrain", by=by, proof=proof, said=said, verb="overruled")
-    may = context.settings.overriders
-    if actor.name not in may:
-        raise NotAuthorized(actor.name, "overrule gates", may, "OVERNIGHT_OVERRIDERS")
+    requested_by, reason = requested_by.strip(), reason.strip()
+    if not (requested_by and reason):
+        raise ConfigurationError(
+            "overriding gates needs `requested_by`, a person's name, and a `reason`"
+        )
+    statement = {**(parameters or {}), "override_gates": True, "reason": reason}
+    actor = authenticate(
+        context,
+        "retrain",
+        requested_by=requested_by,
+        proof=proof,
+        statement=statement,
+        verb="overruled",
+    )
+    authorized = context.settings.overriders
+    if actor.name not in authorized:
+        raise NotAuthorized(actor.name, "override gates", authorized, "OVERNIGHT_OVERRIDERS")
     return Override(by=actor.name, reason=reason, at=datetime.now(UTC), proved=actor.authenticated)
 
 
-def overriding(override: Override | None, verdict: Verdict) -> Override | None:
-    """What goes on record: which findings were overruled, or nothing when all of them hold."""
+def used_override(override: Override | None, verdict: Verdict) -> Override | None:
+    """The override with the findings that it overruled; None when all gates passed without it."""
     if override is None or verdict.passed:
         return None
     overruled = tuple(finding.name for finding in verdict.refused)
     return override.model_copy(update={"overruled": overruled})
 
 
-def may_take(context: ModelContext) -> bool:
-    """Whether the source may bring its next arrival.
+def may_fetch_next(context: ModelContext) -> bool:
+    """Whether the source may deliver its next arrival.
 
-    A run that died and is tried again goes on with what it began with, not with another night,
-    unless it died before anything ever came in.
+    A retry of a run that died works on what its first try ingested, and fetches no second arrival,
+    unless that try died before anything was ingested.
     """
     first_try = (flow_run.run_count or 0) <= 1
     return first_try or context.rows.version() is None

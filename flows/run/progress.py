@@ -1,4 +1,4 @@
-"""Tells how far a fit has come, where people look: in the page and the log of its run."""
+"""Training progress as a Prefect progress artifact and log lines."""
 
 import time
 from uuid import UUID
@@ -9,22 +9,23 @@ from prefect.logging import get_run_logger
 
 from overnight.models.definition import Progress
 
-TELL_SECONDS = 1.0
+# Each update is a request to the Prefect server; a step of a fit takes milliseconds.
+_UPDATE_SECONDS = 1.0
 
 
 class ProgressReporter:
-    """Shows a fit's progress in the run's page, once a second, and each epoch in its log."""
+    """Updates the progress artifact of a run once a second, and logs each epoch's metrics."""
 
     def __init__(self, key: str) -> None:
-        found = create_progress_artifact(progress=0.0, key=key, description="Training")
-        assert isinstance(found, UUID)
-        self._artifact = found
-        self._told = time.monotonic()
+        artifact = create_progress_artifact(progress=0.0, key=key, description="Training")
+        assert isinstance(artifact, UUID)
+        self._artifact = artifact
+        self._updated = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._told >= TELL_SECONDS:
-            self._told = now
+        if now - self._updated >= _UPDATE_SECONDS:
+            self._updated = now
             update_progress_artifact(self._artifact, progress=round(progress.share * 100, 1))
         if progress.step == progress.steps and progress.metrics:
             metrics = {k: float(np.round(v, 4)) for k, v in progress.metrics.items()}

@@ -1,4 +1,4 @@
-"""How a run ends: green and named when nobody needs to act, with one card that tells its story."""
+"""The end of a run: a named state, red only when somebody has to act, and its card."""
 
 from dataclasses import replace
 from typing import Literal
@@ -11,11 +11,11 @@ from prefect.states import Completed, Failed
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import training
-from overnight.flows.steps.tracking import tracked
+from overnight.flows.steps.tracking import track_run
 from overnight.store.registry.aliases import AliasRecord
 from overnight.tasks.reporting.report import RunReport, render
 
-Name = Literal[
+Outcome = Literal[
     "Promoted",
     "UpToDate",
     "NothingNew",
@@ -39,52 +39,53 @@ Name = Literal[
 
 def finish(
     context: ModelContext,
-    story: RunReport,
-    name: Name,
+    report: RunReport,
+    outcome: Outcome,
     message: str,
     plan: TrainingPlan | None = None,
 ) -> State:
-    """Leave the card of the run, clear its scratch, and say how it ended."""
-    if story.ingested is not None and (again := ", ".join(story.ingested.skipped)):
-        message = f"{message}; taken in or refused before under this name: {again}"
+    """Publish the card of the run, remove the scratch folder of its plan, and return its state."""
+    if report.ingested is not None and (again := ", ".join(report.ingested.skipped)):
+        message = f"{message}; ingested or refused before under this name: {again}"
     links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)
-    if story.manifest is not None and "report.html" in story.manifest.files:
-        where = f"api/models/{story.model}/versions/{story.manifest.version}/report"
-        links["The report of this version"] = f"{context.settings.answers_url}/{where}"
-    told = render(replace(story, links=links), context.definition, headline=name, message=message)
-    if (known := tracked(context, story, name, message, told, links)) != links:
-        told = render(
-            replace(story, links=known), context.definition, headline=name, message=message
-        )
+    if report.manifest is not None and "report.html" in report.manifest.files:
+        path = f"api/models/{report.model}/versions/{report.manifest.version}/report"
+        links["The report of this version"] = f"{context.settings.answers_url}/{path}"
+
+    def card() -> str:
+        linked = replace(report, links=links)
+        return render(linked, context.definition, headline=outcome, message=message)
+
+    # MLflow gets the card, and the card that Prefect shows links to the run at MLflow.
+    links = track_run(context, report, outcome, message, card(), links)
     create_markdown_artifact(
-        markdown=told, key=f"{story.model}-{flow_run.flow_name}", description=message[:200]
+        markdown=card(), key=f"{report.model}-{flow_run.flow_name}", description=message[:200]
     )
     if plan is not None:
-        training.clear(plan)
-    # Nobody confirmed and nobody refused: somebody has to look, so this one is red.
-    if name == "Unconfirmed":
-        return Failed(name=name, message=message)
-    return Completed(name=name, message=message)
+        training.remove_scratch(plan)
+    # No replica confirmed or refused in time: somebody has to look, so this one is red.
+    if outcome == "Unconfirmed":
+        return Failed(name=outcome, message=message)
+    return Completed(name=outcome, message=message)
 
 
 def await_confirmation(
     context: ModelContext,
-    story: RunReport,
+    report: RunReport,
     record: AliasRecord,
-    name: Literal["Promoted", "RolledBack"],
+    outcome: Literal["Promoted", "RolledBack"],
     plan: TrainingPlan | None = None,
 ) -> State:
-    """Wait for the replicas, and end by what they say."""
+    """Wait for the acknowledgements of the replicas, and finish accordingly."""
     confirmation = training.confirm(context, record)
-    story = replace(story, confirmation=str(confirmation))
+    message = str(confirmation)
+    report = replace(report, confirmation=message)
     if confirmation.confirmed:
-        return finish(context, story, name, str(confirmation), plan)
+        return finish(context, report, outcome, message, plan)
     if confirmation.superseded_by:
-        return finish(context, story, "Superseded", str(confirmation), plan)
-    # A promotion that was undone is over; a rollback that was undone left what should not serve.
-    undone = confirmation.rolled_back_to is not None and name == "Promoted"
-    return finish(
-        context, story, "RolledBack" if undone else "Unconfirmed", str(confirmation), plan
-    )
+        return finish(context, report, "Superseded", message, plan)
+    # An undone promotion changed nothing; after an undone rollback the bad version serves again.
+    undone = confirmation.rolled_back_to is not None and outcome == "Promoted"
+    return finish(context, report, "RolledBack" if undone else "Unconfirmed", message, plan)

@@ -1,85 +1,72 @@
-"""When a known regime returns: an earlier version instead of a training."""
+"""Reinstate an earlier champion that is better on new arrivals, instead of training."""
 
 from dataclasses import replace
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-import overnight.tasks.data.snapshot
-import overnight.tasks.evaluation.reinstate
 from overnight.flows.run.parameters import Policy
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
-from overnight.models.examples import Examples
 from overnight.store.errors import PromotionConflict
-from overnight.tasks.evaluation.reinstate import Reinstated, is_eligible
+from overnight.tasks.data.snapshot import read_stamped
+from overnight.tasks.evaluation import reinstate
+from overnight.tasks.evaluation.reinstate import Reinstated
 from overnight.tasks.reporting.report import RunReport
 
 
 @step
 def reconsider(plan: TrainingPlan) -> Reinstated | None:
-    """The earlier version that beats the champion on what arrived since, if any does.
-
-    Asked are rows that none of them has learned.
-    """
-    context = plan.context
+    """The earlier champion that beats the current one on rows that none of them was trained on."""
+    context, registry = plan.context, plan.context.registry
     gate = context.definition.returning
     earlier = tuple(
         version
-        for version in overnight.tasks.evaluation.reinstate.previous_champions(
-            context.registry.champion.history()
-        )
-        if is_eligible(context.registry.manifest(version), context.definition)
-        and context.registry.collected(version) is None
+        for version in reinstate.previous_champions(registry.champion.history())
+        if reinstate.is_eligible(registry.manifest(version), context.definition)
+        and registry.collected(version) is None
     )
     if gate is None or plan.champion is None or not earlier:
         return None
-    tonight = _unlearned(plan, (plan.champion, *earlier))
-    if tonight is None:
-        return None
-    found = overnight.tasks.evaluation.reinstate.reconsider(
+    made_of = [registry.manifest(version).data for version in (plan.champion, *earlier)]
+    examples = reinstate.unseen_examples(
         context.definition,
-        gate,
-        champion=(plan.champion, context.loaded(plan.champion).predictor),
-        earlier={version: context.loaded(version).predictor for version in earlier},
-        tonight=tonight,
-    )
-    get_run_logger().info("%s", found or f"none of {len(earlier)} earlier versions is better")
-    return found
-
-
-def _unlearned(plan: TrainingPlan, versions: tuple[str, ...]) -> Examples | None:
-    """The examples of the snapshot that none of these versions has learned."""
-    context = plan.context
-    made_of = [context.registry.manifest(version).data for version in versions]
-    return overnight.tasks.evaluation.reinstate.unseen_examples(
-        context.definition,
-        overnight.tasks.data.snapshot.read_stamped(context.rows, plan.snapshot),
+        read_stamped(context.rows, plan.snapshot),
         made_of=made_of,
         seen=context.rows.taken(max(data.dataset_version for data in made_of)),
     )
+    if examples is None:
+        return None
+    better = reinstate.reconsider(
+        context.definition,
+        gate,
+        champion=(plan.champion, context.load_predictor(plan.champion).predictor),
+        earlier={version: context.load_predictor(version).predictor for version in earlier},
+        tonight=examples,
+    )
+    get_run_logger().info("%s", better or f"none of {len(earlier)} earlier versions is better")
+    return better
 
 
-def bring_back(
-    story: RunReport, returned: Reinstated, plan: TrainingPlan, *, approval: Policy
+def promote_earlier(
+    plan: TrainingPlan, report: RunReport, earlier: Reinstated, *, approval: Policy
 ) -> State:
-    """Promote the version that is right again, or leave that to the person who decides."""
-    model, version = story.model, returned.version
-    context = plan.context
-    story = replace(story, manifest=context.registry.manifest(version))
+    """Promote the earlier version, or leave that to the person who decides."""
+    model, version, registry = plan.model, earlier.version, plan.context.registry
+    report = replace(report, manifest=registry.manifest(version))
     if approval == "manual":
-        told = (
-            f'{returned}; `overnight promote {model} {version} --reason "…"` brings it back, '
+        message = (
+            f'{earlier}; `overnight promote {model} {version} --reason "…"` brings it back, '
             f"`overnight retrain {model} --force` trains instead"
         )
-        return finish(context, story, "AwaitingApproval", told, plan)
+        return finish(plan.context, report, "AwaitingApproval", message, plan)
     try:
-        actor = plan.actor(str(returned))
-        record = step(context.registry.promote)(version, expected=plan.champion, actor=actor)
-    except PromotionConflict as conflict:
-        return finish(context, story, "Superseded", str(conflict), plan)
-    # What was learned tonight is not learned tomorrow either, unless more arrives.
-    finding = returned.finding.model_copy(update={"passed": False, "message": str(returned)})
-    step(context.registry.refuse)(plan.fingerprint, (finding,), compared_with=version)
-    return await_confirmation(context, story, record, "Promoted", plan)
+        actor = plan.actor(str(earlier))
+        record = step(registry.promote)(version, expected=plan.champion, actor=actor)
+    except PromotionConflict as error:
+        return finish(plan.context, report, "Superseded", str(error), plan)
+    # Recorded as a refusal of this fingerprint, so that the next run does not train it either.
+    finding = earlier.finding.model_copy(update={"passed": False, "message": str(earlier)})
+    step(registry.refuse)(plan.fingerprint, (finding,), compared_with=version)
+    return await_confirmation(plan.context, report, record, "Promoted", plan)

@@ -1,4 +1,4 @@
-"""Tells each run that had something to learn from to MLflow, where the settings name a server."""
+"""Logs retraining runs to MLflow, where the settings name a server."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,28 +14,29 @@ from overnight.tasks.reporting.mlflow_run import RunEnd, describe_run, track
 from overnight.tasks.reporting.mlflow_worker import Run
 from overnight.tasks.reporting.report import RunReport
 
-# Nights on which nothing came in end within seconds, and leave nothing to compare.
-_UNTOLD = ("NothingNew", "UpToDate")
+# These end within seconds and have no metrics to compare.
+_NOT_TRACKED = ("NothingNew", "UpToDate")
 
 
-def tracked(
+def track_run(
     context: ModelContext,
-    story: RunReport,
+    report: RunReport,
     outcome: str,
     message: str,
-    told: str,
+    card: str,
     links: Mapping[str, str],
-) -> Mapping[str, str]:
-    """Tell a run whose card is `told`, and answer the links with the one to where it is there.
+) -> dict[str, str]:
+    """Log a retraining run to MLflow; returns `links`, with one to the run there.
 
-    Whatever goes wrong is a warning in the log: a run is never lost over its being told.
+    Every failure is a warning in the log: tracking never fails a run.
     """
-    retraining = flow_run.flow_name == "retrain" and outcome not in _UNTOLD
+    retraining = flow_run.flow_name == "retrain" and outcome not in _NOT_TRACKED
     if not (retraining and context.settings.mlflow_tracking_uri.get_secret_value()):
-        return links
-    if story.manifest is not None:
-        bundle = keys.manifest(story.model, story.manifest.version).rpartition("/")[0]
-        links = {**links, "Bundle": f"s3://{context.settings.s3_bucket}/{bundle}"}
+        return dict(links)
+    links = dict(links)
+    if report.manifest is not None:
+        bundle = keys.manifest(report.model, report.manifest.version).rpartition("/")[0]
+        links["Bundle"] = f"s3://{context.settings.s3_bucket}/{bundle}"
     ending = RunEnd(
         run_id=str(flow_run.id),
         run_name=str(flow_run.name),
@@ -44,23 +45,23 @@ def tracked(
         message=message,
         links=links,
     )
-    # A server that is away raises nothing; this is for what nobody thought of.
+    # An unavailable server raises nothing; this is for unforeseen errors.
     try:
-        report = page(told, title=f"{story.model}: {outcome}")
-        url = tell_mlflow(context, describe_run(story, ending, report))
+        html = page(card, title=f"{report.model}: {outcome}")
+        url = log_to_mlflow(context, describe_run(report, ending, html))
     except Exception as error:  # noqa: BLE001
-        get_run_logger().warning("not told to MLflow: %s", type(error).__name__, exc_info=True)
+        get_run_logger().warning("not logged to MLflow: %s", type(error).__name__, exc_info=True)
         return links
     return {**links, "MLflow": url} if url else links
 
 
 @step
-def tell_mlflow(context: ModelContext, run: Run) -> str:
-    """The address of the run at the server, or nothing when it did not get there."""
+def log_to_mlflow(context: ModelContext, run: Run) -> str:
+    """The address of the run at the MLflow server; empty when it did not get there."""
     settings = context.settings
     uri = settings.mlflow_tracking_uri.get_secret_value()
-    found = track(run, uri=uri, seconds=settings.mlflow_seconds)
-    if found.error:
-        what = "not all was told" if found.url else "not told"
-        get_run_logger().warning("%s to MLflow: %s", what, found.error)
-    return found.url
+    tracked = track(run, uri=uri, seconds=settings.mlflow_seconds)
+    if tracked.error:
+        extent = "only partly" if tracked.url else "not"
+        get_run_logger().warning("%s logged to MLflow: %s", extent, tracked.error)
+    return tracked.url

@@ -1,7 +1,7 @@
-"""The steps as Prefect runs them: what is tried again, what is shown while it happens.
+"""The steps from a training plan to a confirmed promotion.
 
-Only input and output are tried again, when the store is unavailable; a gate's answer never is.
-Steps hand on values (names, digests, metrics); each opens the store for itself.
+Steps return names, digests and metrics rather than open files or clients, and only unavailable
+input or output is retried: a gate's verdict never is.
 """
 
 import shutil
@@ -10,11 +10,6 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-import overnight.tasks.evaluation.evaluate
-import overnight.tasks.evaluation.judge
-import overnight.tasks.evaluation.rehearse
-import overnight.tasks.release.publish
-import overnight.tasks.training.train
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import Policy
 from overnight.flows.run.plan import TrainingPlan
@@ -22,29 +17,28 @@ from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.step import step
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.aliases import AliasRecord
-from overnight.store.registry.manifest import (
-    Manifest,
-    Override,
-)
-from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.release import confirm as confirming
-from overnight.tasks.training.train import Candidate
+from overnight.store.registry.manifest import Manifest, Override
+from overnight.tasks.evaluation import evaluate as evaluation
+from overnight.tasks.evaluation import judge as gates
+from overnight.tasks.evaluation import rehearse as rehearsal
+from overnight.tasks.release import confirm as confirmation
+from overnight.tasks.release import publish as publication
+from overnight.tasks.training.train import Candidate, Start
+from overnight.tasks.training.train import train as train_candidate
 
 
-def start_of(context: ModelContext, version: str) -> overnight.tasks.training.train.Start:
+def start_weights(context: ModelContext, version: str) -> Start:
     """The weights of a version, verified against its signed manifest."""
     manifest = context.registry.trusted(version).manifest
-    return overnight.tasks.training.train.Start(
-        version, context.registry.read_file(manifest, "network.keras")
-    )
+    return Start(version, context.registry.read_file(manifest, "network.keras"))
 
 
 @step
 def train(plan: TrainingPlan) -> Candidate:
-    """Fit in a process of its own, telling how far it has come."""
+    """Fit in a subprocess, and report its progress."""
     context = plan.context
-    tell = ProgressReporter(f"{plan.model}-training")
-    candidate = overnight.tasks.training.train.train(
+    progress = ProgressReporter(f"{plan.model}-training")
+    candidate = train_candidate(
         context.definition,
         plan.settings,
         fingerprint=plan.fingerprint,
@@ -52,48 +46,40 @@ def train(plan: TrainingPlan) -> Candidate:
         holdout=context.holdout_examples(plan.snapshot),
         folder=plan.folder,
         seconds=context.settings.fit_seconds,
-        report=tell,
-        start=start_of(context, plan.champion) if plan.warm and plan.champion else None,
+        report=progress,
+        start=start_weights(context, plan.champion) if plan.warm and plan.champion else None,
     )
-    tell.done()
+    progress.done()
     return candidate
 
 
 @step
 def evaluate(plan: TrainingPlan, candidate: Candidate) -> Evaluation:
-    """Candidate and champion on the same rows."""
-    context = plan.context
-    serving = None
+    """Measure candidate and champion on the same rows."""
+    context, champion = plan.context, None
     if plan.champion is not None:
-        predictor = context.loaded(plan.champion).predictor
-        serving = overnight.tasks.evaluation.evaluate.Champion(plan.champion, predictor)
+        predictor = context.load_predictor(plan.champion).predictor
+        champion = evaluation.Champion(plan.champion, predictor)
     holdout = context.holdout_examples(plan.snapshot)
-    return overnight.tasks.evaluation.evaluate.evaluate(
-        context.definition, candidate, serving, holdout
-    )
+    return evaluation.evaluate(context.definition, candidate, champion, holdout)
 
 
 @step
 def draw(plan: TrainingPlan, candidate: Candidate) -> Mapping[str, Path]:
-    """The model's pictures of how it learned and errs."""
-    context = plan.context
-    holdout = context.holdout_examples(plan.snapshot)
-    return overnight.tasks.evaluation.evaluate.draw(
-        context.definition, candidate, holdout, plan.folder
-    )
+    """Draw the model's plots of its learning curve and its mistakes."""
+    holdout = plan.context.holdout_examples(plan.snapshot)
+    return evaluation.draw(plan.context.definition, candidate, holdout, plan.folder)
 
 
 @step
-def rehearse(
-    plan: TrainingPlan, candidate: Candidate
-) -> overnight.tasks.evaluation.rehearse.RehearsalResult:
-    """The real serving application on the exported bundle, over HTTP."""
+def rehearse(plan: TrainingPlan, candidate: Candidate) -> rehearsal.RehearsalResult:
+    """Load the exported bundle in the real serving application, and predict over HTTP."""
     context = plan.context
-    return overnight.tasks.evaluation.rehearse.rehearse(
+    return rehearsal.rehearse(
         _draft(plan, candidate),
-        overnight.tasks.release.publish.bundle(candidate),
+        publication.bundle(candidate),
         holdout=context.holdout_examples(plan.snapshot),
-        expected=overnight.tasks.evaluation.evaluate.predictions(candidate),
+        expected=evaluation.predictions(candidate),
         folder=plan.folder,
         seconds=context.settings.rehearse_seconds,
         near=context.definition.near,
@@ -101,24 +87,24 @@ def rehearse(
 
 
 @step
-def judge(context: ModelContext, evaluation: Evaluation) -> Verdict:
-    """Ask every gate."""
-    verdict = overnight.tasks.evaluation.judge.judge(evaluation, context.definition.gates)
+def judge(context: ModelContext, measured: Evaluation) -> gates.Verdict:
+    """Apply every gate of the model."""
+    verdict = gates.judge(measured, context.definition.gates)
     get_run_logger().info("gates: %s", verdict)
     return verdict
 
 
-def finished(
+def final_manifest(
     plan: TrainingPlan,
     candidate: Candidate,
-    evaluation: Evaluation,
-    verdict: Verdict,
+    measured: Evaluation,
+    verdict: gates.Verdict,
     override: Override | None,
     approval: Policy,
 ) -> Manifest:
-    """The manifest as it is before it lists the report, which tells what is in it."""
-    return overnight.tasks.release.publish.final_manifest(
-        _draft(plan, candidate), evaluation, verdict, override=override, approval=approval
+    """The manifest without its report: the report shows the manifest, and is added by `publish`."""
+    return publication.final_manifest(
+        _draft(plan, candidate), measured, verdict, override=override, approval=approval
     )
 
 
@@ -126,40 +112,38 @@ def finished(
 def publish(
     plan: TrainingPlan, candidate: Candidate, manifest: Manifest, files: Mapping[str, bytes]
 ) -> Manifest:
-    """Make the version visible: bundle first, signed, manifest last."""
+    """Publish the version: its bundle first, then the signature, and the manifest last."""
     context = plan.context
-    bundle = {**overnight.tasks.release.publish.bundle(candidate), **files}
-    version = overnight.tasks.release.publish.publish(
-        context.bucket, manifest, bundle, plan.folder, context.signer
-    )
+    bundle = {**publication.bundle(candidate), **files}
+    version = publication.publish(context.bucket, manifest, bundle, plan.folder, context.signer)
     return context.registry.manifest(version)
 
 
 @step
-def confirm(context: ModelContext, record: AliasRecord) -> confirming.Confirmation:
-    """Wait until the replicas serve it, or undo what one of them refuses."""
-    if trouble := confirming.notify(context.settings.answers_url, record.model):
-        get_run_logger().info("%s; replicas find out at their next poll", trouble)
-    confirmation = confirming.confirm(
+def confirm(context: ModelContext, record: AliasRecord) -> confirmation.Confirmation:
+    """Wait until the replicas serve the version, or undo the record when one refuses it."""
+    if problem := confirmation.notify(context.settings.answers_url, record.model):
+        get_run_logger().info("%s; replicas find out at their next poll", problem)
+    confirmed = confirmation.confirm(
         context.bucket,
         record,
         replicas=context.settings.replicas,
         seconds=context.settings.confirm_seconds,
     )
-    get_run_logger().info("%s", confirmation)
-    return confirmation
+    get_run_logger().info("%s", confirmed)
+    return confirmed
 
 
-def clear(plan: TrainingPlan) -> None:
-    """Throw away a candidate's scratch, once all that matters of it is in the store."""
+def remove_scratch(plan: TrainingPlan) -> None:
+    """Delete a candidate's scratch folder: everything worth keeping is in the store."""
     shutil.rmtree(plan.folder, ignore_errors=True)
 
 
 def _draft(plan: TrainingPlan, candidate: Candidate) -> Manifest:
-    return overnight.tasks.release.publish.draft(
+    return publication.draft(
         plan.context.definition,
         candidate,
-        overnight.tasks.release.publish.bundle(candidate),
+        publication.bundle(candidate),
         data=plan.snapshot.lineage,
         code=plan.code,
         environment=plan.environment,

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 def test_a_run_of_sales_is_in_the_prefect_ui(page: Page, stack: RunningStack) -> None:
     # No baskets came in here, so that it ends within seconds. One of digits is in test_prefect.py.
-    ended = stack.overnight("retrain", "sales", "--no-take-in")
+    ended = stack.overnight("retrain", "sales", "--no-ingest-first")
     assert ended.returncode == NOTHING_TO_DO, ended.stdout + ended.stderr
     (run,) = (
         run

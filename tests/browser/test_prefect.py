@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 def asked_run(stack: RunningStack) -> dict[str, object] | None:
     """The run that the browser asked for, once Prefect knows of it."""
     runs = stack.prefect.filter("/flow_runs", sort="START_TIME_DESC", limit=20)
-    return next((dict(run) for run in runs if run["parameters"].get("by") == "a browser"), None)
+    return next(
+        (dict(run) for run in runs if run["parameters"].get("requested_by") == "a browser"), None
+    )
 
 
 def ended_run(stack: RunningStack) -> dict[str, object] | None:
@@ -68,8 +70,8 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     page.get_by_role("menuitem", name="Custom run").click()
     number(page, "epochs").fill("2")
     number(page, "seed").fill("7")
-    choose(page, "begin", "champion")
-    page.get_by_label("by (Optional)").fill("a browser")
+    choose(page, "start_from", "champion")
+    page.get_by_label("requested_by (Optional)").fill("a browser")
     submit(page, stack)
 
     with steady(stack.serving_url) as tally:

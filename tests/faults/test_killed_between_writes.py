@@ -36,8 +36,8 @@ from dataclasses import replace
 from models import digits
 digits.DEFINITION = replace(digits.DEFINITION, network="tests.support.networks.constant")
 from overnight.flows.retrain import retrain
-few = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}
-print(retrain(epochs=1, take_in=False, return_state=True, **few).name)
+few = {"override_gates": True, "requested_by": "ann", "reason": "few digits will do for a test"}
+print(retrain(epochs=1, ingest_first=False, return_state=True, **few).name)
 """
 
 

@@ -42,7 +42,9 @@ def still_answers(stack: RunningStack) -> str | None:
 def start_retrain(stack: RunningStack, *words: str, force: bool = True) -> str:
     """Trigger a retrain without waiting for it; its id."""
     forced = ("--force",) if force else ()
-    started = stack.overnight("retrain", "digits", "--no-wait", "--no-take-in", *forced, *words)
+    started = stack.overnight(
+        "retrain", "digits", "--no-wait", "--no-ingest-first", *forced, *words
+    )
     assert started.returncode == 0, started.stderr
     return started.stdout.partition("(")[2].partition(")")[0]
 

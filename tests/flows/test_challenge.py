@@ -36,18 +36,22 @@ def ended(state: State) -> tuple[str, str]:
 
 def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
     name, told = ended(
-        challenge("digits", version=SECOND, by="bob", reason="a try", return_state=True)
+        challenge("digits", version=SECOND, requested_by="bob", reason="a try", return_state=True)
     )
     assert name == "Challenging", told
     assert told == f"shadow of 10%; 0 of 0 replicas run {SECOND}"
-    again = ended(challenge("digits", version=SECOND, by="bob", reason="a try", return_state=True))
+    again = ended(
+        challenge("digits", version=SECOND, requested_by="bob", reason="a try", return_state=True)
+    )
     assert again[0] == "Challenging"
 
     (record,) = AliasLog(published.bucket, "digits", CHALLENGER).history()
     assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
 
     name, told = ended(
-        challenge("digits", action="stop", by="bob", reason="seen enough", return_state=True)
+        challenge(
+            "digits", action="stop", requested_by="bob", reason="seen enough", return_state=True
+        )
     )
     assert (name, told) == ("Stopped", f"{SECOND} challenges no more: seen enough")
     name, told = ended(challenge("digits", action="stop", return_state=True))
@@ -66,7 +70,7 @@ def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: W
         mode="canary",
         share=0.2,
         approve=True,
-        by="bob",
+        requested_by="bob",
         return_state=True,
     )
 

@@ -17,7 +17,11 @@ from overnight.store.registry.registry import ModelRegistry
 from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
-OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few digits will do for a test"}
+OVERRULED = {
+    "override_gates": True,
+    "requested_by": "ann",
+    "reason": "few digits will do for a test",
+}
 
 
 def ended(state: State) -> tuple[str, str]:
@@ -40,7 +44,7 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
     world.arrive("few", 0, 1_200)
 
     first = ended(retrain(epochs=1, return_state=True))
-    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+    again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
     assert first[0] == "Refused"
     assert "AtLeast accuracy: " in first[1]
@@ -91,7 +95,9 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         assert word in newest_card("digits-retrain")
 
     name, told = ended(
-        retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True, **OVERRULED)
+        retrain(
+            epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True, **OVERRULED
+        )
     )
     second = ModelRegistry(world.bucket, "digits").versions()[-1]
     assert name == "AwaitingApproval"
@@ -101,12 +107,14 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     run = ModelRegistry(world.bucket, "digits").manifest(second).run
     assert (run.forced, run.reason) == (False, OVERRULED["reason"])
 
-    waiting = ended(retrain(epochs=1, seed=2, take_in=False, approval="manual", return_state=True))
+    waiting = ended(
+        retrain(epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True)
+    )
     assert waiting[0] == "AwaitingApproval"
     assert len(ModelRegistry(world.bucket, "digits").versions()) == 2
 
     assert (
-        ended(promote(second, "digits", by="bob", reason="good", return_state=True))[0]
+        ended(promote(second, "digits", requested_by="bob", reason="good", return_state=True))[0]
         == "Promoted"
     )
     assert champion(world) == second
@@ -117,11 +125,14 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert late[0] == "Superseded"
     assert "was approved by bob already" in late[1]
 
-    assert ended(rollback("digits", by="bob", reason="worse", return_state=True))[0] == "RolledBack"
+    assert (
+        ended(rollback("digits", requested_by="bob", reason="worse", return_state=True))[0]
+        == "RolledBack"
+    )
     assert champion(world) == first
     late = ended(promote(second, "digits", return_state=True))
     assert late == ended(promote(second, "digits", return_state=True))
-    moved = ended(promote(second, "digits", decision="move", by="bob", return_state=True))
+    moved = ended(promote(second, "digits", decision="move", requested_by="bob", return_state=True))
     assert moved[0] == "Promoted"
     assert champion(world) == second
 
@@ -131,7 +142,7 @@ def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
     refused = ended(retrain(return_state=True))
     card = newest_card("digits-retrain")
     world.arrive("few", 0, 30)
-    left = ended(retrain(take_in=False, return_state=True))
+    left = ended(retrain(ingest_first=False, return_state=True))
     waits = [arrival.name for arrival in Landing(world.bucket, "digits").pending()]
 
     first = ended(ingest(return_state=True))
@@ -150,7 +161,7 @@ def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
     assert again[0] == "Ingested"
     assert again[1].startswith("49,970 rows added")
     assert met[0] == "NothingNew"
-    assert met[1].endswith("taken in or refused before under this name: few")
+    assert met[1].endswith("ingested or refused before under this name: few")
 
 
 @pytest.mark.parametrize(
@@ -175,14 +186,17 @@ def test_parameters_out_of_range_never_start_a_run(
     ("who", "told"),
     [
         ({}, "a person's name"),
-        ({"by": "ann", "reason": "  "}, "a person's name"),
-        ({"by": "eve", "reason": "because"}, "'eve' may not overrule gates; entitled are: ann"),
+        ({"requested_by": "ann", "reason": "  "}, "a person's name"),
+        (
+            {"requested_by": "eve", "reason": "because"},
+            "'eve' may not override gates; authorized are: ann",
+        ),
     ],
 )
 def test_gates_are_overruled_only_by_somebody_entitled_and_with_a_reason(
     world: World, who: dict[str, str], told: str
 ) -> None:
-    state = retrain(overrule_gates=True, return_state=True, **who)  # type: ignore[call-overload]
+    state = retrain(override_gates=True, return_state=True, **who)  # type: ignore[call-overload]
 
     assert state.is_failed()
     assert told in str(state.message)

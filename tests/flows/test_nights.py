@@ -60,10 +60,12 @@ def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: Worl
     assert champion(world) == first
     assert "beats the champion on what arrived" in AliasLog(world.bucket, "digits").current().reason
 
-    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+    again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
     assert again[0] == "UpToDate", again
 
-    warm = ended(retrain(begin="champion", take_in=False, epochs=1, return_state=True, **OVERRULED))
+    warm = ended(
+        retrain(start_from="champion", ingest_first=False, epochs=1, return_state=True, **OVERRULED)
+    )
     made = published(world, champion(world))
     assert warm[0] == "Promoted", warm
     assert made.version not in {first, nonsense}

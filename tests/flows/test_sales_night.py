@@ -14,7 +14,11 @@ from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 FEW = STORES[:3]
-OVERRULED = {"overrule_gates": True, "by": "ann", "reason": "few stores will do for a test"}
+OVERRULED = {
+    "override_gates": True,
+    "requested_by": "ann",
+    "reason": "few stores will do for a test",
+}
 
 
 def arrive(world: World, name: str, first: str, last: str) -> None:
@@ -28,7 +32,7 @@ def test_each_night_judges_on_days_that_nobody_has_learned(world: World) -> None
     first = ended(retrain("sales", epochs=1, return_state=True, **OVERRULED))
     arrive(world, "next", "2017-06-01", "2017-06-01")
     second = ended(retrain("sales", epochs=1, return_state=True, **OVERRULED))
-    again = ended(retrain("sales", epochs=1, take_in=False, return_state=True))
+    again = ended(retrain("sales", epochs=1, ingest_first=False, return_state=True))
 
     assert first[0] == "Promoted", first
     assert second[0] == "Promoted", second

@@ -119,7 +119,9 @@ def test_planted_secrets_are_found_nowhere(
     with seen.looking():
         # A whole night, and a person's word about what it made.
         world.arrive("few", 0, 1_200)
-        night = retrain(epochs=1, overrule_gates=True, by="ann", reason="a test", return_state=True)
+        night = retrain(
+            epochs=1, override_gates=True, requested_by="ann", reason="a test", return_state=True
+        )
         (version,) = ModelRegistry(world.bucket, "digits").versions()
         said = Statement("promote", "digits", {"version": version, "decision": "move"})
         proof = sign_statement(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
@@ -141,7 +143,7 @@ def test_planted_secrets_are_found_nowhere(
             key = tmp_path / "signing.pem"
             key.write_text(hidden["WRONG"])
             wrong.setenv("OVERNIGHT_SIGNING_KEY_FILE", str(key))
-            unsigned = retrain(epochs=1, seed=2, take_in=False, return_state=True)
+            unsigned = retrain(epochs=1, seed=2, ingest_first=False, return_state=True)
         told.append(_of_the_table(world, hidden["WRONG"]))
         told += _of_serving(world, hidden, tmp_path / "host")
 

@@ -40,9 +40,11 @@ def test_a_search_on_few_digits_is_kept_or_remembered_and_can_be_forgotten(world
     world.arrive("few", 0, 400)
     ingest(return_state=True)
 
-    name, told = ended(tune(trials=2, parallel=1, by="ann", reason="try", return_state=True))
+    name, told = ended(
+        tune(trials=2, parallel=1, requested_by="ann", reason="try", return_state=True)
+    )
     found = ModelRegistry(world.bucket, "digits").tuned()
-    forgotten = ended(tune(forget=True, by="ann", reason="enough", return_state=True))
+    forgotten = ended(tune(forget=True, requested_by="ann", reason="enough", return_state=True))
 
     assert name in {"Tuned", "Kept"}, told
     assert (found is not None) == (name == "Tuned")

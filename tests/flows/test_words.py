@@ -71,7 +71,9 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
 ) -> None:
     shown = proof(ADA, version=FIRST, decision="approve", reason="good")
 
-    state = promote(FIRST, "digits", by="the king", reason="good", proof=shown, return_state=True)
+    state = promote(
+        FIRST, "digits", requested_by="the king", reason="good", proof=shown, return_state=True
+    )
 
     assert ended(state)[0] == "Promoted"
     decision, record = ModelRegistry(manual.bucket, "digits").decision(FIRST), champion(manual)
@@ -85,7 +87,7 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
 def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
     manual: World, tokens: None, decision: str
 ) -> None:
-    state = promote(FIRST, "digits", decision=decision, by="ada", return_state=True)  # type: ignore[call-overload]
+    state = promote(FIRST, "digits", decision=decision, requested_by="ada", return_state=True)  # type: ignore[call-overload]
 
     name, told = ended(state)
     assert state.is_completed()
@@ -101,7 +103,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
 ) -> None:
     ensure_admin_token(load())
 
-    typed = promote(FIRST, "digits", by="ann", return_state=True)
+    typed = promote(FIRST, "digits", requested_by="ann", return_state=True)
     said = {"version": FIRST, "decision": "approve", "reason": "good"}
     # As `overnight approve` asks on this machine.
     shown = start.proof(load(), Statement("promote", "digits", said))
@@ -124,7 +126,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
     ids=["nobody's", "of another version"],
 )
 def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown: str) -> None:
-    state = promote(FIRST, "digits", by="ada", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", requested_by="ada", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Refused"
     assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
@@ -133,7 +135,7 @@ def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown
 def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: World) -> None:
     shown = proof(ADA, version=FIRST, decision="approve")
 
-    state = promote(FIRST, "digits", by="ann", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", requested_by="ann", proof=shown, return_state=True)
 
     assert ended(state)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
@@ -195,9 +197,9 @@ def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
         {"batch_rows": 8},
         {"seed": 9},
         {"force": True},
-        {"take_in": False},
+        {"ingest_first": False},
         {"approval": "automatic"},
-        {"begin": "afresh"},
+        {"start_from": "scratch"},
         {"reason": "another"},
     ],
     ids=str,
@@ -206,9 +208,9 @@ def test_a_proof_that_overrules_gates_is_of_this_run_and_of_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
-    words = {"take_in": True, "approval": "as declared", "begin": "as declared"}
-    shown = proof(ADA, "retrain", reason="so", overrule_gates=True, **words)
-    asked = {"overrule_gates": True, "by": "eve", "reason": "so", "proof": shown}
+    words = {"ingest_first": True, "approval": "as declared", "start_from": "as declared"}
+    shown = proof(ADA, "retrain", reason="so", override_gates=True, **words)
+    asked = {"override_gates": True, "requested_by": "eve", "reason": "so", "proof": shown}
 
     state = retrain(return_state=True, **asked | other)  # type: ignore[call-overload]
 
@@ -219,8 +221,8 @@ def test_a_proof_that_overrules_gates_is_of_this_run_and_of_no_other(
 def test_a_typed_name_neither_approves_by_a_challenge_nor_rolls_back_to_what_waits(
     manual: World, tokens: None
 ) -> None:
-    tried = challenge("digits", version=SECOND, approve=True, by="ada", return_state=True)
-    back = rollback("digits", to=SECOND, by="ada", return_state=True)
+    tried = challenge("digits", version=SECOND, approve=True, requested_by="ada", return_state=True)
+    back = rollback("digits", to=SECOND, requested_by="ada", return_state=True)
 
     for state in (tried, back):
         assert ended(state)[0] == "Refused"

@@ -38,5 +38,5 @@ def test_only_who_asked_for_a_rollback_got_what_they_asked_for():
 def test_an_end_is_told_with_its_reason():
     state = {"name": "Refused", "type": "COMPLETED", "message": "accuracy 0.91, at least 0.99"}
 
-    assert exit_codes.told(state) == "Refused: accuracy 0.91, at least 0.99"
-    assert exit_codes.told({"name": "Crashed", "message": None}) == "Crashed"
+    assert exit_codes.format_state(state) == "Refused: accuracy 0.91, at least 0.99"
+    assert exit_codes.format_state({"name": "Crashed", "message": None}) == "Crashed"

@@ -5,7 +5,7 @@ import pytest
 from overnight import models
 from overnight.flows.reproduce import scratch
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.plan import asked_for
+from overnight.flows.run.plan import run_lineage
 from overnight.store.registry.manifest import Override
 from overnight.tasks.evaluation.reinstate import is_eligible
 from overnight.tasks.training import lineage
@@ -53,7 +53,7 @@ def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
 
     assert house.is_warm("champion", champion, tonight) is warm
     assert not house.is_warm("champion", None, tonight)
-    assert not house.is_warm("afresh", champion, tonight)
+    assert not house.is_warm("scratch", champion, tonight)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
     ],
 )
 def test_who_asks_for_a_run_and_why_is_known_though_nobody_says(by, reason, forced, told):
-    found = asked_for(by, reason, forced=forced, override=None)
+    found = run_lineage(by, reason, forced=forced, override=None)
 
     assert (found.by, found.reason, found.why) == told
     assert (found.forced, found.proved) == (forced, False)
@@ -77,7 +77,7 @@ def test_who_asks_for_a_run_and_why_is_known_though_nobody_says(by, reason, forc
 def test_whoever_overrules_gates_asks_under_the_name_that_was_heard(proved):
     heard = Override(by="ada", reason="so", proved=proved)
 
-    found = asked_for("the king", "so", forced=False, override=heard)
+    found = run_lineage("the king", "so", forced=False, override=heard)
 
     assert (found.by, found.proved, found.reason) == ("ada", proved, "so")
 

@@ -53,7 +53,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
 
     first = ended(retrain(epochs=1, return_state=True))
-    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+    again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
     assert first[0] == again[0] == "AwaitingApproval"
     assert "scanned differs from what was learned: mean pixel" in first[1]
@@ -63,10 +63,12 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert (held.arrival, held.compared_with) == ("scanned", VERSION)
     assert ModelRegistry(learned.bucket, "digits").versions() == [VERSION]
 
-    said = ended(accept("scanned", "digits", by="bob", reason="a new form", return_state=True))
-    name, told = ended(retrain(epochs=1, take_in=False, return_state=True, **OVERRULED))
+    said = ended(
+        accept("scanned", "digits", requested_by="bob", reason="a new form", return_state=True)
+    )
+    name, told = ended(retrain(epochs=1, ingest_first=False, return_state=True, **OVERRULED))
 
-    assert said == ("Accepted", "scanned is accepted by bob: a new form; the next night goes on")
+    assert said == ("Accepted", "scanned is accepted by bob: a new form; the next run continues")
     assert name == "Promoted", told
     newest = ModelRegistry(learned.bucket, "digits").manifest(
         ModelRegistry(learned.bucket, "digits").versions()[-1]
@@ -84,7 +86,9 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
     assert ended(ingest(return_state=True))[0] == "Ingested"
 
-    name, told = ended(accept("scanned", "digits", decision="exclude", by="ann", return_state=True))
+    name, told = ended(
+        accept("scanned", "digits", decision="exclude", requested_by="ann", return_state=True)
+    )
 
     assert (name, told.partition(";")[0]) == (
         "Excluded",
@@ -95,7 +99,9 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
     assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
     assert left.lineage.without == ("scanned",)
 
-    assert ended(accept("scanned", "digits", by="bob", return_state=True))[0] == "Accepted"
+    assert (
+        ended(accept("scanned", "digits", requested_by="bob", return_state=True))[0] == "Accepted"
+    )
     assert ArrivalReviews(learned.bucket, "digits").excluded() == ()
 
 
@@ -128,7 +134,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
         version, expected=VERSION, actor=Actor("ann", "smaller")
     )
 
-    state = retrain(take_in=False, return_state=True)
+    state = retrain(ingest_first=False, return_state=True)
 
     assert state.is_failed()
     assert "give the changed model a new name" in str(state.message)

@@ -79,7 +79,7 @@ def train() -> None:
 
 
 def seen(**changed: float) -> DryRun:
-    return dry_run("digits", changed, take_in=False)
+    return dry_run("digits", changed, ingest_first=False)
 
 
 def test_nothing_was_ever_taken_in(quiet_world):
@@ -91,7 +91,7 @@ def test_a_night_with_nothing_new_would_do_nothing(settled):
     found = seen()
 
     assert not found.would_train
-    assert found.memory.progress is Progress.SETTLED
+    assert found.prior.progress is Progress.SETTLED
     assert not any(axis.changed for axis in found.axes)
 
 
@@ -117,17 +117,17 @@ def test_rows_that_were_taken_in_since_are_told_by_arrival(settled):
 def test_what_waits_in_the_landing_would_be_taken_in(settled):
     settled.arrive("more", 44, 60)
 
-    found = dry_run("digits", {}, take_in=True)
+    found = dry_run("digits", {}, ingest_first=True)
 
     assert (found.arrivals, found.would_train) == (("more",), True)
-    assert why.detail(found) == "The next run takes in more and trains on it."
+    assert why.describe(found) == "The next run ingests more and trains on it."
 
 
 def test_without_a_waiting_arrival_the_source_is_asked(quiet_world):
     quiet_world.arrive("night-0000", 0, 4)
     take_in()
 
-    assert dry_run("digits", {}, take_in=True).arrivals == ("night-0001",)
+    assert dry_run("digits", {}, ingest_first=True).arrivals == ("night-0001",)
 
 
 def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
@@ -138,7 +138,7 @@ def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
         why.run("digits", {}, as_json=True)
     document = json.loads(capsys.readouterr().out)
     with pytest.raises(SystemExit) as left:
-        dry_run_action.leave_unless_changed("digits", {}, take_in=True)
+        dry_run_action.exit_unless_changed("digits", {}, ingest_first=True)
     line = capsys.readouterr().out
 
     assert {error.value.code for error in (as_text, as_json, left)} == {4}
@@ -157,13 +157,13 @@ def test_the_command_leaves_before_anybody_is_asked_for_a_run(exhausted, monkeyp
 
 
 def test_a_changed_night_is_not_left(settled, capsys):
-    dry_run_action.leave_unless_changed("digits", {"seed": 7}, take_in=False)
+    dry_run_action.exit_unless_changed("digits", {"seed": 7}, ingest_first=False)
 
     assert capsys.readouterr().out == ""
 
 
 def test_the_first_night_is_not_left(quiet_world, capsys):
-    dry_run_action.leave_unless_changed("digits", {}, take_in=True)
+    dry_run_action.exit_unless_changed("digits", {}, ingest_first=True)
 
     assert capsys.readouterr().out == ""
 

@@ -27,7 +27,7 @@ def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_
     learned.arrive("scanned", 3_000, 3_100, seen=inverted)
     night = ended(retrain(epochs=1, return_state=True))
     after = ModelRegistry(learned.bucket, "digits").scores(VERSION)
-    again = ended(retrain(epochs=1, take_in=False, return_state=True))
+    again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
     assert (taken_in[0], night[0], again[0]) == ("Ingested", "AwaitingApproval", "AwaitingApproval")
     # What the champion learned itself says nothing of how it does.
@@ -43,8 +43,8 @@ def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_
 def test_a_version_is_fetched_once_a_run(learned: World) -> None:
     run, other_run = ModelContext.open("digits"), ModelContext.open("digits")
 
-    first, again = run.loaded(VERSION), run.loaded(VERSION)
-    another = other_run.loaded(VERSION)
+    first, again = run.load_predictor(VERSION), run.load_predictor(VERSION)
+    another = other_run.load_predictor(VERSION)
 
     assert first is again
     assert first is not another

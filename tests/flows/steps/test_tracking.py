@@ -29,7 +29,7 @@ def test_runs_are_told_to_mlflow_and_never_wait_for_it(
         monkeypatch.setenv("OVERNIGHT_MLFLOW_TRACKING_URI", with_password)
         monkeypatch.setenv("OVERNIGHT_MLFLOW_SECONDS", "120")
         promoted = ended(retrain(epochs=1, return_state=True, **OVERRULED))
-        nothing_new = ended(retrain(epochs=1, take_in=False, return_state=True))
+        nothing_new = ended(retrain(epochs=1, ingest_first=False, return_state=True))
         told = mlflow_server.runs("overnight/digits")
 
         with proxy.wrong(Fault(Wrong.HANG)):

@@ -101,8 +101,8 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
     assert "model" in form["required"]
 
     # A run is of the model that the command names, and of none that nobody knows.
-    run = follow.trigger(api, "rollback", "sales", {"by": "ann"})
-    assert run["parameters"] == {"model": "sales", "by": "ann"}
+    run = follow.trigger(api, "rollback", "sales", {"requested_by": "ann"})
+    assert run["parameters"] == {"model": "sales", "requested_by": "ann"}
     with pytest.raises(OrchestratorRefused, match="nothing"):
         follow.trigger(api, "rollback", "nothing", {})
 
