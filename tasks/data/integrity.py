@@ -1,7 +1,6 @@
-"""Contents: whether rows still are what they were when they were taken in.
+"""Compares rows with the digests that they got when they were ingested.
 
-A bit that turned over in a picture breaks no Parquet file, which has no checksums here; the digest
-that each row carries tells.
+The Parquet files have no checksums here, so a flipped bit in a picture goes unnoticed by readers.
 """
 
 import hashlib
@@ -13,12 +12,12 @@ import pyarrow.compute as pc
 
 from overnight.store.errors import CorruptTable
 
-_AT_ONCE = 4_096
+_BATCH_ROWS = 4_096
 
 
 @dataclass(frozen=True)
 class DigestCount:
-    """How many rows have the bytes that their digest is of, and how many have others."""
+    """How many rows match their digest, and how many do not."""
 
     same: int = 0
     other: int = 0
@@ -27,41 +26,41 @@ class DigestCount:
         return DigestCount(self.same + more.same, self.other + more.other)
 
     @property
-    def told(self) -> str:
-        """What is wrong, or nothing.
+    def problem(self) -> str:
+        """What is wrong; empty if nothing is.
 
-        Where no row at all has them, the source means something else by its digests.
+        If no row matches, the source computes its digests from something else, which is allowed.
         """
         if not self.other or not self.same:
             return ""
-        return f"{self.other:,} of {self.same + self.other:,} rows are not those that came in"
+        return f"{self.other:,} of {self.same + self.other:,} rows differ from what was ingested"
 
 
-def tally(batch: pa.RecordBatch) -> DigestCount:
-    """Hold the bulk of rows, their one column of bytes, against their digests.
+def count_batch(batch: pa.RecordBatch) -> DigestCount:
+    """Compare the one column of bytes of some rows with their digests.
 
-    Rows without such a column, and bytes that are missing, tell nothing.
+    Tables with no such column or several, and missing values, count neither way.
     """
     bulky = [field.name for field in batch.schema if pa.types.is_binary(field.type)]
     if len(bulky) != 1 or "digest" not in batch.schema.names:
         return DigestCount()
     sha256 = hashlib.sha256
     bodies = batch.column(bulky[0]).to_pylist()
-    found = [None if body is None else sha256(body).hexdigest() for body in bodies]
-    same = pc.equal(batch.column("digest"), pa.array(found, pa.string()))
+    digests = [None if body is None else sha256(body).hexdigest() for body in bodies]
+    same = pc.equal(batch.column("digest"), pa.array(digests, pa.string()))
     return DigestCount(pc.sum(same).as_py() or 0, pc.sum(pc.invert(same)).as_py() or 0)
 
 
-def summed(batches: Iterable[pa.RecordBatch]) -> DigestCount:
-    """The tally of all, a batch at a time."""
-    return sum(map(tally, batches), DigestCount())
+def count_digests(batches: Iterable[pa.RecordBatch]) -> DigestCount:
+    """The count over all batches, one in memory at a time."""
+    return sum(map(count_batch, batches), DigestCount())
 
 
 def check(rows: pa.Table, where: str) -> None:
-    """Make sure that rows which were read have the bytes that their digests are of.
+    """Raise if rows differ from their digests.
 
     Raises:
-        CorruptTable: how many of the table at `where` have others.
+        CorruptTable: names the table at `where` and the number of such rows.
     """
-    if told := summed(rows.to_batches(max_chunksize=_AT_ONCE)).told:
-        raise CorruptTable(where, told)
+    if problem := count_digests(rows.to_batches(max_chunksize=_BATCH_ROWS)).problem:
+        raise CorruptTable(where, problem)

@@ -1,4 +1,4 @@
-"""Verify: read everything in the bucket, and tell what of it is not as it has to be."""
+"""The audit of `overnight verify`: reads every object of the bucket and reports what is wrong."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,8 @@ from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit_arrivals import audit_pending
 from overnight.tasks.maintenance.audit_tables import audit_tables
 
-_AT_ONCE = 8
+# Reads wait for the network, and a file of a version may be tens of megabytes in memory.
+_THREADS = 8
 _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.DECISION: Decision,
     Kind.COLLECTED: Tombstone,
@@ -53,14 +54,14 @@ _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.REASON: Quarantined,
 }
 _NUMBERED = (Kind.RECORD, Kind.TUNED, Kind.ARRIVAL_WORD)
-_WAITING = {Kind.ARRIVAL: "arrived and waits to be taken in", Kind.REASON: "in quarantine"}
+_PENDING_NOTES = {Kind.ARRIVAL: "landed and not ingested yet", Kind.REASON: "in quarantine"}
 
 
 @dataclass(frozen=True)
 class AuditContext:
-    """What is asked: the bucket, the tables of a model by name, and whose versions are trusted.
+    """What is audited: the bucket, the tables of each model, and the keys that are trusted.
 
-    Without `trust` signatures are not looked at.
+    `table` opens a table by model and name. Without `trust`, signatures are not verified.
     """
 
     bucket: Bucket
@@ -69,13 +70,13 @@ class AuditContext:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What lies under one key: a record, a file's size and digest, or neither, and why."""
+class _StoredObject:
+    """The content of one key: a record, a file's size and digest, or why it cannot be read."""
 
     item: Item
     record: BaseModel | None = None
     entry: FileEntry | None = None
-    trouble: Observation | None = None
+    problem: Observation | None = None
 
 
 def verify(
@@ -85,11 +86,11 @@ def verify(
     retention: Retention | None = None,
     report: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Audit:
-    """Read everything, or everything of one model; `told` of bytes read, of so many.
+    """Audit the bucket, or one model; `report` gets the bytes read so far and the bytes in all.
 
     Raises:
-        UnknownModel: the bucket has nothing of this name.
-        StoreUnavailable, StoreDenied: it cannot be read at all.
+        UnknownModel: the bucket holds nothing of this model.
+        StoreUnavailable, StoreDenied: the bucket cannot be read.
     """
     listed = items(context.bucket.sizes_below(""))
     known = models(listed)
@@ -97,30 +98,33 @@ def verify(
         raise UnknownModel(model, tuple(known))
     listed = [item for item in listed if model in {None, item.model}]
     now = datetime.now(UTC)
-    reads = _read_all(context.bucket, listed, report)
-    observations = [*audit_rules.strays(listed), *(read.trouble for read in reads if read.trouble)]
-    for read in reads:
-        if read.record is not None:
-            observations += audit_rules.misplaced(read.item, read.record)
+    objects = _read_objects(context.bucket, listed, report)
+    observations = [
+        *audit_rules.strays(listed),
+        *(stored.problem for stored in objects if stored.problem),
+    ]
+    for stored in objects:
+        if stored.record is not None:
+            observations += audit_rules.misplaced(stored.item, stored.record)
     for kind in _NUMBERED:
         observations += audit_rules.gaps(item for item in listed if item.kind is kind)
     observations += audit_pending(
-        context.bucket, context.table, _arrivals(reads), {item.key for item in listed}
+        context.bucket, context.table, _arrivals(objects), {item.key for item in listed}
     )
-    whole = _versions(context, reads)
-    for version in whole.values():
-        observations += version_rules.about(version, grace=retention or Retention(), now=now)
-    observations += _logs(reads, whole)
+    read_versions = _versions(context, objects)
+    for read_version in read_versions.values():
+        observations += version_rules.about(read_version, grace=retention or Retention(), now=now)
+    observations += _audit_logs(objects, read_versions)
     observations += (
-        note(read.item.key, _WAITING[read.item.kind])
-        for read in reads
-        if read.item.kind in _WAITING
+        note(stored.item.key, _PENDING_NOTES[stored.item.kind])
+        for stored in objects
+        if stored.item.kind in _PENDING_NOTES
     )
     for name in [model] if model else known:
         recorded = {
-            version.version: version.manifest.data
-            for version in whole.values()
-            if version.model == name and version.manifest and version.is_readable
+            read_version.version: read_version.manifest.data
+            for read_version in read_versions.values()
+            if read_version.model == name and read_version.manifest and read_version.is_readable
         }
         observations += audit_tables(context.bucket, context.table, name, recorded)
     tallies = {
@@ -130,89 +134,95 @@ def verify(
     return Audit(tuple(observations), tallies, signatures_looked_at=context.trust is not None)
 
 
-def _read_all(
+def _read_objects(
     bucket: Bucket, listed: Sequence[Item], report: Callable[[int, int], None]
-) -> list[_Read]:
-    """Every record and every file of a version; tables are read as tables."""
+) -> list[_StoredObject]:
+    """Read every record and every file of a version; `audit_tables` reads the tables."""
     wanted = [
         item for item in listed if item.kind in _RECORDS or item.kind in {Kind.FILE, Kind.MANIFEST}
     ]
-    done, total, reads = 0, sum(item.size_bytes for item in wanted), []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for read in pool.map(lambda item: _read(bucket, item), wanted):
-            done += read.item.size_bytes if read else 0
+    done, total, objects = 0, sum(item.size_bytes for item in wanted), []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for stored in pool.map(lambda item: _read(bucket, item), wanted):
+            done += stored.item.size_bytes if stored else 0
             report(done, total)
-            if read is not None:
-                reads.append(read)
-    return reads
+            if stored is not None:
+                objects.append(stored)
+    return objects
 
 
-def _read(bucket: Bucket, item: Item) -> _Read | None:
-    """What lies under a key; None when it is gone by now, as arrivals that were taken in are."""
+def _read(bucket: Bucket, item: Item) -> _StoredObject | None:
+    """Read one key; None if it is gone since it was listed, as an ingested arrival is."""
     try:
         body = bucket.read(item.key)
     except NotFound:
         return None
     except BadKey as reason:
-        return _Read(item, trouble=audit_rules.warning(item.key, str(reason), audit_rules.LOOK))
+        return _StoredObject(
+            item, problem=audit_rules.warning(item.key, str(reason), audit_rules.LOOK)
+        )
     try:
         if item.kind is Kind.MANIFEST:
-            return _Read(item, versions.decode_for(item.model, item.version, body))
+            return _StoredObject(item, versions.decode_for(item.model, item.version, body))
         if item.kind is Kind.FILE:
-            return _Read(item, entry=FileEntry(size_bytes=len(body), sha256=digest(body)))
-        return _Read(item, _RECORDS[item.kind].model_validate_json(body))
+            return _StoredObject(item, entry=FileEntry(size_bytes=len(body), sha256=digest(body)))
+        return _StoredObject(item, _RECORDS[item.kind].model_validate_json(body))
     except (ValidationError, CorruptVersion) as reason:
         why = str(reason).splitlines()[0]
-        return _Read(item, trouble=error(item.key, f"it cannot be read: {why}"))
+        return _StoredObject(item, problem=error(item.key, f"it cannot be read: {why}"))
 
 
-def _arrivals(reads: Iterable[_Read]) -> Iterator[Arrival]:
-    """Those that lie where they say: no other key is formed of what a record says."""
-    for read in reads:
-        if isinstance(arrival := read.record, Arrival):
+def _arrivals(objects: Iterable[_StoredObject]) -> Iterator[Arrival]:
+    """The arrivals whose record lies under its own key: others could name keys of anybody."""
+    for stored in objects:
+        if isinstance(arrival := stored.record, Arrival):
             with suppress(BadKey):
-                if read.item.key == f"{arrival.prefix}/arrival.json":
+                if stored.item.key == f"{arrival.prefix}/arrival.json":
                     yield arrival
 
 
-def _versions(context: AuditContext, reads: Iterable[_Read]) -> dict[tuple[str, str], VersionRead]:
-    """Every version with all that was read of it, by model and name."""
-    of_versions = [read for read in reads if read.item.version and read.item.kind is not Kind.SCORE]
-    of_versions.sort(key=lambda read: (read.item.model, read.item.version))
-    whole = {}
+def _versions(
+    context: AuditContext, objects: Iterable[_StoredObject]
+) -> dict[tuple[str, str], VersionRead]:
+    """The versions with all that was read of each, by model and version."""
+    of_versions = [
+        stored for stored in objects if stored.item.version and stored.item.kind is not Kind.SCORE
+    ]
+    of_versions.sort(key=lambda stored: (stored.item.model, stored.item.version))
+    read_versions = {}
     for (model, version), group in groupby(of_versions, lambda r: (r.item.model, r.item.version)):
         parts = list(group)
-        records = {read.item.kind: read.record for read in parts}
+        records = {stored.item.kind: stored.record for stored in parts}
         manifest, decision = records.get(Kind.MANIFEST), records.get(Kind.DECISION)
         collected = None if Kind.KEPT in records else records.get(Kind.COLLECTED)
-        version_read = VersionRead(
+        read_version = VersionRead(
             model,
             version,
             manifest=manifest if isinstance(manifest, Manifest) else None,
             has_manifest=Kind.MANIFEST in records,
             decision=decision if isinstance(decision, Decision) else None,
             collected=collected if isinstance(collected, Tombstone) else None,
-            files={read.item.names["name"]: read.entry for read in parts if read.entry},
-            distrusted=_distrust(context, model, version) if manifest else "",
+            files={stored.item.names["name"]: stored.entry for stored in parts if stored.entry},
+            distrusted=_untrusted_reason(context, model, version) if manifest else "",
         )
-        listed = version_read.manifest.files if version_read.manifest else {}
-        if listed.keys() - version_read.files.keys() and not collected:
+        listed = read_version.manifest.files if read_version.manifest else {}
+        if listed.keys() - read_version.files.keys() and not collected:
             # A garbage collection may have begun after the bucket was listed.
-            tombstone = _just_collected(context.bucket, model, version)
-            version_read = replace(version_read, collected=tombstone)
-        whole[model, version] = version_read
-    return whole
+            tombstone = _current_tombstone(context.bucket, model, version)
+            read_version = replace(read_version, collected=tombstone)
+        read_versions[model, version] = read_version
+    return read_versions
 
 
-def _just_collected(bucket: Bucket, model: str, version: str) -> Tombstone | None:
+def _current_tombstone(bucket: Bucket, model: str, version: str) -> Tombstone | None:
     try:
         return ModelRegistry(bucket, model).collected(version)
     except CorruptRecord:
-        # Told by its key already, or as soon as somebody verifies again.
+        # Reported by its own key already, or by the next audit if it was just written.
         return None
 
 
-def _distrust(context: AuditContext, model: str, version: str) -> str:
+def _untrusted_reason(context: AuditContext, model: str, version: str) -> str:
     if context.trust is None:
         return ""
     try:
@@ -222,25 +232,31 @@ def _distrust(context: AuditContext, model: str, version: str) -> str:
     return ""
 
 
-def _logs(
-    reads: Sequence[_Read], whole: Mapping[tuple[str, str], VersionRead]
+def _audit_logs(
+    objects: Sequence[_StoredObject], read_versions: Mapping[tuple[str, str], VersionRead]
 ) -> Iterator[Observation]:
-    """What alias logs and the words about them say, held against the versions they name."""
+    """Check alias logs, acknowledgements, withdrawals and scores against the versions they name."""
     records = {
         (record.model, record.alias, record.sequence): record
-        for read in reads
-        if isinstance(record := read.record, AliasRecord)
+        for stored in objects
+        if isinstance(record := stored.record, AliasRecord)
     }
-    in_order = [records[place] for place in sorted(records)]
+    # groupby needs the records of a log next to each other and in sequence.
+    in_order = [records[position] for position in sorted(records)]
     for (model, _), log in groupby(in_order, lambda record: (record.model, record.alias)):
-        known = {name: version.known for (of, name), version in whole.items() if of == model}
+        known = {
+            name: version.known for (of, name), version in read_versions.items() if of == model
+        }
         yield from audit_rules.alias_log(list(log), known)
     statements = [
-        (read.item, record.version)
-        for read in reads
-        if isinstance(record := read.record, Acknowledgement | Withdrawal)
+        (stored.item, record.version)
+        for stored in objects
+        if isinstance(record := stored.record, Acknowledgement | Withdrawal)
     ]
     yield from audit_rules.words(statements, records)
-    for read in reads:
-        if isinstance(read.record, Score) and (read.item.model, read.item.version) not in whole:
-            yield error(read.item.key, f"a score of {read.item.version}, which does not exist")
+    for stored in objects:
+        if (
+            isinstance(stored.record, Score)
+            and (stored.item.model, stored.item.version) not in read_versions
+        ):
+            yield error(stored.item.key, f"a score of {stored.item.version}, which does not exist")

@@ -1,4 +1,4 @@
-"""Awaiting: whether the files of arrivals that wait are still those that were delivered."""
+"""Audits landed arrivals: their files must still have the bytes that were delivered."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,47 +10,47 @@ from overnight.store.maintenance import audit_rules
 from overnight.store.maintenance.audit_rules import Observation, error
 from overnight.store.objects.bucket import Bucket
 
-_AT_ONCE = 8
-_LOST = "this file of an arrival that waits was delivered, and is gone"
-_OTHER = "this file of an arrival that waits has other bytes than were delivered"
+_THREADS = 8
+_LOST = "this file was delivered with an arrival that is not ingested yet, and is missing"
+_OTHER = "this file of an arrival that is not ingested yet has other bytes than were delivered"
 
 
 def audit_pending(
     bucket: Bucket,
     table: Callable[[str, str], Dataset],
     arrivals: Iterable[Arrival],
-    there: Collection[str],
+    present: Collection[str],
 ) -> Iterator[Observation]:
-    """Read every file of arrivals that lie in their places; `there` are the keys of the bucket.
+    """Read every file of some arrivals; `present` are the keys of the bucket.
 
-    What the dataset has taken in is cleared away, so that nothing of it is missed.
+    Missing files of an ingested arrival are no damage: ingest clears them away.
     """
     for arrival in arrivals:
-        bad = _bad(bucket, arrival)
-        # Asked after the files were: whoever clears has committed before.
-        if not bad or arrival.name in _taken(table(arrival.model, "rows")):
+        damaged = _damaged_files(bucket, arrival)
+        # Read after the files: ingest commits an arrival before it clears its files.
+        if not damaged or arrival.name in _ingested(table(arrival.model, "rows")):
             continue
-        for key in map(arrival.key, bad):
-            if key in there:
+        for key in map(arrival.key, damaged):
+            if key in present:
                 yield error(key, _OTHER, audit_rules.REPLACE)
             else:
                 yield error(key, _LOST, is_missing=True)
 
 
-def _bad(bucket: Bucket, arrival: Arrival) -> list[str]:
-    """The files that are no longer what was delivered, a few of them in memory at a time."""
+def _damaged_files(bucket: Bucket, arrival: Arrival) -> list[str]:
+    """The files whose bytes are not those delivered; at most `_THREADS` are in memory."""
 
-    def is_whole(file: str) -> bool:
+    def is_intact(file: str) -> bool:
         return Landing(bucket, arrival.model).read_file(arrival, file) is not None
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        whole = pool.map(is_whole, arrival.files)
-        return [file for file, well in zip(arrival.files, whole, strict=True) if not well]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        intact = pool.map(is_intact, arrival.files)
+        return [file for file, good in zip(arrival.files, intact, strict=True) if not good]
 
 
-def _taken(table: Dataset) -> Collection[str]:
+def _ingested(table: Dataset) -> Collection[str]:
     try:
         return table.taken()
     except (NotFound, CorruptTable):
-        # Told by whoever reads the table as such.
+        # The audit of tables reports it.
         return ()

@@ -1,4 +1,4 @@
-"""Retrace: whether a model's tables, and what its versions were made from, read as recorded."""
+"""Audits the tables of a model, and the snapshots that its versions were made from."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from overnight.tasks.data import integrity
 from overnight.tasks.data.snapshot import snapshot
 
 _UNREADABLE = (NotFound, CorruptTable, pa.ArrowException)
-_TELLING = ("digest", "rows", "holdout_digest", "holdout_rows")
+_COMPARED_FIELDS = ("digest", "rows", "holdout_digest", "holdout_rows")
 
 
 def audit_tables(
@@ -25,87 +25,90 @@ def audit_tables(
     model: str,
     recorded: Mapping[str, DataLineage],
 ) -> Iterator[Observation]:
-    """Read both tables of a model whole, and the snapshot that each version records.
+    """Read both tables of a model in full, and the snapshot that each version records.
 
-    `recorded` is what each version that is kept was made from, by its name. While there are none,
-    neither table has to be there: one is made before the other.
+    `recorded` is the data lineage of each version that was not deleted. While there is none,
+    either table may be missing: the first ingest creates the holdout before the rows.
 
     Raises:
-        StoreUnavailable, StoreDenied: the store cannot be asked, which says nothing of the tables.
+        StoreUnavailable, StoreDenied: the store cannot be read; the tables may be in order.
     """
     names = bucket.names_below(f"datasets/{keys.check_model(model)}")
-    seen = []
+    observations = []
     for name in ("rows", "holdout"):
         if name in names:
-            seen += _table(bucket, table(model, name), keys.dataset(model, name))
+            observations += _audit_table(bucket, table(model, name), keys.dataset(model, name))
         elif recorded:
             key = keys.dataset(model, name)
-            seen.append(error(key, "versions were made from this table, and it is not there"))
-    yield from seen
-    if not any(one.severity is Severity.ERROR for one in seen):
-        yield from _snapshots(model, table(model, "rows"), table(model, "holdout"), recorded)
+            observations.append(error(key, "versions were made from this table, and it is missing"))
+    yield from observations
+    if not any(observation.severity is Severity.ERROR for observation in observations):
+        yield from _audit_snapshots(model, table(model, "rows"), table(model, "holdout"), recorded)
 
 
-def _table(bucket: Bucket, table: Dataset, prefix: str) -> list[Observation]:
-    """The log without gaps and each commit read, every file there, every row of every column."""
-    # Listed before the log, or what a commit under way has just named would seem to be nobody's.
-    before = bucket.sizes_below(prefix)
+def _audit_table(bucket: Bucket, table: Dataset, prefix: str) -> list[Observation]:
+    """Check one table: its log has no gap, commits and files can be read, rows match digests."""
+    # Listed before the log is read: a file of a commit under way must not seem to be unnamed.
+    listed_before = bucket.sizes_below(prefix)
     log = bucket.sizes_below(f"{prefix}/_delta_log")
-    named: set[str] = set()
-    troubles = list(audit_rules.table_log(prefix, (key.rpartition("/")[2] for key in log)))
+    named_files: set[str] = set()
+    problems = list(audit_rules.table_log(prefix, (key.rpartition("/")[2] for key in log)))
     for key in log:
         if key.endswith(".json"):
-            troubles += _commit(bucket, key, named)
-    if troubles:
-        return troubles
+            problems += _audit_commit(bucket, key, named_files)
+    if problems:
+        return problems
     try:
         table.arrivals()
         needed = table.files()
-        # Listed after the log was read, or a commit under way would seem to miss its files.
+        # Listed after the log was read: a commit under way must not seem to miss its files.
         listed = bucket.sizes_below(prefix)
-        found = {key.removeprefix(f"{prefix}/"): size for key, size in listed.items()}
-        missing = list(audit_rules.table_files(prefix, needed, found))
-        if not missing and (told := integrity.summed(table.every_row()).told):
-            return [error(prefix, told, audit_rules.REPLACE)]
+        sizes = {key.removeprefix(f"{prefix}/"): size for key, size in listed.items()}
+        missing = list(audit_rules.table_files(prefix, needed, sizes))
+        if not missing and (problem := integrity.count_digests(table.every_row()).problem):
+            return [error(prefix, problem, audit_rules.REPLACE)]
     except _UNREADABLE as reason:
         return [error(prefix, f"the table cannot be read: {reason}")]
-    return [*missing, *audit_rules.unnamed_files(prefix, named, before)]
+    return [*missing, *audit_rules.unnamed_files(prefix, named_files, listed_before)]
 
 
-def _commit(bucket: Bucket, key: str, named: set[str]) -> list[Observation]:
-    """What is wrong with one commit; the files that it adds come to those that are `named`.
+def _audit_commit(bucket: Bucket, key: str, named_files: set[str]) -> list[Observation]:
+    """Check one commit, and add the files that it adds to `named_files`.
 
-    Whoever opens a table begins at its last checkpoint, and never sees what is wrong before it.
+    Readers of a table start at its last checkpoint, so they never notice damage before that.
     """
     try:
-        told = [json.loads(line) for line in bucket.read(key).splitlines() if line.strip()]
-        named |= {one["add"]["path"] for one in told if one.keys() >= {"add"}}
+        actions = [json.loads(line) for line in bucket.read(key).splitlines() if line.strip()]
+        named_files |= {action["add"]["path"] for action in actions if action.keys() >= {"add"}}
     except (ValueError, TypeError, KeyError, AttributeError) as reason:
         return [
             error(key, f"this commit cannot be read: {reason}", audit_rules.REPLACE),
         ]
-    return [] if told else [error(key, "this commit is empty", audit_rules.REPLACE)]
+    return [] if actions else [error(key, "this commit is empty", audit_rules.REPLACE)]
 
 
-def _snapshots(
+def _audit_snapshots(
     model: str, rows: Dataset, holdout: Dataset, recorded: Mapping[str, DataLineage]
 ) -> Iterator[Observation]:
-    """What the dataset gives today for each version, held against what its manifest says."""
-    found: dict[tuple[int, tuple[str, ...], str | None], DataLineage | str] = {}
+    """Compare the snapshot that the dataset gives now for each version with its manifest."""
+    lineages: dict[tuple[int, tuple[str, ...], str | None], DataLineage | str] = {}
     for version, data in recorded.items():
-        asked = (data.dataset_version, data.without, data.judged_from)
-        if asked not in found:
+        request = (data.dataset_version, data.without, data.judged_from)
+        if request not in lineages:
             try:
-                found[asked] = snapshot(
-                    rows, holdout, version=asked[0], without=asked[1], judged_from=asked[2]
+                lineages[request] = snapshot(
+                    rows, holdout, version=request[0], without=request[1], judged_from=request[2]
                 ).lineage
             except _UNREADABLE as reason:
-                found[asked] = str(reason)
-        now, key = found[asked], keys.manifest(model, version)
+                lineages[request] = str(reason)
+        now, key = lineages[request], keys.manifest(model, version)
         if isinstance(now, str):
             yield error(key, f"its snapshot cannot be read: {now}")
             continue
-        for name in _TELLING:
-            then, here = getattr(data, name), getattr(now, name)
-            if then != here:
-                yield error(key, f"its snapshot's {name} was {then}, and the dataset gives {here}")
+        for name in _COMPARED_FIELDS:
+            recorded_value, current = getattr(data, name), getattr(now, name)
+            if recorded_value != current:
+                yield error(
+                    key,
+                    f"its snapshot's {name} was {recorded_value}, and the dataset gives {current}",
+                )

@@ -1,4 +1,4 @@
-"""Collect: let go of files of tables that no version which is kept was made from."""
+"""Deletes files of tables that belong to no snapshot of a kept version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from overnight.store.objects.bucket import Bucket
 
 @dataclass(frozen=True)
 class Reclaimable:
-    """Files of a table that nobody needs, by their keys, with their sizes in bytes."""
+    """Files of a table that no kept version needs: sizes in bytes by key."""
 
     model: str
     table: str
@@ -32,11 +32,11 @@ def vacuum_table(
     *,
     delete: bool,
 ) -> Reclaimable:
-    """Vacuum a model's table, `rows` or `holdout`, or tell what that would remove.
+    """Vacuum a model's table, `rows` or `holdout`, or list what that would delete.
 
-    Every version of the holdout is kept, because manifests name it by its digest alone. What was
-    written within the days of grace stays: it may belong to a commit that is under way. While it
-    is not known what some version was made from, everything stays.
+    Every version of the holdout is kept, because manifests name it by its digest alone. Files
+    written within the days of grace stay: they may belong to a commit that is under way. While
+    some manifest cannot be read, its snapshot is unknown and every file stays.
     """
     prefix = keys.dataset(plan.model, name)
     sizes = bucket.sizes_below(prefix)
@@ -44,8 +44,8 @@ def vacuum_table(
         return Reclaimable(plan.model, name, {})
     newest = table.version() or 0
     needed = plan.snapshots if name == "rows" else range(newest + 1)
-    there = [key.removeprefix(f"{prefix}/") for key in sizes]
-    gone = table.vacuum(needed, there=there, hours=retention.grace_days * 24, delete=delete)
+    listed = [key.removeprefix(f"{prefix}/") for key in sizes]
+    deleted = table.vacuum(needed, there=listed, hours=retention.grace_days * 24, delete=delete)
     return Reclaimable(
-        plan.model, name, {f"{prefix}/{file}": sizes[f"{prefix}/{file}"] for file in gone}
+        plan.model, name, {f"{prefix}/{file}": sizes[f"{prefix}/{file}"] for file in deleted}
     )

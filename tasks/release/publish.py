@@ -1,4 +1,4 @@
-"""Publish what passed: draft the manifest, fill in the verdict, and make the version visible."""
+"""Publish a candidate: draft its manifest, add the verdict, and make the version visible."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,7 +31,7 @@ _NETWORK_FILES = ("network.keras", "predictor.tflite")
 
 
 def bundle(candidate: Candidate) -> dict[str, bytes]:
-    """The files a candidate brings; golden examples and the report join them later."""
+    """The network files of a candidate; golden examples and the report are added later."""
     return {name: candidate.read(name) for name in _NETWORK_FILES}
 
 
@@ -46,7 +46,7 @@ def draft(
     run: RunLineage,
     data_findings: tuple[Finding, ...] = (),
 ) -> Manifest:
-    """The manifest as far as it is known before the gates have spoken."""
+    """The manifest before evaluation: what the version was made from, and its tensors."""
     fitted = candidate.fitted
     return Manifest(
         model=definition.name,
@@ -79,7 +79,7 @@ def final_manifest(
     override: Override | None,
     approval: Literal["automatic", "manual"],
 ) -> Manifest:
-    """The draft with what was measured, what the gates said, and who is to decide."""
+    """The draft with the measurements, the findings of the gates, and how it is approved."""
     return draft.model_copy(
         update={
             "measurements": evaluation.measurements,
@@ -87,18 +87,18 @@ def final_manifest(
             "compared_with": evaluation.champion,
             "override": override,
             "approval": approval,
-            "rehearsed": _rehearsed(evaluation),
+            "rehearsed": _rehearsal(evaluation),
         }
     )
 
 
-def _rehearsed(evaluation: Evaluation) -> Rehearsed | None:
-    found = evaluation.rehearsal
-    return Rehearsed.model_validate(asdict(found)) if found is not None else None
+def _rehearsal(evaluation: Evaluation) -> Rehearsed | None:
+    rehearsal = evaluation.rehearsal
+    return Rehearsed.model_validate(asdict(rehearsal)) if rehearsal is not None else None
 
 
 def _exported(candidate: Candidate) -> Exported | None:
-    """What decided the form in which it is served; a network need not say."""
+    """The measurements by which the export chose int8 or float; None if it made no choice."""
     if EXPORTED not in candidate.fitted.files:
         return None
     return Exported.model_validate_json(candidate.read(EXPORTED))
@@ -111,33 +111,35 @@ def publish(
     folder: Path,
     signer: Signer,
 ) -> str:
-    """Write the bundle, its signature, the manifest last; who died in between finishes the same.
+    """Write the bundle, its signature and the manifest, in this order; returns the version.
 
-    What is about to be written is kept in `folder` first, because a second attempt must write the
-    very same bytes under the very same names. Only the manifest is made anew when the world moved
-    on in between: it is in no store yet, and has to tell what is true of this attempt.
+    The manifest makes the version visible, so a run that is killed before leaves no half version.
+    Objects are written once and never replaced: everything is staged in `folder` first, so that a
+    second attempt writes the same bytes. Only the manifest, which is not in the store yet, is made
+    anew if the champion, the requester or the key changed in between.
     """
     manifest = manifest.model_copy(update={"signed_by": signer.key_id})
     staged = folder / "publish"
-    kept = staged / "manifest.json"
-    if not kept.exists():
+    staged_manifest = staged / "manifest.json"
+    # Written after the files: if it is there, they are complete.
+    if not staged_manifest.exists():
         staged.mkdir(exist_ok=True)
         for name, body in files.items():
             (staged / name).write_bytes(body)
         drafted = manifest.model_copy(update={"files": versions.entries(files)})
-        write_atomically(kept, drafted.encoded())
-    final = Manifest.model_validate_json(kept.read_bytes())
-    if _circumstances(final) != _circumstances(manifest):
+        write_atomically(staged_manifest, drafted.encoded())
+    final = Manifest.model_validate_json(staged_manifest.read_bytes())
+    if _run_specific(final) != _run_specific(manifest):
         final = manifest.model_copy(update={"files": final.files})
-        write_atomically(kept, final.encoded())
+        write_atomically(staged_manifest, final.encoded())
     bodies = {name: (staged / name).read_bytes() for name in final.files}
     ModelRegistry(bucket, final.model).publish(final, bodies, signer)
     return final.version
 
 
-def _circumstances(manifest: Manifest) -> tuple[object, ...]:
-    """What a run found and was told, apart from the candidate and from the moment of it."""
-    word, run = manifest.override, manifest.run
-    overruled = (word.by, word.reason) if word else None
-    asked = (run.forced, run.by, run.reason, run.proved)
-    return (manifest.compared_with, manifest.approval, overruled, asked, manifest.signed_by)
+def _run_specific(manifest: Manifest) -> tuple[object, ...]:
+    """The fields of a manifest that depend on the attempt, and not on the candidate."""
+    override, run = manifest.override, manifest.run
+    overridden = (override.by, override.reason) if override else None
+    requested = (run.forced, run.by, run.reason, run.proved)
+    return (manifest.compared_with, manifest.approval, overridden, requested, manifest.signed_by)

@@ -1,4 +1,4 @@
-"""Recall what is already known of a fingerprint, so that nothing is done twice."""
+"""The progress of earlier runs with the same fingerprint, so that no work is done twice."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from overnight.tasks.evaluation.judge import Verdict
 
 
 class Progress(StrEnum):
-    """How far an earlier run of the same fingerprint came."""
+    """The last step that an earlier run of the same fingerprint completed."""
 
     NOTHING = "nothing"
     REFUSED = "refused by its gates"
@@ -21,7 +21,7 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True)
 class PriorRun:
-    """What is known, and the version it is known of; a refused candidate has none."""
+    """The progress of an earlier run, and its version; a refused candidate has none."""
 
     progress: Progress
     version: str | None = None
@@ -31,39 +31,39 @@ class PriorRun:
 def find_prior_run(
     registry: ModelRegistry, fingerprint: str, *, champion: str | None, replicas: int
 ) -> PriorRun:
-    """Whether this data, code, settings and seed were trained before, and what became of it.
+    """The progress of the newest run with this data, code, settings and seed.
 
-    A refusal counts beside the champion that it was compared with; a promotion counts once as
-    many `replicas` serve it.
+    A refusal counts only while the champion is the one that it was compared with. A promotion is
+    settled once `replicas` serve it.
     """
     version = registry.covering(fingerprint)
     refusal = registry.refusal(fingerprint, compared_with=champion)
     refused = PriorRun(Progress.NOTHING)
     if refusal is not None:
-        told = f"the same was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
-        refused = PriorRun(Progress.REFUSED, message=told)
+        message = f"this fingerprint was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
+        refused = PriorRun(Progress.REFUSED, message=message)
     if version is None:
         return refused
-    found = _decided(registry, version, replicas)
-    # One that was overtaken is judged anew beside today's champion, and that may be known, too.
+    prior = _published_progress(registry, version, replicas)
+    # A version compared with an earlier champion is judged again, and may have been refused since.
     overtaken = registry.manifest(version).compared_with != champion
-    open_ = found.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
-    return refused if refusal is not None and open_ and overtaken else found
+    is_open = prior.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
+    return refused if refusal is not None and is_open and overtaken else prior
 
 
-def _decided(registry: ModelRegistry, version: str, replicas: int) -> PriorRun:
-    """How far a published version came."""
+def _published_progress(registry: ModelRegistry, version: str, replicas: int) -> PriorRun:
+    """The progress of a published version."""
     decision = registry.decision(version)
     if decision is None:
-        return PriorRun(Progress.UNDECIDED, version, f"{version} waits for a decision")
+        return PriorRun(Progress.UNDECIDED, version, f"{version} awaits a decision")
     if decision.verdict == "rejected":
-        told = f"{version} covers it; {decision.by} rejected it: {decision.reason}"
-        return PriorRun(Progress.SETTLED, version, told)
-    return _promoted(registry.champion, version, replicas)
+        message = f"{version} has this fingerprint; {decision.by} rejected it: {decision.reason}"
+        return PriorRun(Progress.SETTLED, version, message)
+    return _approved_progress(registry.champion, version, replicas)
 
 
-def _promoted(log: AliasLog, version: str, replicas: int) -> PriorRun:
-    """How far an approved version came."""
+def _approved_progress(log: AliasLog, version: str, replicas: int) -> PriorRun:
+    """The progress of an approved version."""
     history = log.history()
     if all(record.version != version for record in history):
         return PriorRun(
@@ -71,9 +71,13 @@ def _promoted(log: AliasLog, version: str, replicas: int) -> PriorRun:
         )
     newest = history[-1]
     if newest.version != version:
-        return PriorRun(Progress.SETTLED, version, f"{version} covers it; {newest.version} serves")
-    serving = sum(word.serving for word in log.acknowledgements(newest.sequence))
+        return PriorRun(
+            Progress.SETTLED, version, f"{version} has this fingerprint; {newest.version} serves"
+        )
+    serving = sum(
+        acknowledgement.serving for acknowledgement in log.acknowledgements(newest.sequence)
+    )
     if serving < replicas:
-        told = f"{version} is champion and not yet confirmed"
-        return PriorRun(Progress.UNCONFIRMED, version, told)
-    return PriorRun(Progress.SETTLED, version, f"{version} covers it and serves")
+        message = f"{version} is champion and not yet confirmed"
+        return PriorRun(Progress.UNCONFIRMED, version, message)
+    return PriorRun(Progress.SETTLED, version, f"{version} has this fingerprint and serves")

@@ -1,7 +1,7 @@
-"""The bill of materials of a version: every package that was installed where it was trained.
+"""The software bill of materials of a version: every package installed where it was trained.
 
-It is a CycloneDX 1.6 document (ECMA-424), so that other tools can hold it against what becomes
-known of a package later. The same environment always makes the same bytes for a version.
+It is a CycloneDX 1.6 document (ECMA-424), so that scanners can match it with vulnerabilities
+published later. The same environment gives the same bytes for a version.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any
 from overnight.store.registry.manifest import EnvironmentLineage
 
 FILE = "sbom.cdx.json"
-_NAMESPACE = uuid.UUID("6f2f9d2e-6f0e-5d0b-9a3e-3d5f0c7f8a11")
-# A folder of an installed package is named after it (PyPA: recording installed projects).
+_SERIAL_NAMESPACE = uuid.UUID("6f2f9d2e-6f0e-5d0b-9a3e-3d5f0c7f8a11")
+# PyPA, "Recording installed projects": the folder is named after the package and its version.
 _INSTALLED = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-]+)\.dist-info")
 
 
@@ -25,22 +25,22 @@ def build(
     version: str,
     environment: EnvironmentLineage,
     *,
-    places: Iterable[str] | None = None,
+    folders: Iterable[str] | None = None,
 ) -> bytes:
-    """The document for one version; `places` are the folders of packages, by default our own."""
-    packages = sorted(_installed(sys.path if places is None else places))
-    components = [_package(name, number) for name, number in packages]
+    """The document for one version; `folders` hold the packages, `sys.path` by default."""
+    packages = sorted(_installed(sys.path if folders is None else folders))
+    components = [_package(name, package_version) for name, package_version in packages]
     references = [component["bom-ref"] for component in components]
-    made = f"{model}@{version}"
+    subject = f"{model}@{version}"
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{made} {references}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_SERIAL_NAMESPACE, f'{subject} {references}')}",
         "version": 1,
         "metadata": {
             "component": {
                 "type": "machine-learning-model",
-                "bom-ref": made,
+                "bom-ref": subject,
                 "name": model,
                 "version": version,
             },
@@ -51,22 +51,23 @@ def build(
             ],
         },
         "components": components,
-        "dependencies": [{"ref": made, "dependsOn": references}],
+        "dependencies": [{"ref": subject, "dependsOn": references}],
     }
     return json.dumps(document, indent=1).encode()
 
 
-def _installed(places: Iterable[str]) -> set[tuple[str, str]]:
-    """Names and versions by the names of folders: reading 230 files of metadata takes half a
-    second, which a night need not pay.
+def _installed(folders: Iterable[str]) -> set[tuple[str, str]]:
+    """Names and versions of packages, read off the names of their folders.
+
+    Reading 230 files of metadata would take half a second of every run.
     """
-    found = set()
-    for place in filter(Path.is_dir, map(Path, places)):
-        for folder in place.glob("*.dist-info"):
+    packages = set()
+    for path in filter(Path.is_dir, map(Path, folders)):
+        for folder in path.glob("*.dist-info"):
             if match := _INSTALLED.fullmatch(folder.name):
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()
-                found.add((name, match["version"]))
-    return found
+                packages.add((name, match["version"]))
+    return packages
 
 
 def _package(name: str, version: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Sign a version that exists: one of an earlier release, or with the key that replaces another."""
+"""Sign a published version: one of an earlier release, or after the signing key was replaced."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ from overnight.store.trust.trusted_keys import PublicKey, Trust
 def is_known(
     registry: ModelRegistry, version: str, signer: Signer, known: Sequence[PublicKey]
 ) -> bool:
-    """Whether one of the known keys, or the signer's, signed this version's manifest as it is.
+    """Whether a key of `known`, or the signer's, signed this version's manifest as it is.
 
-    A decision or an alias record shows nothing: whoever can write a version may write those, too.
+    Decisions and alias records prove nothing: write access to the bucket suffices to forge them.
 
     Raises:
-        UnknownVersion, CorruptVersion: there is no such version.
+        UnknownVersion, CorruptVersion: there is no such version, or it cannot be read.
     """
     own = PublicKey("signer", signer.public_key)
     try:
@@ -30,26 +30,26 @@ def is_known(
 
 
 def describe_untrusted(registry: ModelRegistry, version: str) -> str:
-    """What a person has to know to say whether a version that nobody trusted signed is theirs."""
+    """What a person needs to decide whether a version without a trusted signature is genuine."""
     model, body = registry.model, registry.manifest_bytes(version)
     run = versions.decode_for(model, version, body).run
     signed = ", ".join(registry.signers(version)) or "nobody"
     return (
-        f"{model} {version}, of the run {run.name or 'of no name'} {run.url or run.id}".rstrip()
-        + f", its manifest's sha256 {digest(body)}, signed by {signed}: no key that is "
-        f"trusted here vouches for it; if it is yours, `overnight keys sign {model} {version}`, or "
-        "--yes for all that are listed so"
+        f"{model} {version}, of the run {run.name or 'without a name'} {run.url or run.id}".rstrip()
+        + f", sha256 of its manifest {digest(body)}, signed by {signed}: no key that is trusted "
+        f"here signed it; if it is yours, `overnight keys sign {model} {version}`, or --yes for "
+        "all versions listed this way"
     )
 
 
 def sign(registry: ModelRegistry, version: str, signer: Signer) -> bool:
-    """Sign what a manifest lists, once every file was found to be as listed, and nothing more.
+    """Sign a version after verifying that its files are exactly those its manifest lists.
 
-    Returns whether it had to be signed: False when this key has signed it already.
+    Returns whether it had to be signed: False if this key has signed it already.
 
     Raises:
         UnknownVersion: there is no such version.
-        CorruptVersion: a file is missing, changed or added; nothing is signed then.
+        CorruptVersion: a file is missing, changed or added; nothing is signed.
     """
     body = registry.manifest_bytes(version)
     manifest = versions.decode_for(registry.model, version, body)

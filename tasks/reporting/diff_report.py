@@ -8,24 +8,31 @@ from overnight.tasks.reporting.markdown import picture, table
 
 
 def render_diff(
-    found: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]
+    difference: Difference, definition: ModelDefinition, pictures: Mapping[str, bytes]
 ) -> str:
-    """Two versions side by side, in Markdown."""
+    """Two versions side by side in Markdown: lineage, metrics, and rows they answer differently."""
     axes = [
-        ("**differs**" if axis.changed else "same", axis.name, axis.detail) for axis in found.axes
+        ("**differs**" if axis.changed else "same", axis.name, axis.detail)
+        for axis in difference.axes
     ]
     metrics = [
-        (one.metric, one.slice or "whole holdout", f"{one.value:.4f}", f"{other.value:.4f}")
-        for one, other in found.measured
+        (first.metric, first.slice or "whole holdout", f"{first.value:.4f}", f"{second.value:.4f}")
+        for first, second in difference.measured
     ]
-    examples = [(str(one.row), one.label, one.first, one.second) for one in found.examples]
-    told = f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
-    told += f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
+    examples = [
+        (str(example.row), example.label, example.first, example.second)
+        for example in difference.examples
+    ]
+    changed = (
+        f"{difference.changed:,} of {difference.rows:,} holdout rows get different answers: "
+        f"{difference.gained:,} only the second answers correctly, "
+        f"{difference.lost:,} only the first."
+    )
     parts = [
-        f"# {definition.title}: {found.first} and {found.second}",
+        f"# {definition.title}: {difference.first} and {difference.second}",
         table(("", "axis", ""), axes),
         table(("metric", "slice", "first", "second"), metrics),
-        told,
+        changed,
         *(picture(title, body) for title, body in pictures.items()),
         table(("row", "truth", "first", "second"), examples) if examples else "",
     ]

@@ -1,4 +1,4 @@
-"""Markdown with tables and pictures, and one HTML page of it that needs nothing beside it."""
+"""Markdown tables and pictures, and a self-contained HTML page of them."""
 
 import base64
 import html
@@ -8,30 +8,30 @@ from markdown_it import MarkdownIt
 
 
 def page(markdown: str, *, title: str) -> bytes:
-    """Markdown as one HTML page that can be kept beside the version it tells of."""
+    """Markdown as one HTML page without external files, to be stored with a version."""
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    # The renderer refuses data URIs as links, rightly; ours are PNGs that we drew.
-    renderer.validateLink = _is_ours  # type: ignore[method-assign]
+    # The renderer refuses every data URI; these PNGs were drawn here and cannot run script.
+    renderer.validateLink = _is_allowed  # type: ignore[method-assign]
     return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
 
 
-def _is_ours(url: str) -> bool:
+def _is_allowed(url: str) -> bool:
     return url.startswith(("http://", "https://", "data:image/png;base64,"))
 
 
 def picture(title: str, body: bytes) -> str:
-    """A PNG of ours, inside as a data URI."""
+    """A PNG as a data URI, under its title."""
     return f"### {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(body).decode()})"
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table whose cells may hold anything."""
+    """A table; its cells are escaped."""
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(cell(text) for text in line) + " |" for line in lines)
 
 
 def cell(text: str) -> str:
-    """Text from outside that cannot end a cell or begin markup."""
+    """Text on one line that can neither end a cell nor begin markup."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
 
 

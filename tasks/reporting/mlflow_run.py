@@ -1,8 +1,8 @@
-"""Track: one run told to an MLflow server, where a team already compares its experiments.
+"""Logs a pipeline run to an MLflow server.
 
-What is told is a convenience and never a condition: the server may be away, slow or out of order,
-and the run goes on after `seconds` at most. MLflow's client is imported by a process of its own,
-so it neither slows this one nor outlives its time.
+Tracking is optional: a server that is unreachable, slow or broken never fails the run, which goes
+on after `seconds` at most. MLflow's client runs in a process of its own, so its import does not
+slow this one and it can be killed at its time-out.
 """
 
 import importlib.util
@@ -22,13 +22,14 @@ from overnight.store.registry.manifest import Measurement, Rehearsed
 from overnight.tasks.reporting.mlflow_worker import Point, Request, Run, Tracked
 from overnight.tasks.reporting.report import RunReport
 
-# What MLflow lets stand in the name of a metric or parameter everywhere; `/` groups its charts.
-_OUTSIDE = re.compile(r"[^\w\-. /]+")
+# Everything but the characters that MLflow accepts in names on all of its file systems and
+# databases; `/` groups its charts.
+_NOT_ALLOWED = re.compile(r"[^\w\-. /]+")
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended, as its orchestrator knows it; `links` are told by name."""
+    """How a run ended, as Prefect reports it; `links` are URLs by their titles."""
 
     run_id: str
     run_name: str
@@ -38,37 +39,39 @@ class RunEnd:
     links: Mapping[str, str]
 
 
-def describe_run(story: RunReport, ending: RunEnd, report: bytes) -> Run:
-    """Everything that is known of a run, in MLflow's terms: parameters, metrics and tags."""
+def describe_run(report: RunReport, run_end: RunEnd, page: bytes) -> Run:
+    """The run as MLflow's parameters, metrics and tags; `page` is its report as HTML."""
     return Run(
-        experiment=f"overnight/{story.model}",
-        name=ending.run_name,
-        run_id=ending.run_id,
-        began_at=ending.began_at,
+        experiment=f"overnight/{report.model}",
+        name=run_end.run_name,
+        run_id=run_end.run_id,
+        began_at=run_end.began_at,
         ended_at=datetime.now(UTC),
-        parameters=_parameters(story),
-        points=tuple(_points(story)),
-        tags=_tags(story, ending),
-        report=report.decode(),
+        parameters=_parameters(report),
+        points=tuple(_points(report)),
+        tags=_tags(report, run_end),
+        report=page.decode(),
     )
 
 
 def track(run: Run, *, uri: str, seconds: float) -> Tracked:
-    """Tell a run to the server at `uri`, and answer where it is or what went wrong.
+    """Log a run to the server at `uri`; returns its URL there, or what went wrong.
 
-    Nothing is raised, and no credentials are in the answer.
+    Raises nothing, and returns no credentials.
     """
     if importlib.util.find_spec("mlflow") is None:
-        problem = "mlflow is not installed: install overnight[tracking], or unset the address"
-        return Tracked(error=problem)
+        return Tracked(
+            error="mlflow is not installed: install overnight[tracking], or unset "
+            "OVERNIGHT_MLFLOW_TRACKING_URI"
+        )
     address, username, password = split_credentials(uri)
     request = Request(
         address=address, username=username, password=password, seconds=seconds, run=run
     )
     try:
-        asked = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "overnight.tasks.reporting.mlflow_worker"],
-            # Over a pipe: arguments and the environment of a process can be read by others.
+            # Over a pipe, because other users can read the arguments and environment of a process.
             input=request.model_dump_json(),
             capture_output=True,
             text=True,
@@ -77,27 +80,27 @@ def track(run: Run, *, uri: str, seconds: float) -> Tracked:
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as late:
-        told = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
-        problem = f"{address} did not take everything within {seconds:g} s"
-        return Tracked(url=_answered(told).url, error=problem)
+        printed = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
+        problem = f"{address} did not accept everything within {seconds:g} s"
+        return Tracked(url=_last_answer(printed).url, error=problem)
     except OSError as error:
-        return Tracked(error=f"no process could be started for it: {error}")
-    answer = _answered(asked.stdout)
-    if asked.returncode == 0:
+        return Tracked(error=f"the MLflow process could not be started: {error}")
+    answer = _last_answer(process.stdout)
+    if process.returncode == 0:
         return answer
-    problem = answer.error or _last_words(asked.stderr)
+    problem = answer.error or _last_line(process.stderr)
     return answer.model_copy(update={"error": problem})
 
 
 def split_credentials(uri: str) -> tuple[str, str, str]:
-    """An address without credentials, the user's name and the password; both may be empty."""
+    """The address without credentials, the user name and the password; both may be empty."""
     parts = urlsplit(uri)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     return bare, unquote(parts.username or ""), unquote(parts.password or "")
 
 
-def _answered(printed: str) -> Tracked:
-    """The last answer that was printed whole; a process that was killed may have begun another."""
+def _last_answer(printed: str) -> Tracked:
+    """The last complete answer: a killed process may have printed half of another."""
     for line in reversed(printed.splitlines()):
         try:
             return Tracked.model_validate_json(line)
@@ -106,81 +109,85 @@ def _answered(printed: str) -> Tracked:
     return Tracked()
 
 
-def _last_words(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "its process ended without a word"
+def _last_line(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "the MLflow process ended without an error message"
 
 
-def _parameters(story: RunReport) -> dict[str, str]:
-    """What could change the outcome: settings and seed, the data, the code, where it began."""
-    found: dict[str, object] = {}
-    if story.settings is not None:
-        found |= story.settings.model_dump(mode="json")
-    if story.fitted is not None:
-        found["begin"] = story.fitted.continued_from or "afresh"
-    if story.data is not None:
-        found["data.digest"] = story.data.digest
-        found["data.version"] = story.data.dataset_version
-        found["data.rows"] = story.data.rows
-        found["holdout.digest"] = story.data.holdout_digest
-    if story.code is not None:
-        found["code.commit"] = story.code.commit or "none"
-        found["code.clean"] = story.code.clean
-        found["code.digest"] = story.code.digest
-    return {_named(name): str(value) for name, value in found.items()}
+def _parameters(report: RunReport) -> dict[str, str]:
+    """What determines the outcome: settings and seed, data, code, and the start of the fit."""
+    parameters: dict[str, object] = {}
+    if report.settings is not None:
+        parameters |= report.settings.model_dump(mode="json")
+    if report.fitted is not None:
+        parameters["begin"] = report.fitted.continued_from or "afresh"
+    if report.data is not None:
+        parameters["data.digest"] = report.data.digest
+        parameters["data.version"] = report.data.dataset_version
+        parameters["data.rows"] = report.data.rows
+        parameters["holdout.digest"] = report.data.holdout_digest
+    if report.code is not None:
+        parameters["code.commit"] = report.code.commit or "none"
+        parameters["code.clean"] = report.code.clean
+        parameters["code.digest"] = report.code.digest
+    return {_mlflow_name(name): str(value) for name, value in parameters.items()}
 
 
-def _tags(story: RunReport, ending: RunEnd) -> dict[str, str]:
-    tags = {"outcome": ending.outcome, "message": ending.message, "run": ending.run_id}
-    version = story.manifest.version if story.manifest else ""
-    tags |= {"version": version, "champion": story.champion or ""}
-    tags |= {f"link.{name}": url for name, url in ending.links.items()}
-    note = " · ".join(f"[{name}]({url})" for name, url in ending.links.items())
-    shown = {"mlflow.note.content": f"**{ending.outcome}**: {ending.message}\n\n{note}"}
-    if story.code is not None and story.code.commit:
-        shown["mlflow.source.git.commit"] = story.code.commit
-    return {f"overnight.{_named(n)}": value for n, value in tags.items() if value} | shown
+def _tags(report: RunReport, run_end: RunEnd) -> dict[str, str]:
+    tags = {"outcome": run_end.outcome, "message": run_end.message, "run": run_end.run_id}
+    version = report.manifest.version if report.manifest else ""
+    tags |= {"version": version, "champion": report.champion or ""}
+    tags |= {f"link.{name}": url for name, url in run_end.links.items()}
+    links = " · ".join(f"[{name}]({url})" for name, url in run_end.links.items())
+    mlflow_tags = {"mlflow.note.content": f"**{run_end.outcome}**: {run_end.message}\n\n{links}"}
+    if report.code is not None and report.code.commit:
+        mlflow_tags["mlflow.source.git.commit"] = report.code.commit
+    return {
+        f"overnight.{_mlflow_name(n)}": value for n, value in tags.items() if value
+    } | mlflow_tags
 
 
-def _points(story: RunReport) -> Iterator[Point]:
-    """Every number that is one: MLflow draws none that is not finite."""
-    for point in _all_points(story):
+def _points(report: RunReport) -> Iterator[Point]:
+    """All finite metrics: MLflow cannot draw the others."""
+    for point in _all_points(report):
         if math.isfinite(point.value):
             yield point
 
 
-def _all_points(story: RunReport) -> Iterator[Point]:
-    if story.fitted is not None:
-        for epoch, metrics in enumerate(story.fitted.history, start=1):
+def _all_points(report: RunReport) -> Iterator[Point]:
+    if report.fitted is not None:
+        for epoch, metrics in enumerate(report.fitted.history, start=1):
             for name, value in metrics.items():
-                yield Point(name=_named(f"epochs/{name}"), value=value, step=epoch)
-        yield Point(name="fit/seconds", value=story.fitted.seconds)
-        yield Point(name="fit/cpu_seconds", value=story.fitted.cpu_seconds)
-        yield Point(name="fit/training_rows", value=story.fitted.training_rows)
-    if story.evaluation is not None:
-        yield from _measured(story.evaluation.measurements)
-        yield from _rehearsed(story.evaluation.rehearsal)
-    elif story.manifest is not None:
-        yield from _measured(story.manifest.measurements)
-        yield from _rehearsed(story.manifest.rehearsed)
+                yield Point(name=_mlflow_name(f"epochs/{name}"), value=value, step=epoch)
+        yield Point(name="fit/seconds", value=report.fitted.seconds)
+        yield Point(name="fit/cpu_seconds", value=report.fitted.cpu_seconds)
+        yield Point(name="fit/training_rows", value=report.fitted.training_rows)
+    if report.evaluation is not None:
+        yield from _measurement_points(report.evaluation.measurements)
+        yield from _rehearsal_points(report.evaluation.rehearsal)
+    elif report.manifest is not None:
+        yield from _measurement_points(report.manifest.measurements)
+        yield from _rehearsal_points(report.manifest.rehearsed)
 
 
-def _measured(measurements: tuple[Measurement, ...]) -> Iterator[Point]:
-    for one in measurements:
-        name = _named(f"holdout/{one.metric}" + (f"/{one.slice}" if one.slice else ""))
-        yield Point(name=name, value=one.value)
-        if one.low is not None and one.high is not None:
-            yield Point(name=f"{name}.low", value=one.low)
-            yield Point(name=f"{name}.high", value=one.high)
+def _measurement_points(measurements: tuple[Measurement, ...]) -> Iterator[Point]:
+    for measurement in measurements:
+        name = _mlflow_name(
+            f"holdout/{measurement.metric}" + (f"/{measurement.slice}" if measurement.slice else "")
+        )
+        yield Point(name=name, value=measurement.value)
+        if measurement.low is not None and measurement.high is not None:
+            yield Point(name=f"{name}.low", value=measurement.low)
+            yield Point(name=f"{name}.high", value=measurement.high)
 
 
-def _rehearsed(found: Rehearsal | Rehearsed | None) -> Iterator[Point]:
-    if found is not None:
-        yield Point(name="rehearsal/p50_ms", value=found.p50_ms)
-        yield Point(name="rehearsal/p99_ms", value=found.p99_ms)
-        yield Point(name="rehearsal/resident_mb", value=found.resident_mb)
-        yield Point(name="rehearsal/changed_answers", value=found.changed_answers)
+def _rehearsal_points(rehearsal: Rehearsal | Rehearsed | None) -> Iterator[Point]:
+    if rehearsal is not None:
+        yield Point(name="rehearsal/p50_ms", value=rehearsal.p50_ms)
+        yield Point(name="rehearsal/p99_ms", value=rehearsal.p99_ms)
+        yield Point(name="rehearsal/resident_mb", value=rehearsal.resident_mb)
+        yield Point(name="rehearsal/changed_answers", value=rehearsal.changed_answers)
 
 
-def _named(name: str) -> str:
-    return _OUTSIDE.sub("_", name)[:250]
+def _mlflow_name(name: str) -> str:
+    return _NOT_ALLOWED.sub("_", name)[:250]

@@ -1,9 +1,10 @@
-"""Reports a run to MLflow, in a process of its own.
+"""The process that logs a run to MLflow: `python -m overnight.tasks.reporting.mlflow_worker`.
 
-`python -m overnight.tasks.reporting.mlflow_worker` reads a request as JSON on its standard input.
-It prints where the run is, and once more what did not go well.
+It reads a `Request` as JSON on its standard input and prints a `Tracked` as JSON once the run is
+there, and another if something fails after that.
 
-Credentials reach MLflow's client apart from the address, so no message of its can show them.
+MLflow's client gets the credentials in the environment, not in the address, because its error
+messages quote the address.
 """
 
 import os
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _Item = TypeVar("_Item")
-# MLflow takes so many in one request.
-_METRICS, _PARAMETERS, _TAGS = 1_000, 100, 100
+# MLflow's limits for one request, and for one value.
+_METRIC_BATCH, _PARAMETER_BATCH, _TAG_BATCH = 1_000, 100, 100
 _LONGEST_PARAMETER, _LONGEST_TAG = 6_000, 5_000
-_LONGEST_TROUBLE = 360
+_LONGEST_ERROR = 360
 
 
 class Point(Value):
@@ -37,7 +38,7 @@ class Point(Value):
 
 
 class Run(Value):
-    """A run as MLflow keeps it. Told again under the same `run_id`, it is the same run there."""
+    """A run in MLflow's terms. Logged twice under one `run_id`, it is one run there."""
 
     experiment: str
     name: str
@@ -51,7 +52,7 @@ class Run(Value):
 
 
 class Request(Value):
-    """What the process that asks the server is given; the address has no credentials in it."""
+    """The input of this process; `address` holds no credentials."""
 
     address: str
     username: str
@@ -61,46 +62,46 @@ class Request(Value):
 
 
 class Tracked(Value):
-    """Where the run is to be seen, if it got there, and what did not go well."""
+    """The run's URL, if it got there, and what went wrong."""
 
     url: str = ""
     error: str = ""
 
 
 def main() -> int:
-    """Tell the run, then its report: should the report not be taken, the rest is there."""
+    """Log the run, then its report: if the artifact store fails, everything else is there."""
     request = Request.model_validate_json(sys.stdin.read())
-    # Should whoever started this be gone, it ends in time all the same.
+    # The parent kills this process at its time-out; if the parent died, the alarm does.
     signal.alarm(int(request.seconds) + 1)
     url = ""
     try:
-        _prepare(request)
-        from mlflow.tracking import MlflowClient  # seconds, and only when it is wanted
+        _configure_client(request)
+        from mlflow.tracking import MlflowClient  # takes seconds
 
         client = MlflowClient(tracking_uri=request.address)
         experiment = _experiment(client, request.run.experiment)
-        there = _told(client, experiment, request.run)
-        url = f"{request.address}/#/experiments/{experiment}/runs/{there}"
+        run_id = _log(client, experiment, request.run)
+        url = f"{request.address}/#/experiments/{experiment}/runs/{run_id}"
         print(Tracked(url=url).model_dump_json(), flush=True)
-        _upload(client, there, request.run.report)
-    # Whatever it is, it is told to the run and ends there.
+        _upload(client, run_id, request.run.report)
+    # Any failure becomes the answer: tracking never fails a run.
     except Exception as error:  # noqa: BLE001
-        print(Tracked(url=url, error=_worded(error)).model_dump_json(), flush=True)
+        print(Tracked(url=url, error=_describe(error)).model_dump_json(), flush=True)
         return 1
     return 0
 
 
-def _worded(error: Exception) -> str:
-    """How it begins and how it ends: the cause is told last, after addresses told twice."""
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return told if len(told) <= _LONGEST_TROUBLE else f"{told[:150]} … {told[-200:]}"
+def _describe(error: Exception) -> str:
+    """An error shortened in its middle: MLflow names the cause last, after the address."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:150]} … {text[-200:]}"
 
 
-def _prepare(request: Request) -> None:
-    """Tell MLflow's client who we are and how patient; whatever else it reads there stays."""
+def _configure_client(request: Request) -> None:
+    """Set credentials and time-outs in the environment, where MLflow's client reads them."""
     if request.username:
-        who = {"USERNAME": request.username, "PASSWORD": request.password}
-        os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in who.items()})
+        credentials = {"USERNAME": request.username, "PASSWORD": request.password}
+        os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in credentials.items()})
     os.environ.update(
         MLFLOW_HTTP_REQUEST_TIMEOUT=str(max(1, int(request.seconds))),
         MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
@@ -110,60 +111,60 @@ def _prepare(request: Request) -> None:
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    """The experiment's id, whoever makes it."""
+    """The id of the experiment, which is created if there is none."""
     from mlflow.exceptions import MlflowException
 
-    if (found := client.get_experiment_by_name(name)) is None:
+    if (experiment := client.get_experiment_by_name(name)) is None:
         try:
             return str(client.create_experiment(name))
         except MlflowException as error:
-            # Another run of tonight made it at the same moment.
-            found = client.get_experiment_by_name(name)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            # A concurrent run created it after the first look-up.
+            experiment = client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or experiment is None:
                 raise
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
-def _told(client: "MlflowClient", experiment: str, run: Run) -> str:
-    """Tell all but the report, and answer the run's id there."""
+def _log(client: "MlflowClient", experiment: str, run: Run) -> str:
+    """Log all but the report; returns the id of the run in MLflow."""
     from mlflow.entities import Metric, Param, RunTag
 
-    there = _begun(client, experiment, run)
-    at = _milliseconds(run.ended_at)
-    metrics = [Metric(one.name, one.value, at, one.step) for one in run.points]
+    run_id = _find_or_create_run(client, experiment, run)
+    ended_ms = _milliseconds(run.ended_at)
+    metrics = [Metric(point.name, point.value, ended_ms, point.step) for point in run.points]
     parameters = [Param(n, value[:_LONGEST_PARAMETER]) for n, value in run.parameters.items()]
     tags = [RunTag(name, value[:_LONGEST_TAG]) for name, value in run.tags.items()]
-    for some in _parts(parameters, _PARAMETERS):
-        client.log_batch(there, params=some)
-    for measured in _parts(metrics, _METRICS):
-        client.log_batch(there, metrics=measured)
-    for told in _parts(tags, _TAGS):
-        client.log_batch(there, tags=told)
-    client.set_terminated(there, "FINISHED", end_time=_milliseconds(run.ended_at))
-    return there
+    for params in _chunks(parameters, _PARAMETER_BATCH):
+        client.log_batch(run_id, params=params)
+    for points in _chunks(metrics, _METRIC_BATCH):
+        client.log_batch(run_id, metrics=points)
+    for chunk in _chunks(tags, _TAG_BATCH):
+        client.log_batch(run_id, tags=chunk)
+    client.set_terminated(run_id, "FINISHED", end_time=_milliseconds(run.ended_at))
+    return run_id
 
 
-def _begun(client: "MlflowClient", experiment: str, run: Run) -> str:
-    """The run that an earlier try of the same began, or a new one."""
-    same = f"tags.`overnight.run` = '{run.run_id}'"
-    if found := client.search_runs([experiment], filter_string=same, max_results=1):
-        return str(found[0].info.run_id)
+def _find_or_create_run(client: "MlflowClient", experiment: str, run: Run) -> str:
+    """The run that an earlier attempt created, or a new one."""
+    same_run = f"tags.`overnight.run` = '{run.run_id}'"
+    if runs := client.search_runs([experiment], filter_string=same_run, max_results=1):
+        return str(runs[0].info.run_id)
     tags = {"overnight.run": run.run_id}
     began = _milliseconds(run.began_at)
     return str(client.create_run(experiment, began, tags, run_name=run.name).info.run_id)
 
 
-def _upload(client: "MlflowClient", there: str, report: str) -> None:
+def _upload(client: "MlflowClient", run_id: str, report: str) -> None:
     with tempfile.TemporaryDirectory(prefix="overnight-report-") as folder:
-        page = Path(folder) / "report.html"
-        page.write_text(report)
-        client.log_artifact(there, str(page))
+        path = Path(folder) / "report.html"
+        path.write_text(report)
+        client.log_artifact(run_id, str(path))
 
 
-def _parts(items: Sequence[_Item], most: int) -> Iterator[list[_Item]]:
-    left = iter(items)
-    while some := list(islice(left, most)):
-        yield some
+def _chunks(items: Sequence[_Item], most: int) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, most)):
+        yield chunk
 
 
 def _milliseconds(at: datetime) -> int:

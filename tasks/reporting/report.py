@@ -1,6 +1,6 @@
-"""The card of a run: what a person wants to know in the morning, as Markdown and as one HTML page.
+"""The report of a pipeline run in Markdown: a Prefect artifact, and as HTML a file of the version.
 
-Pictures are inside as data URIs, so the card needs no network and nothing beside it.
+Pictures are embedded as data URIs, so the report needs neither network nor other files.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from overnight.tasks.training.trials import Search
 
 @dataclass(frozen=True)
 class RunReport:
-    """What is known of a run so far; every part appears once its step is done."""
+    """The results of a run so far; each step fills in its own part."""
 
     model: str
     ingested: Ingested | None = None
@@ -54,46 +54,48 @@ class RunReport:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-def render(story: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
-    """The whole story in Markdown, only what there is to tell."""
+def render(report: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
+    """The report in Markdown; parts whose step did not run are left out."""
     parts = [f"# {definition.title}: {headline}", message]
-    parts += [_links(story.links)] if story.links else []
-    parts += [_arrival(story.ingested)] if story.ingested else []
-    parts += [_data(story.data)] if story.data else []
-    parts += [score_table(story.scores)] if story.scores else []
-    parts += [_changes(story)] if story.changes else []
-    parts += [_gates(story.data_findings, "Data gates")] if story.data_findings else []
-    parts += [_fit(story.fitted)] if story.fitted else []
-    parts += [picture(title, path.read_bytes()) for title, path in story.pictures.items()]
-    parts += [_metrics(story.evaluation)] if story.evaluation else []
-    parts += [_gates(story.verdict.findings, "Gates")] if story.verdict else []
-    parts += [_overruled(story.override)] if story.override else []
-    parts += [_lineage(story.manifest)] if story.manifest else []
-    parts += [_search(story.search)] if story.search else []
-    parts += [_reproduction(story.reproduction)] if story.reproduction else []
-    parts += [f"## Replicas\n\n{story.confirmation}"] if story.confirmation else []
+    parts += [_links(report.links)] if report.links else []
+    parts += [_arrival(report.ingested)] if report.ingested else []
+    parts += [_data(report.data)] if report.data else []
+    parts += [score_table(report.scores)] if report.scores else []
+    parts += [_changes(report)] if report.changes else []
+    parts += [_gates(report.data_findings, "Data gates")] if report.data_findings else []
+    parts += [_fit(report.fitted)] if report.fitted else []
+    parts += [picture(title, path.read_bytes()) for title, path in report.pictures.items()]
+    parts += [_metrics(report.evaluation)] if report.evaluation else []
+    parts += [_gates(report.verdict.findings, "Gates")] if report.verdict else []
+    parts += [_override(report.override)] if report.override else []
+    parts += [_lineage(report.manifest)] if report.manifest else []
+    parts += [_search(report.search)] if report.search else []
+    parts += [_reproduction(report.reproduction)] if report.reproduction else []
+    parts += [f"## Replicas\n\n{report.confirmation}"] if report.confirmation else []
     return "\n\n".join(part for part in parts if part)
 
 
 def _arrival(ingested: Ingested) -> str:
-    again = "".join(
-        f"\n\n{cell(name)} was taken in or refused before under this name: nothing of it was "
-        "taken now. To land it again, change the name of a file."
+    skipped = "".join(
+        f"\n\n{cell(name)} was ingested or refused before under this name, so it was "
+        "skipped. To land it again, change the name of a file."
         for name in ingested.skipped
     )
     if not ingested.arrivals:
-        return f"## What came in\n\nNothing new.{again}"
+        return f"## Ingested arrivals\n\nNothing new.{skipped}"
     rows = {
         "arrivals": ", ".join(ingested.arrivals),
         "rows added": f"{ingested.rows_added:,}",
         "duplicates dropped": f"{ingested.duplicates:,}",
         "holdout rows kept out": f"{ingested.kept_out:,}",
     }
-    refused = "\n".join(f"- {cell(bad.reason)}" for bad in ingested.quarantined)
-    told = f"\n\nQuarantined:\n\n{refused}" if refused else ""
-    against = "\n".join(f"- {cell(f'{one.slice}: {one.message}')}" for one in ingested.findings)
-    told += f"\n\nNothing was taken from:\n\n{against}" if against else ""
-    return "## What came in\n\n" + table(("", ""), list(rows.items())) + told + again
+    refused = "\n".join(f"- {cell(file.reason)}" for file in ingested.quarantined)
+    text = f"\n\nQuarantined:\n\n{refused}" if refused else ""
+    refusals = "\n".join(
+        f"- {cell(f'{finding.slice}: {finding.message}')}" for finding in ingested.findings
+    )
+    text += f"\n\nRefused arrivals:\n\n{refusals}" if refusals else ""
+    return "## Ingested arrivals\n\n" + table(("", ""), list(rows.items())) + text + skipped
 
 
 def _data(data: DataLineage) -> str:
@@ -104,50 +106,52 @@ def _data(data: DataLineage) -> str:
     )
 
 
-def _changes(story: RunReport) -> str:
+def _changes(report: RunReport) -> str:
     rows = [
         ("**changed**" if axis.changed else "same", axis.name, axis.detail)
-        for axis in story.changes
+        for axis in report.changes
     ]
-    return f"## What changed since {story.champion}\n\n" + table(("", "axis", ""), rows)
+    return f"## What changed since {report.champion}\n\n" + table(("", "axis", ""), rows)
 
 
 def _fit(fitted: FittedRun) -> str:
     last = fitted.history[-1] if fitted.history else {}
-    told = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
     settings = ", ".join(f"{name} {value}" for name, value in fitted.settings)
     return (
-        f"## How it learned\n\n{len(fitted.history)} epochs in {fitted.seconds:.0f} s "
+        f"## Training\n\n{len(fitted.history)} epochs in {fitted.seconds:.0f} s "
         f"({fitted.cpu_seconds:.0f} CPU s) on {fitted.training_rows:,} rows, "
-        f"{fitted.validation_rows:,} more held out for validation. Last epoch: {told}.\n\n"
+        f"{fitted.validation_rows:,} more held out for validation. Last epoch: {metrics}.\n\n"
         f"Settings: {settings}."
     )
 
 
 def _metrics(evaluation: Evaluation) -> str:
-    against = f" against {evaluation.champion}" if evaluation.champion else ""
+    champion = f", compared with {evaluation.champion}" if evaluation.champion else ""
     rows = []
-    for mine in evaluation.measurements:
-        theirs = evaluation.champion_measured(mine.metric, mine.slice)
-        interval = f"{mine.low:.4f} to {mine.high:.4f}" if mine.low is not None else ""
+    for candidate in evaluation.measurements:
+        champion_measured = evaluation.champion_measured(candidate.metric, candidate.slice)
+        interval = (
+            f"{candidate.low:.4f} to {candidate.high:.4f}" if candidate.low is not None else ""
+        )
         rows.append(
             (
-                mine.metric,
-                mine.slice or "whole holdout",
-                f"{mine.value:.4f}",
+                candidate.metric,
+                candidate.slice or "whole holdout",
+                f"{candidate.value:.4f}",
                 interval,
-                f"{theirs.value:.4f}" if theirs else "",
-                f"{mine.n:,}",
+                f"{champion_measured.value:.4f}" if champion_measured else "",
+                f"{candidate.n:,}",
             )
         )
     header = ("metric", "slice", "candidate", "95 % interval", "champion", "rows")
-    return f"## On the holdout{against}\n\n" + table(header, rows)
+    return f"## Holdout metrics{champion}\n\n" + table(header, rows)
 
 
 def _gates(findings: tuple[Finding, ...], title: str) -> str:
     rows = [
         (
-            _said(finding),
+            _outcome(finding),
             finding.gate,
             f"{finding.metric} {f'on {finding.slice}' if finding.slice else ''}",
             "" if finding.value is None else f"{finding.value:.4g}",
@@ -156,23 +160,25 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         )
         for finding in findings
     ]
-    return f"## {title}\n\n" + table(("verdict", "gate", "of", "value", "bound", "finding"), rows)
+    return f"## {title}\n\n" + table(
+        ("verdict", "gate", "metric", "value", "bound", "finding"), rows
+    )
 
 
-def _overruled(word: Override) -> str:
-    gates = "\n".join(f"- {cell(name)}" for name in word.overruled)
-    by = cell(said_by(word.by, proved=word.proved))
-    return f"**Overruled** by {by}: {cell(word.reason)}\n\n{gates}"
+def _override(override: Override) -> str:
+    gates = "\n".join(f"- {cell(name)}" for name in override.overruled)
+    actor = cell(said_by(override.by, proved=override.proved))
+    return f"**Overridden** by {actor}: {cell(override.reason)}\n\n{gates}"
 
 
-def _said(finding: Finding) -> str:
+def _outcome(finding: Finding) -> str:
     if not finding.applicable:
         return "not applicable"
-    return "holds" if finding.passed else "**refuses**"
+    return "passed" if finding.passed else "**failed**"
 
 
 def _lineage(manifest: Manifest) -> str:
-    clean = "" if manifest.code.clean else ", with changes that are not committed"
+    clean = "" if manifest.code.clean else ", with uncommitted changes"
     rows = {
         "version": manifest.version,
         "fingerprint": manifest.fingerprint[:16],
@@ -181,49 +187,59 @@ def _lineage(manifest: Manifest) -> str:
         "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
         "packages": ", ".join(f"{k} {v}" for k, v in manifest.environment.packages.items()),
         "run": f"{manifest.run.name} {manifest.run.id}",
-        "asked for": _asked(manifest.run),
+        "requested": _request(manifest.run),
         "overridden": f"by {said_by(manifest.override.by, proved=manifest.override.proved)}: "
         f"{manifest.override.reason}"
         if manifest.override
         else "no",
     }
-    return "## Where it comes from\n\n" + table(("", ""), list(rows.items()))
+    return "## Lineage\n\n" + table(("", ""), list(rows.items()))
 
 
-def _asked(run: RunLineage) -> str:
-    by = f"by {said_by(run.by, proved=run.proved)}" if run.by else ""
-    return ": ".join(part for part in (by, run.why) if part) or "not recorded"
+def _request(run: RunLineage) -> str:
+    requester = f"by {said_by(run.by, proved=run.proved)}" if run.by else ""
+    return ": ".join(part for part in (requester, run.why) if part) or "not recorded"
 
 
-def _search(found: Search) -> str:
+def _search(search: Search) -> str:
     rows = [
         (
-            str(one.number),
-            one.state,
-            ", ".join(f"{name} {value:.4g}" for name, value in one.settings.items()),
-            "" if one.loss is None else f"{one.loss:.5f}",
+            str(trial.number),
+            trial.state,
+            ", ".join(f"{name} {value:.4g}" for name, value in trial.settings.items()),
+            "" if trial.loss is None else f"{trial.loss:.5f}",
         )
-        for one in found.trials
+        for trial in search.trials
     ]
-    told = table(("trial", "", "settings", "validation loss"), rows)
-    return f"## Trials\n\nThe first has the settings that held before.\n\n{told}"
+    trials = table(("trial", "", "settings", "validation loss"), rows)
+    return f"## Trials\n\nThe first trial has the current settings.\n\n{trials}"
 
 
-def _reproduction(found: Reproduction) -> str:
-    aside = "\n".join(f"- {cell(mismatch)}" for mismatch in found.mismatches)
-    parts = ["## Trained again", f"What is not as it was:\n\n{aside}" if aside else ""]
-    if found.identical:
-        parts.append("Every weight is the same, bit for bit.")
+def _reproduction(reproduction: Reproduction) -> str:
+    mismatches = "\n".join(f"- {cell(mismatch)}" for mismatch in reproduction.mismatches)
+    parts = [
+        "## Reproduction",
+        f"What differs from the original run:\n\n{mismatches}" if mismatches else "",
+    ]
+    if reproduction.identical:
+        parts.append("Weights and predictor are identical, bit for bit.")
         return "\n\n".join(part for part in parts if part)
-    told = f"{found.changed_answers:,} of {found.rows:,} answers changed; "
-    parts.append(f"{told}the first output differs by {found.largest:.3g} at most.")
-    weights = [(one.name, f"{one.largest:.3g}", f"{one.of:,}") for one in found.weights]
+    answers = f"{reproduction.changed_answers:,} of {reproduction.rows:,} answers changed; "
+    parts.append(f"{answers}the first output differs by {reproduction.largest:.3g} at most.")
+    weights = [
+        (weight.name, f"{weight.largest:.3g}", f"{weight.of:,}") for weight in reproduction.weights
+    ]
     parts.append(table(("weights", "largest difference", "numbers"), weights))
     metrics = [
-        (then.metric, then.slice or "whole holdout", f"{then.value:.6g}", f"{now.value:.6g}")
-        for then, now in found.metrics
+        (
+            published.metric,
+            published.slice or "whole holdout",
+            f"{published.value:.6g}",
+            f"{retrained.value:.6g}",
+        )
+        for published, retrained in reproduction.metrics
     ]
-    parts.append(table(("metric", "slice", "then", "now"), metrics) if metrics else "")
+    parts.append(table(("metric", "slice", "published", "retrained"), metrics) if metrics else "")
     return "\n\n".join(part for part in parts if part)
 
 

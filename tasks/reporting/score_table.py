@@ -1,4 +1,4 @@
-"""Scores told: the part of a run's card that says how good the version that serves still is."""
+"""Live scores of the champion, as a Markdown table and as a line of a log."""
 
 from collections.abc import Sequence
 
@@ -6,33 +6,33 @@ from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Measurement
 from overnight.tasks.reporting.markdown import table
 
-_SHOWN = 14
+# Two weeks of nightly arrivals.
+_ROWS = 14
 
 
 def score_line(score: Score) -> str:
-    """One score as a line of a log tells it."""
-    measured = score.headline
-    if measured is None:
+    """One score as a line of a log."""
+    headline = score.headline
+    if headline is None:
         return f"{score.arrival}: nothing measured over {score.n:,} rows"
-    beside = f"; {score.holdout.value:.4g} on the holdout" if score.holdout else ""
-    return f"{score.arrival}: {measured.metric} {_figure(measured)} over {score.n:,} rows{beside}"
+    holdout = f"; {score.holdout.value:.4g} on the holdout" if score.holdout else ""
+    return f"{score.arrival}: {headline.metric} {_figure(headline)} over {score.n:,} rows{holdout}"
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """The newest scores as Markdown, beside what the holdout had promised."""
+    """The newest scores in Markdown, each compared with the same metric on the holdout."""
     rows = []
-    for score in scores[-_SHOWN:]:
-        measured = score.headline
-        if measured is None:
+    for score in scores[-_ROWS:]:
+        headline = score.headline
+        if headline is None:
             continue
-        promised = _figure(score.holdout) if score.holdout else ""
-        rows.append((score.arrival, measured.metric, _figure(measured), promised, f"{score.n:,}"))
+        holdout = _figure(score.holdout) if score.holdout else ""
+        rows.append((score.arrival, headline.metric, _figure(headline), holdout, f"{score.n:,}"))
     if not rows:
         return ""
-    version = scores[-1].version
     header = ("arrival", "metric", "live", "on the holdout", "rows")
-    told = f"How {version} answered what arrived, before anything learned from it.\n\n"
-    return "## What serves, on what arrived\n\n" + told + table(header, rows)
+    text = f"{scores[-1].version} on each arrival, before any version learned from it.\n\n"
+    return "## Live scores of the champion\n\n" + text + table(header, rows)
 
 
 def _figure(measured: Measurement) -> str:

@@ -22,7 +22,7 @@ def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_
     learned.arrive("plain", 2_000, 2_150)
     taken_in = ended(ingest(return_state=True))
     (plain,) = ModelRegistry(learned.bucket, "digits").scores(VERSION)
-    card = newest_card("digits-ingest").split("## What serves, on what arrived")[1]
+    card = newest_card("digits-ingest").split("## Live scores of the champion")[1]
 
     learned.arrive("scanned", 3_000, 3_100, seen=inverted)
     night = ended(retrain(epochs=1, return_state=True))

@@ -132,9 +132,9 @@ def test_rows_whose_bytes_are_not_those_of_their_digests_are_not_learned(tmp_pat
     tables = Tables(tmp_path, pictures(50, spoiled=1))
     taken = snapshot(tables.rows, tables.holdout)
 
-    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+    with pytest.raises(CorruptTable, match="1 of 50 rows differ from what was ingested"):
         read_rows(tables.rows, taken)
-    with pytest.raises(CorruptTable, match="1 of 50 rows are not those that came in"):
+    with pytest.raises(CorruptTable, match="1 of 50 rows differ from what was ingested"):
         read_holdout(tables.rows)
 
 

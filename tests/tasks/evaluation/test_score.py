@@ -169,12 +169,12 @@ def test_only_what_came_after_the_newest_version_s_rows_is_unlearned(learned, ex
     assert unlearned_arrivals({"late": 3, "first": 1, "last": 4}, learned) == expected
 
 
-def test_the_card_tells_live_quality_beside_the_holdout_s():
+def test_the_report_compares_live_scores_with_the_holdout():
     found = scored(MemoryBucket(), stamped(("a", 0, 10), wrong=[0]), "a").scores
 
     told = score_table(found)
 
-    assert "before anything learned from it" in told
+    assert "before any version learned from it" in told
     assert "| a | accuracy | 0.9 (" in told
     assert "0.991 (0.989 to 0.993)" in told
     assert score_line(found[0]).endswith("over 10 rows; 0.991 on the holdout")

@@ -24,7 +24,7 @@ MODEL = filled_bucket.MODEL
 
 
 @pytest.fixture
-def house(s3_bucket: S3Bucket, s3_address: S3Address) -> AuditContext:
+def context(s3_bucket: S3Bucket, s3_address: S3Address) -> AuditContext:
     """Two nights, one of everything else, and nothing wrong."""
     filled_bucket.begin(s3_address)
     for number in (1, 2):
@@ -52,57 +52,57 @@ def findings(audit: Audit) -> dict[str, str]:
     return {one.key: one.what for one in audit.findings}
 
 
-def repair_from(house: AuditContext, folder: Path) -> tuple[list[str], list[str]]:
-    source = Export(house.bucket, folder)
-    wanted = [*source.lacking(), *missing(verify(house).findings)]
-    return repair(house.bucket, wanted, [source])
+def repair_from(context: AuditContext, folder: Path) -> tuple[list[str], list[str]]:
+    source = Export(context.bucket, folder)
+    wanted = [*source.lacking(), *missing(verify(context).findings)]
+    return repair(context.bucket, wanted, [source])
 
 
 def file(number: int, name: str) -> str:
     return keys.version_file(MODEL, bundles.version_name(number), name)
 
 
-def test_what_nights_leave_is_clean(house):
-    filled_bucket.wait(house.bucket)
+def test_what_nights_leave_is_clean(context):
+    filled_bucket.wait(context.bucket)
 
-    audit = verify(house)
+    audit = verify(context)
 
     assert findings(audit) == {}
     assert audit.tallies[MODEL]["manifest"] == 2
     assert audit.tallies[MODEL]["file of a table"] > 4
     told = {one.what for one in audit.observations}
-    assert told == {"arrived and waits to be taken in", "in quarantine"}
+    assert told == {"landed and not ingested yet", "in quarantine"}
     assert {one.severity for one in audit.observations} == {Severity.NOTE}
 
 
-def test_progress_is_told_in_bytes_up_to_all_of_them(house):
+def test_progress_is_told_in_bytes_up_to_all_of_them(context):
     told = []
 
-    verify(house, report=lambda done, total: told.append((done, total)))
+    verify(context, report=lambda done, total: told.append((done, total)))
 
     assert told[-1][0] == told[-1][1] > 0
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_another_model_is_none_of_its_business(house, replace):
+def test_another_model_is_none_of_its_business(context, replace):
     replace("models/other/aliases/champion/00000007.json", b"nonsense")
 
-    assert verify(house, MODEL).is_clean
-    assert not verify(house).is_clean
+    assert verify(context, MODEL).is_clean
+    assert not verify(context).is_clean
     with pytest.raises(UnknownModel, match="known are: digits, other"):
-        verify(house, "nobody")
+        verify(context, "nobody")
 
 
-def test_a_damaged_file_is_told_with_both_digests(house, replace):
+def test_a_damaged_file_is_told_with_both_digests(context, replace):
     replace(file(1, "predictor.tflite"), b"damaged")
 
-    told = findings(verify(house))
+    told = findings(verify(context))
 
     assert told.keys() == {file(1, "predictor.tflite")}
     assert "found sha256" in told[file(1, "predictor.tflite")]
 
 
-def test_whatever_is_lost_is_missed(house, remove):
+def test_whatever_is_lost_is_missed(context, remove):
     lost = {
         file(1, "golden.npz"): "missing; expected sha256",
         keys.alias_record(MODEL, "champion", 1): "record 1 of 2 is missing from this log",
@@ -112,36 +112,36 @@ def test_whatever_is_lost_is_missed(house, remove):
     for key in lost:
         remove(key)
 
-    found = findings(verify(house))
+    found = findings(verify(context))
 
     assert all(what in found[key] for key, what in lost.items())
 
 
-def test_a_lost_signature_and_a_lost_decision_are_missed(house, remove):
+def test_a_lost_signature_and_a_lost_decision_are_missed(context, remove):
     remove(keys.signature(MODEL, bundles.version_name(1), SIGNER.key_id))
     remove(keys.decision(MODEL, bundles.version_name(2)))
 
-    found = findings(verify(house))
+    found = findings(verify(context))
 
     assert "it is not signed" in found[keys.manifest(MODEL, bundles.version_name(1))]
     record = keys.alias_record(MODEL, "champion", 2)
     assert found[record] == f"it made {bundles.version_name(2)} champion, which is not decided"
 
 
-def test_a_lost_file_of_a_table_is_missed_by_name(house, remove, s3_address):
+def test_a_lost_file_of_a_table_is_missed_by_name(context, remove, s3_address):
     name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     remove(f"{keys.dataset(MODEL, 'rows')}/{name}")
 
-    assert findings(verify(house)) == {
+    assert findings(verify(context)) == {
         f"{keys.dataset(MODEL, 'rows')}/{name}": "a file that the table's newest version needs"
     }
 
 
-def test_a_damaged_file_of_a_table_is_found(house, replace, s3_address):
+def test_a_damaged_file_of_a_table_is_found(context, replace, s3_address):
     name, size = next(iter(filled_bucket.table(s3_address, "rows").files().items()))
     replace(f"{keys.dataset(MODEL, 'rows')}/{name}", b"x" * size)
 
-    told = findings(verify(house))
+    told = findings(verify(context))
 
     assert "the table cannot be read" in told[keys.dataset(MODEL, "rows")]
 
@@ -173,61 +173,61 @@ ADDITIONS = {
 }
 
 
-def test_whatever_was_added_is_told(house, replace):
+def test_whatever_was_added_is_told(context, replace):
     for key, body, _ in ADDITIONS.values():
         replace(key, body)
 
-    told = verify(house).findings
+    told = verify(context).findings
 
     for key, _, what in ADDITIONS.values():
         version = key.rpartition("/")[0]
         assert any(one.key.startswith(version) and what in one.what for one in told), what
 
 
-def test_a_champion_that_nobody_approved_is_told(house, s3_address):
-    version = filled_bucket.night(house.bucket, s3_address, 3, promoted=False)
-    filled_bucket.promote(house.bucket, version, over=bundles.version_name(2))
+def test_a_champion_that_nobody_approved_is_told(context, s3_address):
+    version = filled_bucket.night(context.bucket, s3_address, 3, promoted=False)
+    filled_bucket.promote(context.bucket, version, over=bundles.version_name(2))
 
-    assert list(findings(verify(house)).values()) == [
+    assert list(findings(verify(context)).values()) == [
         f"it made {version} champion, which is not decided"
     ]
 
 
-def test_a_record_over_another_than_the_one_before_it_is_told(house, replace):
+def test_a_record_over_another_than_the_one_before_it_is_told(context, replace):
     key = keys.alias_record(MODEL, "champion", 2)
-    body = house.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
+    body = context.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
     replace(key, body)
 
-    assert "it was written over nobody" in findings(verify(house))[key]
+    assert "it was written over nobody" in findings(verify(context))[key]
 
 
-def test_a_version_that_nobody_trusted_signed_is_told(house):
+def test_a_version_that_nobody_trusted_signed_is_told(context):
     stranger = Trust([named(signer("stranger"))])
 
-    told = findings(verify(dataclasses.replace(house, trust=stranger)))
+    told = findings(verify(dataclasses.replace(context, trust=stranger)))
 
     assert len(told) == 2
     assert all("not trusted here" in what for what in told.values())
 
 
-def test_without_trusted_keys_it_says_that_signatures_were_not_looked_at(house):
-    audit = verify(dataclasses.replace(house, trust=None))
+def test_without_trusted_keys_it_says_that_signatures_were_not_looked_at(context):
+    audit = verify(dataclasses.replace(context, trust=None))
 
     assert (audit.is_clean, audit.signatures_looked_at) == (True, False)
 
 
-def test_rows_that_are_not_those_a_version_was_made_from_are_told(house, s3_address):
+def test_rows_that_are_not_those_a_version_was_made_from_are_told(context, s3_address):
     made = bundles.manifest(7, bundles.files(7))
-    bundles.put(house.bucket, 7)
+    bundles.put(context.bucket, 7)
 
-    told = verify(house)
+    told = verify(context)
 
     key = keys.manifest(MODEL, made.version)
     assert any(one.key == key and "snapshot's digest was" in one.what for one in told.findings)
 
 
 def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
-    house, remove, tmp_path
+    context, remove, tmp_path
 ):
     place = tmp_path / MODEL / bundles.version_name(1)
     place.mkdir(parents=True)
@@ -237,15 +237,15 @@ def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
         remove(file(1, name))
 
     added, lost = repair(
-        house.bucket, missing(verify(house).findings), [cached(house.bucket, [tmp_path])]
+        context.bucket, missing(verify(context).findings), [cached(context.bucket, [tmp_path])]
     )
 
     assert (added, lost) == ([file(1, "predictor.tflite")], [file(1, "golden.npz")])
-    assert findings(verify(house)).keys() == {file(1, "golden.npz")}
+    assert findings(verify(context)).keys() == {file(1, "golden.npz")}
 
 
-def test_everything_that_an_export_has_comes_back_from_it(house, remove, tmp_path, s3_address):
-    export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+def test_everything_that_an_export_has_comes_back_from_it(context, remove, tmp_path, s3_address):
+    export(context.bucket, tmp_path / "export", source="here", told=lambda *_: None)
     name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     for key in (
         file(1, "network.keras"),
@@ -254,26 +254,26 @@ def test_everything_that_an_export_has_comes_back_from_it(house, remove, tmp_pat
     ):
         remove(key)
 
-    added, lost = repair_from(house, tmp_path / "export")
+    added, lost = repair_from(context, tmp_path / "export")
 
     assert (len(added), lost) == (3, [])
-    assert verify(house).is_clean
+    assert verify(context).is_clean
 
 
-def test_damage_is_never_overwritten_by_a_repair(house, replace, tmp_path):
-    export(house.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+def test_damage_is_never_overwritten_by_a_repair(context, replace, tmp_path):
+    export(context.bucket, tmp_path / "export", source="here", told=lambda *_: None)
     replace(file(1, "network.keras"), b"damage")
 
-    added, lost = repair_from(house, tmp_path / "export")
+    added, lost = repair_from(context, tmp_path / "export")
 
     assert (added, lost) == ([], [])
-    assert house.bucket.read(file(1, "network.keras")) == b"damage"
+    assert context.bucket.read(file(1, "network.keras")) == b"damage"
 
 
-def test_what_is_waiting_is_read_too(house, replace):
-    arrival = Landing(house.bucket, MODEL).land(
+def test_what_is_waiting_is_read_too(context, replace):
+    arrival = Landing(context.bucket, MODEL).land(
         "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
     )
     replace(f"{arrival.prefix}/arrival.json", b"{}")
 
-    assert "it cannot be read" in " ".join(findings(verify(house)).values())
+    assert "it cannot be read" in " ".join(findings(verify(context)).values())

@@ -83,7 +83,7 @@ def test_a_table_that_versions_were_made_from_and_is_not_there_is_told(bucket, l
     [found] = seen(bucket, {VERSION: made})
 
     assert found.key == keys.dataset(MODEL, lost)
-    assert "not there" in found.what
+    assert "missing" in found.what
 
 
 def test_a_picture_in_which_a_bit_turned_over_is_told(bucket):
@@ -98,7 +98,7 @@ def test_a_picture_in_which_a_bit_turned_over_is_told(bucket):
     [told] = seen(bucket)
 
     assert (told.key, told.severity) == (keys.dataset(MODEL, "rows"), Severity.ERROR)
-    assert told.what == "1 of 50 rows are not those that came in"
+    assert told.what == "1 of 50 rows differ from what was ingested"
 
 
 @pytest.mark.parametrize("body", [b"garbled", b"[1]", b"", b'{"add": {}}'])

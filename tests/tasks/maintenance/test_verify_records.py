@@ -124,7 +124,7 @@ class Taken:
 
 @pytest.mark.parametrize(
     ("damage", "told"),
-    [(None, "was delivered, and is gone"), (b"2", "has other bytes than were delivered")],
+    [(None, "not ingested yet, and is missing"), (b"2", "has other bytes than were delivered")],
 )
 def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(bucket, damage, told):
     arrival = Landing(bucket, "digits").land(

@@ -32,7 +32,7 @@ def test_each_step_of_a_version_is_remembered() -> None:
 
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     assert known(bucket) is Progress.SETTLED
-    assert remembered(bucket).message == f"{VERSION} covers it and serves"
+    assert remembered(bucket).message == f"{VERSION} has this fingerprint and serves"
 
 
 def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
@@ -81,7 +81,7 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
     other = "20261123T020000-ba9876543210"
     AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
 
-    assert remembered(bucket).message == f"{VERSION} covers it; {other} serves"
+    assert remembered(bucket).message == f"{VERSION} has this fingerprint; {other} serves"
 
 
 def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:

@@ -15,16 +15,16 @@ VERSION = "20261122T020000-0123456789ab"
 
 
 def test_it_names_every_installed_package_as_its_metadata_does():
-    told = json.loads(build("digits", VERSION, ENVIRONMENT))
+    document = json.loads(build("digits", VERSION, ENVIRONMENT))
 
-    named = {(one["name"], one["version"]) for one in told["components"]}
+    named = {(one["name"], one["version"]) for one in document["components"]}
     installed = {
         (re.sub(r"[-_.]+", "-", one.name).lower(), one.version)
         for one in importlib.metadata.distributions()
     }
     assert named == installed
-    assert told["metadata"]["component"]["version"] == VERSION
-    assert len(told["dependencies"][0]["dependsOn"]) == len(installed)
+    assert document["metadata"]["component"]["version"] == VERSION
+    assert len(document["dependencies"][0]["dependsOn"]) == len(installed)
 
 
 def test_it_is_what_the_standard_says():
@@ -42,11 +42,11 @@ def test_the_same_packages_make_the_same_bytes_and_others_do_not(tmp_path):
             (place / f"{name}.dist-info").mkdir(parents=True)
     (first / "not-a-package.dist-info").mkdir()
 
-    told = build("digits", VERSION, ENVIRONMENT, places=[str(first), str(tmp_path / "none")])
+    document = build("digits", VERSION, ENVIRONMENT, folders=[str(first), str(tmp_path / "none")])
 
-    assert told == build("digits", VERSION, ENVIRONMENT, places=[str(first), str(first)])
-    assert told != build("digits", VERSION, ENVIRONMENT, places=[str(second)])
-    assert [one["purl"] for one in json.loads(told)["components"]] == [
+    assert document == build("digits", VERSION, ENVIRONMENT, folders=[str(first), str(first)])
+    assert document != build("digits", VERSION, ENVIRONMENT, folders=[str(second)])
+    assert [one["purl"] for one in json.loads(document)["components"]] == [
         "pkg:pypi/some-thing@2.0%2Blocal",
         "pkg:pypi/zlib-ng@1.0",
     ]

@@ -1,4 +1,4 @@
-"""A run is told to a real MLflow server, and survives servers that are away, slow or broken."""
+"""Runs are logged to a real MLflow server; unreachable, slow and broken servers fail no run."""
 
 import sys
 import threading
@@ -25,8 +25,8 @@ AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 LINKS = {"This run": "http://127.0.0.1:4200/v2/runs/1", "Serving": "http://127.0.0.1:8080"}
 
 
-def story(model: str) -> RunReport:
-    """A night on which a candidate was refused, with a metric that is no number."""
+def report(model: str) -> RunReport:
+    """A run whose candidate was refused, with a metric that is no number."""
     measurements = (
         Measurement(metric="accuracy", value=0.91, n=100, low=0.9, high=0.92),
         Measurement(metric="accuracy", value=0.5, n=10, slice="students & others"),
@@ -56,38 +56,40 @@ def story(model: str) -> RunReport:
 
 def run(model: str) -> Run:
     ending = RunEnd("of-a-night", "a-night", AT, "Refused", "accuracy is low", LINKS)
-    return describe_run(story(model), ending, b"<h1>the report</h1>")
+    return describe_run(report(model), ending, b"<h1>the report</h1>")
 
 
-def test_everything_that_is_known_of_a_run_is_there(mlflow_server: MlflowServer) -> None:
-    told = track(run("whole"), uri=mlflow_server.url, seconds=120)
+def test_parameters_metrics_tags_and_report_of_a_run_are_logged(
+    mlflow_server: MlflowServer,
+) -> None:
+    tracked = track(run("whole"), uri=mlflow_server.url, seconds=120)
 
-    assert told.error == ""
-    (there,) = mlflow_server.runs("overnight/whole")
-    assert told.url.startswith(f"{mlflow_server.url}/#/experiments/")
-    assert told.url.endswith(f"/runs/{there['info']['run_id']}")
-    assert (there["info"]["run_name"], there["info"]["status"]) == ("a-night", "FINISHED")
-    assert there["info"]["start_time"] == AT.timestamp() * 1_000
-    parameters = values(there["data"]["params"])
+    assert tracked.error == ""
+    (logged,) = mlflow_server.runs("overnight/whole")
+    assert tracked.url.startswith(f"{mlflow_server.url}/#/experiments/")
+    assert tracked.url.endswith(f"/runs/{logged['info']['run_id']}")
+    assert (logged["info"]["run_name"], logged["info"]["status"]) == ("a-night", "FINISHED")
+    assert logged["info"]["start_time"] == AT.timestamp() * 1_000
+    parameters = values(logged["data"]["params"])
     assert parameters["seed"] == str(SETTINGS.seed)
     assert parameters["data.digest"] == "d" * 64
     assert (parameters["code.commit"], parameters["begin"]) == ("c" * 40, "afresh")
-    metrics = values(there["data"]["metrics"])
+    metrics = values(logged["data"]["metrics"])
     assert metrics["holdout/accuracy"] == 0.91
     assert (metrics["holdout/accuracy.low"], metrics["holdout/accuracy.high"]) == (0.9, 0.92)
     assert metrics["holdout/accuracy/students _ others"] == 0.5
     assert metrics["rehearsal/p99_ms"] == 4.5
     assert "holdout/recall" not in metrics
-    run_id = there["info"]["run_id"]
+    run_id = logged["info"]["run_id"]
     assert mlflow_server.history(run_id, "epochs/loss") == [(1, 0.5), (2, 0.25)]
-    tags = values(there["data"]["tags"])
+    tags = values(logged["data"]["tags"])
     assert (tags["overnight.outcome"], tags["overnight.message"]) == ("Refused", "accuracy is low")
     assert tags["overnight.champion"] == "20261121T020000-0123456789ab"
     assert tags["overnight.link.This run"] == LINKS["This run"]
     assert mlflow_server.artifact(run_id, "report.html") == b"<h1>the report</h1>"
 
 
-def test_a_run_that_is_told_twice_is_there_once(mlflow_server: MlflowServer) -> None:
+def test_a_run_that_is_logged_twice_is_there_once(mlflow_server: MlflowServer) -> None:
     first = track(run("twice"), uri=mlflow_server.url, seconds=120)
     again = track(run("twice"), uri=mlflow_server.url, seconds=120)
 
@@ -96,7 +98,7 @@ def test_a_run_that_is_told_twice_is_there_once(mlflow_server: MlflowServer) -> 
 
 
 class Broken(BaseHTTPRequestHandler):
-    """Answers 500 to everything, or, when told to hang, nothing."""
+    """Answers 500 to everything, or, when it hangs, nothing."""
 
     hangs = False
     healed = threading.Event()
@@ -115,51 +117,53 @@ class Broken(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Silent: its lines would clutter the output of the tests."""
 
 
 @contextmanager
 def broken(*, hangs: bool) -> Iterator[tuple[str, list[str]]]:
     """The address of a server that is out of order, and what it was authorized with."""
-    asked: list[str] = []
+    authorizations: list[str] = []
     healed = threading.Event()
-    kind = type("_", (Broken,), {"hangs": hangs, "healed": healed, "authorizations": asked})
+    kind = type(
+        "_", (Broken,), {"hangs": hangs, "healed": healed, "authorizations": authorizations}
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
-            yield f"127.0.0.1:{server.server_port}", asked
+            yield f"127.0.0.1:{server.server_port}", authorizations
         finally:
             healed.set()
             server.shutdown()
 
 
-def test_a_server_that_errs_is_told_of_without_the_password() -> None:
-    with broken(hangs=False) as (address, asked):
-        told = track(run("x"), uri=f"http://ann:s%40fe@{address}/", seconds=120)
+def test_an_error_of_the_server_is_reported_without_the_password() -> None:
+    with broken(hangs=False) as (address, authorizations):
+        tracked = track(run("x"), uri=f"http://ann:s%40fe@{address}/", seconds=120)
 
-    assert "500" in told.error
-    assert "ann" not in told.error
-    assert "s%40fe" not in told.error
-    assert told.url == ""
+    assert "500" in tracked.error
+    assert "ann" not in tracked.error
+    assert "s%40fe" not in tracked.error
+    assert tracked.url == ""
     # ann:s@fe, as HTTP's basic authentication writes it.
-    assert set(asked) == {"Basic YW5uOnNAZmU="}
+    assert set(authorizations) == {"Basic YW5uOnNAZmU="}
 
 
-def test_a_server_that_hangs_is_left_after_a_while() -> None:
+def test_a_server_that_hangs_is_given_up_at_the_time_out() -> None:
     with broken(hangs=True) as (address, _):
-        told = track(run("x"), uri=f"http://ann:s%40fe@{address}", seconds=8)
+        tracked = track(run("x"), uri=f"http://ann:s%40fe@{address}", seconds=8)
 
-    assert told.error == f"http://{address} did not take everything within 8 s"
+    assert tracked.error == f"http://{address} did not accept everything within 8 s"
 
 
-def test_a_server_that_is_away_is_told_of() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     (port,) = free_ports(1)
 
-    told = track(run("x"), uri=f"http://ann:s%40fe@127.0.0.1:{port}", seconds=120)
+    tracked = track(run("x"), uri=f"http://ann:s%40fe@127.0.0.1:{port}", seconds=120)
 
-    assert "MlflowException" in told.error
-    assert "refused" in told.error
-    assert "s%40fe" not in told.error
+    assert "MlflowException" in tracked.error
+    assert "refused" in tracked.error
+    assert "s%40fe" not in tracked.error
 
 
 @pytest.mark.parametrize(
@@ -171,17 +175,17 @@ def test_a_server_that_is_away_is_told_of() -> None:
         ("http://a:b@c:d@there", ("http://there", "a", "b@c:d")),
     ],
 )
-def test_credentials_are_taken_out_of_the_address(uri: str, parts: tuple[str, str, str]) -> None:
+def test_credentials_are_split_off_the_address(uri: str, parts: tuple[str, str, str]) -> None:
     assert split_credentials(uri) == parts
 
 
-def test_without_mlflows_client_nothing_is_told_and_the_remedy_is(
+def test_without_mlflows_client_the_remedy_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # As Python marks a module that is not to be found.
     monkeypatch.setitem(sys.modules, "mlflow", None)
 
-    told = track(run("x"), uri="http://127.0.0.1:1", seconds=5)
+    tracked = track(run("x"), uri="http://127.0.0.1:1", seconds=5)
 
-    assert (told.url, told.error[:23]) == ("", "mlflow is not installed")
-    assert "overnight[tracking]" in told.error
+    assert (tracked.url, tracked.error[:23]) == ("", "mlflow is not installed")
+    assert "overnight[tracking]" in tracked.error
