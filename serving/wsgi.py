@@ -50,11 +50,11 @@ def application(draining: Path | None = None) -> Flask:
         fleet.router,
         limits=limits(chosen),
         status=fleet.status,
-        administrators=administrators(chosen, patient=True),
+        administrators=administrators(chosen, lenient=True),
         # Whoever follows the store needs no right to move aliases; administrators' requests do.
         bucket=connections.operator(chosen) or bucket,
         admission=Admission(
-            keys=prediction_keys(chosen, patient=True),
+            keys=prediction_keys(chosen, lenient=True),
             origins=chosen.cors_origins,
             log_requests=chosen.log_requests,
             draining=DrainFlag.at(draining) if draining else DrainFlag(),
@@ -79,17 +79,17 @@ def limits(chosen: settings.Settings) -> Limits:
     )
 
 
-def prediction_keys(chosen: settings.Settings, *, patient: bool = False) -> Tokens:
+def prediction_keys(chosen: settings.Settings, *, lenient: bool = False) -> Tokens:
     """Who may ask; nobody has to say so when no file is set.
 
     Raises:
         ConfigurationError: the file of keys cannot be used.
     """
     name = "OVERNIGHT_PREDICTION_KEYS_FILE"
-    return Tokens(chosen.prediction_keys_file, settings=(name, name), patient=patient)
+    return Tokens(chosen.prediction_keys_file, settings=(name, name), lenient=lenient)
 
 
-def administrators(chosen: settings.Settings, *, patient: bool = False) -> Tokens:
+def administrators(chosen: settings.Settings, *, lenient: bool = False) -> Tokens:
     """Who may administer.
 
     Raises:
@@ -99,7 +99,7 @@ def administrators(chosen: settings.Settings, *, patient: bool = False) -> Token
         chosen.admin_tokens_file,
         token=chosen.admin_token.get_secret_value(),
         settings=("OVERNIGHT_ADMIN_TOKENS_FILE", "OVERNIGHT_ADMIN_TOKEN"),
-        patient=patient,
+        lenient=lenient,
     )
 
 

@@ -1,4 +1,4 @@
-"""The Flask application: slots in, answers out. It knows nothing of how versions arrive."""
+"""The Flask application and its middleware; independent of how versions are loaded."""
 
 from flask import Flask, Response, g, request
 
@@ -6,8 +6,8 @@ from overnight.serving.challenger.router import Router
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest import errors
 from overnight.serving.rest.headers import (
-    ALWAYS,
-    MET_VERSION,
+    CHOSEN_VERSION,
+    NO_SNIFF,
     REQUEST_ID,
     VERSION_HEADER,
     RequestIds,
@@ -16,7 +16,8 @@ from overnight.serving.rest.middleware import security_headers
 from overnight.serving.rest.middleware.admission import Admission, AdmissionMiddleware
 from overnight.serving.rest.middleware.fast_path import FastPath
 from overnight.serving.rest.middleware.rate_limits import ConcurrencyLimiter
-from overnight.serving.rest.middleware.token_auth import NOBODY, Tokens
+from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
+from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.routes import admin, docs, history, metrics, models, repository, v1, v2
 from overnight.serving.status import Status
 from overnight.store.objects.bucket import Bucket
@@ -29,58 +30,61 @@ def create_application(
     *,
     limits: Limits,
     status: Status,
-    administrators: Tokens = NOBODY,
+    administrators: Tokens = NO_TOKENS,
     bucket: Bucket | None = None,
     admission: Admission | None = None,
 ) -> Flask:
-    """An application that answers for whatever the slots hold; without `admission`, to anybody.
+    """An application that serves the loaded versions; without `admission`, to all clients.
 
-    `bucket` is where administrators write alias records; without it there is nothing to administer.
+    `bucket` is where administrators write alias records; without it, they can change nothing.
     """
     application = Flask("overnight.serving", static_folder="static", template_folder="templates")
     application.url_map.strict_slashes = False
-    # An address with // is another address, and unknown; being sent elsewhere helps no client.
+    # A path with // is unknown; clients of an inference API do not follow redirects of a POST.
     application.url_map.merge_slashes = False
-    application.extensions |= {"router": router, "limits": limits, "status": status}
     admission = admission or Admission()
-    application.extensions |= {"administrators": administrators, "bucket": bucket}
-    application.extensions |= {"draining": admission.draining, "keys": admission.keys}
-    for room in _ROUTES:
-        application.register_blueprint(room.routes)
+    application.extensions["overnight"] = Resources(
+        router=router,
+        limits=limits,
+        status=status,
+        keys=admission.keys,
+        administrators=administrators,
+        draining=admission.draining,
+        bucket=bucket,
+    )
+    for module in _ROUTES:
+        application.register_blueprint(module.routes)
     ids = RequestIds()
-    # First: whatever refuses a request, it has an id by then.
-    _label_all(application, ids)
+    # The first hook, so that every error has a request id.
+    _add_ids(application, ids)
     metrics.install(application, status.meter)
     errors.install(application)
     security_headers.install(application)
-    behind = application.wsgi_app
-    entrance = AdmissionMiddleware(
-        FastPath(behind, router=router, limits=limits, meter=status.meter, ids=ids),
-        refusing=behind,
+    flask = application.wsgi_app
+    middleware = AdmissionMiddleware(
+        FastPath(flask, router=router, limits=limits, meter=status.meter, ids=ids),
+        report_error=flask,
         limits=limits,
         administrators=administrators,
         admission=admission,
-        crowd=ConcurrencyLimiter(limits, status.meter.in_flight),
+        concurrency=ConcurrencyLimiter(limits, status.meter.in_flight),
     )
-    application.wsgi_app = entrance  # type: ignore[method-assign]
+    application.wsgi_app = middleware  # type: ignore[method-assign]
     return application
 
 
-def _label_all(application: Flask, ids: RequestIds) -> None:
-    """Give back the caller's request id, or one of ours, and the version that a request met.
+def _add_ids(application: Flask, ids: RequestIds) -> None:
+    """Add the request id and the version to every response."""
 
-    Content types are not to be guessed.
-    """
-
-    def name() -> None:
-        g.request_id = ids.of(request.headers.get(REQUEST_ID, ""))
+    def choose() -> None:
+        g.request_id = ids.choose(request.headers.get(REQUEST_ID, ""))
 
     def label(response: Response) -> Response:
         response.headers[REQUEST_ID] = g.request_id
-        response.headers[ALWAYS[0]] = ALWAYS[1]
-        if met := request.environ.get(MET_VERSION):
-            response.headers.setdefault(VERSION_HEADER, met)
+        response.headers[NO_SNIFF[0]] = NO_SNIFF[1]
+        if version := request.environ.get(CHOSEN_VERSION):
+            response.headers.setdefault(VERSION_HEADER, version)
         return response
 
-    application.before_request(name)
+    application.before_request(choose)
     application.after_request(label)

@@ -1,4 +1,4 @@
-"""From errors to answers: the protocol's own form at its addresses, problem+json at ours."""
+"""Error responses: JSON of the inference protocols at their paths, problem+json at all others."""
 
 import logging
 import math
@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException
 
 from overnight.serving import errors
 from overnight.serving.inference.codecs.content_types import UnknownEncoding
-from overnight.serving.rest.bodies import answer, host_status
-from overnight.serving.rest.headers import MET_VERSION, REFUSAL
+from overnight.serving.rest.bodies import json_response
+from overnight.serving.rest.headers import CHOSEN_VERSION, REFUSAL
+from overnight.serving.rest.resources import resources
 from overnight.store.errors import (
     AlreadyDecided,
     AlreadyExists,
@@ -29,11 +30,10 @@ logger = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = 2
-LONGEST_MESSAGE = 1_000
-CHALLENGE = 'Bearer realm="overnight"'
+MAXIMUM_CHARACTERS = 1_000
+AUTHENTICATE = 'Bearer realm="overnight"'
 
-
-# The first that fits; what is not here is a fault of ours.
+# The first that matches; any other error is an internal one.
 _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (errors.WrongContentType, 415),
     (UnknownEncoding, 415),
@@ -54,32 +54,32 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (errors.Overloaded, 503),
     (StoreError, 503),
 )
-# What a request was refused for, besides being wrong in itself: counted by these names.
+# Refusals counted in the metrics, by the label `reason`.
 _REASONS = {401: "unknown_token", 403: "closed", 413: "too_much", 429: "rate"}
 
 
 def install(application: Flask) -> None:
-    """Answer every failure in the form that the caller understands."""
-    application.before_request(_refuse)
-    application.register_error_handler(OvernightError, _on_ours)
+    """Install handlers for errors of this project, of Werkzeug, and for all others."""
+    application.before_request(_raise_refusal)
+    application.register_error_handler(OvernightError, _on_known)
     application.register_error_handler(HTTPException, _on_http)
-    application.register_error_handler(Exception, _on_anything)
+    application.register_error_handler(Exception, _on_unknown)
 
 
-def _refuse() -> None:
-    """Raise what the middleware has caught or decided, so that it is reported like all failures."""
+def _raise_refusal() -> None:
+    """Raise the error of a middleware, so that it is reported like all others."""
     if REFUSAL in request.environ:
-        # Taken out and not named here: the traceback of an error that its own frames refer to would
-        # keep the version that it met in memory until the garbage collector comes by.
+        # Popped, and bound to no name: an error that the frames of its own traceback refer to is a
+        # cycle, which would keep the version in memory until the next garbage collection.
         raise request.environ.pop(REFUSAL)
 
 
-def failure(status: int, message: str) -> Response:
-    """A failure, worded for the address that was asked."""
-    # Names that clients send are repeated in words, but not by the kilobyte.
-    message = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "…"
+def error_response(status: int, message: str) -> Response:
+    """An error in the form of the request's path."""
+    # Messages repeat names that clients send, which may be long.
+    message = message if len(message) <= MAXIMUM_CHARACTERS else message[:MAXIMUM_CHARACTERS] + "…"
     if request.path.startswith(("/v1", "/v2")):
-        return answer({"error": message}, status=status)
+        return json_response({"error": message}, status=status)
     problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -90,20 +90,20 @@ def failure(status: int, message: str) -> Response:
     return Response(orjson.dumps(problem), status, content_type=PROBLEM)
 
 
-def _on_ours(error: OvernightError) -> Response:
+def _on_known(error: OvernightError) -> Response:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
     if code is None:
-        return _on_anything(error)
+        return _on_unknown(error)
     match error:
         case errors.NotServed(soon=True):
             code = 503
         case errors.Overloaded():
-            host_status().meter.refuse("overloaded")
+            resources().status.meter.refuse("overloaded")
     if code in _REASONS:
-        host_status().meter.refuse(_REASONS[code])
-    response = failure(code, str(error))
+        resources().status.meter.refuse(_REASONS[code])
+    response = error_response(code, str(error))
     if code == 401:
-        response.headers["WWW-Authenticate"] = CHALLENGE
+        response.headers["WWW-Authenticate"] = AUTHENTICATE
     if code in {429, 503}:
         seconds = getattr(error, "retry_seconds", RETRY_SECONDS)
         response.headers["Retry-After"] = str(math.ceil(seconds))
@@ -111,18 +111,20 @@ def _on_ours(error: OvernightError) -> Response:
 
 
 def _on_http(error: HTTPException) -> Response:
-    """Werkzeug's own: unknown address, wrong method."""
+    """Errors of Werkzeug: unknown path, wrong method."""
     if error.code is None or error.code < 400:
         return Response(error.get_response().data, error.code)
-    response = failure(error.code, f"{request.method} {request.path[:200]}: {error.description}")
+    response = error_response(
+        error.code, f"{request.method} {request.path[:200]}: {error.description}"
+    )
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After"}:
             response.headers[name] = value
     return response
 
 
-def _on_anything(error: Exception) -> Response:
-    """A fault of ours: logged whole, told without details."""
-    told = {"request_id": g.request_id, "version": request.environ.get(MET_VERSION)}
-    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra=told)
-    return failure(500, "the server failed to answer; its log says why")
+def _on_unknown(error: Exception) -> Response:
+    """An internal error: logged with its traceback, reported without details."""
+    context = {"request_id": g.request_id, "version": request.environ.get(CHOSEN_VERSION)}
+    logger.error("%s %s failed", request.method, request.path[:200], exc_info=error, extra=context)
+    return error_response(500, "internal error; the server's log has the details")

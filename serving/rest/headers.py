@@ -1,4 +1,4 @@
-"""What middleware and routes share of a request: headers, environ keys, its id and its client."""
+"""Names of headers and environ keys, and the id and client of a request."""
 
 import itertools
 import re
@@ -10,13 +10,13 @@ from overnight.serving.inference.codecs.content_types import Environ
 
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"
-ALWAYS = ("X-Content-Type-Options", "nosniff")
+NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
-# Environ keys: the name of the prediction key, the error that Flask is to answer with, and the
-# version that a request met before it failed.
+# Environ keys: the name of the client's API key, the error that Flask must report, and the version
+# that was chosen for the request.
 CLIENT = "overnight.client"
 REFUSAL = "overnight.refusal"
-MET_VERSION = "overnight.version"
+CHOSEN_VERSION = "overnight.version"
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
@@ -24,10 +24,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def client_of(environ: Environ) -> str:
-    """The identity of the client, as far as it is known: a canary's share of clients sticks to it.
+    """The identity of the client, by which a canary assigns it to one version.
 
-    `X-Client-Key` speaks for the client behind a gateway; without it, it is the name of the
-    prediction key, and without that the address.
+    `X-Client-Key`, which gateways set for the clients behind them; else the name of the API key;
+    else the address.
     """
     return str(
         environ.get("HTTP_X_CLIENT_KEY") or environ.get(CLIENT) or environ.get("REMOTE_ADDR", "")
@@ -35,13 +35,14 @@ def client_of(environ: Environ) -> str:
 
 
 class RequestIds:
-    """The caller's own id when it is decent, else one of ours; unique, and cheap to make."""
+    """Request ids: the client's own if valid, else a new one, which is unique and cheap."""
 
     def __init__(self) -> None:
         self._prefix = uuid.uuid4().hex[:20]
+        # `next` of a counter is atomic, so that threads share it without a lock.
         self._numbers = itertools.count(1)
 
-    def of(self, given: str) -> str:
-        if given and _REQUEST_ID.fullmatch(given):
-            return given
+    def choose(self, sent: str) -> str:
+        if sent and _REQUEST_ID.fullmatch(sent):
+            return sent
         return f"{self._prefix}{next(self._numbers):012x}"

@@ -182,7 +182,7 @@ def test_without_a_model_there_is_a_pattern_to_fill_in():
 @pytest.fixture
 def keyed(client):
     keys = Tokens(token=KEY, settings=("the file", "the key"))
-    router = client.application.extensions["router"]
+    router = client.application.extensions["overnight"].router
     return create_application(
         router, limits=LIMITS, status=StandaloneStatus(), admission=Admission(keys=keys)
     ).test_client()

@@ -1,7 +1,7 @@
-"""Fast path (WSGI middleware): every inference request, from bytes to bytes, without Flask.
+"""Fast path (WSGI middleware): inference requests bypass Flask.
 
-Flask spends more on a small network's request than everything else does together. A failure is
-handed on to it as an error to be reported; nothing is read or inferred a second time.
+For a small network, Flask would cost more than all other work of a request. An error is passed on
+to Flask, which reports it; nothing is parsed or run a second time.
 """
 
 import re
@@ -18,8 +18,8 @@ from overnight.serving.inference.codecs.v2_image import RAW
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.rest.headers import (
-    ALWAYS,
-    MET_VERSION,
+    CHOSEN_VERSION,
+    NO_SNIFF,
     REFUSAL,
     REQUEST_ID,
     VERSION_HEADER,
@@ -29,17 +29,16 @@ from overnight.serving.rest.headers import (
 )
 from overnight.serving.telemetry.metrics import Metrics
 
-# The same addresses as the rules of `routes/v2.py` and `routes/v1.py`.
+# The same paths as the rules of `routes/v2.py` and `routes/v1.py`.
 _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 _V1 = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+)|/labels/([^/]+))?:predict/?")
 
-
-# Most requests go to few addresses, and looking one up costs a twentieth of taking it apart.
-_REMEMBERED_ADDRESSES = 256
+# Most requests go to few paths, and a lookup costs a twentieth of parsing.
+_CACHED_PATHS = 256
 
 
 class Target(NamedTuple):
-    """What the address of an inference request names."""
+    """Protocol, model, and version or label, as the path of an inference request names them."""
 
     protocol: str
     model: str
@@ -47,11 +46,11 @@ class Target(NamedTuple):
     label: str | None = None
 
 
-@lru_cache(_REMEMBERED_ADDRESSES)
+@lru_cache(_CACHED_PATHS)
 def target_of(path: str) -> Target | None:
-    """The target of an inference request; None for any other address."""
+    """The target of an inference request; None for any other path."""
     if not path.isascii():
-        # WSGI hands on the bytes of an address as Latin-1.
+        # WSGI (PEP 3333) passes the bytes of a path decoded as Latin-1.
         path = path.encode("latin-1").decode(errors="replace")
     if parts := _V2.fullmatch(path):
         return Target("v2", *parts.groups())
@@ -61,72 +60,72 @@ def target_of(path: str) -> Target | None:
 
 
 class FastPath:
-    """Answers inference requests, and hands everything else and every failure to Flask."""
+    """Handles inference requests; passes all other requests and every error to Flask."""
 
     def __init__(
         self,
-        behind: Application,
+        application: Application,
         *,
         router: Router,
         limits: Limits,
         meter: Metrics,
         ids: RequestIds,
     ) -> None:
-        """`behind` answers everything else, and reports the error in `environ[REFUSAL]`."""
-        self._behind = behind
+        """`application` handles all other requests, and reports the error in `environ[REFUSAL]`."""
+        self._application = application
         self._router, self._limits = router, limits
         self._meter, self._ids = meter, ids
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        began = time.perf_counter()
+        start = time.perf_counter()
         target = target_of(environ["PATH_INFO"])
         if target is None or environ["REQUEST_METHOD"] != "POST":
-            return self._behind(environ, start_response)
-        request_id = environ["HTTP_X_REQUEST_ID"] = self._ids.of(
+            return self._application(environ, start_response)
+        request_id = environ["HTTP_X_REQUEST_ID"] = self._ids.choose(
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
-            answer, json_length = self._answered(target, environ, request_id)
-        except Exception as error:  # noqa: BLE001 - logged and reported behind, whatever it is
+            body, json_length = self._infer(target, environ, request_id)
+        except Exception as error:  # noqa: BLE001 - Flask logs and reports it
             environ[REFUSAL] = error
-            return self._behind(environ, start_response)
-        version = environ[MET_VERSION]
+            return self._application(environ, start_response)
+        version = environ[CHOSEN_VERSION]
         headers = [
             ("Content-Type", JSON if json_length is None else RAW),
-            ("Content-Length", str(len(answer))),
+            ("Content-Length", str(len(body))),
             (VERSION_HEADER, version),
             (REQUEST_ID, request_id),
-            ALWAYS,
+            NO_SNIFF,
         ]
         if json_length is not None:
             headers.append((v2_binary.HEADER, str(json_length)))
         start_response("200 OK", headers)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         self._meter.count(target.model, version, target.protocol, 200, seconds)
-        return [answer]
+        return [body]
 
-    def _answered(self, target: Target, environ: Environ, request_id: str) -> Encoded:
-        """Read the body, then have a version answer it.
+    def _infer(self, target: Target, environ: Environ, request_id: str) -> Encoded:
+        """Decode the body and run it on a version.
 
         Raises:
-            BadInput, NotServed: it is not what its headers say, or no such version is loaded.
+            BadInput, NotServed: the body is invalid, or no such version is loaded.
         """
         protocol, model, version, label = target
-        lane = codec_of(protocol, environ.get("CONTENT_TYPE", ""))
-        # Without a length there is no body, and some servers' streams would wait for one.
+        codec = codec_of(protocol, environ.get("CONTENT_TYPE", ""))
+        # Without a length there is no body, and reading would block on some servers.
         body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
         if "HTTP_CONTENT_ENCODING" in environ:
             body = decoded(body, environ["HTTP_CONTENT_ENCODING"], self._limits)
-        answering = lane(body, environ, self._limits)
+        run = codec(body, environ, self._limits)
 
-        def noting(loaded: ModelVersion) -> Encoded:
-            # Whichever version a request meets is named also when it fails there.
-            environ[MET_VERSION] = loaded.version
-            return answering(loaded)
+        def run_noted(loaded: ModelVersion) -> Encoded:
+            # Noted before it runs: errors name the version, too.
+            environ[CHOSEN_VERSION] = loaded.version
+            return run(loaded)
 
         encoded, _ = self._router.predict(
             model,
-            noting,
+            run_noted,
             version=version,
             label=label,
             client=client_of(environ),

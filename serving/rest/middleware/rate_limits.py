@@ -1,4 +1,4 @@
-"""Limits by client: how many requests at once, and how many a second."""
+"""Limits of each client: concurrent requests, and requests per second."""
 
 import threading
 import time
@@ -14,42 +14,42 @@ BURST_SECONDS = 2.0
 
 
 class ConcurrencyLimiter:
-    """Who is in: requests at once, of which no client may have more than a quarter."""
+    """Limits requests in flight, of which one client may have a quarter."""
 
     def __init__(self, limits: Limits, in_flight: dict[int, str]) -> None:
-        """`in_flight` holds the client of each request, by a number of the request's own."""
+        """`in_flight` holds the client of each request, by the id of its environ."""
         self._waiting, self._large_bytes = limits.waiting, limits.large_bytes
         self._each = max(1, limits.waiting // 4)
-        # A dictionary needs no lock of ours, and this one is in every request's way; that a few
-        # come in too many at the very same moment does no harm.
+        # Without a lock, which every request would contend for: single operations of a dictionary
+        # are atomic, and a race may only admit a few requests over the limit.
         self._clients = in_flight
         self._lock = threading.Lock()
         self._held_bytes = 0
 
     def enter(self, request: int, client: str) -> None:
-        """Count one more request of this client.
+        """Count a request of this client.
 
         Raises:
-            Overloaded: there are too many already; nothing is counted.
+            Overloaded: the limit is reached; the request is not counted.
         """
-        inside = self._clients
-        if len(inside) >= self._each:
-            if len(inside) >= self._waiting:
+        clients = self._clients
+        if len(clients) >= self._each:
+            if len(clients) >= self._waiting:
                 raise Overloaded(f"{self._waiting} requests are being answered or wait already")
-            if list(inside.values()).count(client) >= self._each:
+            if list(clients.values()).count(client) >= self._each:
                 raise Overloaded(f"{self._each} requests of yours are answered or wait already")
-        inside[request] = client
+        clients[request] = client
 
     def leave(self, request: int) -> None:
-        """Count it no longer; one that never came in is no error."""
+        """Stop counting a request; no error for one that was refused."""
         self._clients.pop(request, None)
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], None]]:
-        """Account for the bytes of a large body as they arrive, until it is answered.
+        """Reserve memory for a large body until its request is done, by the function yielded.
 
         Raises:
-            Overloaded: from what is yielded, when large bodies hold too much together.
+            Overloaded: by that function, when large bodies exceed their memory together.
         """
         held = 0
 
@@ -57,7 +57,7 @@ class ConcurrencyLimiter:
             nonlocal held
             with self._lock:
                 if self._held_bytes + more > self._large_bytes:
-                    raise Overloaded("large bodies take all the memory that is meant for them")
+                    raise Overloaded("large bodies use all the memory reserved for them")
                 self._held_bytes += more
                 held += more
 
@@ -69,9 +69,9 @@ class ConcurrencyLimiter:
 
 
 class RateLimiter:
-    """A token bucket for each client: it fills by `per_second`, and holds two seconds' worth.
+    """A token bucket for each client: filled by `per_second`, with room for two seconds.
 
-    As many clients are remembered as asked last; whoever is forgotten starts with a full bucket.
+    The most recent clients are remembered; a forgotten one starts with a full bucket.
     """
 
     def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,17 +81,17 @@ class RateLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, client: str) -> None:
-        """Take one token of this client's.
+        """Take one token of this client.
 
         Raises:
-            TooManyRequests: there is none; says when there will be.
+            TooManyRequests: its bucket is empty; says when to retry.
         """
         now = self._clock()
         with self._lock:
             left, since = self._buckets.pop(client, (self._full, now))
             left = min(self._full, left + (now - since) * self._per_second)
             enough = left >= 1.0
-            # Taken out and put in again, the client that asked last is last.
+            # Popped above and inserted again, so that the dictionary is in order of use.
             self._buckets[client] = (left - 1.0 if enough else left, now)
             if len(self._buckets) > REMEMBERED_CLIENTS:
                 del self._buckets[next(iter(self._buckets))]
@@ -99,17 +99,15 @@ class RateLimiter:
             raise TooManyRequests(self._per_second, (1.0 - left) / self._per_second)
 
 
-def neighbourhood(address: str) -> str:
-    """What one client can be expected to own: an IPv4 address, or a /64 of IPv6.
-
-    An IPv4 address as a socket for both tells it (`::ffff:192.0.2.7`) is one of IPv4.
-    """
+def client_network(address: str) -> str:
+    """The addresses that belong to one client: an IPv4 address, or an IPv6 network /64."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+    if isinstance(parsed, IPv6Address):
+        # A dual-stack socket reports IPv4 clients as `::ffff:192.0.2.7`.
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
     return address

@@ -1,7 +1,7 @@
-"""What every answer carries besides itself, in one place: what browsers may do with it.
+"""Security headers of every response (CSP, framing, referrer), and CORS.
 
-`Strict-Transport-Security` is not among it: TLS ends in front of this server, and only who holds
-the certificate knows whether every port of this host name speaks it.
+`Strict-Transport-Security` is left to the proxy that terminates TLS: only there it is known
+whether every port of the host name speaks TLS.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response
 
-# Nothing from anywhere else, nothing inline, nobody may frame it.
+# Nothing from other origins, nothing inline, no framing.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,64 +26,63 @@ _PAGES = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_SHOWN = "X-Model-Version, X-Request-Id, Inference-Header-Content-Length, Retry-After"
-_ACCEPTED = (
+_EXPOSED_HEADERS = "X-Model-Version, X-Request-Id, Inference-Header-Content-Length, Retry-After"
+_ALLOWED_HEADERS = (
     "Authorization, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Client-Key, "
     "X-Request-Id"
 )
-_REMEMBERED_SECONDS = "600"
+_PREFLIGHT_CACHE_SECONDS = "600"
 
 StartResponse = Callable[..., Any]
 
 
 def install(application: Flask) -> None:
-    """Protect every answer; what a route has set itself stays."""
+    """Add the headers to every response; those that a route has set are kept."""
 
-    def protect(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         is_page = response.mimetype == "text/html"
-        chosen = _PAGES if is_page else {"Content-Security-Policy": _OTHER_POLICY}
-        for name, value in (_ALL | chosen).items():
+        policy = _PAGES if is_page else {"Content-Security-Policy": _OTHER_POLICY}
+        for name, value in (_ALL | policy).items():
             response.headers.setdefault(name, value)
         return response
 
-    application.after_request(protect)
+    application.after_request(add_headers)
 
 
 class Origins:
-    """The pages elsewhere whose scripts may ask here; exact origins, and never with cookies."""
+    """CORS: exact origins whose scripts may send requests, never with cookies."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self._allowed = frozenset(allowed)
 
-    def telling(self, origin: str, start_response: StartResponse) -> StartResponse:
-        """Let an answer say that this origin may read it, when it may."""
-        told = [("Vary", "Origin")]
+    def allow(self, origin: str, start_response: StartResponse) -> StartResponse:
+        """Let scripts of this origin read the response, if it is an allowed one."""
+        cors = [("Vary", "Origin")]
         if origin in self._allowed:
-            told += [
+            cors += [
                 ("Access-Control-Allow-Origin", origin),
-                ("Access-Control-Expose-Headers", _SHOWN),
+                ("Access-Control-Expose-Headers", _EXPOSED_HEADERS),
             ]
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*headers, *told], *rest)
+            return start_response(status, [*headers, *cors], *rest)
 
         return started
 
     def is_preflight(self, environ: dict[str, Any]) -> bool:
-        """Whether a browser asks before it asks; it cannot send a key with that."""
-        asks = environ["REQUEST_METHOD"] == "OPTIONS"
+        """Whether this is the preflight of an allowed origin; browsers send it without a key."""
         return (
-            asks
+            environ["REQUEST_METHOD"] == "OPTIONS"
             and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and environ["HTTP_ORIGIN"] in self._allowed
         )
 
-    def preflight(self, start_response: StartResponse) -> Iterable[bytes]:
-        """Say what an allowed origin may send."""
+    def answer_preflight(self, start_response: StartResponse) -> Iterable[bytes]:
+        """The methods and headers that an allowed origin may send."""
         headers = [
             ("Access-Control-Allow-Methods", "GET, POST, DELETE"),
-            ("Access-Control-Allow-Headers", _ACCEPTED),
-            ("Access-Control-Max-Age", _REMEMBERED_SECONDS),
+            ("Access-Control-Allow-Headers", _ALLOWED_HEADERS),
+            ("Access-Control-Max-Age", _PREFLIGHT_CACHE_SECONDS),
         ]
         start_response("204 No Content", headers)
         return []

@@ -1,8 +1,7 @@
-"""Who may come in: names and their tokens, from a file or the environment, kept as digests only.
+"""Bearer tokens and API keys: names by token, from a file or a setting, kept as digests only.
 
-A file (its grammar is in `store/trust/tokens.py`) is read again when it changes. One that can no
-longer be read or understood changes nothing and is told in the log; to shut everybody out, leave it
-empty.
+A file (grammar: `store/trust/tokens.py`) is read again when it changes. If it becomes unreadable
+or invalid, an error is logged and the tokens read before stay valid; an empty file revokes all.
 """
 
 import hashlib
@@ -22,23 +21,23 @@ from overnight.store.trust.tokens import GRAMMAR, is_token, parse
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+RELOAD_SECONDS = 1.0
 _OTHERS_MAY_READ = 0o004
 
 
 def bearer(authorization: str) -> str:
-    """The token of an `Authorization` header, or nothing when it has another scheme."""
+    """The token of an `Authorization` header, empty for another scheme."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def key_of(environ: Mapping[str, Any]) -> str:
-    """The prediction key, or an administrator's token in its place; nothing when none is sent."""
+    """The API key of a request, or the bearer token sent in its place; empty without either."""
     return environ.get("HTTP_X_API_KEY") or bearer(environ.get("HTTP_AUTHORIZATION", ""))
 
 
 class Tokens:
-    """The tokens of one setting; without a file and a token of its own it knows nobody."""
+    """The tokens of one setting, from a file, a single token, or both."""
 
     def __init__(
         self,
@@ -47,20 +46,19 @@ class Tokens:
         token: str = "",
         name: str = "operator",
         settings: tuple[str, str] = ("the file of tokens", "the token"),
-        patient: bool = False,
-        look_seconds: float = LOOK_SECONDS,
+        lenient: bool = False,
+        reload_seconds: float = RELOAD_SECONDS,
     ) -> None:
-        """Read the file once; `settings` are what file and token are called in words.
+        """Read the file; errors call file and token by the names in `settings`.
 
-        Who is `patient` starts with a file that cannot be used as if nobody were in it, and reads
-        it again as soon as it changes.
+        If `lenient`, an invalid file is logged and treated as empty until it changes.
 
         Raises:
-            ConfigurationError: the file or the token cannot be used; says which line and why,
-                and never repeats a token.
+            ConfigurationError: the file or the token is invalid; names the line and the reason,
+                and never contains a token.
         """
-        self._setting, self._look_seconds = settings[0], look_seconds
-        # Digests are keyed anew in each process: none of them is worth stealing.
+        self._setting, self._reload_seconds = settings[0], reload_seconds
+        # The digests are keyed by a secret of this process, so a leaked one cannot be looked up.
         self._key = secrets.token_bytes(32)
         self._given: tuple[tuple[bytes, str], ...] = ()
         if token:
@@ -69,50 +67,51 @@ class Tokens:
             self._given = ((self._digest(token), name),)
         self._known: tuple[tuple[bytes, str], ...] = self._given
         self._lock = threading.Lock()
-        self._looked_at = time.monotonic()
-        self._trouble = ""
+        self._checked_at = time.monotonic()
+        self._last_error = ""
         self._file = None if file is None else ReloadingFile(file, partial(self._parse, file))
-        if self._file is not None and patient:
-            self._look_again(self._file)
+        if self._file is not None and lenient:
+            self._reload(self._file)
         elif self._file is not None:
-            self._known = self._reloaded(self._file)
+            self._known = self._read(self._file)
 
     @property
     def configured(self) -> bool:
-        """Whether anybody could be let in, or is meant to be kept out."""
+        """Whether a file or a token is set; otherwise nothing is protected by it."""
         return self._file is not None or bool(self._given)
 
     def name_of(self, presented: str) -> str | None:
-        """The name a token belongs to, or None; as long for a near miss as for any other."""
-        if self._file is not None and time.monotonic() - self._looked_at >= self._look_seconds:
-            self._look_again(self._file)
+        """The name of a token, or None; in time that does not depend on how much of it is right."""
+        if self._file is not None and time.monotonic() - self._checked_at >= self._reload_seconds:
+            self._reload(self._file)
         digest = self._digest(presented)
-        found = None
+        match = None
+        # All are compared, without an early exit, so that the time tells nothing about the tokens.
         for known, name in self._known:
             if hmac.compare_digest(known, digest):
-                found = name
-        return found
+                match = name
+        return match
 
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(errors="replace"), key=self._key).digest()
 
-    def _look_again(self, file: ReloadingFile[tuple[tuple[bytes, str], ...]]) -> None:
+    def _reload(self, file: ReloadingFile[tuple[tuple[bytes, str], ...]]) -> None:
         with self._lock:
-            self._looked_at = time.monotonic()
+            self._checked_at = time.monotonic()
             try:
-                known = self._reloaded(file)
+                known = self._read(file)
                 if known is self._known:
                     return
                 self._known = known
                 logger.info("%s: %s was read", self._setting, file.path)
             except ConfigurationError as error:
-                if str(error) != self._trouble:
-                    logger.error("%s. Until then nothing changes", error)  # noqa: TRY400
-                self._trouble = str(error)
+                if str(error) != self._last_error:
+                    logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400
+                self._last_error = str(error)
             else:
-                self._trouble = ""
+                self._last_error = ""
 
-    def _reloaded(
+    def _read(
         self, file: ReloadingFile[tuple[tuple[bytes, str], ...]]
     ) -> tuple[tuple[bytes, str], ...]:
         try:
@@ -126,10 +125,10 @@ class Tokens:
 
     def _parse(self, file: Path, body: bytes) -> tuple[tuple[bytes, str], ...]:
         where = f"{self._setting}: line {{number}} of {file}"
-        found = [(self._digest(one.token), one.name) for one in parse(body.decode(), where=where)]
+        tokens = parse(body.decode(), where=where)
         if file.stat().st_mode & _OTHERS_MAY_READ:
             logger.warning("%s: everybody can read %s; chmod 600 it", self._setting, file)
-        return self._given + tuple(found)
+        return self._given + tuple((self._digest(token.token), token.name) for token in tokens)
 
 
-NOBODY = Tokens()
+NO_TOKENS = Tokens()

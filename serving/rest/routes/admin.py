@@ -9,9 +9,9 @@ from flask import Blueprint, Response
 from pydantic import ValidationError
 
 from overnight.serving.errors import BadInput, NotServed, Overloaded
-from overnight.serving.rest.authorization import administrator
-from overnight.serving.rest.bodies import answer, json_body, registry, slot, uncached
-from overnight.serving.rest.errors import failure
+from overnight.serving.rest.bodies import json_body, json_response, uncached
+from overnight.serving.rest.errors import error_response
+from overnight.serving.rest.resources import administrator, resources
 from overnight.store.errors import (
     ConfigurationError,
     CorruptVersion,
@@ -37,7 +37,7 @@ routes = Blueprint("challenger", __name__, url_prefix="/api")
 def start(model: str) -> Response:
     """Let `version` challenge the champion, in the `mode` and on the terms that are given."""
     by = administrator()
-    found = slot(model)
+    found = resources().slots.find(model)
     asked = json_body()
     version, reason, terms = version_of(asked, "version"), reason_of(asked), _terms(asked)
     if version is None:
@@ -54,7 +54,7 @@ def start(model: str) -> Response:
 def stop(model: str) -> Response:
     """Stop the challenger `expected`, or whichever runs; the champion then gets all traffic."""
     by = administrator()
-    found = slot(model)
+    found = resources().slots.find(model)
     asked = json_body()
     reason, expected = reason_of(asked), version_of(asked, "expected")
     with alone() as bucket:
@@ -72,7 +72,7 @@ def roll_back(model: str) -> Response:
     Without `expected`, from whatever is champion now; without `to`, to what served before it.
     """
     by = administrator()
-    found = slot(model)
+    found = resources().slots.find(model)
     asked = json_body()
     actor = Actor(by, reason_of(asked), authenticated=True)
     expected, to = version_of(asked, "expected"), version_of(asked, "to")
@@ -92,7 +92,7 @@ def alone() -> Iterator[Bucket]:
         NotServed: this server follows no store.
         Overloaded: another request is writing at this moment.
     """
-    bucket = registry()
+    bucket = resources().bucket
     if bucket is None:
         raise NotServed("this server follows no store, so nothing can be changed here", ())
     if not _writing.acquire(blocking=False):
@@ -144,7 +144,7 @@ def _rolled_back(
 
 def _told(record: AliasRecord, *, status: int = 200) -> Response:
     told = record.model_dump(mode="json", exclude={"format", "id"})
-    return uncached(answer({"record": told}, status=status))
+    return uncached(json_response({"record": told}, status=status))
 
 
 def _terms(asked: dict[str, Any]) -> Terms:
@@ -162,4 +162,4 @@ def _terms(asked: dict[str, Any]) -> Terms:
 @routes.errorhandler(CorruptVersion)
 def _conflict(error: OvernightError) -> Response:
     """Nothing to start, stop or roll back to: the log and the versions say so."""
-    return failure(409, str(error))
+    return error_response(409, str(error))

@@ -1,17 +1,15 @@
 """The dashboard, the OpenAPI document, and the documentation page made from it."""
 
 import re
-from typing import cast
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, render_template, request
 
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
-from overnight.serving.rest.authorization import may_hear_names
-from overnight.serving.rest.bodies import answer, limits, router, slots, uncached
-from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
 from overnight.serving.rest.openapi.docs_page import sections
 from overnight.serving.rest.openapi.document import document
+from overnight.serving.rest.resources import may_list_models, resources
 
 routes = Blueprint("docs", __name__)
 
@@ -23,7 +21,7 @@ _ANY_HOST = "127.0.0.1:8080"
 @routes.get("/api/openapi.json")
 def openapi() -> Response:
     """The document, with examples that work as they stand for the models that are served."""
-    return uncached(answer(document(context())))
+    return uncached(json_response(document(context())))
 
 
 @routes.get("/docs")
@@ -49,24 +47,27 @@ def page() -> Response:
 
 def context() -> ApiContext:
     """What the document depends on: models only for clients that may use them."""
-    keys = cast("Tokens", current_app.extensions["keys"])
     host = request.host if _HOST.fullmatch(request.host) else _ANY_HOST
     scheme = "https" if request.scheme == "https" else "http"
     return ApiContext(
         url=f"{scheme}://{host}",
-        models=_models() if may_hear_names() else {},
-        limits=limits(),
-        keyed=keys.configured,
+        models=_models() if may_list_models() else {},
+        limits=resources().limits,
+        keyed=resources().keys.configured,
     )
 
 
 def _models() -> dict[str, Served]:
     return {
-        slot.model: _served(slot, current) for slot in slots().all() if (current := slot.current())
+        slot.model: _served(slot, current)
+        for slot in resources().slots.all()
+        if (current := slot.current())
     }
 
 
 def _served(slot: ModelSlot, current: LoadedVersion) -> Served:
-    others = (version for version in router().versions(slot.model) if version != current.version)
+    others = (
+        version for version in resources().router.versions(slot.model) if version != current.version
+    )
     other = next(others, PLACEHOLDER_VERSION)
     return Served(current.version, current.manifest.tensors, other)

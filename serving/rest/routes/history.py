@@ -11,7 +11,8 @@ from flask import Blueprint, Response
 from overnight.serving.errors import NotServed
 from overnight.serving.history.local_copy import Summary, summary
 from overnight.serving.lifecycle.model_slots import ModelSlot
-from overnight.serving.rest.bodies import answer, host_status, router, slots, uncached
+from overnight.serving.rest.bodies import json_response, uncached
+from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry.traffic import BUCKET_SECONDS
 from overnight.store.objects import keys
 
@@ -27,31 +28,35 @@ REPORT_POLICY = (
 @routes.get("/models/<model>/history")
 def history(model: str) -> Response:
     """Every remembered record of the model's aliases, and every live score, newest first."""
-    slot = slots().find(model)
-    past = host_status().past(slot.model)
+    slot = resources().slots.find(model)
+    past = resources().status.past(slot.model)
     records = [
         record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
     ]
     scores = [one.model_dump(mode="json", exclude={"format", "model"}) for one in past.scores]
-    return uncached(answer({"records": records, "scores": scores}))
+    return uncached(json_response({"records": records, "scores": scores}))
 
 
 @routes.get("/models/<model>/versions")
 def versions(model: str) -> Response:
     """Every remembered version, newest first; those loaded here are always among them."""
-    slot = slots().find(model)
-    known = {one.version: one for one in _loaded(slot) + list(host_status().past(model).versions)}
+    slot = resources().slots.find(model)
+    known = {
+        one.version: one for one in _loaded(slot) + list(resources().status.past(model).versions)
+    }
     told = [_told(known[version], slot) for version in sorted(known, reverse=True)]
-    return uncached(answer({"versions": told}))
+    return uncached(json_response({"versions": told}))
 
 
 @routes.get("/models/<model>/versions/<version>/report")
 def report(model: str, version: str) -> Response:
     """What the run that made a version told of it, as it was published."""
-    slot = slots().find(model)
-    found = host_status().report(slot.model, version) if keys.is_version(version) else None
+    slot = resources().slots.find(model)
+    found = resources().status.report(slot.model, version) if keys.is_version(version) else None
     if found is None:
-        reported = [one.version for one in host_status().past(slot.model).versions if one.report]
+        reported = [
+            one.version for one in resources().status.past(slot.model).versions if one.report
+        ]
         raise NotServed(f"no report of {model} {version!r} is remembered here", tuple(reported))
     response = Response(found, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = REPORT_POLICY
@@ -62,9 +67,9 @@ def report(model: str, version: str) -> Response:
 @routes.get("/traffic")
 def traffic() -> Response:
     """The last five minutes by model, in buckets, oldest first."""
-    seen, now = host_status().traffic(), time.time()
-    models = {slot.model: seen.told(slot.model, now=now) for slot in slots().all()}
-    return uncached(answer({"bucket_seconds": BUCKET_SECONDS, "models": models}))
+    seen, now = resources().status.traffic(), time.time()
+    models = {slot.model: seen.told(slot.model, now=now) for slot in resources().slots.all()}
+    return uncached(json_response({"bucket_seconds": BUCKET_SECONDS, "models": models}))
 
 
 def _loaded(slot: ModelSlot) -> list[Summary]:
@@ -81,7 +86,7 @@ def _told(one: Summary, slot: ModelSlot) -> dict[str, Any]:
         "decision": decision.model_dump(mode="json", exclude={"model", "version"})
         if decision
         else None,
-        "loaded": one.version in router().versions(slot.model),
+        "loaded": one.version in resources().router.versions(slot.model),
         "champion": current is not None and current.version == one.version,
         "report": f"/api/models/{slot.model}/versions/{one.version}/report" if one.report else None,
     }

@@ -7,8 +7,8 @@ from flask import Blueprint, Flask, Response, request
 
 from overnight.serving.challenger import status
 from overnight.serving.lifecycle.model_slots import ModelSlot
-from overnight.serving.rest.bodies import draining, host_status, slots
-from overnight.serving.rest.headers import MET_VERSION
+from overnight.serving.rest.headers import CHOSEN_VERSION
+from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry import metrics
 
 routes = Blueprint("metrics", __name__)
@@ -22,10 +22,10 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
     def end(response: Response) -> Response:
         protocol = COUNTED.get(request.endpoint or "")
         if protocol and request.view_args:
-            version = request.environ.get(MET_VERSION, "")
+            version = request.environ.get(CHOSEN_VERSION, "")
             # Names that clients made up are not remembered.
             named = request.view_args["model"]
-            is_ours = version or any(slot.model == named for slot in slots().all())
+            is_ours = version or any(slot.model == named for slot in resources().slots.all())
             model = named if is_ours else ""
             meter.count(model, version, protocol, response.status_code, 0.0)
         return response
@@ -35,18 +35,18 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
 
 @routes.get("/metrics")
 def all_metrics() -> Response:
-    workers = host_status().snapshots()
+    workers = resources().status.snapshots()
     counted = (*metrics.told(workers), *status.counters(workers))
     body = "\n".join([*counted, *metrics.told_of_workers(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _gauges() -> Iterator[str]:
-    every = slots().all()
+    every = resources().slots.all()
     yield from metrics.gauges(
         "overnight_ready",
         "1 while this host is ready.",
-        [({}, float(slots().ready and not draining().begun))],
+        [({}, float(resources().slots.ready and not resources().draining.begun))],
     )
     yield from metrics.gauges(
         "overnight_version_info",
@@ -69,7 +69,7 @@ def _gauges() -> Iterator[str]:
     yield from metrics.gauges(
         "overnight_store_errors",
         "1 while the last request to the store failed, else 0.",
-        [(_of(slot), float(bool(host_status().known(slot.model).trouble))) for slot in every],
+        [(_of(slot), float(bool(resources().status.known(slot.model).trouble))) for slot in every],
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
@@ -81,7 +81,7 @@ def _gauges() -> Iterator[str]:
         "Score of the champion on the newest arrival, before training on it.",
         [sample for slot in every for sample in _live(slot)],
     )
-    challenges = (host_status().challenge(slot.model) for slot in every)
+    challenges = (resources().status.challenge(slot.model) for slot in every)
     yield from status.gauges(one for one in challenges if one is not None)
 
 
@@ -90,7 +90,7 @@ def _live(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
     current = slot.current()
     if current is None:
         return
-    scores = host_status().past(slot.model).scores
+    scores = resources().status.past(slot.model).scores
     mine = (one for one in scores if one.version == current.version)
     newest = next((one for one in mine if one.headline is not None), None)
     for measured in newest.measurements if newest else ():
@@ -100,7 +100,7 @@ def _live(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
 
 
 def _refused(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
-    untrusted = [one.untrusted for one in host_status().known(slot.model).refused]
+    untrusted = [one.untrusted for one in resources().status.known(slot.model).refused]
     for reason, is_untrusted in (("untrusted", True), ("unfit", False)):
         yield _of(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
 

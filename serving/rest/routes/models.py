@@ -8,8 +8,8 @@ from overnight.serving.challenger.status import challenging
 from overnight.serving.errors import NotServed
 from overnight.serving.host.alias_state import FollowerState
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
-from overnight.serving.rest.authorization import may_hear_names
-from overnight.serving.rest.bodies import answer, host_status, router, slot, slots, uncached
+from overnight.serving.rest.bodies import json_response, uncached
+from overnight.serving.rest.resources import may_list_models, resources
 from overnight.store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")
@@ -20,13 +20,13 @@ _UNTOLD = ("those that are told to whoever has a key",)
 @routes.get("/models")
 def models() -> Response:
     """Every model, told for people; `Cache-Control` keeps it fresh."""
-    return uncached(answer({"models": [told(slot) for slot in slots().all()]}))
+    return uncached(json_response({"models": [told(slot) for slot in resources().slots.all()]}))
 
 
 @routes.get("/models/<model>")
 def one_model(model: str) -> Response:
     """One model, told for people."""
-    return uncached(answer(told(slots().find(model))))
+    return uncached(json_response(told(resources().slots.find(model))))
 
 
 @routes.get("/models/<model>/examples")
@@ -35,7 +35,7 @@ def examples(model: str) -> Response:
 
     A version without golden examples has none to tell.
     """
-    with router().lease(model) as loaded:
+    with resources().router.lease(model) as loaded:
         rows = loaded.predictor.examples
         inputs = [
             {
@@ -47,7 +47,7 @@ def examples(model: str) -> Response:
             for spec in loaded.predictor.inputs
             if spec.name in rows
         ]
-        return uncached(answer({"inputs": inputs}, loaded=loaded))
+        return uncached(json_response({"inputs": inputs}, loaded=loaded))
 
 
 @routes.post("/models/<model>/refresh")
@@ -58,24 +58,24 @@ def refresh(model: str) -> Response:
     made. The names of the models are listed only to clients that may use them.
     """
     try:
-        found = slot(model)
+        found = resources().slots.find(model)
     except NotServed:
-        if may_hear_names():
+        if may_list_models():
             raise
         raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
     found.board.ask()
-    return uncached(answer({"model": found.model, "refreshing": True}, status=202))
+    return uncached(json_response({"model": found.model, "refreshing": True}, status=202))
 
 
 def told(slot: ModelSlot) -> dict[str, Any]:
     """A model as JSON; fields about the version are null while none answers."""
-    known, current = host_status().known(slot.model), slot.current()
+    known, current = resources().status.known(slot.model), slot.current()
     body: dict[str, Any] = {
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
-        "loaded": router().versions(slot.model),
-        "challenger": challenging(host_status().challenge(slot.model)),
+        "loaded": resources().router.versions(slot.model),
+        "challenger": challenging(resources().status.challenge(slot.model)),
         "refused": _refused(known),
         "last_sync_age_seconds": slot.board.last_sync_age_seconds,
         "sync_error": known.trouble or None,

@@ -5,7 +5,8 @@ from typing import Any
 from flask import Blueprint, Response
 
 from overnight.serving.inference.codecs import v1_json
-from overnight.serving.rest.bodies import answer, draining, router
+from overnight.serving.rest.bodies import json_response
+from overnight.serving.rest.resources import resources
 from overnight.store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
@@ -30,13 +31,13 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
     `name` and `ready` are what clients of KServe's first protocol look for at this address.
     """
     named = version is not None or label is not None
-    ending = draining()
+    ending = resources().draining
     ending.note_asked()
-    with router().lease(model, version, label=label) as loaded:
-        versions = (loaded.version,) if named else router().versions(model)
+    with resources().router.lease(model, version, label=label) as loaded:
+        versions = (loaded.version,) if named else resources().router.versions(model)
         states = [_state(v) for v in versions]
         body = {"name": model, "ready": not ending.begun, "model_version_status": states}
-        return answer(body, loaded=loaded, status=503 if ending.begun else 200)
+        return json_response(body, loaded=loaded, status=503 if ending.begun else 200)
 
 
 @routes.get("/models/<model>/metadata")
@@ -44,7 +45,7 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
 @routes.get("/models/<model>/labels/<label>/metadata")
 def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
     """The signature, in the words of a SavedModel."""
-    with router().lease(model, version, label=label) as loaded:
+    with resources().router.lease(model, version, label=label) as loaded:
         tensors = loaded.manifest.tensors
         signature = {
             "inputs": {spec.name: _told(spec) for spec in tensors.inputs},
@@ -56,7 +57,7 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
             "model_spec": {"name": model, "signature_name": "", "version": loaded.version},
             "metadata": {"signature_def": {"signature_def": {v1_json.SIGNATURE: signature}}},
         }
-        return answer(body, loaded=loaded)
+        return json_response(body, loaded=loaded)
 
 
 # Answered by the fast path. To Flask come only failures to be reported, which are counted by this

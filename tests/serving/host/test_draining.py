@@ -123,7 +123,7 @@ def test_one_word_reaches_everybody_who_has_the_file(tmp_path):
 
 def test_a_question_after_readiness_is_noted():
     client = application_of()
-    draining = client.application.extensions["draining"]
+    draining = client.application.extensions["overnight"].draining
     client.get("/v2/health/live")
     assert not draining.is_watched
 

@@ -16,7 +16,7 @@ from overnight.serving.rest.middleware.rate_limits import (
     REMEMBERED_CLIENTS,
     ConcurrencyLimiter,
     RateLimiter,
-    neighbourhood,
+    client_network,
 )
 from overnight.serving.wsgi import limits
 from tests.support.serving.clients import INFER, PREDICT, application_of, refused, v2
@@ -67,7 +67,7 @@ def test_a_bucket_holds_two_seconds_worth_and_fills_evenly():
     assert _taken(rate, "shop", 50) == 20
 
 
-def test_a_crowd_of_strangers_does_not_fill_the_memory():
+def test_the_number_of_remembered_clients_is_bounded():
     rate = RateLimiter(1.0, clock=Clock())
 
     for number in range(REMEMBERED_CLIENTS + 500):
@@ -88,22 +88,22 @@ def test_a_crowd_of_strangers_does_not_fill_the_memory():
     ],
 )
 def test_a_client_without_a_key_is_its_network(address, client):
-    assert neighbourhood(address) == client
+    assert client_network(address) == client
 
 
 def test_no_client_takes_more_than_a_quarter_of_the_places():
-    crowd = ConcurrencyLimiter(Limits(waiting=12), {})
+    limiter = ConcurrencyLimiter(Limits(waiting=12), {})
     for request in range(3):
-        crowd.enter(request, "shop")
+        limiter.enter(request, "shop")
 
     with pytest.raises(Overloaded, match="3 requests of yours"):
-        crowd.enter(3, "shop")
+        limiter.enter(3, "shop")
     for request in range(3, 12):
-        crowd.enter(request, f"lab-{request % 3}")
+        limiter.enter(request, f"lab-{request % 3}")
     with pytest.raises(Overloaded, match="12 requests"):
-        crowd.enter(12, "new")
-    crowd.leave(0)
-    crowd.enter(13, "new")
+        limiter.enter(12, "new")
+    limiter.leave(0)
+    limiter.enter(13, "new")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_large_bodies_share_a_memory_that_is_bounded():
     asked = {"CONTENT_LENGTH": str(len(large))}
 
     assert _post(client, INFER, io.BytesIO(large), **asked).status_code == 400
-    with client.application.wsgi_app._crowd.holding() as hold:
+    with client.application.wsgi_app._concurrency.holding() as hold:
         hold(100_000)
         response = _post(client, INFER, io.BytesIO(large), **asked)
     again = _post(client, INFER, io.BytesIO(large), **asked)

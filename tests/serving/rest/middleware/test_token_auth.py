@@ -6,8 +6,8 @@ import os
 import pytest
 from flask import Flask
 
-from overnight.serving.rest.authorization import administrator
-from overnight.serving.rest.middleware.token_auth import NOBODY, Tokens
+from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
+from overnight.serving.rest.resources import administrator
 from overnight.store.errors import ConfigurationError
 from tests.support.serving.clients import application_of
 from tests.support.waiting import until
@@ -44,11 +44,11 @@ def test_a_token_from_the_environment_counts_beside_those_of_the_file(file):
 
     assert tokens.name_of("e" * 32) == "operator"
     assert tokens.name_of(ANN) == "ann"
-    assert NOBODY.name_of("") is None
+    assert NO_TOKENS.name_of("") is None
 
 
 def test_tokens_are_rotated_without_a_restart(file):
-    tokens = Tokens(file, look_seconds=0)
+    tokens = Tokens(file, reload_seconds=0)
 
     rewrite(file, f"ann {NEW}\n")
 
@@ -57,7 +57,7 @@ def test_tokens_are_rotated_without_a_restart(file):
 
 
 def test_an_empty_file_shuts_everybody_out(file):
-    tokens = Tokens(file, look_seconds=0)
+    tokens = Tokens(file, reload_seconds=0)
 
     rewrite(file, "# nobody\n")
 
@@ -67,7 +67,7 @@ def test_an_empty_file_shuts_everybody_out(file):
 
 @pytest.mark.parametrize("text", ["ann\n", None, "ann short\n"])
 def test_a_file_that_breaks_changes_nothing_and_is_told(file, caplog, text):
-    tokens = Tokens(file, look_seconds=0)
+    tokens = Tokens(file, reload_seconds=0)
 
     if text is None:
         file.unlink()
@@ -83,7 +83,7 @@ def test_a_file_that_breaks_changes_nothing_and_is_told(file, caplog, text):
 
 def test_a_file_that_is_mended_without_a_trace_is_read_all_the_same(file, caplog):
     # Given a file that breaks, and is told of.
-    tokens = Tokens(file, look_seconds=0)
+    tokens = Tokens(file, reload_seconds=0)
     good = f"ann {NEW}\n"
     rewrite(file, good.replace(" ", "_"))
     broken = file.stat()
@@ -99,7 +99,7 @@ def test_a_file_that_is_mended_without_a_trace_is_read_all_the_same(file, caplog
 
 
 def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
-    tokens = Tokens(file, look_seconds=0)
+    tokens = Tokens(file, reload_seconds=0)
     rewrite(file, "ann short\n")
     file.chmod(0o644)
 
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
 def test_who_is_patient_starts_with_nobody_and_reads_the_mended_file(file):
     good = file.read_text()
     rewrite(file, "broken\n")
-    tokens = Tokens(file, patient=True, look_seconds=0)
+    tokens = Tokens(file, lenient=True, reload_seconds=0)
     assert tokens.name_of(ANN) is None
 
     rewrite(file, good)
@@ -214,7 +214,7 @@ def test_an_administrator_is_who_carries_the_token(file, header, status):
 
 
 def test_without_tokens_nobody_administers_and_the_setting_is_named():
-    response = guarded(NOBODY).get("/api/who", headers={"Authorization": "Bearer " + ANN})
+    response = guarded(NO_TOKENS).get("/api/who", headers={"Authorization": "Bearer " + ANN})
 
     assert response.status_code == 403
     assert "OVERNIGHT_ADMIN_TOKENS_FILE" in response.json["detail"]
