@@ -1,1 +1,1 @@
-"""What clients may ask. HTTP codes are chosen here and nowhere else."""
+"""The HTTP routes, a blueprint for each group of operations."""

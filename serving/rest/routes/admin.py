@@ -1,4 +1,4 @@
-"""What administrators change by hand: the challenger and the champion, by records in the store."""
+"""Administrative actions: start and stop a challenger, roll back the champion."""
 
 import threading
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry
 
-LONGEST_REASON = 500
-# One change at a time: waiting for the store would keep a thread from answering.
+MAXIMUM_REASON_CHARACTERS = 500
+# Only one request may wait for the store: while it is slow, more would occupy all threads.
 _writing = threading.Lock()
 
 routes = Blueprint("challenger", __name__, url_prefix="/api")
@@ -35,62 +35,62 @@ routes = Blueprint("challenger", __name__, url_prefix="/api")
 
 @routes.post("/models/<model>/challenger")
 def start(model: str) -> Response:
-    """Let `version` challenge the champion, in the `mode` and on the terms that are given."""
-    by = administrator()
-    found = resources().slots.find(model)
-    asked = json_body()
-    version, reason, terms = version_of(asked, "version"), reason_of(asked), _terms(asked)
+    """Start `version` as challenger, in the given `mode` and on the given terms."""
+    name = administrator()
+    slot = resources().slots.find(model)
+    body = json_body()
+    version, actor, terms = _version(body, "version"), _actor(name, body), _terms(body)
     if version is None:
         raise BadInput("version", expected="the name of a version", found="nothing")
-    with alone() as bucket:
-        record = Challenges(bucket, found.model).start(
-            version, terms=terms, actor=Actor(by, reason, authenticated=True)
-        )
-    found.board.ask()
-    return _told(record, status=201)
+    with _exclusive_bucket() as bucket:
+        record = Challenges(bucket, slot.model).start(version, terms=terms, actor=actor)
+    slot.board.ask()
+    return _record_response(record, status=201)
 
 
 @routes.delete("/models/<model>/challenger")
 def stop(model: str) -> Response:
-    """Stop the challenger `expected`, or whichever runs; the champion then gets all traffic."""
-    by = administrator()
-    found = resources().slots.find(model)
-    asked = json_body()
-    reason, expected = reason_of(asked), version_of(asked, "expected")
-    with alone() as bucket:
-        record = Challenges(bucket, found.model).stop(
-            Actor(by, reason, authenticated=True), expected=expected
-        )
-    found.board.ask()
-    return _told(record)
+    """Stop the challenger, which must be `expected` if that is given."""
+    name = administrator()
+    slot = resources().slots.find(model)
+    body = json_body()
+    actor, expected = _actor(name, body), _version(body, "expected")
+    with _exclusive_bucket() as bucket:
+        record = Challenges(bucket, slot.model).stop(actor, expected=expected)
+    slot.board.ask()
+    return _record_response(record)
 
 
 @routes.post("/models/<model>/rollback")
 def roll_back(model: str) -> Response:
     """Point the champion from `expected` to `to`.
 
-    Without `expected`, from whatever is champion now; without `to`, to what served before it.
+    By default, from the current champion to its predecessor.
     """
-    by = administrator()
-    found = resources().slots.find(model)
-    asked = json_body()
-    actor = Actor(by, reason_of(asked), authenticated=True)
-    expected, to = version_of(asked, "expected"), version_of(asked, "to")
-    with alone() as bucket:
-        registry = ModelRegistry(bucket, found.model)
-        record = _rolled_back(registry, expected=expected, to=to, actor=actor)
-    # Nobody waits for the next poll to see what they have done.
-    found.board.ask()
-    return _told(record)
+    name = administrator()
+    slot = resources().slots.find(model)
+    body = json_body()
+    actor, expected, to = _actor(name, body), _version(body, "expected"), _version(body, "to")
+    with _exclusive_bucket() as bucket:
+        registry = ModelRegistry(bucket, slot.model)
+        expected = expected or registry.champion_version()
+        record = registry.roll_back(expected=expected, to=to, actor=actor)
+        if to is not None and record.version != to:
+            # The same champion was rolled back before, and to another version.
+            where = f"{slot.model}@champion"
+            raise PromotionConflict(where, expected=expected, found=record.version)
+    # Refreshed at once, so that this host does not serve the old champion until the next poll.
+    slot.board.ask()
+    return _record_response(record)
 
 
 @contextmanager
-def alone() -> Iterator[Bucket]:
-    """The bucket, for one request at a time: who waits for the store keeps a thread from answering.
+def _exclusive_bucket() -> Iterator[Bucket]:
+    """The bucket, for one request at a time.
 
     Raises:
         NotServed: this server follows no store.
-        Overloaded: another request is writing at this moment.
+        Overloaded: another request is writing.
     """
     bucket = resources().bucket
     if bucket is None:
@@ -103,63 +103,51 @@ def alone() -> Iterator[Bucket]:
         _writing.release()
 
 
-def reason_of(asked: dict[str, Any]) -> str:
-    """Why, in words that are kept for good.
+def _actor(name: str, body: dict[str, Any]) -> Actor:
+    """The administrator, with the reason in the body, which is stored permanently.
 
     Raises:
-        BadInput: nothing, or too much.
+        BadInput: no reason, or too long a one.
     """
-    reason = asked.get("reason")
-    words = " ".join(reason.split()) if isinstance(reason, str) else ""
-    if not words or len(words) > LONGEST_REASON:
-        found = f"{len(words)} characters" if isinstance(reason, str) else f"{reason!r:.80}"
-        raise BadInput("reason", expected=f"1 to {LONGEST_REASON} characters", found=found)
-    return words
+    sent = body.get("reason")
+    reason = " ".join(sent.split()) if isinstance(sent, str) else ""
+    if not reason or len(reason) > MAXIMUM_REASON_CHARACTERS:
+        found = f"{len(reason)} characters" if isinstance(sent, str) else f"{sent!r:.80}"
+        expected = f"1 to {MAXIMUM_REASON_CHARACTERS} characters"
+        raise BadInput("reason", expected=expected, found=found)
+    return Actor(name, reason, authenticated=True)
 
 
-def version_of(asked: dict[str, Any], field: str) -> str | None:
-    """A version by its name, or None where none is named.
+def _version(body: dict[str, Any], field: str) -> str | None:
+    """The version named by a field, or None without one.
 
     Raises:
-        BadInput: it is no version's name.
+        BadInput: not the name of a version.
     """
-    version = asked.get(field)
+    version = body.get(field)
     if version is None or (isinstance(version, str) and keys.is_version(version)):
         return version
     raise BadInput(field, expected="the name of a version", found=f"{version!r:.80}")
 
 
-def _rolled_back(
-    registry: ModelRegistry, *, expected: str | None, to: str | None, actor: Actor
-) -> AliasRecord:
-    if expected is None:
-        expected = registry.champion_version()
-    record = registry.roll_back(expected=expected, to=to, actor=actor)
-    if to is not None and record.version != to:
-        # Somebody rolled back from the same champion first, and to something else.
-        where = f"{registry.model}@champion"
-        raise PromotionConflict(where, expected=expected, found=record.version)
-    return record
-
-
-def _told(record: AliasRecord, *, status: int = 200) -> Response:
-    told = record.model_dump(mode="json", exclude={"format", "id"})
-    return uncached(json_response({"record": told}, status=status))
-
-
-def _terms(asked: dict[str, Any]) -> Terms:
-    given = {name: asked[name] for name in Terms.model_fields if name in asked}
+def _terms(body: dict[str, Any]) -> Terms:
+    sent = {name: body[name] for name in Terms.model_fields if name in body}
     try:
-        return Terms.model_validate(given, strict=True)
+        return Terms.model_validate(sent, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        found = f"{first['input']!r:.80}" if field in given else "nothing"
+        found = f"{first['input']!r:.80}" if field in sent else "nothing"
         raise BadInput(field, expected=first["msg"], found=found) from None
+
+
+def _record_response(record: AliasRecord, *, status: int = 200) -> Response:
+    body = record.model_dump(mode="json", exclude={"format", "id"})
+    return uncached(json_response({"record": body}, status=status))
 
 
 @routes.errorhandler(ConfigurationError)
 @routes.errorhandler(CorruptVersion)
 def _conflict(error: OvernightError) -> Response:
-    """Nothing to start, stop or roll back to: the log and the versions say so."""
+    """The log or the decisions of the model do not allow the change."""
     return error_response(409, str(error))

@@ -13,41 +13,41 @@ from overnight.serving.rest.resources import may_list_models, resources
 
 routes = Blueprint("docs", __name__)
 
-# Hosts as browsers and curl send them; anything else must not become part of a command.
+# The host becomes part of shell commands that people copy, so no other characters are accepted.
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
-_ANY_HOST = "127.0.0.1:8080"
+_DEFAULT_HOST = "127.0.0.1:8080"
 
 
 @routes.get("/api/openapi.json")
 def openapi() -> Response:
-    """The document, with examples that work as they stand for the models that are served."""
+    """The OpenAPI document, with examples for the served models that work without changes."""
     return uncached(json_response(document(context())))
 
 
 @routes.get("/docs")
 def docs() -> Response:
-    """One page, made from the OpenAPI document; complete without scripts."""
-    described = document(context())
+    """The documentation page, rendered from the OpenAPI document; needs no scripts."""
+    openapi_document = document(context())
     page = render_template(
         "docs.html",
-        url=described["servers"][0]["url"],
-        info=described["info"],
-        sections=sections(described),
+        url=openapi_document["servers"][0]["url"],
+        info=openapi_document["info"],
+        sections=sections(openapi_document),
     )
     return uncached(Response(page, content_type="text/html; charset=utf-8"))
 
 
 @routes.get("/")
 def page() -> Response:
-    """One page for all models; it asks /api/models for everything it shows."""
+    """The dashboard of all models; static, its scripts read the API."""
     response = Response(render_template("page.html"), mimetype="text/html")
     response.headers["Cache-Control"] = "no-cache"
     return response
 
 
 def context() -> ApiContext:
-    """What the document depends on: models only for clients that may use them."""
-    host = request.host if _HOST.fullmatch(request.host) else _ANY_HOST
+    """What the document depends on; models only for clients that may list them."""
+    host = request.host if _HOST.fullmatch(request.host) else _DEFAULT_HOST
     scheme = "https" if request.scheme == "https" else "http"
     return ApiContext(
         url=f"{scheme}://{host}",

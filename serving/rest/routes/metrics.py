@@ -1,11 +1,11 @@
-"""Prometheus' text format, for all workers of the host, whichever of them is asked."""
+"""Metrics of all workers of the host, in the text format of Prometheus."""
 
 import math
 from collections.abc import Iterator
 
 from flask import Blueprint, Flask, Response, request
 
-from overnight.serving.challenger import status
+from overnight.serving.challenger import status as challenge_metrics
 from overnight.serving.lifecycle.model_slots import ModelSlot
 from overnight.serving.rest.headers import CHOSEN_VERSION
 from overnight.serving.rest.resources import resources
@@ -13,20 +13,20 @@ from overnight.serving.telemetry import metrics
 
 routes = Blueprint("metrics", __name__)
 
-COUNTED = {"v2.infer": "v2", "v1.predict": "v1"}
+_COUNTED = {"v2.infer": "v2", "v1.predict": "v1"}
 
 
 def install(application: Flask, meter: metrics.Metrics) -> None:
-    """Count every inference request that failed; the fast path counts the others."""
+    """Count failed inference requests; the fast path counts the successful ones."""
 
     def end(response: Response) -> Response:
-        protocol = COUNTED.get(request.endpoint or "")
+        protocol = _COUNTED.get(request.endpoint or "")
         if protocol and request.view_args:
             version = request.environ.get(CHOSEN_VERSION, "")
-            # Names that clients made up are not remembered.
-            named = request.view_args["model"]
-            is_ours = version or any(slot.model == named for slot in resources().slots.all())
-            model = named if is_ours else ""
+            # Names that clients invent must not become label values: their number is unbounded.
+            model = request.view_args["model"]
+            if not version and all(slot.model != model for slot in resources().slots.all()):
+                model = ""
             meter.count(model, version, protocol, response.status_code, 0.0)
         return response
 
@@ -36,13 +36,13 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
 @routes.get("/metrics")
 def all_metrics() -> Response:
     workers = resources().status.snapshots()
-    counted = (*metrics.told(workers), *status.counters(workers))
+    counted = (*metrics.told(workers), *challenge_metrics.counters(workers))
     body = "\n".join([*counted, *metrics.told_of_workers(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _gauges() -> Iterator[str]:
-    every = resources().slots.all()
+    slots, status = resources().slots.all(), resources().status
     yield from metrics.gauges(
         "overnight_ready",
         "1 while this host is ready.",
@@ -53,7 +53,7 @@ def _gauges() -> Iterator[str]:
         "The version that serves.",
         [
             ({"model": slot.model, "version": current.version}, 1.0)
-            for slot in every
+            for slot in slots
             if (current := slot.current())
         ],
     )
@@ -61,49 +61,49 @@ def _gauges() -> Iterator[str]:
         "overnight_last_sync_age_seconds",
         "Seconds since the aliases were last read from the store.",
         [
-            (_of(slot), age)
-            for slot in every
+            (_label(slot), age)
+            for slot in slots
             if (age := slot.board.last_sync_age_seconds) is not None
         ],
     )
     yield from metrics.gauges(
         "overnight_store_errors",
         "1 while the last request to the store failed, else 0.",
-        [(_of(slot), float(bool(resources().status.known(slot.model).trouble))) for slot in every],
+        [(_label(slot), float(bool(status.known(slot.model).trouble))) for slot in slots],
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
         "Versions that this host refused: no trusted signature, or not loadable.",
-        [sample for slot in every for sample in _refused(slot)],
+        [sample for slot in slots for sample in _refused_versions(slot)],
     )
     yield from metrics.gauges(
         "overnight_live_score",
         "Score of the champion on the newest arrival, before training on it.",
-        [sample for slot in every for sample in _live(slot)],
+        [sample for slot in slots for sample in _live_scores(slot)],
     )
-    challenges = (resources().status.challenge(slot.model) for slot in every)
-    yield from status.gauges(one for one in challenges if one is not None)
+    challenges = (status.challenge(slot.model) for slot in slots)
+    yield from challenge_metrics.gauges(filter(None, challenges))
 
 
-def _live(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
-    """The newest score of the version that answers, by metric; nothing while it has none."""
+def _live_scores(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
+    """The newest score of the champion, by metric."""
     current = slot.current()
     if current is None:
         return
     scores = resources().status.past(slot.model).scores
-    mine = (one for one in scores if one.version == current.version)
-    newest = next((one for one in mine if one.headline is not None), None)
-    for measured in newest.measurements if newest else ():
-        if math.isfinite(measured.value):
-            labels = _of(slot) | {"version": current.version, "metric": measured.metric}
-            yield labels, measured.value
+    scored = (score for score in scores if score.version == current.version and score.headline)
+    newest = next(scored, None)
+    for measurement in newest.measurements if newest else ():
+        if math.isfinite(measurement.value):
+            labels = {"version": current.version, "metric": measurement.metric}
+            yield _label(slot) | labels, measurement.value
 
 
-def _refused(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
-    untrusted = [one.untrusted for one in resources().status.known(slot.model).refused]
+def _refused_versions(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
+    untrusted = [version.untrusted for version in resources().status.known(slot.model).refused]
     for reason, is_untrusted in (("untrusted", True), ("unfit", False)):
-        yield _of(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
+        yield _label(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
 
 
-def _of(slot: ModelSlot) -> dict[str, str]:
+def _label(slot: ModelSlot) -> dict[str, str]:
     return {"model": slot.model}

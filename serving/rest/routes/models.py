@@ -1,4 +1,4 @@
-"""Our own endpoint: what answers here, since when, made from what, by whom and why."""
+"""Models: the version that serves, its training, its promotion, and the state of this host."""
 
 from typing import Any
 
@@ -6,34 +6,32 @@ from flask import Blueprint, Response
 
 from overnight.serving.challenger.status import challenging
 from overnight.serving.errors import NotServed
-from overnight.serving.host.alias_state import FollowerState
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.resources import may_list_models, resources
-from overnight.store.schema import Schema
 
 routes = Blueprint("api", __name__, url_prefix="/api")
 
-_UNTOLD = ("those that are told to whoever has a key",)
+_HIDDEN = ("listed only with a key",)
 
 
 @routes.get("/models")
 def models() -> Response:
-    """Every model, told for people; `Cache-Control` keeps it fresh."""
-    return uncached(json_response({"models": [told(slot) for slot in resources().slots.all()]}))
+    """All models."""
+    return uncached(json_response({"models": [_to_json(slot) for slot in resources().slots.all()]}))
 
 
 @routes.get("/models/<model>")
-def one_model(model: str) -> Response:
-    """One model, told for people."""
-    return uncached(json_response(told(resources().slots.find(model))))
+def model_details(model: str) -> Response:
+    """One model."""
+    return uncached(json_response(_to_json(resources().slots.find(model))))
 
 
 @routes.get("/models/<model>/examples")
 def examples(model: str) -> Response:
-    """Rows that the version has answered in training, as tensors of a request of v2.
+    """Inputs of the golden examples of the current version, as tensors of a v2 request.
 
-    A version without golden examples has none to tell.
+    Empty for a version without golden examples.
     """
     with resources().router.lease(model) as loaded:
         rows = loaded.predictor.examples
@@ -52,50 +50,42 @@ def examples(model: str) -> Response:
 
 @routes.post("/models/<model>/refresh")
 def refresh(model: str) -> Response:
-    """Have the leader of this host check the store at once, whichever worker gets the request.
+    """Have the leader of this host check the store at once.
 
-    Needs no key: requests that arrive together cause one check, and at most twenty a second are
-    made. The names of the models are listed only to clients that may use them.
+    Needs no key: simultaneous requests cause one check, and there are at most twenty per second.
     """
     try:
-        found = resources().slots.find(model)
+        slot = resources().slots.find(model)
     except NotServed:
+        # The error lists the served models, which are hidden from clients without a key.
         if may_list_models():
             raise
-        raise NotServed(f"no model {model!r} is served here", _UNTOLD) from None
-    found.board.ask()
-    return uncached(json_response({"model": found.model, "refreshing": True}, status=202))
+        raise NotServed(f"no model {model!r} is served here", _HIDDEN) from None
+    slot.board.ask()
+    return uncached(json_response({"model": slot.model, "refreshing": True}, status=202))
 
 
-def told(slot: ModelSlot) -> dict[str, Any]:
-    """A model as JSON; fields about the version are null while none answers."""
-    known, current = resources().status.known(slot.model), slot.current()
+def _to_json(slot: ModelSlot) -> dict[str, Any]:
+    """A model as JSON; without the fields of its version while none is loaded."""
+    state, current = resources().status.known(slot.model), slot.current()
+    newest_first = state.refused[::-1]
     body: dict[str, Any] = {
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
         "loaded": resources().router.versions(slot.model),
         "challenger": challenging(resources().status.challenge(slot.model)),
-        "refused": _refused(known),
+        "refused": [r.model_dump(mode="json", exclude={"acknowledged"}) for r in newest_first],
         "last_sync_age_seconds": slot.board.last_sync_age_seconds,
-        "sync_error": known.trouble or None,
+        "sync_error": state.trouble or None,
         "load_error": next(iter(slot.refused.values()), None),
     }
     return body | (_version(current) if current else {})
 
 
-def _forecast(tensors: Schema) -> dict[str, Any] | None:
-    found = tensors.forecast
-    return found.model_dump() | {"middle": found.middle} if found else None
-
-
-def _refused(known: FollowerState) -> list[dict[str, Any]]:
-    return [one.model_dump(mode="json", exclude={"acknowledged"}) for one in known.refused[::-1]]
-
-
 def _version(current: LoadedVersion) -> dict[str, Any]:
     manifest, record = current.manifest, current.record
-    accuracy = manifest.measured("accuracy")
+    accuracy, forecast = manifest.measured("accuracy"), manifest.tensors.forecast
     return {
         "trained_at": manifest.created_at.isoformat(),
         "trained_on_rows": manifest.data.rows,
@@ -108,7 +98,7 @@ def _version(current: LoadedVersion) -> dict[str, Any]:
         "labels": list(manifest.tensors.labels),
         "inputs": [spec.model_dump() for spec in manifest.tensors.inputs],
         "outputs": [spec.model_dump() for spec in manifest.tensors.outputs],
-        "forecast": _forecast(manifest.tensors),
+        "forecast": forecast.model_dump() | {"middle": forecast.middle} if forecast else None,
         "alias": record.model_dump(mode="json", exclude={"format", "id", "model"})
         if record
         else None,

@@ -1,6 +1,6 @@
-"""The model repository extension of the Open Inference Protocol v2: what is here, to look at.
+"""The model repository extension of the Open Inference Protocol v2, read-only.
 
-Which versions are loaded is decided by the aliases in the store alone: nobody loads or unloads.
+The aliases in the store decide which versions are loaded; requests to load or unload are refused.
 """
 
 from typing import Any
@@ -22,29 +22,29 @@ READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 
 @routes.post("/index")
 def index() -> Response:
-    """Every loaded version, and every model without one; with `ready` true, what answers alone."""
+    """Loaded versions, and models without one unless `ready` is true."""
     body = body_bytes()
     only_ready = json_object(body).get("ready", False) if body.strip() else False
     if not isinstance(only_ready, bool):
         raise BadInput("ready", expected="true or false", found=str(only_ready)[:40])
-    told = [one for slot in resources().slots.all() for one in _told(slot)]
-    found = [one for one in told if one["state"] == READY or not only_ready]
-    return Response(orjson.dumps(found), content_type=JSON)
+    entries = [entry for slot in resources().slots.all() for entry in _entries(slot)]
+    listed = [entry for entry in entries if entry["state"] == READY or not only_ready]
+    return Response(orjson.dumps(listed), content_type=JSON)
 
 
 @routes.post("/models/<model>/load")
 @routes.post("/models/<model>/unload")
 def refuse(model: str) -> Response:
-    """Refuse: whoever could load would decide what answers, past every gate."""
-    served = resources().slots.find(model).model
+    """Refused: loading a version by request would bypass the gates."""
+    resources().slots.find(model)
     return error_response(
         403,
-        f"{served}: versions are loaded and unloaded as the champion in the store says; "
-        f"`overnight promote {model}` moves it",
+        f"{model}: the aliases in the store decide which versions are loaded; "
+        f"`overnight promote {model}` moves them",
     )
 
 
-def _told(slot: ModelSlot) -> list[dict[str, Any]]:
+def _entries(slot: ModelSlot) -> list[dict[str, Any]]:
     ready = [
         {"name": slot.model, "version": version, "state": READY, "reason": ""}
         for version in resources().router.versions(slot.model)

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface."""
+"""TensorFlow Serving's REST API: status and metadata; `:predict` is on the fast path."""
 
 from typing import Any
 
@@ -26,31 +26,31 @@ _TYPES: dict[Datatype, str] = {
 @routes.get("/models/<model>/versions/<version>")
 @routes.get("/models/<model>/labels/<label>")
 def status(model: str, version: str | None = None, label: str | None = None) -> Response:
-    """The states of the versions that are meant, newest first; all that is loaded is AVAILABLE.
+    """States of the named version, or of all loaded ones, newest first.
 
-    `name` and `ready` are what clients of KServe's first protocol look for at this address.
+    `name` and `ready` are for clients of KServe's v1 protocol, which has this path, too.
     """
     named = version is not None or label is not None
-    ending = resources().draining
-    ending.note_asked()
+    draining = resources().draining
+    draining.note_asked()
     with resources().router.lease(model, version, label=label) as loaded:
         versions = (loaded.version,) if named else resources().router.versions(model)
-        states = [_state(v) for v in versions]
-        body = {"name": model, "ready": not ending.begun, "model_version_status": states}
-        return json_response(body, loaded=loaded, status=503 if ending.begun else 200)
+        states = [_state(loaded_version) for loaded_version in versions]
+        body = {"name": model, "ready": not draining.begun, "model_version_status": states}
+        return json_response(body, loaded=loaded, status=503 if draining.begun else 200)
 
 
 @routes.get("/models/<model>/metadata")
 @routes.get("/models/<model>/versions/<version>/metadata")
 @routes.get("/models/<model>/labels/<label>/metadata")
 def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
-    """The signature, in the words of a SavedModel."""
+    """The signature, in the form of a SavedModel's."""
     with resources().router.lease(model, version, label=label) as loaded:
         tensors = loaded.manifest.tensors
         signature = {
-            "inputs": {spec.name: _told(spec) for spec in tensors.inputs},
-            # Only what `:predict` answers.
-            "outputs": {spec.name: _told(spec) for spec in tensors.outputs[:1]},
+            "inputs": {spec.name: _signature(spec) for spec in tensors.inputs},
+            # `:predict` returns the first output only.
+            "outputs": {spec.name: _signature(spec) for spec in tensors.outputs[:1]},
             "method_name": "tensorflow/serving/predict",
         }
         body = {
@@ -60,8 +60,8 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
         return json_response(body, loaded=loaded)
 
 
-# Answered by the fast path. To Flask come only failures to be reported, which are counted by this
-# endpoint, and other methods than POST.
+# The fast path handles these; Flask gets only their errors, which are counted by this endpoint, and
+# other methods than POST.
 for _named in ("", "/versions/<version>", "/labels/<label>"):
     routes.add_url_rule(f"/models/<model>{_named}:predict", "predict", methods=["POST"])
 
@@ -71,7 +71,7 @@ def _state(version: str) -> dict[str, Any]:
     return {"version": version, "state": "AVAILABLE", "status": status}
 
 
-def _told(spec: TensorSpec) -> dict[str, Any]:
+def _signature(spec: TensorSpec) -> dict[str, Any]:
     sides = [{"size": str(side), "name": ""} for side in spec.v2_shape]
     shape = {"dim": sides, "unknown_rank": False}
     return {"dtype": _TYPES[spec.datatype], "tensor_shape": shape, "name": spec.name}

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2, JSON."""
+"""The Open Inference Protocol v2: metadata and health; `infer` is on the fast path."""
 
 from importlib.metadata import version
 from typing import Any
@@ -11,7 +11,7 @@ from overnight.serving.rest.resources import may_list_models, resources
 from overnight.store.schema import TensorSpec
 
 EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
-# Read once: it is looked up among all that is installed.
+# Read once: the lookup scans all installed packages.
 _RELEASE = version("overnight")
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
@@ -19,7 +19,7 @@ routes = Blueprint("v2", __name__, url_prefix="/v2")
 
 @routes.get("")
 def server() -> Response:
-    """Who answers."""
+    """Name, version and extensions of the server."""
     return json_response({"name": "overnight", "version": _RELEASE, "extensions": EXTENSIONS})
 
 
@@ -30,22 +30,19 @@ def live() -> Response:
 
 @routes.get("/health/ready")
 def ready() -> Response:
-    """Ready once every model that answers is loaded here, verified; the store may be down.
-
-    A server that is about to end is not, though it goes on answering for a while.
-    """
-    every, ending = resources().slots, resources().draining
-    ending.note_asked()
-    is_ready = every.ready and not ending.begun
+    """Ready while every served model is loaded, with or without the store, until draining begins."""
+    slots, draining = resources().slots, resources().draining
+    draining.note_asked()
+    is_ready = slots.ready and not draining.begun
     status = 200 if is_ready else 503
     if not may_list_models():
         return json_response({"ready": is_ready}, status=status)
-    models = {one.model: one.ready for one in every.all()}
-    missing = [name for name in every.expected if name not in models]
+    models = {slot.model: slot.ready for slot in slots.all()}
+    missing = [name for name in slots.expected if name not in models]
     body = {
         "ready": is_ready,
         "models": models | dict.fromkeys(missing, False),
-        "sync_errors": _sync_errors(every),
+        "sync_errors": _sync_errors(slots),
     }
     return json_response(body, status=status)
 
@@ -60,8 +57,8 @@ def metadata(model: str, version: str | None = None) -> Response:
             "name": model,
             "versions": resources().router.versions(model),
             "platform": "litert",
-            "inputs": [_told(spec) for spec in tensors.inputs],
-            "outputs": [_told(spec) for spec in tensors.outputs],
+            "inputs": [_tensor(spec) for spec in tensors.inputs],
+            "outputs": [_tensor(spec) for spec in tensors.outputs],
         }
         return json_response(body, loaded=loaded)
 
@@ -69,27 +66,27 @@ def metadata(model: str, version: str | None = None) -> Response:
 @routes.get("/models/<model>/ready")
 @routes.get("/models/<model>/versions/<version>/ready")
 def model_ready(model: str, version: str | None = None) -> Response:
-    """Whether a model, or a version of it, answers here; not when this server is about to end."""
-    ending = resources().draining
-    ending.note_asked()
+    """Whether a model, or a version of it, is loaded; not ready while the server is draining."""
+    draining = resources().draining
+    draining.note_asked()
     with resources().router.lease(model, version) as loaded:
-        status = 503 if ending.begun else 200
+        status = 503 if draining.begun else 200
         return json_response(
-            {"name": model, "ready": not ending.begun}, loaded=loaded, status=status
+            {"name": model, "ready": not draining.begun}, loaded=loaded, status=status
         )
 
 
-# Answered by the fast path. To Flask come only failures to be reported, which are counted by this
-# endpoint, and other methods than POST.
+# The fast path handles these; Flask gets only their errors, which are counted by this endpoint, and
+# other methods than POST.
 for _named in ("", "/versions/<version>"):
     routes.add_url_rule(f"/models/<model>{_named}/infer", "infer", methods=["POST"])
 
 
-def _told(spec: TensorSpec) -> dict[str, Any]:
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.v2_shape}
 
 
-def _sync_errors(every: ModelSlots) -> dict[str, str]:
+def _sync_errors(slots: ModelSlots) -> dict[str, str]:
     """Why models cannot be synchronised with the store, by model; they still answer."""
-    errors = {slot.model: resources().status.known(slot.model).trouble for slot in every.all()}
+    errors = {slot.model: resources().status.known(slot.model).trouble for slot in slots.all()}
     return {model: error for model, error in errors.items() if error}
