@@ -30,7 +30,7 @@ def live() -> Response:
 
 @routes.get("/health/ready")
 def ready() -> Response:
-    """Ready while every served model is loaded, with or without the store, until draining begins."""
+    """Ready while every served model is loaded, with or without the store, until it drains."""
     slots, draining = resources().slots, resources().draining
     draining.note_asked()
     is_ready = slots.ready and not draining.begun

@@ -66,9 +66,7 @@ def test_an_empty_file_shuts_everybody_out(file):
 
 
 @pytest.mark.parametrize("text", ["ann\n", None, "ann short\n"])
-def test_a_file_that_becomes_invalid_is_logged_and_its_earlier_tokens_stay_valid(
-    file, caplog, text
-):
+def test_a_file_that_becomes_invalid_is_logged_and_its_tokens_stay_valid(file, caplog, text):
     tokens = Tokens(file, reload_seconds=0)
 
     if text is None:
