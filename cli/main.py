@@ -1,6 +1,7 @@
-"""The front door: `overnight`.
+"""The `overnight` command line.
 
-Commands are thin here and import what they work with when they run, so that help is instant.
+`cli/commands` declares arguments and help; each command imports its `cli/actions` module only when
+it runs, so that help does not wait for heavy imports.
 """
 
 import sys
@@ -24,8 +25,9 @@ from overnight.store.errors import OvernightError
 app = typer.Typer(
     name="overnight",
     help=(
-        "Keeps TensorFlow models fresh: retrained every night, gated, published, hot-reloaded.\n\n"
-        "Begin with [bold]overnight up[/bold]. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+        "Continuous delivery of TensorFlow models: retrained on a schedule, gated, published and "
+        "hot-reloaded.\n\n"
+        "Start with [bold]overnight up[/bold]. Exit codes: 0 done, 1 failed, 2 wrong usage, "
         "3 refused by a gate, 4 nothing to do. Every setting is an environment variable "
         "OVERNIGHT_…; state lives under .overnight/ unless OVERNIGHT_HOME says otherwise."
     ),
@@ -34,37 +36,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_ONE_MACHINE, _THE_WALK, _WHAT_SERVES = "One machine", "The walk", "What serves"
-_UPKEEP = "Upkeep"
-app.command(rich_help_panel=_ONE_MACHINE)(stack.up)
-app.command(rich_help_panel=_ONE_MACHINE)(stack.down)
-app.command(rich_help_panel=_ONE_MACHINE)(inspect.status)
-app.command(rich_help_panel=_ONE_MACHINE)(new.new)
-app.add_typer(keys.app, name="keys", rich_help_panel=_ONE_MACHINE)
-app.command(rich_help_panel=_THE_WALK)(training.ingest)
-app.command(rich_help_panel=_THE_WALK)(training.retrain)
-app.command(rich_help_panel=_THE_WALK)(decisions.accept)
-app.command(rich_help_panel=_THE_WALK)(decisions.exclude)
-app.command(rich_help_panel=_THE_WALK)(training.tune)
-app.command(rich_help_panel=_THE_WALK)(inspect.why)
-app.command(rich_help_panel=_THE_WALK)(inspect.reproduce)
-app.command(rich_help_panel=_WHAT_SERVES)(inspect.versions)
-app.command(rich_help_panel=_WHAT_SERVES)(inspect.show)
-app.command(rich_help_panel=_WHAT_SERVES)(inspect.diff)
-app.command(rich_help_panel=_WHAT_SERVES)(decisions.promote)
-app.command(rich_help_panel=_WHAT_SERVES)(decisions.rollback)
-app.command(rich_help_panel=_WHAT_SERVES)(challenge.challenge)
-app.command(rich_help_panel=_WHAT_SERVES)(decisions.approve)
-app.command(rich_help_panel=_WHAT_SERVES)(decisions.reject)
-app.command(rich_help_panel=_WHAT_SERVES)(predict.predict)
-app.command(rich_help_panel=_UPKEEP)(bucket.verify)
-app.command(rich_help_panel=_UPKEEP)(bucket.gc)
-app.command(rich_help_panel=_UPKEEP)(bucket.export)
-app.command("import", rich_help_panel=_UPKEEP)(bucket.import_)
+for panel, commands in {
+    "Stack": (stack.up, stack.down, inspect.status, new.new),
+    "Pipeline": (
+        training.ingest,
+        training.retrain,
+        decisions.accept,
+        decisions.exclude,
+        training.tune,
+        inspect.why,
+        inspect.reproduce,
+    ),
+    "Versions and serving": (
+        inspect.versions,
+        inspect.show,
+        inspect.diff,
+        decisions.promote,
+        decisions.rollback,
+        challenge.challenge,
+        decisions.approve,
+        decisions.reject,
+        predict.predict,
+    ),
+    "Store": (bucket.verify, bucket.gc, bucket.export),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.command("import", rich_help_panel="Store")(bucket.import_)
+app.add_typer(keys.app, name="keys", rich_help_panel="Stack")
 
 
 def main() -> None:
-    """Run the command line; every error that can be expected is one line on standard error."""
+    """Run the command line; an expected error is one line on standard error."""
     try:
         app()
     except OvernightError as error:
@@ -73,6 +76,7 @@ def main() -> None:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}")
     except ValueError as error:
+        # Imported here because help must not wait for pydantic.
         from pydantic import ValidationError
 
         if not isinstance(error, ValidationError):
@@ -82,8 +86,8 @@ def main() -> None:
         _fail(f"{error.title} {field}: {first['msg']}, found {first['input']!r:.100}")
 
 
-def _fail(told: str) -> NoReturn:
-    print(f"overnight: {' '.join(told.split())}", file=sys.stderr)
+def _fail(message: str) -> NoReturn:
+    print(f"overnight: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""`overnight verify`, `gc`, `export` and `import`: the bucket looked after."""
+"""`overnight verify`, `gc`, `export` and `import`: maintenance of the bucket."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ def verify(
     model: OneModel = None,
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Add what is missing and kept elsewhere, to the byte.")
+        bool, typer.Option("--repair", help="Add missing objects from exact copies elsewhere.")
     ] = False,
     source: Annotated[
         Path | None,
@@ -22,19 +22,19 @@ def verify(
     ] = None,
     without_signatures: Annotated[
         bool,
-        typer.Option("--without-signatures", help="No key is trusted here, and that is meant."),
+        typer.Option("--without-signatures", help="Do not fail because no key is trusted here."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything in the bucket, and tell what is lost, damaged or not as it should be.
+    """Read everything in the bucket, and report what is missing, damaged or inconsistent.
 
-    Versions file by file and their signatures, alias logs, decisions, every table, and the
-    snapshot each version was made from. Ends with 0 when all is well, and 1 when there are
-    findings, or no key to verify signatures by. What merely waits (arrivals, quarantine,
-    decisions) is told, and is no finding.
+    Checks versions file by file with their signatures, alias logs, decisions, every table, and the
+    snapshot each version was trained on. Exits with 0 without findings, and with 1 when there are
+    any, or no key to verify signatures by. Pending arrivals, quarantine and decisions are listed,
+    and are no findings.
 
     --repair never replaces or removes anything. It adds missing files of a version from the cache
-    of serving on this machine, and with --from any missing object from an export.
+    of serving on this machine, and with --from every missing object from an export.
 
     Examples:
 
@@ -44,11 +44,11 @@ def verify(
 
         overnight verify --repair --from /backup/monday
     """
-    from overnight.cli.actions import verify as verify_page
+    from overnight.cli.actions import verify as verify_action
 
     if source is not None and not repair:
         raise typer.BadParameter("goes with --repair", param_hint="--from")
-    verify_page.run(
+    verify_action.run(
         model,
         repair=repair,
         source=source,
@@ -61,27 +61,27 @@ def gc(
     model: OneModel = None,
     *,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Do it; without, it is only told.")
+        bool, typer.Option("--delete", help="Delete; without it, only list.")
     ] = False,
     keep: Annotated[
-        int, typer.Option(min=1, help="So many newest versions and last champions stay.")
+        int, typer.Option(min=1, help="Newest versions and last champions to keep.")
     ] = 10,
     days: Annotated[
-        float, typer.Option(min=0, help="What was made or served within so many days stays.")
+        float, typer.Option(min=0, help="Keep versions made or served within so many days.")
     ] = 30,
     grace_days: Annotated[
-        float, typer.Option(min=0.1, help="For so long something half-written may be under way.")
+        float, typer.Option(min=0.1, help="Keep unfinished writes for so many days.")
     ] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what nobody needs any more and how large it is; with --delete, let go of it.
+    """List unused files of versions and tables and their size; with --delete, delete them.
 
-    Networks of old versions go, and what explains them stays: manifest, decision, signatures and
-    report. Never touched: what an alias points at, what waits for a decision or may still be
-    promoted, the last champions, what a version that stays continued from. Half-written versions
-    and files of tables that no version needs go after their days of grace.
+    Networks of old versions are deleted; their manifest, decision, signatures and report are kept.
+    Always kept: versions that an alias points at, that wait for a decision or may still be
+    promoted, the last champions, and versions that a kept one continued from. Unfinished versions
+    and files of tables that no version needs are deleted after the days of grace.
 
-    Safe beside nights and serving. Ends with 0, and with 4 when there is nothing to let go of.
+    Safe during pipeline runs and serving. Exits with 0, and with 4 when there is nothing to delete.
 
     Examples:
 
@@ -89,9 +89,11 @@ def gc(
 
         overnight gc digits --keep 30 --days 90 --delete
     """
-    from overnight.cli.actions import gc as gc_page
+    from overnight.cli.actions import gc as gc_action
 
-    gc_page.run(model, delete=delete, keep=keep, days=days, grace_days=grace_days, as_json=as_json)
+    gc_action.run(
+        model, delete=delete, keep=keep, days=days, grace_days=grace_days, as_json=as_json
+    )
 
 
 def export(
@@ -99,7 +101,7 @@ def export(
 ) -> None:
     """Copy the whole bucket into a folder: plain files, and an index with the sha256 of each.
 
-    It is a copy of one moment, also while nights run. Cut off, run it again: it goes on.
+    The copy is of one moment, also during pipeline runs. If interrupted, run it again: it resumes.
 
     Examples:
 
@@ -112,13 +114,13 @@ def export(
 
 def import_(
     folder: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="What `overnight export` made.")
+        Path, typer.Argument(exists=True, file_okay=False, help="Made by `overnight export`.")
     ],
 ) -> None:
-    """Put an export into the store of the settings, which has to be empty; all is read back.
+    """Restore an export into the configured bucket, which has to be empty; all is read back.
 
-    Tables, versions, signatures and logs are there as they were; serving that is pointed at the
-    store answers from it. Cut off, run it again: it goes on.
+    Tables, versions, signatures and logs are restored unchanged; serving can use the bucket at
+    once. If interrupted, run it again: it resumes.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`overnight challenge`: a version tried on live traffic, beside the champion."""
+"""`overnight challenge`: a shadow or canary challenge on live traffic."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def challenge(
         bool | None,
         typer.Option(
             "--shadow/--canary",
-            help="Answer as well, never to be returned; or answer a share of the clients.",
+            help="Compare its answers, never return them; or answer a share of the clients.",
         ),
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="End the challenge that runs.")] = False,
@@ -28,23 +28,23 @@ def challenge(
         float, typer.Option(min=0, max=1, help="Of its requests that it may fail to answer.")
     ] = 0.01,
     maximum_disagreement_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of its answers that may be other ones.")
+        float, typer.Option(min=0, max=1, help="Of its answers that may differ.")
     ] = 0.05,
     maximum_slowdown: Annotated[
         float, typer.Option(min=1, help="Times the champion's CPU time an answer may take.")
     ] = 2.0,
     minimum_requests: Annotated[
-        int, typer.Option(min=1, help="Before so many nothing is a reason to withdraw it.")
+        int, typer.Option(min=1, help="Requests before it can be withdrawn.")
     ] = 200,
     approve: Annotated[
         bool, typer.Option("--approve", help="Approve it first, without promoting it.")
     ] = False,
     reason: RequiredReason,
 ) -> None:
-    """Let a version challenge the champion on live traffic, or stop the one that does.
+    """Start a version as challenger of the champion on live traffic, or stop the challenge.
 
-    Serving withdraws it by itself when it fails, lags or disagrees too often. Ends with 4 when
-    there was nothing to stop, and 3 when no replica could load it.
+    Serving withdraws it by itself when it fails, is slow or disagrees too often. Exits with 4 when
+    there was nothing to stop, and with 3 when no replica could load it.
 
     Examples:
 
@@ -64,7 +64,7 @@ def challenge(
         raise typer.BadParameter("expected a version and --shadow or --canary, or else --stop")
     if share == 0:
         raise typer.BadParameter("expected more than 0", param_hint="--share")
-    chosen = {
+    parameters = {
         "action": "start",
         "version": version,
         "mode": "shadow" if shadow else "canary",
@@ -75,4 +75,4 @@ def challenge(
         "minimum_requests": minimum_requests,
         "approve": approve,
     }
-    start.run("challenge", model, chosen, reason=reason, signed=tuple(chosen))
+    start.run("challenge", model, parameters, reason=reason, signed=tuple(parameters))

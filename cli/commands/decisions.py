@@ -1,4 +1,4 @@
-"""What a person decides about a version or about an arrival that waits for review."""
+"""Decisions of people about versions and about arrivals that wait for review."""
 
 from typing import Annotated
 
@@ -23,11 +23,11 @@ def rollback(
     model: Model,
     *,
     to: Annotated[
-        str | None, typer.Option(help="An approved version; what served before when left out.")
+        str | None, typer.Option(help="An approved version; the previous champion when left out.")
     ] = None,
     reason: RequiredReason,
 ) -> None:
-    """Point the champion back at what served before.
+    """Point the champion back at the version that served before.
 
     Examples:
 
@@ -61,7 +61,7 @@ def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
 
 
 def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
-    """Learn from an arrival that differs from what the champion learned; the next night goes on.
+    """Train on an arrival that differs from what the champion learned, from the next run on.
 
     Examples:
 
@@ -71,7 +71,7 @@ def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 
 
 def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
-    """Leave an arrival out of every training from now on; its rows may come again, put right.
+    """Leave an arrival out of every training from now on; its rows may arrive again, corrected.
 
     Examples:
 
@@ -80,7 +80,7 @@ def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
     _decide("accept", model, {"arrival": arrival, "decision": "exclude"}, reason)
 
 
-def _decide(flow: str, model: str, decided: dict[str, str], reason: str) -> None:
+def _decide(flow: str, model: str, parameters: dict[str, str], reason: str) -> None:
     from overnight.cli.runs import start
 
-    start.run(flow, model, decided, reason=reason, signed=tuple(decided))
+    start.run(flow, model, parameters, reason=reason, signed=tuple(parameters))

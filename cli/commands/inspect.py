@@ -1,4 +1,4 @@
-"""What there is, where versions come from and how they differ, without changing any of it."""
+"""Read-only commands: status, versions, lineage, differences and reproduction."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from overnight.cli.commands.parameters import AsJson, Model, Wait
 def status(*, as_json: AsJson = False) -> None:
     """Services, addresses, each model's champion and who acknowledged it, and the last runs.
 
-    Ends with 0 when everything is ready, and 1 when something is not.
+    Exits with 0 when everything is ready, and with 1 when something is not.
 
     Examples:
 
@@ -19,13 +19,13 @@ def status(*, as_json: AsJson = False) -> None:
 
         overnight status --json | jq .models.digits.champion.version
     """
-    from overnight.cli.actions import status as status_page
+    from overnight.cli.actions import status as status_action
 
-    status_page.run(as_json=as_json)
+    status_action.run(as_json=as_json)
 
 
 def versions(model: Model, *, as_json: AsJson = False) -> None:
-    """Every version of a model: when it was made, on what, how good, and what was decided.
+    """Every version of a model: when it was made, its rows, quality and decision.
 
     Examples:
 
@@ -33,9 +33,9 @@ def versions(model: Model, *, as_json: AsJson = False) -> None:
 
         overnight versions digits --json | jq -r '.[-1].version'
     """
-    from overnight.cli.actions import versions as versions_page
+    from overnight.cli.actions import versions as versions_action
 
-    versions_page.run(model, as_json=as_json)
+    versions_action.run(model, as_json=as_json)
 
 
 def show(
@@ -52,28 +52,26 @@ def show(
 
         overnight show digits 20261122T020000-0123456789ab --json | jq .manifest.data
     """
-    from overnight.cli.actions import show as version_page
+    from overnight.cli.actions import show as show_action
 
-    version_page.run(model, version, as_json=as_json)
+    show_action.run(model, version, as_json=as_json)
 
 
 def why(
     model: Model,
     *,
-    epochs: Annotated[int | None, typer.Option(min=1, help="As if the run asked for it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="As if the run set it.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="As if the run asked for it.")
+        float | None, typer.Option(min=0, help="As if the run set it.")
     ] = None,
-    batch_rows: Annotated[
-        int | None, typer.Option(min=1, help="As if the run asked for it.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="As if the run asked for it.")] = None,
+    batch_rows: Annotated[int | None, typer.Option(min=1, help="As if the run set it.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="As if the run set it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """What changed since the champion was made: data, holdout, settings, code and packages.
 
-    Trains nothing and changes nothing. Ends with 0 when the next run would train or go on with
-    something unfinished, and 4 when it would find nothing to do.
+    Trains nothing and changes nothing. Exits with 0 when the next run would train or finish an
+    earlier one, and with 4 when it would find nothing to do.
 
     Examples:
 
@@ -83,7 +81,7 @@ def why(
 
         overnight why digits --json | jq '.axes[] | select(.changed)'
     """
-    from overnight.cli.actions import why as why_page
+    from overnight.cli.actions import why as why_action
 
     changed = {
         "epochs": epochs,
@@ -91,7 +89,7 @@ def why(
         "batch_rows": batch_rows,
         "seed": seed,
     }
-    why_page.run(model, changed, as_json=as_json)
+    why_action.run(model, changed, as_json=as_json)
 
 
 def reproduce(
@@ -101,8 +99,8 @@ def reproduce(
 ) -> None:
     """Train a version again from its recorded rows, settings, seed and sources, and compare.
 
-    Publishes nothing. Ends with 0 when every weight comes out the same bit for bit, and 1 when
-    something differs; the card of the run tells what, and what here is not as it was.
+    Publishes nothing. Exits with 0 when every weight comes out the same bit for bit, and with 1
+    when something differs; the card of the run lists the differences, also of this environment.
 
     Examples:
 
@@ -123,12 +121,12 @@ def diff(
     *,
     as_json: AsJson = False,
     html: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write a page with pictures here.")
+        Path | None, typer.Option(dir_okay=False, help="Write an HTML report with plots here.")
     ] = None,
 ) -> None:
-    """Tell two versions apart: data, settings, code, packages, metrics, and where they disagree.
+    """Compare two versions: data, settings, code, packages, metrics, and where they disagree.
 
-    Both answer today's holdout anew, so their metrics can be compared whenever they were made.
+    Both are evaluated on today's holdout, so their metrics are comparable.
 
     Examples:
 
@@ -136,6 +134,6 @@ def diff(
 
         overnight diff digits 20261121T020000-0123456789ab champion --html differences.html
     """
-    from overnight.cli.actions import diff as diff_page
+    from overnight.cli.actions import diff as diff_action
 
-    diff_page.run(model, first, second, as_json=as_json, html=html)
+    diff_action.run(model, first, second, as_json=as_json, html=html)

@@ -1,4 +1,4 @@
-"""`overnight keys`: who signs versions here, and whose are trusted."""
+"""`overnight keys`: the key that signs versions here, and the keys that are trusted."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +10,14 @@ from overnight.cli.commands.parameters import AsJson, Model
 app = typer.Typer(
     help=(
         "Keys that sign versions, and keys that are trusted.\n\n"
-        "A version serves only where a key that signed it is trusted. `overnight up` makes one key "
-        "that does both on this machine. To replace it: rotate, sign what shall go on serving, "
-        "revoke the old one."
+        "A version is served only where a key that signed it is trusted. `overnight up` makes one "
+        "key that signs and is trusted on this machine. To replace it: rotate, sign the versions "
+        "that shall keep serving, and revoke the old key."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-Name = Annotated[str, typer.Argument(help="What the key is called, such as training-2026.")]
+Name = Annotated[str, typer.Argument(help="The name of the key, such as training-2026.")]
 
 
 @app.command()
@@ -26,10 +26,10 @@ def new(
     *,
     file: Annotated[
         Path | None,
-        typer.Option(help="Keep it here, to be trusted everywhere before `rotate --to` uses it."),
+        typer.Option(help="Write it here, to be trusted everywhere before `rotate --to`."),
     ] = None,
 ) -> None:
-    """Make a key: the one that signs from here, or one for later.
+    """Make the key that signs versions here, or with --file one for later.
 
     Examples:
 
@@ -47,10 +47,10 @@ def rotate(
     name: Name,
     *,
     to: Annotated[
-        Path | None, typer.Option(help="A key made before by `new --file`; it moves from there.")
+        Path | None, typer.Option(help="A key made by `new --file`; the file is moved.")
     ] = None,
 ) -> None:
-    """Sign with another key from now on; the old one stays trusted until it is revoked.
+    """Sign with another key from now on; the old key stays trusted until it is revoked.
 
     Examples:
 
@@ -68,7 +68,7 @@ def trust(
     name: Name,
     key: Annotated[str, typer.Argument(help="The public key: ed25519:… as `list` shows it.")],
 ) -> None:
-    """Let versions that this key signed serve and be loaded here.
+    """Trust a key: versions that it signed are loaded and served here.
 
     Examples:
 
@@ -83,9 +83,9 @@ def trust(
 def revoke(
     name: Annotated[str, typer.Argument(help="The name of a trusted key, or its id.")],
 ) -> None:
-    """Trust a key no longer: what only it signed is loaded nowhere here from now on.
+    """Stop trusting a key: versions that only it signed are not loaded here from now on.
 
-    A version that is loaded already goes on answering until serving starts again.
+    A version that is loaded already keeps serving until serving is restarted.
 
     Examples:
 
@@ -98,7 +98,7 @@ def revoke(
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> None:
-    """The trusted keys, and which of them signs from here.
+    """The trusted keys, and which of them signs here.
 
     Examples:
 
@@ -118,20 +118,20 @@ def sign(
     *,
     yes: Annotated[
         bool,
-        typer.Option("--yes", help="Also those that no trusted key signed: they are yours."),
+        typer.Option("--yes", help="Also versions that no trusted key signed."),
     ] = False,
 ) -> None:
-    """Sign versions that exist, once their files were found to be as published.
+    """Sign existing versions, after checking that their files are as published.
 
-    Without a version those alone that a key signed that is trusted here; the others are listed,
-    and whoever knows them to be their own names them, or says --yes. Ends with 1 when some are
-    left unsigned.
+    Without a version argument, only versions that a trusted key signed are signed. The others are
+    listed: name one, or pass --yes, to confirm that it is yours. Exits with 1 when some are left
+    unsigned.
 
     Examples:
 
         overnight keys sign digits
 
-        overnight keys sign digits --yes        (what an earlier release left unsigned)
+        overnight keys sign digits --yes        (unsigned versions of an earlier release)
 
         overnight keys sign digits 20261122T020000-0123456789ab
     """

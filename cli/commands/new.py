@@ -6,20 +6,19 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What the model is called: letters and digits.")],
+    name: Annotated[str, typer.Argument(help="The name of the model: letters and digits.")],
     *,
     like: Annotated[
         Literal["digits", "sales"],
         typer.Option(
-            help="What to begin from: digits tells classes apart, sales forecasts a number "
-            "with an interval."
+            help="The template: digits is a classifier, sales forecasts a number with an interval."
         ),
     ] = "digits",
 ) -> None:
-    """Add a model: its folder, its deployments, and rows to try it with.
+    """Add a model: its folder, its deployments, and generated rows to try it with.
 
-    What is made walks at once, on made-up rows. Then edit its four files (source, schema, network,
-    gates) until they are yours: docs/add-your-model.md goes through it in fifteen minutes.
+    The new model can be trained at once, on generated rows. Then edit its four files (source,
+    schema, network, gates): docs/add-your-model.md goes through it in fifteen minutes.
 
     Examples:
 
@@ -37,8 +36,8 @@ def new(
     print(
         f"\nTry it:    .venv/bin/pytest tests/contracts/test_models.py -k {name}\n"
         f"Edit:      models/{name}/source.py, schema.py, network.py, gates.py\n"
-        f"Its rows:  {setting}, a folder of yours with a holdout.csv: the first one that is taken\n"
-        "           in judges for ever. Made-up rows to try it with are in\n"
+        f"Its rows:  {setting}, a folder of yours with a holdout.csv: the first one that is\n"
+        "           ingested is the holdout for ever. Generated rows to try it with are in\n"
         f"           tests/models/{name}/rows\n"
         f"Start it:  overnight down; overnight up; overnight retrain {name}"
     )

@@ -6,7 +6,7 @@ import typer
 
 Model = Annotated[str, typer.Argument(help="A model of the catalogue, such as digits.")]
 Version = Annotated[str, typer.Argument(help="A version, as `overnight versions MODEL` names it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 RequiredReason = Annotated[str, typer.Option("--reason", help="Why, for the record; required.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")]

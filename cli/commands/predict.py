@@ -1,4 +1,4 @@
-"""`overnight predict`: ask the model that serves."""
+"""`overnight predict`: predictions of the serving champion."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +17,10 @@ def predict(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Ask serving about pictures or arrays, and print answer, probability and version.
+    """Predict images or arrays, and print answer, probability and version.
 
-    Pictures become grey and as large as the model takes them; dark ink on light paper is
-    inverted. An .npy or .json file holds one row or several, as the model takes them.
+    Images are converted to grey and scaled to the model's size; dark ink on light paper is
+    inverted. An .npy or .json file holds one row or several, in the shape of the model's input.
 
     Examples:
 
@@ -28,6 +28,6 @@ def predict(
 
         overnight predict digits drawn/*.png --json
     """
-    from overnight.cli.actions import predict as prediction
+    from overnight.cli.actions import predict as predict_action
 
-    prediction.run(model, files, as_json=as_json)
+    predict_action.run(model, files, as_json=as_json)

@@ -11,12 +11,12 @@ def up(
         bool, typer.Option("--train/--no-train", help="Train models that have no champion yet.")
     ] = True,
     foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C or SIGTERM.")
+        bool, typer.Option("--foreground", help="Stay; stop everything on Ctrl-C or SIGTERM.")
     ] = False,
 ) -> None:
-    """Start the store, Prefect, a worker and serving; train what has no champion yet.
+    """Start the store, Prefect, a worker and serving; train models that have no champion yet.
 
-    What runs already is reused, and what died is started again: it is safe to run at any time.
+    Running services are reused, and failed ones restarted: it is safe to run at any time.
 
     With OVERNIGHT_S3_ENDPOINT set your own store is used, with OVERNIGHT_PREFECT_API_URL your own
     Prefect server.
@@ -29,21 +29,21 @@ def up(
 
         OVERNIGHT_SERVING_PORT=9090 overnight up
     """
-    from overnight.cli.actions import up as bringing_up
+    from overnight.cli.actions import up as up_action
 
-    bringing_up.run(train=train, foreground=foreground)
+    up_action.run(train=train, foreground=foreground)
 
 
 def down(
     *,
     wait_seconds: Annotated[
-        float, typer.Option(min=0, help="How long runs may go on before they are cut off.")
+        float, typer.Option(min=0, help="How long runs may continue before they are stopped.")
     ] = 60,
 ) -> None:
-    """Stop everything, gently: no new runs, running ones get their time, then the services.
+    """Stop everything gracefully: hold back new runs, wait for running ones, stop the services.
 
-    Nothing is lost: state stays in .overnight/, and a run that was cut off starts again with the
-    next `overnight up`.
+    Nothing is lost: state stays in .overnight/, and a stopped run is restarted by the next
+    `overnight up`.
 
     Examples:
 
@@ -51,6 +51,6 @@ def down(
 
         overnight down --wait-seconds 0
     """
-    from overnight.cli.actions import down as taking_down
+    from overnight.cli.actions import down as down_action
 
-    taking_down.run(wait_seconds=wait_seconds)
+    down_action.run(wait_seconds=wait_seconds)
