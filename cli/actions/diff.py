@@ -1,4 +1,4 @@
-"""What `overnight diff` tells."""
+"""`overnight diff`: two versions compared."""
 
 import dataclasses
 import importlib
@@ -7,10 +7,7 @@ from pathlib import Path
 
 from overnight.cli.terminal import new_table, open_console
 from overnight.flows.run.context import ModelContext
-from overnight.models.examples import Outputs
 from overnight.store.errors import NothingPublished
-from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import Registry
 from overnight.tasks.evaluation.diff import Difference, difference
 from overnight.tasks.evaluation.evaluate import answers
@@ -19,77 +16,72 @@ from overnight.tasks.reporting.markdown import page
 
 
 def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None) -> None:
-    """Compare two versions; write a page with pictures where one is asked for.
+    """Print the comparison of two versions; with `html` write a report with plots there.
 
     Raises:
-        UnknownVersion, CorruptVersion, UntrustedVersion: a version is not there, or not what a
-            trusted key signed.
+        UnknownVersion, CorruptVersion, UntrustedVersion
     """
     context = ModelContext.open(model)
-    names = [_named(context.bucket, model, name) for name in (first, second)]
-    made, other = (context.registry.trusted(name).manifest for name in names)
+    versions = [_resolve(context, name) for name in (first, second)]
+    older, newer = (context.load_predictor(version) for version in versions)
     holdout = context.holdout_examples()
-    then, now = (
-        answers(
-            context.registry.read_file(one, "predictor.tflite"),
-            holdout.inputs,
-        )
-        for one in (made, other)
+    outputs = (
+        answers(older.predictor, holdout.inputs),
+        answers(newer.predictor, holdout.inputs),
     )
-    found = difference(context.definition, (made, other), (then, now), holdout=holdout)
+    diff = difference(
+        context.definition, (older.manifest, newer.manifest), outputs, holdout=holdout
+    )
     if html is not None:
-        _write(html, context, found, (then, now))
+        draw = importlib.import_module(context.definition.pictures).disagreements
+        plots = draw(holdout, *outputs) if diff.changed else {}
+        report = render_diff(diff, context.definition, plots)
+        html.write_bytes(page(report, title=f"{diff.first} and {diff.second}"))
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2, default=_plain))
+        print(json.dumps(dataclasses.asdict(diff), indent=2, default=_to_json))
     else:
-        _print(found)
+        _print(diff)
         if html is not None:
-            print(f"{html} shows them")
+            print(f"the report is {html}")
 
 
-def _named(bucket: Bucket, model: str, name: str) -> str:
-    """A version by name, or the one that serves for `champion`."""
-    if name != "champion":
-        return name
-    current = AliasLog(bucket, model).current()
-    if current is None:
-        raise NothingPublished(model, Registry(bucket).models())
-    return current.version
+def _resolve(context: ModelContext, name: str) -> str:
+    """A version by name; `champion` for the one that serves."""
+    version = context.registry.champion_version() if name == "champion" else name
+    if version is None:
+        raise NothingPublished(context.model, Registry(context.bucket).models())
+    return version
 
 
-def _write(
-    path: Path, context: ModelContext, found: Difference, outputs: tuple[Outputs, Outputs]
-) -> None:
-    draw = importlib.import_module(context.definition.pictures).disagreements
-    pictures = draw(context.holdout_examples(), *outputs) if found.changed else {}
-    told = render_diff(found, context.definition, pictures)
-    path.write_bytes(page(told, title=f"{found.first} and {found.second}"))
-
-
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
-def _print(found: Difference) -> None:
+def _print(diff: Difference) -> None:
     console = open_console()
-    console.print(f"{found.first} → {found.second}", style="bold")
+    console.print(f"{diff.first} → {diff.second}", style="bold")
     table = new_table("", "axis", "")
-    for axis in found.axes:
+    for axis in diff.axes:
         mark = "differs" if axis.changed else "same"
         table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
     console.print(table)
     metrics = new_table("metric", "slice", "first", "second", "n")
-    for then, now in found.measured:
-        style = "bold" if then.value != now.value else ""
-        cells = (then.metric, then.slice, f"{then.value:.4f}", f"{now.value:.4f}", f"{now.n:,}")
-        metrics.add_row(*cells, style=style)
+    for first, second in diff.measured:
+        metrics.add_row(
+            first.metric,
+            first.slice,
+            f"{first.value:.4f}",
+            f"{second.value:.4f}",
+            f"{second.n:,}",
+            style="bold" if first.value != second.value else "",
+        )
     console.print(metrics)
     console.print(
-        f"{found.changed:,} of {found.rows:,} holdout rows are answered otherwise: "
-        f"{found.gained:,} only the second answers rightly, {found.lost:,} only the first."
+        f"{diff.changed:,} of {diff.rows:,} holdout rows get other answers: "
+        f"{diff.gained:,} right only by the second version, {diff.lost:,} only by the first."
     )
-    if found.examples:
+    if diff.examples:
         examples = new_table("row", "truth", "first", "second")
-        for one in found.examples:
-            examples.add_row(str(one.row), one.label, one.first, one.second)
+        for example in diff.examples:
+            examples.add_row(str(example.row), example.label, example.first, example.second)
         console.print(examples)

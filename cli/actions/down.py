@@ -1,4 +1,4 @@
-"""How `overnight down` goes: hold back new runs, let running ones end, stop the services."""
+"""`overnight down`: hold back new runs, wait for running ones, stop the services."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console
 
+from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from overnight.cli.terminal import open_console
 from overnight.infra import connections
 from overnight.infra.settings import Settings, load
@@ -23,29 +24,29 @@ def run(*, wait_seconds: float) -> None:
     """Stop the stack of this home.
 
     Raises:
-        SystemExit: with 4, when nothing runs.
-        StepFailed: the supervisor does not end.
+        SystemExit: with 4, when nothing is running.
+        StepFailed: the supervisor does not stop.
     """
     settings, console = load(), open_console()
-    shown = state_file.read(settings.home)
-    # A killed service may have left children of its own behind.
-    left = (one.process for one in shown.services if one.process is not None)
-    orphaned = any(processes.session_of(process) for process in left)
-    if not shown.supervised and not orphaned:
-        console.print(f"nothing of {settings.home} runs")
-        raise SystemExit(4)
+    state = state_file.read(settings.home)
+    # The supervisor may have been killed, and a killed service may have left child processes.
+    recorded = (service.process for service in state.services if service.process is not None)
+    orphaned = any(processes.session_of(process) for process in recorded)
+    if not state.supervised and not orphaned:
+        console.print(f"nothing of {settings.home} is running")
+        raise SystemExit(NOTHING_TO_DO)
     if settings.prefect_api_url is None:
         _drain(settings, console, wait_seconds)
     with console.status("stopping"):
-        if shown.supervised and shown.supervisor is not None:
-            _stop(shown.supervisor)
+        if state.supervised and state.supervisor is not None:
+            _stop(state.supervisor)
         else:
             stop_orphans(settings.home, plan(settings))
     console.print("stopped")
 
 
 def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
-    """Wait for runs that are under way; a server that is down already has none to wait for."""
+    """Hold back new runs, and wait for running ones up to the deadline."""
     api = connections.prefect(settings)
     deadline = time.monotonic() + wait_seconds
     try:
@@ -57,6 +58,7 @@ def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
                 status.update("waiting for " + ", ".join(run["name"] for run in active))
                 time.sleep(0.5)
     except OvernightError as error:
+        # Stopping must work without Prefect: runs that are cut off start again with `up`.
         console.print(f"not waiting for runs: {error}")
 
 

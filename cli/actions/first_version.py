@@ -1,4 +1,4 @@
-"""The first version of a model, when it has no champion yet."""
+"""Training of a model's first version, for `overnight up`."""
 
 import time
 
@@ -12,45 +12,46 @@ from overnight.infra.stack.ports import responds
 from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.errors import StepFailed
 
-_ANSWERS_SECONDS = 60.0
+_READY_SECONDS = 60.0
 
 
 def ensure(settings: Settings, model: str, console: Console) -> Document | None:
-    """Train a first version and wait until serving answers with it; None when one serves.
+    """Train a first version and wait until serving has loaded it; None when there is a champion.
 
-    A run that is under way already is followed, not started twice.
+    A run that is in progress is followed, and no second one started.
 
     Raises:
-        StepFailed: a version was promoted and serving does not answer with it.
+        StepFailed: a version was promoted and serving does not load it.
     """
     log = AliasLog(connections.bucket(settings), model)
     state = None
     if log.current() is None:
         api = connections.prefect(settings)
-        run = _under_way(api, model) or follow.trigger(
+        run = _run_in_progress(api, model) or follow.trigger(
             api, "retrain", model, {"requested_by": follow.user(), "reason": "the first version"}
         )
         state = follow.follow(settings, run, model, console)
         console.print(f"{model}  {exit_codes.format_state(state)}")
     if log.current() is not None:
-        _await_answers(settings, model)
+        _await_serving(settings, model)
     return state
 
 
-def _under_way(api: PrefectApi, model: str) -> Document | None:
-    found = follow.deployment(api, "retrain", model)
+def _run_in_progress(api: PrefectApi, model: str) -> Document | None:
+    deployment = follow.deployment(api, "retrain", model)
     runs = api.filter(
         "/flow_runs",
-        deployments={"id": {"any_": [found["id"]]}},
+        deployments={"id": {"any_": [deployment["id"]]}},
         flow_runs={"state": {"type": {"any_": ["RUNNING", "PENDING", "SCHEDULED"]}}},
     )
-    now = [run for run in runs if run["state_type"] != "SCHEDULED" or not run["auto_scheduled"]]
-    return now[0] if now else None
+    # Runs that the schedule has planned for later are not in progress.
+    current = [run for run in runs if run["state_type"] != "SCHEDULED" or not run["auto_scheduled"]]
+    return current[0] if current else None
 
 
-def _await_answers(settings: Settings, model: str) -> None:
+def _await_serving(settings: Settings, model: str) -> None:
     url = f"{settings.answers_url}/v2/models/{model}/ready"
-    deadline = time.monotonic() + _ANSWERS_SECONDS
+    deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if responds(url, timeout_seconds=5):
             return

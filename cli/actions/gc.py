@@ -1,4 +1,4 @@
-"""What `overnight gc` tells, and does."""
+"""`overnight gc`: list unused files of versions and tables, and delete them."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from overnight.cli.runs.exit_codes import DONE, FAILED, NOTHING_TO_DO
 from overnight.cli.runs.follow import user
-from overnight.cli.terminal import new_table, open_console, size
+from overnight.cli.terminal import format_bytes, new_table, open_console
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
@@ -21,10 +21,8 @@ from overnight.store.errors import CorruptRecord
 from overnight.store.maintenance.garbage_collection import collect
 from overnight.store.maintenance.retention_plan import Deletion, RetentionPlan, survey
 from overnight.store.maintenance.retention_policy import Retention
-from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.registry import Registry
-from overnight.tasks.maintenance import vacuum as tables
-from overnight.tasks.maintenance.vacuum import Reclaimable
+from overnight.tasks.maintenance.vacuum import Reclaimable, vacuum_table
 
 _TABLES = ("rows", "holdout")
 
@@ -38,9 +36,9 @@ def run(
     grace_days: float,
     as_json: bool = False,
 ) -> None:
-    """Tell what may go, and let go of it when asked to; leaves with 4 when there is nothing.
+    """List what may be deleted, and delete it with `delete`; exits with 4 when there is nothing.
 
-    A model of which a record cannot be read is left alone and told, and the leave is with 1.
+    A model with an unreadable record is skipped and reported, and the exit code is 1.
 
     Raises:
         UnknownModel, StoreUnavailable, StoreDenied
@@ -49,51 +47,52 @@ def run(
     retention = Retention(keep=keep, days=days, grace_days=grace_days)
     skipped = _Skipped()
     plans = _plans(settings, model, retention, skipped)
-    sheds = [one for plan in plans for one in _sheds(settings, plan, retention, delete=False)]
-    nothing = not any(plan.leaving or plan.returning for plan in plans) and not sheds
+    tables = [files for plan in plans for files in _vacuum(settings, plan, retention, delete=False)]
+    nothing = not any(plan.leaving or plan.returning for plan in plans) and not tables
     if not as_json:
-        _print(plans, sheds)
-    # Who reads the document hears elsewhere of what stays after all.
+        _print(plans, tables)
+    # Standard output is the JSON document alone, so progress goes to standard error.
     console = Console(stderr=True) if as_json else open_console()
-    freed = _freed(settings, plans, retention, console, skipped) if delete and not nothing else 0
+    freed = 0
+    if delete and not nothing:
+        freed = _delete(settings, plans, retention, console, skipped)
     if as_json:
-        told = document(plans, sheds, freed_bytes=freed) | {"skipped": skipped.why}
-        print(json.dumps(told, indent=2))
+        document = to_json(plans, tables, freed_bytes=freed) | {"skipped": skipped.reasons}
+        print(json.dumps(document, indent=2))
     elif nothing:
-        console.print("nothing to let go of")
+        console.print("nothing to delete")
     elif delete:
-        console.print(f"{size(freed)} are free")
+        console.print(f"{format_bytes(freed)} freed")
     else:
-        total = size(_total(plans, sheds))
-        console.print(f"{total} may go; nothing was removed: --delete does it")
-    for name, why in skipped.why.items():
-        console.print(f"{name} is left alone: {why}")
-    sys.exit(FAILED if skipped.why else NOTHING_TO_DO if nothing else DONE)
+        total = format_bytes(_total(plans, tables))
+        console.print(f"{total} may be deleted; nothing was removed: --delete does it")
+    for name, reason in skipped.reasons.items():
+        console.print(f"{name} is skipped: {reason}")
+    sys.exit(FAILED if skipped.reasons else NOTHING_TO_DO if nothing else DONE)
 
 
-def document(plans: list[RetentionPlan], sheds: list[Reclaimable], *, freed_bytes: int) -> Document:
-    """The same for a program: what may go of which model, what stays and why."""
+def to_json(plans: list[RetentionPlan], tables: list[Reclaimable], *, freed_bytes: int) -> Document:
     return {
-        "size_bytes": _total(plans, sheds),
+        "size_bytes": _total(plans, tables),
         "freed_bytes": freed_bytes,
         "models": {
             plan.model: {
-                "leaving": [
+                "deletions": [
                     {
-                        "version": one.version,
-                        "files": sorted(one.files),
-                        "size_bytes": one.size_bytes,
-                        "because": one.reason,
+                        "version": deletion.version,
+                        "files": sorted(deletion.files),
+                        "size_bytes": deletion.size_bytes,
+                        "reason": deletion.reason,
                     }
-                    for one in plan.leaving
+                    for deletion in plan.leaving
                 ],
-                "staying": dict(plan.staying),
+                "kept": dict(plan.staying),
                 "unfinished": list(plan.unfinished),
-                "returning": list(plan.returning),
+                "restored": list(plan.returning),
                 "tables": {
-                    shed.table: {"files": sorted(shed.files), "size_bytes": shed.size_bytes}
-                    for shed in sheds
-                    if shed.model == plan.model
+                    files.table: {"files": sorted(files.files), "size_bytes": files.size_bytes}
+                    for files in tables
+                    if files.model == plan.model
                 },
             }
             for plan in plans
@@ -101,23 +100,23 @@ def document(plans: list[RetentionPlan], sheds: list[Reclaimable], *, freed_byte
     }
 
 
-def _total(plans: list[RetentionPlan], sheds: list[Reclaimable]) -> int:
-    return sum(plan.size_bytes for plan in plans) + sum(shed.size_bytes for shed in sheds)
+def _total(plans: list[RetentionPlan], tables: list[Reclaimable]) -> int:
+    return sum(plan.size_bytes for plan in plans) + sum(files.size_bytes for files in tables)
 
 
 @dataclass
 class _Skipped:
-    """The models that are left alone, and why."""
+    """The models that are skipped, with the reasons."""
 
-    why: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def model(self, name: str) -> Iterator[None]:
-        """What cannot be read of one model is no reason to stop at the others."""
+        """Skip one model when a record of it cannot be read, and continue with the others."""
         try:
             yield
         except CorruptRecord as error:
-            self.why[name] = str(error)
+            self.reasons[name] = str(error)
 
 
 def _plans(
@@ -135,67 +134,68 @@ def _plans(
     return plans
 
 
-def _freed(
+def _delete(
     settings: Settings,
     plans: list[RetentionPlan],
     retention: Retention,
     console: Console,
     skipped: _Skipped,
 ) -> int:
-    """Let go of what was shown, and tell how many bytes that were."""
+    """Delete what was listed, and return how many bytes that were."""
     bucket, freed = connections.bucket(settings), 0
-    for shown in plans:
-        with skipped.model(shown.model):
-            # Judged anew: reading everything took a while, and what was shown is the most that
-            # goes.
-            plan = survey(bucket, shown.model, retention, datetime.now(UTC)).within(shown)
-            freed += _collected(bucket, plan, console)
-            # And once more, as what somebody wanted meanwhile needs its files of the tables.
-            plan = survey(bucket, shown.model, retention, datetime.now(UTC))
-            freed += sum(one.size_bytes for one in _sheds(settings, plan, retention, delete=True))
+
+    def report(deletion: Deletion, reason: str) -> None:
+        console.print(f"{deletion.model} {deletion.version} is kept: {reason}")
+
+    for listed in plans:
+        with skipped.model(listed.model):
+            # Surveyed again, because reading everything took a while; nothing that was not listed
+            # is deleted.
+            plan = survey(bucket, listed.model, retention, datetime.now(UTC)).within(listed)
+            deleted = collect(bucket, plan, by=user(), told=report)
+            freed += sum(deletion.size_bytes for deletion in deleted)
+            # And again before the tables: a version that was kept after all needs its files there.
+            plan = survey(bucket, listed.model, retention, datetime.now(UTC))
+            files = _vacuum(settings, plan, retention, delete=True)
+            freed += sum(table.size_bytes for table in files)
     return freed
 
 
-def _sheds(
+def _vacuum(
     settings: Settings, plan: RetentionPlan, retention: Retention, *, delete: bool
 ) -> list[Reclaimable]:
-    bucket, where = connections.bucket(settings), connections.address(settings)
-    found = [
-        tables.vacuum_table(
-            bucket, Dataset.on_s3(where, plan.model, name), name, plan, retention, delete=delete
+    bucket, address = connections.bucket(settings), connections.address(settings)
+    reclaimable = [
+        vacuum_table(
+            bucket, Dataset.on_s3(address, plan.model, name), name, plan, retention, delete=delete
         )
         for name in _TABLES
     ]
-    return [one for one in found if one.files]
+    return [table for table in reclaimable if table.files]
 
 
-def _collected(bucket: Bucket, plan: RetentionPlan, console: Console) -> int:
-    def told(one: Deletion, why: str) -> None:
-        console.print(f"{one.model} {one.version} stays: {why}")
-
-    gone = collect(bucket, plan, by=user(), told=told)
-    return sum(one.size_bytes for one in gone)
-
-
-def _print(plans: list[RetentionPlan], sheds: list[Reclaimable]) -> None:
+def _print(plans: list[RetentionPlan], tables: list[Reclaimable]) -> None:
     console = open_console()
-    stays = new_table("model", "version", "stays because")
+    kept = new_table("model", "version", "kept because")
+    deletions = new_table("model", "version", "files", "size", "may be deleted because")
     for plan in plans:
-        for version, why in plan.staying.items():
-            stays.add_row(plan.model, version, why)
-        for version in plan.unfinished:
-            stays.add_row(plan.model, version, "it may be under way")
-        for version in plan.returning:
-            stays.add_row(plan.model, version, "it comes back: who collected it died on the way")
-    if stays.row_count:
-        console.print(stays)
-    goes = new_table("model", "version", "files", "size", "may go because")
-    for plan in plans:
-        for one in plan.leaving:
-            words = (str(len(one.files)), size(one.size_bytes), one.reason)
-            goes.add_row(plan.model, one.version, *words)
-    for shed in sheds:
-        words = (str(len(shed.files)), size(shed.size_bytes), "no version that stays needs them")
-        goes.add_row(shed.model, f"table {shed.table}", *words)
-    if goes.row_count:
-        console.print(goes)
+        reasons = dict(plan.staying)
+        reasons |= dict.fromkeys(plan.unfinished, "it may be in progress")
+        reasons |= dict.fromkeys(plan.returning, "it is restored: its collection was interrupted")
+        for version, reason in reasons.items():
+            kept.add_row(plan.model, version, reason)
+        for deletion in plan.leaving:
+            size = format_bytes(deletion.size_bytes)
+            files = str(len(deletion.files))
+            deletions.add_row(plan.model, deletion.version, files, size, deletion.reason)
+    for table in tables:
+        deletions.add_row(
+            table.model,
+            f"table {table.table}",
+            str(len(table.files)),
+            format_bytes(table.size_bytes),
+            "no version that is kept needs them",
+        )
+    for rows in (kept, deletions):
+        if rows.row_count:
+            console.print(rows)

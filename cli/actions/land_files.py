@@ -1,4 +1,4 @@
-"""Delivers files by hand into a model's landing."""
+"""Lands files given to `overnight ingest` as one arrival of a model."""
 
 import sys
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def land(model: str, paths: Sequence[Path]) -> None:
-    """Land files as one arrival, named by its contents: delivered twice, it is there once.
+    """Land files as one arrival, named by a digest of its contents: landed twice, it exists once.
 
-    Files of a folder go by their path from it, folder included, because it may be their label.
+    Files of a folder keep their path from it, folder included, because it may be their label.
 
     Raises:
         BadFile: a folder without files, or two files of one name.
         UnknownModel
     """
-    from overnight import models  # a second of CPU, which help need not pay
+    from overnight import models  # slow to import, which help must not wait for
     from overnight.tasks.data.land import name_of
 
     definition = models.find(model)
@@ -34,7 +34,7 @@ def land(model: str, paths: Sequence[Path]) -> None:
         return
     files: dict[str, bytes] = {}
     for path in paths:
-        for name, file in _files(path):
+        for name, file in _named_files(path):
             if name in files:
                 raise BadFile(name, expected="one file of this name", found="two")
             files[name] = file.read_bytes()
@@ -45,7 +45,7 @@ def land(model: str, paths: Sequence[Path]) -> None:
 
 
 def _streamed(definition: "ModelDefinition", path: Path) -> bool:
-    """Land a file of any length piece by piece, when the model's source can read it so."""
+    """Land a file of any length in pieces, when the model's source can; False when it cannot."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     from overnight.models.definition import Places
@@ -70,26 +70,22 @@ def _streamed(definition: "ModelDefinition", path: Path) -> bool:
         )
     if arrival is None or arrival.converted is None:
         return False
-    told = arrival.converted
-    rejected = f", {told.rejected_lines:,} rejected" if told.rejected_lines else ""
-    print(f"landed {told.rows:,} rows of {told.file} as {arrival.name}{rejected}")
+    converted = arrival.converted
+    rejected = f", {converted.rejected_lines:,} rejected" if converted.rejected_lines else ""
+    print(f"landed {converted.rows:,} rows of {converted.file} as {arrival.name}{rejected}")
     return True
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
+def _named_files(path: Path) -> list[tuple[str, Path]]:
     if path.is_file():
         return [(path.name, path)]
     root = path.resolve()
     inside = [
-        found
-        for found in sorted(root.rglob("*"))
-        if found.is_file() and not _is_hidden(found.relative_to(root))
+        file
+        for file in sorted(root.rglob("*"))
+        # Files under hidden names are none of the data; the given folder itself may be hidden.
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)
     ]
     if not inside:
         raise BadFile(str(path), expected="at least one file in the folder", found="none")
-    return [(str(found.relative_to(root.parent)), found) for found in inside]
-
-
-def _is_hidden(inside: Path) -> bool:
-    """Whether it lies under a hidden name; the folder that was asked for is wanted anyway."""
-    return any(part.startswith(".") for part in inside.parts)
+    return [(str(file.relative_to(root.parent)), file) for file in inside]

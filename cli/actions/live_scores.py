@@ -1,4 +1,4 @@
-"""What a version measured on what arrived while it served, as `show` and `status` tell it."""
+"""Live scores of a version on arrivals, for `show` and `status`."""
 
 from collections.abc import Sequence
 
@@ -16,39 +16,46 @@ _SHOWN = 10
 
 def gather(bucket: Bucket, model: str, version: str) -> list[Document]:
     """Every score of a version, oldest first."""
-    return [one.model_dump(mode="json") for one in ModelRegistry(bucket, model).scores(version)]
+    return [score.model_dump(mode="json") for score in ModelRegistry(bucket, model).scores(version)]
 
 
 def newest(bucket: Bucket, model: str, version: str) -> Document | None:
     """The newest score of a version, without its slices."""
-    found = latest(ModelRegistry(bucket, model).scores(version))
-    if found is None:
+    score = latest(ModelRegistry(bucket, model).scores(version))
+    if score is None:
         return None
-    whole = tuple(one for one in found.measurements if not one.slice)
-    return found.model_copy(update={"measurements": whole}).model_dump(mode="json")
+    overall = tuple(measured for measured in score.measurements if not measured.slice)
+    return score.model_copy(update={"measurements": overall}).model_dump(mode="json")
 
 
-def line(model: str, told: Document) -> str:
-    """The newest score in words, beside what the holdout promised."""
-    found = Score.model_validate(told)
-    measured = found.headline
-    figure = f"{measured.metric} {measured.value:.4g}" if measured else "nothing measured"
-    promised = f"; {found.holdout.value:.4g} on the holdout" if found.holdout else ""
-    return f"{model}: live {figure} over the {found.n:,} rows of {found.arrival}{promised}"
+def line(model: str, document: Document) -> str:
+    """The newest score in one sentence, compared with the holdout."""
+    score = Score.model_validate(document)
+    measured = score.headline
+    live = f"{measured.metric} {measured.value:.4g}" if measured else "nothing measured"
+    holdout = f"; {score.holdout.value:.4g} on the holdout" if score.holdout else ""
+    return f"{model}: live {live} over the {score.n:,} rows of {score.arrival}{holdout}"
 
 
-def table(told: Sequence[Document]) -> Table:
+def table(documents: Sequence[Document]) -> Table:
     """The newest scores, the last one last."""
-    made = new_table("arrival", "metric", "live", "95 %", "on the holdout", "n", title="live")
-    for found in [Score.model_validate(one) for one in told][-_SHOWN:]:
-        measured = found.headline
+    scores = new_table("arrival", "metric", "live", "95 %", "on the holdout", "n", title="live")
+    for score in [Score.model_validate(document) for document in documents][-_SHOWN:]:
+        measured = score.headline
         if measured is not None:
-            promised = f"{found.holdout.value:.4f}" if found.holdout else ""
-            words = (f"{measured.value:.4f}", _interval(measured), promised, f"{found.n:,}")
-            made.add_row(found.arrival, measured.metric, *words)
-    return made
+            scores.add_row(
+                score.arrival,
+                measured.metric,
+                f"{measured.value:.4f}",
+                interval(measured),
+                f"{score.holdout.value:.4f}" if score.holdout else "",
+                f"{score.n:,}",
+            )
+    return scores
 
 
-def _interval(measured: Measurement) -> str:
-    known = measured.low is not None and measured.high is not None
-    return f"{measured.low:.4f}–{measured.high:.4f}" if known else ""
+def interval(measured: Measurement) -> str:
+    """The 95 % interval; empty where none was computed."""
+    if measured.low is None or measured.high is None:
+        return ""
+    return f"{measured.low:.4f}–{measured.high:.4f}"

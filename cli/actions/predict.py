@@ -1,4 +1,4 @@
-"""What `overnight predict` does: files to rows, rows to serving, answers to lines."""
+"""`overnight predict`: read files as rows, send them to serving, print the predictions."""
 
 import json
 import urllib.request
@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 import numpy as np
 
-from overnight.cli.actions.read_image import read_picture
+from overnight.cli.actions.read_image import read_image
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import load
@@ -20,12 +20,12 @@ from overnight.store.errors import BadFile
 from overnight.store.schema import NUMPY_TYPES
 
 _TIMEOUT_SECONDS = 30.0
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """The one input of a model, as serving tells it; `shape` is that of a row."""
+    """The one input tensor of a model, from its metadata; `shape` is that of a row."""
 
     name: str
     datatype: str
@@ -33,77 +33,87 @@ class Tensor:
 
 
 def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
-    """Ask about every row of every file, in one request.
+    """Predict every row of every file, in one request.
 
     Raises:
-        BadFile: naming the file, what was expected and what was found.
+        BadFile: a file is not an image or array of the model's input.
         ServingUnavailable, ServingRefused
     """
     url = f"{load().answers_url}/v2/models/{model}"
-    tensor = _input(_ask(url), model)
+    tensor = _input(_request(url), model)
     batches = [read_rows(file, tensor) for file in files]
     rows = np.concatenate(batches)
-    asked = {
+    body = {
         "name": tensor.name,
         "datatype": tensor.datatype,
         "shape": list(rows.shape),
         "data": rows.reshape(-1).tolist(),
     }
-    answer = _ask(f"{url}/infer", {"inputs": [asked]})
+    response = _request(f"{url}/infer", {"inputs": [body]})
     names = [
         file.name if len(batch) == 1 else f"{file.name}[{row}]"
         for file, batch in zip(files, batches, strict=True)
         for row in range(len(batch))
     ]
-    told = _told(answer, names)
+    predictions = _predictions(response, names)
     if as_json:
-        print(json.dumps(told, indent=2))
-    else:
-        _show(told)
+        print(json.dumps(predictions, indent=2))
+        return
+    table = new_table("file", "answer", "probability", "version")
+    for prediction in predictions:
+        probability = prediction["probability"]
+        table.add_row(
+            prediction["file"],
+            str(prediction["answer"]),
+            "" if probability is None else f"{probability:.2%}",
+            prediction["version"],
+        )
+    open_console().print(table)
 
 
 def read_rows(file: Path, tensor: Tensor) -> Array:
     """The rows of one file, as the model takes them: [n, *shape] of its datatype.
 
     Raises:
-        BadFile: not a picture or array, or of another shape, or with values of another type.
+        BadFile: not an image or array, or of another shape or type.
     """
-    if file.suffix.lower() in _PICTURES:
-        return read_picture(file, tensor.shape)[None]
+    if file.suffix.lower() in _IMAGES:
+        return read_image(file, tensor.shape)[None]
     try:
-        found = _array(file)
+        array = _read_array(file)
     except (ValueError, OSError, EOFError) as error:
         raise BadFile(str(file), expected="an array", found=str(error)[:200]) from None
-    rows = found[None] if found.shape == tensor.shape else found
-    wanted = np.dtype(NUMPY_TYPES[tensor.datatype])  # type: ignore[index]
+    rows = array[None] if array.shape == tensor.shape else array
+    expected_type = np.dtype(NUMPY_TYPES[tensor.datatype])  # type: ignore[index]
     if rows.shape[1:] != tensor.shape or not len(rows):
         expected = f"one row {list(tensor.shape)} or several, [n, …]"
-        raise BadFile(str(file), expected=expected, found=f"the shape {list(found.shape)}")
-    cast = rows.astype(wanted) if rows.dtype.kind in "biuf" else None
-    if cast is None or (wanted.kind != "f" and not np.array_equal(cast, rows)):
-        raise BadFile(str(file), expected=f"values of type {wanted}", found=str(rows.dtype))
+        raise BadFile(str(file), expected=expected, found=f"the shape {list(array.shape)}")
+    cast = rows.astype(expected_type) if rows.dtype.kind in "biuf" else None
+    # A cast that changes values, such as 300 to uint8, would silently predict something else.
+    if cast is None or (expected_type.kind != "f" and not np.array_equal(cast, rows)):
+        raise BadFile(str(file), expected=f"values of type {expected_type}", found=str(rows.dtype))
     return cast
 
 
-def _array(file: Path) -> Array:
+def _read_array(file: Path) -> Array:
     if file.suffix.lower() == ".npy":
         loaded: Array = np.load(file, allow_pickle=False)
         return loaded
     if file.suffix.lower() == ".json":
         return np.asarray(json.loads(file.read_bytes()))
-    raise ValueError(f"the ending {file.suffix!r}; known are .npy, .json and pictures")
+    raise ValueError(f"the ending {file.suffix!r}; known are .npy, .json and images")
 
 
 def _input(metadata: dict[str, Any], model: str) -> Tensor:
     inputs = metadata["inputs"]
     if len(inputs) != 1:
-        names = [one["name"] for one in inputs]
+        names = [tensor["name"] for tensor in inputs]
         raise ServingRefused(f"{model} takes {names}, and files can give one tensor only; use HTTP")
-    one = inputs[0]
-    return Tensor(one["name"], one["datatype"], tuple(one["shape"][1:]))
+    (tensor,) = inputs
+    return Tensor(tensor["name"], tensor["datatype"], tuple(tensor["shape"][1:]))
 
 
-def _ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310  settings allow http and https only
         url,
         data=None if body is None else json.dumps(body).encode(),
@@ -120,28 +130,20 @@ def _ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     return document
 
 
-def _told(answer: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """One document a row; classes are told by the likeliest, anything else as it is."""
-    output = answer["outputs"][0]
+def _predictions(response: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """One document per row: of a classifier the likeliest class, else the output as it is."""
+    output = response["outputs"][0]
     values = np.asarray(output["data"], dtype=float).reshape(len(names), -1)
-    told = []
+    predictions = []
     for name, row in zip(names, values, strict=True):
         likeliest = int(row.argmax())
         classes = output["datatype"].startswith("FP") and len(row) > 1
-        told.append(
+        predictions.append(
             {
                 "file": name,
                 "answer": likeliest if classes else row.tolist(),
                 "probability": float(row[likeliest]) if classes else None,
-                "version": answer["model_version"],
+                "version": response["model_version"],
             }
         )
-    return told
-
-
-def _show(told: list[dict[str, Any]]) -> None:
-    table = new_table("file", "answer", "probability", "version")
-    for one in told:
-        probability = f"{one['probability']:.2%}" if one["probability"] is not None else ""
-        table.add_row(one["file"], str(one["answer"]), probability, one["version"])
-    open_console().print(table)
+    return predictions

@@ -1,4 +1,4 @@
-"""A picture of a digit as the model takes it: grey, white on black, 0-255."""
+"""Reads an image file as the model takes it: grey, white on black, 0-255."""
 
 from pathlib import Path
 
@@ -9,29 +9,29 @@ from PIL import Image, UnidentifiedImageError
 from overnight.store.errors import BadFile
 
 _LIGHT = 127
-# Scanned paper is never quite white: what is fainter than this is not ink.
+# Scanned paper is not quite white: fainter values than this are not ink.
 _FAINT = 40
 
 
-def read_picture(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read a picture as uint8 [height, width]; one of just that size passes as it is.
+def read_image(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read an image as uint8 [height, width]; one of just that size is not scaled.
 
-    A light border means dark ink on paper, and is inverted. Larger pictures are cut to their ink,
-    so that a small digit on a large sheet keeps its pixels; scaling and centring as MNIST was is
-    the network's own business.
+    A light border means dark ink on paper, and is inverted. Other sizes are cropped to their ink,
+    so that a small digit on a large sheet keeps its pixels; the network itself then normalises the
+    size and centre as MNIST does.
 
     Raises:
-        BadFile: no picture, nothing drawn on it, or a model that does not take pictures.
+        BadFile: no image, nothing drawn on it, or a model that does not take images.
     """
     if len(shape) != 2:
-        raise BadFile(str(file), expected=f"rows of shape {list(shape)}", found="a picture")
+        raise BadFile(str(file), expected=f"rows of shape {list(shape)}", found="an image")
     try:
-        with Image.open(file) as picture:
-            grey = np.asarray(_flat(picture).convert("L"))
+        with Image.open(file) as image:
+            grey = np.asarray(_opaque(image).convert("L"))
     except Image.DecompressionBombError as error:
-        raise BadFile(str(file), expected="a smaller picture", found=str(error)[:200]) from None
+        raise BadFile(str(file), expected="a smaller image", found=str(error)[:200]) from None
     except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise BadFile(str(file), expected="a picture", found=str(error)[:200]) from None
+        raise BadFile(str(file), expected="an image", found=str(error)[:200]) from None
     ink = 255 - grey if _is_light(_border(grey)) else grey
     if ink.shape == shape:
         return ink
@@ -40,11 +40,11 @@ def read_picture(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.asarray(fitted, dtype=np.uint8)
 
 
-def _flat(picture: Image.Image) -> Image.Image:
-    """What is transparent is paper, and paper is white."""
-    if not picture.has_transparency_data:
-        return picture
-    drawn = picture.convert("RGBA")
+def _opaque(image: Image.Image) -> Image.Image:
+    """Transparent pixels become white, the colour of paper."""
+    if not image.has_transparency_data:
+        return image
+    drawn = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
 
 
@@ -60,12 +60,12 @@ def _cut(ink: NDArray[np.uint8], file: Path) -> NDArray[np.uint8]:
     drawn = ink > _FAINT
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     if not len(rows):
-        raise BadFile(str(file), expected="something drawn", found="an empty picture")
+        raise BadFile(str(file), expected="something drawn", found="an empty image")
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _square(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As MNIST's digits lie: 20 pixels of ink in 28, with black around."""
+    """Pad to a square in the proportions of MNIST: 20 pixels of ink in 28."""
     side = round(max(ink.shape) * 28 / 20)
     square = np.zeros((side, side), np.uint8)
     top, left = (side - ink.shape[0]) // 2, (side - ink.shape[1]) // 2

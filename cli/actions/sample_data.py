@@ -1,4 +1,4 @@
-"""Rows that a new model can walk with at once: made up, from a seed, as CSV."""
+"""Generated rows as CSV, so that a new model can be trained at once."""
 
 import csv
 import io
@@ -6,36 +6,36 @@ from collections.abc import Iterable
 
 import numpy as np
 
-SIDE = 8
-MOST = 255
+_SIDE = 8
+_WHITE = 255
 
 
-def pictures(n: int, *, seed: int) -> str:
-    """Strokes on 8 × 8 pixels: lying 0, standing 1, rising 2, falling 3, never two alike."""
-    drawn = np.random.default_rng(seed)
-    labels = drawn.integers(0, 4, n)
-    ends = np.arange(SIDE)
-    images = drawn.integers(0, 60, (n, SIDE, SIDE))
-    for image, label in zip(images, labels, strict=True):
-        place = drawn.integers(1, SIDE - 1)
-        rows = {0: np.full(SIDE, place), 1: ends, 2: ends[::-1], 3: ends}[int(label)]
-        columns = np.full(SIDE, place) if label == 1 else ends
-        image[rows, columns] = drawn.integers(150, MOST + 1, SIDE)
-    header = ["label", *(f"pixel{place:02d}" for place in range(SIDE * SIDE))]
-    return _csv(header, np.column_stack([labels, images.reshape(n, -1)]).tolist())
+def images(n: int, *, seed: int) -> str:
+    """Strokes on 8 × 8 pixels: horizontal 0, vertical 1, rising 2, falling 3, no two alike."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, n)
+    ends = np.arange(_SIDE)
+    pixels = random.integers(0, 60, (n, _SIDE, _SIDE))
+    for image, label in zip(pixels, labels, strict=True):
+        place = random.integers(1, _SIDE - 1)
+        rows = {0: np.full(_SIDE, place), 1: ends, 2: ends[::-1], 3: ends}[int(label)]
+        columns = np.full(_SIDE, place) if label == 1 else ends
+        image[rows, columns] = random.integers(150, _WHITE + 1, _SIDE)
+    header = ["label", *(f"pixel{place:02d}" for place in range(_SIDE * _SIDE))]
+    return _csv(header, np.column_stack([labels, pixels.reshape(n, -1)]).tolist())
 
 
 def _csv(header: list[str], rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
-    written = csv.writer(text, lineterminator="\n")
-    written.writerow(header)
-    written.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
     return text.getvalue()
 
 
 def sales(n: int, *, seed: int) -> str:
-    """Four stores that sell more towards the end of a week; a model may not know all by name."""
-    drawn = np.random.default_rng(seed)
+    """Daily sales of four stores, which sell more towards the end of a week."""
+    random = np.random.default_rng(seed)
     stores = (("north", 40.0), ("south", 90.0), ("east", 15.0), ("west", 25.0))
     rows = []
     for row in range(n):
@@ -43,9 +43,9 @@ def sales(n: int, *, seed: int) -> str:
         day, (store, usual) = seed * 10_000 + row // len(stores), stores[row % len(stores)]
         weekday = day % 7
         means = [usual * (0.8 + 0.1 * ((weekday + back) % 7)) for back in (0, 6, 0)]
-        units, yesterday, week_ago = (int(drawn.poisson(mean)) for mean in means)
+        units, yesterday, week_ago = (int(random.poisson(mean)) for mean in means)
         rows.append([day, store, weekday, yesterday, week_ago, units])
     return _csv(["day", "store", "weekday", "yesterday", "week_ago", "units"], rows)
 
 
-MADE_UP = {"digits": pictures, "sales": sales}
+GENERATORS = {"digits": images, "sales": sales}

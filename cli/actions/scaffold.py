@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from overnight import models
-from overnight.cli.actions.sample_data import MADE_UP
+from overnight.cli.actions.sample_data import GENERATORS
 from overnight.store.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +34,8 @@ def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
     }
     made[root / "deployments.yaml"] = _deployed(root, name, like)
     rows = root / "tests" / "models" / name / "rows"
-    made[rows / "holdout.csv"] = MADE_UP[like](_HOLDOUT_ROWS, seed=1)
-    made[rows / "night-0001.csv"] = MADE_UP[like](_NIGHT_ROWS, seed=2)
+    made[rows / "holdout.csv"] = GENERATORS[like](_HOLDOUT_ROWS, seed=1)
+    made[rows / "night-0001.csv"] = GENERATORS[like](_NIGHT_ROWS, seed=2)
     return made
 
 
@@ -52,8 +52,8 @@ def _check(name: str, like: str, root: Path) -> None:
             f"{root} is no checkout of overnight: a new model is added to one; "
             "clone the repository and run this in it"
         )
-    if like not in MADE_UP:
-        raise ConfigurationError(f"--like: expected one of {', '.join(MADE_UP)}, found {like!r}")
+    if like not in GENERATORS:
+        raise ConfigurationError(f"--like: expected one of {', '.join(GENERATORS)}, found {like!r}")
     # `on` and `null` would be no strings in deployments.yaml.
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or yaml.safe_load(name) != name:
         raise ConfigurationError(

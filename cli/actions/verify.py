@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from overnight.cli.terminal import bar, new_table, open_console
+from overnight.cli.terminal import new_table, open_console, progress_bars
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
@@ -70,8 +70,8 @@ def _verified(settings: Settings, model: str | None) -> Audit:
         lambda model, name: Dataset.on_s3(where, model, name),
         trust,
     )
-    with bar() as told:
-        return verify(house, model, report=lambda done, total: told("reading", done, total))
+    with progress_bars() as show:
+        return verify(house, model, report=lambda done, total: show("reading", done, total))
 
 
 def _repaired(

@@ -1,4 +1,4 @@
-"""Triggers a deployment and follows its run: state, step and the progress of training."""
+"""Starts a run of a deployment, and follows its state, step and training progress."""
 
 import getpass
 import time
@@ -19,19 +19,19 @@ from overnight.infra.settings import Settings
 from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import ConfigurationError
 
-_LOOK_SECONDS = 0.7
+_POLL_SECONDS = 0.7
 _LATE_SECONDS = 20.0
-# A server that starts again, or whose database is locked, is back by then.
-PATIENCE_SECONDS = 300.0
-_FAULT = 500
-# What carries out a decision is deployed once for all models, and asked for one of them.
+# Long enough for a server that restarts, or whose database is locked.
+RETRY_SECONDS = 300.0
+_SERVER_ERROR = 500
+# Flows that carry out decisions are deployed once for all models; the model is a parameter.
 ANY_MODEL = "any-model"
 FOR_ANY_MODEL = frozenset({"accept", "challenge", "promote", "rollback"})
 
 
 @dataclass(frozen=True)
-class Glimpse:
-    """A run at one moment. `percent` is that of its training, when it trains."""
+class RunStatus:
+    """A run at one moment; `percent` of its training, while it trains."""
 
     state: Document
     step: str
@@ -46,7 +46,7 @@ class Glimpse:
 
 
 def user() -> str:
-    """Who asks, as this machine knows them; stands in decisions and alias records for ever."""
+    """The user of this machine, for decisions and alias records."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -60,30 +60,30 @@ def deployment(api: PrefectApi, flow: str, model: str) -> Document:
         ConfigurationError: there is none on this server.
     """
     name = f"{flow}/{ANY_MODEL if flow in FOR_ANY_MODEL else model}"
-    found = api.find(f"/deployments/name/{name}")
-    if found is None:
+    document = api.find(f"/deployments/name/{name}")
+    if document is None:
         raise ConfigurationError(
             f"Prefect at {api.url} has no deployment {name}; check the model's name, and "
             "that deployments.yaml has it, then `overnight up`"
         )
-    return found
+    return document
 
 
 def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) -> Document:
     """Schedule a run for now."""
-    found = deployment(api, flow, model)
     body = {
         "parameters": {"model": model, **parameters},
         "state": {"type": "SCHEDULED"},
-        # Asked twice, it is still one run.
+        # A request that is repeated after a lost answer must not start a second run.
         "idempotency_key": uuid.uuid4().hex,
     }
-    run: Document = api.request("POST", f"/deployments/{found['id']}/create_flow_run", body)
+    path = f"/deployments/{deployment(api, flow, model)['id']}/create_flow_run"
+    run: Document = api.request("POST", path, body)
     return run
 
 
-def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
-    """Look at a run once."""
+def read_status(api: PrefectApi, run_id: str, model: str) -> RunStatus:
+    """The status of a run now."""
     state = api.request("GET", f"/flow_runs/{run_id}")["state"]
     of_run = {"id": {"any_": [run_id]}}
     running = api.filter(
@@ -97,9 +97,10 @@ def glimpse(api: PrefectApi, run_id: str, model: str) -> Glimpse:
         sort="UPDATED_DESC",
         limit=1,
     )
+    # Prefect names a task run by its task and a number or a hash.
     step = running[-1]["name"].rpartition("-")[0] or running[-1]["name"] if running else ""
     percent = float(progress[0]["data"]) if progress and progress[0]["data"] is not None else None
-    return Glimpse(state, step, percent)
+    return RunStatus(state, step, percent)
 
 
 def follow(
@@ -108,15 +109,15 @@ def follow(
     model: str,
     console: Console,
     *,
-    patience_seconds: float = PATIENCE_SECONDS,
+    retry_seconds: float = RETRY_SECONDS,
 ) -> Document:
     """Show a run until it ends, and return its last state.
 
-    While Prefect does not answer the run goes on, so it is asked again, for so many seconds.
+    The run continues while Prefect does not answer, so requests are retried for `retry_seconds`.
 
     Raises:
         OrchestratorUnavailable: it did not answer for as long.
-        OrchestratorRefused: it refuses to tell, or failed for as long.
+        OrchestratorRefused: it refused a request, or failed for as long.
     """
     api = connections.prefect(settings)
     console.print(f"run {run['name']}: {ui_url(settings)}/runs/flow-run/{run['id']}")
@@ -130,40 +131,41 @@ def follow(
         disable=not console.is_terminal,
     )
     with bar:
-        look = partial(_patiently, api, run["id"], model, console, patience_seconds)
-        return _follow(look, console, bar)
+        poll = partial(_read_with_retries, api, run["id"], model, console, retry_seconds)
+        return _follow(poll, console, bar)
 
 
-def _follow(look: Callable[[], Glimpse], console: Console, bar: Progress) -> Document:
+def _follow(poll: Callable[[], RunStatus], console: Console, bar: Progress) -> Document:
     line = bar.add_task("Scheduled", total=None)
     late = time.monotonic() + _LATE_SECONDS
-    told = ""
-    while not (seen := look()).ended:
-        total = None if seen.percent is None else 100
-        bar.update(line, description=str(seen), total=total, completed=seen.percent or 0)
-        if str(seen) != told and not console.is_terminal:
-            told = str(seen)
-            console.print(told)
-        if seen.state["type"] == "SCHEDULED" and time.monotonic() > late:
+    printed = ""
+    while not (status := poll()).ended:
+        total = None if status.percent is None else 100
+        bar.update(line, description=str(status), total=total, completed=status.percent or 0)
+        if str(status) != printed and not console.is_terminal:
+            printed = str(status)
+            console.print(printed)
+        if status.state["type"] == "SCHEDULED" and time.monotonic() > late:
             console.print("still waiting for a worker; `overnight status` shows whether one runs")
             late = float("inf")
-        time.sleep(_LOOK_SECONDS)
-    return seen.state
+        time.sleep(_POLL_SECONDS)
+    return status.state
 
 
-def _patiently(
+def _read_with_retries(
     api: PrefectApi, run_id: str, model: str, console: Console, seconds: float
-) -> Glimpse:
-    patience_ends = time.monotonic() + seconds
-    is_told = False
+) -> RunStatus:
+    deadline = time.monotonic() + seconds
+    is_reported = False
     while True:
         try:
-            return glimpse(api, run_id, model)
+            return read_status(api, run_id, model)
         except (OrchestratorUnavailable, OrchestratorRefused) as error:
-            is_final = isinstance(error, OrchestratorRefused) and error.status < _FAULT
-            if is_final or time.monotonic() > patience_ends:
+            # A client error would only be repeated; a server error may pass.
+            is_final = isinstance(error, OrchestratorRefused) and error.status < _SERVER_ERROR
+            if is_final or time.monotonic() > deadline:
                 raise
-            if not is_told:
-                console.print("Prefect does not answer; the run goes on, and it is asked again")
-            is_told = True
-            time.sleep(_LOOK_SECONDS)
+            if not is_reported:
+                console.print("Prefect does not answer; the run continues, retrying")
+            is_reported = True
+            time.sleep(_POLL_SECONDS)

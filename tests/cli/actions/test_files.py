@@ -9,7 +9,7 @@ from PIL import Image
 
 from overnight.cli.actions import land_files as cli_landing
 from overnight.cli.actions.predict import Tensor, read_rows
-from overnight.cli.actions.read_image import read_picture
+from overnight.cli.actions.read_image import read_image
 from overnight.models.errors import UnknownModel
 from overnight.models.sales import store47
 from overnight.store.datasets.landing import Landing
@@ -32,18 +32,18 @@ def one() -> np.ndarray:
 
 
 def test_a_picture_of_the_models_size_passes_as_it_is(tmp_path):
-    assert np.array_equal(read_picture(picture(tmp_path, one()), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, one()), (28, 28)), one())
 
 
 def test_dark_ink_on_paper_is_inverted(tmp_path):
-    assert np.array_equal(read_picture(picture(tmp_path, 255 - one()), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, 255 - one()), (28, 28)), one())
 
 
 def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
     sheet = np.full((700, 500), 255, np.uint8)
     sheet[40:100, 30:36] = 0
 
-    found = read_picture(picture(tmp_path, sheet), (28, 28))
+    found = read_image(picture(tmp_path, sheet), (28, 28))
 
     rows = np.flatnonzero((found > 100).any(axis=1))
     assert found.shape == (28, 28)
@@ -55,27 +55,27 @@ def test_ink_on_transparent_paper_is_ink(tmp_path):
     drawn = np.zeros((28, 28, 4), np.uint8)
     drawn[4:24, 13:15, 3] = 255
 
-    assert np.array_equal(read_picture(picture(tmp_path, drawn), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, drawn), (28, 28)), one())
 
 
 def test_an_empty_picture_is_refused_by_name(tmp_path):
     with pytest.raises(BadFile, match=r"empty\.png: expected something drawn"):
-        read_picture(picture(tmp_path, np.zeros((90, 90)), "empty.png"), (28, 28))
+        read_image(picture(tmp_path, np.zeros((90, 90)), "empty.png"), (28, 28))
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
     (tmp_path / "fake.png").write_bytes(b"not a picture")
 
-    with pytest.raises(BadFile, match=r"fake\.png: expected a picture"):
-        read_picture(tmp_path / "fake.png", (28, 28))
+    with pytest.raises(BadFile, match=r"fake\.png: expected an image"):
+        read_image(tmp_path / "fake.png", (28, 28))
 
 
 def test_a_picture_that_is_far_too_large_is_refused_by_name(tmp_path):
     # given a grey map whose header alone says it, without pixels
     (tmp_path / "vast.png").write_bytes(b"P5\n20000 20000\n255\n")
 
-    with pytest.raises(BadFile, match=r"vast\.png: expected a smaller picture"):
-        read_picture(tmp_path / "vast.png", (28, 28))
+    with pytest.raises(BadFile, match=r"vast\.png: expected a smaller image"):
+        read_image(tmp_path / "vast.png", (28, 28))
 
 
 def test_arrays_hold_one_row_or_several(tmp_path):
@@ -109,7 +109,7 @@ def test_a_bad_file_is_told_by_name_with_what_was_expected(tmp_path, name, body,
 
 
 def test_a_model_that_takes_no_pictures_says_so(tmp_path):
-    with pytest.raises(BadFile, match="found a picture"):
+    with pytest.raises(BadFile, match="found an image"):
         read_rows(picture(tmp_path, one()), Tensor("row", "FP32", (7,)))
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from overnight.cli.main import app
-from overnight.cli.terminal import size
+from overnight.cli.terminal import format_bytes
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.registry import ModelRegistry
@@ -41,8 +41,13 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(words):
     assert "Usage" in shown.output
 
 
-def test_sizes_are_told_in_words():
-    assert [size(n) for n in (0, 999, 1_000, 1_234_567)] == ["0 B", "999 B", "1.0 kB", "1.2 MB"]
+def test_bytes_are_formatted_with_units():
+    assert [format_bytes(n) for n in (0, 999, 1_000, 1_234_567)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.2 MB",
+    ]
 
 
 @pytest.fixture
@@ -89,12 +94,12 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     assert "nothing was removed" in dry.stdout
     assert keys.version_file("digits", bundles.version_name(1), "network.keras") in untouched
     document = json.loads(for_programs.stdout)
-    leaving = [one["version"] for one in document["models"]["digits"]["leaving"]]
-    assert leaving == [bundles.version_name(1), bundles.version_name(2)]
+    deletions = [one["version"] for one in document["models"]["digits"]["deletions"]]
+    assert deletions == [bundles.version_name(1), bundles.version_name(2)]
     assert (for_programs.returncode, document["freed_bytes"]) == (0, 0)
     assert document["size_bytes"] > 0
     assert (done.returncode, nothing.returncode) == (0, 4)
-    assert "are free" in done.stdout
+    assert "freed" in done.stdout
     told = json.loads(after.stdout)
     assert (after.returncode, told["clean"], told["signatures_looked_at"]) == (0, True, True)
     assert sum("collected on" in note["what"] for note in told["notes"]) == 2
@@ -121,7 +126,7 @@ def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
     done = overnight("gc", "digits", "--delete")
 
     assert (shown.returncode, done.returncode) == (0, 0)
-    assert "comes back" in " ".join(shown.stdout.split())
+    assert "it is restored" in " ".join(shown.stdout.split())
     assert ModelRegistry(s3_bucket, "digits").collected(version) is None
 
 

@@ -62,13 +62,13 @@ def test_a_key_is_trusted_by_the_line_that_another_home_shows(overnight, tmp_pat
 
     (trusted,) = json.loads(overnight("list", "--json"))["trusted"]
     assert trusted["name"] == "later"
-    assert "nothing is signed from here" in overnight("list")
+    assert "nothing is signed here" in overnight("list")
 
 
 def test_revoking_the_key_that_signs_says_so(overnight):
     overnight("new", "only")
 
-    assert "it still signs from here" in overnight("revoke", "only")
+    assert "it is still the signing key here" in overnight("revoke", "only")
     assert "signs here and is not trusted here" in overnight("list")
 
 

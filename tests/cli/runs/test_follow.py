@@ -63,7 +63,7 @@ def test_a_run_is_followed_through_faults_of_prefect():
         name, told = followed(settings)
 
     assert name == "X"
-    assert told.count("Prefect does not answer; the run goes on") == 1
+    assert told.count("Prefect does not answer; the run continues") == 1
 
 
 def test_what_prefect_refuses_ends_it_at_once():
@@ -73,4 +73,4 @@ def test_what_prefect_refuses_ends_it_at_once():
 
 def test_patience_ends():
     with prefect([0] * 50) as settings, pytest.raises(OrchestratorUnavailable):
-        followed(settings, patience_seconds=0.1)
+        followed(settings, retry_seconds=0.1)

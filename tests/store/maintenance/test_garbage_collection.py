@@ -373,7 +373,7 @@ def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
     told = capsys.readouterr()
     assert left.value.code == 1
     assert ModelRegistry(bucket, "digits").collected(old) is not None
-    assert f"another is left alone: {key}" in (told.err if as_json else told.out)
+    assert f"another is skipped: {key}" in (told.err if as_json else told.out)
     assert not as_json or key in json.loads(told.out)["skipped"]["another"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import overnight.models.starters.digits
 import overnight.models.starters.sales
-from overnight.cli.actions.sample_data import MADE_UP
+from overnight.cli.actions.sample_data import GENERATORS
 from overnight.models.definition import ModelDefinition, Places
 from overnight.models.examples import Examples, Outputs
 from overnight.models.sales import DEFINITION as SALES
@@ -141,7 +141,7 @@ def came(definition: ModelDefinition, like: str, folder) -> pa.Table:
     """Forty rows of an old arrival and sixty of a new one, as `overnight new` makes them up."""
     source = definition.open_source(Places(folder=folder, cache=folder))
     old, new = (
-        source.read({"rows.csv": MADE_UP[like](n, seed=seed).encode()}).rows
+        source.read({"rows.csv": GENERATORS[like](n, seed=seed).encode()}).rows
         for n, seed in ((40, 2), (60, 3))
     )
     return stamped(old=old, new=new)
