@@ -27,50 +27,50 @@ from overnight.serving.lifecycle.disk_cache import read_bundle
 from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.objects import keys
 
-# A request in flight is given this long when the drain is over.
+# Requests in flight get this long after the drain.
 FINISH_SECONDS = 30
-# Threads that are free to refuse, and to tell how we are, when all others wait for something.
+# Threads left for refusals and health checks while all others wait.
 SPARE_THREADS = 4
-# Idle connections cost next to nothing, but as long as they are open each counts.
+# Idle connections are cheap, but each counts against the backpressure limit of granian.
 CONNECTIONS = 1_024
 
 
 def main() -> int:
     """Serve until asked to stop; exit code 0 done, 1 failed, 2 wrong usage."""
-    asked = _arguments()
-    if asked.with_parent:
-        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    arguments = _arguments()
+    if arguments.with_parent:
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         chosen = settings.load()
         logging.configure(chosen.log_level)
-        host, port = asked.host or chosen.serving_host, asked.port or chosen.serving_port
-        if asked.rehearse is None:
-            _answer(chosen, host, port)
+        host, port = arguments.host or chosen.serving_host, arguments.port or chosen.serving_port
+        if arguments.rehearse is None:
+            _serve(chosen, host, port)
         else:
-            _rehearse(asked.rehearse, chosen, host, port)
+            _rehearse(arguments.rehearse, chosen, host, port)
     except OvernightError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _answer(chosen: settings.Settings, host: str, port: int) -> None:
+def _serve(chosen: settings.Settings, host: str, port: int) -> None:
     _check_settings(chosen)
     _check_free(host, port)
-    said = chosen.home / "serving" / f"draining-{port}"
-    draining = DrainFlag.afresh(said)
+    drain_file = chosen.home / "serving" / f"draining-{port}"
+    draining = DrainFlag.afresh(drain_file)
     server = _server(
         host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
     )
-    server.on_startup(partial(_drain_when_asked, server, draining, chosen.drain_seconds))
-    loader = partial(_load, partial(wsgi.application, said))
+    server.on_startup(partial(_install_signal_handlers, server, draining, chosen.drain_seconds))
+    loader = partial(_load, partial(wsgi.application, drain_file))
     server.serve(target_loader=loader, wrap_loader=False)
 
 
 def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> None:
-    read_bundle(folder)  # a broken bundle is told here, in one line
+    read_bundle(folder)  # an invalid bundle is reported here, in one line, not by each worker
     _check_free(host, port)
-    # Nobody but the rehearsal itself asks, and it may ask as fast as it can.
+    # The rehearsal is the only client, and sends requests as fast as it can.
     limits = replace(wsgi.limits(chosen), per_second=None)
     server = _server(host, port, workers=1, limits=limits, respawn=False)
     make = partial(wsgi.rehearsal, folder, chosen.serving_threads, limits, chosen.log_level)
@@ -90,31 +90,28 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _leave_with_parent() -> None:
+def _stop_with_parent() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _load(make: Callable[[], Flask]) -> Flask:
-    """Make the application in a worker that still listens to its parent's signal handlers.
-
-    Those would swallow a request to stop until the drain time is over; while loading there is
-    nothing to drain. Ctrl-C at a terminal reaches the workers, too: when they end is their
-    parent's to say.
-    """
+    """Create the application in a worker, which has inherited the signal handlers of its parent."""
+    # The inherited handler would delay SIGTERM by the drain time, with nothing to drain yet.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Ctrl-C at a terminal reaches the workers as well, but the parent decides when they end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return make()
 
 
-def _drain_when_asked(server: Any, draining: DrainFlag, seconds: float) -> None:
-    """Asked to stop, first be not ready, then stop; asked again, leave at once.
+def _install_signal_handlers(server: Any, draining: DrainFlag, seconds: float) -> None:
+    """On SIGTERM or SIGINT, report not ready, drain and stop; on a second one, stop at once.
 
-    Where nobody asks whether we are ready, nobody has to be told, and there is nothing to wait for.
+    If no readiness check was ever received, no load balancer waits for one, and neither do we.
     """
 
-    def asked(_number: int, _frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         if draining.begun:
             for worker in server.wrks:
                 worker.kill()
@@ -128,11 +125,11 @@ def _drain_when_asked(server: Any, draining: DrainFlag, seconds: float) -> None:
         wait.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, asked)
+        signal.signal(number, stop)
 
 
 def _check_settings(chosen: settings.Settings) -> None:
-    """Find out here, in one line, what would end every worker."""
+    """Check what would otherwise make every worker fail, so that there is one error."""
     for model in chosen.serving_models:
         keys.check_model(model)
     wsgi.administrators(chosen)
@@ -147,7 +144,7 @@ def _check_settings(chosen: settings.Settings) -> None:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Find out about a taken port now: two servers that share one would answer in turns."""
+    """Check that the port is free: by SO_REUSEPORT, two servers would share its requests."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
@@ -159,7 +156,7 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _allow_files(wanted: int) -> None:
-    """Raise the number of open files to what our connections need, as far as we may."""
+    """Raise the limit of open files to `wanted`, at most to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
@@ -168,19 +165,19 @@ def _allow_files(wanted: int) -> None:
 
 def _server(host: str, port: int, *, workers: int, limits: Limits, respawn: bool) -> Any:
     _allow_files(CONNECTIONS + 512)
-    # It would warn of many threads; ours mostly wait, and few of them answer at a time.
+    # Granian warns of many threads, but nearly all of ours only wait for clients.
     getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     return Granian(
-        "overnight.serving.wsgi:application",  # only its name: `serve` is told how to make it
+        "overnight.serving.wsgi:application",  # a name only: `serve` gets the loader
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        # Started when they are needed, as for senders that take their time.
+        # Started on demand: slow senders occupy one thread each.
         blocking_threads=limits.waiting + SPARE_THREADS,
-        # Connections, not requests; those beyond wait in the kernel's queue.
+        # Of connections, not requests; more wait in the kernel's queue.
         backpressure=max(CONNECTIONS, 2 * limits.waiting),
-        # A connection brings one request at a time, so that limits of connections are limits.
+        # HTTP/2 would carry many requests over one connection, past the limit of connections.
         http=HTTPModes.http1,
         websockets=False,
         respawn_failed_workers=respawn,

@@ -23,9 +23,9 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 
 
 def application(draining: Path | None = None) -> Flask:
-    """Follow the store that the settings name, and answer for what it says is champion.
+    """The application of one worker, which follows the store named in the settings.
 
-    `draining` is the file in which whoever ends the server says so beforehand.
+    `draining` is the file of the drain flag, which the parent process sets before it stops.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -42,7 +42,7 @@ def application(draining: Path | None = None) -> Flask:
         workers=chosen.serving_workers,
         loaded_bytes=chosen.loaded_versions_mb * 1_000_000,
     )
-    # One try: the watcher itself looks again a poll later.
+    # One try: the watcher retries with its next poll.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
     fleet = HostAgent(bucket, following, connections.trust(chosen))
     fleet.start()
@@ -51,7 +51,8 @@ def application(draining: Path | None = None) -> Flask:
         limits=limits(chosen),
         status=fleet.status,
         administrators=administrators(chosen, lenient=True),
-        # Whoever follows the store needs no right to move aliases; administrators' requests do.
+        # Following needs no permission to move aliases, so administrators' requests have their own
+        # credentials where they are configured.
         bucket=connections.operator(chosen) or bucket,
         admission=Admission(
             keys=prediction_keys(chosen, lenient=True),
@@ -63,10 +64,10 @@ def application(draining: Path | None = None) -> Flask:
 
 
 def limits(chosen: settings.Settings) -> Limits:
-    """What one worker takes on.
+    """The limits of one worker.
 
-    Nothing is divided by the workers: a connection stays with one of them, so a client that keeps
-    one open gets what one worker allows.
+    They are not divided by the workers: a connection stays with one worker, so a client with a
+    single connection must get the full limits from it.
     """
     return Limits(
         body_bytes=chosen.maximum_body_bytes,
@@ -80,20 +81,20 @@ def limits(chosen: settings.Settings) -> Limits:
 
 
 def prediction_keys(chosen: settings.Settings, *, lenient: bool = False) -> Tokens:
-    """Who may ask; nobody has to say so when no file is set.
+    """API keys for predictions; without a file, none is required.
 
     Raises:
-        ConfigurationError: the file of keys cannot be used.
+        ConfigurationError: the file of keys is invalid.
     """
     name = "OVERNIGHT_PREDICTION_KEYS_FILE"
     return Tokens(chosen.prediction_keys_file, settings=(name, name), lenient=lenient)
 
 
 def administrators(chosen: settings.Settings, *, lenient: bool = False) -> Tokens:
-    """Who may administer.
+    """Tokens of administrators.
 
     Raises:
-        ConfigurationError: the token or the file of them cannot be used.
+        ConfigurationError: the token or the file of tokens is invalid.
     """
     return Tokens(
         chosen.admin_tokens_file,
@@ -104,10 +105,10 @@ def administrators(chosen: settings.Settings, *, lenient: bool = False) -> Token
 
 
 def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Flask:
-    """Answer for the one bundle in a folder, without any store.
+    """An application for the one bundle in a folder, without a store.
 
     Raises:
-        SystemExit: the bundle cannot answer; the log says why.
+        SystemExit: the bundle cannot be loaded; the log says why.
     """
     logging.configure(log_level)
     slots = ModelSlots()
@@ -115,7 +116,7 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
         manifest, files = read_bundle(folder)
         predictor = load_version(manifest, files, threads=threads)
     except OvernightError as error:
-        getLogger(__name__).error("%s", error)  # noqa: TRY400 - the words say it all
+        getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message is complete
         raise SystemExit(1) from None
     slot = slots.add(ModelSlot(manifest.model, SharedGeneration.alone()))
     slot.put(LoadedVersion(1, predictor, None))
@@ -124,6 +125,6 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
 
 
 def folder_of(home: Path, address: S3Address) -> Path:
-    """What is remembered belongs to one store: pointed at another, serving starts afresh."""
+    """The folder of all local state, one for each store, so that stores are never mixed up."""
     store = hashlib.sha256(f"{address.endpoint}/{address.bucket}".encode()).hexdigest()[:12]
     return home / "serving" / store

@@ -1,1 +1,1 @@
-"""The documentation of the HTTP API: an OpenAPI 3.1 document, and a page made from it."""
+"""Documentation of the HTTP API: an OpenAPI 3.1 document, and a page rendered from it."""

@@ -47,10 +47,10 @@ def code_samples(
     if not any(status.startswith("2") for status in operation["responses"]):
         return []
     if path.endswith("/infer"):
-        found = list(_infer(url, served.tensors, keyed=context.keyed))
+        samples = list(_infer(url, served.tensors, keyed=context.keyed))
         if path == "/v2/models/{model}/infer":
-            found.append(_triton(context, model, served.tensors))
-        return found
+            samples.append(_triton(context, model, served.tensors))
+        return samples
     key = _KEY if context.keyed and operation["security"] else ""
     if path.endswith(":predict"):
         rows, columns = examples.v1_rows(served.tensors), examples.v1_columns(served.tensors)
@@ -100,10 +100,10 @@ def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]
     source = _RAW_TENSORS.format(
         modules="import json\nimport os\n" if keyed else "import json\n",
         tensors=" + ".join(f"bytes({size})" for size in sizes),
-        inputs="".join(f"        {json.dumps(one)},\n" for one in inputs),
+        inputs="".join(f"        {json.dumps(tensor)},\n" for tensor in inputs),
         key='    "X-API-Key": os.environ["OVERNIGHT_KEY"],\n' if keyed else "",
         url=json.dumps(url),
-        # `l` is as long as the platform likes; the client's may be another.
+        # NumPy's `l` is 4 or 8 bytes, depending on the platform of the client; `q` is always 8.
         code=np.dtype(NUMPY_TYPES[tensors.outputs[0].datatype]).char.replace("l", "q"),
     )
     yield {"lang": "Python", "label": "raw tensors, Python", "source": source}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from overnight.serving.inference.limits import Limits
 from overnight.store.schema import Schema, TensorSpec
 
-# Shown where no model is served yet, or where the client may not know which are.
+# Shown while no model is served, and to clients that may not list the models.
 PLACEHOLDER_MODEL, PLACEHOLDER_VERSION = "my-model", "20260102T030405-0123456789ab"
 PLACEHOLDER_TENSORS = Schema(
     inputs=(TensorSpec(name="x", datatype="FP32", shape=(4,)),),

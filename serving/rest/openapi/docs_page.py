@@ -1,4 +1,4 @@
-"""The OpenAPI document as the page shows it: operations by tag, bodies as tables of fields."""
+"""View model of the documentation page: operations by tag, bodies as tables of fields."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from overnight.serving.rest.openapi.document import operations
 
-# Deeper levels of a body are left to the document.
+# Deeper levels of a body are shown by the OpenAPI document only.
 _MAXIMUM_DEPTH = 4
 
 Schema = Mapping[str, Any]
@@ -23,7 +23,7 @@ class Field(NamedTuple):
 
 def sections(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The tags in their order, each with its operations, references resolved."""
-    entries = [_entry(document, *found) for found in operations(document)]
+    entries = [_entry(document, *operation) for operation in operations(document)]
     return [
         tag
         | {
@@ -121,7 +121,7 @@ def _choices(schema: Schema) -> list[Schema]:
 
 
 def _kind(schema: Schema) -> str:
-    """A type in a few words."""
+    """A type as the table shows it, such as `string or null` or `integer 0 to 255`."""
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:

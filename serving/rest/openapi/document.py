@@ -23,8 +23,8 @@ from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Measurement, Override
 from overnight.store.schema import Forecast, TensorSpec
 
-# Values that are returned as they are stored, each with the fields that are left out.
-_STORED: dict[type[BaseModel], tuple[str, ...]] = {
+# Stored records that the API returns, each with the fields that are left out.
+_RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     AliasRecord: ("format", "id"),
     Decision: ("model", "version"),
     Finding: (),
@@ -41,7 +41,7 @@ _ERROR_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After
 
 
 def document(context: ApiContext) -> dict[str, Any]:
-    """The document as JSON values, with examples that work on this server as they stand."""
+    """The document as JSON values, with examples that work on this server without changes."""
     document: dict[str, Any] = orjson.loads(template())
     document["servers"] = [{"url": context.url}]
     _add_models(document["components"], context)
@@ -65,19 +65,19 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 @functools.cache
 def template() -> bytes:
-    """Everything that is the same on all servers, as JSON."""
-    # Late, like the parsing itself: only clients that ask for documentation pay for it.
+    """The parts that are the same on all servers, as JSON."""
+    # Imported late: most servers never render documentation, and should not load a YAML parser.
     import yaml
 
     text = Path(__file__).with_name("openapi.yaml").read_text("utf-8")
-    # The parser in C takes a tenth of the time; it is in every wheel of PyYAML.
-    document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    # The parser in C takes a tenth of the time of `safe_load`; it is in every wheel of PyYAML.
+    document = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
     del document["x-anchors"]
     document["info"]["version"] = version("overnight")
     components = document["components"]
     components["responses"] = _error_responses(document.pop("x-errors"))
-    components["schemas"] |= {value.__name__: _stored(value) for value in _STORED}
-    # Old records of an alias do not name their model.
+    components["schemas"] |= {record.__name__: _record_schema(record) for record in _RECORDS}
+    # Alias records of earlier releases do not name their model.
     components["schemas"]["AliasRecord"]["required"].remove("model")
     for path, _, operation in operations(document):
         form = "Error" if path.startswith(("/v1", "/v2")) else "Problem"
@@ -85,7 +85,7 @@ def template() -> bytes:
             str(status): {"$ref": f"#/components/responses/{form}{status}"}
             for status in operation.pop("x-errors")
         }
-        # New objects: those read from YAML may be shared with another operation by an anchor.
+        # New lists and dicts, because an anchor may share those of the YAML between operations.
         operation["parameters"] = [
             *({"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"{(\w+)}", path)),
             *operation.get("parameters", ()),
@@ -103,7 +103,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _error_responses(meanings: dict[int, str]) -> dict[str, Any]:
-    """Every error in both forms."""
+    """The response of every error, in both forms."""
     forms = {"Error": "application/json", "Problem": "application/problem+json"}
     return {
         f"{form}{status}": {
@@ -116,19 +116,19 @@ def _error_responses(meanings: dict[int, str]) -> dict[str, Any]:
     }
 
 
-def _stored(value: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a stored value as it is returned; values within it by reference."""
+def _record_schema(record: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a record as it is returned; records within it by reference."""
     reference = "#/components/schemas/{model}"
-    schema = value.model_json_schema(mode="serialization", ref_template=reference)
+    schema = record.model_json_schema(mode="serialization", ref_template=reference)
     schema.pop("$defs", None)
-    for name in _STORED[value]:
+    for name in _RECORDS[record]:
         del schema["properties"][name]
     required = schema.get("required", [])
-    return schema | {"required": [name for name in required if name not in _STORED[value]]}
+    return schema | {"required": [name for name in required if name not in _RECORDS[record]]}
 
 
 def _add_models(components: dict[str, Any], context: ApiContext) -> None:
-    """Schemas of the requests of each model, and examples of what stands in paths."""
+    """Schemas of the requests of each model, and examples of the parameters in paths."""
     schemas, parameters = components["schemas"], components["parameters"]
     for model, served in context.shown().items():
         schemas[f"{model}.v2"] = model_schemas.v2_request(schemas, served.tensors, context.limits)

@@ -1,4 +1,4 @@
-"""Example requests that work as they stand, generated from the tensors of a version."""
+"""Example requests that work without changes, generated from the tensors of a version."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from overnight.store.schema import Schema, TensorSpec
 
 
 def row(spec: TensorSpec) -> Any:
-    """One row as nested lists: a bar down the middle of an image, else equal values."""
+    """One row as nested lists: an image of a vertical bar, else equal values."""
     if spec.datatype == "UINT8" and len(spec.shape) == 2:
         return _bar(spec).tolist()
     return np.full(spec.shape, _value(spec)).tolist()
@@ -59,7 +59,7 @@ def png(tensors: Schema) -> bytes | None:
         buffer, "png"
     )
     try:
-        # Whether an image fits the inputs is decided where requests are decoded, and only there.
+        # The decoder of requests is the one place that knows which images fit.
         v2_image.read(buffer.getvalue(), tensors.inputs, Limits())
     except BadInput:
         return None
