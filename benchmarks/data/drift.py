@@ -107,7 +107,7 @@ class Night:
         inside = {n: t for n, t in tables.items() if n not in {one.slice for one in refused}}
         parts = [_stamped(self.learned, "learned"), *(_stamped(t, n) for n, t in inside.items())]
         found = compare(
-            pa.concat_tables(parts), self.holdout, DIGITS, learned=self.champion, decisions={}
+            pa.concat_tables(parts), self.holdout, DIGITS, reference=self.champion, decisions={}
         )
         held = {*found.pending, *(one.slice for one in refused)}
         return DriftReport((*found.findings, *refused), tuple(held))

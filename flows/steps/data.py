@@ -81,7 +81,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
         everything,
         holdout,
         context.definition,
-        learned=learned,
+        reference=learned,
         decisions=context.reviews.decisions(),
     )
     if champion is not None and plan.snapshot.judged_from is not None:

@@ -33,8 +33,8 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
     examples = reinstate.unseen_examples(
         context.definition,
         read_stamped(context.rows, plan.snapshot),
-        made_of=made_of,
-        seen=context.rows.taken(max(data.dataset_version for data in made_of)),
+        lineages=made_of,
+        known_arrivals=context.rows.taken(max(data.dataset_version for data in made_of)),
     )
     if examples is None:
         return None
@@ -43,7 +43,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         gate,
         champion=(plan.champion, context.load_predictor(plan.champion).predictor),
         earlier={version: context.load_predictor(version).predictor for version in earlier},
-        tonight=examples,
+        examples=examples,
     )
     get_run_logger().info("%s", better or f"none of {len(earlier)} earlier versions is better")
     return better

@@ -1,7 +1,7 @@
-"""Compare what arrived since the champion learned with what it learned from.
+"""Data drift: compares new arrivals with the rows that the champion learned.
 
-Nothing here refuses: an arrival that differs by more than was declared is held, until a person
-accepts it or leaves it out. What is broken never comes this far.
+Nothing is refused here: an arrival that differs by more than the model declares is parked until a
+person accepts or excludes it. Broken rows were refused by ingest or validation before.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -21,16 +21,16 @@ from overnight.tasks.data.signature import same_tensors
 from overnight.tasks.evaluation.evaluate import Champion, answers
 
 RIGHT = "champion is right"
-# As many rows tell a distribution as well as all of them, for a fraction of the work.
+# Enough to estimate a distribution: differences below a hundredth do not matter here.
 _SAMPLED_ROWS = 10_000
-_SMALL = "small arrivals"
+_SMALL_GROUP = "small arrivals"
 
 
 @dataclass(frozen=True)
 class DriftReference:
-    """The version that serves, and the arrivals that it learned from.
+    """The champion and the arrivals that it learned from.
 
-    `known` are arrivals that it did not learn, and that were judged and learned by others before.
+    `known` are arrivals that it did not learn, but earlier champions did; they are not compared.
     """
 
     champion: Champion
@@ -41,43 +41,43 @@ class DriftReference:
 def drift_reference(
     manifest: Manifest,
     predictor: bytes,
-    taken: Collection[str],
+    ingested: Collection[str],
     definition: ModelDefinition,
     *,
     known: Collection[str] = (),
 ) -> DriftReference | None:
-    """A version to compare with, of which `taken` are the arrivals in its dataset version.
+    """The reference of a version; `ingested` are the arrivals in its dataset version.
 
-    None when it takes other tensors than the model does now: what it answers says nothing then.
+    None if its tensors are not those of the model now: it cannot answer the new rows.
     """
     if not same_tensors(manifest, definition):
         return None
     champion = Champion(manifest.version, predictor)
     return DriftReference(
-        champion, frozenset(taken) - frozenset(manifest.data.without), known=frozenset(known)
+        champion, frozenset(ingested) - frozenset(manifest.data.without), known=frozenset(known)
     )
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """One finding for each gate and arrival, and the arrivals that wait for a person."""
+    """One finding for each gate and arrival, and the arrivals that await a review."""
 
     findings: tuple[Finding, ...]
     pending: tuple[str, ...] = ()
 
     def failures_of(self, arrival: str) -> tuple[Finding, ...]:
-        """What was found of an arrival: by itself, or together with other small ones."""
+        """The failed findings of an arrival, or of the small arrivals it was judged with."""
         failed = [finding for finding in self.findings if not finding.passed]
         own = [finding for finding in failed if finding.slice == arrival]
-        return tuple(own or [finding for finding in failed if finding.slice.endswith(_SMALL)])
+        return tuple(own or [finding for finding in failed if finding.slice.endswith(_SMALL_GROUP)])
 
     def message(self, model: str) -> str:
-        """What waits, why, and what a person can do about it."""
+        """Which arrivals await a review, why, and the commands that decide about them."""
         first = self.failures_of(self.pending[0])[0]
         more = len(self.pending) - 1
         others = f" (and {more} more arrivals)" if more else ""
         return (
-            f"{self.pending[0]}{others} differs from what was learned: {first.metric}: "
+            f"{self.pending[0]}{others} differs from the rows that were learned: {first.metric}: "
             f"{first.message}; `overnight accept {model} {self.pending[0]}` to learn from it, "
             f"`overnight exclude {model} {self.pending[0]}` to leave it out"
         )
@@ -97,30 +97,32 @@ def compare(
     holdout: pa.Table,
     definition: ModelDefinition,
     *,
-    learned: DriftReference | None,
+    reference: DriftReference | None,
     decisions: Mapping[str, ArrivalReview],
 ) -> DriftReport:
-    """Ask every shift gate of each arrival that neither the champion nor others have learned.
+    """Run every shift gate on each arrival that no champion has learned.
 
-    `rows` are those of a snapshot with their `arrival`, valid by every other check. Labels and
-    inputs are compared with the rows the champion learned, its own answers with those it gives
-    for the holdout, which it never learned either. What a person accepted stays on record, and
-    is not held.
+    `rows` are validated rows of a snapshot with their `arrival`. Labels and inputs are compared
+    with the rows that the champion learned; its answers with those it gives for the holdout,
+    because rows it never learned must be compared with rows it never learned. Findings on accepted
+    arrivals are kept, but do not park them.
     """
-    known = learned.arrivals | learned.known if learned else frozenset()
+    known = reference.arrivals | reference.known if reference else frozenset()
     arrived = _where(rows, known, inside=False)
-    accepted = {name: word for name, word in decisions.items() if word.verdict == "accepted"}
+    accepted = {name: review for name, review in decisions.items() if review.verdict == "accepted"}
     groups = list(_groups(arrived, definition.data_gates.judged_rows, accepted))
     findings = [
         *check_look_alikes({group.name: group.rows for group in groups}, holdout, definition),
-        *_without_reference(learned, groups),
+        *_without_reference(reference, groups),
     ]
-    if learned is not None and groups:
-        known_rows = _where(rows, learned.arrivals, inside=True)
-        reference = _sample(_some(known_rows), _some(holdout), definition, learned.champion)
+    if reference is not None and groups:
+        known_rows = _where(rows, reference.arrivals, inside=True)
+        known_sample = _sample(
+            _subsample(known_rows), _subsample(holdout), definition, reference.champion
+        )
         for group in groups:
-            findings += _shifts(group, reference, definition, learned.champion)
-    return _decided(findings, groups, accepted)
+            findings += _group_findings(group, known_sample, definition, reference.champion)
+    return _apply_reviews(findings, groups, accepted)
 
 
 def _where(rows: pa.Table, arrivals: Collection[str], *, inside: bool) -> pa.Table:
@@ -130,84 +132,87 @@ def _where(rows: pa.Table, arrivals: Collection[str], *, inside: bool) -> pa.Tab
 
 
 def _groups(arrived: pa.Table, judged_rows: int, accepted: Collection[str]) -> Iterator[_Group]:
-    """Each arrival by itself; those with too few rows to be judged alone, together.
+    """One group for each arrival, and one for all that have too few rows to be judged alone.
 
-    What a person accepted stays by itself, so that it holds nothing else back.
+    An accepted arrival is never in a group with others, so that it cannot park them.
     """
     counts = pc.value_counts(arrived.column("arrival")).to_pylist()
-    names = {one["values"]: one["counts"] for one in counts}
+    names = {entry["values"]: entry["counts"] for entry in counts}
     small = tuple(
         sorted(name for name, n in names.items() if n < judged_rows and name not in accepted)
     )
     for name in sorted(names.keys() - set(small)):
         yield _Group(name, (name,), _where(arrived, (name,), inside=True))
     if small:
-        title = small[0] if len(small) == 1 else f"{len(small)} {_SMALL}"
+        title = small[0] if len(small) == 1 else f"{len(small)} {_SMALL_GROUP}"
         yield _Group(title, small, _where(arrived, small, inside=True))
 
 
-def _without_reference(learned: DriftReference | None, groups: list[_Group]) -> Iterator[Finding]:
-    """Says that nothing is compared, when there is nothing to compare with or of."""
-    if learned is None:
-        told = "no champion that takes such rows: the data is learned as it is"
+def _without_reference(reference: DriftReference | None, groups: list[_Group]) -> Iterator[Finding]:
+    """A finding that says why nothing is compared; none if something is."""
+    if reference is None:
+        message = "no champion takes such rows: the data is learned without a comparison"
     elif not groups:
-        told = f"nothing arrived since {learned.champion.version} learned"
+        message = f"nothing arrived since {reference.champion.version} learned"
     else:
         return
-    yield Finding(gate="shift", metric="rows", passed=True, applicable=False, message=told)
+    yield Finding(gate="shift", metric="rows", passed=True, applicable=False, message=message)
 
 
-def _shifts(
-    group: _Group, reference: ColumnSample, definition: ModelDefinition, champion: Champion
+def _group_findings(
+    group: _Group, reference_sample: ColumnSample, definition: ModelDefinition, champion: Champion
 ) -> Iterator[Finding]:
     gates = definition.data_gates
     n = group.rows.num_rows
     if n < gates.judged_rows:
-        told = f"{n} rows are too few to judge, at least {gates.judged_rows} are needed"
+        message = f"{n} rows are too few to judge, at least {gates.judged_rows} are needed"
         yield Finding(
             gate="shift",
             metric="rows",
             slice=group.name,
             passed=True,
             applicable=False,
-            message=told,
+            message=message,
             value=n,
             bound=gates.judged_rows,
             n=n,
         )
         return
-    rows = _some(group.rows)
+    rows = _subsample(group.rows)
     sample = _sample(rows, rows, definition, champion)
     for gate in gates.shifts:
-        yield gate.finding(group.name, sample, reference)
+        yield gate.finding(group.name, sample, reference_sample)
 
 
 def _sample(
-    rows: pa.Table, answered: pa.Table, definition: ModelDefinition, champion: Champion
+    rows: pa.Table, answered_rows: pa.Table, definition: ModelDefinition, champion: Champion
 ) -> ColumnSample:
-    """What some rows are like, and how the champion does on some, the same or others.
+    """Statistics of `rows`, and of the champion's answers to `answered_rows`.
 
-    Rows that are no examples by themselves are only described: nothing can be asked of them alone.
+    Where single rows are no examples, as in a forecast, only the model's own description is used.
     """
     if definition.data_gates.described is not None:
         return definition.data_gates.described(rows)
-    told = definition.examples(rows)
-    asked = told if answered is rows else definition.examples(answered)
-    return _merged(_of_rows(told, definition), _of_answers(asked, definition, champion))
+    examples = definition.examples(rows)
+    answered_examples = examples if answered_rows is rows else definition.examples(answered_rows)
+    return _merge(
+        _describe_rows(examples, definition),
+        _describe_answers(answered_examples, definition, champion),
+    )
 
 
-def _of_rows(examples: Examples, definition: ModelDefinition) -> ColumnSample:
-    """Labels, and the model's statistics of its inputs."""
+def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSample:
+    """The labels, and the model's statistics of its inputs."""
     numbers = dict(definition.data_gates.statistics(examples.inputs))
     if definition.tensors.labels:
         return ColumnSample(examples.n, {"label": examples.labels}, numbers)
     return ColumnSample(examples.n, {}, numbers | {"label": examples.labels})
 
 
-def _of_answers(
+def _describe_answers(
     examples: Examples, definition: ModelDefinition, champion: Champion
 ) -> ColumnSample:
-    """How sure the champion is, and where it is right when there are classes to be right about."""
+    """The model's statistics of the champion's answers, and with classes which ones are right."""
     if examples.n == 0:
         return ColumnSample(0)
     outputs = answers(champion.predictor, examples.inputs)
@@ -218,7 +223,7 @@ def _of_answers(
     return ColumnSample(examples.n, right, numbers)
 
 
-def _merged(rows: ColumnSample, answered: ColumnSample) -> ColumnSample:
+def _merge(rows: ColumnSample, answered: ColumnSample) -> ColumnSample:
     return ColumnSample(
         rows.n,
         {**rows.categories, **answered.categories},
@@ -226,18 +231,18 @@ def _merged(rows: ColumnSample, answered: ColumnSample) -> ColumnSample:
     )
 
 
-def _some(rows: pa.Table) -> pa.Table:
-    """The rows, or as many of them as tell the distribution; always the same ones."""
+def _subsample(rows: pa.Table) -> pa.Table:
+    """At most `_SAMPLED_ROWS` of the rows; the same ones every time."""
     if rows.num_rows <= _SAMPLED_ROWS:
         return rows
     chosen = np.random.default_rng(0).choice(rows.num_rows, _SAMPLED_ROWS, replace=False)
     return rows.take(pa.array(np.sort(chosen)))
 
 
-def _decided(
+def _apply_reviews(
     findings: list[Finding], groups: list[_Group], accepted: Mapping[str, ArrivalReview]
 ) -> DriftReport:
-    """Hold what fails, unless a person accepted it; their word stands beside the finding."""
+    """Park arrivals with failed findings unless accepted; append the review to the finding."""
     members = {group.name: group.arrivals for group in groups}
     pending: set[str] = set()
     kept = []
@@ -245,9 +250,13 @@ def _decided(
         names = members.get(finding.slice, ())
         if not finding.passed:
             pending.update(name for name in names if name not in accepted)
-            words = [f"{w.verdict} by {w.by}: {w.reason}" for n in names if (w := accepted.get(n))]
-            if words:
-                message = "; ".join((finding.message, *dict.fromkeys(words)))
+            reviews = [
+                f"{review.verdict} by {review.by}: {review.reason}"
+                for name in names
+                if (review := accepted.get(name))
+            ]
+            if reviews:
+                message = "; ".join((finding.message, *dict.fromkeys(reviews)))
                 finding = finding.model_copy(update={"message": message})  # noqa: PLW2901
         kept.append(finding)
     return DriftReport(tuple(kept), tuple(sorted(pending)))

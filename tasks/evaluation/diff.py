@@ -1,4 +1,4 @@
-"""Tell two versions apart: data, settings, code, packages, metrics, and where they disagree."""
+"""Compares two versions: data, settings, code, packages, metrics, and rows they disagree on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from overnight.tasks.evaluation.explain import Axis, Present, explain
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One holdout row that two versions answer otherwise, `label` being the truth."""
+    """One holdout row that two versions answer differently; `label` is the truth."""
 
     row: int
     label: str
@@ -23,11 +23,11 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a second version differs from a first, on the holdout as it is today.
+    """How a second version differs from a first, on the holdout as it is now.
 
-    `measured` pairs the measurements of both on the same rows; `changed` counts the rows that are
-    answered otherwise, of which `examples` tells some; `gained` and `lost` count those that only
-    the second, or only the first, answers rightly.
+    `measured` pairs the measurements of both on the same rows. `changed` counts the rows that they
+    answer differently, and `examples` holds some of these. `gained` counts the rows that only the
+    second version answers correctly, `lost` those that only the first does.
     """
 
     first: str
@@ -50,63 +50,68 @@ def difference(
     shown: int = 20,
 ) -> Difference:
     """Compare two versions of one model that answered the same holdout rows."""
-    made, other = manifests
+    first_manifest, second_manifest = manifests
     first, second = outputs
-    now = Present(other.data, other.code, other.environment, other.training.settings)
+    second_lineage = Present(
+        second_manifest.data,
+        second_manifest.code,
+        second_manifest.environment,
+        second_manifest.training.settings,
+    )
     measured = zip(
         definition.measure(holdout, first), definition.measure(holdout, second), strict=True
     )
-    right = [np.asarray(definition.correct(holdout, one)) for one in outputs]
+    correct = [np.asarray(definition.correct(holdout, answered)) for answered in outputs]
     name = definition.tensors.outputs[0].name
-    then, there = np.asarray(first[name]), np.asarray(second[name])
+    first_answers, second_answers = np.asarray(first[name]), np.asarray(second[name])
     labels = definition.tensors.labels
-    rows = _disagreeing(then, there, classes=bool(labels))
+    rows = _disagreeing(first_answers, second_answers, classes=bool(labels))
     return Difference(
-        first=made.version,
-        second=other.version,
-        axes=explain(made, now),
+        first=first_manifest.version,
+        second=second_manifest.version,
+        axes=explain(first_manifest, second_lineage),
         measured=tuple(measured),
         rows=holdout.n,
         changed=len(rows),
-        gained=int((right[1] & ~right[0]).sum()),
-        lost=int((right[0] & ~right[1]).sum()),
+        gained=int((correct[1] & ~correct[0]).sum()),
+        lost=int((correct[0] & ~correct[1]).sum()),
         examples=tuple(
             Disagreement(
                 row=int(row),
-                label=_named(labels, holdout.labels[row]),
-                first=_told(labels, then[row]),
-                second=_told(labels, there[row]),
+                label=_label_name(labels, holdout.labels[row]),
+                first=_format_answer(labels, first_answers[row]),
+                second=_format_answer(labels, second_answers[row]),
             )
             for row in rows[:shown]
         ),
     )
 
 
-def _disagreeing(then: Array, now: Array, *, classes: bool) -> Sequence[int]:
-    """Rows with another answer, those first of which the second version is surest.
+def _disagreeing(first: Array, second: Array, *, classes: bool) -> Sequence[int]:
+    """Rows with different answers, ordered by the confidence of the second version.
 
-    Where the answer is no class but numbers, those first that moved furthest.
+    Where the answer is a number and not a class, ordered by how much it changed.
     """
     if classes:
-        rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
-        strength = now[rows].max(axis=1)
+        rows = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
+        strength = second[rows].max(axis=1)
     else:
-        apart = np.abs(now.astype(np.float64) - then.astype(np.float64))
-        moved = apart.reshape(len(then), -1).max(axis=1)
+        difference = np.abs(second.astype(np.float64) - first.astype(np.float64))
+        moved = difference.reshape(len(first), -1).max(axis=1)
         rows = np.flatnonzero(moved > 0)
         strength = moved[rows]
-    found: Sequence[int] = rows[np.argsort(-strength, kind="stable")].tolist()
-    return found
+    ordered: Sequence[int] = rows[np.argsort(-strength, kind="stable")].tolist()
+    return ordered
 
 
-def _told(labels: Sequence[str], answer: Array) -> str:
+def _format_answer(labels: Sequence[str], answer: Array) -> str:
     if not labels:
-        return ", ".join(f"{float(one):.6g}" for one in answer.ravel())
+        return ", ".join(f"{float(number):.6g}" for number in answer.ravel())
     best = int(answer.argmax())
-    return f"{_named(labels, best)} {float(answer.max()):.0%}"
+    return f"{_label_name(labels, best)} {float(answer.max()):.0%}"
 
 
-def _named(labels: Sequence[str], label: object) -> str:
+def _label_name(labels: Sequence[str], label: object) -> str:
     if labels and isinstance(label, int | np.integer) and 0 <= int(label) < len(labels):
         return labels[int(label)]
     return str(label)

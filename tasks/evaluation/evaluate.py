@@ -1,4 +1,4 @@
-"""Ask candidate and champion the same holdout rows, whole, by slice and perturbed."""
+"""Evaluates candidate and champion on the same holdout rows: all, by slice, and perturbed."""
 
 import importlib
 import io
@@ -23,7 +23,7 @@ _BATCH_ROWS = 500
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves, as bytes of its predictor: evaluated anew on tonight's holdout."""
+    """The champion's predictor, which is evaluated again on the holdout of this run."""
 
     version: str
     predictor: bytes
@@ -35,17 +35,17 @@ def evaluate(
     champion: Champion | None,
     holdout: Examples,
 ) -> Evaluation:
-    """Measure both on the same rows.
+    """Measure the candidate, and compare it with the champion on the same rows.
 
-    The candidate is measured by the network's own answers; how far its exported predictor's are
-    from them is measured too, and the rehearsal does so for the served ones. With the champion it
-    is compared as both are served: predictor with predictor. Perturbed rows are the predictor's.
+    The candidate's metrics are those of the trained network; how much its exported predictor
+    deviates is measured too, and the rehearsal measures the served answers. The comparison with
+    the champion is between the exported predictors, as is everything on perturbed rows.
     """
     outputs = predictions(candidate)
     measurements = definition.measure(holdout, outputs)
     predictor = candidate.read("predictor.tflite")
     exported = answers(predictor, holdout.inputs)
-    mine = Evaluation(
+    candidate_evaluation = Evaluation(
         measurements=(),
         exported=same(definition.tensors, outputs, exported, near=definition.near),
         rows=_rows(definition, holdout, exported),
@@ -53,57 +53,59 @@ def evaluate(
     )
     for name in definition.perturbations:
         measurements += _perturbed(definition, predictor, holdout, name)
-    mine = replace(mine, measurements=measurements)
+    candidate_evaluation = replace(candidate_evaluation, measurements=measurements)
     if champion is None:
-        return mine
-    theirs = answers(champion.predictor, holdout.inputs)
+        return candidate_evaluation
+    champion_outputs = answers(champion.predictor, holdout.inputs)
     return replace(
-        mine,
+        candidate_evaluation,
         champion=champion.version,
-        champion_measurements=definition.measure(holdout, theirs),
+        champion_measurements=definition.measure(holdout, champion_outputs),
         paired=pairs(
-            holdout, definition.correct(holdout, exported), definition.correct(holdout, theirs)
+            holdout,
+            definition.correct(holdout, exported),
+            definition.correct(holdout, champion_outputs),
         ),
-        champion_rows=_rows(definition, holdout, theirs),
+        champion_rows=_rows(definition, holdout, champion_outputs),
     )
 
 
 def _perturbed(
     definition: ModelDefinition, predictor: bytes, holdout: Examples, name: str
 ) -> tuple[Measurement, ...]:
-    """The metrics that the gates ask for under a perturbation, which is their slice's name."""
+    """The metrics that gates require under a perturbation; its name becomes their slice."""
     inputs = definition.perturbations[name](holdout.inputs)
-    wanted = {gate.metric for gate in definition.gates if isinstance(gate, Robust)} or {"accuracy"}
-    whole = replace(holdout, inputs=inputs, slices={})
+    metrics = {gate.metric for gate in definition.gates if isinstance(gate, Robust)} or {"accuracy"}
+    perturbed = replace(holdout, inputs=inputs, slices={})
     return tuple(
-        measured.model_copy(update={"slice": name})
-        for measured in definition.measure(whole, answers(predictor, inputs))
-        if measured.metric in wanted and not measured.slice
+        measurement.model_copy(update={"slice": name})
+        for measurement in definition.measure(perturbed, answers(predictor, inputs))
+        if measurement.metric in metrics and not measurement.slice
     )
 
 
 def draw(
     definition: ModelDefinition, candidate: Candidate, holdout: Examples, folder: Path
 ) -> dict[str, Path]:
-    """The model's own pictures of how it does, as files by title."""
-    drawn = importlib.import_module(definition.pictures).pictures(
+    """Draw the model's own pictures of its errors; returns files by title."""
+    pictures = importlib.import_module(definition.pictures).pictures(
         holdout, predictions(candidate), candidate.fitted.history
     )
     paths = {}
-    for title, body in drawn.items():
+    for title, body in pictures.items():
         paths[title] = folder / f"{title.lower().replace(' ', '-')}.png"
         paths[title].write_bytes(body)
     return paths
 
 
 def predictions(candidate: Candidate) -> dict[str, Array]:
-    """What the trained network itself answered for the holdout."""
+    """The answers of the trained network, before its export, to the holdout."""
     with np.load(io.BytesIO(candidate.read("predictions.npz")), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
 def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, ...]:
-    """Who was right where, whole and by slice."""
+    """Counts of rows by which of both versions is right, for all rows and by slice."""
     everything = {"": np.ones(holdout.n, bool), **holdout.slices}
     return tuple(
         Paired(
@@ -118,17 +120,24 @@ def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, .
 
 
 def compare_on_rows(
-    definition: ModelDefinition, rows: Examples, mine: Outputs, theirs: Outputs, *, champion: str
+    definition: ModelDefinition,
+    rows: Examples,
+    outputs: Outputs,
+    champion_outputs: Outputs,
+    *,
+    champion: str,
 ) -> Evaluation:
-    """Two that answered the same labelled rows, whichever rows these are."""
+    """The evaluation of two versions that answered the same labelled rows."""
     return Evaluation(
-        measurements=definition.measure(rows, mine),
-        rows=_rows(definition, rows, mine),
+        measurements=definition.measure(rows, outputs),
+        rows=_rows(definition, rows, outputs),
         slices=rows.slices,
         champion=champion,
-        champion_measurements=definition.measure(rows, theirs),
-        paired=pairs(rows, definition.correct(rows, mine), definition.correct(rows, theirs)),
-        champion_rows=_rows(definition, rows, theirs),
+        champion_measurements=definition.measure(rows, champion_outputs),
+        paired=pairs(
+            rows, definition.correct(rows, outputs), definition.correct(rows, champion_outputs)
+        ),
+        champion_rows=_rows(definition, rows, champion_outputs),
     )
 
 
@@ -139,11 +148,11 @@ def _rows(
 
 
 def answers(predictor: bytes, inputs: Mapping[str, Array]) -> Outputs:
-    """What a predictor answers, row by row; all its outputs by name."""
+    """All outputs of a predictor by name, with the answers to the rows in order."""
     interpreter = Interpreter(model_content=predictor, num_threads=2)
     runner = interpreter.get_signature_runner()
     n = len(next(iter(inputs.values())))
-    # Every batch has the same size, the last one padded, so that nothing is planned twice.
+    # LiteRT allocates its tensors again for every new batch size, so the last batch is padded.
     parts: list[dict[str, Array]] = []
     for start in range(0, n, _BATCH_ROWS):
         rows = np.minimum(np.arange(start, start + _BATCH_ROWS), n - 1)

@@ -1,6 +1,6 @@
-"""Explain what changed since a version was made: data, holdout, settings, code and packages.
+"""Explains what changed since a version was made: data, holdout, settings, code and packages.
 
-These are the axes of the fingerprint: when none of them changed, the next night is a no-op.
+These are the axes of the fingerprint: if none of them changed, the next run has nothing to do.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage, Manifest
 
-_TOLD_NAMES = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One of the things that could change the answer: whether it did, and how."""
+    """One input of the fingerprint: whether it changed, and how."""
 
     name: str
     changed: bool
@@ -22,9 +22,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Present:
-    """What the next training, or another version, is made from.
+    """The inputs of the next training, or of the version that is compared.
 
-    `arrivals` are those that the explained version lacks.
+    `arrivals` are those that the explained version was not trained on.
     """
 
     data: DataLineage
@@ -34,74 +34,76 @@ class Present:
     arrivals: Collection[str] = ()
 
 
-def explain(made: Manifest, now: Present) -> tuple[Axis, ...]:
-    """Every axis of the fingerprint, in the order in which people ask."""
+def explain(manifest: Manifest, now: Present) -> tuple[Axis, ...]:
+    """Every axis of the fingerprint, most frequent cause first."""
     return (
-        _data(made.data, now),
-        _holdout(made.data, now.data),
-        _settings(made.training.settings, now.settings),
-        _code(made.code, now.code),
-        _packages(made.environment, now.environment),
+        _data(manifest.data, now),
+        _holdout(manifest.data, now.data),
+        _settings(manifest.training.settings, now.settings),
+        _code(manifest.code, now.code),
+        _packages(manifest.environment, now.environment),
     )
 
 
 def _data(then: DataLineage, now: Present) -> Axis:
     if then.digest == now.data.digest:
         return Axis("data", changed=False, detail=f"the same {then.rows:,} rows")
-    told = f"{then.rows:,} rows then, {now.data.rows:,} now"
+    detail = f"{then.rows:,} rows then, {now.data.rows:,} now"
     if now.arrivals:
-        told += f"; arrived since: {_listed(now.arrivals)}"
+        detail += f"; arrived since: {_join_names(now.arrivals)}"
     elif now.data.dataset_version < then.dataset_version:
-        told += "; the dataset is older than the version: the store holds another table now"
-    return Axis("data", changed=True, detail=told)
+        detail += "; the dataset is older than the version: the store holds another table now"
+    return Axis("data", changed=True, detail=detail)
 
 
 def _holdout(then: DataLineage, now: DataLineage) -> Axis:
     same = then.holdout_digest == now.holdout_digest
-    told = f"the same {then.holdout_rows:,} rows"
+    detail = f"the same {then.holdout_rows:,} rows"
     if not same:
-        told = f"{then.holdout_rows:,} rows then, {now.holdout_rows:,} now, with other contents"
-    return Axis("holdout", changed=not same, detail=told)
+        detail = f"{then.holdout_rows:,} rows then, {now.holdout_rows:,} now, with other contents"
+    return Axis("holdout", changed=not same, detail=detail)
 
 
 def _settings(then: Mapping[str, object], now: Mapping[str, object]) -> Axis:
     names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
-    told = "; ".join(f"{name} {then.get(name)} then, {now.get(name)} now" for name in names)
-    return Axis("settings", changed=bool(names), detail=told or "the same")
+    detail = "; ".join(f"{name} {then.get(name)} then, {now.get(name)} now" for name in names)
+    return Axis("settings", changed=bool(names), detail=detail or "the same")
 
 
 def _code(then: CodeLineage, now: CodeLineage) -> Axis:
     if then.digest == now.digest:
         return Axis("code", changed=False, detail="the same sources of the model and its steps")
     if not then.files:
-        return Axis("code", changed=True, detail=f"commit {then.commit[:12]} then, others now")
+        return Axis(
+            "code", changed=True, detail=f"commit {then.commit[:12]} then, other sources now"
+        )
     kinds = {
         "changed": [p for p in then.files if p in now.files and then.files[p] != now.files[p]],
         "added": [path for path in now.files if path not in then.files],
         "removed": [path for path in then.files if path not in now.files],
     }
-    told = "; ".join(f"{kind} {_listed(paths)}" for kind, paths in kinds.items() if paths)
-    return Axis("code", changed=True, detail=told)
+    detail = "; ".join(f"{kind} {_join_names(paths)}" for kind, paths in kinds.items() if paths)
+    return Axis("code", changed=True, detail=detail)
 
 
 def _packages(then: EnvironmentLineage, now: EnvironmentLineage) -> Axis:
     if then.lock_digest == now.lock_digest:
         return Axis("packages", changed=False, detail="the same lock file")
     names = [n for n in sorted({*then.packages, *now.packages}) if _differs(then, now, n)]
-    moved = [
+    changes = [
         f"{n} {then.packages.get(n) or 'absent'} then, {now.packages.get(n) or 'absent'} now"
         for n in names
     ]
-    told = ", ".join(moved) or "another lock file; those that train are the same"
-    return Axis("packages", changed=True, detail=told)
+    detail = ", ".join(changes) or "another lock file; the packages that train are the same"
+    return Axis("packages", changed=True, detail=detail)
 
 
 def _differs(then: EnvironmentLineage, now: EnvironmentLineage, package: str) -> bool:
     return then.packages.get(package) != now.packages.get(package)
 
 
-def _listed(names: Collection[str]) -> str:
+def _join_names(names: Collection[str]) -> str:
     """The first names in order, and how many more there are."""
     ordered = sorted(names)
-    more = f" and {len(ordered) - _TOLD_NAMES} more" if len(ordered) > _TOLD_NAMES else ""
-    return ", ".join(ordered[:_TOLD_NAMES]) + more
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return ", ".join(ordered[:_NAMED]) + more

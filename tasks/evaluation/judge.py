@@ -1,4 +1,4 @@
-"""Judge a candidate: ask every gate and keep every finding."""
+"""Judges a candidate: runs every gate and keeps every finding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Finding
 
-# A state's message is one line; the card of the run has every finding.
-_TOLD = 3
+# The message of a Prefect state is one line; the report of the run has every finding.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What all gates said."""
+    """The findings of all gates."""
 
     findings: tuple[Finding, ...]
 
@@ -24,15 +24,15 @@ class Verdict:
 
     @property
     def refused(self) -> tuple[Finding, ...]:
-        """The findings that stand in the way."""
+        """The failed findings."""
         return tuple(finding for finding in self.findings if not finding.passed)
 
     @property
     def by_cost_alone(self) -> bool:
-        """Whether only the budget refused, or answers that serving changed.
+        """Whether only the resource budget failed, or answers that changed in serving.
 
-        The first speaks of this machine tonight, too; the second of code that is not a model's,
-        and so not in its fingerprint.
+        Such a refusal is not recorded for the fingerprint: the budget also depends on the machine
+        and its load, and serving's code is not part of the fingerprint.
         """
         return bool(self.refused) and all(
             finding.gate == WithinBudget.__name__ or finding.metric.endswith("over HTTP")
@@ -42,30 +42,31 @@ class Verdict:
     def __str__(self) -> str:
         if self.passed:
             return f"all {len(self.findings)} findings hold"
-        told = "; ".join(f"{finding.name}: {finding.message}" for finding in self.refused[:_TOLD])
-        more = len(self.refused) - _TOLD
-        return told + (f"; and {more} more" if more > 0 else "")
+        message = "; ".join(
+            f"{finding.name}: {finding.message}" for finding in self.refused[:_SHOWN]
+        )
+        more = len(self.refused) - _SHOWN
+        return message + (f"; and {more} more" if more > 0 else "")
 
 
 def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
-    """Ask every gate, and keep every finding.
-
-    A refusal is an answer, not an error: the run completes and says why.
+    """Run every gate; a refusal is a result, not an error.
 
     Raises:
-        ConfigurationError: no gate is declared, or one says nothing, so nothing could be refused.
+        ConfigurationError: no gate is declared, or one returned no finding, so every candidate
+            would pass.
     """
     if not gates:
         raise ConfigurationError(
-            "no gate is declared for this model, so nothing could be refused; declare at least one"
+            "no gate is declared for this model, so every candidate would pass; declare one"
         )
     findings: list[Finding] = []
     for gate in gates:
-        found = tuple(gate.findings(evaluation))
-        if not found:
+        own_findings = tuple(gate.findings(evaluation))
+        if not own_findings:
             raise ConfigurationError(
-                f"{type(gate).__name__} found nothing to say, so it could refuse nothing; "
+                f"{type(gate).__name__} returned no finding, so every candidate would pass it; "
                 "expected a finding for each slice, at least one; correct the gate"
             )
-        findings += found
+        findings += own_findings
     return Verdict(tuple(findings))

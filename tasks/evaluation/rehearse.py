@@ -1,7 +1,7 @@
-"""Rehearse a version: the real serving application, in its own process, asked over HTTP.
+"""Rehearses a version: starts the real serving application on it and sends it requests over HTTP.
 
-What it answers must be what the network answered in training; what it costs is measured; the
-requests become the golden examples that every replica must repeat before it serves the version.
+The answers must be those of the trained network; latency and memory are measured; some requests
+become the golden examples, whose answers every replica must repeat before it serves the version.
 """
 
 import http.client
@@ -29,7 +29,7 @@ from overnight.tasks.errors import StepFailed
 from overnight.tasks.training import child_process
 
 _BATCH_ROWS = 64
-# What else the machine does only ever adds, so the quietest of some passes is nearest the truth.
+# Other load on the machine only ever adds latency, so the fastest pass is the best estimate.
 _PASSES = 3
 _SINGLE_REQUESTS = 200
 _FEW_ROWS, _FEW_REQUESTS = 8, 50
@@ -38,7 +38,7 @@ _GOLDEN_ROWS = 20
 
 @dataclass(frozen=True)
 class RehearsalResult:
-    """What a rehearsal yields: its measurements, and the golden examples as a file."""
+    """The measurements of a rehearsal, and the golden examples as an npz file."""
 
     rehearsal: Rehearsal
     golden: bytes
@@ -54,12 +54,12 @@ def rehearse(
     seconds: float,
     near: Near | None = None,
 ) -> RehearsalResult:
-    """Serve the bundle and ask it for the whole holdout, then for single rows.
+    """Serve the bundle and request the whole holdout in batches, then single rows.
 
     Args:
-        draft: the manifest as far as it is known; it lists `files`.
+        draft: the manifest before evaluation; it lists `files`.
         expected: what the trained network answered for the holdout, by output name.
-        near: how far numbers may be from those and still be the same answer.
+        near: the tolerance within which numbers count as the same answer.
 
     Raises:
         StepFailed: serving did not start, did not answer, or took longer than `seconds`.
@@ -72,7 +72,7 @@ def rehearse(
     port, log = _free_port(), folder / "rehearsal.log"
     deadline = time.monotonic() + seconds
     arguments = ["--rehearse", str(bundle), "--with-parent"]
-    # Nobody but us may ask a version that is not published, wherever serving else listens.
+    # Loopback only, whatever the settings say: the version is not published.
     arguments += ["--host", "127.0.0.1", "--port", str(port)]
     with (
         child_process.running("serving", arguments, log=log) as process,
@@ -81,34 +81,36 @@ def rehearse(
         client.wait_until_ready(process)
         names = tuple(spec.name for spec in draft.tensors.outputs)
         answers = [client.ask(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
-        passes = [[client.timed(row) for row in _singles(holdout)] for _ in range(_PASSES)]
-        few = [client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)]
+        passes = [[client.timed(row) for row in _single_rows(holdout)] for _ in range(_PASSES)]
+        small_batches = [
+            client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)
+        ]
         resident = _resident_mb(process.pid)
-        # From everywhere among the rows: of a model that forecasts, the first are one series.
+        # Spread over all rows: in a forecast, neighbouring rows are of one series.
         rows = np.linspace(0, holdout.n, min(_GOLDEN_ROWS, holdout.n), endpoint=False, dtype=int)
-        spread = rows + (holdout.n // max(2 * len(rows), 1))
-        golden_inputs = {name: array[spread] for name, array in holdout.inputs.items()}
+        golden_rows = rows + (holdout.n // max(2 * len(rows), 1))
+        golden_inputs = {name: array[golden_rows] for name, array in holdout.inputs.items()}
         golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
     served = {name: np.concatenate([outputs[name] for outputs in answers]) for name in names}
-    found = same(draft.tensors, expected, served, near=near or Near())
+    agreement = same(draft.tensors, expected, served, near=near or Near())
     p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
     rehearsal = Rehearsal(
-        n=found.n,
-        largest_difference=found.largest_difference,
-        changed_answers=found.changed_answers,
-        further=found.further,
+        n=agreement.n,
+        largest_difference=agreement.largest_difference,
+        changed_answers=agreement.changed_answers,
+        further=agreement.further,
         p50_ms=float(p50) * 1e3,
         p99_ms=float(p99) * 1e3,
         resident_mb=resident,
         size_mb=sum(len(body) for body in files.values()) / 1e6,
         row_ms=float(p50) * 1e3,
-        row_ms_in_eight=float(np.median(few)) * 1e3 / min(_FEW_ROWS, holdout.n),
+        row_ms_in_eight=float(np.median(small_batches)) * 1e3 / min(_FEW_ROWS, holdout.n),
     )
-    return RehearsalResult(rehearsal=rehearsal, golden=_packed(golden_inputs, golden_outputs))
+    return RehearsalResult(rehearsal=rehearsal, golden=_npz(golden_inputs, golden_outputs))
 
 
 class _Client:
-    """Asks one model over one kept connection, as any client of the protocol would."""
+    """A v2 client of one model, over one persistent connection."""
 
     def __init__(self, draft: Manifest, port: int, deadline: float, log: Path) -> None:
         self._draft, self._deadline, self._log = draft, deadline, log
@@ -121,25 +123,25 @@ class _Client:
         while True:
             try:
                 self._connection.request("GET", f"/v2/models/{self._draft.model}/ready")
-                answer = self._connection.getresponse()
-                answer.read()
-                if answer.status == http.HTTPStatus.OK:
+                response = self._connection.getresponse()
+                response.read()
+                if response.status == http.HTTPStatus.OK:
                     return
             except (OSError, http.client.HTTPException):
                 self._connection.close()
             if process.poll() is not None:
                 raise StepFailed(f"serving ended before it was ready; its log: {self._log}")
-            self._in_time()
+            self._check_deadline()
             time.sleep(0.05)
 
     def ask(
         self, inputs: Mapping[str, Array], *, outputs: tuple[str, ...] = ()
     ) -> dict[str, Array]:
-        """The answers to some rows, as arrays by output name."""
+        """The outputs for some rows, as arrays by name."""
         return self._send(self._body(inputs, outputs))
 
     def timed(self, inputs: Mapping[str, Array]) -> float:
-        """Seconds from request to parsed answer for one row."""
+        """Seconds from sending a request to the parsed answer."""
         body = self._body(inputs, ())
         began = time.perf_counter()
         self._send(body)
@@ -158,7 +160,7 @@ class _Client:
             ]
         }
         if outputs:
-            # The answer itself as most clients ask for it; what explains it may be much longer.
+            # The first output as JSON, as most clients request it; the others may be much larger.
             first = self._draft.tensors.outputs[0].name
             body["outputs"] = [
                 {"name": name, "parameters": {"binary_data": name != first}} for name in outputs
@@ -166,41 +168,43 @@ class _Client:
         return json.dumps(body).encode()
 
     def _send(self, body: bytes) -> dict[str, Array]:
-        self._in_time()
+        self._check_deadline()
         path = f"/v2/models/{self._draft.model}/infer"
         headers = {"Content-Type": "application/json"}
         try:
             self._connection.request("POST", path, body=body, headers=headers)
-            answer = self._connection.getresponse()
-            text = answer.read()
+            response = self._connection.getresponse()
+            text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise StepFailed(f"serving broke off: {error!r}; its log: {self._log}") from None
-        if answer.status != http.HTTPStatus.OK:
             raise StepFailed(
-                f"serving answered {answer.status} to holdout rows: {text[:300]!r}; "
+                f"serving closed the connection: {error!r}; its log: {self._log}"
+            ) from None
+        if response.status != http.HTTPStatus.OK:
+            raise StepFailed(
+                f"serving answered {response.status} to holdout rows: {text[:300]!r}; "
                 f"its log: {self._log}"
             )
-        return _answered(text, answer.getheader("Inference-Header-Content-Length"))
+        return _decode_outputs(text, response.getheader("Inference-Header-Content-Length"))
 
-    def _in_time(self) -> None:
+    def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
             raise StepFailed(f"the rehearsal ran out of time; the log of serving: {self._log}")
 
 
-def _answered(text: bytes, length: str | None) -> dict[str, Array]:
-    """The outputs by name; those that tell their bytes stand behind the JSON, in its order."""
+def _decode_outputs(text: bytes, length: str | None) -> dict[str, Array]:
+    """The outputs by name; binary ones follow the JSON, in its order (v2 binary extension)."""
     start = int(length) if length else len(text)
-    found: dict[str, Array] = {}
+    outputs: dict[str, Array] = {}
     for output in json.loads(text[:start])["outputs"]:
-        kind = np.dtype(NUMPY_TYPES[output["datatype"]])
+        dtype = np.dtype(NUMPY_TYPES[output["datatype"]])
         size = output.get("parameters", {}).get("binary_data_size")
         if size is None:
-            values: Array = np.asarray(output["data"], kind)
+            values: Array = np.asarray(output["data"], dtype)
         else:
-            values = np.frombuffer(text, kind, size // kind.itemsize, offset=start)
+            values = np.frombuffer(text, dtype, size // dtype.itemsize, offset=start)
             start += size
-        found[output["name"]] = values.reshape(output["shape"])
-    return found
+        outputs[output["name"]] = values.reshape(output["shape"])
+    return outputs
 
 
 def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:
@@ -208,12 +212,12 @@ def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:
         yield {name: array[start : start + rows] for name, array in holdout.inputs.items()}
 
 
-def _singles(holdout: Examples) -> Iterator[dict[str, Array]]:
+def _single_rows(holdout: Examples) -> Iterator[dict[str, Array]]:
     for row in range(min(holdout.n, _SINGLE_REQUESTS)):
         yield {name: array[row : row + 1] for name, array in holdout.inputs.items()}
 
 
-def _packed(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
+def _npz(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {f"input.{name}": array for name, array in inputs.items()}
     arrays |= {f"output.{name}": array for name, array in outputs.items()}
@@ -222,7 +226,7 @@ def _packed(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
 
 
 def _resident_mb(pid: int) -> float:
-    """The largest process of the server: what one worker costs."""
+    """The resident memory of the largest process of the server: its worker."""
     parent = psutil.Process(pid)
     family = [parent, *parent.children(recursive=True)]
     return max(process.memory_info().rss for process in family) / 1e6

@@ -1,7 +1,7 @@
-"""Reconsider earlier versions: when a known regime returns, one of them is right again at once.
+"""Reinstates an earlier version when a known regime of the data returns.
 
-Before anything is trained, the last approved versions answer the rows that arrived tonight, beside
-the champion. One that beats it there by the model's own paired gate is proposed in its place.
+Before training, the last champions answer the new rows, as the current champion does. The one that
+beats it there by the model's own paired gate is proposed in its place.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,37 +28,37 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Reinstated:
-    """A version that beats the champion on tonight's rows, and the finding that shows it."""
+    """An earlier version that beats the champion on the new rows, and the finding that shows it."""
 
     version: str
     finding: Finding
 
     def __str__(self) -> str:
-        return f"{self.version} beats the champion on what arrived: {self.finding.message}"
+        return f"{self.version} beats the champion on the new arrivals: {self.finding.message}"
 
 
 def previous_champions(history: Sequence[AliasRecord]) -> tuple[str, ...]:
-    """The versions that served last before the current one, newest first, each once.
+    """The last champions before the current one, newest first, each once.
 
-    One that a person or a replica sent back does not return by itself.
+    A version that was rolled back is left out: it does not return automatically.
     """
     if not history:
         return ()
     earlier = dict.fromkeys(record.version for record in reversed(history))
     earlier.pop(history[-1].version)
-    sent_back: set[str | None] = set()
+    rolled_back: set[str | None] = set()
     for record in history:
-        sent_back.discard(record.version)
+        rolled_back.discard(record.version)
         if record.action == "rolled back":
-            sent_back.add(record.previous)
-    return tuple(version for version in earlier if version not in sent_back)[:LAST_VERSIONS]
+            rolled_back.add(record.previous)
+    return tuple(version for version in earlier if version not in rolled_back)[:LAST_VERSIONS]
 
 
 def is_eligible(earlier: Manifest, definition: ModelDefinition) -> bool:
-    """Whether a version could serve again as it is.
+    """Whether a version may be reinstated.
 
-    Gates that were overruled for it once are not overruled for ever, and one that takes other
-    tensors cannot be asked tonight's rows.
+    An override holds for one promotion only, and a version with other tensors cannot answer the
+    new rows.
     """
     return earlier.override is None and same_tensors(earlier, definition)
 
@@ -67,21 +67,21 @@ def unseen_examples(
     definition: ModelDefinition,
     stamped: pa.Table,
     *,
-    made_of: Sequence[DataLineage],
-    seen: Collection[str],
+    lineages: Sequence[DataLineage],
+    known_arrivals: Collection[str],
 ) -> Examples | None:
-    """The examples of a snapshot's rows that none of some versions has learned, if any.
+    """The examples in a snapshot that none of some versions has learned; None if there are none.
 
-    Those are of the arrivals that came since the newest was made; or where the holdout moves, of
-    the days that all of them held out, asked with what was known before each.
+    These are the arrivals since the newest version was made; where the holdout moves, the days
+    that all versions held out, each with only the rows before it as its history.
 
     Args:
-        stamped: the rows of the snapshot in the order in which they arrived, with their arrivals.
-        made_of: what each of the versions was made of.
-        seen: the arrivals that were there when the newest of them was made.
+        stamped: the rows of the snapshot in order of arrival, with the arrival columns.
+        lineages: the data that each of the versions was made from.
+        known_arrivals: the arrivals in the dataset when the newest of them was made.
     """
     if definition.moving is not None:
-        begins = [data.judged_from for data in made_of]
+        begins = [data.judged_from for data in lineages]
         held_out = [date.fromisoformat(begin) for begin in begins if begin is not None]
         if len(held_out) < len(begins):
             return None
@@ -89,17 +89,19 @@ def unseen_examples(
         before, rows = _parted(stamped, pc.less(stamped.column(DAY), begin))
         examples = definition.moving.examples(before, rows)
     else:
-        known = pc.is_in(stamped.column("arrival"), pa.array(sorted(seen), pa.string()))
-        before, rows = _parted(stamped, known)
+        is_known = pc.is_in(
+            stamped.column("arrival"), pa.array(sorted(known_arrivals), pa.string())
+        )
+        before, rows = _parted(stamped, is_known)
         if not rows.num_rows:
             return None
-        told = definition.arrived
-        examples = definition.examples(rows) if told is None else told(before, rows)
+        from_arrived = definition.arrived
+        examples = definition.examples(rows) if from_arrived is None else from_arrived(before, rows)
     return examples if examples.n else None
 
 
 def _parted(stamped: pa.Table, earlier: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
-    """The rows that are earlier and the others, in the source's own columns."""
+    """The earlier rows and the others, without the arrival columns."""
     own = stamped.drop_columns(list(ARRIVAL_COLUMNS))
     return own.filter(earlier), own.filter(pc.invert(earlier))
 
@@ -110,40 +112,48 @@ def reconsider(
     *,
     champion: tuple[str, bytes],
     earlier: Mapping[str, bytes],
-    tonight: Examples,
+    examples: Examples,
 ) -> Reinstated | None:
-    """The earlier version that most surely beats the champion on tonight's rows, if any does.
+    """The earlier version that beats the champion with the lowest p-value, or None.
 
-    As several are tried, each must pass at the gate's alpha divided by their number (Bonferroni).
+    Each must pass at the gate's alpha divided by the number of versions (Bonferroni correction).
 
     Args:
-        champion: its version and its predictor.
+        champion: version and predictor.
         earlier: predictors by version.
+        examples: labelled examples that none of these versions has learned.
     """
     if not earlier:
         return None
     strict = replace(gate, alpha=gate.alpha / len(earlier))
-    serves, predictor = champion
-    theirs = answers(predictor, tonight.inputs)
+    champion_version, predictor = champion
+    champion_outputs = answers(predictor, examples.inputs)
     beaten = [
         Reinstated(version, finding)
-        for version, bytes_ in earlier.items()
-        if (finding := _finding(definition, strict, serves, theirs, bytes_, tonight)) is not None
+        for version, earlier_predictor in earlier.items()
+        if (
+            finding := _finding(
+                definition, strict, champion_version, champion_outputs, earlier_predictor, examples
+            )
+        )
+        is not None
     ]
-    return min(beaten, key=lambda one: one.finding.p or 0.0, default=None)
+    return min(beaten, key=lambda candidate: candidate.finding.p or 0.0, default=None)
 
 
 def _finding(
     definition: ModelDefinition,
     gate: MinimumImprovement,
-    serves: str,
-    theirs: Outputs,
+    champion_version: str,
+    champion_outputs: Outputs,
     predictor: bytes,
-    tonight: Examples,
+    examples: Examples,
 ) -> Finding | None:
-    """The gate's finding on an earlier version; None unless the gate holds everywhere."""
-    mine = answers(predictor, tonight.inputs)
-    evaluation: Evaluation = compare_on_rows(definition, tonight, mine, theirs, champion=serves)
+    """The finding with the highest p-value; None unless the gate passes on every slice."""
+    outputs = answers(predictor, examples.inputs)
+    evaluation: Evaluation = compare_on_rows(
+        definition, examples, outputs, champion_outputs, champion=champion_version
+    )
     findings = list(gate.findings(evaluation))
     holds = all(finding.passed and finding.applicable for finding in findings)
-    return max(findings, key=lambda one: one.p or 0.0) if holds else None
+    return max(findings, key=lambda finding: finding.p or 0.0) if holds else None

@@ -1,4 +1,4 @@
-"""Reproduce a version: train it again from what its manifest records, and compare."""
+"""Reproduces a version: compares it with one trained again from what its manifest records."""
 
 import io
 import zipfile
@@ -23,7 +23,7 @@ _WEIGHTS = "model.weights.h5"
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """One array of weights: `largest` is the greatest absolute difference, of `of` numbers."""
+    """One array of `of` weights; `largest` is the greatest absolute difference."""
 
     name: str
     largest: float
@@ -32,11 +32,11 @@ class WeightDifference:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How a version that was trained again differs from the one that was published.
+    """How a version that was trained again differs from the published one.
 
-    `metrics` pairs the published measurement with today's; `largest` is the greatest difference
-    of any number in the first output over `rows` holdout rows, `changed_answers` how many rows
-    are answered otherwise.
+    `metrics` pairs published and new measurements that differ. `largest` is the greatest difference
+    of any number in the first output over `rows` holdout rows; `changed_answers` counts the rows
+    that are answered differently.
     """
 
     version: str
@@ -50,76 +50,82 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        """Whether every weight and every byte of the predictor came out the same."""
+        """Whether all weights and all bytes of the predictor are the same."""
         return not self.weights and self.predictor_identical
 
     def __str__(self) -> str:
-        aside = f"; what differs here: {'; '.join(self.mismatches)}" if self.mismatches else ""
+        suffix = (
+            f"; the environment differs: {'; '.join(self.mismatches)}" if self.mismatches else ""
+        )
         if self.identical:
-            return f"{self.version}: bit-identical weights and predictor{aside}"
-        largest = max((one.largest for one in self.weights), default=0.0)
+            return f"{self.version}: bit-identical weights and predictor{suffix}"
+        largest = max((weight.largest for weight in self.weights), default=0.0)
         return (
             f"{self.version}: {len(self.weights)} arrays of weights differ, by {largest:.3g} at "
             f"most; {self.changed_answers} of {self.rows:,} answers changed, probabilities by "
-            f"{self.largest:.3g} at most{aside}"
+            f"{self.largest:.3g} at most{suffix}"
         )
 
 
-def recorded_snapshot(made: Manifest) -> Snapshot:
-    """The rows that a version was trained and judged on."""
-    return Snapshot(**made.data.model_dump())
+def recorded_snapshot(manifest: Manifest) -> Snapshot:
+    """The snapshot that a version was trained and judged on."""
+    return Snapshot(**manifest.data.model_dump())
 
 
-def check_rows(made: Manifest, found: Snapshot) -> None:
-    """Hold what the dataset gives today against the digests that the manifest records.
+def check_rows(manifest: Manifest, current: Snapshot) -> None:
+    """Compare the snapshot that the dataset gives now with the digests in the manifest.
 
     Raises:
-        NotReproducible: the rows are no longer those.
+        NotReproducible: rows or holdout differ.
     """
     pairs = {
-        "rows": (made.data.digest, found.digest),
-        "holdout": (made.data.holdout_digest, found.holdout_digest),
+        "rows": (manifest.data.digest, current.digest),
+        "holdout": (manifest.data.holdout_digest, current.holdout_digest),
     }
-    for name, (expected, now) in pairs.items():
-        if expected != now:
+    for name, (expected, current_digest) in pairs.items():
+        if expected != current_digest:
             raise NotReproducible(
-                f"{made.model} {made.version}", expected=f"{name} {expected[:12]}", found=now[:12]
+                f"{manifest.model} {manifest.version}",
+                expected=f"{name} {expected[:12]}",
+                found=current_digest[:12],
             )
 
 
-def mismatches(made: Manifest, now: Present) -> tuple[str, ...]:
-    """What of code, packages, interpreter and machine is not as it was, in words."""
-    axes: Mapping[str, Axis] = {axis.name: axis for axis in explain(made, now)}
-    told = [f"{name}: {axes[name].detail}" for name in ("code", "packages") if axes[name].changed]
+def mismatches(manifest: Manifest, present: Present) -> tuple[str, ...]:
+    """Descriptions of the differences in code, packages, interpreter and machine."""
+    axes: Mapping[str, Axis] = {axis.name: axis for axis in explain(manifest, present)}
+    mismatches = [
+        f"{name}: {axes[name].detail}" for name in ("code", "packages") if axes[name].changed
+    ]
     for name in ("python", "platform"):
-        then, here = getattr(made.environment, name), getattr(now.environment, name)
-        if then != here:
-            told.append(f"{name}: {then} then, {here} now")
-    return tuple(told)
+        recorded, current = getattr(manifest.environment, name), getattr(present.environment, name)
+        if recorded != current:
+            mismatches.append(f"{name}: {recorded} then, {current} now")
+    return tuple(mismatches)
 
 
 def compare(
     definition: ModelDefinition,
-    made: Manifest,
+    manifest: Manifest,
     published: Mapping[str, bytes],
     remade: Mapping[str, bytes],
     *,
     holdout: Examples,
     mismatches: tuple[str, ...],
 ) -> Reproduction:
-    """Two bundles of one version: weights, predictors, measurements and answers.
+    """Compare two bundles of one version: weights, predictors, measurements and answers.
 
     Raises:
-        CorruptVersion: a network file holds no weights.
+        CorruptVersion: a network file is no Keras file with weights.
     """
-    first, second = (answers(one[PREDICTOR], holdout.inputs) for one in (published, remade))
+    first, second = (answers(bundle[PREDICTOR], holdout.inputs) for bundle in (published, remade))
     name = definition.tensors.outputs[0].name
     then, now = np.asarray(first[name], np.float64), np.asarray(second[name], np.float64)
     measured = zip(
         definition.measure(holdout, first), definition.measure(holdout, second), strict=True
     )
     return Reproduction(
-        version=made.version,
+        version=manifest.version,
         mismatches=mismatches,
         weights=differences(weights(published[NETWORK]), weights(remade[NETWORK])),
         predictor_identical=published[PREDICTOR] == remade[PREDICTOR],
@@ -131,16 +137,16 @@ def compare(
 
 
 def weights(network: bytes) -> dict[str, Array]:
-    """Every array of a Keras file by its path in it; no code of the file is run.
+    """Every array of weights in a Keras file by its path; no code of the file is run.
 
     Raises:
         CorruptVersion: it is not a Keras file.
     """
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
 
     def keep(path: str, node: h5py.Dataset | h5py.Group) -> None:
         if isinstance(node, h5py.Dataset):
-            found[path] = np.asarray(node)
+            arrays[path] = np.asarray(node)
 
     try:
         with zipfile.ZipFile(io.BytesIO(network)) as archive:
@@ -151,27 +157,27 @@ def weights(network: bytes) -> dict[str, Array]:
         raise CorruptVersion(
             NETWORK, expected=f"a Keras file with {_WEIGHTS}", found=str(error)
         ) from None
-    return found
+    return arrays
 
 
 def differences(
     then: Mapping[str, Array], now: Mapping[str, Array]
 ) -> tuple[WeightDifference, ...]:
-    """The arrays that are not equal bit for bit; one that only one side has differs wholly."""
-    found = []
+    """The arrays that are not bit-identical; one that only one side has differs by infinity."""
+    differing = []
     for name in sorted({*then, *now}):
         first, second = then.get(name), now.get(name)
         if first is None or second is None or first.shape != second.shape:
-            size = max(0 if one is None else one.size for one in (first, second))
-            found.append(WeightDifference(name, float("inf"), size))
+            size = max(0 if array is None else array.size for array in (first, second))
+            differing.append(WeightDifference(name, float("inf"), size))
         elif first.tobytes() != second.tobytes():
             largest = np.abs(first.astype(np.float64) - second.astype(np.float64)).max()
-            found.append(WeightDifference(name, float(largest), first.size))
-    return tuple(found)
+            differing.append(WeightDifference(name, float(largest), first.size))
+    return tuple(differing)
 
 
 def _changed(then: Array, now: Array, *, classes: bool) -> int:
-    """How many rows have another answer: another class, or for numbers another value."""
+    """The number of rows with another class, or without classes with another value."""
     if classes:
         return int((then.argmax(axis=1) != now.argmax(axis=1)).sum())
     return int((then != now).reshape(len(then), -1).any(axis=1).sum())

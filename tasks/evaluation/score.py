@@ -1,6 +1,6 @@
-"""Score: the version that serves answers what arrived, before anything learns from it.
+"""Live scores: measures the champion on each new arrival, before any version learns from it.
 
-A holdout tells how good a version was when it was made; these tell how good it still is.
+The holdout says how good a version was when it was made; live scores say how good it still is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,15 +20,19 @@ from overnight.tasks.evaluation.evaluate import answers
 
 @dataclass(frozen=True)
 class Scored:
-    """What was measured on each arrival, and why others could not be."""
+    """The scores, and why other arrivals could not be measured."""
 
     scores: tuple[Score, ...] = ()
     unreadable: tuple[str, ...] = ()
 
 
-def unlearned_arrivals(came: Mapping[str, int], dataset_version: int) -> tuple[str, ...]:
-    """The arrivals after a version of the dataset, in the order in which they came in."""
-    later = [(version, name) for name, version in came.items() if version > dataset_version]
+def unlearned_arrivals(
+    arrival_versions: Mapping[str, int], dataset_version: int
+) -> tuple[str, ...]:
+    """The arrivals after a version of the dataset, in order of their ingest."""
+    later = [
+        (version, name) for name, version in arrival_versions.items() if version > dataset_version
+    ]
     return tuple(name for _, name in sorted(later))
 
 
@@ -41,17 +45,17 @@ def score(
     rows: pa.Table,
     arrivals: Iterable[str],
 ) -> Scored:
-    """Let the version that serves answer each of some arrivals, and keep what it measured.
+    """Measure the champion on each arrival and store the scores.
 
-    `rows` are those of a snapshot, each with its arrival. What was kept before stands and is not
-    measured again; an arrival without rows, or without a truth among them, has no score.
+    `rows` are those of a snapshot, each with its arrival. A stored score is final and not measured
+    again. An arrival without rows, or whose rows have no truth yet, gets no score.
     """
-    found: list[Score] = []
+    scores: list[Score] = []
     unreadable: list[str] = []
     for arrival in arrivals:
-        known = registry.score(champion.version, arrival)
-        if known is not None:
-            found.append(known)
+        kept = registry.score(champion.version, arrival)
+        if kept is not None:
+            scores.append(kept)
             continue
         try:
             examples = _examples(definition, rows, arrival)
@@ -61,49 +65,51 @@ def score(
         if examples is not None:
             outputs = answers(predictor, examples.inputs)
             measured = definition.measure(examples, outputs)
-            found.append(registry.keep_score(_score(champion, arrival, examples.n, measured)))
-    return Scored(tuple(found), tuple(unreadable))
+            scores.append(registry.keep_score(_score(champion, arrival, examples.n, measured)))
+    return Scored(tuple(scores), tuple(unreadable))
 
 
 def _examples(definition: ModelDefinition, rows: pa.Table, arrival: str) -> Examples | None:
-    """What an arrival tells the truth of; None when that is nothing.
+    """The examples whose truth an arrival brings; None if there are none.
 
-    A model whose inputs are made of earlier rows is given those that came before, and no later.
+    Inputs made from history use only rows that arrived before, as they would have in serving.
     """
-    theirs = pc.equal(rows.column("arrival"), arrival)
-    if not pc.any(theirs).as_py():
+    of_arrival = pc.equal(rows.column("arrival"), arrival)
+    if not pc.any(of_arrival).as_py():
         return None
-    fresh = _own(rows.filter(theirs))
+    fresh = _source_columns(rows.filter(of_arrival))
     if definition.arrived is None:
         examples = definition.examples(fresh)
     else:
-        # Rows of a snapshot are in the order in which they arrived, one arrival after the other.
-        first = pc.index(theirs, True).as_py()
-        examples = definition.arrived(_own(rows.slice(0, first)), fresh)
+        # Rows of a snapshot are in order of arrival, so all before the first are older.
+        first = pc.index(of_arrival, True).as_py()
+        examples = definition.arrived(_source_columns(rows.slice(0, first)), fresh)
     return examples if examples.n else None
 
 
-def _own(rows: pa.Table) -> pa.Table:
-    """Rows in the source's own columns."""
+def _source_columns(rows: pa.Table) -> pa.Table:
+    """Rows without the arrival columns."""
     return rows.drop_columns(list(ARRIVAL_COLUMNS))
 
 
 def _score(champion: Manifest, arrival: str, n: int, measured: Sequence[Measurement]) -> Score:
-    """What is kept; a slice that nothing of the arrival falls into says nothing."""
-    told = tuple(_without_width(one) for one in measured if one.n)
-    whole = next((one for one in told if not one.slice), None)
+    """The score as a record, without slices that no row of the arrival falls into."""
+    measurements = tuple(
+        _drop_empty_interval(measurement) for measurement in measured if measurement.n
+    )
+    headline = next((measurement for measurement in measurements if not measurement.slice), None)
     return Score(
         model=champion.model,
         version=champion.version,
         arrival=arrival,
         n=n,
-        measurements=told,
-        holdout=champion.measured(whole.metric) if whole else None,
+        measurements=measurements,
+        holdout=champion.measured(headline.metric) if headline else None,
     )
 
 
-def _without_width(measured: Measurement) -> Measurement:
-    """An interval of no width is none: it was drawn over days, and an arrival brings but one."""
+def _drop_empty_interval(measured: Measurement) -> Measurement:
+    """Drop an interval of no width: it was resampled over days, and the arrival has only one."""
     if measured.low is None or measured.low != measured.high:
         return measured
     return measured.model_copy(update={"low": None, "high": None})

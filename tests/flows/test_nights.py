@@ -58,7 +58,10 @@ def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: Worl
     assert f"overnight promote digits {first}" in waits[1]
     assert returned[0] == "Promoted", returned
     assert champion(world) == first
-    assert "beats the champion on what arrived" in AliasLog(world.bucket, "digits").current().reason
+    assert (
+        "beats the champion on the new arrivals"
+        in AliasLog(world.bucket, "digits").current().reason
+    )
 
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
     assert again[0] == "UpToDate", again

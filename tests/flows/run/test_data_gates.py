@@ -56,7 +56,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
     assert first[0] == again[0] == "AwaitingApproval"
-    assert "scanned differs from what was learned: mean pixel" in first[1]
+    assert "scanned differs from the rows that were learned: mean pixel" in first[1]
     assert "overnight accept digits scanned" in first[1]
     assert "normalised Wasserstein distance" in newest_card("digits-retrain").split("Data gates")[1]
     (held,) = ArrivalReviews(learned.bucket, "digits").waiting()

@@ -68,7 +68,7 @@ def compared(
         pa.concat_tables(rows),
         nights.holdout,
         definition,
-        learned=champion if learned else None,
+        reference=champion if learned else None,
         decisions=decisions or {},
     )
 

@@ -68,7 +68,7 @@ def test_the_page_has_the_pictures_inside():
         render_diff(found, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
     ).decode()
 
-    assert "2 of 4 holdout rows are answered otherwise" in html
+    assert "2 of 4 holdout rows get different answers" in html
     assert 'src="data:image/png;base64,' in html
 
 

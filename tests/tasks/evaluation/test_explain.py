@@ -94,7 +94,7 @@ def test_a_version_that_kept_no_paths_tells_its_commit():
 
     (axis,) = [axis for axis in explain(made, replace(NOW, code=code)) if axis.changed]
 
-    assert axis.detail == "commit aaaaaaaaaaaa then, others now"
+    assert axis.detail == "commit aaaaaaaaaaaa then, other sources now"
 
 
 def test_packages_are_told_by_name_where_they_train():
@@ -112,4 +112,4 @@ def test_a_lock_file_that_moved_elsewhere_is_told_as_such():
 
     (axis,) = changed(replace(NOW, environment=environment))
 
-    assert axis.detail == "another lock file; those that train are the same"
+    assert axis.detail == "another lock file; the packages that train are the same"

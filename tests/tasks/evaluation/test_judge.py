@@ -65,5 +65,5 @@ class Silent:
 
 
 def test_a_gate_that_says_nothing_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="Silent found nothing to say"):
+    with pytest.raises(ConfigurationError, match="Silent returned no finding"):
         judge(EVALUATION, [AtLeast("accuracy", 0.8), Silent()])

@@ -31,7 +31,7 @@ def found(tonight: Examples, *earlier: int):
         GATE,
         champion=("champion", bundles.network(NOT_SURE)),
         earlier={f"v{number}": bundles.network(number) for number in earlier},
-        tonight=tonight,
+        examples=tonight,
     )
 
 
@@ -47,7 +47,7 @@ def test_a_version_that_is_right_again_is_found():
     assert returned is not None
     assert returned.version == f"v{SURE_OF_ZERO}"
     assert returned.finding.passed
-    assert "beats the champion on what arrived" in str(returned)
+    assert "beats the champion on the new arrivals" in str(returned)
 
 
 def test_a_version_that_is_no_better_is_not_found():

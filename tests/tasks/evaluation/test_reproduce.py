@@ -68,7 +68,7 @@ def test_other_weights_are_told_by_name_and_size():
         ("layers/dense/vars/0", 0.5, 3)
     ]
     assert "1 arrays of weights differ, by 0.5 at most" in str(found)
-    assert "what differs here: python: other" in str(found)
+    assert "the environment differs: python: other" in str(found)
 
 
 def test_another_predictor_is_told_by_its_answers():
@@ -131,6 +131,6 @@ def test_the_interpreter_the_machine_and_the_packages_are_compared():
     told = mismatches(MADE, now)
 
     assert told == (
-        "packages: another lock file; those that train are the same",
+        "packages: another lock file; the packages that train are the same",
         f"python: {MADE.environment.python} then, 3.13.1 now",
     )

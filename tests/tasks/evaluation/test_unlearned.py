@@ -65,7 +65,7 @@ def shops() -> pa.Table:
 def tonight(shops: pa.Table) -> Examples:
     """What neither last night's champion nor the version before it has learned."""
     made_of = [made("2017-05-02"), made("2017-05-01")]
-    found = unseen_examples(SALES, shops, made_of=made_of, seen={"history", "first"})
+    found = unseen_examples(SALES, shops, lineages=made_of, known_arrivals={"history", "first"})
     assert found is not None
     return found
 
@@ -80,7 +80,10 @@ def test_a_forecast_is_asked_for_the_days_that_all_versions_held_out(tonight: Ex
 
 
 def test_a_version_that_held_out_nothing_leaves_nothing_to_ask(shops: pa.Table) -> None:
-    assert unseen_examples(SALES, shops, made_of=[made("2017-05-01"), made()], seen=()) is None
+    assert (
+        unseen_examples(SALES, shops, lineages=[made("2017-05-01"), made()], known_arrivals=())
+        is None
+    )
 
 
 def answered(examples: Examples, off: float) -> Outputs:
@@ -112,12 +115,15 @@ def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
 def test_a_starter_is_asked_what_arrived_since(like: str, tmp_path) -> None:
     definition, nights = STARTERS[like], came(STARTERS[like], like, tmp_path)
 
-    found = unseen_examples(definition, nights, made_of=[made()], seen={"old"})
+    found = unseen_examples(definition, nights, lineages=[made()], known_arrivals={"old"})
 
     assert found is not None
     assert found.n == 60
     assert set(found.inputs) == {spec.name for spec in definition.tensors.inputs}
-    assert unseen_examples(definition, nights, made_of=[made()], seen={"old", "new"}) is None
+    assert (
+        unseen_examples(definition, nights, lineages=[made()], known_arrivals={"old", "new"})
+        is None
+    )
 
 
 def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
@@ -130,7 +136,7 @@ def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
 
     definition = replace(plain, arrived=arrived)
     found = unseen_examples(
-        definition, came(plain, "sales", tmp_path), made_of=[made()], seen={"old"}
+        definition, came(plain, "sales", tmp_path), lineages=[made()], known_arrivals={"old"}
     )
 
     assert found is not None
