@@ -1,9 +1,11 @@
-"""What README and ARCHITECTURE say is true, and stays so."""
+"""The documentation is true: links, commands, options, settings, files and outcomes exist."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,18 +18,23 @@ from overnight.infra.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/**/*.md")
+    for path in ROOT.glob(pattern)
+)
 
 
-def test_every_room_of_the_tree_exists_and_every_room_is_in_the_tree() -> None:
+def test_the_layout_of_the_readme_lists_every_tracked_folder() -> None:
     tree = README.split("## Layout")[1].split("```")[1]
-    told = set(re.findall(r"^([a-z]+)/", tree, flags=re.MULTILINE))
+    listed = set(re.findall(r"^([a-z]+)/", tree, flags=re.MULTILINE))
 
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    found = {path.split("/")[0] for path in tracked if "/" in path and not path.startswith(".")}
+    assert listed == {path.split("/")[0] for path in _tracked() if re.match(r"[^.].*/", path)}
 
-    assert told == found
+
+def _tracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
@@ -37,64 +44,98 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-@pytest.mark.parametrize(
-    "page", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))
-)
-def test_links_of_the_documentation_lead_somewhere(page: str) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_to_files(page: str) -> None:
     folder = (ROOT / page).parent
 
-    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert link.startswith("http") or (folder / link).exists(), link
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert link.startswith("http") or (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES)
+def test_sections_that_a_page_links_to_exist(page: str) -> None:
+    for link, section in re.findall(r"\]\(([^)#]*)#([^)]+)\)", (ROOT / page).read_text()):
+        target = (ROOT / page).parent / link if link else ROOT / page
+        titles = re.findall(r"^#+ (.+)$", target.read_text(), flags=re.MULTILINE)
+        assert section in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
 
 
-def test_every_command_of_the_readme_exists_with_its_options() -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_commands_of_a_page_exist_with_their_options(page: str) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    told = re.findall(r"overnight ([a-z]+)((?: [^`\n#]+)?)", README)
-    assert len(told) > 6
-
-    for name, rest in told:
-        if name in {"keeps", "command", "status"} and name not in commands:
-            continue
+    text = (ROOT / page).read_text()
+    # At the beginning of code: in prose the word after "overnight" may be any.
+    for name, rest in re.findall(
+        r"(?:`|bin/|^)overnight ([a-z]+)((?: [^`\n#]+)?)", text, re.MULTILINE
+    ):
         assert name in commands, name
-        options = {option for parameter in commands[name].params for option in parameter.opts}
+        options = set(_options(commands[name]))
         for option in re.findall(r"--[a-z-]+", rest):
             assert option in options, f"{name} {option}"
 
 
-def test_every_setting_of_the_readme_exists_with_its_default() -> None:
+def _options(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        yield from (*parameter.opts, *parameter.secondary_opts)
+    for sub_command in getattr(command, "commands", {}).values():
+        yield from _options(sub_command)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_of_a_page_exist(page: str) -> None:
+    of_tests = {"test_load_seconds"}
+    for name in re.findall(r"OVERNIGHT_([A-Z0-9_]+)[`=\"]", (ROOT / page).read_text()):
+        assert name.split("__")[0].lower() in {*Settings.model_fields, *of_tests}, name
+
+
+def test_default_settings_are_those_of_the_readme() -> None:
     fields = Settings.model_fields
-    for name in re.findall(r"`OVERNIGHT_([A-Z0-9_]+)`", README):
-        assert name.split("__")[0].lower() in fields, name
     assert fields["serving_port"].default == 8080
     assert fields["prefect_port"].default == 4200
     assert fields["s3_port"].default == 8333
     assert fields["replicas"].default == 1
 
 
-def test_the_life_of_a_version_names_files_that_exist() -> None:
-    for path in re.findall(r"`((?:tasks|serving|models|infra|flows)/[a-z_./]+\.py)`", ARCHITECTURE):
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    folders = "benchmarks|cli|docs|flows|infra|models|overnight|serving|store|tasks|tests"
+    text = (ROOT / page).read_text().replace("models/wine", "models/digits")
+
+    for path in re.findall(rf"`((?:{folders})/[a-z0-9_./-]+\.(?:py|md|yaml|json))\b", text):
+        assert (ROOT / path).exists(), path
+    for module in re.findall(r"python -m ((?:benchmarks|overnight)[a-z_.]*)", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_tests_that_the_page_of_faults_names_exist() -> None:
+    files = {Path(path).name for path in _tracked()}
+
+    for name in re.findall(r"`(test_\w+\.py)`", (ROOT / "docs" / "faults.md").read_text()):
+        assert name in files, name
+
+
+def test_paths_in_the_makefile_exist() -> None:
+    for path in re.findall(r"\btests/[\w/]+(?:\.py)?", (ROOT / "Makefile").read_text()):
         assert (ROOT / path).exists(), path
 
 
-def test_the_life_of_a_version_is_in_the_order_in_which_the_flow_walks() -> None:
-    told = re.findall(r"^\d+\. \*\*(\w+)\*\*", ARCHITECTURE, flags=re.MULTILINE)
+def test_the_life_of_a_version_is_in_the_order_of_the_flow() -> None:
+    steps = re.findall(r"^\d+\. \*\*(\w+)\*\*", ARCHITECTURE, flags=re.MULTILINE)
     source = (ROOT / "flows" / "retrain.py").read_text()
     source += (
         (ROOT / "flows" / "steps" / "finish.py").read_text().split("def await_confirmation")[1]
     )
     # A step is called by its module, or made of a method of the context or the registry.
     calls = re.findall(r"(?:data|training|scoring)\.(\w+)\(|\bstep\([\w.]+\.(\w+)\)", source)
-    walked = ["approve" if "decide" in call else "".join(call) for call in calls]
+    called = ["approve" if "decide" in call else "".join(call) for call in calls]
 
-    assert [step for step in told if step != "follow"] == [step for step in walked if step in told]
+    assert [step for step in steps if step != "follow"] == [
+        step for step in called if step in steps
+    ]
 
 
-def test_every_end_of_a_night_that_the_readme_names_is_one() -> None:
+def test_every_outcome_that_the_readme_names_exists() -> None:
     endings = (ROOT / "flows" / "steps" / "finish.py").read_text()
 
     section = README.split("## Outcomes of a run")[1].split("##")[0]
@@ -105,7 +146,7 @@ def test_every_end_of_a_night_that_the_readme_names_is_one() -> None:
 
 
 def test_deployments_are_written_as_prefect_reads_them() -> None:
-    """Prefect ignores a misspelt key without a word, and with it a schedule."""
+    """Prefect ignores a misspelt key silently, and with it a schedule."""
     document = yaml.safe_load((ROOT / "deployments.yaml").read_text())
     known = {
         "name", "entrypoint", "description", "tags", "parameters",
@@ -130,42 +171,42 @@ def test_the_form_of_a_retrain_shows_the_settings_of_its_model() -> None:
 
 
 @pytest.mark.parametrize("target", ["help", "check", "quick", "up", "down", "test"])
-def test_make_help_tells_what_each_target_is_for(target: str) -> None:
-    told = subprocess.run(
+def test_make_help_describes_each_target(target: str) -> None:
+    output = subprocess.run(
         ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
 
-    assert re.search(rf"{target}\b.*\w+ \w+", told)
+    assert re.search(rf"{target}\b.*\w+ \w+", output)
 
 
-def test_no_module_reads_the_environment_beside_the_settings() -> None:
-    """Starting a child with our own environment is not reading a setting of ours."""
+def test_only_the_settings_read_the_environment() -> None:
+    """Starting a child process with our own environment is not reading a setting."""
     reading = re.compile(r"getenv|from os import|os\.environ(\[|\.(get|pop|setdefault|items)\b)")
     readers = {
         str(path.relative_to(ROOT))
-        for room in ("cli", "flows", "infra", "models", "serving", "store", "tasks")
-        for path in (ROOT / room).rglob("*.py")
+        for package in ("cli", "flows", "infra", "models", "serving", "store", "tasks")
+        for path in (ROOT / package).rglob("*.py")
         if reading.search(path.read_text())
     }
 
-    # Training processes quiet their runtime, which only listens to the environment.
+    # TensorFlow's log level can be set by the environment only.
     training = {"tasks/training/worker.py", "tasks/training/trial_worker.py"}
-    # What the page of documentation shows is for clients to run, elsewhere.
-    shown = {"serving/rest/openapi/code_samples.py"}
-    assert readers - {"infra/settings.py"} <= training | shown | _children(readers)
+    # Code samples of the documentation are run by clients.
+    samples = {"serving/rest/openapi/code_samples.py"}
+    assert readers - {"infra/settings.py"} <= training | samples | _children(readers)
 
 
 def _children(readers: set[str]) -> set[str]:
-    """What hands our environment to a child."""
+    """Modules that pass our environment on to child processes."""
     return {path for path in readers if path.startswith("infra/stack/")}
 
 
 @pytest.mark.servers
-def test_importing_any_room_does_nothing_visible(tmp_path: Path) -> None:
+def test_importing_any_module_has_no_visible_effect(tmp_path: Path) -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for room in ("infra", "models", "serving", "store", "tasks")
-        for path in (ROOT / room).rglob("*.py")
+        for package in ("infra", "models", "serving", "store", "tasks")
+        for path in (ROOT / package).rglob("*.py")
         if path.name not in {"__main__.py", "__init__.py", "network.py", "learning.py"}
         and "as_mnist_was" not in path.name
     ]
