@@ -220,7 +220,7 @@ def _release(
         return finish(plan.context, report, "AwaitingApproval", message, plan)
     override = manifest.override
     approver = (
-        Actor(override.by, override.reason, override.proved)
+        Actor(override.by, override.reason, override.authenticated)
         if override
         else Actor("gates", "every gate holds")
     )
@@ -228,7 +228,7 @@ def _release(
     # The reason in the manifest, and not that of this run, which may merely resume it.
     rows = f"retrained on {manifest.data.rows:,} rows"
     why = "; ".join(part for part in (rows, manifest.run.why) if part)
-    actor = Actor(plan.run.by, why, plan.run.proved)
+    actor = Actor(plan.run.by, why, plan.run.authenticated)
     try:
         record = step(registry.promote)(version, expected=expected, actor=actor)
     except PromotionConflict as error:

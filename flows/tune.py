@@ -18,7 +18,7 @@ from overnight.flows.steps.step import step
 from overnight.infra.cores import cores
 from overnight.models.definition import Progress
 from overnight.models.plots import plots
-from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
 from overnight.tasks.data import learned_arrivals
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.training.trials import Search
@@ -51,7 +51,7 @@ def tune(
         reason: Why, for the record.
     """
     context, report = ModelContext.open(model), RunReport(model=model)
-    keep = step(context.registry.keep_tuned)
+    keep = step(TunedSettingsLog(context.bucket, context.model).append)
     if forget:
         keep(TunedSettings(model=model, sequence=0, settings={}, by=requested_by, reason=reason))
         return finish(context, report, "Tuned", "runs use the model's own settings again")
@@ -84,7 +84,7 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
     """
     waiting = {
         review.arrival
-        for review in learned_arrivals.open_reviews(context.registry, context.rows.arrivals)
+        for review in learned_arrivals.open_reviews(context.registry, context.rows.arrival_versions)
     }
     snapshot = context.snapshot(without=sorted({*context.reviews.excluded(), *waiting}))
     progress = ProgressReporter(f"{context.model}-training")

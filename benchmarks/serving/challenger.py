@@ -69,7 +69,7 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
             actor=Actor("b", "b"),
             action="started",
             terms=terms,
-            beside=1,
+            champion_sequence=1,
         )
     fleet = HostAgent(
         bucket, FollowConfig(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST

@@ -7,21 +7,22 @@ from rich.table import Table
 from overnight.cli.terminal import new_table
 from overnight.infra.prefect_api import Document
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.live_scores import Score, latest
+from overnight.store.registry.live_scores import LiveScores, Score, latest
 from overnight.store.registry.manifest import Measurement
-from overnight.store.registry.registry import ModelRegistry
 
 _SHOWN = 10
 
 
 def gather(bucket: Bucket, model: str, version: str) -> list[Document]:
     """Every score of a version, oldest first."""
-    return [score.model_dump(mode="json") for score in ModelRegistry(bucket, model).scores(version)]
+    return [
+        score.model_dump(mode="json") for score in LiveScores(bucket, model).of_version(version)
+    ]
 
 
 def newest(bucket: Bucket, model: str, version: str) -> Document | None:
     """The newest score of a version, without its slices."""
-    score = latest(ModelRegistry(bucket, model).scores(version))
+    score = latest(LiveScores(bucket, model).of_version(version))
     if score is None:
         return None
     overall = tuple(measured for measured in score.measurements if not measured.slice)

@@ -14,7 +14,7 @@ from overnight.store.errors import NothingPublished
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding, Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry, Registry
-from overnight.store.trust.request_proof import said_by
+from overnight.store.trust.request_proof import format_actor
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
         version = history[-1].version
     manifest = registry.manifest(version)
     decision = registry.decision(version)
-    collected = registry.collected(version)
+    collected = registry.tombstone(version)
     records = [record for record in history if version in {record.version, record.previous}]
     document = {
         "manifest": manifest.model_dump(mode="json"),
@@ -105,10 +105,10 @@ def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]
         else "waits for a person",
     }
     if (run := manifest.run).by:
-        by = said_by(run.by, proved=run.proved)
+        by = format_actor(run.by, authenticated=run.authenticated)
         rows["asked for"] = ": ".join(part for part in (f"by {by}", run.why) if part)
     if manifest.override is not None:
-        by = said_by(manifest.override.by, proved=manifest.override.proved)
+        by = format_actor(manifest.override.by, authenticated=manifest.override.authenticated)
         rows["gates overruled"] = f"by {by}: {manifest.override.reason}"
     for name, told in rows.items():
         table.add_row(name, told)
@@ -116,7 +116,7 @@ def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]
 
 
 def _by(record: Document) -> str:
-    return said_by(record["by"], proved=record["proved"])
+    return format_actor(record["by"], authenticated=record["authenticated"])
 
 
 def _measurements(measurements: tuple[Measurement, ...]) -> Table:

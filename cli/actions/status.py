@@ -82,7 +82,7 @@ def _models(bucket: Bucket, settings: Settings) -> Document:
             Dataset,  # slow to import, and seldom needed
         )
 
-        return Dataset.on_s3(connections.address(settings), model, "rows").arrivals()
+        return Dataset.on_s3(connections.address(settings), model, "rows").arrival_versions()
 
     return {model: _champion(bucket, model, came) for model in Registry(bucket).models()}
 
@@ -96,7 +96,9 @@ def _champion(bucket: Bucket, model: str, came: Callable[[str], ArrivalVersions]
         return nobody | {"acknowledgements": [], "waiting": waiting}
     said = log.acknowledgements(current.sequence)
     return {
-        "champion": current.model_dump(mode="json", exclude={"format", "id", "terms", "beside"}),
+        "champion": current.model_dump(
+            mode="json", exclude={"format", "id", "terms", "champion_sequence"}
+        ),
         "challenger": status_notices.challenge(bucket, model),
         "acknowledgements": [one.model_dump(mode="json") for one in said],
         "live": live_scores.newest(bucket, model, current.version),

@@ -20,8 +20,8 @@ _KINDS = {
     "versions": ("manifest",),
     "files": ("file of a version", "signature"),
     "decisions": ("decision",),
-    "records": ("alias record", "tuned settings", "word about an arrival"),
-    "words": ("replica's word", "withdrawal"),
+    "records": ("alias record", "tuned settings", "arrival review"),
+    "words": ("acknowledgement", "withdrawal"),
     "scores": ("score",),
     "table files": ("file of a table",),
 }
@@ -57,7 +57,7 @@ def run(
         print(json.dumps(document(audit, added, lost), indent=2))
     else:
         _print(audit, added, lost, open_console())
-    verified = audit.signatures_looked_at or without_signatures or not audit.tallies
+    verified = audit.signatures_checked or without_signatures or not audit.tallies
     sys.exit(0 if audit.is_clean and verified else 1)
 
 
@@ -95,7 +95,7 @@ def document(audit: Audit, added: list[str], lost: list[str]) -> Document:
     """The same for a program."""
     return {
         "clean": audit.is_clean,
-        "signatures_looked_at": audit.signatures_looked_at,
+        "signatures_checked": audit.signatures_checked,
         "models": {model: dict(tally) for model, tally in audit.tallies.items()},
         "findings": [_told(one) for one in audit.findings],
         "notes": [_told(one) for one in audit.observations if one.severity is Severity.NOTE],
@@ -126,7 +126,7 @@ def _print(audit: Audit, added: list[str], lost: list[str], console: Console) ->
         console.print(
             f"{one.severity:7} {one.key}\n        {one.what}{remedy}", style=style, markup=False
         )
-    if not audit.signatures_looked_at:
+    if not audit.signatures_checked:
         console.print(
             "signatures not looked at: no key is trusted here (`overnight keys trust`, or "
             "--without-signatures where that is meant)",

@@ -52,7 +52,7 @@ def _quality(row: Document) -> str:
 def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
     manifest = registry.manifest(version)
     decision = registry.decision(version)
-    collected = registry.collected(version)
+    collected = registry.tombstone(version)
     accuracy = manifest.measured("accuracy")
     # Accuracy, or whatever the model was measured by first.
     quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)
@@ -66,7 +66,7 @@ def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> 
         "value": quality.value if quality else None,
         "decision": decision.verdict if decision else None,
         "decided_by": decision.by if decision else None,
-        "decision_proved": decision.proved if decision else None,
+        "decision_authenticated": decision.authenticated if decision else None,
         "collected": collected.at.isoformat() if collected else None,
         "champion_since": current.at.isoformat() if current and serves else None,
     }

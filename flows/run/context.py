@@ -18,6 +18,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.manifest import DataLineage, Manifest
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.signing import Signer
 from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
 from overnight.tasks.data.leakage import learned_holdout_rows
@@ -90,7 +91,7 @@ class ModelContext:
         if warm and self.definition.warm is not None:
             settings = self.definition.warm.model_dump() | run
         else:
-            tuned = self.registry.tuned()
+            tuned = TunedSettingsLog(self.bucket, self.model).current()
             settings = own | (tuned.settings if tuned else {}) | run
         return type(self.definition.settings).model_validate(settings)
 

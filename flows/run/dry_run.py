@@ -51,8 +51,8 @@ def dry_run(
     warm = context.is_warm(start_from, champion, data)
     settings = context.training_settings(changed, warm=warm)
     code, environment = lineage.code(context.definition), lineage.environment()
-    ingested = context.rows.taken()
-    before = context.rows.taken(champion.data.dataset_version) if champion else set()
+    ingested = context.rows.arrival_names()
+    before = context.rows.arrival_names(champion.data.dataset_version) if champion else set()
     now = Present(
         data, code, environment, settings.model_dump(mode="json"), arrivals=ingested - before
     )

@@ -54,7 +54,7 @@ class TrainingPlan:
     def actor(self, reason: str) -> Actor:
         """The person who requested the run; their own reason is appended to `reason`."""
         reason = "; ".join(part for part in (reason, self.run.why) if part)
-        return Actor(self.run.by, reason, self.run.proved)
+        return Actor(self.run.by, reason, self.run.authenticated)
 
 
 def make_plan(
@@ -118,7 +118,7 @@ def run_lineage(
         forced=forced,
         by=by,
         reason=reason.strip() or (f"forced by {by}" if forced else ""),
-        proved=override is not None and override.proved,
+        authenticated=override is not None and override.authenticated,
     )
 
 
@@ -128,7 +128,9 @@ def changes(plan: TrainingPlan) -> tuple[Axis, ...]:
         return ()
     context = plan.context
     champion = context.registry.manifest(plan.champion)
-    arrivals = context.rows.taken() - context.rows.taken(champion.data.dataset_version)
+    arrivals = context.rows.arrival_names() - context.rows.arrival_names(
+        champion.data.dataset_version
+    )
     settings = plan.settings.model_dump(mode="json")
     data = plan.snapshot.lineage
     return explain(champion, Present(data, plan.code, plan.environment, settings, arrivals))
@@ -179,7 +181,9 @@ def authorize_override(
     authorized = context.settings.overriders
     if actor.name not in authorized:
         raise NotAuthorized(actor.name, "override gates", authorized, "OVERNIGHT_OVERRIDERS")
-    return Override(by=actor.name, reason=reason, at=datetime.now(UTC), proved=actor.authenticated)
+    return Override(
+        by=actor.name, reason=reason, at=datetime.now(UTC), authenticated=actor.authenticated
+    )
 
 
 def used_override(override: Override | None, verdict: Verdict) -> Override | None:

@@ -73,9 +73,9 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
         learned = drift_reference(
             champion.manifest,
             champion.predictor,
-            context.rows.taken(champion.manifest.data.dataset_version),
+            context.rows.arrival_names(champion.manifest.data.dataset_version),
             context.definition,
-            known=known_arrivals(context.registry, context.rows.arrivals),
+            known=known_arrivals(context.registry, context.rows.arrival_versions),
         )
     compared = compare(
         everything,
@@ -101,7 +101,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
 def park_for_review(plan: TrainingPlan, compared: DriftReport) -> None:
     """Record the findings of each arrival that waits for a person's decision."""
     for arrival in compared.pending:
-        plan.context.reviews.hold(
+        plan.context.reviews.park(
             arrival, compared.failures_of(arrival), compared_with=plan.champion
         )
 
@@ -111,7 +111,7 @@ def decide(
     context: ModelContext, arrival: str, verdict: arrival_reviews.Verdict, actor: Actor
 ) -> arrival_reviews.ArrivalReview:
     """Record a person's decision about an arrival of the dataset."""
-    if arrival not in context.rows.taken():
-        pending = open_reviews(context.registry, context.rows.arrivals)
+    if arrival not in context.rows.arrival_names():
+        pending = open_reviews(context.registry, context.rows.arrival_versions)
         raise UnknownArrival(context.model, arrival, tuple(review.arrival for review in pending))
     return context.reviews.decide(arrival, verdict, actor)

@@ -25,7 +25,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         version
         for version in reinstate.previous_champions(registry.champion.history())
         if reinstate.is_eligible(registry.manifest(version), context.definition)
-        and registry.collected(version) is None
+        and registry.tombstone(version) is None
     )
     if gate is None or plan.champion is None or not earlier:
         return None
@@ -34,7 +34,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         context.definition,
         read_stamped(context.rows, plan.snapshot),
         lineages=made_of,
-        known_arrivals=context.rows.taken(max(data.dataset_version for data in made_of)),
+        known_arrivals=context.rows.arrival_names(max(data.dataset_version for data in made_of)),
     )
     if examples is None:
         return None

@@ -22,7 +22,9 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
     served = {record.version for record in context.registry.champion.history()}
     # Versions are named by when they were made, so the highest name has seen the most arrivals.
     newest = context.registry.manifest(max(served))
-    arrivals = scores.unlearned_arrivals(context.rows.arrivals(), newest.data.dataset_version)
+    arrivals = scores.unlearned_arrivals(
+        context.rows.arrival_versions(), newest.data.dataset_version
+    )
     if not arrivals:
         return ()
     serving = context.load_predictor(champion)

@@ -112,7 +112,7 @@ class ChallengeController:
             self._is_settled()
             and champion is not None
             and champion.version == record.version
-            and champion.sequence > record.beside
+            and champion.sequence > record.champion_sequence
         ):
             return self._ended_as(record, "became champion", champion.reason, told=True)
         return self._ask_the_store(record) if self._is_due() else None
@@ -157,7 +157,7 @@ class ChallengeController:
         champion = self._champion.known().last
         sequence = champion.sequence if champion is not None else 0
         if promoted and self._asked != (record.id, sequence):
-            since = self._asked[1] if self._asked[0] == record.id else record.beside
+            since = self._asked[1] if self._asked[0] == record.id else record.champion_sequence
             if Challenges(self._context.bucket, record.model).became_champion(record, since=since):
                 return self._ended_as(record, "became champion", "it was promoted", told=True)
             self._asked = (record.id, sequence)

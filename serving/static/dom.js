@@ -87,7 +87,7 @@ export function updateRelativeTimes() {
 }
 
 // An authenticated name is marked, because anybody can type any name.
-export const actor = ({ by, proved }) => (proved ? `${by} (authenticated)` : by);
+export const actor = ({ by, authenticated }) => (authenticated ? `${by} (authenticated)` : by);
 
 // The two largest units: "3 d 4 h".
 export function duration(milliseconds) {

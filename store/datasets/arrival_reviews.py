@@ -1,7 +1,7 @@
-"""Arrivals: what a person said of data that waits, or of data that should not have come in.
+"""Reviews of arrivals: data parked for a person to review, and the decisions about it.
 
-What waits is told once, create-only; the words about it are a log, create-only each, of which the
-last counts. An arrival that is excluded stays in the dataset and in no snapshot.
+An arrival is parked once; the decisions about it form an append-only log, whose last entry counts.
+An excluded arrival stays in the dataset but is in no snapshot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ Verdict = Literal["accepted", "excluded"]
 
 
 class PendingReview(Value):
-    """An arrival that waits for a person: what was found, compared with which champion."""
+    """An arrival that awaits review: the findings, and the champion it was compared with."""
 
     model: str
     arrival: str
@@ -34,9 +34,9 @@ class PendingReview(Value):
 
 
 class ArrivalReview(Value):
-    """A person's word about an arrival: learn from it, or leave it out of every snapshot.
+    """A person's decision about an arrival: train on it, or leave it out of every snapshot.
 
-    `proved`: a token showed that it was `by` who said so.
+    `authenticated`: a token authenticated the actor `by`; otherwise the name is a claim.
     """
 
     model: str
@@ -46,26 +46,26 @@ class ArrivalReview(Value):
     reason: str
     sequence: int
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    proved: bool = False
+    authenticated: bool = Field(default=False, alias="proved")
 
 
 @dataclass(frozen=True)
 class ArrivalReviews:
-    """What was found and decided about the arrivals of one model."""
+    """The reviews of the arrivals of one model."""
 
     bucket: Bucket
     model: str
 
-    def hold(self, arrival: str, findings: Sequence[Finding], *, compared_with: str | None) -> None:
-        """Let an arrival wait for a person; what was found first stands."""
-        held = PendingReview(
+    def park(self, arrival: str, findings: Sequence[Finding], *, compared_with: str | None) -> None:
+        """Park an arrival for review; the findings that were written first stand."""
+        review = PendingReview(
             model=self.model, arrival=arrival, findings=tuple(findings), compared_with=compared_with
         )
         with suppress(AlreadyExists):
-            self.bucket.create(keys.arrival_held(self.model, arrival), held.encoded())
+            self.bucket.create(keys.pending_review(self.model, arrival), review.encoded())
 
     def decide(self, arrival: str, verdict: Verdict, actor: Actor) -> ArrivalReview:
-        """Accept or exclude an arrival, or find that it was done already; it may be taken back."""
+        """Accept or exclude an arrival; repeating changes nothing, the opposite reverses it."""
         while True:
             last = self.decision(arrival)
             if last is not None and last.verdict == verdict:
@@ -77,13 +77,13 @@ class ArrivalReviews:
                 by=actor.name,
                 reason=actor.reason,
                 sequence=last.sequence + 1 if last else 1,
-                proved=actor.authenticated,
+                authenticated=actor.authenticated,
             )
-            key = keys.arrival_decision(self.model, arrival, decision.sequence)
+            key = keys.arrival_review(self.model, arrival, decision.sequence)
             try:
                 self.bucket.create(key, decision.encoded())
             except AlreadyExists:
-                # Somebody decided at the same moment: read that decision first.
+                # Another decision won this number: start over from it.
                 continue
             return decision
 
@@ -91,28 +91,28 @@ class ArrivalReviews:
         """The last decision about an arrival, or None while there is none."""
         sequence, last = 1, None
         while True:
-            key = keys.arrival_decision(self.model, arrival, sequence)
+            key = keys.arrival_review(self.model, arrival, sequence)
             following = read(ArrivalReview, self.bucket, key)
             if following is None:
                 return last
             last, sequence = following, sequence + 1
 
     def decisions(self) -> Mapping[str, ArrivalReview]:
-        """The last decision about each arrival that was decided about, by its name."""
+        """The last decision about each decided arrival, by the arrival's name."""
         names = self.bucket.names_below(keys.arrivals(self.model))
-        found = {name: self.decision(name) for name in names}
-        return {name: last for name, last in found.items() if last is not None}
+        decisions = {name: self.decision(name) for name in names}
+        return {name: last for name, last in decisions.items() if last is not None}
 
     def excluded(self) -> tuple[str, ...]:
-        """The arrivals that no snapshot holds, in order of their names."""
+        """Names of the arrivals that are left out of every snapshot, sorted."""
         decided = self.decisions()
         return tuple(sorted(name for name, last in decided.items() if last.verdict == "excluded"))
 
-    def waiting(self) -> list[PendingReview]:
-        """The arrivals that wait for a person, in order of their names."""
-        found = []
+    def pending(self) -> list[PendingReview]:
+        """The arrivals that await review, sorted by name."""
+        pending = []
         for name in sorted(self.bucket.names_below(keys.arrivals(self.model))):
-            held = read(PendingReview, self.bucket, keys.arrival_held(self.model, name))
-            if held is not None and self.decision(name) is None:
-                found.append(held)
-        return found
+            review = read(PendingReview, self.bucket, keys.pending_review(self.model, name))
+            if review is not None and self.decision(name) is None:
+                pending.append(review)
+        return pending

@@ -159,12 +159,12 @@ class Dataset:
             return self._own(arrival, writer)
         raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
 
-    def taken(self, version: int | None = None) -> set[str]:
+    def arrival_names(self, version: int | None = None) -> set[str]:
         """The names of all arrivals in a version, the newest unless told."""
-        came = self.arrivals()
+        came = self.arrival_versions()
         return {name for name, at in came.items() if version is None or at <= version}
 
-    def arrivals(self) -> dict[str, int]:
+    def arrival_versions(self) -> dict[str, int]:
         """The version in which each arrival came in, by its name."""
         return {
             commit["arrival"]: int(commit["version"])
@@ -230,7 +230,7 @@ class Dataset:
             )
         )
 
-    def every_row(self) -> Iterator[pa.RecordBatch]:
+    def all_batches(self) -> Iterator[pa.RecordBatch]:
         """All columns of the newest version, a part at a time.
 
         Raises:

@@ -56,7 +56,7 @@ class Audit:
 
     observations: tuple[Observation, ...]
     tallies: Mapping[str, Mapping[str, int]]
-    signatures_looked_at: bool
+    signatures_checked: bool
 
     @property
     def findings(self) -> tuple[Observation, ...]:
@@ -88,7 +88,7 @@ def note(key: str, what: str, remedy: str = "") -> Observation:
 def strays(found: Iterable[Item]) -> Iterator[Observation]:
     """Keys that nothing of ours would ever read, and probes that outlived their start."""
     for item in found:
-        if item.kind is Kind.STRAY:
+        if item.kind is Kind.UNKNOWN:
             yield warning(item.key, "nothing of ours reads this key", LOOK)
         elif item.kind is Kind.PROBE:
             yield note(item.key, "left behind by a start that was killed; it does no harm")
@@ -118,7 +118,7 @@ def _is_score_of(item: Item, arrival: str) -> bool:
 
 
 _SAID_BY_NAME = {
-    Kind.WORD: lambda names: {"replica": names["name"]},
+    Kind.ACKNOWLEDGEMENT: lambda names: {"replica": names["name"]},
     Kind.REFUSAL: lambda names: {"fingerprint": names["name"]},
 }
 
@@ -138,7 +138,7 @@ def gaps(found: Iterable[Item]) -> Iterator[Observation]:
 
 
 @dataclass(frozen=True)
-class KnownObjects:
+class VersionState:
     """What logs have to know of a version: whether it is there, and what became of it."""
 
     is_whole: bool
@@ -147,7 +147,7 @@ class KnownObjects:
 
 
 def alias_log(
-    records: Sequence[AliasRecord], versions: Mapping[str, KnownObjects]
+    records: Sequence[AliasRecord], versions: Mapping[str, VersionState]
 ) -> Iterator[Observation]:
     """Each record over the one before it, and of a version that could serve; oldest first."""
     before: AliasRecord | None = None
@@ -168,7 +168,7 @@ def alias_log(
         yield from _resolves(before, versions.get(before.target))
 
 
-def _may_serve(key: str, record: AliasRecord, known: KnownObjects | None) -> Iterator[Observation]:
+def _may_serve(key: str, record: AliasRecord, known: VersionState | None) -> Iterator[Observation]:
     if known is None or not known.is_whole:
         yield error(key, f"it names {record.version}, which has no manifest")
     elif record.alias == CHAMPION and known.verdict != "approved":
@@ -180,7 +180,7 @@ def _may_serve(key: str, record: AliasRecord, known: KnownObjects | None) -> Ite
         )
 
 
-def _resolves(record: AliasRecord, known: KnownObjects | None) -> Iterator[Observation]:
+def _resolves(record: AliasRecord, known: VersionState | None) -> Iterator[Observation]:
     if known is not None and known.is_whole and known.is_collected:
         yield error(
             keys.alias_record(record.model, record.alias, record.sequence),
@@ -191,7 +191,7 @@ def _resolves(record: AliasRecord, known: KnownObjects | None) -> Iterator[Obser
         )
 
 
-def words(
+def acknowledgements(
     replicas: Iterable[tuple[Item, str]], records: Mapping[tuple[str, str, int], AliasRecord]
 ) -> Iterator[Observation]:
     """What hosts said, each of the version of a record that is there; pairs of key and version."""

@@ -19,7 +19,7 @@ from overnight.store.maintenance.export_format import (
     Work,
     files,
     is_passing,
-    place_of,
+    path_of,
 )
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -116,7 +116,7 @@ def _fetch_all(
 
     def fetch(key: str) -> None:
         body = bucket.read(key)
-        write_atomically(place_of(folder, key), body)
+        write_atomically(path_of(folder, key), body)
         fetched[key] = FileEntry(size_bytes=len(body), sha256=digest(body))
         with journal.open("ab") as file:
             file.write(_line(_Fetched(key=key, entry=fetched[key])))
@@ -126,7 +126,7 @@ def _fetch_all(
     work.each([key for key in wanted if key not in fetched], fetch)
     for key in files(folder) - wanted.keys():
         # Cut off while it was written, or gone from the store since: no part of this moment.
-        place_of(folder, key).unlink()
+        path_of(folder, key).unlink()
     return {key: fetched[key] for key in sorted(fetched)}
 
 
@@ -139,7 +139,7 @@ def _there(folder: Path, journal: Path) -> dict[str, FileEntry]:
         except ValidationError:
             # The line that was being written when the process died.
             continue
-        place = place_of(folder, one.key)
+        place = path_of(folder, one.key)
         if place.is_file() and digest(place.read_bytes()) == one.entry.sha256:
             found[one.key] = one.entry
     return found

@@ -66,22 +66,22 @@ def read_exported(folder: Path, index: Index, key: str) -> bytes:
         ExportChanged: it is missing, or not what the index says.
     """
     try:
-        body = place_of(folder, key).read_bytes()
+        body = path_of(folder, key).read_bytes()
     except OSError as error:
         raise ExportChanged(
-            place_of(folder, key), expected="a file of the export", found=f"{error.strerror}"
+            path_of(folder, key), expected="a file of the export", found=f"{error.strerror}"
         ) from None
     expected, found = index.objects[key], FileEntry(size_bytes=len(body), sha256=digest(body))
     if found != expected:
         raise ExportChanged(
-            place_of(folder, key),
+            path_of(folder, key),
             expected=f"sha256 {expected.sha256} ({expected.size_bytes} bytes)",
             found=f"sha256 {found.sha256} ({found.size_bytes} bytes)",
         )
     return body
 
 
-def place_of(folder: Path, key: str) -> Path:
+def path_of(folder: Path, key: str) -> Path:
     return folder / CONTENT / key
 
 

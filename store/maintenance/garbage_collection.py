@@ -38,7 +38,7 @@ def collect(
         bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))
     registry = ModelRegistry(bucket, plan.model)
     for version in plan.returning:
-        registry.keep(version, plan.staying[version])
+        registry.revoke_tombstone(version, plan.staying[version])
     marks = {one.version: _mark(bucket, one, by) for one in plan.leaving}
     gone = []
     for one in plan.leaving:
@@ -49,9 +49,9 @@ def collect(
         # Who wanted it after an earlier run's word was refused, so such a run is just finished.
         wanted = mark is _Mark.OURS and _is_wanted(bucket, plan, one)
         if wanted:
-            registry.keep(one.version, "somebody wanted it at that moment")
+            registry.revoke_tombstone(one.version, "somebody wanted it at that moment")
             told(one, "somebody wanted it at this moment")
-        elif registry.kept(one.version) is not None:
+        elif registry.tombstone_revoked(one.version) is not None:
             told(one, "somebody else keeps it")
         else:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -79,9 +79,9 @@ def _mark(bucket: Bucket, one: Deletion, by: str) -> _Mark:
         reason=one.reason,
     )
     try:
-        bucket.create(keys.collected(one.model, one.version), word.encoded())
+        bucket.create(keys.tombstone(one.model, one.version), word.encoded())
     except AlreadyExists:
-        first = ModelRegistry(bucket, one.model).collected(one.version)
+        first = ModelRegistry(bucket, one.model).tombstone(one.version)
         dead = first is not None and first.at < word.at - UNDER_WAY
         return _Mark.OLD if dead else _Mark.ANOTHERS
     return _Mark.OURS

@@ -31,7 +31,7 @@ _PASSING = {
     Kind.REASON,
     Kind.QUARANTINED,
     Kind.PROBE,
-    Kind.STRAY,
+    Kind.UNKNOWN,
 }
 # What a bucket writes once, and no other bucket in the same words.
 _FIRST = re.compile(r"/aliases/champion/00000001\.json$|/_delta_log/0{20}\.json$")
@@ -90,7 +90,7 @@ class Export:
             return False
         said, kept, published = (
             form(item.model, item.version) in there
-            for form in (keys.collected, keys.kept, keys.manifest)
+            for form in (keys.tombstone, keys.tombstone_revoked, keys.manifest)
         )
         # Signatures of what was published stay; its report too, and an audit misses that by name.
         return said and not kept and not (item.kind is Kind.SIGNATURE and published)

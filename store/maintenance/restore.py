@@ -27,7 +27,7 @@ from overnight.store.objects.key_parser import Item, Kind
 _RANKS = {
     **dict.fromkeys((Kind.MANIFEST, Kind.ARRIVAL), 2),
     Kind.DECISION: 3,
-    **dict.fromkeys((Kind.TUNED, Kind.ARRIVAL_WORD, Kind.RECORD), 4),
+    **dict.fromkeys((Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW, Kind.ALIAS_RECORD), 4),
 }
 # Logs, of which a later entry must never be there without the earlier ones.
 _LOGS = {1, 4}

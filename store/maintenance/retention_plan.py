@@ -153,7 +153,7 @@ def _spoken_of(
 
 def _is_old(bucket: Bucket, model: str, version: str, now: datetime) -> bool:
     """Whether the word about a version is that of a run that must have died."""
-    word = ModelRegistry(bucket, model).collected(version)
+    word = ModelRegistry(bucket, model).tombstone(version)
     return word is not None and word.at < now - UNDER_WAY
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from overnight.store.maintenance.audit_rules import (
     REPLACE,
-    KnownObjects,
     Observation,
+    VersionState,
     error,
     note,
     warning,
@@ -36,9 +36,9 @@ class VersionRead:
     distrusted: str = ""
 
     @property
-    def known(self) -> KnownObjects:
+    def known(self) -> VersionState:
         """What logs have to know of it."""
-        return KnownObjects(
+        return VersionState(
             is_whole=self.has_manifest,
             verdict=self.decision.verdict if self.decision else None,
             is_collected=self.collected is not None,
@@ -57,7 +57,7 @@ def about(read: VersionRead, *, grace: Retention, now: datetime) -> Iterator[Obs
         return
     if read.manifest is None:
         return
-    if not keys.covers(read.version, read.manifest.fingerprint):
+    if not keys.matches_fingerprint(read.version, read.manifest.fingerprint):
         key = keys.manifest(read.model, read.version)
         yield error(key, f"its fingerprint is {read.manifest.fingerprint[:12]}… by now")
     yield from _files(read, read.manifest)
@@ -71,7 +71,7 @@ def about(read: VersionRead, *, grace: Retention, now: datetime) -> Iterator[Obs
         key = keys.manifest(read.model, read.version)
         yield note(key, "it waits for a decision", f"`overnight approve {read.model}` or reject it")
     if read.collected is not None:
-        key = keys.collected(read.model, read.version)
+        key = keys.tombstone(read.model, read.version)
         yield note(key, f"collected on {read.collected.at:%Y-%m-%d} by {read.collected.by}")
 
 

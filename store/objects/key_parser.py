@@ -14,25 +14,25 @@ class Kind(StrEnum):
 
     MANIFEST = "manifest"
     DECISION = "decision"
-    COLLECTED = "collected"
-    KEPT = "kept"
+    TOMBSTONE = "tombstone"
+    TOMBSTONE_REVOKED = "tombstone revoked"
     SIGNATURE = "signature"
     FILE = "file of a version"
-    RECORD = "alias record"
-    WORD = "replica's word"
+    ALIAS_RECORD = "alias record"
+    ACKNOWLEDGEMENT = "acknowledgement"
     WITHDRAWAL = "withdrawal"
     REFUSAL = "refusal"
-    TUNED = "tuned settings"
+    TUNED_SETTINGS = "tuned settings"
     SCORE = "score"
     TABLE = "file of a table"
-    HELD = "arrival that waits"
-    ARRIVAL_WORD = "word about an arrival"
+    PENDING_REVIEW = "arrival awaiting review"
+    ARRIVAL_REVIEW = "arrival review"
     ARRIVAL = "arrival"
     LANDED = "landed file"
-    REASON = "reason of a quarantine"
-    QUARANTINED = "file in quarantine"
+    REASON = "quarantine reason"
+    QUARANTINED = "quarantined file"
     PROBE = "probe"
-    STRAY = "none of ours"
+    UNKNOWN = "unknown key"
 
 
 _MODEL = r"(?P<model>[a-z][a-z0-9-]{0,62})"
@@ -49,19 +49,19 @@ _FORMS = [
     for kind, pattern in (
         (Kind.MANIFEST, rf"{_BUNDLE}/manifest\.json"),
         (Kind.DECISION, rf"{_BUNDLE}/decision\.json"),
-        (Kind.COLLECTED, rf"{_BUNDLE}/collected\.json"),
-        (Kind.KEPT, rf"{_BUNDLE}/kept\.json"),
+        (Kind.TOMBSTONE, rf"{_BUNDLE}/collected\.json"),
+        (Kind.TOMBSTONE_REVOKED, rf"{_BUNDLE}/kept\.json"),
         (Kind.SIGNATURE, rf"{_BUNDLE}/signatures/(?P<name>[0-9a-f]{{16}}(-[0-9a-f]{{16}})?)\.json"),
         (Kind.FILE, rf"{_BUNDLE}/(?P<name>{_NAME})"),
-        (Kind.RECORD, rf"{_ALIAS}\.json"),
-        (Kind.WORD, rf"{_ALIAS}/replicas/(?P<name>{_NAME})\.json"),
+        (Kind.ALIAS_RECORD, rf"{_ALIAS}\.json"),
+        (Kind.ACKNOWLEDGEMENT, rf"{_ALIAS}/replicas/(?P<name>{_NAME})\.json"),
         (Kind.WITHDRAWAL, rf"{_ALIAS}/withdrawn\.json"),
         (Kind.REFUSAL, rf"models/{_MODEL}/refusals/(?P<name>{_NAME})/(?P<beside>{_NAME})\.json"),
-        (Kind.TUNED, rf"models/{_MODEL}/settings/{_SEQUENCE}\.json"),
+        (Kind.TUNED_SETTINGS, rf"models/{_MODEL}/settings/{_SEQUENCE}\.json"),
         (Kind.SCORE, rf"models/{_MODEL}/scores/{_VERSION}/(?P<arrival>{_NAME})\.json"),
         (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
-        (Kind.HELD, rf"{_ARRIVALS}/held\.json"),
-        (Kind.ARRIVAL_WORD, rf"{_ARRIVALS}/{_SEQUENCE}\.json"),
+        (Kind.PENDING_REVIEW, rf"{_ARRIVALS}/held\.json"),
+        (Kind.ARRIVAL_REVIEW, rf"{_ARRIVALS}/{_SEQUENCE}\.json"),
         (Kind.ARRIVAL, rf"{_LANDING}/arrival\.json"),
         (Kind.LANDED, rf"{_LANDING}/{_NAME}"),
         (Kind.REASON, rf"{_QUARANTINE}/reason-{_NAME}\.json"),
@@ -89,7 +89,7 @@ class Item:
                 if "version" in names and not keys.is_version(names["version"]):
                     break
                 return cls(key, size_bytes, kind, names)
-        return cls(key, size_bytes, Kind.STRAY)
+        return cls(key, size_bytes, Kind.UNKNOWN)
 
     @property
     def model(self) -> str:

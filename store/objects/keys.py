@@ -101,7 +101,7 @@ def made_at(version: str) -> datetime:
         raise BadKey(version, "there is no such moment") from None
 
 
-def covers(version: str, fingerprint: str) -> bool:
+def matches_fingerprint(version: str, fingerprint: str) -> bool:
     """Whether a version was made from exactly this data, code, settings and seed."""
     return version.endswith("-" + fingerprint[:12])
 
@@ -149,12 +149,12 @@ def decision(model: str, version: str) -> str:
     return version_file(model, version, "decision.json")
 
 
-def collected(model: str, version: str) -> str:
+def tombstone(model: str, version: str) -> str:
     """Key of the word that retention let go of a version's files."""
     return version_file(model, version, "collected.json")
 
 
-def kept(model: str, version: str) -> str:
+def tombstone_revoked(model: str, version: str) -> str:
     """Key of the word that a version stays although `collected` was said."""
     return version_file(model, version, "kept.json")
 
@@ -235,12 +235,12 @@ def arrivals(model: str) -> str:
     return f"datasets/{check_model(model)}/arrivals"
 
 
-def arrival_held(model: str, name: str) -> str:
+def pending_review(model: str, name: str) -> str:
     """Key that tells why an arrival waits for a person."""
     return _of_arrival(model, name, "held.json")
 
 
-def arrival_decision(model: str, name: str, sequence: int) -> str:
+def arrival_review(model: str, name: str, sequence: int) -> str:
     """Key of word `sequence` of a person about an arrival; the highest counts."""
     return _of_arrival(model, name, f"{sequence:08d}.json")
 

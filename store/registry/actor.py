@@ -1,13 +1,13 @@
-"""Who does something to a registry, and why, as its record keeps it."""
+"""Who changes a registry, and why, as its records keep it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A person, or a part of the system that acts by itself.
+    """A person, or a part of the system that acts on its own.
 
-    `authenticated`: a token showed who it is; else the name is what somebody typed.
+    `authenticated`: a token authenticated the name; otherwise it is a claim.
     """
 
     name: str

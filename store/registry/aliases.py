@@ -1,8 +1,8 @@
-"""Aliases: append-only logs that say which version a name points at, since when, by whom and why.
+"""Aliases: append-only logs of which version a name points at, since when, by whom and why.
 
 Exactly one writer wins each sequence number, so promotion is a compare-and-swap: read record n,
-write record n+1, or lose and be told who won. Rolling back is one more record, and so is stopping
-a challenger, after which the alias points at nothing.
+create record n+1, or fail with the winner's record. A rollback is one more record, and so is
+stopping a challenger, after which the alias points at nothing.
 """
 
 import uuid
@@ -32,11 +32,11 @@ Action = Literal["promoted", "rolled back", "started", "stopped"]
 
 
 class AliasRecord(Value):
-    """One entry of the log. `id` tells two writers of the same words apart.
+    """One entry in the log of an alias.
 
-    A challenger's has its `terms`, and `beside`, the sequence of the champion's record that it
-    began beside. A stopped record names the version that it stopped. `proved`: a token showed
-    that it was `by`; else it is what somebody typed.
+    A record of the challenger has the `terms` of the challenge, and in `champion_sequence` the
+    sequence of the champion's record at its start. A stopped record names the version that was
+    stopped. `authenticated`: a token authenticated the actor `by`; otherwise the name is a claim.
     """
 
     format: int = 1
@@ -50,18 +50,19 @@ class AliasRecord(Value):
     reason: str
     at: datetime
     terms: Terms | None = None
-    beside: int = 0
-    proved: bool = False
+    champion_sequence: int = Field(default=0, alias="beside")
+    authenticated: bool = Field(default=False, alias="proved")
+    # Two writers of otherwise equal records differ in it, so that only one recognises its own.
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def target(self) -> str | None:
-        """The version that the alias points at since this record, if any."""
+        """The version that the alias points at from this record on, if any."""
         return None if self.action == "stopped" else self.version
 
 
 class Acknowledgement(Value):
-    """What one replica said about one record: it serves the version, or refused it, because."""
+    """A serving host's report on one record: it serves the version, or refuses it with a reason."""
 
     replica: str
     version: str
@@ -79,7 +80,7 @@ class AliasLog:
 
     @property
     def name(self) -> str:
-        """What is said of it stands under this name: the model's own for its champion."""
+        """The alias in reports: the model's own name stands for its champion."""
         return self.model if self.alias == CHAMPION else f"{self.model}@{self.alias}"
 
     @property
@@ -90,7 +91,7 @@ class AliasLog:
         """Record `sequence`, or None while nobody has written it: one small GET.
 
         Raises:
-            CorruptRecord: what is there is no record, or one of another log or number.
+            CorruptRecord: the object is no record, or belongs to another log or sequence.
         """
         key = keys.alias_record(self.model, self.alias, sequence)
         record = read(AliasRecord, self._bucket, key)
@@ -100,14 +101,14 @@ class AliasLog:
 
     def sequences(self) -> list[int]:
         """Every sequence in the log, ascending."""
-        found = sequence_log.named(self._bucket, keys.alias(self.model, self.alias))
-        # Records have no gaps, so that names which stand for none come last.
-        return found if not found or self.at(found[-1]) else self._recorded()
+        listed = sequence_log.named(self._bucket, keys.alias(self.model, self.alias))
+        # Records have no gaps, so if the last name has a record, all of them have.
+        return listed if not listed or self.at(listed[-1]) else self._recorded()
 
     def current(self, *, since: int | None = None) -> AliasRecord | None:
         """The newest record. Lists once, unless `since` names a record known to exist.
 
-        A listing may be stale; walking on from it to the first gap is not.
+        A listing may be stale; single reads from its end to the first gap are not.
         """
         newest = self.at(since) if since is not None else self._last_listed()
         while newest is not None and (following := self.at(newest.sequence + 1)) is not None:
@@ -115,9 +116,9 @@ class AliasLog:
         return newest
 
     def _last_listed(self) -> AliasRecord | None:
-        found = sequence_log.named(self._bucket, keys.alias(self.model, self.alias))
-        last = self.at(found[-1] if found else 1)
-        if last is None and found and (recorded := self._recorded()):
+        listed = sequence_log.named(self._bucket, keys.alias(self.model, self.alias))
+        last = self.at(listed[-1] if listed else 1)
+        if last is None and listed and (recorded := self._recorded()):
             return self.at(recorded[-1])
         return last
 
@@ -125,7 +126,7 @@ class AliasLog:
         return sequence_log.recorded(self._bucket, keys.alias(self.model, self.alias))
 
     def history(self) -> list[AliasRecord]:
-        """Every record, oldest first, those included that a stale listing leaves out."""
+        """Every record, oldest first, including those that a stale listing leaves out."""
         newest = self.current()
         if newest is None:
             return []
@@ -135,11 +136,11 @@ class AliasLog:
     def previous(self, version: str) -> str:
         """The version that a rollback from `version` returns to.
 
-        Undoing follows the records backwards: what a promotion replaced comes back, and rolling
-        back twice goes back twice instead of forth.
+        It is the version that the promotion of `version` replaced, so that rolling back twice
+        goes back twice, not back and forth.
 
         Raises:
-            ConfigurationError: nothing served before it.
+            ConfigurationError: no version served before it.
         """
         replaced = {
             record.version: record.previous
@@ -161,16 +162,16 @@ class AliasLog:
         actor: Actor,
         action: Action = "promoted",
         terms: Terms | None = None,
-        beside: int = 0,
+        champion_sequence: int = 0,
         after: int | None = None,
     ) -> AliasRecord:
-        """Point the alias at `version`, provided it still points at `expected`; None for nothing.
+        """Point the alias at `version`, provided it still points at `expected` (None: at nothing).
 
-        `after`: the sequence of the newest record that was judged, 0 for an empty log, where it
-        matters that an alias moved away and back meanwhile.
+        `after`: the sequence of the last record that the caller knows, 0 for an empty log. With it
+        an alias that moved away and back meanwhile is a conflict too.
 
         Raises:
-            PromotionConflict: it points elsewhere, or somebody wrote the same sequence first.
+            PromotionConflict: it points elsewhere, or another writer won the sequence number.
         """
         current = self._checked(expected, after)
         record = AliasRecord(
@@ -184,23 +185,23 @@ class AliasLog:
             reason=actor.reason,
             at=datetime.now(UTC),
             terms=terms,
-            beside=beside,
-            proved=actor.authenticated,
+            champion_sequence=champion_sequence,
+            authenticated=actor.authenticated,
         )
         self._write(record)
         return record
 
     def _checked(self, expected: str | None, after: int | None) -> AliasRecord | None:
-        """The newest record, when it is the one that was judged."""
+        """The newest record, provided it is the one that the caller expects."""
         current = self.current()
-        found, last = (current.target, current.sequence) if current else (None, 0)
-        if found != expected:
-            raise PromotionConflict(self._whole_name, expected=expected, found=found)
+        target, last = (current.target, current.sequence) if current else (None, 0)
+        if target != expected:
+            raise PromotionConflict(self._whole_name, expected=expected, found=target)
         if after is not None and last != after:
             raise PromotionConflict(
                 self._whole_name,
                 expected=f"{expected or 'no version'} of record {after}",
-                found=f"{found or 'none'} of record {last}",
+                found=f"{target or 'none'} of record {last}",
             )
         return current
 
@@ -210,28 +211,28 @@ class AliasLog:
             self._bucket.create(key, record.encoded())
         except AlreadyExists:
             winner = self.at(record.sequence)
-            found = winner.target if winner else None
             raise PromotionConflict(
-                self._whole_name, expected=record.previous, found=found
+                self._whole_name,
+                expected=record.previous,
+                found=winner.target if winner else None,
             ) from None
 
     def acknowledge(self, sequence: int, acknowledgement: Acknowledgement) -> None:
-        """Say once what became of a record here; what was said first stands."""
+        """Report once whether this host serves a record's version; the first report stands."""
         key = keys.replica(self.model, self.alias, sequence, acknowledgement.replica)
-        try:
+        with suppress(AlreadyExists):
             self._bucket.create(key, acknowledgement.encoded())
-        except AlreadyExists:
-            return
 
     def acknowledgements(self, sequence: int) -> list[Acknowledgement]:
-        """What every replica said so far about a record; what cannot be read says nothing."""
-        said = []
+        """The reports of all replicas about a record so far; unreadable ones are left out."""
+        acknowledgements = []
         for key in self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence)):
             with suppress(ValidationError, BadKey):
-                said.append(Acknowledgement.model_validate_json(self._bucket.read(key)))
-        return said
+                body = self._bucket.read(key)
+                acknowledgements.append(Acknowledgement.model_validate_json(body))
+        return acknowledgements
 
 
 def _key_of(record: AliasRecord) -> str:
-    """Where a record says that it belongs, whatever it says: only to be compared and told."""
+    """The key that a record's fields name; unchecked, for comparison and messages only."""
     return f"models/{record.model}/aliases/{record.alias}/{record.sequence:08d}.json"

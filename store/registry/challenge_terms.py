@@ -13,18 +13,35 @@ Bound = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Terms(Value):
-    """What a challenger may do, and what it must keep to.
+    """How much traffic a challenger gets, and the bounds beyond which it is withdrawn."""
 
-    In shadow, `share` of the requests are answered by it as well, never to be returned. As a
-    canary it answers `share` of the clients, each always by the same version. `tolerance` holds
-    for numbers that are no classes: they agree when they differ by at most `tolerance` times
-    (1 + the champion's number).
-    """
-
-    mode: Mode
-    share: Share = 0.1
-    maximum_error_share: Bound = 0.01
-    maximum_disagreement_share: Bound = 0.05
-    maximum_slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
-    minimum_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    mode: Mode = Field(
+        description="`shadow`: the challenger answers as well, and its answers are discarded. "
+        "`canary`: it answers instead of the champion."
+    )
+    share: Share = Field(
+        default=0.1,
+        description="Share of the requests (shadow) or of the clients (canary); a client is "
+        "always answered by the same version.",
+    )
+    maximum_error_share: Bound = Field(
+        default=0.01,
+        description="The challenger is withdrawn when significantly more than this share of "
+        "requests fails; 1 switches the bound off.",
+    )
+    maximum_disagreement_share: Bound = Field(
+        default=0.05,
+        description="The challenger is withdrawn when significantly more than this share of "
+        "compared answers differs from the champion's; 1 switches the bound off.",
+    )
+    maximum_slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        default=2.0, description="Largest ratio of the challenger's CPU time to the champion's."
+    )
+    minimum_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        default=200, description="No bound applies before so many requests were measured."
+    )
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.1,
+        description="Numbers other than classes agree when they differ by at most `tolerance` "
+        "times (1 + the champion's number).",
+    )

@@ -1,7 +1,7 @@
-"""The rules for challenging a champion: who may, one at a time, and what ends it.
+"""Challenges of a champion: which version may challenge it, one at a time, and what ends it.
 
-A challenge is a record in the log of the alias `challenger`. It ends by one more record, by a
-serving host's word that it withdrew it, or because its version became champion.
+A challenge is a record in the log of the alias `challenger`. It ends by one more record, by the
+withdrawal that a serving host writes, or because its version became champion.
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ from overnight.store.values import Value
 
 
 class Withdrawal(Value):
-    """One serving host's word that a challenger left its bounds; final by construction.
+    """A serving host's report that a challenger exceeded its bounds; final, as it is create-only.
 
-    It is no alias record: whoever serves needs no right to move aliases.
+    It is not an alias record, so that serving needs no permission to move aliases.
     """
 
     replica: str
@@ -42,7 +42,7 @@ class Withdrawal(Value):
 
 @dataclass(frozen=True)
 class Challenge:
-    """The newest challenge of a model that was not stopped."""
+    """The newest challenge of a model, unless it was stopped."""
 
     record: AliasRecord
     withdrawal: Withdrawal | None = None
@@ -70,9 +70,7 @@ class Challenges:
         return ModelRegistry(self.bucket, self.model)
 
     def current(self) -> Challenge | None:
-        """The newest challenge and what became of it; None when there was none, or it was
-        stopped.
-        """
+        """The newest challenge and how it ended; None when there was none, or it was stopped."""
         return self._challenge_of(self.log.current())
 
     def _challenge_of(self, record: AliasRecord | None) -> Challenge | None:
@@ -81,24 +79,24 @@ class Challenges:
         return Challenge(record, self.withdrawal(record), self.became_champion(record))
 
     def start(self, version: str, *, terms: Terms, actor: Actor) -> AliasRecord:
-        """Let a version challenge the champion: in shadow one that was not rejected, as a canary
-        an approved one.
+        """Let a version challenge the champion.
 
-        Starting what runs already on the same terms is no error: a killed run is simply run again.
+        A canary must be approved; a shadow only must not be rejected. Starting the running
+        challenge again on the same terms is no error, so that an interrupted run can be repeated.
 
         Raises:
-            ChallengeRunning: another one runs; says which.
-            ConfigurationError: it may not challenge, or there is no champion like it.
-            PromotionConflict: somebody else started or stopped one meanwhile.
+            ChallengeRunning: another challenge runs.
+            ConfigurationError: it may not challenge, or there is no compatible champion.
+            PromotionConflict: another challenge was started or stopped meanwhile.
             UnknownVersion, CorruptVersion: it cannot serve.
-            CollectedVersion: retention let go of its files.
+            CollectedVersion: retention deleted its files.
         """
         last = self.log.current()
         running = self._challenge_of(last)
         if running is not None and running.is_live:
             record = running.record
             if (record.version, record.terms) == (version, terms):
-                return self._still_kept(record)
+                return self._checked_after_write(record)
             since = f"{record.at:%Y-%m-%d %H:%M} UTC"
             raise ChallengeRunning(self.model, version=record.version, by=record.by, since=since)
         champion = self._registry.champion.current()
@@ -113,20 +111,20 @@ class Challenges:
             actor=actor,
             action="started",
             terms=terms,
-            beside=champion.sequence,
+            champion_sequence=champion.sequence,
             after=last.sequence if last else 0,
         )
-        return self._still_kept(record)
+        return self._checked_after_write(record)
 
     def stop(self, actor: Actor, *, expected: str | None = None) -> AliasRecord:
-        """Stop the challenger: the alias points at nothing from here on.
+        """Stop the challenge, after which the alias points at nothing.
 
-        `expected`: the only version that is meant; None for whichever challenges.
+        `expected`: stop only this version; None for any.
 
         Raises:
-            NoChallenge: none runs; says what became of the last.
-            PromotionConflict: another one than `expected` runs, or somebody else stopped or
-                started one meanwhile.
+            NoChallenge: no challenge runs; says how the last one ended.
+            PromotionConflict: another version than `expected` challenges, or a challenge was
+                started or stopped meanwhile.
         """
         running = self.current()
         if running is None:
@@ -145,7 +143,7 @@ class Challenges:
         )
 
     def withdraw(self, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
-        """Withdraw a challenge here and everywhere, once; what was written first stands."""
+        """Withdraw a challenge on all hosts; the withdrawal that was written first stands."""
         key = keys.withdrawal(record.model, record.alias, record.sequence)
         try:
             self.bucket.create(key, withdrawal.encoded())
@@ -154,26 +152,27 @@ class Challenges:
         return withdrawal
 
     def withdrawal(self, record: AliasRecord) -> Withdrawal | None:
-        """Which host withdrew a challenge, or None while it runs: one small GET."""
+        """The withdrawal of a challenge, or None while there is none: one small GET."""
         key = keys.withdrawal(record.model, record.alias, record.sequence)
         return read(Withdrawal, self.bucket, key)
 
     def became_champion(self, record: AliasRecord, *, since: int = 0) -> bool:
-        """Whether the version of a challenge was champion after it began, be it for a moment.
+        """Whether the version of a challenge was champion at any time since the challenge began.
 
-        `since`: the last record of the champion's log that is known to name another version.
+        `since`: the last record of the champion's log known to name another version.
         """
-        champions, sequence = AliasLog(self.bucket, self.model), max(record.beside, since)
+        champions = AliasLog(self.bucket, self.model)
+        sequence = max(record.champion_sequence, since)
         while (later := champions.at(sequence + 1)) is not None:
             if later.version == record.version:
                 return True
             sequence = later.sequence
         return False
 
-    def _still_kept(self, record: AliasRecord) -> AliasRecord:
-        """The record, unless its version was collected at that very moment: the tombstone wins."""
+    def _checked_after_write(self, record: AliasRecord) -> AliasRecord:
+        """Return the record, or stop the challenge if retention deleted its version meanwhile."""
         try:
-            self._registry.check_kept(record.version)
+            self._registry.check_not_collected(record.version)
         except CollectedVersion as error:
             actor = Actor(record.by, str(error))
             self.log.append(record.version, expected=record.version, actor=actor, action="stopped")
@@ -185,7 +184,7 @@ class Challenges:
         if version == champion.version:
             raise ConfigurationError(f"{version} is the champion of {model}; name another version")
         tensors = registry.manifest(version).tensors
-        registry.check_kept(version)
+        registry.check_not_collected(version)
         decision = registry.decision(version)
         verdict = decision.verdict if decision else None
         if verdict == "rejected":
@@ -203,17 +202,17 @@ class Challenges:
 
 
 def difference(champion: Schema, challenger: Schema) -> str:
-    """Why clients of one version could not read another's answers; empty when they could.
+    """Why clients of the champion could not use the challenger; empty when they could.
 
-    Inputs have the same names, types and shapes, the answer and every further output of the
-    champion are there, and the classes are the same. Ranges may differ.
+    Inputs must have the same names, types and shapes, the champion's outputs must exist, the first
+    one first, and the classes must be the same. Ranges may differ.
     """
-    expected, found = _forms(champion.inputs), _forms(challenger.inputs)
-    if expected != found:
-        return f"it takes {found}, expected {expected}"
-    expected, found = _forms(champion.outputs), _forms(challenger.outputs)
-    if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - found.items():
-        return f"it answers {found}, expected {expected}"
+    expected, actual = _forms(champion.inputs), _forms(challenger.inputs)
+    if expected != actual:
+        return f"its inputs are {actual}, expected {expected}"
+    expected, actual = _forms(champion.outputs), _forms(challenger.outputs)
+    if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - actual.items():
+        return f"its outputs are {actual}, expected {expected}"
     if champion.labels != challenger.labels:
         return f"its classes are {challenger.labels}, expected {champion.labels}"
     return ""

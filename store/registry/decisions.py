@@ -1,4 +1,4 @@
-"""Decisions: each version is approved or rejected once, by somebody, for a reason."""
+"""Decisions: each version is approved or rejected once, with an actor and a reason."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,9 +11,9 @@ Verdict = Literal["approved", "rejected"]
 
 
 class Decision(Value):
-    """What was decided about a version; final by construction.
+    """The approval or rejection of a version; final, as its key can be created only once.
 
-    `proved`: a token showed that it was `by` who decided; else it is what somebody typed.
+    `authenticated`: a token authenticated the actor `by`; otherwise the name is a claim.
     """
 
     model: str
@@ -22,4 +22,4 @@ class Decision(Value):
     by: str
     reason: str
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    proved: bool = False
+    authenticated: bool = Field(default=False, alias="proved")

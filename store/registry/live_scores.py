@@ -1,24 +1,29 @@
-"""Scores: what the version that served measured on an arrival, before anything learned from it.
+"""Live scores: how the serving version did on each arrival, before anything learned from it.
 
-Each is written once and for ever, so a version's live quality is told by a series that nobody can
-improve afterwards.
+Each score is written once and never replaced, so that a version's live quality is a series that
+nobody can improve afterwards.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import Field
 
+from overnight.store.errors import AlreadyExists
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.records import decoded, read
 from overnight.store.registry.manifest import Measurement
 from overnight.store.values import Value
 
 
 class Score(Value):
-    """One version on one arrival: `n` rows whose truth came with it.
+    """Measurements of one version on the `n` labelled rows of one arrival.
 
-    The first measurement of no slice is what a version is first judged by; `holdout` is the same
-    metric where the version was judged when it was made, if it was.
+    The first measurement without a slice is the version's primary metric; `holdout` is the same
+    metric on the holdout when the version was trained, if it was measured then.
     """
 
     format: int = 1
@@ -32,15 +37,45 @@ class Score(Value):
 
     @property
     def headline(self) -> Measurement | None:
-        """The metric that a version is first judged by, over all rows; None where it is no number.
+        """The primary metric over all rows, or None when its value is not finite.
 
-        Another metric never stands in for it: a series of one metric would be told by two.
+        No other metric stands in for it: a series would then mix two metrics.
         """
-        first = next((one for one in self.measurements if not one.slice), None)
+        whole = (measurement for measurement in self.measurements if not measurement.slice)
+        first = next(whole, None)
         return first if first is not None and math.isfinite(first.value) else None
 
 
-def latest(found: Sequence[Score]) -> Score | None:
+@dataclass(frozen=True)
+class LiveScores:
+    """The live scores of one model's versions."""
+
+    bucket: Bucket
+    model: str
+
+    def keep(self, score: Score) -> Score:
+        """Write a score, or return the one that was written first, which stands."""
+        key = keys.score(self.model, score.version, score.arrival)
+        try:
+            self.bucket.create(key, score.encoded())
+        except AlreadyExists:
+            return decoded(Score, self.bucket.read(key), key)
+        return score
+
+    def find(self, version: str, arrival: str) -> Score | None:
+        """The score of a version on an arrival, if there is one."""
+        return read(Score, self.bucket, keys.score(self.model, version, arrival))
+
+    def of_version(self, version: str) -> list[Score]:
+        """All scores of a version, oldest first."""
+        scores = (
+            decoded(Score, self.bucket.read(key), key)
+            for key in self.bucket.keys_below(keys.scores(self.model, version))
+        )
+        return sorted(scores, key=lambda score: (score.at, score.arrival))
+
+
+def latest(scores: Sequence[Score]) -> Score | None:
     """The newest of some scores that has a headline."""
-    told = [score for score in found if score.headline is not None]
-    return max(told, key=lambda score: (score.at, score.arrival), default=None)
+    with_headline = [score for score in scores if score.headline is not None]
+    return max(with_headline, key=lambda score: (score.at, score.arrival), default=None)

@@ -1,7 +1,7 @@
-"""The manifest: everything an auditor asks of a version, and what a reader must verify.
+"""The manifest of a version: its lineage, measurements and gate findings, and its files' digests.
 
-It is written last, so a version exists completely or not at all. Readers ignore fields they do
-not know; only a new `format` breaks them, and they say so.
+It is written last, so a version exists completely or not at all. Readers ignore unknown fields;
+only another `format` is an error.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from overnight.store.errors import CorruptVersion
+from overnight.store.objects.records import validation_summary
 from overnight.store.schema import Schema
 from overnight.store.values import Value
 
@@ -17,14 +18,14 @@ FORMAT = 1
 
 
 class FileEntry(Value):
-    """One file of a bundle: what must be found before a byte of it reaches a runtime."""
+    """Size and digest of one file of a bundle, verified before any byte of it is used."""
 
     size_bytes: int
     sha256: str
 
 
 class Measurement(Value):
-    """A metric on the holdout, over `n` rows; `low` to `high` is its 95 % interval, if any."""
+    """The value of a metric over `n` rows; `low` to `high` is its 95 % interval, if any."""
 
     metric: str
     value: float
@@ -35,10 +36,11 @@ class Measurement(Value):
 
 
 class Finding(Value):
-    """What one gate said. `applicable` is false for a comparison when there is no champion.
+    """The outcome of one gate for one metric and slice.
 
-    A comparison's `value` is how much better the candidate is, `low` to `high` its interval, and
-    `p` the probability that decided, held against `alpha`.
+    `value` was checked against `bound`. For a comparison with the champion, `value` is the gain of
+    the candidate, `low` to `high` its interval, and `p` was compared with the error rate `alpha`.
+    `applicable` is false for a comparison when there is no champion.
     """
 
     gate: str
@@ -57,15 +59,15 @@ class Finding(Value):
 
     @property
     def name(self) -> str:
-        """The gate, what it looked at, and where."""
+        """The gate, the metric, and the slice if any."""
         return f"{self.gate} {self.metric}{f' on {self.slice}' if self.slice else ''}"
 
 
 class DataLineage(Value):
-    """The exact rows: `digest` is over their sorted contents, whatever order they arrived in.
+    """The exact rows of training and holdout: `digest` is over the sorted contents of the rows.
 
     `without` names the arrivals of that dataset version whose rows were left out. `judged_from` is
-    the first day (ISO 8601) of the rows that judged, where those are the newest of the same table.
+    the first day (ISO 8601) of the holdout, where the holdout is the newest rows of the same table.
     """
 
     dataset_version: int
@@ -79,9 +81,10 @@ class DataLineage(Value):
 
 
 class CodeLineage(Value):
-    """The code that made it: `digest` is over the model's and the steps' sources.
+    """The code of a training run: `digest` is over the sources of the model and of the steps.
 
-    `files` has the digest of each source by its path in the tree, so that two can be told apart.
+    `files` maps each source's path to its digest. `clean` is false when there were uncommitted
+    changes.
     """
 
     commit: str
@@ -91,7 +94,7 @@ class CodeLineage(Value):
 
 
 class EnvironmentLineage(Value):
-    """Where it was made."""
+    """Interpreter, platform and packages of a training run."""
 
     python: str
     platform: str
@@ -100,7 +103,7 @@ class EnvironmentLineage(Value):
 
 
 class TrainingLineage(Value):
-    """How it was trained; `continued_from` is the version whose weights it began with, if any."""
+    """Settings and cost of a fit; `continued_from` is the version whose weights it started from."""
 
     settings: dict[str, float | int | str | bool]
     epochs: int
@@ -110,10 +113,10 @@ class TrainingLineage(Value):
 
 
 class RunLineage(Value):
-    """Which flow run made it, and who asked for that run, and why, where somebody said.
+    """The flow run that made a version, who requested that run, and why, where that is known.
 
-    `forced`: it was to train in any case, though nothing had changed. `proved`: a token showed
-    that it was `by`; else it is what somebody typed.
+    `forced`: to train even though nothing had changed. `authenticated`: a token authenticated the
+    actor `by`; otherwise the name is a claim.
     """
 
     id: str
@@ -122,34 +125,34 @@ class RunLineage(Value):
     forced: bool = False
     by: str = ""
     reason: str = ""
-    proved: bool = False
+    authenticated: bool = Field(default=False, alias="proved")
 
     @property
     def why(self) -> str:
-        """Why it was asked for, and that it was forced; empty when nobody said."""
-        told = self.forced and not self.reason.startswith("forced")
-        return ": ".join(part for part in ("forced" if told else "", self.reason) if part)
+        """The reason of the request, marked as forced if it was; empty when there is none."""
+        is_unmarked = self.forced and not self.reason.startswith("forced")
+        return ": ".join(part for part in ("forced" if is_unmarked else "", self.reason) if part)
 
 
 class Override(Value):
-    """Gates were overruled: by whom, why, when and which, for ever.
+    """The decision of a person to publish although gates failed, and which ones.
 
-    `proved`: a token showed that it was `by`; else it is what somebody typed. The findings that
-    were overruled stay what they are: failed.
+    The overruled findings stay recorded as failed. `authenticated`: a token authenticated the
+    actor `by`; otherwise the name is a claim.
     """
 
     by: str
     reason: str
     at: datetime | None = None
     overruled: tuple[str, ...] = ()
-    proved: bool = False
+    authenticated: bool = Field(default=False, alias="proved")
 
 
 class Exported(Value):
-    """In which form the network is served, and what decided.
+    """The weight format in which the network is served, and the measurement behind that choice.
 
-    `agreement` is the share of `rows` that int8 weights answer as the trained network does; from
-    `sufficient` on they are served, and float32 otherwise.
+    `agreement` is the share of `rows` on which int8 weights agree with the trained network: int8 is
+    served if it is at least `sufficient`, else float32.
     """
 
     weights: Literal["int8", "float32"]
@@ -159,7 +162,7 @@ class Exported(Value):
 
 
 class Rehearsed(Value):
-    """What a version answered and cost in rehearsal, over HTTP, for `n` rows of the holdout."""
+    """Correctness and cost of a version in rehearsal: `n` holdout rows served over HTTP."""
 
     n: int
     changed_answers: int
@@ -172,7 +175,7 @@ class Rehearsed(Value):
 
 
 class Manifest(Value):
-    """One version, whole."""
+    """The complete description of one version."""
 
     format: int = FORMAT
     model: str
@@ -194,11 +197,11 @@ class Manifest(Value):
     approval: Literal["automatic", "manual"] = "automatic"
     exported: Exported | None = None
     rehearsed: Rehearsed | None = None
-    # The id of the key that signs it; the signature itself stands beside the manifest.
+    # The id of the signing key. The signature is over these very bytes, so it is another object.
     signed_by: str | None = None
 
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
-        """The measurement of a metric on a slice, if it was taken."""
+        """The measurement of a metric on a slice, if there is one."""
         for measurement in self.measurements:
             if (measurement.metric, measurement.slice) == (metric, slice):
                 return measurement
@@ -210,19 +213,19 @@ class _Format(Value):
 
 
 def decode(body: bytes, *, where: str) -> Manifest:
-    """Read a manifest of this format.
+    """Parse a manifest.
 
     Raises:
         CorruptVersion: another format, or a field that is missing or of the wrong kind.
     """
     try:
-        found = _Format.model_validate_json(body).format
-        if found != FORMAT:
-            raise CorruptVersion(where, expected=f"manifest format {FORMAT}", found=f"{found}")
+        # The format first, alone: another format may lack any of the fields of this one.
+        format = _Format.model_validate_json(body).format
+        if format != FORMAT:
+            raise CorruptVersion(where, expected=f"manifest format {FORMAT}", found=f"{format}")
         return Manifest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        field, problem = validation_summary(error)
         raise CorruptVersion(
-            where, expected=f"a valid manifest at {field}", found=first["msg"]
+            where, expected=f"a valid manifest at {field}", found=problem
         ) from None

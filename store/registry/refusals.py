@@ -1,4 +1,4 @@
-"""Refusals: a candidate that its gates refused is remembered, so that no night repeats it."""
+"""Refusals: a candidate that failed its gates is remembered, so that no run repeats it."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from overnight.store.values import Value
 
 
 class Refusal(Value):
-    """What the gates said of a candidate that was never published."""
+    """The findings of the gates about a candidate that was never published."""
 
     model: str
     fingerprint: str

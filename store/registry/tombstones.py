@@ -1,9 +1,9 @@
-"""Collected versions: retention let go of their files, and what they were is still told.
+"""Tombstones of versions whose files retention deleted; their manifests and decisions remain.
 
-The word comes first, create-only, and the files go after it. Whoever publishes, promotes or
-challenges looks for it once more after its own last write, and whoever collects looks for them once
-more after the word; so of two at the same moment at least one steps back. Whoever collects steps
-back by another word, that the version is kept, before any file of it is gone.
+Retention creates the tombstone, checks once more whether anything uses the version, and only then
+deletes its files. Publishing, promoting and challenging write first and then check for a tombstone.
+So when both happen at once, at least one side notices the other. Retention backs out by revoking
+the tombstone before any file is deleted.
 """
 
 from datetime import UTC, datetime
@@ -15,9 +15,9 @@ from overnight.store.values import Value
 
 
 class Tombstone(Value):
-    """That a version's files were let go, when, by whom and by which rule.
+    """The deletion marker of a version: which files, when, by whom and by which rule.
 
-    `was` tells a version that was published from one whose publishing never came to its end.
+    `was` distinguishes a published version from one whose publishing was never completed.
     """
 
     model: str
@@ -31,7 +31,7 @@ class Tombstone(Value):
 
 
 class TombstoneRevoked(Value):
-    """That a version stays, because somebody wanted it when it was about to be collected."""
+    """Revokes a tombstone: the version was still in use when it was about to be deleted."""
 
     model: str
     version: str

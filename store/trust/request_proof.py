@@ -65,9 +65,9 @@ def verify_statement(proof: str, said: Statement, known: Iterable[Token], *, now
     raise Unauthenticated("no token that is known here proves these words")
 
 
-def said_by(by: str, *, proved: bool) -> str:
+def format_actor(by: str, *, authenticated: bool) -> str:
     """Whose word something is, for people: a name that a token showed is told from a typed one."""
-    return f"{by} (proved by token)" if proved else by
+    return f"{by} (authenticated)" if authenticated else by
 
 
 def _digest(token: str, said: Statement, when: str) -> str:

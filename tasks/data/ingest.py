@@ -56,7 +56,7 @@ def ingest(
     """
     _keep_holdout(source, holdout)
     arrivals = Landing(bucket, model).pending()
-    taken = rows.taken()
+    taken = rows.arrival_names()
     if not arrivals and take_next:
         arrivals = _next(source, bucket, model, taken)
     outcomes = []
@@ -71,7 +71,7 @@ def ingest(
 
 def _keep_holdout(source: Source, holdout: Dataset) -> None:
     """Write the holdout, once for ever."""
-    if HOLDOUT in holdout.taken():
+    if HOLDOUT in holdout.arrival_names():
         return
     try:
         holdout.append(source.holdout(), HOLDOUT)
@@ -100,7 +100,7 @@ def _take_in(
         unsettled = _unsettled(bucket, rows, arrival.model)
         return ingest_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
     contents = Landing(bucket, arrival.model).read(arrival)
-    if contents.damaged and arrival.name in rows.taken():
+    if contents.damaged and arrival.name in rows.arrival_names():
         # Whoever took it in is clearing it away under our hands.
         return None
     reading = source.read(contents.files)
@@ -174,7 +174,7 @@ def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
 
     Should one that waits be accepted, a snapshot has its row and not the one that came later.
     """
-    held = open_reviews(ModelRegistry(bucket, model), rows.arrivals)
+    held = open_reviews(ModelRegistry(bucket, model), rows.arrival_versions)
     return {*ArrivalReviews(bucket, model).excluded(), *(one.arrival for one in held)}
 
 

@@ -64,7 +64,7 @@ def ingest_pieces(
     with tempfile.TemporaryDirectory(prefix="overnight-ingest-") as place:
         sieve = Deduplicator(Path(place))
         seen = _look(bucket, arrival, gates, Path(place), sieve)
-        if seen.bad and arrival.name in rows.taken():
+        if seen.bad and arrival.name in rows.arrival_names():
             # Whoever took it in is clearing it away under our hands.
             return None
         _know(rows, sieve, unsettled)

@@ -38,7 +38,7 @@ def known(came: ArrivalVersions, learned: Iterable[DataLineage]) -> frozenset[st
 def known_arrivals(registry: ModelRegistry, came: Callable[[], ArrivalVersions]) -> frozenset[str]:
     """The arrivals that the champions of a model learned, without those that were undone.
 
-    `came` is asked only when there is a champion: see `Dataset.arrivals`.
+    `came` is asked only when there is a champion: see `Dataset.arrival_versions`.
     """
     versions = kept_champions(registry.champion.history())
     if not versions:
@@ -51,6 +51,6 @@ def open_reviews(
     registry: ModelRegistry, came: Callable[[], ArrivalVersions]
 ) -> list[PendingReview]:
     """The arrivals that wait for a person; one that was learned after all waits no more."""
-    pending = ArrivalReviews(registry.bucket, registry.model).waiting()
+    pending = ArrivalReviews(registry.bucket, registry.model).pending()
     learned = known_arrivals(registry, came) if pending else frozenset()
     return [review for review in pending if review.arrival not in learned]

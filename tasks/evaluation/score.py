@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
@@ -52,8 +52,9 @@ def score(
     """
     scores: list[Score] = []
     unreadable: list[str] = []
+    stored = LiveScores(registry.bucket, registry.model)
     for arrival in arrivals:
-        kept = registry.score(champion.version, arrival)
+        kept = stored.find(champion.version, arrival)
         if kept is not None:
             scores.append(kept)
             continue
@@ -65,7 +66,7 @@ def score(
         if examples is not None:
             outputs = answers(predictor, examples.inputs)
             measured = definition.measure(examples, outputs)
-            scores.append(registry.keep_score(_score(champion, arrival, examples.n, measured)))
+            scores.append(stored.keep(_score(champion, arrival, examples.n, measured)))
     return Scored(tuple(scores), tuple(unreadable))
 
 

@@ -40,20 +40,20 @@ from overnight.tasks.maintenance.audit_tables import audit_tables
 _THREADS = 8
 _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.DECISION: Decision,
-    Kind.COLLECTED: Tombstone,
-    Kind.KEPT: TombstoneRevoked,
-    Kind.RECORD: AliasRecord,
-    Kind.WORD: Acknowledgement,
+    Kind.TOMBSTONE: Tombstone,
+    Kind.TOMBSTONE_REVOKED: TombstoneRevoked,
+    Kind.ALIAS_RECORD: AliasRecord,
+    Kind.ACKNOWLEDGEMENT: Acknowledgement,
     Kind.WITHDRAWAL: Withdrawal,
     Kind.REFUSAL: Refusal,
-    Kind.TUNED: TunedSettings,
+    Kind.TUNED_SETTINGS: TunedSettings,
     Kind.SCORE: Score,
-    Kind.HELD: PendingReview,
-    Kind.ARRIVAL_WORD: ArrivalReview,
+    Kind.PENDING_REVIEW: PendingReview,
+    Kind.ARRIVAL_REVIEW: ArrivalReview,
     Kind.ARRIVAL: Arrival,
     Kind.REASON: Quarantined,
 }
-_NUMBERED = (Kind.RECORD, Kind.TUNED, Kind.ARRIVAL_WORD)
+_NUMBERED = (Kind.ALIAS_RECORD, Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW)
 _PENDING_NOTES = {Kind.ARRIVAL: "landed and not ingested yet", Kind.REASON: "in quarantine"}
 
 
@@ -131,7 +131,7 @@ def verify(
         name: Counter(str(item.kind) for item in listed if item.model == name)
         for name in ([model] if model else known)
     }
-    return Audit(tuple(observations), tallies, signatures_looked_at=context.trust is not None)
+    return Audit(tuple(observations), tallies, signatures_checked=context.trust is not None)
 
 
 def _read_objects(
@@ -194,7 +194,7 @@ def _versions(
         parts = list(group)
         records = {stored.item.kind: stored.record for stored in parts}
         manifest, decision = records.get(Kind.MANIFEST), records.get(Kind.DECISION)
-        collected = None if Kind.KEPT in records else records.get(Kind.COLLECTED)
+        collected = None if Kind.TOMBSTONE_REVOKED in records else records.get(Kind.TOMBSTONE)
         read_version = VersionRead(
             model,
             version,
@@ -216,7 +216,7 @@ def _versions(
 
 def _current_tombstone(bucket: Bucket, model: str, version: str) -> Tombstone | None:
     try:
-        return ModelRegistry(bucket, model).collected(version)
+        return ModelRegistry(bucket, model).tombstone(version)
     except CorruptRecord:
         # Reported by its own key already, or by the next audit if it was just written.
         return None
@@ -253,7 +253,7 @@ def _audit_logs(
         for stored in objects
         if isinstance(record := stored.record, Acknowledgement | Withdrawal)
     ]
-    yield from audit_rules.words(statements, records)
+    yield from audit_rules.acknowledgements(statements, records)
     for stored in objects:
         if (
             isinstance(stored.record, Score)

@@ -50,7 +50,7 @@ def _damaged_files(bucket: Bucket, arrival: Arrival) -> list[str]:
 
 def _ingested(table: Dataset) -> Collection[str]:
     try:
-        return table.taken()
+        return table.arrival_names()
     except (NotFound, CorruptTable):
         # The audit of tables reports it.
         return ()

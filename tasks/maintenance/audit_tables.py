@@ -59,13 +59,13 @@ def _audit_table(bucket: Bucket, table: Dataset, prefix: str) -> list[Observatio
     if problems:
         return problems
     try:
-        table.arrivals()
+        table.arrival_versions()
         needed = table.files()
         # Listed after the log was read: a commit under way must not seem to miss its files.
         listed = bucket.sizes_below(prefix)
         sizes = {key.removeprefix(f"{prefix}/"): size for key, size in listed.items()}
         missing = list(audit_rules.table_files(prefix, needed, sizes))
-        if not missing and (problem := integrity.count_digests(table.every_row()).problem):
+        if not missing and (problem := integrity.count_digests(table.all_batches()).problem):
             return [error(prefix, problem, audit_rules.REPLACE)]
     except _UNREADABLE as reason:
         return [error(prefix, f"the table cannot be read: {reason}")]

@@ -141,5 +141,5 @@ def _run_specific(manifest: Manifest) -> tuple[object, ...]:
     """The fields of a manifest that depend on the attempt, and not on the candidate."""
     override, run = manifest.override, manifest.run
     overridden = (override.by, override.reason) if override else None
-    requested = (run.forced, run.by, run.reason, run.proved)
+    requested = (run.forced, run.by, run.reason, run.authenticated)
     return (manifest.compared_with, manifest.approval, overridden, requested, manifest.signed_by)

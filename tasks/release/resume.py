@@ -36,7 +36,7 @@ def find_prior_run(
     A refusal counts only while the champion is the one that it was compared with. A promotion is
     settled once `replicas` serve it.
     """
-    version = registry.covering(fingerprint)
+    version = registry.find_by_fingerprint(fingerprint)
     refusal = registry.refusal(fingerprint, compared_with=champion)
     refused = PriorRun(Progress.NOTHING)
     if refusal is not None:

@@ -18,7 +18,7 @@ from overnight.store.registry.manifest import (
     Override,
     RunLineage,
 )
-from overnight.store.trust.request_proof import said_by
+from overnight.store.trust.request_proof import format_actor
 from overnight.tasks.data.ingest import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
@@ -167,7 +167,7 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
 
 def _override(override: Override) -> str:
     gates = "\n".join(f"- {cell(name)}" for name in override.overruled)
-    actor = cell(said_by(override.by, proved=override.proved))
+    actor = cell(format_actor(override.by, authenticated=override.authenticated))
     return f"**Overridden** by {actor}: {cell(override.reason)}\n\n{gates}"
 
 
@@ -188,16 +188,20 @@ def _lineage(manifest: Manifest) -> str:
         "packages": ", ".join(f"{k} {v}" for k, v in manifest.environment.packages.items()),
         "run": f"{manifest.run.name} {manifest.run.id}",
         "requested": _request(manifest.run),
-        "overridden": f"by {said_by(manifest.override.by, proved=manifest.override.proved)}: "
-        f"{manifest.override.reason}"
-        if manifest.override
-        else "no",
+        "overridden": _overridden(manifest.override),
     }
     return "## Lineage\n\n" + table(("", ""), list(rows.items()))
 
 
+def _overridden(override: Override | None) -> str:
+    if override is None:
+        return "no"
+    actor = format_actor(override.by, authenticated=override.authenticated)
+    return f"by {actor}: {override.reason}"
+
+
 def _request(run: RunLineage) -> str:
-    requester = f"by {said_by(run.by, proved=run.proved)}" if run.by else ""
+    requester = f"by {format_actor(run.by, authenticated=run.authenticated)}" if run.by else ""
     return ": ".join(part for part in (requester, run.why) if part) or "not recorded"
 
 

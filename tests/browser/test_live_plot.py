@@ -9,9 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Measurement
-from overnight.store.registry.registry import ModelRegistry
 from tests.support.browser.page_watch import contrast, overflow, watch
 from tests.support.browser.serving_host import Host, host_with_a_past
 from tests.support.s3_server import ACCESS, SECRET
@@ -48,9 +47,7 @@ def scored_without_headline(bucket: S3Bucket, *, at: datetime) -> None:
     )
     version = bundles.version_name(2)
     told = {"model": bundles.MODEL, "version": version, "arrival": "closed", "n": 10, "at": at}
-    ModelRegistry(bucket, Score(measurements=measured, **told).model).keep_score(
-        Score(measurements=measured, **told)
-    )
+    LiveScores(bucket, bundles.MODEL).keep(Score(measurements=measured, **told))
 
 
 def shown(page: Page, host: Host) -> Page:

@@ -50,5 +50,5 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
         for finding in audit.findings:
             TALLY.lose(f"what verify misses: {finding.key}")
         assert audit.is_clean, audit.findings
-        assert audit.signatures_looked_at
+        assert audit.signatures_checked
         assert AliasLog(S3Bucket(soak.house.address), MODEL).current() is not None

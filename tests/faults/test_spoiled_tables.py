@@ -61,9 +61,9 @@ def test_what_is_spoiled_as_it_is_uploaded_is_refused_and_not_committed(
         assert "BadDigest" in alone.submit(said, way, spoiled).result()
         assert proxy.injected[Wrong.CORRUPT_REQUEST]
 
-    assert table.taken() == {"none"}
+    assert table.arrival_names() == {"none"}
     way(s3_address)
-    assert table.taken() == {"none", "monday"}
+    assert table.arrival_names() == {"none", "monday"}
     assert table.read().num_rows == 50
 
 

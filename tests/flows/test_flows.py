@@ -78,7 +78,12 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         "sbom.cdx.json",
     }
     run = manifest.run
-    assert (run.forced, run.by, run.reason, run.proved) == (True, "ann", OVERRULED["reason"], False)
+    assert (run.forced, run.by, run.reason, run.authenticated) == (
+        True,
+        "ann",
+        OVERRULED["reason"],
+        False,
+    )
     record = AliasLog(world.bucket, "digits").current()
     assert record is not None
     why = f"forced: {OVERRULED['reason']}"

@@ -5,8 +5,7 @@ import pytest
 from overnight.flows.ingest import ingest
 from overnight.flows.run.context import ModelContext
 from overnight.flows.tune import tune
-from overnight.store.registry.registry import ModelRegistry
-from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
 from tests.flows.test_flows import ended, newest_card
 from tests.support.prefect_world import World
 
@@ -15,7 +14,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 def tuned(world: World, **settings: float) -> None:
     found = TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="better")
-    ModelRegistry(world.bucket, found.model).keep_tuned(found)
+    TunedSettingsLog(world.bucket, found.model).append(found)
 
 
 def test_nights_use_what_was_tuned_and_runs_may_ask_for_other_settings(quiet_world: World) -> None:
@@ -43,14 +42,14 @@ def test_a_search_on_few_digits_is_kept_or_remembered_and_can_be_forgotten(world
     name, told = ended(
         tune(trials=2, parallel=1, requested_by="ann", reason="try", return_state=True)
     )
-    found = ModelRegistry(world.bucket, "digits").tuned()
+    found = TunedSettingsLog(world.bucket, "digits").current()
     forgotten = ended(tune(forget=True, requested_by="ann", reason="enough", return_state=True))
 
     assert name in {"Tuned", "Kept"}, told
     assert (found is not None) == (name == "Tuned")
     assert "validation loss" in told
     assert forgotten[0] == "Tuned"
-    newest = ModelRegistry(world.bucket, "digits").tuned()
+    newest = TunedSettingsLog(world.bucket, "digits").current()
     assert newest is not None
     assert newest.settings == {}
     card = newest_card("digits-tune")

@@ -79,8 +79,8 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
     decision, record = ModelRegistry(manual.bucket, "digits").decision(FIRST), champion(manual)
     assert decision is not None
     assert record is not None
-    assert (decision.by, decision.proved) == ("ada", True)
-    assert (record.by, record.proved, record.reason) == ("ada", True, "good")
+    assert (decision.by, decision.authenticated) == ("ada", True)
+    assert (record.by, record.authenticated, record.reason) == ("ada", True, "good")
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
@@ -114,7 +114,7 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
     assert ended(proved)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
     assert decision is not None
-    assert (decision.by, decision.proved) == ("operator", True)
+    assert (decision.by, decision.authenticated) == ("operator", True)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: Wo
     assert ended(state)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
     assert decision is not None
-    assert (decision.by, decision.proved) == ("ann", False)
+    assert (decision.by, decision.authenticated) == ("ann", False)
 
 
 def test_rollbacks_and_challenges_are_proved_as_well(
@@ -160,10 +160,10 @@ def test_rollbacks_and_challenges_are_proved_as_well(
     record = champion(manual)
     assert ended(back)[0] == "RolledBack"
     assert record is not None
-    assert (record.version, record.by, record.proved) == (FIRST, "operator", True)
+    assert (record.version, record.by, record.authenticated) == (FIRST, "operator", True)
     assert ended(tried)[0] == "Challenging"
     (started,) = AliasLog(manual.bucket, "digits", CHALLENGER).history()
-    assert (started.by, started.proved) == ("operator", True)
+    assert (started.by, started.authenticated) == ("operator", True)
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,8 @@ def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, 
     assert rows.read().num_rows == 2
     assert denied(lambda: mine.create(keys.replica("digits", "champion", 1, "host-2"), b"x"))
     assert denied(lambda: mine.create(keys.alias_record("digits", "challenger", 9), b"x"))
-    assert denied(lambda: mine.create(keys.arrival_decision("digits", "dusk", 1), b"x"))
-    assert denied(lambda: mine.create(keys.collected("digits", FIRST), b"x"))
+    assert denied(lambda: mine.create(keys.arrival_review("digits", "dusk", 1), b"x"))
+    assert denied(lambda: mine.create(keys.tombstone("digits", FIRST), b"x"))
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/x"])
@@ -172,7 +172,7 @@ def test_administration_decides_and_promotes_where_people_decide(bucket):
 
     ours.create(keys.decision(MANUAL, FIRST), b"{}")
     ours.create(keys.alias_record(MANUAL, "champion", 1), b"{}")
-    ours.create(keys.arrival_decision(MANUAL, "dusk", 1), b"{}")
+    ours.create(keys.arrival_review(MANUAL, "dusk", 1), b"{}")
 
     assert ours.names_below(keys.alias(MANUAL, "champion")) == ["00000001.json"]
 
@@ -197,7 +197,7 @@ def test_nobody_but_keeping_deletes_what_a_version_is(name, client):
     assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=DECISION))
     assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=RECORD))
     if name == "keeping":
-        mine.put_object(Bucket=BUCKET, Key=keys.collected("digits", FIRST), Body=b"x")
+        mine.put_object(Bucket=BUCKET, Key=keys.tombstone("digits", FIRST), Body=b"x")
         mine.delete_object(Bucket=BUCKET, Key=gone)
     else:
         assert denied(lambda: mine.delete_object(Bucket=BUCKET, Key=gone))

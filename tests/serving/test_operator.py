@@ -76,4 +76,4 @@ def test_with_it_the_alias_moves_and_the_record_says_who_proved_to_ask(
     assert status == 200, told
     current = AliasLog(bucket, "digits").current()
     assert current is not None
-    assert (current.version, current.by, current.proved) == (FIRST, "operator", True)
+    assert (current.version, current.by, current.authenticated) == (FIRST, "operator", True)

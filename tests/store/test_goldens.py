@@ -14,7 +14,9 @@ from overnight.store.maintenance.restore import import_bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.live_scores import LiveScores
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit import AuditContext, verify
 
@@ -52,7 +54,7 @@ def test_its_audit_is_clean(release, bucket, trust):
     audit = verify(house)
 
     assert audit.findings == ()
-    assert (audit.tallies["digits"]["manifest"], audit.signatures_looked_at) == (4, True)
+    assert (audit.tallies["digits"]["manifest"], audit.signatures_checked) == (4, True)
 
 
 def test_its_versions_are_trusted_and_answer_as_they_did(bucket, trust):
@@ -84,11 +86,11 @@ def test_its_logs_and_words_say_what_they_said(bucket):
     challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert (challenge.record.version, challenge.is_live) == (FOURTH, False)
-    tuned = ModelRegistry(bucket, "digits").tuned()
+    tuned = TunedSettingsLog(bucket, "digits").current()
     assert tuned is not None
     assert tuned.settings == {"epochs": 2}
     assert ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=THIRD) is not None
-    score = ModelRegistry(bucket, "digits").score(THIRD, "night-2")
+    score = LiveScores(bucket, "digits").find(THIRD, "night-2")
     assert score is not None
     assert score.measurements[0].value == 0.99
 
@@ -105,5 +107,5 @@ def test_what_was_collected_is_still_told_so_and_what_was_kept_is_not(bucket, tr
     with pytest.raises(CollectedVersion, match="was collected on"):
         ModelRegistry(bucket, made.model).read_file(made, "predictor.tflite")
     assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"<p>report</p>"
-    assert ModelRegistry(bucket, "digits").collected(THIRD) is None
-    assert ModelRegistry(bucket, "digits").kept(THIRD) is not None
+    assert ModelRegistry(bucket, "digits").tombstone(THIRD) is None
+    assert ModelRegistry(bucket, "digits").tombstone_revoked(THIRD) is not None

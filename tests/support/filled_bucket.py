@@ -11,10 +11,10 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Measurement
 from overnight.store.registry.registry import ModelRegistry
-from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
 from overnight.tasks.data.snapshot import snapshot
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
@@ -80,14 +80,13 @@ def words(bucket: Bucket, version: str) -> None:
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
     ModelRegistry(bucket, MODEL).refuse("f" * 64, [finding], compared_with=version)
     tuned = TunedSettings(model=MODEL, sequence=1, settings={"epochs": 2}, by="ada", reason="tuned")
-    ModelRegistry(bucket, tuned.model).keep_tuned(tuned)
-    ArrivalReviews(bucket, MODEL).hold("night-9", [finding], compared_with=version)
+    TunedSettingsLog(bucket, MODEL).append(tuned)
+    ArrivalReviews(bucket, MODEL).park("night-9", [finding], compared_with=version)
     ArrivalReviews(bucket, MODEL).decide("night-9", "excluded", Actor("ada", "upside down"))
-    score = Measurement(metric="accuracy", value=0.99, n=5)
-    ModelRegistry(
-        bucket,
-        Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)).model,
-    ).keep_score(Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(score,)))
+    accuracy = Measurement(metric="accuracy", value=0.99, n=5)
+    LiveScores(bucket, MODEL).keep(
+        Score(model=MODEL, version=version, arrival="night-2", n=5, measurements=(accuracy,))
+    )
 
 
 def wait(bucket: Bucket) -> None:

@@ -35,7 +35,7 @@ class GenuineDigits:
 
     def keep_holdout(self, table: Dataset) -> None:
         """Put the holdout where none is yet; ingest then leaves it as it is."""
-        if HOLDOUT not in table.taken():
+        if HOLDOUT not in table.arrival_names():
             table.append(self.holdout, HOLDOUT)
 
 

@@ -11,7 +11,7 @@ from overnight.models.digits.source import DigitsSource
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Landing
 from overnight.store.local_files import write_atomically
-from overnight.store.maintenance.export_format import CONTENT, INDEX, Index, files, place_of
+from overnight.store.maintenance.export_format import CONTENT, INDEX, Index, files, path_of
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
@@ -55,8 +55,8 @@ def export_to(folder: Path, digits: GenuineDigits) -> None:
     released = bucket()
     _take_in(released, folder, digits)
     for key in released.sizes_below(""):
-        write_atomically(place_of(folder, key), released.read(key))
-    found = {key: place_of(folder, key).read_bytes() for key in files(folder)}
+        write_atomically(path_of(folder, key), released.read(key))
+    found = {key: path_of(folder, key).read_bytes() for key in files(folder)}
     index = Index(source="a release", objects=versions.entries(found))
     (folder / INDEX).write_text(index.model_dump_json())
 

@@ -119,7 +119,7 @@ def _error_responses(meanings: dict[int, str]) -> dict[str, Any]:
 def _record_schema(record: type[BaseModel]) -> dict[str, Any]:
     """The schema of a record as it is returned; records within it by reference."""
     reference = "#/components/schemas/{model}"
-    schema = record.model_json_schema(mode="serialization", ref_template=reference)
+    schema = record.model_json_schema(mode="serialization", by_alias=False, ref_template=reference)
     schema.pop("$defs", None)
     for name in _RECORDS[record]:
         del schema["properties"][name]

@@ -14,7 +14,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import Acknowledgement, AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Measurement, RunLineage
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import AT, FILES, FINGERPRINT, VERSION, manifest
@@ -95,9 +95,9 @@ def test_pages_print(bucket, as_json, capsys):
         ),
         (
             RunLineage(
-                id="r", name="n", forced=True, by="ada", reason="forced by ada", proved=True
+                id="r", name="n", forced=True, by="ada", reason="forced by ada", authenticated=True
             ),
-            "by ada (proved by token): forced by ada",
+            "by ada (authenticated): forced by ada",
         ),
     ],
     ids=["of before", "by the schedule", "forced", "without a reason"],
@@ -122,17 +122,7 @@ def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
             Measurement(metric="accuracy", value=value, n=1_000, low=value - 0.01, high=0.99),
             Measurement(metric="accuracy", slice="digit 1", value=0.5, n=100),
         )
-        ModelRegistry(
-            bucket,
-            Score(
-                model="digits",
-                version=VERSION,
-                arrival=f"night-{night}",
-                n=1_000,
-                measurements=found,
-                holdout=promised,
-            ).model,
-        ).keep_score(
+        LiveScores(bucket, "digits").keep(
             Score(
                 model="digits",
                 version=VERSION,
@@ -171,7 +161,7 @@ def test_what_was_never_published_is_told_with_what_was(bucket):
 def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
     found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=VERSION)
+        ArrivalReviews(bucket, "digits").park(name, [found], compared_with=VERSION)
     ArrivalReviews(bucket, "digits").decide("night-0008", "accepted", Actor("ada", "fine"))
 
     (held,) = status_notices.pending_reviews(bucket, "digits", dict)
@@ -187,7 +177,7 @@ def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
 def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
     found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        ArrivalReviews(bucket, "digits").hold(name, [found], compared_with=OLDER)
+        ArrivalReviews(bucket, "digits").park(name, [found], compared_with=OLDER)
 
     # The champion's is version 1 of the dataset.
     came = {"night-0007": 1, "night-0008": 2}

@@ -101,7 +101,7 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     assert (done.returncode, nothing.returncode) == (0, 4)
     assert "freed" in done.stdout
     told = json.loads(after.stdout)
-    assert (after.returncode, told["clean"], told["signatures_looked_at"]) == (0, True, True)
+    assert (after.returncode, told["clean"], told["signatures_checked"]) == (0, True, True)
     assert sum("collected on" in note["what"] for note in told["notes"]) == 2
     keyless = {"OVERNIGHT_TRUSTED_KEYS_FILE": "/nowhere/trusted"}
     assert overnight("verify", "digits", **keyless).returncode == 1
@@ -120,14 +120,14 @@ def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
         model="digits", version=version, was="published", files=(), size_bytes=0, by="x",
         reason="", at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    s3_bucket.create(keys.collected("digits", version), word.encoded())
+    s3_bucket.create(keys.tombstone("digits", version), word.encoded())
 
     shown = overnight("gc", "digits")
     done = overnight("gc", "digits", "--delete")
 
     assert (shown.returncode, done.returncode) == (0, 0)
     assert "it is restored" in " ".join(shown.stdout.split())
-    assert ModelRegistry(s3_bucket, "digits").collected(version) is None
+    assert ModelRegistry(s3_bucket, "digits").tombstone(version) is None
 
 
 @pytest.mark.servers

@@ -70,16 +70,16 @@ def test_who_asks_for_a_run_and_why_is_known_though_nobody_says(by, reason, forc
     found = run_lineage(by, reason, forced=forced, override=None)
 
     assert (found.by, found.reason, found.why) == told
-    assert (found.forced, found.proved) == (forced, False)
+    assert (found.forced, found.authenticated) == (forced, False)
 
 
 @pytest.mark.parametrize("proved", [True, False])
 def test_whoever_overrules_gates_asks_under_the_name_that_was_heard(proved):
-    heard = Override(by="ada", reason="so", proved=proved)
+    heard = Override(by="ada", reason="so", authenticated=proved)
 
     found = run_lineage("the king", "so", forced=False, override=heard)
 
-    assert (found.by, found.proved, found.reason) == ("ada", proved, "so")
+    assert (found.by, found.authenticated, found.reason) == ("ada", proved, "so")
 
 
 def test_a_version_returns_when_it_takes_today_s_tensors_and_passed_its_gates():

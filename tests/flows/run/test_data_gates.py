@@ -59,7 +59,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert "scanned differs from the rows that were learned: mean pixel" in first[1]
     assert "overnight accept digits scanned" in first[1]
     assert "normalised Wasserstein distance" in newest_card("digits-retrain").split("Data gates")[1]
-    (held,) = ArrivalReviews(learned.bucket, "digits").waiting()
+    (held,) = ArrivalReviews(learned.bucket, "digits").pending()
     assert (held.arrival, held.compared_with) == ("scanned", VERSION)
     assert ModelRegistry(learned.bucket, "digits").versions() == [VERSION]
 
@@ -77,7 +77,7 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     differing = [finding for finding in newest.data_findings if not finding.passed]
     assert differing
     assert all("accepted by bob: a new form" in finding.message for finding in differing)
-    assert ArrivalReviews(learned.bucket, "digits").waiting() == []
+    assert ArrivalReviews(learned.bucket, "digits").pending() == []
 
 
 def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:

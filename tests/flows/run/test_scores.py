@@ -5,7 +5,7 @@ import pytest
 from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.flows.run.context import ModelContext
-from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.live_scores import LiveScores
 from tests.flows.run.test_data_gates import inverted, learned
 from tests.flows.test_flows import ended, newest_card
 from tests.support.examples import VERSION
@@ -18,22 +18,22 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_it(
     learned: World,
 ) -> None:
-    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == []
+    assert LiveScores(learned.bucket, "digits").of_version(VERSION) == []
     learned.arrive("plain", 2_000, 2_150)
     taken_in = ended(ingest(return_state=True))
-    (plain,) = ModelRegistry(learned.bucket, "digits").scores(VERSION)
+    (plain,) = LiveScores(learned.bucket, "digits").of_version(VERSION)
     card = newest_card("digits-ingest").split("## Live scores of the champion")[1]
 
     learned.arrive("scanned", 3_000, 3_100, seen=inverted)
     night = ended(retrain(epochs=1, return_state=True))
-    after = ModelRegistry(learned.bucket, "digits").scores(VERSION)
+    after = LiveScores(learned.bucket, "digits").of_version(VERSION)
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
     assert (taken_in[0], night[0], again[0]) == ("Ingested", "AwaitingApproval", "AwaitingApproval")
     # What the champion learned itself says nothing of how it does.
     assert [(one.arrival, one.n) for one in after] == [("plain", 150), ("scanned", 100)]
     assert after[0] == plain
-    assert ModelRegistry(learned.bucket, "digits").scores(VERSION) == after
+    assert LiveScores(learned.bucket, "digits").of_version(VERSION) == after
     upright, inverse = (one.headline.value for one in after if one.headline)
     assert upright - inverse > 0.3
     assert "| plain | accuracy |" in card

@@ -71,8 +71,8 @@ def _collect(bucket: S3Bucket) -> None:
             by="ada",
             reason="no rule keeps it: keep 1, 0 days",
         )
-        bucket.create(keys.collected(filled_bucket.MODEL, version), word.encoded())
-    ModelRegistry(bucket, filled_bucket.MODEL).keep(
+        bucket.create(keys.tombstone(filled_bucket.MODEL, version), word.encoded())
+    ModelRegistry(bucket, filled_bucket.MODEL).revoke_tombstone(
         bundles.version_name(3), "somebody wanted it at that moment"
     )
     for name in word.files:

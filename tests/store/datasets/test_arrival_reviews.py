@@ -16,19 +16,19 @@ FINDING = Finding(gate="SameShares", metric="label", passed=False, message="seve
 
 def held(bucket: MemoryBucket, *names: str) -> None:
     for name in names:
-        ArrivalReviews(bucket, "digits").hold(name, [FINDING], compared_with="v1")
+        ArrivalReviews(bucket, "digits").park(name, [FINDING], compared_with="v1")
 
 
 def test_what_is_held_waits_with_what_was_found_first() -> None:
     bucket = MemoryBucket()
     held(bucket, "night-2", "night-1")
-    ArrivalReviews(bucket, "digits").hold("night-1", [], compared_with="v2")
+    ArrivalReviews(bucket, "digits").park("night-1", [], compared_with="v2")
 
-    first, second = ArrivalReviews(bucket, "digits").waiting()
+    first, second = ArrivalReviews(bucket, "digits").pending()
 
     assert (first.arrival, second.arrival) == ("night-1", "night-2")
     assert (first.findings, first.compared_with) == ((FINDING,), "v1")
-    assert ArrivalReviews(bucket, "sales").waiting() == []
+    assert ArrivalReviews(bucket, "sales").pending() == []
 
 
 def test_a_word_ends_the_waiting_and_the_last_one_counts() -> None:
@@ -36,7 +36,7 @@ def test_a_word_ends_the_waiting_and_the_last_one_counts() -> None:
     held(bucket, "night-1", "night-2")
 
     ArrivalReviews(bucket, "digits").decide("night-1", "accepted", Actor("ann", "fine"))
-    assert [one.arrival for one in ArrivalReviews(bucket, "digits").waiting()] == ["night-2"]
+    assert [one.arrival for one in ArrivalReviews(bucket, "digits").pending()] == ["night-2"]
     ArrivalReviews(bucket, "digits").decide("night-1", "excluded", Actor("bob", "not fine"))
 
     last = ArrivalReviews(bucket, "digits").decision("night-1")

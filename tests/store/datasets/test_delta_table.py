@@ -39,7 +39,7 @@ def rows(*digests: str) -> pa.Table:
 
 def test_nothing_is_there_before_the_first_arrival(dataset: Dataset) -> None:
     assert dataset.version() is None
-    assert dataset.taken() == set()
+    assert dataset.arrival_names() == set()
     assert dataset.digests() == set()
     with pytest.raises(NotFound):
         dataset.read()
@@ -52,7 +52,7 @@ def test_rows_are_read_back_with_all_columns_or_some(dataset: Dataset) -> None:
     assert sorted(dataset.read().column("image").to_pylist()) == [b"a   ", b"b   "]
     assert dataset.read(version, ["digest"]).column_names == ["digest"]
     assert dataset.digests() == {"a", "b"}
-    assert dataset.taken() == {"night-0000"}
+    assert dataset.arrival_names() == {"night-0000"}
 
 
 def test_every_earlier_version_stays_readable(dataset: Dataset) -> None:
@@ -71,7 +71,7 @@ def test_versions_older_than_a_checkpoint_stay_readable(tmp_path: Path) -> None:
 
     assert list(tmp_path.rglob("*.checkpoint.parquet"))
     assert dataset.digests(versions[0]) == {"0"}
-    assert len(dataset.taken()) == 105
+    assert len(dataset.arrival_names()) == 105
     with pytest.raises(AlreadyExists):
         dataset.append(rows("x"), "0")
 
@@ -79,7 +79,7 @@ def test_versions_older_than_a_checkpoint_stay_readable(tmp_path: Path) -> None:
 def test_an_arrival_without_rows_is_remembered(dataset: Dataset) -> None:
     dataset.append(rows(), "empty")
 
-    assert dataset.taken() == {"empty"}
+    assert dataset.arrival_names() == {"empty"}
     assert dataset.read().num_rows == 0
 
 
@@ -141,7 +141,7 @@ def test_rows_of_other_columns_are_refused(dataset: Dataset) -> None:
     with pytest.raises(ConfigurationError, match="do not fit the table"):
         dataset.append(pa.table({"price": [1.0]}), "two")
 
-    assert dataset.taken() == {"one"}
+    assert dataset.arrival_names() == {"one"}
 
 
 def test_a_store_that_is_down_is_told_within_seconds() -> None:

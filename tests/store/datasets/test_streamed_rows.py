@@ -45,7 +45,7 @@ def test_many_batches_are_one_version(dataset: Dataset) -> None:
 
     assert version == dataset.version() == 1
     assert numbers(dataset) == list(range(150_000))
-    assert dataset.taken() == {"big"}
+    assert dataset.arrival_names() == {"big"}
     again = list(dataset.batches(["number"]))
     assert sum(one.num_rows for one in again) == 150_000
     assert max(one.num_rows for one in again) <= 65_536
@@ -54,7 +54,7 @@ def test_many_batches_are_one_version(dataset: Dataset) -> None:
 def test_no_rows_are_an_arrival_too(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, iter(()), "empty")
 
-    assert dataset.taken() == {"empty"}
+    assert dataset.arrival_names() == {"empty"}
     assert numbers(dataset) == []
 
 
@@ -77,7 +77,7 @@ def test_another_arrival_meanwhile_costs_nothing(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, rows, "third")
 
     assert numbers(dataset) == [*range(20), *range(50, 60), *range(100, 110)]
-    assert dataset.taken() == {"first", "second", "third"}
+    assert dataset.arrival_names() == {"first", "second", "third"}
 
 
 def test_rows_of_other_columns_are_refused_before_any_is_written(dataset: Dataset) -> None:
@@ -87,7 +87,7 @@ def test_rows_of_other_columns_are_refused_before_any_is_written(dataset: Datase
     with pytest.raises(ConfigurationError, match="number"):
         dataset.append_batches(other, iter(()), "second")
 
-    assert dataset.taken() == {"first"}
+    assert dataset.arrival_names() == {"first"}
 
 
 def test_rows_that_streamed_and_rows_that_did_not_are_read_alike(dataset: Dataset) -> None:

@@ -55,7 +55,7 @@ def test_versions_that_are_kept_and_the_newest_can_still_be_read(table):
     vacuum(table, [2], hours=0, delete=True)
 
     assert table.read(2).num_rows == 10
-    assert table.read().num_rows == sum(part.num_rows for part in table.every_row()) == 5
+    assert table.read().num_rows == sum(part.num_rows for part in table.all_batches()) == 5
     assert vacuum(table, [2], hours=0, delete=True) == ()
 
 

@@ -84,7 +84,7 @@ def test_a_collected_version_is_still_explained_and_never_loaded(bucket):
     with pytest.raises(CollectedVersion):
         ModelRegistry(bucket, made.model).check_nothing_added(made)
     assert ModelRegistry(bucket, "digits").versions() == [OLD, NEW]
-    word = ModelRegistry(bucket, "digits").collected(OLD)
+    word = ModelRegistry(bucket, "digits").tombstone(OLD)
     assert word is not None
     assert (word.was, word.files) == ("published", tuple(sorted(FILES)))
 
@@ -125,7 +125,7 @@ def test_a_version_without_a_manifest_goes_after_its_grace_and_not_before(bucket
         (OLD, {"predictor.tflite", "signatures/0000000000000000.json"})
     ]
     below = [key for key in bucket.keys_below("models") if OLD in key]
-    assert below == [keys.collected("digits", OLD)]
+    assert below == [keys.tombstone("digits", OLD)]
     with pytest.raises(UnknownVersion):
         ModelRegistry(bucket, "digits").manifest(OLD)
 
@@ -181,7 +181,7 @@ def test_what_is_promoted_between_the_plan_and_the_word_stays():
     gone = collect(bucket, plan, by="ada", told=lambda *_: None)
 
     assert gone == []
-    assert ModelRegistry(bucket, "digits").kept(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
     made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
     ModelRegistry(bucket, made.model).check_nothing_added(made)
     assert {
@@ -194,7 +194,7 @@ def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
     log = served(bucket, OLD, NEW)
     # Given somebody who collects between the promotion's record and its last look.
     bucket.after[keys.alias_record("digits", "champion", 3)] = lambda: bucket.create(
-        keys.collected("digits", OLD),
+        keys.tombstone("digits", OLD),
         Tombstone(
             model="digits", version=OLD, was="published", files=(), size_bytes=0, by="x", reason=""
         ).encoded(),
@@ -238,7 +238,7 @@ def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before)
     for version in (OLD, MIDDLE):
         left = bucket.keys_below(f"models/digits/versions/{version}")
         assert not any(key.endswith((".npz", ".tflite")) for key in left)
-        assert ModelRegistry(bucket, "digits").collected(version) is not None
+        assert ModelRegistry(bucket, "digits").tombstone(version) is not None
     made = ModelRegistry(bucket, "digits").manifest(NEW)
     assert {
         name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
@@ -248,8 +248,8 @@ def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before)
 def age(bucket: MemoryBucket) -> None:
     """Let what was said so far have been said a day ago."""
     for version in (OLD, MIDDLE):
-        key = keys.collected("digits", version)
-        if (word := ModelRegistry(bucket, "digits").collected(version)) is not None:
+        key = keys.tombstone("digits", version)
+        if (word := ModelRegistry(bucket, "digits").tombstone(version)) is not None:
             older = word.model_copy(update={"at": word.at - timedelta(days=1)})
             bucket._objects[key] = older.encoded()
 
@@ -262,11 +262,11 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     with pytest.raises(Killed):
         # The first shows whether files may go at all, the second is the word.
         collect(KillingBucket(bucket, 2), plan, by="ada", told=lambda *_: None)
-    assert ModelRegistry(bucket, "digits").collected(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstone(OLD) is not None
 
     sweep(bucket)
 
-    assert ModelRegistry(bucket, "digits").collected(OLD) is None
+    assert ModelRegistry(bucket, "digits").tombstone(OLD) is None
 
 
 def test_the_first_challenger_between_the_plan_and_the_word_stays():
@@ -279,7 +279,7 @@ def test_the_first_challenger_between_the_plan_and_the_word_stays():
 
     assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
 
-    assert ModelRegistry(bucket, "digits").kept(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
 
 
 class Stale(MemoryBucket):
@@ -372,7 +372,7 @@ def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
 
     told = capsys.readouterr()
     assert left.value.code == 1
-    assert ModelRegistry(bucket, "digits").collected(old) is not None
+    assert ModelRegistry(bucket, "digits").tombstone(old) is not None
     assert f"another is skipped: {key}" in (told.err if as_json else told.out)
     assert not as_json or key in json.loads(told.out)["skipped"]["another"]
 
@@ -396,7 +396,7 @@ def test_what_somebody_else_is_collecting_just_now_is_not_given_back():
         lenient.append(survey(bucket, "digits", Retention(keep=10), now).returning)
 
     # When somebody who keeps more looks between the words and the files.
-    bucket.after[keys.collected("digits", MIDDLE)] = look
+    bucket.after[keys.tombstone("digits", MIDDLE)] = look
     collect(bucket, shown, by="ada", told=lambda *_: None)
 
     assert lenient == [()]
@@ -406,9 +406,9 @@ def test_what_somebody_keeps_after_the_word_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    bucket.after[keys.collected("digits", OLD)] = lambda: ModelRegistry(bucket, "digits").keep(
-        OLD, "wanted"
-    )
+    bucket.after[keys.tombstone("digits", OLD)] = lambda: ModelRegistry(
+        bucket, "digits"
+    ).revoke_tombstone(OLD, "wanted")
 
     assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
 
@@ -438,7 +438,7 @@ def test_a_promotion_that_died_before_its_last_look_looks_when_it_is_asked_again
     bucket = MemoryBucket()
     log = served(bucket, OLD, NEW)
     log.append(OLD, expected=NEW, actor=Actor("bob", "back"))
-    bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
+    bucket.create(keys.tombstone("digits", OLD), word_of_another(OLD))
 
     with pytest.raises(CollectedVersion):
         ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
@@ -451,7 +451,7 @@ def test_a_challenge_that_died_before_its_last_look_looks_when_it_is_asked_again
     served(bucket, OLD, NEW)
     terms = Terms(mode="shadow")
     Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
-    bucket.create(keys.collected("digits", OLD), word_of_another(OLD))
+    bucket.create(keys.tombstone("digits", OLD), word_of_another(OLD))
 
     with pytest.raises(CollectedVersion):
         Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
@@ -491,7 +491,7 @@ def test_beside_promotions_rollbacks_and_publishing_nothing_that_serves_is_lost(
                 n: ModelRegistry(s3_bucket, made.model).read_file(made, n) for n in made.files
             } == REPORT
         assert serves == old or old in lost
-        if late in lost and ModelRegistry(s3_bucket, "digits").collected(late) is None:
+        if late in lost and ModelRegistry(s3_bucket, "digits").tombstone(late) is None:
             # Both stepped back: then going on once more finishes it.
             put(s3_bucket, late)
 

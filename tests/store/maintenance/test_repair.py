@@ -87,7 +87,7 @@ def test_whatever_was_lost_comes_back_in_one_run(bucket, folder, parts):
 
 
 def test_files_that_were_collected_since_stay_away(bucket, folder):
-    bucket.create(keys.collected("digits", OLD), b"{}")
+    bucket.create(keys.tombstone("digits", OLD), b"{}")
     lose(bucket, "versions", OLD, ".tflite")
     lose(bucket, "versions", OLD, "decision.json")
 

@@ -13,26 +13,30 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.live_scores import LiveScores
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.tuned_settings import TunedSettingsLog
 
 MODEL, VERSION = "digits", "20261122T020000-0123456789ab"
 PRINT = "0" * 64
 READERS: dict[str, Callable[[Bucket], object]] = {
     keys.decision(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).decision(VERSION),
-    keys.collected(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).collected(VERSION),
-    keys.kept(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).kept(VERSION),
+    keys.tombstone(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).tombstone(VERSION),
+    keys.tombstone_revoked(MODEL, VERSION): lambda bucket: ModelRegistry(
+        bucket, MODEL
+    ).tombstone_revoked(VERSION),
     keys.refusal(MODEL, PRINT, None): lambda bucket: ModelRegistry(bucket, MODEL).refusal(
         PRINT, compared_with=None
     ),
-    keys.score(MODEL, VERSION, "day"): lambda bucket: ModelRegistry(bucket, MODEL).score(
+    keys.score(MODEL, VERSION, "day"): lambda bucket: LiveScores(bucket, MODEL).find(
         VERSION, "day"
     ),
-    keys.score(MODEL, VERSION, "another"): lambda bucket: ModelRegistry(bucket, MODEL).scores(
+    keys.score(MODEL, VERSION, "another"): lambda bucket: LiveScores(bucket, MODEL).of_version(
         VERSION
     ),
-    keys.arrival_held(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).waiting(),
-    keys.arrival_decision(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
-    keys.tuned_record(MODEL, 1): lambda bucket: ModelRegistry(bucket, MODEL).tuned(),
+    keys.pending_review(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).pending(),
+    keys.arrival_review(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
+    keys.tuned_record(MODEL, 1): lambda bucket: TunedSettingsLog(bucket, MODEL).current(),
     f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: Landing(
         bucket, MODEL
     ).quarantined(),

@@ -72,7 +72,7 @@ def test_a_challenge_is_one_record_with_its_terms(
     assert challenge is not None
     assert challenge.is_live
     assert challenge.record == record
-    assert (record.action, record.terms, record.beside) == ("started", terms, 1)
+    assert (record.action, record.terms, record.champion_sequence) == ("started", terms, 1)
     assert AliasLog(bucket, "digits").current().version == A  # type: ignore[union-attr]
 
 
@@ -194,7 +194,7 @@ def test_records_of_champions_written_before_there_were_challengers_are_still_re
 
     record = AliasRecord.model_validate_json(old)
 
-    assert (record.target, record.terms, record.beside) == (A, None, 0)
+    assert (record.target, record.terms, record.champion_sequence) == (A, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +231,11 @@ MORE = TensorSpec(name="more", datatype="FP32", shape=(2,))
         (TENSORS, TENSORS, ""),
         (TENSORS, TENSORS.model_copy(update={"inputs": (spec(),)}), ""),
         (TENSORS, TENSORS.model_copy(update={"outputs": (OUT, MORE)}), ""),
-        (TENSORS, TENSORS.model_copy(update={"outputs": (MORE, OUT)}), "it answers"),
-        (TENSORS, TENSORS.model_copy(update={"outputs": (MORE,)}), "it answers"),
-        (TENSORS.model_copy(update={"outputs": (OUT, MORE)}), TENSORS, "it answers"),
-        (TENSORS, TENSORS.model_copy(update={"inputs": (spec("picture"),)}), "it takes"),
-        (TENSORS, TENSORS.model_copy(update={"inputs": (spec(shape=(28,)),)}), "it takes"),
+        (TENSORS, TENSORS.model_copy(update={"outputs": (MORE, OUT)}), "its outputs"),
+        (TENSORS, TENSORS.model_copy(update={"outputs": (MORE,)}), "its outputs"),
+        (TENSORS.model_copy(update={"outputs": (OUT, MORE)}), TENSORS, "its outputs"),
+        (TENSORS, TENSORS.model_copy(update={"inputs": (spec("picture"),)}), "its inputs"),
+        (TENSORS, TENSORS.model_copy(update={"inputs": (spec(shape=(28,)),)}), "its inputs"),
         (TENSORS, TENSORS.model_copy(update={"labels": ("0", "1")}), "its classes"),
     ],
 )

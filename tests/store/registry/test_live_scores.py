@@ -7,9 +7,8 @@ import pytest
 from overnight.store.errors import BadKey
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
-from overnight.store.registry.live_scores import Score, latest
+from overnight.store.registry.live_scores import LiveScores, Score, latest
 from overnight.store.registry.manifest import Measurement
-from overnight.store.registry.registry import ModelRegistry
 
 VERSION = "20261122T020000-0123456789ab"
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -33,32 +32,30 @@ def score(arrival: str, value: float = 0.99, *, days: int = 0) -> Score:
 def test_a_score_is_kept_under_its_version_and_arrival():
     bucket = MemoryBucket()
 
-    ModelRegistry(bucket, score("night-0001").model).keep_score(score("night-0001"))
+    LiveScores(bucket, "digits").keep(score("night-0001"))
 
     assert bucket.keys_below("models") == [f"models/digits/scores/{VERSION}/night-0001.json"]
-    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0001") == score("night-0001")
-    assert ModelRegistry(bucket, "digits").score(VERSION, "night-0002") is None
+    assert LiveScores(bucket, "digits").find(VERSION, "night-0001") == score("night-0001")
+    assert LiveScores(bucket, "digits").find(VERSION, "night-0002") is None
 
 
 def test_what_was_measured_first_stands():
     bucket = MemoryBucket()
-    ModelRegistry(bucket, score("night-0001", 0.9).model).keep_score(score("night-0001", 0.9))
+    LiveScores(bucket, "digits").keep(score("night-0001", 0.9))
 
-    stands = ModelRegistry(bucket, score("night-0001", 0.99).model).keep_score(
-        score("night-0001", 0.99)
-    )
+    stands = LiveScores(bucket, "digits").keep(score("night-0001", 0.99))
 
     assert stands == score("night-0001", 0.9)
-    assert ModelRegistry(bucket, "digits").scores(VERSION) == [stands]
+    assert LiveScores(bucket, "digits").of_version(VERSION) == [stands]
 
 
 def test_scores_are_told_in_the_order_in_which_they_were_measured():
     bucket = MemoryBucket()
     names = ["b", "a", "c"]
     for days, name in enumerate(names):
-        ModelRegistry(bucket, score(name, days=days).model).keep_score(score(name, days=days))
+        LiveScores(bucket, "digits").keep(score(name, days=days))
 
-    found = ModelRegistry(bucket, "digits").scores(VERSION)
+    found = LiveScores(bucket, "digits").of_version(VERSION)
 
     assert [one.arrival for one in found] == names
     assert latest(found) == found[-1]
@@ -85,10 +82,10 @@ def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
     names = ["a" * (length - 1) + end for end in "bc"]
 
     for name in names:
-        ModelRegistry(bucket, score(name).model).keep_score(score(name))
+        LiveScores(bucket, "digits").keep(score(name))
 
-    assert {one.arrival for one in ModelRegistry(bucket, "digits").scores(VERSION)} == set(names)
-    assert ModelRegistry(bucket, "digits").score(VERSION, names[0]) == score(names[0])
+    assert {one.arrival for one in LiveScores(bucket, "digits").of_version(VERSION)} == set(names)
+    assert LiveScores(bucket, "digits").find(VERSION, names[0]) == score(names[0])
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "a|b"])

@@ -6,8 +6,7 @@ import pytest
 
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
-from overnight.store.registry.registry import ModelRegistry
-from overnight.store.registry.tuned_settings import TunedSettings
+from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
 
 
 @pytest.fixture
@@ -20,30 +19,30 @@ def found(**settings: float) -> TunedSettings:
 
 
 def test_nothing_was_tuned_at_first(bucket):
-    assert ModelRegistry(bucket, "digits").tuned() is None
+    assert TunedSettingsLog(bucket, "digits").current() is None
 
 
 def test_the_newest_record_holds_and_the_older_ones_stay(bucket):
-    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
-    second = ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7))
+    first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
+    second = TunedSettingsLog(bucket, "digits").append(found(epochs=7))
 
     assert (first.sequence, second.sequence) == (1, 2)
-    newest = ModelRegistry(bucket, "digits").tuned()
+    newest = TunedSettingsLog(bucket, "digits").current()
     assert newest == second
     assert newest.settings == {"epochs": 7}
     assert len(bucket.keys_below(keys.tuned("digits"))) == 2
 
 
 def test_another_model_has_a_log_of_its_own(bucket):
-    ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+    TunedSettingsLog(bucket, "digits").append(found(epochs=5))
 
-    assert ModelRegistry(bucket, "sales").tuned() is None
+    assert TunedSettingsLog(bucket, "sales").current() is None
 
 
 def test_searches_that_end_at_once_are_both_remembered(bucket):
     searches = [
         threading.Thread(
-            target=ModelRegistry(bucket, "digits").keep_tuned, args=(found(epochs=epochs),)
+            target=TunedSettingsLog(bucket, "digits").append, args=(found(epochs=epochs),)
         )
         for epochs in range(1, 9)
     ]
@@ -53,22 +52,22 @@ def test_searches_that_end_at_once_are_both_remembered(bucket):
         search.join()
 
     assert len(bucket.keys_below(keys.tuned("digits"))) == 8
-    newest = ModelRegistry(bucket, "digits").tuned()
+    newest = TunedSettingsLog(bucket, "digits").current()
     assert newest is not None
     assert newest.sequence == 8
 
 
 @pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
 def test_names_that_are_no_records_hide_none(bucket, stray):
-    first = ModelRegistry(bucket, found(epochs=5).model).keep_tuned(found(epochs=5))
+    first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
     bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
 
-    assert ModelRegistry(bucket, "digits").tuned() == first
-    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2
+    assert TunedSettingsLog(bucket, "digits").current() == first
+    assert TunedSettingsLog(bucket, "digits").append(found(epochs=7)).sequence == 2
 
 
 def test_the_number_of_a_record_is_that_of_its_key(bucket):
     planted = found(epochs=5)
     bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
 
-    assert ModelRegistry(bucket, found(epochs=7).model).keep_tuned(found(epochs=7)).sequence == 2
+    assert TunedSettingsLog(bucket, "digits").append(found(epochs=7)).sequence == 2

@@ -146,8 +146,8 @@ def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    assert ModelRegistry(bucket, "digits").covering(manifest().fingerprint) == VERSION
-    assert ModelRegistry(bucket, "digits").covering("f" * 64) is None
+    assert ModelRegistry(bucket, "digits").find_by_fingerprint(manifest().fingerprint) == VERSION
+    assert ModelRegistry(bucket, "digits").find_by_fingerprint("f" * 64) is None
 
 
 def test_a_number_that_is_none_survives_the_manifest() -> None:

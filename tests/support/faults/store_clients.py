@@ -252,5 +252,10 @@ def check(bucket: Bucket, promises: Promises) -> None:
 
 def _record(found: AliasRecord) -> Record:
     return Record(
-        found.version, found.action, found.by, found.previous, found.terms, beside=found.beside
+        found.version,
+        found.action,
+        found.by,
+        found.previous,
+        found.terms,
+        champion_sequence=found.champion_sequence,
     )

@@ -30,7 +30,7 @@ class Record:
     by: str
     previous: str | None
     terms: object = None
-    beside: int = 0
+    champion_sequence: int = 0
 
     @property
     def target(self) -> str | None:
@@ -123,7 +123,7 @@ class Promises:
         if verdict == "rejected" or (getattr(terms, "mode", "") == "canary" and verdict == ""):
             return Outcome(error=errors.ConfigurationError)
         over = last.target if last else None
-        started = Record(version, "started", by, over, terms, beside=len(self.champions))
+        started = Record(version, "started", by, over, terms, champion_sequence=len(self.champions))
         return self._append(log, started, over)
 
     def stop(self, over: str | None, by: str) -> Begun:
@@ -180,7 +180,9 @@ class Promises:
         """Whether the newest challenge goes on: not stopped, not withdrawn, not champion."""
         sequence = len(self.challengers)
         last = self.challengers[-1]
-        became = any(one.version == last.version for one in self.champions[last.beside :])
+        became = any(
+            one.version == last.version for one in self.champions[last.champion_sequence :]
+        )
         return last.target is not None and sequence not in self.withdrawn and not became
 
     def _lost(self, version: str) -> Outcome | None:

@@ -8,7 +8,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.decisions import Verdict
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, RunLineage
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
@@ -98,15 +98,17 @@ def score(
     version = bundles.version_name(number)
     half = 1.96 * math.sqrt(value * (1 - value) / n)
     whole = Measurement(metric="accuracy", value=value, n=n, low=value - half, high=value + half)
-    return ModelRegistry(bucket, Score(
-            model=MODEL, version=version, arrival=arrival, n=n, at=at,
+    return LiveScores(bucket, MODEL).keep(
+        Score(
+            model=MODEL,
+            version=version,
+            arrival=arrival,
+            n=n,
+            at=at,
             measurements=(whole, whole.model_copy(update={"slice": "digit 1", "n": n // 10})),
             holdout=manifest(number, {}).measured("accuracy"),
-        ).model).keep_score(Score(
-            model=MODEL, version=version, arrival=arrival, n=n, at=at,
-            measurements=(whole, whole.model_copy(update={"slice": "digit 1", "n": n // 10})),
-            holdout=manifest(number, {}).measured("accuracy"),
-        ))  # fmt: skip
+        )
+    )
 
 
 def _finding(

@@ -71,7 +71,7 @@ def started(number: int, terms: Terms, *, identity: str = "a-challenge") -> Alia
         reason="to see how it does",
         at=datetime.now(UTC),
         terms=terms,
-        beside=1,
+        champion_sequence=1,
         id=identity,
     )
 

@@ -75,7 +75,7 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
         actor=Actor("a test", "to see how it does"),
         action="started",
         terms=terms,
-        beside=beside,
+        champion_sequence=beside,
     )
 
 

@@ -60,7 +60,7 @@ def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: House)
     assert ingested.rows_added == 0
     assert [bad.reason for bad in ingested.quarantined] == ["a: expected letters, found !"]
     assert Landing(house.bucket, "letters").quarantined() == list(ingested.quarantined)
-    assert house.rows.taken() == {"night-0000", "night-0001"}
+    assert house.rows.arrival_names() == {"night-0000", "night-0001"}
 
 
 def test_what_is_in_the_dataset_does_not_come_in_again(house: House) -> None:
@@ -130,7 +130,7 @@ def test_killed_at_any_write_and_run_again_every_row_is_there_once(
         except Killed:
             house.ingest()
             assert house.letters() == "abd"
-            assert house.rows.taken() == {"night-0000"}
+            assert house.rows.arrival_names() == {"night-0000"}
             assert house.holdout.read().num_rows == 3
             assert Landing(house.bucket, "letters").pending() == []
             assert [bad.file for bad in Landing(house.bucket, "letters").quarantined()] == ["b"]
@@ -155,7 +155,7 @@ def test_killed_by_the_system_at_any_moment_every_digit_is_there_once(
         assert process.exitcode == -signal.SIGKILL
     _digits(s3_bucket.address, digits_folder, "nothing")
 
-    assert rows.taken() == {"night-0000"}
+    assert rows.arrival_names() == {"night-0000"}
     assert len(rows.digests()) == rows.read(columns=["digest"]).num_rows == 50_000
     assert holdout.read(columns=["digest"]).num_rows == 10_000
     assert s3_bucket.keys_below("landing/digits") == []
@@ -203,7 +203,7 @@ def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
 
     assert [process.exitcode for process in processes] == [0, 0]
     assert house.letters() == "abcde"
-    assert house.rows.taken() == {"night-0000"}
+    assert house.rows.arrival_names() == {"night-0000"}
 
 
 def _first_night(folder: Path, go) -> None:
@@ -230,7 +230,7 @@ def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_
         ingested.quarantined[0].reason
     )
     assert house.letters() == "abcde"
-    assert "by-hand" in house.rows.taken()
+    assert "by-hand" in house.rows.arrival_names()
     assert house.ingest(take_next=False, gates=declared).arrivals == ()
     assert house.ingest().arrivals == ("night-0001",)
 
@@ -290,7 +290,7 @@ def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is
 ) -> None:
     house.drop("by-hand", a=b"hi")
     house.ingest()
-    ArrivalReviews(house.bucket, "letters").hold("by-hand", [], compared_with=None)
+    ArrivalReviews(house.bucket, "letters").park("by-hand", [], compared_with=None)
     house.drop("put-right", a=b"hij")
 
     assert house.ingest().rows_added == 3

@@ -118,7 +118,7 @@ def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
 def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
     shop: Shop,
 ) -> None:
-    came = shop.rows.arrivals()
+    came = shop.rows.arrival_versions()
     earlier = shop.snapshot(version=came["day-2017-05-10"])
 
     later = shop.snapshot()
@@ -132,8 +132,11 @@ def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
 
 
 def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(shop: Shop) -> None:
-    champion, night = shop.snapshot(), shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
-    late = [name for name in shop.rows.arrivals() if name > "day-2017-05-15"]
+    champion, night = (
+        shop.snapshot(),
+        shop.snapshot(version=shop.rows.arrival_versions()["day-2017-05-10"]),
+    )
+    late = [name for name in shop.rows.arrival_versions() if name > "day-2017-05-15"]
 
     back = shop.snapshot(without=[name for name in late if name != "history"])
 
@@ -146,7 +149,7 @@ def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(sho
 
 
 def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
-    taken = shop.snapshot(version=shop.rows.arrivals()["day-2017-05-10"])
+    taken = shop.snapshot(version=shop.rows.arrival_versions()["day-2017-05-10"])
     base = manifest()
     made = base.model_copy(update={"data": DataLineage(**taken.lineage.model_dump())})
 

@@ -239,7 +239,7 @@ def test_columns_that_are_not_as_declared_refuse_the_arrival_whole(house: House)
     assert {bad.file for bad in ingested.quarantined} == set(arrival.converted.pieces)
     assert {finding.slice for finding in ingested.findings} == {arrival.name}
     assert house.items() == list(range(100, 200))
-    assert arrival.name in house.rows.taken()
+    assert arrival.name in house.rows.arrival_names()
 
 
 def test_rows_that_mostly_repeat_each_other_are_refused(house: House) -> None:

@@ -12,6 +12,7 @@ from overnight import models
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.live_scores import LiveScores
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.evaluation.score import score, unlearned_arrivals
@@ -80,7 +81,7 @@ def test_each_arrival_is_measured_by_itself_beside_what_the_holdout_promised():
     assert [told[name].headline.value for name in "ab"] == [0.8, 1.0]
     assert [told[name].n for name in "ab"] == [10, 20]
     assert {one.holdout for one in found.scores} == {HOLDOUT}
-    assert ModelRegistry(bucket, CHAMPION.model).scores(CHAMPION.version) == [*found.scores]
+    assert LiveScores(bucket, CHAMPION.model).of_version(CHAMPION.version) == [*found.scores]
 
 
 def test_what_was_measured_once_is_not_measured_again():

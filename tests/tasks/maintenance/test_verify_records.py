@@ -10,7 +10,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
-from overnight.store.registry.live_scores import Score
+from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 from overnight.tasks.maintenance.audit import AuditContext, verify
@@ -41,10 +41,9 @@ def errors(bucket: MemoryBucket) -> dict[str, str]:
 
 
 def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
-    ModelRegistry(
-        bucket,
-        Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()).model,
-    ).keep_score(Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=()))
+    LiveScores(bucket, "digits").keep(
+        Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=())
+    )
 
     assert errors(bucket) == {}
 
@@ -70,7 +69,7 @@ def word(bucket: MemoryBucket, was: str) -> None:
         {"model": "digits", "version": VERSION, "was": was, "files": [], "size_bytes": 0}
         | {"by": "gc", "reason": "half-written"}
     )
-    bucket.create(keys.collected("digits", VERSION), told.encoded())
+    bucket.create(keys.tombstone("digits", VERSION), told.encoded())
 
 
 def take_away(bucket: MemoryBucket, *names: str) -> None:
@@ -103,12 +102,12 @@ def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
 
 
 def test_a_garbled_word_of_a_version_whose_files_are_gone_is_told_with_what_is_lost(bucket):
-    bucket.create(keys.collected("digits", VERSION), b"garbled")
+    bucket.create(keys.tombstone("digits", VERSION), b"garbled")
     take_away(bucket, "predictor.tflite")
 
     told = errors(bucket)
 
-    assert "it cannot be read" in told[keys.collected("digits", VERSION)]
+    assert "it cannot be read" in told[keys.tombstone("digits", VERSION)]
     assert "missing" in told[keys.version_file("digits", VERSION, "predictor.tflite")]
 
 
@@ -118,7 +117,7 @@ class Taken:
     def __init__(self, *names: str) -> None:
         self._names = names
 
-    def taken(self) -> set[str]:
+    def arrival_names(self) -> set[str]:
         return {*self._names}
 
 
