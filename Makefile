@@ -1,5 +1,5 @@
-# Everything from a checkout and a Python: `make up`, `make test`. Nothing outside this folder is
-# changed; the environment lives in .venv.
+# `make up` and `make test` need only Python. Nothing outside this folder is changed; the
+# environment is in .venv.
 
 .DEFAULT_GOAL := help
 SHELL := bash
@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Without it each process would compile what it imports again, at twice the CPU.
+# With it set, each process would compile its imports again, at twice the CPU.
 unexport PYTHONDONTWRITEBYTECODE
 # uv keeps its cache in the home; where that cannot be written, in the checkout.
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
@@ -24,28 +24,28 @@ help: ## show this
 up: $(READY) ## start everything, and train what has no champion yet
 	@$(BIN)/overnight up
 
-down: $(READY) ## stop everything, and lose nothing
+down: $(READY) ## stop all services; `make up` continues
 	@$(BIN)/overnight down
 
-# Two workers a core, for most tests wait for servers of theirs; one more than cores where none is
-# started. What starts servers for many tests stays with one worker.
+# Two workers a core, because most tests wait for their servers; one more than cores where no server
+# starts. Files that share a server go to one worker.
 TOGETHER := --no-loadscope-reorder --durations 20
 
 test: $(READY) ## run every test, real servers and browser included
 	@$(BIN)/pytest -n auto $(TOGETHER)
 
-# What is beside tests/faults goes wrong in one process, or at Prefect's server alone.
-# MINUTES=20 makes the long ones so long; SEED=7 has all chance fall otherwise, and again the same.
+# Files outside tests/faults inject faults into one process, or into Prefect's server alone.
+# MINUTES=20 is the duration of each long test; SEED=7 repeats another sequence of random faults.
 FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/stack/test_orphan_runs.py tests/serving/lifecycle/test_full_disks.py \
 	tests/serving/lifecycle/test_memory.py tests/serving/test_outages.py \
 	tests/serving/test_promotions_under_load.py \
 	tests/serving/test_serving_process.py tests/serving/test_signatures.py
 
-faults: $(READY) ## kill, cut, fill and race everything, and print the tally
+faults: $(READY) ## kill, cut, fill and race every part, and print the counts
 	@OVERNIGHT_TEST_LOAD_SECONDS=60 $(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
 		$(if $(SEED),--faults-seed $(SEED))
 
-quick: $(READY) ## run the tests that start no server or process of ours, and train nothing
+quick: $(READY) ## run the tests that start no server or process, and train nothing
 	@$(BIN)/pytest -n logical $(TOGETHER) -m "not servers and not training"
 
 check: $(READY) ## check format, lint, types, the import law and the lock; edits nothing
@@ -55,24 +55,24 @@ check: $(READY) ## check format, lint, types, the import law and the lock; edits
 	@$(BIN)/lint-imports
 	@$(BIN)/uv lock --check --quiet
 
-audit: $(READY) ## look the locked packages up among known vulnerabilities
+audit: $(READY) ## compare the locked packages with known vulnerabilities
 	@$(BIN)/python -m overnight.infra.audit_dependencies
 
 fix: $(READY) ## format, and correct what the linter can correct
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-serve: $(READY) ## serve the champions, and nothing else
+serve: $(READY) ## start serving alone
 	@$(BIN)/python -m overnight.serving
 
-retrain: $(READY) ## take in what arrived and retrain the digits
+retrain: $(READY) ## ingest new data and retrain the digits
 	@$(BIN)/overnight retrain digits
 
-# The first run fetches 4 GB of peers, each into an environment of its own in .venv/peers, and makes
-# the network that all of them are asked about. What cannot be installed is told and left out.
+# The first run downloads 4 GB of other servers, each into its own environment in .venv/peers, and
+# trains the network that all of them serve. Servers that cannot be installed are reported and skipped.
 CLASSIC := $(VENV)/peers/network/network.tflite
 
-bench: $(READY) ## run the benchmarks, about an hour; each file says what it justifies
+bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.serving.peers --rounds 1 --seconds 2 --results $(VENV)/quick-peers.json
 	@$(BIN)/python -m benchmarks.serving.overhead 2 digits
 	@$(BIN)/python -m benchmarks.serving.start 5 $(CLASSIC)
@@ -87,7 +87,7 @@ bench: $(READY) ## run the benchmarks, about an hour; each file says what it jus
 	@$(BIN)/python -m benchmarks.sales.backtest
 	@$(BIN)/python -m benchmarks.ingest.csv_files --rows 5000000 --rounds 3
 
-# uv brings itself along, because it is among the tools of the lock file.
+# uv installs itself too, because it is in the lock file.
 $(READY): uv.lock pyproject.toml
 	@test -x $(BIN)/python || "$$(./.ci/python)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
