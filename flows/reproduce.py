@@ -122,7 +122,7 @@ def train_again(context: ModelContext, manifest: Manifest, folder: Path) -> Cand
             start=start_weights(context, training.continued_from)
             if training.continued_from
             else None,
-            tree=tree,
+            checkout=tree,
         )
     progress.done()
     return candidate

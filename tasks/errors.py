@@ -2,14 +2,14 @@
 
 overnight.store.errors.OvernightError
 ├── StepFailed              a child process of a step died or ran out of time
-└── NotReproducible         what a version was made from is gone: restore it
+└── NotReproducible         the data of a version is gone: restore it
 """
 
 from overnight.store.errors import OvernightError
 
 
 class NotReproducible(OvernightError):
-    """What a version was made from is no longer there."""
+    """The rows that a version was made from are no longer in the dataset."""
 
     def __init__(self, where: str, *, expected: str, found: str) -> None:
         super().__init__(
@@ -19,4 +19,4 @@ class NotReproducible(OvernightError):
 
 
 class StepFailed(OvernightError):
-    """A step's child process died or ran out of time."""
+    """A step's child process failed or ran out of time."""

@@ -1,4 +1,4 @@
-"""Heavy work in a process of its own, which ends at its time-out or with its parent."""
+"""Child processes for heavy work, which end at a time-out or with their parent."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ from overnight.tasks.errors import StepFailed
 
 @contextmanager
 def running(
-    module: str, arguments: Sequence[str], *, log: Path, tree: Path | None = None
+    module: str, arguments: Sequence[str], *, log: Path, checkout: Path | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start `python -m module …` and make sure that it is gone afterwards.
+    """Start `python -m module …` and kill it on exit.
 
-    With `tree`, another checkout, it is that one's module and finds that one's others.
-    Its standard input is a pipe that we hold: `ends_with_parent` in the child notices our death,
-    however sudden. Its standard error goes to `log`.
+    With `checkout`, the module and its imports are those of that source tree. The child's standard
+    input is a pipe of this process: it closes even if this process is killed, and
+    `ends_with_parent` then ends the child. Standard error goes to `log`.
     """
     with log.open("ab") as errors:
         process = subprocess.Popen(
@@ -29,13 +29,13 @@ def running(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            cwd=tree,
+            cwd=checkout,
             start_new_session=True,
         )
     try:
         yield process
     finally:
-        # The whole session: a server that was started here may have workers.
+        # The whole session, because a server that was started here may have workers.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -50,19 +50,19 @@ def run(
     *,
     log: Path,
     seconds: float,
-    line: Callable[[str], None],
-    tree: Path | None = None,
+    on_line: Callable[[str], None],
+    checkout: Path | None = None,
 ) -> None:
-    """Run a child to its end, handing on each line it prints.
+    """Run a child to its end; `on_line` gets each line that it prints.
 
     Raises:
-        StepFailed: it ran out of time or ended with an error; says where its log is.
+        StepFailed: it ran out of time or ended with an error; names its log.
     """
-    with running(module, arguments, log=log, tree=tree) as process:
-        late = threading.Event()
+    with running(module, arguments, log=log, checkout=checkout) as process:
+        timed_out = threading.Event()
 
         def stop() -> None:
-            late.set()
+            timed_out.set()
             process.kill()
 
         timer = threading.Timer(seconds, stop)
@@ -70,24 +70,27 @@ def run(
         timer.start()
         try:
             assert process.stdout is not None
-            for printed in process.stdout:
-                line(printed.rstrip("\n"))
+            for output_line in process.stdout:
+                on_line(output_line.rstrip("\n"))
             code = process.wait()
         finally:
             timer.cancel()
-        if late.is_set():
+        if timed_out.is_set():
             raise StepFailed(
-                f"{module} was stopped after {seconds:.0f} s; allow more or train less. Log: {log}"
+                f"{module} was stopped after {seconds:.0f} s; raise the time-out or train less; "
+                f"its log: {log}"
             )
         if code != 0:
-            raise StepFailed(f"{module} ended with {_told(code)}: {_last_words(log)} Log: {log}")
+            raise StepFailed(
+                f"{module} ended with {_exit_status(code)}: {_last_line(log)}; its log: {log}"
+            )
 
 
 def ends_with_parent() -> None:
-    """Called in a child: leave at once when the parent's end of standard input closes."""
+    """Exit this process as soon as the parent's end of standard input closes."""
 
     def wait() -> None:
-        # Past Python's buffer: its lock, held by a waiting thread, would abort our own exit.
+        # Not sys.stdin.read: its buffer's lock, held by this thread, would abort a normal exit.
         while os.read(sys.stdin.fileno(), 1024):
             pass
         os._exit(1)
@@ -95,10 +98,10 @@ def ends_with_parent() -> None:
     threading.Thread(target=wait, daemon=True, name="ends-with-parent").start()
 
 
-def _told(code: int) -> str:
+def _exit_status(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "it said nothing."
+    return lines[-1][:500] if lines else "it printed no error"

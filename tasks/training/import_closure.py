@@ -1,7 +1,7 @@
-"""Import closure: the source files that some modules reach by their imports, read as syntax trees.
+"""The import closure of modules: the source files that they reach, read as syntax trees.
 
-Nothing is imported, so that a process which only compares fingerprints loads neither TensorFlow
-nor the model's own code.
+Nothing is imported, so a process that only compares fingerprints loads neither TensorFlow nor the
+model's own code.
 """
 
 import ast
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overnight.store.errors import ConfigurationError
 
-# The distribution's package: below it or beside it, a module is the same module.
+# The distribution's package: `overnight.tasks` and the folder `tasks` are the same module.
 PREFIX = "overnight."
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -20,59 +20,59 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 def closure(
     modules: Iterable[str], root: Path, *, packages: Collection[str], excluding: Collection[str]
 ) -> set[Path]:
-    """The files of `modules` and of all that they reach within `packages`, which lie in `root`.
+    """The files of `modules` and of all modules that they reach within `packages`, below `root`.
 
     A module is reached by an import, relative or not, or by a string that is its whole dotted
     name, as a child process is given (`python -m`). The packages above a module belong to it,
-    because importing it runs them. Modules named in `excluding` are neither taken nor followed.
+    because importing it runs them. Modules in `excluding` are neither included nor followed.
 
     Raises:
-        ConfigurationError: a module that is named or imported does not exist.
+        ConfigurationError: a module does not exist.
     """
-    found: dict[str, Path] = {}
-    waiting = [(name.removeprefix(PREFIX), "the fingerprint") for name in modules]
-    while waiting:
-        name, by = waiting.pop()
-        if name in found or name in excluding:
+    paths: dict[str, Path] = {}
+    pending = [(name.removeprefix(PREFIX), "the fingerprint") for name in modules]
+    while pending:
+        name, importer = pending.pop()
+        if name in paths or name in excluding:
             continue
-        path = _file(name, root)
+        path = _module_file(name, root)
         if path is None:
             raise ConfigurationError(
-                f"{by} needs the module {name}, and there is none in {root}; "
-                "a module that was renamed or removed is renamed or removed there, too"
+                f"{importer} imports the module {name}, which does not exist in {root}; "
+                "correct the name if the module was renamed or removed"
             )
-        found[name] = path
+        paths[name] = path
         package = name.rpartition(".")[0]
-        # A folder without an `__init__.py` is a package as well, and runs nothing.
-        if package and _file(package, root):
-            waiting.append((package, name))
-        own = name if path.name == "__init__.py" else package
-        for module, attribute in _references(path.read_bytes(), own):
+        # A namespace package has no `__init__.py`, and importing it runs nothing.
+        if package and _module_file(package, root):
+            pending.append((package, name))
+        own_package = name if path.name == "__init__.py" else package
+        for module, attribute in _imported_names(path.read_bytes(), own_package):
             if module.partition(".")[0] in packages:
-                waiting.append((module, name))
-                if attribute and _file(child := f"{module}.{attribute}", root):
-                    waiting.append((child, name))
-    return set(found.values())
+                pending.append((module, name))
+                if attribute and _module_file(child := f"{module}.{attribute}", root):
+                    pending.append((child, name))
+    return set(paths.values())
 
 
-def _file(module: str, root: Path) -> Path | None:
+def _module_file(module: str, root: Path) -> Path | None:
     place = root.joinpath(*module.split("."))
     candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
 
-# By text, not by path: a file that changed meanwhile is read anew.
+# Cached by text and not by path, so that a file that changed is parsed again.
 @lru_cache(maxsize=1024)
-def _references(source: bytes, package: str) -> frozenset[tuple[str, str]]:
-    """What a module of `package` refers to: modules, and a name in it that may be one, too."""
+def _imported_names(source: bytes, package: str) -> frozenset[tuple[str, str]]:
+    """Pairs of a module that the source imports, and the name in it that may be a submodule."""
     return frozenset(
         (module.removeprefix(PREFIX), attribute)
         for node in ast.walk(ast.parse(source))
-        for module, attribute in _named(node, package)
+        for module, attribute in _imports_of(node, package)
     )
 
 
-def _named(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
+def _imports_of(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     match node:
         case ast.Import(names=names):
             yield from ((alias.name, "") for alias in names)
@@ -81,8 +81,8 @@ def _named(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
             above = package.split(".")[: package.count(".") + 2 - level] if level else []
             base = ".".join([*above, *([module] if module else [])])
             # `from overnight import tasks` names the package itself.
-            whole = f"{base}." if f"{base}." == PREFIX else ""
+            root_package = f"{base}." if f"{base}." == PREFIX else ""
             for alias in names:
-                yield (whole + alias.name, "") if whole else (base, alias.name)
+                yield (root_package + alias.name, "") if root_package else (base, alias.name)
         case ast.Constant(value=str(text)) if _DOTTED.fullmatch(text):
             yield text, ""

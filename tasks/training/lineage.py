@@ -1,4 +1,4 @@
-"""Where a version comes from: everything that could change the answer, as digests."""
+"""The lineage of a version: digests of everything that determines it."""
 
 import json
 import platform
@@ -11,9 +11,9 @@ from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage
 from overnight.tasks.training.import_closure import PREFIX, closure
 
-# The folder in which the packages lie side by side, wherever below `tasks` this file stands.
+# The folder that holds the packages, however deep below `tasks` this file is.
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "tasks").is_dir())
-# The steps that decide a version or its verdict, or whether one is needed.
+# The steps that determine a version, its verdict, or whether to train.
 STEPS = (
     "overnight.tasks.data.snapshot",
     "overnight.tasks.evaluation.reinstate",
@@ -23,22 +23,22 @@ STEPS = (
     "overnight.tasks.evaluation.rehearse",
     "overnight.tasks.evaluation.judge",
 )
-# Neither `store` nor `serving`, although steps import the one and the rehearsal starts the other:
-# what they may decide is measured (digests of rows, answers of the real server), and a mended
-# retry or log line in them must not train every model again.
+# Without `store` and `serving`, although steps import the one and the rehearsal starts the other:
+# their effects are measured (digests of rows, answers of the real server), and a changed retry or
+# log line in them must not train every model again.
 _PACKAGES = ("models", "tasks")
-# The catalogue names every model and decides nothing about any.
+# The catalogue imports every model, so it would tie all their fingerprints together.
 _CATALOGUE = ("models",)
 _LIBRARIES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
 
 
 def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
-    """The model's sources, the steps, and all that these import; the commit in a checkout.
+    """Digests of the model's sources, the steps and all that these import, and the commit.
 
     Raises:
         ConfigurationError: a step, or a module that one of them imports, does not exist.
     """
-    modules = (*STEPS, *_own(definition, root))
+    modules = (*STEPS, *_model_modules(definition, root))
     sources = closure(modules, root, packages=_PACKAGES, excluding=_CATALOGUE)
     files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(sources)}
     lines = (f"{path} {found}" for path, found in files.items())
@@ -70,10 +70,10 @@ def fingerprint(
     *,
     warm: bool = False,
 ) -> str:
-    """One digest over all of it: the same fingerprint is the same model, so nobody trains twice.
+    """One digest over all inputs of a training: equal fingerprints give equal models.
 
-    Of a warm start only that it is one: were it the champion's name, every promotion would call
-    for another night on the same rows.
+    A warm start counts as such, whichever champion it starts from: with the champion's name in it,
+    every promotion would cause another training on the same rows.
     """
     axes = {
         "model": definition.name,
@@ -88,12 +88,12 @@ def fingerprint(
     return digest(json.dumps(axes, sort_keys=True).encode())
 
 
-def _own(definition: ModelDefinition, root: Path) -> list[str]:
-    """The modules in the model's folder, imported by another or not."""
+def _model_modules(definition: ModelDefinition, root: Path) -> list[str]:
+    """The modules in the model's folder: settings may name some that no module imports."""
     package = definition.network.removeprefix(PREFIX).rpartition(".")[0]
     folder = root.joinpath(*package.split("."))
-    inside = (path.relative_to(root).with_suffix("") for path in folder.rglob("*.py"))
-    return [definition.network, *(".".join(p.parts).removesuffix(".__init__") for p in inside)]
+    modules = (path.relative_to(root).with_suffix("") for path in folder.rglob("*.py"))
+    return [definition.network, *(".".join(p.parts).removesuffix(".__init__") for p in modules)]
 
 
 def _version(package: str) -> str:

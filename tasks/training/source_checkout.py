@@ -1,4 +1,4 @@
-"""The sources as they were at another revision, beside the ones that run."""
+"""Checks out the sources of the revision that a version was trained by."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,41 +14,42 @@ _SECONDS = 120
 
 
 def unavailable_reason(made: CodeLineage, root: Path = ROOT) -> str:
-    """Why the sources of a version cannot be had again; empty when they can."""
+    """Why the sources of a version cannot be checked out; empty if they can."""
     if not made.commit:
-        return "it was made outside a checkout"
+        return "it was trained outside a git checkout"
     if not made.clean:
-        return "it was made from a checkout with changes that were never committed"
+        return "it was trained from a checkout with uncommitted changes"
     if _git(root, "cat-file", "-e", f"{made.commit}^{{commit}}").returncode != 0:
         return f"this checkout does not know the commit {made.commit[:12]}"
     return ""
 
 
 @contextmanager
-def checkout(made: CodeLineage, folder: Path, root: Path = ROOT) -> Iterator[Path]:
-    """Check the sources of a version out into a folder, which is gone afterwards.
+def checkout(code: CodeLineage, folder: Path, root: Path = ROOT) -> Iterator[Path]:
+    """Check out the sources of a version into a folder, which is removed on exit.
 
     Raises:
-        StepFailed: git says no, or what it brings is not what the manifest lists.
+        StepFailed: git failed, or a file differs from the digest in the manifest.
     """
+    # A killed run may have left a worktree there.
     _git(root, "worktree", "remove", "--force", str(folder))
-    added = _git(root, "worktree", "add", "--detach", str(folder), made.commit)
+    added = _git(root, "worktree", "add", "--detach", str(folder), code.commit)
     if added.returncode != 0:
-        raise StepFailed(f"git cannot check out {made.commit[:12]}: {added.stderr.strip()[-300:]}")
+        raise StepFailed(f"git cannot check out {code.commit[:12]}: {added.stderr.strip()[-300:]}")
     try:
-        for path, sha256 in made.files.items():
+        for path, sha256 in code.files.items():
             source = folder / path
             if not source.is_file() or digest(source.read_bytes()) != sha256:
-                raise StepFailed(f"{path} at {made.commit[:12]} is not what the manifest lists")
+                raise StepFailed(f"{path} at {code.commit[:12]} differs from the manifest's digest")
         yield folder
     finally:
         _git(root, "worktree", "remove", "--force", str(folder))
 
 
-def _git(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def _git(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            ["git", *words],
+            ["git", *arguments],
             cwd=root,
             capture_output=True,
             text=True,
@@ -56,4 +57,4 @@ def _git(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
             timeout=_SECONDS,
         )
     except OSError as error:
-        return subprocess.CompletedProcess(words, 1, "", str(error))
+        return subprocess.CompletedProcess(arguments, 1, "", str(error))

@@ -1,4 +1,4 @@
-"""Train a candidate in a process of its own, once for each fingerprint."""
+"""Trains a candidate in a process of its own, once for each fingerprint."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ EXPORTED = "exported.json"
 
 
 class FittedRun(Value):
-    """What a fit left in its folder, written last: the folder is whole when this is."""
+    """The result of a fit, written last: if it is there, the files of its folder are complete."""
 
     created_at: datetime
     settings: TrainingSettings
@@ -40,7 +40,7 @@ class FittedRun(Value):
 
 @dataclass(frozen=True)
 class Start:
-    """The version, and its `network.keras`, whose weights a fit goes on from."""
+    """The version whose weights a fit starts from, and its `network.keras`."""
 
     version: str
     network: bytes
@@ -48,7 +48,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained network that nobody has seen yet: its folder and what is known of it."""
+    """A trained, unpublished network: its folder and the result of its fit."""
 
     model: str
     version: str
@@ -57,7 +57,7 @@ class Candidate:
     fitted: FittedRun
 
     def read(self, name: str) -> bytes:
-        """One of its files."""
+        """The bytes of one of its files."""
         return (self.folder / name).read_bytes()
 
 
@@ -72,85 +72,61 @@ def train(
     seconds: float,
     report: Callable[[Progress], None],
     start: Start | None = None,
-    tree: Path | None = None,
+    checkout: Path | None = None,
 ) -> Candidate:
-    """Fit, or take what an earlier run of the same fingerprint had finished.
+    """Fit a network, or return the result of an earlier run with the same fingerprint.
 
-    The holdout goes along only to be answered once the network is fixed. With `start` the fit
-    goes on from those weights. `tree` is the checkout
-    whose code fits, when it is not this one's.
+    The worker answers the holdout only after the fit. With `start` the fit continues from those
+    weights. `checkout` is the source tree whose code fits, by default this one.
 
     Raises:
         StepFailed: the training process died or took longer than `seconds`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # One process at a time; the next one finds what the first finished.
+    # Two runs of one fingerprint must not fit at once: the second finds what the first left.
     with lock(folder / ".lock"):
-        finished = _finished(folder) or _fit(
-            definition,
-            settings,
-            training,
-            holdout,
-            folder=folder,
-            seconds=seconds,
-            report=report,
-            start=start,
-            tree=tree,
-        )
+        fitted = _finished(folder)
+        if fitted is None:
+            (folder / FITTED).unlink(missing_ok=True)
+            save(folder / "training.npz", training)
+            save(folder / "holdout.npz", holdout)
+            if start is not None:
+                (folder / START).write_bytes(start.network)
+            worker, network = _module_names(definition.network, checkout)
+            # Workers of earlier revisions read it, too, so its names stay.
+            request = {
+                "network": network,
+                "settings": settings.model_dump(),
+                "continued_from": start.version if start else None,
+            }
+            (folder / "request.json").write_text(json.dumps(request))
+            child_process.run(
+                worker,
+                [str(folder.absolute())],
+                log=folder / "fit.log",
+                seconds=seconds,
+                checkout=checkout,
+                on_line=lambda line: _report_progress(line, report),
+            )
+            # Tens of megabytes that no later step reads.
+            (folder / "training.npz").unlink()
+            fitted = _finished(folder)
+            assert fitted is not None, f"the fit in {folder} exited with 0 and left no result"
     return Candidate(
         model=definition.name,
-        version=new_version(fingerprint, finished.created_at.astimezone(UTC)),
+        version=new_version(fingerprint, fitted.created_at.astimezone(UTC)),
         fingerprint=fingerprint,
         folder=folder,
-        fitted=finished,
+        fitted=fitted,
     )
 
 
-def _fit(
-    definition: ModelDefinition,
-    settings: TrainingSettings,
-    training: Examples,
-    holdout: Examples,
-    *,
-    folder: Path,
-    seconds: float,
-    report: Callable[[Progress], None],
-    start: Start | None,
-    tree: Path | None,
-) -> FittedRun:
-    """Let the training process work in an empty folder, and read what it left."""
-    (folder / FITTED).unlink(missing_ok=True)
-    save(folder / "training.npz", training)
-    save(folder / "holdout.npz", holdout)
-    worker, network = _modules(definition.network, tree)
-    request = {
-        "network": network,
-        "settings": settings.model_dump(),
-        "continued_from": start.version if start else None,
-    }
-    if start is not None:
-        (folder / START).write_bytes(start.network)
-    (folder / "request.json").write_text(json.dumps(request))
-    child_process.run(
-        worker,
-        [str(folder.absolute())],
-        log=folder / "fit.log",
-        seconds=seconds,
-        tree=tree,
-        line=lambda line: _told(line, report),
-    )
-    (folder / "training.npz").unlink()
-    fitted = _finished(folder)
-    assert fitted is not None, f"the fit in {folder} ended well and left nothing"
-    return fitted
-
-
-def _modules(network: str, tree: Path | None) -> tuple[str, str]:
-    """The training process and the network's module, by the names that they have in `tree`."""
-    if tree is None or (tree / "overnight").is_dir():
+def _module_names(network: str, checkout: Path | None) -> tuple[str, str]:
+    """The training process and the network's module, by their names in that checkout."""
+    if checkout is None or (checkout / "overnight").is_dir():
         return "overnight.tasks.training.worker", network
-    # Revisions from before there was one package: versions that they trained are reproduced, too.
-    # In parts, because a whole module's name in a string belongs to the import closure.
+    # Revisions from before the one package: the versions that they trained are reproduced, too.
+    # Not as one literal: the import closure takes a dotted name in a string for a module.
     return ".".join(("tasks", "fit")), network.removeprefix("overnight.")  # noqa: FLY002
 
 
@@ -159,8 +135,8 @@ def save(path: Path, examples: Examples) -> None:
     np.savez(path, labels=examples.labels, **arrays)
 
 
-def _told(line: str, report: Callable[[Progress], None]) -> None:
-    """Hand on a line of progress; whatever else a library prints is not ours to read."""
+def _report_progress(line: str, report: Callable[[Progress], None]) -> None:
+    """Report a line of progress; other lines are output of libraries and are ignored."""
     if line.startswith("{"):
         try:
             report(Progress.model_validate_json(line))
@@ -169,12 +145,12 @@ def _told(line: str, report: Callable[[Progress], None]) -> None:
 
 
 def _finished(folder: Path) -> FittedRun | None:
-    """What a fit left behind, when all of it is there and whole."""
+    """The result of a fit; None if it is missing or a file differs from its digest."""
     try:
         fitted = FittedRun.model_validate_json((folder / FITTED).read_text())
-        whole = all(
+        is_complete = all(
             digest((folder / name).read_bytes()) == sha256 for name, sha256 in fitted.files.items()
         )
     except (FileNotFoundError, ValidationError):
         return None
-    return fitted if whole else None
+    return fitted if is_complete else None

@@ -1,9 +1,7 @@
-"""One trial of a search: fits and prints how it validated.
+"""One trial of a search: `python -m overnight.tasks.training.trial_worker FOLDER`.
 
-Run as `python -m overnight.tasks.training.trial_worker FOLDER`.
-
-It prints the progress of its fit, as JSON lines, and keeps nothing: what a trial is for is the
-loss of its epochs.
+It fits as `request.json` in the folder says, prints its progress as lines of JSON with the
+validation loss of each epoch, and keeps nothing.
 """
 
 import importlib
@@ -14,16 +12,16 @@ from pathlib import Path
 
 from overnight.models.definition import TrainingSettings
 from overnight.tasks.training.child_process import ends_with_parent
-from overnight.tasks.training.worker import load, split, tell
+from overnight.tasks.training.worker import load, print_progress, split
 
 
 def main(folder: Path) -> None:
-    """Fit as `request.json` in the folder says, on the rows that it names."""
+    """Fit with the requested settings on the rows that the request names."""
     request = json.loads((folder / "request.json").read_text())
     settings = TrainingSettings.model_validate(request["settings"])
     network = importlib.import_module(request["network"])
     training, validation = split(load(Path(request["rows"])), settings)
-    network.fit(training, validation, settings=settings, report=tell)
+    network.fit(training, validation, settings=settings, report=print_progress)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a search for better settings came to."""
+"""The results of a search for better settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from overnight.tasks.errors import StepFailed
 class Trial:
     """One fit: its settings, and the lowest validation loss of its epochs.
 
-    `state` is complete, given up (its epochs were worse than most), or failed.
+    `state` is complete, pruned (its epochs were worse than the median), or failed.
     """
 
     number: int
@@ -20,38 +20,38 @@ class Trial:
     why: str = ""
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {value:.4g}" for name, value in self.settings.items())
+        settings = ", ".join(f"{name} {value:.4g}" for name, value in self.settings.items())
         loss = "" if self.loss is None else f", validation loss {self.loss:.5f}"
-        return f"trial {self.number} ({told}): {self.state}{loss}"
+        return f"trial {self.number} ({settings}): {self.state}{loss}"
 
 
 @dataclass(frozen=True)
 class Search:
-    """All trials in the order in which they began; the first had the settings that hold now."""
+    """All trials in order of their start; the first has the current settings."""
 
     trials: tuple[Trial, ...]
 
     def __str__(self) -> str:
-        return str(self.best) if self.complete else "nothing yet"
+        return str(self.best) if self.complete else "no complete trial yet"
 
     @property
     def complete(self) -> list[Trial]:
-        """Those that came to a loss."""
+        """The trials with a validation loss."""
         return [trial for trial in self.trials if trial.state == "complete"]
 
     @property
     def best(self) -> Trial:
-        """The trial with the lowest loss; of equal ones the first.
+        """The trial with the lowest loss; the first of equal ones.
 
         Raises:
-            StepFailed: none came to a loss.
+            StepFailed: no trial is complete.
         """
         if not self.complete:
             why = next((trial.why for trial in self.trials if trial.why), "")
-            raise StepFailed(f"none of {len(self.trials)} trials came to an end: {why}")
+            raise StepFailed(f"none of {len(self.trials)} trials is complete: {why}")
         return min(self.complete, key=lambda trial: (trial.loss, trial.number))
 
     @property
     def improved(self) -> bool:
-        """Whether anything was better than the settings that hold now, when these were tried."""
+        """Whether a trial was better than the current settings; False if these have no loss."""
         return self.trials[0].state == "complete" and self.best.number != 0

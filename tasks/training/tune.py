@@ -1,8 +1,8 @@
-"""Search for better settings: trials side by side, each a fit in a process of its own.
+"""Searches for better settings: parallel trials, each a fit in a process of its own.
 
-Trials are judged by their validation loss; the holdout is not looked at. Optuna proposes
-(Tree-structured Parzen Estimator, Bergstra et al. 2011) and gives up trials whose epochs are
-worse than the median of the others' (Golovin et al. 2017).
+Trials are compared by validation loss; the holdout is not used. Optuna proposes settings
+(Tree-structured Parzen Estimator, Bergstra et al. 2011) and prunes trials whose epochs are worse
+than the median of the others (Golovin et al. 2017).
 """
 
 import json
@@ -38,56 +38,59 @@ def tune(
     seconds: float,
     report: Callable[[int, Search], None],
 ) -> Search:
-    """Fit `trials` times, `parallel` at once, and say what each came to.
+    """Run `trials` fits, `parallel` at once, and return all their results.
 
-    The first trial has the settings as they are. A trial that fails is told and costs the search
-    nothing more. The same seed and one trial at a time propose the same again.
+    The first trial has the current settings. A failed trial does not end the search. With the same
+    seed and one trial at a time, the proposals are the same.
 
     Args:
         seconds: how long one trial may take.
-        report: hears how many trials are over, and the search so far, whenever one ends.
+        report: called after each trial with the number of ended trials and the results so far.
 
     Raises:
         ConfigurationError: the model declares no ranges, or the settings lie outside them.
-        StepFailed: no trial came to an end.
+        StepFailed: no trial is complete.
     """
     _check(definition.tunable, settings)
     folder.mkdir(parents=True, exist_ok=True)
     rows = folder / "rows.npz"
     save(rows, training)
-    search = _Searching(definition, settings, rows=rows, seconds=seconds)
+    search = _Study(definition, settings, rows=rows, seconds=seconds)
     pool = ThreadPoolExecutor(parallel)
     try:
-        fits = [pool.submit(search.one, folder) for _ in range(trials)]
-        # Reported is from here, where the caller's context is, and not from the threads of trials.
-        for over, fit in enumerate(as_completed(fits), 1):
+        fits = [pool.submit(search.run_trial, folder) for _ in range(trials)]
+        # Reported on the caller's thread: Prefect finds its run by the context of the thread.
+        for number_done, fit in enumerate(as_completed(fits), 1):
             fit.result()
-            report(over, search.so_far())
+            report(number_done, search.so_far())
     finally:
         pool.shutdown(cancel_futures=True)
         rows.unlink(missing_ok=True)
-    found = search.so_far()
-    _ = found.best
-    return found
+    result = search.so_far()
+    # Raises if no trial is complete.
+    _ = result.best
+    return result
 
 
 def _check(ranges: Ranges, settings: TrainingSettings) -> None:
-    """Hold declared ranges against the settings that they are about, and that hold now."""
+    """Compare the declared ranges with the current settings."""
     if not ranges:
         raise ConfigurationError("this model declares nothing to tune; give it `tunable` ranges")
-    known = settings.model_dump()
+    current = settings.model_dump()
     for name, declared in ranges.items():
-        if name not in known:
-            raise ConfigurationError(f"{name} is no setting to tune; there are {sorted(known)}")
-        if isinstance(declared, Range) and not declared.low <= known[name] <= declared.high:
+        if name not in current:
             raise ConfigurationError(
-                f"{name} is {known[name]}, outside of the range {declared.low} to {declared.high} "
-                "that is to be searched; widen the range or change the setting"
+                f"{name} is no setting of this model; expected one of {sorted(current)}"
+            )
+        if isinstance(declared, Range) and not declared.low <= current[name] <= declared.high:
+            raise ConfigurationError(
+                f"{name} is {current[name]}, expected a value in its range {declared.low} to "
+                f"{declared.high}; widen the range or change the setting"
             )
 
 
-class _Searching:
-    """What the trials of a search share."""
+class _Study:
+    """The state that concurrent trials share: Optuna's study and the results, under a lock."""
 
     def __init__(
         self,
@@ -106,102 +109,102 @@ class _Searching:
             sampler=optuna.samplers.TPESampler(seed=settings.seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         )
-        known = settings.model_dump()
-        self._study.enqueue_trial({name: known[name] for name in definition.tunable})
+        current = settings.model_dump()
+        self._study.enqueue_trial({name: current[name] for name in definition.tunable})
 
     def so_far(self) -> Search:
         with self._lock:
             return Search(tuple(self._trials[number] for number in sorted(self._trials)))
 
-    def one(self, folder: Path) -> None:
-        """One trial, from its proposal to what it came to."""
+    def run_trial(self, folder: Path) -> None:
+        """Run one trial: propose settings, fit, record the result."""
         with self._lock:
             trial = self._study.ask()
-            asked = _proposed(trial, self._definition.tunable, self._settings)
-        place = folder / f"trial-{trial.number:04d}"
-        place.mkdir(exist_ok=True)
-        settings = type(self._settings).model_validate(self._settings.model_dump() | asked)
+            proposed = _proposed(trial, self._definition.tunable, self._settings)
+        trial_folder = folder / f"trial-{trial.number:04d}"
+        trial_folder.mkdir(exist_ok=True)
+        settings = type(self._settings).model_validate(self._settings.model_dump() | proposed)
         request = {
             "network": self._definition.network,
             "rows": str(self._rows.absolute()),
             "settings": settings.model_dump(),
         }
-        (place / "request.json").write_text(json.dumps(request))
-        self._tell(trial, asked, *self._fit(trial, place))
+        (trial_folder / "request.json").write_text(json.dumps(request))
+        self._record(trial, proposed, *self._fit(trial, trial_folder))
 
-    def _fit(self, trial: optuna.Trial, place: Path) -> tuple[float | None, str]:
-        """The lowest validation loss, or None and why there is none; empty when given up."""
+    def _fit(self, trial: optuna.Trial, trial_folder: Path) -> tuple[float | None, str]:
+        """The lowest validation loss, or None and the reason, which is empty if it was pruned."""
         losses: list[float] = []
 
-        def hear(line: str) -> None:
+        def on_line(line: str) -> None:
             if (loss := _epoch_loss(line)) is None:
                 return
             losses.append(loss)
             with self._lock:
                 trial.report(loss, len(losses))
-                # What all others are held against is seen through to its end.
+                # The current settings are never pruned: all others are compared with them.
                 if trial.number and trial.should_prune():
-                    raise _GivenUpError
+                    raise _PrunedError
 
-        arguments, log = [str(place.absolute())], place / "fit.log"
+        arguments, log = [str(trial_folder.absolute())], trial_folder / "fit.log"
         try:
             child_process.run(
                 "overnight.tasks.training.trial_worker",
                 arguments,
                 log=log,
                 seconds=self._seconds,
-                line=hear,
+                on_line=on_line,
             )
-        except _GivenUpError:
+        except _PrunedError:
             return None, ""
         except StepFailed as failure:
             return None, str(failure)
         if not losses or not np.isfinite(losses).any():
-            return None, f"no epoch validated with a number; its log: {log}"
+            return None, f"no epoch had a finite validation loss; its log: {log}"
         return float(np.nanmin(losses)), ""
 
-    def _tell(
-        self, trial: optuna.Trial, asked: Mapping[str, float], loss: float | None, why: str
+    def _record(
+        self, trial: optuna.Trial, proposed: Mapping[str, float], loss: float | None, why: str
     ) -> None:
         states = optuna.trial.TrialState
         with self._lock:
             if loss is not None:
                 self._study.tell(trial, loss)
-                ended = Trial(trial.number, asked, "complete", loss)
+                outcome = Trial(trial.number, proposed, "complete", loss)
             elif why:
                 self._study.tell(trial, state=states.FAIL)
-                ended = Trial(trial.number, asked, "failed", why=why)
+                outcome = Trial(trial.number, proposed, "failed", why=why)
             else:
                 self._study.tell(trial, state=states.PRUNED)
-                ended = Trial(trial.number, asked, "given up")
-            self._trials[trial.number] = ended
+                outcome = Trial(trial.number, proposed, "pruned")
+            self._trials[trial.number] = outcome
 
 
-class _GivenUpError(Exception):
-    """A trial is worse than most: its process is stopped."""
+class _PrunedError(Exception):
+    """Leaves `child_process.run`, which kills the process of the pruned trial."""
 
 
 def _proposed(
     trial: optuna.Trial, ranges: Ranges, settings: TrainingSettings
 ) -> dict[str, float | int]:
-    """Ask for a value of every range; whole numbers where the setting is one."""
-    known = settings.model_dump()
-    asked: dict[str, float | int] = {}
+    """Optuna's proposal for every range, with integers where the setting is one."""
+    current = settings.model_dump()
+    proposed: dict[str, float | int] = {}
     for name, declared in ranges.items():
-        whole = isinstance(known[name], int)
+        whole = isinstance(current[name], int)
         if isinstance(declared, Choice):
-            options = sorted({*declared.options, known[name]})
+            options = sorted({*declared.options, current[name]})
             value = trial.suggest_categorical(name, options)
         elif whole:
             value = trial.suggest_int(name, int(declared.low), int(declared.high), log=declared.log)
         else:
             value = trial.suggest_float(name, declared.low, declared.high, log=declared.log)
-        asked[name] = int(value) if whole else float(value)
-    return asked
+        proposed[name] = int(value) if whole else float(value)
+    return proposed
 
 
 def _epoch_loss(line: str) -> float | None:
-    """The validation loss in a line of progress that ends an epoch."""
+    """The validation loss in a progress line at the end of an epoch; None in other lines."""
     if not line.startswith("{"):
         return None
     try:

@@ -1,9 +1,8 @@
-"""The training process: reads a request in a folder and leaves a network there.
+"""The training process: `python -m overnight.tasks.training.worker FOLDER`.
 
-Run as `python -m overnight.tasks.training.worker FOLDER`.
-
-It prints one line of JSON for each step forward, and nothing else of meaning. TensorFlow is
-imported here and nowhere else in a walk.
+It reads `request.json` in the folder, and leaves the network's files and `fitted.json` there. It
+prints a line of JSON for each step of progress. No other module of a pipeline run imports
+TensorFlow.
 """
 
 import importlib
@@ -25,46 +24,49 @@ from overnight.tasks.training.train import FITTED, START, FittedRun
 
 
 def main(folder: Path) -> None:
-    """Fit as the request says, answer the holdout, export, and sign off with `fitted.json`."""
+    """Fit as requested, answer the holdout, export, and write `fitted.json` last."""
     began = time.monotonic()
     request = json.loads((folder / "request.json").read_text())
     settings = TrainingSettings.model_validate(request["settings"])
     network = importlib.import_module(request["network"])
     training, validation = split(load(folder / "training.npz"), settings)
-    begun = request.get("continued_from")
-    start = {"start": folder / START} if begun else {}
-    model, history = network.fit(training, validation, settings=settings, report=tell, **start)
+    start_version = request.get("continued_from")
+    start = {"start": folder / START} if start_version else {}
+    model, history = network.fit(
+        training, validation, settings=settings, report=print_progress, **start
+    )
     holdout = load(folder / "holdout.npz")
-    # int8 or float is decided by the very rows that the rehearsal asks for.
+    # The export chooses int8 or float by the rows that the rehearsal will request.
     files = network.export(model, holdout.inputs if holdout.n else validation.inputs)
     for name, body in files.items():
         (folder / name).write_bytes(body)
     np.savez(folder / "predictions.npz", **network.predict(model, holdout.inputs))
-    kept = [*files, "predictions.npz"]
+    file_names = [*files, "predictions.npz"]
     usage = resource.getrusage(resource.RUSAGE_SELF)
     fitted = FittedRun(
         created_at=datetime.now(UTC),
         settings=settings,
         history=tuple(history),
-        files={name: digest((folder / name).read_bytes()) for name in kept},
+        files={name: digest((folder / name).read_bytes()) for name in file_names},
         training_rows=training.n,
         validation_rows=validation.n,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         seconds=time.monotonic() - began,
-        continued_from=begun,
+        continued_from=start_version,
     )
-    written = folder / (FITTED + ".part")
-    written.write_text(fitted.model_dump_json(indent=2))
-    written.replace(folder / FITTED)
+    # Renamed into place: a killed process leaves no half result.
+    part = folder / (FITTED + ".part")
+    part.write_text(fitted.model_dump_json(indent=2))
+    part.replace(folder / FITTED)
 
 
-def tell(progress: Progress) -> None:
-    """Say how far we are."""
+def print_progress(progress: Progress) -> None:
+    """Print progress for the parent process."""
     print(progress.model_dump_json(), flush=True)
 
 
 def load(path: Path) -> Examples:
-    """Rows as `train` left them."""
+    """Read rows that `train.save` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         inputs: dict[str, Array] = {
             name.removeprefix("input."): arrays[name]
@@ -75,10 +77,11 @@ def load(path: Path) -> Examples:
 
 
 def split(examples: Examples, settings: TrainingSettings) -> tuple[Examples, Examples]:
-    """Set a share of the training rows aside for validation, drawn by the seed."""
+    """Split off a random share of the rows for validation; returns training and validation."""
     order = np.random.default_rng(settings.seed).permutation(examples.n)
-    held = max(1, round(examples.n * settings.validation_share))
-    return _rows(examples, np.sort(order[held:])), _rows(examples, np.sort(order[:held]))
+    validation_rows = max(1, round(examples.n * settings.validation_share))
+    training, validation = order[validation_rows:], order[:validation_rows]
+    return _rows(examples, np.sort(training)), _rows(examples, np.sort(validation))
 
 
 def _rows(examples: Examples, rows: Array) -> Examples:
@@ -89,7 +92,7 @@ def _rows(examples: Examples, rows: Array) -> Examples:
 
 
 if __name__ == "__main__":
-    # Warnings of the runtime belong into the log, once; the GPU that is not there into none.
+    # Keeps TensorFlow's messages about a missing GPU out of the log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     ends_with_parent()
     main(Path(sys.argv[1]))

@@ -44,7 +44,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(program: Path, act: str, seconds: float = 30) -> list[str]:
     lines: list[str] = []
-    child_process.run("acts", [act], log=program / "log", seconds=seconds, line=lines.append)
+    child_process.run("acts", [act], log=program / "log", seconds=seconds, on_line=lines.append)
     return lines
 
 
@@ -57,12 +57,12 @@ def test_each_line_is_handed_on(program: Path) -> None:
 
 
 def test_a_failure_is_told_with_its_last_words_and_its_log(program: Path) -> None:
-    with pytest.raises(StepFailed, match=r"exit code 3: the reason Log: .*log"):
+    with pytest.raises(StepFailed, match=r"exit code 3: the reason; its log: .*log"):
         run(program, "fail")
 
 
 def test_a_child_that_takes_too_long_is_killed(program: Path) -> None:
-    with pytest.raises(StepFailed, match="stopped after 1 s; allow more or train less"):
+    with pytest.raises(StepFailed, match="stopped after 1 s; raise the time-out or train less"):
         run(program, "hang", seconds=1)
 
 
@@ -89,8 +89,8 @@ def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
 
 
 def test_another_tree_runs_its_own_module(tmp_path):
-    tree = tmp_path / "tree"
-    package = tree / "overnight" / "tasks" / "training"
+    checkout = tmp_path / "tree"
+    package = checkout / "overnight" / "tasks" / "training"
     package.mkdir(parents=True)
     (package / "worker.py").write_text("print('of another tree')")
     for folder in (package, package.parent, package.parent.parent):
@@ -102,8 +102,8 @@ def test_another_tree_runs_its_own_module(tmp_path):
         [],
         log=tmp_path / "log",
         seconds=60,
-        line=said.append,
-        tree=tree,
+        on_line=said.append,
+        checkout=checkout,
     )
 
     assert said == ["of another tree"]

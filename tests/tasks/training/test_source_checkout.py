@@ -59,7 +59,7 @@ def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, t
     lineage = made(repository, text=b"neither")
 
     with (
-        pytest.raises(StepFailed, match=r"source\.py at .* is not what the manifest lists"),
+        pytest.raises(StepFailed, match=r"source\.py at .* differs from the manifest"),
         checkout(lineage, tmp_path / "tree", repository),
     ):
         pass
@@ -69,8 +69,8 @@ def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, t
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"commit": ""}, "outside a checkout"),
-        ({"clean": False}, "never committed"),
+        ({"commit": ""}, "outside a git checkout"),
+        ({"clean": False}, "uncommitted changes"),
         ({"commit": "0" * 40}, "does not know the commit 000000000000"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_search_in_which_every_trial_fails_says_why(tmp_path):
     [
         ({}, "nothing to tune"),
         ({"width": Range(1, 2)}, "width is no setting"),
-        ({"learning_rate": Range(0.1, 0.2)}, "outside of the range 0.1 to 0.2"),
+        ({"learning_rate": Range(0.1, 0.2)}, "expected a value in its range 0.1 to 0.2"),
     ],
 )
 def test_ranges_that_fit_nothing_are_a_configuration_error(tmp_path, ranges, told):
