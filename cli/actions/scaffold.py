@@ -1,4 +1,4 @@
-"""A new model from a starter: what is written where, and every reason why it cannot be."""
+"""`overnight new`: the files of a new model, made from a starter."""
 
 import keyword
 import re
@@ -13,34 +13,34 @@ from overnight.cli.actions.sample_data import GENERATORS
 from overnight.store.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-# As a package of Python, in addresses, and in the name of a setting: all three must take it.
+# A name is also a Python package, part of URLs, and part of a setting's name.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
-_HOLDOUT_ROWS, _NIGHT_ROWS = 120, 240
+_HOLDOUT_ROWS, _ARRIVAL_ROWS = 120, 240
 
 
 def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
-    """The files of a new model by their place in the checkout, with their whole text.
+    """The files of a new model: their paths in the checkout, and their text.
 
     Nothing is written; `deployments.yaml` is among them, with its entries added.
 
     Raises:
-        ConfigurationError: a name that cannot be taken, an unknown starter, or no checkout.
+        ConfigurationError: an unusable name, an unknown starter, or no checkout.
     """
     _check(name, like, root)
     folder = root / "models" / "starters" / like
-    made = {
+    files = {
         root / "models" / name / path.name: _renamed(path.read_text(), name, like)
         for path in sorted(folder.glob("*.py"))
     }
-    made[root / "deployments.yaml"] = _deployed(root, name, like)
+    files[root / "deployments.yaml"] = _deployed(root, name, like)
     rows = root / "tests" / "models" / name / "rows"
-    made[rows / "holdout.csv"] = GENERATORS[like](_HOLDOUT_ROWS, seed=1)
-    made[rows / "night-0001.csv"] = GENERATORS[like](_NIGHT_ROWS, seed=2)
-    return made
+    files[rows / "holdout.csv"] = GENERATORS[like](_HOLDOUT_ROWS, seed=1)
+    files[rows / "night-0001.csv"] = GENERATORS[like](_ARRIVAL_ROWS, seed=2)
+    return files
 
 
 def write(files: Mapping[Path, str]) -> None:
-    """Write the files, making their folders."""
+    """Write the files, creating their folders."""
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -54,14 +54,14 @@ def _check(name: str, like: str, root: Path) -> None:
         )
     if like not in GENERATORS:
         raise ConfigurationError(f"--like: expected one of {', '.join(GENERATORS)}, found {like!r}")
-    # `on` and `null` would be no strings in deployments.yaml.
+    # YAML reads `on` as a boolean and `null` as none: deployments.yaml needs a string.
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or yaml.safe_load(name) != name:
         raise ConfigurationError(
             f"a model's name is lower-case letters and digits, 32 at most, beginning with a "
             f"letter, and no word of Python's or YAML's; found {name!r}"
         )
-    # A module of all models' would be hidden by a package of its name.
-    if any((root / "models" / taken).exists() for taken in (name, f"{name}.py")):
+    # A package would hide a module of the same name, which other models may import.
+    if any((root / "models" / path).exists() for path in (name, f"{name}.py")):
         raise ConfigurationError(
             f"models/{name} exists already; choose another name, or remove that folder and its "
             "entries in deployments.yaml first"
@@ -69,26 +69,28 @@ def _check(name: str, like: str, root: Path) -> None:
 
 
 def _renamed(text: str, name: str, like: str) -> str:
-    """A starter's source as the model's: its modules, its name and its title."""
+    """A starter's source with the modules, the name and the title of the new model."""
     text = text.replace(f"overnight.models.starters.{like}", f"overnight.models.{name}")
     return text.replace('"starter"', f'"{name}"').replace('"Starter"', f'"{name.capitalize()}"')
 
 
 def _deployed(root: Path, name: str, like: str) -> str:
-    """The deployments with those of one more model, half an hour after the latest of the others."""
+    """deployments.yaml with the new model, scheduled half an hour after all others."""
     text = (root / "deployments.yaml").read_text()
     entries = yaml.safe_load(text)["deployments"]
-    crons = [night["cron"].split() for one in entries for night in one.get("schedules", ())]
-    nights = [int(hour) * 60 + int(minute) for minute, hour, *_ in crons]
-    hour, minute = divmod((max(nights, default=90) + 30) % (24 * 60), 60)
+    crons = [
+        schedule["cron"].split() for entry in entries for schedule in entry.get("schedules", ())
+    ]
+    minutes = [int(hour) * 60 + int(minute) for minute, hour, *_ in crons]
+    hour, minute = divmod((max(minutes, default=90) + 30) % (24 * 60), 60)
     settings = import_module(f"{models.__name__}.starters.{like}").DEFINITION.settings
     shown = settings.model_dump(include={"epochs", "learning_rate", "batch_rows", "seed"})
-    told = "".join(f", {setting}: {value}" for setting, value in shown.items())
+    parameters = "".join(f", {setting}: {value}" for setting, value in shown.items())
     return "\n".join(
         (
             text.rstrip("\n"),
             "",
-            *_entry("retrain", name, told),
+            *_entry("retrain", name, parameters),
             "    schedules:",
             f'      - {{cron: "{minute} {hour} * * *", timezone: Europe/Berlin, slug: nightly}}',
             *_entry("ingest", name),

@@ -1,4 +1,4 @@
-"""What `overnight show` tells: the card of one version."""
+"""`overnight show`: the card of one version."""
 
 import json
 
@@ -18,7 +18,7 @@ from overnight.store.trust.request_proof import format_actor
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
-    """Tell all there is to tell about a version, or about the champion.
+    """Print the card of a version, or of the champion.
 
     Raises:
         NothingPublished: the model has no champion. UnknownVersion: there is no such version.
@@ -26,13 +26,13 @@ def run(model: str, version: str, *, as_json: bool) -> None:
     settings = load()
     document, manifest = gather(connections.bucket(settings), model, version)
     if "report.html" in manifest.files:
-        where = f"api/models/{model}/versions/{manifest.version}/report"
-        document["report"] = f"{settings.answers_url}/{where}"
+        path = f"api/models/{model}/versions/{manifest.version}/report"
+        document["report"] = f"{settings.answers_url}/{path}"
     show(document, manifest, as_json=as_json)
 
 
 def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
-    """Print the card, for a program or for a person."""
+    """Print the card, as JSON or as tables."""
     if as_json:
         print(json.dumps(document, indent=2))
     else:
@@ -40,7 +40,7 @@ def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
 
 
 def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
-    """The manifest, the decision, when the version became champion, and how it did then."""
+    """The manifest, decision, signers, alias history and live scores of a version."""
     registry = ModelRegistry(bucket, model)
     history = registry.champion.history()
     if version == "champion":
@@ -64,27 +64,27 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
 
 
 def _print(document: Document, manifest: Manifest, console: Console) -> None:
-    serves = " (champion)" if document["champion"] else ""
-    console.print(f"{manifest.model} {manifest.version}{serves}", style="bold")
+    champion = " (champion)" if document["champion"] else ""
+    console.print(f"{manifest.model} {manifest.version}{champion}", style="bold")
     if "report" in document:
-        console.print(f"its report: {document['report']}")
-    if gone := document["collected"]:
-        console.print(f"its files were collected on {gone['at'][:10]} by {gone['by']}")
+        console.print(f"report: {document['report']}")
+    if tombstone := document["collected"]:
+        console.print(f"files deleted on {tombstone['at'][:10]} by {tombstone['by']}")
     console.print(_lineage(manifest, document["decision"], document["signers"]))
     console.print(_measurements(manifest.measurements))
     if document["live"]:
         console.print(live_scores.table(document["live"]))
     console.print(_gates(manifest.findings))
-    history = new_table("when", "what", "by", "reason", title="as champion")
-    for one in document["history"]:
-        left = one["version"] != manifest.version
-        what = f"gave way to {one['version']}" if left else one["action"]
-        history.add_row(one["at"][:19], what, _by(one), one["reason"])
+    history = new_table("when", "action", "by", "reason", title="as champion")
+    for record in document["history"]:
+        replaced = record["version"] != manifest.version
+        action = f"replaced by {record['version']}" if replaced else record["action"]
+        history.add_row(record["at"][:19], action, _by(record), record["reason"])
     if document["history"]:
         console.print(history)
 
 
-def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]) -> Table:
+def _lineage(manifest: Manifest, decision: Document | None, signers: list[str]) -> Table:
     table = new_table("", "", title="lineage")
     data, code, training = manifest.data, manifest.code, manifest.training
     settings = ", ".join(f"{name} {value}" for name, value in training.settings.items())
@@ -99,19 +99,19 @@ def _lineage(manifest: Manifest, decision: Document | None, signed_by: list[str]
         "training": f"{training.epochs} epochs in {training.seconds:.0f} s "
         f"({training.cpu_seconds:.0f} s of CPU); {settings}",
         "compared with": manifest.compared_with or "no champion",
-        "signed by": ", ".join(signed_by) or f"nobody: `overnight keys sign {manifest.model}`",
+        "signed by": ", ".join(signers) or f"nobody: `overnight keys sign {manifest.model}`",
         "decision": f"{decision['verdict']} by {_by(decision)}: {decision['reason']}"
         if decision
-        else "waits for a person",
+        else "waits for approval",
     }
     if (run := manifest.run).by:
         by = format_actor(run.by, authenticated=run.authenticated)
-        rows["asked for"] = ": ".join(part for part in (f"by {by}", run.why) if part)
+        rows["requested"] = ": ".join(part for part in (f"by {by}", run.why) if part)
     if manifest.override is not None:
         by = format_actor(manifest.override.by, authenticated=manifest.override.authenticated)
-        rows["gates overruled"] = f"by {by}: {manifest.override.reason}"
-    for name, told in rows.items():
-        table.add_row(name, told)
+        rows["gates overridden"] = f"by {by}: {manifest.override.reason}"
+    for name, value in rows.items():
+        table.add_row(name, value)
     return table
 
 
@@ -121,17 +121,23 @@ def _by(record: Document) -> str:
 
 def _measurements(measurements: tuple[Measurement, ...]) -> Table:
     table = new_table("metric", "slice", "value", "95 %", "n", title="measured")
-    for one in measurements:
-        known = one.low is not None and one.high is not None
-        interval = f"{one.low:.4f}–{one.high:.4f}" if known else ""
-        table.add_row(one.metric, one.slice, f"{one.value:.4f}", interval, f"{one.n:,}")
+    for measured in measurements:
+        table.add_row(
+            measured.metric,
+            measured.slice,
+            f"{measured.value:.4f}",
+            live_scores.interval(measured),
+            f"{measured.n:,}",
+        )
     return table
 
 
 def _gates(findings: tuple[Finding, ...]) -> Table:
     table = new_table("", "gate", "slice", "value", "bound", "message", title="gates")
-    for one in findings:
-        mark = "–" if not one.applicable else "passed" if one.passed else "REFUSED"
-        value, bound = (f"{x:.4g}" if x is not None else "" for x in (one.value, one.bound))
-        table.add_row(mark, one.gate, one.slice, value, bound, one.message)
+    for finding in findings:
+        mark = "–" if not finding.applicable else "passed" if finding.passed else "REFUSED"
+        value, bound = (
+            "" if number is None else f"{number:.4g}" for number in (finding.value, finding.bound)
+        )
+        table.add_row(mark, finding.gate, finding.slice, value, bound, finding.message)
     return table

@@ -1,8 +1,8 @@
-"""What `overnight status` tells."""
+"""`overnight status`: services, addresses, champions and recent runs."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -22,10 +22,20 @@ from overnight.store.registry.registry import Registry
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
+_FLOWS = {
+    "retrain",
+    "ingest",
+    "accept",
+    "promote",
+    "rollback",
+    "challenge",
+    "reproduce",
+    "tune",
+}
 
 
 def run(*, as_json: bool) -> None:
-    """Tell what there is; a part that does not answer is told as such, and the rest as it is.
+    """Print the status; a part that does not answer is listed as a problem, and the rest is stack.
 
     Raises:
         SystemExit: with 1, when something is not ready.
@@ -40,20 +50,21 @@ def run(*, as_json: bool) -> None:
 
 
 def gather(settings: Settings) -> Document:
-    """Everything `--json` tells: readiness, problems, services, addresses, models, runs."""
-    shown = state_file.read(settings.home)
+    """The status as JSON: readiness, problems, services, addresses, models, runs."""
+    stack = state_file.read(settings.home)
     problems: list[str] = []
+    # One try and a short timeout: a store or server that is down must not make people wait.
     bucket = S3Bucket(connections.address(settings), tries=1)
     api = connections.prefect(settings, timeout_seconds=5)
     if settings.trusted_keys.exists():
         lines = status_notices.unloadable_champions(bucket, connections.trust(settings))
-        _unless(problems, lambda: problems.extend(lines), None)
+        _or_problem(problems, lambda: problems.extend(lines), None)
     return {
-        "ready": shown.ready,
+        "ready": stack.ready,
         "home": str(settings.home),
-        "supervised": shown.supervised,
+        "supervised": stack.supervised,
         "services": [
-            service.model_dump(mode="json", exclude={"fingerprint"}) for service in shown.services
+            service.model_dump(mode="json", exclude={"fingerprint"}) for service in stack.services
         ],
         "addresses": {
             "serving": settings.answers_url,
@@ -61,53 +72,58 @@ def gather(settings: Settings) -> Document:
             "store": settings.store_endpoint,
         },
         "administration": local_secrets.admin_token_location(settings),
-        "models": _unless(problems, lambda: _models(bucket, settings), {}),
-        "runs": _unless(problems, lambda: _runs(api), []),
+        "models": _or_problem(problems, lambda: _models(bucket, settings), {}),
+        "runs": _or_problem(problems, lambda: _runs(api), []),
         "problems": problems,
     }
 
 
-def _unless(problems: list[str], ask: Callable[[], Any], otherwise: Any) -> Any:
+def _or_problem(problems: list[str], read: Callable[[], Any], default: Any) -> Any:
     try:
-        return ask()
+        return read()
     except OvernightError as error:
         if str(error) not in problems:
             problems.append(str(error))
-        return otherwise
+        return default
 
 
 def _models(bucket: Bucket, settings: Settings) -> Document:
-    def came(model: str) -> ArrivalVersions:
-        from overnight.store.datasets.delta_table import (
-            Dataset,  # slow to import, and seldom needed
-        )
+    def arrival_versions(model: str) -> ArrivalVersions:
+        # Slow to import, and needed only when an arrival waits for review.
+        from overnight.store.datasets.delta_table import Dataset
 
         return Dataset.on_s3(connections.address(settings), model, "rows").arrival_versions()
 
-    return {model: _champion(bucket, model, came) for model in Registry(bucket).models()}
+    return {
+        model: _champion(bucket, model, arrival_versions) for model in Registry(bucket).models()
+    }
 
 
-def _champion(bucket: Bucket, model: str, came: Callable[[str], ArrivalVersions]) -> Document:
+def _champion(
+    bucket: Bucket, model: str, arrival_versions: Callable[[str], ArrivalVersions]
+) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
-    waiting = status_notices.pending_reviews(bucket, model, lambda: came(model))
+    waiting = status_notices.pending_reviews(bucket, model, lambda: arrival_versions(model))
     if current is None:
-        nobody: Document = dict.fromkeys(("champion", "challenger", "live"))
-        return nobody | {"acknowledgements": [], "waiting": waiting}
-    said = log.acknowledgements(current.sequence)
+        empty: Document = dict.fromkeys(("champion", "challenger", "live"))
+        return empty | {"acknowledgements": [], "waiting": waiting}
     return {
         "champion": current.model_dump(
             mode="json", exclude={"format", "id", "terms", "champion_sequence"}
         ),
         "challenger": status_notices.challenge(bucket, model),
-        "acknowledgements": [one.model_dump(mode="json") for one in said],
+        "acknowledgements": [
+            acknowledgement.model_dump(mode="json")
+            for acknowledgement in log.acknowledgements(current.sequence)
+        ],
         "live": live_scores.newest(bucket, model, current.version),
         "waiting": waiting,
     }
 
 
 def _runs(api: PrefectApi) -> list[Document]:
-    found = api.filter(
+    runs = api.filter(
         "/flow_runs",
         flow_runs={"tags": {"all_": [TAG]}, "state": {"type": {"not_any_": ["SCHEDULED"]}}},
         sort="EXPECTED_START_TIME_DESC",
@@ -117,63 +133,72 @@ def _runs(api: PrefectApi) -> list[Document]:
         {
             "name": run["name"],
             "id": run["id"],
-            "flow": _kind(run),
+            "flow": _flow_and_model(run),
             "state": run["state_name"],
             "type": run["state_type"],
             "message": (run["state"] or {}).get("message"),
             "started": run["start_time"],
             "seconds": round(run["total_run_time"], 1),
         }
-        for run in found
+        for run in runs
     ]
 
 
-def _kind(run: Document) -> str:
+def _flow_and_model(run: Document) -> str:
     """`retrain/digits`: the flow is a tag of its deployment, the model a parameter of the run."""
-    kinds = {"retrain", "ingest", "accept", "promote", "rollback", "challenge"}
-    kinds |= {"reproduce", "tune"}
-    flow = next((tag for tag in run["tags"] if tag in kinds), "?")
+    flow = next((tag for tag in run["tags"] if tag in _FLOWS), "?")
     return f"{flow}/{run['parameters'].get('model', '?')}"
 
 
 def _show(document: Document, console: Console) -> None:
     services = new_table("service", "state", "address", "restarts", "")
-    for one in document["services"]:
-        row = (one["title"], one["condition"], one["address"], str(one["restarts"]))
-        services.add_row(*row, one["message"])
+    for service in document["services"]:
+        services.add_row(
+            service["title"],
+            service["condition"],
+            service["address"],
+            str(service["restarts"]),
+            service["message"],
+        )
     console.print(services if document["services"] else "no service of this home was started yet")
     if document["services"] and not document["supervised"]:
-        console.print("nobody keeps them alive: run `overnight up`")
+        console.print("no supervisor restarts them: run `overnight up`")
     console.print(f"token for administration: {document['administration']}")
     champions = new_table("model", "champion", "since", "by", "reason", "acknowledged by")
-    for model, told in document["models"].items():
-        champion = told["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
-        said = ", ".join(
-            one["replica"] + ("" if one["serving"] else f" refused: {one['reason']}")
-            for one in told["acknowledgements"]
+    for model, status in document["models"].items():
+        champion = status["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
+        replicas = ", ".join(
+            replica["replica"] + ("" if replica["serving"] else f" refused: {replica['reason']}")
+            for replica in status["acknowledgements"]
         )
-        words = (champion["version"], champion["at"][:19], champion["by"], champion["reason"])
-        champions.add_row(model, *words, said or "—")
+        champions.add_row(
+            model,
+            champion["version"],
+            champion["at"][:19],
+            champion["by"],
+            champion["reason"],
+            replicas or "—",
+        )
     if document["models"]:
         console.print(champions)
-    for model, told in document["models"].items():
-        _show_beside(model, told, console)
-    runs = new_table("run", "what", "state", "seconds", "message")
-    for one in document["runs"]:
-        words = (one["name"], one["flow"], one["state"], f"{one['seconds']}")
-        runs.add_row(*words, (one["message"] or "")[:100])
+    for model, status in document["models"].items():
+        for line in _notices(model, status):
+            console.print(line)
+    runs = new_table("run", "flow", "state", "seconds", "message")
+    for run in document["runs"]:
+        message = (run["message"] or "")[:100]
+        runs.add_row(run["name"], run["flow"], run["state"], f"{run['seconds']}", message)
     if document["runs"]:
         console.print(runs)
     for problem in document["problems"]:
         console.print(problem, style="red")
 
 
-def _show_beside(model: str, told: Document, console: Console) -> None:
-    """How the champion does on what arrives, what challenges it, and what waits for a person."""
-    if told["live"]:
-        console.print(live_scores.line(model, told["live"]), markup=False)
-    if told["challenger"]:
-        console.print(status_notices.challenge_line(model, told["challenger"]), markup=False)
-    for held in told["waiting"]:
-        for line in status_notices.review_lines(model, held):
-            console.print(line, markup=False)
+def _notices(model: str, status: Document) -> Iterator[str]:
+    """The live score, the challenge, and the arrivals that wait for review."""
+    if status["live"]:
+        yield live_scores.line(model, status["live"])
+    if status["challenger"]:
+        yield status_notices.challenge_line(model, status["challenger"])
+    for review in status["waiting"]:
+        yield from status_notices.review_lines(model, review)

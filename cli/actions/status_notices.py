@@ -24,50 +24,52 @@ def challenge(bucket: Bucket, model: str) -> Document | None:
     }
 
 
-def challenge_line(model: str, found: Document) -> str:
-    """The same in words."""
-    terms = found["terms"] or {"mode": "nothing", "share": 0}
-    of_whom = "of the clients" if terms["mode"] == "canary" else "of the requests"
-    words = (
-        f"{model}: {found['version']} challenges as {terms['mode']} with {terms['share']:.0%} "
-        f"{of_whom} since {found['since'][:19]}, by {found['by']}: {found['reason']}"
+def challenge_line(model: str, challenge: Document) -> str:
+    """The challenge in one sentence."""
+    terms = challenge["terms"] or {"mode": "nothing", "share": 0}
+    unit = "clients" if terms["mode"] == "canary" else "requests"
+    line = (
+        f"{model}: {challenge['version']} challenges as {terms['mode']} with {terms['share']:.0%} "
+        f"of the {unit} since {challenge['since'][:19]}, by {challenge['by']}: "
+        f"{challenge['reason']}"
     )
-    gone = found["withdrawn"]
-    return f"{words}; withdrawn by {gone['replica']}: {gone['reason']}" if gone else words
+    if withdrawal := challenge["withdrawn"]:
+        return f"{line}; withdrawn by {withdrawal['replica']}: {withdrawal['reason']}"
+    return line
 
 
 def pending_reviews(
-    bucket: Bucket, model: str, came: Callable[[], ArrivalVersions]
+    bucket: Bucket, model: str, arrival_versions: Callable[[], ArrivalVersions]
 ) -> list[Document]:
-    """The arrivals that wait, each with since when and what was found of it.
+    """The arrivals that wait for review, each with its time and findings.
 
-    `came` is asked for the arrivals of the dataset, with the version of each, when any waits.
+    `arrival_versions` reads the dataset's arrivals; it is called only when any waits.
     """
     return [
         {
-            "arrival": held.arrival,
-            "since": held.at.isoformat(),
-            "findings": [f"{finding.metric}: {finding.message}" for finding in held.findings],
+            "arrival": review.arrival,
+            "since": review.at.isoformat(),
+            "findings": [f"{finding.metric}: {finding.message}" for finding in review.findings],
         }
-        for held in open_reviews(ModelRegistry(bucket, model), came)
+        for review in open_reviews(ModelRegistry(bucket, model), arrival_versions)
     ]
 
 
-def review_lines(model: str, held: Document) -> Iterator[str]:
-    """What waits, why, and how to say a word about it."""
-    arrival = held["arrival"]
-    yield f"{model}: arrival {arrival} waits for your word since {held['since'][:19]}:"
-    for finding in held["findings"]:
+def review_lines(model: str, review: Document) -> Iterator[str]:
+    """An arrival that waits for review, its findings, and the commands that decide about it."""
+    arrival = review["arrival"]
+    yield f"{model}: arrival {arrival} waits for review since {review['since'][:19]}:"
+    for finding in review["findings"]:
         yield f"  {finding}"
-    for word, meaning in (("accept", "learn from it"), ("exclude", "leave it out")):
-        yield f"  {meaning}: overnight {word} {model} {arrival} --reason …"
+    for command, meaning in (("accept", "learn from it"), ("exclude", "leave it out")):
+        yield f"  {meaning}: overnight {command} {model} {arrival} --reason …"
 
 
 def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
     """One line for each champion that serving cannot load, with what to do.
 
     Raises:
-        StoreUnavailable, StoreDenied: nothing is known.
+        StoreUnavailable, StoreDenied
     """
     registry = Registry(bucket, trust)
     for model in registry.models():
@@ -77,7 +79,7 @@ def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
                 continue
             registry.model(model).trusted(current)
         except UntrustedVersion as error:
-            yield f"{error}. `overnight keys sign {model}` lists all of {model} that are like it"
+            yield f"{error}. `overnight keys sign {model}` lists all such versions of {model}"
         except (StoreUnavailable, StoreDenied):
             raise
         except OvernightError as error:

@@ -1,4 +1,4 @@
-"""How `overnight up` goes: check, start or reuse, wait, show addresses, train what is missing."""
+"""`overnight up`: start or reuse the services, wait for them, and train missing models."""
 
 import signal
 import subprocess
@@ -27,21 +27,21 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.conformance import probe
 from overnight.tasks.errors import StepFailed
 
-# On a busy machine a fresh Prefect takes most of a minute to come up.
+# On a busy machine a new Prefect server takes most of a minute to start.
 _START_SECONDS = 240
 _GIVE_UP_AFTER_RESTARTS = 4
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 
 
 def run(*, train: bool, foreground: bool) -> None:
-    """Come to a stack that answers, or say in one line why not.
+    """Start the stack, and wait until every service is ready.
 
     Raises:
         ConfigurationError, StoreError, OrchestratorUnavailable, StepFailed
     """
-    settings = _settle()
+    settings = _prepare()
     if foreground:
-        _stay(settings, train=train)
+        _run_in_foreground(settings, train=train)
     else:
         services = plan(settings)
         if state_file.read(settings.home).supervised:
@@ -53,8 +53,8 @@ def run(*, train: bool, foreground: bool) -> None:
             raise SystemExit(code)
 
 
-def _settle() -> Settings:
-    """The settings, with credentials made up where they are missing and outside parts asked."""
+def _prepare() -> Settings:
+    """The settings, after creating missing credentials and probing external services."""
     settings = load("administration")
     settings.home.mkdir(parents=True, exist_ok=True)
     if settings.s3_endpoint is None:
@@ -72,35 +72,35 @@ def _settle() -> Settings:
     return settings
 
 
-def _stay(settings: Settings, *, train: bool) -> None:
-    """Be the supervisor, until asked to stop."""
+def _run_in_foreground(settings: Settings, *, train: bool) -> None:
+    """Be the supervisor, until a signal stops it."""
 
-    def asked(_signal: int, _frame: FrameType | None) -> Never:
+    def stop(_signal: int, _frame: FrameType | None) -> Never:
         raise SystemExit(0)
 
     services = plan(settings)
     check_ports(settings.home, services)
-    # A handler also undoes an ignored SIGINT, which children would inherit and never stop by.
-    signal.signal(signal.SIGINT, asked)
-    signal.signal(signal.SIGTERM, asked)
+    # A background job of a shell ignores SIGINT, and children would inherit that: set a handler.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     flushed = settings.home / seaweedfs_service.NAME if settings.s3_endpoint is None else None
     supervisor = Supervisor(settings.home, services, flushed=flushed)
     supervisor.start()
     try:
         if sys.stdout.isatty() or train:
-            # What serves goes on serving, whatever became of a night.
+            # The exit code is ignored: serving continues, whatever the outcome of a training run.
             _finish(settings, train=train)
         while True:
             signal.pause()
     finally:
-        # Asked twice, it goes on stopping.
+        # A second Ctrl-C must not interrupt the shutdown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         supervisor.stop()
 
 
 def _detach(home: Path) -> None:
-    """Start the supervisor as a process of its own, and wait until it keeps the home."""
+    """Start the supervisor as a daemon, and wait until it has locked the home."""
     log = home / "logs" / "supervisor.log"
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "overnight.cli.main", "up", "--foreground", "--no-train"]
@@ -120,12 +120,12 @@ def _detach(home: Path) -> None:
 
 
 def _finish(settings: Settings, *, train: bool) -> int:
-    """Wait, show addresses, train what is missing; the exit code of what could not be promoted."""
+    """Wait for the services, print addresses, train missing models; the exit code of training."""
     console = open_console()
-    _await(settings.home, console)
+    _await_services(settings.home, console)
     console.print(_addresses(state_file.read(settings.home), settings))
     console.print(f"Token for administration: {local_secrets.admin_token_location(settings)}")
-    if warning := one_for_all(settings):
+    if warning := shared_credential_warning(settings):
         console.print(warning, style="yellow", markup=False)
     trust = connections.trust(settings)
     for unsigned in status_notices.unloadable_champions(connections.bucket(settings), trust):
@@ -138,16 +138,16 @@ def _finish(settings: Settings, *, train: bool) -> int:
             console,
         )
     for model in models.catalogue():
-        console.print(f"Ask it:  {_question(model, settings)}")
+        console.print(f"Try it:  {_example(model, settings)}")
     return code
 
 
 def train_each(
     names: Iterable[str], ensure: Callable[[str], Document | None], console: Console
 ) -> int:
-    """Train every model that is missing, whatever became of those before; the gravest exit code.
+    """Train every model without a champion, also after failures; returns the worst exit code.
 
-    A failure (1) is graver than a refusal (3), and both are told.
+    A failure (1) is worse than a refusal (3); both are printed.
     """
     codes = set()
     for model in names:
@@ -159,69 +159,68 @@ def train_each(
             continue
         if outcome is not None:
             codes.add(exit_codes.exit_code(outcome, "retrain"))
-    grave = (exit_codes.FAILED, exit_codes.REFUSED)
-    return next((code for code in grave if code in codes), exit_codes.DONE)
+    worst_first = (exit_codes.FAILED, exit_codes.REFUSED)
+    return next((code for code in worst_first if code in codes), exit_codes.DONE)
 
 
-def _question(model: str, settings: Settings) -> str:
-    """How to ask a model: with a picture where it takes one, else what it takes."""
+def _example(model: str, settings: Settings) -> str:
+    """A command that tries a model: with an image where it takes one, else its metadata."""
     shapes = [len(spec.shape) for spec in models.find(model).tensors.inputs]
     if shapes == [2]:
         return f"overnight predict {model} FILE.png"
     return f"curl -s {settings.answers_url}/v2/models/{model}"
 
 
-def one_for_all(settings: Settings) -> str:
-    """What to know where all services share one credential of a store of one's own; else empty."""
+def shared_credential_warning(settings: Settings) -> str:
+    """A warning when services share one credential of an external store; else empty."""
     serving, training = load("serving"), load("training")
-    keys = {one.s3_access_key for one in (settings, serving, training)}
+    keys = {identity.s3_access_key for identity in (settings, serving, training)}
     if settings.s3_endpoint is None or len(keys) == 3:
         return ""
     return (
         "Serving, training and administration do not each have a credential of their own at "
-        f"{settings.s3_endpoint}, so none is held to less than another may. To part them: start "
+        f"{settings.s3_endpoint}, so each has the rights of all. To separate them: start "
         "each with its own OVERNIGHT_S3_ACCESS_KEY and OVERNIGHT_S3_SECRET_KEY, or leave both out "
         f"of the environment and write them to {settings.home}/identities/serving.env, "
         "training.env and administration.env; infra/policies/NAME.json says what each needs"
     )
 
 
-def _await(home: Path, console: Console) -> None:
-    """Show services as they come up, until all are ready.
+def _await_services(home: Path, console: Console) -> None:
+    """Show services as they start, until all are ready.
 
     Raises:
-        StepFailed: one of them does not come up.
+        StepFailed: one of them does not start.
     """
     deadline = time.monotonic() + _START_SECONDS
     with console.status("starting") as status:
-        while not (shown := state_file.read(home)).ready:
-            waiting = [s for s in shown.services if s.condition not in {"ready", "done"}]
+        while not (stack := state_file.read(home)).ready:
+            waiting = [s for s in stack.services if s.condition not in {"ready", "done"}]
             _check(waiting, late=time.monotonic() > deadline)
-            if not shown.supervised:
+            if not stack.supervised:
                 raise StepFailed(f"the supervisor is gone; see {home / 'logs' / 'supervisor.log'}")
             status.update(", ".join(f"{s.title}: {s.condition}" for s in waiting) or "starting")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
 def _check(waiting: list[ServiceRecord], *, late: bool) -> None:
     for service in waiting:
         if service.restarts >= _GIVE_UP_AFTER_RESTARTS:
-            raise StepFailed(f"{service.title} does not come up: {service.message}")
+            raise StepFailed(f"{service.title} does not start: {service.message}")
     if late and waiting:
-        told = "; ".join(f"{s.title} is {s.condition} {s.message} (see {s.log})" for s in waiting)
-        raise StepFailed(f"not ready after {_START_SECONDS} s: {told}")
+        services = "; ".join(
+            f"{s.title} is {s.condition} {s.message} (see {s.log})" for s in waiting
+        )
+        raise StepFailed(f"not ready after {_START_SECONDS} s: {services}")
 
 
-def _addresses(shown: StackRecord, settings: Settings) -> Table:
+def _addresses(stack: StackRecord, settings: Settings) -> Table:
     table = new_table("", "address", "log")
-    outside: list[Callable[[], tuple[str, str, str]]] = []
     if settings.s3_endpoint is not None:
-        outside.append(lambda: ("Object store (S3)", settings.store_endpoint, "yours"))
+        table.add_row("Object store (S3)", settings.store_endpoint, "external")
     if settings.prefect_api_url is not None:
-        outside.append(lambda: ("Prefect", settings.api_url, "yours"))
-    for row in outside:
-        table.add_row(*row())
-    for service in shown.services:
+        table.add_row("Prefect", settings.api_url, "external")
+    for service in stack.services:
         if service.address:
             table.add_row(service.title, service.address, service.log)
     return table

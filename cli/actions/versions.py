@@ -1,4 +1,4 @@
-"""What `overnight versions` tells."""
+"""`overnight versions`: every version of a model."""
 
 import json
 
@@ -13,7 +13,7 @@ from overnight.store.registry.registry import ModelRegistry, Registry
 
 
 def run(model: str, *, as_json: bool) -> None:
-    """Tell every version, oldest first.
+    """Print every version, oldest first.
 
     Raises:
         NothingPublished: nothing of this name was ever published.
@@ -26,20 +26,27 @@ def run(model: str, *, as_json: bool) -> None:
     for row in rows:
         quality = _quality(row)
         decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
-        decision += f"; collected {row['collected'][:10]}" if row["collected"] else ""
+        decision += f"; files deleted {row['collected'][:10]}" if row["collected"] else ""
         since = (row["champion_since"] or "")[:19]
-        words = (row["version"], row["made"][:19], f"{row['rows']:,}", quality, decision)
-        table.add_row(*words, since, style="bold" if since else "")
+        table.add_row(
+            row["version"],
+            row["made"][:19],
+            f"{row['rows']:,}",
+            quality,
+            decision,
+            since,
+            style="bold" if since else "",
+        )
     open_console().print(table)
 
 
 def gather(bucket: Bucket, model: str) -> list[Document]:
     """One document a version; `champion_since` is set for the one that serves."""
     registry = ModelRegistry(bucket, model)
-    current, found = registry.champion.current(), registry.versions()
-    if not found:
+    current, versions = registry.champion.current(), registry.versions()
+    if not versions:
         raise NothingPublished(model, Registry(bucket).models())
-    return [_row(registry, version, current) for version in found]
+    return [_row(registry, version, current) for version in versions]
 
 
 def _quality(row: Document) -> str:
@@ -54,8 +61,9 @@ def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> 
     decision = registry.decision(version)
     collected = registry.tombstone(version)
     accuracy = manifest.measured("accuracy")
-    # Accuracy, or whatever the model was measured by first.
-    quality = accuracy or next((one for one in manifest.measurements if not one.slice), None)
+    # Accuracy, or else the model's first metric over the whole holdout.
+    overall = (measured for measured in manifest.measurements if not measured.slice)
+    quality = accuracy or next(overall, None)
     serves = current is not None and current.version == version
     return {
         "version": version,

@@ -81,7 +81,7 @@ def test_pages_print(bucket, as_json, capsys):
 
     show.show(document, shown, as_json=as_json)
 
-    assert "gave way" in capsys.readouterr().out or as_json
+    assert "replaced by" in capsys.readouterr().out or as_json
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, c
 
     show.show(*show.gather(bucket, "digits", VERSION), as_json=False)
 
-    found = [line for line in capsys.readouterr().out.splitlines() if "asked for" in line]
+    found = [line for line in capsys.readouterr().out.splitlines() if "requested " in line]
     assert len(found) == (told is not None)
     assert all(f" {told} " in line for line in found)
 

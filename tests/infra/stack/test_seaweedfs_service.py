@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from overnight.cli.actions.up import one_for_all
+from overnight.cli.actions.up import shared_credential_warning
 from overnight.infra import identities
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import local_secrets, seaweedfs_service
@@ -198,15 +198,15 @@ def test_at_a_store_of_ones_own_the_environment_says_who_everybody_is_and_up_war
     settings, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:1")
-    apart = one_for_all(load())
+    apart = shared_credential_warning(load())
 
     monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", "chosen")
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "a-secret-of-the-operator")
 
     assert apart == ""
     assert load("serving").s3_access_key == "chosen"
-    assert "identities/serving.env" in one_for_all(load())
-    assert "a-secret" not in one_for_all(load())
+    assert "identities/serving.env" in shared_credential_warning(load())
+    assert "a-secret" not in shared_credential_warning(load())
 
 
 @pytest.mark.servers
