@@ -1,9 +1,9 @@
-"""Justifies the bounds of digits' data gates: honest nights pass them, spoilt ones do not.
+"""Claim: unchanged arrivals pass the data gates of the digits, and corrupted ones do not.
 
-Many seeded nights of genuine digits go through the gates as they are declared: blocks of the
-training images in their order (writer after writer, the harder case), random subsets, and the
-source's own next nights; then the same spoilt in known ways. The champion is what the default
-settings train on the first 50,000 images, or a predictor that is named.
+Many seeded arrivals of genuine digits go through the declared gates: blocks of the training images
+in their order (writer by writer, the harder case) and random subsets, unchanged and corrupted in
+known ways. The champion is trained with the default settings on the first 50,000 images, unless a
+predictor is given.
 
     python -m benchmarks.data.drift --folder MNIST --predictor predictor.tflite
 """
@@ -30,7 +30,7 @@ from overnight.tasks.training.train import train
 DIGITS = models.find("digits")
 SIZES = (30, 100, 300, 1_000)
 LEARNED_ROWS = 50_000
-Spoil = Callable[[Digits, np.random.Generator], Digits]
+Corruption = Callable[[Digits, np.random.Generator], Digits]
 
 
 def main() -> None:
@@ -39,28 +39,24 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, help="MNIST's four IDX files (else fetched)")
     parser.add_argument("--predictor", type=Path, help="the champion (else one is trained)")
-    parser.add_argument("--nights", type=int, default=40, help="of each kind and size")
+    parser.add_argument("--arrivals", type=int, default=40, help="of each kind and size")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         source = DIGITS.open_source(Places(arguments.folder, Path(place) / "source"))
-        night = Night(source, arguments.predictor, Path(place))
-        print("| night | " + " | ".join(f"{n:,} rows" for n in SIZES) + " | most often named |")
+        population = Population(source, arguments.predictor, Path(place))
+        sizes = " | ".join(f"{n:,} rows" for n in SIZES)
+        print(f"| arrival | {sizes} | most frequent finding |")
         print("|---|" + "---|" * (len(SIZES) + 1))
-        for name, spoil in SPOILT.items():
-            for draw in ("block", "subset") if name == "honest" else ("block",):
-                told(
-                    f"{name}, {draw}" if name == "honest" else name,
-                    night,
-                    spoil,
-                    draw,
-                    arguments.nights,
-                )
-        print("\nLargest distance of any honest night, and the bound:\n")
-        largest(night, arguments.nights)
+        for name, corrupt in CORRUPTIONS.items():
+            for draw in ("block", "subset") if name == "unchanged" else ("block",):
+                title = f"{name}, {draw}" if name == "unchanged" else name
+                print_parked(title, population, corrupt, draw, arguments.arrivals)
+        print("\nLargest distance of any unchanged arrival, and the bound:\n")
+        print_largest_distances(population, arguments.arrivals)
 
 
-class Night:
-    """The world before a night: what was learned, the champion, and digits it has not seen."""
+class Population:
+    """What the champion learned, the champion, and digits that it has not learned."""
 
     def __init__(self, source: models.definition.Source, predictor: Path | None, place: Path):
         names: set[str] = set()
@@ -88,8 +84,8 @@ class Night:
         )
         return candidate.read("predictor.tflite")
 
-    def drawn(self, n: int, draw: str, chance: np.random.Generator) -> Digits:
-        """`n` digits that were not learned: in their order, or from anywhere."""
+    def draw(self, n: int, draw: str, chance: np.random.Generator) -> Digits:
+        """`n` digits that were not learned: a block in their order, or a random subset."""
         most = len(self.fresh.labels)
         if draw == "subset":
             chosen = chance.choice(most, n, replace=False)
@@ -98,54 +94,60 @@ class Night:
             chosen = np.arange(start, start + n)
         return Digits(self.fresh.images[chosen], self.fresh.labels[chosen])
 
-    def judged(self, nights: dict[str, Digits]) -> DriftReport:
-        """What the gates say of several arrivals; what is refused at the door counts as held."""
-        tables = {name: as_rows(digits) for name, digits in nights.items()}
+    def judge(self, arrivals: dict[str, Digits]) -> DriftReport:
+        """The findings on several arrivals; one that ingest refuses counts as parked."""
+        tables = {name: as_rows(digits) for name, digits in arrivals.items()}
         refused: list[Finding] = []
         for name, table in tables.items():
             refused += check_admission(table, DIGITS.data_gates, name)
-        inside = {n: t for n, t in tables.items() if n not in {one.slice for one in refused}}
-        parts = [_stamped(self.learned, "learned"), *(_stamped(t, n) for n, t in inside.items())]
-        found = compare(
+        names = {finding.slice for finding in refused}
+        admitted = {name: table for name, table in tables.items() if name not in names}
+        parts = [_stamped(self.learned, "learned"), *(_stamped(t, n) for n, t in admitted.items())]
+        report = compare(
             pa.concat_tables(parts), self.holdout, DIGITS, reference=self.champion, decisions={}
         )
-        held = {*found.pending, *(one.slice for one in refused)}
-        return DriftReport((*found.findings, *refused), tuple(held))
+        return DriftReport((*report.findings, *refused), tuple({*report.pending, *names}))
 
 
-def told(title: str, night: Night, spoil: Spoil, draw: str, nights: int) -> None:
-    """One line of the table: how many nights of each size were held, and for what."""
-    found = night.judged(drawn_nights(night, draw, spoil, nights))
-    held = Counter(_size(name) for name in found.pending)
-    named = Counter(
-        one.metric for one in found.findings if not one.passed and _size(one.slice) == SIZES[-1]
+def print_parked(
+    title: str, population: Population, corrupt: Corruption, draw: str, arrivals: int
+) -> None:
+    """One line of the table: how many arrivals of each size were parked, and the metrics."""
+    report = population.judge(draw_arrivals(population, draw, corrupt, arrivals))
+    parked = Counter(_size(name) for name in report.pending)
+    failed = Counter(
+        finding.metric
+        for finding in report.findings
+        if not finding.passed and _size(finding.slice) == SIZES[-1]
     )
-    offenders = ", ".join(f"{name} ({count})" for name, count in named.most_common(2)) or "none"
-    shares = " | ".join(f"{held[n]} of {nights}" for n in SIZES)
-    print(f"| {title} | {shares} | {offenders} |", flush=True)
+    metrics = ", ".join(f"{name} ({count})" for name, count in failed.most_common(2)) or "none"
+    shares = " | ".join(f"{parked[n]} of {arrivals}" for n in SIZES)
+    print(f"| {title} | {shares} | {metrics} |", flush=True)
 
 
-def largest(night: Night, nights: int) -> None:
-    """The largest distances that honest nights showed, gate by gate."""
-    found = night.judged(drawn_nights(night, "block", honest, nights)).findings
-    print("| of | " + " | ".join(f"{n:,} rows" for n in SIZES) + " | bound |")
+def print_largest_distances(population: Population, arrivals: int) -> None:
+    """The largest distances of unchanged arrivals, gate by gate."""
+    findings = population.judge(draw_arrivals(population, "block", unchanged, arrivals)).findings
+    print("| distance of | " + " | ".join(f"{n:,} rows" for n in SIZES) + " | bound |")
     print("|---|" + "---|" * (len(SIZES) + 1))
     for gate in DIGITS.data_gates.shifts:
         metric = gate.category if isinstance(gate, SameShares) else gate.number
-        most = (
-            max(f.value for f in found if f.metric == metric and _size(f.slice) == n) for n in SIZES
-        )
-        print(f"| {metric} | " + " | ".join(f"{one:.2f}" for one in most) + f" | {gate.bound:g} |")
+        measured = [finding for finding in findings if finding.metric == metric]
+        largest = (max(f.value for f in measured if _size(f.slice) == n) for n in SIZES)
+        cells = " | ".join(f"{distance:.2f}" for distance in largest)
+        print(f"| {metric} | {cells} | {gate.bound:g} |")
 
 
-def drawn_nights(night: Night, draw: str, spoil: Spoil, nights: int) -> dict[str, Digits]:
-    """As many nights of each size, spoilt, by names that tell the size."""
-    found = {}
+def draw_arrivals(
+    population: Population, draw: str, corrupt: Corruption, arrivals: int
+) -> dict[str, Digits]:
+    """Corrupted arrivals of each size; their names begin with it."""
+    drawn = {}
     for n in SIZES:
-        for seed in range(nights):
+        for seed in range(arrivals):
             chance = np.random.default_rng([n, seed])
-            found[f"{n}-{seed}"] = spoil(night.drawn(n, draw, chance), chance)
-    return found
+            drawn[f"{n}-{seed}"] = corrupt(population.draw(n, draw, chance), chance)
+    return drawn
 
 
 def _size(name: str) -> int:
@@ -157,7 +159,7 @@ def _stamped(rows: pa.Table, arrival: str) -> pa.Table:
     return rows.append_column("arrival", stamps)
 
 
-def honest(digits: Digits, _: np.random.Generator) -> Digits:
+def unchanged(digits: Digits, _: np.random.Generator) -> Digits:
     return digits
 
 
@@ -203,8 +205,8 @@ def mislabelled(digits: Digits, chance: np.random.Generator) -> Digits:
     return Digits(digits.images, np.where(wrong, (digits.labels + 1) % 10, digits.labels))
 
 
-SPOILT: dict[str, Spoil] = {
-    "honest": honest,
+CORRUPTIONS: dict[str, Corruption] = {
+    "unchanged": unchanged,
     "inverted": inverted,
     "every fifth inverted": partly_inverted,
     "blank": blank,

@@ -1,15 +1,15 @@
-"""Justifies reading CSV in blocks: it is faster than pandas' default, in memory that stays small.
+"""Claim: reading CSV in blocks is faster than pandas' default, in bounded memory.
 
-A file of sales-like lines is generated from a seed, and read by each side in a process of its own,
-in turn: CPU and elapsed seconds, and the most memory that was resident.
+A file of sales-like lines is generated from a seed, and read by each side in a child process,
+in turn: CPU and elapsed seconds, and peak resident memory.
 
-- `pandas`: `pandas.read_csv` and `to_parquet`, as they come;
+- `pandas`: `pandas.read_csv` and `to_parquet`, with their defaults;
 - `convert`: the same by `models/sources/csv_stream.py`: typed columns to one Parquet file;
-- `land`: what `overnight ingest` does first: a sha256 of each row, pieces, delivered to S3;
-- `take in`: what its flow does then: duplicates sought, one commit to the Delta table.
+- `land`: the first step of `overnight ingest`: a sha256 of each row, pieces, delivered to S3;
+- `ingest`: the step of its flow: deduplication, one commit to the Delta table.
 
-pandas stops at a file; the last two end in a dataset that has each row once, so together they
-cost more than `convert`, and the table says how much.
+pandas writes a file; the last two write a dataset without duplicates, so together they cost more
+than `convert`, and the table says how much.
 
     python -m benchmarks.ingest.csv_files --rows 5000000 --rounds 3
 """
@@ -30,8 +30,8 @@ import numpy as np
 
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 
-SIDES = ("pandas", "convert", "land", "take in")
-_AT_ONCE = 250_000
+SIDES = ("pandas", "convert", "land", "ingest")
+_CHUNK_ROWS = 250_000
 Figures = Mapping[str, list[tuple[float, float, float]]]
 
 
@@ -51,7 +51,7 @@ def main() -> None:
         (place / "store").mkdir()
         with seaweed(place / "store") as endpoint:
             figures = measure(place, endpoint, arguments.sides, arguments.rounds)
-    tell(figures)
+    print_table(figures)
 
 
 def generate(path: Path, rows: int) -> None:
@@ -61,8 +61,8 @@ def generate(path: Path, rows: int) -> None:
     days = np.datetime64("2016-01-01") + np.arange(366)
     with path.open("w") as file:
         file.write("id,date,store_nbr,item_nbr,unit_sales,family,onpromotion\n")
-        for start in range(0, rows, _AT_ONCE):
-            n = min(_AT_ONCE, rows - start)
+        for start in range(0, rows, _CHUNK_ROWS):
+            n = min(_CHUNK_ROWS, rows - start)
             columns = zip(
                 range(start, start + n),
                 days[(np.arange(start, start + n) * 366) // rows].astype(str).tolist(),
@@ -80,7 +80,7 @@ def measure(place: Path, endpoint: str, sides: Sequence[str], rounds: int) -> Fi
     """CPU seconds, elapsed seconds and resident MB of each side in each round."""
     figures: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
     for number in range(rounds):
-        told = {
+        parameters = {
             "csv": str(place / "sales.csv"),
             "out": str(place / "out.parquet"),
             "endpoint": endpoint,
@@ -89,40 +89,40 @@ def measure(place: Path, endpoint: str, sides: Sequence[str], rounds: int) -> Fi
             "secret": SECRET,
         }
         for side in sides:
-            figures[side].append(_run(side, told))
+            figures[side].append(_run(side, parameters))
         shutil.rmtree(place / "out", ignore_errors=True)
     return figures
 
 
-def _run(side: str, told: Mapping[str, str]) -> tuple[float, float, float]:
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+def _run(side: str, parameters: Mapping[str, str]) -> tuple[float, float, float]:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     began = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.ingest.sides", side, json.dumps(told)], env=kept
-    ) as child:
+    command = [sys.executable, "-m", "benchmarks.ingest.sides", side, json.dumps(parameters)]
+    with subprocess.Popen(command, env=environment) as child:
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     elapsed = time.monotonic() - began
     if child.returncode != 0:
         sys.exit(f"{side} ended with {child.returncode}")
-    found = (used.ru_utime + used.ru_stime, elapsed, used.ru_maxrss / 1024)
-    print(f"  {side}: {found[0]:.1f} CPU s, {found[1]:.1f} s, {found[2]:.0f} MB", flush=True)
-    return found
+    figures = (used.ru_utime + used.ru_stime, elapsed, used.ru_maxrss / 1024)
+    print(f"  {side}: {figures[0]:.1f} CPU s, {figures[1]:.1f} s, {figures[2]:.0f} MB", flush=True)
+    return figures
 
 
-def tell(figures: Figures) -> None:
-    """The median of each side with its range, and how it stands to pandas in the same round."""
+def print_table(figures: Figures) -> None:
+    """The median of each side with its range, and its ratio to pandas in the same round."""
     print("\n| side | CPU s | elapsed s | resident MB | CPU / pandas | elapsed | memory |")
     print("|---|---|---|---|---|---|---|")
     sides = dict(figures)
-    if {"land", "take in"} <= set(sides):
-        both = zip(sides["land"], sides["take in"], strict=True)
+    if {"land", "ingest"} <= set(sides):
+        both = zip(sides["land"], sides["ingest"], strict=True)
         sides["into the dataset"] = [
-            (one[0] + two[0], one[1] + two[1], max(one[2], two[2])) for one, two in both
+            (land[0] + ingest[0], land[1] + ingest[1], max(land[2], ingest[2]))
+            for land, ingest in both
         ]
     for side, rounds in sides.items():
-        cells = [_spread([one[kind] for one in rounds], ".1f") for kind in (0, 1)]
-        cells.append(_spread([one[2] for one in rounds], ".0f"))
+        cells = [_spread([values[kind] for values in rounds], ".1f") for kind in (0, 1)]
+        cells.append(_spread([values[2] for values in rounds], ".0f"))
         for kind in (0, 1, 2) if "pandas" in sides else ():
             pairs = zip(rounds, sides["pandas"], strict=True)
             cells.append(_spread([mine[kind] / theirs[kind] for mine, theirs in pairs], ".2f"))

@@ -1,4 +1,4 @@
-"""What is measured, each in a process of its own: `python -m benchmarks.ingest.sides SIDE JSON`."""
+"""The sides of the benchmark, as child processes: `python -m benchmarks.ingest.sides SIDE JSON`."""
 
 import json
 import sys
@@ -7,50 +7,57 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-Told = Mapping[str, str]
+Parameters = Mapping[str, str]
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
 
-def pandas(told: Told) -> None:
+def pandas(parameters: Parameters) -> None:
     import pandas as pd
 
-    pd.read_csv(told["csv"]).to_parquet(told["out"])
+    pd.read_csv(parameters["csv"]).to_parquet(parameters["out"])
 
 
-def convert(told: Told) -> None:
+def convert(parameters: Parameters) -> None:
     import pyarrow.parquet as pq
 
     from overnight.models.sources.csv_stream import read_lines
     from overnight.tasks.data.land import writing
 
-    columns, out = _columns(), told["out"]
+    columns, out = _columns(), parameters["out"]
     writer = pq.ParquetWriter(out, columns, **writing(columns))
-    with Path(told["csv"]).open("rb") as file, writer:
+    with Path(parameters["csv"]).open("rb") as file, writer:
         for table in _gathered(read_lines("sales.csv", file, columns, print)):
             writer.write_table(table)
 
 
-def land(told: Told) -> None:
-    from overnight.store.objects.s3 import S3Address, S3Bucket
+def land(parameters: Parameters) -> None:
+    from overnight.store.objects.s3 import S3Bucket
     from overnight.tasks.data.land import land_file
 
-    bucket = S3Bucket(S3Address(told["endpoint"], told["bucket"], told["access"], told["secret"]))
+    bucket = S3Bucket(_address(parameters))
     bucket.ensure()
-    path = Path(told["csv"])
-    arrival = land_file(_Source(), bucket, path, model="sales", by="me", at=AT, report=_unheard)
+    path = Path(parameters["csv"])
+    arrival = land_file(_Source(), bucket, path, model="sales", by="me", at=AT, report=_ignore)
     assert arrival is not None
 
 
-def take_in(told: Told) -> None:
+def ingest_landed(parameters: Parameters) -> None:
     from overnight.store.datasets.delta_table import Dataset
-    from overnight.store.objects.s3 import S3Address, S3Bucket
+    from overnight.store.objects.s3 import S3Bucket
     from overnight.tasks.data.ingest import ingest
 
-    address = S3Address(told["endpoint"], told["bucket"], told["access"], told["secret"])
+    address = _address(parameters)
     rows, holdout = (Dataset.on_s3(address, "sales", table) for table in ("rows", "holdout"))
     ingested = ingest(_Source(), S3Bucket(address), rows, holdout, model="sales", take_next=False)
     assert ingested.duplicates == 0
     assert ingested.rows_added > 0
+
+
+def _address(parameters: Parameters):
+    from overnight.store.objects.s3 import S3Address
+
+    names = ("endpoint", "bucket", "access", "secret")
+    return S3Address(*(parameters[name] for name in names))
 
 
 def _columns():
@@ -75,19 +82,19 @@ def _gathered(batches: Iterator) -> Iterator:
 
     from overnight.tasks.data.land import PIECE_ROWS
 
-    waiting, rows = [], 0
+    pending, rows = [], 0
     for batch in batches:
-        waiting.append(batch)
+        pending.append(batch)
         rows += batch.num_rows
         if rows >= PIECE_ROWS:
-            yield pa.Table.from_batches(waiting)
-            waiting, rows = [], 0
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+            yield pa.Table.from_batches(pending)
+            pending, rows = [], 0
+    if pending:
+        yield pa.Table.from_batches(pending)
 
 
 class _Source:
-    """Lines are rows, and the id names one."""
+    """Lines are rows, identified by their id."""
 
     def deliver(self, _: object) -> None:
         return None
@@ -104,8 +111,8 @@ class _Source:
         columns = _columns()
         schema = columns.append(pa.field("digest", pa.string()))
         for batch in read_lines(name, file, columns, rejected):
-            found = digests(batch.column("id").cast(pa.string()))
-            yield pa.RecordBatch.from_arrays([*batch.columns, found], schema=schema)
+            digest = digests(batch.column("id").cast(pa.string()))
+            yield pa.RecordBatch.from_arrays([*batch.columns, digest], schema=schema)
 
     def holdout(self):
         import pyarrow as pa
@@ -113,10 +120,10 @@ class _Source:
         return _columns().append(pa.field("digest", pa.string())).empty_table()
 
 
-def _unheard(_: int) -> None:
-    """Nobody looks at the bar."""
+def _ignore(_: int) -> None:
+    """No progress bar."""
 
 
 if __name__ == "__main__":
-    sides = {"pandas": pandas, "convert": convert, "land": land, "take in": take_in}
+    sides = {"pandas": pandas, "convert": convert, "land": land, "ingest": ingest_landed}
     sides[sys.argv[1]](json.loads(sys.argv[2]))
