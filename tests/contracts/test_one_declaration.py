@@ -23,7 +23,7 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_both_refuse_the_same_values(spec: TensorSpec, data: st.DataObject) -> None:
     dtype = np.dtype(NUMPY_TYPES[spec.datatype])

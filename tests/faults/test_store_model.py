@@ -205,7 +205,7 @@ def runs(
 def test_over_memory_every_promise_holds(
     faults_minutes: float, faults_seed: int, thorough: bool
 ) -> None:
-    examples = round((100 if thorough else 40) + 400 * faults_minutes)
+    examples = round((100 if thorough else 20) + 400 * faults_minutes)
     runs(MemoryBucket, chance=faults_seed, examples=examples, steps=60)
 
 

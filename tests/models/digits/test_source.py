@@ -27,17 +27,6 @@ def source(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dig
     return DigitsSource(Places(folder=digits_folder, cache=tmp_path_factory.mktemp("cache")))
 
 
-def test_the_first_night_brings_50_000_images_and_the_next_ones_1_000(source: DigitsSource) -> None:
-    first = source.deliver(set())
-    second = source.deliver({"night-0000", "by-hand"})
-    assert first is not None
-    assert second is not None
-
-    assert (first.name, second.name) == ("night-0000", "night-0001")
-    assert source.read(first.files).rows.num_rows == 50_000
-    assert source.read(second.files).rows.num_rows == 1_000
-
-
 def test_the_nights_together_are_the_training_images_in_their_order(source: DigitsSource) -> None:
     delivered: list[str] = []
     parts = []
@@ -48,13 +37,14 @@ def test_the_nights_together_are_the_training_images_in_their_order(source: Digi
         parts.append(reading.rows)
 
     assert delivered == [f"night-{night:04d}" for night in range(11)]
+    assert [part.num_rows for part in parts] == [50_000] + 10 * [1_000]
     images = np.concatenate([images_of(part) for part in parts])
     original = source._array(mnist_files.TRAIN_IMAGES, 2051)
     assert np.array_equal(images, original)
 
 
 def test_a_night_is_the_same_bytes_whenever_it_is_delivered(source: DigitsSource) -> None:
-    assert source.deliver({"night-0000"}) == source.deliver({"night-0000"})
+    assert source.deliver({"night-0000"}) == source.deliver({"night-0000", "by-hand"})
 
 
 def test_the_holdout_knows_digits_and_writers(source: DigitsSource) -> None:
@@ -77,9 +67,9 @@ def test_training_rows_have_no_writers(source: DigitsSource) -> None:
 
 
 def test_what_was_fetched_before_is_used_when_no_folder_is_named(
-    digits_folder: Path, tmp_path: Path
+    source: DigitsSource, tmp_path: Path
 ) -> None:
-    files = mnist_files.official_files(Places(folder=digits_folder, cache=tmp_path))
+    files = source._files
     mnist_files._keep(files, tmp_path)
 
     assert mnist_files.official_files(Places(folder=None, cache=tmp_path)) == files
@@ -87,9 +77,9 @@ def test_what_was_fetched_before_is_used_when_no_folder_is_named(
 
 
 def test_a_file_that_is_not_the_official_one_is_never_used(
-    digits_folder: Path, tmp_path: Path
+    source: DigitsSource, tmp_path: Path
 ) -> None:
-    files = dict(mnist_files.official_files(Places(folder=digits_folder, cache=tmp_path)))
+    files = source._files
     body = files[mnist_files.TEST_LABELS]
     (tmp_path / f"{mnist_files.TEST_LABELS}.gz").write_bytes(gzip.compress(body[:-1] + b"\x0b"))
     for name in (mnist_files.TRAIN_IMAGES, mnist_files.TRAIN_LABELS, mnist_files.TEST_IMAGES):
@@ -102,6 +92,7 @@ def test_a_file_that_is_not_the_official_one_is_never_used(
     assert mnist_files.OFFICIAL_MD5[mnist_files.TEST_LABELS] in tried[0]
 
 
+@pytest.mark.servers
 def test_without_a_network_one_error_names_every_place_and_the_remedy(tmp_path: Path) -> None:
     # In a process of its own, whose every request goes to a proxy that is not there.
     script = (

@@ -34,7 +34,7 @@ from tests.support.serving.stepped_host import (
 )
 from tests.support.signing_keys import TRUST
 
-SWAPS, WARM = 200, 20
+SWAPS, WARM = 120, 20
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def quick_folder() -> Iterator[Path]:
         yield Path(place)
 
 
-def test_two_hundred_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
+def test_many_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
     # Given a host that has swapped often enough for its memory to have settled.
     fleet = worker(folder=quick_folder)
     sizes = []
@@ -263,7 +263,7 @@ def test_two_hundred_swaps_leave_nothing_behind(worker, bucket, log, quick_folde
         sizes.append(_resident())
 
     assert answers(fleet) == bundles.version_name(SWAPS)
-    # The peak of the last hundred, over that of the first.
+    # The peak of the second half, compared with that of the first once it was warm.
     assert max(sizes[SWAPS // 2 :]) <= 1.05 * max(sizes[WARM : SWAPS // 2])
     assert len(fleet.slots.find(bundles.MODEL).loaded()) <= 20
 
