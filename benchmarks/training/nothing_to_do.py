@@ -41,7 +41,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.registry import ModelRegistry
-from tasks import lineage
+from overnight.tasks.training import lineage
 from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.snapshot import snapshot
 from tests.support.examples import FILES, manifest

@@ -47,9 +47,11 @@ SCRIPT = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-import models
 from overnight.models.definition import Places
-from tasks import evaluate, judge, publish, rehearse, train
+from overnight import models
+from overnight.tasks.evaluation import evaluate, judge, rehearse
+from overnight.tasks.release import publish
+from overnight.tasks.training import train
 from tests.support.examples import manifest
 home, folder, epochs = Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3] else None, sys.argv[1]
 definition = models.find("digits")

@@ -33,7 +33,7 @@ _FEWEST = 8
 # The network needs no training: what is killed here is the flow.
 RUN = """
 from dataclasses import replace
-from models import digits
+from overnight.models import digits
 digits.DEFINITION = replace(digits.DEFINITION, network="tests.support.networks.constant")
 from overnight.flows.retrain import retrain
 few = {"override_gates": True, "requested_by": "ann", "reason": "few digits will do for a test"}
