@@ -73,7 +73,7 @@ def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
 def test_its_network_is_read_and_answers_as_what_was_exported(manifest, files, tmp_path):
     path = tmp_path / "network.keras"
     path.write_bytes(files["network.keras"])
-    network = importlib.import_module(f"models.{manifest.model}.network")
+    network = importlib.import_module(f"overnight.models.{manifest.model}.network")
     with np.load(io.BytesIO(files[GOLDEN]), allow_pickle=False) as archive:
         examples = {name: archive[name] for name in archive.files}
 

@@ -1,6 +1,6 @@
-"""A bucket as a release left it, as an export: its genuine versions serve, and few rows are in.
+"""The versions of a release, in a bucket or as an export with the rows that train the next ones.
 
-Whoever imports it has champions within seconds, and rows from which the next ones can learn.
+A stack that imports the export has champions within seconds, without training.
 """
 
 from datetime import UTC, datetime
@@ -35,16 +35,14 @@ def trusted_key() -> PublicKey:
     return PublicKey("release", key.raw)
 
 
-def bucket() -> MemoryBucket:
-    """The versions of the release; each is its model's champion."""
-    made = MemoryBucket()
+def copy_versions(bucket: Bucket) -> None:
+    """Copy the versions of the release to a bucket; each becomes its model's champion."""
     for path in (RELEASE / "models").rglob("*"):
         if path.is_file():
-            made.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
+            bucket.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
     for model in MODELS:
-        (version,) = ModelRegistry(made, model).versions()
-        AliasLog(made, model).append(version, expected=None, actor=Actor("ann", "the release"))
-    return made
+        (version,) = ModelRegistry(bucket, model).versions()
+        AliasLog(bucket, model).append(version, expected=None, actor=Actor("ann", "the release"))
 
 
 def export_to(folder: Path, digits: GenuineDigits) -> None:
@@ -52,16 +50,17 @@ def export_to(folder: Path, digits: GenuineDigits) -> None:
 
     The holdout is the whole one: with fewer rows nothing could show that it is no worse.
     """
-    released = bucket()
-    _take_in(released, folder, digits)
+    released = MemoryBucket()
+    copy_versions(released)
+    _ingest(released, folder, digits)
     for key in released.sizes_below(""):
         write_atomically(path_of(folder, key), released.read(key))
-    found = {key: path_of(folder, key).read_bytes() for key in files(folder)}
-    index = Index(source="a release", objects=versions.entries(found))
+    bodies = {key: path_of(folder, key).read_bytes() for key in files(folder)}
+    index = Index(source="a release", objects=versions.entries(bodies))
     (folder / INDEX).write_text(index.model_dump_json())
 
 
-def _take_in(released: Bucket, folder: Path, digits: GenuineDigits) -> None:
+def _ingest(released: Bucket, folder: Path, digits: GenuineDigits) -> None:
     rows, holdout = (
         Dataset(str(folder / CONTENT / keys.dataset("digits", table)))
         for table in ("rows", "holdout")
