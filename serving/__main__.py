@@ -58,7 +58,7 @@ def _serve(chosen: settings.Settings, host: str, port: int) -> None:
     _check_settings(chosen)
     _check_free(host, port)
     drain_file = chosen.home / "serving" / f"draining-{port}"
-    draining = DrainFlag.afresh(drain_file)
+    draining = DrainFlag.create(drain_file)
     server = _server(
         host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
     )
@@ -119,7 +119,7 @@ def _install_signal_handlers(server: Any, draining: DrainFlag, seconds: float) -
             return
         draining.begin()
         wait = threading.Timer(
-            seconds if draining.is_watched else 0, server.signal_handler_interrupt
+            seconds if draining.is_polled else 0, server.signal_handler_interrupt
         )
         wait.daemon = True
         wait.start()

@@ -1,4 +1,4 @@
-"""Agent of one worker: the threads beside its requests, by which its host follows the store."""
+"""Agent of one worker: the background threads by which its host follows the store."""
 
 import logging
 import math
@@ -13,11 +13,11 @@ from overnight.serving.challenger.comparison import Comparisons
 from overnight.serving.challenger.controller import ChallengeController
 from overnight.serving.challenger.registry import Challengers
 from overnight.serving.challenger.router import Router
-from overnight.serving.history.local_copy import History
+from overnight.serving.history.local_copy import HistoryFile
 from overnight.serving.history.sync import TICK_SECONDS, HistorySync
 from overnight.serving.host.alias_state import AliasState
-from overnight.serving.host.workers import LeaderLock, WorkerRegistration, counted
-from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.host.workers import LeaderLock, WorkerRegistration, read_counters
+from overnight.serving.lifecycle.disk_cache import DiskCache
 from overnight.serving.lifecycle.loader import VersionLoader
 from overnight.serving.lifecycle.memory_budget import DEFAULT_BYTES, MemoryBudget
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
@@ -35,13 +35,14 @@ logger = logging.getLogger(__name__)
 
 DISCOVER_SECONDS = 30.0
 LEADER_SECONDS = 0.5
+COUNTERS_SECONDS = 0.5
 LIST_SECONDS = 0.5
 FAILED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class FollowConfig:
-    """What a worker follows, and how. `models` empty: every model in the store."""
+    """The models that a worker follows, and how. `models` empty: every model in the store."""
 
     folder: Path
     models: tuple[str, ...]
@@ -53,47 +54,47 @@ class FollowConfig:
 
 
 class HostAgent:
-    """One worker of a host: always a loader of versions, and the watchers while it leads.
+    """One worker of a host: it loads versions, and while it leads, follows the store for all.
 
-    Each of its threads runs one method here in a loop: `attend`, `lead`, `recall`, `observe`, and
-    the comparisons'. A tick of one never waits for a tick of another.
+    Each of its threads runs one `tick_…` method in a loop. They are apart so that none waits for
+    another: a slow store delays neither loading nor counting, and a challenge no promotion.
     """
 
     def __init__(self, bucket: Bucket, following: FollowConfig, trust: Trust) -> None:
-        # Leaves first: whatever is handed on here is finished by then.
+        # Leaves first: every object is complete before it is handed to the next.
         folder, workers = following.folder, following.folder / "workers"
         self._bucket, self._following = bucket, following
         self.slots = ModelSlots(expected=following.models)
         self.challengers = Challengers(folder / "challengers", bucket)
         self.comparisons = comparisons = Comparisons()
         self.router = Router(self.slots, self.challengers.by_model, comparisons)
-        self.presence = WorkerRegistration(workers)
-        meter = Metrics(
-            challenges=self.challengers.tallies,
-            comparison_queue_length=lambda: comparisons.waiting,
-        )
-        self.status = HostStatus(folder, meter, worker=self.presence.worker[:8])
-        self._historians: dict[str, HistorySync] = {}
-        self._observer = TrafficSampler(TrafficFile(folder), lambda: counted(workers))
+        self.registration = WorkerRegistration(workers)
         self._context = FollowContext(
             bucket=bucket,
-            cache=Cache(folder / "cache", trust),
+            cache=DiskCache(folder / "cache", trust),
             workers=workers,
             replica=following.replica,
             poll_seconds=following.poll_seconds,
-            room=MemoryBudget(following.threads, following.loaded_bytes),
+            memory_budget=MemoryBudget(following.threads, following.loaded_bytes),
         )
-        self._attendant = VersionLoader(
-            self.presence,
+        self._loader = VersionLoader(
+            self.registration,
             bucket=bucket,
             cache=self._context.cache,
-            room=self._context.room,
+            memory_budget=self._context.memory_budget,
             workers=following.workers,
-            note_load=meter.load,
         )
-        self._ledgers: dict[str, AliasState] = {}
+        meter = Metrics(
+            challenges=self.challengers.stats,
+            loads=self._loader.loads,
+            comparison_queue_length=lambda: comparisons.waiting,
+        )
+        self.status = HostStatus(folder, meter, worker=self.registration.worker[:8])
+        self._traffic_sampler = TrafficSampler(TrafficFile(folder), lambda: read_counters(workers))
+        self._alias_states: dict[str, AliasState] = {}
         self._watchers: dict[str, Watcher] = {}
-        self._umpires: dict[str, ChallengeController] = {}
+        self._controllers: dict[str, ChallengeController] = {}
+        self._history_syncs: dict[str, HistorySync] = {}
         self._leadership = LeaderLock(folder / "leader.lock")
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -102,100 +103,113 @@ class HostAgent:
         self._list_models()
 
     def start(self) -> None:
-        """Load what this host answered with last, then follow. Returns when requests may come."""
-        _guarded(self._attendant.look)
-        for look in (self._compare, self.attend, self.lead, self.recall, self.observe):
-            thread = threading.Thread(target=self._run, args=(look,), daemon=True)
+        """Load what this host served last, then follow. Returns when requests may come."""
+        _guarded(self._loader.tick)
+        for tick in (
+            self.tick_loader,
+            self.tick_leader,
+            self.tick_challenges,
+            self.tick_history,
+            self.tick_counters,
+            self._tick_comparisons,
+        ):
+            thread = threading.Thread(target=self._run, args=(tick,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Let another worker lead, and be counted no longer."""
+        """Let another worker lead, and leave the list of workers."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
-        self._leadership.give_up()
-        self.presence.leave()
+        self._leadership.release()
+        self.registration.remove()
 
-    def attend(self) -> float:
-        """One tick of what every worker does; returns seconds to rest."""
+    def tick_loader(self) -> float:
+        """Every worker loads and frees versions. Returns seconds to rest."""
         if time.monotonic() - self._listed_at >= LIST_SECONDS:
             self._list_models()
-            # Versions are prepared and freed even on a disk that is full.
-            with suppress(OSError):
-                self.note_counts()
-        return self._attendant.look()
+        return self._loader.tick()
 
-    def note_counts(self) -> None:
-        """Let the other workers of the host know what this one counted."""
-        self.presence.note_counts(self.status.meter.snapshot())
-
-    def lead(self) -> float:
-        """One tick of what the leader does; returns seconds to rest."""
+    def tick_leader(self) -> float:
+        """The leader, once there is one, follows the champions. Returns seconds to rest."""
         if not self._leadership.take():
             return LEADER_SECONDS
         self._discover()
-        looks = [one.look for one in self._watchers.values()]
-        looks += [one.look for one in self._umpires.values()]
-        rests = [_guarded(look) for look in looks]
+        rests = [_guarded(watcher.tick) for watcher in self._watchers.values()]
         return min(rests, default=self._following.poll_seconds)
 
-    def recall(self) -> float:
-        """One tick of what the leader gathers for the page; returns seconds to rest."""
+    def tick_challenges(self) -> float:
+        """The leader follows and judges the challengers. Returns seconds to rest."""
         if not self._leadership.held:
             return LEADER_SECONDS
-        # Models are added by another thread meanwhile.
-        return min([one.look() for one in list(self._historians.values())], default=TICK_SECONDS)
+        # A copy: models are added by the leader's thread meanwhile.
+        rests = [_guarded(controller.tick) for controller in list(self._controllers.values())]
+        return min(rests, default=LEADER_SECONDS)
 
-    def observe(self) -> float:
-        """One tick of the leader's eye on all workers' counters; returns seconds to rest."""
-        return self._observer.look() if self._leadership.held else LEADER_SECONDS
+    def tick_history(self) -> float:
+        """The leader copies the deployment histories. Returns seconds to rest."""
+        if not self._leadership.held:
+            return LEADER_SECONDS
+        # A copy: models are added by the loader's thread meanwhile.
+        rests = [sync.tick() for sync in list(self._history_syncs.values())]
+        return min(rests, default=TICK_SECONDS)
 
-    def _compare(self) -> float:
-        """One tick of what compares versions, in a thread that gives way to those that answer."""
-        self.comparisons.be_gentle()
-        return self.comparisons.look()
+    def tick_counters(self) -> float:
+        """Every worker publishes its counters; the leader samples them. Returns seconds to rest."""
+        # A full disk must not end the sampling, nor fill the log.
+        with suppress(OSError):
+            self.registration.write_counters(self.status.meter.snapshot())
+        rest = self._traffic_sampler.tick() if self._leadership.held else COUNTERS_SECONDS
+        return min(rest, COUNTERS_SECONDS)
 
-    def _run(self, look: Callable[[], float]) -> None:
+    def _tick_comparisons(self) -> float:
+        self.comparisons.lower_priority()
+        return self.comparisons.tick()
+
+    def _run(self, tick: Callable[[], float]) -> None:
         while not self._stopping.is_set():
-            self._stopping.wait(_guarded(look))
+            self._stopping.wait(_guarded(tick))
 
     def _list_models(self) -> None:
-        """Attend to the configured models, or to those a leader of this host has discovered."""
+        """Add the configured models, or those that a leader of this host has discovered."""
         self._listed_at = time.monotonic()
         folder = self._following.folder / "models"
         for model in self._following.models or sorted(path.name for path in folder.glob("*")):
-            if model not in self._ledgers and _is_model(model):
-                ledger = AliasState(folder / model)
-                slot = ModelSlot(model, ledger.board)
-                challenger, challenger_ledger = self.challengers.add(model)
-                history = History(folder / model)
-                # First the champion: what it takes is then taken into account for its challenger.
-                self._attendant.attend(slot, ledger)
-                self._attendant.attend(challenger, challenger_ledger)
-                self.status.add(model, ledger, challenger_ledger, history)
-                self._historians[model] = HistorySync(
-                    history, ledger, model=model, bucket=self._bucket
+            if model not in self._alias_states and _is_model(model):
+                champion = AliasState(folder / model)
+                slot = ModelSlot(model, champion.shared)
+                challenger_slot, challenger = self.challengers.add(model)
+                history = HistoryFile(folder / model)
+                # The champion first, so that where memory is short the challenger is refused.
+                self._loader.add(slot, champion)
+                self._loader.add(challenger_slot, challenger)
+                self.status.add(model, champion, challenger, history)
+                self._history_syncs[model] = HistorySync(
+                    history, champion, model=model, bucket=self._bucket
                 )
-                self._ledgers[model] = ledger
-                # Last: from here on requests see it, and ask for everything above.
+                self._alias_states[model] = champion
+                # Last: from here on requests see the model, and read everything above.
                 self.slots.add(slot)
 
     def _discover(self) -> None:
-        """Ask the store which models there are: often until one is known, then now and then."""
+        """Follow the models in the store: list them often until there is one, then now and then."""
         if not self._following.models:
             pause = DISCOVER_SECONDS if self._watchers else self._following.poll_seconds
             if time.monotonic() - self._discovered_at >= pause:
                 self._discovered_at = time.monotonic()
                 self._make_folders()
-        for model, ledger in list(self._ledgers.items()):
+        for model, champion in list(self._alias_states.items()):
             if model not in self._watchers:
-                challenger = self.challengers.ledger(model)
+                challenger = self.challengers.alias_state(model)
                 log = AliasLog(self._bucket, model, CHAMPION)
-                self._watchers[model] = Watcher(ledger, log, self._context, challenger=challenger)
-                self._umpires[model] = ChallengeController(model, challenger, ledger, self._context)
+                self._watchers[model] = Watcher(champion, log, self._context, challenger=challenger)
+                self._controllers[model] = ChallengeController(
+                    model, challenger, champion, self._context
+                )
 
     def _make_folders(self) -> None:
+        """Make a folder for each model in the store; by it all workers of the host learn of it."""
         try:
             names = self._bucket.names_below("models")
         except StoreError as error:
@@ -205,17 +219,17 @@ class HostAgent:
             (self._following.folder / "models" / name).mkdir(parents=True, exist_ok=True)
 
 
-def _guarded(look: Callable[[], float]) -> float:
-    """One tick; one that fails ends following for good neither here nor for another model."""
+def _guarded(tick: Callable[[], float]) -> float:
+    """Run a tick; a failure is logged, and stops neither later ticks nor those of other models."""
     try:
-        return look()
+        return tick()
     except Exception:
         logger.exception("a tick failed; trying again")
         return FAILED_SECONDS
 
 
 def _is_model(name: str) -> bool:
-    """Whether a name found in a folder or a listing is a model's; others are none of ours."""
+    """Whether a name in a folder or a listing is a model's; others are not ours."""
     try:
         keys.check_model(name)
     except BadKey:

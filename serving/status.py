@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overnight.serving.challenger.status import ChallengeStatus, challenge_status
-from overnight.serving.history.local_copy import History, Past
+from overnight.serving.history.local_copy import DeploymentHistory, HistoryFile
 from overnight.serving.host.alias_state import AliasState, FollowerState
-from overnight.serving.host.workers import counted
+from overnight.serving.host.workers import read_counters
 from overnight.serving.telemetry.metrics import Metrics, WorkerCounters
 from overnight.serving.telemetry.traffic import Traffic, TrafficFile
 
@@ -15,48 +15,50 @@ from overnight.serving.telemetry.traffic import Traffic, TrafficFile
 class _Model:
     champion: AliasState
     challenger: AliasState
-    history: History
+    history: HistoryFile
 
 
 class HostStatus:
-    """What the leader and all workers of a host leave in its folder; every worker only reads it."""
+    """Reads what the leader and all workers of a host write to its folder."""
 
     def __init__(self, folder: Path, meter: Metrics, *, worker: str) -> None:
-        """`meter` counts what this `worker` does."""
+        """`meter` counts the requests of this `worker`."""
         self.meter = meter
         self._worker, self._workers = worker, folder / "workers"
         self._traffic = TrafficFile(folder)
         self._models: dict[str, _Model] = {}
 
     def add(
-        self, model: str, champion: AliasState, challenger: AliasState, history: History
+        self, model: str, champion: AliasState, challenger: AliasState, history: HistoryFile
     ) -> None:
-        """Report one more model, from its ledgers and its history."""
+        """Report one more model, from the state of its aliases and its history."""
         self._models[model] = _Model(champion, challenger, history)
 
-    def known(self, model: str) -> FollowerState:
-        """What the leader noted of a model: refusals and sync errors."""
-        return self._models[model].champion.known()
+    def follower_state(self, model: str) -> FollowerState:
+        """How the leader follows the champion of a model: refusals and sync errors."""
+        return self._models[model].champion.follower_state()
 
     def snapshots(self) -> dict[str, WorkerCounters]:
-        """What every worker counted: ours now, the others' a second ago."""
-        return counted(self._workers) | {self._worker: self.meter.snapshot()}
+        """The counters of every worker: of this one now, of the others at most a second ago."""
+        return read_counters(self._workers) | {self._worker: self.meter.snapshot()}
 
     def challenge(self, model: str) -> ChallengeStatus | None:
         """The newest challenge of a model on this host, if there is one."""
-        ledger = self._models[model].challenger
-        return challenge_status(ledger.known(), ledger.ended(), self.snapshots().values())
+        state = self._models[model].challenger
+        return challenge_status(
+            state.follower_state(), state.ended_challenge(), self.snapshots().values()
+        )
 
-    def past(self, model: str) -> Past:
-        """Records and versions of a model, as far as this host remembers them."""
-        return self._models[model].history.past()
+    def history(self, model: str) -> DeploymentHistory:
+        """Records and versions of a model, as far as this host has copied them."""
+        return self._models[model].history.read()
 
     def report(self, model: str, version: str) -> bytes | None:
-        """The report of a version as HTML, if it is remembered."""
+        """The report of a version as HTML, if there is a copy."""
         return self._models[model].history.report(version)
 
     def traffic(self) -> Traffic:
-        """What all workers of the host answered in the last minutes."""
+        """The traffic of all workers of the host in the last minutes."""
         return self._traffic.read()
 
 
@@ -66,7 +68,7 @@ class StandaloneStatus:
     def __init__(self, meter: Metrics | None = None) -> None:
         self.meter = meter or Metrics()
 
-    def known(self, _model: str) -> FollowerState:
+    def follower_state(self, _model: str) -> FollowerState:
         return FollowerState()
 
     def snapshots(self) -> dict[str, WorkerCounters]:
@@ -75,8 +77,8 @@ class StandaloneStatus:
     def challenge(self, _model: str) -> ChallengeStatus | None:
         return None
 
-    def past(self, _model: str) -> Past:
-        return Past()
+    def history(self, _model: str) -> DeploymentHistory:
+        return DeploymentHistory()
 
     def report(self, _model: str, _version: str) -> bytes | None:
         return None

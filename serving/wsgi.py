@@ -44,12 +44,12 @@ def application(draining: Path | None = None) -> Flask:
     )
     # One try: the watcher retries with its next poll.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
-    fleet = HostAgent(bucket, following, connections.trust(chosen))
-    fleet.start()
+    agent = HostAgent(bucket, following, connections.trust(chosen))
+    agent.start()
     return create_application(
-        fleet.router,
+        agent.router,
         limits=limits(chosen),
-        status=fleet.status,
+        status=agent.status,
         administrators=administrators(chosen, lenient=True),
         # Following needs no permission to move aliases, so administrators' requests have their own
         # credentials where they are configured.
@@ -58,7 +58,7 @@ def application(draining: Path | None = None) -> Flask:
             keys=prediction_keys(chosen, lenient=True),
             origins=chosen.cors_origins,
             log_requests=chosen.log_requests,
-            draining=DrainFlag.at(draining) if draining else DrainFlag(),
+            draining=DrainFlag.open(draining) if draining else DrainFlag(),
         ),
     )
 
@@ -118,9 +118,9 @@ def rehearsal(folder: Path, threads: int, limits: Limits, log_level: str) -> Fla
     except OvernightError as error:
         getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message is complete
         raise SystemExit(1) from None
-    slot = slots.add(ModelSlot(manifest.model, SharedGeneration.alone()))
+    slot = slots.add(ModelSlot(manifest.model, SharedGeneration.in_process()))
     slot.put(LoadedVersion(1, predictor, None))
-    slot.board.flip(1)
+    slot.shared.activate(1)
     return create_application(Router(slots), limits=limits, status=StandaloneStatus())
 
 

@@ -71,16 +71,16 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
             terms=terms,
             champion_sequence=1,
         )
-    fleet = HostAgent(
+    agent = HostAgent(
         bucket, FollowConfig(folder_of(home, NOWHERE), (), "host", 0.001, 1, 1), TRUST
     )
-    while not fleet.slots.ready or (share and len(fleet.router.versions("digits")) < 2):
-        fleet.lead()
-        fleet.attend()
+    while not agent.slots.ready or (share and len(agent.router.versions("digits")) < 2):
+        agent.tick_leader(), agent.tick_challenges()
+        agent.tick_loader()
     for _ in range(100):
-        fleet.lead()
-        fleet.attend()
-    fleet.stop()
+        agent.tick_leader(), agent.tick_challenges()
+        agent.tick_loader()
+    agent.stop()
     settings = {"s3_endpoint": NOWHERE.endpoint, "s3_bucket": NOWHERE.bucket}
     with running(place=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
         until(serving.is_ready)

@@ -52,11 +52,11 @@ def fill(home: Path) -> None:
     following = FollowConfig(
         folder_of(home, NOWHERE), (), replica="host", poll_seconds=0.001, threads=1, workers=1
     )
-    fleet = HostAgent(bucket, following, TRUST)
-    while not fleet.slots.ready:
-        fleet.lead()
-        fleet.attend()
-    fleet.stop()
+    agent = HostAgent(bucket, following, TRUST)
+    while not agent.slots.ready:
+        agent.tick_leader()
+        agent.tick_loader()
+    agent.stop()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,7 +1,7 @@
-"""Comparisons: what champion and challenger make of the same request, off the request path.
+"""Comparisons of champion and challenger on the same requests, off the request path.
 
-Requests only append to a bounded queue, and what finds it full is dropped and counted. One thread
-in each worker answers with the other version, compares and keeps the tally.
+Requests only append to a bounded queue; one that finds it full is dropped and counted. One thread
+in each worker answers them with the other version, compares the answers and counts.
 """
 
 import math
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from overnight.serving.challenger.counters import Both, ChallengeCounters
+from overnight.serving.challenger.counters import AnswerPair, ChallengeCounters
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.validation import check_range
@@ -26,16 +26,17 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
-# What would wait longer than this many others is better dropped; large batches fill it sooner.
+# A request that would wait behind more than this is better dropped; large batches fill the queue
+# sooner, by their bytes.
 QUEUED = 256
 QUEUED_BYTES = 32_000_000
 TIMED_EVERY = 4
-# Comparing takes at most a twentieth of one core, in bursts too short for anybody to wait for.
+# Comparing uses at most a twentieth of one core, in bursts too short to delay a request.
 AT_ONCE = 4
 RESTS_PER_WORK = 19
 IDLE_SECONDS = 0.05
-# Not the gentlest there is: on a busy machine a thread that is hardly ever run would hold the
-# interpreter's lock all the longer, and with it those who answer.
+# Not the lowest priority there is: on a busy machine a thread that is hardly ever scheduled would
+# hold the interpreter's lock all the longer, and delay the threads that answer.
 NICENESS = 5
 _DTYPES = {name: np.dtype(numpy_name) for name, numpy_name in NUMPY_TYPES.items()}
 
@@ -44,68 +45,69 @@ _DTYPES = {name: np.dtype(numpy_name) for name, numpy_name in NUMPY_TYPES.items(
 class RecordedCall:
     """One request as it was answered: rows [n, …] by input, answers [n, …] by output.
 
-    `checked`: what the rows were held against.
+    `checked`: the inputs that the rows were validated against.
     """
 
     checked: Sequence[TensorSpec]
     inputs: Mapping[str, Array]
-    wanted: Sequence[str]
+    outputs: Sequence[str]
     answers: Mapping[str, Array]
 
     @property
     def input_bytes(self) -> int:
         return sum(rows.nbytes for rows in self.inputs.values())
 
-    def kept(self) -> "RecordedCall":
+    def copied(self) -> "RecordedCall":
         """The same with rows of its own: those of a request are views of its whole body."""
         return replace(self, inputs={name: rows.copy() for name, rows in self.inputs.items()})
 
 
 @dataclass(frozen=True)
 class AnswerComparison:
-    """An exchange that waits to be answered by the other version."""
+    """A recorded call that waits to be answered by the other version."""
 
-    exchange: RecordedCall
+    call: RecordedCall
     champion: LoadedVersion
     challenger: LoadedVersion
     terms: Terms
-    notes: ChallengeCounters
+    counters: ChallengeCounters
     by_challenger: bool
     request_id: str
 
 
 class Comparisons:
-    """The queue of one worker. All its logic is in `look`; whoever calls it only waits."""
+    """The queue of one worker. All its logic is in `tick`; its thread only waits in between."""
 
     def __init__(self) -> None:
         self._queue: deque[AnswerComparison] = deque()
-        self._is_gentle = False
+        self._is_low_priority = False
         self._turn = 0
-        # Who answers counts what comes in, under a lock of its own; who compares, what goes out.
+        # Threads that answer count what comes in, under a lock that only they take; the comparing
+        # thread counts what goes out.
         self._lock = threading.Lock()
         self._bytes_in = self._bytes_out = 0
 
     def offer(self, comparison: AnswerComparison) -> None:
-        """Have an exchange compared later, unless too much waits already."""
-        size = comparison.exchange.input_bytes
+        """Have a call compared later, unless too much waits already."""
+        size = comparison.call.input_bytes
         with self._lock:
             waiting = self._bytes_in - self._bytes_out
-            has_room = len(self._queue) < QUEUED and waiting + size <= QUEUED_BYTES
-            if has_room:
+            fits = len(self._queue) < QUEUED and waiting + size <= QUEUED_BYTES
+            if fits:
                 self._bytes_in += size
-        if has_room:
-            # Copied once there is room for it, and while nobody else waits for the lock.
-            self._queue.append(replace(comparison, exchange=comparison.exchange.kept()))
+        if fits:
+            # Copied only if it fits, and not under the lock, for which other requests would wait.
+            self._queue.append(replace(comparison, call=comparison.call.copied()))
         else:
-            comparison.notes.dropped()
+            comparison.counters.count_dropped()
 
-    def look(self) -> float:
-        """One tick: compare a few requests. Returns how many seconds to rest before the next."""
+    def tick(self) -> float:
+        """Compare a few requests. Returns how many seconds to rest before the next tick."""
         began = time.thread_time()
         for _ in range(min(AT_ONCE, self.waiting)):
             self._turn += 1
             comparison = self._queue.popleft()
-            self._bytes_out += comparison.exchange.input_bytes
+            self._bytes_out += comparison.call.input_bytes
             with _leased(comparison) as is_loaded:
                 if is_loaded:
                     compare(comparison, turn=self._turn)
@@ -116,85 +118,85 @@ class Comparisons:
         """How many requests are still to be compared."""
         return len(self._queue)
 
-    def be_gentle(self) -> None:
-        """Let this thread give way to those that answer, where threads have priorities."""
-        if sys.platform == "linux" and not self._is_gentle:
-            self._is_gentle = True
+    def lower_priority(self) -> None:
+        """Lower the priority of this thread, where threads have priorities."""
+        if sys.platform == "linux" and not self._is_low_priority:
+            self._is_low_priority = True
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 @contextmanager
 def _leased(comparison: AnswerComparison) -> Iterator[bool]:
-    """Keep both versions from being freed meanwhile; False when one of them was let go already.
+    """Keep both versions from being freed meanwhile; False when one of them is retired already.
 
-    What waits in the queue holds no version: a challenge that is over would keep its network in
-    memory for as long as a thread that runs now and then takes to get there.
+    A call in the queue holds no lease: a challenge that is over would keep its network in memory
+    until this thread, which rests most of the time, has worked off the queue.
     """
-    both = (comparison.champion, comparison.challenger)
-    for one in both:
-        one.is_compared = True
+    versions = (comparison.champion, comparison.challenger)
+    for version in versions:
+        version.is_compared = True
     try:
-        # Only now: the loader sets `is_retired` before it looks at `is_compared`, so of the two
-        # threads at least one sees the other.
-        yield not any(one.is_retired for one in both)
+        # Only now: the loader sets `is_retired` before it reads `is_compared`, so of the two
+        # threads at least one sees the other's flag.
+        yield not any(version.is_retired for version in versions)
     finally:
-        for one in both:
-            one.is_compared = False
+        for version in versions:
+            version.is_compared = False
 
 
 def compare(comparison: AnswerComparison, *, turn: int) -> None:
-    """Answer with the other version, and now and then with both, to see which is the slower."""
-    exchange, notes = comparison.exchange, comparison.notes
+    """Answer with the other version, and every few turns with both, to compare their CPU time."""
+    call, counters = comparison.call, comparison.counters
     is_timed = turn % TIMED_EVERY == 0
-    answers: dict[bool, Mapping[str, Array]] = {comparison.by_challenger: exchange.answers}
+    answers: dict[bool, Mapping[str, Array]] = {comparison.by_challenger: call.answers}
     seconds: dict[bool, float] = {}
-    # Whoever answers second finds the rows in the processor's cache, so they take turns.
+    # The second one finds the rows in the processor's cache, so they take turns.
     for is_challenger in (turn // TIMED_EVERY % 2 == 0, turn // TIMED_EVERY % 2 == 1):
         if not is_timed and is_challenger == comparison.by_challenger:
             continue
         loaded = comparison.challenger if is_challenger else comparison.champion
         began = time.thread_time()
         try:
-            answers[is_challenger] = ask(loaded, exchange)
+            answers[is_challenger] = _answer(loaded, call)
         except Exception as error:  # noqa: BLE001 - whatever a version does is its own failure
             if is_challenger:
-                notes.failed_beside(error, comparison.request_id)
+                counters.count_compared_failed(error, comparison.request_id)
             return
         seconds[is_challenger] = time.thread_time() - began
     if not comparison.by_challenger:
-        notes.answered_beside()
+        counters.count_compared_answered()
     if is_timed and min(seconds.values()) > 0:
-        notes.timed(math.log(seconds[True] / seconds[False]))
+        counters.count_compared_time(math.log(seconds[True] / seconds[False]))
     # Further outputs only explain the answer, so a request for them alone is not compared.
     name = comparison.champion.manifest.tensors.outputs[0].name
-    if name in exchange.wanted:
-        both = Both(answers[False][name], answers[True][name])
-        differs = differing(comparison.champion.manifest, both, comparison.terms)
-        notes.compared(differs, both, comparison.request_id)
+    if name in call.outputs:
+        pair = AnswerPair(answers[False][name], answers[True][name])
+        differs = differing(comparison.champion.manifest, pair, comparison.terms)
+        counters.count_compared_answers(differs, pair, comparison.request_id)
 
 
-def ask(loaded: LoadedVersion, exchange: RecordedCall) -> dict[str, Array]:
-    """Have a version answer what another one was asked.
+def _answer(loaded: LoadedVersion, call: RecordedCall) -> dict[str, Array]:
+    """Answer the rows of a call with another version.
 
     Raises:
         BadInput: it takes other rows, has no such output, or answered no finite numbers.
     """
-    fit(loaded.manifest, exchange)
-    answers = loaded.predict(exchange.inputs, exchange.wanted)
+    _check_call(loaded.manifest, call)
+    answers = loaded.predict(call.inputs, call.outputs)
     check_finite(answers)
     return answers
 
 
-def fit(manifest: Manifest, exchange: RecordedCall) -> None:
-    """Hold a request that another version answered against what this one takes.
+def _check_call(manifest: Manifest, call: RecordedCall) -> None:
+    """Validate a call of another version against the inputs and outputs of this one.
 
     Raises:
         BadInput: naming the tensor.
     """
-    specs, given = manifest.tensors.inputs, exchange.inputs
+    specs, given = manifest.tensors.inputs, call.inputs
     if given.keys() != {spec.name for spec in specs}:
         raise BadInput("inputs", expected=f"{[s.name for s in specs]}", found=f"{[*given]}")
-    checked = {spec.name: (spec.minimum, spec.maximum) for spec in exchange.checked}
+    checked = {spec.name: (spec.minimum, spec.maximum) for spec in call.checked}
     for spec in specs:
         rows = given[spec.name]
         if rows.shape[1:] != spec.shape or rows.dtype != _DTYPES[spec.datatype]:
@@ -205,12 +207,12 @@ def fit(manifest: Manifest, exchange: RecordedCall) -> None:
         if checked.get(spec.name) != (spec.minimum, spec.maximum):
             check_range(spec, rows, field=spec.name)
     outputs = [spec.name for spec in manifest.tensors.outputs]
-    if not set(outputs).issuperset(exchange.wanted):
-        raise BadInput("outputs", expected=f"some of {outputs}", found=f"{[*exchange.wanted]}")
+    if not set(outputs).issuperset(call.outputs):
+        raise BadInput("outputs", expected=f"some of {outputs}", found=f"{[*call.outputs]}")
 
 
 def check_finite(answers: Mapping[str, Array]) -> None:
-    """Hold an answer against what a client can use.
+    """Check that clients can use an answer.
 
     Raises:
         BadInput: a number is not finite.
@@ -220,12 +222,12 @@ def check_finite(answers: Mapping[str, Array]) -> None:
             raise BadInput(name, expected="finite numbers", found="others")
 
 
-def differing(manifest: Manifest, both: Both, terms: Terms) -> NDArray[np.bool_]:
+def differing(manifest: Manifest, pair: AnswerPair, terms: Terms) -> NDArray[np.bool_]:
     """Which of n answers differ: in their class where there are classes, else in their numbers."""
-    n = len(both.champion)
-    if both.champion.shape != both.challenger.shape:
+    n = len(pair.champion)
+    if pair.champion.shape != pair.challenger.shape:
         return np.ones(n, np.bool_)
-    champion, challenger = (one.reshape(n, -1) for one in (both.champion, both.challenger))
+    champion, challenger = pair.champion.reshape(n, -1), pair.challenger.reshape(n, -1)
     if manifest.tensors.labels and champion.shape[1] > 1:
         return np.asarray(champion.argmax(axis=1) != challenger.argmax(axis=1))
     numbers = champion.astype(np.float64)

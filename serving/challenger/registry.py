@@ -11,26 +11,27 @@ from overnight.store.registry.aliases import CHALLENGER, AliasLog
 
 
 class Challengers:
-    """At most one for each model, each with a board and a ledger of its own."""
+    """At most one for each model, each with a slot and an alias state of its own."""
 
     def __init__(self, folder: Path, bucket: Bucket) -> None:
         self._folder, self._bucket = folder, bucket
-        self._ledgers: dict[str, AliasState] = {}
+        self._alias_states: dict[str, AliasState] = {}
         # The router reads it at every request; only the agent's thread adds to it.
         self.by_model: dict[str, Challenger] = {}
 
     def add(self, model: str) -> tuple[ModelSlot, AliasState]:
-        """The slot and the ledger of whatever may challenge the champion of a model."""
-        ledger = AliasState(self._folder / model)
-        slot = ModelSlot(AliasLog(self._bucket, model, CHALLENGER).name, ledger.board)
-        self._ledgers[model] = ledger
+        """The slot and the alias state of a model's challenger."""
+        alias_state = AliasState(self._folder / model)
+        slot = ModelSlot(AliasLog(self._bucket, model, CHALLENGER).name, alias_state.shared)
+        self._alias_states[model] = alias_state
         self.by_model[model] = Challenger(slot, model)
-        return slot, ledger
+        return slot, alias_state
 
-    def tallies(self) -> tuple[ChallengeStats, ...]:
+    def stats(self) -> tuple[ChallengeStats, ...]:
         """What this worker counted of the newest challenge of each model."""
-        found = (challenger.tally() for challenger in list(self.by_model.values()))
-        return tuple(tally for tally in found if tally is not None)
+        # A copy: models are added by another thread meanwhile.
+        newest = (challenger.stats() for challenger in list(self.by_model.values()))
+        return tuple(stats for stats in newest if stats is not None)
 
-    def ledger(self, model: str) -> AliasState:
-        return self._ledgers[model]
+    def alias_state(self, model: str) -> AliasState:
+        return self._alias_states[model]

@@ -1,7 +1,7 @@
 """Router of prediction requests: to a model's champion, to its challenger, or to a named version.
 
-It stands above the slots of both, which only lease. Nothing that a challenger does makes a request
-fail: whatever it does not answer well, the champion answers.
+It stands above the slots of both, which only lease. No failure of a challenger fails a request: the
+champion answers instead.
 """
 
 import hashlib
@@ -35,24 +35,24 @@ _LABELS = (CHAMPION, CHALLENGER)
 _Answer = TypeVar("_Answer")
 
 
-class AnswersOtherwise(Exception):
-    """The challenger cannot stand in for this champion: clients would not understand it."""
+class IncompatibleChallenger(Exception):
+    """The challenger cannot stand in for this champion: clients would misread its answers."""
 
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Who asks, under which id of theirs."""
+    """The client that sent a request, and the id of the request."""
 
     client: str = ""
     request_id: str = ""
 
 
 class RecordingVersion:
-    """A leased version for one request, which records the call that the request made to it."""
+    """A leased version for one request; it records the call that the request makes to it."""
 
     def __init__(self, loaded: LoadedVersion) -> None:
         self.predictor: Predictor = loaded.predictor
-        self.exchange: RecordedCall | None = None
+        self.call: RecordedCall | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -63,22 +63,22 @@ class RecordingVersion:
         return self.predictor.manifest.version
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Answer as the version itself does, and keep what was asked and answered."""
+        """Answer as the version itself does, and keep the rows and the answers."""
         answers = self.predictor.predict(inputs, outputs)
-        self.exchange = RecordedCall(self.predictor.inputs, inputs, outputs, answers)
+        self.call = RecordedCall(self.predictor.inputs, inputs, outputs, answers)
         return answers
 
 
 @dataclass(frozen=True)
-class Duel:
-    """A challenger, with what it has loaded, that is active beside a champion; and its terms."""
+class ActiveChallenge:
+    """A challenger that is active beside a champion: its loaded version, terms and counters."""
 
     champion: ModelSlot
     challenger: "Challenger"
     loaded: LoadedVersion
-    challenge: str
+    id: str
     terms: Terms
-    notes: ChallengeCounters
+    counters: ChallengeCounters
 
 
 class Challenger:
@@ -87,64 +87,64 @@ class Challenger:
     def __init__(self, slot: ModelSlot, model: str) -> None:
         self.slot = slot
         self._model = model
-        # Of the newest challenge and, for whoever still answers with it, of the one before.
-        self._notes: tuple[ChallengeCounters, ...] = ()
+        # Of the newest challenge and, for requests that it still answers, of the one before.
+        self._counters: tuple[ChallengeCounters, ...] = ()
         self._lock = threading.Lock()
         # The last pair of versions whose tensors were compared, and how they differ.
-        self._fitting = ("", "", "")
+        self._compatibility = ("", "", "")
 
-    def tally(self) -> ChallengeStats | None:
+    def stats(self) -> ChallengeStats | None:
         """What this worker counted of the newest challenge, over or not."""
-        return self._notes[0].tally() if self._notes else None
+        return self._counters[0].stats() if self._counters else None
 
-    def against(self, champion: ModelSlot) -> Duel | None:
-        """The challenge that is on now, or None: nearly always, and nearly for free."""
+    def active_challenge(self, champion: ModelSlot) -> ActiveChallenge | None:
+        """The challenge that is active now; None, at the cost of one read, when there is none."""
         challenger = self.slot.current()
         if challenger is None:
             return None
-        # The champion is read second: one that changes in between is at worst the challenger
+        # The champion is read second: if it changes in between, it is at worst the challenger
         # itself, and then there is nothing to compare.
-        serves, record = champion.current(), challenger.record
-        if record is None or serves is None or serves.version == challenger.version:
+        serving, record = champion.current(), challenger.record
+        if record is None or serving is None or serving.version == challenger.version:
             return None
         terms = record.terms
         if terms is None:
             return None
-        notes = self._notes_of(record, terms)
-        return Duel(champion, self, challenger, record.id, terms, notes)
+        counters = self._counters_of(record, terms)
+        return ActiveChallenge(champion, self, challenger, record.id, terms, counters)
 
-    def check_fits(self, serves: LoadedVersion, challenger: LoadedVersion) -> None:
-        """Hold the challenger's tensors against those of the champion as it is now.
+    def check_compatible(self, champion: LoadedVersion, challenger: LoadedVersion) -> None:
+        """Compare the challenger's tensors with those of the champion as it is now.
 
-        The rules of the store see to that at the start; the champion may have moved since.
+        The store checked that at the start of the challenge; the champion may have moved since.
 
         Raises:
-            AnswersOtherwise: clients of this champion would not understand the challenger.
+            IncompatibleChallenger: clients of this champion would misread the challenger's answers.
         """
-        beside, judged, why = self._fitting
-        if (beside, judged) != (serves.version, challenger.version):
-            why = difference(serves.manifest.tensors, challenger.manifest.tensors)
+        champion_version, challenger_version, reason = self._compatibility
+        if (champion_version, challenger_version) != (champion.version, challenger.version):
+            reason = difference(champion.manifest.tensors, challenger.manifest.tensors)
             # One store of a whole tuple, so that no other thread reads half of it.
-            self._fitting = (serves.version, challenger.version, why)
-        if why:
-            raise AnswersOtherwise(why)
+            self._compatibility = (champion.version, challenger.version, reason)
+        if reason:
+            raise IncompatibleChallenger(reason)
 
-    def _notes_of(self, record: AliasRecord, terms: Terms) -> ChallengeCounters:
-        notes = self._notes_for(record)
-        if notes is None:
+    def _counters_of(self, record: AliasRecord, terms: Terms) -> ChallengeCounters:
+        counters = self._find_counters(record)
+        if counters is None:
             # Looked up again under the lock: two requests may be the first of a challenge.
             with self._lock:
-                notes = self._notes_for(record)
-                if notes is None:
-                    notes = ChallengeCounters(self._model, record, terms.mode)
+                counters = self._find_counters(record)
+                if counters is None:
+                    counters = ChallengeCounters(self._model, record, terms.mode)
                     current = self.slot.current()
                     is_late = current is not None and current.record != record
-                    newest = self._notes[:1]
-                    self._notes = (*newest, notes) if is_late else (notes, *newest)
-        return notes
+                    newest = self._counters[:1]
+                    self._counters = (*newest, counters) if is_late else (counters, *newest)
+        return counters
 
-    def _notes_for(self, record: AliasRecord) -> ChallengeCounters | None:
-        return next((notes for notes in self._notes if notes.record == record.id), None)
+    def _find_counters(self, record: AliasRecord) -> ChallengeCounters | None:
+        return next((known for known in self._counters if known.record == record.id), None)
 
 
 class Router:
@@ -173,16 +173,20 @@ class Router:
     ) -> tuple[_Answer, LoadedVersion]:
         """An answer by one version throughout, and that version.
 
-        It is the current one, or one by name or label; a canary may answer who named neither.
+        It is the current one, or one by name or label; a request that names neither may be answered
+        by a canary.
 
         Raises:
-            NotServed: nothing is loaded (yet), or not the model or version that was asked for.
+            NotServed: nothing is loaded (yet), or not the model or version that was named.
         """
         slot = self.slots.find(model)
         if version is None and label is None:
             challenger = self._challengers.get(model)
-            if challenger is not None and (duel := challenger.against(slot)) is not None:
-                return self._beside(answering, RequestContext(client, request_id), duel)
+            if (
+                challenger is not None
+                and (challenge := challenger.active_challenge(slot)) is not None
+            ):
+                return self._challenged(answering, RequestContext(client, request_id), challenge)
         else:
             slot = self._slot_of(slot, version, label)
         return _answered(slot, answering, version)
@@ -201,7 +205,7 @@ class Router:
             yield loaded
 
     def versions(self, model: str) -> tuple[str, ...]:
-        """The versions of a model that can be asked here by name, newest first.
+        """The versions of a model that answer here by name, newest first.
 
         Raises:
             NotServed: no such model is served here.
@@ -211,7 +215,7 @@ class Router:
         return tuple(dict.fromkeys((*own, *(challenger.slot.versions() if challenger else ()))))
 
     def _slot_of(self, champion: ModelSlot, version: str | None, label: str | None) -> ModelSlot:
-        """Where what was asked for is loaded: in the champion's slot, or in the challenger's."""
+        """The slot that has a version or label: the champion's, or the challenger's."""
         if label is None and version is None:
             return champion
         challenger = self._challengers.get(champion.model)
@@ -228,73 +232,82 @@ class Router:
         known = self.versions(champion.model)
         raise NotServed(f"{champion.model} {version!r} is not loaded here", known)
 
-    def _beside(
-        self, answering: Callable[[ModelVersion], _Answer], asked: RequestContext, duel: Duel
+    def _challenged(
+        self,
+        answering: Callable[[ModelVersion], _Answer],
+        context: RequestContext,
+        challenge: ActiveChallenge,
     ) -> tuple[_Answer, LoadedVersion]:
         """An answer by the champion, recorded when it is sampled, or by a canary."""
-        if duel.terms.mode == "shadow":
-            if random.random() < duel.terms.share:
-                return self._shadowed(answering, asked, duel)
-        elif is_chosen(duel.challenge, asked.client, duel.terms.share):
-            return self._canary(answering, asked, duel)
-        return _answered(duel.champion, answering)
+        if challenge.terms.mode == "shadow":
+            if random.random() < challenge.terms.share:
+                return self._shadowed(answering, context, challenge)
+        elif is_chosen(challenge.id, context.client, challenge.terms.share):
+            return self._canary(answering, context, challenge)
+        return _answered(challenge.champion, answering)
 
     def _shadowed(
-        self, answering: Callable[[ModelVersion], _Answer], asked: RequestContext, duel: Duel
+        self,
+        answering: Callable[[ModelVersion], _Answer],
+        context: RequestContext,
+        challenge: ActiveChallenge,
     ) -> tuple[_Answer, LoadedVersion]:
-        with duel.champion.lease() as serves:
-            recording = RecordingVersion(serves)
+        with challenge.champion.lease() as serving:
+            recording = RecordingVersion(serving)
             answer = answering(recording)
-        self._compare(recording, serves, asked, duel, by_challenger=False)
-        return answer, serves
+        self._compare(recording, serving, context, challenge, by_challenger=False)
+        return answer, serving
 
     def _canary(
-        self, answering: Callable[[ModelVersion], _Answer], asked: RequestContext, duel: Duel
+        self,
+        answering: Callable[[ModelVersion], _Answer],
+        context: RequestContext,
+        challenge: ActiveChallenge,
     ) -> tuple[_Answer, LoadedVersion]:
-        champion = duel.champion
+        champion = challenge.champion
         try:
-            with duel.challenger.slot.lease(wait_seconds=0) as loaded:
-                if loaded is not duel.loaded:
+            with challenge.challenger.slot.lease(wait_seconds=0) as loaded:
+                if loaded is not challenge.loaded:
                     raise NotServed("another version challenges by now", ())
-                serves = champion.current()
-                if serves is None:
+                serving = champion.current()
+                if serving is None:
                     raise NotServed(f"{champion.model} has no champion", ())
-                duel.challenger.check_fits(serves, loaded)
+                challenge.challenger.check_compatible(serving, loaded)
                 recording = RecordingVersion(loaded)
                 answer = answering(recording)
-                if recording.exchange is not None:
-                    check_finite(recording.exchange.answers)
+                if recording.call is not None:
+                    check_finite(recording.call.answers)
         except NotServed:
-            # Withdrawn, stopped or followed by another in this moment.
+            # Withdrawn, stopped or replaced at this moment.
             return _answered(champion, answering)
-        except Exception as error:  # noqa: BLE001 - the champion shall answer, whatever it was
-            # Counted once the champion has answered: what it refuses as well was no failure of
-            # the challenger's, or whoever sends nonsense could have a challenger withdrawn.
-            found = _answered(champion, answering)
-            duel.notes.failed(error, asked.request_id)
-            return found
-        duel.notes.answered()
-        self._compare(recording, serves, asked, duel, by_challenger=True)
+        except Exception as error:  # noqa: BLE001 - the champion answers, whatever it was
+            # Counted once the champion has answered: a request that it refuses as well is no
+            # failure of the challenger, or clients that send nonsense could have one withdrawn.
+            answered = _answered(champion, answering)
+            challenge.counters.count_failed(error, context.request_id)
+            return answered
+        challenge.counters.count_answered()
+        self._compare(recording, serving, context, challenge, by_challenger=True)
         return answer, loaded
 
     def _compare(
         self,
         recording: RecordingVersion,
         champion: LoadedVersion,
-        asked: RequestContext,
-        duel: Duel,
+        context: RequestContext,
+        challenge: ActiveChallenge,
         *,
         by_challenger: bool,
     ) -> None:
-        if recording.exchange is not None:
+        if recording.call is not None:
             comparison = AnswerComparison(
-                recording.exchange,
+                recording.call,
                 champion=champion,
-                challenger=duel.loaded,
-                terms=duel.terms,
-                notes=duel.notes,
+                challenger=challenge.loaded,
+                terms=challenge.terms,
+                counters=challenge.counters,
                 by_challenger=by_challenger,
-                request_id=asked.request_id,
+                request_id=context.request_id,
             )
             self._comparisons.offer(comparison)
 
@@ -302,11 +315,11 @@ class Router:
 def is_chosen(challenge: str, client: str, share: float) -> bool:
     """Whether a client belongs to the share that a canary answers; the same in every process.
 
-    Each challenge draws anew, so that it is not always the same clients who try what is new.
+    Each challenge draws anew, so that it is not always the same clients that try new versions.
     """
-    drawn = f"{challenge}\0{client}".encode(errors="replace")
-    found = hashlib.blake2b(drawn, digest_size=8)
-    return int.from_bytes(found.digest()) < share * 2**64
+    key = f"{challenge}\0{client}".encode(errors="replace")
+    digest = hashlib.blake2b(key, digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64
 
 
 def _answered(

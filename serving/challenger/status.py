@@ -1,4 +1,4 @@
-"""How a challenge stands on this host, as pages and metrics tell it."""
+"""Status of a challenge on this host, as JSON and as Prometheus metrics."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,35 +18,36 @@ class ChallengeStatus:
 
     record: AliasRecord
     terms: Terms
-    tally: ChallengeStats
+    stats: ChallengeStats
     withdrawn: str | None = None
 
 
 def challenge_status(
-    known: FollowerState, ended: EndedChallenge | None, workers: Iterable[WorkerCounters]
+    state: FollowerState, ended: EndedChallenge | None, workers: Iterable[WorkerCounters]
 ) -> ChallengeStatus | None:
-    """What the leader noted and the workers counted, together; None when nothing challenges."""
-    record = known.last
+    """What the leader followed and the workers counted, together; None without a challenge."""
+    record = state.last
     if record is None or record.target is None or record.terms is None:
         return None
-    terms = record.terms
-    found = total(record.id, (one for said in workers for one in said.challenges))
-    nothing = ChallengeStats(
+    counted = total(record.id, (stats for worker in workers for stats in worker.challenges))
+    stats = counted or ChallengeStats(
         record=record.id, model=record.model, version=record.version, mode=record.terms.mode
     )
     if ended is not None and ended.record.id == record.id:
-        if ended.how == "became champion":
+        if ended.outcome == "became champion":
             return None
-        trouble = f"; other hosts do not know it yet: {ended.trouble}" if ended.trouble else ""
-        tally = ended.tally or found or nothing
-        return ChallengeStatus(record, terms, tally, withdrawn=ended.reason + trouble)
-    refused = [one.reason for one in known.refused if one.sequence == record.sequence]
-    reason = f"refused here: {refused[-1]}" if refused else None
-    return ChallengeStatus(record, terms, found or nothing, withdrawn=reason)
+        error = ended.sync_error
+        unsynced = f"; other hosts do not know it yet: {error}" if error else ""
+        return ChallengeStatus(
+            record, record.terms, ended.stats or stats, withdrawn=ended.reason + unsynced
+        )
+    reasons = [refusal.reason for refusal in state.refused if refusal.sequence == record.sequence]
+    withdrawn = f"refused here: {reasons[-1]}" if reasons else None
+    return ChallengeStatus(record, record.terms, stats, withdrawn=withdrawn)
 
 
 _COUNTERS = (
-    ("requests", "Requests that the challenger was to answer."),
+    ("requests", "Requests that the challenger answered or should have."),
     ("errors", "Requests that the challenger did not answer."),
     ("compared", "Requests that both answered."),
     (
@@ -58,53 +59,61 @@ _COUNTERS = (
 
 
 def counters(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
-    """What every worker counted of its newest challenge; nothing where there was none."""
-    known = [(name, one) for name, said in workers.items() for one in said.challenges]
-    for field, told in _COUNTERS if known else ():
-        samples = [(_of(one) | {"worker": name}, getattr(one, field)) for name, one in known]
-        yield from metrics.counters(f"overnight_challenger_{field}_total", told, samples)
+    """What every worker counted of its newest challenges; nothing without any."""
+    challenges = [
+        (worker, stats) for worker, counted in workers.items() for stats in counted.challenges
+    ]
+    for field, help_text in _COUNTERS if challenges else ():
+        samples = [
+            (_labels(stats) | {"worker": worker}, getattr(stats, field))
+            for worker, stats in challenges
+        ]
+        yield from metrics.counters(f"overnight_challenger_{field}_total", help_text, samples)
 
 
-def gauges(standings: Iterable[ChallengeStatus]) -> Iterator[str]:
-    """Whether it lives, and how slow it is; nothing where nothing challenges."""
-    every = list(standings)
-    if not every:
+def gauges(statuses: Iterable[ChallengeStatus]) -> Iterator[str]:
+    """Whether challengers are active, and their slowdown; nothing without a challenge."""
+    challenges = list(statuses)
+    if not challenges:
         return
-    live = [(_of(one.tally), float(one.withdrawn is None)) for one in every]
     yield from metrics.gauges(
         "overnight_challenger_active",
         "1 while the challenger gets traffic, 0 once it was withdrawn.",
-        live,
+        [(_labels(status.stats), float(status.withdrawn is None)) for status in challenges],
     )
     yield from metrics.gauges(
         "overnight_challenger_slowdown",
         "CPU seconds of its answers over the champion's.",
-        [(_of(one.tally), slow) for one in every if (slow := one.tally.slowdown) is not None],
+        [
+            (_labels(status.stats), slowdown)
+            for status in challenges
+            if (slowdown := status.stats.slowdown) is not None
+        ],
     )
 
 
-def _of(tally: ChallengeStats) -> dict[str, str]:
-    return {"model": tally.model, "version": tally.version, "mode": tally.mode}
+def _labels(stats: ChallengeStats) -> dict[str, str]:
+    return {"model": stats.model, "version": stats.version, "mode": stats.mode}
 
 
-def challenging(standing: ChallengeStatus | None) -> dict[str, Any] | None:
+def challenge_to_json(status: ChallengeStatus | None) -> dict[str, Any] | None:
     """A challenge as JSON, null when there is none."""
-    if standing is None:
+    if status is None:
         return None
-    record, tally = standing.record, standing.tally
-    slowdown = tally.slowdown
+    record, stats = status.record, status.stats
+    slowdown = stats.slowdown
     return {
         "version": record.version,
-        "mode": standing.terms.mode,
-        "share": standing.terms.share,
+        "mode": status.terms.mode,
+        "share": status.terms.share,
         "since": record.at.isoformat(),
         "by": record.by,
         "reason": record.reason,
-        "requests": tally.requests,
-        "errors": tally.errors,
-        "compared": tally.compared,
-        "disagreements": round(tally.disagreements, 3),
-        "dropped": tally.dropped,
+        "requests": stats.requests,
+        "errors": stats.errors,
+        "compared": stats.compared,
+        "disagreements": round(stats.disagreements, 3),
+        "dropped": stats.dropped,
         "slowdown": None if slowdown is None else round(slowdown, 3),
-        "withdrawn": standing.withdrawn,
+        "withdrawn": status.withdrawn,
     }

@@ -1,4 +1,4 @@
-"""What a host remembers of a model's past, so that the page can tell it while the store is away."""
+"""The host's own copy of a model's deployment history, for pages while the store is away."""
 
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,8 @@ REPORT = "report.html"
 LARGEST_REPORT = 8_000_000
 
 
-class Summary(Value):
-    """A version as the page shows it; `decision` is None while nobody has decided."""
+class VersionSummary(Value):
+    """A version as pages show it; `decision` is None before there is one."""
 
     version: str
     trained_at: datetime
@@ -36,17 +36,17 @@ class Summary(Value):
     decision: Decision | None = None
 
 
-class Past(Value):
-    """Alias records, versions, and what these measured while they served, each newest first."""
+class DeploymentHistory(Value):
+    """Alias records, versions, and the versions' live scores, each newest first."""
 
     records: tuple[AliasRecord, ...] = ()
-    versions: tuple[Summary, ...] = ()
+    versions: tuple[VersionSummary, ...] = ()
     scores: tuple[Score, ...] = ()
 
 
-def summary(manifest: Manifest) -> Summary:
-    """What of a manifest is shown."""
-    return Summary(
+def summarise(manifest: Manifest) -> VersionSummary:
+    """The part of a manifest that pages show."""
+    return VersionSummary(
         version=manifest.version,
         trained_at=manifest.created_at,
         rows=manifest.data.rows,
@@ -62,22 +62,22 @@ def summary(manifest: Manifest) -> Summary:
     )
 
 
-class History:
+class HistoryFile:
     """`history.json` and `reports/` in a model's folder: all workers read, the leader writes."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._reports = folder / "history.json", folder / "reports"
-        self._past = ReloadingFile(self._file, _decoded)
+        self._history = ReloadingFile(self._file, _decoded)
 
-    def past(self) -> Past:
-        """What is remembered; read again only when it was written again."""
+    def read(self) -> DeploymentHistory:
+        """The history as last written; the file is parsed again only when it changed."""
         try:
-            return self._past.read()
+            return self._history.read()
         except FileNotFoundError:
-            return Past()
+            return DeploymentHistory()
 
-    def remember(self, past: Past) -> None:
-        body = past.model_dump_json().encode()
+    def write(self, history: DeploymentHistory) -> None:
+        body = history.model_dump_json().encode()
         try:
             if self._file.read_bytes() == body:
                 return
@@ -86,7 +86,7 @@ class History:
         write_atomically(self._file, body)
 
     def report(self, version: str) -> bytes | None:
-        """The report of a version as HTML, if it is remembered.
+        """The report of a version as HTML, if there is a copy.
 
         Raises:
             BadKey: this is no version's name.
@@ -96,10 +96,10 @@ class History:
         except FileNotFoundError:
             return None
 
-    def keep_report(self, version: str, body: bytes) -> None:
+    def write_report(self, version: str, body: bytes) -> None:
         write_atomically(self._report_file(version), body)
 
-    def forget_reports(self, keep: set[str]) -> None:
+    def delete_reports(self, *, keep: set[str]) -> None:
         for path in self._reports.glob("*.html"):
             if path.stem not in keep:
                 path.unlink(missing_ok=True)
@@ -108,9 +108,9 @@ class History:
         return self._reports / f"{keys.check_version(version)}.html"
 
 
-def _decoded(body: bytes) -> Past:
+def _decoded(body: bytes) -> DeploymentHistory:
     try:
-        return Past.model_validate_json(body)
+        return DeploymentHistory.model_validate_json(body)
     except ValidationError:
-        # Written by another release, or damaged: the leader gathers it anew.
-        return Past()
+        # Written by another release, or damaged: the leader reads it from the store anew.
+        return DeploymentHistory()

@@ -1,7 +1,7 @@
-"""The scorekeeper: gathers what versions measured on what arrived while they served.
+"""Copies live scores from the store: how versions did on arrivals while they served.
 
-A score never changes, so each is read once. Only what serves is given new ones, and what served
-just before may have been given its last; so only these two are listed again.
+A score never changes, so each is read once. Only the version that serves gets new ones, and the
+one that served just before may have got its last; so only these two are listed again.
 """
 
 import logging
@@ -16,49 +16,53 @@ from overnight.store.registry.live_scores import Score
 
 logger = logging.getLogger(__name__)
 
-# A night a score: more than a year of them.
+# One score a day: more than a year of them.
 REMEMBERED_SCORES = 400
 _STILL_SCORED = 2
 
 
 class ScoreSync:
-    """One model's live scores, as far as the store tells them."""
+    """One model's live scores."""
 
     def __init__(self, bucket: Bucket, model: str) -> None:
         self._bucket, self._model = bucket, model
         self._listed: set[str] = set()
         self._seen: set[str] = set()
 
-    def gather(self, known: Sequence[Score], served: Sequence[str]) -> tuple[Score, ...]:
-        """What is known and what is new, newest first, of the versions that served, newest first.
+    def update(self, known: Sequence[Score], served: Sequence[str]) -> tuple[Score, ...]:
+        """The `known` and the new scores, newest first, of the `served` versions, newest first.
 
-        What an outage interrupts is asked for again.
+        Scores that an outage keeps from being read are read the next time.
         """
-        self._seen |= {keys.score(self._model, one.version, one.arrival) for one in known}
-        found = list(known)
-        fresh = [version for version in served if version not in self._listed]
-        for version in dict.fromkeys([*served[:_STILL_SCORED], *fresh]):
-            found += self._new(version)
+        self._seen |= {keys.score(self._model, score.version, score.arrival) for score in known}
+        scores = list(known)
+        unlisted = [version for version in served if version not in self._listed]
+        for version in dict.fromkeys([*served[:_STILL_SCORED], *unlisted]):
+            scores += self._read_new(version)
             self._listed.add(version)
-        told = [one for one in found if one.version in served]
-        newest = sorted(told, key=lambda one: (one.at, one.arrival), reverse=True)
+        newest = sorted(
+            (score for score in scores if score.version in served),
+            key=lambda score: (score.at, score.arrival),
+            reverse=True,
+        )
         return tuple(newest[:REMEMBERED_SCORES])
 
-    def _new(self, version: str) -> list[Score]:
-        below = keys.scores(self._model, version)
-        found = (f"{below}/{name}" for name in self._bucket.names_below(below))
-        read = {key: self._read(key) for key in found if key not in self._seen}
+    def _read_new(self, version: str) -> list[Score]:
+        prefix = keys.scores(self._model, version)
+        listed = (f"{prefix}/{name}" for name in self._bucket.names_below(prefix))
+        read = {key: self._read(key) for key in listed if key not in self._seen}
+        # Only now: a read that failed has raised, and none of these counts as seen.
         self._seen |= read.keys()
-        return [one for one in read.values() if one is not None]
+        return [score for score in read.values() if score is not None]
 
     def _read(self, key: str) -> Score | None:
-        """A score without its slices, or None for what is none of ours."""
+        """A score without its slices, or None for an object that is not a score of ours."""
         try:
-            found = Score.model_validate_json(self._bucket.read(key))
+            score = Score.model_validate_json(self._bucket.read(key))
         except NotFound:
             return None
         except ValidationError as error:
-            logger.warning("%s: not told: %s", key, error.errors()[0]["msg"])
+            logger.warning("%s: not a score: %s", key, error.errors()[0]["msg"])
             return None
-        whole = tuple(one for one in found.measurements if not one.slice)
-        return found.model_copy(update={"measurements": whole})
+        overall = tuple(measured for measured in score.measurements if not measured.slice)
+        return score.model_copy(update={"measurements": overall})

@@ -1,8 +1,8 @@
-"""The historian: gathers, for all workers of a host, what the page tells of a model's past.
+"""Copies a model's deployment history from the store, for all workers of a host.
 
-Only the leader runs it, beside its watchers, so that a slow store delays nobody's following.
-Manifests and records never change, so each is read once; a decision is asked for until there is
-one. All its logic is in `look`.
+Only the leader runs it, in another thread than its watchers, so that a slow store delays no reload.
+Manifests and records never change, so each is read once; a decision is looked for until there is
+one. All its logic is in `tick`.
 """
 
 import heapq
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import ValidationError
 
-from overnight.serving.history.local_copy import REPORT, History, Summary, summary
+from overnight.serving.history.local_copy import REPORT, HistoryFile, VersionSummary, summarise
 from overnight.serving.history.score_sync import ScoreSync
 from overnight.serving.host.alias_state import AliasState
 from overnight.store.errors import CorruptVersion, OvernightError, UnknownVersion
@@ -29,95 +29,95 @@ REFRESH_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 SCORES_SECONDS = 120.0
-# Of each alias: years of nights fit on a disk, but nobody scrolls through them on a page.
+# Of each alias: years of daily records fit on a disk, but nobody scrolls through them on a page.
 REMEMBERED_RECORDS = 200
 REMEMBERED_VERSIONS = 30
-# Of what was published and never served, only the newest may yet be decided about.
+# Of the versions that never served, only the newest may still get a decision.
 AWAITED_DECISIONS = 5
 
 
 class HistorySync:
-    """One model's past, as far as the store tells it."""
+    """One model's deployment history."""
 
     def __init__(
         self,
-        history: History,
-        ledger: AliasState,
+        file: HistoryFile,
+        alias_state: AliasState,
         *,
         model: str,
         bucket: Bucket,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._history, self._ledger = history, ledger
+        self._file, self._alias_state = file, alias_state
         self._model, self._bucket, self._clock = model, bucket, clock
         self._unreadable: set[str] = set()
         self._published: list[str] = []
-        self._scorekeeper = ScoreSync(bucket, model)
+        self._score_sync = ScoreSync(bucket, model)
         self._scored: tuple[str, ...] = ()
         self._refresh_at = self._list_at = self._retry_at = self._score_at = clock()
 
-    def look(self) -> float:
-        """One tick: ask when something is new, and now and then. Returns seconds to rest.
+    def tick(self) -> float:
+        """Read the store after each new record, and now and then. Returns seconds to rest.
 
-        A store that is away is no error here: what is remembered stays.
+        A store that is away is no error here: what was copied stays.
         """
         now = self._clock()
         if now < self._retry_at or not (now >= self._refresh_at or self._is_behind()):
             return TICK_SECONDS
         try:
-            self._recall_records()
-            self._recall_versions()
-            self._recall_scores()
+            self._update_records()
+            self._update_versions()
+            self._update_scores()
             self._refresh_at, self._retry_at = now + REFRESH_SECONDS, now + AGAIN_SECONDS
         except (OvernightError, OSError, ValidationError) as error:
             self._retry_at = self._clock() + RETRY_SECONDS
-            logger.info("%s: the past cannot be told whole yet: %s", self._model, error)
+            logger.info("%s: the deployment history is incomplete: %s", self._model, error)
         return TICK_SECONDS
 
     def _is_behind(self) -> bool:
-        """Whether the watcher has taken up a record that is not remembered here."""
-        last = self._ledger.known().last
-        return last is not None and all(last.id != one.id for one in self._history.past().records)
+        """Whether the watcher has followed a record that is not copied yet."""
+        last = self._alias_state.follower_state().last
+        return last is not None and all(last.id != known.id for known in self._file.read().records)
 
-    def _recall_records(self) -> None:
-        past = self._history.past()
-        found: list[list[AliasRecord]] = []
+    def _update_records(self) -> None:
+        history = self._file.read()
+        logs: list[list[AliasRecord]] = []
         for alias in ALIASES:
-            known = _in_order(record for record in past.records if record.alias == alias)
+            known = _in_order(record for record in history.records if record.alias == alias)
             log = AliasLog(self._bucket, self._model, alias)
-            whole = [*known, *_since(known, log)] if _goes_on(known, log) else _newest(log)
-            found.append(whole[: -REMEMBERED_RECORDS - 1 : -1])
+            records = [*known, *_since(known, log)] if _continues(known, log) else _newest(log)
+            logs.append(records[: -REMEMBERED_RECORDS - 1 : -1])
         # Writers' clocks differ: within a log its own order counts, between logs the clocks.
-        records = heapq.merge(*found, key=lambda record: record.at, reverse=True)
-        self._history.remember(past.model_copy(update={"records": tuple(records)}))
+        merged = heapq.merge(*logs, key=lambda record: record.at, reverse=True)
+        self._file.write(history.model_copy(update={"records": tuple(merged)}))
 
-    def _recall_versions(self) -> None:
-        past = self._history.past()
-        known = {one.version: one for one in past.versions}
-        served = list(dict.fromkeys(record.version for record in past.records))
+    def _update_versions(self) -> None:
+        history = self._file.read()
+        known = {summary.version: summary for summary in history.versions}
+        served = list(dict.fromkeys(record.version for record in history.records))
         wanted = {*served[:REMEMBERED_VERSIONS], *self._newest_published()}
-        found: list[Summary] = []
+        updated: list[VersionSummary] = []
         try:
             for version in sorted(wanted, reverse=True):
-                one = known.get(version) or self._summarise(version)
-                if one is not None:
-                    awaited = version in served or len(found) < AWAITED_DECISIONS
-                    found.append(self._decided(one) if awaited else one)
+                summary = known.get(version) or self._summarise(version)
+                if summary is not None:
+                    may_be_decided = version in served or len(updated) < AWAITED_DECISIONS
+                    updated.append(self._with_decision(summary) if may_be_decided else summary)
         finally:
-            # What an outage interrupts is not asked for again.
-            kept = {one.version: one for one in (*past.versions, *found) if one.version in wanted}
+            # Also after an error: what was read before an outage is not read again.
+            kept = {s.version: s for s in (*history.versions, *updated) if s.version in wanted}
             versions = tuple(kept[version] for version in sorted(kept, reverse=True))
-            self._history.remember(past.model_copy(update={"versions": versions}))
-        self._history.forget_reports(wanted)
+            self._file.write(history.model_copy(update={"versions": versions}))
+        self._file.delete_reports(keep=wanted)
 
-    def _recall_scores(self) -> None:
-        """What versions measured while they served; listed now and then, and when another does."""
-        past = self._history.past()
-        served = _championed(past.records)
+    def _update_scores(self) -> None:
+        """Live scores; listed now and then, and as soon as another version serves."""
+        history = self._file.read()
+        served = _champions(history.records)
         if served == self._scored and self._clock() < self._score_at:
             return
-        scores = self._scorekeeper.gather(past.scores, served)
-        self._history.remember(past.model_copy(update={"scores": scores}))
+        scores = self._score_sync.update(history.scores, served)
+        self._file.write(history.model_copy(update={"scores": scores}))
         self._scored, self._score_at = served, self._clock() + SCORES_SECONDS
 
     def _newest_published(self) -> list[str]:
@@ -127,57 +127,56 @@ class HistorySync:
             self._published = [*filter(keys.is_version, names)][-REMEMBERED_VERSIONS:]
         return self._published
 
-    def _summarise(self, version: str) -> Summary | None:
-        """A version's summary, or None while it is not whole, and for ever if it is not ours."""
+    def _summarise(self, version: str) -> VersionSummary | None:
+        """A version's summary; None while it is incomplete, and for ever if it is damaged."""
         if version in self._unreadable:
             return None
         try:
             registry = ModelRegistry(self._bucket, self._model)
             manifest = registry.manifest(version)
-            found = summary(manifest)
-            if found.report:
-                body = registry.read_file(manifest, REPORT)
-                self._history.keep_report(version, body)
+            summary = summarise(manifest)
+            if summary.report:
+                self._file.write_report(version, registry.read_file(manifest, REPORT))
         except UnknownVersion:
             return None
         except CorruptVersion as error:
-            logger.warning("%s: not told: %s", self._model, error)
+            logger.warning("%s: left out of the history: %s", self._model, error)
             self._unreadable.add(version)
             return None
-        return found
+        return summary
 
-    def _decided(self, one: Summary) -> Summary:
-        if one.decision is not None:
-            return one
-        decision = ModelRegistry(self._bucket, self._model).decision(one.version)
-        return one if decision is None else one.model_copy(update={"decision": decision})
+    def _with_decision(self, summary: VersionSummary) -> VersionSummary:
+        if summary.decision is not None:
+            return summary
+        decision = ModelRegistry(self._bucket, self._model).decision(summary.version)
+        return summary if decision is None else summary.model_copy(update={"decision": decision})
 
 
-def _championed(records: Iterable[AliasRecord]) -> tuple[str, ...]:
-    """The versions that served, the one that did so last first, each once."""
+def _champions(records: Iterable[AliasRecord]) -> tuple[str, ...]:
+    """The versions that served, each once, the last one first."""
     served = dict.fromkeys(record.version for record in records if record.alias == CHAMPION)
     return tuple(served)[:REMEMBERED_VERSIONS]
 
 
 def _in_order(records: Iterable[AliasRecord]) -> list[AliasRecord]:
-    """What is remembered of one log, oldest first, and each of its records once."""
-    by_sequence = {one.sequence: one for one in records}
+    """The records of one log, oldest first, each once."""
+    by_sequence = {record.sequence: record for record in records}
     return [by_sequence[sequence] for sequence in sorted(by_sequence)]
 
 
-def _goes_on(known: Sequence[AliasRecord], log: AliasLog) -> bool:
-    """Whether the store still has the log that we know; one that was replaced begins anew."""
+def _continues(known: Sequence[AliasRecord], log: AliasLog) -> bool:
+    """Whether the store still has the log that is known; one that was replaced begins anew."""
     if not known:
         return False
-    found = log.at(known[-1].sequence)
-    return found is not None and found.id == known[-1].id
+    stored = log.at(known[-1].sequence)
+    return stored is not None and stored.id == known[-1].id
 
 
 def _since(known: Sequence[AliasRecord], log: AliasLog) -> list[AliasRecord]:
-    found: list[AliasRecord] = []
-    while (record := log.at(known[-1].sequence + len(found) + 1)) is not None:
-        found.append(record)
-    return found
+    records: list[AliasRecord] = []
+    while (record := log.at(known[-1].sequence + len(records) + 1)) is not None:
+        records.append(record)
+    return records
 
 
 def _newest(log: AliasLog) -> list[AliasRecord]:

@@ -1,10 +1,10 @@
-"""State of one alias on this host, on its disk: proposals by generation, refusals, how it ended."""
+"""State of one alias on this host, in a folder: proposals by generation, refusals, how it ended."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from overnight.serving.host.shared_memory import SharedGeneration
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
@@ -16,7 +16,7 @@ REMEMBERED_REFUSALS = 20
 
 
 class RefusedVersion(Value):
-    """A record that this host would not follow. `acknowledged`: the store knows.
+    """A record that this host would not follow. `acknowledged`: it is written to the store.
 
     One that is `untrusted` is tried again: it may be signed, or its key be trusted, later.
     """
@@ -30,105 +30,121 @@ class RefusedVersion(Value):
 
 
 class FollowerState(Value):
-    """The last record taken up here, the versions that served, newest first, and refusals."""
+    """The last record followed here, the versions that served, newest first, and refusals."""
 
     last: AliasRecord | None = None
     served: tuple[str, ...] = ()
     refused: tuple[RefusedVersion, ...] = ()
-    trouble: str = ""
+    sync_error: str = ""
 
     def refusing(self, record: AliasRecord, reason: str, *, untrusted: bool) -> "FollowerState":
-        """What is known, and that a record was taken up and refused."""
-        sequence, version, now = record.sequence, record.version, datetime.now(UTC)
-        one = RefusedVersion(
-            sequence=sequence, version=version, reason=reason, at=now, untrusted=untrusted
+        """The state once a record was followed and refused."""
+        refusal = RefusedVersion(
+            sequence=record.sequence,
+            version=record.version,
+            reason=reason,
+            at=datetime.now(UTC),
+            untrusted=untrusted,
         )
-        others = (it for it in self.refused if it.sequence != sequence)
-        kept = (*others, one)[-REMEMBERED_REFUSALS:]
+        kept = (*self._refusals_but(record), refusal)[-REMEMBERED_REFUSALS:]
         return self.model_copy(update={"last": record, "refused": kept})
 
-    def taking(self, record: AliasRecord) -> "FollowerState":
-        """What is known, and that a record was taken up; no refusal of it holds any longer."""
-        kept = tuple(one for one in self.refused if one.sequence != record.sequence)
-        return self.model_copy(update={"last": record, "refused": kept})
+    def following(self, record: AliasRecord) -> "FollowerState":
+        """The state once a record was followed; an earlier refusal of it is void."""
+        return self.model_copy(update={"last": record, "refused": self._refusals_but(record)})
 
     def is_untrusted(self, record: AliasRecord) -> bool:
-        """Whether a record was refused because nobody trusted had signed its version."""
-        return any(one.untrusted for one in self.refused if one.sequence == record.sequence)
+        """Whether a record was refused because no trusted key had signed its version."""
+        return any(
+            refusal.untrusted for refusal in self.refused if refusal.sequence == record.sequence
+        )
+
+    def _refusals_but(self, record: AliasRecord) -> tuple[RefusedVersion, ...]:
+        return tuple(refusal for refusal in self.refused if refusal.sequence != record.sequence)
 
 
-How = Literal["withdrawn", "became champion"]
+Outcome = Literal["withdrawn", "became champion"]
 
 
 class EndedChallenge(Value):
-    """A challenge that is over here, and why. `told`: the store knows; `trouble`: why not."""
+    """A challenge that is over on this host, and why.
 
+    `recorded`: the store has it; until then `sync_error` says why not.
+    """
+
+    # The names before are read as well: a withdrawal that an upgrade forgot would start again.
     record: AliasRecord
-    how: How
+    outcome: Outcome = Field(validation_alias=AliasChoices("outcome", "how"))
     reason: str
     replica: str
     at: datetime
-    tally: ChallengeStats | None = None
-    told: bool = False
-    trouble: str = ""
+    stats: ChallengeStats | None = Field(None, validation_alias=AliasChoices("stats", "tally"))
+    recorded: bool = Field(False, validation_alias=AliasChoices("recorded", "told"))
+    sync_error: str = ""
 
 
 class AliasState:
-    """The folder of one alias of a model, shared by all workers; only the leader writes."""
+    """The folder of one alias of a model, shared by all workers; only the leader writes.
+
+    The files are named as in the first release: a host that is upgraded goes on with what it
+    served, also while the store is down.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.board = SharedGeneration.at(folder / "board")
+        self.shared = SharedGeneration.open(folder / "board")
 
     def record(self, generation: int) -> AliasRecord | None:
         """What was proposed under a number, if it is still remembered."""
         try:
-            body = (self.folder / "proposals" / f"{generation}.json").read_bytes()
-            return AliasRecord.model_validate_json(body)
+            return AliasRecord.model_validate_json(self._proposal_file(generation).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def propose(self, record: AliasRecord) -> int:
-        """Put a record before the workers under the next number, which is never used twice."""
-        board = self.board
-        generation = 1 + max([board.current, board.proposed, *self._generations()])
-        path = self.folder / "proposals" / f"{generation}.json"
+        """Propose a record to the workers under the next number, which is never used twice."""
+        shared = self.shared
+        generation = 1 + max([shared.current, shared.proposed, *self._generations()])
         # The record before its number: a worker that reads the number finds what it stands for.
-        write_atomically(path, record.model_dump_json().encode())
-        board.propose(generation)
+        write_atomically(self._proposal_file(generation), record.model_dump_json().encode())
+        shared.propose(generation)
         return generation
 
     def forget_proposals(self) -> None:
         """Remove proposals that are neither open, current nor the newest number."""
         generations = self._generations()
-        keep = {self.board.current, self.board.proposed, max(generations, default=0)}
+        keep = {self.shared.current, self.shared.proposed, max(generations, default=0)}
         for generation in set(generations) - keep:
-            (self.folder / "proposals" / f"{generation}.json").unlink(missing_ok=True)
+            self._proposal_file(generation).unlink(missing_ok=True)
 
-    def known(self) -> FollowerState:
+    def follower_state(self) -> FollowerState:
         try:
             return FollowerState.model_validate_json((self.folder / "known.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return FollowerState()
 
-    def remember(self, known: FollowerState) -> None:
-        write_atomically(self.folder / "known.json", known.model_dump_json().encode())
+    def save_follower_state(self, state: FollowerState) -> None:
+        write_atomically(self.folder / "known.json", state.model_dump_json().encode())
 
-    def ended(self) -> EndedChallenge | None:
+    def ended_challenge(self) -> EndedChallenge | None:
         """The last challenge that ended by itself here."""
         try:
             return EndedChallenge.model_validate_json((self.folder / "ended.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
-    def note_end(self, ended: EndedChallenge) -> None:
+    def save_ended_challenge(self, ended: EndedChallenge) -> None:
         write_atomically(self.folder / "ended.json", ended.model_dump_json().encode())
 
-    def on_board(self) -> set[str]:
+    def active_versions(self) -> set[str]:
         """The versions that answer here, or may next."""
-        records = (self.record(one) for one in {self.board.current, self.board.proposed} - {0})
+        generations = {self.shared.current, self.shared.proposed} - {0}
+        records = (self.record(generation) for generation in generations)
         return {record.version for record in records if record is not None}
 
+    def _proposal_file(self, generation: int) -> Path:
+        return self.folder / "proposals" / f"{generation}.json"
+
     def _generations(self) -> list[int]:
-        found = (self.folder / "proposals").glob("*.json")
-        return [int(path.stem) for path in found if path.stem.isdigit()]
+        paths = (self.folder / "proposals").glob("*.json")
+        return [int(path.stem) for path in paths if path.stem.isdigit()]

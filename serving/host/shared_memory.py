@@ -1,8 +1,7 @@
 """Shared memory of the workers of one host: the generation that answers, and the drain flag.
 
-Both are a few numbers in a small file mapped into memory: reading is a memory access without a
-system call, and a killed host finds the last values again. No locks are needed, because each number
-is eight aligned bytes, which the processor loads and stores whole.
+Both are a few numbers in a small file that is mapped into memory. Reading one is a memory access
+without a system call, and a host that was killed finds the last values again.
 """
 
 import mmap
@@ -10,13 +9,14 @@ import os
 import time
 from pathlib import Path
 
+# Eight aligned bytes are loaded and stored whole by the processor, so these files need no locks.
 _NUMBER_BYTES = 8
 # Load balancers that poll less often than this would notice nothing in any decent drain either.
-ASKED_LATELY_SECONDS = 60.0
+POLLED_WITHIN_SECONDS = 60.0
 
 
 class SharedGeneration:
-    """For one model: which generation answers, and which is proposed.
+    """For one alias of a model: which generation answers, and which is proposed.
 
     A generation is a number that only this host uses: each version proposed here gets the next.
     `current` 0 means that nothing answers yet. A proposal is open while `proposed > current`.
@@ -27,14 +27,14 @@ class SharedGeneration:
         self._numbers = memoryview(memory).cast("Q")
 
     @classmethod
-    def at(cls, path: Path) -> "SharedGeneration":
-        """The board kept in a file, shared by everybody who opens it."""
+    def open(cls, path: Path) -> "SharedGeneration":
+        """The numbers in a file, shared by all processes that open it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return cls(_map(path, numbers=4, mode=0o644))
 
     @classmethod
-    def alone(cls) -> "SharedGeneration":
-        """A board for a process that serves without others."""
+    def in_process(cls) -> "SharedGeneration":
+        """The numbers of a process that serves alone."""
         return cls(mmap.mmap(-1, 4 * _NUMBER_BYTES))
 
     @property
@@ -46,32 +46,29 @@ class SharedGeneration:
         return self._numbers[1]
 
     @property
-    def looked_at_ms(self) -> int:
-        """When the store last said what is current, in milliseconds since 1970; 0 for never."""
-        return self._numbers[2]
-
-    @property
     def last_sync_age_seconds(self) -> float | None:
-        """How long ago the store last said what is current; None when it never did."""
-        looked = self.looked_at_ms
-        return round(max(time.time() - looked / 1000, 0.0), 3) if looked else None
+        """Seconds since the alias was last read from the store; None when it never was."""
+        synced_ms = self._numbers[2]
+        return round(max(time.time() - synced_ms / 1000, 0.0), 3) if synced_ms else None
 
     @property
-    def asks(self) -> int:
-        """Changes whenever somebody asks for a look at the store."""
+    def refresh_requests(self) -> int:
+        """A counter of requests to read the store at once."""
         return self._numbers[3]
 
-    def ask(self) -> None:
-        """Have the leader look at once; of asks in the same moment one may be lost in another."""
+    def request_refresh(self) -> None:
+        """Have the leader read the store at once."""
+        # Two workers may add at the same moment and one count be lost: the leader only compares
+        # the number with the last one it saw, and either request leads to the same poll.
         self._numbers[3] += 1
 
-    def flip(self, generation: int) -> None:
-        """From here on every request on this host that starts is answered by `generation`.
+    def activate(self, generation: int) -> None:
+        """Every request that starts from here on is answered by `generation`, on the whole host.
 
-        One aligned store is the whole switch: a worker that reads afterwards gets the new number,
-        one that read before holds a lease on the old version, and nobody ever reads a mixture.
-        Whoever flips has seen the reports of all workers that they have the version loaded.
+        Call it only when all workers have reported the version as loaded.
         """
+        # One aligned store is the whole switch: a worker that reads later gets the new number, one
+        # that read before holds a lease on the old version, and none can read a mixture.
         self._numbers[0] = generation
         # For the next start only; other workers see the store through the shared page at once.
         self._memory.flush()
@@ -81,13 +78,14 @@ class SharedGeneration:
         # The proposal first: in the other order a worker between the two would see an open
         # proposal, and load a version that is to go.
         self._numbers[1] = 0
-        self.flip(0)
+        self.activate(0)
 
     def propose(self, generation: int) -> None:
         self._numbers[1] = generation
         self._memory.flush()
 
-    def looked(self, at_ms: int) -> None:
+    def note_sync(self, at_ms: int) -> None:
+        """The alias was read from the store, at a time in milliseconds since 1970."""
         self._numbers[2] = at_ms
 
 
@@ -99,33 +97,34 @@ class DrainFlag:
         self._numbers = memoryview(memory or mmap.mmap(-1, 2 * _NUMBER_BYTES)).cast("Q")
 
     @classmethod
-    def at(cls, path: Path) -> "DrainFlag":
-        """The flag in a file, shared by everybody who opens it."""
+    def open(cls, path: Path) -> "DrainFlag":
+        """The flag in a file, shared by all processes that open it."""
         return cls(_map(path, numbers=2, mode=0o600))
 
     @classmethod
-    def afresh(cls, path: Path) -> "DrainFlag":
-        """The flag in a new file; a server that still drains keeps the old one mapped."""
+    def create(cls, path: Path) -> "DrainFlag":
+        """The flag in a new file, not set."""
+        # Unlinked, not reset: a server at the same port that still drains keeps its own mapped.
         path.unlink(missing_ok=True)
-        return cls.at(path)
+        return cls.open(path)
 
     @property
     def begun(self) -> bool:
         return self._numbers[0] != 0
 
     def begin(self) -> None:
-        """From here on nobody is told that this host is ready."""
+        """From here on readiness probes get 503."""
         self._numbers[0] = 1
 
-    def note_asked(self) -> None:
-        """Somebody asks whether this host is ready."""
+    def note_probe(self) -> None:
+        """A readiness probe was answered."""
         self._numbers[1] = _now_ms()
 
     @property
-    def is_watched(self) -> bool:
-        """Whether somebody lately asked, and so may send requests until told otherwise."""
-        asked_ms = self._numbers[1]
-        return asked_ms > 0 and _now_ms() - asked_ms < ASKED_LATELY_SECONDS * 1000
+    def is_polled(self) -> bool:
+        """Whether readiness was probed lately, so that a load balancer may send requests."""
+        probed_ms = self._numbers[1]
+        return probed_ms > 0 and _now_ms() - probed_ms < POLLED_WITHIN_SECONDS * 1000
 
 
 def _now_ms() -> int:

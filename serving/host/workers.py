@@ -1,7 +1,7 @@
-"""Workers of this host: who is alive, who leads, and what each reports of each model.
+"""Workers of this host: which live, which one leads, and what each reports of each model.
 
-A worker is alive as long as it holds the lock on its own file; the kernel lets go when it dies,
-however it dies. Exactly one worker, the leader, holds the leader's lock.
+A worker is alive as long as it holds the lock on its own file; the kernel releases it when the
+process dies, however it dies. Exactly one worker, the leader, holds the leader's lock.
 """
 
 import os
@@ -16,12 +16,12 @@ from overnight.serving.telemetry.metrics import WorkerCounters
 from overnight.store.local_files import lock, try_lock, write_atomically
 from overnight.store.values import Value
 
-# The lock comes last: as long as it is there, the others belong to somebody.
-_FILES = (".json", ".counts", ".lock")
+# The lock comes last: as long as it is there, the others belong to a worker.
+_SUFFIXES = (".json", ".counts", ".lock")
 
 
 class ModelReport(Value):
-    """What one worker says of one model."""
+    """One alias of a model in one worker: generations loaded, refused, and still answering."""
 
     prepared: tuple[int, ...] = ()
     refused: dict[int, str] = {}  # noqa: RUF012 - pydantic copies defaults
@@ -29,7 +29,7 @@ class ModelReport(Value):
 
 
 class WorkerReport(Value):
-    """What one worker says."""
+    """What one worker has loaded, by slot."""
 
     worker: str
     pid: int
@@ -37,37 +37,38 @@ class WorkerReport(Value):
 
 
 class WorkerRegistration:
-    """One worker, as the others see it."""
+    """Registers this worker on its host, and publishes its reports to the other workers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
         self.worker = uuid.uuid4().hex
-        self._said: WorkerReport | None = None
-        self._counted = WorkerCounters()
-        # Locked before it is visible: whoever sees the file unlocked knows that we are dead.
+        self._report: WorkerReport | None = None
+        self._counters = WorkerCounters()
+        # Locked before it is visible: a file that is seen unlocked means a dead worker.
         arriving = self._folder.with_name("arriving") / f"{self.worker}.lock"
         self._lock = lock(arriving)
         arriving.rename(self._folder / arriving.name)
 
-    def say(self, models: dict[str, ModelReport]) -> None:
-        """Tell the others; nothing is written while nothing changes."""
+    def report(self, models: dict[str, ModelReport]) -> None:
+        """Publish what is loaded; nothing is written while nothing changes."""
         report = WorkerReport(worker=self.worker, pid=os.getpid(), models=models)
-        if report == self._said:
+        if report == self._report:
             return
         write_atomically(self._folder / f"{self.worker}.json", report.model_dump_json().encode())
-        self._said = report
+        self._report = report
 
-    def note_counts(self, snapshot: WorkerCounters) -> None:
-        """Let whichever worker is asked tell what this one counted."""
-        if snapshot != self._counted:
+    def write_counters(self, counters: WorkerCounters) -> None:
+        """Publish what this worker counted, so that any worker can answer for all of them."""
+        if counters != self._counters:
             path = self._folder / f"{self.worker}.counts"
-            write_atomically(path, snapshot.model_dump_json().encode(), durable=False)
-            self._counted = snapshot
+            # Not flushed to disk: after a crash of the host all workers count from zero anyway.
+            write_atomically(path, counters.model_dump_json().encode(), durable=False)
+            self._counters = counters
 
-    def leave(self) -> None:
-        """No longer be counted."""
-        for suffix in _FILES:
+    def remove(self) -> None:
+        """Be counted among the workers no longer."""
+        for suffix in _SUFFIXES:
             (self._folder / f"{self.worker}{suffix}").unlink(missing_ok=True)
         self._lock.close()
 
@@ -90,16 +91,16 @@ class LeaderLock:
         """Whether this worker leads, without trying to."""
         return self._lock is not None
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
 
-def living(folder: Path) -> list[WorkerReport]:
-    """What every living worker says; a worker that has said nothing yet is in it too.
+def living_reports(folder: Path) -> list[WorkerReport]:
+    """The report of every living worker, empty for one that has published none yet.
 
-    What the dead left behind is removed.
+    Files of dead workers are removed.
     """
     reports = []
     for path in sorted(folder.glob("*.lock")):
@@ -108,25 +109,25 @@ def living(folder: Path) -> list[WorkerReport]:
         except FileNotFoundError:
             continue
         if abandoned is None:
-            reports.append(_read(path.with_suffix(".json")))
+            reports.append(_read_report(path.with_suffix(".json")))
             continue
-        # Removed under the lock, so that of two who find the same dead worker one removes.
+        # Removed under the lock, so that of two that find the same dead worker one removes.
         with abandoned:
-            for suffix in _FILES:
+            for suffix in _SUFFIXES:
                 path.with_suffix(suffix).unlink(missing_ok=True)
     return reports
 
 
-def counted(folder: Path) -> dict[str, WorkerCounters]:
-    """What every worker last noted, by the first eight letters of its name."""
-    found = {}
+def read_counters(folder: Path) -> dict[str, WorkerCounters]:
+    """What every worker last published, by the first eight letters of its name."""
+    counters = {}
     for path in sorted(folder.glob("*.counts")):
         with suppress(FileNotFoundError, ValidationError):
-            found[path.stem[:8]] = WorkerCounters.model_validate_json(path.read_bytes())
-    return found
+            counters[path.stem[:8]] = WorkerCounters.model_validate_json(path.read_bytes())
+    return counters
 
 
-def _read(path: Path) -> WorkerReport:
+def _read_report(path: Path) -> WorkerReport:
     try:
         return WorkerReport.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):

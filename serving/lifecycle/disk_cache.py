@@ -18,112 +18,113 @@ from overnight.store.trust.signing import decode as decode_signature
 from overnight.store.trust.trusted_keys import Trust
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
-# What answering needs. The rest of a bundle is verified when it is staged, and then let go.
+# What answering needs. The rest of a bundle is verified when it is staged, and not kept.
 NEEDED = ("predictor.tflite", "golden.npz")
 # Longer than any fetch takes.
 _ABANDONED_SECONDS = 3_600
 
 
-class Cache:
-    """`<folder>/<model>/<version>/`, each complete (folder renamed when all is there) or absent.
+class DiskCache:
+    """`<folder>/<model>/<version>/`, each complete (renamed once all files are there) or absent.
 
-    A disk is believed no more than the store: what is read is held against its signature again.
+    A disk is trusted no more than the store: what is read is verified against its signature again.
     """
 
     def __init__(self, folder: Path, trust: Trust) -> None:
         self._folder, self._trust = folder, trust
 
     def stage(self, bucket: Bucket, model: str, version: str) -> None:
-        """Make sure that a version is here, signed, and verified file by file.
+        """Make sure that a version is on this disk, signed, and verified file by file.
 
         Raises:
             UnknownVersion, CorruptVersion: the store does not hold it whole, or holds more.
-            UntrustedVersion: nobody who is trusted signed it.
-            StoreUnavailable, StoreDenied: nothing is known about it now.
+            UntrustedVersion: no trusted key signed it.
+            StoreUnavailable, StoreDenied: it cannot be fetched now.
         """
-        place = self._place(model, version)
-        with _alone(place):
+        folder = self._version_folder(model, version)
+        with _locked(folder):
             try:
                 self._verified(model, version)
             except CorruptVersion:
-                shutil.rmtree(place, ignore_errors=True)
-                self._fetch(bucket, model, version, place)
+                shutil.rmtree(folder, ignore_errors=True)
+                self._fetch(bucket, model, version, folder)
             except UntrustedVersion:
-                # It may have been signed anew since it was staged; if it was not, what is here
-                # is good again as soon as its key is trusted again.
-                self._fetch(bucket, model, version, place)
+                # It may have been signed anew since it was staged. The entry stays: it is good
+                # again as soon as its key is trusted again.
+                self._fetch(bucket, model, version, folder)
 
     def read(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
         """The manifest and the files that answering needs, verified again.
 
         Raises:
-            CorruptVersion: not here, or no longer what was staged; the entry is gone then.
-            UntrustedVersion: whoever signed it is no longer trusted.
+            CorruptVersion: not here, or no longer what was staged; the entry is deleted then.
+            UntrustedVersion: the key that signed it is no longer trusted.
         """
         try:
             return self._verified(model, version)
         except CorruptVersion:
-            place = self._place(model, version)
-            with _alone(place):
-                shutil.rmtree(place, ignore_errors=True)
+            folder = self._version_folder(model, version)
+            with _locked(folder):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
 
     def _verified(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
-        place = self._place(model, version)
+        folder = self._version_folder(model, version)
         try:
-            body = (place / MANIFEST).read_bytes()
-            signature = (place / SIGNATURE).read_bytes() if (place / SIGNATURE).exists() else b""
+            body = (folder / MANIFEST).read_bytes()
+            signature = (folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else b""
         except OSError as error:
-            raise _not_whole(place, error) from None
-        found = [decode_signature(signature, where=str(place / SIGNATURE))] if signature else []
-        self._trust.verify(body, found, version=f"{model} {version}")
+            raise _incomplete(folder, error) from None
+        where = str(folder / SIGNATURE)
+        signatures = [decode_signature(signature, where=where)] if signature else []
+        self._trust.verify(body, signatures, version=f"{model} {version}")
         manifest = decode_for(model, version, body)
-        return manifest, _needed(place, manifest)
+        return manifest, _needed(folder, manifest)
 
     def manifest(self, model: str, version: str) -> Manifest | None:
-        """What is staged of a version, if it is."""
+        """The manifest of a version, not verified; None when it is not staged."""
         try:
-            body = (self._place(model, version) / MANIFEST).read_bytes()
+            body = (self._version_folder(model, version) / MANIFEST).read_bytes()
             return decode(body, where=version)
         except (OSError, BadKey, CorruptVersion):
             return None
 
     def keep_only(self, model: str, versions: set[str]) -> None:
-        """Free the disk of every other version of a model."""
-        folder = self._folder / keys.check_model(model)
-        for place in folder.iterdir() if folder.is_dir() else ():
-            if keys.is_version(place.name) and place.name not in versions:
-                with _alone(place):
-                    shutil.rmtree(place, ignore_errors=True)
+        """Delete every other version of a model from the disk."""
+        model_folder = self._folder / keys.check_model(model)
+        for folder in model_folder.iterdir() if model_folder.is_dir() else ():
+            if keys.is_version(folder.name) and folder.name not in versions:
+                with _locked(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
-    def _place(self, model: str, version: str) -> Path:
+    def _version_folder(self, model: str, version: str) -> Path:
         return self._folder / keys.check_model(model) / keys.check_version(version)
 
-    def _fetch(self, bucket: Bucket, model: str, version: str, place: Path) -> None:
+    def _fetch(self, bucket: Bucket, model: str, version: str, folder: Path) -> None:
         registry = ModelRegistry(bucket, model, self._trust)
-        found = registry.trusted(version)
-        registry.check_nothing_added(found.manifest)
-        _sweep(place.parent)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".staging-") as staging:
-            for name in found.manifest.files:
-                body = registry.read_file(found.manifest, name)
+        trusted = registry.trusted(version)
+        registry.check_nothing_added(trusted.manifest)
+        _remove_abandoned(folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as staging:
+            for name in trusted.manifest.files:
+                body = registry.read_file(trusted.manifest, name)
                 if name in NEEDED:
                     create(Path(staging) / name, body)
-            create(Path(staging) / SIGNATURE, found.signature.encoded())
-            create(Path(staging) / MANIFEST, found.body)
-            shutil.rmtree(place, ignore_errors=True)
-            Path(staging).rename(place)
-            # TemporaryDirectory insists on removing what it made.
+            create(Path(staging) / SIGNATURE, trusted.signature.encoded())
+            create(Path(staging) / MANIFEST, trusted.body)
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(staging).rename(folder)
+            # TemporaryDirectory fails when it cannot remove the folder that it made.
             Path(staging).mkdir()
 
 
-def _alone(place: Path) -> BufferedRandom:
-    """One process at a time, as long as what is returned is open."""
-    return lock(place.with_suffix(".lock"))
+def _locked(folder: Path) -> BufferedRandom:
+    """One process at a time, until the returned file is closed."""
+    return lock(folder.with_suffix(".lock"))
 
 
-def _sweep(folder: Path) -> None:
-    """Free what a fetch left that was killed; one that goes on is younger than that."""
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what killed fetches left; a fetch under way is younger than that."""
     for staging in folder.glob(".staging-*"):
         with suppress(OSError):
             if time.time() - staging.stat().st_mtime > _ABANDONED_SECONDS:
@@ -131,7 +132,7 @@ def _sweep(folder: Path) -> None:
 
 
 def read_bundle(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """A candidate's bundle in a folder, to be rehearsed: not published yet, so nobody signed it.
+    """A candidate's bundle in a folder, to be rehearsed: not published yet, so not signed.
 
     Raises:
         CorruptVersion: a file is missing, or is not what the manifest says.
@@ -139,16 +140,16 @@ def read_bundle(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     try:
         manifest = decode((folder / MANIFEST).read_bytes(), where=str(folder / MANIFEST))
     except OSError as error:
-        raise _not_whole(folder, error) from None
+        raise _incomplete(folder, error) from None
     return manifest, _needed(folder, manifest)
 
 
 def _needed(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The files that answering needs, held against their digests."""
+    """The files that answering needs, verified against their digests."""
     try:
         files = {name: (folder / name).read_bytes() for name in NEEDED if name in manifest.files}
     except OSError as error:
-        raise _not_whole(folder, error) from None
+        raise _incomplete(folder, error) from None
     for name, body in files.items():
         verify(manifest, name, body)
     if NEEDED[0] not in files:
@@ -158,7 +159,7 @@ def _needed(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     return files
 
 
-def _not_whole(folder: Path, error: OSError) -> CorruptVersion:
+def _incomplete(folder: Path, error: OSError) -> CorruptVersion:
     return CorruptVersion(
         str(folder), expected="manifest.json and the files it lists", found=str(error)
     )

@@ -1,10 +1,10 @@
 """Loads and unloads model versions in one worker, as the leader of the host proposes them.
 
-Every worker runs one loader beside its requests. A proposal is a number on the board of a model:
-the loader reads the record that it stands for, loads that version from the disk cache, has it
-repeat its golden examples, and reports that it is prepared. When all workers have, the leader flips
-the board; later the loader closes what nobody leases and the memory budget does not keep.
-All logic is in `look`, which whoever runs it calls again after the seconds that it returns.
+Every worker runs one loader beside its requests. A proposal is a generation in shared memory: the
+loader reads the record that it stands for, loads that version from the disk cache, has it repeat
+its golden examples, and reports that it is prepared. When all workers have, the leader activates
+the generation; later the loader closes versions without leases for which the memory budget has no
+place. All logic is in `tick`, which is called again after the seconds that it returns.
 """
 
 import logging
@@ -16,9 +16,14 @@ from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import ModelReport, WorkerRegistration
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.inference.runtime import Predictor
-from overnight.serving.lifecycle.disk_cache import Cache
-from overnight.serving.lifecycle.memory_budget import MemoryBudget, available_bytes, give_back
+from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.memory_budget import (
+    MemoryBudget,
+    available_bytes,
+    return_freed_memory,
+)
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
+from overnight.serving.telemetry.metrics import Loads
 from overnight.store.errors import CorruptVersion, OvernightError, StoreError, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import CHAMPION, AliasRecord
@@ -32,10 +37,6 @@ RETRY_SECONDS = 1.0
 RETRY_CURRENT_SECONDS = 10.0
 
 
-def _unnoted(model: str, outcome: str, seconds: float) -> None:
-    """Where nobody counts."""
-
-
 class VersionLoader:
     """All loading and freeing of a worker happens on the thread of this one object.
 
@@ -45,79 +46,82 @@ class VersionLoader:
 
     def __init__(
         self,
-        presence: WorkerRegistration,
+        registration: WorkerRegistration,
         *,
         bucket: Bucket,
-        cache: Cache,
-        room: MemoryBudget,
+        cache: DiskCache,
+        memory_budget: MemoryBudget,
         workers: int,
         available: Callable[[], int | None] = available_bytes,
         clock: Callable[[], float] = time.monotonic,
-        note_load: Callable[[str, str, float], None] = _unnoted,
     ) -> None:
-        self._note_load = note_load
-        self._presence, self._bucket, self._cache = presence, bucket, cache
-        self._room, self._workers = room, workers
-        # Out of their slots, so no request can lease them; closed once nothing compares with them.
+        self._registration, self._bucket, self._cache = registration, bucket, cache
+        self._memory_budget, self._workers = memory_budget, workers
+        # Out of their slots, so no request can lease them; closed once no comparison uses them.
         self._retired: list[LoadedVersion] = []
         self._available, self._clock = available, clock
-        self._attended: list[tuple[ModelSlot, AliasState]] = []
+        self._slots: list[tuple[ModelSlot, AliasState]] = []
         self._retry_at: dict[tuple[str, int], float] = {}
-        # By model, once its current version is loaded: what answered before this worker began.
-        self._to_recall: dict[str, list[Manifest]] = {}
+        # By slot, once its current version is loaded: versions that served before this worker
+        # started, still to be loaded.
+        self._to_reload: dict[str, list[Manifest]] = {}
+        self._loads: dict[tuple[str, str], Loads] = {}
 
-    def attend(self, slot: ModelSlot, ledger: AliasState) -> None:
-        """Load for one more slot what its board asks for."""
-        self._attended.append((slot, ledger))
+    def add(self, slot: ModelSlot, alias_state: AliasState) -> None:
+        """Load into one more slot the generations that are proposed for its alias."""
+        self._slots.append((slot, alias_state))
 
-    def look(self) -> float:
-        """One tick: load what the boards ask for, free what nobody uses, report.
+    def loads(self) -> tuple[Loads, ...]:
+        """How many versions were loaded or refused, by model and outcome."""
+        # Called by other threads: each entry is replaced whole, and copying is one step for them.
+        return tuple(self._loads.values())
 
-        Returns how many seconds to rest before the next.
-        """
-        for slot, ledger in self._attended:
+    def tick(self) -> float:
+        """Load what is proposed, free what is not used, report. Returns seconds to rest."""
+        for slot, alias_state in self._slots:
             was_ready = slot.ready
-            self._prepare(slot, ledger)
-            if was_ready and slot.board.proposed <= slot.board.current:
-                self._recall(slot, ledger)
-            self._retire(slot, keep=self._kept(slot))
+            self._prepare(slot, alias_state)
+            if was_ready and slot.shared.proposed <= slot.shared.current:
+                self._reload_previous(slot, alias_state)
+            self._retire(slot, keep=self._kept_generations(slot))
         self._free()
-        # Reported last: what is said to be prepared is in its slot, so a flip finds it there.
-        self._presence.say({slot.model: _said(slot) for slot, _ in self._attended})
-        return BUSY_SECONDS if any(_is_busy(slot) for slot, _ in self._attended) else IDLE_SECONDS
+        # Reported last: a generation that is reported as prepared is in its slot, so a request
+        # that reads it from shared memory finds it there.
+        self._registration.report({slot.model: _report(slot) for slot, _ in self._slots})
+        return BUSY_SECONDS if any(_is_busy(slot) for slot, _ in self._slots) else IDLE_SECONDS
 
-    def _prepare(self, slot: ModelSlot, ledger: AliasState) -> None:
-        loaded = {one.generation: one for one in slot.loaded()}
-        # `current` too: a worker may join, or be late, when the others have flipped already.
-        asked = {slot.board.current, slot.board.proposed} - {0}
-        slot.forget_refusals(keep=asked)
-        for generation in sorted(asked - loaded.keys()):
-            if self._is_put_off(slot, generation):
+    def _prepare(self, slot: ModelSlot, alias_state: AliasState) -> None:
+        loaded = {version.generation: version for version in slot.loaded()}
+        # `current` too: a worker may start, or be late, when the others have switched already.
+        wanted = {slot.shared.current, slot.shared.proposed} - {0}
+        slot.forget_refusals(keep=wanted)
+        for generation in sorted(wanted - loaded.keys()):
+            if self._is_postponed(slot, generation):
                 continue
-            record = ledger.record(generation)
+            record = alias_state.record(generation)
             if record is None:
                 continue
             # The same version under a new number, after a rollback say: one set of interpreters.
-            shared = next((o for o in loaded.values() if o.version == record.version), None)
-            if shared:
-                slot.put(LoadedVersion(generation, shared.predictor, record))
+            same = next((v for v in loaded.values() if v.version == record.version), None)
+            if same:
+                slot.put(LoadedVersion(generation, same.predictor, record))
             else:
                 began = time.perf_counter()
-                outcome = self._take_up(slot, generation, record)
-                self._note_load(record.model, outcome, time.perf_counter() - began)
+                outcome = self._load_or_refuse(slot, generation, record)
+                self._count_load(record.model, outcome, time.perf_counter() - began)
 
-    def _take_up(self, slot: ModelSlot, generation: int, record: AliasRecord) -> str:
-        """Load what a record names, or remember why not; what became of it, in a word."""
+    def _load_or_refuse(self, slot: ModelSlot, generation: int, record: AliasRecord) -> str:
+        """Load the version of a record, or remember why not; returns the outcome."""
         try:
-            predictor = self._load(record, is_current=generation == slot.board.current)
+            predictor = self._load(record, is_current=generation == slot.shared.current)
         except (StoreError, OSError) as error:
-            self._put_off(slot, generation, RETRY_SECONDS)
+            self._postpone(slot, generation, RETRY_SECONDS)
             logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
             return "not fetched"
         except OvernightError as error:
             self._refuse(slot, generation, str(error))
         except Exception as error:
-            # A fault of one version's must not keep this worker from attending to the others.
+            # A fault of one version must not keep this worker from loading the others.
             logger.exception("%s: %s cannot be loaded", slot.model, record.version)
             self._refuse(slot, generation, f"{type(error).__name__}: {error}")
         else:
@@ -125,84 +129,94 @@ class VersionLoader:
             return "loaded"
         return "refused"
 
-    def _recall(self, slot: ModelSlot, ledger: AliasState) -> None:
-        """Load one of the versions that answered before this worker began, as far as there is room.
+    def _count_load(self, model: str, outcome: str, seconds: float) -> None:
+        before = self._loads.get((model, outcome))
+        versions, total = (before.versions, before.seconds) if before else (0, 0.0)
+        self._loads[model, outcome] = Loads(
+            model=model, outcome=outcome, versions=versions + 1, seconds=total + seconds
+        )
 
-        All workers of a host know the same versions by name, however long each has lived. What is
-        recalled has numbers below all that this host gives out.
+    def _reload_previous(self, slot: ModelSlot, alias_state: AliasState) -> None:
+        """Load one of the versions that served before this worker started, within the budget.
+
+        All workers of a host answer for the same versions by name, however long each has lived.
         """
-        if slot.model not in self._to_recall:
-            self._to_recall[slot.model] = self._before(slot, ledger)
-        waiting = self._to_recall[slot.model]
+        if slot.model not in self._to_reload:
+            self._to_reload[slot.model] = self._previous_manifests(slot, alias_state)
+        waiting = self._to_reload[slot.model]
         if not waiting:
             return
         manifest = waiting.pop(0)
         loaded = slot.loaded()
-        if any(one.version == manifest.version for one in loaded):
+        if any(version.version == manifest.version for version in loaded):
             return
         try:
-            found, files = self._cache.read(slot.model, manifest.version)
-            self._admit(found)
-            predictor = load_version(found, files, threads=self._room.threads)
+            verified, files = self._cache.read(slot.model, manifest.version)
+            self._check_memory(verified)
+            predictor = load_version(verified, files, threads=self._memory_budget.threads)
         except (OvernightError, OSError) as error:
-            logger.info("%s: %s is not recalled: %s", slot.model, manifest.version, error)
+            logger.info("%s: %s is not loaded again: %s", slot.model, manifest.version, error)
         else:
+            # Numbers below all that this host gives out, so that it counts as the oldest.
             slot.put(LoadedVersion(min(0, loaded[-1].generation) - 1, predictor, record=None))
 
-    def _before(self, slot: ModelSlot, ledger: AliasState) -> list[Manifest]:
+    def _previous_manifests(self, slot: ModelSlot, alias_state: AliasState) -> list[Manifest]:
         current = slot.current()
-        served = (one for one in ledger.known().served if not current or one != current.version)
-        found = [self._cache.manifest(slot.model, version) for version in served]
-        before = [manifest for manifest in found if manifest is not None]
-        stay = set(self._room.kept(before))
-        return [manifest for manifest in before if manifest.version in stay]
+        manifests = [
+            self._cache.manifest(slot.model, version)
+            for version in alias_state.follower_state().served
+            if not current or version != current.version
+        ]
+        staged = [manifest for manifest in manifests if manifest is not None]
+        retained = set(self._memory_budget.retained(staged))
+        return [manifest for manifest in staged if manifest.version in retained]
 
     def _refuse(self, slot: ModelSlot, generation: int, reason: str) -> None:
         slot.refuse(generation, reason)
-        self._put_off(slot, generation, RETRY_CURRENT_SECONDS)
+        self._postpone(slot, generation, RETRY_CURRENT_SECONDS)
 
-    def _kept(self, slot: ModelSlot) -> set[int]:
-        """What answers, what may answer next, and those before that there is room for."""
-        current, proposed = slot.board.current, slot.board.proposed
+    def _kept_generations(self, slot: ModelSlot) -> set[int]:
+        """The current generation, the proposed one, and previous ones within the budget."""
+        current, proposed = slot.shared.current, slot.shared.proposed
         newest: dict[str, LoadedVersion] = {}
-        for one in slot.loaded():
-            if one.generation <= current:
-                newest.setdefault(one.version, one)
-        serving = next((o.version for o in newest.values() if o.generation == current), None)
-        before = [one.manifest for version, one in newest.items() if version != serving]
-        stay = self._room.kept(before)
-        return {current, proposed, *(newest[version].generation for version in stay)}
+        for loaded in slot.loaded():
+            if loaded.generation <= current:
+                newest.setdefault(loaded.version, loaded)
+        serving = next((v.version for v in newest.values() if v.generation == current), None)
+        previous = [loaded.manifest for version, loaded in newest.items() if version != serving]
+        retained = self._memory_budget.retained(previous)
+        return {current, proposed, *(newest[version].generation for version in retained)}
 
     def _retire(self, slot: ModelSlot, *, keep: set[int]) -> None:
         self._retired += slot.drop(keep)
 
     def _free(self) -> None:
-        """Close the predictors of retired versions, here and not in whoever refers to them last.
+        """Close the predictors of retired versions, here and not when the last reference goes.
 
         A predictor is shared by all generations of one version, so it stays while any of them is
         loaded, or is being compared.
         """
-        compared = [one for one in self._retired if one.is_compared]
-        loaded = [one for slot, _ in self._attended for one in slot.loaded()]
-        needed = {id(one.predictor) for one in (*compared, *loaded)}
-        free = [one for one in self._retired if id(one.predictor) not in needed]
-        # One that is loaded as another generation is closed with that one.
+        compared = [version for version in self._retired if version.is_compared]
+        loaded = [version for slot, _ in self._slots for version in slot.loaded()]
+        needed = {id(version.predictor) for version in (*compared, *loaded)}
+        free = [version for version in self._retired if id(version.predictor) not in needed]
+        # A version that is loaded as another generation is closed with that one.
         self._retired = compared
-        for one in free:
-            one.predictor.close()
+        for version in free:
+            version.predictor.close()
         if free:
             # The C library keeps what was freed for later; the next version may be larger.
-            give_back()
+            return_freed_memory()
 
-    def _is_put_off(self, slot: ModelSlot, generation: int) -> bool:
-        """A refused proposal is never tried again; what the whole host answers with always is."""
-        if generation in slot.refused and generation != slot.board.current:
+    def _is_postponed(self, slot: ModelSlot, generation: int) -> bool:
+        # A refused proposal is never tried again; what the whole host answers with always is.
+        if generation in slot.refused and generation != slot.shared.current:
             return True
         return self._clock() < self._retry_at.get((slot.model, generation), 0.0)
 
-    def _put_off(self, slot: ModelSlot, generation: int, seconds: float) -> None:
+    def _postpone(self, slot: ModelSlot, generation: int, seconds: float) -> None:
         now = self._clock()
-        self._retry_at = {one: at for one, at in self._retry_at.items() if at > now}
+        self._retry_at = {key: at for key, at in self._retry_at.items() if at > now}
         self._retry_at[slot.model, generation] = now + seconds
 
     def _load(self, record: AliasRecord, *, is_current: bool) -> Predictor:
@@ -214,16 +228,21 @@ class VersionLoader:
             manifest, files = self._cache.read(record.model, record.version)
         if not is_current or record.alias != CHAMPION:
             # Without its current champion this worker would answer nothing at all.
-            self._admit(manifest)
-        return load_version(manifest, files, threads=self._room.threads)
+            self._check_memory(manifest)
+        return load_version(manifest, files, threads=self._memory_budget.threads)
 
-    def _admit(self, manifest: Manifest) -> None:
-        """All workers of the host load at the same time, so all of them must fit."""
-        needed = self._room.takes_bytes(manifest) * self._workers
+    def _check_memory(self, manifest: Manifest) -> None:
+        """Refuse a version for which there is no memory, after freeing previous ones.
+
+        Raises:
+            UnfitVersion: it does not fit.
+        """
+        # All workers of the host load at the same time, so all of them must fit.
+        needed = self._memory_budget.version_bytes(manifest) * self._workers
         available = self._available()
         if available is not None and needed > available:
-            for slot, _ in self._attended:
-                self._retire(slot, keep={slot.board.current, slot.board.proposed})
+            for slot, _ in self._slots:
+                self._retire(slot, keep={slot.shared.current, slot.shared.proposed})
             self._free()
             available = self._available()
         if available is not None and needed > available:
@@ -235,14 +254,14 @@ class VersionLoader:
             )
 
 
-def _said(slot: ModelSlot) -> ModelReport:
+def _report(slot: ModelSlot) -> ModelReport:
     # In use is read first: a request that starts in between is answered by what is current or
     # newer, so the number reported may be too low, which delays an acknowledgement, never too high.
     oldest = slot.oldest_in_use()
-    prepared = tuple(sorted(one.generation for one in slot.loaded()))
+    prepared = tuple(sorted(version.generation for version in slot.loaded()))
     return ModelReport(prepared=prepared, refused=dict(slot.refused), oldest_in_use=oldest)
 
 
 def _is_busy(slot: ModelSlot) -> bool:
-    board = slot.board
-    return board.proposed > board.current or slot.oldest_in_use() < board.current
+    shared = slot.shared
+    return shared.proposed > shared.current or slot.oldest_in_use() < shared.current

@@ -16,7 +16,7 @@ from overnight.store.schema import NUMPY_TYPES
 NETWORK = "predictor.tflite"
 DEFAULT_BYTES = 64_000_000
 # Measured with small convolutional networks: packed weights and the arena of each interpreter.
-# What is estimated so is twice of what a version really takes.
+# The estimate is twice of what a version really takes.
 WEIGHTS_FACTOR = 2
 ARENA_BYTES = 2_000_000
 
@@ -25,52 +25,54 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """What a worker may hold in memory besides the versions that answer now."""
+    """The memory that a worker may use for versions besides those that answer now."""
 
     threads: int
     budget_bytes: int = DEFAULT_BYTES
 
-    def takes_bytes(self, manifest: Manifest) -> int:
-        """A cautious estimate of what one version takes in one worker."""
+    def version_bytes(self, manifest: Manifest) -> int:
+        """A cautious estimate of the memory of one version in one worker."""
         interpreter_bytes = WEIGHTS_FACTOR * manifest.files[NETWORK].size_bytes + ARENA_BYTES
         tensor_bytes = rows_for(self.threads) * _row_bytes(manifest)
         return interpreters_for(self.threads) * interpreter_bytes + tensor_bytes
 
-    def kept(self, before: Sequence[Manifest]) -> list[str]:
-        """The versions that stay of those that served `before` the current one, newest first.
+    def retained(self, previous: Sequence[Manifest]) -> list[str]:
+        """Which of the `previous` versions stay loaded; both newest first.
 
-        The previous one always does, because that is where a rollback leads; the others do as
-        long as all of them fit into the budget together.
+        The one before the current always does, because that is where a rollback leads; the others
+        do as long as all of them fit into the budget together.
         """
-        kept: list[str] = []
+        retained: list[str] = []
         left = self.budget_bytes
-        for manifest in before:
-            left -= self.takes_bytes(manifest)
-            if kept and left < 0:
+        for manifest in previous:
+            left -= self.version_bytes(manifest)
+            if retained and left < 0:
                 break
-            kept.append(manifest.version)
-        return kept
+            retained.append(manifest.version)
+        return retained
 
 
 def _row_bytes(manifest: Manifest) -> int:
-    """What one row takes with all its inputs and outputs."""
+    """Bytes of one row of all inputs and outputs."""
     specs = (*manifest.tensors.inputs, *manifest.tensors.outputs)
-    return sum(math.prod(one.shape) * np.dtype(NUMPY_TYPES[one.datatype]).itemsize for one in specs)
+    return sum(
+        math.prod(spec.shape) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize for spec in specs
+    )
 
 
-def give_back() -> None:
-    """Return what was freed to the system, where the C library does not do so by itself."""
+def return_freed_memory() -> None:
+    """Return freed memory to the system, where the C library does not do so by itself."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
-    """What may still be allocated here, or None where the system does not say."""
-    found = [_of_machine(meminfo), _of_container(cgroup)]
-    return min((one for one in found if one is not None), default=None)
+    """Memory that may still be allocated here, or None where the system does not say."""
+    limits = [_machine_bytes(meminfo), _container_bytes(cgroup)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _of_machine(meminfo: Path) -> int | None:
+def _machine_bytes(meminfo: Path) -> int | None:
     try:
         for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -80,17 +82,17 @@ def _of_machine(meminfo: Path) -> int | None:
     return None
 
 
-def _of_container(cgroup: Path) -> int | None:
+def _container_bytes(cgroup: Path) -> int | None:
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())
     except (OSError, ValueError):
         return None
-    return int(limit) - used + _reclaimable(cgroup) if limit.isdigit() else None
+    return int(limit) - used + _reclaimable_bytes(cgroup) if limit.isdigit() else None
 
 
-def _reclaimable(cgroup: Path) -> int:
-    """Pages of files not read lately count as used, and yet the kernel gives them up when asked."""
+def _reclaimable_bytes(cgroup: Path) -> int:
+    """Cached file pages not read lately: counted as used, but freed by the kernel on demand."""
     with suppress(OSError, ValueError):
         for line in (cgroup / "memory.stat").read_text().splitlines():
             name, _, count = line.partition(" ")

@@ -14,18 +14,19 @@ from overnight.serving.host.shared_memory import SharedGeneration
 from overnight.serving.inference.loaded_version import LoadedVersion
 
 __all__ = ["WAIT_SECONDS", "LoadedVersion", "ModelSlot", "ModelSlots"]
-# A worker that joins between the last report and the flip finishes loading while requests wait.
+# A worker that starts between the last report and the activation finishes loading while requests
+# wait.
 WAIT_SECONDS = 10.0
 
 
 class ModelSlot:
-    """One alias of a model in this process: a board that says what answers, and what is loaded.
+    """One alias of a model in this process: the generation that answers, and those loaded.
 
     Champion and challenger have a slot each, and neither slot knows of the other.
     """
 
-    def __init__(self, model: str, board: SharedGeneration) -> None:
-        self.model, self.board = model, board
+    def __init__(self, model: str, shared: SharedGeneration) -> None:
+        self.model, self.shared = model, shared
         self._loaded: dict[int, LoadedVersion] = {}
         self._refused: dict[int, str] = {}
         # Requests take the lock itself, which costs a fraction of what a condition does. It is
@@ -35,34 +36,35 @@ class ModelSlot:
 
     @property
     def ready(self) -> bool:
-        current = self.board.current
+        """Whether what the host answers with is loaded here."""
+        current = self.shared.current
         return current > 0 and current in self._loaded
 
     @property
     def refused(self) -> Mapping[int, str]:
-        """Why this worker cannot answer with a generation that the board asks for."""
+        """Why this worker cannot load a generation that is current or proposed."""
         return self._refused
 
     def current(self) -> LoadedVersion | None:
-        """What answers now, without a lease: to describe it, not to answer with it."""
-        # No lock: the board is read first, and looking up a key is one step for all threads.
-        return self._loaded.get(self.board.current)
+        """The version that answers now, without a lease: to describe it, not to answer with it."""
+        # No lock: the number is read first, and looking up a key is one step for all threads.
+        return self._loaded.get(self.shared.current)
 
     def loaded(self) -> list[LoadedVersion]:
         """Everything loaded, newest first."""
         with self._lock:
-            return sorted(self._loaded.values(), key=lambda one: -one.generation)
+            return sorted(self._loaded.values(), key=lambda loaded: -loaded.generation)
 
     def named(self, version: str) -> LoadedVersion | None:
         """A version by its name, without a lease; the newest generation of it."""
-        return next((one for one in self._admitted() if one.version == version), None)
+        return next((loaded for loaded in self._activated() if loaded.version == version), None)
 
     def versions(self) -> tuple[str, ...]:
         """The versions that can be leased here by name, newest first."""
-        return tuple(dict.fromkeys(one.version for one in self._admitted()))
+        return tuple(dict.fromkeys(loaded.version for loaded in self._activated()))
 
     def put(self, loaded: LoadedVersion) -> None:
-        """Have one more generation to answer with, and wake those who wait for it."""
+        """Add a loaded generation, and wake the requests that wait for it."""
         with self._changed:
             self._loaded[loaded.generation] = loaded
             self._refused.pop(loaded.generation, None)
@@ -74,38 +76,43 @@ class ModelSlot:
             self._refused[generation] = reason
 
     def forget_refusals(self, *, keep: set[int]) -> None:
-        """Forget why generations were refused that the board no longer asks for."""
+        """Forget the refusals of all generations but those in `keep`."""
         with self._lock:
             # A new dictionary: routes read the old one without the lock.
-            self._refused = {one: why for one, why in self._refused.items() if one in keep}
+            self._refused = {
+                generation: reason
+                for generation, reason in self._refused.items()
+                if generation in keep
+            }
 
     def drop(self, keep: set[int]) -> list[LoadedVersion]:
-        """Take out the generations that nobody leases and nobody wants, to be freed by the caller.
+        """Remove the generations without a lease and not in `keep`, to be freed by the caller.
 
         Leases are counted under the same lock, so what is returned is never leased again by a
-        request; a comparison may still be at it.
+        request; a comparison may still use it.
         """
         with self._lock:
-            free = [
-                one
-                for one in self._loaded.values()
-                if not one.leases and one.generation not in keep
+            retired = [
+                loaded
+                for loaded in self._loaded.values()
+                if not loaded.leases and loaded.generation not in keep
             ]
-            for one in free:
-                one.is_retired = True
-                del self._loaded[one.generation]
-            return free
+            for loaded in retired:
+                loaded.is_retired = True
+                del self._loaded[loaded.generation]
+            return retired
 
     def oldest_in_use(self) -> int:
         """The oldest generation that a request in this process is, or may yet be, answered by.
 
-        Read under the lock that leases are taken under. A request reads the board and counts its
-        lease in one hold of the lock; so whoever read an older number before this has a lease
-        that is seen here, and whoever comes after this reads at least the number that is seen here.
+        A lower bound: it may be too old for a moment, never too new.
         """
+        # Under the lock that leases are taken under. A request reads the current generation and
+        # counts its lease in one hold of the lock: one that read an older number before this has
+        # a lease that is seen here, one that comes later reads at least the number seen here.
         with self._lock:
-            leased = [one.generation for one in self._loaded.values() if one.leases]
-            return min([self.board.current, *leased])
+            leased = [loaded.generation for loaded in self._loaded.values() if loaded.leases]
+            return min([self.shared.current, *leased])
 
     @contextmanager
     def lease(
@@ -130,9 +137,9 @@ class ModelSlot:
         A current version that this process is still loading is waited for.
 
         Raises:
-            NotServed: nothing is loaded (yet), or not the version that was asked for.
+            NotServed: nothing is loaded (yet), or not the version that was named.
         """
-        # The board must be read while the lock is held: read before, the generation could be
+        # The current generation must be read while the lock is held: read before, it could be
         # dropped, or an acknowledgement be given that nothing older answers, in between.
         with self._lock:
             loaded = self._awaited(wait_seconds) if version is None else self.named(version)
@@ -151,19 +158,19 @@ class ModelSlot:
 
     def _awaited(self, wait_seconds: float) -> LoadedVersion | None:
         loaded = self.current()
-        if loaded is None and self.board.current:
+        if loaded is None and self.shared.current:
             self._changed.wait_for(lambda: self.ready, wait_seconds)
             loaded = self.current()
         return loaded
 
-    def _admitted(self) -> list[LoadedVersion]:
-        # What is still being prepared has not been admitted by all workers.
-        current = self.board.current
-        return [one for one in self.loaded() if one.generation <= current]
+    def _activated(self) -> list[LoadedVersion]:
+        # A newer generation is loaded here, but perhaps not yet by all workers.
+        current = self.shared.current
+        return [loaded for loaded in self.loaded() if loaded.generation <= current]
 
 
 class ModelSlots:
-    """The champions' slots of this process, by model. `expected`: those that it must serve."""
+    """The champions' slots of this process, by model. `expected`: the models it must serve."""
 
     def __init__(self, expected: tuple[str, ...] = ()) -> None:
         self._slots: dict[str, ModelSlot] = {}
@@ -189,6 +196,6 @@ class ModelSlots:
     @property
     def ready(self) -> bool:
         """Whether every model that answers, and every one that must, is loaded here."""
-        answering = [slot for slot in self.all() if slot.board.current]
+        answering = [slot for slot in self.all() if slot.shared.current]
         needed = [self._slots.get(name) for name in self.expected]
         return bool(answering) and all(slot and slot.ready for slot in [*answering, *needed])

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 from overnight.serving.host.workers import ModelReport
 
+# A worker that hangs must not hold up the host for ever; loading takes seconds at most.
 PREPARE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class HostState:
-    """One model on this host: the board, what each living worker says, and what is still owed."""
+    """One alias on this host: the shared numbers, and the report of each living worker.
+
+    `open_seconds`: how long the proposal is open. `acknowledged`: the store has been told that the
+    current generation serves.
+    """
 
     current: int
     proposed: int
@@ -21,14 +26,14 @@ class HostState:
 
 @dataclass(frozen=True)
 class Activate:
-    """Every worker can answer with this generation: let it."""
+    """Every worker has loaded this generation: switch to it."""
 
     generation: int
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A worker cannot answer with the proposal: the current generation goes on."""
+    """A worker cannot load the proposal: the current generation goes on."""
 
     generation: int
     reason: str
@@ -36,7 +41,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """No request here is answered by anything older: say so in the store."""
+    """No request here is answered by anything older: write so to the store."""
 
     generation: int
 
@@ -48,36 +53,36 @@ class Wait:
 
 @dataclass(frozen=True)
 class Poll:
-    """Nothing is open: ask the store for news."""
+    """Nothing is open: read the log for newer records."""
 
 
 Action = Activate | Reject | Acknowledge | Wait | Poll
 
 
-def decide(situation: HostState) -> Action:
-    """At most one action.
+def decide(state: HostState) -> Action:
+    """The next action.
 
-    A proposal is flipped when all living workers have prepared it, and withdrawn as soon as one
-    refuses it. The champion is acknowledged only once nobody can be answered by its predecessor.
+    A proposal is activated when all living workers have prepared it, and rejected as soon as one
+    refuses it. A version is acknowledged only once no request can be answered by its predecessor.
     """
-    if situation.proposed > situation.current:
-        return _on_proposal(situation)
-    if situation.current and not situation.acknowledged:
-        drained = all(one.oldest_in_use >= situation.current for one in situation.workers)
-        return Acknowledge(situation.current) if drained else Wait()
+    if state.proposed > state.current:
+        return _on_proposal(state)
+    if state.current and not state.acknowledged:
+        drained = all(worker.oldest_in_use >= state.current for worker in state.workers)
+        return Acknowledge(state.current) if drained else Wait()
     return Poll()
 
 
-def _on_proposal(situation: HostState) -> Action:
-    proposed, workers = situation.proposed, situation.workers
+def _on_proposal(state: HostState) -> Action:
+    proposed, workers = state.proposed, state.workers
     # One refusal is enough: all workers switch, or none does.
-    for one in workers:
-        if proposed in one.refused:
-            return Reject(proposed, one.refused[proposed])
-    prepared = sum(proposed in one.prepared for one in workers)
+    for worker in workers:
+        if proposed in worker.refused:
+            return Reject(proposed, worker.refused[proposed])
+    prepared = sum(proposed in worker.prepared for worker in workers)
     if workers and prepared == len(workers):
         return Activate(proposed)
-    if situation.open_seconds > PREPARE_SECONDS:
+    if state.open_seconds > PREPARE_SECONDS:
         return Reject(
             proposed,
             f"{prepared} of {len(workers)} workers had prepared it after {PREPARE_SECONDS:.0f} s",

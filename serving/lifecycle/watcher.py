@@ -1,10 +1,10 @@
 """Watcher: follows one alias of a model, its champion or challenger, for all workers of a host.
 
 Only the leader runs it. It asks the store for the next record of the alias' log; a new version is
-staged in the disk cache once for the host and proposed on the board, and every worker loads it.
-When all have reported it prepared, one store to shared memory flips all of them; when one refuses
-it, it is withdrawn and the old version goes on. The store is told of either.
-All logic is in `look`; what it does next is decided by a pure function, `decision.decide`.
+staged in the disk cache once for the host and proposed in shared memory, and every worker loads it.
+When all have reported it prepared, one store to shared memory switches all of them; when one
+refuses it, the proposal is rejected and the old version goes on. Either is acknowledged in the
+store. All logic is in `tick`; the next step is chosen by a pure function, `rollout_policy.decide`.
 """
 
 import logging
@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from overnight.serving.errors import LogRewound
 from overnight.serving.host.alias_state import AliasState, FollowerState
 from overnight.serving.host.shared_memory import SharedGeneration
-from overnight.serving.host.workers import ModelReport, living
+from overnight.serving.host.workers import ModelReport, living_reports
 from overnight.serving.lifecycle import rollout_policy
-from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.disk_cache import DiskCache
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
 from overnight.serving.lifecycle.rollout_policy import (
     Acknowledge,
@@ -46,50 +46,50 @@ logger = logging.getLogger(__name__)
 SOON_SECONDS = 0.01
 RETRY_UNTRUSTED_SECONDS = 10.0
 REMEMBERED_VERSIONS = 20
-# How soon an ask for a look is seen, and how often at most such asks reach the store.
-ASKED_SECONDS = 0.05
+# How soon a requested refresh is seen, and how often at most such requests reach the store.
+REFRESH_SECONDS = 0.05
 # How often the log is checked to still hold the last record that was followed.
 CHECK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class FollowContext:
-    """What everything that follows the store on this host has in common.
+    """What all watchers of this host share.
 
-    `workers` is the folder of their reports, `replica` the name of the host in the store.
+    `workers` is the folder of the workers' reports, `replica` the name of the host in the store.
     """
 
     bucket: Bucket
-    cache: Cache
+    cache: DiskCache
     workers: Path
     replica: str
     poll_seconds: float
-    room: MemoryBudget
+    memory_budget: MemoryBudget
     clock: Callable[[], float] = time.monotonic
 
 
-class Followed:
-    """A log as a host reads it: from the last record that it knows, and only ever forwards.
+class LogReader:
+    """Reads the records of a log after the last one followed here, and only ever forwards.
 
-    A store that was set back, or in which somebody rewrote history, would have serving take up what
-    was rolled back long ago. The last record is on the host's own disk, and the log has to hold it.
+    A store that was set back, or in which history was rewritten, would have serving follow what was
+    rolled back long ago. The last record is on the host's own disk, and the log has to hold it.
     """
 
     def __init__(
-        self, log: AliasLog, memory: Path, clock: Callable[[], float] = time.monotonic
+        self, log: AliasLog, folder: Path, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`memory` is the folder in which this host remembers the log; it is told to people."""
-        self._log, self._memory, self._clock = log, memory, clock
+        """`folder`, in which this host remembers the log, is named in errors."""
+        self._log, self._folder, self._clock = log, folder, clock
         self._checked_at: float | None = None
 
-    def newer(self, last: AliasRecord | None) -> AliasRecord | None:
+    def newest_after(self, last: AliasRecord | None) -> AliasRecord | None:
         """The newest record after `last`, if there is one: mostly one small GET.
 
-        That the log still holds `last` is asked at first, now and then, and before anything newer
-        is taken from it.
+        That the log still holds `last` is checked at first, now and then, and before anything newer
+        is returned.
 
         Raises:
-            LogWentBack: it does not, or holds another record in its place.
+            LogRewound: it does not, or holds another record in its place.
         """
         if last is None:
             return self._log.current() if self._log.at(1) is not None else None
@@ -104,180 +104,196 @@ class Followed:
         return self._log.current(since=following.sequence)
 
     def _check(self, last: AliasRecord, now: float) -> None:
-        found = self._log.at(last.sequence)
-        if found is None or found.id != last.id:
+        stored = self._log.at(last.sequence)
+        if stored is None or stored.id != last.id:
             self._checked_at = None
             raise LogRewound(
                 self._log.name,
                 known=f"record {last.sequence} to be that of {last.version} as it was followed",
-                found=f"another one, of {found.version}" if found else "none of this number",
-                memory=str(self._memory),
+                found=f"another one, of {stored.version}" if stored else "none of this number",
+                memory=str(self._folder),
             )
         self._checked_at = now
 
 
 class Watcher:
-    """Follows one alias of a model: from a record in its log to a flip of the board."""
+    """Follows one alias of a model: from a record in its log to the version that answers."""
 
     def __init__(
         self,
-        ledger: AliasState,
+        alias_state: AliasState,
         log: AliasLog,
         context: FollowContext,
         *,
-        bell: SharedGeneration | None = None,
+        refresh_signal: SharedGeneration | None = None,
         challenger: AliasState | None = None,
         is_over: Callable[[AliasRecord], bool] = lambda _: False,
     ) -> None:
-        """Follow `log` into `ledger`.
+        """Follow `log` into `alias_state`.
 
-        What is on the board of the champion's `challenger` stays cached. A record that `is_over`
-        is remembered and not taken up. Whoever has news of the log rings at `bell`.
+        The active versions of the champion's `challenger` stay cached. A record that `is_over` is
+        remembered and not loaded. Refreshes are requested in `refresh_signal`, by default in the
+        alias' own shared memory.
         """
-        self._ledger, self._board, self._log = ledger, ledger.board, log
+        self._alias_state, self._shared, self._log = alias_state, alias_state.shared, log
         self._context, self._clock = context, context.clock
         self._challenger, self._is_over = challenger, is_over
-        self._bell = bell or ledger.board
-        self._asks, self._looked_at = self._bell.asks, self._clock() - ASKED_SECONDS
-        self._known = ledger.known()
-        self._followed = Followed(log, ledger.folder, context.clock)
+        self._signal = refresh_signal or alias_state.shared
+        self._seen_requests = self._signal.refresh_requests
+        self._polled_at = self._clock() - REFRESH_SECONDS
+        self._state = alias_state.follower_state()
+        self._reader = LogReader(log, alias_state.folder, context.clock)
         self._is_postponed = False
         self._acknowledged = 0
         self._opened_at = self._due = self._retry_at = self._clock()
 
-    def look(self) -> float:
-        """One tick: at most one step forward. Returns how many seconds to rest before the next.
+    def tick(self) -> float:
+        """At most one step forward. Returns how many seconds to rest before the next.
 
-        Nothing that the store does is an error here: answering goes on, and the trouble is told.
+        A failing store is no error here: answering goes on, and the sync error is reported.
         """
-        action = rollout_policy.decide(self._situation())
+        action = rollout_policy.decide(self._host_state())
         match action:
             case Activate(generation):
-                self._flip(generation)
+                self._activate(generation)
             case Reject(generation, reason):
-                self._withdraw(generation, reason)
+                self._reject(generation, reason)
             case Acknowledge(generation):
-                self._asking(lambda: self._acknowledge(generation))
+                self._with_store(lambda: self._acknowledge(generation))
                 self._is_postponed = self._acknowledged != generation
-            case Poll() if self._clock() >= self._due or self._is_asked():
-                self._asking(self._follow)
+            case Poll() if self._clock() >= self._due or self._is_refresh_requested():
+                self._with_store(self._poll)
                 self._is_postponed = False
             case Poll():
-                rest = min(self._due - self._clock(), self._context.poll_seconds, ASKED_SECONDS)
+                rest = min(self._due - self._clock(), self._context.poll_seconds, REFRESH_SECONDS)
                 return max(rest, SOON_SECONDS)
             case _:
                 pass
         return SOON_SECONDS
 
-    def _is_asked(self) -> bool:
-        """Whether somebody says that the log has moved, and the last look was not just now."""
-        return self._bell.asks != self._asks and self._clock() - self._looked_at >= ASKED_SECONDS
+    def _is_refresh_requested(self) -> bool:
+        # However many requests come, the store is read at most every REFRESH_SECONDS.
+        return (
+            self._signal.refresh_requests != self._seen_requests
+            and self._clock() - self._polled_at >= REFRESH_SECONDS
+        )
 
-    def _situation(self) -> HostState:
-        board = self._board
-        is_open = board.proposed > board.current
-        # A store that takes no acknowledgement must not keep us from following it: having failed,
-        # we first ask for news again.
-        owed = board.current not in {0, self._acknowledged} and not self._is_postponed
-        reports = living(self._context.workers) if is_open or owed else []
+    def _host_state(self) -> HostState:
+        shared = self._shared
+        is_open = shared.proposed > shared.current
+        # A store that takes no acknowledgement must not keep us from following it: after a failure
+        # the next step is a poll.
+        owed = shared.current not in {0, self._acknowledged} and not self._is_postponed
+        reports = living_reports(self._context.workers) if is_open or owed else []
         return HostState(
-            current=board.current,
-            proposed=board.proposed,
+            current=shared.current,
+            proposed=shared.proposed,
             workers=[report.models.get(self._log.name, ModelReport()) for report in reports],
             open_seconds=self._clock() - self._opened_at,
             acknowledged=not owed,
         )
 
-    def _flip(self, generation: int) -> None:
-        self._board.flip(generation)
+    def _activate(self, generation: int) -> None:
+        self._shared.activate(generation)
         self._due = self._clock()
-        # Only now: until the flip the generation before is current, and a worker that starts
-        # loads it by its record.
-        self._ledger.forget_proposals()
+        # Only now: until the activation the generation before is current, and a worker that
+        # starts loads it by its record.
+        self._alias_state.forget_proposals()
         logger.info("%s: all workers answer with generation %d", self._log.name, generation)
 
-    def _withdraw(self, generation: int, reason: str) -> None:
-        record = self._ledger.record(generation)
-        self._board.propose(self._board.current)
+    def _reject(self, generation: int, reason: str) -> None:
+        record = self._alias_state.record(generation)
+        self._shared.propose(self._shared.current)
         self._due = self._clock()
         if record is not None:
             self._refuse(record, reason)
 
-    def _asking(self, step: Callable[[], None]) -> None:
-        """Do what needs the store; when it fails, say so and try again a poll later."""
+    def _with_store(self, step: Callable[[], None]) -> None:
+        """Do a step that needs the store; when it fails, report it and try again a poll later."""
         try:
             step()
         except (OvernightError, OSError, ValidationError, MemoryError) as error:
             # The store is away, our disk or memory is full, or a record is not ours to read: none
             # of them ends following, of this model or of any other.
             self._due = self._clock() + self._context.poll_seconds
-            self._note_trouble(str(error) or "no memory is left to fetch a version")
+            self._note_sync_error(str(error) or "no memory is left to fetch a version")
         else:
-            if self._board.current in {0, self._acknowledged}:
-                self._note_trouble("")
+            if self._shared.current in {0, self._acknowledged}:
+                self._note_sync_error("")
 
-    def _note_trouble(self, trouble: str) -> None:
-        if trouble != self._known.trouble:
-            logger.warning("%s: %s", self._log.name, trouble or "the store answers again")
-            self._note(trouble=trouble)
+    def _note_sync_error(self, sync_error: str) -> None:
+        if sync_error != self._state.sync_error:
+            logger.warning("%s: %s", self._log.name, sync_error or "the store answers again")
+            self._update_state(sync_error=sync_error)
 
     def _acknowledge(self, generation: int) -> None:
-        record = self._ledger.record(generation)
+        record = self._alias_state.record(generation)
         if record is not None:
-            self._say(record.sequence, record.version, serving=True)
+            self._write_acknowledgement(record.sequence, record.version, serving=True)
             if self._challenger is not None:
                 used = {record.version} | ({record.previous} if record.previous else set())
-                used |= self._served(record.version) | self._challenger.on_board()
+                used |= self._note_served(record.version) | self._challenger.active_versions()
+                # Challengers are followed in another thread: one that it has staged and not yet
+                # proposed is deleted here, and fetched once more by the loaders.
                 self._context.cache.keep_only(self._log.model, used)
         self._acknowledged = generation
 
-    def _served(self, version: str) -> set[str]:
-        """Remember what serves now; the versions that workers may still hold besides it."""
-        before = [one for one in self._known.served if one != version]
-        self._note(served=(version, *before)[:REMEMBERED_VERSIONS])
-        found = [self._context.cache.manifest(self._log.model, one) for one in before]
-        return set(self._context.room.kept([one for one in found if one is not None]))
+    def _note_served(self, version: str) -> set[str]:
+        """Remember the version that serves; returns the previous ones that workers may hold."""
+        previous = [served for served in self._state.served if served != version]
+        self._update_state(served=(version, *previous)[:REMEMBERED_VERSIONS])
+        manifests = [self._context.cache.manifest(self._log.model, name) for name in previous]
+        staged = [manifest for manifest in manifests if manifest is not None]
+        return set(self._context.memory_budget.retained(staged))
 
-    def _follow(self) -> None:
-        """Ask for the next record; take up the newest, and tell those it overtook."""
-        # Read before the store is asked: who asks meanwhile may know of something newer.
-        tries_again = self._bell.asks != self._asks or self._clock() >= self._retry_at
-        self._asks, self._looked_at = self._bell.asks, self._clock()
-        last = self._known.last
+    def _poll(self) -> None:
+        """Ask for the next record; propose the newest, and acknowledge those it overtook."""
+        # Read before the store is asked: a request that comes meanwhile may be for a newer record.
+        requests = self._signal.refresh_requests
+        tries_again = requests != self._seen_requests or self._clock() >= self._retry_at
+        self._seen_requests, self._polled_at = requests, self._clock()
+        last = self._state.last
         try:
-            record = self._followed.newer(last)
+            record = self._reader.newest_after(last)
         except LogRewound:
             if self._log.alias != CHAMPION:
-                self._board.clear()  # a challenger can be done without
+                self._shared.clear()  # a host can do without a challenger
             raise
-        self._board.looked(int(time.time() * 1000))
+        self._shared.note_sync(int(time.time() * 1000))
         self._due = self._clock() + self._context.poll_seconds
         if record is not None:
-            self._take_up(record)
-            self._tell_overtaken(last.sequence + 1 if last else record.sequence, record)
-        elif last and tries_again and self._known.is_untrusted(last):
+            self._propose_record(record)
+            first = last.sequence + 1 if last else record.sequence
+            self._acknowledge_overtaken(first, record)
+        elif last and tries_again and self._state.is_untrusted(last):
             with suppress(UntrustedVersion):
-                self._try_again(last)
-        self._tell_refusals()
+                self._retry_untrusted(last)
+        self._acknowledge_refusals()
 
-    def _tell_overtaken(self, first: int, record: AliasRecord) -> None:
+    def _acknowledge_overtaken(self, first: int, record: AliasRecord) -> None:
         reason = f"superseded by record {record.sequence} before it was loaded"
         for sequence in range(first, record.sequence):
             if (overtaken := self._log.at(sequence)) is not None:
-                self._say(sequence, overtaken.version, serving=False, reason=reason)
+                self._write_acknowledgement(
+                    sequence, overtaken.version, serving=False, reason=reason
+                )
 
-    def _try_again(self, last: AliasRecord) -> None:
-        """Take up what was refused because nobody trusted had signed it, if somebody has now."""
+    def _retry_untrusted(self, last: AliasRecord) -> None:
+        """Propose a record that was refused for want of a trusted signature, if there is one now.
+
+        Raises:
+            UntrustedVersion: there still is none.
+        """
         self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
         with suppress(CorruptVersion, UnknownVersion):  # for these it is refused below
             self._context.cache.stage(self._context.bucket, last.model, last.version)
         # Killed in between, the refusal is still known, and it is tried once more.
-        self._take_up(last)
+        self._propose_record(last)
 
-    def _take_up(self, record: AliasRecord) -> None:
+    def _propose_record(self, record: AliasRecord) -> None:
         if record.target is None or self._is_over(record):
-            self._board.clear()
-            self._remember(self._known.taking(record))
+            self._shared.clear()
+            self._save_state(self._state.following(record))
             return
         try:
             self._context.cache.stage(self._context.bucket, record.model, record.version)
@@ -287,36 +303,41 @@ class Watcher:
         self._opened_at = self._clock()
         # Proposed before it is remembered: killed in between, it is followed again under another
         # number; the other way round it would count as followed and never be loaded.
-        generation = self._ledger.propose(record)
-        self._remember(self._known.taking(record))
+        generation = self._alias_state.propose(record)
+        self._save_state(self._state.following(record))
         logger.info("%s: %s proposed as %d", self._log.name, record.version, generation)
 
     def _refuse(self, record: AliasRecord, reason: str, *, untrusted: bool = False) -> None:
         """Remember why, for ever: the same record is not tried again, unless it is `untrusted`."""
         logger.error("%s: %s refused: %s", self._log.name, record.version, reason)
-        self._remember(self._known.refusing(record, reason, untrusted=untrusted))
+        self._save_state(self._state.refusing(record, reason, untrusted=untrusted))
 
-    def _tell_refusals(self) -> None:
-        for refused in self._known.refused:
-            if not refused.acknowledged:
-                self._say(refused.sequence, refused.version, serving=False, reason=refused.reason)
-        told = tuple(one.model_copy(update={"acknowledged": True}) for one in self._known.refused)
-        if told != self._known.refused:
-            self._note(refused=told)
+    def _acknowledge_refusals(self) -> None:
+        refusals = self._state.refused
+        for refusal in refusals:
+            if not refusal.acknowledged:
+                self._write_acknowledgement(
+                    refusal.sequence, refusal.version, serving=False, reason=refusal.reason
+                )
+        done = tuple(refusal.model_copy(update={"acknowledged": True}) for refusal in refusals)
+        if done != refusals:
+            self._update_state(refused=done)
 
-    def _say(self, sequence: int, version: str, *, serving: bool, reason: str = "") -> None:
+    def _write_acknowledgement(
+        self, sequence: int, version: str, *, serving: bool, reason: str = ""
+    ) -> None:
         acknowledgement = Acknowledgement(
             replica=self._context.replica, version=version, serving=serving, reason=reason
         )
         try:
             self._log.acknowledge(sequence, acknowledgement)
         except (BadKey, StoreDenied) as error:
-            # Reading is enough to serve; only whoever waits for the acknowledgement misses it.
+            # Reading is enough to serve; only a run that waits for the acknowledgement misses it.
             logger.warning("%s: record %d not acknowledged: %s", self._log.name, sequence, error)
 
-    def _note(self, **changes: object) -> None:
-        self._remember(self._known.model_copy(update=changes))
+    def _update_state(self, **changes: object) -> None:
+        self._save_state(self._state.model_copy(update=changes))
 
-    def _remember(self, known: FollowerState) -> None:
-        self._known = known
-        self._ledger.remember(known)
+    def _save_state(self, state: FollowerState) -> None:
+        self._state = state
+        self._alias_state.save_follower_state(state)

@@ -1,4 +1,4 @@
-"""What is known of a challenger on this host, and whether that is reason enough to withdraw it."""
+"""Statistics of a challenge on this host, and the rule by which a challenger is withdrawn."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ MINIMUM_TIMED = 25
 
 
 class ChallengeStats(Value):
-    """What one worker, or all workers of a host together, counted of one challenge.
+    """The counters of one challenge, of one worker or of all workers of a host together.
 
     `requests` were answered by the challenger or should have been, `errors` of them were not.
     Of `compared` requests, `disagreements` sums the shares of rows that the champion answers
@@ -46,41 +46,41 @@ class ChallengeStats(Value):
 _COUNTED = ("requests", "errors", "compared", "disagreements", "dropped", "timed", "log_slowdown")
 
 
-def total(record: str, tallies: Iterable[ChallengeStats]) -> ChallengeStats | None:
-    """All that was counted of one challenge; None when nobody knows it yet."""
-    known = [one for one in tallies if one.record == record]
-    if not known:
+def total(record: str, workers: Iterable[ChallengeStats]) -> ChallengeStats | None:
+    """The sum over all workers for one challenge; None when none has counted it yet."""
+    counted = [stats for stats in workers if stats.record == record]
+    if not counted:
         return None
-    return known[0].model_copy(
-        update={name: sum(getattr(one, name) for one in known) for name in _COUNTED}
+    return counted[0].model_copy(
+        update={name: sum(getattr(stats, name) for stats in counted) for name in _COUNTED}
     )
 
 
-def reason_to_withdraw(terms: Terms, tally: ChallengeStats) -> str | None:
+def reason_to_withdraw(terms: Terms, stats: ChallengeStats) -> str | None:
     """Why a challenger has to go, with its figures; None while it keeps to its terms.
 
     Shares count once the lower end of their 95 % interval is over the bound, so that bad luck is
     no reason; nothing counts before `minimum_requests`.
     """
     minimum = terms.minimum_requests
-    low = lower_bound(tally.errors, tally.requests)
-    if tally.requests >= minimum and low > terms.maximum_error_share:
-        return _of_share(
-            f"failed on {tally.errors} of {tally.requests} requests", low, terms.maximum_error_share
+    low = lower_bound(stats.errors, stats.requests)
+    if stats.requests >= minimum and low > terms.maximum_error_share:
+        return _share_reason(
+            f"failed on {stats.errors} of {stats.requests} requests", low, terms.maximum_error_share
         )
-    low = lower_bound(tally.disagreements, tally.compared)
-    if tally.compared >= minimum and low > terms.maximum_disagreement_share:
-        return _of_share(
-            f"answered {tally.disagreements:g} of {tally.compared} requests otherwise than the "
+    low = lower_bound(stats.disagreements, stats.compared)
+    if stats.compared >= minimum and low > terms.maximum_disagreement_share:
+        return _share_reason(
+            f"answered {stats.disagreements:g} of {stats.compared} requests otherwise than the "
             "champion",
             low,
             terms.maximum_disagreement_share,
         )
-    slowdown = tally.slowdown
-    is_timed = tally.compared >= minimum and tally.timed >= MINIMUM_TIMED
+    slowdown = stats.slowdown
+    is_timed = stats.compared >= minimum and stats.timed >= MINIMUM_TIMED
     if is_timed and slowdown is not None and slowdown > terms.maximum_slowdown:
         return (
-            f"took {slowdown:.2f} times the champion's CPU time over {tally.timed} requests; at "
+            f"took {slowdown:.2f} times the champion's CPU time over {stats.timed} requests; at "
             f"most {terms.maximum_slowdown:g} times is allowed"
         )
     return None
@@ -100,5 +100,5 @@ def lower_bound(count: float, n: int) -> float:
     return max((middle - spread) / (1 + z2 / n), 0.0)
 
 
-def _of_share(what: str, low: float, bound: float) -> str:
+def _share_reason(what: str, low: float, bound: float) -> str:
     return f"{what}: at least {low:.1%} with 95 % confidence, at most {bound:.1%} is allowed"

@@ -1,4 +1,4 @@
-"""What a worker counts, and how all workers of a host tell it in Prometheus' text format."""
+"""Counters of a worker, and those of all workers of a host in Prometheus' text format."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from overnight.store.values import Value
 # Seconds; from a small network alone on its core to a large batch on a busy host.
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 REMEMBERED_VERSIONS = 20
-_BURDENS = {
+_GAUGES = {
     "resident_bytes": "Resident memory of a worker, in steps of a megabyte.",
     "requests_in_flight": "Requests that are being received, queued or answered.",
     "comparison_queue_length": "Requests waiting to be compared between champion and challenger.",
@@ -55,7 +55,7 @@ class Loads(Value):
 
 
 class WorkerGauges(Value):
-    """What a worker bears: its memory, requests that are in it, and comparisons that wait."""
+    """The load of a worker: its memory, requests in flight, and comparisons that wait."""
 
     resident_bytes: int = 0
     requests_in_flight: int = 0
@@ -63,14 +63,14 @@ class WorkerGauges(Value):
 
 
 class WorkerCounters(Value):
-    """What one worker counted since it started, and what it bears now."""
+    """What one worker counted since it started, and its load now."""
 
     refused: tuple[RefusalGauge, ...] = ()
     counts: tuple[Count, ...] = ()
     latencies: tuple[Latency, ...] = ()
     challenges: tuple[ChallengeStats, ...] = ()
     loads: tuple[Loads, ...] = ()
-    burden: WorkerGauges = WorkerGauges()
+    gauges: WorkerGauges = WorkerGauges()
 
 
 class Metrics:
@@ -80,48 +80,43 @@ class Metrics:
         self,
         *,
         challenges: Callable[[], tuple[ChallengeStats, ...]] = tuple,
+        loads: Callable[[], tuple[Loads, ...]] = tuple,
         comparison_queue_length: Callable[[], int] = int,
     ) -> None:
-        """What is counted elsewhere is asked for whenever a snapshot is taken."""
-        self._challenges = challenges
+        """The arguments count elsewhere in this process; they are called for each snapshot."""
+        self._challenges, self._loads = challenges, loads
         self._comparison_queue_length = comparison_queue_length
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, int], int] = {}
         self._refused: dict[str, int] = {}
         self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
-        self._loads: dict[tuple[str, str], tuple[int, float]] = {}
-        # The requests in flight, by a number of their own, each with its client; admission adds and
-        # removes them.
+        # The client of each request in flight, by a number of its own; admission adds and removes
+        # them.
         self.in_flight: dict[int, str] = {}
 
     def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """Count one request; `version` is empty when none answered."""
-        kind = (model, version, protocol, status)
+        key = (model, version, protocol, status)
         with self._lock:
-            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._counts[key] = self._counts.get(key, 0) + 1
             if not version or status != 200:
                 return
-            known = self._latencies.get((model, version))
-            if known is None:
+            latency = self._latencies.get((model, version))
+            if latency is None:
                 self._forget_oldest(model)
-                known = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0])
-            known[0][bisect_left(BOUNDS, seconds)] += 1
-            known[1][0] += seconds
+                latency = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0])
+            buckets, total = latency
+            buckets[bisect_left(BOUNDS, seconds)] += 1
+            total[0] += seconds
 
     def refuse(self, reason: str) -> None:
-        """Count one request that was not let in."""
+        """Count one request that admission refused."""
         with self._lock:
             self._refused[reason] = self._refused.get(reason, 0) + 1
 
-    def load(self, model: str, outcome: str, seconds: float) -> None:
-        """Count one version that was to be loaded, and what became of it."""
-        with self._lock:
-            versions, before = self._loads.get((model, outcome), (0, 0.0))
-            self._loads[model, outcome] = (versions + 1, before + seconds)
-
     def snapshot(self) -> WorkerCounters:
-        challenges = self._challenges()
-        burden = WorkerGauges(
+        challenges, loads = self._challenges(), self._loads()
+        gauges = WorkerGauges(
             resident_bytes=_resident_bytes(),
             requests_in_flight=len(self.in_flight),
             comparison_queue_length=self._comparison_queue_length(),
@@ -141,30 +136,30 @@ class Metrics:
                     for (m, v), (buckets, total) in self._latencies.items()
                 ),
                 challenges=challenges,
-                loads=tuple(
-                    Loads(model=model, outcome=outcome, versions=versions, seconds=seconds)
-                    for (model, outcome), (versions, seconds) in self._loads.items()
-                ),
-                burden=burden,
+                loads=loads,
+                gauges=gauges,
             )
 
     def _forget_oldest(self, model: str) -> None:
-        """A host that lives for years must not tell of every version it ever had of a model."""
-        known = [one for one in self._latencies if one[0] == model]
-        if len(known) >= REMEMBERED_VERSIONS:
-            del self._latencies[known[0]]
-            for kind in [kind for kind in self._counts if kind[:2] == known[0]]:
-                del self._counts[kind]
+        # A host that lives for years must not report every version it ever had of a model.
+        versions = [key for key in self._latencies if key[0] == model]
+        if len(versions) >= REMEMBERED_VERSIONS:
+            del self._latencies[versions[0]]
+            for key in [key for key in self._counts if key[:2] == versions[0]]:
+                del self._counts[key]
 
 
-def told(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
-    """The lines of every worker's counters; each worker has series of its own, so none falls."""
+def render_requests(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
+    """The lines of every worker's request counters."""
+    # Each worker has series of its own: a sum over workers would fall when one restarts.
     yield from _family("overnight_requests_total", "counter", "Answered requests.")
     for worker, snapshot in workers.items():
-        for one in snapshot.counts:
-            labels = one.model_dump(exclude={"requests"}) | {"worker": worker}
-            yield line("overnight_requests_total", labels, one.requests)
-    yield from _family("overnight_refused_requests_total", "counter", "Requests not let in.")
+        for count in snapshot.counts:
+            labels = count.model_dump(exclude={"requests"}) | {"worker": worker}
+            yield line("overnight_requests_total", labels, count.requests)
+    yield from _family(
+        "overnight_refused_requests_total", "counter", "Requests refused by admission control."
+    )
     for worker, snapshot in workers.items():
         for refused in snapshot.refused:
             labels = {"reason": refused.reason, "worker": worker}
@@ -177,51 +172,55 @@ def told(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
             yield from _histogram(name, labels, latency)
 
 
-def told_of_workers(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
-    """The lines of what each worker loaded, and of what it bears."""
+def render_workers(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
+    """The lines of each worker's loaded versions and of its load."""
     loads = [
-        ({"model": one.model, "outcome": one.outcome, "worker": worker}, one)
+        ({"model": counted.model, "outcome": counted.outcome, "worker": worker}, counted)
         for worker, snapshot in workers.items()
-        for one in snapshot.loads
+        for counted in snapshot.loads
     ]
     yield from counters(
         "overnight_loads_total",
-        "Versions that a worker was to load, by what became of them.",
-        [(labels, one.versions) for labels, one in loads],
+        "Versions that a worker loaded, refused, or could not fetch, by outcome.",
+        [(labels, counted.versions) for labels, counted in loads],
     )
     yield from counters(
         "overnight_load_seconds_total",
-        "Seconds that loading them took, beside the requests.",
-        [(labels, one.seconds) for labels, one in loads],
+        "Seconds spent on loading them, in the background.",
+        [(labels, counted.seconds) for labels, counted in loads],
     )
-    for name, told in _BURDENS.items():
-        found = [({"worker": w}, getattr(one.burden, name)) for w, one in workers.items()]
-        yield from gauges(f"overnight_{name}", told, found)
+    for name, help_text in _GAUGES.items():
+        samples = [
+            ({"worker": worker}, getattr(snapshot.gauges, name))
+            for worker, snapshot in workers.items()
+        ]
+        yield from gauges(f"overnight_{name}", help_text, samples)
 
 
 def counters(
-    name: str, told: str, values: Iterable[tuple[Mapping[str, str], float]]
+    name: str, help_text: str, values: Iterable[tuple[Mapping[str, str], float]]
 ) -> Iterator[str]:
     """One family of counters."""
-    yield from _family(name, "counter", told)
+    yield from _family(name, "counter", help_text)
     for labels, value in values:
         yield line(name, labels, value)
 
 
 def gauges(
-    name: str, told: str, values: Iterable[tuple[Mapping[str, str], float]]
+    name: str, help_text: str, values: Iterable[tuple[Mapping[str, str], float]]
 ) -> Iterator[str]:
     """One family of gauges."""
-    yield from _family(name, "gauge", told)
+    yield from _family(name, "gauge", help_text)
     for labels, value in values:
         yield line(name, labels, value)
 
 
 def line(name: str, labels: Mapping[str, object], value: float) -> str:
     """One sample."""
-    written = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    rendered = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    # Whole numbers without a point or an exponent: no digit of a large count is lost.
     number = int(value) if value == int(value) else value
-    return f"{name}{{{written}}} {number}" if written else f"{name} {number}"
+    return f"{name}{{{rendered}}} {number}" if rendered else f"{name} {number}"
 
 
 def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterator[str]:
@@ -234,13 +233,13 @@ def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterat
     yield line(f"{name}_count", labels, total)
 
 
-def _family(name: str, kind: str, told: str) -> Iterator[str]:
-    yield f"# HELP {name} {told}"
+def _family(name: str, kind: str, help_text: str) -> Iterator[str]:
+    yield f"# HELP {name} {help_text}"
     yield f"# TYPE {name} {kind}"
 
 
 def _resident_bytes() -> int:
-    """In steps of a megabyte: what hardly changes is not noted anew all the time."""
+    # In steps of a megabyte: the counters are written to a file whenever they change.
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20 << 20
 

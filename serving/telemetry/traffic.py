@@ -1,8 +1,8 @@
 """Live traffic: what all workers of a host answered in the last minutes, in buckets of seconds.
 
-The workers' counters only grow. The leader reads what they noted (nothing is asked of the request
-path), takes the differences every few seconds, and leaves them in a small file that every worker
-can tell from.
+The workers' counters only grow. The leader reads the counters that they publish (nothing is added
+to the request path), takes the differences every few seconds, and writes them to a small file that
+every worker can read.
 """
 
 import time
@@ -43,19 +43,26 @@ class Traffic(Value):
 
     intervals: tuple[Interval, ...] = ()
 
-    def told(self, model: str, *, now: float) -> dict[str, list[float | None]]:
+    def series(self, model: str, *, now: float) -> dict[str, list[float | None]]:
         """BUCKETS numbers of each kind, oldest first, up to the last whole bucket."""
         last = int(now // BUCKET_SECONDS) - 1
         newest = self.intervals[-1].number if self.intervals else 0
-        # The last bucket is written a moment after it has ended; until then it is not yet told.
+        # The last bucket is written a moment after it has ended; until then it is left out, or
+        # every chart would end in a dip.
         last = newest if newest == last - 1 else last
-        by_number = {one.number: one.models.get(model, TrafficSample()) for one in self.intervals}
-        series = [by_number.get(last - ago, TrafficSample()) for ago in reversed(range(BUCKETS))]
-        return {name: [getattr(one, name) for one in series] for name in TrafficSample.model_fields}
+        by_number = {
+            interval.number: interval.models.get(model, TrafficSample())
+            for interval in self.intervals
+        }
+        samples = [by_number.get(last - ago, TrafficSample()) for ago in reversed(range(BUCKETS))]
+        return {
+            name: [getattr(sample, name) for sample in samples]
+            for name in TrafficSample.model_fields
+        }
 
 
 class TrafficFile:
-    """Where the leader leaves the traffic of a host."""
+    """The file with the traffic of a host: the leader writes, all workers read."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "traffic.json"
@@ -71,7 +78,7 @@ class TrafficFile:
 
 
 class TrafficSampler:
-    """The leader's eye on the counters; all its logic is in `look`."""
+    """Samples the counters of all workers, in the leader; all its logic is in `tick`."""
 
     def __init__(
         self,
@@ -82,31 +89,35 @@ class TrafficSampler:
     ) -> None:
         self._file, self._snapshots, self._clock = file, snapshots, clock
         self._before: Mapping[str, WorkerCounters] | None = None
-        self._looked_at = 0.0
+        self._sampled_at = 0.0
 
-    def look(self) -> float:
-        """At the end of a bucket, tally it. Returns how many seconds to rest until the next."""
+    def tick(self) -> float:
+        """At the end of a bucket, write it. Returns how many seconds to rest until the next."""
         now = self._clock()
         number = int(now // BUCKET_SECONDS)
-        if self._before is None or number != int(self._looked_at // BUCKET_SECONDS):
+        if self._before is None or number != int(self._sampled_at // BUCKET_SECONDS):
             after = dict(self._snapshots())
-            # A clock that was set back tells nothing about how long this bucket was.
-            if self._before is not None and now > self._looked_at:
-                self._append(number - 1, tallied(self._before, after, now - self._looked_at))
-            self._before, self._looked_at = after, now
+            # After a clock was set back, nobody knows how long this bucket was.
+            if self._before is not None and now > self._sampled_at:
+                self._append(
+                    number - 1, traffic_between(self._before, after, now - self._sampled_at)
+                )
+            self._before, self._sampled_at = after, now
         return (number + 1) * BUCKET_SECONDS - now
 
     def _append(self, number: int, models: dict[str, TrafficSample]) -> None:
         kept = [
-            one for one in self._file.read().intervals if number - BUCKETS < one.number < number
+            interval
+            for interval in self._file.read().intervals
+            if number - BUCKETS < interval.number < number
         ]
         self._file.write(Traffic(intervals=(*kept, Interval(number=number, models=models))))
 
 
-def tallied(
+def traffic_between(
     before: Mapping[str, WorkerCounters], after: Mapping[str, WorkerCounters], seconds: float
 ) -> dict[str, TrafficSample]:
-    """What was answered between two readings of the counters, by model.
+    """The traffic between two readings of the counters, by model.
 
     A worker that died takes its counters along; one that is new began at zero.
     """
@@ -117,12 +128,14 @@ def tallied(
         for count in snapshot.counts:
             more = max(count.requests - known.get(_kind(count), 0), 0)
             totals.setdefault(count.model, _Total()).count(more, count.status)
-        answered = {(one.model, one.version): one.buckets for one in earlier.latencies}
+        answered = {
+            (latency.model, latency.version): latency.buckets for latency in earlier.latencies
+        }
         for latency in snapshot.latencies:
             old = answered.get((latency.model, latency.version), ())
             totals.setdefault(latency.model, _Total()).add(latency.buckets, old)
     return {
-        model: total.tally(seconds) for model, total in totals.items() if model and total.requests
+        model: total.sample(seconds) for model, total in totals.items() if model and total.requests
     }
 
 
@@ -142,7 +155,7 @@ class _Total:
         for place, (after, before) in enumerate(zip_longest(new, old, fillvalue=0)):
             self.buckets[place] += max(after - before, 0)
 
-    def tally(self, seconds: float) -> TrafficSample:
+    def sample(self, seconds: float) -> TrafficSample:
         return TrafficSample(
             requests_per_second=round(self.requests / seconds, 3),
             errors_per_second=round(self.errors / seconds, 3),
@@ -158,7 +171,7 @@ def _kind(count: Count) -> tuple[str, str, str, int]:
 def quantile_ms(buckets: Sequence[int], share: float) -> float | None:
     """The quantile of a histogram over BOUNDS, by linear interpolation; None without requests.
 
-    What lies above the last bound is told as the last bound, as Prometheus does.
+    A quantile above the last bound is reported as the last bound, as Prometheus does.
     """
     wanted = share * sum(buckets)
     if not wanted:

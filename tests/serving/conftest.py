@@ -51,14 +51,14 @@ def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
             replica=replica,
             **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
-        fleet = HostAgent(bucket, following, trust)
-        fleet.attend()
-        started.append(fleet)
-        return fleet
+        agent = HostAgent(bucket, following, trust)
+        agent.tick_loader()
+        started.append(agent)
+        return agent
 
     yield start
-    for fleet in started:
-        fleet.stop()
+    for agent in started:
+        agent.stop()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.support.serving.challenges import (
     PREDICT,
     SHADOW,
     Broken,
-    Duel,
+    ChallengeSetup,
     ask,
     one,
     plain,
@@ -54,8 +54,8 @@ def test_whom_a_canary_answers_grows_with_its_share_and_differs_between_challeng
 
 
 def test_each_client_is_answered_by_the_same_version_again_and_again():
-    duel = Duel(Terms(mode="canary", share=0.5))
-    client = duel.client()
+    setup = ChallengeSetup(Terms(mode="canary", share=0.5))
+    client = setup.client()
 
     found = {
         key: {ask(client, key=key).headers["X-Model-Version"] for _ in "abc"} for key in KEYS[:60]
@@ -82,8 +82,8 @@ def test_a_client_is_known_by_its_key_else_its_token_else_its_address(environ, c
 
 @pytest.mark.parametrize("body_of", ["v1", "v2"])
 def test_a_canary_answers_in_its_own_name(body_of):
-    duel = Duel(CANARY)
-    client = duel.client()
+    setup = ChallengeSetup(CANARY)
+    client = setup.client()
     tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
 
     response = ask(client) if body_of == "v1" else ask(client, {"inputs": [tensor]}, path=INFER)
@@ -105,27 +105,27 @@ def test_a_canary_answers_in_its_own_name(body_of):
 )
 @pytest.mark.parametrize("terms", [CANARY, SHADOW])
 def test_who_says_which_version_gets_that_one_and_counts_for_nothing(terms, path, version):
-    duel = Duel(terms)
+    setup = ChallengeSetup(terms)
 
-    response = ask(duel.client(), path=path)
+    response = ask(setup.client(), path=path)
 
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, version)
-    assert duel.challenger.tally() is None
+    assert setup.challenger.stats() is None
 
 
 @pytest.mark.parametrize("rest", ["", "/metadata"])
 def test_the_challenger_tells_of_itself_under_its_label(rest):
-    response = Duel(SHADOW).client().get(f"/v1/models/digits/labels/challenger{rest}")
+    response = ChallengeSetup(SHADOW).client().get(f"/v1/models/digits/labels/challenger{rest}")
 
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
 
 
 @pytest.mark.parametrize("label", ["challenger", "nobody"])
 def test_a_label_that_points_at_nothing_is_told_so(label):
-    duel = Duel(SHADOW)
-    duel.challenger.slot.board.clear()
+    setup = ChallengeSetup(SHADOW)
+    setup.challenger.slot.shared.clear()
 
-    response = ask(duel.client(), path=f"/v1/models/digits/labels/{label}:predict")
+    response = ask(setup.client(), path=f"/v1/models/digits/labels/{label}:predict")
 
     assert response.status_code == 404
     assert "champion" in response.json["error"]
@@ -133,10 +133,10 @@ def test_a_label_that_points_at_nothing_is_told_so(label):
 
 @pytest.mark.parametrize("what", CHALLENGERS_THAT_FAIL)
 def test_no_request_fails_because_of_a_canary(what):
-    duel = Duel(CANARY, **CHALLENGERS_THAT_FAIL[what])
+    setup = ChallengeSetup(CANARY, **CHALLENGERS_THAT_FAIL[what])
     if what == "raises":
-        replace(duel, Broken)
-    client = duel.client()
+        replace(setup, Broken)
+    client = setup.client()
 
     for number in range(10):
         response = ask(client, one(), key=f"{number}")
@@ -145,49 +145,49 @@ def test_no_request_fails_because_of_a_canary(what):
             response.json["predictions"], bundles.probabilities(1, FOURS[:1]), atol=1e-5
         )
 
-    assert (duel.tally().requests, duel.tally().errors) == (10, 10)
+    assert (setup.stats().requests, setup.stats().errors) == (10, 10)
 
 
 def test_what_the_champion_refuses_as_well_is_no_failure_of_a_canary():
-    duel = Duel(CANARY)
-    client = duel.client()
+    setup = ChallengeSetup(CANARY)
+    client = setup.client()
 
     for body in ({}, {"instances": [[300]]}, {"instances": "none"}):
         assert ask(client, body).status_code == 400
 
-    assert duel.tally().requests == 0
+    assert setup.stats().requests == 0
 
 
 def test_once_it_is_champion_it_challenges_nobody():
-    duel = Duel(CANARY, number=1)
+    setup = ChallengeSetup(CANARY, number=1)
 
-    assert ask(duel.client()).headers["X-Model-Version"] == CHAMPION
-    assert duel.challenger.tally() is None
+    assert ask(setup.client()).headers["X-Model-Version"] == CHAMPION
+    assert setup.challenger.stats() is None
 
 
 def test_a_challenge_that_is_over_costs_a_look_at_the_board_and_nothing_else():
-    duel = Duel(CANARY)
-    client = duel.client()
+    setup = ChallengeSetup(CANARY)
+    client = setup.client()
     assert ask(client).headers["X-Model-Version"] == CHALLENGER
 
-    duel.challenger.slot.board.clear()
+    setup.challenger.slot.shared.clear()
 
     assert ask(client).headers["X-Model-Version"] == CHAMPION
-    assert duel.tally().requests == 1
+    assert setup.stats().requests == 1
 
 
 def test_each_challenge_has_a_tally_of_its_own():
-    duel = Duel(CANARY)
-    client = duel.client()
+    setup = ChallengeSetup(CANARY)
+    client = setup.client()
     ask(client)
 
-    slot = duel.challenger.slot
+    slot = setup.challenger.slot
     slot.put(LoadedVersion(2, slot.current().predictor, started(2, SHADOW, identity="the next")))
-    slot.board.flip(2)
+    slot.shared.activate(2)
     ask(client)
-    duel.settle()
+    setup.settle()
 
-    assert (duel.tally().record, duel.tally().mode, duel.tally().requests) == (
+    assert (setup.stats().record, setup.stats().mode, setup.stats().requests) == (
         "the next",
         "shadow",
         1,
@@ -195,10 +195,10 @@ def test_each_challenge_has_a_tally_of_its_own():
 
 
 def test_what_is_counted_is_told_to_prometheus():
-    duel = Duel(CANARY, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
-    client = duel.client()
+    setup = ChallengeSetup(CANARY, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
+    client = setup.client()
     ask(client, one())
-    duel.settle()
+    setup.settle()
 
     lines = client.get("/metrics").text.splitlines()
 
@@ -212,8 +212,8 @@ def test_what_is_counted_is_told_to_prometheus():
 
 def test_the_short_way_hands_on_who_asked():
     """Over the express lane, whose requests never see Flask."""
-    duel = Duel(Terms(mode="canary", share=0.5))
-    application = duel.client().application
+    setup = ChallengeSetup(Terms(mode="canary", share=0.5))
+    application = setup.client().application
     body = orjson.dumps(ONE)
     seen = {}
     for key in KEYS[:30]:

@@ -17,7 +17,7 @@ from tests.support.serving.challenges import (
     CANARY,
     SHADOW,
     Broken,
-    Duel,
+    ChallengeSetup,
     ask,
     one,
     opened,
@@ -50,38 +50,38 @@ def answer(router: Router) -> str:
 
 
 def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_tally():
-    duel = Duel(CANARY)
-    champion = Meanwhile(bundles.MODEL, SharedGeneration.alone())
-    champion.put(duel.champion.current())
-    champion.board.flip(1)
-    router = duel.beside(champion)
+    setup = ChallengeSetup(CANARY)
+    champion = Meanwhile(bundles.MODEL, SharedGeneration.in_process())
+    champion.put(setup.champion.current())
+    champion.shared.activate(1)
+    router = setup.beside(champion)
 
     def next_begins() -> None:
-        slot = duel.challenger.slot
+        slot = setup.challenger.slot
         slot.put(
             LoadedVersion(2, slot.current().predictor, started(2, CANARY, identity="the next"))
         )
-        slot.board.flip(2)
+        slot.shared.activate(2)
         assert answer(router) == CHALLENGER
 
     # When the next begins between a request's looks at challenger and champion.
     champion.happens = next_begins
 
     assert answer(router) == CHAMPION
-    assert (duel.tally().record, duel.tally().requests) == ("the next", 1)
+    assert (setup.stats().record, setup.stats().requests) == ("the next", 1)
     assert answer(router) == CHALLENGER
-    assert (duel.tally().record, duel.tally().requests) == ("the next", 2)
+    assert (setup.stats().record, setup.stats().requests) == ("the next", 2)
 
 
 @pytest.mark.parametrize("terms", [CANARY, SHADOW])
 def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
-    duel = Duel(terms)
-    answer(duel.router)
-    duel.settle()
-    slot = duel.challenger.slot
+    setup = ChallengeSetup(terms)
+    answer(setup.router)
+    setup.settle()
+    slot = setup.challenger.slot
     seen = weakref.ref(slot.current().predictor)
 
-    slot.board.clear()
+    slot.shared.clear()
     slot.drop(keep=set())
 
     gc.collect()
@@ -90,23 +90,23 @@ def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
 
 def test_who_asks_by_name_is_answered_by_the_champions_own_copy_where_there_is_one():
     # Given a challenger that served before, and is out of order as a challenger only.
-    duel = Duel(SHADOW)
-    champion = duel.champion
+    setup = ChallengeSetup(SHADOW)
+    champion = setup.champion
     champion.put(LoadedVersion(2, opened(2, bundles.files(2), bundles.TENSORS), None))
     champion.put(LoadedVersion(3, champion.current().predictor, None))
-    champion.board.flip(3)
-    replace(duel, Broken)
+    champion.shared.activate(3)
+    replace(setup, Broken)
 
     path = f"/v1/models/digits/versions/{CHALLENGER}:predict"
-    response = ask(duel.client(), path=path)
+    response = ask(setup.client(), path=path)
 
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
 
 
 def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
-    duel = Duel(CANARY)
-    replace(duel, Broken)
-    client = duel.client()
+    setup = ChallengeSetup(CANARY)
+    replace(setup, Broken)
+    client = setup.client()
 
     # When an answer that the canary fails at is one that the champion refuses.
     def answering(loaded: LoadedVersion) -> None:
@@ -114,11 +114,11 @@ def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
         raise BadInput("image", expected="what nobody sends", found="this")
 
     with pytest.raises(BadInput):
-        duel.router.predict(bundles.MODEL, answering, client="somebody")
+        setup.router.predict(bundles.MODEL, answering, client="somebody")
 
-    assert duel.tally().requests == 0
+    assert setup.stats().requests == 0
     ask(client, one())
-    assert duel.tally().errors == 1
+    assert setup.stats().errors == 1
 
 
 @pytest.mark.parametrize("challenge", ["x" * 65, "x" * 10_000, "é\ud800"])

@@ -16,6 +16,7 @@ from tests.support.serving.stepped_host import (
     challenge,
     challengers_in,
     compare,
+    prepare,
     promote,
     settle,
 )
@@ -33,14 +34,12 @@ def test_a_canary_is_loaded_by_all_workers_and_begins_everywhere_at_once(hosts, 
     record = challenge(challengers, 2, CANARY)
 
     # When the leader is ready and its mate is slow.
-    for _ in range(20):
-        leader.lead()
-        leader.attend()
+    prepare(leader)
     assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
 
     # Then the mate's readiness lets it begin in both in the same moment.
-    mate.attend()
-    leader.lead()
+    mate.tick_loader()
+    leader.tick_challenges()
     assert (ask_any(leader), ask_any(mate)) == (NEW, NEW)
     settle(leader, mate)
     (said,) = challengers.acknowledgements(record.sequence)
@@ -50,13 +49,13 @@ def test_a_canary_is_loaded_by_all_workers_and_begins_everywhere_at_once(hosts, 
 def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bucket):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
-    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
 
     challengers.append(NEW, expected=NEW, actor=Actor("a test", "seen enough"), action="stopped")
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
-    assert [challengers_in(fleet) for fleet in hosts] == [[], []]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [challengers_in(agent) for agent in hosts] == [[], []]
     assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
@@ -78,12 +77,12 @@ def test_a_host_that_comes_late_does_not_take_up_what_is_over(
         promote(log, 2)
         promote(log, 1)
 
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
-    assert ask_any(fleet) == OLD
+    assert ask_any(agent) == OLD
     assert not (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
-    assert challengers_in(fleet) == []
+    assert challengers_in(agent) == []
 
 
 def test_a_challenger_that_becomes_champion_challenges_no_more_even_after_a_rollback(
@@ -94,13 +93,13 @@ def test_a_challenger_that_becomes_champion_challenges_no_more_even_after_a_roll
 
     promote(log, 2)
     settle(*hosts)
-    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
     assert hosts[0].status.challenge(bundles.MODEL) is None
     assert challengers_in(hosts[0]) == []
 
     promote(log, 1)
     settle(*hosts)
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
 
 
 def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too(
@@ -113,7 +112,7 @@ def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too
     promote(log, 1)
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
     assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
@@ -122,8 +121,8 @@ def test_a_host_that_restarts_during_an_outage_goes_on_with_its_challenger(
 ):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
-    for fleet in hosts:
-        fleet.stop()
+    for agent in hosts:
+        agent.stop()
 
     bucket.error = OUTAGE
     restarted = worker()
@@ -151,14 +150,12 @@ def test_the_next_challenger_never_meets_the_one_before(hosts, challengers, buck
     # When the leader has seen the next, and its mate has not loaded it yet.
     challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
     challenge(challengers, 3, CANARY)
-    for _ in range(20):
-        leader.lead()
-        leader.attend()
+    prepare(leader)
     assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
 
     settle(leader, mate)
-    assert [ask_any(fleet) for fleet in hosts] == [bundles.version_name(3)] * 2
-    assert [challengers_in(fleet) for fleet in hosts] == [[bundles.version_name(3)]] * 2
+    assert [ask_any(agent) for agent in hosts] == [bundles.version_name(3)] * 2
+    assert [challengers_in(agent) for agent in hosts] == [[bundles.version_name(3)]] * 2
 
 
 def test_promotions_leave_the_challenger_in_the_cache(hosts, challengers, bucket, log, tmp_path):
@@ -170,7 +167,7 @@ def test_promotions_leave_the_challenger_in_the_cache(hosts, challengers, bucket
     settle(*hosts)
 
     assert (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
-    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
     assert ask_any(hosts[0], label="champion") == bundles.version_name(3)
 
 
@@ -179,8 +176,8 @@ def test_a_store_that_was_replaced_ends_a_challenge_it_knows_nothing_of(
 ):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
-    for fleet in hosts:
-        fleet.stop()
+    for agent in hosts:
+        agent.stop()
 
     bucket._objects.clear()
     bundles.put(bucket, 1)
@@ -210,14 +207,14 @@ def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
     challenge(challengers, 2, SHADOW)
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts for _ in range(3)] == [OLD] * 6
+    assert [ask_any(agent) for agent in hosts for _ in range(3)] == [OLD] * 6
     compare(*hosts)
     settle(*hosts)
 
     # Then either worker tells of both.
-    for fleet in hosts:
-        standing = fleet.status.challenge(bundles.MODEL)
-        assert (standing.tally.requests, standing.tally.compared) == (6, 6)
+    for agent in hosts:
+        standing = agent.status.challenge(bundles.MODEL)
+        assert (standing.stats.requests, standing.stats.compared) == (6, 6)
         assert (standing.record.version, standing.withdrawn) == (NEW, None)
 
 
@@ -230,14 +227,12 @@ def test_a_challenger_answers_until_it_is_champion_in_every_worker(hosts, challe
     # When it is proposed as champion, and the mate is slow.
     for number in moves:
         promote(log, number)
-    for _ in range(20):
-        leader.lead()
-        leader.attend()
+    prepare(leader)
 
-    for fleet in hosts:
-        assert fleet.slots.find(bundles.MODEL).board.proposed > 1
-        assert ask_any(fleet, version=NEW) == ask_any(fleet, label=CHALLENGER) == NEW
-        assert ask_any(fleet) == NEW
+    for agent in hosts:
+        assert agent.slots.find(bundles.MODEL).shared.proposed > 1
+        assert ask_any(agent, version=NEW) == ask_any(agent, label=CHALLENGER) == NEW
+        assert ask_any(agent) == NEW
     settle(*hosts)
-    assert [ask_any(fleet) for fleet in hosts] == [NEW, NEW]
+    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
     assert leader.status.challenge(bundles.MODEL) is None

@@ -4,7 +4,7 @@ import pytest
 
 from overnight.store.registry.actor import Actor
 from tests.support.serving import bundles
-from tests.support.serving.stepped_host import Flaky, answers, promote, settle
+from tests.support.serving.stepped_host import Flaky, answers, prepare, promote, settle
 
 
 @pytest.fixture
@@ -15,13 +15,13 @@ def bucket() -> Flaky:
 def test_a_host_discovers_a_model_answers_and_acknowledges(worker, bucket, log):
     version = bundles.put(bucket, 1)
     record = promote(log, 1)
-    fleet = worker()
-    assert not fleet.slots.ready
+    agent = worker()
+    assert not agent.slots.ready
 
-    settle(fleet)
+    settle(agent)
 
-    assert fleet.slots.ready
-    assert answers(fleet) == version
+    assert agent.slots.ready
+    assert answers(agent) == version
     (said,) = log.acknowledgements(record.sequence)
     assert (said.replica, said.version, said.serving) == ("host", version, True)
 
@@ -35,15 +35,13 @@ def test_all_workers_switch_together(worker, bucket, log):
 
     # When the leader follows to version 2, and its mate is slow to prepare it.
     promote(log, 2)
-    for _ in range(20):
-        leader.lead()
-        leader.attend()
+    prepare(leader)
     assert (answers(leader), answers(mate)) == (old, old)
 
     # Then the mate's readiness lets both switch in the same moment.
-    mate.attend()
+    mate.tick_loader()
     assert (answers(leader), answers(mate)) == (old, old)
-    leader.lead()
+    leader.tick_leader()
     assert (answers(leader), answers(mate)) == (new, new)
 
 
@@ -75,10 +73,10 @@ def test_a_dead_worker_holds_up_nobody_and_a_dead_leader_is_replaced(worker, buc
 
     # When the leader dies with a proposal open: the kernel lets go of its locks.
     promote(log, 2)
-    leader.lead()
-    leader.lead()
-    leader._leadership.give_up()
-    leader.presence._lock.close()
+    leader.tick_leader()
+    leader.tick_leader()
+    leader._leadership.release()
+    leader.registration._lock.close()
     settle(mate)
 
     assert answers(mate) == bundles.version_name(2)
@@ -100,14 +98,14 @@ def test_the_newest_of_several_records_is_taken_up_and_the_others_are_told(worke
     for number in (1, 2, 3, 4):
         bundles.put(bucket, number)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     for number in (2, 3, 4):
         promote(log, number)
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(4)
+    assert answers(agent) == bundles.version_name(4)
     for sequence in (2, 3):
         (said,) = log.acknowledgements(sequence)
         assert not said.serving
@@ -116,10 +114,10 @@ def test_the_newest_of_several_records_is_taken_up_and_the_others_are_told(worke
 
 def test_rolling_back_is_one_more_record(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
-    fleet = worker()
+    agent = worker()
     for number in (1, 2):
         promote(log, number)
-        settle(fleet)
+        settle(agent)
 
     log.append(
         bundles.version_name(1),
@@ -127,14 +125,14 @@ def test_rolling_back_is_one_more_record(worker, bucket, log):
         actor=Actor("a test", "a change of mind"),
         action="rolled back",
     )
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(1)
+    assert answers(agent) == bundles.version_name(1)
 
 
 def test_a_model_is_served_once_everything_about_it_is_known(worker, tmp_path):
     """A disk that is full in the middle of it leaves nothing half known, and it is tried again."""
-    fleet = worker()
+    agent = worker()
     (tmp_path / "models" / "sales").mkdir(parents=True)
     challengers = tmp_path / "challengers"
     challengers.mkdir(exist_ok=True)
@@ -143,11 +141,11 @@ def test_a_model_is_served_once_everything_about_it_is_known(worker, tmp_path):
 
     for _ in range(2):
         with pytest.raises(FileExistsError):
-            fleet._list_models()
-        assert fleet.slots.all() == []
-        assert fleet.lead() > 0
+            agent._list_models()
+        assert agent.slots.all() == []
+        assert agent.tick_leader() > 0
 
     in_the_way.unlink()
-    fleet._list_models()
-    assert [slot.model for slot in fleet.slots.all()] == ["sales"]
-    assert fleet.status.challenge("sales") is None
+    agent._list_models()
+    assert [slot.model for slot in agent.slots.all()] == ["sales"]
+    assert agent.status.challenge("sales") is None

@@ -21,15 +21,15 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
 ):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     bucket.error = OUTAGE
-    settle(fleet)
-    assert fleet.slots.ready
-    assert "does not answer" in fleet.status.known(bundles.MODEL).trouble
+    settle(agent)
+    assert agent.slots.ready
+    assert "does not answer" in agent.status.follower_state(bundles.MODEL).sync_error
 
-    fleet.stop()
+    agent.stop()
     restarted = worker()
     settle(restarted)
     assert restarted.slots.ready
@@ -40,25 +40,25 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
     promote(log, 2)
     settle(restarted)
     assert answers(restarted) == bundles.version_name(2)
-    assert restarted.status.known(bundles.MODEL).trouble == ""
+    assert restarted.status.follower_state(bundles.MODEL).sync_error == ""
 
 
 def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     promote(log, 2)
     bucket.error = MemoryError()
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(1)
-    assert "no memory" in fleet.status.known(bundles.MODEL).trouble
+    settle(agent)
+    assert answers(agent) == bundles.version_name(1)
+    assert "no memory" in agent.status.follower_state(bundles.MODEL).sync_error
 
     bucket.error = None
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(2)
-    assert fleet.status.known(bundles.MODEL).trouble == ""
+    settle(agent)
+    assert answers(agent) == bundles.version_name(2)
+    assert agent.status.follower_state(bundles.MODEL).sync_error == ""
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
@@ -67,30 +67,30 @@ def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
 ):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     promote(log, 2)
     bucket.write_error = error
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(2)
+    assert answers(agent) == bundles.version_name(2)
 
     # Nor does what is still to be acknowledged hold up what comes after it.
     bucket.write_error = None
     bundles.put(bucket, 3)
     promote(log, 3)
     bucket.write_error = error
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(3)
+    settle(agent)
+    assert answers(agent) == bundles.version_name(3)
 
 
 def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, tmp_path):
     version = bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
-    fleet.stop()
+    agent = worker()
+    settle(agent)
+    agent.stop()
     staged = tmp_path / "cache" / "digits" / version / "predictor.tflite"
     staged.write_bytes(staged.read_bytes()[:-4] + b"\xff\xff\xff\xff")
     TALLY.inject("the cache was damaged")
@@ -104,12 +104,12 @@ def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, t
 def test_the_version_before_can_still_be_asked_for_by_name_and_older_ones_are_freed(
     worker, bucket, log
 ):
-    fleet = worker(loaded_bytes=0)
+    agent = worker(loaded_bytes=0)
     for number in (1, 2, 3):
         bundles.put(bucket, number)
         promote(log, number)
-        settle(fleet)
-    slot = fleet.slots.find(bundles.MODEL)
+        settle(agent)
+    slot = agent.slots.find(bundles.MODEL)
 
     with slot.lease(bundles.version_name(2)) as loaded:
         assert loaded.version == bundles.version_name(2)
@@ -122,12 +122,12 @@ def test_the_version_before_can_still_be_asked_for_by_name_and_older_ones_are_fr
 def test_a_configured_model_that_is_not_there_keeps_the_host_unready(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker(("digits", "sales"))
+    agent = worker(("digits", "sales"))
 
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(1)
-    assert not fleet.slots.ready
+    assert answers(agent) == bundles.version_name(1)
+    assert not agent.slots.ready
 
 
 def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
@@ -135,40 +135,40 @@ def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
 ):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker(("absent", "digits"))
-    settle(fleet)
+    agent = worker(("absent", "digits"))
+    settle(agent)
 
     bucket.create("models/absent/aliases/champion/00000001.json", b"{}")
     bucket.create("models/digits/aliases/champion/00000002.json", b"from another age")
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(1)
-    assert fleet.status.known("absent").trouble
-    assert fleet.status.known(bundles.MODEL).trouble
+    assert answers(agent) == bundles.version_name(1)
+    assert agent.status.follower_state("absent").sync_error
+    assert agent.status.follower_state(bundles.MODEL).sync_error
 
 
 def test_a_tick_that_fails_does_not_end_those_of_other_models(worker, bucket, log, tmp_path):
     # Given a model whose notes cannot be written, and that has trouble to note.
-    fleet = worker(("absent", "digits"))
-    settle(fleet)
+    agent = worker(("absent", "digits"))
+    settle(agent)
     (tmp_path / "models" / "absent" / "known.json").mkdir()
     bucket.create("models/absent/aliases/champion/00000001.json", b"{}")
 
     bundles.put(bucket, 1)
     promote(log, 1)
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(1)
+    assert answers(agent) == bundles.version_name(1)
 
 
 def test_a_replica_whose_name_the_store_cannot_hold_follows_all_the_same(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
-    fleet = worker(replica="node 7")
+    agent = worker(replica="node 7")
     for number in (1, 2):
         promote(log, number)
-        settle(fleet)
+        settle(agent)
 
-    assert answers(fleet) == bundles.version_name(2)
+    assert answers(agent) == bundles.version_name(2)
     assert log.acknowledgements(2) == []
 
 
@@ -177,12 +177,12 @@ def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path
     promote(log, 1)
     bucket.create("models/Not_A_Model/anything", b"")
     (tmp_path / "models" / "lost+found").mkdir(parents=True)
-    fleet = worker()
+    agent = worker()
 
-    settle(fleet)
+    settle(agent)
 
-    assert [slot.model for slot in fleet.slots.all()] == ["digits"]
-    assert fleet.slots.ready
+    assert [slot.model for slot in agent.slots.all()] == ["digits"]
+    assert agent.slots.ready
 
 
 def test_a_store_that_was_replaced_on_purpose_is_followed_once_the_memory_of_it_is_removed(
@@ -191,16 +191,16 @@ def test_a_store_that_was_replaced_on_purpose_is_followed_once_the_memory_of_it_
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     for number in (1, 2):
         promote(log, number)
-    fleet = worker()
-    settle(fleet)
-    fleet.stop()
+    agent = worker()
+    settle(agent)
+    agent.stop()
 
     bucket._objects.clear()
     bundles.put(bucket, 5)
     promote(log, 5)
     mistrusting = worker()
     settle(mistrusting)
-    told = mistrusting.status.known(bundles.MODEL).trouble
+    told = mistrusting.status.follower_state(bundles.MODEL).sync_error
     mistrusting.stop()
     memory = tmp_path / "models" / bundles.MODEL
     assert f"remove {memory} and start again" in told

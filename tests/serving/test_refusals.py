@@ -41,10 +41,10 @@ def _golden_of_another_shape(number):
     ("bundle", "reason"),
     [
         (_truncated, "LiteRT cannot run it"),
-        (_other_answers, "golden examples are answered otherwise"),
+        (_other_answers, "golden examples differ from training"),
         (_no_network, "predictor.tflite"),
         (_not_golden, "not a set of golden examples"),
-        (_golden_of_another_shape, "its golden examples cannot be asked"),
+        (_golden_of_another_shape, "its golden examples cannot be run"),
     ],
 )
 def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
@@ -67,7 +67,9 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
     (said,) = log.acknowledgements(record.sequence)
     assert not said.serving
     assert reason in said.reason
-    assert [one.version for one in mate.status.known(bundles.MODEL).refused] == [record.version]
+    assert [one.version for one in mate.status.follower_state(bundles.MODEL).refused] == [
+        record.version
+    ]
 
     # And the next good one is taken up.
     bundles.put(bucket, 3)
@@ -79,16 +81,16 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
 def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     record = promote(log, 2)
-    settle(fleet)
+    settle(agent)
 
     (said,) = log.acknowledgements(record.sequence)
     assert not said.serving
     assert "no version" in said.reason
-    assert answers(fleet) == bundles.version_name(1)
+    assert answers(agent) == bundles.version_name(1)
 
 
 def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_followed(
@@ -97,20 +99,20 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
     for number in (1, 2):
         bundles.put(bucket, number)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     record = log.append(
         "../latest", expected=bundles.version_name(1), actor=Actor("a test", "a slip of the pen")
     )
-    settle(fleet)
+    settle(agent)
     (said,) = log.acknowledgements(record.sequence)
     assert not said.serving
     assert "a version looks like" in said.reason
 
     promote(log, 2)
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(2)
+    settle(agent)
+    assert answers(agent) == bundles.version_name(2)
 
 
 def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log):
@@ -118,12 +120,12 @@ def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log)
     key = f"models/digits/versions/{version}/predictor.tflite"
     bucket._objects[key] = bucket._objects[key][:-1] + b"\x00\x01"
     record = promote(log, 1)
-    fleet = worker()
+    agent = worker()
 
-    settle(fleet)
+    settle(agent)
 
     (said,) = log.acknowledgements(record.sequence)
     assert "sha256" in said.reason
-    assert not fleet.slots.ready
+    assert not agent.slots.ready
     with pytest.raises(NotServed, match="no verified version yet"):
-        answers(fleet)
+        answers(agent)

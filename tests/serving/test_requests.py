@@ -27,7 +27,7 @@ from tests.support.serving.clients import (
 @pytest.fixture(scope="module")
 def empty() -> FlaskClient:
     slots = ModelSlots()
-    slots.add(ModelSlot(bundles.MODEL, SharedGeneration.alone()))
+    slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
     return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
 
 

@@ -33,20 +33,20 @@ def bucket() -> Flaky:
 
 
 @pytest.fixture
-def fleet(worker):
-    fleet = worker()
-    settle(fleet)
-    return fleet
+def agent(worker):
+    agent = worker()
+    settle(agent)
+    return agent
 
 
 @pytest.fixture
-def ask(fleet, bucket):
+def ask(agent, bucket):
     """Ask for a rollback as an administrator, unless told otherwise."""
     administrators = Tokens(token=TOKEN, name="ada")
     client = create_application(
-        fleet.router,
+        agent.router,
         limits=LIMITS,
-        status=fleet.status,
+        status=agent.status,
         administrators=administrators,
         bucket=bucket,
     ).test_client()
@@ -63,7 +63,7 @@ def champion(bucket) -> str:
     return current.version
 
 
-def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bucket, fleet):
+def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bucket, agent):
     answer = ask({"reason": "  sevens were\nread as ones "})
 
     record = answer.get_json()["record"]
@@ -74,8 +74,8 @@ def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bu
         "rolled back",
     )
     assert (record["by"], record["reason"], record["sequence"]) == ("ada", WHY["reason"], 3)
-    settle(fleet)
-    assert answers(fleet) == FIRST
+    settle(agent)
+    assert answers(agent) == FIRST
 
 
 def test_any_approved_version_can_be_named(ask, bucket):

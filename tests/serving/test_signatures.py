@@ -114,34 +114,34 @@ def trusting(worker, tmp_path):
     return start, file
 
 
-def _ring(fleet: HostAgent) -> None:
-    fleet.slots.find(bundles.MODEL).board.ask()
+def _ring(agent: HostAgent) -> None:
+    agent.slots.find(bundles.MODEL).shared.request_refresh()
 
 
 def test_versions_of_both_keys_answer_while_one_replaces_the_other(bucket, log, trusting):
     start, _ = trusting
-    fleet = start(named(SIGNER, "old"), named(OTHER, "new"))
+    agent = start(named(SIGNER, "old"), named(OTHER, "new"))
 
     for number, who in ((1, SIGNER), (2, OTHER)):
         bundles.put(bucket, number, signer=who)
         promote(log, number)
-        settle(fleet)
-        assert answers(fleet) == bundles.version_name(number)
+        settle(agent)
+        assert answers(agent) == bundles.version_name(number)
 
 
 def test_a_revoked_key_is_refused_from_then_on(bucket, log, trusting):
     start, file = trusting
-    fleet = start(named(SIGNER, "new"), named(OTHER, "old"))
+    agent = start(named(SIGNER, "new"), named(OTHER, "old"))
     bundles.put(bucket, 1), bundles.put(bucket, 2, signer=OTHER)
     promote(log, 1)
-    settle(fleet)
+    settle(agent)
 
     file.write_text(named(SIGNER, "new").line)
     promote(log, 2)
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == ONE
-    assert "was revoked" in fleet.status.known(bundles.MODEL).refused[-1].reason
+    assert answers(agent) == ONE
+    assert "was revoked" in agent.status.follower_state(bundles.MODEL).refused[-1].reason
 
 
 def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, log, trusting):
@@ -169,21 +169,21 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
 def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
     bundles.put_unsigned(bucket, 2)
     promote(log, 2)
-    settle(fleet)
-    assert answers(fleet) == ONE
+    settle(agent)
+    assert answers(agent) == ONE
 
     body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(TWO)
     ModelRegistry(bucket, bundles.MODEL).sign(TWO, body, SIGNER)
     for _ in range(100):
-        _ring(fleet)
-        settle(fleet, ticks=3)
+        _ring(agent)
+        settle(agent, ticks=3)
 
-    assert answers(fleet) == TWO
-    assert fleet.status.known(bundles.MODEL).refused == ()
+    assert answers(agent) == TWO
+    assert agent.status.follower_state(bundles.MODEL).refused == ()
 
 
 @pytest.mark.parametrize("spoilt", ["predictor.tflite", "manifest.json", "signature.json"])
@@ -198,10 +198,10 @@ def test_a_disk_is_believed_no_more_than_the_store(worker, bucket, log, tmp_path
     staged.unlink() if how == "missing" else staged.write_bytes(staged.read_bytes()[:-9] + b"x" * 9)
     TALLY.inject("the cache was damaged")
 
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
-    assert answers(fleet) == ONE
+    assert answers(agent) == ONE
     assert (staged.parent / "signature.json").read_bytes() == bucket.read(
         keys.signature(bundles.MODEL, ONE, SIGNER.key_id)
     )
@@ -224,10 +224,10 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
     first._context.cache.stage(store, bundles.MODEL, other)
     (cache / other).rename(cache / TWO)
 
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
-    assert answers(fleet) == TWO
+    assert answers(agent) == TWO
 
 
 @pytest.mark.parametrize("then", ["shorter", "rewritten"])
@@ -235,9 +235,9 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
     # Given a host that answers with version 2, since record 2.
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1), promote(log, 2)
-    fleet = worker()
-    settle(fleet)
-    fleet.stop()
+    agent = worker()
+    settle(agent)
+    agent.stop()
 
     # When the store holds an earlier state, or somebody wrote the record anew.
     del bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)]
@@ -248,7 +248,7 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
 
     # Then what was served last is served, and people are told what to do.
     assert answers(restarted) == TWO
-    trouble = restarted.status.known(bundles.MODEL).trouble
+    trouble = restarted.status.follower_state(bundles.MODEL).sync_error
     assert "the log of digits went back: expected record 2" in trouble
     assert "restore" in trouble
 
@@ -256,15 +256,15 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
 def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2), bundles.put(bucket, 3)
     promote(log, 1), promote(log, 2)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
 
     del bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)]
     promote(log, 1), promote(log, 3)
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == TWO
-    assert "went back" in fleet.status.known(bundles.MODEL).trouble
+    assert answers(agent) == TWO
+    assert "went back" in agent.status.follower_state(bundles.MODEL).sync_error
 
 
 def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
@@ -275,16 +275,16 @@ def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
     first.stop()
     key = keys.alias_record(bundles.MODEL, "champion", 2)
     kept = bucket._objects.pop(key)
-    fleet = worker()
-    settle(fleet)
-    assert "went back" in fleet.status.known(bundles.MODEL).trouble
+    agent = worker()
+    settle(agent)
+    assert "went back" in agent.status.follower_state(bundles.MODEL).sync_error
 
     bucket.create(key, kept)
     promote(log, 3)
-    settle(fleet)
+    settle(agent)
 
-    assert answers(fleet) == bundles.version_name(3)
-    assert fleet.status.known(bundles.MODEL).trouble == ""
+    assert answers(agent) == bundles.version_name(3)
+    assert agent.status.follower_state(bundles.MODEL).sync_error == ""
 
 
 @pytest.mark.servers
@@ -334,11 +334,11 @@ def test_what_was_signed_later_is_taken_up_even_if_the_first_try_was_cut_off(
 ):
     bundles.put(bucket, 1)
     promote(log, 1)
-    fleet = worker()
-    settle(fleet)
+    agent = worker()
+    settle(agent)
     bundles.put_unsigned(bucket, 2)
     promote(log, 2)
-    settle(fleet)
+    settle(agent)
     proposals = tmp_path / "models" / bundles.MODEL / "proposals"
     aside = proposals.rename(proposals.with_name("aside"))
     proposals.symlink_to(tmp_path / "nowhere")
@@ -347,10 +347,10 @@ def test_what_was_signed_later_is_taken_up_even_if_the_first_try_was_cut_off(
     body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(TWO)
     ModelRegistry(bucket, bundles.MODEL).sign(TWO, body, SIGNER)
     for _ in range(100):
-        _ring(fleet)
-        settle(fleet, ticks=3)
-    before = answers(fleet)
-    fleet.stop()
+        _ring(agent)
+        settle(agent, ticks=3)
+    before = answers(agent)
+    agent.stop()
     proposals.unlink(), aside.rename(proposals)
     settle(again := worker())
     for _ in range(100):

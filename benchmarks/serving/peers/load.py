@@ -143,14 +143,14 @@ def run(order: Order) -> Tally:
     crowd.drive(order.warm_seconds, 2 * order.connections)
     before = _spent(order.leader)
     took, failures, seconds = crowd.drive(order.seconds, order.connections)
-    return tallied(took, failures, seconds=seconds, spent=_spent(order.leader) - before)
+    return traffic_between(took, failures, seconds=seconds, spent=_spent(order.leader) - before)
 
 
 def _spent(leader: int) -> float:
     return processes.cpu_seconds(processes.family(leader, processes.running()))
 
 
-def tallied(
+def traffic_between(
     took: Sequence[float], failures: Counter[str], *, seconds: float, spent: float
 ) -> Tally:
     """From seconds of each request, of the clock and of the server's CPU."""

@@ -54,15 +54,15 @@ def fill(home: Path) -> None:
         threads=1,
         workers=1,
     )
-    fleet = HostAgent(bucket, following, TRUST)
+    agent = HostAgent(bucket, following, TRUST)
 
     def look() -> bool:
-        fleet.lead()
-        fleet.attend()
-        return fleet.slots.ready
+        agent.tick_leader()
+        agent.tick_loader()
+        return agent.slots.ready
 
     until(look, what="a cache filled with the classic network")
-    fleet.stop()
+    agent.stop()
 
 
 def settings(home: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from overnight.serving.history.local_copy import Summary
+from overnight.serving.history.local_copy import VersionSummary
 from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
@@ -33,7 +33,7 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     Override: (),
     RefusedVersion: ("acknowledged",),
     Score: ("format", "model"),
-    Summary: ("report",),
+    VersionSummary: ("report",),
     TensorSpec: (),
     Terms: (),
 }

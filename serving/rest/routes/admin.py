@@ -44,7 +44,7 @@ def start(model: str) -> Response:
         raise BadInput("version", expected="the name of a version", found="nothing")
     with _exclusive_bucket() as bucket:
         record = Challenges(bucket, slot.model).start(version, terms=terms, actor=actor)
-    slot.board.ask()
+    slot.shared.request_refresh()
     return _record_response(record, status=201)
 
 
@@ -57,7 +57,7 @@ def stop(model: str) -> Response:
     actor, expected = _actor(name, body), _version(body, "expected")
     with _exclusive_bucket() as bucket:
         record = Challenges(bucket, slot.model).stop(actor, expected=expected)
-    slot.board.ask()
+    slot.shared.request_refresh()
     return _record_response(record)
 
 
@@ -80,7 +80,7 @@ def roll_back(model: str) -> Response:
             where = f"{slot.model}@champion"
             raise PromotionConflict(where, expected=expected, found=record.version)
     # Refreshed at once, so that this host does not serve the old champion until the next poll.
-    slot.board.ask()
+    slot.shared.request_refresh()
     return _record_response(record)
 
 

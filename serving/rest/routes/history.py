@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from overnight.serving.errors import NotServed
-from overnight.serving.history.local_copy import Summary, summary
+from overnight.serving.history.local_copy import VersionSummary, summarise
 from overnight.serving.lifecycle.model_slots import ModelSlot
 from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.resources import resources
@@ -29,7 +29,7 @@ REPORT_POLICY = (
 def history(model: str) -> Response:
     """Records of the model's aliases, and live scores, newest first."""
     slot = resources().slots.find(model)
-    past = resources().status.past(slot.model)
+    past = resources().status.history(slot.model)
     records = [
         record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
     ]
@@ -42,9 +42,9 @@ def versions(model: str) -> Response:
     """Recent versions, newest first, and all that are loaded here."""
     slot = resources().slots.find(model)
     # Loaded versions are listed even before the leader has synchronised the history.
-    loaded = [summary(loaded.manifest) for loaded in slot.loaded()]
+    loaded = [summarise(loaded.manifest) for loaded in slot.loaded()]
     summaries = {v.version: v.model_copy(update={"report": False}) for v in loaded}
-    summaries |= {v.version: v for v in resources().status.past(model).versions}
+    summaries |= {v.version: v for v in resources().status.history(model).versions}
     newest_first = [summaries[version] for version in sorted(summaries, reverse=True)]
     return uncached(json_response({"versions": [_to_json(v, slot) for v in newest_first]}))
 
@@ -56,7 +56,7 @@ def report(model: str, version: str) -> Response:
     status = resources().status
     html = status.report(slot.model, version) if keys.is_version(version) else None
     if html is None:
-        reported = tuple(v.version for v in status.past(slot.model).versions if v.report)
+        reported = tuple(v.version for v in status.history(slot.model).versions if v.report)
         raise NotServed(f"this host has no report of {model} {version!r}", reported)
     response = Response(html, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = REPORT_POLICY
@@ -68,11 +68,11 @@ def report(model: str, version: str) -> Response:
 def traffic() -> Response:
     """Traffic of the last five minutes by model, in buckets, oldest first."""
     samples, now = resources().status.traffic(), time.time()
-    models = {slot.model: samples.told(slot.model, now=now) for slot in resources().slots.all()}
+    models = {slot.model: samples.series(slot.model, now=now) for slot in resources().slots.all()}
     return uncached(json_response({"bucket_seconds": BUCKET_SECONDS, "models": models}))
 
 
-def _to_json(version: Summary, slot: ModelSlot) -> dict[str, Any]:
+def _to_json(version: VersionSummary, slot: ModelSlot) -> dict[str, Any]:
     current = slot.current()
     body = version.model_dump(mode="json", exclude={"decision", "report"})
     decision = version.decision

@@ -36,8 +36,8 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
 @routes.get("/metrics")
 def all_metrics() -> Response:
     workers = resources().status.snapshots()
-    counted = (*metrics.told(workers), *challenge_metrics.counters(workers))
-    body = "\n".join([*counted, *metrics.told_of_workers(workers), *_gauges(), ""])
+    counted = (*metrics.render_requests(workers), *challenge_metrics.counters(workers))
+    body = "\n".join([*counted, *metrics.render_workers(workers), *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -63,13 +63,16 @@ def _gauges() -> Iterator[str]:
         [
             (_label(slot), age)
             for slot in slots
-            if (age := slot.board.last_sync_age_seconds) is not None
+            if (age := slot.shared.last_sync_age_seconds) is not None
         ],
     )
     yield from metrics.gauges(
         "overnight_store_errors",
         "1 while the last request to the store failed, else 0.",
-        [(_label(slot), float(bool(status.known(slot.model).trouble))) for slot in slots],
+        [
+            (_label(slot), float(bool(status.follower_state(slot.model).sync_error)))
+            for slot in slots
+        ],
     )
     yield from metrics.gauges(
         "overnight_refused_versions",
@@ -90,7 +93,7 @@ def _live_scores(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
     current = slot.current()
     if current is None:
         return
-    scores = resources().status.past(slot.model).scores
+    scores = resources().status.history(slot.model).scores
     scored = (score for score in scores if score.version == current.version and score.headline)
     newest = next(scored, None)
     for measurement in newest.measurements if newest else ():
@@ -100,7 +103,9 @@ def _live_scores(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
 
 
 def _refused_versions(slot: ModelSlot) -> Iterator[tuple[dict[str, str], float]]:
-    untrusted = [version.untrusted for version in resources().status.known(slot.model).refused]
+    untrusted = [
+        version.untrusted for version in resources().status.follower_state(slot.model).refused
+    ]
     for reason, is_untrusted in (("untrusted", True), ("unfit", False)):
         yield _label(slot) | {"reason": reason}, float(untrusted.count(is_untrusted))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from overnight.serving.challenger.status import challenging
+from overnight.serving.challenger.status import challenge_to_json
 from overnight.serving.errors import NotServed
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from overnight.serving.rest.bodies import json_response, uncached
@@ -61,23 +61,23 @@ def refresh(model: str) -> Response:
         if may_list_models():
             raise
         raise NotServed(f"no model {model!r} is served here", _HIDDEN) from None
-    slot.board.ask()
+    slot.shared.request_refresh()
     return uncached(json_response({"model": slot.model, "refreshing": True}, status=202))
 
 
 def _to_json(slot: ModelSlot) -> dict[str, Any]:
     """A model as JSON; without the fields of its version while none is loaded."""
-    state, current = resources().status.known(slot.model), slot.current()
+    state, current = resources().status.follower_state(slot.model), slot.current()
     newest_first = state.refused[::-1]
     body: dict[str, Any] = {
         "name": slot.model,
         "ready": slot.ready,
         "version": current.version if current else None,
         "loaded": resources().router.versions(slot.model),
-        "challenger": challenging(resources().status.challenge(slot.model)),
+        "challenger": challenge_to_json(resources().status.challenge(slot.model)),
         "refused": [r.model_dump(mode="json", exclude={"acknowledged"}) for r in newest_first],
-        "last_sync_age_seconds": slot.board.last_sync_age_seconds,
-        "sync_error": state.trouble or None,
+        "last_sync_age_seconds": slot.shared.last_sync_age_seconds,
+        "sync_error": state.sync_error or None,
         "load_error": next(iter(slot.refused.values()), None),
     }
     return body | (_version(current) if current else {})

@@ -32,7 +32,7 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
     """
     named = version is not None or label is not None
     draining = resources().draining
-    draining.note_asked()
+    draining.note_probe()
     with resources().router.lease(model, version, label=label) as loaded:
         versions = (loaded.version,) if named else resources().router.versions(model)
         states = [_state(loaded_version) for loaded_version in versions]

@@ -32,7 +32,7 @@ def live() -> Response:
 def ready() -> Response:
     """Ready while every served model is loaded, with or without the store, until it drains."""
     slots, draining = resources().slots, resources().draining
-    draining.note_asked()
+    draining.note_probe()
     is_ready = slots.ready and not draining.begun
     status = 200 if is_ready else 503
     if not may_list_models():
@@ -68,7 +68,7 @@ def metadata(model: str, version: str | None = None) -> Response:
 def model_ready(model: str, version: str | None = None) -> Response:
     """Whether a model, or a version of it, is loaded; not ready while the server is draining."""
     draining = resources().draining
-    draining.note_asked()
+    draining.note_probe()
     with resources().router.lease(model, version) as loaded:
         status = 503 if draining.begun else 200
         return json_response(
@@ -88,5 +88,7 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
 
 def _sync_errors(slots: ModelSlots) -> dict[str, str]:
     """Why models cannot be synchronised with the store, by model; they still answer."""
-    errors = {slot.model: resources().status.known(slot.model).trouble for slot in slots.all()}
+    errors = {
+        slot.model: resources().status.follower_state(slot.model).sync_error for slot in slots.all()
+    }
     return {model: error for model, error in errors.items() if error}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from overnight.serving.history.local_copy import History, Past
+from overnight.serving.history.local_copy import DeploymentHistory, HistoryFile
 from overnight.serving.history.sync import (
     REFRESH_SECONDS,
     REMEMBERED_RECORDS,
@@ -41,19 +41,23 @@ class Counting(Flaky):
 
 
 class Host:
-    """A historian with a clock that is moved by hand."""
+    """A sync with a clock that is moved by hand."""
 
     def __init__(self, bucket, folder) -> None:
         self.now = 0.0
-        self.bucket, self.ledger, self.history = bucket, AliasState(folder), History(folder)
-        self.historian = HistorySync(
-            self.history, self.ledger, model=MODEL, bucket=bucket, clock=lambda: self.now
+        self.bucket, self.alias_state, self.history = (
+            bucket,
+            AliasState(folder),
+            HistoryFile(folder),
+        )
+        self.sync = HistorySync(
+            self.history, self.alias_state, model=MODEL, bucket=bucket, clock=lambda: self.now
         )
 
-    def later(self, seconds: float = REFRESH_SECONDS) -> Past:
+    def later(self, seconds: float = REFRESH_SECONDS) -> DeploymentHistory:
         self.now += seconds
-        self.historian.look()
-        return self.history.past()
+        self.sync.tick()
+        return self.history.read()
 
 
 @pytest.fixture
@@ -115,7 +119,7 @@ def test_a_record_that_was_taken_up_is_remembered_at_once(host, store):
     host.later()
     bucket_history.put(store, 3)
     record = bucket_history.promote(store, 3)
-    host.ledger.remember(FollowerState(last=record))
+    host.alias_state.save_follower_state(FollowerState(last=record))
 
     told = host.later(1.0)
 
@@ -196,7 +200,7 @@ def test_what_is_remembered_is_bounded(store, tmp_path):
 
 def test_a_file_of_another_release_is_gathered_anew(host, tmp_path):
     (tmp_path / "history.json").write_text('{"records": 7}')
-    assert host.history.past() == Past()
+    assert host.history.read() == DeploymentHistory()
     assert len(host.later().records) == 2
 
 
@@ -226,6 +230,6 @@ def test_a_past_that_was_remembered_twice_over_is_healed(host, store):
         expected=SECOND, to=None, actor=Actor("ada", "it was worse")
     )
     third, second, first = host.later().records
-    host.history.remember(Past(records=(second, third, third, first)))
+    host.history.write(DeploymentHistory(records=(second, third, third, first)))
 
     assert host.later().records == (third, second, first)

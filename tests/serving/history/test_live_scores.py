@@ -104,13 +104,13 @@ def test_what_is_remembered_is_bounded():
     nights = REMEMBERED_SCORES + 3
     for night in range(nights):
         bucket_history.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
-    keeper = ScoreSync(bucket, MODEL)
+    sync = ScoreSync(bucket, MODEL)
 
-    found = keeper.gather((), [FIRST])
+    found = sync.update((), [FIRST])
 
     assert len(found) == REMEMBERED_SCORES
     assert found[0].arrival == f"night-{nights - 1}"
-    assert keeper.gather(found, [FIRST]) == found
+    assert sync.update(found, [FIRST]) == found
 
 
 @pytest.fixture

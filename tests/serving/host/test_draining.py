@@ -106,18 +106,18 @@ def test_ctrl_c_at_a_terminal_reaches_workers_too_and_drains_all_the_same(publis
 
 
 def test_one_word_reaches_everybody_who_has_the_file(tmp_path):
-    ours = DrainFlag.afresh(tmp_path / "draining")
-    theirs = DrainFlag.at(tmp_path / "draining")
+    ours = DrainFlag.create(tmp_path / "draining")
+    theirs = DrainFlag.open(tmp_path / "draining")
     assert not theirs.begun
-    assert not ours.is_watched
+    assert not ours.is_polled
 
     ours.begin()
-    theirs.note_asked()
+    theirs.note_probe()
 
     assert theirs.begun
-    assert ours.is_watched
+    assert ours.is_polled
     # The next server at the same port begins anew, without disturbing who is still there.
-    assert not DrainFlag.afresh(tmp_path / "draining").begun
+    assert not DrainFlag.create(tmp_path / "draining").begun
     assert theirs.begun
 
 
@@ -125,8 +125,8 @@ def test_a_question_after_readiness_is_noted():
     client = application_of()
     draining = client.application.extensions["overnight"].draining
     client.get("/v2/health/live")
-    assert not draining.is_watched
+    assert not draining.is_polled
 
     client.get("/v2/health/ready")
 
-    assert draining.is_watched
+    assert draining.is_polled

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from overnight.serving.host.shared_memory import SharedGeneration
-from overnight.serving.lifecycle.watcher import ASKED_SECONDS
+from overnight.serving.lifecycle.watcher import REFRESH_SECONDS
 from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles
@@ -32,70 +32,70 @@ def bucket() -> Counting:
 
 
 @pytest.fixture
-def fleet(worker, bucket, log):
+def agent(worker, bucket, log):
     """A host that has seen version 1, and would next ask the store in thirty years."""
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
-    fleet = worker(poll_seconds=1e9)
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(1)
+    agent = worker(poll_seconds=1e9)
+    settle(agent)
+    assert answers(agent) == bundles.version_name(1)
     # What follows a flip at once is the last look until then.
-    settle(fleet)
-    return fleet
+    settle(agent)
+    return agent
 
 
-def _moves(fleet) -> str:
-    settle(fleet, ticks=1)
-    return answers(fleet)
+def _moves(agent) -> str:
+    settle(agent, ticks=1)
+    return answers(agent)
 
 
-def test_a_promotion_is_followed_when_told_and_not_before(fleet, log):
+def test_a_promotion_is_followed_when_told_and_not_before(agent, log):
     promote(log, 2)
-    settle(fleet, ticks=10)
-    assert answers(fleet) == bundles.version_name(1)
+    settle(agent, ticks=10)
+    assert answers(agent) == bundles.version_name(1)
 
-    fleet.slots.find(bundles.MODEL).board.ask()
+    agent.slots.find(bundles.MODEL).shared.request_refresh()
 
-    until(lambda: _moves(fleet) == bundles.version_name(2), what="version 2 answers")
+    until(lambda: _moves(agent) == bundles.version_name(2), what="version 2 answers")
 
 
-def test_any_worker_may_be_told(fleet, worker, log):
+def test_any_worker_may_be_told(agent, worker, log):
     promote(log, 2)
     mate = worker(poll_seconds=3_600.0)
 
-    mate.slots.find(bundles.MODEL).board.ask()
+    mate.slots.find(bundles.MODEL).shared.request_refresh()
 
     def both() -> set[str]:
-        settle(fleet, mate, ticks=1)
-        return {answers(fleet), answers(mate)}
+        settle(agent, mate, ticks=1)
+        return {answers(agent), answers(mate)}
 
     until(lambda: both() == {bundles.version_name(2)}, what="both answer with version 2")
 
 
-def test_the_leader_rests_no_longer_than_it_takes_to_hear(fleet):
-    assert fleet.lead() <= ASKED_SECONDS
+def test_the_leader_rests_no_longer_than_it_takes_to_hear(agent):
+    assert agent.tick_leader() <= REFRESH_SECONDS
 
 
-def test_a_storm_of_asks_is_few_looks(fleet, bucket):
+def test_a_storm_of_asks_is_few_looks(agent, bucket):
     # Given a first look that an ask has brought about.
-    board = fleet.slots.find(bundles.MODEL).board
-    board.ask()
-    until(lambda: (settle(fleet, ticks=1), bucket.reads)[1] > 0)
-    fleet._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0
-    fleet._watchers[bundles.MODEL]._looked_at = 1_000_000.0 - ASKED_SECONDS / 2
-    fleet._watchers[bundles.MODEL]._due = 1_003_600.0
+    shared = agent.slots.find(bundles.MODEL).shared
+    shared.request_refresh()
+    until(lambda: (settle(agent, ticks=1), bucket.reads)[1] > 0)
+    agent._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0
+    agent._watchers[bundles.MODEL]._polled_at = 1_000_000.0 - REFRESH_SECONDS / 2
+    agent._watchers[bundles.MODEL]._due = 1_003_600.0
 
     # When a thousand more come within the same twentieth of a second.
     before = bucket.reads
     for _ in range(1_000):
-        board.ask()
-        fleet._watchers[bundles.MODEL].look()
+        shared.request_refresh()
+        agent._watchers[bundles.MODEL].tick()
     assert bucket.reads == before
 
     # Then all of them together are one look, once it is over.
-    fleet._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0 + ASKED_SECONDS
+    agent._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0 + REFRESH_SECONDS
     for _ in range(10):
-        fleet._watchers[bundles.MODEL].look()
+        agent._watchers[bundles.MODEL].tick()
     assert bucket.reads == before + 1
 
 
@@ -103,10 +103,10 @@ def test_a_board_of_an_older_release_can_be_asked(tmp_path):
     old = tmp_path / "board"
     old.write_bytes((7).to_bytes(8, "little") + bytes(16))
 
-    board = SharedGeneration.at(old)
-    board.ask()
+    shared = SharedGeneration.open(old)
+    shared.request_refresh()
 
-    assert (board.current, SharedGeneration.at(old).asks) == (7, 1)
+    assert (shared.current, SharedGeneration.open(old).refresh_requests) == (7, 1)
 
 
 def test_anybody_may_say_that_the_log_has_moved(client):
@@ -167,4 +167,4 @@ def test_serving_that_cannot_be_told_is_only_told_of(told):
     (nowhere,) = free_ports(1)
 
     assert "answered 500" in notify(f"http://127.0.0.1:{told.server_port}", "digits")
-    assert "could not be told" in notify(f"http://127.0.0.1:{nowhere}", "digits")
+    assert "could not be notified" in notify(f"http://127.0.0.1:{nowhere}", "digits")

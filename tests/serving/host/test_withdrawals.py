@@ -49,20 +49,20 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
     settle(*hosts)
 
     # When each worker sees too little by itself, but both together enough.
-    for fleet in hosts:
+    for agent in hosts:
         for _ in range(3):
-            ask_any(fleet)
+            ask_any(agent)
     compare(*hosts)
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
-    assert [challengers_in(fleet) for fleet in hosts] == [[], []]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [challengers_in(agent) for agent in hosts] == [[], []]
     said = Challenges(bucket, record.model).withdrawal(record)
     assert (said.replica, said.version) == ("host", bundles.version_name(number))
     assert words in said.reason
     standing = hosts[1].status.challenge(bundles.MODEL)
     assert words in standing.withdrawn
-    assert standing.tally.requests == 6
+    assert standing.stats.requests == 6
     assert challengers.current() == record
 
 
@@ -74,8 +74,8 @@ def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challenge
         ask_any(hosts[0])
     compare(*hosts)
     settle(*hosts)
-    for fleet in hosts:
-        fleet.stop()
+    for agent in hosts:
+        agent.stop()
 
     restarted = worker()
     settle(restarted)
@@ -101,9 +101,9 @@ def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_lat
     compare(*hosts)
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
     assert str(error) in hosts[0].status.challenge(bundles.MODEL).withdrawn
-    assert sum("is not told yet" in line for line in caplog.messages) == 1
+    assert sum("is not written" in line for line in caplog.messages) == 1
 
     bucket.error = bucket.write_error = None
     settle(*hosts)
@@ -122,8 +122,8 @@ def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
         ask_any(hosts[0])
     compare(*hosts)
     settle(*hosts)
-    for fleet in hosts:
-        fleet.stop()
+    for agent in hosts:
+        agent.stop()
 
     restarted = worker()
     settle(restarted)
@@ -144,7 +144,7 @@ def test_what_another_host_withdrew_is_over_here_too(hosts, challengers, bucket)
     Challenges(bucket, record.model).withdraw(record, withdrawal)
     settle(*hosts)
 
-    assert [ask_any(fleet) for fleet in hosts] == [OLD, OLD]
+    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
     standing = hosts[0].status.challenge(bundles.MODEL)
     assert standing.withdrawn == "too slow by half (at elsewhere)"
 
@@ -155,8 +155,8 @@ def test_when_the_leader_dies_its_mate_goes_on_judging(hosts, challengers, bucke
     record = challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
 
-    leader._leadership.give_up()
-    leader.presence._lock.close()
+    leader._leadership.release()
+    leader.registration._lock.close()
     for _ in range(6):
         ask_any(mate)
     compare(mate)
@@ -188,14 +188,14 @@ def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clea
     settle(*hosts)
     ended = EndedChallenge(
         record=record,
-        how="withdrawn",
+        outcome="withdrawn",
         reason="too slow",
         replica="host",
         at=datetime.now(UTC),
     )
-    hosts[0].challengers.ledger(bundles.MODEL).note_end(ended)
-    for fleet in hosts:
-        fleet.stop()
+    hosts[0].challengers.alias_state(bundles.MODEL).save_ended_challenge(ended)
+    for agent in hosts:
+        agent.stop()
 
     restarted = worker()
     settle(restarted)

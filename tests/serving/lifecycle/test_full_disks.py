@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from overnight.serving.agent import HostAgent
-from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.disk_cache import DiskCache
 from overnight.store.local_files import write_atomically
 from overnight.store.objects.memory import MemoryBucket
 from tests.support.faults.tally import TALLY
@@ -36,23 +36,26 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def prepared(fleet: HostAgent) -> set[str]:
+def prepared(agent: HostAgent) -> set[str]:
     """The versions that are loaded, whether or not they answer yet."""
-    return {one.version for one in fleet.slots.find(bundles.MODEL).loaded()}
+    return {one.version for one in agent.slots.find(bundles.MODEL).loaded()}
 
 
 @pytest.fixture
-def fleet(worker, bucket, log):
+def agent(worker, bucket, log):
     """A worker that answers with version 1, and is asked to prepare version 2."""
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
-    fleet = worker(workers=1)
-    settle(fleet)
+    agent = worker(workers=1)
+    settle(agent)
     promote(log, 2)
-    slot = fleet.slots.find(bundles.MODEL)
-    until(lambda: (fleet.lead(), slot.board.proposed > slot.board.current)[1], what="2 is proposed")
-    assert prepared(fleet) == {bundles.version_name(1)}
-    return fleet
+    slot = agent.slots.find(bundles.MODEL)
+    until(
+        lambda: (agent.tick_leader(), slot.shared.proposed > slot.shared.current)[1],
+        what="2 is proposed",
+    )
+    assert prepared(agent) == {bundles.version_name(1)}
+    return agent
 
 
 def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
@@ -66,26 +69,27 @@ def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["known.json"]
 
 
-def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(fleet):
+def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(agent):
     # Given counters that changed since they were noted last.
-    fleet.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
-    fleet._listed_at = 0.0
+    agent.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
 
-    # That this worker is ready cannot be said either; but it is.
-    with full_disk(), suppress(OSError):
-        fleet.attend()
-
-    assert bundles.version_name(2) in prepared(fleet)
-    settle(fleet)
-    assert answers(fleet) == bundles.version_name(2)
-
-
-def test_a_worker_starts_on_a_full_disk_and_follows_when_there_is_room_again(fleet):
+    # Its report cannot be written either, but the version is loaded.
     with full_disk():
-        fleet.start()
-        assert ask_any(fleet) == bundles.version_name(1)
+        agent.tick_counters()
+        with suppress(OSError):
+            agent.tick_loader()
 
-    until(lambda: answers(fleet) == bundles.version_name(2), what="version 2 answers")
+    assert bundles.version_name(2) in prepared(agent)
+    settle(agent)
+    assert answers(agent) == bundles.version_name(2)
+
+
+def test_a_worker_starts_on_a_full_disk_and_follows_when_there_is_room_again(agent):
+    with full_disk():
+        agent.start()
+        assert ask_any(agent) == bundles.version_name(1)
+
+    until(lambda: answers(agent) == bundles.version_name(2), what="version 2 answers")
 
 
 def test_what_killed_fetches_left_is_freed_and_one_that_goes_on_is_not(bucket, tmp_path):
@@ -96,6 +100,6 @@ def test_what_killed_fetches_left_is_freed_and_one_that_goes_on_is_not(bucket, t
     yesterday = time.time() - 86_400
     os.utime(left, (yesterday, yesterday))
 
-    Cache(tmp_path, TRUST).stage(bucket, bundles.MODEL, bundles.version_name(1))
+    DiskCache(tmp_path, TRUST).stage(bucket, bundles.MODEL, bundles.version_name(1))
 
     assert (left.exists(), under_way.exists()) == (False, True)

@@ -5,7 +5,7 @@ import pytest
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle import memory_budget
-from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.disk_cache import DiskCache
 from overnight.serving.lifecycle.loader import RETRY_CURRENT_SECONDS, VersionLoader
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
 from overnight.serving.lifecycle.model_slots import ModelSlot
@@ -51,41 +51,41 @@ def test_a_container_without_a_limit_says_nothing(tmp_path):
 
 @pytest.fixture
 def late(bucket, log, tmp_path):
-    """A slot, and the attendant of a worker that starts where nearly no memory is left."""
+    """A slot, and the loader of a worker that starts where nearly no memory is left."""
     bundles.put(bucket, 1)
-    ledger = AliasState(tmp_path / "models" / bundles.MODEL)
-    ledger.propose(promote(log, 1))
-    slot = ModelSlot(bundles.MODEL, ledger.board)
+    alias_state = AliasState(tmp_path / "models" / bundles.MODEL)
+    alias_state.propose(promote(log, 1))
+    slot = ModelSlot(bundles.MODEL, alias_state.shared)
     now = [100.0]
-    presence = WorkerRegistration(tmp_path / "workers")
-    attendant = VersionLoader(
-        presence,
+    registration = WorkerRegistration(tmp_path / "workers")
+    loader = VersionLoader(
+        registration,
         bucket=bucket,
-        cache=Cache(tmp_path / "cache", TRUST),
-        room=MemoryBudget(threads=1),
+        cache=DiskCache(tmp_path / "cache", TRUST),
+        memory_budget=MemoryBudget(threads=1),
         workers=2,
         available=lambda: MIB,
         clock=lambda: now[0],
     )
-    attendant.attend(slot, ledger)
-    yield slot, attendant, now
-    presence.leave()
+    loader.add(slot, alias_state)
+    yield slot, loader, now
+    registration.remove()
 
 
 def test_a_proposal_that_does_not_fit_is_refused(late):
-    slot, attendant, _ = late
+    slot, loader, _ = late
 
-    attendant.look()
+    loader.tick()
 
     assert "1 MiB are available" in slot.refused[1]
     assert not slot.loaded()
 
 
 def test_what_the_host_answers_with_is_loaded_however_little_memory_is_left(late):
-    slot, attendant, _ = late
-    slot.board.flip(1)
+    slot, loader, _ = late
+    slot.shared.activate(1)
 
-    attendant.look()
+    loader.tick()
 
     assert slot.ready
     assert slot.refused == {}
@@ -94,14 +94,14 @@ def test_what_the_host_answers_with_is_loaded_however_little_memory_is_left(late
 def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_before(
     late, tmp_path
 ):
-    _, attendant, _ = late
-    ledger = AliasState(tmp_path / "challengers" / bundles.MODEL)
-    ledger.propose(started(1, SHADOW))
-    slot = ModelSlot(f"{bundles.MODEL}@challenger", ledger.board)
-    attendant.attend(slot, ledger)
-    slot.board.flip(1)
+    _, loader, _ = late
+    alias_state = AliasState(tmp_path / "challengers" / bundles.MODEL)
+    alias_state.propose(started(1, SHADOW))
+    slot = ModelSlot(f"{bundles.MODEL}@challenger", alias_state.shared)
+    loader.add(slot, alias_state)
+    slot.shared.activate(1)
 
-    attendant.look()
+    loader.tick()
 
     assert "1 MiB are available" in slot.refused[1]
     assert not slot.loaded()
@@ -109,14 +109,14 @@ def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_be
 
 def test_a_proposal_refused_here_and_answering_all_the_same_is_tried_again(late):
     # Given a worker that joined during a proposal, and refused it unheard.
-    slot, attendant, now = late
-    attendant.look()
-    slot.board.flip(1)
+    slot, loader, now = late
+    loader.tick()
+    slot.shared.activate(1)
 
-    attendant.look()
+    loader.tick()
     assert not slot.ready
 
     now[0] += RETRY_CURRENT_SECONDS
-    attendant.look()
+    loader.tick()
     assert slot.ready
     assert slot.refused == {}

@@ -13,7 +13,7 @@ import pytest
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle import memory_budget
-from overnight.serving.lifecycle.disk_cache import Cache
+from overnight.serving.lifecycle.disk_cache import DiskCache
 from overnight.serving.lifecycle.loader import VersionLoader
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
@@ -46,12 +46,12 @@ def _names(*numbers: int) -> list[str]:
     return [bundles.version_name(number) for number in numbers]
 
 
-def _serve(fleet, bucket, log, *numbers: int) -> None:
+def _serve(agent, bucket, log, *numbers: int) -> None:
     for number in numbers:
         bundles.put(bucket, number)
         promote(log, number)
-        settle(fleet, ticks=10)
-        assert answers(fleet) == bundles.version_name(number)
+        settle(agent, ticks=10)
+        assert answers(agent) == bundles.version_name(number)
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,26 @@ def _serve(fleet, bucket, log, *numbers: int) -> None:
 )
 def test_the_version_before_always_stays_and_more_do_while_all_fit(budget, expected):
     before = [bundles.manifest(number, bundles.files(number)) for number in (3, 2, 1)]
-    one = MemoryBudget(threads=1).takes_bytes(before[0])
+    one = MemoryBudget(threads=1).version_bytes(before[0])
 
-    kept = MemoryBudget(threads=1, budget_bytes=int(budget * one)).kept(before)
+    kept = MemoryBudget(threads=1, budget_bytes=int(budget * one)).retained(before)
 
     assert kept == _names(3, 2, 1)[:expected]
 
 
 def test_nothing_before_keeps_nothing():
-    assert MemoryBudget(threads=1).kept([]) == []
+    assert MemoryBudget(threads=1).retained([]) == []
 
 
 def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
     worker, bucket, log, tmp_path
 ):
-    one = MemoryBudget(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
-    fleet = worker(loaded_bytes=2 * one)
+    one = MemoryBudget(threads=1).version_bytes(bundles.manifest(1, bundles.files(1)))
+    agent = worker(loaded_bytes=2 * one)
 
-    _serve(fleet, bucket, log, 1, 2, 3, 4)
+    _serve(agent, bucket, log, 1, 2, 3, 4)
 
-    slot = fleet.slots.find(bundles.MODEL)
+    slot = agent.slots.find(bundles.MODEL)
     assert list(slot.versions()) == _names(4, 3, 2)
     with slot.lease(bundles.version_name(2)) as loaded:
         assert loaded.version == bundles.version_name(2)
@@ -89,15 +89,15 @@ def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
 
 
 def test_a_version_that_serves_again_is_the_newest(worker, bucket, log):
-    one = MemoryBudget(threads=1).takes_bytes(bundles.manifest(1, bundles.files(1)))
-    fleet = worker(loaded_bytes=2 * one)
-    _serve(fleet, bucket, log, 1, 2)
-    before = fleet.slots.find(bundles.MODEL).loaded()[1].predictor
+    one = MemoryBudget(threads=1).version_bytes(bundles.manifest(1, bundles.files(1)))
+    agent = worker(loaded_bytes=2 * one)
+    _serve(agent, bucket, log, 1, 2)
+    before = agent.slots.find(bundles.MODEL).loaded()[1].predictor
 
     promote(log, 1)
-    settle(fleet)
+    settle(agent)
 
-    slot = fleet.slots.find(bundles.MODEL)
+    slot = agent.slots.find(bundles.MODEL)
     assert list(slot.versions()) == _names(1, 2)
     # What was loaded already is not loaded again.
     current = slot.current()
@@ -117,35 +117,35 @@ def test_a_version_is_freed_when_its_leases_are_gone_whatever_else_refers_to_it(
     worker, bucket, log
 ):
     # Given a request that is answered by a version which nobody wants any more.
-    fleet = worker(loaded_bytes=0)
-    _serve(fleet, bucket, log, 1, 2)
-    with fleet.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
+    agent = worker(loaded_bytes=0)
+    _serve(agent, bucket, log, 1, 2)
+    with agent.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
         interpreter = _interpreter_of(leased)
-        _serve(fleet, bucket, log, 3)
+        _serve(agent, bucket, log, 3)
         found = leased.predict(BLANK, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
         assert interpreter() is not None
 
     # When it has given its lease back, and still refers to what answered it.
-    fleet.attend()
+    agent.tick_loader()
 
     assert interpreter() is None
     assert leased.version == bundles.version_name(1)
 
 
 def test_a_version_that_serves_again_is_freed_with_the_last_of_its_generations(worker, bucket, log):
-    fleet = worker(loaded_bytes=0)
-    _serve(fleet, bucket, log, 1, 2)
-    slot = fleet.slots.find(bundles.MODEL)
+    agent = worker(loaded_bytes=0)
+    _serve(agent, bucket, log, 1, 2)
+    slot = agent.slots.find(bundles.MODEL)
     interpreter = _interpreter_of(slot.named(bundles.version_name(1)))
 
     for number in (1, 2, 1):
         promote(log, number)
-        settle(fleet)
-        assert answers(fleet) == bundles.version_name(number)
+        settle(agent)
+        assert answers(agent) == bundles.version_name(number)
     assert interpreter() is not None
 
-    _serve(fleet, bucket, log, 3, 4)
+    _serve(agent, bucket, log, 3, 4)
     assert interpreter() is None
 
 
@@ -168,7 +168,7 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     assert interpreter() is None
     # What is still to be compared with it is left out, and is no failure of the challenger's.
     compare(mate)
-    (tally,) = mate.challengers.tallies()
+    (tally,) = mate.challengers.stats()
     assert (tally.requests, tally.errors, tally.compared) == (0, 0, 0)
 
 
@@ -212,34 +212,34 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
     ask_any(mate)
     compare(mate)
 
-    (tally,) = mate.challengers.tallies()
+    (tally,) = mate.challengers.stats()
     assert (tally.requests, tally.errors, tally.compared) == (1, 0, 1)
     assert interpreter() is not None
-    mate.attend()
+    mate.tick_loader()
     assert interpreter() is None
 
 
 def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_path):
     # Given memory that only suffices once the versions before are gone.
-    ledger, slot = AliasState(tmp_path / "models" / bundles.MODEL), None
-    presence = WorkerRegistration(tmp_path / "workers")
-    slot = ModelSlot(bundles.MODEL, ledger.board)
-    attendant = VersionLoader(
-        presence,
+    alias_state, slot = AliasState(tmp_path / "models" / bundles.MODEL), None
+    registration = WorkerRegistration(tmp_path / "workers")
+    slot = ModelSlot(bundles.MODEL, alias_state.shared)
+    loader = VersionLoader(
+        registration,
         bucket=bucket,
-        cache=Cache(tmp_path / "cache", TRUST),
-        room=MemoryBudget(threads=1),
+        cache=DiskCache(tmp_path / "cache", TRUST),
+        memory_budget=MemoryBudget(threads=1),
         workers=1,
         available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,
     )
-    attendant.attend(slot, ledger)
+    loader.add(slot, alias_state)
     for number in (1, 2, 3):
         bundles.put(bucket, number)
-        generation = ledger.propose(promote(log, number))
-        attendant.look()
+        generation = alias_state.propose(promote(log, number))
+        loader.tick()
         assert slot.refused == {}
-        slot.board.flip(generation)
-    presence.leave()
+        slot.shared.activate(generation)
+    registration.remove()
 
     assert list(slot.versions()) == _names(3, 2)
 
@@ -254,18 +254,18 @@ def quick_folder() -> Iterator[Path]:
 
 def test_many_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
     # Given a host that has swapped often enough for its memory to have settled.
-    fleet = worker(folder=quick_folder)
+    agent = worker(folder=quick_folder)
     sizes = []
     for number in range(1, SWAPS + 1):
         bundles.put(bucket, number)
         promote(log, number)
-        settle(fleet, ticks=7)
+        settle(agent, ticks=7)
         sizes.append(_resident())
 
-    assert answers(fleet) == bundles.version_name(SWAPS)
+    assert answers(agent) == bundles.version_name(SWAPS)
     # The peak of the second half, compared with that of the first once it was warm.
     assert max(sizes[SWAPS // 2 :]) <= 1.05 * max(sizes[WARM : SWAPS // 2])
-    assert len(fleet.slots.find(bundles.MODEL).loaded()) <= 20
+    assert len(agent.slots.find(bundles.MODEL).loaded()) <= 20
 
 
 def _resident() -> int:
@@ -278,7 +278,7 @@ def test_rows_that_are_large_are_part_of_the_estimate():
     manifest = bundles.manifest(1, bundles.files(1), tensors=tensors)
 
     # Of each batch size there is an interpreter, and 31 rows of 16 MB in all.
-    assert MemoryBudget(threads=1).takes_bytes(manifest) > 31 * 16_000_000
+    assert MemoryBudget(threads=1).version_bytes(manifest) > 31 * 16_000_000
 
 
 def test_memory_that_was_freed_can_be_given_back_anywhere():
@@ -286,7 +286,7 @@ def test_memory_that_was_freed_can_be_given_back_anywhere():
     del held
     before = _resident()
 
-    memory_budget.give_back()
+    memory_budget.return_freed_memory()
 
     assert _resident() <= before
 
@@ -312,7 +312,7 @@ def test_the_estimate_is_no_less_than_what_a_version_takes():
         [sys.executable, "-c", MEASURED], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
-    assert 0 < int(ran.stdout) <= MemoryBudget(threads=2).takes_bytes(manifest)
-    assert MemoryBudget(threads=1).takes_bytes(manifest) < MemoryBudget(threads=2).takes_bytes(
+    assert 0 < int(ran.stdout) <= MemoryBudget(threads=2).version_bytes(manifest)
+    assert MemoryBudget(threads=1).version_bytes(manifest) < MemoryBudget(threads=2).version_bytes(
         manifest
     )

@@ -28,8 +28,8 @@ def test_a_worker_that_joins_recalls_what_answered_before(worker, moved):
     settle(*moved, late)
 
     known = {bundles.version_name(number) for number in (1, 2, 3)}
-    for fleet in (*moved, late):
-        assert set(fleet.slots.find(bundles.MODEL).versions()) == known
+    for agent in (*moved, late):
+        assert set(agent.slots.find(bundles.MODEL).versions()) == known
     assert ask_any(late, version=bundles.version_name(2)) == bundles.version_name(2)
     assert answers(late) == bundles.version_name(3)
 
@@ -46,9 +46,9 @@ def test_what_is_recalled_stays_under_the_number_that_it_gets_when_it_serves_aga
     promote(log, 4)
     settle(*moved, late)
 
-    for fleet in (*moved, late):
-        assert answers(fleet) == bundles.version_name(4)
-        assert ask_any(fleet, version=bundles.version_name(2)) == bundles.version_name(2)
+    for agent in (*moved, late):
+        assert answers(agent) == bundles.version_name(4)
+        assert ask_any(agent, version=bundles.version_name(2)) == bundles.version_name(2)
 
 
 def test_a_worker_recalls_no_more_than_there_is_room_for(worker, moved):

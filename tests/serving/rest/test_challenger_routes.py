@@ -27,19 +27,19 @@ def bucket() -> Flaky:
 
 
 @pytest.fixture
-def fleet(worker):
-    fleet = worker()
-    settle(fleet)
-    return fleet
+def agent(worker):
+    agent = worker()
+    settle(agent)
+    return agent
 
 
 @pytest.fixture
-def client(fleet, bucket):
+def client(agent, bucket):
     administrators = Tokens(token=TOKEN, name="ada")
     return create_application(
-        fleet.router,
+        agent.router,
         limits=LIMITS,
-        status=fleet.status,
+        status=agent.status,
         administrators=administrators,
         bucket=bucket,
     ).test_client()
@@ -54,11 +54,11 @@ def ask(client):
     return request
 
 
-def test_a_challenge_is_started_told_and_stopped(ask, bucket, fleet, client):
+def test_a_challenge_is_started_told_and_stopped(ask, bucket, agent, client):
     assert client.get("/api/models").json["models"][0]["challenger"] is None
 
     started = ask("POST", ASKED | {"maximum_slowdown": 3, "minimum_requests": 50})
-    settle(fleet)
+    settle(agent)
 
     assert started.status_code == 201
     record = started.json["record"]
@@ -74,7 +74,7 @@ def test_a_challenge_is_started_told_and_stopped(ask, bucket, fleet, client):
     assert f"overnight_challenger_active{labels} 1" in client.get("/metrics").text.splitlines()
 
     stopped = ask("DELETE", {"reason": "seen enough"})
-    settle(fleet)
+    settle(agent)
 
     assert (stopped.status_code, stopped.json["record"]["action"]) == (200, "stopped")
     assert client.get("/api/models/digits").json["challenger"] is None

@@ -8,10 +8,11 @@ import pytest
 from overnight.serving.telemetry.metrics import (
     BOUNDS,
     REMEMBERED_VERSIONS,
+    Loads,
     Metrics,
     line,
-    told,
-    told_of_workers,
+    render_requests,
+    render_workers,
 )
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
@@ -59,7 +60,7 @@ def test_the_buckets_of_a_histogram_add_up():
     for seconds in (0.0001, 0.0005, 0.003, 99.0):
         meter.count("m", "v", "v2", 200, seconds)
 
-    lines = list(told({"w": meter.snapshot()}))
+    lines = list(render_requests({"w": meter.snapshot()}))
 
     buckets = [int(one.rsplit(" ", 1)[1]) for one in lines if "_bucket" in one]
     assert len(buckets) == len(BOUNDS) + 1
@@ -99,12 +100,15 @@ def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
 
 
 def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
-    meter = Metrics(comparison_queue_length=lambda: 3)
-    meter.load("m", "loaded", 0.25), meter.load("m", "loaded", 0.5), meter.load("m", "refused", 1)
+    loads = (
+        Loads(model="m", outcome="loaded", versions=2, seconds=0.75),
+        Loads(model="m", outcome="refused", versions=1, seconds=1.0),
+    )
+    meter = Metrics(loads=lambda: loads, comparison_queue_length=lambda: 3)
     meter.in_flight.update(dict.fromkeys(range(7), "shop"))
     idle = Metrics()
 
-    lines = list(told_of_workers({"a": meter.snapshot(), "b": idle.snapshot()}))
+    lines = list(render_workers({"a": meter.snapshot(), "b": idle.snapshot()}))
 
     assert 'overnight_loads_total{model="m",outcome="loaded",worker="a"} 2' in lines
     assert 'overnight_loads_total{model="m",outcome="refused",worker="a"} 1' in lines

@@ -9,7 +9,7 @@ from overnight.serving.telemetry.traffic import (
     TrafficFile,
     TrafficSampler,
     quantile_ms,
-    tallied,
+    traffic_between,
 )
 from tests.support.serving.clients import application_of, v2
 
@@ -29,21 +29,21 @@ class Host:
     def __init__(self, folder) -> None:
         self.now, self.workers = 1_000_000.0, {"a": WorkerCounters()}
         self.file = TrafficFile(folder)
-        self.observer = self.lead()
+        self.sampler = self.lead()
 
     def lead(self) -> TrafficSampler:
-        observer = TrafficSampler(self.file, lambda: self.workers, clock=lambda: self.now)
-        observer.look()
-        return observer
+        sampler = TrafficSampler(self.file, lambda: self.workers, clock=lambda: self.now)
+        sampler.tick()
+        return sampler
 
     def later(self, seconds: float = BUCKET_SECONDS, **workers: WorkerCounters) -> dict:
         self.now += seconds
         self.workers |= workers
-        self.observer.look()
-        return self.told()
+        self.sampler.tick()
+        return self.series()
 
-    def told(self) -> dict:
-        return self.file.read().told("m", now=self.now)
+    def series(self) -> dict:
+        return self.file.read().series("m", now=self.now)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_worker_that_died_and_one_that_is_new_make_no_negative_rates(host):
 
 def test_a_new_leader_goes_on_where_the_last_one_died(host):
     host.later(a=counted(20))
-    host.observer = host.lead()
+    host.sampler = host.lead()
 
     told = host.later(a=counted(30))
 
@@ -109,14 +109,14 @@ def test_the_bucket_that_is_about_to_be_written_shows_no_dip(host):
     host.later(a=counted(20))
     host.now += BUCKET_SECONDS
 
-    assert host.told()["requests_per_second"][-1] == 4.0
+    assert host.series()["requests_per_second"][-1] == 4.0
 
 
 def test_a_leader_that_is_gone_is_told_as_silence(host):
     host.later(a=counted(20))
     host.now += 3 * BUCKET_SECONDS
 
-    assert host.told()["requests_per_second"][-4:] == [4.0, 0.0, 0.0, 0.0]
+    assert host.series()["requests_per_second"][-4:] == [4.0, 0.0, 0.0, 0.0]
 
 
 def test_a_clock_that_was_set_back_tells_nothing_wrong(host):
@@ -139,7 +139,7 @@ def test_latencies_are_differences_of_histograms():
     for _ in range(10):
         after.count("m", "new", "v2", 200, 0.0015)
 
-    found = tallied({"w": before.snapshot()}, {"w": after.snapshot()}, 5.0)["m"]
+    found = traffic_between({"w": before.snapshot()}, {"w": after.snapshot()}, 5.0)["m"]
 
     assert found.requests_per_second == 2.0
     assert found.p50_ms == pytest.approx(1.5)
@@ -150,7 +150,7 @@ def test_names_without_a_model_are_not_told():
     unknown = WorkerCounters(
         counts=(Count(model="", version="", protocol="v2", status=404, requests=3),)
     )
-    assert tallied({}, {"w": unknown}, 5.0) == {}
+    assert traffic_between({}, {"w": unknown}, 5.0) == {}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_no_requests_have_no_quantile():
 
 def test_workers_with_other_bounds_are_still_added():
     short = WorkerCounters(latencies=(Latency(model="m", version="v", buckets=(1,), seconds=0.1),))
-    assert tallied({}, {"w": short}, 5.0) == {}
+    assert traffic_between({}, {"w": short}, 5.0) == {}
 
 
 def test_every_served_model_has_sixty_numbers_of_each_kind():

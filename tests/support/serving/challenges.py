@@ -76,7 +76,7 @@ def started(number: int, terms: Terms, *, identity: str = "a-challenge") -> Alia
     )
 
 
-class Duel:
+class ChallengeSetup:
     """A champion, version 1, and a challenger, version 2 unless told; moved by hand."""
 
     def __init__(
@@ -90,19 +90,19 @@ class Duel:
         identity: str = "a-challenge",
     ) -> None:
         self.comparisons = Comparisons()
-        self.champion = ModelSlot(bundles.MODEL, SharedGeneration.alone())
+        self.champion = ModelSlot(bundles.MODEL, SharedGeneration.in_process())
         self.champion.put(LoadedVersion(1, opened(1, bundles.files(1), champions), None))
-        self.champion.board.flip(1)
-        slot = ModelSlot(f"{bundles.MODEL}@{CHALLENGER}", SharedGeneration.alone())
+        self.champion.shared.activate(1)
+        slot = ModelSlot(f"{bundles.MODEL}@{CHALLENGER}", SharedGeneration.in_process())
         predictor = opened(number, plain(number) if bundle is None else bundle, tensors)
         slot.put(LoadedVersion(1, predictor, started(number, terms, identity=identity)))
-        slot.board.flip(1)
+        slot.shared.activate(1)
         self.challenger = Challenger(slot, bundles.MODEL)
         self.router = self.beside(self.champion)
-        self.status = StandaloneStatus(Metrics(challenges=lambda: (self.tally(),)))
+        self.status = StandaloneStatus(Metrics(challenges=lambda: (self.stats(),)))
 
-    def tally(self):
-        found = self.challenger.tally()
+    def stats(self):
+        found = self.challenger.stats()
         assert found is not None
         return found
 
@@ -119,7 +119,7 @@ class Duel:
     def settle(self) -> None:
         """Compare everything that waits."""
         while self.comparisons.waiting:
-            self.comparisons.look()
+            self.comparisons.tick()
 
 
 def opened(number: int, bundle: dict[str, bytes], tensors: Schema) -> Predictor:
@@ -152,9 +152,9 @@ class Slow(Broken):
         return [self._predictor.predict(inputs, outputs) for _ in range(5)][-1]
 
 
-def replace(duel: Duel, kind) -> None:
+def replace(setup: ChallengeSetup, kind) -> None:
     """Have the challenger answer through another predictor."""
-    slot = duel.challenger.slot
+    slot = setup.challenger.slot
     loaded = slot.current()
     slot.put(LoadedVersion(loaded.generation, kind(loaded.predictor), loaded.record))
 

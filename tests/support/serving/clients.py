@@ -30,10 +30,10 @@ def application_of(
     """A client of an application with one model; `chosen` is whatever else it is made with."""
     files = bundles.files(1)
     slots = ModelSlots()
-    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.alone()))
+    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
     manifest = bundles.manifest(1, files, tensors=tensors)
     slot.put(LoadedVersion(1, load_version(manifest, files, threads=1), None))
-    slot.board.flip(1)
+    slot.shared.activate(1)
     status = StandaloneStatus()
     return create_application(Router(slots), limits=limits, status=status, **chosen).test_client()
 
@@ -57,9 +57,9 @@ def refused(client: FlaskClient, reason: str) -> float:
     return sum(float(line.split()[-1]) for line in mine if f'reason="{reason}"' in line)
 
 
-def remembering(fleet: HostAgent, bucket: Flaky) -> FlaskClient:
+def remembering(agent: HostAgent, bucket: Flaky) -> FlaskClient:
     """A client of a worker that has looked at the store once, and can never ask it again."""
-    settle(fleet)
-    fleet.recall()
+    settle(agent)
+    agent.tick_history()
     bucket.error = AssertionError("the store was asked within a request")
-    return create_application(fleet.router, limits=LIMITS, status=fleet.status).test_client()
+    return create_application(agent.router, limits=LIMITS, status=agent.status).test_client()

@@ -48,18 +48,27 @@ def promote(log: AliasLog, number: int) -> AliasRecord:
     )
 
 
-def settle(*fleets: HostAgent, ticks: int = 30) -> None:
+def settle(*agents: HostAgent, ticks: int = 30) -> None:
     for _ in range(ticks):
-        for fleet in fleets:
-            fleet.lead()
-            fleet._list_models()
-            fleet.attend()
-            fleet.note_counts()
+        for agent in agents:
+            agent.tick_leader()
+            agent.tick_challenges()
+            agent._list_models()
+            agent.tick_loader()
+            agent.tick_counters()
 
 
-def answers(fleet: HostAgent) -> str:
+def prepare(agent: HostAgent, *, ticks: int = 20) -> None:
+    """Let the leader follow both aliases and load what they name, while other workers are slow."""
+    for _ in range(ticks):
+        agent.tick_leader()
+        agent.tick_challenges()
+        agent.tick_loader()
+
+
+def answers(agent: HostAgent) -> str:
     """The version that answers, provided its answer is that version's own."""
-    with fleet.slots.find(bundles.MODEL).lease() as loaded:
+    with agent.slots.find(bundles.MODEL).lease() as loaded:
         number = int(loaded.version[-12:], 16)
         found = loaded.predictor.predict(BLANK, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(number, BLANK["image"]), atol=1e-6)
@@ -79,9 +88,9 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
     )
 
 
-def ask_any(fleet: HostAgent, client: str = "somebody", **which: str) -> str:
+def ask_any(agent: HostAgent, client: str = "somebody", **which: str) -> str:
     """Have a request answered; the version that did."""
-    _, loaded = fleet.router.predict(
+    _, loaded = agent.router.predict(
         bundles.MODEL,
         lambda loaded: loaded.predict(FOURS, ["probabilities"]),
         client=client,
@@ -90,14 +99,14 @@ def ask_any(fleet: HostAgent, client: str = "somebody", **which: str) -> str:
     return loaded.version
 
 
-def compare(*fleets: HostAgent) -> None:
+def compare(*agents: HostAgent) -> None:
     """Compare everything that waits."""
-    for fleet in fleets:
-        while fleet.comparisons.waiting:
-            fleet.comparisons.look()
+    for agent in agents:
+        while agent.comparisons.waiting:
+            agent.comparisons.tick()
 
 
-def challengers_in(fleet: HostAgent) -> list[str]:
+def challengers_in(agent: HostAgent) -> list[str]:
     """The versions of challengers that a worker has loaded."""
-    slot = fleet.challengers.by_model[bundles.MODEL].slot
+    slot = agent.challengers.by_model[bundles.MODEL].slot
     return [one.version for one in slot.loaded()]

@@ -53,10 +53,10 @@ def _loaded(kind: type[LoadedVersion] = LoadedVersion) -> LoadedVersion:
 
 def _slots(loaded: LoadedVersion | None) -> ModelSlots:
     slots = ModelSlots()
-    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.alone()))
+    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
     if loaded is not None:
         slot.put(loaded)
-    slot.board.flip(1)
+    slot.shared.activate(1)
     return slots
 
 

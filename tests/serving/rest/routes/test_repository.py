@@ -28,13 +28,13 @@ def _ready(version: str) -> dict:
 def two():
     """Two versions of one model are loaded, and none of another."""
     slots = ModelSlots()
-    slot = slots.add(ModelSlot("digits", SharedGeneration.alone()))
-    slots.add(ModelSlot("sales", SharedGeneration.alone()))
+    slot = slots.add(ModelSlot("digits", SharedGeneration.in_process()))
+    slots.add(ModelSlot("sales", SharedGeneration.in_process()))
     for number in (1, 2):
         files = bundles.files(number)
         predictor = load_version(bundles.manifest(number, files), files, threads=1)
         slot.put(LoadedVersion(number, predictor, None))
-    slot.board.flip(2)
+    slot.shared.activate(2)
     return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
 
 
