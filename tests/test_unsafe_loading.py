@@ -23,7 +23,7 @@ def names(node: ast.AST) -> str:
 
 
 def constants(call: ast.Call) -> dict[str, object]:
-    """The keyword keywords of a call that are constants."""
+    """The keyword arguments of a call that are constants."""
     keywords = ((keyword.arg or "**", keyword.value) for keyword in call.keywords)
     return {name: value.value for name, value in keywords if isinstance(value, ast.Constant)}
 

@@ -12,7 +12,7 @@ from overnight.serving.rest.resources import may_list_models, resources
 
 routes = Blueprint("api", __name__, url_prefix="/api")
 
-_HIDDEN = ("listed only with a key",)
+_HIDDEN = ("those listed to clients with a key",)
 
 
 @routes.get("/models")
