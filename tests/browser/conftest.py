@@ -20,7 +20,7 @@ _QUIET = ("--disable-background-networking", "--disable-component-update", "--di
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if program is None:
         assert os.environ.get("CI") != "true", "no Chromium; .ci/run installs one"
         pytest.skip("no Chromium on this machine; `apt-get install chromium` brings one")

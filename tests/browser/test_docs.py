@@ -30,8 +30,8 @@ def test_a_reader_finds_an_operation_and_copies_what_works(page: Page, serving: 
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
 
     page.goto(_url(serving))
     page.get_by_role("link", name="POST Run inference with the current version").first.click()
@@ -43,7 +43,7 @@ def test_a_reader_finds_an_operation_and_copies_what_works(page: Page, serving: 
     copied = page.evaluate("navigator.clipboard.readText()")
     assert f"http://127.0.0.1:{serving.port}/v2/models/digits/infer" in copied
     assert complaints == []
-    assert all(url.startswith(f"http://127.0.0.1:{serving.port}/") for url in asked)
+    assert all(url.startswith(f"http://127.0.0.1:{serving.port}/") for url in sent)
 
 
 def test_it_is_read_by_keyboard(page: Page, serving: Serving) -> None:

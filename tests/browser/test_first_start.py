@@ -26,15 +26,18 @@ def empty(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Iter
 
 
 def test_up_trains_what_has_no_champion_and_serves_it(empty: RunningStack) -> None:
-    told = empty.told("status")
+    status = empty.told("status")
 
-    assert told["ready"]
-    assert told["problems"] == []
+    assert status["ready"]
+    assert status["problems"] == []
     for model in catalogue():
-        assert is_version(told["models"][model]["champion"]["version"])
-        assert [one["serving"] for one in told["models"][model]["acknowledgements"]] == [True]
-    assert {run["state"] for run in told["runs"]} == {"Promoted"}
-    assert answers(empty) == told["models"]["digits"]["champion"]["version"]
+        assert is_version(status["models"][model]["champion"]["version"])
+        assert [
+            acknowledgement["serving"]
+            for acknowledgement in status["models"][model]["acknowledgements"]
+        ] == [True]
+    assert {run["state"] for run in status["runs"]} == {"Promoted"}
+    assert answers(empty) == status["models"]["digits"]["champion"]["version"]
 
 
 @pytest.mark.parametrize("model", sorted(catalogue()))

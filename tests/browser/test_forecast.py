@@ -50,12 +50,12 @@ def test_it_begins_with_an_example_of_training_and_answers_it(page, address):
     seen = watch(page)
     shown(page, address)
 
-    asked = first_known()
-    low, value, high = forecasts.expected(asked)["units"][0]
+    request = first_known()
+    low, value, high = forecasts.expected(request)["units"][0]
     assert middle(page) == pytest.approx(float(value), abs=0.5)
     interval = page.locator("#forecast-interval").inner_text()
-    told = [float(word) for word in interval.replace("80 % interval: ", "").split(" – ")]
-    assert told == pytest.approx([float(low), float(high)], abs=0.5)
+    bounds = [float(entry) for entry in interval.replace("80 % interval: ", "").split(" – ")]
+    assert bounds == pytest.approx([float(low), float(high)], abs=0.5)
     expect(page.locator("#forecast-version")).to_contain_text(bundles.version_name(1))
     expect(page.locator("#tensors")).to_be_hidden()
     expect(page.locator("#drawing-card")).to_be_hidden()
@@ -92,8 +92,8 @@ def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page
     )
 
     changes = {"shop": [3], "day": [saturday], "lead": [saturday - known]}
-    asked = row | {name: np.array(values, np.int32) for name, values in changes.items()}
-    value = float(forecasts.expected(asked)["units"][0][1])
+    request = row | {name: np.array(values, np.int32) for name, values in changes.items()}
+    value = float(forecasts.expected(request)["units"][0][1])
     expect(page.locator("#forecast-value")).to_have_text(f"{value:.0f}")
 
 
@@ -103,15 +103,15 @@ def test_contributions_are_what_moves_the_prediction(page, address):
 
     parts = page.locator("#attribution-parts li").all_inner_texts()
 
-    told = {part.split("\n")[0].split(" vs.")[0]: part.split("\n")[-1] for part in parts}
+    contributions = {part.split("\n")[0].split(" vs.")[0]: part.split("\n")[-1] for part in parts}
     here = forecasts.expected(row)["units"][0][1]
     without = forecasts.expected(row | {"kind": np.array([0], np.int32)})["units"][0][1]
     kind = forecasts.KINDS[int(row["kind"][0])]
-    assert told[f"kind {kind}"] == f"+{float(here - without):g}"
-    moved = [abs(float(text.replace("−", "-"))) for text in told.values()]
+    assert contributions[f"kind {kind}"] == f"+{float(here - without):g}"
+    moved = [abs(float(text.replace("−", "-"))) for text in contributions.values()]
     assert moved == sorted(moved, reverse=True)
     # The formula looks at the last seven days alone.
-    assert list(told.values()).count("0") >= 3
+    assert list(contributions.values()).count("0") >= 3
 
 
 def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_with_a_notice(page, address):
@@ -153,9 +153,9 @@ def test_what_cannot_be_answered_is_told_in_words_and_then_all_is_well_again(pag
     shown(page, address)
     page.locator("#forecast-example").select_option(index=1)
 
-    for place, (fields, told) in enumerate(UNANSWERABLE):
+    for place, (fields, error) in enumerate(UNANSWERABLE):
         ask_for(page, **fields)
-        expect(page.locator("#forecast-error")).to_contain_text(told)
+        expect(page.locator("#forecast-error")).to_contain_text(error)
         expect(page.locator("#forecast-result")).to_be_hidden()
         expect(page.locator("#attribution")).to_be_hidden()
 
@@ -193,8 +193,8 @@ def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, address, scheme):
         "#attribution h3", "#attribution .part", "#attribution .contribution", "#forecast legend",
         "#target-day-help", "#history-values", "#forecast figcaption .key",
     )  # fmt: skip
-    found = {text: round(contrast(page, text), 2) for text in texts}
-    assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+    actual = {text: round(contrast(page, text), 2) for text in texts}
+    assert {text: ratio for text, ratio in actual.items() if ratio < 4.5} == {}
     context.close()
 
 

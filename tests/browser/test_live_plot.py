@@ -27,10 +27,10 @@ def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     bucket = S3Bucket(address)
     bucket.ensure()
     start = datetime.now(UTC) - timedelta(days=NIGHTS)
-    for night in range(NIGHTS):
-        value = 0.9 if night == NIGHTS - 1 else 0.99
-        at = start + timedelta(days=night)
-        bucket_history.score(bucket, 1 + night // 3, f"night-{night}", value, at=at)
+    for arrival in range(NIGHTS):
+        value = 0.9 if arrival == NIGHTS - 1 else 0.99
+        at = start + timedelta(days=arrival)
+        bucket_history.score(bucket, 1 + arrival // 3, f"night-{arrival}", value, at=at)
     scored_without_headline(bucket, at=start + timedelta(days=NIGHTS))
     with host_with_a_past(address, tmp_path_factory.mktemp("live")) as host:
         yield host
@@ -46,8 +46,8 @@ def scored_without_headline(bucket: S3Bucket, *, at: datetime) -> None:
         Measurement(metric="coverage", value=1.0, n=10),
     )
     version = bundles.version_name(2)
-    told = {"model": bundles.MODEL, "version": version, "arrival": "closed", "n": 10, "at": at}
-    LiveScores(bucket, bundles.MODEL).keep(Score(measurements=measured, **told))
+    fields = {"model": bundles.MODEL, "version": version, "arrival": "closed", "n": 10, "at": at}
+    LiveScores(bucket, bundles.MODEL).keep(Score(measurements=measured, **fields))
 
 
 def shown(page: Page, host: Host) -> Page:
@@ -64,9 +64,9 @@ def test_each_arrival_is_a_point_with_its_interval_beside_what_was_promised(page
     assert page.locator("#live-plot .holdout").count() == 2
     assert page.locator("#live-plot .change").count() == 1
     expect(page.locator("#live-title")).to_have_text("Live accuracy per arrival")
-    told = page.locator("#live-detail")
-    expect(told).to_contain_text("90.00 % (95 %: 88.14 % – 91.86 %) on 1,000 rows of night-5")
-    expect(told).to_contain_text("holdout: 99.41 %")
+    detail = page.locator("#live-detail")
+    expect(detail).to_contain_text("90.00 % (95 %: 88.14 % – 91.86 %) on 1,000 rows of night-5")
+    expect(detail).to_contain_text("holdout: 99.41 %")
     assert "night-5" in str(page.locator("#live-plot").get_attribute("aria-label"))
     assert seen.complaints == []
 

@@ -27,10 +27,10 @@ def shown(page: Page, host: Host) -> Page:
     return page
 
 
-def told(page: Page, prefix: str) -> list[float]:
+def bars(page: Page, prefix: str) -> list[float]:
     """The probabilities that a panel shows."""
-    bars = page.locator(f"#{prefix}bars [data-label]").all()
-    return [float(bar.get_attribute("data-probability") or "nan") for bar in bars]
+    located = page.locator(f"#{prefix}bars [data-label]").all()
+    return [float(bar.get_attribute("data-probability") or "nan") for bar in located]
 
 
 def test_two_versions_read_the_same_drawing_side_by_side(shown, host):
@@ -40,15 +40,15 @@ def test_two_versions_read_the_same_drawing_side_by_side(shown, host):
 
     scribble(shown)
     expect(shown.locator("#agreement")).to_contain_text("redict")
-    with shown.expect_request(lambda one: f"versions/{other}/infer" in one.url) as asked:
+    with shown.expect_request(lambda item: f"versions/{other}/infer" in item.url) as request:
         shown.locator("#drawing").focus()
         shown.keyboard.press("Space")
-    pixels = np.array(json.loads(asked.value.post_data)["inputs"][0]["data"], np.uint8)
+    pixels = np.array(json.loads(request.value.post_data)["inputs"][0]["data"], np.uint8)
 
     for prefix, version in (("", champion), ("compared-", other)):
         expected = bundles.probabilities(int(version[-12:], 16), pixels.reshape(1, 28, 28))[0]
         until(
-            lambda: told(shown, prefix) == pytest.approx(expected.tolist(), abs=1e-5),  # noqa: B023
+            lambda: bars(shown, prefix) == pytest.approx(expected.tolist(), abs=1e-5),  # noqa: B023
             what=f"{version} reads what it was sent",
         )
     shown.locator("#compare-version").select_option("")
@@ -185,10 +185,10 @@ def test_a_challenger_is_shown_with_its_figures_and_can_be_stopped(shown, host):
     dialog = shown.get_by_role("dialog", name="Stop the challenger of digits")
     dialog.get_by_label("Reason").fill("seen enough")
     dialog.get_by_label("Administrator token").fill(TOKEN)
-    with shown.expect_request(lambda one: one.method == "DELETE") as asked:
+    with shown.expect_request(lambda item: item.method == "DELETE") as request:
         dialog.get_by_role("button", name="Stop challenger").click()
 
-    assert json.loads(asked.value.post_data)["expected"] == version
+    assert json.loads(request.value.post_data)["expected"] == version
     expect(dialog).to_be_hidden()
     expect(shown.locator("#challenger")).to_be_hidden()
 
@@ -221,7 +221,7 @@ def test_everything_can_be_reached_by_keyboard(shown):
         )
         assert ring, reached
     expected = ["clear", "drawing", "compare-version", "roll-back"]
-    assert [one for one in reached if one in expected] == expected
+    assert [item for item in reached if item in expected] == expected
 
     gates_of(shown, FAILED).focus()
     shown.keyboard.press("Enter")

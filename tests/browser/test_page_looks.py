@@ -46,16 +46,16 @@ def test_every_text_stands_out_from_what_is_behind_it(browser: Browser, host, sc
     gates_of(page, FAILED).click()
     expect(page.locator("#agreement")).to_contain_text("redict")
 
-    found = {text: round(contrast(page, text), 2) for text in TEXTS}
+    actual = {text: round(contrast(page, text), 2) for text in TEXTS}
 
-    assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+    assert {text: ratio for text, ratio in actual.items() if ratio < 4.5} == {}
     assert page.locator("#bars .length").first.evaluate(
         "bar => getComputedStyle(bar).transitionDuration"
     ) in {"0s", ""}
     page.locator("#roll-back").click()
     page.locator("#confirm").click()
-    told = ("#admin-text", "#admin-error", "#confirm", "#reason-help")
-    assert min(contrast(page, text) for text in told) >= 4.5
+    dialog_texts = ("#admin-text", "#admin-error", "#confirm", "#reason-help")
+    assert min(contrast(page, text) for text in dialog_texts) >= 4.5
     context.close()
 
 

@@ -107,8 +107,8 @@ def test_the_page_lives_through_no_champion_no_store_and_no_server(
 
 def _has_report(serving: Serving) -> bool:
     """Whether the server tells whoever has a key of a version's report."""
-    told = serving.ask("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
-    return any(one["report"] for one in told["versions"])
+    body = serving.ask("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
+    return any(item["report"] for item in body["versions"])
 
 
 def test_a_server_that_asks_for_keys_is_opened_with_one(

@@ -60,9 +60,10 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     watching.goto(stack.serving_url)
     expect(watching.locator("#version")).to_have_text(before)
     (deployment,) = (
-        found
-        for found in stack.prefect.filter("/deployments")
-        if found["entrypoint"].startswith("overnight.flows.retrain") and found["name"] == "digits"
+        deployment
+        for deployment in stack.prefect.filter("/deployments")
+        if deployment["entrypoint"].startswith("overnight.flows.retrain")
+        and deployment["name"] == "digits"
     )
 
     page.goto(f"{stack.prefect_url}/v2/deployments/deployment/{deployment['id']}")

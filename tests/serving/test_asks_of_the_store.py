@@ -34,8 +34,8 @@ def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, be
     for number in (1, 2):
         folder = f"/models/digits/versions/{bundles.version_name(number)}"
         for name in bundles.files(number):
-            asked = [path for _, path in between.asked if path.endswith(f"{folder}/{name}")]
-            assert len(asked) == 1, name
+            requests = [path for _, path in between.asked if path.endswith(f"{folder}/{name}")]
+            assert len(requests) == 1, name
 
 
 def test_following_asks_for_the_next_record_and_lists_no_versions(
@@ -50,12 +50,12 @@ def test_following_asks_for_the_next_record_and_lists_no_versions(
         until(lambda: _asks_for_record(between, 2) > 2, what="it has looked again")
         before = len(between.asked)
         until(lambda: _asks_for_record(between, 2, since=before) > 20, what="it looked on")
-        asked = between.asked[before:]
+        requests = between.asked[before:]
 
     # Only small objects that may have come meanwhile: records, and decisions that are missing.
-    assert {method for method, _ in asked} == {"GET"}
-    assert not [path for _, path in asked if "list-type" in path]
-    assert {path.rsplit("/", 1)[1] for _, path in asked} <= {
+    assert {method for method, _ in requests} == {"GET"}
+    assert not [path for _, path in requests if "list-type" in path]
+    assert {path.rsplit("/", 1)[1] for _, path in requests} <= {
         "00000001.json", "00000002.json", "decision.json",
     }  # fmt: skip
 

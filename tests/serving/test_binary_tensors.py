@@ -23,8 +23,8 @@ def request(images=IMAGES, *, size=None, outputs=None, parameters=None) -> dict:
     return body | ({"parameters": parameters} if parameters is not None else {})
 
 
-def post(client, asked: dict, raw: bytes = IMAGES.tobytes(), *, length: str | None = None):
-    text = json.dumps(asked).encode()
+def post(client, sent: dict, raw: bytes = IMAGES.tobytes(), *, length: str | None = None):
+    text = json.dumps(sent).encode()
     headers = {LENGTH: str(len(text)) if length is None else length}
     return client.post(
         INFER, data=text + raw, headers=headers, content_type="application/octet-stream"
@@ -42,26 +42,26 @@ def test_raw_tensors_are_read_and_answered_in_json(client):
     assert response.status_code == 200
     assert response.headers["X-Model-Version"] == bundles.version_name(1)
     assert LENGTH not in response.headers
-    found = np.reshape(response.json["outputs"][0]["data"], (3, 10))
-    assert np.allclose(found, EXPECTED, atol=1e-6)
+    actual = np.reshape(response.json["outputs"][0]["data"], (3, 10))
+    assert np.allclose(actual, EXPECTED, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "sent",
     [
         {"outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}]},
         {"parameters": {"binary_data_output": True}},
     ],
     ids=["of one output", "of all"],
 )
-def test_raw_answers_are_given_when_asked_for(client, asked):
-    answer, raw = read(post(client, request(**asked)))
+def test_raw_answers_are_given_when_asked_for(client, sent):
+    answer, raw = read(post(client, request(**sent)))
 
     (output,) = answer["outputs"]
     assert output["parameters"] == {"binary_data_size": len(raw)}
     assert "data" not in output
-    found = np.frombuffer(raw, "<f4").reshape(output["shape"])
-    assert np.allclose(found, EXPECTED, atol=1e-6)
+    actual = np.frombuffer(raw, "<f4").reshape(output["shape"])
+    assert np.allclose(actual, EXPECTED, atol=1e-6)
 
 
 def test_raw_and_json_outputs_may_be_mixed(client):
@@ -77,15 +77,15 @@ def test_raw_and_json_outputs_may_be_mixed(client):
 
 def test_raw_answers_may_be_asked_for_in_plain_json(client):
     tensor = {"name": "image", "shape": [3, 28, 28], "datatype": "UINT8", "data": IMAGES.tolist()}
-    asked = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    sent = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
 
-    _, raw = read(client.post(INFER, json=asked))
+    _, raw = read(client.post(INFER, json=sent))
 
     assert np.allclose(np.frombuffer(raw, "<f4").reshape(3, 10), EXPECTED, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("asked", "raw", "length", "words"),
+    ("sent", "raw", "length", "message"),
     [
         (request(), IMAGES.tobytes(), "many", LENGTH),
         (request(), IMAGES.tobytes(), "-1", LENGTH),
@@ -102,7 +102,7 @@ def test_raw_answers_may_be_asked_for_in_plain_json(client):
         ([], b"", None, "a JSON object"),
     ],
 )
-def test_raw_tensors_that_do_not_fit_are_named(client, asked, raw, length, words):
-    response = post(client, asked, raw, length=length)
+def test_raw_tensors_that_do_not_fit_are_named(client, sent, raw, length, message):
+    response = post(client, sent, raw, length=length)
     assert response.status_code == 400
-    assert words in response.json["error"]
+    assert message in response.json["error"]

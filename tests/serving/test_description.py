@@ -39,35 +39,37 @@ BASKET = Schema(
 
 
 @pytest.fixture(scope="module")
-def told(client) -> dict:
+def openapi(client) -> dict:
     return client.get("/api/openapi.json").json
 
 
-def _operations(told: dict) -> list[tuple[str, str, dict]]:
-    return [(method.upper(), path, operation) for path, method, operation in operations(told)]
+def _operations(openapi: dict) -> list[tuple[str, str, dict]]:
+    return [(method.upper(), path, operation) for path, method, operation in operations(openapi)]
 
 
-def test_every_route_is_described_and_nothing_else(client, told):
+def test_every_route_is_described_and_nothing_else(client, openapi):
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in client.application.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
     }
 
-    assert {(method, path) for method, path, _ in _operations(told)} == routes - {("GET", STATIC)}
+    assert {(method, path) for method, path, _ in _operations(openapi)} == routes - {
+        ("GET", STATIC)
+    }
 
 
-def test_every_reference_leads_somewhere_and_names_are_unique(told):
-    for reference in re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(told)):
-        found = told
+def test_every_reference_leads_somewhere_and_names_are_unique(openapi):
+    for reference in re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(openapi)):
+        actual = openapi
         for step in reference.split("/"):
-            found = found[step]
-    names = [operation["operationId"] for _, _, operation in _operations(told)]
+            actual = actual[step]
+    names = [operation["operationId"] for _, _, operation in _operations(openapi)]
     assert len(names) == len(set(names))
 
 
-def test_every_operation_tells_how_it_refuses_and_what_it_needs(told):
-    for method, path, operation in _operations(told):
+def test_every_operation_tells_how_it_refuses_and_what_it_needs(openapi):
+    for method, path, operation in _operations(openapi):
         statuses = set(operation["responses"])
         assert "500" in statuses, path
         assert ("401" in statuses) == bool(operation["security"]), path
@@ -77,31 +79,31 @@ def test_every_operation_tells_how_it_refuses_and_what_it_needs(told):
             assert operation["security"] == [{"bearer": []}]
 
 
-def test_examples_are_what_their_schemas_say_and_are_answered(client, told):
-    asked = 0
-    for _, path, operation in _operations(told):
+def test_examples_are_what_their_schemas_say_and_are_answered(client, openapi):
+    sent = 0
+    for _, path, operation in _operations(openapi):
         media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
         for name, example in media.get("examples", {}).items():
-            schema = media["schema"] | {"components": told["components"]}
+            schema = media["schema"] | {"components": openapi["components"]}
             Draft202012Validator(schema).validate(example["value"])
             if name == "digits":
                 address = path.format(model=name, version=VERSION, label="champion")
                 answer = client.post(address, json=example["value"])
                 assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, VERSION)
-                asked += 1
-    assert asked == 5
+                sent += 1
+    assert sent == 5
 
 
 def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
-    told = document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
+    openapi = document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
 
     for path in ("/v2/models/{model}/infer", "/v1/models/{model}:predict"):
-        media = told["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-        schema = media["schema"] | {"components": told["components"]}
-        (example,) = (one["value"] for one in media["examples"].values())
+        media = openapi["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        schema = media["schema"] | {"components": openapi["components"]}
+        (example,) = (item["value"] for item in media["examples"].values())
         Draft202012Validator(schema).validate(example)
-        assert "0 is dry; 1 is wet" in json.dumps(told["components"]["schemas"])
-        samples = told["paths"][path]["post"]["x-codeSamples"]
+        assert "0 is dry; 1 is wet" in json.dumps(openapi["components"]["schemas"])
+        samples = openapi["paths"][path]["post"]["x-codeSamples"]
         assert "a PNG, curl" not in {sample["label"] for sample in samples}
     for spec, given in zip(BASKET.inputs, v2_request(BASKET)["inputs"], strict=True):
         assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
@@ -117,15 +119,15 @@ def test_one_server_leaves_nothing_in_the_document_of_another():
     assert template() is template()
 
 
-def test_the_version_is_that_of_the_installed_package(client, told):
+def test_the_version_is_that_of_the_installed_package(client, openapi):
     release = importlib.metadata.version("overnight")
 
-    assert told["info"]["version"] == release
+    assert openapi["info"]["version"] == release
     assert client.get("/v2").json["version"] == release
 
 
-def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(told):
-    schemas = told["components"]["schemas"]
+def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(openapi):
+    schemas = openapi["components"]["schemas"]
 
     assert OUT_OF_VOCABULARY in schemas["V2Response"]["properties"]["parameters"]["properties"]
     assert OUT_OF_VOCABULARY in schemas["V1Rows"]["properties"]
@@ -133,16 +135,16 @@ def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(told):
 
 
 def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
-    told = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/refresh"]["post"]
+    openapi = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/refresh"]["post"]
 
-    assert told["security"] == []
-    assert "401" not in told["responses"]
-    assert "OVERNIGHT_KEY" not in told["x-codeSamples"][0]["source"]
+    assert openapi["security"] == []
+    assert "401" not in openapi["responses"]
+    assert "OVERNIGHT_KEY" not in openapi["x-codeSamples"][0]["source"]
 
 
-def test_schemas_refuse_what_is_refused(told):
+def test_schemas_refuse_what_is_refused(openapi):
     def refused(schema: str, value: object) -> bool:
-        whole = {"$ref": f"#/components/schemas/{schema}", "components": told["components"]}
+        whole = {"$ref": f"#/components/schemas/{schema}", "components": openapi["components"]}
         return not Draft202012Validator(whole).is_valid(value)
 
     tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": []}
@@ -155,12 +157,12 @@ def test_schemas_refuse_what_is_refused(told):
     assert refused("Rollback", {"reason": ""})
 
 
-def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client, told):
+def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client, openapi):
     page = client.get("/docs")
 
     assert page.mimetype == "text/html"
     text = page.get_data(as_text=True)
-    for _, path, operation in _operations(told):
+    for _, path, operation in _operations(openapi):
         assert f'id="{operation["operationId"]}"' in text
         assert f"<code>{path}</code>" in text
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
@@ -173,9 +175,9 @@ def test_without_a_model_there_is_a_pattern_to_fill_in():
         Router(ModelSlots()), limits=Limits(), status=StandaloneStatus()
     ).test_client()
 
-    told = empty.get("/api/openapi.json").json
+    openapi = empty.get("/api/openapi.json").json
 
-    assert "my-model.v2" in told["components"]["schemas"]
+    assert "my-model.v2" in openapi["components"]["schemas"]
     assert empty.get("/docs").status_code == 200
 
 
@@ -212,5 +214,5 @@ def test_a_strange_host_is_not_repeated_into_commands(client, host):
 
 @pytest.mark.parametrize("host", ["models.example:8443", "127.0.0.1:8080", "[::1]:8080"])
 def test_commands_name_the_address_that_was_asked(client, host):
-    told = client.get("/api/openapi.json", headers={"Host": host}).json
-    assert told["servers"] == [{"url": f"http://{host}"}]
+    openapi = client.get("/api/openapi.json", headers={"Host": host}).json
+    assert openapi["servers"] == [{"url": f"http://{host}"}]

@@ -33,7 +33,7 @@ def test_a_compressed_body_is_answered_like_a_plain_one(client, encoding, body):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body", "status", "words"),
+    ("encoding", "body", "status", "message"),
     [
         ("br", BODY, 415, "Content-Encoding: expected gzip, deflate or identity, found br"),
         ("gzip, gzip", gzip.compress(gzip.compress(BODY)), 415, "found gzip, gzip"),
@@ -46,13 +46,13 @@ def test_a_compressed_body_is_answered_like_a_plain_one(client, encoding, body):
     ],
 )
 @pytest.mark.parametrize("path", [INFER, PREDICT])
-def test_what_cannot_be_unpacked_is_refused_in_words(client, path, encoding, body, status, words):
+def test_what_cannot_be_unpacked_is_refused_in_words(client, path, encoding, body, status, message):
     answer = client.post(
         path, data=body, content_type="application/json", headers={"Content-Encoding": encoding}
     )
 
     assert answer.status_code == status
-    assert words in answer.json["error"]
+    assert message in answer.json["error"]
 
 
 def test_a_bomb_is_never_unpacked_beyond_the_limit(client):
@@ -60,7 +60,7 @@ def test_a_bomb_is_never_unpacked_beyond_the_limit(client):
     fits = zlib.compress(BODY + b" " * (LIMITS.body_bytes - len(BODY)), 9)
     assert len(bomb) < 1_000
 
-    found = [
+    actual = [
         client.post(
             INFER,
             data=body,
@@ -70,4 +70,4 @@ def test_a_bomb_is_never_unpacked_beyond_the_limit(client):
         for body in (bomb, fits)
     ]
 
-    assert found == [413, 200]
+    assert actual == [413, 200]

@@ -27,12 +27,12 @@ SHOPS = [shop for shop in forecasts.SHOPS if shop != "other"]
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     place = tmp_path_factory.mktemp("forecast")
     folder = forecasts.folder(place / "bundle")
-    with running("--rehearse", str(folder), place=place) as found:
-        until(found.is_ready, what="the forecast answers")
-        yield found
+    with running("--rehearse", str(folder), place=place) as actual:
+        until(actual.is_ready, what="the forecast answers")
+        yield actual
 
 
-def ask(serving: Serving, body: object, path: str = INFER) -> dict:
+def send(serving: Serving, body: object, path: str = INFER) -> dict:
     status, _, answer = serving.ask("POST", path, body)
     assert status == 200, answer
     assert isinstance(answer, dict)
@@ -47,46 +47,48 @@ def refused(serving: Serving, body: object, path: str = INFER) -> str:
     return str(answer["error"])
 
 
-def one(**changes: np.ndarray) -> dict[str, np.ndarray]:
+def single_row(**changes: np.ndarray) -> dict[str, np.ndarray]:
     """The first row, changed."""
     return {name: values[:1] for name, values in ROWS.items()} | changes
 
 
-def by_instance(asked: forecasts.Rows) -> list[dict]:
+def by_instance(request: forecasts.Rows) -> list[dict]:
     """Rows as TensorFlow Serving's `instances`, in words."""
-    n = len(asked["day"])
+    n = len(request["day"])
     return [
         {
-            spec.name: forecasts.spelled(spec, asked[spec.name][row])
+            spec.name: forecasts.spelled(spec, request[spec.name][row])
             if spec.in_words
-            else asked[spec.name][row].tolist()
+            else request[spec.name][row].tolist()
             for spec in forecasts.TENSORS.inputs
         }
         for row in range(n)
     ]
 
 
-@pytest.mark.parametrize("words", [True, False], ids=["words", "numbers"])
-def test_every_row_is_answered_as_in_training_alone_and_together(serving, words):
-    together = forecasts.answered(ask(serving, forecasts.request(ROWS, words=words)))
+@pytest.mark.parametrize("in_words", [True, False], ids=["words", "numbers"])
+def test_every_row_is_answered_as_in_training_alone_and_together(serving, in_words):
+    together = forecasts.answered(send(serving, forecasts.request(ROWS, words=in_words)))
 
     expected = forecasts.expected(ROWS)
     np.testing.assert_allclose(together["units"], expected["units"], rtol=1e-5)
     np.testing.assert_array_equal(together["known"], expected["known"])
     for row in range(0, 60, 7):
         single = {name: values[row : row + 1] for name, values in ROWS.items()}
-        alone = forecasts.answered(ask(serving, forecasts.request(single, words=words)))
+        alone = forecasts.answered(send(serving, forecasts.request(single, words=in_words)))
         np.testing.assert_allclose(alone["units"], expected["units"][row : row + 1], rtol=1e-5)
 
 
 def test_each_shop_is_answered_by_its_own_number_whoever_else_is_asked(serving):
     singles = []
     for shop in SHOPS:
-        body = forecasts.request(one(), shop={"data": [shop]})
-        singles.append(forecasts.answered(ask(serving, body))["units"][0])
-    repeated = {name: np.repeat(values, len(SHOPS), axis=0) for name, values in one().items()}
+        body = forecasts.request(single_row(), shop={"data": [shop]})
+        singles.append(forecasts.answered(send(serving, body))["units"][0])
+    repeated = {
+        name: np.repeat(values, len(SHOPS), axis=0) for name, values in single_row().items()
+    }
     body = forecasts.request(repeated, shop={"data": SHOPS})
-    together = forecasts.answered(ask(serving, body))["units"]
+    together = forecasts.answered(send(serving, body))["units"]
 
     assert len({float(units[1]) for units in singles}) == len(SHOPS)
     np.testing.assert_array_equal(together, singles)
@@ -96,39 +98,39 @@ def test_the_order_of_the_rows_changes_no_answer(serving):
     order = np.random.default_rng(4).permutation(len(ROWS["day"]))
     shuffled = {name: values[order] for name, values in ROWS.items()}
 
-    plain = forecasts.answered(ask(serving, forecasts.request(ROWS)))
-    moved = forecasts.answered(ask(serving, forecasts.request(shuffled)))
+    plain = forecasts.answered(send(serving, forecasts.request(ROWS)))
+    moved = forecasts.answered(send(serving, forecasts.request(shuffled)))
 
     np.testing.assert_array_equal(moved["units"], plain["units"][order])
 
 
 def test_both_protocols_take_words_and_answer_alike(serving):
-    found = ask(serving, {"instances": by_instance(ROWS)}, PREDICT)
+    actual = send(serving, {"instances": by_instance(ROWS)}, PREDICT)
 
-    assert found.keys() == {"predictions"}
+    assert actual.keys() == {"predictions"}
     expected = forecasts.expected(ROWS)["units"]
-    np.testing.assert_allclose(found["predictions"], expected, rtol=1e-5)
+    np.testing.assert_allclose(actual["predictions"], expected, rtol=1e-5)
 
 
 def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_and_listed(serving):
-    asked = {name: np.repeat(values, 3, axis=0) for name, values in one().items()}
+    request = {name: np.repeat(values, 3, axis=0) for name, values in single_row().items()}
     shops, kinds = ["north", "atlantis, shop[0]", "4711"], ["bread", "bread", "caviar"]
-    body = forecasts.request(asked, shop={"data": shops}, kind={"data": kinds})
+    body = forecasts.request(request, shop={"data": shops}, kind={"data": kinds})
 
-    answer = ask(serving, body)
-    instances = by_instance(asked)
+    answer = send(serving, body)
+    instances = by_instance(request)
     for row, (shop, kind) in enumerate(zip(shops, kinds, strict=True)):
         instances[row] |= {"shop": shop, "kind": kind}
-    rows = ask(serving, {"instances": instances}, PREDICT)
+    rows = send(serving, {"instances": instances}, PREDICT)
 
-    encoded = asked | {
+    encoded = request | {
         "shop": np.array([1, 0, 3], np.int32),
         "kind": np.array([1, 1, 0], np.int32),
     }
     expected = forecasts.expected(encoded)
-    found = forecasts.answered(answer)
-    np.testing.assert_allclose(found["units"], expected["units"], rtol=1e-5)
-    assert found["known"].tolist() == [[1, 1], [0, 1], [1, 0]]
+    actual = forecasts.answered(answer)
+    np.testing.assert_allclose(actual["units"], expected["units"], rtol=1e-5)
+    assert actual["known"].tolist() == [[1, 1], [0, 1], [1, 0]]
     # Numbers, a comma and a bracket in a value are data, not a syntax to be parsed back.
     listed = [
         {"tensor": "shop", "row": 1, "value": "atlantis, shop[0]"},
@@ -142,21 +144,21 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_and_listed(servi
 
 
 def test_a_column_of_the_very_day_is_refused_by_its_name(serving):
-    body = forecasts.request(one())
+    body = forecasts.request(single_row())
     leaked = {"name": "sold_that_day", "shape": [1], "datatype": "FP32", "data": [70.0]}
-    (instance,) = by_instance(one())
+    (instance,) = by_instance(single_row())
 
-    told = refused(serving, body | {"inputs": [*body["inputs"], leaked]})
+    error = refused(serving, body | {"inputs": [*body["inputs"], leaked]})
     rows = refused(serving, {"instances": [instance | {"sold_that_day": 70.0}]}, PREDICT)
 
-    assert "'sold_that_day', which the model does not take" in told
+    assert "'sold_that_day', which the model does not take" in error
     assert "sold_that_day" in rows
 
 
 def test_a_missing_field_is_told_by_its_name(serving):
-    body = forecasts.request(one())
+    body = forecasts.request(single_row())
     without = [tensor for tensor in body["inputs"] if tensor["name"] != "lead"]
-    (instance,) = by_instance(one())
+    (instance,) = by_instance(single_row())
     del instance["lead"]
 
     assert "no 'lead'" in refused(serving, body | {"inputs": without})
@@ -165,16 +167,16 @@ def test_a_missing_field_is_told_by_its_name(serving):
 
 @pytest.mark.parametrize("day", ["2025-12-31", "2027-01-01", "0001-01-01"])
 def test_a_day_out_of_range_is_told_as_a_date_with_the_range(serving, day):
-    body = forecasts.request(one(), day={"data": [day]})
-    number = forecasts.request(one(day=np.array([forecasts.days(date.fromisoformat(day))])))
+    body = forecasts.request(single_row(), day={"data": [day]})
+    number = forecasts.request(single_row(day=np.array([forecasts.days(date.fromisoformat(day))])))
 
-    for told in (refused(serving, body), refused(serving, number)):
-        assert "expected a day from 2026-01-01 to 2026-12-31" in told
-        assert f"found {day}" in told
+    for error in (refused(serving, body), refused(serving, number)):
+        assert "expected a day from 2026-01-01 to 2026-12-31" in error
+        assert f"found {day}" in error
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "error"),
     [
         ("day", "tomorrow", "a date such as"),
         ("day", "2026-02-30", "a date such as"),
@@ -190,37 +192,37 @@ def test_a_day_out_of_range_is_told_as_a_date_with_the_range(serving, day):
         ("sold", None, "FP32 values"),
     ],
 )
-def test_a_bad_value_is_told_with_its_field(serving, name, value, told):
-    asked = one()
+def test_a_bad_value_is_told_with_its_field(serving, name, value, error):
+    request = single_row()
     data = [value, *[0.0] * (forecasts.DAYS - 1)] if name == "sold" else [value]
 
-    found = refused(serving, forecasts.request(asked, **{name: {"data": data}}))
+    actual = refused(serving, forecasts.request(request, **{name: {"data": data}}))
 
-    assert told in found
-    assert ".data" in found
+    assert error in actual
+    assert ".data" in actual
 
 
 def test_texts_may_be_sent_raw_as_clients_in_other_languages_do(serving):
-    asked = forecasts.request(ROWS)
+    request = forecasts.request(ROWS)
     inputs = []
-    for spec, tensor in zip(forecasts.TENSORS.inputs, asked["inputs"], strict=True):
+    for spec, tensor in zip(forecasts.TENSORS.inputs, request["inputs"], strict=True):
         given = triton.InferInput(spec.name, tensor["shape"], tensor["datatype"])
         as_numpy = np.array(tensor["data"], np.object_) if spec.in_words else ROWS[spec.name]
         given.set_data_from_numpy(as_numpy, binary_data=True)
         inputs.append(given)
 
     with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
-        found = client.infer(forecasts.MODEL, inputs).as_numpy("units")
+        actual = client.infer(forecasts.MODEL, inputs).as_numpy("units")
 
-    np.testing.assert_allclose(found, forecasts.expected(ROWS)["units"], rtol=1e-5)
+    np.testing.assert_allclose(actual, forecasts.expected(ROWS)["units"], rtol=1e-5)
 
 
 def test_the_examples_of_training_can_be_asked_as_they_are_told(serving):
-    status, headers, told = serving.ask("GET", f"/api/models/{forecasts.MODEL}/examples")
+    status, headers, examples = serving.ask("GET", f"/api/models/{forecasts.MODEL}/examples")
 
     assert status == 200
     assert headers["cache-control"] == "no-store"
-    answer = forecasts.answered(ask(serving, told))
+    answer = forecasts.answered(send(serving, examples))
     np.testing.assert_allclose(
         answer["units"], forecasts.expected(forecasts.rows())["units"], rtol=1e-5
     )

@@ -36,10 +36,10 @@ class Answers:
     unanswered: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def note(self, asked: Request, status: int, content: bytes) -> None:
+    def note(self, sent: Request, status: int, content: bytes) -> None:
         self.statuses[status] += 1
-        if status >= 500 or (status >= 400 and not asked.alone and not _is_worded(content)):
-            self.wrong.append(f"{status} {content[:300]!r} to {asked.encoded()[:600]!r}")
+        if status >= 500 or (status >= 400 and not sent.alone and not _is_worded(content)):
+            self.wrong.append(f"{status} {content[:300]!r} to {sent.encoded()[:600]!r}")
 
 
 @pytest.fixture
@@ -85,43 +85,43 @@ def _ask_all(port: int, numbers: range) -> Answers:
     for client in clients:
         client.join()
     return Answers(
-        sum((one.statuses for one in answers), Counter()),
-        sum(one.unanswered for one in answers),
-        [text for one in answers for text in one.wrong],
+        sum((item.statuses for item in answers), Counter()),
+        sum(item.unanswered for item in answers),
+        [text for item in answers for text in item.wrong],
     )
 
 
 def _ask_some(port: int, numbers: range, answers: Answers) -> None:
     every = [request(random.Random(SEED * 1_000_000 + number)) for number in numbers]
-    kept = [one for one in every if not one.alone]
+    kept = [item for item in every if not item.alone]
     for start in range(0, len(kept), TOGETHER):
         _ask_together(port, kept[start : start + TOGETHER], answers)
-    for one in every:
-        if one.alone:
-            _ask_alone(port, one, answers)
+    for item in every:
+        if item.alone:
+            _ask_alone(port, item, answers)
 
 
-def _ask_together(port: int, asked: list[Request], answers: Answers) -> None:
+def _ask_together(port: int, sent: list[Request], answers: Answers) -> None:
     """Send all before reading any answer, over one connection that must stay open."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         sending = threading.Thread(
-            target=connection.sendall, args=(b"".join(one.encoded() for one in asked),)
+            target=connection.sendall, args=(b"".join(item.encoded() for item in sent),)
         )
         sending.start()
         stream = connection.makefile("rb")
-        for one in asked:
-            answers.note(one, *_read_answer(stream))
+        for item in sent:
+            answers.note(item, *_read_answer(stream))
         sending.join()
 
 
-def _ask_alone(port: int, asked: Request, answers: Answers) -> None:
+def _ask_alone(port: int, sent: Request, answers: Answers) -> None:
     """Send one, say that nothing more comes, and take what is answered, if anything."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         with suppress(OSError):
-            connection.sendall(asked.encoded())
+            connection.sendall(sent.encoded())
             connection.shutdown(socket.SHUT_WR)
         try:
-            answers.note(asked, *_read_answer(connection.makefile("rb")))
+            answers.note(sent, *_read_answer(connection.makefile("rb")))
         except (ConnectionError, EOFError):
             answers.unanswered += 1
 
@@ -139,8 +139,8 @@ def _read_answer(stream: BinaryIO) -> tuple[int, bytes]:
 
 def _is_worded(content: bytes) -> bool:
     with suppress(ValueError):
-        told = json.loads(content)
-        return bool(told.get("error") or told.get("detail"))
+        body = json.loads(content)
+        return bool(body.get("error") or body.get("detail"))
     return False
 
 

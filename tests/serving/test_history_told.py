@@ -28,7 +28,8 @@ def test_history_is_told_without_the_store(client):
     records = answer.get_json()["records"]
     assert answer.headers["Cache-Control"] == "no-store"
     assert [
-        (one["alias"], one["sequence"], one["version"], one["previous"]) for one in records
+        (entry["alias"], entry["sequence"], entry["version"], entry["previous"])
+        for entry in records
     ] == [
         ("champion", 2, SECOND, FIRST),
         ("champion", 1, FIRST, None),
@@ -39,7 +40,7 @@ def test_history_is_told_without_the_store(client):
 def test_versions_are_told_with_who_serves(client):
     versions = client.get("/api/models/digits/versions").get_json()["versions"]
 
-    assert [(one["version"], one["champion"], one["loaded"]) for one in versions] == [
+    assert [(entry["version"], entry["champion"], entry["loaded"]) for entry in versions] == [
         (SECOND, True, True),
         (FIRST, False, False),
     ]

@@ -32,7 +32,7 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def report(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the client was told by a server that it asked everything it can ask."""
     place = tmp_path_factory.mktemp("asked-by-kserve")
     folder = bundles.folder(place / "bundle", 1)
@@ -55,24 +55,24 @@ def told(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(asking.stdout.splitlines()[-1])
 
 
-def test_it_finds_the_server_and_the_model_ready(told):
-    assert told["live"] is told["ready"] is told["model_ready"] is told["v1_ready"] is True
-    assert told["nobody_ready"] is False
+def test_it_finds_the_server_and_the_model_ready(report):
+    assert report["live"] is report["ready"] is report["model_ready"] is report["v1_ready"] is True
+    assert report["nobody_ready"] is False
 
 
 @pytest.mark.parametrize("form", ["binary False", "binary True"])
-def test_it_is_answered_in_json_and_in_binary(told, form):
-    assert told[form]["datatype"] == "FP32"
-    assert np.allclose(told[form]["rows"], EXPECTED, atol=1e-6)
-    assert (told["version"], told["id"]) == (bundles.version_name(1), "mine")
+def test_it_is_answered_in_json_and_in_binary(report, form):
+    assert report[form]["datatype"] == "FP32"
+    assert np.allclose(report[form]["rows"], EXPECTED, atol=1e-6)
+    assert (report["version"], report["id"]) == (bundles.version_name(1), "mine")
 
 
-def test_its_first_protocol_is_answered(told):
-    assert np.allclose(told["v1"], EXPECTED, atol=1e-6)
+def test_its_first_protocol_is_answered(report):
+    assert np.allclose(report["v1"], EXPECTED, atol=1e-6)
 
 
-def test_its_mistakes_are_told_in_words(told):
-    assert told["mistake"][0] == 400
-    assert "inputs[0].shape: expected [-1, 28, 28]" in told["mistake"][1]
-    assert told["nobody"][0] == 404
-    assert "no model 'nobody' is served here" in told["nobody"][1]
+def test_its_mistakes_are_told_in_words(report):
+    assert report["mistake"][0] == 400
+    assert "inputs[0].shape: expected [-1, 28, 28]" in report["mistake"][1]
+    assert report["nobody"][0] == 404
+    assert "no model 'nobody' is served here" in report["nobody"][1]

@@ -25,11 +25,11 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
     """Two approved versions; the second is champion."""
     config = identities.for_seaweedfs(BUCKET, KNOWN)
     with seaweed(tmp_path_factory.mktemp("s3"), config_text=config, bucket=BUCKET) as endpoint:
-        found = S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET))
+        store = S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET))
         for number in (1, 2):
-            bucket_history.put(found, number)
-            bucket_history.promote(found, number)
-        yield found
+            bucket_history.put(store, number)
+            bucket_history.promote(store, number)
+        yield store
 
 
 def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, object]:
@@ -38,7 +38,7 @@ def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, o
     settings = following(address, admin_token=TOKEN, **operator)
     with running(place=place, **settings) as serving:
         until(lambda: serving.version() == SECOND, what="the champion served")
-        status, _, told = serving.ask(
+        status, _, body = serving.ask(
             "POST",
             "/api/models/digits/rollback",
             {"reason": "a test"},
@@ -47,16 +47,16 @@ def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, o
         log = AliasLog(bucket, "digits")
         # Its own word about the champion needs no more than its own rights.
         until(lambda: log.acknowledgements(2), what="the word of the replica")
-    return status, told
+    return status, body
 
 
 def test_without_a_credential_of_its_own_the_request_is_refused_and_serving_goes_on(
     bucket: S3Bucket, tmp_path
 ) -> None:
-    status, told = asked_to_roll_back(bucket, tmp_path)
+    status, body = asked_to_roll_back(bucket, tmp_path)
 
     assert status == 503
-    assert "refuses us (AccessDenied)" in str(told)
+    assert "refuses us (AccessDenied)" in str(body)
     current = AliasLog(bucket, "digits").current()
     assert current is not None
     assert current.version == SECOND
@@ -65,15 +65,15 @@ def test_without_a_credential_of_its_own_the_request_is_refused_and_serving_goes
 def test_with_it_the_alias_moves_and_the_record_says_who_proved_to_ask(
     bucket: S3Bucket, tmp_path
 ) -> None:
-    one = KNOWN["operator"]
+    credentials = KNOWN["operator"]
     operator = {
-        "s3_operator_access_key": one.access_key,
-        "s3_operator_secret_key": one.secret_key,
+        "s3_operator_access_key": credentials.access_key,
+        "s3_operator_secret_key": credentials.secret_key,
     }
 
-    status, told = asked_to_roll_back(bucket, tmp_path, **operator)
+    status, body = asked_to_roll_back(bucket, tmp_path, **operator)
 
-    assert status == 200, told
+    assert status == 200, body
     current = AliasLog(bucket, "digits").current()
     assert current is not None
     assert (current.version, current.by, current.authenticated) == (FIRST, "operator", True)

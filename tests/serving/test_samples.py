@@ -53,8 +53,12 @@ def test_every_sample_runs_and_is_answered(serving, tmp_path):
         "PYTHONWARNINGS": "error",
     }
     document = serving.ask("GET", "/api/openapi.json")[2]
-    operations = [one for methods in document["paths"].values() for one in methods.values()]
-    operations.sort(key=lambda one: LATE.index(one["operationId"]) if _is_late(one) else -1)
+    operations = [
+        operation for methods in document["paths"].values() for operation in methods.values()
+    ]
+    operations.sort(
+        key=lambda operation: LATE.index(operation["operationId"]) if _is_late(operation) else -1
+    )
 
     # When every sample is run, then each is answered.
     run = 0
@@ -69,9 +73,9 @@ def test_every_sample_runs_and_is_answered(serving, tmp_path):
                 timeout=60,
                 check=False,
             )
-            told = f"{operation['operationId']} {sample['label']}: {done.stdout} {done.stderr}"
-            assert done.returncode == 0, told
-            assert done.stdout, told
+            outcome = f"{operation['operationId']} {sample['label']}: {done.stdout} {done.stderr}"
+            assert done.returncode == 0, outcome
+            assert done.stdout, outcome
             run += 1
     assert run > len(operations)
 

@@ -64,9 +64,9 @@ def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
         assert serving.process.wait(120) == 1
 
-    said = serving.log.read_text()
-    assert "predictor.tflite: expected sha256" in said
-    assert "Traceback" not in said
+    output = serving.log.read_text()
+    assert "predictor.tflite: expected sha256" in output
+    assert "Traceback" not in output
 
 
 def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
@@ -76,21 +76,21 @@ def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
         assert serving.process.wait(120) == 1
 
-    said = serving.log.read_text()
-    assert "LiteRT cannot run it" in said
-    assert "Traceback" not in said
+    output = serving.log.read_text()
+    assert "LiteRT cannot run it" in output
+    assert "Traceback" not in output
 
 
 def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         with running("--rehearse", str(folder), "--port", port, place=tmp_path / "home") as serving:
             assert serving.process.wait(120) == 1
 
-    said = serving.log.read_text()
-    assert f"port {port}" in said
-    assert "Traceback" not in said
+    output = serving.log.read_text()
+    assert f"port {port}" in output
+    assert "Traceback" not in output
 
 
 def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_path):
@@ -112,11 +112,14 @@ def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_p
             until(lambda before=before: _is_renewed(serving, before), what="a new worker")
             promote(log, number)
 
-            told = partial(log.acknowledgements, number)
-            until(lambda told=told: bool(told()), what=f"record {number} acknowledged")
-            assert told()[0].serving
-            asked = {bundles.version_name(number)}
-            until(lambda asked=asked: {serving.version() for _ in range(20)} == asked)
+            acknowledgements = partial(log.acknowledgements, number)
+            until(
+                lambda acknowledgements=acknowledgements: bool(acknowledgements()),
+                what=f"record {number} acknowledged",
+            )
+            assert acknowledgements()[0].serving
+            expected = {bundles.version_name(number)}
+            until(lambda expected=expected: {serving.version() for _ in range(20)} == expected)
 
 
 def _is_renewed(serving, before) -> bool:
@@ -173,7 +176,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"serving_workers": "many"}, "OVERNIGHT_SERVING_WORKERS"),
         ({"serving_models": "digits,../etc"}, "'../etc'"),
@@ -182,12 +185,12 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
         ({"home": "/proc/nowhere"}, "OVERNIGHT_HOME: /proc/nowhere cannot be written to"),
     ],
 )
-def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path, settings, words):
+def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path, settings, message):
     with running(place=tmp_path, **settings) as serving:
         assert serving.process.wait(120) == 1
-    said = serving.log.read_text()
-    assert words in said
-    assert "Traceback" not in said
+    output = serving.log.read_text()
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_without_a_store_it_lives_and_is_not_ready(tmp_path):

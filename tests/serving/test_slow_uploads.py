@@ -57,7 +57,7 @@ def test_slow_uploads_hold_nothing_that_answers(serving, chunked):
 
         # When others ask, then they are answered at once; and so is each slow one in the end.
         assert {serving.ask("POST", PREDICT, ONE)[0] for _ in range(10)} == {200}
-        assert {finish(one, chunked=chunked)[:13] for one in slow} == {b"HTTP/1.1 200 "}
+        assert {finish(upload, chunked=chunked)[:13] for upload in slow} == {b"HTTP/1.1 200 "}
 
 
 def test_slow_senders_that_take_all_they_may_are_refused_and_health_is_told(serving):
@@ -114,11 +114,11 @@ def test_no_second_request_hides_in_the_body_of_a_first(serving):
             + hidden
         )
 
-        found = b""
+        received = b""
         while part := client.recv(10_000):
-            found += part
+            received += part
 
-    assert found.count(b"HTTP/1.1 ") == 1
+    assert received.count(b"HTTP/1.1 ") == 1
     assert "/hidden" not in serving.log.read_text()
 
 

@@ -68,9 +68,9 @@ def test_row_and_column_format_are_answered_in_kind(serving, body, field, way):
 def test_the_python_client_of_the_tutorials_is_answered(serving):
     body = json.dumps({"signature_name": "serving_default", "instances": ROWS}).encode()
     address = f"http://127.0.0.1:{serving.port}/v1/models/digits:predict"
-    asked = urllib.request.Request(address, body, {"content-type": "application/json"})
+    request = urllib.request.Request(address, body, {"content-type": "application/json"})
 
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         predictions = json.load(answer)["predictions"]
 
     assert np.allclose(predictions, EXPECTED, atol=1e-6)
@@ -102,7 +102,7 @@ def test_the_metadata_is_that_of_a_saved_model(serving, way):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "words"),
+    ("path", "body", "status", "message"),
     [
         ("/v1/models/nobody:predict", {"instances": ROWS}, 404, "no model 'nobody'"),
         ("/v1/models/digits/versions/7:predict", {"instances": ROWS}, 404, "'7' is not loaded"),
@@ -118,13 +118,13 @@ def test_the_metadata_is_that_of_a_saved_model(serving, way):
         ),
     ],
 )
-def test_errors_have_the_form_that_clients_know(serving, path, body, status, words):
+def test_errors_have_the_form_that_clients_know(serving, path, body, status, message):
     address = f"http://127.0.0.1:{serving.port}{path}"
 
     with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.urlopen(address, json.dumps(body).encode(), timeout=60)
 
     with refusal.value as answer:
-        found = json.load(answer)
-    assert (answer.code, list(found)) == (status, ["error"])
-    assert words in found["error"]
+        actual = json.load(answer)
+    assert (answer.code, list(actual)) == (status, ["error"])
+    assert message in actual["error"]

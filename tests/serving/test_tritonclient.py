@@ -91,29 +91,29 @@ def test_without_naming_outputs_it_gets_the_answer_in_binary(client):
 
 
 @pytest.mark.parametrize("sent", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("asked", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("received", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary", [False, True])
-def test_it_may_compress_what_it_sends(client, sent, asked, binary):
+def test_it_may_compress_what_it_sends(client, sent, received, binary):
     result = client.infer(
         MODEL,
         [_image(binary=binary)],
         request_compression_algorithm=sent,
-        response_compression_algorithm=asked,
+        response_compression_algorithm=received,
     )
 
     assert np.allclose(result.as_numpy("probabilities"), EXPECTED, atol=1e-6)
 
 
 def test_it_may_ask_without_waiting(client):
-    asked = [client.async_infer(MODEL, [_image(IMAGES[place : place + 1])]) for place in range(5)]
+    pending = [client.async_infer(MODEL, [_image(IMAGES[place : place + 1])]) for place in range(5)]
 
-    found = [one.get_result().as_numpy("probabilities")[0] for one in asked]
+    actual = [item.get_result().as_numpy("probabilities")[0] for item in pending]
 
-    assert np.allclose(found, EXPECTED, atol=1e-6)
+    assert np.allclose(actual, EXPECTED, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("tensor", "words"),
+    ("tensor", "message"),
     [
         (_image(np.zeros((1, 27, 28), np.uint8)), r"inputs\[0\].shape: expected \[-1, 28, 28\]"),
         (
@@ -128,8 +128,8 @@ def test_it_may_ask_without_waiting(client):
         ),
     ],
 )
-def test_its_mistakes_are_told_in_words(client, tensor, words):
-    with pytest.raises(InferenceServerException, match=words) as refusal:
+def test_its_mistakes_are_told_in_words(client, tensor, message):
+    with pytest.raises(InferenceServerException, match=message) as refusal:
         client.infer(MODEL, [tensor])
     assert refusal.value.status() == "400"
 

@@ -41,7 +41,7 @@ def test_v1_predicts(client, path, body, key):
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({}, ["instances", "inputs"]),
         ({"instances": [], "inputs": []}, ["instances", "inputs", "both"]),
@@ -62,10 +62,10 @@ def test_v1_predicts(client, path, body, key):
         ({"instances": IMAGES.tolist(), "signature_name": []}, ["signature_name"]),
     ],
 )
-def test_v1_names_what_is_wrong(client, body, words):
+def test_v1_names_what_is_wrong(client, body, message):
     response = client.post(PREDICT, json=body)
 
     assert response.status_code == 400
     assert response.json.keys() == {"error"}
-    for word in words:
-        assert word in response.json["error"]
+    for entry in message:
+        assert entry in response.json["error"]

@@ -86,7 +86,7 @@ class Tokens:
             self._reload(self._file)
         digest = self._digest(presented)
         match = None
-        # All are compared, without an early exit, so that the time reveals nothing about the tokens.
+        # All are compared, without an early exit, so that the time depends on none of them.
         for known, name in self._known:
             if hmac.compare_digest(known, digest):
                 match = name

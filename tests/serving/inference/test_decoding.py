@@ -31,9 +31,9 @@ def test_a_value_may_be_missing_where_the_tensor_is_nullable() -> None:
     rows = from_flat(PRICE, [1.5, None], 2, field="price")
     raw = from_raw(PRICE, memoryview(np.array([1.5, math.nan], "<f4").tobytes()), 2, field="price")
 
-    for found in (rows, raw):
-        assert found[0] == 1.5
-        assert math.isnan(found[1])
+    for actual in (rows, raw):
+        assert actual[0] == 1.5
+        assert math.isnan(actual[1])
 
 
 @pytest.mark.parametrize("value", [math.inf, -0.5, "1"])

@@ -37,13 +37,13 @@ def test_only_the_outputs_asked_for_are_answered(predictor):
 def test_many_threads_share_a_predictor_without_mixing_their_answers(predictor):
     expected = bundles.probabilities(1, IMAGES)
 
-    def ask(place: int) -> bool:
+    def send(place: int) -> bool:
         rows = place % 5 + 1
-        found = predictor.predict({"image": IMAGES[place : place + rows]}, ["probabilities"])
-        return np.allclose(found["probabilities"], expected[place : place + rows], atol=1e-6)
+        actual = predictor.predict({"image": IMAGES[place : place + rows]}, ["probabilities"])
+        return np.allclose(actual["probabilities"], expected[place : place + rows], atol=1e-6)
 
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(ask, list(range(190)) * 5))
+        assert all(threads.map(send, list(range(190)) * 5))
 
 
 def _with(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs) -> Schema:
@@ -101,15 +101,15 @@ def test_another_class_counts_even_within_the_tolerance():
 
 def test_a_flag_of_a_golden_example_may_not_flip():
     # Given a forecast, and golden examples that say of one shop otherwise whether it is known.
-    files, asked = forecasts.files(), forecasts.rows()
+    files, request = forecasts.files(), forecasts.rows()
     predictor = Predictor(forecasts.manifest(1, files), files["predictor.tflite"], threads=1)
-    answers = forecasts.expected(asked)
+    answers = forecasts.expected(request)
     flipped = answers["known"].copy()
     flipped[3, 0] = 1 - flipped[3, 0]
 
-    check_golden(predictor, forecasts.archive(asked, answers))
+    check_golden(predictor, forecasts.archive(request, answers))
     with pytest.raises(UnfitVersion, match=r"1 of 20 golden .* known of example 3"):
-        check_golden(predictor, forecasts.archive(asked, answers | {"known": flipped}))
+        check_golden(predictor, forecasts.archive(request, answers | {"known": flipped}))
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predi
             for start in range(4)
         ]
         for start, answered in enumerate(asking):
-            found = answered.result()["probabilities"]
-            assert np.allclose(found, expected[start:], atol=1e-6)
+            actual = answered.result()["probabilities"]
+            assert np.allclose(actual, expected[start:], atol=1e-6)
 
 
 def test_one_thread_answers_a_long_batch_by_itself():

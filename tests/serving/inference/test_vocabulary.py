@@ -26,19 +26,19 @@ def raw(*texts: str) -> memoryview:
 def test_words_are_read_as_their_numbers(texts):
     unknown = OutOfVocabulary()
 
-    found = from_texts(SHOP, texts, 2, field="shop", unknown=unknown)
+    actual = from_texts(SHOP, texts, 2, field="shop", unknown=unknown)
 
-    assert found.tolist() == [2, 1]
-    assert found.dtype == "int64"
+    assert actual.tolist() == [2, 1]
+    assert actual.dtype == "int64"
     assert not unknown
 
 
 def test_words_may_be_nested_by_row():
-    found = from_texts(
+    actual = from_texts(
         PAIR, [["süd", "other"], ["x", "north"]], 2, field="f", unknown=OutOfVocabulary()
     )
 
-    assert found.tolist() == [[2, 0], [0, 1]]
+    assert actual.tolist() == [[2, 0], [0, 1]]
 
 
 def test_rows_may_mix_words_and_numbers():
@@ -85,13 +85,13 @@ def test_without_a_word_for_all_others_an_unknown_one_is_refused_with_those_ther
 
 
 def test_a_long_vocabulary_is_not_told_whole():
-    words = tuple(f"item-{number}" for number in range(500))
-    spec = TensorSpec(name="item", datatype="INT32", shape=(), vocabulary=words)
+    entries = tuple(f"item-{number}" for number in range(500))
+    spec = TensorSpec(name="item", datatype="INT32", shape=(), vocabulary=entries)
 
-    with pytest.raises(BadInput, match="and 488 more") as told:
+    with pytest.raises(BadInput, match="and 488 more") as raised:
         from_texts(spec, ["x" * 5_000], 1, field="f", unknown=OutOfVocabulary())
 
-    assert len(str(told.value)) < 500
+    assert len(str(raised.value)) < 500
 
 
 @pytest.mark.parametrize(("text", "number"), [("1970-01-01", 0), ("2024-10-04", 20_000)])
@@ -107,7 +107,7 @@ def test_a_day_that_is_no_date_of_ours_is_told_as_a_number():
 
 
 @pytest.mark.parametrize(
-    ("texts", "told"),
+    ("texts", "error"),
     [
         (memoryview(b"\x05\x00\x00\x00nor"), "each after its length"),
         (memoryview(b"\xff\xff\xff\xffnorth"), "each after its length"),
@@ -122,8 +122,8 @@ def test_a_day_that_is_no_date_of_ours_is_told_as_a_number():
         ([], "2 texts"),
     ],
 )
-def test_what_is_no_list_of_so_many_texts_is_refused(texts, told):
-    with pytest.raises(BadInput, match=told):
+def test_what_is_no_list_of_so_many_texts_is_refused(texts, error):
+    with pytest.raises(BadInput, match=error):
         from_texts(SHOP, texts, 2, field="f", unknown=OutOfVocabulary())
 
 

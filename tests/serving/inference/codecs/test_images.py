@@ -137,7 +137,7 @@ def _transparent() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b"", "a PNG, found 0 bytes"),
         (b"GIF89a" + bytes(100), "a PNG, found 106 bytes"),
@@ -166,11 +166,11 @@ def _transparent() -> bytes:
         "a transparent pixel", "a transparent colour",
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_says_why(client, body, words):
+def test_what_cannot_be_answered_says_why(client, body, message):
     response = post(client, body)
 
     assert response.status_code == 400, response.data
-    assert words in response.json["error"]
+    assert message in response.json["error"]
 
 
 def test_a_picture_that_claims_to_be_vast_is_refused_before_a_pixel_is_unpacked(client):
@@ -239,17 +239,17 @@ def test_a_range_in_the_schema_holds_for_pictures_too():
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "words"),
+    ("path", "kind", "message"),
     [
         (INFER, "image/jpeg", "application/json or application/octet-stream or image/png"),
         (PREDICT, "image/png", "application/json"),
     ],
 )
-def test_what_is_not_read_at_an_address_is_told_what_is(client, path, kind, words):
+def test_what_is_not_read_at_an_address_is_told_what_is(client, path, kind, message):
     response = client.post(path, data=png(), content_type=kind)
 
     assert response.status_code == 415
-    assert f"expected {words}, found {kind}" in response.json["error"]
+    assert f"expected {message}, found {kind}" in response.json["error"]
 
 
 @pytest.mark.parametrize(

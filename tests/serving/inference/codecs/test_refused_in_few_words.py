@@ -39,7 +39,7 @@ LONG = "k" * 100_000
 
 
 @pytest.mark.parametrize(
-    ("field", "asked"),
+    ("field", "payload"),
     [
         ("inputs", {"inputs": [TENSOR | {"name": Vast()}]}),
         ("inputs", {"inputs": [TENSOR | {"name": LONG}]}),
@@ -51,16 +51,16 @@ LONG = "k" * 100_000
         ("outputs[0].name", {"inputs": [TENSOR], "outputs": [LONG]}),
     ],
 )
-def test_v2_writes_out_no_more_than_is_read(field, asked):
+def test_v2_writes_out_no_more_than_is_read(field, payload):
     with pytest.raises(BadInput, match="expected") as raised:
-        v2_json.infer(asked, Scalars(), Limits())
+        v2_json.infer(payload, Scalars(), Limits())
 
     assert raised.value.field == field
     assert len(str(raised.value)) < MOST
 
 
 @pytest.mark.parametrize(
-    ("field", "asked"),
+    ("field", "payload"),
     [
         ("signature_name", {"instances": [1.0], "signature_name": Vast()}),
         ("signature_name", {"instances": [1.0], "signature_name": LONG}),
@@ -71,9 +71,9 @@ def test_v2_writes_out_no_more_than_is_read(field, asked):
         ("inputs", {"inputs": {f"{LONG}{place}": [1] for place in range(50)}}),
     ],
 )
-def test_v1_writes_out_no_more_than_is_read(field, asked):
+def test_v1_writes_out_no_more_than_is_read(field, payload):
     with pytest.raises(BadInput, match="expected") as raised:
-        v1_json.predict(asked, Scalars(), Limits())
+        v1_json.predict(payload, Scalars(), Limits())
 
     assert raised.value.field == field
     assert len(str(raised.value)) < 2 * MOST
@@ -88,9 +88,9 @@ def test_the_size_of_a_raw_tensor_is_written_out_no_more_than_is_read():
 
 def test_an_answer_is_never_larger_than_all_that_a_model_answers(client):
     # Given a body whose few letters ask for the same output thousands of times.
-    asked = clients.v2() | {"outputs": ["probabilities"] * 4_000}
+    payload = clients.v2() | {"outputs": ["probabilities"] * 4_000}
 
-    response = client.post(clients.INFER, json=asked)
+    response = client.post(clients.INFER, json=payload)
 
     assert response.status_code == 400
     assert "at most 2 of" in response.json["error"]

@@ -36,9 +36,9 @@ def test_v2_infers(client, nested):
 
 
 def test_v2_answers_the_outputs_that_are_named(client):
-    asked = v2() | {"outputs": [{"name": "seen"}, {"name": "probabilities"}]}
+    request = v2() | {"outputs": [{"name": "seen"}, {"name": "probabilities"}]}
 
-    seen, probabilities = client.post(INFER, json=asked).json["outputs"]
+    seen, probabilities = client.post(INFER, json=request).json["outputs"]
 
     assert (seen["name"], seen["datatype"], seen["shape"]) == ("seen", "UINT8", [3, 28, 28])
     assert seen["data"] == (IMAGES // 2).ravel().tolist()
@@ -54,7 +54,7 @@ def test_whole_numbers_may_be_written_as_floats(client):
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({}, ["inputs", "'image'"]),
         ({"inputs": "image"}, ["inputs", "'image'"]),
@@ -97,13 +97,13 @@ def test_whole_numbers_may_be_written_as_floats(client):
         ("text", ["the body", "a JSON object"]),
     ],
 )
-def test_v2_names_what_is_wrong(client, body, words):
+def test_v2_names_what_is_wrong(client, body, message):
     response = client.post(INFER, json=body)
 
     assert response.status_code == 400
     assert response.json.keys() == {"error"}
-    for word in words:
-        assert word in response.json["error"]
+    for entry in message:
+        assert entry in response.json["error"]
 
 
 @dataclass

@@ -77,11 +77,11 @@ def test_who_tells_that_the_log_has_moved_needs_no_key(locked, headers):
 
 
 def test_who_has_no_key_is_told_no_name_of_a_model(locked, client):
-    told = locked.post("/api/models/nothing/refresh")
+    closed = locked.post("/api/models/nothing/refresh")
     open_to_all = client.post("/api/models/nothing/refresh")
 
-    assert (told.status_code, open_to_all.status_code) == (404, 404)
-    assert "digits" not in told.text
+    assert (closed.status_code, open_to_all.status_code) == (404, 404)
+    assert "digits" not in closed.text
     assert "digits" in open_to_all.text
 
 
@@ -142,13 +142,13 @@ def test_guessing_keys_is_no_faster_than_asking(tmp_path):
 def test_scripts_of_other_pages_may_not_ask_unless_their_origin_is_named(client):
     named = application_of(admission=Admission(origins=(ORIGIN,)))
 
-    for asked, origin, allowed in (
+    for sender, origin, allowed in (
         (client, ORIGIN, None),
         (named, ORIGIN, ORIGIN),
         (named, "https://app.example.evil", None),
         (named, "null", None),
     ):
-        response = asked.post(INFER, json=v2(), headers={"Origin": origin})
+        response = sender.post(INFER, json=v2(), headers={"Origin": origin})
         assert response.status_code == 200
         assert response.headers.get("Access-Control-Allow-Origin") == allowed
         assert "Access-Control-Allow-Credentials" not in response.headers
@@ -157,10 +157,10 @@ def test_scripts_of_other_pages_may_not_ask_unless_their_origin_is_named(client)
 def test_a_browser_that_asks_beforehand_is_told_what_it_may_send_without_a_key(tmp_path):
     (tmp_path / "keys").write_text(f"shop {KEY}\n")
     client = application_of(admission=Admission(origins=(ORIGIN,), keys=Tokens(tmp_path / "keys")))
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
 
-    response = client.options(INFER, headers=asked)
-    other = client.options(INFER, headers=asked | {"Origin": "https://evil.example"})
+    response = client.options(INFER, headers=headers)
+    other = client.options(INFER, headers=headers | {"Origin": "https://evil.example"})
     refused = client.post(INFER, json=v2(), headers={"Origin": ORIGIN})
 
     assert (response.status_code, other.status_code, refused.status_code) == (204, 401, 401)
@@ -193,12 +193,12 @@ def test_models_are_named_to_nobody_without_a_key_where_there_are_keys(locked):
              ({"X-API-Key": KEY}, {"Authorization": f"Bearer {ADMIN}"})]  # fmt: skip
 
     assert (unknown.status_code, unknown.json) == (200, {"ready": True})
-    assert [one["models"] for one in known] == [{"digits": True}] * 2
+    assert [item["models"] for item in known] == [{"digits": True}] * 2
 
 
-@pytest.mark.parametrize("asked", [{}, {"X-Request-Id": "mine-1"}])
+@pytest.mark.parametrize("headers", [{}, {"X-Request-Id": "mine-1"}])
 def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
-    caplog, monkeypatch, asked
+    caplog, monkeypatch, headers
 ):
     def fail(*_: object) -> object:
         raise RuntimeError("a fault of ours")
@@ -206,12 +206,12 @@ def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
     client = application_of()
     monkeypatch.setattr("overnight.serving.inference.runtime.Predictor.predict", fail)
 
-    response = client.post(INFER, json=v2(), headers=asked)
+    response = client.post(INFER, json=v2(), headers=headers)
 
     (logged,) = [record for record in caplog.records if record.exc_info]
     assert response.status_code == 500
     assert logged.request_id == response.headers["X-Request-Id"]
-    assert logged.request_id == asked.get("X-Request-Id", logged.request_id)
+    assert logged.request_id == headers.get("X-Request-Id", logged.request_id)
     assert logged.version == response.headers["X-Model-Version"] == VERSION
     assert '"request_id": "' in JsonLines().format(logged).replace('":"', '": "')
 
@@ -221,4 +221,4 @@ def test_a_request_that_is_answered_at_the_second_try_keeps_its_one_id():
 
     first, second = (client.post(INFER, json={}).headers["X-Request-Id"] for _ in range(2))
 
-    assert [int(one[-12:], 16) for one in (first, second)] == [1, 2]
+    assert [int(item[-12:], 16) for item in (first, second)] == [1, 2]

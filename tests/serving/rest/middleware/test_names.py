@@ -85,8 +85,8 @@ def _filled(rule: str, argument: str, name: str) -> str:
     """The address with `name` for one part, and what exists for the others."""
     known = {"model": "digits", "version": bundles.version_name(1), "label": "champion"}
 
-    def fill(found: re.Match[str]) -> str:
-        part = found[1].rpartition(":")[2]
+    def fill(match: re.Match[str]) -> str:
+        part = match[1].rpartition(":")[2]
         return name if part == argument else known.get(part, "x")
 
     return re.sub(r"<([^>]+)>", fill, rule)
@@ -129,7 +129,7 @@ def test_no_name_gets_further_than_a_lookup(client, bucket, touched):
         "/static/<path:filename>",
     }
     assert not bucket.asked
-    assert not [name for name in touched if any(asked in name for asked in TELLTALES)]
+    assert not [name for name in touched if any(part in name for part in TELLTALES)]
 
 
 def test_what_is_beside_the_static_files_stays_there(client):

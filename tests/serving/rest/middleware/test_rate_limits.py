@@ -45,26 +45,26 @@ class Clock:
         return self.now
 
 
-def _taken(rate: RateLimiter, client: str, tries: int) -> int:
-    taken = 0
+def _admitted(rate: RateLimiter, client: str, tries: int) -> int:
+    admitted = 0
     for _ in range(tries):
         try:
             rate.take(client)
-            taken += 1
+            admitted += 1
         except TooManyRequests:
             continue
-    return taken
+    return admitted
 
 
 def test_a_bucket_holds_two_seconds_worth_and_fills_evenly():
     clock = Clock()
     rate = RateLimiter(10.0, clock=clock)
 
-    assert _taken(rate, "shop", 50) == 20
+    assert _admitted(rate, "shop", 50) == 20
     clock.now += 0.5
-    assert _taken(rate, "shop", 50) == 5
+    assert _admitted(rate, "shop", 50) == 5
     clock.now += 1_000
-    assert _taken(rate, "shop", 50) == 20
+    assert _admitted(rate, "shop", 50) == 20
 
 
 def test_the_number_of_remembered_clients_is_bounded():
@@ -113,8 +113,8 @@ def test_who_owns_a_whole_network_is_still_one_client(second, status):
     # Given room for one request of each client, and one whose body never ends.
     client = application_of(limits=Limits(waiting=4))
     slow = Trickle(b"{}")
-    asked = {"CONTENT_LENGTH": "2", "REMOTE_ADDR": "2001:db8:1:2::a"}
-    holding = threading.Thread(target=_post, args=(client, INFER, slow), kwargs=asked)
+    environ = {"CONTENT_LENGTH": "2", "REMOTE_ADDR": "2001:db8:1:2::a"}
+    holding = threading.Thread(target=_post, args=(client, INFER, slow), kwargs=environ)
     holding.start()
     _until_inside(client, 1)
 
@@ -146,12 +146,12 @@ class Trickle(io.RawIOBase):
 
 def _post(client, path: str, stream, **environ: str) -> TestResponse:
     """Post a stream exactly as a server hands it on: nothing is said of it but `environ`."""
-    asked = EnvironBuilder(path, method="POST", content_type="application/json").get_environ()
-    asked.pop("CONTENT_LENGTH", None)
-    asked |= {"wsgi.input": stream, "wsgi.input_terminated": True, "REMOTE_ADDR": "127.0.0.1"}
-    asked |= environ
-    body, status, headers = run_wsgi_app(client.application, asked, buffered=True)
-    return TestResponse(body, status, headers, Request(asked))
+    base = EnvironBuilder(path, method="POST", content_type="application/json").get_environ()
+    base.pop("CONTENT_LENGTH", None)
+    base |= {"wsgi.input": stream, "wsgi.input_terminated": True, "REMOTE_ADDR": "127.0.0.1"}
+    base |= environ
+    body, status, headers = run_wsgi_app(client.application, base, buffered=True)
+    return TestResponse(body, status, headers, Request(base))
 
 
 def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
@@ -170,7 +170,7 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
 
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
-    assert [one.status_code for one in healthy] == [200, 200]
+    assert [item.status_code for item in healthy] == [200, 200]
     assert refused(client, "overloaded") == 1
     assert client.get("/v2").status_code == 200
 
@@ -178,19 +178,19 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
 @pytest.mark.parametrize("path", ["/" + INFER, "///" + INFER, "/" + PREDICT, "//v2", "//metrics"])
 def test_an_address_with_slashes_before_it_is_another_and_unknown(client, path):
     """Else it would be answered past the limit on concurrent answers."""
-    found = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
+    actual = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
 
-    assert found.status_code == 404
+    assert actual.status_code == 404
 
 
 def _until_inside(client, requests: int) -> None:
     name = f'overnight_requests_in_flight{{worker="alone"}} {requests}'
-    told = f"{requests} requests are inside"
-    until(lambda: name in client.get("/metrics").text.splitlines(), what=told)
+    what = f"{requests} requests are inside"
+    until(lambda: name in client.get("/metrics").text.splitlines(), what=what)
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "words"),
+    ("body", "headers", "status", "message"),
     [
         (b"{}" + b" " * 100_000, CHUNKED, 413, "at most 100000 bytes"),
         (b"", {"CONTENT_LENGTH": "100001"}, 413, "found 100001"),
@@ -204,14 +204,14 @@ def _until_inside(client, requests: int) -> None:
     ids=["chunked", "says too much", "says absurdly much", "short", "large and short", "negative",
          "not ASCII", "not an integer"],
 )  # fmt: skip
-def test_a_body_is_never_longer_than_allowed_whatever_it_says(body, headers, status, words):
+def test_a_body_is_never_longer_than_allowed_whatever_it_says(body, headers, status, message):
     client = application_of()
     stream = io.BytesIO(body)
 
     response = _post(client, INFER, stream, **headers)
 
     assert response.status_code == status
-    assert words in response.json["error"]
+    assert message in response.json["error"]
     assert stream.tell() <= 100_001
 
 
@@ -227,13 +227,13 @@ def test_a_body_in_chunks_is_answered_like_any_other(client):
 def test_large_bodies_share_a_memory_that_is_bounded():
     client = application_of(limits=Limits(large_bytes=150_000))
     large = b"{" + b" " * 100_000
-    asked = {"CONTENT_LENGTH": str(len(large))}
+    environ = {"CONTENT_LENGTH": str(len(large))}
 
-    assert _post(client, INFER, io.BytesIO(large), **asked).status_code == 400
+    assert _post(client, INFER, io.BytesIO(large), **environ).status_code == 400
     with client.application.wsgi_app._concurrency.holding() as hold:
         hold(100_000)
-        response = _post(client, INFER, io.BytesIO(large), **asked)
-    again = _post(client, INFER, io.BytesIO(large), **asked)
+        response = _post(client, INFER, io.BytesIO(large), **environ)
+    again = _post(client, INFER, io.BytesIO(large), **environ)
 
     assert (response.status_code, again.status_code) == (503, 400)
     assert "memory" in response.json["error"]

@@ -110,7 +110,7 @@ def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("ann\n", "line 1"),
         ("\nann short\n", "line 2"),
@@ -120,15 +120,15 @@ def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
         ("ann gespürtes-wort-sechzehn\n", "line 1"),
     ],
 )
-def test_a_wrong_line_is_told_without_its_token(tmp_path, text, words):
+def test_a_wrong_line_is_told_without_its_token(tmp_path, text, message):
     rewrite(tmp_path / "tokens", text)
 
     with pytest.raises(ConfigurationError) as raised:
         Tokens(tmp_path / "tokens", settings=("OVERNIGHT_ADMIN_TOKENS_FILE", "…"))
 
     assert "OVERNIGHT_ADMIN_TOKENS_FILE" in str(raised.value)
-    assert words in str(raised.value)
-    assert not any(word in str(raised.value) for word in (ANN, BEN, "short", "gespürtes"))
+    assert message in str(raised.value)
+    assert not any(token in str(raised.value) for token in (ANN, BEN, "short", "gespürtes"))
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
