@@ -1,36 +1,37 @@
-"""Base of all errors, and those of the store. Each says what happened, was expected and helps.
+"""The base of all errors, and the errors of the store.
 
-Errors of the layers above stand in an `errors.py` of theirs, with `OvernightError` as their base.
+Every message says what happened, what was expected and what to do. The packages above define their
+errors in an `errors.py` of their own.
 
 OvernightError
 ├── ConfigurationError      a setting, a model or a deployment is wrong: fix it
-├── NotProved               a name was typed where a token has to show it: prove it
-├── BadKey                  a name or key outside the grammar: never reaches the store
+├── Unauthenticated         a name is claimed where a token is required: send a token
+├── BadKey                  a name or key outside the grammar; never sent to the store
 ├── StoreError
 │   ├── NotFound            nothing under this key
-│   ├── AlreadyExists       somebody created this key first; a lost race is an answer
+│   ├── AlreadyExists       another writer created this key first; an expected outcome
 │   ├── StoreUnavailable    did not answer, or answered 5xx: try again
 │   ├── StoreDenied         credentials or policy: fix them
 │   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
-├── CorruptVersion          a bundle that is not what its manifest says
-│   └── CollectedVersion    retention let go of its files: name another version
-├── UntrustedVersion        nobody who is trusted signed it: sign it, or trust the key
-├── CorruptRecord           an object that is not the record its key says: have it removed
+├── CorruptVersion          a bundle differs from its manifest: publish it anew
+│   └── CollectedVersion    retention deleted its files: name another version
+├── UntrustedVersion        no trusted key signed it: sign it, or trust the key
+├── CorruptRecord           an object is not the record that its key names: remove it
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
-├── NoChallenge             nothing challenges the champion
+├── NoChallenge             no challenge runs
 ├── AlreadyDecided          a decision is final
-├── PlaceTaken              a folder or store holds something else: name an empty one
-├── ExportChanged           an export is not what its index says: export again
-└── BadFile                 an arrived file that cannot be taken in
+├── DestinationNotEmpty     a folder or store holds something else: name an empty one
+├── ExportChanged           an export differs from its index: export again
+└── BadFile                 a delivered file cannot be ingested
 """
 
 
 class OvernightError(Exception):
-    """Anything that went wrong in a way we know how to word."""
+    """Base of all expected failures, whose message is fit for users."""
 
 
 class ConfigurationError(OvernightError):
@@ -38,13 +39,13 @@ class ConfigurationError(OvernightError):
 
 
 class Unauthenticated(OvernightError):
-    """Nobody knows whose word it is."""
+    """A request needs an authenticated actor and has none."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"{why}; say it by the `overnight` command, which proves it by itself where "
-            "`overnight up` was run, and elsewhere by OVERNIGHT_TOKEN or OVERNIGHT_TOKEN_FILE with "
-            "a token that the worker's OVERNIGHT_ADMIN_TOKENS_FILE names"
+            f"{why}; use the `overnight` command, which authenticates with the token that "
+            "`overnight up` made, or set OVERNIGHT_TOKEN or OVERNIGHT_TOKEN_FILE to a token that "
+            "the worker's OVERNIGHT_ADMIN_TOKENS_FILE lists"
         )
 
 
@@ -59,7 +60,7 @@ class BadKey(OvernightError):
 
 
 class StoreError(OvernightError):
-    """The object store said no, or nothing."""
+    """The object store refused a request, or did not answer."""
 
 
 class NotFound(StoreError):
@@ -71,15 +72,15 @@ class NotFound(StoreError):
 
 
 class AlreadyExists(StoreError):
-    """Somebody created this key first."""
+    """Another writer created this key first."""
 
     def __init__(self, key: str) -> None:
         self.key = key
-        super().__init__(f"{key} exists already and nothing here is ever overwritten")
+        super().__init__(f"{key} exists already, and objects are never overwritten")
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or answered that it is not well."""
+    """The store did not answer, or answered with a server error."""
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(
@@ -89,28 +90,28 @@ class StoreUnavailable(StoreError):
 
 
 class StoreDenied(StoreError):
-    """The store answers, and refuses us."""
+    """The store denies access."""
 
     def __init__(self, endpoint: str, why: str, *, what: str = "") -> None:
         super().__init__(
-            f"the object store at {endpoint} refuses us ({why}){' ' * bool(what)}{what}; check "
+            f"the object store at {endpoint} denies access ({why}){' ' * bool(what)}{what}; check "
             "OVERNIGHT_S3_ACCESS_KEY, OVERNIGHT_S3_SECRET_KEY and OVERNIGHT_S3_BUCKET, and whether "
-            "OVERNIGHT_IDENTITY is one that may: infra/policies has what each may"
+            "OVERNIGHT_IDENTITY has this permission: infra/policies lists those of each identity"
         )
 
 
 class CorruptTable(StoreError):
-    """The store answers, and what a Delta table consists of is damaged or lost."""
+    """Files of a Delta table are damaged or missing."""
 
     def __init__(self, table: str, why: str) -> None:
         super().__init__(
-            f"the table {table} is damaged ({why}); `overnight verify` tells where, and "
-            "`overnight verify --repair --from FOLDER` restores what an export has"
+            f"the table {table} is damaged ({why}); `overnight verify` shows where, and "
+            "`overnight verify --repair --from FOLDER` restores files from an export"
         )
 
 
 class UnsafeStore(StoreError):
-    """The store ignores `If-None-Match: *`, on which every promise rests."""
+    """The store ignores `If-None-Match: *`, on which every guarantee is built."""
 
     def __init__(self, where: str, found: str) -> None:
         super().__init__(
@@ -120,17 +121,17 @@ class UnsafeStore(StoreError):
 
 
 class NothingPublished(OvernightError):
-    """The model has no version, or none that serves."""
+    """The model has no version, or no champion."""
 
     def __init__(self, model: str, published: tuple[str, ...]) -> None:
         super().__init__(
-            f"{model} has no such version yet; `overnight retrain {model}` makes one. "
+            f"{model} has no such version yet; `overnight retrain {model}` trains one. "
             f"Models with versions: {', '.join(published) or 'none'}"
         )
 
 
 class UnknownVersion(OvernightError):
-    """A version without a manifest does not exist."""
+    """A version has no manifest, so it does not exist."""
 
     def __init__(self, model: str, version: str) -> None:
         super().__init__(
@@ -148,34 +149,34 @@ class CorruptVersion(OvernightError):
 
 
 class CollectedVersion(CorruptVersion):
-    """Retention let go of a version's files; what it was is still on record."""
+    """Retention deleted a version's files; its manifest and decision remain."""
 
     def __init__(self, model: str, version: str, *, at: str, by: str, remedy: str) -> None:
         super().__init__(
             f"{model} {version}",
             expected="its files",
-            found=f"that it was collected on {at} by {by}",
+            found=f"that retention deleted them (collected on {at} by {by})",
             remedy=remedy,
         )
 
 
 class UntrustedVersion(OvernightError):
-    """No trusted key signed a version's manifest as it is."""
+    """No trusted key signed a version's manifest."""
 
     def __init__(self, version: str, why: str, *, expected: str, remedy: str) -> None:
         super().__init__(
-            f"{version}: expected its manifest to be signed {expected}, and {why}; {remedy}"
+            f"{version}: expected its manifest to be signed {expected}, but {why}; {remedy}"
         )
 
 
 class CorruptRecord(OvernightError):
-    """Something else is stored where a record belongs."""
+    """An object is not the record that its key names."""
 
     def __init__(self, key: str, *, expected: str, found: str) -> None:
         super().__init__(
-            f"{key}: expected {expected}, found {found:.300}; nothing that rests on it is "
-            "believed. Find out who wrote it, remove it with the store's own tools, and restore "
-            "what belongs there with `overnight verify --repair --from` an export"
+            f"{key}: expected {expected}, found {found:.300}; nothing that depends on it is used. "
+            "Find out who wrote it, remove it with the store's own tools, and restore the record "
+            "with `overnight verify --repair --from` an export"
         )
 
 
@@ -202,14 +203,14 @@ class ChallengeRunning(OvernightError):
 
 
 class NoChallenge(OvernightError):
-    """There is no challenger to stop."""
+    """No challenge runs."""
 
     def __init__(self, model: str, why: str) -> None:
         super().__init__(f"nothing challenges the champion of {model}: {why}")
 
 
 class AlreadyDecided(OvernightError):
-    """A version is decided once."""
+    """A version is approved or rejected once."""
 
     def __init__(self, model: str, version: str, verdict: str, by: str) -> None:
         self.verdict, self.by = verdict, by
@@ -217,27 +218,27 @@ class AlreadyDecided(OvernightError):
 
 
 class DestinationNotEmpty(OvernightError):
-    """Something else is where a copy is to go, and nothing is ever mixed or overwritten."""
+    """The destination of a copy holds something else; contents are never mixed or overwritten."""
 
     def __init__(self, where: str, *, found: str) -> None:
         super().__init__(
-            f"{where} holds {found}; expected an empty place, or a part of this very copy. "
-            "Name another one"
+            f"{where} holds {found}; expected it to be empty, or to hold a part of this very copy. "
+            "Name another destination"
         )
 
 
 class ExportChanged(OvernightError):
-    """A folder is not the export that its index describes."""
+    """A folder differs from the export that its index describes."""
 
     def __init__(self, where: object, *, expected: str, found: str) -> None:
         super().__init__(
-            f"{where}: expected {expected}, found {found}; nothing can be taken from this export: "
+            f"{where}: expected {expected}, found {found}; this export cannot be used: "
             "run `overnight export` again"
         )
 
 
 class BadFile(OvernightError):
-    """An arrived file that cannot be taken in; the rest of its arrival is."""
+    """A delivered file cannot be ingested; the rest of its arrival can."""
 
     def __init__(self, file: str, *, expected: str, found: str) -> None:
         self.file, self.expected, self.found = file, expected, found

@@ -1,8 +1,8 @@
-"""Files on this machine that several processes share: written whole, locked, read when changed.
+"""Local files shared by processes: atomic writes, locks, and reloading of edited files.
 
-A reader meets the old file or the new one and never half of either, a lock dies with whoever holds
-it, and a file that somebody edits is parsed again as soon as its mtime, inode or size differ. Files
-that people edit have one entry a line, and `#` begins a comment.
+A reader sees the old file or the new one, never a mixture. A lock is released when its process
+ends. An edited file is parsed again when its mtime, inode or size changes; such files have one
+entry a line, and `#` starts a comment.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Generic, TypeVar
 
-# What a file is called until it is whole; a killed process may leave one behind.
+# Prefix of incomplete files; a killed process may leave one behind.
 PART = ".part-"
 
 T = TypeVar("T")
@@ -23,15 +23,15 @@ T = TypeVar("T")
 def write_atomically(path: Path, body: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
     """Replace a file as a whole, with the permissions `mode` less the umask.
 
-    `durable` bytes are on the disk before they get their name, so a power cut leaves the old file
-    or the new one; without it only readers and killed writers are kept apart.
+    `durable`: the bytes are on the disk before the rename, so that a power cut too leaves the old
+    file or the new one.
 
     Raises:
-        OSError: it cannot be written; what was there before stays, and no draft is left behind.
+        OSError: it cannot be written; the old file stays, and no incomplete one is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, because a rename is atomic within one file system only; and not named
-    # after the file, whose name may be as long as a name can be.
+    # In the same folder, because a rename is atomic only within one file system; and not named
+    # after the file, whose name may have the maximum length already.
     draft = path.with_name(f"{PART}{uuid.uuid4().hex}")
     try:
         create(draft, body, durable=durable, mode=mode)
@@ -43,7 +43,7 @@ def write_atomically(path: Path, body: bytes, *, durable: bool = True, mode: int
 
 
 def create(path: Path, body: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
-    """Write a new file, which has its permissions before it has contents.
+    """Write a new file, whose permissions are set before it has contents.
 
     Raises:
         FileExistsError: there is one; it stays as it is.
@@ -56,10 +56,10 @@ def create(path: Path, body: bytes, *, durable: bool = True, mode: int = 0o666) 
 
 
 def lock(path: Path) -> BufferedRandom:
-    """Wait for the lock on a file, which is made if need be; closing what is returned releases it.
+    """Wait for the lock on a file, created if missing; closing the returned file releases it.
 
-    The kernel releases it when the process dies, however it dies. A file that others wait for must
-    not be removed: they would hold the lock of a file that the next one does not see.
+    The kernel also releases it when the process ends, however it ends. Never remove a lock file
+    that others may wait for: they would get the lock of a file that later processes do not see.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+b")
@@ -68,10 +68,10 @@ def lock(path: Path) -> BufferedRandom:
 
 
 def try_lock(path: Path, *, existing: bool = False) -> BufferedRandom | None:
-    """The lock on a file, as `lock` gives it, or None while another holds it.
+    """The lock on a file, as from `lock`, or None while another process holds it.
 
     Raises:
-        FileNotFoundError: only an `existing` file was to be locked, and there is none.
+        FileNotFoundError: `existing` is set and there is no such file.
     """
     if not existing:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,9 +87,9 @@ def try_lock(path: Path, *, existing: bool = False) -> BufferedRandom | None:
 
 
 class ReloadingFile(Generic[T]):
-    """What a file says, parsed again only when the file changed; not for several threads at once.
+    """The parsed contents of a file, parsed again only when it changed. Not thread-safe.
 
-    What stat, read or parse raise goes to the caller, and the next call tries again.
+    Errors of stat, read and parse are raised to the caller; the next call tries again.
     """
 
     def __init__(self, path: Path, parse: Callable[[bytes], T]) -> None:
@@ -98,16 +98,16 @@ class ReloadingFile(Generic[T]):
 
     def read(self) -> T:
         """The parsed contents; the same object as long as the file stays the same."""
-        found = self.path.stat()
-        # Taken before the bytes: what is written in between is read at the next call.
-        stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+        # Before the read: a file that is replaced in between is read again at the next call.
+        status = self.path.stat()
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
         if self._parsed is None or self._parsed[0] != stamp:
             self._parsed = (stamp, self._parse(self.path.read_bytes()))
         return self._parsed[1]
 
 
 def numbered_fields(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each line that has any, without its comment, and the number of the line."""
+    """Line number and fields of each line that has any, without comments."""
     for number, line in enumerate(text.splitlines(), start=1):
         if fields := line.partition("#")[0].split():
             yield number, fields

@@ -1,7 +1,7 @@
-"""The tensors a model takes and gives, carried in every manifest.
+"""The input and output tensors of a model, carried in every manifest.
 
-The same declaration checks rows before training and requests while serving, so that the two
-cannot drift apart.
+The same declaration validates rows before training and requests in serving, so that the two cannot
+diverge.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ _DAYS = frozenset({"INT32", "INT64"})
 
 
 class TensorSpec(Value):
-    """One tensor. `shape` is that of a single row; the leading batch axis is always free.
+    """One tensor. `shape` is that of a single row, without the batch axis.
 
-    A `vocabulary` names the whole numbers 0, 1, 2 … that are allowed, in that order; `otherwise` is
-    the one of its words by which a word that is not in it is answered, and without it such a word
-    is refused. `date` says that whole numbers are days since 1970-01-01. `nullable` lets a value be
-    missing: NaN in a tensor of floating point, nothing in a row.
+    A `vocabulary` names the categories 0, 1, 2 …, in that order. A value that is not in it is
+    encoded as the category `otherwise`, or rejected where that is empty. `date`: whole numbers are
+    days since 1970-01-01. `nullable`: a value may be missing, which is NaN in a floating-point
+    tensor and null in a row.
     """
 
     name: str
@@ -50,15 +50,15 @@ class TensorSpec(Value):
 
     @model_validator(mode="before")
     @classmethod
-    def _bounded_by_its_vocabulary(cls, given: Any) -> Any:
-        """So that whoever knows only of bounds, like an older reader, keeps to them too."""
-        if isinstance(given, dict) and given.get("vocabulary"):
-            return {"minimum": 0, "maximum": len(given["vocabulary"]) - 1} | given
-        return given
+    def _bounded_by_its_vocabulary(cls, fields: Any) -> Any:
+        """Derive the bounds from the vocabulary: readers that know only bounds keep to it too."""
+        if isinstance(fields, dict) and fields.get("vocabulary"):
+            return {"minimum": 0, "maximum": len(fields["vocabulary"]) - 1} | fields
+        return fields
 
     @model_validator(mode="after")
-    def _can_be_held(self) -> Self:
-        """Neither words nor gaps are declared where the datatype has no place for them."""
+    def _fits_its_datatype(self) -> Self:
+        """Check that the datatype can represent the vocabulary, dates and missing values."""
         last = len(self.vocabulary) - 1
         if self.vocabulary and (
             self.datatype.startswith("FP") or (self.minimum, self.maximum) != (0, last)
@@ -69,37 +69,38 @@ class TensorSpec(Value):
         if self.nullable and not self.datatype.startswith("FP"):
             raise ValueError(f"{self.name}: {self.datatype} has no NaN, so nothing can be missing")
         if self.otherwise and self.otherwise not in self.vocabulary:
-            raise ValueError(f"{self.name}: {self.otherwise!r} is no word of its vocabulary")
+            raise ValueError(f"{self.name}: {self.otherwise!r} is not in its vocabulary")
         if self.date and (self.vocabulary or self.datatype not in _DAYS):
-            raise ValueError(f"{self.name}: days need whole numbers of 32 or 64 bits and no words")
+            raise ValueError(
+                f"{self.name}: dates need whole numbers of 32 or 64 bits and no vocabulary"
+            )
         return self
 
     @property
     def in_words(self) -> bool:
-        """Whether its values may be sent as texts: as words of its vocabulary, or as dates."""
+        """Whether its values may be sent as text: categories of its vocabulary, or dates."""
         return bool(self.vocabulary) or self.date
 
     @property
     def exact(self) -> bool:
-        """Whether its whole numbers are flags or words: the next one is another answer."""
-        ends = (self.minimum, self.maximum)
-        is_flag = None not in ends and ends[1] - ends[0] <= 1  # type: ignore[operator]
-        is_told_apart = self.datatype == "BOOL" or bool(self.vocabulary) or is_flag
-        return is_told_apart and not self.datatype.startswith("FP")
+        """Whether its values are flags or categories, for which a near miss is a wrong answer."""
+        bounds = (self.minimum, self.maximum)
+        is_flag = None not in bounds and bounds[1] - bounds[0] <= 1  # type: ignore[operator]
+        is_categorical = self.datatype == "BOOL" or bool(self.vocabulary) or is_flag
+        return is_categorical and not self.datatype.startswith("FP")
 
     @property
     def v2_shape(self) -> list[int]:
-        """The shape as the Open Inference Protocol tells it, -1 for the batch."""
+        """The shape in the Open Inference Protocol, with -1 for the batch."""
         return [-1, *self.shape]
 
 
 class Forecast(Value):
-    """Which tensors of a forecast are which, so that it can be drawn and asked for day by day.
+    """The roles of the tensors of a forecast, by which it is drawn and requested day by day.
 
-    `history` is the input with one value a day, oldest first; its last day lies as many days
-    before the input `day` as the input `lead` says. The first output has the `quantiles` of the
-    value on that day, in rising order; `middle` of them is the forecast, the outer two are the
-    ends of its interval.
+    `history` is the input with one value a day, oldest first. Its last day is `lead` days before
+    the day in the input `day`. The first output holds the `quantiles` of the value on that day, in
+    rising order: the middle one is the forecast, the outer two are the ends of its interval.
     """
 
     history: str
@@ -109,20 +110,20 @@ class Forecast(Value):
 
     @property
     def middle(self) -> int:
-        """Place of the quantile that is the forecast."""
+        """Index of the quantile that is the forecast."""
         return len(self.quantiles) // 2
 
     def check(self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
-        """Hold the names against the tensors.
+        """Check that the named tensors exist and can have their roles.
 
         Raises:
-            ValueError: a tensor is missing or cannot be what it is said to be.
+            ValueError: names the first condition that does not hold.
         """
         shapes = {spec.name: spec.shape for spec in inputs}
         dates = [spec.name for spec in inputs if spec.date]
         whole = {spec.name for spec in inputs if spec.datatype in _DAYS}
         rising = sorted({share for share in self.quantiles if 0 < share < 1})
-        found = {
+        conditions = {
             f"{self.history!r} has a value a day": len(shapes.get(self.history, ())) == 1,
             f"{self.lead!r} is a number of days": shapes.get(self.lead) == ()
             and self.lead in whole,
@@ -132,16 +133,16 @@ class Forecast(Value):
             "the first output has one number for each of them": bool(outputs)
             and outputs[0].shape == (len(self.quantiles),),
         }
-        for claim, holds in found.items():
+        for condition, holds in conditions.items():
             if not holds:
-                raise ValueError(f"forecast: expected that {claim}, and it is not so")
+                raise ValueError(f"forecast: expected that {condition}, which does not hold")
 
 
 class Schema(Value):
-    """What goes into a model and what comes out. `labels` name the classes, when there are any.
+    """The inputs and outputs of a model, and the `labels` of its classes, if any.
 
-    The first output is the answer; further ones only explain it. `forecast` says which tensors
-    are which, where the answer is a forecast.
+    The first output is the prediction; further outputs explain it. `forecast` names the roles of
+    the tensors where the prediction is a forecast.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -151,7 +152,6 @@ class Schema(Value):
 
     @model_validator(mode="after")
     def _forecast_is_of_its_tensors(self) -> Self:
-        """What is said of a forecast can be drawn."""
         if self.forecast is not None:
             self.forecast.check(self.inputs, self.outputs)
         return self

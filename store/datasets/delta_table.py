@@ -1,8 +1,7 @@
-"""Datasets: Delta Lake tables that only grow, by one atomic commit for each arrival.
+"""Datasets: append-only Delta Lake tables, with one atomic commit for each arrival.
 
 Every version stays readable, here and by any other engine. An arrival is in a table exactly once:
-its name is the commit's application transaction, so of two commits of one arrival, however they
-race, the table refuses the second.
+its name is the commit's application transaction, so the table refuses a second commit of it.
 """
 
 import itertools
@@ -42,8 +41,8 @@ from overnight.store.errors import (
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address
 
-# The log is the history of what every version was trained on: it is never cut off.
-_FOR_EVER = {
+# The log is needed to reproduce the data of every model version: it is never truncated.
+_KEEP_ALL_LOGS = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
 }
@@ -57,12 +56,12 @@ _DENIED = (
     "NoSuchBucket",
     "403 Forbidden",
     "401 Unauthorized",
-    # What the client says of 401 and 403 in words of its own.
+    # The library's own messages for 401 and 403.
     "lacked the necessary privileges",
     "lacked valid authentication credentials",
 )
-# What a library says of bytes that came, and are not what they have to be. It words an outage
-# otherwise, and that is looked for first.
+# Messages of the libraries about data that arrived damaged. The library has one error class for
+# everything, so only its text tells damage from an outage, which `_AWAY` matches.
 _DAMAGE = re.compile(
     r"json|parquet|checkpoint|protocol|thrift|corrupt|deserialize|decompress|checksum|magic"
     r"|end of stream|not found|no such file",
@@ -77,7 +76,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Dataset:
-    """One table of a model. Holds no connection: every call sees the newest version."""
+    """One table of a model. It holds no connection: every call reads the newest version."""
 
     def __init__(self, uri: str, storage_options: dict[str, str] | None = None) -> None:
         self.uri = uri
@@ -86,7 +85,7 @@ class Dataset:
 
     @classmethod
     def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
-        """A model's table in the bucket: `rows` to learn from, `holdout` never to."""
+        """A model's table in the bucket: `rows` for training, or `holdout`."""
         token = {"AWS_SESSION_TOKEN": address.session_token} if address.session_token else {}
         return cls(
             f"s3://{address.bucket}/{keys.dataset(model, table)}",
@@ -98,9 +97,9 @@ class Dataset:
                 "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
                 "AWS_ALLOW_HTTP": str(address.endpoint.startswith("http://")).lower(),
                 "aws_conditional_put": "etag",
-                # What is flipped on its way is refused, not committed.
+                # The store refuses bytes that were damaged on their way.
                 "aws_checksum_algorithm": "SHA256",
-                # As patient as our own client; the default would wait for three minutes.
+                # As our own client; by default it would retry for three minutes.
                 "connect_timeout": "3s",
                 "timeout": "60s",
                 "max_retries": "3",
@@ -120,29 +119,32 @@ class Dataset:
         return None if table is None else int(table.version())
 
     def append(self, rows: pa.Table, arrival: str) -> int:
-        """Add the rows of an arrival, all or none, and answer the version that has them.
+        """Add the rows of an arrival, all or none, and return the version that contains them.
 
-        No rows are an arrival too. The first append makes the table, in the columns of its rows.
+        An arrival may have no rows. The first append creates the table with the columns of its
+        rows.
 
         Raises:
-            AlreadyExists: this arrival is in the table, also when it came in just now.
+            AlreadyExists: this arrival is in the table already.
         """
         return self._append(
-            rows.schema, arrival, lambda table, marks: write_deltalake(table, rows, **marks)
+            rows.schema, arrival, lambda table, options: write_deltalake(table, rows, **options)
         )
 
     def append_batches(
         self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], arrival: str
     ) -> int:
-        """As `append`, with memory for some of the rows at a time; `batches` are small."""
+        """As `append`, with only some of the rows in memory at a time; batches should be small."""
         written: list[AddAction] = []
 
-        def commit(table: DeltaTable, marks: dict[str, Any]) -> None:
-            self._fits(table, schema)
-            # After a race that was lost the files are there already, and still nobody's.
+        def commit(table: DeltaTable, options: dict[str, Any]) -> None:
+            self._check_columns(table, schema)
+            # After a lost race the files exist already, and no commit names them yet.
             if not written:
                 written.extend(write_files(self.uri, self._options, schema, batches))
-            table.create_write_transaction(list(written), schema=Schema.from_arrow(schema), **marks)
+            table.create_write_transaction(
+                list(written), schema=Schema.from_arrow(schema), **options
+            )
 
         return self._append(schema, arrival, commit)
 
@@ -150,22 +152,22 @@ class Dataset:
         writer = uuid.uuid4().hex
         for _ in range(_TRIES):
             try:
-                table = self._open() or self._made(schema)
+                table = self._open() or self._create(schema)
                 if not self._has(table, arrival):
-                    return self._committed(table, commit, arrival, writer)
+                    return self._commit(table, commit, arrival, writer)
             except _LostRaceError:
-                # To others, or to the echo of our own write whose answer was lost: look again.
+                # To another writer, or to our own commit whose response was lost.
                 continue
-            return self._own(arrival, writer)
+            return self._own_commit(arrival, writer)
         raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
 
     def arrival_names(self, version: int | None = None) -> set[str]:
-        """The names of all arrivals in a version, the newest unless told."""
-        came = self.arrival_versions()
-        return {name for name, at in came.items() if version is None or at <= version}
+        """The names of all arrivals in a version, by default the newest."""
+        arrivals = self.arrival_versions()
+        return {name for name, at in arrivals.items() if version is None or at <= version}
 
     def arrival_versions(self) -> dict[str, int]:
-        """The version in which each arrival came in, by its name."""
+        """The version that added each arrival, by the arrival's name."""
         return {
             commit["arrival"]: int(commit["version"])
             for commit in self._history()
@@ -173,39 +175,40 @@ class Dataset:
         }
 
     def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a version, the newest unless told, in no particular order.
+        """The rows of a version, by default the newest, in no particular order.
 
         Raises:
             NotFound: there is no such version.
         """
-        table = self._there(version)
-        with self._worded():
+        table = self._open_existing(version)
+        with self._translated_errors():
             return table.to_pyarrow_table(columns=None if columns is None else list(columns))
 
     def schema(self, version: int | None = None) -> pa.Schema:
-        """The columns and their types as the table keeps them.
+        """The columns of a version and their types.
 
         Raises:
             NotFound: there is no such version, or no table.
         """
-        table = self._there(version)
-        with self._worded():
+        table = self._open_existing(version)
+        with self._translated_errors():
             return pa.schema(table.schema().to_arrow())
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of all rows, some rows at a time; none while there is no table."""
+        """Some columns of all rows, in batches; none while there is no table."""
         table = self._open()
         if table is None:
             return
-        with self._worded():
-            found = table.to_pyarrow_dataset().scanner(
+        with self._translated_errors():
+            scanner = table.to_pyarrow_dataset().scanner(
                 columns=list(columns),
                 batch_size=_ROWS_AT_ONCE,
+                # Arrow's defaults would read ahead a large part of the table into memory.
                 batch_readahead=1,
                 fragment_readahead=1,
                 use_threads=False,
             )
-            yield from found.to_batches()
+            yield from scanner.to_batches()
 
     def digests(self, version: int | None = None) -> set[str]:
         """The digests of all rows of a version; none while there is no table."""
@@ -214,13 +217,13 @@ class Dataset:
         return set(self.read(version, ["digest"]).column("digest").to_pylist())
 
     def files(self, version: int | None = None) -> dict[str, int]:
-        """The Parquet files of a version by their names below the table, with sizes in bytes.
+        """The Parquet files of a version: sizes in bytes by their paths below the table.
 
         Raises:
             NotFound: there is no such version, or no table.
         """
-        table = self._there(version)
-        with self._worded():
+        table = self._open_existing(version)
+        with self._translated_errors():
             added = pa.table(table.get_add_actions())
         return dict(
             zip(
@@ -231,39 +234,39 @@ class Dataset:
         )
 
     def all_batches(self) -> Iterator[pa.RecordBatch]:
-        """All columns of the newest version, a part at a time.
+        """All columns of the newest version, in batches.
 
         Raises:
-            NotFound: there is no table, or a file of it is gone.
+            NotFound: there is no table, or a file of it is missing.
         """
-        table = self._there()
-        with self._worded():
+        table = self._open_existing()
+        with self._translated_errors():
             yield from table.to_pyarrow_dataset().to_batches(batch_size=4_096)
 
     def vacuum(
         self, keep: Collection[int], *, there: Collection[str], hours: float, delete: bool
     ) -> tuple[str, ...]:
-        """The files that neither the newest version nor one of `keep` needs, and that are older
-        than `hours`; what was just written may belong to a commit that is under way.
+        """Find and optionally delete the files that no kept version needs, older than `hours`.
 
-        `there` are the names below the table: its log names files for ever, also those that went
+        The newest version is always kept; younger files may belong to a commit in progress.
+        `there` are the existing names below the table: the log also names files that were deleted
         long ago.
 
         Raises:
             StoreUnavailable, StoreDenied
         """
-        found = self._unneeded(keep, hours=hours, delete=False) & {*there}
-        if delete and found:
+        unneeded = self._unneeded(keep, hours=hours, delete=False) & {*there}
+        if delete and unneeded:
             self._unneeded(keep, hours=hours, delete=True)
-        return tuple(sorted(found))
+        return tuple(sorted(unneeded))
 
     def _unneeded(self, keep: Collection[int], *, hours: float, delete: bool) -> set[str]:
         table = self._open()
         if table is None:
             return set()
         known = sorted(version for version in keep if 0 <= version <= table.version())
-        with self._worded():
-            found = table.vacuum(
+        with self._translated_errors():
+            paths = table.vacuum(
                 retention_hours=round(hours),
                 dry_run=not delete,
                 enforce_retention_duration=False,
@@ -271,10 +274,10 @@ class Dataset:
                 keep_versions=known,
                 post_commithook_properties=_AFTER_COMMIT,
             )
-        # Told below the table or from the root of the file system, as the library likes.
-        return {path.rpartition("/")[2] for path in found}
+        # The library returns either absolute paths or paths below the table.
+        return {path.rpartition("/")[2] for path in paths}
 
-    def _there(self, version: int | None = None) -> DeltaTable:
+    def _open_existing(self, version: int | None = None) -> DeltaTable:
         table = self._open(version)
         if table is None:
             raise NotFound(self.uri)
@@ -282,20 +285,20 @@ class Dataset:
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
         try:
-            with self._worded():
+            with self._translated_errors():
                 return DeltaTable(self.uri, version=version, storage_options=self._options)
         except _NoTableError:
             return None
 
-    def _made(self, schema: pa.Schema) -> DeltaTable:
-        """The empty table, whoever makes it."""
+    def _create(self, schema: pa.Schema) -> DeltaTable:
+        """Create the empty table, or open the one that another writer has just created."""
         try:
-            with self._worded():
+            with self._translated_errors():
                 return DeltaTable.create(
                     self.uri,
                     schema,
                     mode="error",
-                    configuration=_FOR_EVER,
+                    configuration=_KEEP_ALL_LOGS,
                     storage_options=self._options,
                 )
         except _LostRaceError:
@@ -304,9 +307,12 @@ class Dataset:
                 raise
             return table
 
-    def _committed(self, table: DeltaTable, commit: _Commit, arrival: str, writer: str) -> int:
-        """Commit on this very state of the table; whatever came after it is held against ours."""
-        marks = {
+    def _commit(self, table: DeltaTable, commit: _Commit, arrival: str, writer: str) -> int:
+        """Commit on top of this state of the table; the library checks later commits for conflicts.
+
+        The commit is marked with the `writer`, by which `_own_commit` recognises it.
+        """
+        options = {
             "mode": "append",
             "commit_properties": CommitProperties(
                 custom_metadata={"arrival": arrival, "writer": writer},
@@ -315,29 +321,29 @@ class Dataset:
             "post_commithook_properties": _AFTER_COMMIT,
         }
         began_at = table.version()
-        with self._worded():
-            commit(table, marks)
-        # Not every way to commit moves the table on to the version that was made.
-        made = int(table.version())
-        return made if made > began_at else self._own(arrival, writer)
+        with self._translated_errors():
+            commit(table, options)
+        # `create_write_transaction` does not update the version of the table object.
+        version = int(table.version())
+        return version if version > began_at else self._own_commit(arrival, writer)
 
-    def _fits(self, table: DeltaTable, schema: pa.Schema) -> None:
-        """Delta's writer compares columns; who writes files must."""
-        theirs = {one.name: str(one.type) for one in table.schema().fields}
-        ours = {one.name: str(one.type) for one in Schema.from_arrow(schema).fields}
-        if theirs != ours:
-            differ = sorted(name for name, _ in theirs.items() ^ ours.items())
+    def _check_columns(self, table: DeltaTable, schema: pa.Schema) -> None:
+        """Compare columns and types, which Delta checks only in its own writer."""
+        expected = {field.name: str(field.type) for field in table.schema().fields}
+        actual = {field.name: str(field.type) for field in Schema.from_arrow(schema).fields}
+        if actual != expected:
+            differ = sorted(name for name, _ in expected.items() ^ actual.items())
             raise SchemaMismatchError(f"other columns or types: {', '.join(dict.fromkeys(differ))}")
 
-    def _own(self, arrival: str, writer: str) -> int:
-        """The version in which an arrival is, when it was we who brought it."""
+    def _own_commit(self, arrival: str, writer: str) -> int:
+        """The version that added an arrival, provided that this writer committed it."""
         for commit in self._history():
             if commit.get("arrival") == arrival and commit.get("writer") == writer:
                 return int(commit["version"])
         raise AlreadyExists(f"{self.uri} arrival {arrival}")
 
     def _has(self, table: DeltaTable, arrival: str) -> bool:
-        with self._worded():
+        with self._translated_errors():
             return table.transaction_version(arrival) is not None
 
     def _history(self) -> list[dict[str, str]]:
@@ -345,40 +351,40 @@ class Dataset:
         table = self._open()
         if table is None:
             return []
-        with self._worded():
+        with self._translated_errors():
             return table.history()
 
     @contextmanager
-    def _worded(self) -> Iterator[None]:
-        """Turn Delta Lake's errors into ours."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate Delta Lake's errors into those of the store."""
         try:
             yield
         except TableNotFoundError:
             raise _NoTableError(self.uri) from None
         except CommitFailedError as error:
-            raise _LostRaceError(self._where, _gist(error)) from None
+            raise _LostRaceError(self._where, _summary(error)) from None
         except SchemaMismatchError as error:
             raise ConfigurationError(
-                f"{self.uri}: the rows do not fit the table ({_gist(error)}); "
-                "a source keeps its columns and types for ever: give changed rows a new model"
+                f"{self.uri}: the rows do not fit the table ({_summary(error)}); "
+                "columns and types of a source cannot change: give changed rows a new model"
             ) from None
         except DeltaError as error:
             if "already exists" in str(error):
-                raise _LostRaceError(self._where, _gist(error)) from None
+                raise _LostRaceError(self._where, _summary(error)) from None
             if "LogSegment end version" in str(error):
                 raise NotFound(f"{self.uri} at the version asked for") from None
-            raise self._unread(error) from None
+            raise self._read_error(error) from None
         except OSError as error:
-            raise self._unread(error) from None
+            raise self._read_error(error) from None
 
-    def _unread(self, error: Exception) -> CorruptTable | StoreDenied | StoreUnavailable:
-        """Whether the store refuses us, does not answer, or its answer makes no sense."""
+    def _read_error(self, error: Exception) -> CorruptTable | StoreDenied | StoreUnavailable:
+        """Tell denied access, damaged data and an outage apart by the message."""
         for sign in _DENIED:
             if sign in str(error):
                 return StoreDenied(self._where, sign)
         if _DAMAGE.search(str(error)) and not _AWAY.search(str(error)):
-            return CorruptTable(self.uri, _gist(error))
-        return StoreUnavailable(self._where, _gist(error))
+            return CorruptTable(self.uri, _summary(error))
+        return StoreUnavailable(self._where, _summary(error))
 
 
 class _NoTableError(NotFound):
@@ -386,11 +392,11 @@ class _NoTableError(NotFound):
 
 
 class _LostRaceError(StoreUnavailable):
-    """Somebody else wrote this version first."""
+    """Another writer committed this version first."""
 
 
-def _gist(error: Exception) -> str:
-    """The last line of a report that tells the innermost cause last, and maybe a stack below."""
-    told = (line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines())
-    lines = list(itertools.takewhile(lambda line: not _FRAME.match(line), told))
+def _summary(error: Exception) -> str:
+    """The innermost cause in an error's report: its last line before any stack trace."""
+    report = (line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines())
+    lines = list(itertools.takewhile(lambda line: not _FRAME.match(line), report))
     return next((line for line in reversed(lines) if line), type(error).__name__)[:160]

@@ -1,7 +1,7 @@
-"""Data files of a Delta table, written as rows come: what a commit then makes visible.
+"""Writes data files of a Delta table in a stream; a later commit makes them visible.
 
-Delta's own writer holds many times the rows that it is writing; Arrow's holds one group of them. A
-file that no commit names is nobody's: vacuum takes it away.
+Delta's own writer needs memory for many times the rows it writes, Arrow's for one row group. Vacuum
+deletes files that no commit names.
 """
 
 import itertools
@@ -23,14 +23,14 @@ FILE_GROUPS = 32
 def write_files(
     uri: str, options: dict[str, str] | None, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> list[AddAction]:
-    """Write rows into files below a table, and answer what a commit needs to know of them."""
-    place = pafs.PyFileSystem(DeltaStorageHandler(uri, options))
+    """Write rows into files below a table, and return the actions that a commit needs."""
+    filesystem = pafs.PyFileSystem(DeltaStorageHandler(uri, options))
     groups = _groups(batches)
     written: list[AddAction] = []
     for first in groups:
         name = f"part-{len(written):05d}-{uuid.uuid4()}-c000.snappy.parquet"
         rows = 0
-        with place.open_output_stream(name) as out:
+        with filesystem.open_output_stream(name) as out:
             with pq.ParquetWriter(out, schema, use_dictionary=_texts(schema)) as writer:
                 for group in itertools.chain([first], itertools.islice(groups, FILE_GROUPS - 1)):
                     writer.write_table(group)
@@ -52,9 +52,9 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _texts(schema: pa.Schema) -> list[str] | bool:
-    """What repeats is worth a dictionary; digests and numbers are not."""
-    texts = [one.name for one in schema if pa.types.is_string(one.type) and one.name != "digest"]
-    return texts or False
+    """The columns to dictionary-encode: text that repeats, so not digests or numbers."""
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return [name for name in texts if name != "digest"] or False
 
 
 def _added(name: str, size: int, rows: int) -> AddAction:

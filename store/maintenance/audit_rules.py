@@ -1,7 +1,7 @@
-"""What an audit of the bucket says: rules over what was read, nothing is asked here.
+"""Rules of an audit of the bucket, as pure functions over what was read.
 
-An error: something is lost, or says what is not so. A warning: nothing is lost, and somebody
-should look. A note: how things are. Only the first two make an audit fail.
+An error: something is lost or wrong. A warning: nothing is lost, but somebody should check. A note
+is for information. Errors and warnings make an audit fail.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ REPLACE = (
     "nothing here is overwritten: remove it with the store's own tools, and then "
     "`overnight verify --repair --from FOLDER` restores it"
 )
-LOOK = "find out who wrote it, and remove it with the store's own tools"
+INVESTIGATE = "find out who wrote it, and remove it with the store's own tools"
 
 
 class Severity(StrEnum):
-    """How much it matters."""
+    """How serious an observation is."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -33,9 +33,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Observation:
-    """One thing that was seen: where, what, and what to do about it.
+    """One observation about a key, and its remedy.
 
-    `is_missing` says that the key is not there and has to be: adding it is the remedy.
+    `is_missing`: the key should exist and does not, so that a repair can add it.
     """
 
     severity: Severity
@@ -46,13 +46,13 @@ class Observation:
 
     @property
     def model(self) -> str:
-        """The model it is about; empty for what belongs to none."""
+        """The model it is about, if any."""
         return Item.of(self.key, 0).model or _second(self.key)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that was seen, and what it was seen in: keys by kind, for each model."""
+    """The observations of an audit, and the number of keys by kind for each model."""
 
     observations: tuple[Observation, ...]
     tallies: Mapping[str, Mapping[str, int]]
@@ -60,12 +60,12 @@ class Audit:
 
     @property
     def findings(self) -> tuple[Observation, ...]:
-        """What makes the audit fail, the worst first."""
+        """The observations that make the audit fail, errors first."""
         return tuple(
-            one
+            observation
             for severity in (Severity.ERROR, Severity.WARNING)
-            for one in self.observations
-            if one.severity is severity
+            for observation in self.observations
+            if observation.severity is severity
         )
 
     @property
@@ -85,48 +85,49 @@ def note(key: str, what: str, remedy: str = "") -> Observation:
     return Observation(Severity.NOTE, key, what, remedy)
 
 
-def strays(found: Iterable[Item]) -> Iterator[Observation]:
-    """Keys that nothing of ours would ever read, and probes that outlived their start."""
-    for item in found:
+def strays(items: Iterable[Item]) -> Iterator[Observation]:
+    """Unknown keys, which nothing reads, and probes left behind by a killed start."""
+    for item in items:
         if item.kind is Kind.UNKNOWN:
-            yield warning(item.key, "nothing of ours reads this key", LOOK)
+            yield warning(item.key, "nothing of ours reads this key", INVESTIGATE)
         elif item.kind is Kind.PROBE:
-            yield note(item.key, "left behind by a start that was killed; it does no harm")
+            yield note(item.key, "left behind by a start that was killed; harmless")
 
 
 def misplaced(item: Item, value: BaseModel) -> Iterator[Observation]:
-    """A record that speaks of something else than its key does."""
-    told = {**item.names, **_SAID_BY_NAME.get(item.kind, lambda _: {})(item.names)}
-    for name, expected in told.items():
-        found = getattr(value, name, None)
+    """A record whose fields contradict its key."""
+    names = {**item.names, **_FIELD_IN_NAME.get(item.kind, lambda _: {})(item.names)}
+    for name, expected in names.items():
+        actual = getattr(value, name, None)
         if (
-            found is not None
-            and f"{found}" != f"{int(expected) if name == 'sequence' else expected}"
-            and not (item.kind is Kind.SCORE and _is_score_of(item, f"{found}"))
+            actual is not None
+            and f"{actual}" != f"{int(expected) if name == 'sequence' else expected}"
+            and not (item.kind is Kind.SCORE and _is_score_of(item, f"{actual}"))
         ):
             yield error(
-                item.key, f"it speaks of {name} {found}, and lies where {expected} should", LOOK
+                item.key, f"its {name} is {actual}, but its key says {expected}", INVESTIGATE
             )
 
 
 def _is_score_of(item: Item, arrival: str) -> bool:
-    """Long names of arrivals are shortened in keys."""
+    """Whether the key is that of an arrival's score; long names are shortened in keys."""
     try:
         return keys.score(item.model, item.version, arrival) == item.key
     except BadKey:
         return False
 
 
-_SAID_BY_NAME = {
+# The field that a kind's `name` stands for.
+_FIELD_IN_NAME = {
     Kind.ACKNOWLEDGEMENT: lambda names: {"replica": names["name"]},
     Kind.REFUSAL: lambda names: {"fingerprint": names["name"]},
 }
 
 
-def gaps(found: Iterable[Item]) -> Iterator[Observation]:
-    """Records missing from a log: whatever is numbered counts from one without a gap."""
+def gaps(items: Iterable[Item]) -> Iterator[Observation]:
+    """Records missing from a log, whose numbers start at one and have no gaps."""
     logs: dict[str, dict[int, int]] = {}
-    for item in found:
+    for item in items:
         prefix, _, name = item.key.rpartition("/")
         logs.setdefault(prefix, {})[item.sequence] = len(name.partition(".")[0])
     for prefix, sequences in logs.items():
@@ -139,7 +140,7 @@ def gaps(found: Iterable[Item]) -> Iterator[Observation]:
 
 @dataclass(frozen=True)
 class VersionState:
-    """What logs have to know of a version: whether it is there, and what became of it."""
+    """What is needed of a version to check the logs that name it."""
 
     is_whole: bool
     verdict: str | None
@@ -149,7 +150,10 @@ class VersionState:
 def alias_log(
     records: Sequence[AliasRecord], versions: Mapping[str, VersionState]
 ) -> Iterator[Observation]:
-    """Each record over the one before it, and of a version that could serve; oldest first."""
+    """Check that each record follows the one before, and names a version that may serve.
+
+    `records` are one log, oldest first.
+    """
     before: AliasRecord | None = None
     for record in records:
         key = keys.alias_record(record.model, record.alias, record.sequence)
@@ -158,9 +162,9 @@ def alias_log(
         if follows and record.previous != target:
             yield error(
                 key,
-                f"it was written over {record.previous or 'no version'}, and the record before "
-                f"points at {target or 'no version'}",
-                LOOK,
+                f"it replaces {record.previous or 'no version'}, but the record before points at "
+                f"{target or 'no version'}",
+                INVESTIGATE,
             )
         yield from _may_serve(key, record, versions.get(record.version))
         before = record
@@ -175,7 +179,7 @@ def _may_serve(key: str, record: AliasRecord, known: VersionState | None) -> Ite
         yield error(
             key,
             f"it made {record.version} champion, which is {known.verdict or 'not decided'}",
-            "find out who promoted it: `overnight show` tells by whom and why"
+            "find out who promoted it and why with `overnight show`"
             + ("" if known.verdict else f"; or, if the decision was lost, {RESTORE}"),
         )
 
@@ -184,7 +188,7 @@ def _resolves(record: AliasRecord, known: VersionState | None) -> Iterator[Obser
     if known is not None and known.is_whole and known.is_collected:
         yield error(
             keys.alias_record(record.model, record.alias, record.sequence),
-            f"{record.alias} points at {record.target}, whose files were collected",
+            f"{record.alias} points at {record.target}, whose files were deleted by retention",
             f'`overnight rollback {record.model} --to VERSION --reason "…"`'
             if record.alias == CHAMPION
             else f'`overnight challenge {record.model} --stop --reason "…"`',
@@ -194,20 +198,25 @@ def _resolves(record: AliasRecord, known: VersionState | None) -> Iterator[Obser
 def acknowledgements(
     replicas: Iterable[tuple[Item, str]], records: Mapping[tuple[str, str, int], AliasRecord]
 ) -> Iterator[Observation]:
-    """What hosts said, each of the version of a record that is there; pairs of key and version."""
+    """Check that each acknowledgement is about an existing record and its version.
+
+    `replicas` are pairs of an acknowledgement's key and the version in it.
+    """
     for item, version in replicas:
         record = records.get((item.model, item.names["alias"], item.sequence))
         if record is None:
-            yield error(item.key, f"a host spoke of record {item.sequence}, which is missing")
+            yield error(item.key, f"a host acknowledged record {item.sequence}, which is missing")
         elif record.version != version:
             yield error(
-                item.key, f"a host spoke of {version}, and the record names {record.version}", LOOK
+                item.key,
+                f"a host acknowledged {version}, but the record names {record.version}",
+                INVESTIGATE,
             )
 
 
-def table_log(prefix: str, found: Iterable[str]) -> Iterator[Observation]:
-    """Commits missing from a Delta table's log, which is never cut off."""
-    versions = {int(name[:20]) for name in found if name.endswith(".json") and name[:20].isdigit()}
+def table_log(prefix: str, names: Iterable[str]) -> Iterator[Observation]:
+    """Commits missing from a Delta table's log, which is never truncated."""
+    versions = {int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit()}
     for version in range(max(versions, default=0)):
         if version not in versions:
             key = f"{prefix}/_delta_log/{version:020d}.json"
@@ -215,33 +224,33 @@ def table_log(prefix: str, found: Iterable[str]) -> Iterator[Observation]:
 
 
 def table_files(
-    prefix: str, needed: Mapping[str, int], found: Mapping[str, int]
+    prefix: str, needed: Mapping[str, int], sizes: Mapping[str, int]
 ) -> Iterator[Observation]:
-    """Files of a table's newest version that are not there, or not of their size in bytes."""
+    """Files of a table's newest version that are missing or have another size in bytes."""
     for name, size in needed.items():
         key = f"{prefix}/{name}"
-        if name not in found:
+        if name not in sizes:
             yield error(key, "a file that the table's newest version needs", is_missing=True)
-        elif found[name] != size:
-            yield error(key, f"it has {found[name]} bytes, the table's log says {size}")
+        elif sizes[name] != size:
+            yield error(key, f"it has {sizes[name]} bytes, the table's log says {size}")
 
 
 def unnamed_files(
-    prefix: str, named: Collection[str], found: Mapping[str, int]
+    prefix: str, named: Collection[str], sizes_by_key: Mapping[str, int]
 ) -> Iterator[Observation]:
-    """What no commit of a table names: being written, or left behind by a run that died."""
-    below = {key.removeprefix(f"{prefix}/"): size for key, size in found.items()}
+    """Files that no commit of a table names: being written, or left behind by a killed run."""
+    below = {key.removeprefix(f"{prefix}/"): size for key, size in sizes_by_key.items()}
     sizes = [
         size
         for name, size in below.items()
         if name not in named and not name.startswith("_delta_log/")
     ]
     if sizes:
-        what = f"{len(sizes)} files ({sum(sizes)} bytes) that no commit names: a run writes them, "
         yield note(
             prefix,
-            f"{what}or died as it did",
-            "`overnight gc --delete` lets go of them after their days of grace",
+            f"{len(sizes)} files ({sum(sizes)} bytes) that no commit names: a run is writing them, "
+            "or was killed while it did",
+            "`overnight gc --delete` deletes them after their days of grace",
         )
 
 

@@ -1,4 +1,4 @@
-"""The narrow storage interface that everything of ours is built on."""
+"""The storage interface on which everything else is built."""
 
 from typing import Protocol
 
@@ -13,7 +13,8 @@ class Bucket(Protocol):
     def create(self, key: str, body: bytes) -> None:
         """Write a new object, atomically and at most once.
 
-        A retry of one's own write whose response was lost succeeds: equal bytes count as ours.
+        Creating an object that exists with equal bytes succeeds, so that a write whose response
+        was lost can be retried.
 
         Raises:
             AlreadyExists: another body is there; exactly one of several creators wins.
@@ -35,18 +36,18 @@ class Bucket(Protocol):
     def sizes_below(self, prefix: str) -> dict[str, int]:
         """Every key below `prefix/` with its size in bytes, sorted; "" is the whole bucket.
 
-        Unlike all else it also tells of keys that are none of ours, as they stand in the store.
+        Unlike the other operations it includes keys outside the grammar, as they are in the store.
         """
 
     def remove(self, key: str) -> None:
-        """Remove an arrival or a probe; anything else is refused. A missing key is no error.
+        """Remove an object of an arrival or a probe. A missing key is no error.
 
         Raises:
             BadKey: the key is not one that may be removed.
         """
 
     def discard(self, key: str) -> None:
-        """Let go of a file of a version that retention has collected. A missing key is no error.
+        """Delete a file of a version that has a tombstone. A missing key is no error.
 
         Raises:
             BadKey: the key is not one that may be discarded: see `keys.check_discardable`.

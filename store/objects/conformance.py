@@ -1,4 +1,4 @@
-"""The question every start begins with: whether this store keeps our first promise."""
+"""Conformance check at every start: the store must honour create-only writes."""
 
 import uuid
 
@@ -7,7 +7,7 @@ from overnight.store.objects.bucket import Bucket
 
 
 def probe(bucket: Bucket, *, where: str) -> None:
-    """Create one key twice, with different bodies, and expect to be refused.
+    """Create one key twice, with different bodies, and expect the second to be refused.
 
     Raises:
         UnsafeStore: the second creation was let through, or it changed the first.

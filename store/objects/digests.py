@@ -1,8 +1,8 @@
-"""How bytes are named: in manifests, tables, exports and signatures."""
+"""Digests of bytes, as used in manifests, tables, exports and signatures."""
 
 import hashlib
 
 
 def digest(body: bytes) -> str:
-    """sha256 in hexadecimal: how all bytes of ours are named."""
+    """sha256 in hexadecimal."""
     return hashlib.sha256(body).hexdigest()

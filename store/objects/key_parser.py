@@ -1,4 +1,4 @@
-"""Parses every key of the bucket: the inverse of `overnight.store.objects.keys`."""
+"""Parses the keys of the bucket: the inverse of `overnight.store.objects.keys`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from overnight.store.objects import keys
 
 
 class Kind(StrEnum):
-    """What lies under a key. The words are those of a table for people."""
+    """The kind of object under a key; the values are shown in reports."""
 
     MANIFEST = "manifest"
     DECISION = "decision"
@@ -44,6 +44,7 @@ _ALIAS = rf"models/{_MODEL}/aliases/(?P<alias>{_NAME})/{_SEQUENCE}"
 _ARRIVALS = rf"datasets/{_MODEL}/arrivals/(?P<arrival>{_NAME})"
 _LANDING = rf"landing/{_MODEL}/(?P<date>\d{{4}}-\d\d-\d\d)/(?P<arrival>{_NAME})"
 _QUARANTINE = rf"landing/{_MODEL}/quarantine/(?P<arrival>{_NAME})"
+# The first match counts: a general pattern comes after the special ones.
 _FORMS = [
     (kind, re.compile(pattern))
     for kind, pattern in (
@@ -56,7 +57,10 @@ _FORMS = [
         (Kind.ALIAS_RECORD, rf"{_ALIAS}\.json"),
         (Kind.ACKNOWLEDGEMENT, rf"{_ALIAS}/replicas/(?P<name>{_NAME})\.json"),
         (Kind.WITHDRAWAL, rf"{_ALIAS}/withdrawn\.json"),
-        (Kind.REFUSAL, rf"models/{_MODEL}/refusals/(?P<name>{_NAME})/(?P<beside>{_NAME})\.json"),
+        (
+            Kind.REFUSAL,
+            rf"models/{_MODEL}/refusals/(?P<name>{_NAME})/(?P<compared_with>{_NAME})\.json",
+        ),
         (Kind.TUNED_SETTINGS, rf"models/{_MODEL}/settings/{_SEQUENCE}\.json"),
         (Kind.SCORE, rf"models/{_MODEL}/scores/{_VERSION}/(?P<arrival>{_NAME})\.json"),
         (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
@@ -73,7 +77,7 @@ _FORMS = [
 
 @dataclass(frozen=True)
 class Item:
-    """One key, its size in bytes, what it is, and the names that it is made of."""
+    """One key with its size in bytes, its kind, and the names it consists of."""
 
     key: str
     size_bytes: int
@@ -82,10 +86,10 @@ class Item:
 
     @classmethod
     def of(cls, key: str, size_bytes: int) -> Self:
-        """What a key is; a key that follows no rule of ours is a stray."""
+        """Parse a key; its kind is `UNKNOWN` when no pattern matches."""
         for kind, form in _FORMS:
-            if found := form.fullmatch(key):
-                names = {name: told for name, told in found.groupdict().items() if told}
+            if match := form.fullmatch(key):
+                names = {name: value for name, value in match.groupdict().items() if value}
                 if "version" in names and not keys.is_version(names["version"]):
                     break
                 return cls(key, size_bytes, kind, names)
@@ -93,7 +97,7 @@ class Item:
 
     @property
     def model(self) -> str:
-        """The model it belongs to; empty for probes and strays."""
+        """The model it belongs to; empty for probes and unknown keys."""
         return self.names.get("model", "")
 
     @property
@@ -106,10 +110,10 @@ class Item:
 
 
 def items(sizes: Mapping[str, int]) -> list[Item]:
-    """Every key of a listing, in its order."""
+    """Parse every key of a listing, in its order."""
     return [Item.of(key, size) for key, size in sizes.items()]
 
 
-def models(found: Iterable[Item]) -> list[str]:
-    """The models that anything belongs to, in order."""
-    return sorted({item.model for item in found if item.model})
+def models(items: Iterable[Item]) -> list[str]:
+    """The models that any of the items belongs to, sorted."""
+    return sorted({item.model for item in items if item.model})

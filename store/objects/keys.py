@@ -1,4 +1,4 @@
-"""The key grammar: the only place where object keys are formed or taken apart."""
+"""The key grammar: keys are built only here, and parsed only here and in `key_parser`."""
 
 import hashlib
 import re
@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from overnight.store.errors import BadKey
 
-# What AWS, SeaweedFS and a local folder all keep as it is: `//` collapses, `\` becomes `/`,
-# and a body under `dir/` is lost in some stores, so none of them is let through.
+# What AWS, SeaweedFS and a local folder all preserve. Elsewhere `//` collapses, `\` becomes `/`,
+# and a body under `dir/` is lost in some stores.
 _SEGMENT = re.compile(r"[A-Za-z0-9._=-]{1,255}")
 _MODEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
@@ -19,7 +19,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
 _REMOVABLE = ("landing/", "probe/")
-# What a version was, and what was said about it, is never let go of.
+# The manifest of a version and the records about it are never deleted.
 _DISCARDABLE = re.compile(
     rf"models/{_MODEL.pattern}/versions/{_VERSION.pattern}/"
     r"(signatures/[A-Za-z0-9._-]+|(?!(manifest|decision|collected|kept)\.json$)[A-Za-z0-9._-]+)"
@@ -43,43 +43,43 @@ def check(key: str) -> str:
 
 
 def check_removable(key: str) -> str:
-    """Only arrivals that were taken in and probes may ever be removed."""
+    """Check that a key belongs to an arrival or a probe: nothing else may be removed."""
     if not key.startswith(_REMOVABLE):
         raise BadKey(key, "only keys under landing/ and probe/ may be removed")
     return check(key)
 
 
 def check_discardable(key: str) -> str:
-    """Only what a version consists of may be discarded, and nothing that was said about it.
+    """Check that a key is a file or signature of a version, not its manifest or a record about it.
 
-    So whatever retention does, a version that existed can be told of for ever.
+    So whatever retention deletes, the history of every version stays readable.
     """
     if not _DISCARDABLE.fullmatch(key):
-        raise BadKey(key, "only files of versions may be discarded, and no word about them")
+        raise BadKey(key, "only files of versions may be discarded, not the records about them")
     return check(key)
 
 
 def check_model(model: str) -> str:
-    """A model's name: lower case, as it stands in addresses and deployments."""
+    """Check a model's name: lower case, as it is used in URLs and deployments."""
     if not _MODEL.fullmatch(model):
         raise BadKey(model, "a model's name is lower-case letters, digits and -")
     return model
 
 
 def is_model(name: str) -> bool:
-    """Whether a name found in a folder or a listing is a model's; others are none of ours."""
+    """Whether a name in a folder or a listing can be a model's."""
     return _MODEL.fullmatch(name) is not None
 
 
 def check_version(version: str) -> str:
-    """A version's name: `<UTC time>-<first 12 of the fingerprint>`, so names sort by age."""
+    """Check a version's name: `<UTC time>-<first 12 of the fingerprint>`, so names sort by age."""
     if not _VERSION.fullmatch(version):
         raise BadKey(version, "a version looks like 20261122T020000-0123456789ab")
     return version
 
 
 def is_version(name: str) -> bool:
-    """Whether a name found in a listing is a version's."""
+    """Whether a name in a listing is a version's."""
     try:
         made_at(name)
     except BadKey:
@@ -88,12 +88,12 @@ def is_version(name: str) -> bool:
 
 
 def new_version(fingerprint: str, at: datetime) -> str:
-    """Name a version after the moment and what could change its answer."""
+    """Name a version after its time and fingerprint."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%S}-{fingerprint[:12]}"
 
 
 def made_at(version: str) -> datetime:
-    """The moment that a version is named after."""
+    """The time in a version's name."""
     moment = check_version(version).partition("-")[0]
     try:
         return datetime.strptime(moment, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
@@ -102,7 +102,7 @@ def made_at(version: str) -> datetime:
 
 
 def matches_fingerprint(version: str, fingerprint: str) -> bool:
-    """Whether a version was made from exactly this data, code, settings and seed."""
+    """Whether a version's name has the beginning of this fingerprint."""
     return version.endswith("-" + fingerprint[:12])
 
 
@@ -127,9 +127,9 @@ def signatures(model: str, version: str) -> str:
 
 
 def signature(model: str, version: str, key_id: str, manifest_digest: str = "") -> str:
-    """Key of the signature of one key.
+    """Key of the signature by one signing key.
 
-    With the manifest's digest it is the name for one whose plain name is taken: a run that died
+    With the manifest's digest it is the second name, for when the first is in use: a run that died
     between signature and manifest may have signed another manifest, and nothing is overwritten.
     """
     if not _KEY_ID.fullmatch(key_id):
@@ -140,8 +140,8 @@ def signature(model: str, version: str, key_id: str, manifest_digest: str = "") 
 
 def signed_by(name: str) -> str | None:
     """The id of the key that a signature's name below `signatures` stands for, or None."""
-    found = _SIGNATURE.fullmatch(name)
-    return found[1] if found else None
+    match = _SIGNATURE.fullmatch(name)
+    return match[1] if match else None
 
 
 def decision(model: str, version: str) -> str:
@@ -150,19 +150,19 @@ def decision(model: str, version: str) -> str:
 
 
 def tombstone(model: str, version: str) -> str:
-    """Key of the word that retention let go of a version's files."""
+    """Key of the tombstone: retention deletes the version's files."""
     return version_file(model, version, "collected.json")
 
 
 def tombstone_revoked(model: str, version: str) -> str:
-    """Key of the word that a version stays although `collected` was said."""
+    """Key of the record that revokes a tombstone."""
     return version_file(model, version, "kept.json")
 
 
 def refusal(model: str, fingerprint: str, champion: str | None) -> str:
-    """Key that remembers that a candidate was refused by its gates, beside this champion."""
-    beside = check_version(champion) if champion else "none"
-    return check(f"models/{check_model(model)}/refusals/{fingerprint}/{beside}.json")
+    """Key of the refusal of a candidate by its gates, compared with this champion."""
+    compared_with = check_version(champion) if champion else "none"
+    return check(f"models/{check_model(model)}/refusals/{fingerprint}/{compared_with}.json")
 
 
 def alias(model: str, name: str) -> str:
@@ -176,38 +176,38 @@ def alias_record(model: str, name: str, sequence: int) -> str:
 
 
 def alias_sequence(name: str) -> int | None:
-    """The sequence a listed name stands for, or None for anything else under the prefix."""
-    found = _RECORD.fullmatch(name)
-    return int(found[1]) if found else None
+    """The sequence in a listed name, or None for any other name."""
+    match = _RECORD.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def replicas(model: str, name: str, sequence: int) -> str:
-    """Prefix of what replicas said about one record."""
+    """Prefix of the acknowledgements of one record."""
     return f"{alias(model, name)}/{sequence:08d}/replicas"
 
 
 def replica(model: str, name: str, sequence: int, replica: str) -> str:
-    """Key of what one replica said about one record."""
+    """Key of one replica's acknowledgement of one record."""
     return check(f"{replicas(model, name, sequence)}/{replica}.json")
 
 
 def withdrawal(model: str, name: str, sequence: int) -> str:
-    """Key of the one word that a serving host withdrew what a record started."""
+    """Key of the withdrawal of the challenge that a record started."""
     return f"{alias(model, name)}/{sequence:08d}/withdrawn.json"
 
 
 def tuned(model: str) -> str:
-    """Prefix of the log of settings that searches found best."""
+    """Prefix of the log of tuned settings."""
     return check(f"models/{check_model(model)}/settings")
 
 
 def tuned_record(model: str, sequence: int) -> str:
-    """Key of record `sequence` of that log; numbered as aliases are."""
+    """Key of record `sequence` of the log of tuned settings."""
     return f"{tuned(model)}/{sequence:08d}.json"
 
 
 def scores(model: str, version: str | None = None) -> str:
-    """Prefix of what versions measured on arrivals that nothing had learned, by version."""
+    """Prefix of the live scores of a model, or of one version of it."""
     below = f"models/{check_model(model)}/scores"
     return below if version is None else f"{below}/{check_version(version)}"
 
@@ -220,8 +220,8 @@ def score(model: str, version: str, arrival: str) -> str:
     if "/" in arrival:
         raise BadKey(arrival, "an arrival's name is one segment")
     if len(arrival) > _LONGEST_STEM:
-        told_apart = hashlib.sha256(arrival.encode()).hexdigest()[:16]
-        arrival = f"{arrival[: _LONGEST_STEM - 17]}-{told_apart}"
+        suffix = hashlib.sha256(arrival.encode()).hexdigest()[:16]
+        arrival = f"{arrival[: _LONGEST_STEM - 17]}-{suffix}"
     return check(f"{scores(model, version)}/{arrival}.json")
 
 
@@ -231,17 +231,17 @@ def dataset(model: str, table: str) -> str:
 
 
 def arrivals(model: str) -> str:
-    """Prefix of what was said of arrivals in a model's dataset, by the name of the arrival."""
+    """Prefix of the reviews of a model's arrivals, by the name of the arrival."""
     return f"datasets/{check_model(model)}/arrivals"
 
 
 def pending_review(model: str, name: str) -> str:
-    """Key that tells why an arrival waits for a person."""
+    """Key of the findings for which an arrival awaits review."""
     return _of_arrival(model, name, "held.json")
 
 
 def arrival_review(model: str, name: str, sequence: int) -> str:
-    """Key of word `sequence` of a person about an arrival; the highest counts."""
+    """Key of decision `sequence` about an arrival; the highest counts."""
     return _of_arrival(model, name, f"{sequence:08d}.json")
 
 
@@ -252,32 +252,33 @@ def _of_arrival(model: str, name: str, file: str) -> str:
 
 
 def landing(model: str) -> str:
-    """Prefix under which arrivals wait to be taken in."""
+    """Prefix under which arrivals wait to be ingested."""
     return f"landing/{check_model(model)}"
 
 
 def is_date(name: str) -> bool:
-    """Whether a name found below `landing` is a day of arrivals; `quarantine` is not."""
+    """Whether a name below `landing` is a day of arrivals; `quarantine` is not."""
     return _DATE.fullmatch(name) is not None
 
 
 def arrival(model: str, date: str, name: str) -> str:
-    """Prefix of what arrived under one name on one day (`2026-11-22`, UTC)."""
+    """Prefix of the arrival of one name on one day (`2026-11-22`, UTC)."""
     for segment in (date, name):
         if "/" in segment:
-            raise BadKey(segment, "it has to be one segment")
+            raise BadKey(segment, "it must be one segment")
     return check(f"{landing(model)}/{date}/{name}")
 
 
 def quarantine(model: str) -> str:
-    """Prefix of the files that could not be taken in, by arrival."""
+    """Prefix of the files that could not be ingested, by arrival."""
     return f"{landing(model)}/quarantine"
 
 
 def segment_for(file: str, sha256: str) -> str:
-    """A segment for a file of any name: what of it is in the grammar, told apart by a digest.
+    """A segment for a file of any name: a digest, and the characters of the name in the grammar.
 
-    The digest is over name and content: what a killed delivery left behind never stands in the way.
+    The digest covers name and content, so leftovers of a killed delivery of another body under the
+    same name do not collide.
     """
-    told_apart = hashlib.sha256(f"{sha256} {file}".encode()).hexdigest()[:16]
-    return f"{told_apart}-{_OUTSIDE.sub('-', file)[-100:]}"
+    prefix = hashlib.sha256(f"{sha256} {file}".encode()).hexdigest()[:16]
+    return f"{prefix}-{_OUTSIDE.sub('-', file)[-100:]}"

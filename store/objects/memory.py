@@ -1,4 +1,4 @@
-"""The bucket in memory, for fast tests: the same contract, one lock."""
+"""A bucket in memory, for tests: the same contract as over S3."""
 
 import threading
 

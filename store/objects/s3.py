@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _LOST = {"412", "PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-# Time-outs, throttling and a write of the same key under way are 4xx too, and pass.
-_AGAIN = {"408", "409", "425", "429"}
-# And so is a body that did not arrive as it was sent: the next one may.
-_SPOILED = {"BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout"}
+# Time-outs, throttling and a concurrent write of the same key are 4xx too, but temporary.
+_TRANSIENT = {"408", "409", "425", "429"}
+# So is a body that was damaged on its way.
+_DAMAGED_IN_TRANSIT = {"BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout"}
 _DENIED = {
     "401",
     "403",
@@ -35,7 +35,7 @@ _DENIED = {
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "NoSuchBucket",
-    # Temporary credentials that ran out are told by 400.
+    # Expired temporary credentials are reported with status 400.
     "ExpiredToken",
     "InvalidToken",
     "TokenRefreshRequired",
@@ -44,7 +44,7 @@ _DENIED = {
 
 @dataclass(frozen=True)
 class S3Address:
-    """Where the bucket is and who we are there; secrets never show in a repr.
+    """The address of a bucket, with credentials; secrets are left out of the repr.
 
     `session_token` comes with temporary credentials.
     """
@@ -58,10 +58,10 @@ class S3Address:
 
 
 class S3Bucket:
-    """A `Bucket` at an S3 endpoint. Safe to share between threads.
+    """A `Bucket` at an S3 endpoint, safe to share between threads.
 
-    boto3 costs more to import and set up than all else that serving needs, and of the workers of
-    a host only one follows the store: so it is imported when something is asked first.
+    boto3 is imported with the first request: it costs more to import and set up than everything
+    else in serving, and only one worker of a host uses the store.
     """
 
     def __init__(
@@ -75,23 +75,24 @@ class S3Bucket:
         self.address = address
         self._tries = tries
         self._seconds = connect_seconds, read_seconds
-        self._making = threading.Lock()
-        self._made: S3Client | None = None
+        self._client_lock = threading.Lock()
+        self._lazy_client: S3Client | None = None
 
     @property
     def _client(self) -> "S3Client":
-        with self._making:
-            if self._made is None:
-                self._made = self._new_client()
-            return self._made
+        # Creating a boto3 client is not thread-safe; using one is.
+        with self._client_lock:
+            if self._lazy_client is None:
+                self._lazy_client = self._new_client()
+            return self._lazy_client
 
     def _new_client(self) -> "S3Client":
         import boto3
         from botocore.config import Config
 
         address, (connect_seconds, read_seconds) = self.address, self._seconds
-        # Conditional writes contended on one key back off in steps of a second: be patient.
-        # Retries are ours, because only we know that a 412 may be the echo of our own write.
+        # boto3 must not retry: after a retry a 412 may stem from our own first write, which only
+        # `create` can tell. Servers delay contended conditional writes by a second or more.
         return boto3.client(
             "s3",
             endpoint_url=address.endpoint,
@@ -110,24 +111,24 @@ class S3Bucket:
         )
 
     def ensure(self) -> None:
-        """Make the bucket when it is missing."""
+        """Create the bucket if it is missing."""
         try:
-            self._ask("", lambda: self._client.head_bucket(Bucket=self.address.bucket))
+            self._request("", lambda: self._client.head_bucket(Bucket=self.address.bucket))
         except NotFound:
             with suppress(AlreadyExists):
-                self._ask("", lambda: self._client.create_bucket(Bucket=self.address.bucket))
+                self._request("", lambda: self._client.create_bucket(Bucket=self.address.bucket))
 
     def create(self, key: str, body: bytes) -> None:
         keys.check(key)
         try:
-            self._ask(
+            self._request(
                 key,
                 lambda: self._client.put_object(
                     Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
                 ),
             )
         except AlreadyExists:
-            # The response of a write that happened may have been lost: recognise our own.
+            # The response of an earlier attempt may have been lost: then these are our bytes.
             if self.read(key) != body:
                 raise
 
@@ -137,33 +138,33 @@ class S3Bucket:
         def get() -> bytes:
             return self._client.get_object(Bucket=self.address.bucket, Key=key)["Body"].read()
 
-        return self._ask(key, get)
+        return self._request(key, get)
 
     def keys_below(self, prefix: str) -> list[str]:
         keys.check(prefix)
-        found: list[str] = []
+        listed: list[str] = []
         for page in self._pages(prefix + "/", delimiter=""):
-            found += [entry["Key"] for entry in page.get("Contents", [])]
-        # Listings are complete but not everywhere in byte order.
-        return sorted(key for key in found if not key.endswith("/"))
+            listed += [entry["Key"] for entry in page.get("Contents", [])]
+        # Not every store lists in byte order.
+        return sorted(key for key in listed if not key.endswith("/"))
 
     def names_below(self, prefix: str) -> list[str]:
         keys.check(prefix)
-        found: set[str] = set()
+        listed: set[str] = set()
         for page in self._pages(prefix + "/", delimiter="/"):
-            found |= {entry["Key"] for entry in page.get("Contents", [])}
-            found |= {folder["Prefix"] for folder in page.get("CommonPrefixes", [])}
-        return sorted({key[len(prefix) + 1 :].strip("/") for key in found} - {""})
+            listed |= {entry["Key"] for entry in page.get("Contents", [])}
+            listed |= {folder["Prefix"] for folder in page.get("CommonPrefixes", [])}
+        return sorted({key[len(prefix) + 1 :].strip("/") for key in listed} - {""})
 
     def sizes_below(self, prefix: str) -> dict[str, int]:
         below = f"{keys.check(prefix)}/" if prefix else ""
-        found = {
+        sizes = {
             entry["Key"]: entry["Size"]
             for page in self._pages(below, delimiter="")
             for entry in page.get("Contents", [])
         }
-        # Some stores list folders as objects of no bytes.
-        return {key: found[key] for key in sorted(found) if found[key] or not key.endswith("/")}
+        # Some stores list folders as empty objects.
+        return {key: sizes[key] for key in sorted(sizes) if sizes[key] or not key.endswith("/")}
 
     def remove(self, key: str) -> None:
         self._delete(keys.check_removable(key))
@@ -172,28 +173,28 @@ class S3Bucket:
         self._delete(keys.check_discardable(key))
 
     def _delete(self, key: str) -> None:
-        self._ask(key, lambda: self._client.delete_object(Bucket=self.address.bucket, Key=key))
+        self._request(key, lambda: self._client.delete_object(Bucket=self.address.bucket, Key=key))
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator["ListObjectsV2OutputTypeDef"]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.address.bucket, Prefix=prefix, Delimiter=delimiter
         )
-        yield from self._ask(prefix, lambda: list(pages))
+        yield from self._request(prefix, lambda: list(pages))
 
-    def _ask(self, key: str, call: Callable[[], _Answer]) -> _Answer:
-        """Ask, and ask again after a jittered wait while the store is merely unavailable."""
+    def _request(self, key: str, call: Callable[[], _Answer]) -> _Answer:
+        """Send a request, and retry with jittered back-off while the store is unavailable."""
         for attempt in range(1, self._tries):
             try:
-                with self._worded(key):
+                with self._translated_errors(key):
                     return call()
             except StoreUnavailable:
                 time.sleep(random.uniform(0.1, 0.2 * 2**attempt))
-        with self._worded(key):
+        with self._translated_errors(key):
             return call()
 
     @contextmanager
-    def _worded(self, key: str) -> Iterator[None]:
-        """Turn botocore's errors into ours."""
+    def _translated_errors(self, key: str) -> Iterator[None]:
+        """Translate botocore's errors into those of the store."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -202,17 +203,21 @@ class S3Bucket:
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
             if code in _DENIED or (status in _DENIED and code not in _ABSENT):
-                asked = f"{error.operation_name} {key}".strip()
-                raise StoreDenied(self.address.endpoint, code or status, what=asked) from None
+                what = f"{error.operation_name} {key}".strip()
+                raise StoreDenied(self.address.endpoint, code or status, what=what) from None
             if code in _ABSENT or status == "404":
                 raise NotFound(key or self.address.bucket) from None
             if code in _LOST or status in _LOST:
                 raise AlreadyExists(key) from None
-            if status.startswith("4") and status not in _AGAIN and code not in _SPOILED:
-                told = error.response.get("Error", {}).get("Message", "")
+            if (
+                status.startswith("4")
+                and status not in _TRANSIENT
+                and code not in _DAMAGED_IN_TRANSIT
+            ):
+                message = error.response.get("Error", {}).get("Message", "")
                 raise ConfigurationError(
-                    f"the object store at {self.address.endpoint} cannot take this request "
-                    f"({status} {code}: {told}); check OVERNIGHT_S3_BUCKET and its fellows"
+                    f"the object store at {self.address.endpoint} rejects this request "
+                    f"({status} {code}: {message}); check the OVERNIGHT_S3_* settings"
                 ) from None
             raise StoreUnavailable(self.address.endpoint, f"{status} {code}".strip()) from None
         except BotoCoreError as error:

@@ -159,7 +159,7 @@ def _read(bucket: Bucket, item: Item) -> _StoredObject | None:
         return None
     except BadKey as reason:
         return _StoredObject(
-            item, problem=audit_rules.warning(item.key, str(reason), audit_rules.LOOK)
+            item, problem=audit_rules.warning(item.key, str(reason), audit_rules.INVESTIGATE)
         )
     try:
         if item.kind is Kind.MANIFEST:

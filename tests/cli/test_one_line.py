@@ -52,7 +52,7 @@ def test_a_store_that_refuses_our_credentials(tmp_path, s3_address: S3Address, w
 
     ended = overnight(tmp_path, "up", **(right | wrong))
 
-    assert_one_line(ended, "refuses us", "OVERNIGHT_S3_ACCESS_KEY")
+    assert_one_line(ended, "denies access", "OVERNIGHT_S3_ACCESS_KEY")
 
 
 def test_a_prefect_that_does_not_answer(tmp_path):

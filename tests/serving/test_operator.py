@@ -56,7 +56,7 @@ def test_without_a_credential_of_its_own_the_request_is_refused_and_serving_goes
     status, body = asked_to_roll_back(bucket, tmp_path)
 
     assert status == 503
-    assert "refuses us (AccessDenied)" in str(body)
+    assert "denies access (AccessDenied)" in str(body)
     current = AliasLog(bucket, "digits").current()
     assert current is not None
     assert current.version == SECOND

@@ -43,11 +43,11 @@ FORECAST = Forecast(history="sold", lead="lead", day="day", quantiles=(0.1, 0.5,
 @pytest.mark.parametrize(
     ("spec", "declared", "told"),
     [
-        (SHOP, {"otherwise": "south"}, "'south' is no word of its vocabulary"),
-        (LEAD, {"otherwise": "x"}, "is no word"),
-        (SHOP, {"date": True}, "days need whole numbers"),
-        (SOLD, {"date": True}, "days need whole numbers"),
-        (LEAD, {"datatype": "UINT8", "date": True}, "days need whole numbers"),
+        (SHOP, {"otherwise": "south"}, "'south' is not in its vocabulary"),
+        (LEAD, {"otherwise": "x"}, "is not in"),
+        (SHOP, {"date": True}, "dates need whole numbers"),
+        (SOLD, {"date": True}, "dates need whole numbers"),
+        (LEAD, {"datatype": "UINT8", "date": True}, "dates need whole numbers"),
     ],
 )
 def test_a_word_for_others_is_of_the_vocabulary_and_days_are_whole_numbers(

@@ -181,7 +181,7 @@ def test_findings_end_with_1_and_what_an_export_has_is_repaired(
     ("words", "said"),
     [
         (["verify", "nobody"], "no model is called 'nobody'"),
-        (["export", "{home}"], "expected an empty place"),
+        (["export", "{home}"], "expected it to be empty"),
         (["import", "{home}"], "the index of a finished export, found none"),
     ],
 )

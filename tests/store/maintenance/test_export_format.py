@@ -178,7 +178,7 @@ def test_nothing_is_exported_over_something_else(tmp_path, folder, found):
         (place / "holiday.jpg").write_bytes(b"")
     before = sorted(place.rglob("*"))
 
-    with pytest.raises(DestinationNotEmpty, match="Name another one"):
+    with pytest.raises(DestinationNotEmpty, match="Name another destination"):
         export(filled(), place, source="here", told=silent)
 
     assert sorted(place.rglob("*")) == before

@@ -163,7 +163,7 @@ ADDITIONS = {
     "a refusal that lies elsewhere": (
         keys.refusal(MODEL, "a" * 64, None),
         b'{"model": "digits", "fingerprint": "b", "findings": []}',
-        "it speaks of fingerprint b",
+        "its fingerprint is b",
     ),
     "an old half-written version": (
         keys.version_file(MODEL, "20260101T000000-000000000009", "predictor.tflite"),
@@ -198,7 +198,7 @@ def test_a_record_over_another_than_the_one_before_it_is_told(context, replace):
     body = context.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
     replace(key, body)
 
-    assert "it was written over nobody" in findings(verify(context))[key]
+    assert "it replaces nobody" in findings(verify(context))[key]
 
 
 def test_a_version_that_nobody_trusted_signed_is_told(context):

@@ -54,7 +54,7 @@ def test_a_score_that_lies_elsewhere_is_told(bucket):
 
     [told] = errors(bucket).values()
 
-    assert "it speaks of arrival monday" in told
+    assert "its arrival is monday" in told
 
 
 def test_a_folder_that_is_named_after_no_moment_is_a_stray(bucket):
