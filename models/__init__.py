@@ -1,4 +1,4 @@
-"""What is kept trained: each package here that has a DEFINITION is a model, under its own name."""
+"""Catalogue of models: every package here with a `DEFINITION` is one, named after its folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def catalogue() -> Mapping[str, ModelDefinition]:
     Raises:
         ConfigurationError: naming the package whose import or definition is wrong.
     """
-    found = ((name, _definition(name)) for name in _packages())
-    return {name: definition for name, definition in found if definition is not None}
+    definitions = ((name, _definition(name)) for name in _packages())
+    return {name: definition for name, definition in definitions if definition is not None}
 
 
 def find(model: str) -> ModelDefinition:
@@ -45,14 +45,14 @@ def _packages() -> list[str]:
 
 
 def _definition(package: str) -> ModelDefinition | None:
-    """The definition that a package declares; what models share, such as gates, has none."""
-    # Whatever a model's own code raises: which model it was is not in the traceback's last line.
+    """The definition that a package declares; shared packages, such as `gates`, have none."""
+    # A model's own code may raise anything; the last line of its traceback does not name the model.
     try:
         module = importlib.import_module(f"{__name__}.{package}")
     except Exception as error:
         raise ConfigurationError(
             f"models/{package} cannot be imported: {type(error).__name__}: {error}; "
-            "mend it, or move that folder away"
+            "correct it, or move that folder away"
         ) from error
     definition: ModelDefinition | None = getattr(module, "DEFINITION", None)
     if definition is not None and definition.name != package:

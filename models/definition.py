@@ -1,7 +1,7 @@
-"""What a model is: the parts every folder under `models/` supplies, and the shapes between them.
+"""`ModelDefinition`: the parts that every package under `models/` supplies, and their interfaces.
 
-Nothing here or in a definition imports TensorFlow: a network is named, and only the training
-process imports it.
+Nothing here or in a definition imports TensorFlow: a network is named by its module, and only the
+training process imports it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.models.gates import Gate, MinimumImprovement
-from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Ranges
@@ -29,7 +29,7 @@ from overnight.store.values import Value
 
 @dataclass(frozen=True)
 class Delivery:
-    """Files that a source brought and nobody has taken in: `name` is the arrival's, for ever."""
+    """Files of a new arrival, not ingested yet; `name` is the permanent name of the arrival."""
 
     name: str
     files: Mapping[str, bytes]
@@ -37,9 +37,9 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an arrival's files held: rows in the source's columns, and the files that would not do.
+    """Parsed files of an arrival: rows in the source's columns, and the files that were rejected.
 
-    A file is either read whole or rejected whole; one bad file costs the others nothing.
+    A file is read whole or rejected whole; a bad file does not affect the others.
     """
 
     rows: pa.Table
@@ -47,37 +47,37 @@ class Reading:
 
 
 class Source(Protocol):
-    """Where a model's data comes from."""
+    """The source of a model's data."""
 
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        """The next arrival after those delivered before, or None when there is none tonight."""
+        """The next arrival that is not among `delivered`, or None when there is none now."""
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
-        """Read the files of an arrival, in any form this source knows.
+        """Parse the files of an arrival, in any format that this source supports.
 
-        Rows have the source's own columns and `digest`, the sha256 of what makes a row the same
-        row (for an image its pixels), in hexadecimal.
+        Rows have the source's own columns and `digest`, the hexadecimal sha256 of what identifies
+        a row (for an image its pixels); rows of equal digest are duplicates.
         """
 
     def holdout(self) -> pa.Table:
-        """The frozen rows that judge every version and never train one; columns as `read`.
+        """The frozen rows that evaluate every version and never train one; columns as `read`.
 
-        None of them where the holdout moves with the snapshot.
+        Empty where the holdout moves with the snapshot.
         """
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a source may look (`folder`, when the operator named one) and keep what it fetched."""
+    """Folders of a source: `folder` with data, if the operator set one; `cache` for downloads."""
 
     folder: Path | None
     cache: Path
 
 
 class TrainingSettings(Value):
-    """How to train; part of a version's fingerprint. A model's own settings extend these.
+    """Hyper-parameters; part of a version's fingerprint. A model's own settings extend these.
 
-    The training process reads them as these, so what a model adds is kept as it was sent.
+    The training process validates them as this class; fields that a model adds are kept as sent.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -91,7 +91,7 @@ class TrainingSettings(Value):
 
 
 class Progress(Value):
-    """How far a fit has come: `step` of `steps` in `epoch` of `epochs`, both from one."""
+    """Training progress: `step` of `steps` in `epoch` of `epochs`, both counted from one."""
 
     epoch: int
     epochs: int
@@ -101,7 +101,7 @@ class Progress(Value):
 
     @property
     def share(self) -> float:
-        """Done so far, between 0 and 1."""
+        """The completed share, between 0 and 1."""
         return ((self.epoch - 1) + self.step / max(self.steps, 1)) / max(self.epochs, 1)
 
 
@@ -112,19 +112,29 @@ Perturbation = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 class ModelDefinition:
     """One model that is kept trained.
 
-    `network` names a module with `fit`, `export` and `predict`, imported by the training process
-    alone; `pictures` one with `pictures(examples, outputs)`, imported when a report is drawn.
-    `tunable` declares ranges of settings in which a search may look for better ones.
-    `warm` has the settings of a night that goes on from the champion's weights, and `continues`
-    says that nights do so unless a run asks otherwise. `returning` is the gate by which an earlier
-    version must beat the champion on what arrived to be proposed before anything is trained.
-    `data_gates` say what rows must be, and how far an arrival may differ from what was learned.
-    `per_row` tells metrics row by row; gates that compare any but the share of right answers
-    need it. `arrived` is for a model whose inputs are made of earlier rows, such as a forecast's:
-    from the rows before an arrival and those of it, in that order, it makes the examples whose
-    truth came with the arrival, with inputs as they were known before it. Without it these are
-    the examples of its rows. `moving` says that no frozen rows judge, but the newest of a snapshot.
-    `near` says how far numbers may be from those of training and still be the same answer.
+    Attributes:
+        network: a module with `fit`, `export` and `predict`, imported by the training process only.
+        pictures: a module with `pictures(examples, outputs, history)`, imported for reports only.
+        tensors: the published signature: inputs, outputs and class labels.
+        settings: hyper-parameters of a fit from initial weights.
+        examples: from rows to n examples: inputs by name, labels, and masks of slices.
+        measure: metrics with intervals, whole and by slice, from n examples and their outputs.
+        correct: which of n answers count as right, [n].
+        data_gates: constraints on rows, and bounds on the drift of an arrival.
+        perturbations: functions by name that disturb inputs; the gate `Robust` needs them.
+        approval: whether gates decide about a version alone, or a person after them.
+        tunable: ranges of settings that `overnight tune` searches.
+        warm: hyper-parameters of a fit that starts from the champion's weights.
+        warm_by_default: whether runs start from the champion's weights unless told otherwise.
+        reinstatement: the gate by which an earlier version must beat the champion on new arrivals
+            to be proposed again, before anything is trained.
+        per_row: metrics row by row; every gate that compares another metric than accuracy needs it.
+        arrival_examples: for models whose inputs are made of earlier rows, such as forecasts: from
+            the rows before an arrival and those of it, in that order, the examples whose truth came
+            with the arrival, with inputs as they were known before it. Without it, the examples of
+            the arrival's rows.
+        moving_holdout: the newest days of a snapshot are the holdout, instead of frozen rows.
+        tolerance: how far a served number may be from the trained network's and count as the same.
     """
 
     name: str
@@ -143,9 +153,9 @@ class ModelDefinition:
     approval: Literal["automatic", "manual"] = "automatic"
     tunable: Ranges = field(default_factory=dict)
     warm: TrainingSettings | None = None
-    continues: bool = False
-    returning: MinimumImprovement | None = None
+    warm_by_default: bool = False
+    reinstatement: MinimumImprovement | None = None
     per_row: Callable[[Examples, Outputs], tuple[RowMetric, ...]] | None = None
-    arrived: Callable[[pa.Table, pa.Table], Examples] | None = None
-    moving: MovingHoldout | None = None
-    near: Near = field(default_factory=Near)
+    arrival_examples: Callable[[pa.Table, pa.Table], Examples] | None = None
+    moving_holdout: MovingHoldout | None = None
+    tolerance: Tolerance = field(default_factory=Tolerance)

@@ -2,7 +2,7 @@
 
 overnight.store.errors.OvernightError
 ├── UnknownModel            not in the catalogue
-└── SourceUnavailable       data could not be had from anywhere: try again, or name a place
+└── SourceUnavailable       no place has the data: try again, or name a folder
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class UnknownModel(OvernightError):
 
 
 class SourceUnavailable(OvernightError):
-    """No place had the data of a source."""
+    """No place has the data of a source."""
 
     def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
         super().__init__(f"{what} could not be had; tried {'; '.join(tried)}. To go on, {remedy}")

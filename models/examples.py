@@ -1,4 +1,4 @@
-"""Examples: rows as a network takes them, and its answers, as arrays."""
+"""Examples: rows as input arrays of a network, with their labels; and its outputs as arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Outputs = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as a network takes them: `inputs` by tensor name and `labels`, all with n rows.
+    """Rows as a network takes them: `inputs` by tensor name, and `labels`, all of n rows.
 
     `slices` are boolean masks of n rows by name.
     """

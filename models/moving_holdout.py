@@ -1,4 +1,4 @@
-"""A holdout that moves: for rows that follow one another in time, the newest days judge."""
+"""A holdout for time series: the newest days of each snapshot instead of frozen rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ import pyarrow as pa
 
 from overnight.models.examples import Examples
 
-# The column of a model with such a holdout that tells when: whole days since 1970-01-01.
+# The column with the day of a row, for models with such a holdout: whole days since 1970-01-01.
 DAY = "day"
 
 
 @dataclass(frozen=True)
 class MovingHoldout:
-    """The newest `days` days of a snapshot judge what learned from the days before them.
+    """The newest `days` days of a snapshot evaluate a version that is trained on the days before.
 
     Rows are held out by their column `day`, an integer. `examples(before, rows)` are the held out
-    rows as the network takes them, each told from what was known when it would have been asked:
-    `before` are the rows of the earlier days.
+    rows as examples, each with inputs as they were known at its forecast; `before` are the rows
+    of the earlier days.
     """
 
     days: int

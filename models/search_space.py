@@ -1,4 +1,4 @@
-"""Ranges: where a model declares that better settings may be looked for."""
+"""Search space: ranges of hyper-parameters that a model declares for tuning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from overnight.store.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; `log` when it is the factor that matters."""
+    """Numbers from `low` to `high`, both included; sampled on a logarithmic scale with `log`."""
 
     low: float
     high: float
@@ -24,7 +24,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """A few numbers to choose from."""
+    """One of a few numbers."""
 
     options: tuple[float, ...]
 

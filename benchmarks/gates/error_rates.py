@@ -26,7 +26,7 @@ from scipy.stats import binom, norm
 from benchmarks.gates.picture import draw
 from benchmarks.gates.resampled import SPREADS, equals_refused, resampled_rates
 from overnight.models.gates import ALPHA
-from overnight.models.gates.shares import Shares
+from overnight.models.gates.shares import PairedShares
 
 MARGIN = 0.005
 CHAMPION = 0.97
@@ -120,7 +120,7 @@ def fewest_won(rows: int, differ: float) -> Fewest:
 
 
 def passes(rows: int, better: int, worse: int) -> bool:
-    return Shares(rows, better, worse).chance_if_at_most(-MARGIN) <= ALPHA
+    return PairedShares(rows, better, worse).p_value_at_most(-MARGIN) <= ALPHA
 
 
 def by_interval(nights: Counts, rows: int) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from overnight.models.gates import ALPHA
-from overnight.models.gates.resampling import RESAMPLES, SEED, Resampled
+from overnight.models.gates.resampling import RESAMPLES, SEED, PairedBootstrap
 
 Floats = NDArray[np.float64]
 # A holdout of sales is 28 days, of which a week may be missing; 100 is what gates ask for.
@@ -87,5 +87,5 @@ def percentile_and_bca(nights: Floats, means: Floats) -> tuple[Floats, Floats]:
 def _must_be_the_gates(chances: Floats, nights: Floats) -> None:
     """The first nights once more, by the gate itself: what is simulated is what is used."""
     for chance, night in zip(chances[:20], nights, strict=False):
-        gate = Resampled(night, np.ones(len(night)), len(night)).chance_if_at_most(0)
+        gate = PairedBootstrap(night, np.ones(len(night)), len(night)).p_value_at_most(0)
         assert abs(gate - chance) <= 2 / RESAMPLES, (gate, chance)

@@ -80,13 +80,16 @@ def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
     from overnight.models.sales import network
     from overnight.tasks.training.worker import split
 
-    assert DEFINITION.moving is not None
+    assert DEFINITION.moving_holdout is not None
     judged_from = cutoff - HELD_DAYS + 1
     before = rows.filter(pc.less(rows["day"], judged_from))
     held = rows.filter(
         pc.and_(pc.greater_equal(rows["day"], judged_from), pc.less_equal(rows["day"], cutoff))
     )
-    training, holdout = DEFINITION.examples(before), DEFINITION.moving.examples(before, held)
+    training, holdout = (
+        DEFINITION.examples(before),
+        DEFINITION.moving_holdout.examples(before, held),
+    )
     settings = TrainingSettings(**DEFINITION.settings.model_dump() | {"seed": seed})
     began = time.process_time()
     fitted = network.fit(*split(training, settings), settings=settings, report=lambda _: None)

@@ -32,7 +32,7 @@ from overnight.models.digits import idx, mnist_files, network
 from overnight.models.examples import Examples
 
 CLASSIC_EPOCHS = 12
-FIRST_NIGHT_ROWS = 50_000
+FIRST_DELIVERY_ROWS = 50_000
 # As the digits' own settings have them: from a seed, and from a champion.
 RATE, WARM_RATE = 0.02, 0.004
 RESULTS = Path(__file__).with_name("results.json")
@@ -152,7 +152,7 @@ def fit(
 def champion(training: Examples, seed: int, folder: Path) -> Path:
     """A network of an earlier night: three epochs over the first night's digits."""
     path = folder / f"{seed}.keras"
-    fit(rows(training, FIRST_NIGHT_ROWS), 3, RATE, seed, None).network.save(path)
+    fit(rows(training, FIRST_DELIVERY_ROWS), 3, RATE, seed, None).network.save(path)
     return path
 
 

@@ -68,7 +68,7 @@ class ModelContext:
             ConfigurationError: it is requested, and the model declares no settings for it.
         """
         wanted = start_from == "champion" or (
-            start_from == "as declared" and self.definition.continues
+            start_from == "as declared" and self.definition.warm_by_default
         )
         if wanted and self.definition.warm is None:
             raise ConfigurationError(
@@ -157,18 +157,18 @@ class ModelContext:
         A frozen holdout is the same for every snapshot; a moving one is that of the snapshot, or of
         one taken now.
         """
-        if self.definition.moving is None:
+        if self.definition.moving_holdout is None:
             return self.definition.examples(read_holdout(self.holdout, snapshot))
         snapshot = self.snapshot() if snapshot is None else snapshot
         training, holdout = (
             rows.drop_columns(list(ARRIVAL_COLUMNS))
             for rows in parted(read_stamped(self.rows, snapshot), snapshot)
         )
-        return self.definition.moving.examples(training, holdout)
+        return self.definition.moving_holdout.examples(training, holdout)
 
     def snapshot(self, *, without: Collection[str] | None = None) -> Snapshot:
         """The rows as they are now, without the arrivals named, or else those a person excluded."""
-        moving = self.definition.moving
+        moving = self.definition.moving_holdout
         return take_snapshot(
             self.rows,
             self.holdout,

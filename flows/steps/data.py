@@ -59,7 +59,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     context = plan.context
     everything = read_stamped(context.rows, plan.snapshot)
     rows, holdout = parted(everything, plan.snapshot)
-    if context.definition.moving is None:
+    if context.definition.moving_holdout is None:
         holdout = read_holdout(context.holdout, plan.snapshot)
     findings = validate_rows(
         rows, plan.snapshot, context.definition, holdout=holdout, now=datetime.now(UTC)

@@ -20,7 +20,7 @@ from overnight.tasks.reporting.report import RunReport
 def reconsider(plan: TrainingPlan) -> Reinstated | None:
     """The earlier champion that beats the current one on rows that none of them was trained on."""
     context, registry = plan.context, plan.context.registry
-    gate = context.definition.returning
+    gate = context.definition.reinstatement
     earlier = tuple(
         version
         for version in reinstate.previous_champions(registry.champion.history())

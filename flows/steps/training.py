@@ -82,7 +82,7 @@ def rehearse(plan: TrainingPlan, candidate: Candidate) -> rehearsal.RehearsalRes
         expected=evaluation.predictions(candidate),
         folder=plan.folder,
         seconds=context.settings.rehearse_seconds,
-        near=context.definition.near,
+        tolerance=context.definition.tolerance,
     )
 
 

@@ -1,4 +1,4 @@
-"""Columns: what one row of a model's dataset must be, told by the same tensors as a request."""
+"""Columns of a dataset's rows, declared by the same tensor specifications as requests."""
 
 import math
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from overnight.store.schema import NUMPY_TYPES, TensorSpec
 class Column:
     """A column, declared by the tensor that its values become.
 
-    A tensor with a shape lies in its row as so many bytes. Of the values up to `missing_share`
-    may be missing, when the tensor is nullable; with `unique` no two rows may have the same.
+    A tensor with a shape is stored as raw bytes. A share of up to `missing_share` of the values
+    may be missing, when the tensor is nullable; with `unique` no value may occur twice.
     """
 
     tensor: TensorSpec
@@ -39,14 +39,14 @@ class Column:
 
     @property
     def row_bytes(self) -> int | None:
-        """How many bytes a value is, or None when it is a single number."""
+        """The size of a value in bytes, or None when it is a single number."""
         if not self.tensor.shape:
             return None
         kind = np.dtype(NUMPY_TYPES[self.tensor.datatype])
         return math.prod(self.tensor.shape) * kind.itemsize
 
     def __str__(self) -> str:
-        """The declaration in a few words."""
+        """The declaration as short text, such as `INT32 from 0 to 9`."""
         if self.row_bytes is not None:
             sides = " × ".join(map(str, self.tensor.shape))
             return f"{sides} of {self.tensor.datatype}"

@@ -1,4 +1,4 @@
-"""Data gates: everything that a model declares about its rows before it learns from them."""
+"""Data gates: constraints that rows must meet before a model is trained on them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,27 +15,29 @@ Numbers = Mapping[str, Array]
 
 
 def nothing(_: Numbers) -> Numbers:
-    """No numbers of anything."""
+    """The default: no statistics."""
     return {}
 
 
 @dataclass(frozen=True)
 class DataGates:
-    """What rows must be, and how far an arrival may differ from what the champion learned.
+    """Constraints on rows, and on the drift of an arrival from what the champion was trained on.
 
-    Of a snapshot: `minimum_rows` altogether and `class_rows` of each class; the newest value of
-    the column `fresh_by` at most `fresh_days` old. Of an arrival: at most `repeated_share` of its
-    rows repeat others of it. Arrivals with fewer than `judged_rows` rows are judged together.
-
-    `statistics` are numbers of each row's inputs, `answered` of the champion's outputs for it;
-    `shifts` are the gates that hear of them, of the labels as `label`, and of where the champion
-    is right as `champion is right`. `outline` gives rows that look alike the same bytes, and at
-    most `alike_share` of the holdout may look like a row that arrived.
-
-    Where rows tell a `day`, none of an arrival's may be more than `apart_days` days from all
-    others, its own and those of the dataset.
-
-    Where rows are no examples by themselves, `described` tells what to compare of them instead.
+    Attributes:
+        columns: types and ranges of the columns.
+        minimum_rows, class_rows: least rows of a snapshot, and of each of its classes.
+        repeated_share: the largest share of an arrival's rows that may repeat others of it.
+        fresh_days: the largest age in days of a snapshot's newest value in column `fresh_by`.
+        judged_rows: arrivals with fewer rows are judged together.
+        input_statistics: from n inputs, statistics by name, [n] each.
+        output_statistics: the same from the champion's n outputs.
+        shifts: gates on the drift of those statistics, of the labels as `label`, and of where the
+            champion is right as `champion is right`.
+        near_duplicate_keys: of n inputs; rows that look alike have the same key.
+        near_duplicate_share: the largest share of the holdout that may have a key of an arrival.
+        row_statistics: statistics from raw rows, for models whose rows alone are no examples.
+        outlier_days: where rows have a `day`, the most days that one of an arrival may be from all
+            others, its own and those of the dataset.
     """
 
     columns: tuple[Column, ...] = ()
@@ -46,9 +48,9 @@ class DataGates:
     fresh_by: str = "arrived_at"
     judged_rows: int = 30
     shifts: tuple[ShiftGate, ...] = ()
-    statistics: Callable[[Numbers], Numbers] = nothing
-    answered: Callable[[Numbers], Numbers] = nothing
-    outline: Callable[[Numbers], Sequence[bytes]] | None = None
-    alike_share: float = 0.0
-    described: Callable[[pa.Table], ColumnSample] | None = None
-    apart_days: int | None = None
+    input_statistics: Callable[[Numbers], Numbers] = nothing
+    output_statistics: Callable[[Numbers], Numbers] = nothing
+    near_duplicate_keys: Callable[[Numbers], Sequence[bytes]] | None = None
+    near_duplicate_share: float = 0.0
+    row_statistics: Callable[[pa.Table], ColumnSample] | None = None
+    outlier_days: int | None = None

@@ -1,9 +1,8 @@
-"""Shift: how far what arrived differs from what the champion learned.
+"""Drift: the distance of an arrival from the data that the champion was trained on.
 
-A shift must be larger than what matters and surer than chance: a finding fails when the distance is
-above its bound *and* so many rows of one population would differ as much less often than
-`SIGNIFICANCE`. In a small sample the distance is mostly noise and chance decides; in a large one
-chance explains nothing and the distance decides.
+A finding fails when the distance is above its bound *and* its p-value is below `SIGNIFICANCE`: in a
+small sample the distance is mostly noise and the p-value decides; in a large one every difference
+is significant and the distance decides.
 """
 
 import math
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from overnight.store.registry.manifest import Finding
 
 Array = NDArray[np.generic]
-# Of a hundred honest nights with ten findings each, fewer than one is held for nothing.
+# Of a hundred sound arrivals with ten findings each, about one is parked by chance.
 SIGNIFICANCE = 0.001
 # The rule of thumb for chi-square (Cochran 1954); below it the tables are drawn at random.
 _EXPECTED_COUNT = 5.0
@@ -26,9 +25,9 @@ _DRAWS = 9_999
 
 @dataclass(frozen=True)
 class ColumnSample:
-    """Rows as numbers to compare: by name the value of each row, [n], NaN where it is missing.
+    """Statistics of n rows by name, [n] each, NaN where a value is missing.
 
-    `categories` hold whole numbers that only tell rows apart, `numbers` those that have a size.
+    `categories` are codes without an order, `numbers` are quantities.
     """
 
     n: int
@@ -38,25 +37,25 @@ class ColumnSample:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two samples are apart, and how likely chance alone sets them as far apart."""
+    """Distance of two samples, and the p-value of their coming from one population."""
 
     value: float
     p: float
 
 
 class ShiftGate(Protocol):
-    """Something in which an arrival must be like what was learned."""
+    """A bound on the drift of one statistic of an arrival."""
 
     def finding(self, arrival: str, sample: ColumnSample, reference: ColumnSample) -> Finding:
-        """Hold the sample of an arrival against the reference."""
+        """Compare the sample of an arrival with the reference."""
 
 
 @dataclass(frozen=True)
 class SameShares:
-    """Categories are as frequent as they were: Jensen-Shannon distance (base 2) up to `bound`.
+    """Categories keep their frequencies: Jensen-Shannon distance (base 2) of at most `bound`.
 
-    0 is for equal shares, 1 for samples that have no category in common. `names` are those of
-    the categories 0, 1, 2 …
+    The distance is 0 for equal shares, 1 for samples without a common category. `names`
+    are those of the categories 0, 1, 2 …
     """
 
     category: str
@@ -64,20 +63,25 @@ class SameShares:
     names: tuple[str, ...] = ()
 
     def finding(self, arrival: str, sample: ColumnSample, reference: ColumnSample) -> Finding:
-        ours, theirs = sample.categories.get(self.category), reference.categories.get(self.category)
-        if (broken := _broken(ours, theirs)) is not None:
-            return _unusable(self, self.category, arrival, broken, self.bound, sample.n)
-        assert ours is not None
-        assert theirs is not None
-        kinds = np.union1d(ours, theirs)
-        counts = np.array([[(side == kind).sum() for kind in kinds] for side in (ours, theirs)])
+        arrived, learned = (
+            sample.categories.get(self.category),
+            reference.categories.get(self.category),
+        )
+        if (reason := _incomparable(arrived, learned)) is not None:
+            return _failed(self, self.category, arrival, reason, self.bound, sample.n)
+        assert arrived is not None
+        assert learned is not None
+        kinds = np.union1d(arrived, learned)
+        counts = np.array([[(side == kind).sum() for kind in kinds] for side in (arrived, learned)])
         shares = counts / counts.sum(axis=1, keepdims=True)
         most = int(np.abs(shares[0] - shares[1]).argmax())
-        told = (
-            f"most moved is {self._name(kinds[most])}, from {shares[1][most]:.1%} "
+        summary = (
+            f"largest change is {self._name(kinds[most])}, from {shares[1][most]:.1%} "
             f"to {shares[0][most]:.1%}; Jensen-Shannon distance"
         )
-        return _held(self, self.category, arrival, shares_distance(*counts), told, self.bound, ours)
+        return _judged(
+            self, self.category, arrival, shares_distance(*counts), summary, self.bound, arrived
+        )
 
     def _name(self, kind: np.generic) -> str:
         index = int(kind)
@@ -86,34 +90,34 @@ class SameShares:
 
 @dataclass(frozen=True)
 class SameSpread:
-    """A number is spread as it was: Wasserstein distance up to `bound` standard deviations.
+    """A quantity keeps its distribution: Wasserstein distance of at most `bound` deviations.
 
-    Rows of which it is missing say nothing of it; how many may be is for the columns to declare.
+    Missing values are left out; how many may be missing is declared by the columns.
     """
 
     number: str
     bound: float
 
     def finding(self, arrival: str, sample: ColumnSample, reference: ColumnSample) -> Finding:
-        ours, theirs = (_told(side.numbers.get(self.number)) for side in (sample, reference))
-        if (broken := _broken(ours, theirs)) is not None:
-            return _unusable(self, self.number, arrival, broken, self.bound, sample.n)
-        assert ours is not None
-        assert theirs is not None
-        told = (
-            f"{_mean(ours):.4g} on average where {_mean(theirs):.4g} was learned; "
+        arrived, learned = (_present(side.numbers.get(self.number)) for side in (sample, reference))
+        if (reason := _incomparable(arrived, learned)) is not None:
+            return _failed(self, self.number, arrival, reason, self.bound, sample.n)
+        assert arrived is not None
+        assert learned is not None
+        summary = (
+            f"{_mean(arrived):.4g} on average where {_mean(learned):.4g} was learned; "
             "normalised Wasserstein distance"
         )
-        distance = spread_distance(ours, theirs)
-        return _held(self, self.number, arrival, distance, told, self.bound, ours)
+        distance = spread_distance(arrived, learned)
+        return _judged(self, self.number, arrival, distance, summary, self.bound, arrived)
 
 
 def shares_distance(counts: Sequence[int] | Array, reference: Sequence[int] | Array) -> Distance:
     """Between two rows of counts of the same categories, each with at least one row.
 
     The square root of the Jensen-Shannon divergence in bits (Lin 1991; Endres and Schindelin
-    2003); chance by Pearson's chi-square test of homogeneity, with tables drawn at random where
-    an expected count is below five.
+    2003); the p-value by Pearson's chi-square test of homogeneity, with tables drawn at random
+    where an expected count is below five.
     """
     from scipy import stats
     from scipy.spatial import distance
@@ -146,46 +150,46 @@ def spread_distance(values: Array, reference: Array) -> Distance:
     return Distance(math.inf if apart > 0 else 0.0, p)
 
 
-def _told(values: Array | None) -> Array | None:
-    """The values of the rows that have one."""
+def _present(values: Array | None) -> Array | None:
+    """The values that are not missing."""
     return None if values is None else values[~np.isnan(values.astype(np.float64))]
 
 
-def _broken(ours: Array | None, theirs: Array | None) -> str | None:
+def _incomparable(arrived: Array | None, learned: Array | None) -> str | None:
     """Why two samples cannot be compared, or None when they can."""
-    for sample, whose in ((ours, "the arrival"), (theirs, "what was learned")):
+    for sample, owner in ((arrived, "the arrival"), (learned, "what was learned")):
         if sample is None:
-            return f"was not measured of {whose}"
+            return f"was not measured of {owner}"
         if not len(sample):
-            return f"has no row in {whose}"
+            return f"has no row in {owner}"
         wrong = int((~np.isfinite(sample.astype(np.float64))).sum())
         if wrong:
-            return f"is not a number in {wrong:,} of {len(sample):,} rows of {whose}"
+            return f"is not a number in {wrong:,} of {len(sample):,} rows of {owner}"
     return None
 
 
-def _unusable(
-    gate: ShiftGate, metric: str, arrival: str, why: str, bound: float, n: int
+def _failed(
+    gate: ShiftGate, metric: str, arrival: str, reason: str, bound: float, n: int
 ) -> Finding:
     return Finding(
         gate=type(gate).__name__,
         metric=metric,
         slice=arrival,
         passed=False,
-        message=f"{metric} {why}",
+        message=f"{metric} {reason}",
         bound=bound,
         n=n,
     )
 
 
-def _held(
+def _judged(
     gate: ShiftGate,
     metric: str,
     arrival: str,
     distance: Distance,
-    told: str,
+    summary: str,
     bound: float,
-    ours: Array,
+    arrived: Array,
 ) -> Finding:
     chance = f"chance alone {distance.p:.2g}" if distance.p >= 1e-9 else "hardly by chance"
     return Finding(
@@ -193,10 +197,10 @@ def _held(
         metric=metric,
         slice=arrival,
         passed=not (distance.value > bound and distance.p < SIGNIFICANCE),
-        message=f"{told} {distance.value:.3g}, at most {bound:g} ({chance})",
+        message=f"{summary} {distance.value:.3g}, at most {bound:g} ({chance})",
         value=distance.value,
         bound=bound,
-        n=len(ours),
+        n=len(arrived),
     )
 
 

@@ -1,4 +1,4 @@
-"""Handwritten digits: the genuine MNIST, arriving night by night."""
+"""Handwritten digits: a classifier of MNIST, whose images arrive in daily deliveries."""
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.digits.data_gates import DATA_GATES
@@ -39,8 +39,8 @@ DEFINITION = ModelDefinition(
         validation_share=0.04,
         patience_epochs=2,
     ),
-    # A thousand digits a night are enough to see a better version, should the writers change back.
-    returning=MinimumImprovement(margin=0),
+    # A delivery's thousand digits show whether an earlier version fits the newest writers better.
+    reinstatement=MinimumImprovement(margin=0),
     tunable={
         "learning_rate": Range(0.005, 0.05, log=True),
         "batch_rows": Choice((64, 128, 256)),

@@ -1,7 +1,7 @@
-"""What rows of digits must be, and how far a night may differ from those before it.
+"""Data gates of digits: constraints on rows, and bounds on the drift of a delivery.
 
-Every bound on a shift lies between what honest nights showed and what spoilt ones did; the table
-is in docs/data-gates.md, and benchmarks/data/drift.py makes it.
+Every bound on a shift lies between the distances of sound deliveries and of damaged ones; the table
+is in docs/data-gates.md, measured by benchmarks/data/drift.py.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,15 @@ LABEL = TensorSpec(
     vocabulary=TENSORS.labels,
     description="which digit was meant",
 )
-# What counts as ink in a picture of 0 to 255.
+# Pixels from this value on, of 0 to 255, count as ink.
 _INK = 128
 
 
 def pixels(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Of each image its mean, share of ink, contrast, and centre of mass; blank is in the middle.
+    """Statistics of each image, [n] each: mean, share of ink, contrast, and centre of mass.
 
-    The contrast is the standard deviation of the pixels; a centre is in pixels from the top left.
+    The contrast is the standard deviation of the pixels; centres are in pixels from the top left,
+    those of a blank image in its middle.
     """
     images = inputs["image"].astype(np.float32)
     height, width = images.shape[1:]
@@ -48,16 +49,16 @@ def pixels(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 def confidence(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """How sure the champion is of each answer: the largest of its probabilities."""
+    """The champion's confidence in each answer: the largest of its probabilities, [n]."""
     return {"champion's confidence": outputs["probabilities"].max(axis=1)}
 
 
 def outlines(inputs: Mapping[str, Array]) -> list[bytes]:
-    """Of each image its ink alone, moved to the top left: 784 bits.
+    """A near-duplicate key of each image: its ink as 784 bits, moved to the top left.
 
-    Ink is what has at least half of the image's brightest pixel. An image that was moved, or made
-    brighter or darker, keeps its outline; of 10,000 holdout images 11 share theirs with one of the
-    60,000 training images, all of them thin ones.
+    Pixels of at least half the image's maximum are ink. An image that was moved, or made brighter
+    or darker, keeps its key; of 10,000 holdout images 11 share theirs with one of the 60,000
+    training images, all of them thin ones.
     """
     images = inputs["image"]
     side = images.shape[1]
@@ -87,9 +88,9 @@ DATA_GATES = DataGates(
         SameSpread("champion's confidence", bound=0.5),
         SameShares("champion is right", bound=0.15, names=("wrong", "right")),
     ),
-    statistics=pixels,
-    answered=confidence,
-    outline=outlines,
-    # Ten times what honest data shows, and a twentieth of a holdout that leaked in other clothes.
-    alike_share=0.01,
+    input_statistics=pixels,
+    output_statistics=confidence,
+    near_duplicate_keys=outlines,
+    # Ten times the share in MNIST itself, and a twentieth of that of a leaked holdout.
+    near_duplicate_share=0.01,
 )

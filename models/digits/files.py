@@ -1,4 +1,4 @@
-"""Digits in whatever files they are handed over: a file is read whole or rejected whole."""
+"""Reads arrivals of digits in any supported format; a file is read whole or rejected whole."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -25,31 +25,31 @@ _ROLES = re.compile(r"(images|labels)(-idx\d)?|idx\d")
 
 
 def read_files(files: Mapping[str, bytes]) -> Reading:
-    """The digits of all files in order of their names, and the files that would not do."""
+    """The digits of all files in order of their names, and the files that were rejected."""
     idx_files = {file for file, body in files.items() if _is_idx(file, body)}
-    found: list[Digits] = []
+    parts: list[Digits] = []
     rejected: list[BadFile] = []
     if not files:
         rejected.append(BadFile("the arrival", expected="at least one file", found="none"))
     for file, body in sorted(files.items()):
         try:
             if file not in idx_files:
-                found.append(_read(file, body))
+                parts.append(_read(file, body))
         except BadFile as error:
             rejected.append(error)
-        except Exception as error:  # noqa: BLE001 - whatever a reader trips over, the rest goes on
+        except Exception as error:  # noqa: BLE001 - a file must not stop the others
             rejected.append(_unreadable(file, error))
     for pair in _pairs(sorted(idx_files)):
         digits, errors = _read_pair(pair, files)
-        found += digits
+        parts += digits
         rejected += errors
-    return Reading(_joined(found), tuple(rejected))
+    return Reading(_as_table(parts), tuple(rejected))
 
 
 def _unreadable(file: str, error: Exception) -> BadFile:
-    """A file on which a library failed in a way that its readers did not foresee."""
-    found = f"{type(error).__name__}: {error}"[:200]
-    return BadFile(file, expected="a file that can be read", found=found)
+    """The rejection of a file on which a library failed unexpectedly."""
+    reason = f"{type(error).__name__}: {error}"[:200]
+    return BadFile(file, expected="a file that can be read", found=reason)
 
 
 def _read(file: str, body: bytes) -> Digits:
@@ -61,7 +61,7 @@ def _read(file: str, body: bytes) -> Digits:
             expected="IDX, CSV, Parquet, .npz, or PNG in a folder named after its digit",
             found=f"the ending {PurePosixPath(name).suffix!r}",
         )
-    return form(file, idx.unpacked(file, body))
+    return form(file, idx.decompress(file, body))
 
 
 def _is_idx(file: str, body: bytes) -> bool:
@@ -70,7 +70,7 @@ def _is_idx(file: str, body: bytes) -> bool:
 
 
 def _pairs(names: list[str]) -> list[list[str]]:
-    """Names that differ only in saying images or labels belong together."""
+    """Group names that differ only in the words images and labels."""
     pairs: dict[str, list[str]] = {}
     for name in names:
         path = PurePosixPath(name.lower().removesuffix(".gz"))
@@ -79,7 +79,7 @@ def _pairs(names: list[str]) -> list[list[str]]:
 
 
 def _read_pair(pair: list[str], files: Mapping[str, bytes]) -> tuple[list[Digits], list[BadFile]]:
-    """Images with their labels; when one will not do, the other is of no use and says so."""
+    """Images with their labels; when one file is rejected, its partner is rejected with it."""
     magics = {file: _magic(file, files[file]) for file in pair}
     if sorted(magics.values()) != [idx.LABELS, idx.IMAGES]:
         expected = "one file of images with one of labels of the same name"
@@ -96,24 +96,24 @@ def _read_pair(pair: list[str], files: Mapping[str, bytes]) -> tuple[list[Digits
 
 
 def _partner_of(file: str, rejected: str) -> BadFile:
-    return BadFile(file, expected=f"a usable {rejected} beside it", found="a rejected one")
+    return BadFile(file, expected=f"a valid {rejected} with it", found="a rejected one")
 
 
 def _magic(file: str, body: bytes) -> int:
-    """What a file is meant to hold: what its name says, else what its header says."""
+    """The magic number that a file should have, by its name, else by its header."""
     name = PurePosixPath(file).name.lower()
-    for word, magic in (("labels", idx.LABELS), ("images", idx.IMAGES), ("idx1", idx.LABELS)):
-        if word in name:
+    for part, magic in (("labels", idx.LABELS), ("images", idx.IMAGES), ("idx1", idx.LABELS)):
+        if part in name:
             return magic
     return idx.LABELS if body[3:4] == b"\x01" else idx.IMAGES
 
 
-def _joined(found: list[Digits]) -> pa.Table:
-    if not found:
+def _as_table(parts: list[Digits]) -> pa.Table:
+    if not parts:
         return COLUMNS.empty_table()
     return as_rows(
         Digits(
-            np.concatenate([digits.images for digits in found]),
-            np.concatenate([digits.labels for digits in found]),
+            np.concatenate([digits.images for digits in parts]),
+            np.concatenate([digits.labels for digits in parts]),
         )
     )

@@ -1,4 +1,4 @@
-"""What a version of digits must show before it serves."""
+"""Gates of digits: what a version must satisfy before it is promoted."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ _DIRECTIONS = {
 
 
 def shifted(rows: int, columns: int) -> Perturbation:
-    """Move every image by whole pixels; what leaves on one side does not come back on the other."""
+    """A perturbation that moves every image by whole pixels, and fills with black."""
 
     def perturb(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         image = inputs["image"]
@@ -58,7 +58,7 @@ SHIFTS: Mapping[str, Perturbation] = {
 
 
 def inverted(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Black on white, as paper is and as some clients send it."""
+    """Invert every image to black on white, as some clients send it."""
     return {"image": np.asarray(255 - inputs["image"].astype(np.int16), np.uint8)}
 
 
@@ -71,14 +71,14 @@ GATES: tuple[Gate, ...] = (
     Robust(at_least=0.97, perturbations=tuple(PERTURBATIONS)),
     Calibrated(at_most=0.01),
     BetterThan("accuracy", baseline="majority_accuracy"),
-    # Networks of two seeds differ on some 30 to 60 of 10,000 rows: beside this margin equals hardly
-    # ever fail, and of those that are worse by it one in forty passes.
+    # Networks of two seeds differ on some 30 to 60 of 10,000 rows: with this margin equals hardly
+    # ever fail, and of candidates worse by it one in forty passes.
     MaximumRegression(margin=0.003),
-    # A thousand rows of one digit prove little, so they refuse only what they show.
+    # A thousand rows of one digit prove little: they refuse only what is significantly worse.
     MaximumRegression(margin=0, slices=(*DIGITS, *WRITERS), presumed="no worse"),
-    # Right as often and yet too sure of itself when wrong: half of the usual log loss.
+    # Against candidates that are overconfident when wrong; the margin is half the usual log loss.
     MaximumRegression(metric="log_loss", margin=0.01),
-    # Weights of eight bits move probabilities a little and answers hardly ever.
+    # int8 weights move probabilities a little, and change hardly any answer.
     SamePredictions(tolerance=0.25, changed_share=0.001),
     WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
 )

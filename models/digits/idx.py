@@ -16,7 +16,7 @@ from overnight.store.errors import BadFile
 
 IMAGES, LABELS = 2051, 2049
 _NAMES = {IMAGES: "images", LABELS: "labels"}
-# Ten times the whole of MNIST: more than a night brings, less than a machine has memory.
+# Ten times the whole of MNIST: more than any delivery has, less than a machine has memory.
 MAXIMUM_BYTES = 500_000_000
 
 
@@ -24,17 +24,17 @@ def decode(file: str, body: bytes, magic: int) -> NDArray[np.uint8]:
     """The images, uint8 [n, 28, 28], or labels, uint8 [n], of a plain or gzipped file.
 
     Raises:
-        BadFile: truncated, too long, of the other kind, or of another image size.
+        BadFile: truncated, too long, of the other magic number, or of another image size.
     """
-    body = unpacked(file, body)
+    body = decompress(file, body)
     header_bytes = 16 if magic == IMAGES else 8
     if len(body) < header_bytes:
         raise BadFile(
             file, expected=f"an IDX header of {header_bytes} bytes", found=f"{len(body)} bytes"
         )
-    found, *shape = struct.unpack_from(f">{header_bytes // 4}I", body)
-    if found != magic:
-        raise BadFile(file, expected=_told(magic), found=_told(found))
+    found_magic, *shape = struct.unpack_from(f">{header_bytes // 4}I", body)
+    if found_magic != magic:
+        raise BadFile(file, expected=_describe(magic), found=_describe(found_magic))
     if shape[1:] not in ([], [SIDE, SIDE]):
         raise BadFile(
             file, expected=f"images of {SIDE} × {SIDE}", found=f"{shape[1]} × {shape[2]} pixels"
@@ -55,16 +55,16 @@ def encode(array: NDArray[np.uint8]) -> bytes:
     return struct.pack(f">{1 + array.ndim}I", magic, *array.shape) + array.tobytes()
 
 
-def packed(body: bytes) -> bytes:
-    """Gzipped, the same bytes at any time of day."""
+def compress(body: bytes) -> bytes:
+    """Gzip deterministically: no time stamp in the header."""
     return gzip.compress(body, compresslevel=1, mtime=0)
 
 
-def unpacked(file: str, body: bytes) -> bytes:
-    """The body of a file, gunzipped when it is gzipped, whatever its name says.
+def decompress(file: str, body: bytes) -> bytes:
+    """The body of a file, decompressed when it begins as gzip does, whatever its name.
 
     Raises:
-        BadFile: damaged, or larger than anything that can be meant.
+        BadFile: damaged, or larger than `MAXIMUM_BYTES` when decompressed.
     """
     if not body.startswith(b"\x1f\x8b"):
         if file.endswith(".gz"):
@@ -72,6 +72,7 @@ def unpacked(file: str, body: bytes) -> bytes:
         return body
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
+            # One byte more than allowed: a small file can decompress to any size.
             plain = stream.read(MAXIMUM_BYTES + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise BadFile(file, expected="a whole gzip file", found=str(error)) from None
@@ -80,5 +81,5 @@ def unpacked(file: str, body: bytes) -> bytes:
     return plain
 
 
-def _told(magic: int) -> str:
+def _describe(magic: int) -> str:
     return f"the magic number {magic} ({_NAMES.get(magic, 'nothing known')})"

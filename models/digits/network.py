@@ -1,7 +1,7 @@
-"""The network that reads handwritten digits: how it is built, fitted, exported and asked.
+"""Network of digits: build, fit, export and predict.
 
-Everything between a picture of 28x28 bytes and ten probabilities is inside the network, so that the
-drawing page, the HTTP interfaces and training cannot prepare pictures differently.
+All preprocessing between an image of 28 × 28 bytes and ten probabilities is inside the network, so
+that training, the HTTP interfaces and the drawing page cannot prepare images differently.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from overnight.models.definition import TrainingSettings
-from overnight.models.digits.normalisation import SIDE, AsMnistWas
+from overnight.models.digits.normalisation import SIDE, MnistNormalisation
 from overnight.models.digits.training import DigitsLearner
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.classifier import same_class
 from overnight.models.training import export as exporting
-from overnight.models.training.export import answers_of, load
+from overnight.models.training.export import load, run_predictor
 from overnight.models.training.learning import Course, Fitted, Report, fit_by_steps
 
 CLASSES = 10
@@ -30,7 +30,7 @@ CLASSES = 10
 MARGIN = 2
 
 
-__all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]
+__all__ = ["Fitted", "build", "export", "fit", "load", "predict", "run_predictor"]
 
 
 @keras.saving.register_keras_serializable(package="overnight")
@@ -38,7 +38,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation by TensorFlow's fused kernel, cheaper by a quarter of a training step."""
 
     def call(self, inputs: Any, *, training: bool | None = None) -> Any:
-        """Normalise by the batch in training, and remember its moments for afterwards."""
+        """Normalise by the batch's moments in training, and update the moving averages."""
         if not training:
             return super().call(inputs, training=False)
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -60,12 +60,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def build(*, seed: int) -> keras.Model:
     """Build the untrained network: `image` uint8 [n, 28, 28], white on black, to two outputs.
 
-    `probabilities`, float32 [n, 10], sum to one; `seen`, uint8 [n, 28, 28], is the picture exactly
-    as the convolutions read it. The seed fixes the initial weights.
+    `probabilities`, float32 [n, 10], sum to one; `seen`, uint8 [n, 28, 28], is the normalised image
+    that the convolutions read. The seed fixes the initial weights.
     """
     keras.utils.set_random_seed(seed)
     image = keras.Input((SIDE, SIDE), dtype="uint8", name="image")
-    seen = AsMnistWas(name="seen", dtype="float32")(image)
+    seen = MnistNormalisation(name="seen", dtype="float32")(image)
     probabilities = keras.layers.Softmax(name="probabilities")(_reader()(seen))
     return keras.Model(image, {"probabilities": probabilities, "seen": seen}, name="digits")
 
@@ -74,8 +74,8 @@ def _reader() -> keras.Model:
     """Build the convolutions: uint8 [n, 28, 28], normalised, to logits [n, 10]; 57,000 parameters.
 
     Of the shapes tried for one epoch, validated on training images 50,000 to 59,999, this kind did
-    best for its CPU time: what reading the margin costs is better spent on wider layers. Pooling
-    comes first so that normalisation reads a quarter of the numbers.
+    best for its CPU time: the time that the margin costs is better spent on wider layers. Pooling
+    comes first so that batch normalisation reads a quarter of the numbers.
     """
     layers = keras.layers
     picture = keras.Input((SIDE, SIDE), dtype="uint8", name="picture")
@@ -100,7 +100,7 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Train a network on pictures, as `learning.fit_by_steps` says."""
+    """Train a network on images; see `learning.fit_by_steps`."""
 
     def prepare(network: keras.Model) -> Course:
         reader = network.get_layer("reader")
@@ -117,7 +117,7 @@ def fit(
 
 
 def _seen(network: keras.Model, examples: Examples) -> NDArray[np.uint8]:
-    """Normalise all pictures once, instead of in every epoch: uint8 [n, 28, 28]."""
+    """Normalise all images once, instead of in every epoch: uint8 [n, 28, 28]."""
     normalise, images = tf.function(network.get_layer("seen")), examples.inputs["image"]
     parts = [normalise(images[i : i + 1000]).numpy() for i in range(0, len(images), 1000)]
     seen: NDArray[np.uint8] = np.concatenate(parts)
@@ -148,4 +148,4 @@ def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
 ) -> dict[str, NDArray[Any]]:
     """Answer `image` with `probabilities` and `seen`, shaped as `build` says."""
-    return exporting.ask(network, inputs, batch_rows)
+    return exporting.predict(network, inputs, batch_rows)

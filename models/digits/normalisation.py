@@ -1,4 +1,4 @@
-"""A picture of a digit, made to look as MNIST's do: a layer, so every network carries it along."""
+"""Keras layer that normalises an image of a digit as MNIST's were; exported with the network."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ MIDDLE = 14.0
 INK = 0.125
 SMALLEST_BOX_KEPT = 19.0
 GREATEST_MAGNIFICATION = 4.0
-# MNIST's own peaks are 254 or 255: only pictures that are fainter than this are brightened.
+# MNIST's own peaks are 254 or 255: only images that are fainter than this are brightened.
 FAINT_PEAK = 200.0
-# Of MNIST's own pictures none has a frame, one pixel wide, whose mean comes near this.
+# No image of MNIST has a frame, one pixel wide, whose mean comes near this.
 BRIGHT_FRAME = 127.5
 FRAME_PIXELS = 4.0 * (SIDE - 1)
 
 
-@keras.saving.register_keras_serializable(package="overnight")
-class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
-    """Turn, scale, centre and brighten a digit as MNIST's were: uint8 [n, 28, 28] to the same.
+# Published networks name this layer `AsMnistWas`, and are loaded by that name.
+@keras.saving.register_keras_serializable(package="overnight", name="AsMnistWas")
+class MnistNormalisation(keras.layers.Layer):  # type: ignore[misc]
+    """Invert, scale, centre and brighten images as MNIST's were: uint8 [n, 28, 28] to the same.
 
-    Black on white, which the frame of the picture tells, becomes white on black.
+    Images with a bright frame are taken for black on white and inverted.
     The box around the ink is scaled, its aspect kept, until the longer side is 20 pixels; the
     centre of mass moves to pixel (14, 14) (LeCun 1998). Both happen in one bilinear resampling,
-    written as two matrix products because those convert to LiteRT's built-in operators. Pictures
+    written as two matrix products because those convert to LiteRT's built-in operators. Images
     whose box already measures 19 or 20, as MNIST's own, only move by whole pixels, so their ink is
-    untouched. A blank picture stays blank.
+    unchanged. A blank image stays blank.
     """
 
     def call(self, image: Any) -> Any:
-        """Return what the convolutions will read, rounded to bytes."""
+        """Return the normalised images, rounded to bytes."""
         ink = _white_on_black(tf.cast(image, tf.float32))
         peak = tf.reduce_max(ink, axis=(1, 2), keepdims=True)
         inked = tf.cast(ink > tf.maximum(INK * peak, 0.5), tf.float32)
@@ -52,19 +53,19 @@ class AsMnistWas(keras.layers.Layer):  # type: ignore[misc]
         return tf.cast(tf.minimum(seen + 0.5, 255.0), tf.uint8)
 
     def compute_output_spec(self, image: Any) -> Any:
-        """Say that the shape stays and bytes come out."""
+        """The output has the input's shape, as uint8."""
         return keras.KerasTensor(image.shape, dtype="uint8")
 
 
 def _white_on_black(picture: Any) -> Any:
-    """Turn pictures around whose outermost pixels are bright: paper, not ink."""
+    """Invert images whose outermost pixels are bright: paper, not ink."""
     total = tf.reduce_sum(picture, axis=(1, 2), keepdims=True)
     inner = tf.reduce_sum(picture[:, 1:-1, 1:-1], axis=(1, 2), keepdims=True)
     return tf.where((total - inner) / FRAME_PIXELS > BRIGHT_FRAME, 255.0 - picture, picture)
 
 
 def _extent(inked: Any, *, axis: int) -> Any:
-    """Measure, in pixels [n, 1], how far ink reaches along the axis that is left over."""
+    """The extent of ink in pixels, [n, 1], along the axis that is not reduced."""
     touched = tf.reduce_max(inked, axis=axis)
     position = tf.range(SIDE, dtype=tf.float32)
     last = tf.reduce_max(touched * (position + 1.0), axis=1, keepdims=True)
@@ -73,7 +74,7 @@ def _extent(inked: Any, *, axis: int) -> Any:
 
 
 def _centre(ink: Any, mass: Any, *, axis: int) -> Any:
-    """Find the centre of mass [n, 1] along the axis that is left over, in pixels."""
+    """The centre of mass in pixels, [n, 1], along the axis that is not reduced."""
     return (
         tf.reduce_sum(
             tf.reduce_sum(ink, axis=axis) * tf.range(SIDE, dtype=tf.float32), axis=1, keepdims=True
@@ -85,8 +86,8 @@ def _centre(ink: Any, mass: Any, *, axis: int) -> Any:
 def _resampling(centre: Any, scale: Any, as_it_is: Any) -> Any:
     """Build the matrices [n, 28, 28] that scale one axis and put its `centre` in the middle.
 
-    Row i holds the weights of the old pixels in the new pixel i: a triangle around the place it
-    comes from, wider when shrinking, so that no thin stroke falls through.
+    Row i holds the weights of the old pixels in the new pixel i: a triangle around its source
+    position, wider when shrinking, so that no thin stroke is lost.
     """
     position = tf.range(SIDE, dtype=tf.float32)
     centre = tf.where(as_it_is, tf.floor(centre + 0.5), centre)

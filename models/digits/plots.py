@@ -1,4 +1,4 @@
-"""What a person wants to see of a night's digits."""
+"""Plots of a digits version for its report."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ def pictures(
 
 
 def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
-    """The digits that two versions answer otherwise, at most 40, the surest changes first."""
+    """Digits that two versions classify differently, at most 40, the most confident first."""
     then, now = np.asarray(first["probabilities"]), np.asarray(second["probabilities"])
     rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
     rows = rows[np.argsort(-now[rows].max(axis=1), kind="stable")][:_SHOWN]

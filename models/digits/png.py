@@ -1,4 +1,4 @@
-"""Digits as pictures, one a file, in folders named after their labels."""
+"""Reads digits from PNG files, one image a file, in folders named after their labels."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ _HEADER_BYTES = 24
 
 
 def read_png(file: str, body: bytes) -> Digits:
-    """One picture, called `7/anything.png`.
+    """One digit from a file called like `7/anything.png`.
 
     Raises:
         BadFile: no folder named after a digit, or no picture of 28 × 28.
@@ -42,7 +42,7 @@ def decode_png(file: str, body: bytes) -> NDArray[np.uint8]:
     """
     if not body.startswith(_SIGNATURE) or len(body) < _HEADER_BYTES:
         raise BadFile(file, expected="a PNG", found=f"{len(body):,} bytes of something else")
-    # Before anything is unpacked: a small file can claim to be a vast picture.
+    # Before anything is decompressed: a small file can claim to be a vast image.
     width, height = struct.unpack_from(">II", body, _HEADER_BYTES - 8)
     if (width, height) != (SIDE, SIDE):
         raise BadFile(

@@ -1,4 +1,4 @@
-"""Digits as rows of a dataset and as arrays, and what makes a digit a digit."""
+"""Digits as arrays and as rows of a dataset, and their validation."""
 
 import hashlib
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Digits:
 
 
 def checked(file: str, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Digits:
-    """Digits from whole numbers of any width, as [n, 784], [n, 28, 28] or [n, 28, 28, 1].
+    """Validated digits from integers of any width, as [n, 784], [n, 28, 28] or [n, 28, 28, 1].
 
     Raises:
         BadFile: naming the first row that is wrong, counted from 0.
@@ -57,7 +57,7 @@ def checked(file: str, images: NDArray[np.generic], labels: NDArray[np.generic])
 
 
 def within(file: str, values: NDArray[np.generic], highest: int, what: str) -> None:
-    """Hold whole numbers against 0 and the highest they may be.
+    """Check that whole numbers lie between 0 and `highest`.
 
     Raises:
         BadFile: naming the first value outside, and its row.
@@ -86,7 +86,7 @@ def as_rows(digits: Digits) -> pa.Table:
 
 
 def images_of(rows: pa.Table) -> NDArray[np.uint8]:
-    """The images of rows, uint8 [n, 28, 28], whether the table kept their fixed size or not.
+    """The images of rows, uint8 [n, 28, 28], from binary columns of fixed or variable size.
 
     Raises:
         ValueError: an image is missing or not of 784 bytes, naming its row.

@@ -1,4 +1,4 @@
-"""What goes into digits and what comes out, and how rows become that."""
+"""Published signature of digits, and the conversion of rows to examples."""
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +46,7 @@ TENSORS = Schema(
 def examples(rows: pa.Table) -> Examples:
     """Images, uint8 [n, 28, 28], and labels, int64 [n], sliced by digit.
 
-    Rows of the holdout know their `position`, and so which writers they come from.
+    Rows of the holdout have a `position`, from which their writers follow.
     """
     labels = rows.column("label").to_numpy().astype(np.int64)
     slices = {f"digit {label}": labels == label for label in range(CLASSES)}

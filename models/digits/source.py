@@ -1,4 +1,4 @@
-"""Where digits come from: MNIST, replayed night by night, and files dropped by hand."""
+"""Source of digits: MNIST, replayed in deliveries, and files that are ingested by hand."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -12,27 +12,28 @@ from overnight.models.digits import idx, mnist_files
 from overnight.models.digits.files import read_files
 from overnight.models.digits.rows import as_rows, checked
 
-FIRST_NIGHT_ROWS = 50_000
-NIGHTLY_ROWS = 1_000
-ALL_ROWS = 60_000
+FIRST_DELIVERY_ROWS = 50_000
+DELIVERY_ROWS = 1_000
+TOTAL_ROWS = 60_000
 
 
 class DigitsSource:
-    """The training images in their original order: 50,000 in night 0, then 1,000 a night.
+    """The training images in their original order: 50,000 at first, then 1,000 a delivery.
 
-    Nothing is fetched before it is needed.
+    Nothing is downloaded before it is needed.
     """
 
     def __init__(self, places: Places) -> None:
         self._places = places
 
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        """The first night not delivered yet, as IDX files; None after the last."""
-        starts = (0, *range(FIRST_NIGHT_ROWS, ALL_ROWS, NIGHTLY_ROWS), ALL_ROWS)
-        for night, (start, end) in enumerate(itertools.pairwise(starts)):
-            name = f"night-{night:04d}"
+        """The first delivery not made yet, as IDX files; None after the last."""
+        starts = (0, *range(FIRST_DELIVERY_ROWS, TOTAL_ROWS, DELIVERY_ROWS), TOTAL_ROWS)
+        for number, (start, end) in enumerate(itertools.pairwise(starts)):
+            # Stored arrivals have these names: another form would deliver all rows again.
+            name = f"night-{number:04d}"
             if name not in delivered:
-                return Delivery(name, self._night(start, end))
+                return Delivery(name, self._delivery_files(start, end))
         return None
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
@@ -53,10 +54,10 @@ class DigitsSource:
     def _array(self, name: str, magic: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return idx.decode(name, self._files[name], magic)
 
-    def _night(self, start: int, end: int) -> Mapping[str, bytes]:
+    def _delivery_files(self, start: int, end: int) -> Mapping[str, bytes]:
         images = self._array(mnist_files.TRAIN_IMAGES, idx.IMAGES)[start:end]
         labels = self._array(mnist_files.TRAIN_LABELS, idx.LABELS)[start:end]
         return {
-            f"{mnist_files.TRAIN_IMAGES}.gz": idx.packed(idx.encode(images)),
-            f"{mnist_files.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
+            f"{mnist_files.TRAIN_IMAGES}.gz": idx.compress(idx.encode(images)),
+            f"{mnist_files.TRAIN_LABELS}.gz": idx.compress(idx.encode(labels)),
         }

@@ -1,4 +1,4 @@
-"""Digits in tables: CSV with a header, Parquet, and numpy's archives."""
+"""Reads digits from tables: CSV with a header, Parquet, and numpy archives."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from overnight.models.digits.rows import PIXELS, SIDE, Digits, checked, within
 from overnight.store.errors import BadFile
 
 _CELLS = [(row, column) for row in range(1, SIDE + 1) for column in range(1, SIDE + 1)]
-# How pixel columns are commonly called, row by row.
+# Common names of pixel columns, row by row.
 _NAMINGS: tuple[tuple[str, ...], ...] = (
     tuple(f"pixel{number}" for number in range(PIXELS)),
     tuple(f"pixel{number}" for number in range(1, PIXELS + 1)),
@@ -27,8 +27,8 @@ _NAMINGS: tuple[tuple[str, ...], ...] = (
     tuple(str(number) for number in range(PIXELS)),
 )
 _PAIRS = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "y_test"))
-# What a damaged, encrypted, pickled or boastful archive raises.
-_NO_ARCHIVE = (
+# Raised by archives that are damaged, encrypted, pickled or larger than they claim.
+_ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     OSError,
@@ -38,11 +38,11 @@ _NO_ARCHIVE = (
     MemoryError,
 )
 MAXIMUM_ROWS = 200_000
-_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 
 
 def read_csv(file: str, body: bytes) -> Digits:
-    """A header with `label` anywhere, the other 784 columns pixels; then a digit a line.
+    """CSV with a header: a column `label` anywhere, 784 columns of pixels; a digit a line.
 
     Raises:
         BadFile: naming the column that is missing, or the line and column that are wrong.
@@ -59,7 +59,7 @@ def read_csv(file: str, body: bytes) -> Digits:
             pa.BufferReader(body),
             read_options=pyarrow.csv.ReadOptions(column_names=unique, skip_rows=1),
             convert_options=pyarrow.csv.ConvertOptions(
-                # A label may be anything up to here, so that the check can name it.
+                # Wide labels, so that a wrong one is named by the check instead of by Arrow.
                 column_types={
                     name: pa.int64() if number == label else pa.uint8()
                     for number, name in enumerate(unique)
@@ -68,7 +68,7 @@ def read_csv(file: str, body: bytes) -> Digits:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _first_wrong(file, body, names, label) or BadFile(
+        raise _first_bad_cell(file, body, names, label) or BadFile(
             file, expected="a table of whole numbers", found=str(error)[:200]
         ) from None
     return _from_columns(file, table, label, order)
@@ -105,7 +105,7 @@ def read_npz(file: str, body: bytes) -> Digits:
     """Arrays `images` and `labels`, or `x` and `y`, also by `_train` and `_test`.
 
     Raises:
-        BadFile: no archive, no such pair, arrays of objects, or larger than can be meant.
+        BadFile: no archive, no such pair, arrays of objects, or larger than `MAXIMUM_BYTES`.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
@@ -120,25 +120,25 @@ def read_npz(file: str, body: bytes) -> Digits:
                 )
                 for name in archive.namelist()
             }
-    except _NO_ARCHIVE as error:
+    except _ARCHIVE_ERRORS as error:
         raise BadFile(file, expected="a numpy archive", found=str(error)[:200]) from None
-    found = [
+    parts = [
         checked(file, arrays[images], arrays[labels])
         for images, labels in _PAIRS
         if images in arrays and labels in arrays
     ]
-    if not found:
+    if not parts:
         raise BadFile(
             file, expected="arrays images and labels, or x and y", found=f"{sorted(arrays)}"
         )
     return Digits(
-        np.concatenate([digits.images for digits in found]),
-        np.concatenate([digits.labels for digits in found]),
+        np.concatenate([digits.images for digits in parts]),
+        np.concatenate([digits.labels for digits in parts]),
     )
 
 
 def _layout(file: str, names: Sequence[str]) -> tuple[int, list[int]]:
-    """Which column is the label, and which are the pixels, row by row."""
+    """The index of the label column, and those of the pixel columns, row by row."""
     if "label" not in names:
         raise BadFile(
             file, expected="a column label", found=f"{len(names)} columns, first {names[:3]}"
@@ -152,9 +152,9 @@ def _layout(file: str, names: Sequence[str]) -> tuple[int, list[int]]:
     if len(others) == PIXELS:
         return label, others
     missing = [name for name in naming if name not in pixels]
-    told = f" (no {missing[0]})" if len(missing) < PIXELS else ""
+    example = f" (no {missing[0]})" if len(missing) < PIXELS else ""
     raise BadFile(
-        file, expected=f"{PIXELS} columns of pixels", found=f"{len(others)} of them{told}"
+        file, expected=f"{PIXELS} columns of pixels", found=f"{len(others)} of them{example}"
     )
 
 
@@ -176,8 +176,8 @@ def _images(file: str, column: pa.ChunkedArray) -> NDArray[np.generic]:
     values = column.to_pylist()
     for number, value in enumerate(values):
         if not isinstance(value, bytes | list) or len(value) != PIXELS:
-            found = f"{len(value)}" if isinstance(value, bytes | list) else str(column.type)
-            raise BadFile(file, expected=f"{PIXELS} pixels an image", found=f"{found} in {number}")
+            size = f"{len(value)}" if isinstance(value, bytes | list) else str(column.type)
+            raise BadFile(file, expected=f"{PIXELS} pixels an image", found=f"{size} in {number}")
     if values and isinstance(values[0], list):
         return np.array(values)
     return np.frombuffer(b"".join(values), np.uint8).reshape(-1, PIXELS)
@@ -189,8 +189,8 @@ def _numbers(file: str, column: pa.ChunkedArray) -> NDArray[np.generic]:
     return np.asarray(column.to_numpy())
 
 
-def _first_wrong(file: str, body: bytes, names: Sequence[str], label: int) -> BadFile | None:
-    """The first cell that a fast reader would not take, told as a person would."""
+def _first_bad_cell(file: str, body: bytes, names: Sequence[str], label: int) -> BadFile | None:
+    """The first invalid cell with its line and column, which Arrow's error does not name."""
     lines = csv.reader(io.StringIO(body.decode("utf-8-sig", errors="replace")))
     for number, line in enumerate(lines):
         if number == 0 or not line:
@@ -199,7 +199,7 @@ def _first_wrong(file: str, body: bytes, names: Sequence[str], label: int) -> Ba
         if len(line) != len(names):
             return BadFile(file, expected=f"{len(names)} columns", found=f"{len(line)} in {where}")
         for place, cell in enumerate(line):
-            whole = _WHOLE.fullmatch(cell)
+            whole = _INTEGER.fullmatch(cell)
             if not whole or (place != label and not 0 <= int(cell) <= 255):
                 return BadFile(
                     file,

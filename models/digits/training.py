@@ -1,4 +1,4 @@
-"""How the digits' network learns: steps, epochs, and other hands for every picture."""
+"""Training loop of digits, with augmentation: images are rotated, stretched, slanted, shifted."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from overnight.models.definition import TrainingSettings
 from overnight.models.digits.normalisation import MIDDLE, SIDE
 from overnight.models.training.learning import Metrics, Report, Steps
 
-# How far another hand may differ: usual values, not yet compared with others.
+# Usual values for MNIST, not yet compared with others.
 ROTATION_DEGREES = 10.0
 STRETCH = 0.1
 SHIFT_PIXELS = 1.5
-# A fit of fewer epochs than this has no time for so many hands: they differ less, in proportion.
+# A fit of fewer epochs than this augments less, in proportion: it has no time to average it out.
 EPOCHS_FOR_FULL_VARIATION = 6
 WEIGHT_DECAY = 0.01
 
 
 class DigitsLearner:
-    """The reader, and the normalised pictures, uint8 [n, 28, 28], that it learns from."""
+    """Trains `reader`, the convolutions, on normalised images, uint8 [n, 28, 28]."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class DigitsLearner:
         self.pictures = tf.constant(pictures)
         self.labels = tf.constant(labels)
         self.steps = Steps(
-            reader, len(labels), settings=settings, weight_decay=WEIGHT_DECAY, told=_means
+            reader, len(labels), settings=settings, weight_decay=WEIGHT_DECAY, metrics_of=_means
         )
         self.learn = tf.function(self._learn)
 
     def epoch(self, epoch: int, report: Report) -> Metrics:
-        """Show every picture once."""
+        """Train on every image once."""
         return self.steps.take(self.learn, epoch, report)
 
     def _learn(self, chosen: Any, step: Any) -> Any:
-        """Take one step on the rows `chosen`; return the loss and the share answered right, [2]."""
+        """One step on the rows `chosen`; returns loss and accuracy of the batch, [2]."""
         labels = tf.gather(self.labels, chosen)
         pictures = varied(
             tf.gather(self.pictures, chosen),
@@ -67,9 +67,9 @@ def _means(sums: NDArray[np.float64], steps: int) -> dict[str, float]:
 
 
 def varied(pictures: Any, *, seed: int, step: Any, strength: float) -> Any:
-    """Turn, stretch, slant and shift each picture [n, 28, 28], as other hands would write it.
+    """Augment images [n, 28, 28]: rotate, stretch, slant and shift each by a random amount.
 
-    Drawn anew at each step from seed and step alone, so that a fit can be repeated.
+    Drawn from seed and step alone, so that a fit can be repeated bit for bit.
     """
     count = tf.shape(pictures)[0]
     drawn = tf.random.stateless_uniform((6, count), (seed, step), -strength, strength)

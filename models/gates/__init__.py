@@ -1,8 +1,8 @@
-"""The vocabulary of gates: small frozen values that a model declares and an evaluation answers.
+"""Quality gates: frozen values that a model declares, and that turn an evaluation into findings.
 
-Bounds are inclusive and named so that signs cannot be confused. What is missing, not a number or
-measured on too few rows fails, and says so. A comparison without a champion is not applicable.
-`docs/gates.md` tells what each gate promises.
+Bounds are inclusive and named so that signs cannot be confused. A metric that is missing, not a
+number or measured on too few rows fails, with the reason in the finding. A comparison without a
+champion is not applicable. `docs/gates.md` documents what each gate guarantees.
 """
 
 from overnight.models.gates.baseline import BetterThan

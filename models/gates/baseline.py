@@ -1,4 +1,4 @@
-"""The gate that compares with a trivial rule."""
+"""`BetterThan`: comparison with a trivial baseline."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from overnight.store.registry.manifest import Finding
 
 @dataclass(frozen=True)
 class BetterThan:
-    """The candidate shows that it beats a trivial rule: the majority class, a seasonal naive.
+    """The candidate is significantly better than a trivial rule: majority class, seasonal naive.
 
-    Both metrics are told row by row by the model's `per_row`, and compared on the same rows. A
-    candidate no better than the rule passes with probability at most alpha.
+    Both metrics come from the model's `per_row`, and are compared on the same rows. A candidate no
+    better than the rule passes with probability at most alpha.
     """
 
     metric: str
@@ -28,26 +28,26 @@ class BetterThan:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for slice in self.slices:
-            yield self._found(evaluation, slice)
+            yield self._finding(evaluation, slice)
 
-    def _found(self, evaluation: Evaluation, slice: str) -> Finding:
+    def _finding(self, evaluation: Evaluation, slice: str) -> Finding:
         comparison = with_baseline(evaluation, self.metric, self.baseline, slice)
         if isinstance(comparison, str):
             return finding(self, self.metric, slice=slice, passed=False, message=comparison)
         n = comparison.n
         if (why := too_few(n, self.minimum_rows)) is not None:
             return finding(self, self.metric, slice=slice, passed=False, message=why, n=n)
-        p = comparison.chance_if_at_most(0)
+        p = comparison.p_value_at_most(0)
         low, high = comparison.interval(self.alpha)
         return finding(
             self,
             self.metric,
             slice=slice,
             passed=p <= self.alpha,
-            message=f"{comparison.difference:+.4f} beside {self.baseline}, above zero being "
+            message=f"{comparison.difference:+.4f} compared with {self.baseline}, above zero being "
             f"better ({comparison}); "
             f"were it no better, so good a result would have probability {p:.4f}, "
-            f"at most {self.alpha:g} is asked for",
+            f"at most {self.alpha:g} is required",
             value=comparison.difference,
             bound=0.0,
             n=n,

@@ -1,9 +1,17 @@
-"""Gates that hold one metric against a number: `AtLeast`, `AtMost`, `Calibrated`, `Robust`."""
+"""Gates that compare one metric with a bound: `AtLeast`, `AtMost`, `Calibrated`, `Robust`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from overnight.models.gates.gate import MINIMUM_ROWS, WHOLE, Gate, broken, check, finding, too_small
+from overnight.models.gates.gate import (
+    MINIMUM_ROWS,
+    WHOLE,
+    Gate,
+    check,
+    finding,
+    not_applicable,
+    unusable,
+)
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Finding, Measurement
 
@@ -13,7 +21,7 @@ class AtLeast:
     """The metric reaches the bound on every slice.
 
     With `confident`, the lower end of its 95 % interval must reach it, not only the metric. With
-    `optional`, a named slice of too few rows is not applicable: for what not every source has.
+    `optional`, a named slice of too few rows is not applicable: for slices that a source may lack.
     """
 
     metric: str
@@ -28,11 +36,11 @@ class AtLeast:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for slice in self.slices:
-            found = evaluation.measured(self.metric, slice)
-            if self.optional and slice and found and found.n < self.minimum_rows:
-                yield too_small(self, self.metric, slice, found.n, self.minimum_rows)
+            measurement = evaluation.measured(self.metric, slice)
+            if self.optional and slice and measurement and measurement.n < self.minimum_rows:
+                yield not_applicable(self, self.metric, slice, measurement.n, self.minimum_rows)
             else:
-                yield _held(self, evaluation, slice, sign=1)
+                yield _within_bound(self, evaluation, slice, sign=1)
 
 
 @dataclass(frozen=True)
@@ -53,17 +61,17 @@ class AtMost:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for slice in self.slices:
-            yield _held(self, evaluation, slice, sign=-1)
+            yield _within_bound(self, evaluation, slice, sign=-1)
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Confidences mean what they say: the expected calibration error is at most this.
+    """Confidences match accuracies: the expected calibration error is at most this.
 
     The estimate (Guo et al. 2017) is biased upwards: it sums absolute gaps, so even a perfectly
     calibrated classifier shows some, the more the fewer rows there are (Kumar et al. 2019,
-    Roelofs et al. 2022). That errs on the side of refusing, and the finding says how much of
-    the value chance alone would explain (`calibration_floor`, where it was measured).
+    Roelofs et al. 2022). That errs on the side of refusing, and the finding
+    reports how much of the value chance alone explains (`calibration_floor`, where measured).
     """
 
     at_most: float
@@ -77,26 +85,26 @@ class Calibrated:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for slice in self.slices:
-            found = evaluation.measured(self.metric, slice)
-            why = broken(found, self.metric, self.minimum_rows)
-            if why is not None or found is None:
-                yield _unheld(self, self.metric, slice, why, self.at_most, found)
+            measurement = evaluation.measured(self.metric, slice)
+            reason = unusable(measurement, self.metric, self.minimum_rows)
+            if reason is not None or measurement is None:
+                yield _not_measured(self, self.metric, slice, reason, self.at_most, measurement)
                 continue
             floor = evaluation.measured(self.floor, slice)
-            chance = (
-                f"; {floor.value:.4f} would be chance on {found.n:,} rows"
-                if broken(floor, self.floor, 1) is None and floor is not None
+            by_chance = (
+                f"; {floor.value:.4f} expected by chance on {measurement.n:,} rows"
+                if unusable(floor, self.floor, 1) is None and floor is not None
                 else ""
             )
             yield finding(
                 self,
                 self.metric,
                 slice=slice,
-                passed=found.value <= self.at_most,
-                message=f"{found.value:.4f}, at most {self.at_most:g}{chance}",
-                value=found.value,
+                passed=measurement.value <= self.at_most,
+                message=f"{measurement.value:.4f}, at most {self.at_most:g}{by_chance}",
+                value=measurement.value,
                 bound=self.at_most,
-                n=found.n,
+                n=measurement.n,
             )
 
 
@@ -115,66 +123,70 @@ class Robust:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         for name in self.perturbations:
-            found = evaluation.measured(self.metric, name)
-            why = broken(found, self.metric, self.minimum_rows)
-            if why is not None or found is None:
-                yield _unheld(self, self.metric, name, why, self.at_least, found)
+            measurement = evaluation.measured(self.metric, name)
+            reason = unusable(measurement, self.metric, self.minimum_rows)
+            if reason is not None or measurement is None:
+                yield _not_measured(self, self.metric, name, reason, self.at_least, measurement)
                 continue
-            plain = evaluation.measured(self.metric)
-            unperturbed = f", {plain.value:.4f} unperturbed" if plain is not None else ""
+            baseline = evaluation.measured(self.metric)
+            unperturbed = f", {baseline.value:.4f} unperturbed" if baseline is not None else ""
             yield finding(
                 self,
                 self.metric,
                 slice=name,
-                passed=found.value >= self.at_least,
-                message=f"{found.value:.4f}{unperturbed}, at least {self.at_least:g}",
-                value=found.value,
+                passed=measurement.value >= self.at_least,
+                message=f"{measurement.value:.4f}{unperturbed}, at least {self.at_least:g}",
+                value=measurement.value,
                 bound=self.at_least,
-                n=found.n,
+                n=measurement.n,
             )
 
 
-def _held(gate: AtLeast | AtMost, evaluation: Evaluation, slice: str, *, sign: int) -> Finding:
-    found = evaluation.measured(gate.metric, slice)
-    why = broken(found, gate.metric, gate.minimum_rows)
-    if why is not None or found is None:
-        return _unheld(gate, gate.metric, slice, why, gate.bound, found)
-    end = (found.low if sign > 0 else found.high) if gate.confident else found.value
-    if end is None:
-        why = f"{gate.metric} has no interval to be confident of"
-        return _unheld(gate, gate.metric, slice, why, gate.bound, found)
-    told = f"{found.value:.4f}"
-    if found.low is not None and found.high is not None:
-        told += f" (95 % between {found.low:.4f} and {found.high:.4f})"
+def _within_bound(
+    gate: AtLeast | AtMost, evaluation: Evaluation, slice: str, *, sign: int
+) -> Finding:
+    measurement = evaluation.measured(gate.metric, slice)
+    reason = unusable(measurement, gate.metric, gate.minimum_rows)
+    if reason is not None or measurement is None:
+        return _not_measured(gate, gate.metric, slice, reason, gate.bound, measurement)
+    judged = (
+        (measurement.low if sign > 0 else measurement.high) if gate.confident else measurement.value
+    )
+    if judged is None:
+        reason = f"{gate.metric} has no interval to be confident of"
+        return _not_measured(gate, gate.metric, slice, reason, gate.bound, measurement)
+    text = f"{measurement.value:.4f}"
+    if measurement.low is not None and measurement.high is not None:
+        text += f" (95 % between {measurement.low:.4f} and {measurement.high:.4f})"
     return finding(
         gate,
         gate.metric,
         slice=slice,
-        passed=sign * end >= sign * gate.bound,
-        message=f"{told}, {'confidently ' if gate.confident else ''}"
+        passed=sign * judged >= sign * gate.bound,
+        message=f"{text}, {'confidently ' if gate.confident else ''}"
         f"at {'least' if sign > 0 else 'most'} {gate.bound:g}",
-        value=found.value,
+        value=measurement.value,
         bound=gate.bound,
-        n=found.n,
-        low=found.low,
-        high=found.high,
+        n=measurement.n,
+        low=measurement.low,
+        high=measurement.high,
     )
 
 
-def _unheld(
+def _not_measured(
     gate: Gate,
     metric: str,
     slice: str,
-    why: str | None,
+    reason: str | None,
     bound: float,
-    found: Measurement | None,
+    measurement: Measurement | None,
 ) -> Finding:
     return finding(
         gate,
         metric,
         slice=slice,
         passed=False,
-        message=why or f"{metric} was not measured",
+        message=reason or f"{metric} was not measured",
         bound=bound,
-        n=found.n if found else None,
+        n=measurement.n if measurement else None,
     )

@@ -1,4 +1,4 @@
-"""Gates that compare with the champion on the same rows, and say how surely."""
+"""Gates that compare with the champion on the same rows, by tests of a known error rate."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from overnight.models.gates.gate import (
     Gate,
     check,
     finding,
-    mistake,
+    invalid,
+    not_applicable,
     too_few,
-    too_small,
 )
 from overnight.models.gates.holm import holm
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Finding
 
-# With fewer pairs hardly anything can be shown, and a bootstrap's error is not what it says.
+# With fewer pairs no test has power, and the bootstrap's error rate exceeds its nominal alpha.
 MINIMUM_PAIRS = 100
 
 
@@ -27,19 +27,19 @@ MINIMUM_PAIRS = 100
 class MaximumRegression:
     """The candidate is not worse than the champion by more than the margin.
 
-    What is presumed until the rows show otherwise decides who errs how often.
+    The null hypothesis decides which error is bounded by alpha.
 
-    `presumed="worse"` (a non-inferiority test): the candidate must show on every slice that it is
-    not worse by the margin or more. One that is, on any of them, is promoted with probability at
+    `presumed="worse"` (a non-inferiority test): the candidate must be shown on every slice not to
+    be worse by the margin or more. One that is, on any of them, is promoted with probability at
     most alpha. That needs no correction for many slices, because all must hold (Berger 1982); what
-    grows with their number is the chance of refusing an equal.
+    grows with their number is the chance of refusing an equal candidate.
 
     `presumed="no worse"`: the candidate is refused when the rows of a slice show that it is worse
     by more than the margin. One that is nowhere so is refused with probability at most alpha,
     over all slices together (Holm 1979). For slices too small for the first.
 
-    The margin is in the metric's units, and never negative; which way is better the metric knows.
-    With `optional`, a named slice of too few rows is not applicable: for what not every source has.
+    The margin is in the metric's units, and never negative; the metric defines which way is better.
+    With `optional`, a named slice of too few rows is not applicable: for slices a source may lack.
     """
 
     margin: float
@@ -59,7 +59,7 @@ class MaximumRegression:
             margin=self.margin,
         )
         if self.margin == 0 and self.presumed == "worse":
-            raise mistake(
+            raise invalid(
                 self,
                 "margin",
                 expected="above 0, because an equal can never show that it is not worse at all; "
@@ -69,13 +69,13 @@ class MaximumRegression:
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         if self.presumed == "worse":
-            return _shown(self, evaluation, -self.margin)
-        return _not_shown(self, evaluation, -self.margin)
+            return _proven(self, evaluation, -self.margin)
+        return _not_refuted(self, evaluation, -self.margin)
 
 
 @dataclass(frozen=True)
 class MinimumImprovement:
-    """The candidate shows on every slice that it is better than the champion by over the margin.
+    """The candidate is shown on every slice to be better than the champion by more than the margin.
 
     One that is not is promoted with probability at most alpha. With margin 0 this is McNemar's
     exact test. As all slices must hold, no correction for their number is needed (Berger 1982).
@@ -97,50 +97,55 @@ class MinimumImprovement:
         )
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
-        return _shown(self, evaluation, self.margin)
+        return _proven(self, evaluation, self.margin)
 
 
-_Against = MaximumRegression | MinimumImprovement
+_ComparisonGate = MaximumRegression | MinimumImprovement
 
 
-def _shown(gate: _Against, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
-    """Passes where the rows show a difference above the bound."""
+def _proven(gate: _ComparisonGate, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
+    """Passes slices where the difference is significantly above the bound."""
     for slice in gate.slices:
         comparison = _comparison(gate, evaluation, slice)
         if isinstance(comparison, Finding):
             yield comparison
             continue
-        p = comparison.chance_if_at_most(bound)
-        told = f"were it {_in_words(bound)}, so good a result would have probability {p:.4f}"
-        asked = f"at most {gate.alpha:g} is asked for"
-        yield _told(
-            gate, evaluation, slice, comparison, bound, p, p <= gate.alpha, f"{told}, {asked}"
+        p = comparison.p_value_at_most(bound)
+        result = f"were it {_hypothesis(bound)}, so good a result would have probability {p:.4f}"
+        demand = f"at most {gate.alpha:g} is required"
+        yield _finding(
+            gate, evaluation, slice, comparison, bound, p, p <= gate.alpha, f"{result}, {demand}"
         )
 
 
-def _not_shown(gate: _Against, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
-    """Refuses where the rows show a difference below the bound, by Holm over all slices."""
-    asked = {slice: _comparison(gate, evaluation, slice) for slice in gate.slices}
+def _not_refuted(gate: _ComparisonGate, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
+    """Refuses slices where the difference is significantly below the bound, by Holm over all."""
+    by_slice = {slice: _comparison(gate, evaluation, slice) for slice in gate.slices}
     tested: Mapping[str, PairedComparison] = {
-        slice: found for slice, found in asked.items() if not isinstance(found, Finding)
+        slice: comparison
+        for slice, comparison in by_slice.items()
+        if not isinstance(comparison, Finding)
     }
-    chances = holm([found.chance_if_at_least(bound) for found in tested.values()])
-    adjusted = dict(zip(tested, chances, strict=True))
-    for slice, found in asked.items():
-        if isinstance(found, Finding):
-            yield found
+    p_values = holm([comparison.p_value_at_least(bound) for comparison in tested.values()])
+    adjusted = dict(zip(tested, p_values, strict=True))
+    for slice, comparison in by_slice.items():
+        if isinstance(comparison, Finding):
+            yield comparison
             continue
         p = adjusted[slice]
-        many = f", Holm's correction for {len(tested)} slices made" if len(tested) > 1 else ""
-        told = (
-            f"were it {_in_words(bound)}, so bad a result would have probability {p:.4f}{many}; "
+        correction = f", Holm's correction for {len(tested)} slices made" if len(tested) > 1 else ""
+        result = (
+            f"were it {_hypothesis(bound)}, so bad a result would have probability "
+            f"{p:.4f}{correction}; "
             f"{gate.alpha:g} or less refuses"
         )
-        yield _told(gate, evaluation, slice, found, bound, p, p > gate.alpha, told)
+        yield _finding(gate, evaluation, slice, comparison, bound, p, p > gate.alpha, result)
 
 
-def _comparison(gate: _Against, evaluation: Evaluation, slice: str) -> PairedComparison | Finding:
-    """The evidence, or the finding that there is none."""
+def _comparison(
+    gate: _ComparisonGate, evaluation: Evaluation, slice: str
+) -> PairedComparison | Finding:
+    """The comparison with the champion, or a finding that says why there is none."""
     if evaluation.champion is None:
         return finding(
             gate,
@@ -150,18 +155,20 @@ def _comparison(gate: _Against, evaluation: Evaluation, slice: str) -> PairedCom
             applicable=False,
             message="no champion to compare with",
         )
-    found = with_champion(evaluation, gate.metric, slice)
-    n = 0 if found == NO_ROW else None if isinstance(found, str) else found.n
-    may_miss = isinstance(gate, MaximumRegression) and gate.optional and slice
-    if may_miss and n is not None and n < gate.minimum_rows:
-        return too_small(gate, gate.metric, slice, n, gate.minimum_rows)
-    why = found if isinstance(found, str) else too_few(found.n, gate.minimum_rows)
-    if isinstance(found, str) or why is not None:
-        return finding(gate, gate.metric, slice=slice, passed=False, message=why or str(found), n=n)
-    return found
+    comparison = with_champion(evaluation, gate.metric, slice)
+    n = 0 if comparison == NO_ROW else None if isinstance(comparison, str) else comparison.n
+    may_be_missing = isinstance(gate, MaximumRegression) and gate.optional and slice
+    if may_be_missing and n is not None and n < gate.minimum_rows:
+        return not_applicable(gate, gate.metric, slice, n, gate.minimum_rows)
+    reason = comparison if isinstance(comparison, str) else too_few(comparison.n, gate.minimum_rows)
+    if isinstance(comparison, str) or reason is not None:
+        return finding(
+            gate, gate.metric, slice=slice, passed=False, message=reason or str(comparison), n=n
+        )
+    return comparison
 
 
-def _told(
+def _finding(
     gate: Gate,
     evaluation: Evaluation,
     slice: str,
@@ -171,16 +178,16 @@ def _told(
     passed: bool,  # noqa: FBT001
     verdict: str,
 ) -> Finding:
-    assert isinstance(gate, _Against)
+    assert isinstance(gate, _ComparisonGate)
     low, high = comparison.interval(gate.alpha)
-    sure = f"{100 - 200 * gate.alpha:.4g} %"
+    confidence = f"{100 - 200 * gate.alpha:.4g} %"
     return finding(
         gate,
         gate.metric,
         slice=slice,
         passed=passed,
-        message=f"{comparison.difference:+.4f} beside {evaluation.champion}, above zero being "
-        f"better, {sure} between {low:+.4f} and {high:+.4f} ({comparison}); {verdict}",
+        message=f"{comparison.difference:+.4f} compared with {evaluation.champion}, above zero "
+        f"being better, {confidence} between {low:+.4f} and {high:+.4f} ({comparison}); {verdict}",
         value=comparison.difference,
         bound=bound,
         n=comparison.n,
@@ -191,7 +198,7 @@ def _told(
     )
 
 
-def _in_words(bound: float) -> str:
+def _hypothesis(bound: float) -> str:
     if bound == 0:
         return "no better and no worse in truth"
     return f"{'worse' if bound < 0 else 'better'} by {abs(bound):g} in truth"

@@ -1,4 +1,4 @@
-"""What all gates share: the Protocol, how a finding is written, and when a declaration is wrong."""
+"""Shared by all gates: the Protocol, the making of findings, and the check of declarations."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,17 @@ from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Finding, Measurement
 
 WHOLE = ("",)
-# Below this, the 95 % interval of a share is wider than 0.35: no bound means anything.
+# With fewer rows the 95 % interval of a share is wider than 0.35, and no bound is meaningful.
 MINIMUM_ROWS = 30
 # One side of a 95 % interval: what medicine asks of a non-inferiority trial (ICH E9, 3.5).
 ALPHA = 0.025
 
 
 class Gate(Protocol):
-    """Something a candidate must satisfy."""
+    """A condition that a candidate must satisfy."""
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
-        """One finding for each slice the gate looks at, and never none."""
+        """One finding for each slice of the gate, at least one."""
 
 
 def finding(
@@ -38,10 +38,10 @@ def finding(
     p: float | None = None,
     alpha: float | None = None,
 ) -> Finding:
-    """A finding that bears the gate's name; what is not finite is told in the message alone."""
+    """A finding of this gate; figures that are not finite stay in the message only."""
     figures = {"value": value, "bound": bound, "low": low, "high": high, "p": p, "alpha": alpha}
     # JSON has no NaN: a manifest that held one could not be read again.
-    told = {name: x for name, x in figures.items() if x is not None and math.isfinite(x)}
+    finite = {name: x for name, x in figures.items() if x is not None and math.isfinite(x)}
     return Finding(
         gate=type(gate).__name__,
         metric=metric,
@@ -50,12 +50,12 @@ def finding(
         message=message,
         n=n,
         applicable=applicable,
-        **told,
+        **finite,
     )
 
 
-def broken(measurement: Measurement | None, metric: str, minimum_rows: int) -> str | None:
-    """Why a measurement cannot be held against a bound, or None when it can."""
+def unusable(measurement: Measurement | None, metric: str, minimum_rows: int) -> str | None:
+    """Why a measurement cannot be compared with a bound, or None when it can."""
     if measurement is None:
         return f"{metric} was not measured"
     if measurement.n == 0:
@@ -66,12 +66,12 @@ def broken(measurement: Measurement | None, metric: str, minimum_rows: int) -> s
 
 
 def too_few(n: int, minimum_rows: int) -> str | None:
-    """Why so many rows say nothing, or None when they do."""
+    """Why so few rows cannot be judged, or None when they can."""
     return f"{n:,} rows, at least {minimum_rows:,} are needed" if n < minimum_rows else None
 
 
-def too_small(gate: Gate, metric: str, slice: str, n: int, minimum_rows: int) -> Finding:
-    """A slice that may be missing says nothing, and holds nothing up."""
+def not_applicable(gate: Gate, metric: str, slice: str, n: int, minimum_rows: int) -> Finding:
+    """The finding of an optional slice with too few rows: passed, not applicable."""
     return finding(
         gate,
         metric,
@@ -91,10 +91,10 @@ def check(
     alpha: float = ALPHA,
     **figures: float,
 ) -> None:
-    """Refuse a declaration that could never refuse anything, or whose sign was confused.
+    """Reject a declaration that could never refuse a candidate, or with a wrong sign.
 
     Args:
-        names: the slices or perturbations the gate looks at.
+        names: the slices or perturbations of the gate.
         figures: bounds and margins by name; a margin is never negative.
 
     Raises:
@@ -102,21 +102,21 @@ def check(
     """
     for name, value in figures.items():
         if not math.isfinite(value):
-            raise mistake(gate, name, expected="a number", found=value)
+            raise invalid(gate, name, expected="a number", found=value)
         if name == "margin" and value < 0:
-            raise mistake(gate, name, expected="at least 0 (its name says the sign)", found=value)
+            raise invalid(gate, name, expected="at least 0 (its name says the sign)", found=value)
     if not names:
-        raise mistake(gate, "slices", expected="at least one name", found=names)
+        raise invalid(gate, "slices", expected="at least one name", found=names)
     if len(set(names)) != len(names):
-        raise mistake(gate, "slices", expected="each name once", found=names)
+        raise invalid(gate, "slices", expected="each name once", found=names)
     if minimum_rows < 1:
-        raise mistake(gate, "minimum_rows", expected="at least 1", found=minimum_rows)
+        raise invalid(gate, "minimum_rows", expected="at least 1", found=minimum_rows)
     if not 0 < alpha <= 0.5:
-        raise mistake(gate, "alpha", expected="above 0 and at most 0.5", found=alpha)
+        raise invalid(gate, "alpha", expected="above 0 and at most 0.5", found=alpha)
 
 
-def mistake(gate: Gate, field: str, *, expected: str, found: object) -> ConfigurationError:
-    """A declaration that is wrong, worded."""
+def invalid(gate: Gate, field: str, *, expected: str, found: object) -> ConfigurationError:
+    """The error of an invalid declaration."""
     return ConfigurationError(
         f"{type(gate).__name__}.{field}: expected {expected}, found {found!r}; "
         "correct the model's gates"

@@ -13,9 +13,9 @@ class SamePredictions:
     """The exported predictor, and the same over HTTP, answer as the trained network did.
 
     At most `changed_share` of the rows may have another answer: another class where there are
-    classes, else numbers that are not `near` by the model's own word. No number of the first output
-    may move by more than `tolerance`. Each further output may differ on that share of rows, too,
-    and one of flags or words on none.
+    classes, else numbers out of the model's `tolerance`. No number of the first output may
+    move by more than `tolerance`. Each further output may differ on that share of rows, too, and
+    one of flags or vocabulary codes on none.
     """
 
     tolerance: float
@@ -25,13 +25,15 @@ class SamePredictions:
         check(self, minimum_rows=1, tolerance=self.tolerance, changed_share=self.changed_share)
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
-        yield from self._held("exported", "the exported predictor", evaluation.exported)
-        yield from self._held("over HTTP", "serving, over HTTP", evaluation.rehearsal)
+        yield from self._compare("exported", "the exported predictor", evaluation.exported)
+        yield from self._compare("over HTTP", "serving, over HTTP", evaluation.rehearsal)
 
-    def _held(self, how: str, who: str, answers: Sameness | Rehearsal | None) -> Iterable[Finding]:
+    def _compare(
+        self, how: str, who: str, answers: Sameness | Rehearsal | None
+    ) -> Iterable[Finding]:
         if answers is None or answers.n == 0:
-            nobody = f"{who}: no answer was compared with training"
-            yield finding(self, f"answers {how}", passed=False, message=nobody)
+            missing = f"{who}: no answer was compared with training"
+            yield finding(self, f"answers {how}", passed=False, message=missing)
             return
         changed = answers.changed_answers / answers.n
         for metric, value, bound in (

@@ -1,8 +1,7 @@
-"""Two shares of right answers on the same rows: exact tests, and an interval to tell.
+"""Two accuracies on the same rows: exact tests of their difference, and its interval.
 
-Only rows on which the two differ count: `better` of them are right for the candidate alone,
-`worse` for the other alone. scipy is imported when something is tested, because this module is
-imported by every command.
+Only rows on which the two differ count: on `better` rows the candidate alone is right, on `worse`
+rows the other alone. scipy is imported by the tests, because every command imports this module.
 """
 
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ _GRID = 41
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Counts of n paired rows, and how surely the candidate's share is the higher one."""
+class PairedShares:
+    """Counts of n paired rows, with tests of whether the candidate's accuracy is higher."""
 
     n: int
     better: int
@@ -31,7 +30,7 @@ class Shares:
         """The candidate's share of right answers minus the other's."""
         return (self.better - self.worse) / self.n
 
-    def chance_if_at_most(self, bound: float) -> float:
+    def p_value_at_most(self, bound: float) -> float:
         """The p-value of `the true difference is at most bound` against `it is above`.
 
         At zero this is McNemar's hypothesis and his exact test, one-sided (McNemar 1947): given
@@ -52,14 +51,14 @@ class Shares:
             return 1.0
         return _unconditional(self, bound)
 
-    def chance_if_at_least(self, bound: float) -> float:
+    def p_value_at_least(self, bound: float) -> float:
         """The p-value of `the true difference is at least bound` against `it is below`."""
-        return Shares(self.n, self.worse, self.better).chance_if_at_most(-bound)
+        return PairedShares(self.n, self.worse, self.better).p_value_at_most(-bound)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Tango's score interval for the difference, alpha outside at either end.
 
-        It describes; the exact tests decide, and may differ from it by a hair.
+        For reports only: the exact tests decide, and may differ from it slightly.
         """
         from scipy.special import ndtri
 
@@ -85,56 +84,56 @@ def score(better: Floats, worse: Floats, n: int, bound: float) -> Floats:
     variance = n * (2 * likeliest + bound * (1 - bound))
     distance = better - worse - n * bound
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = distance / np.sqrt(np.maximum(variance, 0))
-    return np.where(distance == 0, 0.0, found)
+        scores = distance / np.sqrt(np.maximum(variance, 0))
+    return np.where(distance == 0, 0.0, scores)
 
 
 def _score(better: int, worse: int, n: int, bound: float) -> float:
     return float(score(np.array([float(better)]), np.array([float(worse)]), n, bound)[0])
 
 
-def _unconditional(seen: Shares, bound: float) -> float:
+def _unconditional(counts: PairedShares, bound: float) -> float:
     from scipy.special import betaincinv
 
-    differ, n = seen.better + seen.worse, seen.n
+    differ, n = counts.better + counts.worse, counts.n
     # Clopper and Pearson (1934), for the share of rows that differ.
     low = betaincinv(differ, n - differ + 1, _GAMMA / 2) if differ else 0.0
     high = betaincinv(differ + 1, n - differ, 1 - _GAMMA / 2) if differ < n else 1.0
-    # Two that differ by so much in truth differ on at least as many rows.
+    # A true difference of `bound` needs at least that share of differing rows.
     low, high = max(low, abs(bound)), max(high, abs(bound))
-    reached = _score(seen.better, seen.worse, n, bound)
-    chances = _chances(n, bound, np.linspace(low, high, _GRID), reached)
-    return min(1.0, float(chances.max()) + _GAMMA)
+    reached = _score(counts.better, counts.worse, n, bound)
+    p_values = _tail_probabilities(n, bound, np.linspace(low, high, _GRID), reached)
+    return min(1.0, float(p_values.max()) + _GAMMA)
 
 
-def _chances(n: int, bound: float, differ: Floats, reached: float) -> Floats:
-    """Of a score at least `reached`, for each share of rows that differ, beside a difference."""
+def _tail_probabilities(n: int, bound: float, differ: Floats, reached: float) -> Floats:
+    """P(score >= reached) at the true difference `bound`, for each share of differing rows."""
     from scipy.special import betainc, gammaln, xlog1py, xlogy
 
     better, worse = (differ + bound)[:, None] / 2, (differ - bound)[:, None] / 2
-    reach = 7 * np.sqrt(n * worse * (1 - worse)) + 25
-    first, last = int(max(0, (n * worse - reach).min())), int(min(n, (n * worse + reach).max()))
-    lost = np.arange(first, last + 1, dtype=np.float64)
-    least = _least_better(lost, n, bound, reached)
-    # The probability of exactly so many lost rows, by its logarithm.
-    ways = gammaln(n + 1) - gammaln(lost + 1) - gammaln(n - lost + 1)
-    exactly = np.exp(ways + xlogy(lost, worse) + xlog1py(n - lost, -worse))
+    margin = 7 * np.sqrt(n * worse * (1 - worse)) + 25
+    first, last = int(max(0, (n * worse - margin).min())), int(min(n, (n * worse + margin).max()))
+    losses = np.arange(first, last + 1, dtype=np.float64)
+    least = _least_better(losses, n, bound, reached)
+    # The binomial probability of exactly so many losses, in logarithms against underflow.
+    ways = gammaln(n + 1) - gammaln(losses + 1) - gammaln(n - losses + 1)
+    exactly = np.exp(ways + xlogy(losses, worse) + xlog1py(n - losses, -worse))
     conditional = np.clip(better / np.maximum(1 - worse, 1e-300), 0, 1)
     # P(at least k of m) is a regularised incomplete beta function.
-    within = np.clip(least, 1, np.maximum(n - lost, 1))
-    enough = betainc(within, n - lost - within + 1, conditional)
-    enough = np.where(least <= 0, 1.0, np.where(least > n - lost, 0.0, enough))
-    found: Floats = np.sum(exactly * enough, axis=1)
-    return found
+    within = np.clip(least, 1, np.maximum(n - losses, 1))
+    enough = betainc(within, n - losses - within + 1, conditional)
+    enough = np.where(least <= 0, 1.0, np.where(least > n - losses, 0.0, enough))
+    probabilities: Floats = np.sum(exactly * enough, axis=1)
+    return probabilities
 
 
-def _least_better(lost: Floats, n: int, bound: float, reached: float) -> Floats:
-    """By bisection: the fewest rows won, beside so many lost, whose score is as high."""
-    least, most = np.zeros_like(lost), n - lost + 1
+def _least_better(losses: Floats, n: int, bound: float, reached: float) -> Floats:
+    """The fewest wins, for each number of losses, whose score reaches `reached`; by bisection."""
+    least, most = np.zeros_like(losses), n - losses + 1
     while np.any(least < most):
         middle = np.floor((least + most) / 2)
-        # Two ways to one count must not differ by rounding.
-        high = score(middle, lost, n, bound) >= reached - 1e-9
+        # Equal scores computed in two ways must not differ by rounding.
+        high = score(middle, losses, n, bound) >= reached - 1e-9
         least, most = np.where(high, least, middle + 1), np.where(high, middle, most)
         least = np.minimum(least, most)
     return most

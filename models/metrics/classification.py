@@ -19,8 +19,8 @@ Mask = NDArray[np.bool_]
 def classification(
     labels: Labels, probabilities: Floats, slices: Mapping[str, Mask]
 ) -> tuple[Measurement, ...]:
-    """Accuracy with its interval, calibration error and what of it chance would explain, each whole
-    and by slice; log loss, and the accuracy of always answering the most frequent class.
+    """Accuracy with its interval, calibration error and its expectation by chance, each whole and
+    by slice; log loss, and the accuracy of always answering the most frequent class.
 
     Args:
         labels: [n] class indices.
@@ -117,13 +117,14 @@ def log_loss(labels: Labels, probabilities: Floats) -> float:
 def surprises(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
     """Each row's negative log probability of its true class, in nats: [n]."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    found: NDArray[np.float64] = -np.log(np.maximum(true, 1e-12))
-    return found
+    # A probability of 0 would make one row's loss infinite, and every mean with it.
+    losses: NDArray[np.float64] = -np.log(np.maximum(true, 1e-12))
+    return losses
 
 
 def _bins(confidence: Floats, bins: int) -> Labels:
-    found: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
-    return found
+    indices: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
+    return indices
 
 
 def _majority(labels: Labels) -> Mask:

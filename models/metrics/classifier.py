@@ -1,4 +1,4 @@
-"""What any classifier measures of its answers: a model whose first output is `probabilities`.
+"""Metrics functions for any classifier whose first output is `probabilities`.
 
 `probabilities` are [n, classes], rows summing to one; labels are class indices, [n].
 """
@@ -13,13 +13,13 @@ from overnight.store.registry.manifest import Measurement
 
 
 def measure(holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-    """Every metric that gates may ask for, whole and by slice."""
+    """Every metric for gates and reports, whole and by slice."""
     probabilities = np.asarray(outputs["probabilities"], np.float64)
     return classification(holdout.labels.astype(np.int64), probabilities, holdout.slices)
 
 
 def per_row(holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
-    """What gates compare, row by row."""
+    """The metrics that gates compare, row by row."""
     probabilities = np.asarray(outputs["probabilities"], np.float64)
     return classification_rows(holdout.labels.astype(np.int64), probabilities)
 
@@ -31,7 +31,7 @@ def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
 
 
 def same_class(first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-    """Where both find the same class the most likely, [n]."""
+    """Where both have the same most likely class, [n]."""
     chosen = [answers["probabilities"].argmax(axis=1) for answers in (first, second)]
     same: NDArray[np.bool_] = chosen[0] == chosen[1]
     return same

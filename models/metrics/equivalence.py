@@ -1,7 +1,7 @@
-"""Whether an exported predictor, or serving, answers as the trained network did.
+"""Equivalence of an exported predictor, or of serving, with the trained network.
 
-What counts as another answer fits its kind: another class, numbers that are not near, another word
-or flag. Every declared output is compared.
+An answer counts as changed by its kind: another class, a number out of tolerance, another code or
+flag. Every declared output is compared.
 """
 
 from collections.abc import Mapping
@@ -13,43 +13,46 @@ from numpy.typing import NDArray
 from overnight.models.metrics.evaluation import Changed, Mask, Sameness
 from overnight.store.schema import Schema, TensorSpec
 
-# Rounding in arithmetic may end on the other side of a whole number.
+# Rounding in float32 may end on the other side of a whole number.
 _INTEGER_STEPS = 1
 Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Near:
-    """How far a number may be from another and still be the same answer.
+class Tolerance:
+    """Numbers count as the same within `absolute` plus `relative` times the expected one."""
 
-    That is `apart`, and besides a `share` of the number itself.
-    """
-
-    apart: float = 0.02
-    share: float = 0.001
+    absolute: float = 0.02
+    relative: float = 0.001
 
 
-def same(
+def compare_outputs(
     tensors: Schema,
     trained: Mapping[str, Array],
-    found: Mapping[str, Array],
+    served: Mapping[str, Array],
     *,
-    near: Near,
+    tolerance: Tolerance,
 ) -> Sameness:
-    """How far the answers found are from those of training, over all declared outputs.
+    """Compare served outputs with those of the trained network, over all declared outputs.
 
-    An output that was not answered, or in another shape, differs in every row.
+    An output that is missing, or of another shape, differs in every row.
     """
     first, *further = tensors.outputs
-    answer = np.asarray(trained[first.name])
-    changed = changed_rows(first, trained, found, near=near, classes=bool(tensors.labels))
+    first_output = np.asarray(trained[first.name])
+    changed = changed_rows(
+        first, trained, served, tolerance=tolerance, classes=bool(tensors.labels)
+    )
     return Sameness(
-        n=len(answer),
-        largest_difference=_largest(answer, found.get(first.name)),
+        n=len(first_output),
+        largest_difference=_largest(first_output, served.get(first.name)),
         changed_answers=int(changed.sum()),
         further=tuple(
-            Changed(spec.name, int(changed_rows(spec, trained, found, near=near).sum()), spec.exact)
+            Changed(
+                spec.name,
+                int(changed_rows(spec, trained, served, tolerance=tolerance).sum()),
+                spec.exact,
+            )
             for spec in further
         ),
     )
@@ -58,35 +61,35 @@ def same(
 def changed_rows(
     spec: TensorSpec,
     trained: Mapping[str, Array],
-    found: Mapping[str, Array],
+    served: Mapping[str, Array],
     *,
-    near: Near,
+    tolerance: Tolerance,
     classes: bool = False,
 ) -> Mask:
     """Which of n rows have another answer in one output: [n].
 
     Args:
-        classes: the output has a number for each class, and the answer is the highest.
+        classes: the output has a number for each class, and the highest is the answer.
     """
-    was, now = np.asarray(trained[spec.name]), found.get(spec.name)
-    n = len(was)
-    if now is None or np.shape(now) != was.shape:
+    trained_output, served_output = np.asarray(trained[spec.name]), served.get(spec.name)
+    n = len(trained_output)
+    if served_output is None or np.shape(served_output) != trained_output.shape:
         return np.ones(n, np.bool_)
-    ours, theirs = _wide(was), _wide(np.asarray(now))
-    if classes and ours.shape[1] > 1:
-        return np.asarray(ours.argmax(axis=1) != theirs.argmax(axis=1))
+    expected, actual = _wide(trained_output), _wide(np.asarray(served_output))
+    if classes and expected.shape[1] > 1:
+        return np.asarray(expected.argmax(axis=1) != actual.argmax(axis=1))
     if spec.datatype.startswith("FP"):
-        allowed = near.apart + near.share * np.abs(ours)
+        allowed = tolerance.absolute + tolerance.relative * np.abs(expected)
     else:
-        allowed = np.full_like(ours, 0 if spec.exact else _INTEGER_STEPS)
-    # What is no number is near nothing.
-    return np.asarray(~(np.abs(ours - theirs) <= allowed).all(axis=1))
+        allowed = np.full_like(expected, 0 if spec.exact else _INTEGER_STEPS)
+    # Negated, so that NaN counts as changed.
+    return np.asarray(~(np.abs(expected - actual) <= allowed).all(axis=1))
 
 
-def _largest(trained: Array, found: Array | None) -> float:
-    if found is None or found.shape != trained.shape:
+def _largest(trained: Array, served: Array | None) -> float:
+    if served is None or served.shape != trained.shape:
         return float("inf")
-    return float(np.abs(_wide(trained) - _wide(found)).max(initial=0.0))
+    return float(np.abs(_wide(trained) - _wide(served)).max(initial=0.0))
 
 
 def _wide(answers: Array) -> Floats:

@@ -1,4 +1,4 @@
-"""What was measured of a candidate: the values that gates listen to."""
+"""Evaluation of a candidate: metrics and comparisons, the input of gates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class RowMetric:
-    """A metric told row by row: on any rows it is the sum of `values` over that of `weights`.
+    """A metric row by row: on any rows it is the sum of `values` over the sum of `weights`.
 
-    So a mean has no weights (each row counts once), and a ratio such as the weighted absolute
-    percentage error has absolute errors for values and what was sold for weights. Rows with the
-    same number in `units` belong together (a day, a shop, a writer) and are drawn together when
-    chance is judged; without it every row stands for itself.
+    A mean has no weights (each row counts once); a ratio such as the weighted absolute percentage
+    error has absolute errors as values and sales as weights. Rows with the same number in `units`
+    are correlated (a day, a store, a writer) and resampled together; without it rows are
+    independent.
     """
 
     metric: str
@@ -42,9 +42,9 @@ class RowMetric:
 
 @dataclass(frozen=True)
 class Paired:
-    """Candidate and champion asked the same rows of one slice: who was right where.
+    """Counts of right answers of candidate and champion on the same rows of one slice.
 
-    Only the rows on which they differ say anything about which is better.
+    Only rows on which they differ tell which is better.
     """
 
     slice: str
@@ -60,7 +60,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Changed:
-    """In how many rows a further output differs; with `exact` it is made of flags or words."""
+    """The rows in which a further output differs; `exact` for outputs of flags or codes."""
 
     output: str
     rows: int
@@ -69,11 +69,10 @@ class Changed:
 
 @dataclass(frozen=True)
 class Sameness:
-    """How far the exported predictor's answers to the holdout are from the trained network's.
+    """Differences of the exported predictor's outputs from the trained network's, on the holdout.
 
-    `largest_difference` is over all numbers of the first output; `changed_answers` counts rows
-    where it is another answer: another class, or numbers that are not near. `further` counts those
-    of each further output.
+    `largest_difference` is over all numbers of the first output; `changed_answers` counts its rows
+    with another class, or with numbers out of tolerance; `further` those of each further output.
     """
 
     n: int
@@ -84,11 +83,11 @@ class Sameness:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the real serving application answered and cost, asked over HTTP.
+    """Outputs and costs of the real serving application, measured over HTTP.
 
     `largest_difference`, `changed_answers` and `further` are between its answers and the trained
-    network's, as in `Sameness`. `row_ms` is what a row takes alone, and `row_ms_in_eight` what it
-    takes in a request of eight.
+    network's, as in `Sameness`. `row_ms` is the time of a row alone, and `row_ms_in_eight`
+    that of a row in a request of eight.
     """
 
     n: int
@@ -108,7 +107,7 @@ class Evaluation:
     """A candidate's metrics on the holdout, and its comparison with the champion on those rows.
 
     `champion` is None while nothing serves; `paired` is then empty. `rows` and `champion_rows`
-    are the metrics that are told row by row, `slices` the masks of the holdout's rows by name.
+    are the metrics row by row, `slices` the masks of the holdout's rows by name.
     """
 
     measurements: tuple[Measurement, ...]
@@ -122,15 +121,15 @@ class Evaluation:
     slices: Mapping[str, Mask] = field(default_factory=dict)
 
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
-        """The candidate's measurement of a metric on a slice, if it was taken."""
+        """The candidate's measurement of a metric on a slice, or None."""
         return _find(self.measurements, metric, slice)
 
     def champion_measured(self, metric: str, slice: str = "") -> Measurement | None:
-        """The champion's measurement, tonight, on the same rows."""
+        """The champion's measurement on the same rows, or None."""
         return _find(self.champion_measurements, metric, slice)
 
     def counts(self, slice: str = "") -> Paired | None:
-        """Who was right where on a slice, if candidate and champion were compared there."""
+        """The counts of a slice, or None where candidate and champion were not compared."""
         return next((paired for paired in self.paired if paired.slice == slice), None)
 
     def mask(self, slice: str, n: int) -> Mask | None:

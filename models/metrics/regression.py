@@ -1,4 +1,4 @@
-"""Metrics of answers that are numbers with an interval around them, whole, by slice and by row."""
+"""Metrics of forecasts with intervals, whole, by slice and row by row."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from overnight.models.examples import Outputs
+from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import Mask, RowMetric
 from overnight.store.registry.manifest import Measurement
 
@@ -17,15 +19,14 @@ _SEED = 2_026
 def interval_rows(
     labels: Floats, answered: Floats, baselines: Mapping[str, Floats]
 ) -> tuple[RowMetric, ...]:
-    """The error and the coverage of intervals, and the error of trivial rules, row by row.
+    """Error and interval coverage of forecasts, and the error of baselines, row by row.
 
     `wape` is the weighted absolute percentage error: absolute errors over absolute truths.
 
     Args:
-        labels: [n] what came true.
-        answered: [n, 3] the low end, the answer itself, and the high end.
-        baselines: what trivial rules would have answered, [n] by name; each is told as
-            `<name>_wape`.
+        labels: [n] true values.
+        answered: [n, 3] low end, forecast, and high end.
+        baselines: forecasts of trivial rules, [n] by name; each becomes `<name>_wape`.
     """
     inside = (answered[:, 0] <= labels) & (labels <= answered[:, 2])
     truth = np.abs(labels)
@@ -46,17 +47,17 @@ def intervals(
     slices: Mapping[str, Mask],
 ) -> tuple[Measurement, ...]:
     """The same as measurements with intervals, whole and by slice, and R² on the whole."""
-    found = []
+    measurements = []
     for row in interval_rows(labels, answered, baselines):
-        found.append(ratio(row))
-        found += [ratio(row, mask, name) for name, mask in slices.items()]
-    return (*found, r2(labels, answered[:, 1]))
+        measurements.append(ratio(row))
+        measurements += [ratio(row, mask, name) for name, mask in slices.items()]
+    return (*measurements, r2(labels, answered[:, 1]))
 
 
 def ratio(row: RowMetric, mask: Mask | None = None, slice: str = "") -> Measurement:
-    """A metric on some rows, with a percentile interval over units drawn anew (Efron 1979).
+    """A metric on the rows of a mask, with a percentile bootstrap interval over units (Efron 1979).
 
-    NaN for no rows, or when nothing is weighed.
+    NaN for no rows, or when all weights are 0.
     """
     chosen = np.ones(len(row.values), np.bool_) if mask is None else mask
     values = row.values[chosen]
@@ -73,12 +74,12 @@ def ratio(row: RowMetric, mask: Mask | None = None, slice: str = "") -> Measurem
 def resampled(
     values: Floats, weights: Floats, units: NDArray[np.integer] | None
 ) -> tuple[float, float]:
-    """95 % of the ratios of sums when whole units (or rows) are drawn anew, from a fixed seed."""
+    """The 95 % bootstrap interval of a ratio of sums over units (or rows), from a fixed seed."""
     places = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
     above, below = np.bincount(places, values), np.bincount(places, weights)
     draws = np.random.default_rng(_SEED)
     ratios = []
-    # One draw after the other: all at once they would take 16 kB for each unit.
+    # One draw at a time: all at once would take 16 kB of memory for each unit.
     for _ in range(_RESAMPLES):
         drawn = draws.integers(0, len(above), len(above))
         if (weighed := below[drawn].sum()) > 0:
@@ -88,25 +89,17 @@ def resampled(
 
 
 def r2(labels: Floats, answered: Floats) -> Measurement:
-    """The share of the truths' variance that the answers explain; NaN when there is none."""
+    """The share of the labels' variance that the forecasts explain; NaN when there is none."""
     spread = float(((labels - labels.mean()) ** 2).sum()) if len(labels) else 0.0
     value = 1 - float(((labels - answered) ** 2).sum()) / spread if spread > 0 else math.nan
     return Measurement(metric="r2", value=value, n=len(labels))
 
 
-def near(
-    first: Mapping[str, NDArray[np.generic]],
-    second: Mapping[str, NDArray[np.generic]],
-    *,
-    output: str,
-    apart: float,
-    share: float,
-) -> Mask:
-    """Where no number of the second is further from the first's than is allowed, [n].
-
-    That is `apart`, and besides a `share` of the first's number.
-    """
-    expected, found = (np.asarray(answers[output], np.float64) for answers in (first, second))
-    beyond = np.abs(found - expected) - (apart + share * np.abs(expected))
+def within_tolerance(first: Outputs, second: Outputs, *, output: str, tolerance: Tolerance) -> Mask:
+    """Where all numbers of an output of the second are within tolerance of the first's, [n]."""
+    expected, actual = (np.asarray(answers[output], np.float64) for answers in (first, second))
+    beyond = np.abs(actual - expected) - (
+        tolerance.absolute + tolerance.relative * np.abs(expected)
+    )
     close: Mask = beyond.max(axis=1) <= 0
     return close

@@ -1,4 +1,4 @@
-"""What a person wants to see of a classifier whose inputs are no pictures of themselves."""
+"""Plots for the report of any classifier."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,8 +23,8 @@ def pictures(
 
 
 def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
-    """What each of two versions took for what, on the rows that they answer otherwise."""
-    then, now = (np.asarray(one["probabilities"]) for one in (first, second))
+    """The confusion of each of two versions, on the rows that they answer differently."""
+    then, now = (np.asarray(outputs["probabilities"]) for outputs in (first, second))
     names = [str(number) for number in range(then.shape[1])]
     rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
     return {

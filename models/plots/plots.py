@@ -1,6 +1,6 @@
-"""Pictures of how a classifier learned and errs, as PNG bytes.
+"""Shared plots for reports, as PNG bytes.
 
-Only figures are used, never pyplot: nothing is shared between runs, and no display is needed.
+Only figures are used, never pyplot: it keeps global state and may look for a display.
 """
 
 import io
@@ -20,7 +20,7 @@ _INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"
 def curves(
     history: Sequence[Mapping[str, float]], *, metrics: tuple[str, str] = ("loss", "accuracy")
 ) -> bytes:
-    """Loss and another metric by epoch, training beside validation."""
+    """Loss and another metric by epoch, for training and validation."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes: Any = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)
@@ -38,7 +38,7 @@ def curves(
 
 
 def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
-    """How often each class (rows) was taken for each other (columns); right answers are grey."""
+    """Confusion matrix: true class in rows, answers in columns; right answers are grey."""
     classes = range(len(names))
     crossed = pd.crosstab(np.asarray(labels), np.asarray(answers))
     counts = crossed.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
@@ -61,16 +61,16 @@ def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
 
 
 def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
-    """How often answers of each confidence were right, beside how often they should be.
+    """Reliability diagram: accuracy by confidence, with the diagonal of perfect calibration.
 
-    Equal-width bins as in Guo et al. 2017; a dot is as large as its bin has answers, and its bar
-    spans 95 % (Wilson 1927).
+    Equal-width bins as in Guo et al. 2017; the size of a dot is the share of answers in its bin,
+    its bar the 95 % interval (Wilson 1927).
     """
     confident, hits = np.asarray(confidences, float), np.asarray(right, bool)
     places = np.minimum((confident * bins).astype(int), bins - 1)
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axes: Any = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, label="as it should be")
+    axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, label="perfectly calibrated")
     for place in np.unique(places):
         chosen = places == place
         right_here = share("accuracy", hits[chosen])
@@ -88,7 +88,7 @@ def calibration(confidences: Array, right: Array, *, bins: int = 15) -> bytes:
 
 
 def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> bytes:
-    """Small pictures in a grid, white on black, each with its caption."""
+    """Small images in a grid, white on black, each with its caption."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(columns * 1.1, rows * 1.35), layout="constrained")
     panels: Any = figure.subplots(rows, columns, squeeze=False)
@@ -101,7 +101,7 @@ def gallery(images: Array, captions: Sequence[str], *, columns: int = 8) -> byte
 
 
 def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> bytes:
-    """The loss of every trial over each setting, a panel a setting; the best one is marked."""
+    """Validation loss of every trial over each setting, one panel each; the best is marked."""
     names = list(trials[0][0])
     figure = Figure(figsize=(3.2 * len(names), 3), layout="constrained")
     panels: Any = figure.subplots(1, len(names), squeeze=False)[0]
@@ -117,7 +117,7 @@ def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> by
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as bytes that are the same for the same figure."""
+    """A figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a person wants to see of a model that answers numbers with an interval around them."""
+"""Plots for the report of any forecast with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _SHOWN = 12
 def pictures(
     examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
 ) -> dict[str, bytes]:
-    """Learning curves, answers beside truths, and how far off they were."""
+    """Learning curves, forecasts over true values, and errors."""
     answered, truth = _answered(outputs)[:, 1], examples.labels.astype(np.float64)
     return {
         "Learning curves": drawn.curves(history, metrics=("loss", "loss")),
@@ -26,7 +26,7 @@ def pictures(
 
 
 def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
-    """The rows on which two versions are furthest apart, beside the truth."""
+    """The rows on which two versions differ most, with their true values."""
     then, now = _answered(first)[:, 1], _answered(second)[:, 1]
     rows = np.argsort(-np.abs(then - now), kind="stable")[:_SHOWN]
     figure = Figure(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
@@ -39,7 +39,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
 
 
 def _answered(outputs: Outputs) -> Floats:
-    """The first output: low end, answer, high end, [n, 3]."""
+    """The first output: low end, forecast, high end, [n, 3]."""
     return np.asarray(next(iter(outputs.values())), np.float64)
 
 

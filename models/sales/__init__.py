@@ -1,12 +1,17 @@
-"""Daily sales of grocery stores: a year of baskets, arriving night by night."""
+"""Daily sales of grocery stores: a forecast from a year of baskets, in daily arrivals."""
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.sales.data_gates import DATA_GATES
-from overnight.models.sales.gates import GATES, PERTURBATIONS, RETURNING
-from overnight.models.sales.metrics import in_interval, measured, per_row
-from overnight.models.sales.schema import NEAR, TENSORS
-from overnight.models.sales.series import HELD_DAYS, arrived, judged, learned
+from overnight.models.sales.gates import GATES, PERTURBATIONS, REINSTATEMENT
+from overnight.models.sales.metrics import in_interval, measure, per_row
+from overnight.models.sales.schema import TENSORS, TOLERANCE
+from overnight.models.sales.series import (
+    HELD_DAYS,
+    arrival_examples,
+    holdout_examples,
+    training_examples,
+)
 from overnight.models.sales.source import SalesSource
 from overnight.models.search_space import Choice, Range
 
@@ -26,8 +31,8 @@ DEFINITION = ModelDefinition(
         patience_epochs=5,
     ),
     open_source=SalesSource,
-    examples=learned,
-    measure=measured,
+    examples=training_examples,
+    measure=measure,
     correct=in_interval,
     data_gates=DATA_GATES,
     perturbations=PERTURBATIONS,
@@ -44,9 +49,9 @@ DEFINITION = ModelDefinition(
         "batch_rows": Choice((256, 512, 1024)),
         "epochs": Range(3, 10),
     },
-    returning=RETURNING,
+    reinstatement=REINSTATEMENT,
     per_row=per_row,
-    arrived=arrived,
-    moving=MovingHoldout(days=HELD_DAYS, examples=judged),
-    near=NEAR,
+    arrival_examples=arrival_examples,
+    moving_holdout=MovingHoldout(days=HELD_DAYS, examples=holdout_examples),
+    tolerance=TOLERANCE,
 )

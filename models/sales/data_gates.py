@@ -1,4 +1,4 @@
-"""What rows of sales must be, and how far a night may differ from those before it."""
+"""Data gates of sales: constraints on rows, and bounds on the drift of an arrival."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,22 +9,22 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.data_gates.drift import ColumnSample, SameShares, SameSpread
 from overnight.models.sales.rows import APART
 from overnight.models.sales.schema import DAY, DEPARTMENT, STORES
-from overnight.models.sales.series import encoded
+from overnight.models.sales.series import vocabulary_codes
 from overnight.store.schema import TensorSpec
 
 # No basket holds more of one department; of fuel and the like they count thousandths.
 _MOST_UNITS, _MOST_APART = 10_000, 1_000_000
 
 
-def described(rows: pa.Table) -> ColumnSample:
-    """Of each row its department and store, as far as they are known by name, and its pieces.
+def row_statistics(rows: pa.Table) -> ColumnSample:
+    """Of each row its department and store, as vocabulary codes, and its pieces.
 
-    What is counted in other units is left out, so that a night without fuel differs in nothing.
+    Departments counted in other units are left out: an arrival without fuel shows no drift.
     """
     counted = rows.filter(pc.invert(pc.is_in(rows["department"], pa.array(APART))))
     store = counted["store"].to_numpy().astype(np.int64)
     department = counted["department"].to_numpy(zero_copy_only=False)
-    codes = encoded(store, department)
+    codes = vocabulary_codes(store, department)
     return ColumnSample(
         counted.num_rows,
         {"store": codes[:, 0].astype(np.int64), "department": codes[:, 1].astype(np.int64)},
@@ -76,16 +76,16 @@ DATA_GATES = DataGates(
         ),
     ),
     minimum_rows=1_000,
-    # A forecast from stale sales is none, and ten nights without any are no empty night.
+    # Forecasts need recent sales; one empty day is normal, ten days without any are an outage.
     fresh_days=10,
-    # The furthest of the replay's 61 nights: 0.155 (Thanksgiving), 0.32 and 0.16. A night without
-    # the largest department, without half of the stores or in other units is beyond: 0.43, 0.64, 5.
+    # The largest distances of the replay's 61 arrivals: 0.155 (Thanksgiving), 0.32 and 0.16. One
+    # without the largest department, half of the stores or in other units has 0.43, 0.64 and 5.
     shifts=(
         SameShares("department", bound=0.2, names=DEPARTMENT.vocabulary),
         SameShares("store", bound=0.4, names=("other", *map(str, STORES))),
         SameSpread("pieces", bound=0.3),
     ),
-    described=described,
-    # Longer than any source was silent, and shorter than most slips of a month or a year.
-    apart_days=14,
+    row_statistics=row_statistics,
+    # Longer than any gap of the source, and shorter than most wrong months or years.
+    outlier_days=14,
 )

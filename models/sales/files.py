@@ -1,4 +1,4 @@
-"""Sales in whatever files they are handed over: a file is read whole or rejected whole."""
+"""Reads arrivals of sales in any supported format; a file is read whole or rejected whole."""
 
 import gzip
 import zlib
@@ -18,7 +18,7 @@ from overnight.store.errors import BadFile
 
 MAXIMUM_LINES = 20_000_000
 MAXIMUM_BYTES = 2_000_000_000
-# What a line must tell, and how it is told; other columns are let be.
+# Required columns of lines and their types; other columns are ignored.
 LINE_COLUMNS: Mapping[str, pa.DataType] = {
     "basket_id": pa.int64(),
     "store_id": pa.int64(),
@@ -29,21 +29,21 @@ LINE_COLUMNS: Mapping[str, pa.DataType] = {
 
 
 def read_files(files: Mapping[str, bytes]) -> Reading:
-    """The rows of all files in order of their names, and the files that would not do."""
-    found: list[pa.Table] = []
+    """The rows of all files in order of their names, and the files that were rejected."""
+    tables: list[pa.Table] = []
     rejected: list[BadFile] = []
     if not files:
         rejected.append(BadFile("the arrival", expected="at least one file", found="none"))
     for file, body in sorted(files.items()):
         try:
-            found.append(read(file, body))
+            tables.append(read(file, body))
         except BadFile as error:
             rejected.append(error)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             rejected.append(
                 BadFile(file, expected="a table of sales", found=f"{error}"[:200] or repr(error))
             )
-    rows = pa.concat_tables([COLUMNS.empty_table(), *found]).combine_chunks()
+    rows = pa.concat_tables([COLUMNS.empty_table(), *tables]).combine_chunks()
     return Reading(rows, tuple(rejected))
 
 
@@ -56,18 +56,18 @@ def read(file: str, body: bytes) -> pa.Table:
     form = _FORMS.get(PurePosixPath(file.lower().removesuffix(".gz")).suffix)
     if form is None:
         raise BadFile(file, expected=" or ".join(_FORMS), found="another kind of file")
-    table = form(file, _unpacked(file, body))
+    table = form(file, _decompress(file, body))
     if store47.is_of_store47(table.column_names):
         return store47.as_rows(file, table)
     return as_rows(file, _lines(file, table))
 
 
-def _unpacked(file: str, body: bytes) -> bytes:
+def _decompress(file: str, body: bytes) -> bytes:
     if not file.lower().endswith(".gz"):
         return body
     try:
-        unpacked = zlib.decompressobj(wbits=31).decompress(body, MAXIMUM_BYTES)
-        if len(unpacked) < MAXIMUM_BYTES:
+        plain = zlib.decompressobj(wbits=31).decompress(body, MAXIMUM_BYTES)
+        if len(plain) < MAXIMUM_BYTES:
             return gzip.decompress(body)
     except (OSError, EOFError, zlib.error) as error:
         raise BadFile(file, expected="a gzip file", found=str(error)[:200]) from None
@@ -97,7 +97,7 @@ _FORMS: Mapping[str, Callable[[str, bytes], pa.Table]] = {".parquet": _parquet, 
 
 
 def _lines(file: str, table: pa.Table) -> Lines:
-    """The columns of lines, each of its kind and complete; a department may have no name."""
+    """The columns of lines, cast and complete; only a department may be missing."""
     missing = [name for name in LINE_COLUMNS if name not in table.column_names]
     if missing:
         raise BadFile(
@@ -108,21 +108,21 @@ def _lines(file: str, table: pa.Table) -> Lines:
     for name in LINE_COLUMNS:
         if name != "department" and (n := table.column(name).null_count):
             raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
-    told = {
+    columns = {
         name: table.column(name).cast(kind, safe=name != "transaction_timestamp").combine_chunks()
         for name, kind in LINE_COLUMNS.items()
     }
-    whole = told["quantity"].to_numpy(zero_copy_only=False)
-    if not np.isfinite(whole).all():
+    quantity = columns["quantity"].to_numpy(zero_copy_only=False)
+    if not np.isfinite(quantity).all():
         raise BadFile(file, expected="every quantity a number", found="one that is none")
-    store = told["store_id"].to_numpy(zero_copy_only=False)
+    store = columns["store_id"].to_numpy(zero_copy_only=False)
     if len(store) and (store.min() < 0 or store.max() > np.iinfo(np.int32).max):
         raise BadFile(file, expected="numbers of stores", found=f"{store.min()} to {store.max()}")
-    moment = pc.cast(told["transaction_timestamp"], pa.timestamp("us"))
+    moment = pc.cast(columns["transaction_timestamp"], pa.timestamp("us"))
     return Lines(
-        basket=told["basket_id"].to_numpy(zero_copy_only=False),
+        basket=columns["basket_id"].to_numpy(zero_copy_only=False),
         store=store,
-        department=told["department"],
-        quantity=whole,
+        department=columns["department"],
+        quantity=quantity,
         moment=moment.to_numpy(zero_copy_only=False),
     )

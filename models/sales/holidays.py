@@ -1,11 +1,11 @@
-"""The shops' calendar: which days are unlike others, from rules alone."""
+"""Calendar of the stores: kinds of days by rule, from 2016 to 2030."""
 
 from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The days a forecast can be asked for.
+# The days that can be forecast, in days since 1970-01-01.
 FIRST_DAY = (date(2016, 1, 1) - date(1970, 1, 1)).days
 LAST_DAY = (date(2030, 12, 31) - date(1970, 1, 1)).days
 KINDS = ("ordinary", "closed", "feast", "eve of a feast", "long weekend")
@@ -16,32 +16,32 @@ _MONDAY, _THURSDAY = 0, 3
 
 def kinds(years: range = range(2015, 2032)) -> NDArray[np.int32]:
     """The kind of each day from `FIRST_DAY` to `LAST_DAY`, an index into `KINDS`."""
-    found = np.zeros(LAST_DAY - FIRST_DAY + 1, np.int32)
+    by_day = np.zeros(LAST_DAY - FIRST_DAY + 1, np.int32)
     for year in years:
         for monday in _long_weekends(year):
-            for before in range(3):
-                _mark(found, monday - timedelta(before), LONG)
+            for days_before in range(3):
+                _mark(by_day, monday - timedelta(days_before), LONG)
     for feast in (feast for year in years for feast in feasts(year)):
-        for before in range(1, _EVES + 1):
-            _mark(found, feast - timedelta(before), EVE)
+        for days_before in range(1, _EVES + 1):
+            _mark(by_day, feast - timedelta(days_before), EVE)
     for year in years:
         for feast in feasts(year):
-            _mark(found, feast, FEAST)
-        _mark(found, date(year, 12, 25), CLOSED)
-    return found
+            _mark(by_day, feast, FEAST)
+        _mark(by_day, date(year, 12, 25), CLOSED)
+    return by_day
 
 
 def holiday_weeks() -> NDArray[np.bool_]:
-    """Of each day from `FIRST_DAY` to `LAST_DAY` whether a feast is in the week that begins there.
+    """For each day from `FIRST_DAY` to `LAST_DAY`, whether a feast is at most six days ahead.
 
-    Six days before a feast to the feast itself: the days on which people shop for it.
+    These are the days on which people shop for it.
     """
-    found = np.zeros(LAST_DAY - FIRST_DAY + 1, np.int32)
+    by_day = np.zeros(LAST_DAY - FIRST_DAY + 1, np.int32)
     for year in range(2015, 2032):
         for feast in (*feasts(year), date(year, 12, 25)):
-            for before in range(7):
-                _mark(found, feast - timedelta(before), 1)
-    return found.astype(bool)
+            for days_before in range(7):
+                _mark(by_day, feast - timedelta(days_before), 1)
+    return by_day.astype(bool)
 
 
 def feasts(year: int) -> tuple[date, ...]:
@@ -79,7 +79,7 @@ def _nth(year: int, month: int, weekday: int, n: int) -> date:
     return first + timedelta((weekday - first.weekday()) % 7 + 7 * (n - 1))
 
 
-def _mark(found: NDArray[np.int32], day: date, kind: int) -> None:
+def _mark(by_day: NDArray[np.int32], day: date, kind: int) -> None:
     place = (day - date(1970, 1, 1)).days - FIRST_DAY
-    if 0 <= place < len(found):
-        found[place] = kind
+    if 0 <= place < len(by_day):
+        by_day[place] = kind

@@ -1,4 +1,4 @@
-"""Which days are known, and what stands for one that is not."""
+"""Days whose sales are known, and the imputation of those that are missing."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,47 +9,52 @@ from overnight.models.sales.holidays import CLOSED, FIRST_DAY, LAST_DAY, kinds
 from overnight.models.sales.rows import APART
 from overnight.models.sales.schema import RECENT_DAYS
 
-# A day with fewer rows than this share of a usual day's did not come, or came as a mistake. The
-# quietest day of the year has 0.59 of them; of a night left out, late baskets bring 0.03 at most.
-_HARDLY = 0.1
+# A day with fewer rows than this share of a usual day's counts as missing. The quietest day of the
+# year has 0.59; of a day whose arrival is missing, late baskets bring 0.03 at most.
+_LEAST_SHARE = 0.1
 _WEEK = 7
 Ints = NDArray[np.int32]
 
 
-def counted(rows: pa.Table) -> pa.Table:
-    """The rows that count pieces."""
+def counted_rows(rows: pa.Table) -> pa.Table:
+    """The rows of departments that are counted in pieces."""
     return rows.filter(pc.invert(pc.is_in(rows["department"], pa.array(APART))))
 
 
 def known_days(rows: pa.Table) -> Ints:
-    """The days that came with about as many rows as others do, in order.
+    """The days with about as many rows as others, in order.
 
     Raises:
         ValueError: there is none.
     """
-    days, counts = np.unique(counted(rows)["day"].to_numpy(), return_counts=True)
+    days, counts = np.unique(counted_rows(rows)["day"].to_numpy(), return_counts=True)
     if not len(days):
-        raise ValueError("no row counts pieces of any day; an example needs some")
-    found: Ints = days[counts >= _HARDLY * np.median(counts)].astype(np.int32)
-    return found
+        raise ValueError("no row counts pieces; an example needs some")
+    known: Ints = days[counts >= _LEAST_SHARE * np.median(counts)].astype(np.int32)
+    return known
 
 
 def closed(days: Ints) -> NDArray[np.bool_]:
-    """On which days nobody sells, by the calendar: there, no rows are the truth."""
+    """Which days the stores are closed, by the calendar: there, no rows mean no sales."""
     inside = (days >= FIRST_DAY) & (days <= LAST_DAY)
-    found: NDArray[np.bool_] = inside & (kinds()[np.where(inside, days - FIRST_DAY, 0)] == CLOSED)
-    return found
+    is_closed: NDArray[np.bool_] = inside & (
+        kinds()[np.where(inside, days - FIRST_DAY, 0)] == CLOSED
+    )
+    return is_closed
 
 
-def guess(units: NDArray[np.float32], unknown: Ints, known: Ints) -> None:
-    """Fill days in with the same weekday's newest known sales before, or else the first after.
+def impute(units: NDArray[np.float32], unknown: Ints, known: Ints) -> None:
+    """Fill unknown days with the same weekday's newest known sales before, or else the first after.
 
-    `units` is [series, days], days are counted from its first. Every window of 56 days ends later
-    than the 55th, so what comes after is no news to any.
+    `units`, [series, days], is changed in place; days are counted from its first. Every window of
+    56 days ends after day 55, so values from days before that leak no future into any.
     """
     for day in unknown.tolist():
-        alike = known[(known - day) % _WEEK == 0]
-        before, after = alike[alike < day], alike[(alike > day) & (alike < RECENT_DAYS)]
+        same_weekday = known[(known - day) % _WEEK == 0]
+        before, after = (
+            same_weekday[same_weekday < day],
+            same_weekday[(same_weekday > day) & (same_weekday < RECENT_DAYS)],
+        )
         units[:, day] = 0
         if len(before) or len(after):
             units[:, day] = units[:, before[-1] if len(before) else after[0]]

@@ -1,6 +1,6 @@
-"""What is measured of a forecast, with intervals, whole and by slice; and row by row.
+"""Metrics of the sales forecast, with intervals, whole and by slice; and row by row.
 
-Days are drawn, not rows: what one day brings unexpectedly, it brings to all its rows.
+Bootstrap draws are of days, not rows: the errors of one day are correlated over all its rows.
 """
 
 import math
@@ -21,18 +21,18 @@ Floats = NDArray[np.float64]
 
 
 def seasonal_naive(examples: Examples) -> Floats:
-    """What was sold on the same weekday of the newest week that is known: [n]."""
+    """Baseline: the sales of the same weekday in the newest known week, [n]."""
     lead = examples.inputs["lead_days"].astype(np.int64)
     back = -(-lead // 7) * 7 - lead
     recent = examples.inputs["recent"]
-    found: Floats = recent[np.arange(examples.n), RECENT_DAYS - 1 - back].astype(np.float64)
-    return found
+    forecast: Floats = recent[np.arange(examples.n), RECENT_DAYS - 1 - back].astype(np.float64)
+    return forecast
 
 
 def mean_of_28_days(examples: Examples) -> Floats:
-    """What was sold a day on average of the 28 days up to the cut-off: [n]."""
-    found: Floats = examples.inputs["recent"][:, -_MEAN_DAYS:].astype(np.float64).mean(axis=1)
-    return found
+    """Baseline: mean daily sales of the 28 days up to the cut-off, [n]."""
+    forecast: Floats = examples.inputs["recent"][:, -_MEAN_DAYS:].astype(np.float64).mean(axis=1)
+    return forecast
 
 
 def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
@@ -40,51 +40,53 @@ def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
 
     `wape` is the weighted absolute percentage error: absolute errors over what was sold, in pieces.
     `squared_log_error` is the square of NWRMSLE (as in the Favorita competition of 2018), the
-    perishable departments of the vocabulary weighing 1.25. Days on which more came back than was
-    sold count as 0.
+    perishable departments of the vocabulary weighing 1.25. Days with more
+    returns than sales count as 0.
     """
     sold = np.maximum(examples.labels.astype(np.float64), 0.0)
     units = np.asarray(outputs["units"], np.float64)
     days = examples.inputs["day"].astype(np.int64)
     weight = _weights(examples)
 
-    inside, one = in_interval(examples, outputs), np.ones(examples.n)
+    inside, ones = in_interval(examples, outputs), np.ones(examples.n)
 
-    def told(metric: str, values: Floats, weights: Floats, *, higher: bool = False) -> RowMetric:
+    def row_metric(
+        metric: str, values: Floats, weights: Floats, *, higher: bool = False
+    ) -> RowMetric:
         return RowMetric(metric, values, "higher" if higher else "lower", weights, days)
 
     return (
-        told("wape", np.abs(sold - units[:, 1]), sold),
-        told("squared_log_error", weight * _log_error(sold, units[:, 1]) ** 2, weight),
-        told("interval_coverage", inside.astype(float), one, higher=True),
-        told("seasonal_naive_wape", np.abs(sold - seasonal_naive(examples)), sold),
-        told("mean_28_wape", np.abs(sold - mean_of_28_days(examples)), sold),
+        row_metric("wape", np.abs(sold - units[:, 1]), sold),
+        row_metric("squared_log_error", weight * _log_error(sold, units[:, 1]) ** 2, weight),
+        row_metric("interval_coverage", inside.astype(float), ones, higher=True),
+        row_metric("seasonal_naive_wape", np.abs(sold - seasonal_naive(examples)), sold),
+        row_metric("mean_28_wape", np.abs(sold - mean_of_28_days(examples)), sold),
     )
 
 
-def measured(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-    """WAPE and coverage with intervals, whole and by slice; NWRMSLE, R² and both yardsticks."""
+def measure(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
+    """WAPE and coverage with intervals, whole and by slice; NWRMSLE, R² and both baselines."""
     rows = {row.metric: row for row in per_row(examples, outputs)}
-    found = [
+    measurements = [
         *_by_slice(examples, rows["wape"]),
         *_by_slice(examples, rows["interval_coverage"]),
         _nwrmsle(rows["squared_log_error"]),
         ratio(rows["seasonal_naive_wape"]),
         ratio(rows["mean_28_wape"]),
-        # The median is no mean, so a little of the variance is lost.
+        # Of the median, not the mean, so R² is a little below its possible maximum.
         r2(
             examples.labels.astype(np.float64),
             np.asarray(outputs["units"], np.float64)[:, 1],
         ),
     ]
-    return tuple(found)
+    return tuple(measurements)
 
 
 def in_interval(examples: Examples, outputs: Outputs) -> NDArray[np.bool_]:
-    """Which rows' truth lies between the outer quantiles in whole pieces, rounded outwards: [n]."""
+    """Which rows' sales lie within P10 to P90, rounded outwards to whole pieces: [n]."""
     units = np.asarray(outputs["units"], np.float64)
     low, high = np.floor(units[:, 0]), np.ceil(units[:, 2])
-    # More than was sold can come back; that is as little as none.
+    # Returns can exceed sales; the network forecasts such days as 0.
     sold = np.maximum(examples.labels, 0)
     inside: NDArray[np.bool_] = (low <= sold) & (sold <= high)
     return inside
@@ -110,5 +112,5 @@ def _by_slice(examples: Examples, row: RowMetric) -> Iterator[Measurement]:
 def _nwrmsle(row: RowMetric) -> Measurement:
     squared = ratio(row)
     ends = (squared.value, squared.low, squared.high)
-    value, low, high = (math.nan if one is None else math.sqrt(one) for one in ends)
+    value, low, high = (math.nan if end is None else math.sqrt(end) for end in ends)
     return Measurement(metric="nwrmsle", value=value, n=squared.n, low=low, high=high)

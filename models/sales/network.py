@@ -1,6 +1,6 @@
-"""The network that forecasts sales: how it is built, fitted, exported and asked.
+"""Network of the sales forecast: build, fit, export and predict.
 
-Everything between what a client knows (store, department, day, what was sold lately) and three
+All preprocessing between a client's inputs (store, department, day, recent sales) and three
 quantiles of the pieces that will be sold is inside the network.
 """
 
@@ -18,34 +18,34 @@ from numpy.typing import NDArray
 
 from overnight.models.definition import TrainingSettings
 from overnight.models.examples import Array, Examples
-from overnight.models.metrics.regression import near
-from overnight.models.sales.preprocessing import InVocabulary, OneOf, Ordered, Prepared
-from overnight.models.sales.schema import DEPARTMENT, NEAR, QUANTILES, RECENT_DAYS, STORE
+from overnight.models.metrics.regression import within_tolerance
+from overnight.models.sales.preprocessing import Features, InVocabulary, OneHot, OrderedQuantiles
+from overnight.models.sales.schema import DEPARTMENT, QUANTILES, RECENT_DAYS, STORE, TOLERANCE
 from overnight.models.sales.training import INPUTS, SalesLearner, pinball
 from overnight.models.training import export as exporting
-from overnight.models.training.export import answers_of, load
+from overnight.models.training.export import load, run_predictor
 from overnight.models.training.learning import Course, Fitted, Report, fit_by_steps
 
 STORE_WIDTH, DEPARTMENT_WIDTH = 8, 6
 WIDTHS = (96, 48)
-# int8 weights are served when hardly a forecast is another.
-ALIKE = partial(near, output="units", apart=NEAR.apart, share=NEAR.share)
+# int8 weights are served when hardly a forecast changes.
+ALIKE = partial(within_tolerance, output="units", tolerance=TOLERANCE)
 
 
-__all__ = ["Fitted", "answers_of", "build", "export", "fit", "load", "predict"]
+__all__ = ["Fitted", "build", "export", "fit", "load", "predict", "run_predictor"]
 
 
 def build(*, seed: int) -> keras.Model:
     """Build the untrained network, from the five inputs of the schema to `units` and `known`.
 
     `units`, float32 [n, 3], are P10, P50 and P90, never negative and in order; `known`, uint8
-    [n, 2], says whether store and department are of the vocabulary. The seed fixes the weights.
+    [n, 2], tells whether store and department are of the vocabulary. The seed fixes the weights.
     """
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     inputs = {name: keras.Input((), dtype="int32", name=name) for name in INPUTS[:-1]}
     inputs["recent"] = keras.Input((RECENT_DAYS,), dtype="float32", name="recent")
-    features, scale, is_open = Prepared(name="prepared")(
+    features, scale, is_open = Features(name="prepared")(
         [inputs["day"], inputs["lead_days"], inputs["recent"]]
     )
     parts = [features]
@@ -53,14 +53,14 @@ def build(*, seed: int) -> keras.Model:
         ("store", STORE, STORE_WIDTH),
         ("department", DEPARTMENT, DEPARTMENT_WIDTH),
     ):
-        # A matrix product stands for the look-up: its gradient is the same on every run.
-        one = OneOf(len(spec.vocabulary), name=f"one_{name}")(inputs[name])
+        # A matrix product instead of a look-up, whose gradient is not deterministic.
+        one = OneHot(len(spec.vocabulary), name=f"one_{name}")(inputs[name])
         parts.append(layers.Dense(width, use_bias=False, name=f"{name}_embedding")(one))
     x = layers.Concatenate(name="features")(parts)
     for number, width in enumerate(WIDTHS, 1):
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
     raw = layers.Dense(len(QUANTILES), name="raw")(x)
-    units = Ordered(name="units")([raw, scale, is_open])
+    units = OrderedQuantiles(name="units")([raw, scale, is_open])
     known = InVocabulary(name="known", dtype="float32")([inputs["store"], inputs["department"]])
     return keras.Model(inputs, {"units": units, "known": known}, name="sales")
 
@@ -73,7 +73,7 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Train a network on days of sales, as `learning.fit_by_steps` says."""
+    """Train a network on daily sales; see `learning.fit_by_steps`."""
 
     def prepare(network: keras.Model) -> Course:
         learner = SalesLearner(network, training, settings=settings)
@@ -106,4 +106,4 @@ def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 4096
 ) -> dict[str, NDArray[Any]]:
     """Answer the inputs with `units` and `known`, shaped as `build` says."""
-    return exporting.ask(network, inputs, batch_rows)
+    return exporting.predict(network, inputs, batch_rows)

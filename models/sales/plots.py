@@ -1,4 +1,4 @@
-"""What a person wants to see of a night's forecasts."""
+"""Plots of a sales version for its report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,8 +30,8 @@ def pictures(
 
 
 def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[str, bytes]:
-    """The forecasts of two versions that are furthest apart, beside what was sold."""
-    then, now = (np.asarray(one["units"], np.float64)[:, 1] for one in (first, second))
+    """The forecasts on which two versions differ most, and the sales of those days."""
+    then, now = (np.asarray(outputs["units"], np.float64)[:, 1] for outputs in (first, second))
     rows = np.argsort(-np.abs(then - now), kind="stable")[:_SHOWN]
     figure = Figure(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
     axes: Any = figure.subplots()
@@ -70,12 +70,14 @@ def _by_department(examples: Examples, outputs: Outputs) -> bytes:
     """The error and the share of truths in their intervals, a bar a department."""
     units = np.asarray(outputs["units"], np.float64)
     inside, sold = in_interval(examples, outputs), examples.labels.astype(np.float64)
-    code = examples.inputs["department"]
-    found = [place for place in range(len(DEPARTMENT.vocabulary)) if (code == place).any()]
-    names = [DEPARTMENT.vocabulary[place] for place in found]
+    department = examples.inputs["department"]
+    codes = [code for code in range(len(DEPARTMENT.vocabulary)) if (department == code).any()]
+    names = [DEPARTMENT.vocabulary[code] for code in codes]
     missed = np.abs(sold - units[:, 1])
-    errors = [missed[code == place].sum() / max(sold[code == place].sum(), 1) for place in found]
-    covered = [inside[code == place].mean() for place in found]
+    errors = [
+        missed[department == code].sum() / max(sold[department == code].sum(), 1) for code in codes
+    ]
+    covered = [inside[department == code].mean() for code in codes]
     figure = Figure(figsize=(8, 3), layout="constrained")
     panels: Any = figure.subplots(1, 2, sharey=True)
     for axes, values, title in zip(
@@ -90,7 +92,7 @@ def _by_department(examples: Examples, outputs: Outputs) -> bytes:
 
 
 def _worst(examples: Examples, units: NDArray[np.float64]) -> bytes:
-    """The forecasts that are furthest from what was sold, in pieces, with their intervals."""
+    """The largest errors in pieces, with the intervals of their forecasts."""
     sold = np.maximum(examples.labels.astype(np.float64), 0.0)
     rows = worst(sold, units)
     figure = Figure(figsize=(8, 0.34 * len(rows) + 1.1), layout="constrained")
@@ -102,10 +104,10 @@ def _worst(examples: Examples, units: NDArray[np.float64]) -> bytes:
     axes.plot(units[rows, 1], places, "o", color=_MINE, label="forecast")
     axes.plot(sold[rows], places, "o", color=_INK, label="sold")
     for place, row in zip(places, rows, strict=True):
-        told = f"{units[row, 1] - sold[row]:+.0f}"
+        text = f"{units[row, 1] - sold[row]:+.0f}"
         end = max(sold[row], high[place])
-        beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(told, (end, place), color=_INK, fontsize=8, **beside)
+        offset = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(text, (end, place), color=_INK, fontsize=8, **offset)
     axes.set_yticks(places, [_name(examples, row) for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("pieces")
@@ -116,7 +118,7 @@ def _worst(examples: Examples, units: NDArray[np.float64]) -> bytes:
 
 
 def worst(sold: NDArray[np.float64], units: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The rows whose forecast is furthest from what was sold, the furthest first."""
+    """The rows with the largest absolute errors, the largest first."""
     return np.argsort(-np.abs(sold - units[:, 1]), kind="stable")[:_SHOWN]
 
 

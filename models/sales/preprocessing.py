@@ -1,4 +1,4 @@
-"""What the network makes of its inputs, inside itself, so that nobody prepares them otherwise."""
+"""Keras layers that prepare inputs and order outputs; exported with the network."""
 
 from typing import Any
 
@@ -16,33 +16,37 @@ WEEKS = RECENT_DAYS // WEEK
 NEWEST_DAYS = 14
 # 1970-01-01 was a Thursday; Monday is 0.
 _EPOCH_WEEKDAY = 3
-# Series that hardly sell anything still need a scale above nothing.
+# Added to the scale, so that series without sales are not divided by 0.
 _LEAST_UNITS = 0.1
 
 
 def same_weekday_places() -> NDArray[np.int32]:
-    """By lead, where in the recent days the weekday asked for is, newest first: [leads, weeks]."""
-    found = []
+    """For each lead, the indices in `recent` of the forecast day's weekday, newest first.
+
+    Shape [leads, weeks].
+    """
+    by_lead = []
     for lead in range(SHORTEST_LEAD, LONGEST_LEAD + 1):
-        # Weeks back from the day asked for, the first of which is at or before the cut-off.
+        # Weeks back from the forecast day to the first that is at or before the cut-off.
         first = -(-lead // WEEK)
-        found.append([RECENT_DAYS - 1 + lead - WEEK * (first + week) for week in range(WEEKS)])
-    return np.array(found, np.int32)
+        by_lead.append([RECENT_DAYS - 1 + lead - WEEK * (first + week) for week in range(WEEKS)])
+    return np.array(by_lead, np.int32)
 
 
-@keras.saving.register_keras_serializable(package="overnight.sales")
-class Prepared(keras.layers.Layer):  # type: ignore[misc]
-    """From `day`, `lead_days` and `recent` to features, a scale in pieces, and whether shops open.
+# The layers keep the names under which published networks know them.
+@keras.saving.register_keras_serializable(package="overnight.sales", name="Prepared")
+class Features(keras.layers.Layer):  # type: ignore[misc]
+    """From `day`, `lead_days` and `recent` to features, a scale in pieces, and whether stores open.
 
-    Features [n, width]: logarithms of what was sold on the same weekday of eight weeks, in each of
-    eight weeks, and on the newest fourteen days; weekday, kind of day and lead, one of each is one.
+    Features [n, width]: logarithms of the sales on the same weekday of eight weeks, in each of
+    eight weeks, and on the newest fourteen days, by scale; weekday, kind of day and lead, one-hot.
     """
 
     def call(self, inputs: Any) -> Any:
         """Take int32 [n], int32 [n] and float32 [n, 56]; give [n, width], [n, 1] and [n, 1]."""
         day, lead, recent = inputs
         sold = tf.nn.relu(recent)
-        # A predictor is tried with zeros before it serves, which are neither a day nor a lead here.
+        # Serving warms a predictor up with zeros, which are neither a valid day nor a valid lead.
         ahead = tf.math.floormod(lead - SHORTEST_LEAD, LEADS)
         kind = tf.gather(
             tf.constant(kinds()), tf.clip_by_value(day - FIRST_DAY, 0, LAST_DAY - FIRST_DAY)
@@ -68,9 +72,9 @@ class Prepared(keras.layers.Layer):  # type: ignore[misc]
         return features, scale, is_open
 
 
-@keras.saving.register_keras_serializable(package="overnight.sales")
-class OneOf(keras.layers.Layer):  # type: ignore[misc]
-    """The place in a vocabulary as a row that is one there and nothing elsewhere."""
+@keras.saving.register_keras_serializable(package="overnight.sales", name="OneOf")
+class OneHot(keras.layers.Layer):  # type: ignore[misc]
+    """One-hot encoding of a vocabulary code."""
 
     def __init__(self, depth: int, **options: Any) -> None:
         super().__init__(**options)
@@ -84,19 +88,18 @@ class OneOf(keras.layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "depth": self.depth}
 
 
-# Published networks name their layers: this one was called `Known`, and is found by that name.
 @keras.saving.register_keras_serializable(package="overnight.sales", name="Known")
 class InVocabulary(keras.layers.Layer):  # type: ignore[misc]
-    """Whether two codes are of the vocabulary: all but 0 are."""
+    """Whether two codes are of the vocabulary: all except 0 (`other`) are."""
 
     def call(self, inputs: Any) -> Any:
         """Take two of int32 [n]; give uint8 [n, 2]."""
         return tf.cast(tf.stack(inputs, axis=1) > 0, tf.uint8)
 
 
-@keras.saving.register_keras_serializable(package="overnight.sales")
-class Ordered(keras.layers.Layer):  # type: ignore[misc]
-    """Three numbers of any sign as quantiles: 0 <= P10 <= P50 <= P90, in pieces."""
+@keras.saving.register_keras_serializable(package="overnight.sales", name="Ordered")
+class OrderedQuantiles(keras.layers.Layer):  # type: ignore[misc]
+    """Maps three unbounded numbers to quantiles in pieces: 0 <= P10 <= P50 <= P90."""
 
     def call(self, inputs: Any) -> Any:
         """Take [n, 3], the scale [n, 1] and whether shops open [n, 1]; give float32 [n, 3]."""

@@ -1,7 +1,7 @@
-"""Rows of sales: what one basket took of one department, and how lines become rows.
+"""Rows of sales, one for each basket and department, and the aggregation of lines to rows.
 
-A basket is final when it arrives, and whole in its file: it and its department name a row. So a
-basket that is sent again, under whatever name, is known, and one that comes late is simply new.
+A basket is final when it arrives, and whole in its file: store, basket and department identify a
+row. So a basket that is sent again, under any name, is a duplicate, and a late one is a new row.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from overnight.store.errors import BadFile
 
 # A trading day runs from 09:00 UTC to 09:00 UTC, all year: four or five in the morning in Ohio, the
-# hours in which the fewest baskets are paid. Cut at midnight UTC, every evening would be torn.
+# hours with the fewest baskets. Midnight UTC would split every evening over two days.
 DAY_BEGINS_HOUR = 9
-# Their quantities count other units than pieces (of fuel, so it seems, thousandths of a gallon).
+# Departments whose quantities are in other units than pieces (fuel: thousandths of a gallon, it
+# seems); they have a column of their own.
 APART = ("FUEL", "MISCELLANEOUS")
 NAMELESS = "NONE"
 
@@ -54,13 +55,13 @@ def trading_day(moments: NDArray[np.datetime64]) -> NDArray[np.int32]:
 
 
 def as_rows(file: str, lines: Lines) -> pa.Table:
-    """One row for each basket and department: `units` in pieces, `apart` what counts otherwise.
+    """One row for each basket and department: `units` in pieces, `apart` in other units.
 
     Raises:
         BadFile: a basket is of two stores or two days.
     """
     department = pc.fill_null(lines.department.cast(pa.string()), NAMELESS)
-    told = pa.table(
+    table = pa.table(
         {
             "basket": pa.array(lines.basket, pa.int64()),
             "store": pa.array(lines.store, pa.int32()),
@@ -69,14 +70,14 @@ def as_rows(file: str, lines: Lines) -> pa.Table:
             "quantity": pa.array(lines.quantity, pa.float64()),
         }
     )
-    _one_place(file, told)
-    summed = told.group_by(["basket", "store", "department", "day"], use_threads=False).aggregate(
+    _check_whole(file, table)
+    summed = table.group_by(["basket", "store", "department", "day"], use_threads=False).aggregate(
         [("quantity", "sum")]
     )
-    return finished(summed.rename_columns(["basket", "store", "department", "day", "quantity"]))
+    return to_columns(summed.rename_columns(["basket", "store", "department", "day", "quantity"]))
 
 
-def finished(summed: pa.Table) -> pa.Table:
+def to_columns(summed: pa.Table) -> pa.Table:
     """Rows in the source's columns, of `basket`, `store`, `department`, `day` and `quantity`."""
     apart = pc.is_in(summed.column("department"), pa.array(APART))
     quantity, nothing = summed.column("quantity"), pa.scalar(0.0)
@@ -92,14 +93,16 @@ def finished(summed: pa.Table) -> pa.Table:
 
 
 def _digests(rows: pa.Table) -> pa.Array:
-    """The sha256 of what names a row: its store, basket and department, not what was bought."""
+    """The sha256 of a row's identity: its store, basket and department, not its quantity."""
     names = ("store", "basket", "department")
     texts = [rows.column(name).cast(pa.string()) for name in names]
-    told = pc.binary_join_element_wise(*texts, "\t").to_pylist()
-    return pa.array([hashlib.sha256(text.encode()).hexdigest() for text in told], pa.string())
+    names_joined = pc.binary_join_element_wise(*texts, "\t").to_pylist()
+    return pa.array(
+        [hashlib.sha256(text.encode()).hexdigest() for text in names_joined], pa.string()
+    )
 
 
-def _one_place(file: str, lines: pa.Table) -> None:
+def _check_whole(file: str, lines: pa.Table) -> None:
     baskets = lines.group_by("basket", use_threads=False).aggregate(
         [("store", "min_max"), ("day", "min_max")]
     )

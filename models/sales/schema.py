@@ -1,18 +1,18 @@
-"""What goes into a forecast of sales and what comes out; the words that all sides share."""
+"""Published signature of the sales forecast: tensors, vocabularies, horizon and quantiles."""
 
-from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.sales.holidays import FIRST_DAY, LAST_DAY
 from overnight.store.schema import Forecast, Schema, TensorSpec
 
-# Baskets come up to three nights late: a day is final when three more have passed.
+# Baskets arrive up to three days late: a day is final when three more have passed.
 GAP_DAYS = 3
-# From the first day after the gap a forecast reaches a week.
+# A forecast covers a week from the first day after the gap.
 HORIZON_DAYS = 7
 SHORTEST_LEAD, LONGEST_LEAD = GAP_DAYS + 1, GAP_DAYS + HORIZON_DAYS
 RECENT_DAYS = 56
 QUANTILES = (0.1, 0.5, 0.9)
-# In pieces: further from what the network answered than that is another forecast.
-NEAR = Near(apart=0.05, share=0.02)
+# In pieces: a number further from the network's own counts as another forecast.
+TOLERANCE = Tolerance(absolute=0.05, relative=0.02)
 
 OTHER = "other"
 # The departments that sell at least one piece in most of these stores on most days.
@@ -27,7 +27,7 @@ DEPARTMENTS = (
     "NUTRITION",
 )
 PERISHABLE = ("PRODUCE", "MEAT-PCKGD", "MEAT", "DELI", "PASTRY")
-# The 80 stores that sold most until the first night: 86 % of all pieces of these departments.
+# The 80 stores with the most sales in the first arrival: 86 % of these departments' pieces.
 STORES = (
     *(289, 292, 293, 295, 296, 298, 300, 304, 306, 310, 311, 313, 315, 316, 318, 319, 320, 321),
     *(323, 324, 327, 329, 330, 333, 334, 335, 343, 346, 354, 356, 359, 361, 362, 364, 367, 368),

@@ -1,10 +1,10 @@
-"""From rows to examples: what was known at each forecast's cut-off, and what was sold on its day.
+"""From rows to examples: inputs as known at a forecast's cut-off, with its day's sales as label.
 
-A series is what one department sells in one store, day by day. Each of its days is asked for once,
-with a lead that looks drawn and never changes; of its sales only the 56 days up to the cut-off go
-in, and those are final by then.
+A series is the daily sales of one department in one store. Each of its days is one example, with a
+pseudo-random lead that never changes; its input is the 56 days up to the cut-off, which are final
+by then.
 
-A day of which hardly a row came is unknown, not a day without sales: nobody is asked for it.
+A day of which hardly a row arrived is unknown, not a day without sales, and makes no examples.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from overnight.models.examples import Examples
 from overnight.models.sales.arrival_schedule import mixed
 from overnight.models.sales.holidays import FIRST_DAY, LAST_DAY, holiday_weeks
-from overnight.models.sales.known_days import closed, counted, guess, known_days
+from overnight.models.sales.known_days import closed, counted_rows, impute, known_days
 from overnight.models.sales.schema import (
     DEPARTMENTS,
     GAP_DAYS,
@@ -30,10 +30,11 @@ from overnight.models.sales.schema import (
     STORES,
 )
 
-# The newest days of a snapshot judge; those of the gap are not final yet, and are asked of nobody.
+# The newest days of a snapshot are the holdout; those of the gap are not final, and not judged.
 JUDGED_DAYS = 28
 HELD_DAYS = JUDGED_DAYS + GAP_DAYS
-# A pair outside the vocabulary is a series when it sells on so many of the days.
+# A pair of store and department outside the vocabularies is a series if it sells on this share of
+# days.
 _OFTEN = 0.5
 SIZES = ("small stores", "middle stores", "large stores")
 Ints = NDArray[np.int32]
@@ -41,11 +42,11 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Panel:
-    """`units` [series, days] from the day `first` on; `store` and `department` of each series.
+    """Daily sums: `units` [series, days] from the day `first` on, with `store` and `department`.
 
-    `codes` [series, 2] are the places of both in the vocabularies, `size` [series] which third of
-    the stores the store is in by what it sold. `unknown` are the days whose sales did not come:
-    for them `units` has those of the same weekday before, as any client would have to guess.
+    `codes` [series, 2] are the vocabulary codes of both, `size` [series] is the third of the stores
+    by sales (0 to 2) that the store is in. `unknown` are the days whose sales are missing: their
+    `units` are imputed from the same weekday before, as a client would have to do.
     """
 
     first: int
@@ -62,23 +63,23 @@ class Panel:
 
 
 def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
-    """The daily sums of every series; which pairs are series, and how large, `like` decides.
+    """The daily sums of every series; `like`, or else `rows`, determines the series and sizes.
 
-    It begins and ends with a day that is known.
+    It begins and ends with a known day.
 
     Raises:
-        ValueError: no day is.
+        ValueError: no day is known.
     """
-    told = rows if like is None else like
+    reference = rows if like is None else like
     known = known_days(rows)
     first, last = int(known[0]), int(known[-1])
-    summed = _daily(rows)
+    summed = _daily_sums(rows)
     summed = summed.filter(
         pc.and_(pc.greater_equal(summed["day"], first), pc.less_equal(summed["day"], last))
     )
     store = summed["store"].to_numpy().astype(np.int64)
     department = summed["department"].to_numpy(zero_copy_only=False)
-    chosen = _series(summed if like is None else _daily(told))
+    chosen = _series(summed if like is None else _daily_sums(reference))
     places = {pair: place for place, pair in enumerate(chosen)}
     pairs = zip(store.tolist(), department.tolist(), strict=True)
     place = np.array([places.get(pair, -1) for pair in pairs], np.int64)
@@ -91,13 +92,13 @@ def panel(rows: pa.Table, like: pa.Table | None = None) -> Panel:
     departments = np.array([pair[1] for pair in chosen], object)
     unknown = np.setdiff1d(np.arange(first, last + 1, dtype=np.int32), known)
     unknown = unknown[~closed(unknown)]
-    guess(units, unknown - first, known - first)
-    codes, sizes = encoded(stores, departments), _sizes(stores, told)
+    impute(units, unknown - first, known - first)
+    codes, sizes = vocabulary_codes(stores, departments), _sizes(stores, reference)
     return Panel(first, units, stores, departments, codes, sizes, unknown)
 
 
-def encoded(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints:
-    """The places of stores and departments in the vocabularies, [n, 2]; 0 for what is not there."""
+def vocabulary_codes(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints:
+    """The vocabulary codes of stores and departments, [n, 2]; 0 for those outside."""
     of_store = {name: place for place, name in enumerate(STORES, 1)}
     of_department = {name: place for place, name in enumerate(DEPARTMENTS, 1)}
     first = [of_store.get(int(store), 0) for store in stores]
@@ -105,8 +106,8 @@ def encoded(stores: NDArray[np.int64], departments: NDArray[np.object_]) -> Ints
     return np.array([first, second], np.int32).reshape(2, -1).T
 
 
-def learned(rows: pa.Table) -> Examples:
-    """Every day of every series before which the longest lead leaves 56 days.
+def training_examples(rows: pa.Table) -> Examples:
+    """Every day of every series that has 56 days of history at the longest lead.
 
     Raises:
         ValueError: the rows span fewer days than one example needs.
@@ -117,35 +118,35 @@ def learned(rows: pa.Table) -> Examples:
         raise ValueError(
             f"sales of {sums.units.shape[1]} days; an example needs {RECENT_DAYS + LONGEST_LEAD}"
         )
-    return asked(sums, start, sums.last)
+    return examples_of_days(sums, start, sums.last)
 
 
-def judged(before: pa.Table, rows: pa.Table) -> Examples:
-    """The days of `rows` that are final, asked with what was known then; series as in `before`."""
+def holdout_examples(before: pa.Table, rows: pa.Table) -> Examples:
+    """The final days of `rows`, with inputs as known then; series as in `before`."""
     if not rows.num_rows:
-        return _nothing()
+        return _no_examples()
     sums = panel(pa.concat_tables([before, rows]), like=before)
-    return asked(sums, int(pc.min(rows["day"]).as_py()), sums.last - GAP_DAYS)
+    return examples_of_days(sums, int(pc.min(rows["day"]).as_py()), sums.last - GAP_DAYS)
 
 
-def arrived(before: pa.Table, rows: pa.Table) -> Examples:
-    """The days that become final by an arrival: three before its newest, back to the last such."""
+def arrival_examples(before: pa.Table, rows: pa.Table) -> Examples:
+    """The days that an arrival makes final: all up to three before its newest known day."""
     if not before.num_rows or not rows.num_rows:
-        return _nothing()
+        return _no_examples()
     was = int(known_days(before)[-1])
     sums = panel(pa.concat_tables([before, rows]), like=before)
-    return asked(sums, max(was - GAP_DAYS + 1, sums.first), sums.last - GAP_DAYS)
+    return examples_of_days(sums, max(was - GAP_DAYS + 1, sums.first), sums.last - GAP_DAYS)
 
 
-def asked(sums: Panel, start: int, end: int) -> Examples:
-    """Each known day from `start` to `end` of each series with 56 days before its cut-off."""
+def examples_of_days(sums: Panel, start: int, end: int) -> Examples:
+    """Examples of each known day from `start` to `end` of each series with enough history."""
     start = max(start, sums.first + RECENT_DAYS + LONGEST_LEAD - 1, FIRST_DAY)
     days = np.arange(start, min(end, LAST_DAY) + 1, dtype=np.int32)
     days = days[~np.isin(days, sums.unknown)]
     series = np.repeat(np.arange(len(sums.store), dtype=np.int64), len(days))
     day = np.tile(days, len(sums.store))
     if not len(day):
-        return _nothing()
+        return _no_examples()
     lead = leads(sums, series, day)
     windows = np.lib.stride_tricks.sliding_window_view(sums.units, RECENT_DAYS, axis=1)
     recent = windows[series, day - lead - sums.first - RECENT_DAYS + 1]
@@ -153,12 +154,12 @@ def asked(sums: Panel, start: int, end: int) -> Examples:
 
 
 def leads(sums: Panel, series: NDArray[np.int64], day: Ints) -> Ints:
-    """The lead of each example: any from the shortest to the longest, by its names alone."""
+    """The lead of each example in days, pseudo-random from its store, department and day alone."""
     names = np.array([crc32(str(name).encode()) for name in sums.department], np.int64)
     key = (sums.store * 1_000_003 + names)[series] * 40_009 + day
     drawn = np.minimum((mixed(key, 2) * HORIZON_DAYS).astype(np.int32), HORIZON_DAYS - 1)
-    found: Ints = SHORTEST_LEAD + drawn
-    return found
+    lead_days: Ints = SHORTEST_LEAD + drawn
+    return lead_days
 
 
 def _examples(
@@ -185,7 +186,7 @@ def _examples(
     )
 
 
-def _nothing() -> Examples:
+def _no_examples() -> Examples:
     empty = Panel(
         FIRST_DAY,
         np.zeros((0, RECENT_DAYS), np.float32),
@@ -201,9 +202,9 @@ def _nothing() -> Examples:
     )
 
 
-def _daily(rows: pa.Table) -> pa.Table:
+def _daily_sums(rows: pa.Table) -> pa.Table:
     return (
-        counted(rows)
+        counted_rows(rows)
         .select(["store", "department", "day", "units"])
         .group_by(["store", "department", "day"], use_threads=False)
         .aggregate([("units", "sum")])
@@ -211,7 +212,7 @@ def _daily(rows: pa.Table) -> pa.Table:
 
 
 def _series(summed: pa.Table) -> list[tuple[int, str]]:
-    """The pairs that are series, in order: all of the vocabularies, others when they sell often."""
+    """The pairs that are series, sorted: all of the vocabularies, others when they sell often."""
     days = int(pc.max(summed["day"]).as_py()) - int(pc.min(summed["day"]).as_py()) + 1
     counts = summed.group_by(["store", "department"], use_threads=False).aggregate(
         [("day", "count")]
@@ -225,7 +226,7 @@ def _series(summed: pa.Table) -> list[tuple[int, str]]:
 
 
 def _sizes(stores: NDArray[np.int64], rows: pa.Table) -> Ints:
-    """Which third of the stores that have series each is in, by the pieces it sold."""
+    """The third of the stores with series that each is in, by pieces sold: 0, 1 or 2."""
     summed = rows.group_by("store", use_threads=False).aggregate([("units", "sum")])
     sold = dict(zip(summed["store"].to_pylist(), summed["units_sum"].to_pylist(), strict=True))
     ordered = sorted(set(stores.tolist()), key=lambda store: (sold.get(store, 0.0), store))

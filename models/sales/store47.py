@@ -1,7 +1,7 @@
-"""CD4ML's `store47-2016.csv`: one store's sales by item and day, for those who have the file.
+"""CD4ML's `store47-2016.csv`: one store's sales by item and day.
 
-It cannot be had from any package; who has it puts it into the folder named by
-OVERNIGHT_SOURCE_FOLDERS__SALES, or drops it like any other file.
+No package carries the file; it is read from the folder in OVERNIGHT_SOURCE_FOLDERS__SALES, or
+ingested like any other file.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.errors import SourceUnavailable
-from overnight.models.sales.rows import finished
+from overnight.models.sales.rows import to_columns
 from overnight.models.sources.csv_stream import read_lines
 from overnight.models.sources.streaming import Rejected
 from overnight.store.errors import BadFile
@@ -38,31 +38,31 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "days_til_end_of_data": pa.int64(),
     "dayoff": pa.string(),
 }
-_TOLD = ("id", "date", "unit_sales", "family")
-_TOLD_COLUMNS = pa.schema([pa.field(name, COLUMNS[name], nullable=False) for name in _TOLD])
+_USED = ("id", "date", "unit_sales", "family")
+_USED_COLUMNS = pa.schema([pa.field(name, COLUMNS[name], nullable=False) for name in _USED])
 
 
 def is_of_store47(names: Collection[str]) -> bool:
-    """Whether these columns are those of the file, in any order."""
+    """Whether these are the columns of the file, in any order."""
     return set(names) == set(COLUMNS)
 
 
 def as_rows(file: str, table: pa.Table) -> pa.Table:
     """One row for each line: `id` stands for the basket, `family` for the department.
 
-    A negative number of units is a return, and counts against the day on which it was returned.
-    Whether an item is perishable is not kept: that goes by the department's name everywhere.
+    Negative units are returns, and count against the day of the return. The column `perishable` is
+    dropped: everywhere, perishable departments are known by name.
 
     Raises:
         BadFile: a value is missing or no number.
     """
-    for name in _TOLD:
+    for name in _USED:
         if n := table.column(name).null_count:
             raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
     units = table.column("unit_sales").cast(pa.float64())
     if not np.isfinite(units.to_numpy()).all():
         raise BadFile(file, expected="every unit_sales a number", found="one that is none")
-    return finished(
+    return to_columns(
         pa.table(
             {
                 "basket": table.column("id").cast(pa.int64()),
@@ -77,7 +77,7 @@ def as_rows(file: str, table: pa.Table) -> pa.Table:
 
 def batches(name: str, file: BinaryIO, rejected: Rejected) -> Iterator[pa.RecordBatch]:
     """The rows of the file as CSV of any length, each line by itself; raises as `as_rows`."""
-    for batch in read_lines(name, file, _TOLD_COLUMNS, rejected):
+    for batch in read_lines(name, file, _USED_COLUMNS, rejected):
         yield from as_rows(name, pa.Table.from_batches([batch])).to_batches()
 
 
@@ -85,17 +85,17 @@ def official(folder: Path) -> bytes | None:
     """The file in a folder, or None when it is not there.
 
     Raises:
-        SourceUnavailable: it is there and is another one than CD4ML published.
+        SourceUnavailable: its digest is not that of the file CD4ML published.
     """
     try:
         body = (folder / FILE).read_bytes()
     except FileNotFoundError:
         return None
-    found = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    if found != OFFICIAL_MD5:
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if digest != OFFICIAL_MD5:
         raise SourceUnavailable(
             "the sales of store 47",
-            [f"{folder / FILE} (md5 {found}, expected {OFFICIAL_MD5})"],
+            [f"{folder / FILE} (md5 {digest}, expected {OFFICIAL_MD5})"],
             "put the file there that CD4ML publishes, or take it away",
         )
     return body

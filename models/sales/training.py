@@ -31,7 +31,7 @@ class SalesLearner:
         self.inputs = {name: tf.constant(examples.inputs[name]) for name in INPUTS}
         self.labels = tf.constant(examples.labels.astype(np.float32))
         self.steps = Steps(
-            network, examples.n, settings=settings, weight_decay=WEIGHT_DECAY, told=means
+            network, examples.n, settings=settings, weight_decay=WEIGHT_DECAY, metrics_of=means
         )
         self.learn = tf.function(self._learn)
 

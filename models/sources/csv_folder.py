@@ -1,7 +1,7 @@
-"""A source that many models can use: a folder of CSV files, one arrival each.
+"""A source for any model: a folder of CSV files, one arrival each.
 
-`holdout.csv` has the rows that judge every version and never train one; every other `*.csv` is an
-arrival, in the order of their names. Files that land by hand are read the same way.
+`holdout.csv` has the rows that evaluate every version and never train one; every other `*.csv` is
+an arrival, in the order of their names. Files ingested by hand are read the same way.
 """
 
 import hashlib
@@ -21,24 +21,24 @@ HOLDOUT = "holdout.csv"
 
 
 class CsvFolder:
-    """CSV files with a header, in the folder that the operator named."""
+    """CSV files with a header, in the folder of the setting `source_folders`."""
 
     def __init__(
         self, places: Places, *, model: str, columns: pa.Schema, same_by: Sequence[str]
     ) -> None:
-        """`columns` are those of every file, in any order; rows equal in `same_by` are one row."""
+        """`columns` are those of every file, in any order; `same_by` identifies duplicates."""
         self._places, self._model = places, model
         self._columns, self._same_by = columns, tuple(same_by)
 
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        """The first file, by name, that was not delivered yet; None after the last."""
+        """The first file by name that was not delivered yet; None after the last."""
         for path in sorted(self._folder().glob("*.csv")):
             if path.name != HOLDOUT and (name := _arrival(path.stem)) not in delivered:
                 return Delivery(name, {path.name: path.read_bytes()})
         return None
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
-        """The rows of all files in order of their names, and the files that would not do."""
+        """The rows of all files in order of their names, and the files that were rejected."""
         tables, rejected = [self._columns_with_digest().empty_table()], []
         for file, body in sorted(files.items()):
             try:
@@ -59,7 +59,7 @@ class CsvFolder:
             raise SourceUnavailable(
                 f"{self._model}'s holdout",
                 [f"{path}: no such file"],
-                "put the rows there that shall judge every version",
+                "put the rows there that are to evaluate every version",
             )
         return self._read(path.name, path.read_bytes())
 
@@ -67,13 +67,13 @@ class CsvFolder:
         setting = f"OVERNIGHT_SOURCE_FOLDERS__{self._model.upper().replace('-', '_')}"
         folder = self._places.folder
         if folder is None or not folder.is_dir():
-            found = f"{folder} is no folder" if folder else "it is not set"
+            problem = f"{folder} is no folder" if folder else "it is not set"
             remedy = f"name a folder of CSV files by {setting}"
-            raise SourceUnavailable(f"{self._model}'s rows", [f"{setting}: {found}"], remedy)
+            raise SourceUnavailable(f"{self._model}'s rows", [f"{setting}: {problem}"], remedy)
         return folder
 
     def _read(self, file: str, body: bytes) -> pa.Table:
-        """The declared columns of one file, with a digest of what makes a row the same row.
+        """The declared columns of one file, with the digest of each row's `same_by` columns.
 
         Raises:
             BadFile: naming the column or the line that is wrong.
@@ -101,9 +101,9 @@ class CsvFolder:
 
 
 def _arrival(stem: str) -> str:
-    """The name of a file's arrival: its own, or one made from it where no arrival may be so named.
+    """The name of a file's arrival: the file's own, or a valid name derived from it.
 
-    It follows from the file's name alone, so the file is taken in once.
+    It depends on the file's name alone, so that a file is ingested once.
     """
     try:
         return keys.check(stem)

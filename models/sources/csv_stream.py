@@ -1,7 +1,7 @@
-"""Lines of CSV, of files of any length: typed as declared, with memory for one block at a time.
+"""Streaming CSV reader for files of any length: typed batches, with bounded memory.
 
-Rows that will not do are told one by one, by the number of their line, and cost the others nothing
-as long as they are few.
+Invalid rows are reported with the number of their line, and do not affect the others as long as
+they are few.
 """
 
 import gzip
@@ -20,14 +20,14 @@ from overnight.store.errors import BadFile
 BLOCK_BYTES = 2 << 20
 MOST_REJECTED = 1_000
 MOST_REJECTED_BYTES = 16_000_000
-# Parsing lets other threads run, so that one core parses while the other writes.
+# Arrow parses without the GIL, so that one core parses while the other writes.
 _AHEAD = 2
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _Read = Callable[[bytes], pa.Table]
 
 
 def header(name: str, file: BinaryIO) -> tuple[str, ...]:
-    """The names of a file's columns; it is left where it was.
+    """The column names of a file; its position is restored.
 
     Raises:
         BadFile: there is no first line, or it is no text.
@@ -51,31 +51,31 @@ def read_lines(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a CSV file with a header, or of a gzip of one, in the declared columns.
 
-    Other columns are let be. A line is rejected that has another number of values than the header,
-    a value of another type, or nothing where a column is declared not nullable.
+    Other columns are ignored. A line is rejected that has another number of values than the header,
+    a value of another type, or no value where a column is declared not nullable.
 
     Raises:
         BadFile: a column is missing, a line is longer than a block, the file cannot be unpacked,
-            or more than `MOST_REJECTED` lines will not do.
+            or more than `MOST_REJECTED` lines are invalid.
     """
     lines = _unpacked(name, file)
     try:
         names = _names(name, lines.readline(block_bytes))
         read = _reading(name, names, columns)
-        strict = _strictly(name, rejected)
+        limited = _limited(name, rejected)
         blocks = _blocks(name, lines, block_bytes)
         for number, block, parsed in _parsed(blocks, read):
             try:
                 yield from parsed.result().to_batches()
             except pa.ArrowInvalid:
-                for table in _salvaged(block, number, read, strict):
+                for table in _salvaged(block, number, read, limited):
                     yield from table.to_batches()
     except (OSError, EOFError, zlib.error) as error:
         raise BadFile(name, expected="a gzip file", found=f"{error}"[:200]) from None
 
 
 def _parsed(blocks: Iterator[bytes], read: _Read) -> Iterator[tuple[int, bytes, Future[pa.Table]]]:
-    """Each block with the number of its first line, parsed while those before it are worked on."""
+    """Each block with the number of its first line, parsed ahead by a pool of threads."""
     number, ahead = 2, deque[tuple[int, bytes, Future[pa.Table]]]()
     with ThreadPoolExecutor(_AHEAD) as pool:
         for block in blocks:
@@ -94,10 +94,10 @@ def _unpacked(name: str, file: BinaryIO) -> BinaryIO:
 
 
 def _names(name: str, line: bytes) -> tuple[str, ...]:
-    told = line.removeprefix(_BYTE_ORDER_MARK)
+    text = line.removeprefix(_BYTE_ORDER_MARK)
     try:
         first = csv.read_csv(
-            pa.BufferReader(told),
+            pa.BufferReader(text),
             csv.ReadOptions(autogenerate_column_names=True, use_threads=False),
         )
         return tuple(str(column[0].as_py()) for column in first.columns)
@@ -106,7 +106,7 @@ def _names(name: str, line: bytes) -> tuple[str, ...]:
 
 
 def _reading(name: str, names: tuple[str, ...], columns: pa.Schema) -> _Read:
-    """How a block of whole lines becomes a table; it raises ArrowInvalid when one will not do."""
+    """A parser of blocks of whole lines; it raises ArrowInvalid when a line is invalid."""
     for column in columns.names:
         if names.count(column) != 1:
             found = "is not there" if column not in names else "is there twice"
@@ -130,9 +130,9 @@ def _reading(name: str, names: tuple[str, ...], columns: pa.Schema) -> _Read:
 
 
 def _blocks(name: str, lines: BinaryIO, size: int) -> Iterator[bytes]:
-    """The rest of a file in whole rows, about `size` bytes at a time.
+    """The rest of a file in blocks of whole rows, of about `size` bytes.
 
-    Where quotes do not close for long, one is astray, and the block ends all the same.
+    A quote that does not close within a second block is taken for a stray one.
     """
     while block := lines.read(size):
         if not block.endswith(b"\n"):
@@ -152,14 +152,14 @@ def _line(name: str, lines: BinaryIO, size: int) -> bytes:
 
 
 def _salvaged(block: bytes, number: int, read: _Read, rejected: Rejected) -> Iterator[pa.Table]:
-    """All rows that will do; by halves, so that a bad line costs little more than its block."""
+    """All valid rows of a block, by bisection: a bad line costs little more than its block."""
     if not block.strip():
         return
     try:
         yield read(block)
     except pa.ArrowInvalid as error:
         if (middle := _middle(block)) is None:
-            rejected(BadLine(number, _gist(error), block))
+            rejected(BadLine(number, _short_reason(error), block))
             return
         yield from _salvaged(block[:middle], number, read, rejected)
         after = number + block.count(b"\n", 0, middle)
@@ -167,7 +167,7 @@ def _salvaged(block: bytes, number: int, read: _Read, rejected: Rejected) -> Ite
 
 
 def _middle(block: bytes) -> int | None:
-    """Where the second half of some lines begins, outside of quotes if it can; None for one."""
+    """Where the second half of some lines begins, outside of quotes if possible; None for one."""
     half = after = block.find(b"\n", len(block) // 2) + 1
     while 0 < after < len(block) and block.count(b'"', 0, after) % 2:
         after = block.find(b"\n", after) + 1
@@ -180,23 +180,23 @@ def _middle(block: bytes) -> int | None:
     return None
 
 
-def _strictly(name: str, rejected: Rejected) -> Rejected:
-    """Hands bad lines on while they are few: a file of another kind is not taken line by line."""
-    seen = seen_bytes = 0
+def _limited(name: str, rejected: Rejected) -> Rejected:
+    """Pass bad lines on while they are few; more mean that the whole file is of another kind."""
+    lines = line_bytes = 0
 
-    def tell(line: BadLine) -> None:
-        nonlocal seen, seen_bytes
-        seen, seen_bytes = seen + 1, seen_bytes + len(line.text)
-        if seen > MOST_REJECTED or seen_bytes > MOST_REJECTED_BYTES:
+    def report(line: BadLine) -> None:
+        nonlocal lines, line_bytes
+        lines, line_bytes = lines + 1, line_bytes + len(line.text)
+        if lines > MOST_REJECTED or line_bytes > MOST_REJECTED_BYTES:
             raise BadFile(
                 name, expected=f"at most {MOST_REJECTED:,} bad lines", found=f"more; {line}"
             )
         rejected(line)
 
-    return tell
+    return report
 
 
-def _gist(error: Exception) -> str:
-    """What is wrong with a line, without where Arrow saw it in a block that nobody else knows."""
-    told = " ".join(str(error).split())
-    return told.rpartition("Row #1: ")[2].removeprefix("CSV parse error: ")[:160]
+def _short_reason(error: Exception) -> str:
+    """Arrow's error of a line, without the position in its block, which means nothing to users."""
+    text = " ".join(str(error).split())
+    return text.rpartition("Row #1: ")[2].removeprefix("CSV parse error: ")[:160]

@@ -1,4 +1,4 @@
-"""What a source adds that reads files of any length, in batches of bounded size."""
+"""`Streaming`: the optional interface of sources that read files of any length in batches."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that will not do: its number in the file from one, why, and its bytes."""
+    """An invalid line: its number in the file from one, the reason, and its bytes."""
 
     number: int
     why: str
@@ -25,7 +25,7 @@ Rejected = Callable[[BadLine], None]
 
 @runtime_checkable
 class Streaming(Protocol):
-    """An optional part of a source."""
+    """A source that reads some files in batches of bounded size."""
 
     def batches(
         self, name: str, file: BinaryIO, rejected: Rejected
@@ -36,7 +36,7 @@ class Streaming(Protocol):
         header can only be read whole.
 
         Raises:
-            BadFile: too many lines will not do, or a column is missing.
+            BadFile: too many lines are invalid, or a column is missing.
         """
 
 

@@ -1,1 +1,1 @@
-"""What `overnight new` copies: whole models in as few lines as they can have."""
+"""Templates of `overnight new`: complete models in as few lines as possible."""

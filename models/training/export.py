@@ -1,6 +1,6 @@
-"""From a trained Keras network to the files of a bundle, and how both are asked.
+"""Export of a trained Keras network to the files of a bundle, and inference with both.
 
-Imported by networks alone, in the training process: it brings TensorFlow along.
+Imported by networks only, in the training process: it imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from overnight.models.examples import Array, Outputs
 from overnight.store.registry.manifest import Exported
 
 SUFFICIENT_AGREEMENT = 0.999
-# The predictor re-plans when the batch size changes, and holds memory for the largest.
+# The predictor re-plans when the batch size changes, and keeps memory for the largest.
 PREDICTOR_ROWS = 256
 
 # Which rows two sets of outputs answer alike: [n].
@@ -42,15 +42,15 @@ def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -
         graph = Path(folder) / "graph"
         _write_graph(network, graph)
         predictor = _converted(graph, compress=True)
-        found = alike(ask(network, sample), answers_of(predictor, sample))
-        agreement = float(found.mean())
+        same = alike(predict(network, sample), run_predictor(predictor, sample))
+        agreement = float(same.mean())
         is_sufficient = agreement >= SUFFICIENT_AGREEMENT
         if not is_sufficient:
             predictor = _converted(graph, compress=False)
     exported = Exported(
         weights="int8" if is_sufficient else "float32",
         agreement=agreement,
-        rows=len(found),
+        rows=len(same),
         sufficient=SUFFICIENT_AGREEMENT,
     )
     return {
@@ -61,7 +61,7 @@ def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -
 
 
 def _write_graph(network: keras.Model, folder: Path) -> None:
-    """Write what the converter reads; its own way from Keras loses the names of several inputs."""
+    """Write a SavedModel for the converter, which by itself loses the names of several inputs."""
     named = {
         tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name)
         for tensor in network.inputs
@@ -69,7 +69,7 @@ def _write_graph(network: keras.Model, folder: Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(network)
     archive.add_endpoint(
-        "serve", partial(network.__call__, training=False), [_given(network, named)]
+        "serve", partial(network.__call__, training=False), [_keras_inputs(network, named)]
     )
     archive.write_out(folder, verbose=False)
 
@@ -81,25 +81,25 @@ def _converted(graph: Path, *, compress: bool) -> bytes:
     return bytes(converter.convert())
 
 
-def ask(
+def predict(
     network: keras.Model, inputs: Mapping[str, Array], batch_rows: int = 512
 ) -> dict[str, NDArray[Any]]:
-    """Answer inputs by name with outputs by name."""
+    """Outputs of a network by name, for inputs by name, n rows each."""
     answers: dict[str, NDArray[Any]] = network.predict(
-        _given(network, inputs), batch_size=batch_rows, verbose=0
+        _keras_inputs(network, inputs), batch_size=batch_rows, verbose=0
     )
     return answers
 
 
-def _given(network: keras.Model, named: Mapping[str, Any]) -> Any:
-    """Inputs by name as the network was built to take them: together, or the only one alone."""
+def _keras_inputs(network: keras.Model, named: Mapping[str, Any]) -> Any:
+    """Inputs in the form that the network was built for: a mapping, or its only input."""
     names = [tensor.name for tensor in network.inputs]
     together = isinstance(network.input, Mapping)
     return {name: named[name] for name in names} if together else named[names[0]]
 
 
-def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-    """Ask an exported predictor, on one thread of LiteRT, what `ask` asks of the network."""
+def run_predictor(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+    """As `predict`, but with an exported predictor, on one thread of LiteRT."""
     runner = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
     names = list(runner.get_input_details())
     starts = range(0, len(inputs[names[0]]), PREDICTOR_ROWS)
@@ -111,15 +111,15 @@ def answers_of(predictor: bytes, inputs: Mapping[str, Array]) -> dict[str, NDArr
 
 
 def load(path: Path) -> keras.Model:
-    """Read a verified `network.keras`, in safe mode: code that a file brings is refused."""
+    """Load a verified `network.keras` in safe mode: code in the file is refused."""
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def continue_from(network: keras.Model, start: Path) -> None:
-    """Take over the weights of an earlier network of the same build.
+    """Set a network's weights to those of an earlier one of the same architecture.
 
     Raises:
-        ValueError: it was built otherwise.
+        ValueError: the architectures differ.
     """
     weights = load(start).get_weights()
     shapes = [weight.shape for weight in network.get_weights()]

@@ -1,6 +1,6 @@
-"""How networks learn here: epoch by epoch, from a seed, with the best epoch kept.
+"""Training loops: seeded epochs with early stopping, keeping the best epoch's weights.
 
-Imported by networks alone, in the training process: it brings TensorFlow along.
+Imported by networks only, in the training process: it imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ REPORT_EVERY_SECONDS = 0.4
 
 Report = Callable[[Progress], None]
 Metrics = Mapping[str, float]
-# Of an epoch, counted from one, the metrics of learning; it may report in between.
+# Trains one epoch, counted from one, and returns its training metrics; it may report progress.
 Epoch = Callable[[int, Report], Metrics]
-# How many steps an epoch has, how it is learned, and how it is validated.
+# The steps of an epoch, the function that trains one, and the function that validates.
 Course = tuple[int, Epoch, Callable[[], Metrics]]
 
 
 class Fitted(NamedTuple):
-    """The trained network, and what each epoch came to: loss, validation_loss, seconds and more."""
+    """The trained network, and each epoch's metrics: loss, validation_loss, seconds and more."""
 
     network: keras.Model
     history: list[dict[str, float]]
 
 
 class Steps:
-    """The steps of one fit: batches in an order fixed by seed and epoch, and their optimiser.
+    """Gradient steps of one fit: batches in an order fixed by seed and epoch, and the optimiser.
 
-    `learn(chosen, step)` takes one on the rows `chosen` and returns sums to be told, a tensor;
-    `told(sums, steps)` names the metrics that sums of so many steps are.
+    `learn(chosen, step)` takes one step on the rows `chosen` and returns a tensor of sums;
+    `metrics_of(sums, steps)` makes named metrics of the sums of so many steps.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Steps:
         *,
         settings: TrainingSettings,
         weight_decay: float,
-        told: Callable[[NDArray[np.float64], int], dict[str, float]],
+        metrics_of: Callable[[NDArray[np.float64], int], dict[str, float]],
     ) -> None:
-        self.settings, self._rows, self._told = settings, rows, told
+        self.settings, self._rows, self._metrics_of = settings, rows, metrics_of
         self._batch_rows = min(settings.batch_rows, rows)
         self.count = rows // self._batch_rows
         self.optimizer = keras.optimizers.AdamW(
@@ -63,7 +63,7 @@ class Steps:
         self.optimizer.build(network.trainable_variables)
 
     def take(self, learn: Callable[[Any, Any], Any], epoch: int, report: Report) -> Metrics:
-        """Show every row once, and report about twice a second."""
+        """Train on every row once, and report about twice a second."""
         order = np.random.default_rng((self.settings.seed, epoch)).permutation(self._rows)
         sums, reported = np.zeros(1), time.monotonic()
         for step in range(1, self.count + 1):
@@ -72,12 +72,14 @@ class Steps:
             sums = sums + learn(tf.constant(chosen), number).numpy().astype(np.float64)
             if step < self.count and time.monotonic() - reported > REPORT_EVERY_SECONDS:
                 reported = time.monotonic()
-                report(_progress(self.settings, epoch, step, self.count, self._told(sums, step)))
-        return self._told(sums, self.count)
+                report(
+                    _progress(self.settings, epoch, step, self.count, self._metrics_of(sums, step))
+                )
+        return self._metrics_of(sums, self.count)
 
 
 def one_cycle(learning_rate: float, *, steps: int) -> Any:
-    """Warm up for a fifth of the steps, then fall along a cosine to nothing (Smith 2018)."""
+    """Warm up for a fifth of the steps, then decay along a cosine to 0 (Smith 2018)."""
     warm_up = max(steps // 5, 1)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate / 25,
@@ -88,7 +90,7 @@ def one_cycle(learning_rate: float, *, steps: int) -> Any:
 
 
 def check_rows(training: Examples, validation: Examples) -> None:
-    """Refuse to learn from nothing, or to be validated on nothing.
+    """Check that there are rows to train and to validate on.
 
     Raises:
         ValueError: saying how many rows there are of each.
@@ -112,12 +114,12 @@ def fit_by_steps(
 ) -> Fitted:
     """Train a network from its seed, and keep the weights of the epoch that validated best.
 
-    `build(seed=…)` makes it, and `prepare` what teaches it. With `start`, a `network.keras` of an
-    earlier night, training goes on from its weights.
+    `build(seed=…)` makes the network, and `prepare` its `Course`. With `start`, the `network.keras`
+    of an earlier version, training starts from its weights.
 
     Stops early when `patience_epochs` bring no smaller validation loss. The same machine, settings
-    and rows give the same weights, bit for bit. `report` hears of each epoch's end, and about twice
-    a second between.
+    and rows give the same weights, bit for bit. `report` is called at each epoch's end, and about
+    twice a second between.
     """
     check_rows(training, validation)
     network = build(seed=settings.seed)
@@ -136,9 +138,9 @@ def keep_best(
     steps: int,
     report: Report,
 ) -> Fitted:
-    """Learn for all epochs, and keep the weights of the one with the least `validation_loss`.
+    """Train for all epochs, and keep the weights of the one with the least `validation_loss`.
 
-    Stops early when `patience_epochs` bring no smaller one. `report` hears of each epoch's end.
+    Stops early when `patience_epochs` bring no smaller one. `report` is called at each epoch's end.
     """
     history: list[dict[str, float]] = []
     best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
@@ -176,15 +178,15 @@ def fit(
     report: Report,
     start: Path | None = None,
 ) -> Fitted:
-    """Teach a network its labels by one of its outputs, in Keras' own loop.
+    """Train a network on one of its outputs, in Keras' own loop.
 
-    With `start`, a `network.keras` of an earlier night, training goes on from its weights. The
+    With `start`, the `network.keras` of an earlier version, training starts from its weights. The
     same machine, settings and rows give the same weights.
 
     Args:
-        output: the name of the output that the labels are the truth of.
-        loss: what Keras takes for a loss.
-        metrics: names of Keras' metrics to tell beside it.
+        output: the name of the output that the labels belong to.
+        loss: a loss as Keras takes it.
+        metrics: names of further Keras metrics.
     """
     check_rows(training, validation)
     keras.utils.set_random_seed(settings.seed)
@@ -193,22 +195,24 @@ def fit(
     optimizer = keras.optimizers.Adam(settings.learning_rate)
     network.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
     rows = min(settings.batch_rows, training.n)
-    seen, held = (
+    learned, held_out = (
         (dict(examples.inputs), {output: examples.labels}) for examples in (training, validation)
     )
 
     def learn(_epoch: int, _report: Report) -> Metrics:
-        found = network.fit(*seen, batch_size=rows, epochs=1, verbose=0).history
-        return {_plain(name, output): float(values[-1]) for name, values in found.items()}
+        values_by_name = network.fit(*learned, batch_size=rows, epochs=1, verbose=0).history
+        return {_plain(name, output): float(values[-1]) for name, values in values_by_name.items()}
 
     def validate() -> Metrics:
-        found = network.evaluate(*held, batch_size=rows, verbose=0, return_dict=True)
-        return {f"validation_{_plain(name, output)}": float(x) for name, x in found.items()}
+        values_by_name = network.evaluate(*held_out, batch_size=rows, verbose=0, return_dict=True)
+        return {
+            f"validation_{_plain(name, output)}": float(x) for name, x in values_by_name.items()
+        }
 
     steps = -(-training.n // rows)
     return keep_best(network, learn, validate, settings=settings, steps=steps, report=report)
 
 
 def _plain(name: str, output: str) -> str:
-    """A metric's name as histories tell it, without that of its output."""
+    """The name of a Keras metric without the prefix of its output."""
     return name.removeprefix(f"{output}_")

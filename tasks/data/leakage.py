@@ -76,21 +76,21 @@ def check_look_alikes(
 ) -> Iterator[Finding]:
     """Of each arrival how many rows look like one of the holdout's, though their bytes differ."""
     gates = definition.data_gates
-    if gates.outline is None or not arrived:
+    if gates.near_duplicate_keys is None or not arrived:
         return
-    held_out = set(gates.outline(definition.examples(holdout).inputs))
+    held_out = set(gates.near_duplicate_keys(definition.examples(holdout).inputs))
     for name, rows in arrived.items():
         n = rows.num_rows
-        outlines = gates.outline(definition.examples(rows).inputs)
+        outlines = gates.near_duplicate_keys(definition.examples(rows).inputs)
         alike = sum(outline in held_out for outline in outlines)
         yield Finding(
             gate="unlike the holdout",
             metric="rows that look alike",
             slice=name,
-            passed=alike <= max(gates.alike_share * n, _CHANCE_ROWS),
+            passed=alike <= max(gates.near_duplicate_share * n, _CHANCE_ROWS),
             message=f"{alike:,} of {n:,} rows look like a row of the holdout, at most "
-            f"{gates.alike_share:.1%} may",
+            f"{gates.near_duplicate_share:.1%} may",
             value=alike / n,
-            bound=gates.alike_share,
+            bound=gates.near_duplicate_share,
             n=n,
         )

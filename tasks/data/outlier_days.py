@@ -20,7 +20,7 @@ Days = NDArray[np.int64]
 
 def days_of(rows: pa.Table, gates: DataGates) -> Days:
     """The day of each row, none where nothing is declared of days."""
-    if gates.apart_days is None or DAY not in rows.column_names:
+    if gates.outlier_days is None or DAY not in rows.column_names:
         return np.empty(0, np.int64)
     return np.asarray(pc.drop_null(rows.column(DAY)).to_numpy(), np.int64)
 
@@ -33,19 +33,19 @@ def outlier_days(
     They are held against those of the dataset but for the arrivals `left_out`, or before the first
     against the day of which most rows came. What is in between is never astray.
     """
-    if gates.apart_days is None or not len(days):
+    if gates.outlier_days is None or not len(days):
         return ()
     first, last = _known(rows, left_out) or _usual(days)
-    after = _beyond(days, last, gates.apart_days)
-    before = -_beyond(-days, -first, gates.apart_days)
+    after = _beyond(days, last, gates.outlier_days)
+    before = -_beyond(-days, -first, gates.outlier_days)
     found = np.concatenate([before, after])
     if not len(found):
         return ()
     told = ", ".join(str(np.datetime64(int(day), "D")) for day in np.unique(found)[:3])
     message = (
-        f"{DAY}: {len(found):,} of {len(days):,} rows are of days more than {gates.apart_days} "
+        f"{DAY}: {len(found):,} of {len(days):,} rows are of days more than {gates.outlier_days} "
         f"days from all others ({told}), and the others are of {_text(first)} to {_text(last)}; "
-        "mend them, or raise `apart_days` of the model's data gates, and land the files again"
+        "mend them, or raise `outlier_days` of the model's data gates, and land the files again"
     )
     return (
         Finding(

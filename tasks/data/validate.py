@@ -34,7 +34,7 @@ def validate(
     `holdout` only the column `digest` is looked at; rows of one that moves have arrived like all.
     """
     gates = definition.data_gates
-    arrived = pa.concat_tables([rows, holdout]) if definition.moving else rows
+    arrived = pa.concat_tables([rows, holdout]) if definition.moving_holdout else rows
     findings = [*_complete(rows, snapshot, gates), *_fresh(arrived, gates, now)]
     columns = tuple(check_columns(arrived, gates.columns))
     findings += columns

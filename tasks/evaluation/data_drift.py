@@ -191,8 +191,8 @@ def _sample(
 
     Where single rows are no examples, as in a forecast, only the model's own description is used.
     """
-    if definition.data_gates.described is not None:
-        return definition.data_gates.described(rows)
+    if definition.data_gates.row_statistics is not None:
+        return definition.data_gates.row_statistics(rows)
     examples = definition.examples(rows)
     answered_examples = examples if answered_rows is rows else definition.examples(answered_rows)
     return _merge(
@@ -203,7 +203,7 @@ def _sample(
 
 def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSample:
     """The labels, and the model's statistics of its inputs."""
-    numbers = dict(definition.data_gates.statistics(examples.inputs))
+    numbers = dict(definition.data_gates.input_statistics(examples.inputs))
     if definition.tensors.labels:
         return ColumnSample(examples.n, {"label": examples.labels}, numbers)
     return ColumnSample(examples.n, {}, numbers | {"label": examples.labels})
@@ -216,7 +216,7 @@ def _describe_answers(
     if examples.n == 0:
         return ColumnSample(0)
     outputs = answers(champion.predictor, examples.inputs)
-    numbers = definition.data_gates.answered(outputs)
+    numbers = definition.data_gates.output_statistics(outputs)
     right: dict[str, Array] = {}
     if definition.tensors.labels:
         right = {RIGHT: definition.correct(examples, outputs).astype(np.int64)}

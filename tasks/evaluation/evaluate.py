@@ -13,7 +13,7 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.models.gates import Robust
 from overnight.models.metrics.classification import Mask
-from overnight.models.metrics.equivalence import same
+from overnight.models.metrics.equivalence import compare_outputs
 from overnight.models.metrics.evaluation import Evaluation, Paired, RowMetric
 from overnight.store.registry.manifest import Measurement
 from overnight.tasks.training.train import Candidate
@@ -47,7 +47,9 @@ def evaluate(
     exported = answers(predictor, holdout.inputs)
     candidate_evaluation = Evaluation(
         measurements=(),
-        exported=same(definition.tensors, outputs, exported, near=definition.near),
+        exported=compare_outputs(
+            definition.tensors, outputs, exported, tolerance=definition.tolerance
+        ),
         rows=_rows(definition, holdout, exported),
         slices=holdout.slices,
     )

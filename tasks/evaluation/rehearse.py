@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from overnight.models.examples import Array, Examples
-from overnight.models.metrics.equivalence import Near, same
+from overnight.models.metrics.equivalence import Tolerance, compare_outputs
 from overnight.models.metrics.evaluation import Rehearsal
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES
@@ -52,14 +52,14 @@ def rehearse(
     expected: Mapping[str, Array],
     folder: Path,
     seconds: float,
-    near: Near | None = None,
+    tolerance: Tolerance | None = None,
 ) -> RehearsalResult:
     """Serve the bundle and request the whole holdout in batches, then single rows.
 
     Args:
         draft: the manifest before evaluation; it lists `files`.
         expected: what the trained network answered for the holdout, by output name.
-        near: the tolerance within which numbers count as the same answer.
+        tolerance: the tolerance within which numbers count as the same answer.
 
     Raises:
         StepFailed: serving did not start, did not answer, or took longer than `seconds`.
@@ -92,7 +92,7 @@ def rehearse(
         golden_inputs = {name: array[golden_rows] for name, array in holdout.inputs.items()}
         golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
     served = {name: np.concatenate([outputs[name] for outputs in answers]) for name in names}
-    agreement = same(draft.tensors, expected, served, near=near or Near())
+    agreement = compare_outputs(draft.tensors, expected, served, tolerance=tolerance or Tolerance())
     p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
     rehearsal = Rehearsal(
         n=agreement.n,

@@ -80,14 +80,14 @@ def unseen_examples(
         lineages: the data that each of the versions was made from.
         known_arrivals: the arrivals in the dataset when the newest of them was made.
     """
-    if definition.moving is not None:
+    if definition.moving_holdout is not None:
         begins = [data.judged_from for data in lineages]
         held_out = [date.fromisoformat(begin) for begin in begins if begin is not None]
         if len(held_out) < len(begins):
             return None
         begin = (max(held_out) - _EPOCH).days
         before, rows = _parted(stamped, pc.less(stamped.column(DAY), begin))
-        examples = definition.moving.examples(before, rows)
+        examples = definition.moving_holdout.examples(before, rows)
     else:
         is_known = pc.is_in(
             stamped.column("arrival"), pa.array(sorted(known_arrivals), pa.string())
@@ -95,7 +95,7 @@ def unseen_examples(
         before, rows = _parted(stamped, is_known)
         if not rows.num_rows:
             return None
-        from_arrived = definition.arrived
+        from_arrived = definition.arrival_examples
         examples = definition.examples(rows) if from_arrived is None else from_arrived(before, rows)
     return examples if examples.n else None
 

@@ -79,12 +79,12 @@ def _examples(definition: ModelDefinition, rows: pa.Table, arrival: str) -> Exam
     if not pc.any(of_arrival).as_py():
         return None
     fresh = _source_columns(rows.filter(of_arrival))
-    if definition.arrived is None:
+    if definition.arrival_examples is None:
         examples = definition.examples(fresh)
     else:
         # Rows of a snapshot are in order of arrival, so all before the first are older.
         first = pc.index(of_arrival, True).as_py()
-        examples = definition.arrived(_source_columns(rows.slice(0, first)), fresh)
+        examples = definition.arrival_examples(_source_columns(rows.slice(0, first)), fresh)
     return examples if examples.n else None
 
 

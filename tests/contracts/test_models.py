@@ -95,15 +95,15 @@ def walked(definition: ModelDefinition, places: Places, tmp_path_factory) -> Wal
 
 def _split(definition: ModelDefinition, rows: pa.Table, holdout) -> tuple[Examples, Examples]:
     """Few rows to learn from and to be judged on, as the model's kind of holdout wants them."""
-    if definition.moving is None:
+    if definition.moving_holdout is None:
         held = holdout().slice(0, HOLDOUT_ROWS)
         return definition.examples(rows.slice(0, ROWS)), definition.examples(held)
     days = rows.column("day").to_numpy()
-    newest = days > days.max() - definition.moving.days
+    newest = days > days.max() - definition.moving_holdout.days
     before, held = rows.filter(pa.array(~newest)), rows.filter(pa.array(newest))
     return (
         _some(definition.examples(before), ROWS),
-        _some(definition.moving.examples(before, held), HOLDOUT_ROWS),
+        _some(definition.moving_holdout.examples(before, held), HOLDOUT_ROWS),
     )
 
 
@@ -167,7 +167,7 @@ def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
         expected=predictions(candidate),
         folder=walked.folder,
         seconds=120,
-        near=definition.near,
+        tolerance=definition.tolerance,
     )
     evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
 
@@ -190,7 +190,7 @@ def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
     told = {ACCURACY, *(row.metric for row in evaluation.rows)}
     compared = {(metric, part) for metric in told for part in ("", *evaluation.slices)}
     unheard = []
-    for gate in (*definition.gates, definition.returning):
+    for gate in (*definition.gates, definition.reinstatement):
         reported = compared if isinstance(gate, COMPARISONS) else measured
         asked = [getattr(gate, name) for name in ("metric", "baseline") if hasattr(gate, name)]
         where = (*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ()))
@@ -213,7 +213,7 @@ def test_a_metric_that_is_not_measured_on_its_slice_is_unheard() -> None:
         AtMost("log_loss", 1, slices=("half",)),
         AtMost("log_loss", 1),
     )
-    asking = replace(find("digits"), gates=gates, returning=None)
+    asking = replace(find("digits"), gates=gates, reinstatement=None)
 
     assert [name.split(": ")[1] for name in _unheard(asking, evaluation)] == ["log_loss of half"]
     assert all(found.passed for found in gates[0].findings(evaluation))

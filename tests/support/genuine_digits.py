@@ -51,6 +51,6 @@ def read(places: Places) -> GenuineDigits:
 
 def files_of(images: np.ndarray, labels: np.ndarray) -> Mapping[str, bytes]:
     return {
-        f"{mnist_files.TRAIN_IMAGES}.gz": idx.packed(idx.encode(np.asarray(images, np.uint8))),
-        f"{mnist_files.TRAIN_LABELS}.gz": idx.packed(idx.encode(labels)),
+        f"{mnist_files.TRAIN_IMAGES}.gz": idx.compress(idx.encode(np.asarray(images, np.uint8))),
+        f"{mnist_files.TRAIN_LABELS}.gz": idx.compress(idx.encode(labels)),
     }

@@ -45,7 +45,7 @@ def arriving(first: str, last: str, *, stores: Collection[int] = STORES) -> pa.T
     """The lines that arrive on some nights of the replay, late baskets among them."""
     told = lines(stores)
     days = trading_day(told["transaction_timestamp"].to_numpy())
-    nights = arrival_schedule.arrival_nights(told["basket_id"].to_numpy(), days)
+    nights = arrival_schedule.arrival_days(told["basket_id"].to_numpy(), days)
     return told.filter(pa.array((nights >= day(first)) & (nights <= day(last))))
 
 

@@ -1,4 +1,4 @@
-"""Small pictures and what they show."""
+"""Starter: classification of small images."""
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.metrics.classifier import correct, measure, per_row

@@ -1,4 +1,4 @@
-"""What a version must show before it serves, and what rows must be before it learns from them."""
+"""Gates that a version must pass, and data gates that rows must pass before training."""
 
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
@@ -17,9 +17,9 @@ from overnight.store.schema import TensorSpec
 GATES: tuple[Gate, ...] = (
     AtLeast("accuracy", 0.9),
     BetterThan("accuracy", baseline="majority_accuracy"),
-    # Beside the champion on the same rows: at most so much worse.
+    # At most so much worse than the champion on the same rows.
     MaximumRegression(margin=0.05),
-    # Exported and asked over HTTP, it answers as it did in training.
+    # Exported and served over HTTP, it answers as it did in training.
     SamePredictions(tolerance=0.25, changed_share=0.01),
     WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
 )

@@ -1,7 +1,6 @@
-"""The network: how it is built, fitted, exported and asked.
+"""The network: build, fit, export and predict.
 
-Whatever turns what a client sends into numbers to learn from belongs in here, so that training and
-serving cannot differ.
+All preprocessing of a client's inputs belongs in here, so that training and serving cannot differ.
 """
 
 from __future__ import annotations
@@ -59,10 +58,10 @@ def fit(
 
 
 def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes]:
-    """The files of a bundle; int8 weights when they hardly ever change the most likely class."""
+    """The files of a bundle; int8 weights when they hardly ever change the class."""
     return exporting.export(network, sample, alike=same_class)
 
 
 def predict(network: keras.Model, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
     """Answer `image` with `probabilities`."""
-    return exporting.ask(network, inputs)
+    return exporting.predict(network, inputs)

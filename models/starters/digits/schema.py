@@ -1,4 +1,4 @@
-"""What goes in, what comes out, and how rows become that."""
+"""The published signature, and the conversion of rows to examples."""
 
 import numpy as np
 import pyarrow as pa

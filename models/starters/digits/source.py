@@ -1,4 +1,4 @@
-"""Where the rows come from: CSV files in a folder, one arrival each, and `holdout.csv`."""
+"""The source of rows: CSV files in a folder, one arrival each, and `holdout.csv`."""
 
 import pyarrow as pa
 

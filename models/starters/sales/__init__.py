@@ -1,4 +1,4 @@
-"""What will be sold, with an interval."""
+"""Starter: a forecast of sales with an interval."""
 
 from collections.abc import Mapping
 
@@ -10,30 +10,30 @@ from overnight.models.examples import Examples, Outputs
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.regression import Floats, interval_rows, intervals
 from overnight.models.starters.sales.gates import DATA_GATES, GATES
-from overnight.models.starters.sales.schema import NEAR, TENSORS, examples
+from overnight.models.starters.sales.schema import TENSORS, TOLERANCE, examples
 from overnight.models.starters.sales.source import open_source
 from overnight.store.registry.manifest import Measurement
 
 
 def trivial(holdout: Examples) -> Mapping[str, Floats]:
-    """What would be answered without a model: the same as a week ago, [n]."""
+    """Baseline without a model: the sales of a week ago, [n]."""
     return {"week_ago": np.asarray(holdout.inputs["week_ago"], np.float64)}
 
 
 def measure(holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-    """Every metric the gates ask for, from `units` [n, 3]."""
+    """Every metric for gates and reports, from `units` [n, 3]."""
     answered, labels = _numbers(holdout, outputs)
     return intervals(labels, answered, trivial(holdout), holdout.slices)
 
 
 def per_row(holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
-    """What the gates compare, row by row."""
+    """The metrics that gates compare, row by row."""
     answered, labels = _numbers(holdout, outputs)
     return interval_rows(labels, answered, trivial(holdout))
 
 
 def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
-    """Which truths lie within their interval, [n]."""
+    """Which true values lie within their interval, [n]."""
     answered, labels = _numbers(holdout, outputs)
     inside: NDArray[np.bool_] = (answered[:, 0] <= labels) & (labels <= answered[:, 2])
     return inside
@@ -64,5 +64,5 @@ DEFINITION = ModelDefinition(
     correct=correct,
     data_gates=DATA_GATES,
     per_row=per_row,
-    near=NEAR,
+    tolerance=TOLERANCE,
 )

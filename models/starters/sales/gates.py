@@ -1,4 +1,4 @@
-"""What a version must show before it serves, and what rows must be before it learns from them."""
+"""Gates that a version must pass, and data gates that rows must pass before training."""
 
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
@@ -14,13 +14,13 @@ from overnight.models.starters.sales.schema import MOST, WEEK_AGO, WEEKDAY, YEST
 from overnight.store.schema import TensorSpec
 
 GATES: tuple[Gate, ...] = (
-    # Of intervals meant for 80 % of all truths, at least so many hold theirs.
+    # Intervals nominally cover 80 % of the true values.
     AtLeast("interval_coverage", 0.6),
     BetterThan("wape", baseline="week_ago_wape"),
-    # Beside the champion on the same rows: at most so much worse.
+    # At most so much worse than the champion on the same rows.
     MaximumRegression(metric="wape", margin=0.03),
-    # Exported and asked over HTTP, it answers as it did in training: no number is further away
-    # than so many pieces, and hardly a row has another forecast.
+    # Exported and served over HTTP, it answers as it did in training: no number moves by more than
+    # so many pieces, and hardly a row has another forecast.
     SamePredictions(tolerance=1.0, changed_share=0.002),
     WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
 )

@@ -1,7 +1,6 @@
-"""The network: how it is built, fitted, exported and asked.
+"""The network: build, fit, export and predict.
 
-Whatever turns what a client sends into numbers to learn from belongs in here, so that training and
-serving cannot differ.
+All preprocessing of a client's inputs belongs in here, so that training and serving cannot differ.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from numpy.typing import NDArray
 
 from overnight.models.definition import TrainingSettings
 from overnight.models.examples import Array, Examples
-from overnight.models.metrics.regression import near
-from overnight.models.starters.sales.schema import NEAR, STORES, WEEKDAYS
+from overnight.models.metrics.regression import within_tolerance
+from overnight.models.starters.sales.schema import STORES, TOLERANCE, WEEKDAYS
 from overnight.models.training import export as exporting
 from overnight.models.training import learning
 from overnight.models.training.learning import Fitted, Report
 
 QUANTILES = (0.1, 0.5, 0.9)
-# int8 weights are served when hardly a forecast is another.
-ALIKE = partial(near, output="units", apart=NEAR.apart, share=NEAR.share)
+# int8 weights are served when hardly a forecast changes.
+ALIKE = partial(within_tolerance, output="units", tolerance=TOLERANCE)
 
 
 @keras.saving.register_keras_serializable("starter")
 class Ordered(keras.layers.Layer):
     """Three numbers become a low end, a middle and a high end, in order and never negative.
 
-    They are told in shares of what was sold lately, so that large and small stores learn alike.
+    They are multiples of recent sales, so that large and small stores are on one scale.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -48,12 +47,12 @@ def build(*, seed: int) -> keras.Model:
     """Build the untrained network, from the inputs of the schema to `units`, float32 [n, 3]."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
-    words = {"store": STORES, "weekday": WEEKDAYS}
-    inputs = {name: keras.Input((), dtype="int32", name=name) for name in words}
+    vocabularies = {"store": STORES, "weekday": WEEKDAYS}
+    inputs = {name: keras.Input((), dtype="int32", name=name) for name in vocabularies}
     inputs |= {
         name: keras.Input((), dtype="float32", name=name) for name in ("yesterday", "week_ago")
     }
-    parts = [ops.one_hot(inputs[name], len(words[name])) for name in words]
+    parts = [ops.one_hot(inputs[name], len(vocabularies[name])) for name in vocabularies]
     sold = [layers.Reshape((1,))(inputs[name]) for name in ("yesterday", "week_ago")]
     lately = layers.BatchNormalization(momentum=0.9)(layers.Concatenate()(sold))
     x = layers.Concatenate()([*parts, lately])
@@ -98,4 +97,4 @@ def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes
 
 def predict(network: keras.Model, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
     """Answer the inputs with `units`."""
-    return exporting.ask(network, inputs)
+    return exporting.predict(network, inputs)

@@ -1,18 +1,18 @@
-"""What goes in, what comes out, and how rows become that."""
+"""The published signature, and the conversion of rows to examples."""
 
 import numpy as np
 import pyarrow as pa
 
 from overnight.models.examples import Examples
-from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.equivalence import Tolerance
 from overnight.store.schema import Schema, TensorSpec
 
-# The first word stands for every store that is not named here.
+# The first entry stands for every store that is not listed.
 STORES = ("other", "north", "south", "east")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST = 100_000
-# In pieces: further from what the network answered than that is another forecast.
-NEAR = Near(apart=0.5, share=0.02)
+# In pieces: a number further from the network's own counts as another forecast.
+TOLERANCE = Tolerance(absolute=0.5, relative=0.02)
 STORE = TensorSpec(name="store", datatype="INT32", shape=(), vocabulary=STORES, otherwise=STORES[0])
 WEEKDAY = TensorSpec(name="weekday", datatype="INT32", shape=(), vocabulary=WEEKDAYS)
 YESTERDAY, WEEK_AGO = (

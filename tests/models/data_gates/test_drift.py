@@ -101,7 +101,7 @@ def test_the_finding_names_what_moved_most_with_its_figures() -> None:
     finding = gate.finding("night-7", labels(WITHOUT_SEVENS), labels(LEARNED))
 
     assert (finding.gate, finding.metric, finding.slice) == ("SameShares", "label", "night-7")
-    assert "most moved is h, from 10.0% to 0.0%" in finding.message
+    assert "largest change is h, from 10.0% to 0.0%" in finding.message
     assert (finding.bound, finding.n, finding.passed) == (0.1, 9_000, False)
     told = SameSpread("mean", bound=0.5).finding("night-7", numbers(SPREAD + 9), numbers(SPREAD))
     assert "9 on average where" in told.message
@@ -158,7 +158,7 @@ def test_a_category_that_was_never_learned_counts_as_moved() -> None:
     )
 
     assert finding.value == pytest.approx(1)
-    assert "most moved is 12, from 0.0% to 100.0%" in finding.message
+    assert "largest change is 12, from 0.0% to 100.0%" in finding.message
 
 
 def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:

@@ -255,7 +255,8 @@ def test_holdout_rows_in_other_clothes_are_found(nights: Nights) -> None:
 @pytest.mark.parametrize(("alike", "passed"), [(9, True), (10, True), (11, False)])
 def test_as_many_may_look_alike_as_is_declared(nights: Nights, alike: int, passed: bool) -> None:
     gates = replace(
-        DEFINITION.data_gates, outline=lambda inputs: [image.tobytes() for image in inputs["image"]]
+        DEFINITION.data_gates,
+        near_duplicate_keys=lambda inputs: [image.tobytes() for image in inputs["image"]],
     )
     held_out = examples(nights.holdout)
     shared = as_rows(

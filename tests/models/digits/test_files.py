@@ -223,7 +223,7 @@ def test_a_bad_idx_file_takes_only_its_partner_along(
     assert sorted(errors) == names
     assert expected.removeprefix("a header") in errors[names[bad]].expected
     assert found in errors[names[bad]].found
-    assert errors[names[1 - bad]].expected == f"a usable {names[bad]} beside it"
+    assert errors[names[1 - bad]].expected == f"a valid {names[bad]} with it"
     assert reading.rows.num_rows == len(IMAGES)
 
 

@@ -184,7 +184,7 @@ def test_a_blank_picture_is_answered_with_numbers(
 
     for answer in (
         network.predict(fitted.network, blank),
-        network.answers_of(exported["predictor.tflite"], blank),
+        network.run_predictor(exported["predictor.tflite"], blank),
     ):
         assert np.isfinite(answer["probabilities"]).all()
         assert not answer["seen"].any()
@@ -196,7 +196,7 @@ def test_the_predictor_answers_as_the_network_does(
     fresh = drawn(300, seed=10).inputs
 
     expected = network.predict(fitted.network, fresh)
-    answered = network.answers_of(exported["predictor.tflite"], fresh)
+    answered = network.run_predictor(exported["predictor.tflite"], fresh)
 
     assert set(answered) == {"probabilities", "seen"}
     assert np.array_equal(answered["seen"], expected["seen"])
@@ -256,5 +256,5 @@ def test_weights_stay_floats_when_int8_would_change_answers() -> None:
     assert told.agreement < 0.999
     # Four bytes for each of nearly all parameters: it is not only told.
     assert len(exported["predictor.tflite"]) > 3.5 * undecided.count_params()
-    answered = network.answers_of(exported["predictor.tflite"], sample)["probabilities"]
+    answered = network.run_predictor(exported["predictor.tflite"], sample)["probabilities"]
     assert np.allclose(answered, network.predict(undecided, sample)["probabilities"], atol=1e-5)

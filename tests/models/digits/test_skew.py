@@ -54,7 +54,7 @@ def serving(
     )
     files = network.export(fitted.network, {"image": images[:500]})
     few = images[:5]
-    expected = network.answers_of(files["predictor.tflite"], {"image": few})["probabilities"]
+    expected = network.run_predictor(files["predictor.tflite"], {"image": few})["probabilities"]
     place = tmp_path_factory.mktemp("skew")
     bundle = {**files, "golden.npz": bundles.archive(few, expected)}
     bundles.folder(place / "bundle", 1, bundle)

@@ -14,7 +14,7 @@ import pytest
 
 from overnight.models.definition import Places
 from overnight.models.digits import mnist_files
-from overnight.models.digits.mirrors import first_answering
+from overnight.models.digits.mirrors import fetch_first
 from overnight.models.digits.rows import images_of
 from overnight.models.digits.schema import TENSORS, examples
 from overnight.models.digits.source import DigitsSource
@@ -154,7 +154,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
 def test_the_first_mirror_that_answers_is_used(mirror: str) -> None:
     missing = f"{mirror}missing/"
 
-    files = first_answering([missing, mirror], ["large", "small"])
+    files = fetch_first([missing, mirror], ["large", "small"])
 
     assert files == {"large": b"large" * 1_000_000, "small": b"small"}
 
@@ -167,4 +167,4 @@ def test_mirrors_that_never_answer_are_given_up_in_time() -> None:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
 
         with pytest.raises(BadFile, match=f"{address} did not answer"):
-            first_answering([address], ["small"], race_seconds=0.5)
+            fetch_first([address], ["small"], race_seconds=0.5)

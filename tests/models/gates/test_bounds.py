@@ -101,7 +101,7 @@ def test_calibration_says_how_much_of_it_is_chance() -> None:
 
     finding = only(Calibrated(at_most=0.01), evaluation)
 
-    assert finding.message == "0.0015, at most 0.01; 0.0011 would be chance on 10,000 rows"
+    assert finding.message == "0.0015, at most 0.01; 0.0011 expected by chance on 10,000 rows"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from overnight.models.gates import ALPHA, BetterThan, Gate, MaximumRegression, MinimumImprovement
-from overnight.models.gates.shares import Shares
+from overnight.models.gates.shares import PairedShares
 from overnight.models.metrics.evaluation import Evaluation, RowMetric
 from overnight.store.errors import ConfigurationError
 from tests.support.evaluations import counted, only, paired, told
@@ -84,8 +84,8 @@ def test_many_slices_are_corrected_for(slices: int, passes: bool) -> None:
 
 
 def test_at_the_level_itself_it_is_shown() -> None:
-    shares = Shares(10_000, 30, 40)
-    p = shares.chance_if_at_most(-0.003)
+    shares = PairedShares(10_000, 30, 40)
+    p = shares.p_value_at_most(-0.003)
 
     assert only(MaximumRegression(margin=0.003, alpha=p), counted(30, 40)).passed
     assert not only(MaximumRegression(margin=0.003, alpha=p * (1 - 1e-9)), counted(30, 40)).passed
@@ -170,16 +170,20 @@ ROWS = RowMetric("error", np.zeros(200), "lower")
 @pytest.mark.parametrize(
     ("gate", "evaluation", "why"),
     [
-        (MaximumRegression(0.1), Evaluation((), champion="v1"), "was not told row by row"),
+        (MaximumRegression(0.1), Evaluation((), champion="v1"), "was not measured row by row"),
         (MaximumRegression(0.1), counted(0, 0, 0), "no row was compared"),
         (MaximumRegression(0.1), counted(9, 0, 99), "99 rows, at least 100 are needed"),
-        (MaximumRegression(0.1, slices=("b",)), counted(9, 0, slice="a"), "was not told"),
+        (
+            MaximumRegression(0.1, slices=("b",)),
+            counted(9, 0, slice="a"),
+            "was not measured row by row",
+        ),
         (NO_WORSE, counted(0, 0, 0), "no row was compared"),
         (NO_WORSE, counted(0, 0, 99), "99 rows, at least 100 are needed"),
         (
             MaximumRegression(0.1, metric="error"),
             Evaluation((), champion="v1", rows=(ROWS,)),
-            "error was not told row by row",
+            "error was not measured row by row",
         ),
         (
             MaximumRegression(0.1, metric="error", slices=("nowhere",)),
@@ -199,15 +203,23 @@ ROWS = RowMetric("error", np.zeros(200), "lower")
         (
             MaximumRegression(0.1, metric="error"),
             told(THEIRS, THEIRS, weights=np.zeros(1_000)),
-            "negative or add up to nothing",
+            "negative or add up to 0",
         ),
         (
             MaximumRegression(0.1, metric="error"),
             Evaluation((), champion="v1", rows=(ROWS,), champion_rows=told(NOISE, NOISE).rows),
             "are not of the same rows",
         ),
-        (BetterThan("error", "nothing"), told(NOISE, THEIRS), "nothing was not told row by row"),
-        (BetterThan("nothing", "naive"), told(NOISE, THEIRS), "nothing was not told row by row"),
+        (
+            BetterThan("error", "nothing"),
+            told(NOISE, THEIRS),
+            "nothing was not measured",
+        ),
+        (
+            BetterThan("nothing", "naive"),
+            told(NOISE, THEIRS),
+            "nothing was not measured",
+        ),
         (BetterThan("error", "naive"), told(NOISE[:29], THEIRS[:29]), "29 rows, at least 30"),
     ],
 )
@@ -227,7 +239,7 @@ def test_right_or_wrong_told_row_by_row_is_counted_and_tested_exactly() -> None:
 
     finding = only(BetterThan("error", "naive"), told(mine, trivial, better="higher"))
 
-    assert finding.p == pytest.approx(Shares(100, 40, 10).chance_if_at_most(0))
+    assert finding.p == pytest.approx(PairedShares(100, 40, 10).p_value_at_most(0))
     assert "right where it was wrong 40, wrong where it was right 10" in finding.message
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, multinomial, ttest_1samp
 
 from overnight.models.gates import difference_interval, holm
-from overnight.models.gates.resampling import Resampled
-from overnight.models.gates.shares import Shares, score
+from overnight.models.gates.resampling import PairedBootstrap
+from overnight.models.gates.shares import PairedShares, score
 from tests.support.evaluations import paired
 
 quick = settings(max_examples=40, deadline=None)
@@ -20,18 +20,20 @@ margins = st.sampled_from([-0.2, -0.05, -0.01, 0.0, 0.01, 0.05])
 gains = st.lists(st.floats(-9, 9, width=16), min_size=5, max_size=40)
 
 
-def resampled(values: np.ndarray, weights: np.ndarray | None = None) -> Resampled:
+def resampled(values: np.ndarray, weights: np.ndarray | None = None) -> PairedBootstrap:
     ones = np.ones(len(values))
-    return Resampled(np.asarray(values, float), ones if weights is None else weights, len(values))
+    return PairedBootstrap(
+        np.asarray(values, float), ones if weights is None else weights, len(values)
+    )
 
 
 def test_the_tests_agree_with_a_published_example() -> None:
     # Airway reactivity of 21 children before and after a transplantation: 1 and 7 changed (Bentur
     # et al. 2009). Fagerland, Lydersen and Laake (2013, 2014) print 0.0703 for McNemar's exact
     # test, two-sided, and -0.517 to -0.026 for Tango's interval.
-    children = Shares(21, 1, 7)
+    children = PairedShares(21, 1, 7)
 
-    assert 2 * children.chance_if_at_least(0) == pytest.approx(0.0703, abs=5e-5)
+    assert 2 * children.p_value_at_least(0) == pytest.approx(0.0703, abs=5e-5)
     assert children.interval(0.025) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
@@ -54,7 +56,7 @@ def test_the_score_is_mcnemars_when_the_bound_is_zero() -> None:
 def test_the_exact_test_is_the_largest_probability_of_all_tables_as_extreme(
     better: int, worse: int, bound: float
 ) -> None:
-    n, seen = 25, Shares(25, better, worse)
+    n, seen = 25, PairedShares(25, better, worse)
     tables = [(b, c, n - b - c) for b, c in itertools.product(range(n + 1), repeat=2) if b + c <= n]
     won, lost = (np.array([table[side] for table in tables], float) for side in (0, 1))
     reached = score(np.array([float(better)]), np.array([float(worse)]), n, bound)
@@ -67,9 +69,9 @@ def test_the_exact_test_is_the_largest_probability_of_all_tables_as_extreme(
     largest = max(probability(share) for share in np.linspace(abs(bound), 1, 200))
 
     # It searches only shares that the rows do not exclude, and pays 0.0001 for that.
-    assert seen.chance_if_at_most(bound) <= largest + 2e-4
+    assert seen.p_value_at_most(bound) <= largest + 2e-4
     at = max((better + worse) / n, abs(bound))
-    assert seen.chance_if_at_most(bound) >= probability(at)
+    assert seen.p_value_at_most(bound) >= probability(at)
 
 
 @pytest.mark.parametrize(("n", "margin"), [(100, 0.05), (400, 0.02)])
@@ -84,7 +86,7 @@ def test_one_worse_by_the_margin_passes_no_more_often_than_declared(
     probability, fewest = 0.0, 0
     for worse in range(int(binom.isf(1e-6, n, lost)) + 1):
         # Beside one more lost row, no fewer must be won.
-        while Shares(n, fewest, worse).chance_if_at_most(-margin) > 0.025:
+        while PairedShares(n, fewest, worse).p_value_at_most(-margin) > 0.025:
             fewest += 1
         enough = binom.sf(fewest - 1, n - worse, won / (1 - lost))
         probability += float(binom.pmf(worse, n, lost) * enough)
@@ -115,8 +117,8 @@ def test_one_more_row_won_is_never_less_evidence(seen: tuple[int, int, int], bou
     better, worse, alike = seen
     n = better + worse + alike + 1
 
-    before = Shares(n, better, worse).chance_if_at_most(bound)
-    after = Shares(n, better + 1, worse).chance_if_at_most(bound)
+    before = PairedShares(n, better, worse).p_value_at_most(bound)
+    after = PairedShares(n, better + 1, worse).p_value_at_most(bound)
 
     # The search for the worst case pays 0.0001, and its end moves with the rows.
     assert after <= before + 5e-4
@@ -130,7 +132,7 @@ def test_the_order_of_rows_changes_nothing(values: list[float], random: object) 
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     one, other = resampled(np.array(values)), resampled(np.array(shuffled))
 
-    assert one.chance_if_at_most(0.1) == other.chance_if_at_most(0.1)
+    assert one.p_value_at_most(0.1) == other.p_value_at_most(0.1)
     assert one.interval(0.025) == other.interval(0.025)
 
 
@@ -141,8 +143,8 @@ def test_a_larger_gain_on_every_row_is_never_less_evidence(
 ) -> None:
     rows = np.array(values)
 
-    before = resampled(rows).chance_if_at_most(0)
-    after = resampled(rows + more).chance_if_at_most(0)
+    before = resampled(rows).p_value_at_most(0)
+    after = resampled(rows + more).p_value_at_most(0)
 
     # Adding rounds, so two draws that were as far may not be any more.
     assert after <= before + 0.01
@@ -154,7 +156,7 @@ def test_the_bootstrap_agrees_with_students_test_where_that_is_right() -> None:
     student = ttest_1samp(rows, 0, alternative="greater")
     reference = ttest_1samp(rows, 0).confidence_interval(0.95)
 
-    assert resampled(rows).chance_if_at_most(0) == pytest.approx(student.pvalue, abs=0.01)
+    assert resampled(rows).p_value_at_most(0) == pytest.approx(student.pvalue, abs=0.01)
     assert resampled(rows).interval(0.025) == pytest.approx(tuple(reference), abs=0.01)
 
 
@@ -162,7 +164,7 @@ def test_the_bootstrap_of_a_ratio_is_that_of_a_mean_when_weights_are_equal() -> 
     rows = np.random.default_rng(4).exponential(size=200) - 0.9
     whole, scaled = resampled(rows), resampled(3 * rows, np.full(200, 3.0))
 
-    assert whole.chance_if_at_most(0) == scaled.chance_if_at_most(0)
+    assert whole.p_value_at_most(0) == scaled.p_value_at_most(0)
     uneven = resampled(rows, np.random.default_rng(5).uniform(0.999, 1.001, 200))
     assert uneven.interval(0.025) == pytest.approx(whole.interval(0.025), abs=0.01)
 
@@ -171,7 +173,7 @@ def test_the_bootstrap_of_a_ratio_is_that_of_a_mean_when_weights_are_equal() -> 
 def test_rows_without_any_spread_leave_no_doubt(value: float, above: float, below: float) -> None:
     same = resampled(np.full(200, value))
 
-    assert (same.chance_if_at_most(0), same.chance_if_at_least(0)) == (above, below)
+    assert (same.p_value_at_most(0), same.p_value_at_least(0)) == (above, below)
     assert same.interval(0.025) == pytest.approx((value, value))
 
 
@@ -179,4 +181,4 @@ def test_very_many_rows_are_pooled_and_say_the_same() -> None:
     rows = np.random.default_rng(6).normal(0.005, 1, 60_000)
     student = ttest_1samp(rows, 0, alternative="greater")
 
-    assert resampled(rows).chance_if_at_most(0) == pytest.approx(student.pvalue, abs=0.02)
+    assert resampled(rows).p_value_at_most(0) == pytest.approx(student.pvalue, abs=0.02)

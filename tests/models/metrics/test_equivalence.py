@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from overnight.models.gates import SamePredictions
-from overnight.models.metrics.equivalence import Near, same
+from overnight.models.metrics.equivalence import Tolerance, compare_outputs
 from overnight.models.metrics.evaluation import Changed
 from overnight.models.sales import DEFINITION as SALES
 from overnight.store.schema import Schema, TensorSpec
@@ -18,7 +18,7 @@ TRAINED = {"units": UNITS, "known": KNOWN}
 
 
 def of_sales(**found: np.ndarray):
-    return same(SALES.tensors, TRAINED, TRAINED | found, near=SALES.near)
+    return compare_outputs(SALES.tensors, TRAINED, TRAINED | found, tolerance=SALES.tolerance)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_other_whole_numbers_agree_within_a_step_on_nearly_all_rows(
     seen = trained["seen"].copy()
     seen[: round(100 * share)] = steps
 
-    found = same(tensors, trained, trained | {"seen": seen}, near=Near())
+    found = compare_outputs(tensors, trained, trained | {"seen": seen}, tolerance=Tolerance())
     findings = SamePredictions(1, changed_share=0.01).findings(rehearsed(**vars(found)))
 
     assert [one.passed for one in findings][-1] is passes
@@ -81,7 +81,9 @@ def test_other_whole_numbers_agree_within_a_step_on_nearly_all_rows(
 
 @pytest.mark.parametrize("found", [{}, {"units": UNITS[:, :2]}, {"units": UNITS[:50]}])
 def test_an_output_that_is_missing_or_of_another_shape_differs_everywhere(found: dict) -> None:
-    outcome = same(SALES.tensors, TRAINED, {"known": KNOWN, **found}, near=SALES.near)
+    outcome = compare_outputs(
+        SALES.tensors, TRAINED, {"known": KNOWN, **found}, tolerance=SALES.tolerance
+    )
 
     assert (outcome.n, outcome.changed_answers) == (100, 100)
     assert math.isinf(outcome.largest_difference)
@@ -93,9 +95,11 @@ def test_of_classes_the_likeliest_is_the_answer_and_of_one_number_itself() -> No
     trained = {"p": np.array([[0.9, 0.1], [0.45, 0.55]])}
     moved = {"p": np.array([[0.6, 0.4], [0.55, 0.45]])}
 
-    assert same(classes, trained, moved, near=Near()).changed_answers == 1
+    assert compare_outputs(classes, trained, moved, tolerance=Tolerance()).changed_answers == 1
     single = Schema(inputs=(), outputs=(TensorSpec(name="p", datatype="FP32", shape=(1,)),))
-    one = same(single, {"p": trained["p"][:, :1]}, {"p": moved["p"][:, :1]}, near=Near())
+    one = compare_outputs(
+        single, {"p": trained["p"][:, :1]}, {"p": moved["p"][:, :1]}, tolerance=Tolerance()
+    )
     assert one.changed_answers == 2
 
 

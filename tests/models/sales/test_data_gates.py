@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from overnight.models.data_gates.drift import ColumnSample
-from overnight.models.sales.data_gates import DATA_GATES, described
+from overnight.models.sales.data_gates import DATA_GATES, row_statistics
 from overnight.tasks.data.admission import check_admission
 from tests.support.genuine_sales import rows, sold, year
 
@@ -19,11 +19,11 @@ def everywhere(first: str, last: str) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def learned() -> ColumnSample:
-    return described(everywhere("2017-10-01", "2017-10-31"))
+    return row_statistics(everywhere("2017-10-01", "2017-10-31"))
 
 
 def held(night: pa.Table, learned: ColumnSample) -> set[str]:
-    found = [gate.finding("tonight", described(night), learned) for gate in DATA_GATES.shifts]
+    found = [gate.finding("tonight", row_statistics(night), learned) for gate in DATA_GATES.shifts]
     return {one.metric for one in found if not one.passed}
 
 

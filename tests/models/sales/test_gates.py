@@ -7,7 +7,7 @@ from overnight.models.examples import Examples, Outputs
 from overnight.models.gates import AtLeast, MaximumRegression
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.models.sales import DEFINITION, series
-from overnight.models.sales.rows import finished
+from overnight.models.sales.rows import to_columns
 from overnight.models.sales.schema import GAP_DAYS
 from overnight.store.registry.manifest import Finding
 from tests.support.genuine_sales import day
@@ -22,7 +22,7 @@ def store47(first: int, last: int) -> pa.Table:
     day_of, family = np.repeat(days, 10 * len(FAMILIES)), np.repeat(np.arange(len(FAMILIES)), 10)
     family = np.tile(family, len(days))
     draws = np.random.default_rng(first)
-    return finished(
+    return to_columns(
         pa.table(
             {
                 "basket": pa.array(np.arange(len(day_of)) + 1_000 * first, pa.int64()),
@@ -45,7 +45,7 @@ def judged(outputs_of: float, *, left_out: int | None = None) -> list[Finding]:
     held = store47(HELD_FROM, LAST)
     if left_out is not None:
         held = held.filter(pa.array(held["day"].to_numpy() != left_out))
-    examples = series.judged(store47(FIRST, HELD_FROM - 1), held)
+    examples = series.holdout_examples(store47(FIRST, HELD_FROM - 1), held)
     outputs = answered(examples, outputs_of)
     rows = DEFINITION.per_row(examples, outputs)
     evaluation = Evaluation(
@@ -82,7 +82,7 @@ def test_a_night_left_out_of_the_holdout_leaves_days_enough_to_judge() -> None:
 
 
 def test_what_is_perishable_goes_by_the_departments_name() -> None:
-    examples = series.judged(store47(FIRST, HELD_FROM - 1), store47(HELD_FROM, LAST))
+    examples = series.holdout_examples(store47(FIRST, HELD_FROM - 1), store47(HELD_FROM, LAST))
     rows = {one.metric: one for one in DEFINITION.per_row(examples, answered(examples, 1.0))}
     weights = rows["squared_log_error"].weights
 

@@ -27,7 +27,7 @@ FEW = TrainingSettings(
 
 @pytest.fixture(scope="module")
 def examples() -> Examples:
-    return series.learned(rows(sold("2017-01-01", "2017-05-31", stores=(367, 406))))
+    return series.training_examples(rows(sold("2017-01-01", "2017-05-31", stores=(367, 406))))
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +106,10 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(
     fitted: network.Fitted, exported: dict[str, bytes], examples: Examples
 ) -> None:
     some = {name: array[:50] for name, array in examples.inputs.items()}
-    together = network.answers_of(exported["predictor.tflite"], some)["units"]
+    together = network.run_predictor(exported["predictor.tflite"], some)["units"]
 
     alone = [
-        network.answers_of(
+        network.run_predictor(
             exported["predictor.tflite"],
             {name: array[row : row + 1] for name, array in some.items()},
         )["units"][0]
@@ -131,7 +131,7 @@ def test_the_exported_form_answers_as_the_network_does(
 ) -> None:
     trained = asked(fitted, examples.inputs)
 
-    served = network.answers_of(exported["predictor.tflite"], examples.inputs)
+    served = network.run_predictor(exported["predictor.tflite"], examples.inputs)
 
     assert np.array_equal(served["known"], trained["known"])
     near = np.abs(served["units"] - trained["units"]) <= 0.05 + 0.02 * trained["units"]
@@ -144,7 +144,7 @@ def test_a_predictor_can_be_tried_with_zeros(exported: dict[str, bytes]) -> None
         for spec in DEFINITION.tensors.inputs
     }
 
-    assert np.isfinite(network.answers_of(exported["predictor.tflite"], zeros)["units"]).all()
+    assert np.isfinite(network.run_predictor(exported["predictor.tflite"], zeros)["units"]).all()
 
 
 def test_a_saved_network_is_read_again_and_gone_on_from(

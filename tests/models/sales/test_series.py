@@ -44,7 +44,7 @@ def of_day(examples: Examples, when: int) -> dict[str, np.ndarray]:
 
 def test_nothing_after_the_cut_off_leaks_into_the_inputs(told: pa.Table) -> None:
     before, held = parts(told)
-    plain = series.judged(before, held)
+    plain = series.holdout_examples(before, held)
     days = np.concatenate([before["day"].to_numpy(), held["day"].to_numpy()])
 
     for when in (day("2017-05-03"), day("2017-05-14"), day("2017-05-28")):
@@ -56,7 +56,9 @@ def test_nothing_after_the_cut_off_leaks_into_the_inputs(told: pa.Table) -> None
             np.concatenate([before["units"].to_numpy(), held["units"].to_numpy()]),
         )
         n = before.num_rows
-        changed = series.judged(with_units(before, spoilt[:n]), with_units(held, spoilt[n:]))
+        changed = series.holdout_examples(
+            with_units(before, spoilt[:n]), with_units(held, spoilt[n:])
+        )
 
         found = of_day(changed, when)
 
@@ -80,7 +82,7 @@ def test_each_window_ends_with_its_own_cut_off(told: pa.Table) -> None:
         }
     )
 
-    examples = series.learned(daily)
+    examples = series.training_examples(daily)
 
     cutoff = examples.inputs["day"] - examples.inputs["lead_days"]
     ages = np.arange(RECENT_DAYS - 1, -1, -1)
@@ -92,7 +94,10 @@ def test_each_window_ends_with_its_own_cut_off(told: pa.Table) -> None:
 
 
 def test_leads_reach_from_the_gap_to_the_horizon_and_never_change(told: pa.Table) -> None:
-    first, second = series.learned(told), series.learned(told.take(np.arange(told.num_rows)[::-1]))
+    first, second = (
+        series.training_examples(told),
+        series.training_examples(told.take(np.arange(told.num_rows)[::-1])),
+    )
 
     lead = first.inputs["lead_days"]
     assert (lead.min(), lead.max()) == (SHORTEST_LEAD, LONGEST_LEAD)
@@ -105,7 +110,7 @@ def test_labels_are_what_the_lines_sold_that_day(told: pa.Table) -> None:
     lines = sold("2017-04-10", "2017-04-10", stores=(367,))
     grocery = lines.filter(pc.equal(lines["department"], "GROCERY"))
 
-    examples = series.learned(told)
+    examples = series.training_examples(told)
 
     here = (
         (examples.inputs["day"] == day("2017-04-10"))
@@ -118,7 +123,7 @@ def test_labels_are_what_the_lines_sold_that_day(told: pa.Table) -> None:
 def test_days_of_the_gap_are_asked_of_nobody_because_they_are_not_final(told: pa.Table) -> None:
     before, held = parts(told)
 
-    judged = series.judged(before, held)
+    judged = series.holdout_examples(before, held)
 
     days = judged.inputs["day"]
     assert (days.min(), days.max()) == (day(HELD_FROM), day(LAST) - GAP_DAYS)
@@ -127,11 +132,11 @@ def test_days_of_the_gap_are_asked_of_nobody_because_they_are_not_final(told: pa
 def test_an_arrival_completes_the_day_three_before_its_newest(told: pa.Table) -> None:
     before, held = parts(told, LAST)
 
-    found = series.arrived(before, held)
+    found = series.arrival_examples(before, held)
 
     assert set(found.inputs["day"].tolist()) == {day(LAST) - GAP_DAYS}
-    assert series.arrived(before.slice(0, 0), held).n == 0
-    assert series.arrived(before, held.slice(0, 0)).n == 0
+    assert series.arrival_examples(before.slice(0, 0), held).n == 0
+    assert series.arrival_examples(before, held.slice(0, 0)).n == 0
 
 
 def test_unknown_stores_and_departments_that_sell_often_are_series_of_other(
@@ -141,7 +146,7 @@ def test_unknown_stores_and_departments_that_sell_often_are_series_of_other(
         told.column_names.index("store"), "store", pa.array(np.full(told.num_rows, 4), pa.int32())
     )
 
-    examples = series.learned(moved)
+    examples = series.training_examples(moved)
 
     assert set(examples.inputs["store"].tolist()) == {0}
     assert {0, 1} <= set(examples.inputs["department"].tolist())
@@ -153,7 +158,7 @@ def test_what_counts_other_units_is_in_no_series(told: pa.Table) -> None:
 
 
 def test_examples_are_as_the_tensors_declare(told: pa.Table) -> None:
-    inputs = series.learned(told).inputs
+    inputs = series.training_examples(told).inputs
 
     for spec in TENSORS.inputs:
         array = inputs[spec.name]
@@ -166,7 +171,7 @@ def test_too_few_days_are_said(told: pa.Table) -> None:
     few = told.filter(pc.less(told["day"], day("2017-02-01")))
 
     with pytest.raises(ValueError, match="an example needs 66"):
-        series.learned(few)
+        series.training_examples(few)
 
 
 def without(told: pa.Table, *days: str, but: int = 0) -> pa.Table:
@@ -186,7 +191,11 @@ def test_a_day_left_out_is_neither_learned_nor_judged_nor_scored(told: pa.Table,
     before, held = parts(rest)
     tonight = parts(without(told, "2017-05-15", but=but), "2017-05-18")
 
-    found = [series.learned(rest), series.judged(before, held), series.arrived(*tonight)]
+    found = [
+        series.training_examples(rest),
+        series.holdout_examples(before, held),
+        series.arrival_examples(*tonight),
+    ]
 
     assert all(one.n for one in found)
     missing = [day(one) for one in LEFT_OUT]
@@ -230,4 +239,4 @@ def test_rows_that_count_no_pieces_are_no_examples(told: pa.Table) -> None:
     apart = told.filter(pc.is_in(told["department"], pa.array(["FUEL"])))
 
     with pytest.raises(ValueError, match="no row counts pieces"):
-        series.learned(apart)
+        series.training_examples(apart)

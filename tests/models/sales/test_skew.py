@@ -14,7 +14,7 @@ import pytest
 from overnight.models.examples import Examples
 from overnight.models.sales import DEFINITION, network
 from overnight.models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
-from overnight.models.sales.series import HELD_DAYS, judged, learned
+from overnight.models.sales.series import HELD_DAYS, holdout_examples, training_examples
 from tests.support.serving import bundles
 from tests.support.serving.forecasts import answered, spelled
 from tests.support.serving.server_process import Serving, running
@@ -43,7 +43,7 @@ class Trained:
     holdout: Examples
 
     def answers(self) -> dict[str, np.ndarray]:
-        return network.answers_of(self.files["predictor.tflite"], self.holdout.inputs)
+        return network.run_predictor(self.files["predictor.tflite"], self.holdout.inputs)
 
 
 def sold() -> pa.Table:
@@ -72,7 +72,10 @@ def trained() -> Trained:
     rows = sold()
     held = np.asarray(rows["day"]) >= FIRST + DAYS - HELD_DAYS
     before = rows.filter(pa.array(~held))
-    examples, holdout = learned(before), judged(before, rows.filter(pa.array(held)))
+    examples, holdout = (
+        training_examples(before),
+        holdout_examples(before, rows.filter(pa.array(held))),
+    )
     fitted = network.fit(
         examples,
         holdout,
@@ -154,7 +157,7 @@ def test_each_store_and_department_is_answered_by_its_own_number(serving, traine
         body = asked(repeated)
         found = answered(ask(serving, body))
 
-        expected = network.answers_of(trained.files["predictor.tflite"], repeated)
+        expected = network.run_predictor(trained.files["predictor.tflite"], repeated)
         np.testing.assert_allclose(found["units"], expected["units"], rtol=1e-5, atol=1e-4)
         assert len(np.unique(found["units"][:, 1])) > n / 2
         # The first is no word of the vocabulary.
@@ -169,7 +172,7 @@ def test_an_unknown_category_is_predicted_as_the_fallback_and_counted(serving, t
 
     answer = ask(serving, asked(row))
 
-    expected = network.answers_of(trained.files["predictor.tflite"], row)
+    expected = network.run_predictor(trained.files["predictor.tflite"], row)
     found = answered(answer)
     np.testing.assert_allclose(found["units"], expected["units"], rtol=1e-5, atol=1e-4)
     assert found["known"].tolist() == [[0, 1]]

@@ -21,9 +21,9 @@ def source() -> SalesSource:
     return SalesSource(Places(folder=None, cache=Path("unused")))
 
 
-def every_night() -> list[arrival_schedule.Night]:
+def every_night() -> list[arrival_schedule.ScheduledArrival]:
     return list(
-        arrival_schedule.nights(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31"))
+        arrival_schedule.arrivals(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31"))
     )
 
 
@@ -59,7 +59,7 @@ def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> 
     baskets = pc.unique(year()["basket_id"]).to_numpy()
     days = np.zeros(len(baskets), np.int32)
 
-    late = arrival_schedule.arrival_nights(baskets, days) - days
+    late = arrival_schedule.arrival_days(baskets, days) - days
 
     assert set(np.unique(late)) == {0, 1, 2, 3}
     assert 0.01 < (late > 0).mean() < 0.03
@@ -82,8 +82,8 @@ def test_an_empty_night_comes_and_the_next_brings_its_baskets(source: SalesSourc
 def test_nights_are_sent_again_under_the_same_file_and_under_a_new_name() -> None:
     nights = every_night()
 
-    same = [night for night in nights if night.again is not None and night.nights is not None]
-    new = [night for night in nights if night.again is not None and night.nights is None]
+    same = [night for night in nights if night.resent_day is not None and night.days is not None]
+    new = [night for night in nights if night.resent_day is not None and night.days is None]
 
     assert same
     assert new
@@ -93,8 +93,8 @@ def test_nights_are_sent_again_under_the_same_file_and_under_a_new_name() -> Non
 def test_every_basket_arrives_on_exactly_one_night() -> None:
     told = lines()
     days = trading_day(told["transaction_timestamp"].to_numpy())
-    came = arrival_schedule.arrival_nights(told["basket_id"].to_numpy(), days)
-    spans = [night.nights for night in every_night() if night.nights is not None]
+    came = arrival_schedule.arrival_days(told["basket_id"].to_numpy(), days)
+    spans = [night.days for night in every_night() if night.days is not None]
 
     times = sum(((came >= first) & (came <= last)).astype(int) for first, last in spans)
 

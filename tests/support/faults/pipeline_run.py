@@ -63,8 +63,8 @@ def digits(seed: int, n: int = NIGHTLY_ROWS) -> Digits:
 def files_of(some: Digits) -> dict[str, bytes]:
     """The files in which they arrive."""
     return {
-        "train-images-idx3-ubyte.gz": idx.packed(idx.encode(some.images)),
-        "train-labels-idx1-ubyte.gz": idx.packed(idx.encode(some.labels.astype(np.uint8))),
+        "train-images-idx3-ubyte.gz": idx.compress(idx.encode(some.images)),
+        "train-labels-idx1-ubyte.gz": idx.compress(idx.encode(some.labels.astype(np.uint8))),
     }
 
 
@@ -95,7 +95,7 @@ DEFINITION: ModelDefinition = replace(
     gates=(AtLeast("accuracy", 0.0),),
     data_gates=DataGates(),
     perturbations={},
-    returning=None,
+    reinstatement=None,
 )
 
 

@@ -11,7 +11,7 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.store.datasets.delta_table import Dataset
 from overnight.tasks.data.outlier_days import days_of, outlier_days
 
-GATES = DataGates(apart_days=14)
+GATES = DataGates(outlier_days=14)
 
 
 def table(days: Sequence[int], arrival: str) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 from overnight.models.digits import DEFINITION
 from overnight.models.digits.gates import DIGITS, GATES, PERTURBATIONS, WRITERS
 from overnight.models.gates import Robust
-from overnight.models.metrics.equivalence import same
+from overnight.models.metrics.equivalence import compare_outputs
 from overnight.models.metrics.evaluation import Sameness
 
 TRAINED = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
@@ -17,7 +17,7 @@ TRAINED = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
 def compared(exported: np.ndarray) -> Sameness:
     seen = {"seen": np.zeros((3, 28, 28), np.uint8)}
     trained, found = {"probabilities": TRAINED, **seen}, {"probabilities": exported, **seen}
-    return same(DEFINITION.tensors, trained, found, near=DEFINITION.near)
+    return compare_outputs(DEFINITION.tensors, trained, found, tolerance=DEFINITION.tolerance)
 
 
 @pytest.mark.parametrize(

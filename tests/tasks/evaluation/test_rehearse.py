@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from overnight.models.examples import Examples
-from overnight.models.metrics.equivalence import Near
+from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import Changed
 from overnight.serving.inference.loaded_version import check_golden
 from overnight.serving.inference.runtime import Predictor
@@ -29,7 +29,7 @@ def test_each_output_is_compared_over_http_and_kept_as_it_was_answered(tmp_path)
         expected=expected,
         folder=tmp_path,
         seconds=60,
-        near=Near(apart=1.0, share=0.0),
+        tolerance=Tolerance(absolute=1.0, relative=0.0),
     )
 
     # Then both are counted, each where it belongs, and the golden examples are what was answered.

@@ -123,7 +123,9 @@ def test_a_model_of_earlier_rows_sees_those_before_the_arrival_and_none_of_later
 
     rows = stamped(("a", 0, 10), ("b", 10, 18), ("c", 18, 30))
 
-    found = scored(MemoryBucket(), rows, "a", "b", definition=replace(DEFINITION, arrived=arrived))
+    found = scored(
+        MemoryBucket(), rows, "a", "b", definition=replace(DEFINITION, arrival_examples=arrived)
+    )
 
     assert seen == [(0, 10, ["image", "label"]), (10, 8, ["image", "label"])]
     assert [one.n for one in found.scores] == [10, 8]
@@ -133,7 +135,7 @@ def test_an_arrival_that_tells_no_truth_has_no_score():
     def nothing(_before: pa.Table, fresh: pa.Table) -> Examples:
         return DEFINITION.examples(fresh.slice(0, 0))
 
-    definition = replace(DEFINITION, arrived=nothing)
+    definition = replace(DEFINITION, arrival_examples=nothing)
 
     assert scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores == ()
 

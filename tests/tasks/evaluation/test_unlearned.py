@@ -105,8 +105,8 @@ def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
         SALES, asked, answered(asked, earlier), answered(asked, champion), champion="c"
     )
 
-    assert SALES.returning is not None
-    (finding,) = SALES.returning.findings(evaluation)
+    assert SALES.reinstatement is not None
+    (finding,) = SALES.reinstatement.findings(evaluation)
 
     assert (finding.passed, finding.applicable) == (returns, True), finding.message
 
@@ -134,7 +134,7 @@ def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
         given.append((before.num_rows, fresh.num_rows, "arrival" in before.column_names))
         return plain.examples(fresh)
 
-    definition = replace(plain, arrived=arrived)
+    definition = replace(plain, arrival_examples=arrived)
     found = unseen_examples(
         definition, came(plain, "sales", tmp_path), lineages=[made()], known_arrivals={"old"}
     )

@@ -11,7 +11,7 @@ from overnight.models.metrics.regression import resampled
 from overnight.models.sales.metrics import (
     in_interval,
     mean_of_28_days,
-    measured,
+    measure,
     per_row,
     seasonal_naive,
 )
@@ -39,7 +39,7 @@ def answers(*quantiles: tuple[float, float, float]) -> dict[str, np.ndarray]:
 
 
 def by_name(asked: Examples, said: dict[str, np.ndarray]) -> dict[str, float]:
-    return {one.metric: one.value for one in measured(asked, said) if not one.slice}
+    return {one.metric: one.value for one in measure(asked, said) if not one.slice}
 
 
 def test_errors_are_shares_of_what_was_sold() -> None:
@@ -90,7 +90,7 @@ def test_an_interval_is_told_in_whole_pieces() -> None:
 
 
 def test_a_slice_without_rows_is_no_number() -> None:
-    found = measured(examples([1, 2]), answers((0, 1, 2), (0, 1, 2)))
+    found = measure(examples([1, 2]), answers((0, 1, 2), (0, 1, 2)))
 
     (none,) = (one for one in found if (one.metric, one.slice) == ("wape", "none"))
     assert (math.isnan(none.value), none.n) == (True, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from overnight.models.examples import Examples
 from overnight.models.sales import plots
-from overnight.models.sales.series import judged
+from overnight.models.sales.series import holdout_examples
 from tests.support.genuine_sales import STORES, arriving, rows
 
 HISTORY = [{"loss": 1.0, "validation_loss": 1.0, "wape": 0.9, "validation_wape": 0.9}]
@@ -17,7 +17,7 @@ def examples() -> Examples:
         rows(arriving(*ends, stores=STORES[:1]))
         for ends in (("2017-01-01", "2017-04-30"), ("2017-05-01", "2017-05-10"))
     )
-    return judged(before, held)
+    return holdout_examples(before, held)
 
 
 def test_the_worst_mistakes_come_first_whichever_way_they_err() -> None:
