@@ -9,7 +9,8 @@ from flask import Flask
 from overnight.infra import connections, logging, settings
 from overnight.serving.agent import FollowConfig, HostAgent
 from overnight.serving.challenger.router import Router
-from overnight.serving.host.shared_memory import DrainFlag, SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
+from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.disk_cache import read_bundle

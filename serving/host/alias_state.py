@@ -1,12 +1,18 @@
-"""State of one alias on this host, in a folder: proposals by generation, refusals, how it ended."""
+"""State of one alias on this host, shared by its workers in a folder.
 
+In shared memory are the generations that answer and that are proposed; in files the record of each
+generation, what was followed and refused, and how a challenge ended.
+"""
+
+import mmap
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import AliasChoices, Field, ValidationError
 
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.shared_memory import NUMBER_BYTES, map_numbers
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
 from overnight.store.local_files import write_atomically
 from overnight.store.registry.aliases import AliasRecord
@@ -81,6 +87,80 @@ class EndedChallenge(Value):
     stats: ChallengeStats | None = Field(None, validation_alias=AliasChoices("stats", "tally"))
     recorded: bool = Field(False, validation_alias=AliasChoices("recorded", "told"))
     sync_error: str = ""
+
+
+class SharedGeneration:
+    """For one alias of a model: which generation answers, and which is proposed.
+
+    A generation is a number that only this host uses: each version proposed here gets the next.
+    `current` 0 means that nothing answers yet. A proposal is open while `proposed > current`.
+    """
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+        self._numbers = memoryview(memory).cast("Q")
+
+    @classmethod
+    def open(cls, path: Path) -> "SharedGeneration":
+        """The numbers in a file, shared by all processes that open it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cls(map_numbers(path, numbers=4, mode=0o644))
+
+    @classmethod
+    def in_process(cls) -> "SharedGeneration":
+        """The numbers of a process that serves alone."""
+        return cls(mmap.mmap(-1, 4 * NUMBER_BYTES))
+
+    @property
+    def current(self) -> int:
+        return self._numbers[0]
+
+    @property
+    def proposed(self) -> int:
+        return self._numbers[1]
+
+    @property
+    def last_sync_age_seconds(self) -> float | None:
+        """Seconds since the alias was last read from the store; None when it never was."""
+        synced_ms = self._numbers[2]
+        return round(max(time.time() - synced_ms / 1000, 0.0), 3) if synced_ms else None
+
+    @property
+    def refresh_requests(self) -> int:
+        """A counter of requests to read the store at once."""
+        return self._numbers[3]
+
+    def request_refresh(self) -> None:
+        """Have the leader read the store at once."""
+        # Two workers may add at the same moment and one count be lost: the leader only compares
+        # the number with the last one it saw, and either request leads to the same poll.
+        self._numbers[3] += 1
+
+    def activate(self, generation: int) -> None:
+        """Every request that starts from here on is answered by `generation`, on the whole host.
+
+        Call it only when all workers have reported the version as loaded.
+        """
+        # One aligned store is the whole switch: a worker that reads later gets the new number, one
+        # that read before holds a lease on the old version, and none can read a mixture.
+        self._numbers[0] = generation
+        # For the next start only; other workers see the store through the shared page at once.
+        self._memory.flush()
+
+    def clear(self) -> None:
+        """From here on nothing answers, and nothing is proposed."""
+        # The proposal first: in the other order a worker between the two would see an open
+        # proposal, and load a version that is to go.
+        self._numbers[1] = 0
+        self.activate(0)
+
+    def propose(self, generation: int) -> None:
+        self._numbers[1] = generation
+        self._memory.flush()
+
+    def note_sync(self, at_ms: int) -> None:
+        """The alias was read from the store, at a time in milliseconds since 1970."""
+        self._numbers[2] = at_ms
 
 
 class AliasState:

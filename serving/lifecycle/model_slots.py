@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from overnight.serving.errors import NotServed
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.loaded_version import LoadedVersion
 
 __all__ = ["WAIT_SECONDS", "LoadedVersion", "ModelSlot", "ModelSlots"]

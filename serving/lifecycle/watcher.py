@@ -17,8 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from overnight.serving.errors import LogRewound
-from overnight.serving.host.alias_state import AliasState, FollowerState
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import AliasState, FollowerState, SharedGeneration
 from overnight.serving.host.workers import ModelReport, living_reports
 from overnight.serving.lifecycle import rollout_policy
 from overnight.serving.lifecycle.disk_cache import DiskCache

@@ -9,7 +9,7 @@ import pytest
 
 from overnight.serving.challenger.router import Router, is_chosen
 from overnight.serving.errors import BadInput
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from tests.support.serving import bundles
 from tests.support.serving.challenges import (

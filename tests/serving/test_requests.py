@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from overnight.serving.challenger.router import Router
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus

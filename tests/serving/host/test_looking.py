@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.lifecycle.watcher import REFRESH_SECONDS
 from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import free_ports

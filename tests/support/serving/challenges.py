@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from overnight.serving.challenger.comparison import Comparisons
 from overnight.serving.challenger.router import Challenger, Router
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.inference.runtime import Predictor

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from overnight.serving.agent import HostAgent
 from overnight.serving.challenger.router import Router
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from overnight.serving.challenger.router import Router
 from overnight.serving.errors import BadInput, NotServed, WrongContentType
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.codecs.content_types import UnknownEncoding
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version

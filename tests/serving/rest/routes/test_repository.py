@@ -3,7 +3,7 @@
 import pytest
 
 from overnight.serving.challenger.router import Router
-from overnight.serving.host.shared_memory import SharedGeneration
+from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
