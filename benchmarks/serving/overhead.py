@@ -201,16 +201,16 @@ def tell(found: dict[str, list[Tally]]) -> None:
     flask = [one.cpu_us for one in found["Flask that parses: JSON, flat"]]
     print(f"{'':32}{'CPU µs':>8}{'x bare':>8}{'x Flask':>9}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}")
     for name, tallies in found.items():
-        cpu = [one.cpu_us for one in tallies]
+        cpu = [tally.cpu_us for tally in tallies]
         columns = [
             f"{statistics.median(cpu):8.0f}",
             f"{statistics.median(a / b for a, b in zip(cpu, bare, strict=True)):8.2f}",
             f"{statistics.median(a / b for a, b in zip(cpu, flask, strict=True)):9.2f}",
         ]
         if tallies[0].answers:
-            columns += [f"{statistics.median(one.per_second for one in tallies):8.0f}"]
-            columns += [f"{statistics.median(one.p50_ms for one in tallies):8.2f}"]
-            columns += [f"{statistics.median(one.p99_ms for one in tallies):8.2f}"]
+            columns += [f"{statistics.median(tally.per_second for tally in tallies):8.0f}"]
+            columns += [f"{statistics.median(tally.p50_ms for tally in tallies):8.2f}"]
+            columns += [f"{statistics.median(tally.p99_ms for tally in tallies):8.2f}"]
         print(f"{name:32}{''.join(columns)}")
 
 

@@ -55,7 +55,10 @@ def row(seed: int, training: Examples, holdout: Examples, folder: Path) -> str:
 
 
 def told(seed: int, candidate: Candidate, evaluation: Evaluation) -> str:
-    measured = {(one.metric, one.slice): one.value for one in evaluation.measurements}
+    measured = {
+        (measurement.metric, measurement.slice): measurement.value
+        for measurement in evaluation.measurements
+    }
     digit = min(value for (_, slice), value in measured.items() if slice.startswith("digit"))
     shift = min(value for (_, slice), value in measured.items() if slice.startswith("shifted"))
     fitted = candidate.fitted

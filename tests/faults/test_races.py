@@ -185,7 +185,7 @@ def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> 
 
         # Whoever stops was first there; who starts comes after it, or is told what still runs.
         assert isinstance(stopped, AliasRecord)
-        log = [one.action for one in AliasLog(arena.bucket, model, CHALLENGER).history()]
+        log = [record.action for record in AliasLog(arena.bucket, model, CHALLENGER).history()]
         if isinstance(began, AliasRecord):
             assert log == ["started", "stopped", "started"]
         else:

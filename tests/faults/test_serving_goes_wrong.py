@@ -125,7 +125,7 @@ def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
         what="version 2 is refused, or a worker dies of it",
     )
     assert not any(word.serving for word in log.acknowledgements(2))
-    assert all("Memory" in str(one) for one in refused if isinstance(one, str)), refused
+    assert all("Memory" in str(refusal) for refusal in refused if isinstance(refusal, str)), refused
     until(lambda: answers_with(host, 1), what="version 1 answers")
 
     # When there is memory again, what is promoted is followed.

@@ -82,12 +82,12 @@ def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
 
     assert told["ready"]
     assert told["problems"] == []
-    assert {one["name"] for one in told["services"]} == {
+    assert {service["name"] for service in told["services"]} == {
         "store", "prefect", "serving", "deployments", "worker",
     }  # fmt: skip
     digits = told["models"]["digits"]
     assert is_version(digits["champion"]["version"])
-    assert [one["serving"] for one in digits["acknowledgements"]] == [True]
+    assert [acknowledgement["serving"] for acknowledgement in digits["acknowledgements"]] == [True]
     assert answers(stack) == digits["champion"]["version"]
 
 
@@ -115,7 +115,9 @@ def test_up_again_reuses_everything_and_tells_the_same(stack: RunningStack):
 
     after = state_file.read(stack.home)
     assert again.returncode == 0
-    assert [one.process for one in after.services] == [one.process for one in before.services]
+    assert [service.process for service in after.services] == [
+        service.process for service in before.services
+    ]
     assert all(url in again.stdout for url in (stack.serving_url, stack.prefect_url))
 
 
@@ -206,7 +208,9 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
     after = state_file.read(stack.home)
     assert again.returncode == 0, again.stderr
     assert after.supervised
-    assert [one.process for one in after.services] == [one.process for one in before.services]
+    assert [service.process for service in after.services] == [
+        service.process for service in before.services
+    ]
     assert unsupervised == answers(stack)
 
 
@@ -214,7 +218,7 @@ def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningSt
     champion = stack.champion()
     versions = stack.told("versions", "digits")
     before = state_file.read(stack.home)
-    running = [one.process for one in before.services if one.process is not None]
+    running = [service.process for service in before.services if service.process is not None]
     for process in [before.supervisor, *running]:
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)

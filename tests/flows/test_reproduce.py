@@ -41,6 +41,8 @@ def test_another_machine_is_logged_before_anything_is_trained(
 
     assert state.is_failed()
     assert "overnight.tasks.training.worker" in str(state.message)
-    told = [one.getMessage() for one in caplog.records if "not as it was" in one.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if "not as it was" in record.getMessage()
+    ]
     assert [line.split(": ")[1] for line in told] == ["code", "packages", "python", "platform"]
     assert "here then" in told[-1]

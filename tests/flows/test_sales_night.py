@@ -45,7 +45,9 @@ def test_each_night_judges_on_days_that_nobody_has_learned(world: World) -> None
     assert (older.data.judged_from, newer.data.judged_from) == ("2017-05-01", "2017-05-02")
     assert newer.compared_with == older.version
     assert newer.data.holdout_digest != older.data.holdout_digest
-    (seen,) = (one for one in newer.data_findings if one.gate == "unseen by the champion")
+    (seen,) = (
+        finding for finding in newer.data_findings if finding.gate == "unseen by the champion"
+    )
     assert seen.passed
     assert seen.applicable
     rehearsed = newer.rehearsed

@@ -141,7 +141,7 @@ def test_ten_promotions_under_load_are_noticed_by_nobody(bucket, address, tmp_pa
     # Then nothing that was asked after an acknowledgement was answered by an older version.
     names = sorted(expected)
     for number, said_at in acknowledged.items():
-        late = [one for one in load.answers if one.sent > said_at]
+        late = [response for response in load.answers if response.sent > said_at]
         assert all(one.header >= names[number] for one in late)
 
     # Then no request that began after an answer of a newer version got an older one.

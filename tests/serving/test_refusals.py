@@ -67,7 +67,7 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
     (said,) = log.acknowledgements(record.sequence)
     assert not said.serving
     assert reason in said.reason
-    assert [one.version for one in mate.status.follower_state(bundles.MODEL).refused] == [
+    assert [refusal.version for refusal in mate.status.follower_state(bundles.MODEL).refused] == [
         record.version
     ]
 

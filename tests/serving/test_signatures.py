@@ -108,7 +108,7 @@ def trusting(worker, tmp_path):
     file = tmp_path / "trusted"
 
     def start(*trusted) -> HostAgent:
-        file.write_text("\n".join(one.line for one in trusted))
+        file.write_text("\n".join(key.line for key in trusted))
         return worker(trust=Trust.from_file(file))
 
     return start, file

@@ -75,19 +75,24 @@ def _measured(asked: argparse.Namespace) -> report.Results:
     refused: dict[str, str] = {}
     if asked.quick:
         installation.prepare()
-        absent = [one.name for one in servers if one.environment and not _is_there(one)]
+        absent = [server.name for server in servers if server.environment and not _is_there(server)]
         refused = dict.fromkeys(absent, "its environment is not installed (--quick)")
     else:
-        needed = {one.environment for one in servers if one.environment}
+        needed = {server.environment for server in servers if server.environment}
         # Whoever runs ONNX needs the one that writes it, and the bare run has an environment too.
         needed |= {installation.ONNX_WRITER, "litserve"} if needed else set()
         failed = installation.build(sorted(needed))
         refused = {
-            one.name: failed[one.environment] for one in servers if one.environment in failed
+            server.name: failed[server.environment]
+            for server in servers
+            if server.environment in failed
         }
     bare, rounds = _rounds(servers, refused, asked)
     rows = [
-        row for one in servers if rounds[one.name] for row in report.rows_of(one, rounds[one.name])
+        row
+        for server in servers
+        if rounds[server.name]
+        for row in report.rows_of(server, rounds[server.name])
     ]
     return report.Results(
         report.machine(), asked.seconds, report.bare_medians(bare), tuple(rows), refused

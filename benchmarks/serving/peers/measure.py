@@ -124,7 +124,7 @@ def started(server: Server, sample: Sample, folder: Path) -> Iterator[Started]:
         _await(process, server.lanes[0], port, sample, log)
         seconds = time.monotonic() - began
         members = processes.family(process.pid, processes.running())
-        busiest = max(processes.cpu_seconds([one]) for one in members)
+        busiest = max(processes.cpu_seconds([member]) for member in members)
         cold = Cold(seconds, processes.cpu_seconds(members), busiest)
         yield Started(process, port, cold)
     finally:

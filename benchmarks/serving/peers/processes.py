@@ -50,26 +50,28 @@ def running() -> list[Process]:
 
 def family(leader: int, processes: Iterable[Process]) -> list[Process]:
     """The leader, its descendants, and whoever is left of its session."""
-    processes = [one for one in processes if one.state != "Z" or one.pid == leader]
-    members = {one.pid for one in processes if leader in {one.pid, one.session}}
+    processes = [process for process in processes if process.state != "Z" or process.pid == leader]
+    members = {process.pid for process in processes if leader in {process.pid, process.session}}
     while more := {
-        one.pid for one in processes if one.parent in members and one.pid not in members
+        process.pid
+        for process in processes
+        if process.parent in members and process.pid not in members
     }:
         members |= more
-    return [one for one in processes if one.pid in members]
+    return [process for process in processes if process.pid in members]
 
 
 def cpu_seconds(processes: Iterable[Process]) -> float:
     """User and system time of all of them together."""
-    return sum(one.ticks for one in processes) / os.sysconf("SC_CLK_TCK")
+    return sum(process.ticks for process in processes) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(processes: Iterable[Process]) -> list[float]:
     """Of each, largest first; pages that several share are counted for each."""
     found = []
-    for one in processes:
+    for process in processes:
         with suppress(OSError, IndexError):
-            pages = int((PROC / str(one.pid) / "statm").read_text().split()[1])
+            pages = int((PROC / str(process.pid) / "statm").read_text().split()[1])
             found.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
     return sorted(found, reverse=True)
 
@@ -77,9 +79,9 @@ def resident_mb(processes: Iterable[Process]) -> list[float]:
 def proportional_mb(processes: Iterable[Process]) -> float:
     """Of all together; a page that n processes share counts once."""
     total = 0
-    for one in processes:
+    for process in processes:
         with suppress(OSError):
-            text = (PROC / str(one.pid) / "smaps_rollup").read_text()
+            text = (PROC / str(process.pid) / "smaps_rollup").read_text()
             total += int(text.split("\nPss:", 1)[1].split()[0])
     return total / 1024
 
@@ -107,7 +109,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    known = {one.pid for one in members}
+    known = {member.pid for member in members}
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         left = [

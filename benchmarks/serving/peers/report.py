@@ -96,7 +96,7 @@ def rows_of(server: Server, rounds: Sequence[Round]) -> list[Row]:
 
 
 def _row(server: Server, lane: str, rounds: Sequence[Round]) -> Row:
-    tallies = [one.lanes[lane] for one in rounds]
+    tallies = [measured.lanes[lane] for measured in rounds]
     middle = statistics.median
     return Row(
         server=server.name,
@@ -104,18 +104,18 @@ def _row(server: Server, lane: str, rounds: Sequence[Round]) -> Row:
         lane=lane,
         runtime=server.runtime,
         setting=server.setting,
-        cpu_us=middle(one.cpu_us for one in tallies),
-        rounds=tuple(one.cpu_us for one in tallies),
-        per_second=middle(one.per_second for one in tallies),
-        p50_ms=middle(one.p50_ms for one in tallies),
-        p99_ms=middle(one.p99_ms for one in tallies),
-        failures=sum(sum(one.failures.values()) for one in tallies),
-        resident_mb=middle(one.memory.resident_mb for one in rounds),
-        proportional_mb=middle(one.memory.proportional_mb for one in rounds),
-        worker_mb=middle(one.memory.worker_mb for one in rounds),
-        cold_seconds=middle(one.cold.seconds for one in rounds),
-        cold_cpu_seconds=middle(one.cold.cpu_seconds for one in rounds),
-        cold_worker_cpu_seconds=middle(one.cold.worker_cpu_seconds for one in rounds),
+        cpu_us=middle(tally.cpu_us for tally in tallies),
+        rounds=tuple(tally.cpu_us for tally in tallies),
+        per_second=middle(tally.per_second for tally in tallies),
+        p50_ms=middle(tally.p50_ms for tally in tallies),
+        p99_ms=middle(tally.p99_ms for tally in tallies),
+        failures=sum(sum(tally.failures.values()) for tally in tallies),
+        resident_mb=middle(measured.memory.resident_mb for measured in rounds),
+        proportional_mb=middle(measured.memory.proportional_mb for measured in rounds),
+        worker_mb=middle(measured.memory.worker_mb for measured in rounds),
+        cold_seconds=middle(measured.cold.seconds for measured in rounds),
+        cold_cpu_seconds=middle(measured.cold.cpu_seconds for measured in rounds),
+        cold_worker_cpu_seconds=middle(measured.cold.worker_cpu_seconds for measured in rounds),
     )
 
 

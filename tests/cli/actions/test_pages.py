@@ -64,7 +64,7 @@ def test_the_champion_is_shown_with_its_history(bucket):
 
     assert (shown.version, document["champion"]) == (VERSION, True)
     assert document["manifest"]["fingerprint"] == FINGERPRINT
-    assert [one["action"] for one in document["history"]] == ["promoted"]
+    assert [record["action"] for record in document["history"]] == ["promoted"]
     assert json.dumps(document)
 
 
@@ -72,7 +72,7 @@ def test_a_version_that_gave_way_is_shown_with_what_replaced_it(bucket):
     document, _ = show.gather(bucket, "digits", OLDER)
 
     assert not document["champion"]
-    assert [one["version"] for one in document["history"]] == [OLDER, VERSION]
+    assert [record["version"] for record in document["history"]] == [OLDER, VERSION]
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -48,7 +48,7 @@ def test_a_key_is_made_listed_rotated_and_revoked(overnight, tmp_path):
     overnight("revoke", first["id"])
 
     document = json.loads(overnight("list", "--json"))
-    assert [one["name"] for one in document["trusted"]] == ["second"]
+    assert [key["name"] for key in document["trusted"]] == ["second"]
     assert document["signing"] == document["trusted"][0]["id"] != first["id"]
     assert document["signing"] in overnight("list")
     assert "PRIVATE" not in overnight("list")

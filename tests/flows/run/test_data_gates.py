@@ -115,7 +115,7 @@ def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World
     card = newest_card("digits-ingest")
     assert "blank: 99.0% of 100 rows repeat others of this arrival" in card
     refused = Landing(learned.bucket, "digits").quarantined()
-    assert [one.arrival for one in refused] == ["blank", "blank"]
+    assert [refusal.arrival for refusal in refused] == ["blank", "blank"]
 
 
 def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned: World) -> None:

@@ -110,4 +110,4 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
     assert deployments.deploy(ROOT, tmp_path / "deployed.json", api) == "unchanged"
     retrain = follow.deployment(api, "retrain", "digits")
     assert retrain["global_concurrency_limit"]["limit"] == 1
-    assert [one["slug"] for one in retrain["schedules"]] == ["nightly"]
+    assert [schedule["slug"] for schedule in retrain["schedules"]] == ["nightly"]

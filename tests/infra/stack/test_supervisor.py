@@ -148,7 +148,7 @@ def _orphaned(home: Path) -> list[processes.ProcessId]:
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
     orphans = [one["process"] for one in json.loads((home / "stack.json").read_text())["services"]]
-    found = [processes.ProcessId(**one) for one in orphans]
+    found = [processes.ProcessId(**orphan) for orphan in orphans]
     assert all(map(processes.is_alive, found))
     return found
 

@@ -124,7 +124,9 @@ def sameness(how: str) -> Asked:
         return about(rehearsed(n=n, largest_difference=difference))
 
     def about(evaluation: Evaluation) -> Ask:
-        return lambda: [one for one in gate.findings(evaluation) if one.metric.endswith(how)][-1]
+        return lambda: [
+            finding for finding in gate.findings(evaluation) if finding.metric.endswith(how)
+        ][-1]
 
     return Asked(
         good=ask(0.0, 1),

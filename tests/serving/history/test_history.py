@@ -80,12 +80,12 @@ def test_records_and_versions_are_remembered_newest_first(host, store):
 
     told = host.later()
 
-    assert [(one.version, one.action) for one in told.records] == [
+    assert [(record.version, record.action) for record in told.records] == [
         (FIRST, "rolled back"),
         (SECOND, "promoted"),
         (FIRST, "promoted"),
     ]
-    assert [one.version for one in told.versions] == [SECOND, FIRST]
+    assert [version.version for version in told.versions] == [SECOND, FIRST]
     newest = told.versions[0]
     assert newest.findings == tuple(bucket_history.findings(2))
     assert (newest.compared_with, newest.run, newest.rows) == (FIRST, "swift-heron-2", 50_002)
@@ -139,7 +139,7 @@ def test_an_outage_takes_nothing_away_and_a_restart_remembers(host, store, tmp_p
 
     store.error = None
     bucket_history.put(store, 3)
-    assert [one.version for one in host.later().versions] == [THIRD, SECOND, FIRST]
+    assert [version.version for version in host.later().versions] == [THIRD, SECOND, FIRST]
 
 
 def test_decisions_are_asked_for_until_they_exist(host, store):
@@ -163,8 +163,8 @@ def test_a_store_that_was_replaced_begins_a_new_past(host, tmp_path):
     told = Host(other, tmp_path).later(0)
 
     fourth = bundles.version_name(4)
-    assert [one.version for one in told.records] == [fourth, THIRD]
-    assert [one.version for one in told.versions] == [fourth, THIRD]
+    assert [record.version for record in told.records] == [fourth, THIRD]
+    assert [version.version for version in told.versions] == [fourth, THIRD]
 
 
 def test_half_written_and_damaged_versions_are_left_out(host, store):
@@ -172,7 +172,7 @@ def test_half_written_and_damaged_versions_are_left_out(host, store):
     store.create(f"{prefix}/{bundles.version_name(8)}/network.keras", b"its manifest is to come")
     store.create(f"{prefix}/{bundles.version_name(9)}/manifest.json", b"no manifest")
 
-    assert [one.version for one in host.later().versions] == [SECOND, FIRST]
+    assert [version.version for version in host.later().versions] == [SECOND, FIRST]
     store.asked.clear()
     host.later()
     assert store.asked[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
@@ -218,9 +218,9 @@ def test_records_are_told_in_the_order_of_their_log_whatever_the_clocks_said(hos
     now = datetime.now(UTC)
     write(store, 1, 3, now - timedelta(days=1))
 
-    told = [[one.sequence for one in host.later().records] for _ in range(3)]
+    told = [[record.sequence for record in host.later().records] for _ in range(3)]
     write(store, 2, 4, now)
-    told.append([one.sequence for one in host.later().records])
+    told.append([record.sequence for record in host.later().records])
 
     assert told == [[3, 2, 1]] * 3 + [[4, 3, 2, 1]]
 

@@ -20,7 +20,7 @@ START = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
 def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
-    return [(one.version, one.arrival) for one in scores]
+    return [(score.version, score.arrival) for score in scores]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_scores_of_all_that_served_are_remembered_newest_first(host):
     scores = host.later().scores
 
     assert told(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
-    assert [one.slice for one in scores[0].measurements] == [""]
+    assert [measurement.slice for measurement in scores[0].measurements] == [""]
     assert scores[0].holdout is not None
 
 

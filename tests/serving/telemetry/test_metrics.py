@@ -87,7 +87,9 @@ def test_many_models_do_not_make_each_other_forgotten():
         for model in models:
             meter.count(model, "v", "v2", 200, 0.001)
 
-    assert {one.model: one.requests for one in meter.snapshot().counts} == dict.fromkeys(models, 3)
+    assert {count.model: count.requests for count in meter.snapshot().counts} == dict.fromkeys(
+        models, 3
+    )
 
 
 def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):

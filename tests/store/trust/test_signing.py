@@ -27,7 +27,7 @@ def test_an_envelope_carries_what_was_signed_and_reads_back() -> None:
 
     assert envelope["payloadType"] == PAYLOAD_TYPE
     assert base64.b64decode(envelope["payload"]) == BODY
-    assert [one["keyid"] for one in envelope["signatures"]] == [SIGNER.key_id]
+    assert [signature["keyid"] for signature in envelope["signatures"]] == [SIGNER.key_id]
     assert signing.decode(made.encoded(), where="here") == made
 
 

@@ -20,7 +20,9 @@ class Store:
     def __init__(self, endpoint: str, folder: Path) -> None:
         self.endpoint, self._folder = endpoint, folder
         port = f"-s3.port={endpoint.rpartition(':')[2]}"
-        (self._process,) = [one for one in psutil.Process().children() if port in _arguments(one)]
+        (self._process,) = [
+            child for child in psutil.Process().children() if port in _arguments(child)
+        ]
         self._command = self._process.cmdline()
         self._again: list[subprocess.Popen[bytes]] = []
 

@@ -237,8 +237,8 @@ def check(bucket: Bucket, promises: Promises) -> None:
         (AliasLog(bucket, MODEL, CHALLENGER), promises.challengers),
     ):
         history = log.history()
-        assert [one.sequence for one in history] == list(range(1, len(promised) + 1))
-        assert [_record(one) for one in history] == promised
+        assert [record.sequence for record in history] == list(range(1, len(promised) + 1))
+        assert [_record(record) for record in history] == promised
     for sequence in range(1, len(promises.champions) + 1):
         said = AliasLog(bucket, MODEL).acknowledgements(sequence)
         expected = {who: it for (of, who), it in promises.said.items() if of == sequence}

@@ -100,7 +100,9 @@ class Promises:
             return Outcome(_told(log))
         if last.version != over:
             return Outcome(error=errors.PromotionConflict, winner=last.version)
-        replaced = {one.version: one.previous for one in log if one.action == "promoted"}
+        replaced = {
+            record.version: record.previous for record in log if record.action == "promoted"
+        }
         target = replaced.get(over)
         if target is None:
             return Outcome(error=errors.ConfigurationError)
@@ -181,7 +183,8 @@ class Promises:
         sequence = len(self.challengers)
         last = self.challengers[-1]
         became = any(
-            one.version == last.version for one in self.champions[last.champion_sequence :]
+            champion.version == last.version
+            for champion in self.champions[last.champion_sequence :]
         )
         return last.target is not None and sequence not in self.withdrawn and not became
 

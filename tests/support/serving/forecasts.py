@@ -86,7 +86,7 @@ def request(asked: Rows, *, words: bool = True, **changes: Any) -> dict[str, Any
         values = asked[spec.name]
         tensor: dict[str, Any] = {"name": spec.name, "shape": list(values.shape)}
         if words and spec.in_words:
-            tensor |= {"datatype": "BYTES", "data": [spelled(spec, one) for one in values]}
+            tensor |= {"datatype": "BYTES", "data": [spelled(spec, value) for value in values]}
         else:
             tensor |= {"datatype": spec.datatype, "data": values.ravel().tolist()}
         inputs.append(tensor | changes.get(spec.name, {}))
@@ -102,7 +102,9 @@ def spelled(spec: TensorSpec, value: int) -> str:
 
 def answered(body: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The outputs of an answer of v2, as arrays."""
-    return {one["name"]: np.reshape(one["data"], one["shape"]) for one in body["outputs"]}
+    return {
+        output["name"]: np.reshape(output["data"], output["shape"]) for output in body["outputs"]
+    }
 
 
 def archive(asked: Rows, answers: Rows) -> bytes:

@@ -31,7 +31,9 @@ def test_what_changed_answers_is_counted_by_who_is_right():
     found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
 
     assert (found.rows, found.changed, found.gained, found.lost) == (4, 2, 1, 1)
-    assert [(one.row, one.label, one.first, one.second) for one in found.examples] == [
+    assert [
+        (example.row, example.label, example.first, example.second) for example in found.examples
+    ] == [
         (1, "7", "1 90%", "7 80%"),
         (3, "3", "3 90%", "8 80%"),
     ]
@@ -90,7 +92,7 @@ def test_forecasts_that_moved_are_answered_otherwise_though_the_last_quantile_is
     )
 
     assert found.changed == 2
-    assert [(one.row, one.first, one.second) for one in found.examples] == [
+    assert [(example.row, example.first, example.second) for example in found.examples] == [
         (0, "1, 2, 3", "3, 6, 9"),
         (3, "2, 4, 8", "3, 6, 12"),
     ]

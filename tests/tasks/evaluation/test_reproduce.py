@@ -64,7 +64,7 @@ def test_other_weights_are_told_by_name_and_size():
     found = compare(DEFINITION, MADE, then, now, holdout=HOLDOUT, mismatches=("python: other",))
 
     assert not found.identical
-    assert [(one.name, one.largest, one.of) for one in found.weights] == [
+    assert [(weight.name, weight.largest, weight.of) for weight in found.weights] == [
         ("layers/dense/vars/0", 0.5, 3)
     ]
     assert "1 arrays of weights differ, by 0.5 at most" in str(found)

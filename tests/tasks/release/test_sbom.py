@@ -17,10 +17,10 @@ VERSION = "20261122T020000-0123456789ab"
 def test_it_names_every_installed_package_as_its_metadata_does():
     document = json.loads(build("digits", VERSION, ENVIRONMENT))
 
-    named = {(one["name"], one["version"]) for one in document["components"]}
+    named = {(component["name"], component["version"]) for component in document["components"]}
     installed = {
-        (re.sub(r"[-_.]+", "-", one.name).lower(), one.version)
-        for one in importlib.metadata.distributions()
+        (re.sub(r"[-_.]+", "-", distribution.name).lower(), distribution.version)
+        for distribution in importlib.metadata.distributions()
     }
     assert named == installed
     assert document["metadata"]["component"]["version"] == VERSION
@@ -46,7 +46,7 @@ def test_the_same_packages_make_the_same_bytes_and_others_do_not(tmp_path):
 
     assert document == build("digits", VERSION, ENVIRONMENT, folders=[str(first), str(first)])
     assert document != build("digits", VERSION, ENVIRONMENT, folders=[str(second)])
-    assert [one["purl"] for one in json.loads(document)["components"]] == [
+    assert [component["purl"] for component in json.loads(document)["components"]] == [
         "pkg:pypi/some-thing@2.0%2Blocal",
         "pkg:pypi/zlib-ng@1.0",
     ]
