@@ -1,4 +1,4 @@
-"""Help teaches, and is instant."""
+"""Every command has examples in its help, and help is instant."""
 
 import subprocess
 import sys
@@ -17,14 +17,14 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_teaches_by_example(command):
+def test_the_help_of_every_command_has_examples(command):
     shown = CliRunner().invoke(app, [command, "--help"])
 
     assert shown.exit_code == 0
     assert f"overnight {command}" in shown.output.split("Examples")[1]
 
 
-def test_the_command_lists_all_of_them_and_the_exit_codes():
+def test_the_help_lists_all_commands_and_the_exit_codes():
     shown = CliRunner().invoke(app, ["--help"])
 
     assert all(f" {command} " in shown.output for command in COMMANDS)
@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["nonsense"],
         ["retrain"],
@@ -74,8 +74,8 @@ def test_help_imports_nothing_heavy():
         ["show"],
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_what_is_wrong(words):
-    shown = CliRunner().invoke(app, words)
+def test_wrong_usage_exits_with_2_and_prints_the_usage(arguments):
+    shown = CliRunner().invoke(app, arguments)
 
     assert shown.exit_code == 2
     assert "Usage" in shown.output

@@ -1,4 +1,4 @@
-"""A person's word that a version shall be tried, walked against a real Prefect server."""
+"""Challenges are started and stopped by flow runs on a real Prefect server."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +22,7 @@ FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 
 @pytest.fixture
 def published(world: World) -> World:
-    """A champion, and two versions that nobody decided about."""
+    """A champion, and two versions without a decision."""
     for version in (FIRST, SECOND, THIRD):
         ModelRegistry(world.bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
     ModelRegistry(world.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
@@ -35,11 +35,11 @@ def ended(state: State) -> tuple[str, str]:
 
 
 def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
-    name, told = ended(
+    name, message = ended(
         challenge("digits", version=SECOND, requested_by="bob", reason="a try", return_state=True)
     )
-    assert name == "Challenging", told
-    assert told == f"shadow of 10%; 0 of 0 replicas run {SECOND}"
+    assert name == "Challenging", message
+    assert message == f"shadow of 10%; 0 of 0 replicas run {SECOND}"
     again = ended(
         challenge("digits", version=SECOND, requested_by="bob", reason="a try", return_state=True)
     )
@@ -48,18 +48,18 @@ def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
     (record,) = AliasLog(published.bucket, "digits", CHALLENGER).history()
     assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
 
-    name, told = ended(
+    name, message = ended(
         challenge(
             "digits", action="stop", requested_by="bob", reason="seen enough", return_state=True
         )
     )
-    assert (name, told) == ("Stopped", f"{SECOND} challenges no more: seen enough")
-    name, told = ended(challenge("digits", action="stop", return_state=True))
+    assert (name, message) == ("Stopped", f"{SECOND} challenges no more: seen enough")
+    name, message = ended(challenge("digits", action="stop", return_state=True))
     assert name == "UpToDate"
-    assert "nothing challenges the champion" in told
+    assert "nothing challenges the champion" in message
 
 
-def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: World) -> None:
+def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(published: World) -> None:
     refused = challenge("digits", version=SECOND, mode="canary", return_state=True)
     assert refused.is_failed()
     assert "is not approved" in str(refused.message)
@@ -83,7 +83,7 @@ def test_a_canary_is_approved_by_whoever_starts_it_and_not_promoted(published: W
     assert champion.version == FIRST
 
 
-def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> None:
+def test_a_second_challenge_is_refused_until_the_first_is_over(published: World) -> None:
     challenge("digits", version=SECOND, return_state=True)
 
     refused = challenge("digits", version=THIRD, return_state=True)
@@ -92,8 +92,8 @@ def test_a_second_challenger_waits_until_the_first_is_over(published: World) -> 
 
     running = Challenges(published.bucket, "digits").current()
     assert running is not None
-    said = Withdrawal(replica="here", version=SECOND, reason="too slow")
-    Challenges(published.bucket, running.record.model).withdraw(running.record, said)
+    withdrawal = Withdrawal(replica="here", version=SECOND, reason="too slow")
+    Challenges(published.bucket, running.record.model).withdraw(running.record, withdrawal)
     assert ended(challenge("digits", version=THIRD, return_state=True))[0] == "Challenging"
 
 
@@ -102,19 +102,19 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
     log = AliasLog(published.bucket, "digits", CHALLENGER)
-    word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
-    log.acknowledge(1, word)
+    refusal = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
+    log.acknowledge(1, refusal)
 
-    name, told = ended(challenge("digits", version=SECOND, return_state=True))
+    name, message = ended(challenge("digits", version=SECOND, return_state=True))
 
     assert name == "Refused"
-    assert told == f"0 of 1 replicas run {SECOND}; refused by here: too large"
+    assert message == f"0 of 1 replicas run {SECOND}; refused by here: too large"
     current = log.current()
     assert current is not None
     assert (current.target, current.by) == (None, "confirm")
 
 
-def test_nobody_elses_challenge_is_stopped(
+def test_the_challenge_of_another_person_is_not_stopped(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
@@ -126,23 +126,23 @@ def test_nobody_elses_challenge_is_stopped(
         Challenges(bucket, "digits").start(
             THIRD, terms=Terms(mode="shadow"), actor=Actor("eve", "mine")
         )
-        word = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
-        log.acknowledge(1, word)
+        refusal = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
+        log.acknowledge(1, refusal)
 
     with ThreadPoolExecutor(1) as others:
         eve = others.submit(eve_tries_another_and_the_first_is_refused)
-        name, told = ended(challenge("digits", version=SECOND, return_state=True))
+        name, message = ended(challenge("digits", version=SECOND, return_state=True))
         eve.result()
-    assert (name, "too large" in told) == ("Refused", True)
-    asked = challenge("digits", action="stop", version=SECOND, return_state=True)
-    assert ended(asked)[0] == "Superseded"
+    assert (name, "too large" in message) == ("Refused", True)
+    stopped = challenge("digits", action="stop", version=SECOND, return_state=True)
+    assert ended(stopped)[0] == "Superseded"
 
     current = log.current()
     assert current is not None
     assert (current.target, current.by) == (THIRD, "eve")
 
 
-def test_where_some_can_load_it_they_go_on(
+def test_a_challenge_continues_when_some_replicas_load_it(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "2")
@@ -152,13 +152,13 @@ def test_where_some_can_load_it_they_go_on(
         1, Acknowledgement(replica="b", version=SECOND, serving=False, reason="too large")
     )
 
-    name, told = ended(challenge("digits", version=SECOND, return_state=True))
+    name, message = ended(challenge("digits", version=SECOND, return_state=True))
 
     assert name == "Challenging"
-    assert f"1 of 2 replicas run {SECOND}; refused by b: too large" in told
+    assert f"1 of 2 replicas run {SECOND}; refused by b: too large" in message
 
 
-def test_silence_is_for_somebody_to_look_at(
+def test_without_any_acknowledgement_the_run_fails(
     published: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
@@ -178,7 +178,7 @@ def test_silence_is_for_somebody_to_look_at(
         ({}, "no version was named"),
     ],
 )
-def test_what_is_asked_wrongly_starts_nothing(
+def test_invalid_parameters_start_nothing(
     published: World, parameters: dict[str, object], named: str
 ) -> None:
     state = challenge("digits", return_state=True, **parameters)  # type: ignore[call-overload]

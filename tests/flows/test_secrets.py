@@ -36,25 +36,25 @@ def planted(name: str) -> str:
     return f"planted-{name}-{secrets.token_hex(12)}"
 
 
-class Seen:
-    """Every command line of this machine while it looks."""
+class CommandLines:
+    """Records the command line of every process of this machine."""
 
     def __init__(self) -> None:
         self.commands: set[str] = set()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     @contextmanager
-    def looking(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._look)
+    def recording(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._record)
         thread.start()
         try:
             yield
         finally:
-            self._over.set()
+            self._stopped.set()
             thread.join()
 
-    def _look(self) -> None:
-        while not self._over.wait(0.2):
+    def _record(self) -> None:
+        while not self._stopped.wait(0.2):
             for process in psutil.process_iter():
                 with suppress(psutil.Error):
                     self.commands.add(" ".join(process.cmdline()))
@@ -62,29 +62,34 @@ class Seen:
 
 @pytest.fixture
 def hidden(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A secret in every setting that takes one; the store's is real, so that nights go on."""
-    found = {
+    """A secret in every setting that takes one; the store's is real, so that runs work."""
+    hidden_values = {
         name: planted(name)
         for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY", "PREFECT_AUTH", "MLFLOW")
     }
     for name in ("ADMIN_TOKENS_FILE", "PREDICTION_KEYS_FILE"):
-        found[name] = planted(name)
+        hidden_values[name] = planted(name)
         file = tmp_path / name
-        file.write_text(f"ann {found[name]}\n")
+        file.write_text(f"ann {hidden_values[name]}\n")
         file.chmod(0o600)
         monkeypatch.setenv(f"OVERNIGHT_{name}", str(file))
-    nowhere = f"http://ann:{found['MLFLOW']}@127.0.0.1:{free_port()}"
-    plain = {name: found[name] for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY")}
-    plain |= {"PREFECT_AUTH": f"ann:{found['PREFECT_AUTH']}", "MLFLOW_TRACKING_URI": nowhere}
+    nowhere = f"http://ann:{hidden_values['MLFLOW']}@127.0.0.1:{free_port()}"
+    plain = {
+        name: hidden_values[name] for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY")
+    }
+    plain |= {
+        "PREFECT_AUTH": f"ann:{hidden_values['PREFECT_AUTH']}",
+        "MLFLOW_TRACKING_URI": nowhere,
+    }
     plain |= {"MLFLOW_SECONDS": "1", "LOG_LEVEL": "DEBUG"}
     for name, value in plain.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
-    found |= {name: planted(name) for name in ("ADDRESS", "SESSION")}
-    return {**found, "S3_SECRET_KEY": SECRET, "WRONG": planted("WRONG")}
+    hidden_values |= {name: planted(name) for name in ("ADDRESS", "SESSION")}
+    return {**hidden_values, "S3_SECRET_KEY": SECRET, "WRONG": planted("WRONG")}
 
 
 def database() -> bytes:
-    """All that the Prefect server has written."""
+    """The database files of the Prefect server."""
     file = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().split(":///")[1])
     return b"".join(part.read_bytes() for part in file.parent.glob(f"{file.name}*"))
 
@@ -113,29 +118,29 @@ def test_planted_secrets_are_found_nowhere(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_OVERRIDERS", "ann")
-    told: list[str] = []
-    seen = Seen()
+    output: list[str] = []
+    processes = CommandLines()
 
-    with seen.looking():
-        # A whole night, and a person's word about what it made.
+    with processes.recording():
+        # A whole run, and a decision about its version.
         world.arrive("few", 0, 1_200)
-        night = retrain(
+        retrained = retrain(
             epochs=1, override_gates=True, requested_by="ann", reason="a test", return_state=True
         )
         (version,) = ModelRegistry(world.bucket, "digits").versions()
-        said = Statement("promote", "digits", {"version": version, "decision": "move"})
-        proof = sign_statement(hidden["ADMIN_TOKENS_FILE"], said, at=datetime.now(UTC))
+        statement = Statement("promote", "digits", {"version": version, "decision": "move"})
+        proof = sign_statement(hidden["ADMIN_TOKENS_FILE"], statement, at=datetime.now(UTC))
         moved = promote(version, "digits", decision="move", proof=proof, return_state=True)
-        # Nights that fail: the store refuses, and nobody can sign.
+        # Runs that fail: the store refuses, and the signing key is invalid.
         with monkeypatch.context() as wrong:
             wrong.setenv("OVERNIGHT_S3_SECRET_KEY", hidden["WRONG"])
             wrong.setenv("OVERNIGHT_S3_SESSION_TOKEN", hidden["SESSION"])
             denied = ingest(return_state=True)
             elsewhere = f"http://127.0.0.1:{free_port()}"
-            told.append(command(tmp_path, "up", "--no-train"))
-            told.append(command(tmp_path, "status", OVERNIGHT_S3_ENDPOINT=elsewhere, PORT="x"))
+            output.append(command(tmp_path, "up", "--no-train"))
+            output.append(command(tmp_path, "status", OVERNIGHT_S3_ENDPOINT=elsewhere, PORT="x"))
         within = f"http://ann:{hidden['ADDRESS']}@127.0.0.1:{free_port()}"
-        told += [
+        output += [
             command(tmp_path, "status", **{f"OVERNIGHT_{name}": within})
             for name in ("S3_ENDPOINT", "PREFECT_API_URL", "SERVING_URL")
         ]
@@ -144,31 +149,31 @@ def test_planted_secrets_are_found_nowhere(
             key.write_text(hidden["WRONG"])
             wrong.setenv("OVERNIGHT_SIGNING_KEY_FILE", str(key))
             unsigned = retrain(epochs=1, seed=2, ingest_first=False, return_state=True)
-        told.append(_of_the_table(world, hidden["WRONG"]))
-        told += _of_serving(world, hidden, tmp_path / "host")
+        output.append(_of_the_table(world, hidden["WRONG"]))
+        output += _of_serving(world, hidden, tmp_path / "host")
 
-    told += [str(state.message) for state in (night, moved, denied, unsigned)]
-    told += [caplog.text, *capfd.readouterr(), *seen.commands]
-    told += [repr(world.bucket.address)]
+    output += [str(state.message) for state in (retrained, moved, denied, unsigned)]
+    output += [caplog.text, *capfd.readouterr(), *processes.commands]
+    output += [repr(world.bucket.address)]
     kept = [world.bucket.read(key) for key in world.bucket.keys_below("models")]
-    assert [state.name for state in (night, moved)] == ["Promoted", "Promoted"]
+    assert [state.name for state in (retrained, moved)] == ["Promoted", "Promoted"]
     assert denied.is_failed()
     assert unsigned.is_failed()
     assert len(kept) > 5
     assert PREFECT_API_URL.value()
     for where, body in {
-        "words": "\n".join(told).encode(errors="replace"),
+        "output": "\n".join(output).encode(errors="replace"),
         "bucket": b"\n".join(kept),
         "database": database(),
     }.items():
-        found = [name for name, secret in hidden.items() if secret.encode() in body]
-        assert found == [], f"{where} has {found}"
-        # What is looked at is what was written.
+        leaked = [name for name, secret in hidden.items() if secret.encode() in body]
+        assert leaked == [], f"{where} has {leaked}"
+        # Not empty: it has the names that were written.
         assert b"digits" in body
 
 
 def _of_the_table(world: World, secret: str) -> str:
-    """What Delta Lake says when the store refuses it."""
+    """The errors of Delta Lake when the store refuses it."""
     address = S3Address(world.bucket.address.endpoint, world.bucket.address.bucket, ACCESS, secret)
     table = Dataset.on_s3(address, "digits", "rows")
     with pytest.raises(OvernightError) as raised:
@@ -178,7 +183,7 @@ def _of_the_table(world: World, secret: str) -> str:
 
 
 def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
-    """What serving logs and answers, to those who may and those who may not."""
+    """The log and answers of serving, with valid and invalid tokens."""
     settings = {
         **following(world.bucket.address),
         "admin_token": hidden["ADMIN_TOKEN"],
@@ -190,7 +195,7 @@ def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
     }
     with running(place=place, **settings) as serving:
         until(serving.is_ready, what="serving ready")
-        asked = [
+        answers = [
             serving.ask("POST", path, body, Authorization=f"Bearer {hidden[name]}")
             for path, body in (
                 ("/api/models/digits/rollback", {"reason": "a test"}),
@@ -199,4 +204,4 @@ def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
             )
             for name in ("ADMIN_TOKEN", "PREDICTION_KEYS_FILE", "WRONG")
         ]
-    return [serving.log.read_text(), *(str(answer) for answer in asked)]
+    return [serving.log.read_text(), *(str(answer) for answer in answers)]

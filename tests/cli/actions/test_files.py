@@ -1,4 +1,4 @@
-"""Files given to `predict` and `ingest`: what they become, and what is wrong with bad ones."""
+"""Files given to `predict` and `ingest`: how they are read, and errors about bad ones."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def one() -> np.ndarray:
     return pixels
 
 
-def test_a_picture_of_the_models_size_passes_as_it_is(tmp_path):
+def test_an_image_of_the_models_size_is_not_changed(tmp_path):
     assert np.array_equal(read_image(picture(tmp_path, one()), (28, 28)), one())
 
 
@@ -43,12 +43,12 @@ def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
     sheet = np.full((700, 500), 255, np.uint8)
     sheet[40:100, 30:36] = 0
 
-    found = read_image(picture(tmp_path, sheet), (28, 28))
+    result = read_image(picture(tmp_path, sheet), (28, 28))
 
-    rows = np.flatnonzero((found > 100).any(axis=1))
-    assert found.shape == (28, 28)
+    rows = np.flatnonzero((result > 100).any(axis=1))
+    assert result.shape == (28, 28)
     assert 18 <= rows[-1] - rows[0] + 1 <= 21
-    assert found.max() > 200
+    assert result.max() > 200
 
 
 def test_ink_on_transparent_paper_is_ink(tmp_path):
@@ -58,19 +58,19 @@ def test_ink_on_transparent_paper_is_ink(tmp_path):
     assert np.array_equal(read_image(picture(tmp_path, drawn), (28, 28)), one())
 
 
-def test_an_empty_picture_is_refused_by_name(tmp_path):
+def test_the_error_about_an_empty_image_names_it(tmp_path):
     with pytest.raises(BadFile, match=r"empty\.png: expected something drawn"):
         read_image(picture(tmp_path, np.zeros((90, 90)), "empty.png"), (28, 28))
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path):
+def test_the_error_about_a_file_that_is_no_image_names_it(tmp_path):
     (tmp_path / "fake.png").write_bytes(b"not a picture")
 
     with pytest.raises(BadFile, match=r"fake\.png: expected an image"):
         read_image(tmp_path / "fake.png", (28, 28))
 
 
-def test_a_picture_that_is_far_too_large_is_refused_by_name(tmp_path):
+def test_the_error_about_an_image_that_is_far_too_large_names_it(tmp_path):
     # given a grey map whose header alone says it, without pixels
     (tmp_path / "vast.png").write_bytes(b"P5\n20000 20000\n255\n")
 
@@ -87,7 +87,7 @@ def test_arrays_hold_one_row_or_several(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "told"),
+    ("name", "body", "message"),
     [
         ("wide.json", "[[1, 2, 3]]", "the shape"),
         ("ragged.json", "[[1], [2, 3]]", "an array"),
@@ -99,16 +99,18 @@ def test_arrays_hold_one_row_or_several(tmp_path):
         ("digit.txt", "7", "known are .npy"),
     ],
 )
-def test_a_bad_file_is_told_by_name_with_what_was_expected(tmp_path, name, body, told):
+def test_the_error_about_a_bad_array_names_the_file_and_what_was_expected(
+    tmp_path, name, body, message
+):
     (tmp_path / name).write_text(body)
 
     with pytest.raises(BadFile, match=name) as raised:
         read_rows(tmp_path / name, IMAGE)
 
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_model_that_takes_no_pictures_says_so(tmp_path):
+def test_an_image_for_a_model_that_takes_none_is_an_error(tmp_path):
     with pytest.raises(BadFile, match="found an image"):
         read_rows(picture(tmp_path, one()), Tensor("row", "FP32", (7,)))
 
@@ -118,7 +120,7 @@ def test_an_empty_folder_is_refused(tmp_path):
         cli_landing.land("digits", [tmp_path])
 
 
-def test_a_model_nobody_knows_is_refused(tmp_path):
+def test_an_unknown_model_is_refused(tmp_path):
     with pytest.raises(UnknownModel, match="digits"):
         cli_landing.land("nobody", [tmp_path])
 
@@ -136,7 +138,7 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 def test_a_folder_lands_once_with_its_labels_as_folders(
     tmp_path, monkeypatch, s3_address: S3Address, s3_bucket: S3Bucket
 ):
-    # given a folder of pictures by label, itself hidden, and hidden files that are nobody's
+    # given a folder of pictures by label, itself hidden, and hidden files that are no data
     for label in ("1", "7", ".git/objects/ab"):
         (tmp_path / ".drawn" / label).mkdir(parents=True)
         picture(tmp_path / ".drawn" / label, one(), "a.png")
@@ -153,7 +155,7 @@ def test_a_folder_lands_once_with_its_labels_as_folders(
 
 
 @pytest.mark.servers
-def test_a_csv_of_any_length_lands_in_pieces_and_tells_how_many_rows(
+def test_a_csv_lands_in_pieces_and_its_rows_are_counted(
     tmp_path, s3_address: S3Address, s3_bucket: S3Bucket, monkeypatch, capsys
 ):
     for name in ("endpoint", "bucket", "access_key", "secret_key"):
@@ -169,5 +171,5 @@ def test_a_csv_of_any_length_lands_in_pieces_and_tells_how_many_rows(
     (arrival,) = Landing(s3_bucket, "sales").pending()
     assert arrival.converted is not None
     assert (arrival.converted.rows, arrival.converted.rejected_lines) == (9, 1)
-    told = f"landed 9 rows of store.csv as {arrival.name}, 1 rejected"
-    assert capsys.readouterr().out.splitlines() == [told, told]
+    message = f"landed 9 rows of store.csv as {arrival.name}, 1 rejected"
+    assert capsys.readouterr().out.splitlines() == [message, message]

@@ -1,4 +1,4 @@
-"""`overnight up` trains every model that is missing, whatever became of the one before."""
+"""`overnight up` trains every model without a champion, also after failures."""
 
 import io
 
@@ -27,19 +27,17 @@ ENDS = {
         (("UpToDate", "serves", "Promoted"), 0),
     ],
 )
-def test_all_are_trained_and_the_gravest_end_is_the_exit_code(
+def test_all_models_are_trained_and_the_worst_outcome_is_the_exit_code(
     ends: tuple[str, ...], code: int
 ) -> None:
-    asked, told = [], io.StringIO()
+    trained, output = [], io.StringIO()
 
     def ensure(model: str) -> dict[str, str] | None:
-        asked.append(model)
+        trained.append(model)
         if model == "breaks":
             raise StepFailed("serving does not answer")
         return ENDS[model]
 
-    found = train_each(ends, ensure, Console(file=told))
-
-    assert found == code
-    assert asked == list(ends)
-    assert ("serving does not answer" in told.getvalue()) is ("breaks" in ends)
+    assert train_each(ends, ensure, Console(file=output)) == code
+    assert trained == list(ends)
+    assert ("serving does not answer" in output.getvalue()) is ("breaks" in ends)

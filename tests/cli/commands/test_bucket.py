@@ -1,4 +1,4 @@
-"""`overnight verify`, `gc`, `export` and `import`, as people and programs meet them."""
+"""`overnight verify`, `gc`, `export` and `import`: output and exit codes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.support.signing_keys import write_keys
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["verify", "--from", "/"],
         ["gc", "--keep", "0"],
@@ -34,8 +34,8 @@ from tests.support.signing_keys import write_keys
         ["import", "/no/such/folder"],
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_what_is_wrong(words):
-    shown = CliRunner().invoke(app, words)
+def test_wrong_usage_exits_with_2_and_prints_the_usage(arguments):
+    shown = CliRunner().invoke(app, arguments)
 
     assert shown.exit_code == 2
     assert "Usage" in shown.output
@@ -63,8 +63,8 @@ def overnight(s3_address: S3Address, tmp_path: Path):
         "OVERNIGHT_S3_SECRET_KEY": s3_address.secret_key,
     }
 
-    def run(*words: str, **changed: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "overnight.cli.main", *words]
+    def run(*arguments: str, **changed: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "overnight.cli.main", *arguments]
         environment = inherited | settings | changed
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, timeout=120
@@ -74,7 +74,7 @@ def overnight(s3_address: S3Address, tmp_path: Path):
 
 
 @pytest.mark.servers
-def test_a_bucket_is_verified_swept_and_verified_again(
+def test_a_bucket_is_verified_collected_and_verified_again(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
     filled_bucket.begin(s3_address)
@@ -87,7 +87,7 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     untouched = s3_bucket.keys_below("models")
     done = overnight(*strict, "--delete")
     nothing = overnight(*strict, "--delete")
-    # A shell in which somebody is signed in to AWS.
+    # Credentials of AWS in the shell must not be used.
     after = overnight("verify", "digits", "--json", AWS_SESSION_TOKEN="of-somebody")
 
     assert dry.returncode == 0
@@ -100,9 +100,9 @@ def test_a_bucket_is_verified_swept_and_verified_again(
     assert document["size_bytes"] > 0
     assert (done.returncode, nothing.returncode) == (0, 4)
     assert "freed" in done.stdout
-    told = json.loads(after.stdout)
-    assert (after.returncode, told["clean"], told["signatures_checked"]) == (0, True, True)
-    assert sum("collected on" in note["what"] for note in told["notes"]) == 2
+    document = json.loads(after.stdout)
+    assert (after.returncode, document["clean"], document["signatures_checked"]) == (0, True, True)
+    assert sum("collected on" in note["what"] for note in document["notes"]) == 2
     keyless = {"OVERNIGHT_TRUSTED_KEYS_FILE": "/nowhere/trusted"}
     assert overnight("verify", "digits", **keyless).returncode == 1
     assert overnight("verify", "digits", "--without-signatures", **keyless).returncode == 0
@@ -111,16 +111,16 @@ def test_a_bucket_is_verified_swept_and_verified_again(
 
 
 @pytest.mark.servers
-def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
+def test_a_champion_that_an_interrupted_gc_marked_is_restored(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
     filled_bucket.begin(s3_address)
     version = filled_bucket.night(s3_bucket, s3_address, 1)
-    word = Tombstone(
+    tombstone = Tombstone(
         model="digits", version=version, was="published", files=(), size_bytes=0, by="x",
         reason="", at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    s3_bucket.create(keys.tombstone("digits", version), word.encoded())
+    s3_bucket.create(keys.tombstone("digits", version), tombstone.encoded())
 
     shown = overnight("gc", "digits")
     done = overnight("gc", "digits", "--delete")
@@ -131,7 +131,7 @@ def test_a_champion_that_a_dead_run_had_marked_comes_back_alone(
 
 
 @pytest.mark.servers
-def test_what_an_export_lacks_too_is_told_and_the_rest_comes_back_in_one_run(
+def test_objects_missing_from_the_export_are_listed_and_all_others_repaired_in_one_run(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
     filled_bucket.begin(s3_address)
@@ -150,15 +150,15 @@ def test_what_an_export_lacks_too_is_told_and_the_rest_comes_back_in_one_run(
 
     repaired = overnight("verify", "--repair", "--from", str(tmp_path / "monday"), "--json")
 
-    told = json.loads(repaired.stdout)
+    document = json.loads(repaired.stdout)
     assert repaired.returncode == 1
-    assert {*told["added"]} == {*lost}
-    assert told["lost"] == [late_file]
-    assert {one["key"] for one in told["findings"]} == {late_file}
+    assert {*document["added"]} == {*lost}
+    assert document["lost"] == [late_file]
+    assert {finding["key"] for finding in document["findings"]} == {late_file}
 
 
 @pytest.mark.servers
-def test_findings_end_with_1_and_what_an_export_has_is_repaired(
+def test_findings_exit_with_1_and_are_repaired_from_an_export(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
     filled_bucket.begin(s3_address)
@@ -167,34 +167,36 @@ def test_findings_end_with_1_and_what_an_export_has_is_repaired(
     exported = overnight("export", str(tmp_path / "monday"))
     s3_bucket.discard(lost)
 
-    found = overnight("verify")
+    verified = overnight("verify")
     repaired = overnight("verify", "--repair", "--from", str(tmp_path / "monday"))
 
     assert exported.returncode == 0
-    assert (found.returncode, repaired.returncode) == (1, 0)
-    assert lost in found.stdout
+    assert (verified.returncode, repaired.returncode) == (1, 0)
+    assert lost in verified.stdout
     assert f"added   {lost}" in repaired.stdout
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["verify", "nobody"], "no model is called 'nobody'"),
         (["export", "{home}"], "expected it to be empty"),
         (["import", "{home}"], "the index of a finished export, found none"),
     ],
 )
-def test_bad_input_is_told_in_one_line(overnight, s3_bucket, tmp_path, words, said):
-    ended = overnight(*(word.format(home=tmp_path) for word in words))
+def test_bad_input_is_one_line_on_standard_error(
+    overnight, s3_bucket, tmp_path, arguments, message
+):
+    ended = overnight(*(argument.format(home=tmp_path) for argument in arguments))
 
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert said in ended.stderr
+    assert message in ended.stderr
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("words", [["verify"], ["gc"]])
-def test_a_store_that_is_away_is_told_in_one_line(tmp_path, words):
+@pytest.mark.parametrize("arguments", [["verify"], ["gc"]])
+def test_an_unavailable_store_is_one_line_on_standard_error(tmp_path, arguments):
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}
     environment |= {
         "OVERNIGHT_HOME": str(tmp_path),
@@ -203,7 +205,7 @@ def test_a_store_that_is_away_is_told_in_one_line(tmp_path, words):
     }
 
     ended = subprocess.run(
-        [sys.executable, "-m", "overnight.cli.main", *words],
+        [sys.executable, "-m", "overnight.cli.main", *arguments],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 

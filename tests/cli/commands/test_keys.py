@@ -1,4 +1,4 @@
-"""`overnight keys`, from the first key over a rotation to the last of the old one."""
+"""`overnight keys`: creation, rotation, revocation and signing."""
 
 import json
 
@@ -25,12 +25,12 @@ from tests.support.signing_keys import SIGNER, named, write_keys
 
 @pytest.fixture
 def overnight(tmp_path, monkeypatch):
-    """Run the command in a home of its own, whose serving nobody runs."""
+    """Run the command in a home of its own, without serving."""
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     monkeypatch.setenv("OVERNIGHT_SERVING_PORT", str(free_port()))
 
-    def run(*words: str) -> str:
-        done = CliRunner().invoke(app, ["keys", *words], catch_exceptions=False)
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["keys", *arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.output
 
@@ -42,9 +42,9 @@ def test_a_key_is_made_listed_rotated_and_revoked(overnight, tmp_path):
     (first,) = json.loads(overnight("list", "--json"))["trusted"]
     assert (first["name"], first["signs"]) == ("first", True)
 
-    told = overnight("rotate", "second")
-    assert f"overnight keys revoke {first['id']}" in told
-    assert "overnight keys trust second ed25519:" in told
+    output = overnight("rotate", "second")
+    assert f"overnight keys revoke {first['id']}" in output
+    assert "overnight keys trust second ed25519:" in output
     overnight("revoke", first["id"])
 
     document = json.loads(overnight("list", "--json"))
@@ -54,18 +54,18 @@ def test_a_key_is_made_listed_rotated_and_revoked(overnight, tmp_path):
     assert "PRIVATE" not in overnight("list")
 
 
-def test_a_key_is_trusted_by_the_line_that_another_home_shows(overnight, tmp_path):
-    told = overnight("new", "later", "--file", str(tmp_path / "next.pem"))
-    words = told.split("overnight keys trust ")[1].splitlines()[0].split()
+def test_a_key_is_trusted_by_the_command_that_another_home_prints(overnight, tmp_path):
+    output = overnight("new", "later", "--file", str(tmp_path / "next.pem"))
+    arguments = output.split("overnight keys trust ")[1].splitlines()[0].split()
 
-    overnight("trust", *words)
+    overnight("trust", *arguments)
 
     (trusted,) = json.loads(overnight("list", "--json"))["trusted"]
     assert trusted["name"] == "later"
     assert "nothing is signed here" in overnight("list")
 
 
-def test_revoking_the_key_that_signs_says_so(overnight):
+def test_revoking_the_signing_key_prints_a_warning(overnight):
     overnight("new", "only")
 
     assert "it is still the signing key here" in overnight("revoke", "only")
@@ -73,7 +73,7 @@ def test_revoking_the_key_that_signs_says_so(overnight):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "error"),
     [
         (["trust", "name", "ssh-ed25519 AAAA"], "expected `ed25519:`"),
         (["trust", "na me", named(SIGNER).line.split()[1]], "a name has"),
@@ -82,9 +82,9 @@ def test_revoking_the_key_that_signs_says_so(overnight):
         (["sign", "digits"], "overnight keys new"),
     ],
 )
-def test_what_cannot_be_done_is_told(overnight, words, told):
-    with pytest.raises(ConfigurationError, match=told):
-        overnight(*words)
+def test_impossible_requests_are_errors(overnight, arguments, error):
+    with pytest.raises(ConfigurationError, match=error):
+        overnight(*arguments)
 
 
 @pytest.fixture
@@ -107,7 +107,9 @@ def bucket(overnight, s3_address: S3Address, s3_bucket: S3Bucket, tmp_path, monk
 
 
 @pytest.mark.servers
-def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(overnight, bucket):
+def test_unsigned_versions_of_an_earlier_release_are_listed_and_signed_by_one_command(
+    overnight, bucket
+):
     (line,) = status_notices.unloadable_champions(bucket, trust := connections.trust(load()))
     assert f"digits {VERSION}" in line
     assert "`overnight keys sign digits`" in line
@@ -119,7 +121,9 @@ def test_the_versions_of_an_earlier_release_are_told_and_signed_by_one_command(o
 
 
 @pytest.mark.servers
-def test_after_a_rotation_a_version_is_signed_anew_before_the_old_key_is_revoked(overnight, bucket):
+def test_after_a_rotation_a_version_is_signed_again_before_the_old_key_is_revoked(
+    overnight, bucket
+):
     overnight("sign", "digits", VERSION)
     overnight("rotate", "new")
     overnight("sign", "digits")
@@ -143,8 +147,8 @@ def test_a_version_that_was_tampered_with_is_named_and_not_signed(overnight, buc
 
 
 @pytest.mark.servers
-def test_what_a_stranger_left_is_listed_and_not_signed(overnight, bucket):
-    # given a version of ours, and one that a stranger signed, approved and made champion
+def test_a_version_signed_by_an_untrusted_key_is_listed_and_not_signed(overnight, bucket):
+    # given a version of ours, and one signed by another key, approved and made champion
     overnight("sign", "digits", VERSION)
     planted = manifest(version="20261123T020000-0123456789ab")
     ModelRegistry(bucket, planted.model).publish(planted, FILES, SIGNER.new())

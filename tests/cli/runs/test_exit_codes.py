@@ -1,4 +1,4 @@
-"""Ends of runs as exit codes."""
+"""Exit codes of run states."""
 
 import pytest
 
@@ -23,11 +23,11 @@ from overnight.cli.runs import exit_codes
         ("Cancelled", "CANCELLED", 1),
     ],
 )
-def test_each_end_has_its_exit_code(name, kind, code):
+def test_each_state_has_its_exit_code(name, kind, code):
     assert exit_codes.exit_code({"name": name, "type": kind}, "retrain") == code
 
 
-def test_only_who_asked_for_a_rollback_got_what_they_asked_for():
+def test_rolled_back_is_success_only_for_a_rollback():
     state = {"name": "RolledBack", "type": "COMPLETED"}
 
     codes = {flow: exit_codes.exit_code(state, flow) for flow in ("rollback", "promote", "retrain")}
@@ -35,7 +35,7 @@ def test_only_who_asked_for_a_rollback_got_what_they_asked_for():
     assert codes == {"rollback": 0, "promote": 1, "retrain": 1}
 
 
-def test_an_end_is_told_with_its_reason():
+def test_a_state_is_printed_with_its_message():
     state = {"name": "Refused", "type": "COMPLETED", "message": "accuracy 0.91, at least 0.99"}
 
     assert exit_codes.format_state(state) == "Refused: accuracy 0.91, at least 0.99"

@@ -1,4 +1,4 @@
-"""A run is followed to its end, also while Prefect does not answer for a while."""
+"""A run is followed to its end, also through failures of Prefect."""
 
 import io
 import json
@@ -19,9 +19,9 @@ RUN = {"id": "1", "name": "a-run"}
 
 @contextmanager
 def prefect(statuses: list[int]) -> Iterator[Settings]:
-    """What speaks as Prefect does: answers with these, one a look, then with a run that ended.
+    """A stub of Prefect: answers with these statuses, one per request, then with an ended run.
 
-    A status of 0 is a connection that is closed without a word.
+    A status of 0 is a connection that is closed without an answer.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ def prefect(statuses: list[int]) -> Iterator[Settings]:
             self.wfile.write(b"[]")
 
         def log_message(self, *_: object) -> None:
-            """Quietly."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -53,24 +53,24 @@ def prefect(statuses: list[int]) -> Iterator[Settings]:
 
 
 def followed(settings: Settings, **patience: float) -> tuple[str, str]:
-    told = io.StringIO()
-    state = follow.follow(settings, RUN, "digits", Console(file=told, width=200), **patience)
-    return state["name"], told.getvalue()
+    output = io.StringIO()
+    state = follow.follow(settings, RUN, "digits", Console(file=output, width=200), **patience)
+    return state["name"], output.getvalue()
 
 
-def test_a_run_is_followed_through_faults_of_prefect():
+def test_failed_requests_are_retried_and_reported_once():
     with prefect([0, 500, 0]) as settings:
-        name, told = followed(settings)
+        name, output = followed(settings)
 
     assert name == "X"
-    assert told.count("Prefect does not answer; the run continues") == 1
+    assert output.count("Prefect does not answer; the run continues") == 1
 
 
-def test_what_prefect_refuses_ends_it_at_once():
+def test_a_refused_request_is_not_retried():
     with prefect([404]) as settings, pytest.raises(OrchestratorRefused):
         followed(settings)
 
 
-def test_patience_ends():
+def test_retries_end_after_their_time():
     with prefect([0] * 50) as settings, pytest.raises(OrchestratorUnavailable):
         followed(settings, retry_seconds=0.1)

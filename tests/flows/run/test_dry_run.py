@@ -1,4 +1,4 @@
-"""What a night would do is found out without Prefect, TensorFlow or a run."""
+"""A dry run needs neither Prefect nor TensorFlow, and starts no run."""
 
 import json
 import subprocess
@@ -28,41 +28,48 @@ from tests.support.signing_keys import SIGNER
 pytestmark = pytest.mark.servers
 
 
-# The nights that the source of the digits has to bring.
-NIGHTS = 11
+# The arrivals that the source of the digits delivers.
+ARRIVALS = 11
 
 
-def take_in() -> None:
-    house = ModelContext.open("digits")
-    ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=False)
+def ingest_landing() -> None:
+    context = ModelContext.open("digits")
+    ingest(
+        context.source,
+        context.bucket,
+        context.rows,
+        context.holdout,
+        model="digits",
+        take_next=False,
+    )
 
 
 @pytest.fixture
 def settled(quiet_world: World) -> World:
-    """A world in which what came was trained, and serves."""
+    """A champion that was trained on everything that arrived."""
     quiet_world.arrive("night-0000", 0, 44)
-    take_in()
+    ingest_landing()
     train()
     return quiet_world
 
 
 @pytest.fixture
 def exhausted(quiet_world: World) -> World:
-    """The same, and the source has nothing more to bring."""
-    for night in range(NIGHTS):
-        quiet_world.arrive(f"night-{night:04d}", 4 * night, 4 * night + 4)
-    take_in()
+    """The same, and the source has delivered its last arrival."""
+    for number in range(ARRIVALS):
+        quiet_world.arrive(f"night-{number:04d}", 4 * number, 4 * number + 4)
+    ingest_landing()
     train()
     return quiet_world
 
 
 def train() -> None:
-    """Publish and promote what a run would have made of what there is."""
-    house = ModelContext.open("digits")
-    data = snapshot(house.rows, house.holdout).lineage
-    code, environment = lineage.code(house.definition), lineage.environment()
-    settings = house.definition.settings
-    fingerprint = lineage.fingerprint(house.definition, settings, data, code, environment)
+    """Publish and promote the version that a run would make now."""
+    context = ModelContext.open("digits")
+    data = snapshot(context.rows, context.holdout).lineage
+    code, environment = lineage.code(context.definition), lineage.environment()
+    settings = context.definition.settings
+    fingerprint = lineage.fingerprint(context.definition, settings, data, code, environment)
     version = new_version(fingerprint, AT)
     made = manifest(version=version).model_copy(
         update={
@@ -73,64 +80,64 @@ def train() -> None:
             "training": manifest().training.model_copy(update={"settings": settings.model_dump()}),
         }
     )
-    ModelRegistry(house.bucket, made.model).publish(made, FILES, SIGNER)
-    ModelRegistry(house.bucket, "digits").decide(version, "approved", Actor("a", "r"))
-    AliasLog(house.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
+    ModelRegistry(context.bucket, made.model).publish(made, FILES, SIGNER)
+    ModelRegistry(context.bucket, "digits").decide(version, "approved", Actor("a", "r"))
+    AliasLog(context.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
 
 
-def seen(**changed: float) -> DryRun:
+def plan(**changed: float) -> DryRun:
     return dry_run("digits", changed, ingest_first=False)
 
 
-def test_nothing_was_ever_taken_in(quiet_world):
+def test_without_a_dataset_it_is_an_error(quiet_world):
     with pytest.raises(NotFound):
-        seen()
+        plan()
 
 
-def test_a_night_with_nothing_new_would_do_nothing(settled):
-    found = seen()
+def test_a_run_with_nothing_new_would_not_train(settled):
+    result = plan()
 
-    assert not found.would_train
-    assert found.prior.progress is Progress.SETTLED
-    assert not any(axis.changed for axis in found.axes)
+    assert not result.would_train
+    assert result.prior.progress is Progress.SETTLED
+    assert not any(axis.changed for axis in result.axes)
 
 
 def test_another_seed_would_train(settled):
-    found = seen(seed=7)
+    result = plan(seed=7)
 
-    assert found.would_train
-    assert [axis.detail for axis in found.axes if axis.changed] == ["seed 1 then, 7 now"]
+    assert result.would_train
+    assert [axis.detail for axis in result.axes if axis.changed] == ["seed 1 then, 7 now"]
 
 
-def test_rows_that_were_taken_in_since_are_told_by_arrival(settled):
+def test_rows_ingested_since_are_listed_by_arrival(settled):
     settled.arrive("more", 44, 60)
-    take_in()
+    ingest_landing()
 
-    found = seen()
+    result = plan()
 
-    assert found.would_train
-    assert [axis.detail for axis in found.axes if axis.changed] == [
+    assert result.would_train
+    assert [axis.detail for axis in result.axes if axis.changed] == [
         "44 rows then, 60 now; arrived since: more"
     ]
 
 
-def test_what_waits_in_the_landing_would_be_taken_in(settled):
+def test_arrivals_in_the_landing_would_be_ingested(settled):
     settled.arrive("more", 44, 60)
 
-    found = dry_run("digits", {}, ingest_first=True)
+    result = dry_run("digits", {}, ingest_first=True)
 
-    assert (found.arrivals, found.would_train) == (("more",), True)
-    assert why.describe(found) == "The next run ingests more and trains on it."
+    assert (result.arrivals, result.would_train) == (("more",), True)
+    assert why.describe(result) == "The next run ingests more and trains on it."
 
 
-def test_without_a_waiting_arrival_the_source_is_asked(quiet_world):
+def test_without_a_waiting_arrival_the_source_delivers_the_next_one(quiet_world):
     quiet_world.arrive("night-0000", 0, 4)
-    take_in()
+    ingest_landing()
 
     assert dry_run("digits", {}, ingest_first=True).arrivals == ("night-0001",)
 
 
-def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
+def test_the_commands_exit_with_4_when_nothing_is_to_be_done(exhausted, capsys):
     with pytest.raises(SystemExit) as as_text:
         why.run("digits", {}, as_json=False)
     text = capsys.readouterr().out
@@ -147,7 +154,7 @@ def test_when_nothing_is_to_be_done_the_shell_is_left_with_4(exhausted, capsys):
     assert "UpToDate" in line
 
 
-def test_the_command_leaves_before_anybody_is_asked_for_a_run(exhausted, monkeypatch):
+def test_retrain_if_changed_exits_before_it_requests_a_run(exhausted, monkeypatch):
     # Asking for a run would end with 1.
     monkeypatch.setenv("OVERNIGHT_PREFECT_API_URL", "http://127.0.0.1:9/api")
 
@@ -156,21 +163,23 @@ def test_the_command_leaves_before_anybody_is_asked_for_a_run(exhausted, monkeyp
     assert (ended.exit_code, "UpToDate" in ended.output) == (4, True)
 
 
-def test_a_changed_night_is_not_left(settled, capsys):
+def test_it_does_not_exit_when_a_setting_changed(settled, capsys):
     dry_run_action.exit_unless_changed("digits", {"seed": 7}, ingest_first=False)
 
     assert capsys.readouterr().out == ""
 
 
-def test_the_first_night_is_not_left(quiet_world, capsys):
+def test_it_does_not_exit_before_the_first_run(quiet_world, capsys):
     dry_run_action.exit_unless_changed("digits", {}, ingest_first=True)
 
     assert capsys.readouterr().out == ""
 
 
-def test_looking_imports_neither_prefect_nor_tensorflow():
-    asked = "import sys, overnight.cli.actions.dry_run; "
-    asked += "print({'prefect', 'tensorflow'} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+def test_a_dry_run_imports_neither_prefect_nor_tensorflow():
+    program = "import sys, overnight.cli.actions.dry_run; "
+    program += "print({'prefect', 'tensorflow'} & set(sys.modules))"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
-    assert said.stdout.strip() == "set()"
+    assert printed.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""Retraining runs are told to a real MLflow server, and end as they would when it hangs."""
+"""Retraining runs are logged to a real MLflow server, and do not depend on it."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 
 from overnight.flows.retrain import retrain
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_flows import OVERRULED, champion, ended, newest_card
+from tests.flows.test_retrain import OVERRIDE, champion, ended, newest_card
 from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
 from tests.support.mlflow_server import MlflowServer, values
 from tests.support.prefect_world import World
@@ -16,7 +16,7 @@ PASSWORD = "never-to-be-seen"
 
 
 @pytest.mark.usefixtures("constant_digits")
-def test_runs_are_told_to_mlflow_and_never_wait_for_it(
+def test_runs_are_logged_to_mlflow_and_end_in_time_when_it_hangs(
     world: World,
     mlflow_server: MlflowServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -28,9 +28,9 @@ def test_runs_are_told_to_mlflow_and_never_wait_for_it(
         with_password = proxy.endpoint.replace("//", f"//ann:{PASSWORD}@")
         monkeypatch.setenv("OVERNIGHT_MLFLOW_TRACKING_URI", with_password)
         monkeypatch.setenv("OVERNIGHT_MLFLOW_SECONDS", "120")
-        promoted = ended(retrain(epochs=1, return_state=True, **OVERRULED))
+        promoted = ended(retrain(epochs=1, return_state=True, **OVERRIDE))
         nothing_new = ended(retrain(epochs=1, ingest_first=False, return_state=True))
-        told = mlflow_server.runs("overnight/digits")
+        runs = mlflow_server.runs("overnight/digits")
 
         with proxy.wrong(Fault(Wrong.HANG)):
             monkeypatch.setenv("OVERNIGHT_MLFLOW_SECONDS", "5")
@@ -38,23 +38,23 @@ def test_runs_are_told_to_mlflow_and_never_wait_for_it(
             waits = ended(retrain(epochs=1, return_state=True))
 
     assert (promoted[0], nothing_new[0], waits[0]) == ("Promoted", "UpToDate", "AwaitingApproval")
-    (there,) = told
+    (run,) = runs
     (version,) = ModelRegistry(world.bucket, "digits").versions()
-    tags = values(there["data"]["tags"])
+    tags = values(run["data"]["tags"])
     assert (tags["overnight.outcome"], tags["overnight.version"]) == ("Promoted", version)
     bundle = f"s3://{world.bucket.address.bucket}/models/digits/versions/{version}"
     assert tags["overnight.link.Bundle"] == bundle
     assert tags["overnight.link.The report of this version"].endswith(f"/{version}/report")
-    parameters = values(there["data"]["params"])
+    parameters = values(run["data"]["params"])
     manifest = ModelRegistry(world.bucket, "digits").manifest(version)
     assert parameters["data.digest"] == manifest.data.digest
     assert parameters["epochs"] == "1"
-    metrics = values(there["data"]["metrics"])
+    metrics = values(run["data"]["metrics"])
     measured = manifest.measured("accuracy")
     assert measured is not None
     assert metrics["holdout/accuracy"] == measured.value
-    assert mlflow_server.history(there["info"]["run_id"], "epochs/loss")
-    report = mlflow_server.artifact(there["info"]["run_id"], "report.html").decode()
+    assert mlflow_server.history(run["info"]["run_id"], "epochs/loss")
+    report = mlflow_server.artifact(run["info"]["run_id"], "report.html").decode()
     assert version in report
 
     assert "did not take everything within 5 s" in caplog.text

@@ -1,4 +1,4 @@
-"""Nights of sales, walked for real on the baskets of a few stores."""
+"""Retraining runs of sales, for real on the baskets of a few stores."""
 
 from datetime import UTC, datetime
 
@@ -8,13 +8,13 @@ from overnight.flows.retrain import retrain
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_flows import ended
+from tests.flows.test_retrain import ended
 from tests.support.genuine_sales import STORES, arriving, parquet
 from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 FEW = STORES[:3]
-OVERRULED = {
+OVERRIDE = {
     "override_gates": True,
     "requested_by": "ann",
     "reason": "few stores will do for a test",
@@ -26,12 +26,12 @@ def arrive(world: World, name: str, first: str, last: str) -> None:
     Landing(world.bucket, "sales").land(name, files, by="test", at=datetime.now(UTC))
 
 
-def test_each_night_judges_on_days_that_nobody_has_learned(world: World) -> None:
+def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(world: World) -> None:
     arrive(world, "history", "2017-01-01", "2017-05-31")
 
-    first = ended(retrain("sales", epochs=1, return_state=True, **OVERRULED))
+    first = ended(retrain("sales", epochs=1, return_state=True, **OVERRIDE))
     arrive(world, "next", "2017-06-01", "2017-06-01")
-    second = ended(retrain("sales", epochs=1, return_state=True, **OVERRULED))
+    second = ended(retrain("sales", epochs=1, return_state=True, **OVERRIDE))
     again = ended(retrain("sales", epochs=1, ingest_first=False, return_state=True))
 
     assert first[0] == "Promoted", first

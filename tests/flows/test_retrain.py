@@ -1,4 +1,4 @@
-"""What a night may end as, walked for real on few digits."""
+"""The outcomes of a retraining run, for real on few digits."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from overnight.store.registry.registry import ModelRegistry
 from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
-OVERRULED = {
+OVERRIDE = {
     "override_gates": True,
     "requested_by": "ann",
     "reason": "few digits will do for a test",
@@ -36,8 +36,8 @@ def champion(world: World) -> str | None:
 def newest_card(key: str) -> str:
     with get_client(sync_client=True) as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-        found = client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)
-    return str(found[0].data)
+        artifacts = client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)
+    return str(artifacts[0].data)
 
 
 def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) -> None:
@@ -61,8 +61,8 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
 def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> None:
     world.arrive("few", 0, 1_200)
 
-    name, told = ended(retrain(epochs=1, force=True, return_state=True, **OVERRULED))
-    assert name == "Promoted", told
+    name, message = ended(retrain(epochs=1, force=True, return_state=True, **OVERRIDE))
+    assert name == "Promoted", message
     (first,) = ModelRegistry(world.bucket, "digits").versions()
     assert champion(world) == first
     manifest = ModelRegistry(world.bucket, "digits").manifest(first)
@@ -81,36 +81,36 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert (run.forced, run.by, run.reason, run.authenticated) == (
         True,
         "ann",
-        OVERRULED["reason"],
+        OVERRIDE["reason"],
         False,
     )
     record = AliasLog(world.bucket, "digits").current()
     assert record is not None
-    why = f"forced: {OVERRULED['reason']}"
+    why = f"forced: {OVERRIDE['reason']}"
     assert (record.by, record.reason) == ("ann", f"retrained on 1,200 rows; {why}")
     report = ModelRegistry(world.bucket, manifest.model).read_file(manifest, "report.html").decode()
     code, environment = manifest.code, manifest.environment
-    for word in (
+    for text in (
         *(first, manifest.fingerprint[:16], code.commit[:12], code.digest[:12]),
         *(environment.lock_digest[:12], f"numpy {environment.packages['numpy']}"),
         *(f"{run.name} {run.id}", f"by ann: {why}", "<td>overridden</td>"),
     ):
-        assert word in report
-    for word in ("Ingested arrivals", "1,200", "data:image/png;base64", "Gates", "failed", first):
-        assert word in newest_card("digits-retrain")
+        assert text in report
+    for text in ("Ingested arrivals", "1,200", "data:image/png;base64", "Gates", "failed", first):
+        assert text in newest_card("digits-retrain")
 
-    name, told = ended(
+    name, message = ended(
         retrain(
-            epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True, **OVERRULED
+            epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True, **OVERRIDE
         )
     )
     second = ModelRegistry(world.bucket, "digits").versions()[-1]
     assert name == "AwaitingApproval"
-    assert f"overnight approve digits {second}" in told
+    assert f"overnight approve digits {second}" in message
     assert champion(world) == first
 
     run = ModelRegistry(world.bucket, "digits").manifest(second).run
-    assert (run.forced, run.reason) == (False, OVERRULED["reason"])
+    assert (run.forced, run.reason) == (False, OVERRIDE["reason"])
 
     waiting = ended(
         retrain(epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True)
@@ -142,31 +142,31 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
     assert champion(world) == second
 
 
-def test_a_night_with_nothing_new_takes_nothing_in(world: World) -> None:
+def test_outcomes_of_ingest_without_and_with_new_arrivals(world: World) -> None:
     world.arrive("blank", 0, 100, seen=np.zeros_like)
     refused = ended(retrain(return_state=True))
     card = newest_card("digits-retrain")
     world.arrive("few", 0, 30)
-    left = ended(retrain(ingest_first=False, return_state=True))
-    waits = [arrival.name for arrival in Landing(world.bucket, "digits").pending()]
+    without_rows = ended(retrain(ingest_first=False, return_state=True))
+    pending = [arrival.name for arrival in Landing(world.bucket, "digits").pending()]
 
     first = ended(ingest(return_state=True))
     again = ended(ingest(return_state=True))
     world.arrive("few", 0, 30)
-    met = ended(ingest(return_state=True))
+    skipped = ended(ingest(return_state=True))
 
-    # Nothing ever came in, so there is no dataset yet.
+    # Nothing was ever ingested, so there is no dataset yet.
     assert refused[0] == "Refused"
     assert "blank: 99.0% of 100 rows repeat others of this arrival" in refused[1]
     assert "blank: 99.0%" in card
-    assert left == ("NothingNew", "no rows ever came in")
-    assert waits == ["few"]
+    assert without_rows == ("NothingNew", "no rows ever came in")
+    assert pending == ["few"]
     assert first == ("Ingested", "30 rows added, 0 files quarantined")
-    # The landing is empty now, so the source's first night comes in.
+    # The landing is empty now, so the source delivers its first arrival.
     assert again[0] == "Ingested"
     assert again[1].startswith("49,970 rows added")
-    assert met[0] == "NothingNew"
-    assert met[1].endswith("ingested or refused before under this name: few")
+    assert skipped[0] == "NothingNew"
+    assert skipped[1].endswith("ingested or refused before under this name: few")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_parameters_out_of_range_never_start_a_run(
 
 
 @pytest.mark.parametrize(
-    ("who", "told"),
+    ("who", "message"),
     [
         ({}, "a person's name"),
         ({"requested_by": "ann", "reason": "  "}, "a person's name"),
@@ -198,23 +198,23 @@ def test_parameters_out_of_range_never_start_a_run(
         ),
     ],
 )
-def test_gates_are_overruled_only_by_somebody_entitled_and_with_a_reason(
-    world: World, who: dict[str, str], told: str
+def test_gates_are_overridden_only_by_an_authorized_person_with_a_reason(
+    world: World, who: dict[str, str], message: str
 ) -> None:
     state = retrain(override_gates=True, return_state=True, **who)  # type: ignore[call-overload]
 
     assert state.is_failed()
-    assert told in str(state.message)
+    assert message in str(state.message)
     assert ModelRegistry(world.bucket, "digits").versions() == []
 
 
 def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
     world.arrive("few", 0, 1_200)
-    retrain(epochs=1, return_state=True, **OVERRULED)
+    retrain(epochs=1, return_state=True, **OVERRIDE)
 
-    name, told = ended(reproduce(return_state=True))
+    name, message = ended(reproduce(return_state=True))
 
-    assert name == "Reproduced", told
-    assert "bit-identical weights" in told
+    assert name == "Reproduced", message
+    assert "bit-identical weights" in message
     assert "bit for bit" in newest_card("digits-reproduce")
     assert len(ModelRegistry(world.bucket, "digits").versions()) == 1

@@ -1,4 +1,4 @@
-"""What is wrong with the world outside is told in one line, without a traceback."""
+"""Errors of the environment are one line on standard error, without a traceback."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from overnight.store.objects.s3 import S3Address
 pytestmark = pytest.mark.servers
 
 
-def overnight(home, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+def overnight(home, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}
     environment |= {f"OVERNIGHT_{name}": value for name, value in settings.items()}
     return subprocess.run(
-        [sys.executable, "-m", "overnight.cli.main", *words],
+        [sys.executable, "-m", "overnight.cli.main", *arguments],
         env=environment | {"OVERNIGHT_HOME": str(home)},
         capture_output=True,
         text=True,
@@ -25,15 +25,15 @@ def overnight(home, *words: str, **settings: str) -> "subprocess.CompletedProces
     )
 
 
-def assert_one_line(ended: "subprocess.CompletedProcess[str]", *told: str) -> None:
+def assert_one_line(ended: "subprocess.CompletedProcess[str]", *phrases: str) -> None:
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert ended.stderr.startswith("overnight: ")
-    for words in told:
-        assert words in ended.stderr
+    for phrase in phrases:
+        assert phrase in ended.stderr
 
 
-def test_a_store_that_does_not_answer(tmp_path):
+def test_an_unavailable_store_is_one_line(tmp_path):
     ended = overnight(tmp_path, "up", S3_ENDPOINT=f"http://127.0.0.1:{free_port()}")
 
     assert_one_line(ended, "does not answer", "OVERNIGHT_S3_ENDPOINT")
@@ -42,7 +42,7 @@ def test_a_store_that_does_not_answer(tmp_path):
 @pytest.mark.parametrize(
     "wrong", [{"S3_ACCESS_KEY": "nobody"}, {"S3_SECRET_KEY": "guessed"}], ids=str
 )
-def test_a_store_that_refuses_our_credentials(tmp_path, s3_address: S3Address, wrong):
+def test_refused_credentials_are_one_line(tmp_path, s3_address: S3Address, wrong):
     right = {
         "S3_ENDPOINT": s3_address.endpoint,
         "S3_BUCKET": s3_address.bucket,
@@ -55,7 +55,7 @@ def test_a_store_that_refuses_our_credentials(tmp_path, s3_address: S3Address, w
     assert_one_line(ended, "denies access", "OVERNIGHT_S3_ACCESS_KEY")
 
 
-def test_a_prefect_that_does_not_answer(tmp_path):
+def test_an_unavailable_prefect_is_one_line(tmp_path):
     url = f"http://127.0.0.1:{free_port()}/api"
 
     ended = overnight(tmp_path, "retrain", "digits", PREFECT_API_URL=url)
@@ -63,7 +63,7 @@ def test_a_prefect_that_does_not_answer(tmp_path):
     assert_one_line(ended, url, "does not answer")
 
 
-def test_serving_that_does_not_answer(tmp_path):
+def test_unavailable_serving_is_one_line(tmp_path):
     (tmp_path / "a.json").write_text("[]")
     url = f"http://127.0.0.1:{free_port()}"
 
@@ -72,19 +72,19 @@ def test_serving_that_does_not_answer(tmp_path):
     assert_one_line(ended, "serving does not answer", url)
 
 
-def test_a_wrong_setting(tmp_path):
+def test_a_wrong_setting_is_one_line(tmp_path):
     ended = overnight(tmp_path, "status", S3_PORT="abc")
 
     assert_one_line(ended, "OVERNIGHT_S3_PORT", "'abc'")
 
 
-def test_a_wrong_folder_setting(tmp_path):
+def test_a_wrong_folder_setting_is_one_line(tmp_path):
     ended = overnight(tmp_path, "status", SOURCE_FOLDERS="/data/mnist")
 
     assert_one_line(ended, "OVERNIGHT_SOURCE_FOLDERS", "'/data/mnist'")
 
 
-def test_a_home_that_cannot_be_made(tmp_path):
+def test_a_home_that_cannot_be_created_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
 
     ended = overnight(tmp_path / "file" / "home", "up")
@@ -92,7 +92,7 @@ def test_a_home_that_cannot_be_made(tmp_path):
     assert_one_line(ended, str(tmp_path / "file"))
 
 
-def test_nothing_to_take_down_ends_with_4(tmp_path):
+def test_down_exits_with_4_when_nothing_is_running(tmp_path):
     ended = overnight(tmp_path, "down")
 
     assert (ended.returncode, ended.stderr) == (4, "")

@@ -1,4 +1,4 @@
-"""What a flow finds out before it does anything."""
+"""The plan of a run: scratch folder, initial weights, requester."""
 
 import pytest
 
@@ -18,7 +18,7 @@ MADE = manifest().model_copy(update={"tensors": DEFINITION.tensors})
 def test_a_version_is_reproduced_in_a_folder_of_the_sources_that_fit(tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     now = lineage.code(DEFINITION)
-    # Made outside a checkout: its sources cannot be had, so those that are here fit.
+    # Made outside a checkout: its sources are not available, so those here are used.
     lost = MADE.model_copy(update={"code": MADE.code.model_copy(update={"commit": ""})})
     same = MADE.model_copy(update={"code": now})
 
@@ -40,24 +40,31 @@ def test_a_version_is_reproduced_in_a_folder_of_the_sources_that_fit(tmp_path, m
         ({"judged_from": "2017-05-02"}, {"judged_from": "2017-05-01"}, False),
         ({}, {"judged_from": "2017-05-01"}, False),
     ],
-    ids=["frozen", "another holdout", "a later night", "same days", "taken back", "all learned"],
+    ids=[
+        "frozen",
+        "another holdout",
+        "a later holdout",
+        "same days",
+        "an earlier holdout",
+        "all learned",
+    ],
 )
-def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
+def test_a_run_starts_from_the_champion_unless_it_learned_rows_of_the_holdout(
     tmp_path, monkeypatch, learned, judges, warm
 ):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     champion = MADE.model_copy(update={"data": MADE.data.model_copy(update=learned)})
-    tonight = MADE.data.model_copy(update=judges)
+    data = MADE.data.model_copy(update=judges)
 
-    house = ModelContext.open("digits")
+    context = ModelContext.open("digits")
 
-    assert house.is_warm("champion", champion, tonight) is warm
-    assert not house.is_warm("champion", None, tonight)
-    assert not house.is_warm("scratch", champion, tonight)
+    assert context.is_warm("champion", champion, data) is warm
+    assert not context.is_warm("champion", None, data)
+    assert not context.is_warm("scratch", champion, data)
 
 
 @pytest.mark.parametrize(
-    ("by", "reason", "forced", "told"),
+    ("requested_by", "reason", "forced", "expected"),
     [
         ("ann", "a short fit ", True, ("ann", "a short fit", "forced: a short fit")),
         ("ann", " ", True, ("ann", "forced by ann", "forced by ann")),
@@ -66,28 +73,28 @@ def test_nothing_goes_on_from_a_champion_that_learned_what_judges(
         ("", "", False, ("an operator", "", "")),
     ],
 )
-def test_who_asks_for_a_run_and_why_is_known_though_nobody_says(by, reason, forced, told):
-    found = run_lineage(by, reason, forced=forced, override=None)
+def test_requester_and_reason_have_defaults(requested_by, reason, forced, expected):
+    run = run_lineage(requested_by, reason, forced=forced, override=None)
 
-    assert (found.by, found.reason, found.why) == told
-    assert (found.forced, found.authenticated) == (forced, False)
-
-
-@pytest.mark.parametrize("proved", [True, False])
-def test_whoever_overrules_gates_asks_under_the_name_that_was_heard(proved):
-    heard = Override(by="ada", reason="so", authenticated=proved)
-
-    found = run_lineage("the king", "so", forced=False, override=heard)
-
-    assert (found.by, found.authenticated, found.reason) == ("ada", proved, "so")
+    assert (run.by, run.reason, run.why) == expected
+    assert (run.forced, run.authenticated) == (forced, False)
 
 
-def test_a_version_returns_when_it_takes_today_s_tensors_and_passed_its_gates():
+@pytest.mark.parametrize("authenticated", [True, False])
+def test_the_requester_of_an_override_is_the_one_who_was_authorized(authenticated):
+    override = Override(by="ada", reason="so", authenticated=authenticated)
+
+    run = run_lineage("the king", "so", forced=False, override=override)
+
+    assert (run.by, run.authenticated, run.reason) == ("ada", authenticated, "so")
+
+
+def test_a_version_may_be_reinstated_when_its_tensors_fit_and_no_gate_was_overridden():
     (image,) = DEFINITION.tensors.inputs
     larger = image.model_copy(update={"shape": (32, 32)})
     other = DEFINITION.tensors.model_copy(update={"inputs": (larger,)})
-    overruled = Override(by="ann", reason="so")
+    override = Override(by="ann", reason="so")
 
     assert is_eligible(MADE, DEFINITION)
     assert not is_eligible(MADE.model_copy(update={"tensors": other}), DEFINITION)
-    assert not is_eligible(MADE.model_copy(update={"override": overruled}), DEFINITION)
+    assert not is_eligible(MADE.model_copy(update={"override": override}), DEFINITION)

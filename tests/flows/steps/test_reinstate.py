@@ -1,4 +1,4 @@
-"""A night may bring an earlier version back, or go on from the champion's weights."""
+"""A run may reinstate an earlier version, or start from the champion's weights."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,7 +12,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_flows import OVERRULED, champion, ended
+from tests.flows.test_retrain import OVERRIDE, champion, ended
 from tests.support.prefect_world import World
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
@@ -37,9 +37,9 @@ def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) 
     return version
 
 
-def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: World) -> None:
+def test_an_earlier_version_is_reinstated_and_a_later_run_starts_from_it(world: World) -> None:
     world.arrive("first", 0, 1_200)
-    retrain(epochs=1, return_state=True, **OVERRULED)
+    retrain(epochs=1, return_state=True, **OVERRIDE)
     overruled = published(world, champion(world))
     files = {
         name: ModelRegistry(world.bucket, overruled.model).read_file(overruled, name)
@@ -67,7 +67,7 @@ def test_an_earlier_version_returns_and_then_a_night_goes_on_from_it(world: Worl
     assert again[0] == "UpToDate", again
 
     warm = ended(
-        retrain(start_from="champion", ingest_first=False, epochs=1, return_state=True, **OVERRULED)
+        retrain(start_from="champion", ingest_first=False, epochs=1, return_state=True, **OVERRIDE)
     )
     made = published(world, champion(world))
     assert warm[0] == "Promoted", warm

@@ -1,4 +1,4 @@
-"""Whatever a night ends as: what arrived was first answered by the version that serves."""
+"""Every arrival is scored by the champion before any version is trained on it."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.flows.run.context import ModelContext
 from overnight.store.registry.live_scores import LiveScores
-from tests.flows.run.test_data_gates import inverted, learned
-from tests.flows.test_flows import ended, newest_card
+from tests.flows.steps.test_data import inverted, learned
+from tests.flows.test_retrain import ended, newest_card
 from tests.support.examples import VERSION
 from tests.support.prefect_world import World
 
@@ -15,22 +15,26 @@ __all__ = ["learned"]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
-def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_it(
+def test_each_arrival_is_scored_once_by_the_champion_before_it_is_trained_on(
     learned: World,
 ) -> None:
     assert LiveScores(learned.bucket, "digits").of_version(VERSION) == []
     learned.arrive("plain", 2_000, 2_150)
-    taken_in = ended(ingest(return_state=True))
+    ingested = ended(ingest(return_state=True))
     (plain,) = LiveScores(learned.bucket, "digits").of_version(VERSION)
     card = newest_card("digits-ingest").split("## Live scores of the champion")[1]
 
     learned.arrive("scanned", 3_000, 3_100, seen=inverted)
-    night = ended(retrain(epochs=1, return_state=True))
+    retrained = ended(retrain(epochs=1, return_state=True))
     after = LiveScores(learned.bucket, "digits").of_version(VERSION)
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
 
-    assert (taken_in[0], night[0], again[0]) == ("Ingested", "AwaitingApproval", "AwaitingApproval")
-    # What the champion learned itself says nothing of how it does.
+    assert (ingested[0], retrained[0], again[0]) == (
+        "Ingested",
+        "AwaitingApproval",
+        "AwaitingApproval",
+    )
+    # Arrivals that the champion was trained on are not scored.
     assert [(one.arrival, one.n) for one in after] == [("plain", 150), ("scanned", 100)]
     assert after[0] == plain
     assert LiveScores(learned.bucket, "digits").of_version(VERSION) == after
@@ -40,7 +44,7 @@ def test_each_arrival_is_scored_once_by_what_serves_before_anything_learns_from_
     assert "| scanned | accuracy |" in newest_card("digits-retrain")
 
 
-def test_a_version_is_fetched_once_a_run(learned: World) -> None:
+def test_a_run_fetches_each_version_once(learned: World) -> None:
     run, other_run = ModelContext.open("digits"), ModelContext.open("digits")
 
     first, again = run.load_predictor(VERSION), run.load_predictor(VERSION)

@@ -1,4 +1,4 @@
-"""What `versions`, `show` and `status` gather, as programs read it."""
+"""The JSON and text of `versions`, `show` and `status`."""
 
 import json
 
@@ -25,7 +25,7 @@ OLDER = "20261121T020000-0123456789ab"
 
 @pytest.fixture
 def bucket() -> MemoryBucket:
-    """Two versions: the older one served and gave way, the newer one serves."""
+    """Two versions: the older one was champion before, the newer one is now."""
     bucket = MemoryBucket()
     for version in (OLDER, VERSION):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
@@ -47,7 +47,7 @@ def test_versions_come_oldest_first_with_decision_and_champion(bucket):
     assert newer["champion_since"] is not None
 
 
-def test_a_version_without_accuracy_is_told_by_what_it_was_measured_by_first(bucket):
+def test_a_version_without_accuracy_is_listed_with_its_first_metric(bucket):
     later = "20261123T020000-0123456789ab"
     wape = Measurement(metric="wape", value=0.234, n=640)
     made = manifest(version=later).model_copy(update={"measurements": (wape,)})
@@ -68,7 +68,7 @@ def test_the_champion_is_shown_with_its_history(bucket):
     assert json.dumps(document)
 
 
-def test_a_version_that_gave_way_is_shown_with_what_replaced_it(bucket):
+def test_a_former_champion_is_shown_with_the_version_that_replaced_it(bucket):
     document, _ = show.gather(bucket, "digits", OLDER)
 
     assert not document["champion"]
@@ -76,7 +76,7 @@ def test_a_version_that_gave_way_is_shown_with_what_replaced_it(bucket):
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_pages_print(bucket, as_json, capsys):
+def test_a_card_is_printed_as_json_or_text(bucket, as_json, capsys):
     document, shown = show.gather(bucket, "digits", OLDER)
 
     show.show(document, shown, as_json=as_json)
@@ -85,7 +85,7 @@ def test_pages_print(bucket, as_json, capsys):
 
 
 @pytest.mark.parametrize(
-    ("run", "told"),
+    ("run", "requester"),
     [
         (RunLineage(id="r", name="n"), None),
         (RunLineage(id="r", name="n", by="the schedule"), "by the schedule"),
@@ -100,9 +100,9 @@ def test_pages_print(bucket, as_json, capsys):
             "by ada (authenticated): forced by ada",
         ),
     ],
-    ids=["of before", "by the schedule", "forced", "without a reason"],
+    ids=["of an earlier release", "by the schedule", "forced", "without a reason"],
 )
-def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, capsys):
+def test_the_requester_of_a_version_is_shown_with_the_reason_as_typed(run, requester, capsys):
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(
         manifest().model_copy(update={"run": run}), FILES, SIGNER
@@ -110,15 +110,15 @@ def test_who_asked_for_a_version_is_shown_with_why_as_they_typed_it(run, told, c
 
     show.show(*show.gather(bucket, "digits", VERSION), as_json=False)
 
-    found = [line for line in capsys.readouterr().out.splitlines() if "requested " in line]
-    assert len(found) == (told is not None)
-    assert all(f" {told} " in line for line in found)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "requested " in line]
+    assert len(lines) == (requester is not None)
+    assert all(f" {requester} " in line for line in lines)
 
 
-def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
+def test_live_scores_are_shown_next_to_the_score_on_the_holdout(bucket, capsys):
     promised = Measurement(metric="accuracy", value=0.99, n=10_000)
-    for night, value in enumerate((0.98, 0.875)):
-        found = (
+    for number, value in enumerate((0.98, 0.875)):
+        measurements = (
             Measurement(metric="accuracy", value=value, n=1_000, low=value - 0.01, high=0.99),
             Measurement(metric="accuracy", slice="digit 1", value=0.5, n=100),
         )
@@ -126,30 +126,30 @@ def test_live_scores_are_shown_beside_what_the_holdout_promised(bucket, capsys):
             Score(
                 model="digits",
                 version=VERSION,
-                arrival=f"night-{night}",
+                arrival=f"night-{number}",
                 n=1_000,
-                measurements=found,
+                measurements=measurements,
                 holdout=promised,
             )
         )
 
     document, shown = show.gather(bucket, "digits", VERSION)
     show.show(document, shown, as_json=False)
-    told = live_scores.newest(bucket, "digits", VERSION)
+    status = live_scores.newest(bucket, "digits", VERSION)
 
     assert [one["arrival"] for one in document["live"]] == ["night-0", "night-1"]
     printed = capsys.readouterr().out
     assert "0.8750" in printed
     assert "0.8650–0.9900" in printed
-    assert told is not None
-    assert json.dumps(told)
-    assert live_scores.line("digits", told) == (
+    assert status is not None
+    assert json.dumps(status)
+    assert live_scores.line("digits", status) == (
         "digits: live accuracy 0.875 over the 1,000 rows of night-1; 0.99 on the holdout"
     )
     assert live_scores.newest(bucket, "digits", OLDER) is None
 
 
-def test_what_was_never_published_is_told_with_what_was(bucket):
+def test_the_error_about_an_unknown_version_names_the_known_ones(bucket):
     with pytest.raises(NothingPublished, match="digits"):
         versions.gather(bucket, "sales")
     with pytest.raises(NothingPublished):
@@ -158,35 +158,35 @@ def test_what_was_never_published_is_told_with_what_was(bucket):
         show.gather(bucket, "digits", "20200101T000000-0123456789ab")
 
 
-def test_what_waits_is_told_with_the_reason_and_the_two_words(bucket):
-    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+def test_a_pending_arrival_is_listed_with_its_findings_and_both_commands(bucket):
+    finding = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        ArrivalReviews(bucket, "digits").park(name, [found], compared_with=VERSION)
+        ArrivalReviews(bucket, "digits").park(name, [finding], compared_with=VERSION)
     ArrivalReviews(bucket, "digits").decide("night-0008", "accepted", Actor("ada", "fine"))
 
-    (held,) = status_notices.pending_reviews(bucket, "digits", dict)
-    told = "\n".join(status_notices.review_lines("digits", held))
+    (review,) = status_notices.pending_reviews(bucket, "digits", dict)
+    notice = "\n".join(status_notices.review_lines("digits", review))
 
-    assert (held["arrival"], held["findings"]) == ("night-0007", ["label: sevens are missing"])
-    assert "label: sevens are missing" in told
-    assert "overnight accept digits night-0007 --reason" in told
-    assert "overnight exclude digits night-0007 --reason" in told
-    assert json.dumps(held)
+    assert (review["arrival"], review["findings"]) == ("night-0007", ["label: sevens are missing"])
+    assert "label: sevens are missing" in notice
+    assert "overnight accept digits night-0007 --reason" in notice
+    assert "overnight exclude digits night-0007 --reason" in notice
+    assert json.dumps(review)
 
 
-def test_an_arrival_that_the_champion_learned_after_all_waits_no_more(bucket):
-    found = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
+def test_an_arrival_that_the_champion_has_learned_is_not_pending(bucket):
+    finding = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
     for name in ("night-0007", "night-0008"):
-        ArrivalReviews(bucket, "digits").park(name, [found], compared_with=OLDER)
+        ArrivalReviews(bucket, "digits").park(name, [finding], compared_with=OLDER)
 
     # The champion's is version 1 of the dataset.
     came = {"night-0007": 1, "night-0008": 2}
     waiting = status_notices.pending_reviews(bucket, "digits", lambda: came)
 
-    assert [held["arrival"] for held in waiting] == ["night-0008"]
+    assert [review["arrival"] for review in waiting] == ["night-0008"]
 
 
-def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
+def test_status_lists_the_services_that_do_not_answer(monkeypatch, tmp_path):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     for name in ("S3", "PREFECT", "SERVING"):
         monkeypatch.setenv(f"OVERNIGHT_{name}_PORT", str(free_port()))
@@ -203,23 +203,23 @@ def test_status_of_nothing_tells_what_does_not_answer(monkeypatch, tmp_path):
     assert json.dumps(document)
 
 
-def test_a_challenger_is_told_while_it_runs_and_when_it_was_withdrawn(bucket):
+def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
     assert status_notices.challenge(bucket, "digits") is None
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
     terms = Terms(mode="canary", share=0.25)
     record = Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
 
-    told = status_notices.challenge(bucket, "digits")
-    line = status_notices.challenge_line("digits", told)
+    status = status_notices.challenge(bucket, "digits")
+    line = status_notices.challenge_line("digits", status)
 
     assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
     assert line.endswith("by bob: a try")
-    assert json.dumps(told)
+    assert json.dumps(status)
 
     withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
     Challenges(bucket, record.model).withdraw(record, withdrawal)
-    told = status_notices.challenge(bucket, "digits")
-    assert status_notices.challenge_line("digits", told).endswith("withdrawn by here: too slow")
+    status = status_notices.challenge(bucket, "digits")
+    assert status_notices.challenge_line("digits", status).endswith("withdrawn by here: too slow")
 
     Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
     Challenges(bucket, "digits").stop(Actor("bob", "enough"))

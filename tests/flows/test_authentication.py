@@ -1,4 +1,4 @@
-"""Whose word a run acts on: a token proves it, or a name is merely typed."""
+"""The requester of a run is authenticated by a token, or merely claimed by a name."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,10 +37,10 @@ ADA, BOB = "ada-has-this-token-alone", "bob-has-this-token-alone"
 
 @pytest.fixture
 def manual(world: World) -> World:
-    """Two versions that passed and wait for a person, one after the other."""
+    """Two versions that passed their gates and wait for approval."""
     for version, beside in ((FIRST, None), (SECOND, FIRST)):
-        told = {"approval": "manual", "compared_with": beside}
-        made = manifest(version=version).model_copy(update=told)
+        message = {"approval": "manual", "compared_with": beside}
+        made = manifest(version=version).model_copy(update=message)
         ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
     return world
 
@@ -62,17 +62,17 @@ def champion(world: World) -> AliasRecord | None:
 
 
 def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: object) -> str:
-    said = Statement(act, "digits", rest)  # type: ignore[arg-type]
-    return sign_statement(token, said, at=datetime.now(UTC) - timedelta(minutes=minutes))
+    statement = Statement(act, "digits", rest)  # type: ignore[arg-type]
+    return sign_statement(token, statement, at=datetime.now(UTC) - timedelta(minutes=minutes))
 
 
-def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
+def test_an_authenticated_approval_records_the_name_of_the_token_and_not_the_claimed_one(
     manual: World, tokens: None
 ) -> None:
-    shown = proof(ADA, version=FIRST, decision="approve", reason="good")
+    signed = proof(ADA, version=FIRST, decision="approve", reason="good")
 
     state = promote(
-        FIRST, "digits", requested_by="the king", reason="good", proof=shown, return_state=True
+        FIRST, "digits", requested_by="the king", reason="good", proof=signed, return_state=True
     )
 
     assert ended(state)[0] == "Promoted"
@@ -84,30 +84,30 @@ def test_a_proved_approval_carries_the_name_of_the_token_and_not_the_typed_one(
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
-def test_where_tokens_say_who_people_are_a_typed_name_decides_nothing(
+def test_where_tokens_are_known_a_claimed_name_decides_nothing(
     manual: World, tokens: None, decision: str
 ) -> None:
     state = promote(FIRST, "digits", decision=decision, requested_by="ada", return_state=True)  # type: ignore[call-overload]
 
-    name, told = ended(state)
+    name, message = ended(state)
     assert state.is_completed()
     assert name == "Refused"
-    assert "'ada' is only claimed" in told
-    assert "OVERNIGHT_TOKEN" in told
+    assert "'ada' is only claimed" in message
+    assert "OVERNIGHT_TOKEN" in message
     assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
     assert champion(manual) is None
 
 
-def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_decides_nothing(
+def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_nothing(
     manual: World,
 ) -> None:
     ensure_admin_token(load())
 
     typed = promote(FIRST, "digits", requested_by="ann", return_state=True)
-    said = {"version": FIRST, "decision": "approve", "reason": "good"}
-    # As `overnight approve` asks on this machine.
-    shown = start.proof(load(), Statement("promote", "digits", said))
-    proved = promote(FIRST, "digits", reason="good", return_state=True, **shown)  # type: ignore[call-overload]
+    statement = {"version": FIRST, "decision": "approve", "reason": "good"}
+    # As `overnight approve` does on this machine.
+    signed = start.proof(load(), Statement("promote", "digits", statement))
+    proved = promote(FIRST, "digits", reason="good", return_state=True, **signed)  # type: ignore[call-overload]
 
     assert ended(typed)[0] == "Refused"
     assert "where `overnight up` was run" in ended(typed)[1]
@@ -118,24 +118,24 @@ def test_where_up_made_a_token_the_command_proves_by_itself_and_a_typed_name_dec
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "signed",
     [
         proof("nobody-has-this-token", version=FIRST, decision="approve"),
         proof(ADA, version=SECOND, decision="approve"),
     ],
     ids=["nobody's", "of another version"],
 )
-def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, shown: str) -> None:
-    state = promote(FIRST, "digits", requested_by="ada", proof=shown, return_state=True)
+def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, signed: str) -> None:
+    state = promote(FIRST, "digits", requested_by="ada", proof=signed, return_state=True)
 
     assert ended(state)[0] == "Refused"
     assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
 
 
-def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: World) -> None:
-    shown = proof(ADA, version=FIRST, decision="approve")
+def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(manual: World) -> None:
+    signed = proof(ADA, version=FIRST, decision="approve")
 
-    state = promote(FIRST, "digits", requested_by="ann", proof=shown, return_state=True)
+    state = promote(FIRST, "digits", requested_by="ann", proof=signed, return_state=True)
 
     assert ended(state)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
@@ -143,19 +143,19 @@ def test_without_tokens_a_typed_name_decides_and_is_recorded_as_typed(manual: Wo
     assert (decision.by, decision.authenticated) == ("ann", False)
 
 
-def test_rollbacks_and_challenges_are_proved_as_well(
+def test_rollbacks_and_challenges_are_authenticated_as_well(
     manual: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
     for version in (FIRST, SECOND):
-        shown = proof(ADA, version=version, decision="approve")
-        assert ended(promote(version, "digits", proof=shown, return_state=True))[0] == "Promoted"
+        signed = proof(ADA, version=version, decision="approve")
+        assert ended(promote(version, "digits", proof=signed, return_state=True))[0] == "Promoted"
 
     back = rollback(
         "digits", reason="worse", proof=proof(ADA, "rollback", reason="worse"), return_state=True
     )
-    shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
-    tried = challenge("digits", version=SECOND, reason="again", proof=shown, return_state=True)
+    signed = proof(ADA, "challenge", reason="again", **CHALLENGE)
+    tried = challenge("digits", version=SECOND, reason="again", proof=signed, return_state=True)
 
     record = champion(manual)
     assert ended(back)[0] == "RolledBack"
@@ -176,13 +176,13 @@ def test_rollbacks_and_challenges_are_proved_as_well(
     ],
     ids=str,
 )
-def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
+def test_the_proof_of_a_challenge_holds_for_no_other_bounds(
     manual: World, tokens: None, other: dict[str, float]
 ) -> None:
-    shown = proof(ADA, "challenge", reason="again", **CHALLENGE)
+    signed = proof(ADA, "challenge", reason="again", **CHALLENGE)
 
     state = challenge(
-        "digits", version=SECOND, reason="again", proof=shown, return_state=True, **other
+        "digits", version=SECOND, reason="again", proof=signed, return_state=True, **other
     )  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
@@ -204,21 +204,21 @@ def test_a_proved_challenge_cannot_be_repeated_with_other_bounds(
     ],
     ids=str,
 )
-def test_a_proof_that_overrules_gates_is_of_this_run_and_of_no_other(
+def test_the_proof_of_an_override_holds_for_no_other_parameters(
     world: World, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
-    words = {"ingest_first": True, "approval": "as declared", "start_from": "as declared"}
-    shown = proof(ADA, "retrain", reason="so", override_gates=True, **words)
-    asked = {"override_gates": True, "requested_by": "eve", "reason": "so", "proof": shown}
+    choices = {"ingest_first": True, "approval": "as declared", "start_from": "as declared"}
+    signed = proof(ADA, "retrain", reason="so", override_gates=True, **choices)
+    parameters = {"override_gates": True, "requested_by": "eve", "reason": "so", "proof": signed}
 
-    state = retrain(return_state=True, **asked | other)  # type: ignore[call-overload]
+    state = retrain(return_state=True, **parameters | other)  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
     assert "no token that is known here proves these words" in ended(state)[1]
 
 
-def test_a_typed_name_neither_approves_by_a_challenge_nor_rolls_back_to_what_waits(
+def test_a_claimed_name_neither_approves_by_a_challenge_nor_rolls_back_to_a_waiting_version(
     manual: World, tokens: None
 ) -> None:
     tried = challenge("digits", version=SECOND, approve=True, requested_by="ada", return_state=True)

@@ -1,4 +1,4 @@
-"""Nights whose data is broken or differs, walked for real: what waits, what a person may say."""
+"""Runs on bad or shifted data, for real: what waits for review, and what a person may decide."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.snapshot import snapshot
-from tests.flows.test_flows import OVERRULED, ended, newest_card
+from tests.flows.test_retrain import OVERRIDE, ended, newest_card
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.prefect_world import World
 from tests.support.signing_keys import SIGNER
@@ -29,12 +29,12 @@ LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite")
 
 @pytest.fixture
 def learned(world: World) -> World:
-    """1,200 digits came in, and a champion has learned them."""
+    """1,200 digits were ingested, and a champion was trained on them."""
     world.arrive("few", 0, 1_200)
     assert ended(ingest(return_state=True))[0] == "Ingested"
-    house = ModelContext.open("digits")
+    context = ModelContext.open("digits")
     files = {**FILES, "predictor.tflite": LINEAR}
-    data = snapshot(house.rows, house.holdout).lineage
+    data = snapshot(context.rows, context.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
     ModelRegistry(world.bucket, made.model).publish(made, files, SIGNER)
     ModelRegistry(world.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
@@ -47,7 +47,7 @@ def inverted(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("constant_digits")
-def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_word(
+def test_a_shifted_arrival_waits_for_review_and_is_trained_on_once_accepted(
     learned: World,
 ) -> None:
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
@@ -63,13 +63,13 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert (held.arrival, held.compared_with) == ("scanned", VERSION)
     assert ModelRegistry(learned.bucket, "digits").versions() == [VERSION]
 
-    said = ended(
+    decided = ended(
         accept("scanned", "digits", requested_by="bob", reason="a new form", return_state=True)
     )
-    name, told = ended(retrain(epochs=1, ingest_first=False, return_state=True, **OVERRULED))
+    name, message = ended(retrain(epochs=1, ingest_first=False, return_state=True, **OVERRIDE))
 
-    assert said == ("Accepted", "scanned is accepted by bob: a new form; the next run continues")
-    assert name == "Promoted", told
+    assert decided == ("Accepted", "scanned is accepted by bob: a new form; the next run continues")
+    assert name == "Promoted", message
     newest = ModelRegistry(learned.bucket, "digits").manifest(
         ModelRegistry(learned.bucket, "digits").versions()[-1]
     )
@@ -80,22 +80,22 @@ def test_data_that_differs_waits_for_a_person_and_the_night_goes_on_after_their_
     assert ArrivalReviews(learned.bucket, "digits").pending() == []
 
 
-def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learned: World) -> None:
-    house = ModelContext.open("digits")
-    before = snapshot(house.rows, house.holdout)
+def test_an_excluded_arrival_is_in_no_snapshot_until_it_is_accepted(learned: World) -> None:
+    context = ModelContext.open("digits")
+    before = snapshot(context.rows, context.holdout)
     learned.arrive("scanned", 2_000, 2_100, seen=inverted)
     assert ended(ingest(return_state=True))[0] == "Ingested"
 
-    name, told = ended(
+    name, message = ended(
         accept("scanned", "digits", decision="exclude", requested_by="ann", return_state=True)
     )
 
-    assert (name, told.partition(";")[0]) == (
+    assert (name, message.partition(";")[0]) == (
         "Excluded",
         "scanned is excluded by ann: exclude by ann",
     )
     without = ArrivalReviews(learned.bucket, "digits").excluded()
-    left = snapshot(house.rows, house.holdout, without=without)
+    left = snapshot(context.rows, context.holdout, without=without)
     assert (left.digest, left.rows, left.without) == (before.digest, 1_200, ("scanned",))
     assert left.lineage.without == ("scanned",)
 
@@ -105,7 +105,7 @@ def test_what_is_left_out_is_in_no_snapshot_until_somebody_says_otherwise(learne
     assert ArrivalReviews(learned.bucket, "digits").excluded() == ()
 
 
-def test_a_poisoned_arrival_is_named_and_costs_the_others_nothing(learned: World) -> None:
+def test_a_bad_arrival_is_quarantined_and_the_others_are_ingested(learned: World) -> None:
     learned.arrive("blank", 2_000, 2_100, seen=np.zeros_like)
     learned.arrive("good", 2_100, 2_200)
 
@@ -141,7 +141,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
     assert version in str(state.message)
 
 
-def test_a_word_about_data_that_never_arrived_is_an_error(learned: World) -> None:
+def test_a_decision_about_an_unknown_arrival_is_an_error(learned: World) -> None:
     state = accept("many", "digits", return_state=True)
 
     assert state.is_failed()

@@ -1,4 +1,4 @@
-"""The command line proves who asks by a token of whoever runs it, and sends none."""
+"""The command line authenticates its user by a token, without sending the token."""
 
 from datetime import UTC, datetime
 
@@ -10,14 +10,16 @@ from overnight.store.errors import ConfigurationError
 from overnight.store.trust.request_proof import Statement, verify_statement
 from overnight.store.trust.tokens import Token
 
-SAID = Statement("promote", "digits", {"version": "v", "decision": "approve", "reason": "good"})
+STATEMENT = Statement(
+    "promote", "digits", {"version": "v", "decision": "approve", "reason": "good"}
+)
 OWN, FILED, MADE = "a-token-of-ones-own", "a-token-in-a-file-of-ones-own", "made-by-overnight-up"
 KNOWN = (Token("ada", OWN), Token("bob", FILED), Token("operator", MADE))
 
 
 @pytest.fixture
 def given(monkeypatch, tmp_path):
-    """The settings that these tokens make."""
+    """Settings with these tokens."""
     (tmp_path / "token").write_text(f"{FILED}\n")
 
     def settings(**tokens: str):
@@ -37,15 +39,15 @@ def given(monkeypatch, tmp_path):
         ({"ADMIN_TOKEN": MADE}, "operator"),
     ],
 )
-def test_the_nearest_token_proves_it(given, tokens, name):
-    shown = proof(given(**tokens), SAID)
+def test_a_persons_own_token_comes_before_that_of_the_machine(given, tokens, name):
+    signed = proof(given(**tokens), STATEMENT)
 
-    assert verify_statement(shown["proof"], SAID, KNOWN, now=datetime.now(UTC)) == name
-    assert not any(one.token in str(shown) for one in KNOWN)
+    assert verify_statement(signed["proof"], STATEMENT, KNOWN, now=datetime.now(UTC)) == name
+    assert not any(one.token in str(signed) for one in KNOWN)
 
 
-def test_without_any_token_nothing_is_proved(given):
-    assert proof(given(), SAID) == {}
+def test_without_a_token_there_is_no_proof(given):
+    assert proof(given(), STATEMENT) == {}
 
 
 @pytest.mark.parametrize(
@@ -56,8 +58,8 @@ def test_without_any_token_nothing_is_proved(given):
         ({"TOKEN_FILE": "HERE"}, "OVERNIGHT_TOKEN_FILE: .* cannot be read"),
     ],
 )
-def test_what_is_no_token_is_told_and_not_repeated(given, tokens, named):
+def test_the_error_about_a_bad_token_does_not_repeat_it(given, tokens, named):
     with pytest.raises(ConfigurationError, match=named) as raised:
-        proof(given(**tokens), SAID)
+        proof(given(**tokens), STATEMENT)
 
     assert "too short" not in str(raised.value)
