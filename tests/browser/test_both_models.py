@@ -1,4 +1,4 @@
-"""Runs and versions of both models, as the Prefect UI and the page show them."""
+"""Runs and versions of both models in the Prefect UI and on the page."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,7 +25,7 @@ def test_a_run_of_sales_is_in_the_prefect_ui(page: Page, stack: RunningStack) ->
     expect(page.get_by_text("sales-retrain").first).to_be_visible()
 
 
-def test_sales_are_forecast_on_the_page_beside_digits(page: Page, stack: RunningStack) -> None:
+def test_the_page_forecasts_sales_and_classifies_digits(page: Page, stack: RunningStack) -> None:
     seen = watch(page)
     champion = stack.told("status")["models"]["sales"]["champion"]["version"]
 

@@ -1,4 +1,4 @@
-"""The documentation page as a reader meets it."""
+"""The documentation page in a browser."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def _url(serving: Serving) -> str:
     return f"http://127.0.0.1:{serving.port}/docs"
 
 
-def test_a_reader_finds_an_operation_and_copies_what_works(page: Page, serving: Serving) -> None:
+def test_an_operation_is_found_and_its_copied_sample_works(page: Page, serving: Serving) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -46,7 +46,7 @@ def test_a_reader_finds_an_operation_and_copies_what_works(page: Page, serving: 
     assert all(url.startswith(f"http://127.0.0.1:{serving.port}/") for url in sent)
 
 
-def test_it_is_read_by_keyboard(page: Page, serving: Serving) -> None:
+def test_it_is_usable_by_keyboard(page: Page, serving: Serving) -> None:
     page.goto(_url(serving))
 
     page.keyboard.press("Tab")
@@ -62,7 +62,7 @@ def test_it_is_read_by_keyboard(page: Page, serving: Serving) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_every_screen_and_is_legible(
+def test_it_fits_every_screen_with_sufficient_contrast(
     browser: Browser, serving: Serving, scheme: str
 ) -> None:
     context = browser.new_context(color_scheme=scheme)
@@ -77,7 +77,7 @@ def test_it_fits_every_screen_and_is_legible(
     context.close()
 
 
-def test_without_scripts_it_says_the_same(browser: Browser, serving: Serving) -> None:
+def test_without_scripts_its_content_is_the_same(browser: Browser, serving: Serving) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(_url(serving))

@@ -41,7 +41,7 @@ def test_up_trains_what_has_no_champion_and_serves_it(empty: RunningStack) -> No
 
 
 @pytest.mark.parametrize("model", sorted(catalogue()))
-def test_the_first_night_of_a_model_is_in_the_prefect_ui(
+def test_the_first_run_of_a_model_is_in_the_prefect_ui(
     page: Page, empty: RunningStack, model: str
 ) -> None:
     (run,) = (

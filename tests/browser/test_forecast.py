@@ -1,4 +1,4 @@
-"""The page of a forecast: its form, its chart with the interval, and the contributions."""
+"""The forecast panel: form, chart with the interval, and feature contributions."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -46,7 +46,7 @@ def first_known() -> dict[str, np.ndarray]:
     return {name: values[place : place + 1] for name, values in rows.items()}
 
 
-def test_it_begins_with_an_example_of_training_and_answers_it(page, address):
+def test_it_starts_with_a_golden_example_and_its_prediction(page, address):
     seen = watch(page)
     shown(page, address)
 
@@ -62,7 +62,7 @@ def test_it_begins_with_an_example_of_training_and_answers_it(page, address):
     assert seen.complaints == []
 
 
-def test_history_forecast_and_interval_are_drawn_and_can_be_looked_at(page, address):
+def test_history_forecast_and_interval_are_drawn_with_details_on_hover(page, address):
     shown(page, address)
 
     plot = page.locator("#forecast-chart")
@@ -79,7 +79,7 @@ def test_history_forecast_and_interval_are_drawn_and_can_be_looked_at(page, addr
     )
 
 
-def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page, address):
+def test_a_changed_day_or_shop_is_predicted_at_once(page, address):
     shown(page, address)
     row = first_known()
     known = int(row["day"][0] - row["lead"][0])
@@ -97,7 +97,7 @@ def test_another_day_and_another_shop_are_asked_as_soon_as_they_are_written(page
     expect(page.locator("#forecast-value")).to_have_text(f"{value:.0f}")
 
 
-def test_contributions_are_what_moves_the_prediction(page, address):
+def test_contributions_are_changes_of_the_prediction(page, address):
     shown(page, address)
     row = first_known()
 
@@ -127,7 +127,7 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_with_a_notice(pa
     expect(notice).to_be_hidden()
 
 
-def test_an_unknown_word_that_is_a_number_is_told_as_it_was_typed(page, address):
+def test_a_value_out_of_vocabulary_that_looks_like_a_number_is_shown_as_typed(page, address):
     shown(page, address)
 
     ask_for(page, field_shop_0="1")
@@ -149,7 +149,7 @@ UNANSWERABLE = [
 ]
 
 
-def test_what_cannot_be_answered_is_told_in_words_and_then_all_is_well_again(page, address):
+def test_an_invalid_request_shows_an_error_until_it_is_corrected(page, address):
     shown(page, address)
     page.locator("#forecast-example").select_option(index=1)
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_answered_is_told_in_words_and_then_all_is_well_again(pag
         expect(page.locator("#forecast-error")).to_be_hidden()
 
 
-def test_all_of_it_goes_by_keyboard(page, address):
+def test_it_is_usable_by_keyboard(page, address):
     shown(page, address)
     page.locator("#forecast-example").focus()
 
@@ -180,7 +180,7 @@ def test_all_of_it_goes_by_keyboard(page, address):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, address, scheme):
+def test_it_fits_on_a_phone_with_sufficient_contrast(browser: Browser, address, scheme):
     size = {"width": 360, "height": 740}
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page = shown(context.new_page(), address)
@@ -198,7 +198,7 @@ def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, address, scheme):
     context.close()
 
 
-def test_days_are_told_as_people_write_them(page, address):
+def test_days_are_shown_as_dates(page, address):
     shown(page, address)
     row = first_known()
     day = date.fromordinal(forecasts.EPOCH.toordinal() + int(row["day"][0]))

@@ -1,4 +1,4 @@
-"""The page draws what versions measured on what arrived, and tells it to those who do not see."""
+"""The plot of live scores per arrival, and its table."""
 
 import math
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def shown(page: Page, host: Host) -> Page:
     return page
 
 
-def test_each_arrival_is_a_point_with_its_interval_beside_what_was_promised(page, host):
+def test_each_arrival_is_a_point_with_its_interval_and_the_holdout_score(page, host):
     seen = watch(page)
     shown(page, host)
 
@@ -71,7 +71,7 @@ def test_each_arrival_is_a_point_with_its_interval_beside_what_was_promised(page
     assert seen.complaints == []
 
 
-def test_looking_at_a_night_tells_of_it(page, host):
+def test_hovering_over_an_arrival_shows_its_details(page, host):
     shown(page, host)
 
     page.locator("#live-plot .point").first.hover(force=True)
@@ -81,7 +81,7 @@ def test_looking_at_a_night_tells_of_it(page, host):
     expect(page.locator("#live-detail")).to_contain_text("night-5")
 
 
-def test_the_same_is_a_table_for_the_keyboard(page, host):
+def test_the_scores_are_available_as_a_table(page, host):
     shown(page, host)
 
     page.locator("#live summary").focus()
@@ -94,7 +94,7 @@ def test_the_same_is_a_table_for_the_keyboard(page, host):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, host, scheme):
+def test_it_fits_on_a_phone_with_sufficient_contrast(browser: Browser, host, scheme):
     size = {"width": 360, "height": 740}
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page = shown(context.new_page(), host)
@@ -104,7 +104,7 @@ def test_it_fits_on_a_phone_and_can_be_read(browser: Browser, host, scheme):
     context.close()
 
 
-def test_a_model_without_scores_shows_none(page, s3_address, tmp_path):
+def test_a_model_without_scores_shows_no_plot(page, s3_address, tmp_path):
     with host_with_a_past(s3_address, tmp_path) as host:
         page.goto(host.url)
         expect(page.locator("#version-rows tr").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""What people do on the page: compare, look back, see the traffic, and roll back."""
+"""The dashboard: comparison of versions, deployment history, traffic, rollback and challenger."""
 
 import json
 
@@ -33,7 +33,7 @@ def bars(page: Page, prefix: str) -> list[float]:
     return [float(bar.get_attribute("data-probability") or "nan") for bar in located]
 
 
-def test_two_versions_read_the_same_drawing_side_by_side(shown, host):
+def test_two_versions_predict_the_same_drawing(shown, host):
     champion = host.champion().version
     other = shown.locator("#compare-version option").nth(1).get_attribute("value")
     shown.locator("#compare-version").select_option(other)
@@ -55,7 +55,7 @@ def test_two_versions_read_the_same_drawing_side_by_side(shown, host):
     expect(shown.locator("#compared-panel")).to_be_hidden()
 
 
-def test_moves_of_the_champion_appear_with_who_and_why(shown, host):
+def test_deployments_appear_with_actor_and_reason(shown, host):
     before = host.champion()
 
     target = next(
@@ -77,7 +77,7 @@ def test_moves_of_the_champion_appear_with_who_and_why(shown, host):
     expect(shown.locator("#timeline .band.current title")).to_contain_text("it reads badly")
 
 
-def test_gates_open_with_what_failed_first_and_its_margin_drawn(shown):
+def test_gates_expand_with_failed_ones_first_and_their_margins(shown):
     button = gates_of(shown, FAILED)
     assert button.get_attribute("aria-expanded") == "false"
     details = shown.locator(f"#gates-{FAILED}")
@@ -98,14 +98,14 @@ def test_gates_open_with_what_failed_first_and_its_margin_drawn(shown):
     expect(shown.locator("#version-rows")).to_contain_text("rejected by its gates")
 
 
-def test_a_report_opens_in_a_page_of_its_own(shown):
+def test_a_report_opens_in_a_new_page(shown):
     with shown.context.expect_page() as opened:
         shown.get_by_role("link", name="report").first.click()
 
     expect(opened.value.get_by_role("heading")).to_have_text("What the run told")
 
 
-def test_rolling_back_needs_a_reason_and_a_token_that_is_known(shown, host):
+def test_a_rollback_needs_a_reason_and_a_valid_token(shown, host):
     seen, before = watch(shown), host.champion()
     shown.get_by_role("button", name="Roll back …").click()
     dialog = shown.get_by_role("dialog", name="Roll back digits")
@@ -140,7 +140,7 @@ def test_rolling_back_needs_a_reason_and_a_token_that_is_known(shown, host):
     expect(dialog.get_by_label("Administrator token")).to_be_visible()
 
 
-def test_what_was_cut_off_may_have_been_done(shown, host):
+def test_an_interrupted_request_is_reported_as_unknown_outcome(shown, host):
     before = host.champion()
     shown.route("**/rollback", lambda route: route.abort())
     shown.get_by_role("button", name="Roll back …").click()
@@ -155,7 +155,7 @@ def test_what_was_cut_off_may_have_been_done(shown, host):
 
 
 @pytest.mark.parametrize("answer", ["{", '{"models": [{}]}'])
-def test_an_answer_that_cannot_be_shown_does_not_end_asking(page, host, answer):
+def test_an_invalid_response_does_not_end_the_polling(page, host, answer):
     page.route(
         "**/api/models", lambda route: route.fulfill(body=answer, content_type="application/json")
     )
@@ -205,7 +205,7 @@ def test_the_charts_follow_the_traffic(shown, host):
     assert "requests per second" in label.lower()
 
 
-def test_everything_can_be_reached_by_keyboard(shown):
+def test_every_control_is_reachable_by_keyboard(shown):
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.className") == "skip"
     shown.keyboard.press("Enter")

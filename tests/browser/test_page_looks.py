@@ -1,4 +1,4 @@
-"""How the page looks, to whom, and what it keeps to itself."""
+"""Layout, contrast and network requests of the dashboard."""
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -37,7 +37,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, h
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_what_is_behind_it(browser: Browser, host, scheme):
+def test_every_text_has_sufficient_contrast(browser: Browser, host, scheme):
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
     page.goto(host.url)
@@ -59,7 +59,7 @@ def test_every_text_stands_out_from_what_is_behind_it(browser: Browser, host, sc
     context.close()
 
 
-def test_nothing_leaves_the_host_and_nothing_is_complained_of(page, host):
+def test_the_page_requests_no_other_host_and_logs_no_error(page, host):
     seen = watch(page)
     page.goto(host.url)
     expect(page.locator("#version-rows")).to_contain_text(FAILED)

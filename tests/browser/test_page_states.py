@@ -1,4 +1,4 @@
-"""The page when something is missing: a champion, the store, the server, a key, a drawing."""
+"""The dashboard without a champion, store, server or key, and for models without images."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -70,7 +70,7 @@ def sell(bucket: S3Bucket, model: str = "shop") -> str:
     return made.version
 
 
-def test_the_page_lives_through_no_champion_no_store_and_no_server(
+def test_the_page_survives_a_missing_champion_store_and_server(
     page: Page, bucket: S3Bucket, s3_address: S3Address, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     health = page.locator("#health")
@@ -111,7 +111,7 @@ def _has_report(serving: Serving) -> bool:
     return any(item["report"] for item in body["versions"])
 
 
-def test_a_server_that_asks_for_keys_is_opened_with_one(
+def test_a_server_that_requires_a_key_is_opened_with_one(
     page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ) -> None:
     bucket_history.put(bucket, 1)
@@ -158,7 +158,7 @@ def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) ->
         yield page
 
 
-def test_a_model_that_is_not_drawn_for_has_a_form_made_of_its_tensors(shop: Page) -> None:
+def test_a_model_without_images_has_a_form_generated_from_its_tensors(shop: Page) -> None:
     price = shop.get_by_label("price", exact=True)
     assert (price.get_attribute("min"), price.get_attribute("max")) == ("0", "99")
     expect(shop.get_by_text("in euro · 0 to 99 · optional")).to_be_visible()
@@ -180,7 +180,7 @@ def test_a_model_that_is_not_drawn_for_has_a_form_made_of_its_tensors(shop: Page
     expect(shop.locator("#tensors")).to_be_hidden()
 
 
-def test_what_the_schema_forbids_is_said_before_and_after_asking(shop: Page) -> None:
+def test_values_outside_the_schema_are_refused_by_form_and_server(shop: Page) -> None:
     shop.get_by_label("price", exact=True).fill("100")
     shop.get_by_role("button", name="Predict").click()
     expect(shop.locator("#result")).to_be_empty()

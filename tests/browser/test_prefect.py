@@ -1,4 +1,4 @@
-"""An operator presses *Run* in the Prefect UI, and the serving page changes under their eyes."""
+"""A run started in the Prefect UI changes the serving page."""
 
 import re
 from contextlib import suppress

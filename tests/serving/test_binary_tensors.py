@@ -1,4 +1,4 @@
-"""Tensors as bytes behind the JSON, in requests and in answers."""
+"""The binary tensor extension of v2, in requests and responses."""
 
 import json
 
@@ -36,7 +36,7 @@ def read(response) -> tuple[dict, bytes]:
     return json.loads(response.data[:end]), response.data[end:]
 
 
-def test_raw_tensors_are_read_and_answered_in_json(client):
+def test_raw_inputs_give_json_outputs(client):
     response = post(client, request())
 
     assert response.status_code == 200
@@ -54,7 +54,7 @@ def test_raw_tensors_are_read_and_answered_in_json(client):
     ],
     ids=["of one output", "of all"],
 )
-def test_raw_answers_are_given_when_asked_for(client, sent):
+def test_outputs_are_raw_when_requested(client, sent):
     answer, raw = read(post(client, request(**sent)))
 
     (output,) = answer["outputs"]
@@ -75,7 +75,7 @@ def test_raw_and_json_outputs_may_be_mixed(client):
     assert raw == (IMAGES // 2).tobytes()
 
 
-def test_raw_answers_may_be_asked_for_in_plain_json(client):
+def test_a_plain_json_request_may_request_raw_outputs(client):
     tensor = {"name": "image", "shape": [3, 28, 28], "datatype": "UINT8", "data": IMAGES.tolist()}
     sent = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
 
@@ -102,7 +102,7 @@ def test_raw_answers_may_be_asked_for_in_plain_json(client):
         ([], b"", None, "a JSON object"),
     ],
 )
-def test_raw_tensors_that_do_not_fit_are_named(client, sent, raw, length, message):
+def test_raw_tensors_of_a_wrong_size_are_named(client, sent, raw, length, message):
     response = post(client, sent, raw, length=length)
     assert response.status_code == 400
     assert message in response.json["error"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page made from it: true for every route, and telling no secret."""
+"""The OpenAPI document and the documentation page: complete, valid, and without secrets."""
 
 import importlib.metadata
 import json
@@ -47,7 +47,7 @@ def _operations(openapi: dict) -> list[tuple[str, str, dict]]:
     return [(method.upper(), path, operation) for path, method, operation in operations(openapi)]
 
 
-def test_every_route_is_described_and_nothing_else(client, openapi):
+def test_the_document_describes_exactly_the_routes(client, openapi):
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in client.application.url_map.iter_rules()
@@ -59,7 +59,7 @@ def test_every_route_is_described_and_nothing_else(client, openapi):
     }
 
 
-def test_every_reference_leads_somewhere_and_names_are_unique(openapi):
+def test_references_resolve_and_operation_ids_are_unique(openapi):
     for reference in re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(openapi)):
         actual = openapi
         for step in reference.split("/"):
@@ -68,7 +68,7 @@ def test_every_reference_leads_somewhere_and_names_are_unique(openapi):
     assert len(names) == len(set(names))
 
 
-def test_every_operation_tells_how_it_refuses_and_what_it_needs(openapi):
+def test_every_operation_lists_its_errors_and_security(openapi):
     for method, path, operation in _operations(openapi):
         statuses = set(operation["responses"])
         assert "500" in statuses, path
@@ -79,7 +79,7 @@ def test_every_operation_tells_how_it_refuses_and_what_it_needs(openapi):
             assert operation["security"] == [{"bearer": []}]
 
 
-def test_examples_are_what_their_schemas_say_and_are_answered(client, openapi):
+def test_examples_match_their_schemas_and_are_accepted(client, openapi):
     sent = 0
     for _, path, operation in _operations(openapi):
         media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -94,7 +94,7 @@ def test_examples_are_what_their_schemas_say_and_are_answered(client, openapi):
     assert sent == 5
 
 
-def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
+def test_examples_of_a_model_with_several_inputs_are_accepted():
     openapi = document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
 
     for path in ("/v2/models/{model}/infer", "/v1/models/{model}:predict"):
@@ -109,7 +109,7 @@ def test_a_model_of_several_inputs_is_described_by_examples_that_it_takes():
         assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
 
 
-def test_one_server_leaves_nothing_in_the_document_of_another():
+def test_documents_of_two_servers_share_no_state():
     document(ApiContext("http://here", {"sales": Served(VERSION, BASKET)}, LIMITS))
 
     other = json.dumps(document(ApiContext("http://there")))
@@ -126,7 +126,7 @@ def test_the_version_is_that_of_the_installed_package(client, openapi):
     assert client.get("/v2").json["version"] == release
 
 
-def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(openapi):
+def test_responses_describe_out_of_vocabulary(openapi):
     schemas = openapi["components"]["schemas"]
 
     assert OUT_OF_VOCABULARY in schemas["V2Response"]["properties"]["parameters"]["properties"]
@@ -134,7 +134,7 @@ def test_what_was_out_of_vocabulary_is_described_where_it_is_answered(openapi):
     assert OUT_OF_VOCABULARY in schemas["V1Columns"]["properties"]
 
 
-def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
+def test_refresh_is_described_without_a_key(keyed):
     openapi = keyed.get("/api/openapi.json").json["paths"]["/api/models/{model}/refresh"]["post"]
 
     assert openapi["security"] == []
@@ -142,7 +142,7 @@ def test_where_keys_are_needed_telling_that_the_log_has_moved_needs_none(keyed):
     assert "OVERNIGHT_KEY" not in openapi["x-codeSamples"][0]["source"]
 
 
-def test_schemas_refuse_what_is_refused(openapi):
+def test_schemas_reject_what_the_server_rejects(openapi):
     def refused(schema: str, value: object) -> bool:
         whole = {"$ref": f"#/components/schemas/{schema}", "components": openapi["components"]}
         return not Draft202012Validator(whole).is_valid(value)
@@ -157,7 +157,7 @@ def test_schemas_refuse_what_is_refused(openapi):
     assert refused("Rollback", {"reason": ""})
 
 
-def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client, openapi):
+def test_the_page_shows_every_operation_and_loads_nothing_from_other_hosts(client, openapi):
     page = client.get("/docs")
 
     assert page.mimetype == "text/html"
@@ -170,7 +170,7 @@ def test_the_page_shows_every_operation_and_asks_nobody_else_for_anything(client
     assert set(re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', text)) == set()
 
 
-def test_without_a_model_there_is_a_pattern_to_fill_in():
+def test_without_a_model_the_document_shows_a_placeholder():
     empty = create_application(
         Router(ModelSlots()), limits=Limits(), status=StandaloneStatus()
     ).test_client()
@@ -191,7 +191,7 @@ def keyed(client):
 
 
 @pytest.mark.parametrize("path", ["/api/openapi.json", "/docs"])
-def test_where_keys_are_needed_models_are_told_only_to_who_has_one(keyed, path):
+def test_models_are_described_only_with_a_key(keyed, path):
     secret = keyed.get(path, headers={"X-API-Key": "a-key-that-is-wrong"}).get_data(as_text=True)
     known = keyed.get(path, headers={"X-API-Key": KEY}).get_data(as_text=True)
 
@@ -203,7 +203,7 @@ def test_where_keys_are_needed_models_are_told_only_to_who_has_one(keyed, path):
 
 
 @pytest.mark.parametrize("host", ["evil$(reboot)", "two hosts", "x'y", '"><script>', "a/b", "[::1"])
-def test_a_strange_host_is_not_repeated_into_commands(client, host):
+def test_an_invalid_host_header_is_not_copied_into_commands(client, host):
     for path in ("/api/openapi.json", "/docs"):
         answer = client.get(path, headers={"Host": host})
         assert answer.status_code in {200, 400}
@@ -213,6 +213,6 @@ def test_a_strange_host_is_not_repeated_into_commands(client, host):
 
 
 @pytest.mark.parametrize("host", ["models.example:8443", "127.0.0.1:8080", "[::1]:8080"])
-def test_commands_name_the_address_that_was_asked(client, host):
+def test_commands_use_the_host_of_the_request(client, host):
     openapi = client.get("/api/openapi.json", headers={"Host": host}).json
     assert openapi["servers"] == [{"url": f"http://{host}"}]

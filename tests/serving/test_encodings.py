@@ -1,4 +1,4 @@
-"""Compressed bodies: read, bounded, and refused in words."""
+"""Compressed bodies: accepted encodings, limits and errors."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ BODY = json.dumps(v2()).encode()
         ("", BODY),
     ],
 )
-def test_a_compressed_body_is_answered_like_a_plain_one(client, encoding, body):
+def test_a_compressed_body_is_accepted(client, encoding, body):
     plain = client.post(INFER, data=BODY, content_type="application/json")
 
     compressed = client.post(
@@ -46,7 +46,7 @@ def test_a_compressed_body_is_answered_like_a_plain_one(client, encoding, body):
     ],
 )
 @pytest.mark.parametrize("path", [INFER, PREDICT])
-def test_what_cannot_be_unpacked_is_refused_in_words(client, path, encoding, body, status, message):
+def test_an_invalid_compressed_body_is_refused(client, path, encoding, body, status, message):
     answer = client.post(
         path, data=body, content_type="application/json", headers={"Content-Encoding": encoding}
     )
@@ -55,7 +55,7 @@ def test_what_cannot_be_unpacked_is_refused_in_words(client, path, encoding, bod
     assert message in answer.json["error"]
 
 
-def test_a_bomb_is_never_unpacked_beyond_the_limit(client):
+def test_a_compression_bomb_is_not_decompressed_beyond_the_limit(client):
     bomb = zlib.compress(b" " * (LIMITS.body_bytes + 1), 9)
     fits = zlib.compress(BODY + b" " * (LIMITS.body_bytes - len(BODY)), 9)
     assert len(bomb) < 1_000

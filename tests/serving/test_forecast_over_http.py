@@ -67,7 +67,7 @@ def by_instance(request: forecasts.Rows) -> list[dict]:
 
 
 @pytest.mark.parametrize("in_words", [True, False], ids=["words", "numbers"])
-def test_every_row_is_answered_as_in_training_alone_and_together(serving, in_words):
+def test_rows_get_the_predictions_of_training_alone_and_in_a_batch(serving, in_words):
     together = forecasts.answered(send(serving, forecasts.request(ROWS, words=in_words)))
 
     expected = forecasts.expected(ROWS)
@@ -79,7 +79,7 @@ def test_every_row_is_answered_as_in_training_alone_and_together(serving, in_wor
         np.testing.assert_allclose(alone["units"], expected["units"][row : row + 1], rtol=1e-5)
 
 
-def test_each_shop_is_answered_by_its_own_number_whoever_else_is_asked(serving):
+def test_the_encoding_of_a_shop_does_not_depend_on_other_rows(serving):
     singles = []
     for shop in SHOPS:
         body = forecasts.request(single_row(), shop={"data": [shop]})
@@ -94,7 +94,7 @@ def test_each_shop_is_answered_by_its_own_number_whoever_else_is_asked(serving):
     np.testing.assert_array_equal(together, singles)
 
 
-def test_the_order_of_the_rows_changes_no_answer(serving):
+def test_the_order_of_rows_changes_no_prediction(serving):
     order = np.random.default_rng(4).permutation(len(ROWS["day"]))
     shuffled = {name: values[order] for name, values in ROWS.items()}
 
@@ -104,7 +104,7 @@ def test_the_order_of_the_rows_changes_no_answer(serving):
     np.testing.assert_array_equal(moved["units"], plain["units"][order])
 
 
-def test_both_protocols_take_words_and_answer_alike(serving):
+def test_both_protocols_accept_texts_and_agree(serving):
     actual = send(serving, {"instances": by_instance(ROWS)}, PREDICT)
 
     assert actual.keys() == {"predictions"}
@@ -143,7 +143,7 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_and_listed(servi
     np.testing.assert_allclose(rows["predictions"], expected["units"], rtol=1e-5)
 
 
-def test_a_column_of_the_very_day_is_refused_by_its_name(serving):
+def test_a_column_known_only_after_the_day_is_refused_by_name(serving):
     body = forecasts.request(single_row())
     leaked = {"name": "sold_that_day", "shape": [1], "datatype": "FP32", "data": [70.0]}
     (instance,) = by_instance(single_row())
@@ -155,7 +155,7 @@ def test_a_column_of_the_very_day_is_refused_by_its_name(serving):
     assert "sold_that_day" in rows
 
 
-def test_a_missing_field_is_told_by_its_name(serving):
+def test_a_missing_field_is_named(serving):
     body = forecasts.request(single_row())
     without = [tensor for tensor in body["inputs"] if tensor["name"] != "lead"]
     (instance,) = by_instance(single_row())
@@ -166,7 +166,7 @@ def test_a_missing_field_is_told_by_its_name(serving):
 
 
 @pytest.mark.parametrize("day", ["2025-12-31", "2027-01-01", "0001-01-01"])
-def test_a_day_out_of_range_is_told_as_a_date_with_the_range(serving, day):
+def test_a_day_out_of_range_is_shown_as_a_date_with_the_range(serving, day):
     body = forecasts.request(single_row(), day={"data": [day]})
     number = forecasts.request(single_row(day=np.array([forecasts.days(date.fromisoformat(day))])))
 
@@ -192,7 +192,7 @@ def test_a_day_out_of_range_is_told_as_a_date_with_the_range(serving, day):
         ("sold", None, "FP32 values"),
     ],
 )
-def test_a_bad_value_is_told_with_its_field(serving, name, value, error):
+def test_an_invalid_value_is_named_with_its_field(serving, name, value, error):
     request = single_row()
     data = [value, *[0.0] * (forecasts.DAYS - 1)] if name == "sold" else [value]
 
@@ -202,7 +202,7 @@ def test_a_bad_value_is_told_with_its_field(serving, name, value, error):
     assert ".data" in actual
 
 
-def test_texts_may_be_sent_raw_as_clients_in_other_languages_do(serving):
+def test_texts_may_be_sent_as_raw_tensors(serving):
     request = forecasts.request(ROWS)
     inputs = []
     for spec, tensor in zip(forecasts.TENSORS.inputs, request["inputs"], strict=True):
@@ -217,7 +217,7 @@ def test_texts_may_be_sent_raw_as_clients_in_other_languages_do(serving):
     np.testing.assert_allclose(actual, forecasts.expected(ROWS)["units"], rtol=1e-5)
 
 
-def test_the_examples_of_training_can_be_asked_as_they_are_told(serving):
+def test_golden_examples_can_be_sent_as_a_request(serving):
     status, headers, examples = serving.ask("GET", f"/api/models/{forecasts.MODEL}/examples")
 
     assert status == 200

@@ -1,4 +1,4 @@
-"""A model's past over HTTP, told without asking the store."""
+"""Deployment history, versions and reports over HTTP, without requests to the store."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def client(worker, bucket):
     return remembering(worker(), bucket)
 
 
-def test_history_is_told_without_the_store(client):
+def test_history_needs_no_request_to_the_store(client):
     answer = client.get("/api/models/digits/history")
 
     records = answer.get_json()["records"]
@@ -37,7 +37,7 @@ def test_history_is_told_without_the_store(client):
     assert {"action", "by", "reason", "at"} <= records[0].keys()
 
 
-def test_versions_are_told_with_who_serves(client):
+def test_versions_are_listed_with_the_champion_marked(client):
     versions = client.get("/api/models/digits/versions").get_json()["versions"]
 
     assert [(entry["version"], entry["champion"], entry["loaded"]) for entry in versions] == [
@@ -49,7 +49,7 @@ def test_versions_are_told_with_who_serves(client):
     assert {"value", "bound", "n", "message"} <= versions[0]["findings"][0].keys()
 
 
-def test_a_report_is_told_as_it_was_published_and_may_do_nothing(client):
+def test_a_report_is_returned_unchanged_with_a_strict_policy(client):
     (newest, _) = client.get("/api/models/digits/versions").get_json()["versions"]
 
     answer = client.get(newest["report"])
@@ -65,7 +65,7 @@ def test_a_report_is_told_as_it_was_published_and_may_do_nothing(client):
 @pytest.mark.parametrize(
     "version", ["20260101T000000-0123456789ab", "..", "known", "%2e%2e%2fknown"]
 )
-def test_a_report_that_nobody_remembers_is_not_found(client, version):
+def test_an_unknown_report_is_not_found(client, version):
     answer = client.get(f"/api/models/digits/versions/{version}/report")
 
     assert answer.status_code == 404
@@ -73,11 +73,11 @@ def test_a_report_that_nobody_remembers_is_not_found(client, version):
 
 
 @pytest.mark.parametrize("path", ["history", "versions", "versions/x/report"])
-def test_an_unknown_model_has_no_past(client, path):
+def test_an_unknown_model_has_no_history(client, path):
     assert client.get(f"/api/models/sales/{path}").status_code == 404
 
 
-def test_a_server_without_a_store_tells_what_it_has_loaded():
+def test_a_server_without_a_store_lists_its_loaded_versions():
     client = application_of()
 
     assert client.get("/api/models/digits/history").get_json() == {"records": [], "scores": []}

@@ -1,4 +1,4 @@
-"""KServe's client for the Open Inference Protocol v2, from an environment of its own."""
+"""KServe's client for the Open Inference Protocol v2, in an environment of its own."""
 
 import json
 import subprocess
@@ -61,17 +61,17 @@ def test_it_finds_the_server_and_the_model_ready(report):
 
 
 @pytest.mark.parametrize("form", ["binary False", "binary True"])
-def test_it_is_answered_in_json_and_in_binary(report, form):
+def test_it_infers_in_json_and_binary(report, form):
     assert report[form]["datatype"] == "FP32"
     assert np.allclose(report[form]["rows"], EXPECTED, atol=1e-6)
     assert (report["version"], report["id"]) == (bundles.version_name(1), "mine")
 
 
-def test_its_first_protocol_is_answered(report):
+def test_its_v1_protocol_works(report):
     assert np.allclose(report["v1"], EXPECTED, atol=1e-6)
 
 
-def test_its_mistakes_are_told_in_words(report):
+def test_its_errors_have_messages(report):
     assert report["mistake"][0] == 400
     assert "inputs[0].shape: expected [-1, 28, 28]" in report["mistake"][1]
     assert report["nobody"][0] == 404

@@ -1,4 +1,4 @@
-"""Every command and program of the documentation page works as it stands."""
+"""Every code sample of the documentation page runs without changes."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
         yield serving
 
 
-def test_every_sample_runs_and_is_answered(serving, tmp_path):
+def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
     # Given curl that fails when it is refused.
     (tmp_path / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
     environment = {

@@ -47,7 +47,7 @@ def serving(bucket, address, tmp_path):
         yield serving
 
 
-def test_every_answer_is_one_that_the_description_tells(serving, tmp_path):
+def test_every_response_conforms_to_the_document(serving, tmp_path):
     schemathesis = Path(sys.executable).with_name("schemathesis")
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The real process: what an operator, a crash and an outage do to it."""
+"""The server process: start, crashes of workers, shutdown and configuration errors."""
 
 import http.client
 import json
@@ -36,7 +36,7 @@ def promote(log: AliasLog, number: int) -> None:
     )
 
 
-def test_a_bundle_is_rehearsed_without_any_store(tmp_path):
+def test_a_rehearsal_needs_no_store(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
 
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
@@ -48,7 +48,7 @@ def test_a_bundle_is_rehearsed_without_any_store(tmp_path):
     assert serving.process.returncode == 0
 
 
-def test_a_bundle_without_golden_examples_is_rehearsed_too(tmp_path):
+def test_a_bundle_without_golden_examples_can_be_rehearsed(tmp_path):
     files = bundles.files(1)
     del files["golden.npz"]
     folder = bundles.folder(tmp_path / "bundle", 1, files)
@@ -57,7 +57,7 @@ def test_a_bundle_without_golden_examples_is_rehearsed_too(tmp_path):
         until(serving.is_ready, what="the rehearsal is ready")
 
 
-def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
+def test_a_damaged_bundle_ends_a_rehearsal_with_one_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
     (folder / "predictor.tflite").write_bytes(b"damaged")
 
@@ -69,7 +69,7 @@ def test_a_damaged_bundle_ends_a_rehearsal_with_one_clear_line(tmp_path):
     assert "Traceback" not in output
 
 
-def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
+def test_an_unfit_version_ends_a_rehearsal(tmp_path):
     files = bundles.files(3) | {"predictor.tflite": b"verified, and yet no network"}
     folder = bundles.folder(tmp_path / "bundle", 3, files)
 
@@ -81,7 +81,7 @@ def test_a_version_that_cannot_answer_ends_a_rehearsal(tmp_path):
     assert "Traceback" not in output
 
 
-def test_a_taken_port_is_told_in_one_clear_line(tmp_path):
+def test_a_port_in_use_is_reported_in_one_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
@@ -127,7 +127,7 @@ def _is_renewed(serving, before) -> bool:
     return len(now) == 2 and now != before
 
 
-def test_asked_to_stop_it_answers_what_it_was_asked_before(tmp_path):
+def test_requests_in_flight_are_completed_on_shutdown(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     body = json.dumps(ONE).encode()
     with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
@@ -185,7 +185,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
         ({"home": "/proc/nowhere"}, "OVERNIGHT_HOME: /proc/nowhere cannot be written to"),
     ],
 )
-def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path, settings, message):
+def test_wrong_settings_are_reported_in_one_line(tmp_path, settings, message):
     with running(place=tmp_path, **settings) as serving:
         assert serving.process.wait(120) == 1
     output = serving.log.read_text()
@@ -193,7 +193,7 @@ def test_what_is_wrong_with_the_settings_is_one_clear_line(tmp_path, settings, m
     assert "Traceback" not in output
 
 
-def test_without_a_store_it_lives_and_is_not_ready(tmp_path):
+def test_without_a_store_the_server_is_live_but_not_ready(tmp_path):
     (port,) = free_ports(1)
     with running(place=tmp_path, s3_endpoint=f"http://127.0.0.1:{port}") as serving:
 

@@ -1,4 +1,4 @@
-"""Senders that take their time: they hold nothing that others need."""
+"""Slow uploads occupy nothing that other requests need; request smuggling."""
 
 import json
 import socket
@@ -50,7 +50,7 @@ def finish(client: socket.socket, *, chunked: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
-def test_slow_uploads_hold_nothing_that_answers(serving, chunked):
+def test_slow_uploads_do_not_delay_inference(serving, chunked):
     with ExitStack() as stack:
         # Given three times as many slow senders as there are interpreters.
         slow = [begin(serving, stack, chunked=chunked) for _ in range(6)]
@@ -60,7 +60,7 @@ def test_slow_uploads_hold_nothing_that_answers(serving, chunked):
         assert {finish(upload, chunked=chunked)[:13] for upload in slow} == {b"HTTP/1.1 200 "}
 
 
-def test_slow_senders_that_take_all_they_may_are_refused_and_health_is_told(serving):
+def test_slow_uploads_over_the_limit_are_refused_and_health_checks_answered(serving):
     with ExitStack() as stack:
         slow = [begin(serving, stack) for _ in range(8)]
 
@@ -75,7 +75,7 @@ def test_slow_senders_that_take_all_they_may_are_refused_and_health_is_told(serv
     until(lambda: serving.ask("POST", PREDICT, ONE)[0] == 200, what="places are free again")
 
 
-def test_chunks_do_not_get_round_the_limit_of_a_body(serving):
+def test_the_body_limit_applies_to_chunked_bodies(serving):
     with ExitStack() as stack:
         client = begin(serving, stack, chunked=True)
         for _ in range(30):
@@ -104,7 +104,7 @@ def test_contradictory_lengths_are_refused_and_the_connection_closed(serving, le
         assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_no_second_request_hides_in_the_body_of_a_first(serving):
+def test_a_request_hidden_in_a_body_is_not_handled(serving):
     """Both lengths given: what counts are the chunks (RFC 9112, section 6.3)."""
     hidden = b"GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n"
     with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as client:
@@ -122,7 +122,7 @@ def test_no_second_request_hides_in_the_body_of_a_first(serving):
     assert "/hidden" not in serving.log.read_text()
 
 
-def test_the_server_does_not_tell_which_version_it_is(serving):
+def test_the_server_header_contains_no_release(serving):
     headers = serving.ask("GET", "/v2/health/live")[1]
 
     assert headers["server"] == "granian"

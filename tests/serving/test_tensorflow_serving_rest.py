@@ -58,14 +58,14 @@ def _curl(serving: Serving, path: str, *options: str, body: object = None) -> di
     ],
 )
 @pytest.mark.parametrize("way", ["", f"/versions/{VERSION}", "/labels/champion"])
-def test_row_and_column_format_are_answered_in_kind(serving, body, field, way):
+def test_responses_use_the_row_or_column_format_of_the_request(serving, body, field, way):
     answer = _curl(serving, f"/v1/models/digits{way}:predict", "-X", "POST", body=body)
 
     assert list(answer) == [field]
     assert np.allclose(answer[field], EXPECTED, atol=1e-6)
 
 
-def test_the_python_client_of_the_tutorials_is_answered(serving):
+def test_the_python_client_of_the_tutorials_works(serving):
     body = json.dumps({"signature_name": "serving_default", "instances": ROWS}).encode()
     address = f"http://127.0.0.1:{serving.port}/v1/models/digits:predict"
     request = urllib.request.Request(address, body, {"content-type": "application/json"})
@@ -77,7 +77,7 @@ def test_the_python_client_of_the_tutorials_is_answered(serving):
 
 
 @pytest.mark.parametrize("way", ["", f"/versions/{VERSION}", "/labels/champion"])
-def test_the_status_tells_which_versions_are_available(serving, way):
+def test_the_status_lists_the_available_versions(serving, way):
     answer = _curl(serving, f"/v1/models/digits{way}")
 
     assert answer["model_version_status"] == [
@@ -118,7 +118,7 @@ def test_the_metadata_is_that_of_a_saved_model(serving, way):
         ),
     ],
 )
-def test_errors_have_the_form_that_clients_know(serving, path, body, status, message):
+def test_errors_have_the_form_of_tensorflow_serving(serving, path, body, status, message):
     address = f"http://127.0.0.1:{serving.port}{path}"
 
     with pytest.raises(urllib.error.HTTPError) as refusal:

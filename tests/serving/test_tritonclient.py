@@ -1,4 +1,4 @@
-"""NVIDIA's client for the Open Inference Protocol v2, over a socket."""
+"""NVIDIA Triton's client for the Open Inference Protocol v2, over a socket."""
 
 from collections.abc import Iterator
 
@@ -56,7 +56,7 @@ def test_it_reads_the_metadata(client):
     assert client.get_model_metadata(MODEL, VERSION) == model
 
 
-def test_it_looks_into_the_repository_and_may_not_change_it(client):
+def test_it_lists_the_repository_and_cannot_change_it(client):
     assert client.get_model_repository_index() == [
         {"name": MODEL, "version": VERSION, "state": "READY", "reason": ""}
     ]
@@ -68,7 +68,7 @@ def test_it_looks_into_the_repository_and_may_not_change_it(client):
 
 @pytest.mark.parametrize("sent_binary", [False, True])
 @pytest.mark.parametrize("asked_binary", [False, True])
-def test_it_is_answered_in_json_and_in_binary(client, sent_binary, asked_binary):
+def test_it_infers_in_json_and_binary(client, sent_binary, asked_binary):
     result = client.infer(
         MODEL,
         [_image(binary=sent_binary)],
@@ -83,7 +83,7 @@ def test_it_is_answered_in_json_and_in_binary(client, sent_binary, asked_binary)
     assert np.array_equal(result.as_numpy("seen"), IMAGES // 2)
 
 
-def test_without_naming_outputs_it_gets_the_answer_in_binary(client):
+def test_without_requested_outputs_it_gets_raw_tensors(client):
     result = client.infer(MODEL, [_image()], model_version=VERSION)
 
     assert result.get_response()["outputs"][0]["parameters"]["binary_data_size"] == EXPECTED.nbytes
@@ -93,7 +93,7 @@ def test_without_naming_outputs_it_gets_the_answer_in_binary(client):
 @pytest.mark.parametrize("sent", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("received", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary", [False, True])
-def test_it_may_compress_what_it_sends(client, sent, received, binary):
+def test_it_may_compress_requests_and_responses(client, sent, received, binary):
     result = client.infer(
         MODEL,
         [_image(binary=binary)],
@@ -104,7 +104,7 @@ def test_it_may_compress_what_it_sends(client, sent, received, binary):
     assert np.allclose(result.as_numpy("probabilities"), EXPECTED, atol=1e-6)
 
 
-def test_it_may_ask_without_waiting(client):
+def test_it_may_infer_asynchronously(client):
     pending = [client.async_infer(MODEL, [_image(IMAGES[place : place + 1])]) for place in range(5)]
 
     actual = [item.get_result().as_numpy("probabilities")[0] for item in pending]
@@ -128,13 +128,13 @@ def test_it_may_ask_without_waiting(client):
         ),
     ],
 )
-def test_its_mistakes_are_told_in_words(client, tensor, message):
+def test_its_errors_have_messages(client, tensor, message):
     with pytest.raises(InferenceServerException, match=message) as refusal:
         client.infer(MODEL, [tensor])
     assert refusal.value.status() == "400"
 
 
-def test_names_that_are_not_served_are_told_in_words(client):
+def test_errors_of_unknown_names_have_messages(client):
     with pytest.raises(InferenceServerException, match=r"no model 'nobody'.*digits") as refusal:
         client.infer("nobody", [_image()])
     assert refusal.value.status() == "404"
@@ -145,7 +145,7 @@ def test_names_that_are_not_served_are_told_in_words(client):
 
 
 @pytest.mark.parametrize("extension", ["get_log_settings", "get_trace_settings"])
-def test_extensions_that_are_not_offered_are_refused_in_words(client, extension):
+def test_unsupported_extensions_are_refused_with_a_message(client, extension):
     with pytest.raises(InferenceServerException, match="GET /v2/") as refusal:
         getattr(client, extension)()
     assert refusal.value.status() == "404"

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, as its clients speak it."""
+"""TensorFlow Serving's REST API: `:predict`."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_v1_predicts(client, path, body, key):
         ({"instances": IMAGES.tolist(), "signature_name": []}, ["signature_name"]),
     ],
 )
-def test_v1_names_what_is_wrong(client, body, message):
+def test_v1_errors_name_the_field(client, body, message):
     response = client.post(PREDICT, json=body)
 
     assert response.status_code == 400

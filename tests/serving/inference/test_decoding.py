@@ -1,4 +1,4 @@
-"""Requests keep to the declaration that rows keep to: vocabularies, and values that are missing."""
+"""Decoded values are checked against the schema: vocabularies, ranges and missing values."""
 
 import math
 import struct
@@ -15,19 +15,19 @@ PRICE = TensorSpec(name="price", datatype="FP32", shape=(), minimum=0, nullable=
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_word_of_the_vocabulary_is_taken(value: int) -> None:
+def test_a_number_of_the_vocabulary_is_accepted(value: int) -> None:
     assert from_rows(SHOP, [value], field="shop").tolist() == [value]
 
 
 @pytest.mark.parametrize("value", [-1, 2])
-def test_what_is_no_word_of_the_vocabulary_is_refused(value: int) -> None:
+def test_a_number_outside_the_vocabulary_is_refused(value: int) -> None:
     with pytest.raises(BadInput, match="shop"):
         from_rows(SHOP, [0, value], field="shop")
     with pytest.raises(BadInput, match="shop"):
         from_raw(SHOP, memoryview(struct.pack("<2q", 0, value)), 2, field="shop")
 
 
-def test_a_value_may_be_missing_where_the_tensor_is_nullable() -> None:
+def test_a_nullable_tensor_accepts_missing_values() -> None:
     rows = from_flat(PRICE, [1.5, None], 2, field="price")
     raw = from_raw(PRICE, memoryview(np.array([1.5, math.nan], "<f4").tobytes()), 2, field="price")
 
@@ -37,12 +37,12 @@ def test_a_value_may_be_missing_where_the_tensor_is_nullable() -> None:
 
 
 @pytest.mark.parametrize("value", [math.inf, -0.5, "1"])
-def test_what_is_there_is_held_against_its_range_all_the_same(value: object) -> None:
+def test_other_values_of_a_nullable_tensor_are_range_checked(value: object) -> None:
     with pytest.raises(BadInput, match="price"):
         from_flat(PRICE, [value, None], 2, field="price")
 
 
-def test_nothing_is_missing_where_the_tensor_is_not_nullable() -> None:
+def test_a_tensor_that_is_not_nullable_refuses_missing_values() -> None:
     plain = PRICE.model_copy(update={"nullable": False})
 
     with pytest.raises(BadInput, match="null"):

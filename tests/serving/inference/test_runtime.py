@@ -1,4 +1,4 @@
-"""The predictor answers as LiteRT does, whatever the number of rows, from any thread."""
+"""The predictor agrees with LiteRT for any number of rows, from any thread; golden examples."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ def predictor() -> Predictor:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 31, 63, 64, 65, 128, 129, 200])
-def test_any_number_of_rows_is_answered_row_by_row(predictor, rows):
+def test_every_batch_size_gives_the_predictions_of_single_rows(predictor, rows):
     answers = predictor.predict({"image": IMAGES[:rows]}, ["probabilities", "seen"])
 
     assert answers["probabilities"].shape == (rows, 10)
@@ -30,11 +30,11 @@ def test_any_number_of_rows_is_answered_row_by_row(predictor, rows):
     assert np.array_equal(answers["seen"], IMAGES[:rows] // 2)
 
 
-def test_only_the_outputs_asked_for_are_answered(predictor):
+def test_only_the_requested_outputs_are_returned(predictor):
     assert predictor.predict({"image": IMAGES[:1]}, ["seen"]).keys() == {"seen"}
 
 
-def test_many_threads_share_a_predictor_without_mixing_their_answers(predictor):
+def test_threads_share_a_predictor_without_mixing_results(predictor):
     expected = bundles.probabilities(1, IMAGES)
 
     def send(place: int) -> bool:
@@ -61,13 +61,13 @@ def _with(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs) -> Sch
     ],
     ids=["input's name", "input's type", "input's shape", "output's name", "output's shape"],
 )
-def test_a_network_with_other_tensors_than_its_manifest_says_is_unfit(tensors, reason):
+def test_a_network_whose_tensors_differ_from_the_manifest_is_unfit(tensors, reason):
     manifest = bundles.manifest(1, bundles.files(1), tensors=tensors)
     with pytest.raises(UnfitVersion, match=reason):
         Predictor(manifest, bundles.network(1), threads=1)
 
 
-def test_outputs_that_are_not_declared_are_not_held_against_a_network():
+def test_a_network_may_have_undeclared_outputs():
     manifest = bundles.manifest(
         1, bundles.files(1), tensors=_with(outputs=bundles.TENSORS.outputs[:1])
     )
@@ -75,21 +75,21 @@ def test_outputs_that_are_not_declared_are_not_held_against_a_network():
 
 
 @pytest.mark.parametrize("body", [b"", b"not a network", bundles.network(1)[:200]])
-def test_bytes_that_are_no_network_are_unfit(body):
+def test_invalid_network_bytes_are_unfit(body):
     with pytest.raises(UnfitVersion, match="LiteRT cannot run it"):
         Predictor(bundles.manifest(1, bundles.files(1)), body, threads=1)
 
 
-def test_golden_examples_that_are_answered_as_in_training_pass(predictor):
+def test_golden_examples_pass_when_reproduced(predictor):
     check_golden(predictor, bundles.golden(1, images=IMAGES))
 
 
-def test_a_golden_example_that_is_answered_otherwise_is_named(predictor):
+def test_the_error_names_the_golden_example_that_differs(predictor):
     with pytest.raises(UnfitVersion, match=r"200 of 200 golden examples .* example 0 was"):
         check_golden(predictor, bundles.golden(20, images=IMAGES))
 
 
-def test_another_class_counts_even_within_the_tolerance():
+def test_another_class_fails_even_within_the_tolerance():
     # Given a version that is undecided about a blank picture, and so says 0.
     undecided = Predictor(bundles.manifest(0, bundles.files(0)), bundles.network(0), threads=1)
     expected = np.full((1, 10), 0.1, np.float32)
@@ -99,7 +99,7 @@ def test_another_class_counts_even_within_the_tolerance():
         check_golden(undecided, bundles.archive(np.zeros((1, 28, 28), np.uint8), expected))
 
 
-def test_a_flag_of_a_golden_example_may_not_flip():
+def test_a_changed_boolean_of_a_golden_example_fails():
     # Given a forecast, and golden examples that say of one shop otherwise whether it is known.
     files, request = forecasts.files(), forecasts.rows()
     predictor = Predictor(forecasts.manifest(1, files), files["predictor.tflite"], threads=1)
@@ -122,12 +122,12 @@ def test_a_flag_of_a_golden_example_may_not_flip():
     ],
     ids=["nothing", "no rows", "fewer classes", "fewer rows"],
 )
-def test_a_broken_set_of_golden_examples_makes_a_version_unfit(predictor, archive, reason):
+def test_invalid_golden_examples_make_a_version_unfit(predictor, archive, reason):
     with pytest.raises(UnfitVersion, match=reason):
         check_golden(predictor, archive)
 
 
-def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predictor):
+def test_chunks_of_a_long_batch_run_in_threads_and_stay_in_order(predictor):
     images = np.random.default_rng(6).integers(0, 20, (1_000, 28, 28), dtype=np.uint8)
     expected = bundles.probabilities(1, images)
 
@@ -141,7 +141,7 @@ def test_a_long_batch_is_answered_in_order_by_threads_that_help_each_other(predi
             assert np.allclose(actual, expected[start:], atol=1e-6)
 
 
-def test_one_thread_answers_a_long_batch_by_itself():
+def test_a_single_thread_runs_all_chunks_of_a_long_batch():
     alone = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=1)
 
     answers = alone.predict({"image": IMAGES}, ["probabilities"])
@@ -149,7 +149,7 @@ def test_one_thread_answers_a_long_batch_by_itself():
     assert np.allclose(answers["probabilities"], bundles.probabilities(1, IMAGES), atol=1e-6)
 
 
-def test_threads_that_helped_end_with_their_predictor():
+def test_helper_threads_end_when_the_predictor_is_closed():
     before = threading.active_count()
     predictor = Predictor(bundles.manifest(1, bundles.files(1)), bundles.network(1), threads=3)
     predictor.predict({"image": IMAGES}, ["probabilities"])
@@ -160,7 +160,7 @@ def test_threads_that_helped_end_with_their_predictor():
     until(lambda: threading.active_count() <= before, what="the helpers ended")
 
 
-def test_other_threads_are_let_on_between_two_interpreters():
+def test_loading_pauses_between_two_interpreters():
     pauses = []
     Predictor(
         bundles.manifest(1, bundles.files(1)),

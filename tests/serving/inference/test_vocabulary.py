@@ -1,4 +1,4 @@
-"""Words stand for the same numbers in every request, and what stands for nothing is refused."""
+"""Encoding of vocabularies and dates, and values out of vocabulary."""
 
 import struct
 
@@ -23,7 +23,7 @@ def raw(*texts: str) -> memoryview:
 
 
 @pytest.mark.parametrize("texts", [["süd", "north"], raw("süd", "north")], ids=["flat", "raw"])
-def test_words_are_read_as_their_numbers(texts):
+def test_entries_are_encoded_as_their_numbers(texts):
     unknown = OutOfVocabulary()
 
     actual = from_texts(SHOP, texts, 2, field="shop", unknown=unknown)
@@ -33,7 +33,7 @@ def test_words_are_read_as_their_numbers(texts):
     assert not unknown
 
 
-def test_words_may_be_nested_by_row():
+def test_texts_may_be_nested_by_row():
     actual = from_texts(
         PAIR, [["süd", "other"], ["x", "north"]], 2, field="f", unknown=OutOfVocabulary()
     )
@@ -41,14 +41,14 @@ def test_words_may_be_nested_by_row():
     assert actual.tolist() == [[2, 0], [0, 1]]
 
 
-def test_rows_may_mix_words_and_numbers():
+def test_texts_and_numbers_may_be_mixed():
     unknown = OutOfVocabulary()
 
     assert from_rows(SHOP, ["süd", 1, "west"], field="f", unknown=unknown).tolist() == [2, 1, 0]
     assert unknown.entries == [{"tensor": "shop", "row": 2, "value": "west"}]
 
 
-def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
+def test_values_out_of_vocabulary_are_listed_by_row_up_to_a_limit():
     unknown = OutOfVocabulary()
 
     from_texts(PAIR, ["a", "b"] * 50, 50, field="f", unknown=unknown)
@@ -61,7 +61,7 @@ def test_unknown_words_are_noted_by_row_and_many_are_only_counted():
     assert (len(unknown.entries), len(unknown)) == (20, 100)
 
 
-def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
+def test_the_limit_of_listed_values_is_for_each_tensor():
     unknown = OutOfVocabulary()
 
     from_texts(SHOP, ["nowhere"] * 30, 30, field="f", unknown=unknown)
@@ -71,7 +71,7 @@ def test_many_unknown_words_of_one_tensor_do_not_hide_those_of_another():
     assert (len(unknown.entries), len(unknown)) == (21, 31)
 
 
-def test_a_long_unknown_word_is_cut_off():
+def test_a_long_value_out_of_vocabulary_is_cut_off():
     unknown = OutOfVocabulary()
 
     from_texts(SHOP, ["x" * 5_000], 1, field="f", unknown=unknown)
@@ -79,12 +79,12 @@ def test_a_long_unknown_word_is_cut_off():
     assert len(str(unknown.entries[0]["value"])) == 100
 
 
-def test_without_a_word_for_all_others_an_unknown_one_is_refused_with_those_there_are():
+def test_without_a_fallback_a_value_out_of_vocabulary_is_refused_with_the_entries():
     with pytest.raises(BadInput, match=r"f\[1\].*one of 'other', 'north', 'süd'.*'west'"):
         from_texts(CLOSED, ["north", "west"], 2, field="f", unknown=OutOfVocabulary())
 
 
-def test_a_long_vocabulary_is_not_told_whole():
+def test_errors_list_only_the_first_entries_of_a_long_vocabulary():
     entries = tuple(f"item-{number}" for number in range(500))
     spec = TensorSpec(name="item", datatype="INT32", shape=(), vocabulary=entries)
 
@@ -100,7 +100,7 @@ def test_dates_are_days_since_1970(text, number):
     assert as_date(number) == text
 
 
-def test_a_day_that_is_no_date_of_ours_is_told_as_a_number():
+def test_a_day_beyond_all_dates_is_shown_as_a_number():
     assert as_date(-10_000_000) == "-1e+07"
     with pytest.raises(BadInput, match=r"from 1970-01-01 to 2024-10-04.*found 2024-10-05"):
         from_flat(DAY, [20_001], 1, field="f")
@@ -122,12 +122,12 @@ def test_a_day_that_is_no_date_of_ours_is_told_as_a_number():
         ([], "2 texts"),
     ],
 )
-def test_what_is_no_list_of_so_many_texts_is_refused(texts, error):
+def test_texts_that_do_not_match_the_shape_are_refused(texts, error):
     with pytest.raises(BadInput, match=error):
         from_texts(SHOP, texts, 2, field="f", unknown=OutOfVocabulary())
 
 
-def test_a_tensor_without_words_takes_no_texts():
+def test_a_tensor_without_vocabulary_refuses_texts():
     plain = TensorSpec(name="x", datatype="INT32", shape=())
 
     with pytest.raises(BadInput, match="INT32 values"):

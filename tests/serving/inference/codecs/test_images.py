@@ -1,4 +1,4 @@
-"""Raw PNG bodies: what is read, what is refused and why, and that nothing bombs the server."""
+"""Raw PNG bodies: accepted forms, refusals with their reason, and limits against image bombs."""
 
 import io
 import resource
@@ -62,7 +62,7 @@ def probabilities(response) -> np.ndarray:
 
 
 @pytest.mark.parametrize("path", [INFER, NAMED])
-def test_a_picture_is_answered_as_its_pixels_are(client, path):
+def test_a_png_gives_the_predictions_of_its_pixels(client, path):
     response = post(client, png(), path)
 
     assert np.allclose(probabilities(response), EXPECTED[0], atol=1e-6)
@@ -71,7 +71,7 @@ def test_a_picture_is_answered_as_its_pixels_are(client, path):
 
 
 @pytest.mark.parametrize("path", [INFER, NAMED])
-def test_who_likes_bytes_best_is_answered_in_bytes(client, path):
+def test_accept_octet_stream_returns_raw_tensors(client, path):
     response = post(client, png(), path, Accept="application/octet-stream, */*;q=0.1")
 
     end = int(response.headers["Inference-Header-Content-Length"])
@@ -102,18 +102,18 @@ def test_who_likes_bytes_best_is_answered_in_bytes(client, path):
         "longer",
     ],
 )
-def test_every_form_of_the_same_pixels_is_answered_alike(client, body):
+def test_every_png_encoding_of_the_same_pixels_gives_the_same_predictions(client, body):
     assert np.allclose(probabilities(post(client, body)), EXPECTED[0], atol=1e-6)
 
 
-def test_one_bit_is_black_or_white(client):
+def test_one_bit_images_become_0_and_255(client):
     black_and_white = (IMAGES[0] > 9).astype(np.uint8) * 255
     expected = bundles.probabilities(1, black_and_white[None])[0]
 
     assert np.allclose(probabilities(post(client, png(black_and_white, "1"))), expected, atol=1e-6)
 
 
-def test_colour_is_read_by_a_model_that_takes_colour():
+def test_colour_is_kept_for_a_model_with_colour_inputs():
     from overnight.serving.inference.codecs import v2_image
 
     pixels = np.random.default_rng(2).integers(0, 256, (28, 28, 3), dtype=np.uint8)
@@ -166,14 +166,14 @@ def _transparent() -> bytes:
         "a transparent pixel", "a transparent colour",
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_says_why(client, body, message):
+def test_an_invalid_image_is_refused_with_its_reason(client, body, message):
     response = post(client, body)
 
     assert response.status_code == 400, response.data
     assert message in response.json["error"]
 
 
-def test_a_picture_that_claims_to_be_vast_is_refused_before_a_pixel_is_unpacked(client):
+def test_an_image_over_the_limit_is_refused_before_decompression(client):
     bomb = SIGNATURE + header(60_000, 60_000) + chunk(b"IDAT", bytes(50)) + chunk(b"IEND")
 
     response = post(client, bomb)
@@ -187,7 +187,7 @@ def test_a_picture_that_claims_to_be_vast_is_refused_before_a_pixel_is_unpacked(
     [header(4_000, 4_000), header(28, 28), header(depth=16)],
     ids=["a large one", "the same", "a deep one"],
 )
-def test_a_second_header_gets_past_no_limit(client, second):
+def test_a_second_header_is_refused(client, second):
     body = png()
 
     response = post(client, body[:33] + second + body[33:])
@@ -196,7 +196,7 @@ def test_a_second_header_gets_past_no_limit(client, second):
     assert "one header, found two" in response.json["error"]
 
 
-def test_pixels_beyond_the_last_are_never_unpacked(client):
+def test_data_after_the_last_pixel_is_not_decompressed(client):
     # Given a picture of the right size whose pixels unpack to 100 MB more than it shows.
     lines = b"".join(b"\0" + line.tobytes() for line in IMAGES[0])
     squeezed = zlib.compress(lines + bytes(100_000_000))
@@ -210,7 +210,7 @@ def test_pixels_beyond_the_last_are_never_unpacked(client):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-def test_texts_and_profiles_are_neither_unpacked_nor_in_the_way(client):
+def test_text_and_profile_chunks_are_ignored(client):
     texts = PngImagePlugin.PngInfo()
     texts.add_text("bomb", "a" * 5_000_000, zip=True)
     texts.add_itxt("note", "ü" * 1_000, zip=True)
@@ -219,7 +219,7 @@ def test_texts_and_profiles_are_neither_unpacked_nor_in_the_way(client):
     assert np.allclose(probabilities(post(client, body)), EXPECTED[0], atol=1e-6)
 
 
-def test_a_crowd_of_tiny_chunks_is_refused(client):
+def test_too_many_chunks_are_refused(client):
     body = png()[:33] + chunk(b"tEXt") * 5_000 + png()[33:]
 
     response = post(client, body)
@@ -228,7 +228,7 @@ def test_a_crowd_of_tiny_chunks_is_refused(client):
     assert "at most 4096 chunks" in response.json["error"]
 
 
-def test_a_range_in_the_schema_holds_for_pictures_too():
+def test_the_range_in_the_schema_applies_to_images():
     spec = TensorSpec(name="image", datatype="UINT8", shape=(28, 28), maximum=18)
     client = application_of(Schema(inputs=(spec,), outputs=bundles.TENSORS.outputs))
 
@@ -245,7 +245,7 @@ def test_a_range_in_the_schema_holds_for_pictures_too():
         (PREDICT, "image/png", "application/json"),
     ],
 )
-def test_what_is_not_read_at_an_address_is_told_what_is(client, path, kind, message):
+def test_the_error_of_an_unsupported_type_lists_the_others(client, path, kind, message):
     response = client.post(path, data=png(), content_type=kind)
 
     assert response.status_code == 415
@@ -262,7 +262,7 @@ def test_what_is_not_read_at_an_address_is_told_what_is(client, path, kind, mess
     ],
     ids=["of floats", "a row", "four channels", "two pictures"],
 )
-def test_a_model_that_takes_no_picture_says_what_it_takes(inputs):
+def test_an_image_for_a_model_without_image_input_is_refused_with_its_inputs(inputs):
     from overnight.serving.errors import WrongContentType
     from overnight.serving.inference.codecs import v2_image
 
@@ -270,7 +270,7 @@ def test_a_model_that_takes_no_picture_says_what_it_takes(inputs):
         v2_image.read(png(), inputs, Limits())
 
 
-def test_any_bytes_at_all_are_answered_without_a_fault_of_ours(client):
+def test_arbitrary_bytes_never_cause_a_5xx(client):
     chance = np.random.default_rng(11)
     whole = png()
     for _ in range(500):

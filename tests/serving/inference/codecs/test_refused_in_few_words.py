@@ -1,4 +1,4 @@
-"""What is refused is told in a few words, however much of it was sent."""
+"""Errors and responses stay short, however much a client sends."""
 
 import pytest
 
@@ -51,7 +51,7 @@ LONG = "k" * 100_000
         ("outputs[0].name", {"inputs": [TENSOR], "outputs": [LONG]}),
     ],
 )
-def test_v2_writes_out_no_more_than_is_read(field, payload):
+def test_errors_of_v2_are_short(field, payload):
     with pytest.raises(BadInput, match="expected") as raised:
         v2_json.infer(payload, Scalars(), Limits())
 
@@ -71,7 +71,7 @@ def test_v2_writes_out_no_more_than_is_read(field, payload):
         ("inputs", {"inputs": {f"{LONG}{place}": [1] for place in range(50)}}),
     ],
 )
-def test_v1_writes_out_no_more_than_is_read(field, payload):
+def test_errors_of_v1_are_short(field, payload):
     with pytest.raises(BadInput, match="expected") as raised:
         v1_json.predict(payload, Scalars(), Limits())
 
@@ -79,14 +79,14 @@ def test_v1_writes_out_no_more_than_is_read(field, payload):
     assert len(str(raised.value)) < 2 * MOST
 
 
-def test_the_size_of_a_raw_tensor_is_written_out_no_more_than_is_read():
+def test_errors_of_raw_tensor_sizes_are_short():
     given = {"parameters": {"binary_data_size": Vast()}}
 
     with pytest.raises(BadInput, match="expected at most the 4 bytes that are left"):
         v2_binary.attach({"inputs": [given]}, memoryview(bytes(4)))
 
 
-def test_an_answer_is_never_larger_than_all_that_a_model_answers(client):
+def test_outputs_requested_more_than_once_are_refused(client):
     # Given a body whose few letters ask for the same output thousands of times.
     payload = clients.v2() | {"outputs": ["probabilities"] * 4_000}
 

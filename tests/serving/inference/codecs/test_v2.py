@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2, as its clients speak it."""
+"""The Open Inference Protocol v2 in JSON."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ def test_v2_infers(client, nested):
     assert np.allclose(np.reshape(output["data"], (3, 10)), EXPECTED, atol=1e-6)
 
 
-def test_v2_answers_the_outputs_that_are_named(client):
+def test_v2_returns_the_requested_outputs(client):
     request = v2() | {"outputs": [{"name": "seen"}, {"name": "probabilities"}]}
 
     seen, probabilities = client.post(INFER, json=request).json["outputs"]
@@ -45,7 +45,7 @@ def test_v2_answers_the_outputs_that_are_named(client):
     assert probabilities["name"] == "probabilities"
 
 
-def test_whole_numbers_may_be_written_as_floats(client):
+def test_integers_may_be_written_as_floats(client):
     data = IMAGES.astype(float).ravel().tolist()
     response = client.post(INFER, json=v2(data=data))
     assert np.allclose(
@@ -97,7 +97,7 @@ def test_whole_numbers_may_be_written_as_floats(client):
         ("text", ["the body", "a JSON object"]),
     ],
 )
-def test_v2_names_what_is_wrong(client, body, message):
+def test_v2_errors_name_the_field(client, body, message):
     response = client.post(INFER, json=body)
 
     assert response.status_code == 400
@@ -118,14 +118,14 @@ class Scalars:
 
 
 @pytest.mark.parametrize("shape", [[], [1, 1], [0], None])
-def test_v2_names_the_shape_where_rows_are_single_numbers(shape):
+def test_v2_errors_name_the_shape_of_scalar_rows(shape):
     tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": [1.0]}
 
     with pytest.raises(BadInput, match=r"inputs\[0\]\.shape: expected \[-1\]"):
         protocol.infer({"inputs": [tensor]}, Scalars(), Limits())
 
 
-def test_v2_tells_the_tensors(client):
+def test_v2_metadata_lists_the_tensors(client):
     answer = client.get("/v2/models/digits").json
     assert answer["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 28, 28]}]
     assert answer["versions"] == [VERSION]

@@ -1,4 +1,4 @@
-"""Who is let in, what others may do with an answer, and what is told of it afterwards."""
+"""Authentication of requests, CORS, security headers, and the request log."""
 
 import logging
 
@@ -36,7 +36,7 @@ def locked(tmp_path_factory):
 @pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"},
                                      {"Authorization": f"Bearer {ADMIN}"}])  # fmt: skip
 @pytest.mark.parametrize("path", [INFER, PREDICT])
-def test_with_a_key_everything_is_answered_as_ever(locked, path, headers):
+def test_requests_with_a_valid_key_are_admitted(locked, path, headers):
     body = v2() if path == INFER else {"instances": IMAGES.tolist()}
 
     response = locked.post(path, json=body, headers=headers)
@@ -51,7 +51,7 @@ def test_with_a_key_everything_is_answered_as_ever(locked, path, headers):
 )
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "x" * 32}, {"X-API-Key": ""},
                                      {"Authorization": f"Basic {KEY}"}])  # fmt: skip
-def test_without_a_key_the_answer_is_401_in_the_form_of_the_protocol(locked, path, form, headers):
+def test_without_a_valid_key_the_protocol_error_is_401(locked, path, form, headers):
     response = locked.open(
         path, method="POST" if path in {INFER, PREDICT} else "GET", headers=headers
     )
@@ -64,19 +64,19 @@ def test_without_a_key_the_answer_is_401_in_the_form_of_the_protocol(locked, pat
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/metrics", "/",
                                   "/static/page.css"])  # fmt: skip
-def test_health_metrics_and_the_empty_page_need_no_key(locked, path):
+def test_health_metrics_and_pages_need_no_key(locked, path):
     with locked.get(path) as response:
         assert response.status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "x" * 32}, {"X-API-Key": KEY}])
-def test_who_tells_that_the_log_has_moved_needs_no_key(locked, headers):
+def test_refresh_needs_no_key(locked, headers):
     response = locked.post("/api/models/digits/refresh", headers=headers)
 
     assert response.status_code == 202
 
 
-def test_who_has_no_key_is_told_no_name_of_a_model(locked, client):
+def test_refresh_lists_no_models_without_a_key(locked, client):
     closed = locked.post("/api/models/nothing/refresh")
     open_to_all = client.post("/api/models/nothing/refresh")
 
@@ -88,7 +88,7 @@ def test_who_has_no_key_is_told_no_name_of_a_model(locked, client):
 @pytest.mark.parametrize("path", ["/api/models/refresh", "/api/models/digits/versions/refresh",
                                   "/api/models/digits/versions/x/refresh", "/api/models//refresh",
                                   "/v2/models/digits/refresh"])  # fmt: skip
-def test_nothing_else_is_open_for_being_called_look(locked, path):
+def test_other_paths_named_refresh_need_a_key(locked, path):
     response = locked.get(path)
 
     assert response.status_code in {308, 401, 404, 405}
@@ -97,11 +97,11 @@ def test_nothing_else_is_open_for_being_called_look(locked, path):
 
 @pytest.mark.parametrize("path", ["/static/../api/models", "/v2/health/live/../../models/digits",
                                   "//api/models", "/metrics/"])  # fmt: skip
-def test_what_only_looks_open_is_not(locked, path):
+def test_paths_that_resemble_open_ones_need_a_key(locked, path):
     assert locked.get(path).status_code in {401, 404}
 
 
-def test_refusals_are_counted_by_their_reason_and_name_the_client_in_the_log(locked, caplog):
+def test_refusals_are_counted_by_reason_and_logged_with_the_client(locked, caplog):
     caplog.set_level(logging.INFO)
     counted = refused(locked, "unknown_token")
 
@@ -118,7 +118,7 @@ def test_refusals_are_counted_by_their_reason_and_name_the_client_in_the_log(loc
     assert not any(secret in written for secret in (KEY, OTHER, ADMIN, "x" * 32))
 
 
-def test_answers_are_not_logged_unless_asked_for(client, caplog):
+def test_successful_requests_are_logged_only_if_configured(client, caplog):
     caplog.set_level(logging.INFO)
 
     assert client.post(INFER, json=v2()).status_code == 200
@@ -127,7 +127,7 @@ def test_answers_are_not_logged_unless_asked_for(client, caplog):
     assert [record.status for record in caplog.records] == [400]
 
 
-def test_guessing_keys_is_no_faster_than_asking(tmp_path):
+def test_wrong_keys_count_against_the_rate_of_the_address(tmp_path):
     (tmp_path / "keys").write_text(f"shop {KEY}\n")
     client = application_of(
         limits=Limits(per_second=0.5), admission=Admission(keys=Tokens(tmp_path / "keys"))
@@ -139,7 +139,7 @@ def test_guessing_keys_is_no_faster_than_asking(tmp_path):
     assert client.get("/v2", headers={"X-API-Key": KEY}).status_code == 200
 
 
-def test_scripts_of_other_pages_may_not_ask_unless_their_origin_is_named(client):
+def test_cors_headers_are_sent_to_allowed_origins_only(client):
     named = application_of(admission=Admission(origins=(ORIGIN,)))
 
     for sender, origin, allowed in (
@@ -154,7 +154,7 @@ def test_scripts_of_other_pages_may_not_ask_unless_their_origin_is_named(client)
         assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-def test_a_browser_that_asks_beforehand_is_told_what_it_may_send_without_a_key(tmp_path):
+def test_a_preflight_is_answered_without_a_key(tmp_path):
     (tmp_path / "keys").write_text(f"shop {KEY}\n")
     client = application_of(admission=Admission(origins=(ORIGIN,), keys=Tokens(tmp_path / "keys")))
     headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
@@ -172,7 +172,7 @@ def test_a_browser_that_asks_beforehand_is_told_what_it_may_send_without_a_key(t
 
 
 @pytest.mark.parametrize("path", ["/", "/v2", "/nowhere", "/api/models", "/static/page.css"])
-def test_every_answer_tells_browsers_to_do_nothing_clever_with_it(client, path):
+def test_every_response_has_security_headers(client, path):
     with client.get(path) as response:
         headers = response.headers
 
@@ -187,7 +187,7 @@ def test_every_answer_tells_browsers_to_do_nothing_clever_with_it(client, path):
     assert "Werkzeug" not in headers.get("Server", "")
 
 
-def test_models_are_named_to_nobody_without_a_key_where_there_are_keys(locked):
+def test_readiness_lists_models_only_with_a_key(locked):
     unknown = locked.get("/v2/health/ready")
     known = [locked.get("/v2/health/ready", headers=headers).json for headers in
              ({"X-API-Key": KEY}, {"Authorization": f"Bearer {ADMIN}"})]  # fmt: skip
@@ -197,9 +197,7 @@ def test_models_are_named_to_nobody_without_a_key_where_there_are_keys(locked):
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Request-Id": "mine-1"}])
-def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
-    caplog, monkeypatch, headers
-):
+def test_an_internal_error_is_logged_with_request_id_and_version(caplog, monkeypatch, headers):
     def fail(*_: object) -> object:
         raise RuntimeError("a fault of ours")
 
@@ -216,7 +214,7 @@ def test_a_fault_of_ours_is_logged_with_the_request_and_the_version_that_it_met(
     assert '"request_id": "' in JsonLines().format(logged).replace('":"', '": "')
 
 
-def test_a_request_that_is_answered_at_the_second_try_keeps_its_one_id():
+def test_a_request_has_one_id_in_fast_path_and_flask():
     client = application_of()
 
     first, second = (client.post(INFER, json={}).headers["X-Request-Id"] for _ in range(2))

@@ -1,4 +1,4 @@
-"""Names from clients: none reaches a file, a key or a log unchecked, whichever route takes it."""
+"""Names sent by clients are validated before they reach a file, a key or a log."""
 
 import re
 import sys
@@ -108,7 +108,7 @@ def touched() -> Iterator[list[str]]:
     watching = False
 
 
-def test_no_name_gets_further_than_a_lookup(client, bucket, touched):
+def test_malicious_names_reach_neither_store_nor_files(client, bucket, touched):
     routes = _routes(client)
 
     for method, rule, argument in routes:
@@ -132,7 +132,7 @@ def test_no_name_gets_further_than_a_lookup(client, bucket, touched):
     assert not [name for name in touched if any(part in name for part in TELLTALES)]
 
 
-def test_what_is_beside_the_static_files_stays_there(client):
+def test_static_files_allow_no_path_traversal(client):
     for name in ("../application.py", "..%2fapplication.py", "%2e%2e/wsgi.py", "./../__main__.py",
                  "%2fetc%2fpasswd", "..%5capplication.py", "page.css%00.js"):  # fmt: skip
         with client.get(f"/static/{name}") as response:
@@ -142,7 +142,7 @@ def test_what_is_beside_the_static_files_stays_there(client):
 @pytest.mark.parametrize(
     "name", ["../../etc", "x" * 10_000, "a\u0000b", "Ⅷ", "a/b", 7, None, [], {}]
 )
-def test_a_version_named_in_a_body_is_checked_before_the_store_is_asked(client, bucket, name):
+def test_a_version_in_a_body_is_validated_before_any_request_to_the_store(client, bucket, name):
     response = client.post(
         "/api/models/digits/rollback",
         json={"reason": "x", "to": name, "expected": name},

@@ -1,4 +1,4 @@
-"""How often, how many at once, how much: what is over it is refused, and told to come back."""
+"""Limits of rate, concurrency and body size; refusals with `Retry-After`."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.support.waiting import until
 CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked"}
 
 
-def test_who_asks_too_often_is_told_when_to_come_back_and_others_are_not_hindered():
+def test_a_client_over_its_rate_gets_429_with_retry_after_and_others_are_served():
     client = application_of(limits=Limits(per_second=0.5))
 
     first = client.post(INFER, json=v2())
@@ -56,7 +56,7 @@ def _admitted(rate: RateLimiter, client: str, tries: int) -> int:
     return admitted
 
 
-def test_a_bucket_holds_two_seconds_worth_and_fills_evenly():
+def test_a_token_bucket_holds_two_seconds_and_fills_evenly():
     clock = Clock()
     rate = RateLimiter(10.0, clock=clock)
 
@@ -91,7 +91,7 @@ def test_a_client_without_a_key_is_its_network(address, client):
     assert client_network(address) == client
 
 
-def test_no_client_takes_more_than_a_quarter_of_the_places():
+def test_a_client_gets_at_most_a_quarter_of_the_concurrent_requests():
     limiter = ConcurrencyLimiter(Limits(waiting=12), {})
     for request in range(3):
         limiter.enter(request, "shop")
@@ -109,7 +109,7 @@ def test_no_client_takes_more_than_a_quarter_of_the_places():
 @pytest.mark.parametrize(
     ("second", "status"), [("2001:db8:1:2::b", 503), ("2001:db8:1:3::a", 200), ("192.0.2.7", 200)]
 )
-def test_who_owns_a_whole_network_is_still_one_client(second, status):
+def test_addresses_of_one_ipv6_network_are_one_client(second, status):
     # Given room for one request of each client, and one whose body never ends.
     client = application_of(limits=Limits(waiting=4))
     slow = Trickle(b"{}")
@@ -126,7 +126,7 @@ def test_who_owns_a_whole_network_is_still_one_client(second, status):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_one_connection_gets_all_that_is_allowed_however_many_workers_there_are(workers):
+def test_limits_are_not_divided_by_the_number_of_workers(workers):
     """A connection stays with one worker, so what is allowed is not divided by their number."""
     chosen = Settings(serving_workers=workers, requests_per_second_per_client=8)
 
@@ -154,7 +154,7 @@ def _post(client, path: str, stream, **environ: str) -> TestResponse:
     return TestResponse(body, status, headers, Request(base))
 
 
-def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
+def test_requests_over_the_concurrency_limit_get_503_with_retry_after():
     client = application_of(limits=Limits(waiting=2))
     slow = Trickle(b"{}")
     holding = threading.Thread(
@@ -176,7 +176,7 @@ def test_beyond_all_places_the_answer_is_503_and_when_to_come_back():
 
 
 @pytest.mark.parametrize("path", ["/" + INFER, "///" + INFER, "/" + PREDICT, "//v2", "//metrics"])
-def test_an_address_with_slashes_before_it_is_another_and_unknown(client, path):
+def test_a_path_with_leading_slashes_is_unknown(client, path):
     """Else it would be answered past the limit on concurrent answers."""
     actual = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
 
@@ -204,7 +204,7 @@ def _until_inside(client, requests: int) -> None:
     ids=["chunked", "says too much", "says absurdly much", "short", "large and short", "negative",
          "not ASCII", "not an integer"],
 )  # fmt: skip
-def test_a_body_is_never_longer_than_allowed_whatever_it_says(body, headers, status, message):
+def test_a_body_over_the_limit_is_refused_whatever_it_declares(body, headers, status, message):
     client = application_of()
     stream = io.BytesIO(body)
 
@@ -215,7 +215,7 @@ def test_a_body_is_never_longer_than_allowed_whatever_it_says(body, headers, sta
     assert stream.tell() <= 100_001
 
 
-def test_a_body_in_chunks_is_answered_like_any_other(client):
+def test_a_chunked_body_is_accepted(client):
     body = io.BytesIO(json.dumps({"instances": np.zeros((2, 28, 28), int).tolist()}).encode())
 
     response = _post(client, PREDICT, body, **CHUNKED)
@@ -224,7 +224,7 @@ def test_a_body_in_chunks_is_answered_like_any_other(client):
     assert len(response.json["predictions"]) == 2
 
 
-def test_large_bodies_share_a_memory_that_is_bounded():
+def test_large_bodies_share_bounded_memory():
     client = application_of(limits=Limits(large_bytes=150_000))
     large = b"{" + b" " * 100_000
     environ = {"CONTENT_LENGTH": str(len(large))}

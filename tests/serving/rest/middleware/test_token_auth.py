@@ -1,4 +1,4 @@
-"""Who is known, and how little anybody else learns."""
+"""Tokens and their names: files, rotation, errors, and no token in logs."""
 
 import logging
 import os
@@ -35,11 +35,11 @@ def rewrite(file, text):
     [(ANN, "ann"), (NEW, "ann"), (BEN, "ben"), ("", None), (ANN[:-1], None), (ANN + "a", None),
      (ANN[:-1] + "b", None), ("é" * 32, None), ("\ud800", None), ("x" * 100_000, None)],
 )  # fmt: skip
-def test_a_token_has_the_name_that_stands_before_it(file, presented, name):
+def test_a_token_has_the_name_in_its_line(file, presented, name):
     assert Tokens(file).name_of(presented) == name
 
 
-def test_a_token_from_the_environment_counts_beside_those_of_the_file(file):
+def test_a_token_from_the_environment_is_valid_in_addition_to_the_file(file):
     tokens = Tokens(file, token="e" * 32)
 
     assert tokens.name_of("e" * 32) == "operator"
@@ -56,7 +56,7 @@ def test_tokens_are_rotated_without_a_restart(file):
     assert tokens.name_of(NEW) == "ann"
 
 
-def test_an_empty_file_shuts_everybody_out(file):
+def test_an_empty_file_revokes_all_tokens(file):
     tokens = Tokens(file, reload_seconds=0)
 
     rewrite(file, "# nobody\n")
@@ -81,7 +81,7 @@ def test_a_file_that_becomes_invalid_is_logged_and_its_tokens_stay_valid(file, c
     until(lambda: tokens.name_of(ANN) is None, what="the mended file is read")
 
 
-def test_a_file_that_is_mended_without_a_trace_is_read_all_the_same(file, caplog):
+def test_a_corrected_file_with_unchanged_size_and_time_is_read(file, caplog):
     # Given a file that breaks, and is told of.
     tokens = Tokens(file, reload_seconds=0)
     good = f"ann {NEW}\n"
@@ -98,7 +98,7 @@ def test_a_file_that_is_mended_without_a_trace_is_read_all_the_same(file, caplog
     assert caplog.text.count("stay valid") == 1
 
 
-def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
+def test_a_file_that_stays_invalid_is_logged_once(file, caplog):
     tokens = Tokens(file, reload_seconds=0)
     rewrite(file, "ann short\n")
     file.chmod(0o644)
@@ -120,7 +120,7 @@ def test_a_file_that_stays_broken_is_told_of_once(file, caplog):
         ("ann gespürtes-wort-sechzehn\n", "line 1"),
     ],
 )
-def test_a_wrong_line_is_told_without_its_token(tmp_path, text, message):
+def test_the_error_of_a_line_does_not_contain_its_token(tmp_path, text, message):
     rewrite(tmp_path / "tokens", text)
 
     with pytest.raises(ConfigurationError) as raised:
@@ -132,7 +132,7 @@ def test_a_wrong_line_is_told_without_its_token(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+def test_the_error_names_an_unreadable_file(tmp_path, content):
     file = tmp_path / "tokens"
     if content is not None:
         file.write_bytes(content)
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
         Tokens(file)
 
 
-def test_who_is_patient_starts_with_nobody_and_reads_the_mended_file(file):
+def test_lenient_tokens_start_empty_and_read_the_corrected_file(file):
     good = file.read_text()
     rewrite(file, "broken\n")
     tokens = Tokens(file, lenient=True, reload_seconds=0)
@@ -152,7 +152,7 @@ def test_who_is_patient_starts_with_nobody_and_reads_the_mended_file(file):
     until(lambda: tokens.name_of(ANN) == "ann", what="the mended file is read")
 
 
-def test_a_file_that_everybody_can_read_is_warned_of(file, caplog):
+def test_a_world_readable_file_causes_a_warning(file, caplog):
     file.chmod(0o644)
 
     Tokens(file, settings=("OVERNIGHT_ADMIN_TOKENS_FILE", "…"))
@@ -161,7 +161,7 @@ def test_a_file_that_everybody_can_read_is_warned_of(file, caplog):
 
 
 @pytest.mark.parametrize("token", ["short", "with a space in it", "ü" * 20])
-def test_a_weak_token_is_refused_and_not_repeated(token):
+def test_a_weak_token_is_refused_and_not_in_the_error(token):
     with pytest.raises(ConfigurationError) as raised:
         Tokens(token=token, settings=("…", "OVERNIGHT_ADMIN_TOKEN"))
 
@@ -169,7 +169,7 @@ def test_a_weak_token_is_refused_and_not_repeated(token):
     assert token not in str(raised.value)
 
 
-def test_tokens_never_show_themselves(file, caplog):
+def test_tokens_are_in_no_repr_and_no_log(file, caplog):
     caplog.set_level(logging.DEBUG)
 
     tokens = Tokens(file, token="e" * 32)
@@ -199,7 +199,7 @@ def guarded(tokens: Tokens) -> Flask:
         (ANN, 401),
     ],
 )
-def test_an_administrator_is_who_carries_the_token(file, header, status):
+def test_an_administrator_is_authenticated_by_bearer_token(file, header, status):
     headers = {} if header is None else {"Authorization": header}
 
     response = guarded(Tokens(file)).get("/api/who", headers=headers)
@@ -213,7 +213,7 @@ def test_an_administrator_is_who_carries_the_token(file, header, status):
         assert "Authorization: Bearer" in response.json["detail"]
 
 
-def test_without_tokens_nobody_administers_and_the_setting_is_named():
+def test_without_administrators_the_error_names_the_setting():
     response = guarded(NO_TOKENS).get("/api/who", headers={"Authorization": "Bearer " + ANN})
 
     assert response.status_code == 403
