@@ -1,41 +1,41 @@
-"""Errors of serving, each of which is worded for whoever sent the request or runs the server.
+"""Errors of serving; each message says what to do.
 
 overnight.store.errors.OvernightError
-├── BadInput                a request that cannot be answered: which field, expected and found
-│   ├── TooMuch             a request over a limit
-│   └── WrongContentType    a body of a kind that is not read here
-├── NotServed               the model or version is not loaded here; says which are
-├── UnknownToken            no token, or none that is known here: send one
-├── AdministrationClosed    nobody can administer here: set a token
-├── TooManyRequests         one client asks too often: wait
-├── Overloaded              too much is under way here: try again a little later
-├── UnfitVersion            verified, and yet it must not answer here
-└── LogWentBack             an alias' log is not the one that was known: restore it
+├── BadInput                an invalid request: the field, what was expected and what was found
+│   ├── LimitExceeded       a request over a limit
+│   └── WrongContentType    an unsupported content type
+├── NotServed               the model or version is not loaded on this host; lists those that are
+├── UnknownToken            no token, or an unknown one: send a valid one
+├── AdministrationClosed    no administrators are configured: set a token
+├── TooManyRequests         a client exceeds its request rate: wait
+├── Overloaded              too many requests in flight: retry later
+├── UnfitVersion            an intact version that cannot run on this host
+└── LogRewound              an alias log lost or replaced records: restore the store
 """
 
 from overnight.store.errors import OvernightError
 
 
 class UnfitVersion(OvernightError):
-    """A version that is what its manifest says, and yet must not answer here."""
+    """A version that matches its manifest, but cannot run or gives other outputs on this host."""
 
     def __init__(self, model: str, version: str, why: str) -> None:
-        super().__init__(f"{model} {version} is not fit to answer: {why}")
+        super().__init__(f"{model} {version} is not fit to serve: {why}")
 
 
 class LogRewound(OvernightError):
-    """The store has forgotten, or replaced, a record of an alias that was followed from here."""
+    """The store lost or replaced an alias record that this host has already followed."""
 
     def __init__(self, log: str, *, known: str, found: str, memory: str) -> None:
         super().__init__(
-            f"the log of {log} went back: expected {known}, found {found}. What serves goes on and "
-            "nothing of this log is followed; restore the store's latest state, or, if the store "
-            f"was replaced on purpose, stop serving, remove {memory} and start again"
+            f"the log of {log} was rewound: expected {known}, found {found}. The loaded "
+            "version still serves, but this log is not followed; restore the store's latest state, "
+            f"or, if the store was replaced on purpose, stop serving, remove {memory} and start again"
         )
 
 
 class NotServed(OvernightError):
-    """The model or version asked for is not loaded here. `soon` when waiting may help."""
+    """A model or version that is not loaded on this host; `soon` if it may be in a moment."""
 
     def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
         self.soon = soon
@@ -43,7 +43,7 @@ class NotServed(OvernightError):
 
 
 class BadInput(OvernightError):
-    """A request that cannot be answered as it stands."""
+    """An invalid request."""
 
     def __init__(self, field: str, *, expected: str, found: str) -> None:
         self.field = field
@@ -55,42 +55,42 @@ class LimitExceeded(BadInput):
 
 
 class WrongContentType(BadInput):
-    """A body of a kind that is not read here; says which are."""
+    """An unsupported content type; the message lists the supported ones."""
 
 
 class UnknownToken(OvernightError):
-    """A request that does not say who asks, or says it with a token nobody has."""
+    """A request without a token, or with an unknown one."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"{why}; send `Authorization: Bearer` with one that this server knows, "
-            "whoever runs it can give you one"
+            f"{why}; send `Authorization: Bearer` with a valid one, "
+            "which the operator of this server can issue"
         )
 
 
 class AdministrationClosed(OvernightError):
-    """Nobody can administer here."""
+    """No administrators are configured."""
 
     def __init__(self) -> None:
         super().__init__(
-            "administration is not configured here; set OVERNIGHT_ADMIN_TOKENS_FILE or "
+            "no administrators are configured; set OVERNIGHT_ADMIN_TOKENS_FILE or "
             "OVERNIGHT_ADMIN_TOKEN and start serving again"
         )
 
 
 class TooManyRequests(OvernightError):
-    """One client asks more often than it may."""
+    """A client over its request rate."""
 
     def __init__(self, per_second: float, retry_seconds: float) -> None:
         self.retry_seconds = retry_seconds
         super().__init__(
-            f"expected at most {per_second:g} requests a second of one client here, found more; "
-            f"ask again in {retry_seconds:.1f} s"
+            f"expected at most {per_second:g} requests a second from one client, found more; "
+            f"retry in {retry_seconds:.1f} s"
         )
 
 
 class Overloaded(OvernightError):
-    """More is under way here than can be waited for."""
+    """More requests in flight than the limits allow."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"too much at once: {why}; ask again a little later")
+        super().__init__(f"overloaded: {why}; retry in a few seconds")

@@ -1,4 +1,4 @@
-"""What holds for requests of every kind."""
+"""Behaviour common to all requests: errors, limits, content types and request ids."""
 
 import json
 
@@ -53,13 +53,13 @@ def empty() -> FlaskClient:
         "/",
     ],
 )
-def test_what_can_be_asked_is_answered(client, path):
+def test_every_get_path_is_answered(client, path):
     assert client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", [INFER, PREDICT])
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b"", "JSON"),
         (b"{", "JSON"),
@@ -70,14 +70,14 @@ def test_what_can_be_asked_is_answered(client, path):
     ],
     ids=["nothing", "half", "NaN", "Infinity", "not text", "too deep"],
 )
-def test_broken_json_is_told_where_it_breaks(client, path, body, words):
+def test_the_error_of_invalid_json_names_the_position(client, path, body, message):
     response = client.post(path, data=body, content_type="application/json")
     assert response.status_code == 400
-    assert words in response.json["error"]
+    assert message in response.json["error"]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "words"),
+    ("method", "path", "status", "message"),
     [
         ("GET", INFER, 405, "GET"),
         ("DELETE", PREDICT, 405, "DELETE"),
@@ -90,24 +90,22 @@ def test_broken_json_is_told_where_it_breaks(client, path, body, words):
         ("GET", "/v2/unknown", 404, "/v2/unknown"),
     ],
 )
-def test_what_cannot_be_asked_says_so_in_the_form_of_the_protocol(
-    client, method, path, status, words
-):
+def test_errors_have_the_form_of_the_protocol(client, method, path, status, message):
     response = client.open(path, method=method, json={"instances": IMAGES.tolist()})
     assert response.status_code == status
-    assert words in response.json["error"]
+    assert message in response.json["error"]
 
 
 @pytest.mark.parametrize("path", [INFER, PREDICT])
 @pytest.mark.parametrize("kind", ["text/html", "image/jpeg", "multipart/form-data; boundary=x"])
-def test_a_body_of_a_kind_that_is_not_read_is_415(client, path, kind):
+def test_an_unsupported_content_type_is_415(client, path, kind):
     response = client.post(path, data=b"{}", content_type=kind)
     assert response.status_code == 415
     assert "application/json" in response.json["error"]
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", None])
-def test_json_as_curl_sends_it_is_read(client, kind):
+def test_json_with_the_content_type_of_curl_is_accepted(client, kind):
     body = json.dumps({"instances": IMAGES.tolist()})
     assert client.post(PREDICT, data=body, content_type=kind).status_code == 200
 
@@ -134,14 +132,14 @@ def test_a_body_over_the_limit_is_413_and_names_the_limit(client, path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [("abc-1.2_3", "abc-1.2_3"), ("bad id\t!", None), ("x" * 65, None)]
+    ("sent", "given"), [("abc-1.2_3", "abc-1.2_3"), ("bad id\t!", None), ("x" * 65, None)]
 )
-def test_a_request_id_is_given_back_when_it_is_decent(client, asked, given):
-    found = client.get("/v2/health/live", headers={"X-Request-Id": asked}).headers["X-Request-Id"]
-    assert found == given if given else len(found) == 32
+def test_a_valid_request_id_is_returned(client, sent, given):
+    actual = client.get("/v2/health/live", headers={"X-Request-Id": sent}).headers["X-Request-Id"]
+    assert actual == given if given else len(actual) == 32
 
 
-def test_before_a_version_is_loaded_nothing_is_ready_and_clients_are_told_to_wait(empty):
+def test_before_a_version_is_loaded_clients_get_503_with_retry_after(empty):
     assert empty.get("/v2/health/live").status_code == 200
     assert empty.get("/v2/health/ready").status_code == 503
     for response in (empty.post(INFER, json=v2()), empty.get("/v2/models/digits/ready")):
@@ -151,7 +149,7 @@ def test_before_a_version_is_loaded_nothing_is_ready_and_clients_are_told_to_wai
     assert empty.get("/api/models").json["models"][0]["version"] is None
 
 
-def test_our_own_endpoints_explain_themselves_as_problems(client):
+def test_errors_of_the_api_are_problem_json(client):
     response = client.get("/api/models/nothing")
     assert response.status_code == 404
     assert response.content_type == "application/problem+json"
@@ -159,14 +157,14 @@ def test_our_own_endpoints_explain_themselves_as_problems(client):
     assert "digits" in response.json["detail"]
 
 
-def test_a_model_is_told_for_people(client):
-    (told,) = client.get("/api/models").json["models"]
-    assert (told["name"], told["version"], told["accuracy"]) == ("digits", VERSION, 0.995)
-    assert told["trained_on_rows"] == 50_001
-    assert told["labels"] == list("0123456789")
+def test_a_model_has_its_training_and_tensors(client):
+    (model,) = client.get("/api/models").json["models"]
+    assert (model["name"], model["version"], model["accuracy"]) == ("digits", VERSION, 0.995)
+    assert model["trained_on_rows"] == 50_001
+    assert model["labels"] == list("0123456789")
 
 
-def test_the_page_allows_nothing_from_elsewhere(client):
+def test_the_page_has_a_strict_content_security_policy(client):
     response = client.get("/")
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -176,7 +174,7 @@ def test_the_page_allows_nothing_from_elsewhere(client):
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, None), (None, 18)])
-def test_a_range_in_the_schema_is_kept_by_both_protocols(low, high):
+def test_both_protocols_check_the_range_of_the_schema(low, high):
     spec = TensorSpec(name="image", datatype="UINT8", shape=(28, 28), minimum=low, maximum=high)
     client = application_of(Schema(inputs=(spec,), outputs=bundles.TENSORS.outputs))
 

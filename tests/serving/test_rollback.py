@@ -1,4 +1,4 @@
-"""An administrator rolls back over HTTP."""
+"""Administrators roll back over HTTP."""
 
 import threading
 
@@ -40,7 +40,7 @@ def agent(worker):
 
 
 @pytest.fixture
-def ask(agent, bucket):
+def send(agent, bucket):
     """Ask for a rollback as an administrator, unless told otherwise."""
     administrators = Tokens(token=TOKEN, name="ada")
     client = create_application(
@@ -63,8 +63,8 @@ def champion(bucket) -> str:
     return current.version
 
 
-def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bucket, agent):
-    answer = ask({"reason": "  sevens were\nread as ones "})
+def test_the_previous_version_becomes_champion_with_actor_and_reason(send, bucket, agent):
+    answer = send({"reason": "  sevens were\nread as ones "})
 
     record = answer.get_json()["record"]
     assert answer.status_code == 200
@@ -78,8 +78,8 @@ def test_what_served_before_serves_again_and_the_record_says_who_and_why(ask, bu
     assert answers(agent) == FIRST
 
 
-def test_any_approved_version_can_be_named(ask, bucket):
-    assert ask(WHY | {"to": THIRD, "expected": SECOND}).get_json()["record"]["version"] == THIRD
+def test_any_approved_version_can_be_named(send, bucket):
+    assert send(WHY | {"to": THIRD, "expected": SECOND}).get_json()["record"]["version"] == THIRD
     assert champion(bucket) == THIRD
 
 
@@ -99,8 +99,8 @@ def test_any_approved_version_can_be_named(ask, bucket):
     ],
     ids=repr,
 )
-def test_a_request_that_does_not_say_what_and_why_changes_nothing(ask, bucket, body):
-    answer = ask(body)
+def test_an_invalid_request_changes_nothing(send, bucket, body):
+    answer = send(body)
 
     assert (answer.status_code, answer.mimetype) == (400, PROBLEM)
     assert "expected" in answer.get_json()["detail"]
@@ -108,34 +108,34 @@ def test_a_request_that_does_not_say_what_and_why_changes_nothing(ask, bucket, b
 
 
 @pytest.mark.parametrize("token", ["", "a-token-of-somebody-else", TOKEN[:-1]])
-def test_a_wrong_token_changes_nothing(ask, bucket, token):
-    answer = ask(WHY, token=token)
+def test_a_wrong_token_changes_nothing(send, bucket, token):
+    answer = send(WHY, token=token)
 
     assert (answer.status_code, answer.mimetype) == (401, PROBLEM)
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert champion(bucket) == SECOND
 
 
-def test_where_nobody_administers_it_is_forbidden_and_the_setting_named():
+def test_without_administrators_it_is_forbidden_and_the_setting_named():
     answer = application_of().post(PATH, json=WHY)
 
     assert answer.status_code == 403
     assert "OVERNIGHT_ADMIN_TOKEN" in answer.get_json()["detail"]
 
 
-def test_an_unknown_model_is_not_found(ask):
-    assert ask(WHY, path="/api/models/sales/rollback").status_code == 404
+def test_an_unknown_model_is_not_found(send):
+    assert send(WHY, path="/api/models/sales/rollback").status_code == 404
 
 
-def test_an_unknown_version_is_not_found(ask, bucket):
-    answer = ask(WHY | {"to": "20200101T000000-0123456789ab"})
+def test_an_unknown_version_is_not_found(send, bucket):
+    answer = send(WHY | {"to": "20200101T000000-0123456789ab"})
 
     assert answer.status_code == 404
     assert champion(bucket) == SECOND
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"to": SECOND}, "is the champion of digits already"),
         ({"to": bundles.version_name(4)}, "is not approved"),
@@ -143,25 +143,25 @@ def test_an_unknown_version_is_not_found(ask, bucket):
         ({"expected": FIRST, "to": THIRD}, "expected"),
     ],
 )
-def test_what_the_log_or_a_decision_forbids_is_a_conflict(ask, bucket, body, words):
-    answer = ask(WHY | body)
+def test_a_rollback_that_log_or_decisions_forbid_is_a_conflict(send, bucket, body, message):
+    answer = send(WHY | body)
 
     assert (answer.status_code, answer.mimetype) == (409, PROBLEM)
-    assert words in answer.get_json()["detail"]
+    assert message in answer.get_json()["detail"]
     assert champion(bucket) == SECOND
 
 
-def test_there_is_nothing_before_the_first(ask, bucket):
-    ask(WHY)
-    answer = ask(WHY)
+def test_the_first_champion_cannot_be_rolled_back(send, bucket):
+    send(WHY)
+    answer = send(WHY)
 
     assert answer.status_code == 409
     assert "name a version" in answer.get_json()["detail"]
 
 
-def test_the_second_of_two_who_roll_back_elsewhere_is_told_who_won(ask, bucket):
-    ask(WHY | {"expected": SECOND, "to": FIRST})
-    answer = ask(WHY | {"expected": SECOND, "to": THIRD})
+def test_a_concurrent_rollback_to_another_version_is_a_conflict(send, bucket):
+    send(WHY | {"expected": SECOND, "to": FIRST})
+    answer = send(WHY | {"expected": SECOND, "to": THIRD})
 
     assert answer.status_code == 409
     assert FIRST in answer.get_json()["detail"]
@@ -169,30 +169,30 @@ def test_the_second_of_two_who_roll_back_elsewhere_is_told_who_won(ask, bucket):
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
-def test_while_the_store_is_away_nothing_can_be_changed(ask, bucket, error):
+def test_without_the_store_nothing_can_be_changed(send, bucket, error):
     bucket.error = error
 
-    answer = ask(WHY)
+    answer = send(WHY)
 
     assert (answer.status_code, answer.mimetype) == (503, PROBLEM)
     assert "the object store" in answer.get_json()["detail"]
 
 
-def test_only_one_request_at_a_time_waits_for_the_store(ask, bucket):
-    held, over = threading.Event(), threading.Event()
+def test_only_one_request_at_a_time_waits_for_the_store(send, bucket):
+    held, released = threading.Event(), threading.Event()
 
     def read(key: str) -> bytes:
         held.set()
-        over.wait(20)
+        released.wait(20)
         return Flaky.read(bucket, key)
 
     bucket.read = read
-    first = threading.Thread(target=lambda: ask(WHY))
+    first = threading.Thread(target=lambda: send(WHY))
     first.start()
     held.wait(20)
 
-    second = ask(WHY)
-    over.set()
+    second = send(WHY)
+    released.set()
     first.join()
 
     assert second.status_code == 503

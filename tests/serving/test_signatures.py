@@ -249,7 +249,7 @@ def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, t
     # Then what was served last is served, and people are told what to do.
     assert answers(restarted) == TWO
     trouble = restarted.status.follower_state(bundles.MODEL).sync_error
-    assert "the log of digits went back: expected record 2" in trouble
+    assert "the log of digits was rewound: expected record 2" in trouble
     assert "restore" in trouble
 
 
@@ -264,7 +264,7 @@ def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(work
     settle(agent)
 
     assert answers(agent) == TWO
-    assert "went back" in agent.status.follower_state(bundles.MODEL).sync_error
+    assert "rewound" in agent.status.follower_state(bundles.MODEL).sync_error
 
 
 def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
@@ -277,7 +277,7 @@ def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
     kept = bucket._objects.pop(key)
     agent = worker()
     settle(agent)
-    assert "went back" in agent.status.follower_state(bundles.MODEL).sync_error
+    assert "rewound" in agent.status.follower_state(bundles.MODEL).sync_error
 
     bucket.create(key, kept)
     promote(log, 3)

@@ -69,7 +69,7 @@ def test_slow_uploads_over_the_limit_are_refused_and_health_checks_answered(serv
 
         assert (status, healthy) == (503, 200)
         assert int(headers["retry-after"]) > 0
-        assert "too much at once" in answer["error"]
+        assert "overloaded" in answer["error"]
         assert finish(slow[0]).startswith(b"HTTP/1.1 200 ")
     # Those that hang up without a word give their places back.
     until(lambda: serving.ask("POST", PREDICT, ONE)[0] == 200, what="places are free again")

@@ -35,9 +35,9 @@ class ConcurrencyLimiter:
         clients = self._clients
         if len(clients) >= self._each:
             if len(clients) >= self._waiting:
-                raise Overloaded(f"{self._waiting} requests are being answered or wait already")
+                raise Overloaded(f"{self._waiting} requests are in flight")
             if list(clients.values()).count(client) >= self._each:
-                raise Overloaded(f"{self._each} requests of yours are answered or wait already")
+                raise Overloaded(f"{self._each} requests of this client are in flight")
         clients[request] = client
 
     def leave(self, request: int) -> None:

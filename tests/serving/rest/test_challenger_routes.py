@@ -1,4 +1,4 @@
-"""An administrator starts and stops a challenger over HTTP."""
+"""Administrators start and stop a challenger over HTTP."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def client(agent, bucket):
 
 
 @pytest.fixture
-def ask(client):
+def send(client):
     def request(method: str, body, *, path: str = PATH, token: str = TOKEN):
         headers = {"Authorization": f"Bearer {token}"}
         return client.open(path, method=method, json=body, headers=headers)
@@ -54,26 +54,30 @@ def ask(client):
     return request
 
 
-def test_a_challenge_is_started_told_and_stopped(ask, bucket, agent, client):
+def test_a_challenge_is_started_reported_and_stopped(send, bucket, agent, client):
     assert client.get("/api/models").json["models"][0]["challenger"] is None
 
-    started = ask("POST", ASKED | {"maximum_slowdown": 3, "minimum_requests": 50})
+    started = send("POST", ASKED | {"maximum_slowdown": 3, "minimum_requests": 50})
     settle(agent)
 
     assert started.status_code == 201
     record = started.json["record"]
     assert (record["by"], record["version"], record["action"]) == ("ada", SECOND, "started")
     assert record["terms"]["maximum_slowdown"] == 3.0
-    told = client.get("/api/models/digits").json["challenger"]
-    assert {name: told[name] for name in ASKED} == ASKED
-    assert told["since"].startswith(record["at"][:19])
+    challenger = client.get("/api/models/digits").json["challenger"]
+    assert {name: challenger[name] for name in ASKED} == ASKED
+    assert challenger["since"].startswith(record["at"][:19])
     figures = ("requests", "errors", "compared", "disagreements", "dropped")
-    assert [told[name] for name in figures] == [0] * 5
-    assert (told["by"], told["slowdown"], told["withdrawn"]) == ("ada", None, None)
+    assert [challenger[name] for name in figures] == [0] * 5
+    assert (challenger["by"], challenger["slowdown"], challenger["withdrawn"]) == (
+        "ada",
+        None,
+        None,
+    )
     labels = f'{{model="digits",version="{SECOND}",mode="canary"}}'
     assert f"overnight_challenger_active{labels} 1" in client.get("/metrics").text.splitlines()
 
-    stopped = ask("DELETE", {"reason": "seen enough"})
+    stopped = send("DELETE", {"reason": "seen enough"})
     settle(agent)
 
     assert (stopped.status_code, stopped.json["record"]["action"]) == (200, "stopped")
@@ -97,8 +101,8 @@ def test_a_challenge_is_started_told_and_stopped(ask, bucket, agent, client):
     ],
     ids=str,
 )
-def test_what_is_asked_wrongly_is_told_and_starts_nothing(ask, bucket, change, field):
-    response = ask("POST", ASKED | change)
+def test_an_invalid_request_names_the_field_and_starts_nothing(send, bucket, change, field):
+    response = send("POST", ASKED | change)
 
     assert (response.status_code, response.content_type) == (400, PROBLEM)
     assert response.json["detail"].startswith(field)
@@ -106,17 +110,17 @@ def test_what_is_asked_wrongly_is_told_and_starts_nothing(ask, bucket, change, f
 
 
 @pytest.mark.parametrize("missing", ["version", "mode", "reason"])
-def test_what_has_no_default_is_asked_for(ask, missing):
+def test_fields_without_default_are_required(send, missing):
     body = {name: value for name, value in ASKED.items() if name != missing}
 
-    response = ask("POST", body)
+    response = send("POST", body)
 
     assert response.status_code == 400
     assert response.json["detail"].startswith(missing)
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "words"),
+    ("change", "status", "message"),
     [
         ({"version": FIRST}, 409, "is the champion"),
         ({"version": REJECTED}, 409, "was rejected"),
@@ -124,61 +128,61 @@ def test_what_has_no_default_is_asked_for(ask, missing):
         ({"version": bundles.version_name(9)}, 404, "has no version"),
     ],
 )
-def test_who_may_not_challenge_is_refused(ask, change, status, words):
-    response = ask("POST", ASKED | change)
+def test_a_version_that_may_not_challenge_is_refused(send, change, status, message):
+    response = send("POST", ASKED | change)
 
     assert (response.status_code, response.content_type) == (status, PROBLEM)
-    assert words in response.json["detail"]
+    assert message in response.json["detail"]
 
 
-def test_a_second_challenger_is_a_conflict_that_names_the_first(ask):
-    ask("POST", ASKED)
+def test_a_second_challenger_is_a_conflict_that_names_the_first(send):
+    send("POST", ASKED)
 
-    response = ask("POST", ASKED | {"share": 0.5})
+    response = send("POST", ASKED | {"share": 0.5})
 
     assert response.status_code == 409
     assert SECOND in response.json["detail"]
 
 
-def test_there_is_nothing_to_stop_before_one_has_started(ask):
-    assert ask("DELETE", {"reason": "to be sure"}).status_code == 404
+def test_there_is_nothing_to_stop_before_one_has_started(send):
+    assert send("DELETE", {"reason": "to be sure"}).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_nobody_without_a_token_starts_or_stops_anything(ask, bucket, method):
-    response = ask(method, ASKED, token="somebody-else-entirely")
+def test_starting_and_stopping_need_a_token(send, bucket, method):
+    response = send(method, ASKED, token="somebody-else-entirely")
 
     assert response.status_code == 401
     assert AliasLog(bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_where_nobody_administers_it_is_closed(method):
+def test_without_administrators_it_is_forbidden(method):
     response = application_of().open(PATH, method=method, json=ASKED)
 
     assert response.status_code == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_a_model_that_is_not_served_here_is_not_found(ask, method):
-    assert ask(method, ASKED, path="/api/models/sales/challenger").status_code == 404
+def test_a_model_that_is_not_served_here_is_not_found(send, method):
+    assert send(method, ASKED, path="/api/models/sales/challenger").status_code == 404
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
-def test_a_store_that_takes_nothing_is_told(ask, bucket, error):
+def test_an_error_of_the_store_is_reported(send, bucket, error):
     bucket.write_error = error
 
-    response = ask("POST", ASKED)
+    response = send("POST", ASKED)
 
     assert response.status_code == 503
     assert "store" in response.json["detail"]
 
 
-def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
-    ask("POST", ASKED)
+def test_only_the_expected_challenger_is_stopped(send, bucket):
+    send("POST", ASKED)
 
-    wrong = ask("DELETE", {"reason": "seen enough", "expected": FIRST})
-    odd = ask("DELETE", {"reason": "seen enough", "expected": ["x"]})
+    wrong = send("DELETE", {"reason": "seen enough", "expected": FIRST})
+    odd = send("DELETE", {"reason": "seen enough", "expected": ["x"]})
 
     assert (wrong.status_code, odd.status_code) == (409, 400)
     assert SECOND in wrong.json["detail"]
@@ -186,4 +190,4 @@ def test_only_the_challenger_that_is_meant_is_stopped(ask, bucket):
     current = AliasLog(bucket, "digits", CHALLENGER).current()
     assert current is not None
     assert current.target == SECOND
-    assert ask("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200
+    assert send("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200

@@ -1,4 +1,4 @@
-"""The fast path, and what it leaves to Flask."""
+"""The fast path: which requests it handles, and what it passes on to Flask."""
 
 import gzip
 import io
@@ -78,13 +78,13 @@ def _answering(slots: ModelSlots | None = None) -> tuple[FastPath, list[Exceptio
     return express, went_on
 
 
-def test_a_version_that_is_still_being_loaded_is_waited_for():
+def test_a_request_waits_for_a_version_that_is_loading():
     # Given a worker that has not loaded yet what its host answers with.
     slots, statuses = _slots(None), []
     express, went_on = _answering(slots)
-    asked = REQUEST | {"wsgi.input": io.BytesIO(BODY)}
+    environ = REQUEST | {"wsgi.input": io.BytesIO(BODY)}
     asking = threading.Thread(
-        target=express, args=(asked, lambda status, _headers: statuses.append(status))
+        target=express, args=(environ, lambda status, _headers: statuses.append(status))
     )
 
     asking.start()
@@ -94,7 +94,7 @@ def test_a_version_that_is_still_being_loaded_is_waited_for():
     assert (statuses, went_on) == (["200 OK"], [])
 
 
-def test_a_request_that_fails_is_inferred_once_and_counted_once():
+def test_a_failed_request_is_run_once_and_counted_once():
     loaded = _loaded(_Counting)
     client = create_application(
         Router(_slots(loaded)), limits=Limits(), status=StandaloneStatus()
@@ -111,7 +111,7 @@ def test_a_request_that_fails_is_inferred_once_and_counted_once():
     assert counted[0].endswith(" 1")
 
 
-def test_the_fast_path_takes_exactly_the_addresses_that_flask_knows(application):
+def test_the_fast_path_matches_exactly_the_paths_of_flask(application):
     rules = application.url_map.bind("here")
     parts = (
         ("", "/v1", "/v2", "/v2/models", "/v1/models"),
@@ -134,10 +134,10 @@ def application():
     return create_application(Router(_slots(None)), limits=Limits(), status=StandaloneStatus())
 
 
-def test_another_method_is_refused_with_the_ones_that_are_allowed(application):
+def test_another_method_is_refused_with_the_allowed_ones(application):
     client = application.test_client()
 
-    got, options = (ask("/v2/models/digits/infer") for ask in (client.get, client.options))
+    got, options = (send("/v2/models/digits/infer") for send in (client.get, client.options))
 
     assert (got.status_code, options.status_code) == (405, 200)
     assert "not allowed" in got.json["error"]
@@ -145,7 +145,7 @@ def test_another_method_is_refused_with_the_ones_that_are_allowed(application):
         assert set(response.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
-def _asked(body: bytes, kind: str, path: str = "/v2/models/digits/infer", **headers: str) -> dict:
+def _environ(body: bytes, kind: str, path: str = "/v2/models/digits/infer", **headers: str) -> dict:
     return REQUEST | {
         "PATH_INFO": path,
         "CONTENT_TYPE": kind,
@@ -182,32 +182,34 @@ def _numbers(answer: bytes, headers: dict[str, str]) -> np.ndarray:
     if length is not None:
         assert headers["Content-Type"] == "application/octet-stream"
         return np.frombuffer(answer[int(length) :], "<f4")
-    found = orjson.loads(answer)
-    return np.ravel(found["predictions"] if "predictions" in found else found["outputs"][0]["data"])
+    actual = orjson.loads(answer)
+    return np.ravel(
+        actual["predictions"] if "predictions" in actual else actual["outputs"][0]["data"]
+    )
 
 
 RAW = {"HTTP_ACCEPT": "application/octet-stream"}
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "environ",
     [
-        _asked(BODY, "application/json", path="/v1/models/digits:predict"),
-        _asked(_json(), "application/json"),
-        _asked(_json(parameters={"binary_data_output": True}), "application/json"),
-        _asked(_binary()[0], "application/octet-stream", **_binary()[1]),
-        _asked(_binary()[0], "", **_binary()[1]),
-        _asked(_png(), "image/png"),
-        _asked(_png(), "image/png", **RAW),
-        _asked(_json(), "application/json; charset=utf-8"),
-        _asked(_json(), "application/x-www-form-urlencoded"),
-        _asked(_json(), "application/cloudevents+json"),
-        _asked(_json(), ""),
-        _asked(gzip.compress(_json()), "application/json", HTTP_CONTENT_ENCODING="gzip"),
-        _asked(_json(), "application/json", f"/v2/models/digits/versions/{VERSION}/infer"),
-        _asked(BODY, "application/json", f"/v1/models/digits/versions/{VERSION}:predict"),
-        _asked(BODY, "application/json", "/v1/models/digits/labels/champion:predict"),
-        _asked(_binary()[0], "application/json", **_binary()[1]),
+        _environ(BODY, "application/json", path="/v1/models/digits:predict"),
+        _environ(_json(), "application/json"),
+        _environ(_json(parameters={"binary_data_output": True}), "application/json"),
+        _environ(_binary()[0], "application/octet-stream", **_binary()[1]),
+        _environ(_binary()[0], "", **_binary()[1]),
+        _environ(_png(), "image/png"),
+        _environ(_png(), "image/png", **RAW),
+        _environ(_json(), "application/json; charset=utf-8"),
+        _environ(_json(), "application/x-www-form-urlencoded"),
+        _environ(_json(), "application/cloudevents+json"),
+        _environ(_json(), ""),
+        _environ(gzip.compress(_json()), "application/json", HTTP_CONTENT_ENCODING="gzip"),
+        _environ(_json(), "application/json", f"/v2/models/digits/versions/{VERSION}/infer"),
+        _environ(BODY, "application/json", f"/v1/models/digits/versions/{VERSION}:predict"),
+        _environ(BODY, "application/json", "/v1/models/digits/labels/champion:predict"),
+        _environ(_binary()[0], "application/json", **_binary()[1]),
     ],
     ids=[
         "v1", "v2", "v2, raw answer", "binary", "binary, no kind", "PNG", "PNG, raw answer",
@@ -215,43 +217,43 @@ RAW = {"HTTP_ACCEPT": "application/octet-stream"}
         "v2, a version", "v1, a version", "v1, a label", "binary as JSON",
     ],
 )  # fmt: skip
-def test_every_legal_request_is_answered_without_what_lies_behind(asked):
+def test_every_valid_request_is_handled_without_flask(environ):
     express, went_on = _answering()
-    told: list[dict[str, str]] = []
+    responses: list[dict[str, str]] = []
 
     (answer,) = express(
-        asked | {"wsgi.input": io.BytesIO(asked["wsgi.input"].getvalue())},
-        lambda status, headers: told.append({"status": status, **dict(headers)}),
+        environ | {"wsgi.input": io.BytesIO(environ["wsgi.input"].getvalue())},
+        lambda status, headers: responses.append({"status": status, **dict(headers)}),
     )
 
     assert went_on == []
-    assert told[0]["status"] == "200 OK"
-    assert told[0]["Content-Length"] == str(len(answer))
-    assert told[0]["X-Model-Version"] == bundles.version_name(1)
+    assert responses[0]["status"] == "200 OK"
+    assert responses[0]["Content-Length"] == str(len(answer))
+    assert responses[0]["X-Model-Version"] == bundles.version_name(1)
     expected = bundles.probabilities(1, bundles.IMAGES[:1])[0]
-    assert np.allclose(_numbers(answer, told[0]), expected, atol=1e-6)
+    assert np.allclose(_numbers(answer, responses[0]), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("asked", "error"),
+    ("environ", "error"),
     [
-        (_asked(b"{", "application/json"), BadInput),
-        (_asked(b"[]", "application/json"), BadInput),
-        (_asked(_json(), "text/plain"), WrongContentType),
-        (_asked(_json(), "application/json", HTTP_CONTENT_ENCODING="gzip"), BadInput),
-        (_asked(_json(), "application/json", HTTP_CONTENT_ENCODING="br"), UnknownEncoding),
-        (_asked(_json(), "application/json", path="/v2/models/nothing/infer"), NotServed),
-        (_asked(_json(), "application/json", "/v2/models/digits/versions/1/infer"), NotServed),
-        (_asked(BODY, "application/json", "/v1/models/digits/labels/x:predict"), NotServed),
+        (_environ(b"{", "application/json"), BadInput),
+        (_environ(b"[]", "application/json"), BadInput),
+        (_environ(_json(), "text/plain"), WrongContentType),
+        (_environ(_json(), "application/json", HTTP_CONTENT_ENCODING="gzip"), BadInput),
+        (_environ(_json(), "application/json", HTTP_CONTENT_ENCODING="br"), UnknownEncoding),
+        (_environ(_json(), "application/json", path="/v2/models/nothing/infer"), NotServed),
+        (_environ(_json(), "application/json", "/v2/models/digits/versions/1/infer"), NotServed),
+        (_environ(BODY, "application/json", "/v1/models/digits/labels/x:predict"), NotServed),
         (
-            _asked(
+            _environ(
                 _binary()[0], "application/json", HTTP_INFERENCE_HEADER_CONTENT_LENGTH="x"
             ),
             BadInput,
         ),
-        (_asked(_binary(size=785)[0], "application/json", **_binary(size=785)[1]), BadInput),
-        (_asked(_png()[:-1], "image/png"), BadInput),
-        (_asked(_png(), "image/png", path="/v1/models/digits:predict"), WrongContentType),
+        (_environ(_binary(size=785)[0], "application/json", **_binary(size=785)[1]), BadInput),
+        (_environ(_png()[:-1], "image/png"), BadInput),
+        (_environ(_png(), "image/png", path="/v1/models/digits:predict"), WrongContentType),
     ],
     ids=[
         "half JSON", "no object", "another kind", "not compressed", "compressed otherwise",
@@ -259,19 +261,19 @@ def test_every_legal_request_is_answered_without_what_lies_behind(asked):
         "too large a tensor", "half a picture", "a picture at v1",
     ],
 )  # fmt: skip
-def test_a_failure_goes_on_as_an_error_and_is_counted_by_nobody_yet(asked, error):
+def test_an_error_is_passed_on_to_flask_and_not_counted(environ, error):
     express, went_on = _answering()
 
-    answer = express(asked | {"wsgi.input": io.BytesIO(asked["wsgi.input"].getvalue())}, print)
+    answer = express(environ | {"wsgi.input": io.BytesIO(environ["wsgi.input"].getvalue())}, print)
 
     assert answer == [b"from behind"]
-    assert [type(one) for one in went_on] == [error]
+    assert [type(each) for each in went_on] == [error]
 
 
-def test_another_method_goes_on_as_it_is():
+def test_another_method_is_passed_on_unchanged():
     express, went_on = _answering()
-    asked = _asked(_json(), "application/json", REQUEST_METHOD="PUT")
+    environ = _environ(_json(), "application/json", REQUEST_METHOD="PUT")
 
-    assert express(asked, print) == [b"from behind"]
+    assert express(environ, print) == [b"from behind"]
     assert went_on == [None]
-    assert asked["wsgi.input"].read() == _json()
+    assert environ["wsgi.input"].read() == _json()

@@ -96,7 +96,7 @@ def test_a_client_gets_at_most_a_quarter_of_the_concurrent_requests():
     for request in range(3):
         limiter.enter(request, "shop")
 
-    with pytest.raises(Overloaded, match="3 requests of yours"):
+    with pytest.raises(Overloaded, match="3 requests of this client"):
         limiter.enter(3, "shop")
     for request in range(3, 12):
         limiter.enter(request, f"lab-{request % 3}")

@@ -1,4 +1,4 @@
-"""The repository of models, to look at and not to touch; and the states that v1 tells."""
+"""The model repository extension of v2, and the status of v1."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def two():
 
 
 @pytest.mark.parametrize(
-    ("body", "found"),
+    ("body", "expected"),
     [
         (b"", [_ready(NEW), _ready(OLD), EMPTY]),
         (b"{}", [_ready(NEW), _ready(OLD), EMPTY]),
@@ -47,31 +47,31 @@ def two():
         (b'{"ready": true}', [_ready(NEW), _ready(OLD)]),
     ],
 )
-def test_every_loaded_version_is_told_newest_first(two, body, found):
+def test_loaded_versions_are_listed_newest_first(two, body, expected):
     answer = two.post("/v2/repository/index", data=body)
-    assert (answer.status_code, answer.json) == (200, found)
+    assert (answer.status_code, answer.json) == (200, expected)
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"ready": 1}', b"ready"])
-def test_an_index_that_is_asked_wrongly_is_refused_in_words(two, body):
+def test_an_invalid_index_request_is_refused(two, body):
     answer = two.post("/v2/repository/index", data=body)
     assert answer.status_code == 400
     assert "expected" in answer.json["error"]
 
 
 @pytest.mark.parametrize("change", ["load", "unload"])
-def test_nobody_loads_or_unloads_past_the_gates(two, change):
+def test_requests_to_load_or_unload_are_refused(two, change):
     answer = two.post(f"/v2/repository/models/digits/{change}", json={})
     assert answer.status_code == 403
     assert "`overnight promote digits`" in answer.json["error"]
     assert two.post(f"/v2/repository/models/nobody/{change}").status_code == 404
 
 
-def test_v1_tells_the_state_of_every_loaded_version_or_of_the_one_that_is_named(two):
+def test_v1_status_lists_all_loaded_versions_or_the_named_one(two):
     def states(way: str) -> list[str]:
-        told = two.get(f"/v1/models/digits{way}").json["model_version_status"]
-        assert {one["state"] for one in told} == {"AVAILABLE"}
-        return [one["version"] for one in told]
+        states = two.get(f"/v1/models/digits{way}").json["model_version_status"]
+        assert {state["state"] for state in states} == {"AVAILABLE"}
+        return [state["version"] for state in states]
 
     assert states("") == [NEW, OLD]
     assert states(f"/versions/{OLD}") == [OLD]
@@ -79,5 +79,5 @@ def test_v1_tells_the_state_of_every_loaded_version_or_of_the_one_that_is_named(
 
 
 @pytest.mark.parametrize("path", ["/v2//health/live", "/v2/models//infer", "/api//models"])
-def test_an_address_with_two_slashes_is_unknown_and_leads_nowhere_else(two, path):
+def test_a_path_with_two_slashes_is_unknown_and_not_redirected(two, path):
     assert two.get(path).status_code == 404
