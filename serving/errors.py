@@ -29,8 +29,8 @@ class LogRewound(OvernightError):
     def __init__(self, log: str, *, known: str, found: str, memory: str) -> None:
         super().__init__(
             f"the log of {log} was rewound: expected {known}, found {found}. The loaded "
-            "version still serves, but this log is not followed; restore the store's latest state, "
-            f"or, if the store was replaced on purpose, stop serving, remove {memory} and start again"
+            "version still serves, but this log is not followed; restore the store's latest state. "
+            f"If the store was replaced on purpose, stop serving, remove {memory} and start again"
         )
 
 
