@@ -1,10 +1,10 @@
-"""Tests run side by side: how many workers, what stays together, what begins first, who counts.
+"""Hooks of pytest and pytest-xdist: number of workers, groups and order of tests, the fault tally.
 
-Hooks of pytest and of pytest-xdist, for the conftest of all tests.
+Imported by the conftest of all tests.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,23 +17,23 @@ from overnight.infra.cores import cores
 from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
 
 Server = TypeVar("Server")
-# What is started once for all who need it, by its fixture, and how a file is known that does.
+# Fixtures whose server is started once a worker, and how a file's text shows that it needs one.
 _SHARED = {
     "stack": re.compile(r"\bRunningStack\b"),
     "prefect_server": re.compile(r"(?<!quiet_world): World\b|\bprefect_server\b"),
     "mlflow_server": re.compile(r"\bMlflowServer\b|\bmlflow_server\b"),
 }
-# Files that share something run in one worker, one after the other. What breaks a stack has one of
-# its own, and flows have a server of theirs: so none waits long.
+# Files that share a server run in one worker, one after the other: a second worker would start a
+# second server. Tests that break the stack have their own, and flows theirs, so no group runs long.
 _GROUPS = {
-    "a stack that is broken": ("stack", "tests/faults/"),
+    "a stack with faults": ("stack", "tests/faults/"),
     "a stack": ("stack", ""),
     "MLflow, and a Prefect server": ("mlflow_server", ""),
     "a Prefect server for flows": ("prefect_server", "tests/flows/"),
     "a Prefect server": ("prefect_server", ""),
 }
 _PER_CORE, _MOST = 2, 6
-# What `make quick` selects, and how a file says that nothing in it is.
+# What `make quick` selects, and how a file says that none of its tests is.
 _QUICK = "not servers and not training"
 _SLOW = re.compile(r"^pytestmark = (?:\[[^\]]*)?pytest\.mark\.(?:servers|training)\b", re.MULTILINE)
 _RUNNING = pytest.StashKey[ExitStack]()
@@ -42,7 +42,7 @@ _TALLY = "tally"
 
 @contextmanager
 def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Iterator[Server]:
-    """A server that ends with the last test of its worker, whatever fails while it ends."""
+    """A server that stops after the last test of its worker, even if stopping it fails."""
     with ExitStack() as running:
         config.stash.setdefault(_RUNNING, ExitStack()).push(running)
         yield running.enter_context(server)
@@ -50,7 +50,10 @@ def shared(config: pytest.Config, server: AbstractContextManager[Server]) -> Ite
 
 @cache
 def needs_of(file: str) -> frozenset[str]:
-    """Who hands out tests knows nothing of them but their names, so it is read off the file."""
+    """The shared servers that a file needs, read from its text.
+
+    The scheduler gets the tests' names only, never their fixtures.
+    """
     text = (Path(__file__).parents[2] / file).read_text()
     return frozenset(name for name, needs in _SHARED.items() if needs.search(text))
 
@@ -72,7 +75,7 @@ def _group(item: pytest.Item) -> str:
 
 
 def _rank(item: pytest.Item) -> int:
-    """The longest begin first, so that no worker is left with them in the end."""
+    """0 to 2: the longest tests start first, so that all workers end at about the same time."""
     if _group(item) in _GROUPS:
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
@@ -80,7 +83,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 class _Groups(LoadScopeScheduling):
-    """Hand out files, and groups of them, in the order in which they were collected."""
+    """Distributes whole files, and groups of files, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid.partition("::")[0])
@@ -88,7 +91,7 @@ class _Groups(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n logical` is for tests that compute, `-n auto` for tests that mostly wait for others."""
+    """`-n logical` is for tests that compute, `-n auto` for tests that mostly wait for servers."""
     if config.option.numprocesses == "logical":
         return min(cores() + 1, _MOST)
     return min(_PER_CORE * cores(), _MOST)
@@ -96,15 +99,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """The one that comes with it, `loadgroup`, groups nothing under pytest 9.2."""
+    """Replaces `loadgroup` of pytest-xdist, which groups nothing under pytest 9.2."""
     return _Groups(config, log)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Importing what `make quick` leaves out, TensorFlow among it, takes longer than its tests."""
-    if config.option.markexpr != _QUICK or not collection_path.name.startswith("test_"):
+    """Leave out files, and folders of files, of which `make quick` runs no test.
+
+    Importing them, and with them TensorFlow, Prefect and Playwright, takes longer than its tests.
+    """
+    if config.option.markexpr != _QUICK:
         return None
-    return True if _SLOW.search(collection_path.read_text()) else None
+    files = [collection_path] if collection_path.is_file() else collection_path.rglob("test_*.py")
+    return True if _all_slow(files) else None
+
+
+def _all_slow(files: Iterable[Path]) -> bool:
+    tests = [file for file in files if file.name.startswith("test_")]
+    return bool(tests) and all(_is_slow(file) for file in tests)
+
+
+@cache
+def _is_slow(file: Path) -> bool:
+    return _SLOW.search(file.read_text()) is not None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,20 +142,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    # Not with its group: another group of the same worker may need the same server.
+    # Not after its group: another group of the same worker may need the same server.
     if nextitem is None:
         item.config.stash.get(_RUNNING, ExitStack()).close()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send the controller what was counted in this worker."""
+    """Send this worker's part of the fault tally to the controller."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput[_TALLY] = TALLY.told()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker is done: add what it counted."""
+    """Add the part of a worker that is done."""
     TALLY.add(getattr(node, "workeroutput", {}).get(_TALLY, {}))
 
 
@@ -148,6 +165,6 @@ def pytest_terminal_summary(
     if not TALLY:
         return
     seed = config.getoption(SEED, DEFAULT_SEED)
-    terminalreporter.section(f"the tally of faults, by seed {seed}")
+    terminalreporter.section(f"injected faults, by seed {seed}")
     for line in TALLY.lines():
         terminalreporter.write_line(line)

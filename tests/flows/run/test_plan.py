@@ -3,9 +3,7 @@
 import pytest
 
 from overnight import models
-from overnight.flows.reproduce import scratch
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.plan import run_lineage
 from overnight.store.registry.manifest import Override
 from overnight.tasks.evaluation.reinstate import is_eligible
 from overnight.tasks.training import lineage
@@ -16,6 +14,9 @@ MADE = manifest().model_copy(update={"tensors": DEFINITION.tensors})
 
 
 def test_a_version_is_reproduced_in_a_folder_of_the_sources_that_fit(tmp_path, monkeypatch):
+    # Late: Prefect takes a second to import, and every worker collects this file.
+    from overnight.flows.reproduce import scratch
+
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     now = lineage.code(DEFINITION)
     # Made outside a checkout: its sources are not available, so those here are used.
@@ -74,6 +75,9 @@ def test_a_run_starts_from_the_champion_unless_it_learned_rows_of_the_holdout(
     ],
 )
 def test_requester_and_reason_have_defaults(requested_by, reason, forced, expected):
+    # Late: Prefect takes a second to import, and every worker collects this file.
+    from overnight.flows.run.plan import run_lineage
+
     run = run_lineage(requested_by, reason, forced=forced, override=None)
 
     assert (run.by, run.reason, run.why) == expected
@@ -82,6 +86,9 @@ def test_requester_and_reason_have_defaults(requested_by, reason, forced, expect
 
 @pytest.mark.parametrize("authenticated", [True, False])
 def test_the_requester_of_an_override_is_the_one_who_was_authorized(authenticated):
+    # Late: Prefect takes a second to import, and every worker collects this file.
+    from overnight.flows.run.plan import run_lineage
+
     override = Override(by="ada", reason="so", authenticated=authenticated)
 
     run = run_lineage("the king", "so", forced=False, override=override)
