@@ -21,10 +21,10 @@ def convert(parameters: Parameters) -> None:
     import pyarrow.parquet as pq
 
     from overnight.models.sources.csv_stream import read_lines
-    from overnight.tasks.data.land import writing
+    from overnight.tasks.data.land import write_options
 
     columns, out = _columns(), parameters["out"]
-    writer = pq.ParquetWriter(out, columns, **writing(columns))
+    writer = pq.ParquetWriter(out, columns, **write_options(columns))
     with Path(parameters["csv"]).open("rb") as file, writer:
         for table in _gathered(read_lines("sales.csv", file, columns, print)):
             writer.write_table(table)

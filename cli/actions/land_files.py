@@ -27,7 +27,7 @@ def land(model: str, paths: Sequence[Path]) -> None:
         UnknownModel
     """
     from overnight import models  # slow to import, which help must not wait for
-    from overnight.tasks.data.land import name_of
+    from overnight.tasks.data.land import arrival_name
 
     definition = models.find(model)
     if len(paths) == 1 and paths[0].is_file() and _streamed(definition, paths[0]):
@@ -38,7 +38,7 @@ def land(model: str, paths: Sequence[Path]) -> None:
             if name in files:
                 raise BadFile(name, expected="one file of this name", found="two")
             files[name] = file.read_bytes()
-    name = name_of({file: digest(body) for file, body in files.items()})
+    name = arrival_name({file: digest(body) for file, body in files.items()})
     bucket = connections.bucket(load())
     arrival = Landing(bucket, model).land(name, files, by=user(), at=datetime.now(UTC))
     print(f"landed {len(arrival.files)} files as {arrival.name}")

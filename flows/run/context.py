@@ -24,10 +24,10 @@ from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
 from overnight.tasks.data.leakage import learned_holdout_rows
 from overnight.tasks.data.snapshot import (
     Snapshot,
-    parted,
     read_holdout,
     read_rows,
     read_stamped,
+    split_holdout,
 )
 from overnight.tasks.data.snapshot import snapshot as take_snapshot
 
@@ -162,7 +162,7 @@ class ModelContext:
         snapshot = self.snapshot() if snapshot is None else snapshot
         training, holdout = (
             rows.drop_columns(list(ARRIVAL_COLUMNS))
-            for rows in parted(read_stamped(self.rows, snapshot), snapshot)
+            for rows in split_holdout(read_stamped(self.rows, snapshot), snapshot)
         )
         return self.definition.moving_holdout.examples(training, holdout)
 

@@ -15,7 +15,7 @@ from overnight.tasks.data.ingest import Ingested
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
 from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
-from overnight.tasks.data.snapshot import parted, read_holdout, read_stamped
+from overnight.tasks.data.snapshot import read_holdout, read_stamped, split_holdout
 from overnight.tasks.data.validate import validate as validate_rows
 from overnight.tasks.evaluation.data_drift import DriftReport, compare, drift_reference
 from overnight.tasks.evaluation.judge import Verdict
@@ -58,7 +58,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     """
     context = plan.context
     everything = read_stamped(context.rows, plan.snapshot)
-    rows, holdout = parted(everything, plan.snapshot)
+    rows, holdout = split_holdout(everything, plan.snapshot)
     if context.definition.moving_holdout is None:
         holdout = read_holdout(context.holdout, plan.snapshot)
     findings = validate_rows(

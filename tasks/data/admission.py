@@ -1,4 +1,4 @@
-"""Admission: whether the rows of an arrival may enter the dataset, and what its ingest came to."""
+"""Admission of an arrival to the dataset, and the outcome of its ingest."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from overnight.store.datasets.landing import Quarantined
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.column_checks import check_columns
 
-# What ingest adds to the source's own columns: the order in which rows arrived.
+# The columns that ingest adds to those of the source; they give the order of arrival.
 STAMPS = pa.schema(
     [
         ("arrival", pa.string()),
@@ -24,10 +24,10 @@ ARRIVAL_COLUMNS = tuple(STAMPS.names)
 
 @dataclass(frozen=True)
 class Ingested:
-    """What came in and what was left out, and the version of the dataset that has it.
+    """The outcome of an ingest, and the version of the dataset after it.
 
-    `findings` say why an arrival was refused whole, or why nothing of it is left. `skipped` are
-    those that were taken in or refused before under the same name, and are only cleared away.
+    `findings` say why an arrival was refused, or why none of its rows was new. `kept_out` counts
+    rows of the holdout. `skipped` arrivals were ingested or refused before under the same name.
     """
 
     arrivals: tuple[str, ...] = ()
@@ -41,50 +41,28 @@ class Ingested:
 
 
 def check_admission(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """What stands against an arrival, naming it; nothing when its rows are as declared.
+    """The failed findings on an arrival; none if its rows are as declared.
 
-    One column that is wrong refuses the whole arrival: its other columns came from the same hand.
+    One wrong column refuses the whole arrival, because its other columns have the same origin.
     """
     if rows.num_rows == 0:
         return ()
-    return columns_against(rows, gates, arrival) + _against(_repeats(rows, gates), arrival)
+    return check_columns_of(rows, gates, arrival) + _failures(_repeated_rows(rows, gates), arrival)
 
 
-def columns_against(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """What stands against the columns of some rows of an arrival."""
-    return _against(check_columns(rows, gates.columns), arrival) if rows.num_rows else ()
+def check_columns_of(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """The failed findings on the columns of some rows of an arrival."""
+    return _failures(check_columns(rows, gates.columns), arrival) if rows.num_rows else ()
 
 
-def repeats_against(repeated: int, n: int, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """What stands against an arrival of n rows of which some repeat others of it."""
+def check_repeats(repeated: int, n: int, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """The failed finding on `repeated` of `n` rows of an arrival, if there are too many."""
     if n < gates.judged_rows:
         return ()
-    return _against([_few_repeats(repeated, n, gates)], arrival)
+    return _failures([_repeats_finding(repeated, n, gates)], arrival)
 
 
-def nothing_left(
-    arrival: str, n: int, *, duplicates: int, kept_out: int, rejected: int
-) -> Finding | None:
-    """Names an arrival that came with rows or files, and of which not one row is left."""
-    if n == 0 and rejected == 0:
-        return None
-    told = (
-        f"of {n:,} rows none is left: {duplicates:,} are in the dataset already or repeat each "
-        f"other, {kept_out:,} are the holdout's; {rejected:,} files were rejected"
-    )
-    return Finding(
-        gate="anything left",
-        metric="rows",
-        slice=arrival,
-        passed=False,
-        message=told,
-        value=0,
-        bound=1,
-        n=n,
-    )
-
-
-def taken_in(
+def ingest_outcome(
     arrival: str,
     arrived: int,
     added: int,
@@ -93,48 +71,59 @@ def taken_in(
     kept_out: int,
     quarantined: tuple[Quarantined, ...],
 ) -> Ingested:
-    """One arrival of so many rows, of which some were added; says why when none was."""
-    finding = nothing_left(
-        arrival, arrived, duplicates=duplicates, kept_out=kept_out, rejected=len(quarantined)
+    """The outcome of one arrival with `arrived` rows, and a finding if none of them was added."""
+    nothing_left = Finding(
+        gate="anything left",
+        metric="rows",
+        slice=arrival,
+        passed=False,
+        message=f"none of {arrived:,} rows was added: {duplicates:,} are in the dataset already or "
+        f"repeat each other, {kept_out:,} are in the holdout; {len(quarantined):,} files were "
+        "rejected",
+        value=0,
+        bound=1,
+        n=arrived,
     )
+    # An arrival that was empty from the start is no reason for a warning.
+    has_content = bool(arrived or quarantined)
     return Ingested(
         arrivals=(arrival,),
         rows_added=added,
         duplicates=duplicates,
         kept_out=kept_out,
         quarantined=quarantined,
-        findings=(finding,) if finding and not added else (),
+        findings=(nothing_left,) if has_content and not added else (),
     )
 
 
-def _repeats(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:
-    """Rows that repeat others of their own arrival: a poisoned column makes them all alike."""
+def _repeated_rows(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:
+    """The share of rows that repeat others of their arrival: a constant column makes all equal."""
     n = rows.num_rows
     if n < gates.judged_rows:
         return
     digests = rows.column("digest").to_numpy(zero_copy_only=False).astype("U64")
     distinct, counts = np.unique(digests, return_counts=True)
-    most = int(counts.argmax())
-    often = f"; one is there {counts[most]:,} times, digest {str(distinct[most])[:12]}"
-    yield _few_repeats(n - len(distinct), n, gates, often)
+    index = int(counts.argmax())
+    most_frequent = f"; one occurs {counts[index]:,} times, digest {str(distinct[index])[:12]}"
+    yield _repeats_finding(n - len(distinct), n, gates, most_frequent)
 
 
-def _few_repeats(repeated: int, n: int, gates: DataGates, often: str = "") -> Finding:
+def _repeats_finding(repeated: int, n: int, gates: DataGates, most_frequent: str = "") -> Finding:
     share = repeated / n
     return Finding(
         gate="few repeats",
         metric="repeated rows",
         passed=share <= gates.repeated_share,
         message=f"{share:.1%} of {n:,} rows repeat others of this arrival, at most "
-        f"{gates.repeated_share:.1%} may{often}",
+        f"{gates.repeated_share:.1%} may{most_frequent}",
         value=share,
         bound=gates.repeated_share,
         n=n,
     )
 
 
-def _against(findings: Iterable[Finding], arrival: str) -> tuple[Finding, ...]:
-    """The findings that refuse, each naming the arrival."""
+def _failures(findings: Iterable[Finding], arrival: str) -> tuple[Finding, ...]:
+    """The failed findings, with the arrival as their slice."""
     return tuple(
         finding.model_copy(update={"slice": arrival}) for finding in findings if not finding.passed
     )

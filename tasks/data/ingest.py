@@ -1,4 +1,4 @@
-"""Ingest: take in what has arrived, each arrival exactly once."""
+"""Ingests landed arrivals into the dataset, each exactly once."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,12 @@ from overnight.store.errors import AlreadyExists, BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.data.admission import ARRIVAL_COLUMNS, Ingested, check_admission, taken_in
+from overnight.tasks.data.admission import (
+    ARRIVAL_COLUMNS,
+    Ingested,
+    check_admission,
+    ingest_outcome,
+)
 from overnight.tasks.data.ingest_streaming import ingest_pieces
 from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.data.outlier_days import days_of, outlier_days
@@ -28,11 +33,11 @@ UNDECLARED = DataGates()
 
 
 @dataclass(frozen=True)
-class _Sifted:
-    """Which rows of an arrival are new, and how many of the others there were of what kind."""
+class _Deduplicated:
+    """The positions of the new rows of an arrival, and counts of the others by kind."""
 
     rows: pa.Table
-    fresh: tuple[int, ...]
+    positions: tuple[int, ...]
     duplicates: int
     kept_out: int
 
@@ -47,30 +52,30 @@ def ingest(
     take_next: bool,
     gates: DataGates = UNDECLARED,
 ) -> Ingested:
-    """Take in every pending arrival; with `take_next` and none pending, the source's next one.
+    """Ingest every pending arrival; with `take_next` and none pending, the source's next one.
 
-    Files that cannot be read are quarantined, and all files of an arrival whose rows are not as
-    `gates` declare them. Rows that are known already are dropped, rows of the holdout are kept
-    out; the rest is added in one commit an arrival, and the arrival cleared. Killed anywhere and
-    run again, each row is there once.
+    Files that cannot be read are quarantined, and so are all files of an arrival whose rows are
+    not as `gates` declare. Known rows are dropped and rows of the holdout kept out; the others are
+    added in one commit for each arrival. An ingest may be killed at any point and run again.
     """
     _keep_holdout(source, holdout)
     arrivals = Landing(bucket, model).pending()
-    taken = rows.arrival_names()
+    ingested = rows.arrival_names()
     if not arrivals and take_next:
-        arrivals = _next(source, bucket, model, taken)
+        arrivals = _land_next(source, bucket, model, ingested)
     outcomes = []
     for arrival in arrivals:
-        if arrival.name in taken:
+        if arrival.name in ingested:
             outcomes.append(Ingested(skipped=(arrival.name,)))
-        elif outcome := _take_in(source, bucket, rows, holdout, arrival, gates):
+        elif outcome := _ingest_arrival(source, bucket, rows, holdout, arrival, gates):
             outcomes.append(outcome)
+        # After the commit: a killed ingest finds the arrival again and skips it.
         Landing(bucket, arrival.model).clear(arrival)
-    return _summed(outcomes, rows.version())
+    return _sum(outcomes, rows.version())
 
 
 def _keep_holdout(source: Source, holdout: Dataset) -> None:
-    """Write the holdout, once for ever."""
+    """Write the holdout unless it is there; it never changes."""
     if HOLDOUT in holdout.arrival_names():
         return
     try:
@@ -79,15 +84,17 @@ def _keep_holdout(source: Source, holdout: Dataset) -> None:
         return
 
 
-def _next(source: Source, bucket: Bucket, model: str, taken: Collection[str]) -> list[Arrival]:
-    delivery = source.deliver(taken)
+def _land_next(
+    source: Source, bucket: Bucket, model: str, ingested: Collection[str]
+) -> list[Arrival]:
+    delivery = source.deliver(ingested)
     if delivery is None:
         return []
     now = datetime.now(UTC)
     return [Landing(bucket, model).land(delivery.name, delivery.files, by="the source", at=now)]
 
 
-def _take_in(
+def _ingest_arrival(
     source: Source,
     bucket: Bucket,
     rows: Dataset,
@@ -95,48 +102,48 @@ def _take_in(
     arrival: Arrival,
     gates: DataGates,
 ) -> Ingested | None:
-    """Add one arrival to the dataset; None when somebody else did so meanwhile."""
+    """Add one arrival to the dataset; None if a concurrent ingest did so."""
     if arrival.converted is not None:
-        unsettled = _unsettled(bucket, rows, arrival.model)
-        return ingest_pieces(bucket, rows, holdout, arrival, gates, unsettled=unsettled)
+        reusable = _reusable_arrivals(bucket, rows, arrival.model)
+        return ingest_pieces(bucket, rows, holdout, arrival, gates, reusable=reusable)
     contents = Landing(bucket, arrival.model).read(arrival)
     if contents.damaged and arrival.name in rows.arrival_names():
-        # Whoever took it in is clearing it away under our hands.
+        # A concurrent ingest has committed the arrival and is clearing its files.
         return None
     reading = source.read(contents.files)
     quarantined = _quarantine(bucket, arrival, contents, (*contents.damaged, *reading.rejected))
-    left_out = ArrivalReviews(bucket, arrival.model).excluded()
+    excluded = ArrivalReviews(bucket, arrival.model).excluded()
     refused = check_admission(reading.rows, gates, arrival.name) or outlier_days(
-        days_of(reading.rows, gates), rows, gates, arrival.name, left_out=left_out
+        days_of(reading.rows, gates), rows, gates, arrival.name, excluded=excluded
     )
     if refused:
         return _refuse(bucket, rows, arrival, contents, quarantined, refused)
-    known = _known(rows, _unsettled(bucket, rows, arrival.model))
-    sifted = _sift(reading.rows, known=known, held_out=holdout.digests())
+    known = _known_digests(rows, _reusable_arrivals(bucket, rows, arrival.model))
+    deduplicated = _deduplicate(reading.rows, known=known, held_out=holdout.digests())
     try:
-        rows.append(_stamped(sifted, arrival), arrival.name)
+        rows.append(_with_arrival(deduplicated, arrival), arrival.name)
     except AlreadyExists:
         return None
-    return taken_in(
+    return ingest_outcome(
         arrival.name,
         reading.rows.num_rows,
-        len(sifted.fresh),
-        duplicates=sifted.duplicates,
-        kept_out=sifted.kept_out,
+        len(deduplicated.positions),
+        duplicates=deduplicated.duplicates,
+        kept_out=deduplicated.kept_out,
         quarantined=quarantined,
     )
 
 
 def _quarantine(
-    bucket: Bucket, arrival: Arrival, contents: Contents, bad: Iterable[BadFile]
+    bucket: Bucket, arrival: Arrival, contents: Contents, bad_files: Iterable[BadFile]
 ) -> tuple[Quarantined, ...]:
-    """Keep the files that will not do, each with its reason."""
+    """Quarantine files that cannot be used, each with its reason."""
     return tuple(
         Landing(bucket, arrival.model).quarantine(
-            arrival, one.file, contents.files.get(one.file), str(one)
+            arrival, file.file, contents.files.get(file.file), str(file)
         )
-        for one in bad
-        if one.file in arrival.files
+        for file in bad_files
+        if file.file in arrival.files
     )
 
 
@@ -146,40 +153,40 @@ def _refuse(
     arrival: Arrival,
     contents: Contents,
     quarantined: tuple[Quarantined, ...],
-    refused: tuple[Finding, ...],
+    failures: tuple[Finding, ...],
 ) -> Ingested | None:
-    """Keep every file of an arrival apart, and remember the arrival as one without rows.
+    """Quarantine every file of an arrival, and commit the arrival without rows.
 
-    Before the first arrival there is no table to remember it in: the source brings it again.
+    Without a table nothing is committed, and the arrival may be delivered again.
     """
-    named = {one.file for one in quarantined}
-    why = "; ".join(finding.message for finding in refused)
+    already_quarantined = {file.file for file in quarantined}
+    reasons = "; ".join(finding.message for finding in failures)
     quarantined += tuple(
         Landing(bucket, arrival.model).quarantine(
-            arrival, file, body, f"{file}: {arrival.name} is refused: {why}"
+            arrival, file, body, f"{file}: {arrival.name} is refused: {reasons}"
         )
         for file, body in contents.files.items()
-        if file not in named
+        if file not in already_quarantined
     )
     if rows.version() is not None:
         try:
             rows.append(rows.schema().empty_table(), arrival.name)
         except AlreadyExists:
             return None
-    return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=refused)
+    return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=failures)
 
 
-def _unsettled(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
-    """The arrivals that are left out, or may be yet: nothing is dropped for being in them.
+def _reusable_arrivals(bucket: Bucket, rows: Dataset, model: str) -> set[str]:
+    """The arrivals that are excluded or may become so: their rows may arrive again elsewhere.
 
-    Should one that waits be accepted, a snapshot has its row and not the one that came later.
+    If such an arrival is accepted later, a snapshot uses its row and not the later one.
     """
-    held = open_reviews(ModelRegistry(bucket, model), rows.arrival_versions)
-    return {*ArrivalReviews(bucket, model).excluded(), *(one.arrival for one in held)}
+    pending = open_reviews(ModelRegistry(bucket, model), rows.arrival_versions)
+    return {*ArrivalReviews(bucket, model).excluded(), *(review.arrival for review in pending)}
 
 
-def _known(rows: Dataset, without: Collection[str]) -> set[str]:
-    """The digests of all rows that may be learned; those of `without` may come again, put right."""
+def _known_digests(rows: Dataset, without: Collection[str]) -> set[str]:
+    """The digests of all rows but those of the arrivals `without`, which may arrive again."""
     if not without:
         return rows.digests()
     table = rows.read(columns=["digest", "arrival"])
@@ -187,35 +194,37 @@ def _known(rows: Dataset, without: Collection[str]) -> set[str]:
     return set(table.filter(pc.invert(left_out)).column("digest").to_pylist())
 
 
-def _sift(rows: pa.Table, *, known: Collection[str], held_out: Collection[str]) -> _Sifted:
-    """Which rows are new; of equal ones the first."""
-    fresh: dict[str, int] = {}
+def _deduplicate(
+    rows: pa.Table, *, known: Collection[str], held_out: Collection[str]
+) -> _Deduplicated:
+    """The new rows; of equal ones the first."""
+    positions: dict[str, int] = {}
     duplicates = kept_out = 0
     for row, digest in enumerate(rows.column("digest").to_pylist()):
         if digest in held_out:
             kept_out += 1
-        elif digest in known or digest in fresh:
+        elif digest in known or digest in positions:
             duplicates += 1
         else:
-            fresh[digest] = row
-    return _Sifted(rows, tuple(fresh.values()), duplicates, kept_out)
+            positions[digest] = row
+    return _Deduplicated(rows, tuple(positions.values()), duplicates, kept_out)
 
 
-def _stamped(sifted: _Sifted, arrival: Arrival) -> pa.Table:
-    """The fresh rows, each with its arrival, the moment of it, and its place in it."""
-    n = len(sifted.fresh)
+def _with_arrival(deduplicated: _Deduplicated, arrival: Arrival) -> pa.Table:
+    """The new rows with their arrival, its time, and their position in it."""
+    n = len(deduplicated.positions)
     stamps = (
         pa.array([arrival.name] * n, pa.string()),
         pa.array([arrival.delivered_at] * n, pa.timestamp("us", "UTC")),
-        pa.array(sifted.fresh, pa.int64()),
+        pa.array(deduplicated.positions, pa.int64()),
     )
-    rows = sifted.rows.take(stamps[-1])
+    rows = deduplicated.rows.take(stamps[-1])
     for name, stamp in zip(ARRIVAL_COLUMNS, stamps, strict=True):
         rows = rows.append_column(name, stamp)
     return rows
 
 
-def _summed(outcomes: Sequence[Ingested], version: int | None) -> Ingested:
+def _sum(outcomes: Sequence[Ingested], version: int | None) -> Ingested:
     return Ingested(
         arrivals=tuple(name for outcome in outcomes for name in outcome.arrivals),
         rows_added=sum(outcome.rows_added for outcome in outcomes),

@@ -1,8 +1,7 @@
-"""Take in an arrival that was converted to pieces, with memory for one piece at a time.
+"""Ingests an arrival that was converted to pieces, with one piece in memory at a time.
 
-The first time through, each piece is held against its digest and kept on this machine's disk, its
-columns are looked at, and the digests of its rows go through the sieve. The second time, the rows
-that are new are written: one commit, as for every arrival.
+The first pass verifies each piece, copies it to the local disk, checks its columns and collects the
+digests of its rows. The second pass writes the new rows in one commit.
 """
 
 import tempfile
@@ -26,25 +25,25 @@ from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import (
     STAMPS,
     Ingested,
-    columns_against,
-    repeats_against,
-    taken_in,
+    check_columns_of,
+    check_repeats,
+    ingest_outcome,
 )
-from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, packed
+from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, pack_digests
 from overnight.tasks.data.outlier_days import Days, days_of, outlier_days
 
-_ROWS_AT_ONCE = 32_768
+_BATCH_ROWS = 32_768
 
 
 @dataclass
-class _Seen:
-    """What the first time through found: pieces that are whole, and what stands against them."""
+class _Scan:
+    """The result of the first pass: intact pieces, their rows, and what is wrong."""
 
     pieces: list[Path] = field(default_factory=list)
     rows: int = 0
     schema: pa.Schema | None = None
-    bad: list[BadFile] = field(default_factory=list)
-    against: tuple[Finding, ...] = ()
+    bad_files: list[BadFile] = field(default_factory=list)
+    failures: tuple[Finding, ...] = ()
     days: list[Days] = field(default_factory=list)
 
 
@@ -55,171 +54,177 @@ def ingest_pieces(
     arrival: Arrival,
     gates: DataGates,
     *,
-    unsettled: Collection[str],
+    reusable: Collection[str],
 ) -> Ingested | None:
-    """Add a converted arrival to the dataset; None when somebody else did so meanwhile.
+    """Add a converted arrival to the dataset; None if a concurrent ingest did so.
 
-    Rows of the arrivals `unsettled` may come again.
+    Rows of the arrivals in `reusable` may arrive again.
     """
-    with tempfile.TemporaryDirectory(prefix="overnight-ingest-") as place:
-        sieve = Deduplicator(Path(place))
-        seen = _look(bucket, arrival, gates, Path(place), sieve)
-        if seen.bad and arrival.name in rows.arrival_names():
-            # Whoever took it in is clearing it away under our hands.
+    with tempfile.TemporaryDirectory(prefix="overnight-ingest-") as folder:
+        deduplicator = Deduplicator(Path(folder))
+        scan = _scan(bucket, arrival, gates, Path(folder), deduplicator)
+        if scan.bad_files and arrival.name in rows.arrival_names():
+            # A concurrent ingest has committed the arrival and is clearing its files.
             return None
-        _know(rows, sieve, unsettled)
-        sifted = sieve.sift(_held_out(holdout))
-        against = (
-            seen.against
-            or repeats_against(sifted.repeated, seen.rows, gates, arrival.name)
+        _add_known(rows, deduplicator, reusable)
+        deduplicated = deduplicator.deduplicate(_holdout_digests(holdout))
+        failures = (
+            scan.failures
+            or check_repeats(deduplicated.repeated, scan.rows, gates, arrival.name)
             or outlier_days(
-                np.concatenate([np.empty(0, np.int64), *seen.days]),
+                np.concatenate([np.empty(0, np.int64), *scan.days]),
                 rows,
                 gates,
                 arrival.name,
-                left_out=ArrivalReviews(bucket, arrival.model).excluded(),
+                excluded=ArrivalReviews(bucket, arrival.model).excluded(),
             )
         )
-        quarantined = _quarantine(bucket, arrival, seen.bad)
-        if against:
-            quarantined += _keep_apart(bucket, arrival, against, {one.file for one in quarantined})
-        if not _committed(rows, arrival, seen, sifted, refused=bool(against)):
+        quarantined = _quarantine(bucket, arrival, scan.bad_files)
+        if failures:
+            quarantined += _quarantine_pieces(
+                bucket, arrival, failures, {file.file for file in quarantined}
+            )
+        if not _commit(rows, arrival, scan, deduplicated, refused=bool(failures)):
             return None
-    if against:
-        return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=against)
-    return taken_in(
+    if failures:
+        return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=failures)
+    return ingest_outcome(
         arrival.name,
-        seen.rows,
-        int(sifted.fresh.sum()),
-        duplicates=sifted.duplicates,
-        kept_out=sifted.kept_out,
+        scan.rows,
+        int(deduplicated.is_new.sum()),
+        duplicates=deduplicated.duplicates,
+        kept_out=deduplicated.kept_out,
         quarantined=quarantined,
     )
 
 
-def _look(
-    bucket: Bucket, arrival: Arrival, gates: DataGates, place: Path, sieve: Deduplicator
-) -> _Seen:
-    """Every piece in its order; what stands against the first that is wrong stands for all."""
-    seen = _Seen()
+def _scan(
+    bucket: Bucket, arrival: Arrival, gates: DataGates, folder: Path, deduplicator: Deduplicator
+) -> _Scan:
+    """Read every piece in order; the failures of the first wrong one stand for all."""
+    scan = _Scan()
     for number, file in enumerate(_converted(arrival).pieces):
         body = Landing(bucket, arrival.model).read_file(arrival, file)
         if body is None:
             sha256 = arrival.files[file].sha256
             expected = f"sha256 {sha256} as delivered"
-            seen.bad.append(BadFile(file, expected=expected, found="other bytes"))
+            scan.bad_files.append(BadFile(file, expected=expected, found="other bytes"))
             continue
-        path = place / f"piece-{number:06d}.parquet"
+        path = folder / f"piece-{number:06d}.parquet"
         path.write_bytes(body)
-        seen.pieces.append(path)
+        scan.pieces.append(path)
         for rows in _rows(path):
-            seen.rows += rows.num_rows
-            seen.schema = rows.schema
-            seen.against = seen.against or columns_against(rows, gates, arrival.name)
-            if not seen.against:
-                seen.days.append(days_of(rows, gates))
-            sieve.add(packed(rows.column("digest")))
-    return seen
+            scan.rows += rows.num_rows
+            scan.schema = rows.schema
+            scan.failures = scan.failures or check_columns_of(rows, gates, arrival.name)
+            if not scan.failures:
+                scan.days.append(days_of(rows, gates))
+            deduplicator.add(pack_digests(rows.column("digest")))
+    return scan
 
 
-def _know(rows: Dataset, sieve: Deduplicator, unsettled: Collection[str]) -> None:
-    """Tell the sieve of every row of the dataset that may be learned."""
-    left_out = pa.array(sorted(unsettled), pa.string())
+def _add_known(rows: Dataset, deduplicator: Deduplicator, reusable: Collection[str]) -> None:
+    """Add the digests of the dataset, without those of reusable arrivals."""
+    reusable_arrivals = pa.array(sorted(reusable), pa.string())
     for batch in rows.batches(["digest", "arrival"]):
         known = batch
-        if unsettled:
-            known = batch.filter(pc.invert(pc.is_in(batch.column("arrival"), left_out)))
-        sieve.know(packed(known.column("digest")))
+        if reusable:
+            known = batch.filter(pc.invert(pc.is_in(batch.column("arrival"), reusable_arrivals)))
+        deduplicator.add_known(pack_digests(known.column("digest")))
 
 
-def _held_out(holdout: Dataset) -> NDArray[np.bytes_]:
-    return packed(pa.array(sorted(holdout.digests()), pa.string()))
+def _holdout_digests(holdout: Dataset) -> NDArray[np.bytes_]:
+    return pack_digests(pa.array(sorted(holdout.digests()), pa.string()))
 
 
-def _committed(
-    rows: Dataset, arrival: Arrival, seen: _Seen, sifted: DedupResult, *, refused: bool
+def _commit(
+    rows: Dataset, arrival: Arrival, scan: _Scan, deduplicated: DedupResult, *, refused: bool
 ) -> bool:
-    """Whether it was we who brought the arrival's rows, or remembered it as one without rows.
+    """Commit the new rows, or a refused arrival without rows; False if it is there already.
 
-    Before the first arrival there is no table to remember it in: it may be landed again.
+    Without a table a refusal is not committed, and the arrival may be landed again.
     """
     try:
-        if refused or seen.schema is None:
+        if refused or scan.schema is None:
             if rows.version() is not None:
                 rows.append(rows.schema().empty_table(), arrival.name)
             return True
-        schema = pa.schema([*seen.schema.remove_metadata(), *STAMPS])
-        rows.append_batches(schema, _fresh(seen, sifted, arrival, schema), arrival.name)
+        schema = pa.schema([*scan.schema.remove_metadata(), *STAMPS])
+        rows.append_batches(schema, _new_rows(scan, deduplicated, arrival, schema), arrival.name)
     except AlreadyExists:
         return False
     return True
 
 
-def _fresh(
-    seen: _Seen, sifted: DedupResult, arrival: Arrival, schema: pa.Schema
+def _new_rows(
+    scan: _Scan, deduplicated: DedupResult, arrival: Arrival, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that are new, each with its arrival, the moment of it, and its place in it."""
+    """The new rows with their arrival, its time, and their position in it."""
     start = 0
-    for path in seen.pieces:
+    for path in scan.pieces:
         for rows in _rows(path):
-            places = np.flatnonzero(sifted.fresh[start : start + rows.num_rows])
-            chosen = rows if len(places) == rows.num_rows else rows.take(pa.array(places))
-            n = chosen.num_rows
+            positions = np.flatnonzero(deduplicated.is_new[start : start + rows.num_rows])
+            new = rows if len(positions) == rows.num_rows else rows.take(pa.array(positions))
+            n = new.num_rows
             stamps = [
                 pa.repeat(pa.scalar(arrival.name, pa.string()), n),
                 pa.repeat(pa.scalar(arrival.delivered_at, pa.timestamp("us", "UTC")), n),
-                pa.array(places + start, pa.int64()),
+                pa.array(positions + start, pa.int64()),
             ]
             start += rows.num_rows
-            table = pa.Table.from_arrays([*chosen.columns, *stamps], schema=schema)
+            table = pa.Table.from_arrays([*new.columns, *stamps], schema=schema)
             yield from table.combine_chunks().to_batches()
 
 
 def _rows(piece: Path) -> Iterator[pa.Table]:
-    """The rows of a piece, some at a time."""
+    """The rows of a piece in batches."""
     with pq.ParquetFile(piece) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
             yield pa.Table.from_batches([batch])
 
 
-def _quarantine(bucket: Bucket, arrival: Arrival, bad: list[BadFile]) -> tuple[Quarantined, ...]:
-    """Keep the lines that would not do, and name the pieces that are lost."""
-    kept = [
-        Landing(bucket, arrival.model).quarantine(arrival, one.file, None, str(one)) for one in bad
+def _quarantine(
+    bucket: Bucket, arrival: Arrival, bad_files: list[BadFile]
+) -> tuple[Quarantined, ...]:
+    """Quarantine the rejected lines, and record the damaged pieces."""
+    quarantined = [
+        Landing(bucket, arrival.model).quarantine(arrival, file.file, None, str(file))
+        for file in bad_files
     ]
     converted = _converted(arrival)
     if converted.rejected_file:
         body = Landing(bucket, arrival.model).read_file(arrival, converted.rejected_file)
-        kept.append(
+        quarantined.append(
             Landing(bucket, arrival.model).quarantine(
-                arrival, converted.rejected_file, body, _rejected(converted)
+                arrival, converted.rejected_file, body, _rejection_reason(converted)
             )
         )
-    return tuple(kept)
+    return tuple(quarantined)
 
 
-def _keep_apart(
-    bucket: Bucket, arrival: Arrival, against: tuple[Finding, ...], named: Collection[str]
+def _quarantine_pieces(
+    bucket: Bucket, arrival: Arrival, failures: tuple[Finding, ...], quarantined: Collection[str]
 ) -> tuple[Quarantined, ...]:
-    """Keep every piece of an arrival that is refused, one after another."""
-    why = "; ".join(finding.message for finding in against)
+    """Quarantine every piece of a refused arrival, one in memory at a time."""
+    reasons = "; ".join(finding.message for finding in failures)
     return tuple(
         Landing(bucket, arrival.model).quarantine(
             arrival,
             file,
             Landing(bucket, arrival.model).read_file(arrival, file),
-            f"{file}: {arrival.name} is refused: {why}",
+            f"{file}: {arrival.name} is refused: {reasons}",
         )
         for file in _converted(arrival).pieces
-        if file not in named
+        if file not in quarantined
     )
 
 
-def _rejected(converted: Converted) -> str:
-    told = "; ".join(converted.rejected)
+def _rejection_reason(converted: Converted) -> str:
+    examples = "; ".join(converted.rejected)
     more = converted.rejected_lines - len(converted.rejected)
-    return f"{converted.file}: {converted.rejected_lines:,} of its lines would not do: {told}" + (
-        f"; and {more:,} more" if more else ""
+    return (
+        f"{converted.file}: {converted.rejected_lines:,} of its lines are invalid: {examples}"
+        + (f"; and {more:,} more" if more else "")
     )
 
 

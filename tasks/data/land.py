@@ -1,4 +1,4 @@
-"""Land: deliver a file of any length, converted to pieces as it is read."""
+"""Lands a file of any length: converts it to Parquet pieces while reading it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -17,25 +17,25 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 
 PIECE_ROWS = 131_072
-# Of the lines that will not do, so many are told of; all of them are kept.
-_TOLD = 20
+# The record of an arrival names this many rejected lines; a file beside it keeps all of them.
+_NAMED_LINES = 20
 
 Report = Callable[[int], None]
 
 
 @dataclass
 class _Conversion:
-    """What is seen while a file is converted."""
+    """The state of a conversion."""
 
     file: str
     sha256: str
     rows: int = 0
     pieces: list[str] = field(default_factory=list)
-    bad: list[BadLine] = field(default_factory=list)
+    bad_lines: list[BadLine] = field(default_factory=list)
 
     @property
     def rejected_file(self) -> str:
-        return f"{self.file}/rejected" if self.bad else ""
+        return f"{self.file}/rejected" if self.bad_lines else ""
 
     def converted(self) -> Converted:
         return Converted(
@@ -43,8 +43,8 @@ class _Conversion:
             sha256=self.sha256,
             rows=self.rows,
             pieces=tuple(self.pieces),
-            rejected_lines=len(self.bad),
-            rejected=tuple(str(line) for line in self.bad[:_TOLD]),
+            rejected_lines=len(self.bad_lines),
+            rejected=tuple(str(line) for line in self.bad_lines[:_NAMED_LINES]),
             rejected_file=self.rejected_file,
         )
 
@@ -60,75 +60,79 @@ def land_file(
     report: Report,
     piece_rows: int = PIECE_ROWS,
 ) -> Arrival | None:
-    """Deliver a file as one arrival, or None when this source reads such a file only whole.
+    """Land a file as one arrival; None if the source can only read such a file as a whole.
 
-    `report` is told how many bytes of the file have been read. The arrival's name follows from the
-    file's own name and contents, as for every file that is landed by hand.
+    `report` gets the number of bytes read so far. The arrival's name is derived from the file's
+    name and contents, as for every file that is landed by hand.
 
     Raises:
-        BadFile: a column is missing, or too many lines will not do; nothing was delivered.
+        BadFile: a column is missing, or too many lines are invalid; nothing was landed.
     """
     if not isinstance(source, Streaming):
         return None
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        seen = _Conversion(path.name, sha256)
-        batches = source.batches(path.name, file, seen.bad.append)
+        conversion = _Conversion(path.name, sha256)
+        batches = source.batches(path.name, file, conversion.bad_lines.append)
         if batches is None:
             return None
         return Landing(bucket, model).land_pieces(
-            name_of({path.name: sha256}),
-            _pieces(batches, seen, file, report, piece_rows),
-            seen.converted,
+            arrival_name({path.name: sha256}),
+            _pieces(batches, conversion, file, report, piece_rows),
+            conversion.converted,
             by=by,
             at=at,
         )
 
 
-def name_of(digests: dict[str, str]) -> str:
-    """The name of what is landed by hand: delivered twice, it is there once."""
+def arrival_name(digests: dict[str, str]) -> str:
+    """A name derived from names and digests of files, so that landing them twice has no effect."""
     contents = "".join(f"{name}\0{sha256}\0" for name, sha256 in sorted(digests.items()))
     return f"by-hand-{digest(contents.encode())[:16]}"
 
 
 def _pieces(
     batches: Iterator[pa.RecordBatch],
-    seen: _Conversion,
+    conversion: _Conversion,
     file: BinaryIO,
     report: Report,
     piece_rows: int,
 ) -> Iterator[tuple[str, bytes]]:
-    """Each piece as it is made, and the rejected lines last."""
-    waiting: list[pa.RecordBatch] = []
+    """Name and bytes of each piece, and of the file of rejected lines last."""
+    batches_waiting: list[pa.RecordBatch] = []
     for batch in batches:
-        waiting.append(batch)
-        if sum(part.num_rows for part in waiting) >= piece_rows:
-            yield _piece(waiting, seen)
-            waiting = []
+        batches_waiting.append(batch)
+        if sum(batch_waiting.num_rows for batch_waiting in batches_waiting) >= piece_rows:
+            yield _piece(batches_waiting, conversion)
+            batches_waiting = []
             report(file.tell())
-    if waiting:
-        yield _piece(waiting, seen)
-    if seen.bad:
-        yield seen.rejected_file, b"".join(_line(bad) for bad in seen.bad)
+    if batches_waiting:
+        yield _piece(batches_waiting, conversion)
+    if conversion.bad_lines:
+        yield conversion.rejected_file, b"".join(_with_newline(bad) for bad in conversion.bad_lines)
     report(file.tell())
 
 
-def _piece(batches: list[pa.RecordBatch], seen: _Conversion) -> tuple[str, bytes]:
+def _piece(batches: list[pa.RecordBatch], conversion: _Conversion) -> tuple[str, bytes]:
     rows = pa.Table.from_batches(batches)
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, **writing(rows.schema))
-    name = f"{seen.file}/{len(seen.pieces):06d}.parquet"
-    seen.pieces.append(name)
-    seen.rows += rows.num_rows
+    pq.write_table(rows, sink, **write_options(rows.schema))
+    name = f"{conversion.file}/{len(conversion.pieces):06d}.parquet"
+    conversion.pieces.append(name)
+    conversion.rows += rows.num_rows
     return name, bytes(sink.getvalue())
 
 
-def writing(schema: pa.Schema) -> dict[str, Any]:
-    """How pieces are written: texts that repeat are worth a dictionary, digests and numbers not."""
-    texts = [one.name for one in schema if pa.types.is_string(one.type) and one.name != "digest"]
-    return {"use_dictionary": texts or False, "write_statistics": False}
+def write_options(schema: pa.Schema) -> dict[str, Any]:
+    """Options of the Parquet writer: a dictionary pays off for texts only, not for digests."""
+    dictionary_columns = [
+        column.name
+        for column in schema
+        if pa.types.is_string(column.type) and column.name != "digest"
+    ]
+    return {"use_dictionary": dictionary_columns or False, "write_statistics": False}
 
 
-def _line(bad: BadLine) -> bytes:
+def _with_newline(bad: BadLine) -> bytes:
     return bad.text if bad.text.endswith(b"\n") else bad.text + b"\n"

@@ -1,4 +1,4 @@
-"""Leakage: rows that arrived and are, or look like, rows that judge."""
+"""Leakage: training rows that are, or look like, rows of the holdout."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,89 +8,88 @@ import pyarrow.compute as pc
 from overnight.models.definition import ModelDefinition
 from overnight.store.registry.manifest import DataLineage, Finding
 
-# So few rows that look like the holdout's may be chance, however small the arrival.
+# In a small arrival, this many look-alikes may be chance.
 _CHANCE_ROWS = 2
-_TOLD_ARRIVALS = 5
+_NAMED_ARRIVALS = 5
 
 
 def check_kept_out(rows: pa.Table, holdout: pa.Table) -> Finding:
-    """No row that judges may train: told by the digests of both, naming whence they came."""
+    """The finding that no holdout row is a training row, by digest; names the arrivals of leaks."""
     shared = pc.is_in(rows.column("digest"), pc.unique(holdout.column("digest")))
     leaked = rows.filter(shared)
-    told = ""
+    details = ""
     if leaked.num_rows:
-        told = f", the first of digest {leaked.column('digest')[0]}"
+        details = f", the first of digest {leaked.column('digest')[0]}"
         if "arrival" in leaked.column_names:
-            names = sorted(leaked.column("arrival").unique().to_pylist())[:_TOLD_ARRIVALS]
-            told += f"; they came with {', '.join(names)}"
+            names = sorted(leaked.column("arrival").unique().to_pylist())[:_NAMED_ARRIVALS]
+            details += f"; they came with {', '.join(names)}"
     return Finding(
         gate="holdout kept out",
         metric="holdout rows",
         passed=leaked.num_rows == 0,
         message=f"{leaked.num_rows:,} of {holdout.num_rows:,} holdout rows are among the "
-        f"training rows{told}",
+        f"training rows{details}",
         value=leaked.num_rows,
         bound=0,
     )
 
 
 def learned_holdout_rows(learned: DataLineage, now: DataLineage) -> bool:
-    """Whether a version may have learned rows that judge tonight.
+    """Whether a version may have learned rows of the current holdout.
 
-    Where the holdout moves it has when days were taken back since; a frozen one is the same for
-    ever, unless the dataset is another one.
+    A moving holdout moves back if arrivals are excluded later. A frozen one never changes, unless
+    the dataset was replaced.
     """
     if now.judged_from is None:
         return learned.holdout_digest != now.holdout_digest
-    return _knows(learned.judged_from, now.judged_from)
+    return _knows_held_out(learned.judged_from, now.judged_from)
 
 
-def _knows(learned_until: str | None, judged_from: str) -> bool:
+def _knows_held_out(learned_until: str | None, judged_from: str) -> bool:
     return learned_until is None or learned_until > judged_from
 
 
 def check_unseen(champion: str, learned_until: str | None, judged_from: str) -> Finding:
-    """Whether the champion learned days that judge tonight; both dates are first days held out.
+    """The finding on days of the current holdout that the champion learned.
 
-    A champion of an earlier night learned fewer days. When days were taken back since, it knows
-    some that judge: then the comparison favours it, so an equal may be refused, and none that is
-    worse can pass. That is said, and holds nothing up; only no night goes on from its weights.
+    Both dates are first days held out. A champion of an earlier run learned fewer days, unless
+    arrivals were excluded since. Then the comparison favours the champion: an equal candidate may
+    be refused, and no worse one can pass. So this fails no run, but no fit starts from its weights.
     """
-    knows = _knows(learned_until, judged_from)
-    until = "all it was given" if learned_until is None else f"days before {learned_until}"
-    told = (
-        f"{champion} learned {until}, and days from {judged_from} on judge"
-        f"{': the comparison favours it, and no night goes on from it' if knows else ''}"
-    )
+    knows_held_out = _knows_held_out(learned_until, judged_from)
+    learned = "all it was given" if learned_until is None else f"days before {learned_until}"
+    message = f"{champion} learned {learned}, and the holdout begins on {judged_from}"
+    if knows_held_out:
+        message += ": the comparison favours it, and no fit starts from its weights"
     return Finding(
         gate="unseen by the champion",
         metric="days that judge",
         passed=True,
-        applicable=not knows,
-        message=told,
+        applicable=not knows_held_out,
+        message=message,
     )
 
 
 def check_look_alikes(
     arrived: Mapping[str, pa.Table], holdout: pa.Table, definition: ModelDefinition
 ) -> Iterator[Finding]:
-    """Of each arrival how many rows look like one of the holdout's, though their bytes differ."""
+    """A finding for each arrival on rows that look like a holdout row but differ in bytes."""
     gates = definition.data_gates
     if gates.near_duplicate_keys is None or not arrived:
         return
-    held_out = set(gates.near_duplicate_keys(definition.examples(holdout).inputs))
+    holdout_keys = set(gates.near_duplicate_keys(definition.examples(holdout).inputs))
     for name, rows in arrived.items():
         n = rows.num_rows
-        outlines = gates.near_duplicate_keys(definition.examples(rows).inputs)
-        alike = sum(outline in held_out for outline in outlines)
+        row_keys = gates.near_duplicate_keys(definition.examples(rows).inputs)
+        look_alikes = sum(key in holdout_keys for key in row_keys)
         yield Finding(
             gate="unlike the holdout",
             metric="rows that look alike",
             slice=name,
-            passed=alike <= max(gates.near_duplicate_share * n, _CHANCE_ROWS),
-            message=f"{alike:,} of {n:,} rows look like a row of the holdout, at most "
+            passed=look_alikes <= max(gates.near_duplicate_share * n, _CHANCE_ROWS),
+            message=f"{look_alikes:,} of {n:,} rows look like a row of the holdout, at most "
             f"{gates.near_duplicate_share:.1%} may",
-            value=alike / n,
+            value=look_alikes / n,
             bound=gates.near_duplicate_share,
             n=n,
         )

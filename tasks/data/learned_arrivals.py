@@ -1,7 +1,7 @@
-"""What was learned already: by the versions that served and that nobody went back from.
+"""The arrivals that champions have learned, without champions that were rolled back.
 
-When an earlier version returns, what its successors learned after it was judged before and is not
-judged again. After a rollback it is: whoever rolled back may have done so because of the data.
+When an earlier version is reinstated, arrivals that its successors learned are not judged again.
+After a rollback they are, because the data may have been the reason.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,46 +11,48 @@ from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import DataLineage
 from overnight.store.registry.registry import ModelRegistry
 
-# Arrivals by name, with the version of the dataset in which each came in.
+# Arrivals by name, with the version of the dataset that first contains each.
 ArrivalVersions = Mapping[str, int]
 
 
 def kept_champions(history: Sequence[AliasRecord]) -> tuple[str, ...]:
-    """The versions that served and were not left by a rollback when they did so last."""
-    following: Sequence[AliasRecord | None] = [*history, None][1:]
-    left = {
-        record.version: after is not None and after.action == "rolled back"
-        for record, after in zip(history, following, strict=True)
+    """The versions whose last time as champion did not end by a rollback."""
+    next_records: Sequence[AliasRecord | None] = [*history, None][1:]
+    rolled_back = {
+        record.version: next_record is not None and next_record.action == "rolled back"
+        for record, next_record in zip(history, next_records, strict=True)
     }
-    return tuple(version for version, undone in left.items() if not undone)
+    return tuple(version for version, was_rolled_back in rolled_back.items() if not was_rolled_back)
 
 
-def known(came: ArrivalVersions, learned: Iterable[DataLineage]) -> frozenset[str]:
-    """The arrivals that were in any of these snapshots."""
+def known(arrival_versions: ArrivalVersions, learned: Iterable[DataLineage]) -> frozenset[str]:
+    """The arrivals in any of these snapshots."""
     return frozenset(
         name
         for data in learned
-        for name, version in came.items()
+        for name, version in arrival_versions.items()
         if version <= data.dataset_version and name not in data.without
     )
 
 
-def known_arrivals(registry: ModelRegistry, came: Callable[[], ArrivalVersions]) -> frozenset[str]:
-    """The arrivals that the champions of a model learned, without those that were undone.
+def known_arrivals(
+    registry: ModelRegistry, arrival_versions: Callable[[], ArrivalVersions]
+) -> frozenset[str]:
+    """The arrivals that the champions of a model learned, without those rolled back.
 
-    `came` is asked only when there is a champion: see `Dataset.arrival_versions`.
+    `arrival_versions` reads the table's log, so it is called only if there is a champion.
     """
     versions = kept_champions(registry.champion.history())
     if not versions:
         return frozenset()
     lineages = (registry.manifest(version).data for version in versions)
-    return known(came(), lineages)
+    return known(arrival_versions(), lineages)
 
 
 def open_reviews(
-    registry: ModelRegistry, came: Callable[[], ArrivalVersions]
+    registry: ModelRegistry, arrival_versions: Callable[[], ArrivalVersions]
 ) -> list[PendingReview]:
-    """The arrivals that wait for a person; one that was learned after all waits no more."""
+    """The arrivals that await a review, without those that a champion has learned anyway."""
     pending = ArrivalReviews(registry.bucket, registry.model).pending()
-    learned = known_arrivals(registry, came) if pending else frozenset()
+    learned = known_arrivals(registry, arrival_versions) if pending else frozenset()
     return [review for review in pending if review.arrival not in learned]

@@ -1,6 +1,6 @@
-"""Astray: days that lie so far from all others that they can only be a mistake.
+"""Refuses arrivals with outlier dates: days so far from all others that they must be mistakes.
 
-One row of a wrong year would move the window of a forecast: what is learned, and what judges.
+One row of a wrong year would move the training window and the holdout of a forecast.
 """
 
 from collections.abc import Collection
@@ -19,32 +19,32 @@ Days = NDArray[np.int64]
 
 
 def days_of(rows: pa.Table, gates: DataGates) -> Days:
-    """The day of each row, none where nothing is declared of days."""
+    """The day of each row; empty if the model declares no `outlier_days`."""
     if gates.outlier_days is None or DAY not in rows.column_names:
         return np.empty(0, np.int64)
     return np.asarray(pc.drop_null(rows.column(DAY)).to_numpy(), np.int64)
 
 
 def outlier_days(
-    days: Days, rows: Dataset, gates: DataGates, arrival: str, *, left_out: Collection[str]
+    days: Days, rows: Dataset, gates: DataGates, arrival: str, *, excluded: Collection[str]
 ) -> tuple[Finding, ...]:
-    """What stands against the days of an arrival, naming it.
+    """The failed finding on the days of an arrival, if any.
 
-    They are held against those of the dataset but for the arrivals `left_out`, or before the first
-    against the day of which most rows came. What is in between is never astray.
+    They are compared with the days of the dataset without the arrivals `excluded`, or, if it is
+    empty, with the arrival's most frequent day. Days within that range are never outliers.
     """
     if gates.outlier_days is None or not len(days):
         return ()
-    first, last = _known(rows, left_out) or _usual(days)
-    after = _beyond(days, last, gates.outlier_days)
-    before = -_beyond(-days, -first, gates.outlier_days)
-    found = np.concatenate([before, after])
-    if not len(found):
+    first, last = _day_range(rows, excluded) or _most_frequent_day(days)
+    after = _rows_beyond_gap(days, last, gates.outlier_days)
+    before = -_rows_beyond_gap(-days, -first, gates.outlier_days)
+    outliers = np.concatenate([before, after])
+    if not len(outliers):
         return ()
-    told = ", ".join(str(np.datetime64(int(day), "D")) for day in np.unique(found)[:3])
+    examples = ", ".join(str(np.datetime64(int(day), "D")) for day in np.unique(outliers)[:3])
     message = (
-        f"{DAY}: {len(found):,} of {len(days):,} rows are of days more than {gates.outlier_days} "
-        f"days from all others ({told}), and the others are of {_text(first)} to {_text(last)}; "
+        f"{DAY}: {len(outliers):,} of {len(days):,} rows are of days more than {gates.outlier_days} "
+        f"days from all others ({examples}), and the others are of {_iso(first)} to {_iso(last)}; "
         "mend them, or raise `outlier_days` of the model's data gates, and land the files again"
     )
     return (
@@ -54,35 +54,35 @@ def outlier_days(
             slice=arrival,
             passed=False,
             message=message,
-            value=len(found),
+            value=len(outliers),
             bound=0,
             n=len(days),
         ),
     )
 
 
-def _beyond(days: Days, last: int, apart: int) -> Days:
-    """The rows later than a day from which no chain of days leads to them."""
+def _rows_beyond_gap(days: Days, last: int, apart_days: int) -> Days:
+    """The rows after the first gap of more than `apart_days` days that follows `last`."""
     later = np.unique(days[days > last])
-    gaps = np.flatnonzero(np.diff(later, prepend=last) > apart)
+    gaps = np.flatnonzero(np.diff(later, prepend=last) > apart_days)
     return days[days >= later[gaps[0]]] if len(gaps) else days[:0]
 
 
-def _usual(days: Days) -> tuple[int, int]:
-    found, counts = np.unique(days, return_counts=True)
-    day = int(found[counts.argmax()])
+def _most_frequent_day(days: Days) -> tuple[int, int]:
+    distinct, counts = np.unique(days, return_counts=True)
+    day = int(distinct[counts.argmax()])
     return day, day
 
 
-def _known(rows: Dataset, left_out: Collection[str]) -> tuple[int, int] | None:
-    """The first and the last day of the dataset; None while it has no row."""
+def _day_range(rows: Dataset, excluded: Collection[str]) -> tuple[int, int] | None:
+    """The first and last day of the dataset; None if it has no row."""
     if rows.version() is None:
         return None
     table = rows.read(columns=[DAY, "arrival"])
-    wrong = pc.is_in(table.column("arrival"), pa.array(sorted(left_out), pa.string()))
-    ends = pc.min_max(table.filter(pc.invert(wrong)).column(DAY)).as_py()
+    is_excluded = pc.is_in(table.column("arrival"), pa.array(sorted(excluded), pa.string()))
+    ends = pc.min_max(table.filter(pc.invert(is_excluded)).column(DAY)).as_py()
     return None if ends["min"] is None else (ends["min"], ends["max"])
 
 
-def _text(day: int) -> str:
+def _iso(day: int) -> str:
     return str(np.datetime64(day, "D"))

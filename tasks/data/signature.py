@@ -1,4 +1,4 @@
-"""Whether a version takes and answers what the model declares now."""
+"""Compares the tensors of a version with those that the model declares now."""
 
 from overnight.models.definition import ModelDefinition
 from overnight.store.errors import ConfigurationError
@@ -7,24 +7,25 @@ from overnight.store.schema import Schema
 
 
 def same_tensors(manifest: Manifest, definition: ModelDefinition) -> bool:
-    """Whether a version takes and answers the tensors that the model declares now."""
-    return _told(manifest.tensors) == _told(definition.tensors)
+    """Whether a version has the input and output tensors that the model declares now."""
+    return _signature(manifest.tensors) == _signature(definition.tensors)
 
 
 def check_tensors(champion: Manifest, definition: ModelDefinition) -> None:
-    """Hold the champion's tensors against the model's, before anything is trained.
+    """Compare the champion's tensors with the model's before training.
 
     Raises:
-        ConfigurationError: they differ, so no candidate can be compared with it, nor take over
-            from it without breaking whoever asks.
+        ConfigurationError: they differ, so no candidate could be compared with the champion, nor
+            replace it without breaking its clients.
     """
     if not same_tensors(champion, definition):
         raise ConfigurationError(
             f"the tensors of {definition.name} changed: expected those of its champion "
-            f"{champion.version}, {_told(champion.tensors)}, found {_told(definition.tensors)}; "
-            "a model keeps its tensors for ever: give the changed model a new name"
+            f"{champion.version}, {_signature(champion.tensors)}, found "
+            f"{_signature(definition.tensors)}; tensors of a model never change: give the changed "
+            "model a new name"
         )
 
 
-def _told(tensors: Schema) -> list[tuple[str, str, tuple[int, ...]]]:
-    return [(one.name, one.datatype, one.shape) for one in (*tensors.inputs, *tensors.outputs)]
+def _signature(tensors: Schema) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(spec.name, spec.datatype, spec.shape) for spec in (*tensors.inputs, *tensors.outputs)]

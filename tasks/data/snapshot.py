@@ -1,4 +1,4 @@
-"""Snapshot: the exact rows a version is trained and judged on, named by their contents."""
+"""Snapshots: the exact rows that a version is trained and judged on, named by digest."""
 
 import hashlib
 from collections.abc import Collection
@@ -22,10 +22,10 @@ _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arri
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version of a dataset. The digests depend on the rows alone, not on how they came.
+    """One version of a dataset; its digests depend on the rows alone, not on their arrivals.
 
-    `without` names arrivals in that version whose rows are left out. Where the holdout moves, rows
-    from the day `judged_from` (ISO 8601) on judge; `digest` and `rows` are of the earlier ones.
+    Rows of the arrivals in `without` are excluded. With a moving holdout, the rows from the day
+    `judged_from` (ISO 8601) on are held out, and `digest` and `rows` are of the earlier ones.
     """
 
     dataset_version: int
@@ -39,7 +39,7 @@ class Snapshot:
 
     @property
     def lineage(self) -> DataLineage:
-        """What a manifest says of it."""
+        """The snapshot as a record in the manifest."""
         return DataLineage(**asdict(self))
 
 
@@ -52,28 +52,28 @@ def snapshot(
     held_days: int | None = None,
     judged_from: str | None = None,
 ) -> Snapshot:
-    """The rows of a version of the dataset, the newest unless told, and the holdout.
+    """The snapshot of a version of the dataset, by default the newest.
 
-    The rows of the arrivals named by `without` are left out. The newest `held_days` days are the
-    holdout where that moves; or, when that is recorded, the days from `judged_from` on.
+    Rows of the arrivals in `without` are excluded. With a moving holdout, the newest `held_days`
+    days are held out, or, to read a recorded snapshot again, the days from `judged_from` on.
 
     Raises:
-        NotFound: nothing was ever taken in, or there is no such version.
+        NotFound: nothing was ingested yet, or there is no such version.
     """
     version = rows.version() if version is None else version
     schema = rows.schema(version)
-    learned = _learned(rows.read(version, _telling(schema)), without)
+    rows_to_learn = _rows_to_learn(rows.read(version, _comparable_columns(schema)), without)
     if held_days is not None and judged_from is None:
-        judged_from = _begin(learned, held_days)
+        judged_from = _first_held_day(rows_to_learn, held_days)
     if judged_from is None:
-        held_out = holdout.read(columns=_telling(holdout.schema()))
+        held_out = holdout.read(columns=_comparable_columns(holdout.schema()))
     else:
-        learned, held_out = _parted(learned, judged_from)
+        rows_to_learn, held_out = _split_by_day(rows_to_learn, judged_from)
     return Snapshot(
         dataset_version=version or 0,
-        digest=_digest(learned),
-        rows=learned.num_rows,
-        arrivals=len(learned.column("arrival").unique()),
+        digest=_digest(rows_to_learn),
+        rows=rows_to_learn.num_rows,
+        arrivals=len(rows_to_learn.column("arrival").unique()),
         holdout_digest=_digest(held_out),
         holdout_rows=held_out.num_rows,
         without=tuple(sorted(without)),
@@ -82,91 +82,102 @@ def snapshot(
 
 
 def read_rows(rows: Dataset, snapshot: Snapshot) -> pa.Table:
-    """The rows to learn from in the source's columns, in the order in which they arrived."""
-    return parted(read_stamped(rows, snapshot), snapshot)[0].drop_columns(list(ARRIVAL_COLUMNS))
+    """The training rows in the source's columns, in order of arrival."""
+    return split_holdout(read_stamped(rows, snapshot), snapshot)[0].drop_columns(
+        list(ARRIVAL_COLUMNS)
+    )
 
 
 def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
-    """The rows of a snapshot in the order in which they arrived, each with its arrival.
+    """The rows of a snapshot in order of arrival, with the arrival columns.
 
-    Where the holdout moves, the rows that judge are among them.
+    With a moving holdout, the held-out rows are among them.
 
     Raises:
-        CorruptTable: they are not those that came in, or that the snapshot is of.
+        CorruptTable: rows differ from their digests, or from the digest of the snapshot.
     """
-    stamped = _learned(rows.read(snapshot.dataset_version), snapshot.without)
-    integrity.check(stamped, rows.uri)
-    learned, judging = parted(stamped.select(_telling(stamped.schema)), snapshot)
-    _same(rows, learned, snapshot.digest)
+    with_arrivals = _rows_to_learn(rows.read(snapshot.dataset_version), snapshot.without)
+    integrity.check(with_arrivals, rows.uri)
+    training, judging = split_holdout(
+        with_arrivals.select(_comparable_columns(with_arrivals.schema)), snapshot
+    )
+    _check_digest(rows, training, snapshot.digest)
     if snapshot.judged_from is not None:
-        _same(rows, judging, snapshot.holdout_digest)
-    return stamped
+        _check_digest(rows, judging, snapshot.holdout_digest)
+    return with_arrivals
 
 
-def parted(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
-    """The rows of a snapshot that are learned, and those that judge, none when frozen."""
+def split_holdout(stamped: pa.Table, snapshot: Snapshot) -> tuple[pa.Table, pa.Table]:
+    """The training rows and the held-out rows; none of the latter if the holdout is frozen."""
     if snapshot.judged_from is None:
         return stamped, stamped.slice(0, 0)
-    return _parted(stamped, snapshot.judged_from)
+    return _split_by_day(stamped, snapshot.judged_from)
 
 
 def read_holdout(holdout: Dataset, snapshot: Snapshot | None = None) -> pa.Table:
-    """The rows that judge, in the source's columns, always in the same order.
+    """The rows of a frozen holdout in the source's columns, always in the same order.
 
     Raises:
-        CorruptTable: they are not those that came in, or that the snapshot is of.
+        CorruptTable: rows differ from their digests, or from the digest of the snapshot.
     """
     rows = holdout.read()
     integrity.check(rows, holdout.uri)
     if snapshot is not None:
-        _same(holdout, rows.select(_telling(rows.schema)), snapshot.holdout_digest)
+        _check_digest(
+            holdout, rows.select(_comparable_columns(rows.schema)), snapshot.holdout_digest
+        )
     return rows.sort_by("digest")
 
 
-def _same(table: Dataset, rows: pa.Table, digest: str) -> None:
-    if (found := _digest(rows)) != digest:
-        why = f"its rows give the digest {found[:12]}…, and the snapshot is of {digest[:12]}…"
-        raise CorruptTable(table.uri, why)
+def _check_digest(table: Dataset, rows: pa.Table, digest: str) -> None:
+    if (current := _digest(rows)) != digest:
+        reason = (
+            f"its rows give the digest {current[:12]}…, expected {digest[:12]}… of the snapshot"
+        )
+        raise CorruptTable(table.uri, reason)
 
 
-def _begin(rows: pa.Table, held_days: int) -> str:
-    """The first of the newest days of rows."""
+def _first_held_day(rows: pa.Table, held_days: int) -> str:
+    """The first of the newest `held_days` days."""
     newest = pc.max(rows.column(DAY)).as_py()
     if newest is None:
-        raise NotFound("any row that tells its day")
+        raise NotFound("a row with a day")
     return (_EPOCH + timedelta(days=newest - held_days + 1)).isoformat()
 
 
-def _parted(rows: pa.Table, judged_from: str) -> tuple[pa.Table, pa.Table]:
-    """The rows before a day, and those from it on."""
+def _split_by_day(rows: pa.Table, judged_from: str) -> tuple[pa.Table, pa.Table]:
+    """The rows before a day, and those from that day on."""
     begin = (date.fromisoformat(judged_from) - _EPOCH).days
     judging = pc.greater_equal(rows.column(DAY), begin)
     return rows.filter(pc.invert(judging)), rows.filter(judging)
 
 
-def _learned(rows: pa.Table, without: Collection[str]) -> pa.Table:
-    """The rows of all arrivals but those left out."""
+def _rows_to_learn(rows: pa.Table, without: Collection[str]) -> pa.Table:
+    """The rows of all arrivals but those in `without`."""
     if without:
-        left_out = pc.is_in(rows.column("arrival"), pa.array(sorted(without), pa.string()))
-        rows = rows.filter(pc.invert(left_out))
+        is_excluded = pc.is_in(rows.column("arrival"), pa.array(sorted(without), pa.string()))
+        rows = rows.filter(pc.invert(is_excluded))
     return _first_of_each(rows)
 
 
 def _first_of_each(rows: pa.Table) -> pa.Table:
-    """Rows by arrival; of equal ones, which two ingests at once can let in, the first."""
+    """Rows in order of arrival; of equal ones, which concurrent ingests can add, the first."""
     ordered = pc.sort_indices(rows.select(list(ARRIVAL_COLUMNS)), sort_keys=_OLDEST_FIRST)
     digests = rows.column("digest").take(ordered).to_numpy(zero_copy_only=False)
     _, first = np.unique(digests.astype("S64"), return_index=True)
     return rows.take(ordered.take(pa.array(np.sort(first))))
 
 
-def _telling(schema: pa.Schema) -> list[str]:
-    """The columns that tell rows apart without their bulk, which `digest` stands for."""
+def _comparable_columns(schema: pa.Schema) -> list[str]:
+    """The columns that identify a row: without bytes, whose digest is a column of its own."""
     return [field.name for field in schema if not pa.types.is_binary(field.type)]
 
 
 def _digest(rows: pa.Table) -> str:
-    """sha256 over the sorted rows, each as the text of its columns in order of their names."""
+    """sha256 over the sorted rows, each as the text of its columns ordered by name.
+
+    Manifests record it, so the text of a row must never change.
+    """
     names = sorted(set(rows.column_names) - set(ARRIVAL_COLUMNS))
     texts = [rows.column(name).cast(pa.string()) for name in names]
     lines = pc.binary_join_element_wise(

@@ -1,4 +1,4 @@
-"""Validate: the rows are what the model was declared for, before an hour is spent on them."""
+"""Validates the rows of a snapshot against the model's declaration, before training."""
 
 import math
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ def validate(
     holdout: pa.Table,
     now: datetime,
 ) -> tuple[Finding, ...]:
-    """Hold the rows of a snapshot against what requests will be held against too.
+    """Check the rows against the declaration that serving checks requests against.
 
-    One finding a check, passed or not; a failed one names the offender with figures. Of a frozen
-    `holdout` only the column `digest` is looked at; rows of one that moves have arrived like all.
+    Returns a finding for each check, passed or not. Of a frozen `holdout` only the column `digest`
+    is used; the rows of a moving one are checked like the others.
     """
     gates = definition.data_gates
     arrived = pa.concat_tables([rows, holdout]) if definition.moving_holdout else rows
-    findings = [*_complete(rows, snapshot, gates), *_fresh(arrived, gates, now)]
+    findings = [*_completeness(rows, snapshot, gates), *_freshness(arrived, gates, now)]
     columns = tuple(check_columns(arrived, gates.columns))
     findings += columns
     if not all(finding.passed for finding in columns):
@@ -46,13 +46,13 @@ def validate(
     except (KeyError, ValueError) as error:
         findings.append(_finding("readable", "rows", False, f"rows are no examples: {error}"))
         return tuple(findings)
-    findings += [_as_declared(examples, spec) for spec in definition.tensors.inputs]
-    findings += _classes(examples.labels, definition.tensors.labels, gates.class_rows)
+    findings += [_tensor_finding(examples, spec) for spec in definition.tensors.inputs]
+    findings += _class_findings(examples.labels, definition.tensors.labels, gates.class_rows)
     return tuple(findings)
 
 
-def _complete(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[Finding]:
-    """All rows, and enough of them."""
+def _completeness(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[Finding]:
+    """All rows of the snapshot were read, and there are enough of them."""
     n = rows.num_rows
     yield _finding(
         "whole snapshot",
@@ -72,15 +72,15 @@ def _complete(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[
     )
 
 
-def _fresh(rows: pa.Table, gates: DataGates, now: datetime) -> Iterator[Finding]:
-    """The newest row is not too old, where that is declared."""
+def _freshness(rows: pa.Table, gates: DataGates, now: datetime) -> Iterator[Finding]:
+    """The newest row is not too old, if the model declares a maximum age."""
     if gates.fresh_days is None:
         return
     name = gates.fresh_by
     newest = pc.max(rows.column(name)).as_py() if name in rows.column_names else None
     if not isinstance(newest, date):
-        told = f"{name} has no moment to tell the age by"
-        yield _finding("fresh", name, False, told, bound=gates.fresh_days)
+        message = f"{name} has no date or time to compute an age from"
+        yield _finding("fresh", name, False, message, bound=gates.fresh_days)
         return
     days = (now - _moment(newest)).total_seconds() / _DAY_SECONDS
     yield _finding(
@@ -94,15 +94,15 @@ def _fresh(rows: pa.Table, gates: DataGates, now: datetime) -> Iterator[Finding]
 
 
 def _moment(value: date) -> datetime:
-    """A day counts from its end, so that today is never too old; times are UTC unless they say."""
+    """The time of a value: the end of a day, and UTC for times without a zone."""
     if not isinstance(value, datetime):
         return datetime.combine(value, time.max, UTC)
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _as_declared(examples: Examples, spec: TensorSpec) -> Finding:
+def _tensor_finding(examples: Examples, spec: TensorSpec) -> Finding:
     """One tensor has its declared type, shape and range."""
-    wrong = _difference(examples.inputs.get(spec.name), spec)
+    wrong = _mismatch(examples.inputs.get(spec.name), spec)
     return _finding(
         "tensor",
         spec.name,
@@ -112,23 +112,23 @@ def _as_declared(examples: Examples, spec: TensorSpec) -> Finding:
     )
 
 
-def _difference(array: Array | None, spec: TensorSpec) -> str:
-    """How an array differs from its declaration, or nothing."""
+def _mismatch(array: Array | None, spec: TensorSpec) -> str:
+    """How an array differs from its declaration; empty if it does not."""
     if array is None:
         return "no such tensor in the rows"
     if array.dtype != np.dtype(NUMPY_TYPES[spec.datatype]):
         return f"expected {NUMPY_TYPES[spec.datatype]}, found {array.dtype}"
     if array.shape[1:] != spec.shape:
         return f"expected rows of shape {list(spec.shape)}, found {list(array.shape[1:])}"
-    return _outside(array, spec) if array.size else ""
+    return _out_of_range(array, spec) if array.size else ""
 
 
-def _outside(array: Array, spec: TensorSpec) -> str:
-    """How an array leaves its declared range, or nothing."""
-    told = array[~np.isnan(array)] if spec.nullable else array
-    if not told.size:
+def _out_of_range(array: Array, spec: TensorSpec) -> str:
+    """How an array leaves its declared range; empty if it does not."""
+    values = array[~np.isnan(array)] if spec.nullable else array
+    if not values.size:
         return "expected values, found that all are missing"
-    lowest, highest = float(told.min()), float(told.max())
+    lowest, highest = float(values.min()), float(values.max())
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         return f"expected finite values, found {lowest} and {highest}"
     minimum = -math.inf if spec.minimum is None else spec.minimum
@@ -138,24 +138,26 @@ def _outside(array: Array, spec: TensorSpec) -> str:
     return ""
 
 
-def _classes(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator[Finding]:
-    """Every label is in the vocabulary, and every class is there often enough."""
+def _class_findings(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator[Finding]:
+    """Every label is a known class, and every class has enough rows."""
     if not names:
         return
     values, counts = np.unique(labels, return_counts=True)
-    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-    unknown = {value: count for value, count in found.items() if not 0 <= value < len(names)}
-    told = ", ".join(f"{value} in {count:,} rows" for value, count in unknown.items())
+    counts_by_label = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    unknown = {
+        value: count for value, count in counts_by_label.items() if not 0 <= value < len(names)
+    }
+    examples = ", ".join(f"{value} in {count:,} rows" for value, count in unknown.items())
     yield _finding(
         "known labels",
         "unknown labels",
         not unknown,
-        f"labels outside {names[0]}–{names[-1]}: {told or 'none'}",
+        f"labels outside {names[0]}–{names[-1]}: {examples or 'none'}",
         value=sum(unknown.values()),
         bound=0,
     )
     for index, name in enumerate(names):
-        n = found.get(index, 0)
+        n = counts_by_label.get(index, 0)
         yield _finding(
             "every class",
             "rows",
@@ -170,7 +172,7 @@ def _classes(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator
 def _finding(
     gate: str,
     metric: str,
-    passed: bool,  # noqa: FBT001 - the answer, between what was asked and what is said
+    passed: bool,  # noqa: FBT001 - in the order of a finding's fields
     message: str,
     *,
     slice: str = "",

@@ -163,7 +163,7 @@ def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
 
     assert (finding.gate, finding.slice, finding.passed) == ("few repeats", "night-0002", False)
     assert "99.0% of 100 rows repeat others of this arrival, at most 50.0% may" in finding.message
-    assert "one is there 100 times" in finding.message
+    assert "one occurs 100 times" in finding.message
 
 
 def test_only_the_arrival_that_differs_is_held(nights: Nights) -> None:

@@ -74,7 +74,7 @@ def test_no_rows_are_as_declared_and_a_wider_number_is_the_same_kind() -> None:
         ("sold", pa.array([0.0, math.inf, -math.inf, 2.0]), "3 of 4 values are outside"),
         ("sold", pa.array([0.0, 1.0000001, 1.0, 0.0]), "1 of 4 values are outside"),
         ("sold", pa.array([True] * 4), "found bool"),
-        ("code", pa.array([1, 2, 2, 4]), "2 of 4 values are there more than once, the first is 2"),
+        ("code", pa.array([1, 2, 2, 4]), "2 of 4 values occur more than once, the first is 2"),
         ("open", pa.array([1, 0, 1, 1]), "expected BOOL, found int64"),
         ("sign", pa.array([b"1234", b"123", b"1234", b""]), "2 of 4 values are outside"),
         ("sign", pa.array([b"1234", None, b"1234", b"1234"]), "1 of 4 values are missing"),

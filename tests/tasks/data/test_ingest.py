@@ -268,8 +268,8 @@ def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
     again, bad = house.ingest().findings
 
     assert (again.slice, bad.slice) == ("again", "bad")
-    assert "of 4 rows none is left: 3 are in the dataset already" in again.message
-    assert "1 are the holdout's" in again.message
+    assert "none of 4 rows was added: 3 are in the dataset already" in again.message
+    assert "1 are in the holdout" in again.message
     assert "1 files were rejected" in bad.message
 
 

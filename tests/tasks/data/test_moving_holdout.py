@@ -19,7 +19,7 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data.ingest import Ingested, ingest
 from overnight.tasks.data.leakage import check_kept_out, check_unseen, learned_holdout_rows
-from overnight.tasks.data.snapshot import Snapshot, parted, read_rows, read_stamped, snapshot
+from overnight.tasks.data.snapshot import Snapshot, read_rows, read_stamped, snapshot, split_holdout
 from overnight.tasks.data.validate import validate
 from overnight.tasks.evaluation.reproduce import recorded_snapshot
 from tests.support.examples import manifest
@@ -105,7 +105,7 @@ def test_late_twice_and_empty_nights_leave_exactly_the_right_rows(shop: Shop) ->
 def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
     taken = shop.snapshot()
 
-    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+    learned, judging = split_holdout(read_stamped(shop.rows, taken), taken)
 
     assert taken.judged_from == "2017-04-20"
     assert pc.max(learned["day"]).as_py() == day("2017-04-19")
@@ -126,8 +126,8 @@ def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
     assert earlier.judged_from < later.judged_from
     assert earlier.holdout_digest != later.holdout_digest
     # So whoever learned from the earlier snapshot has seen no day that judges by the later one.
-    learned, _ = parted(read_stamped(shop.rows, earlier), earlier)
-    _, judging = parted(read_stamped(shop.rows, later), later)
+    learned, _ = split_holdout(read_stamped(shop.rows, earlier), earlier)
+    _, judging = split_holdout(read_stamped(shop.rows, later), later)
     assert pc.max(learned["day"]).as_py() < pc.min(judging["day"]).as_py()
 
 
@@ -140,8 +140,8 @@ def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(sho
 
     back = shop.snapshot(without=[name for name in late if name != "history"])
 
-    learned, _ = parted(read_stamped(shop.rows, champion), champion)
-    _, judging = parted(read_stamped(shop.rows, back), back)
+    learned, _ = split_holdout(read_stamped(shop.rows, champion), champion)
+    _, judging = split_holdout(read_stamped(shop.rows, back), back)
     assert not check_kept_out(learned, judging).passed
     assert learned_holdout_rows(champion.lineage, back.lineage)
     assert not learned_holdout_rows(champion.lineage, champion.lineage)
@@ -170,7 +170,7 @@ def test_a_frozen_holdout_leaves_no_trace_of_any_of_this_in_a_manifest() -> None
 
 def test_rows_are_valid_with_a_holdout_among_them(shop: Shop) -> None:
     taken = shop.snapshot()
-    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+    learned, judging = split_holdout(read_stamped(shop.rows, taken), taken)
 
     findings = validate(learned, taken, DEFINITION, holdout=judging, now=AT)
 
@@ -179,7 +179,7 @@ def test_rows_are_valid_with_a_holdout_among_them(shop: Shop) -> None:
 
 def test_a_row_out_of_range_is_found_among_those_that_judge_too(shop: Shop) -> None:
     taken = shop.snapshot()
-    learned, judging = parted(read_stamped(shop.rows, taken), taken)
+    learned, judging = split_holdout(read_stamped(shop.rows, taken), taken)
     place = judging.column_names.index("units")
     wrong = judging.set_column(place, "units", pa.array([1e9] * judging.num_rows))
 

@@ -25,9 +25,9 @@ def rows(tmp_path: Path) -> Dataset:
     return found
 
 
-def against(days: Sequence[int], rows: Dataset, *, left_out: Sequence[str] = ()) -> list[str]:
+def against(days: Sequence[int], rows: Dataset, *, excluded: Sequence[str] = ()) -> list[str]:
     told = days_of(table(days, "tonight"), GATES)
-    return [one.message for one in outlier_days(told, rows, GATES, "tonight", left_out=left_out)]
+    return [one.message for one in outlier_days(told, rows, GATES, "tonight", excluded=excluded)]
 
 
 @pytest.mark.parametrize("days", [[200], [195, 200], [213], [86], [150], [213, 227], []])
@@ -57,15 +57,15 @@ def test_before_the_first_arrival_the_day_of_most_rows_is_what_others_are_held_a
     assert "2 of 902 rows" in against([*year, 4_000, 10], nothing)[0]
 
 
-def test_a_day_that_was_left_out_makes_no_other_plausible(rows: Dataset) -> None:
+def test_a_day_that_was_excluded_makes_no_other_plausible(rows: Dataset) -> None:
     rows.append(table([900], "wrong"), "wrong")
 
     assert against([905], rows) == []
-    assert against([905], rows, left_out=["wrong"])
+    assert against([905], rows, excluded=["wrong"])
 
 
 def test_a_model_that_declares_nothing_of_days_is_asked_nothing(rows: Dataset) -> None:
     none = DataGates()
 
     assert not len(days_of(table([9_000], "tonight"), none))
-    assert outlier_days(np.array([9_000]), rows, none, "tonight", left_out=()) == ()
+    assert outlier_days(np.array([9_000]), rows, none, "tonight", excluded=()) == ()

@@ -145,7 +145,7 @@ def test_rows_that_are_not_those_of_the_snapshot_are_not_learned(tmp_path: Path)
     taken = snapshot(tables.rows, tables.holdout)
     other = replace(taken, digest="0" * 64, holdout_digest="0" * 64)
 
-    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+    with pytest.raises(CorruptTable, match="expected 000000000000… of the snapshot"):
         read_rows(tables.rows, other)
-    with pytest.raises(CorruptTable, match="the snapshot is of 000000000000…"):
+    with pytest.raises(CorruptTable, match="expected 000000000000… of the snapshot"):
         read_holdout(tables.holdout, other)

@@ -161,7 +161,7 @@ def test_lines_that_will_not_do_are_named_and_kept(house: House) -> None:
     assert arrival.converted is not None
     assert arrival.converted.rows == ingested.rows_added == 999
     (bad,) = ingested.quarantined
-    assert "2 of its lines would not do: line 107: " in bad.reason
+    assert "2 of its lines are invalid: line 107: " in bad.reason
     assert "invalid value 'x'" in bad.reason
     assert "line 679: Expected 3 columns, got 2" in bad.reason
     kept = house.bucket.keys_below("landing/items/quarantine")

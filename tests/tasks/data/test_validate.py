@@ -186,7 +186,7 @@ def test_rows_whose_age_nobody_knows_are_not_fresh(moments: pa.Array | None) -> 
     finding = freshness(moments)
 
     assert not finding.passed
-    assert "no moment to tell the age by" in finding.message
+    assert "no date or time to compute an age from" in finding.message
 
 
 def freshness(moments: pa.Array | None) -> Finding:
