@@ -43,7 +43,7 @@ def outlier_days(
         return ()
     examples = ", ".join(str(np.datetime64(int(day), "D")) for day in np.unique(outliers)[:3])
     message = (
-        f"{DAY}: {len(outliers):,} of {len(days):,} rows are of days more than {gates.outlier_days} "
+        f"{DAY}: {len(outliers):,} of {len(days):,} rows are more than {gates.outlier_days} "
         f"days from all others ({examples}), and the others are of {_iso(first)} to {_iso(last)}; "
         "mend them, or raise `outlier_days` of the model's data gates, and land the files again"
     )
