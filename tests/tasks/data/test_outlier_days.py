@@ -43,7 +43,7 @@ def test_a_single_day_far_from_the_known_ones_refuses_its_arrival_and_is_told(
 ) -> None:
     (told,) = against([200] * 999 + [stray], rows)
 
-    assert "1 of 1,000 rows are of days more than 14 days from all others" in told
+    assert "1 of 1,000 rows are more than 14 days from all others" in told
     assert str(np.datetime64(stray, "D")) in told
 
 
