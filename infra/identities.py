@@ -77,7 +77,7 @@ def policy(name: Name, bucket: str, *, manual: Sequence[str] = ()) -> dict[str, 
 def for_seaweedfs(
     bucket: str, credentials: Mapping[Name, Credentials], *, manual: Sequence[str] = ()
 ) -> str:
-    """The identities of a SeaweedFS server, as its option `-s3.config` reads them."""
+    """The identities of a SeaweedFS server, in the format of its option `-s3.config`."""
     policies = {name: _enforceable(policy(name, bucket, manual=manual)) for name in credentials}
     identities = [
         {

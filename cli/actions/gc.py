@@ -152,7 +152,7 @@ def _delete(
             # Surveyed again, because reading everything took a while; nothing that was not listed
             # is deleted.
             plan = survey(bucket, listed.model, retention, datetime.now(UTC)).within(listed)
-            deleted = collect(bucket, plan, by=user(), told=report)
+            deleted = collect(bucket, plan, by=user(), on_skip=report)
             freed += sum(deletion.size_bytes for deletion in deleted)
             # And again before the tables: a version that was kept after all needs its files there.
             plan = survey(bucket, listed.model, retention, datetime.now(UTC))

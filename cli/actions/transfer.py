@@ -20,7 +20,7 @@ def export(folder: Path) -> None:
     settings = load()
     source = f"{settings.store_endpoint}/{settings.s3_bucket}"
     with progress_bars() as report:
-        index = export_bucket(connections.bucket(settings), folder, source=source, told=report)
+        index = export_bucket(connections.bucket(settings), folder, source=source, progress=report)
     _print(index, f"from {source} are in {folder}")
     for key in index.left_behind:
         open_console().print(f"not copied, because it has no key of overnight's: {key}")
@@ -37,7 +37,7 @@ def import_(folder: Path) -> None:
     bucket.ensure()
     probe(bucket, where=settings.store_endpoint)
     with progress_bars() as report:
-        index = import_bucket(bucket, folder, told=report)
+        index = import_bucket(bucket, folder, progress=report)
     _print(index, f"of {index.source} are in {settings.store_endpoint}/{settings.s3_bucket}")
     open_console().print("check it with `overnight verify`")
 

@@ -86,7 +86,7 @@ def _repair(
     if folder:
         export = repairing.Export(bucket, folder)
         sources.insert(0, export)
-        missing = [*export.lacking(model), *missing]
+        missing = [*export.missing_keys(model), *missing]
     added, lost = repairing.repair(bucket, missing, sources)
     # An export may lack an object that the bucket does not need.
     needed = {*repairing.missing(audit.findings)}

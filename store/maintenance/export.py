@@ -1,11 +1,11 @@
-"""Exporting: a copy of a bucket's whole content in a folder, as of one moment.
+"""Export: a consistent copy of a bucket's whole content in a folder.
 
-The bucket is listed until two listings in a row are equal: then nothing came or went in between, so
-whatever is named by something in the list is in it too. Cut off, a copy goes on where it stopped:
-`underway.jsonl` remembers what was fetched already.
+The bucket is listed until two consecutive listings are equal: then nothing came or went in between,
+so every object that a listed one refers to is listed too. An interrupted export continues where it
+stopped: `underway.jsonl` records what was fetched already.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,10 +15,10 @@ from overnight.store.local_files import PART, write_atomically
 from overnight.store.maintenance.export_format import (
     INDEX,
     Index,
-    Told,
+    Progress,
     Work,
     files,
-    is_passing,
+    is_transient,
     path_of,
 )
 from overnight.store.objects import keys
@@ -40,62 +40,60 @@ class _Begun(Value):
     source: str
 
 
-def export(bucket: Bucket, folder: Path, *, source: str, told: Told) -> Index:
-    """Copy everything into a folder; cut off, it goes on where it stopped.
+def export(bucket: Bucket, folder: Path, *, source: str, progress: Progress) -> Index:
+    """Copy the whole bucket into a folder; an interrupted copy is continued.
 
-    `source` names the store in words, so that two are not mixed in one folder.
+    `source` describes the store, so that two stores are not mixed in one folder.
 
     Raises:
-        PlaceTaken: the folder holds something else, or an export that is finished.
+        DestinationNotEmpty: the folder holds something else, or a finished export.
         StoreUnavailable: the store changed faster than it could be listed.
     """
     journal = _begin(folder, source)
     for _ in range(_LISTINGS):
-        sizes = _settled(bucket)
-        wanted = {key: size for key, size in sizes.items() if _may_move(key)}
+        sizes = _stable_listing(bucket)
+        wanted = {key: size for key, size in sizes.items() if _is_exportable(key)}
         try:
-            fetched = _fetch_all(bucket, folder, journal, wanted, told)
+            fetched = _fetch_all(bucket, folder, journal, wanted, progress)
         except NotFound:
-            # An arrival was taken in meanwhile, or a version collected: look again.
+            # An arrival was ingested meanwhile, or a version collected: list again.
             continue
-        left = tuple(key for key in sizes if key not in wanted and not is_passing(key))
+        left = tuple(key for key in sizes if key not in wanted and not is_transient(key))
         return _finish(folder, Index(source=source, objects=fetched, left_behind=left))
     raise StoreUnavailable(source, f"its content changed {_LISTINGS} times while it was copied")
 
 
-def _may_move(key: str) -> bool:
+def _is_exportable(key: str) -> bool:
     try:
         keys.check(key)
     except BadKey:
         return False
-    return not is_passing(key)
+    return not is_transient(key)
 
 
-def _settled(bucket: Bucket) -> Mapping[str, int]:
-    """A listing during which nothing came or went, so that whatever is named by it is in it."""
+def _stable_listing(bucket: Bucket) -> Mapping[str, int]:
+    """A listing that equals the one before it: sizes by key."""
     last = bucket.sizes_below("")
     for _ in range(_LISTINGS):
         now = bucket.sizes_below("")
-        if {key for key in now if not is_passing(key)} == {
-            key for key in last if not is_passing(key)
+        if {key for key in now if not is_transient(key)} == {
+            key for key in last if not is_transient(key)
         }:
             return now
         last = now
     raise StoreUnavailable("the source", "its content changes faster than it can be listed")
 
 
-def _left_by_others(folder: Path) -> Iterator[str]:
-    return (path.name for path in folder.iterdir() if not path.name.startswith(PART))
-
-
 def _begin(folder: Path, source: str) -> Path:
-    """The journal of an export into this folder, new or begun before."""
+    """The journal of an export into this folder, new or from an interrupted export."""
     journal = folder / _UNDERWAY
     if (folder / INDEX).exists():
         raise DestinationNotEmpty(f"{folder}", found=f"an export that is finished ({INDEX})")
     if not journal.exists():
-        if folder.exists() and (found := sorted(_left_by_others(folder))):
-            raise DestinationNotEmpty(f"{folder}", found=", ".join(found[:3]))
+        names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        # A killed writer may have left an incomplete file, which is nobody's content.
+        if names := [name for name in names if not name.startswith(PART)]:
+            raise DestinationNotEmpty(f"{folder}", found=", ".join(names[:3]))
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(journal, _line(_Begun(source=source)))
     first = journal.read_text().splitlines()[:1]
@@ -109,10 +107,10 @@ def _begin(folder: Path, source: str) -> Path:
 
 
 def _fetch_all(
-    bucket: Bucket, folder: Path, journal: Path, wanted: Mapping[str, int], told: Told
+    bucket: Bucket, folder: Path, journal: Path, wanted: Mapping[str, int], progress: Progress
 ) -> dict[str, FileEntry]:
-    there = _there(folder, journal)
-    fetched = {key: entry for key, entry in there.items() if key in wanted}
+    intact = _intact(folder, journal)
+    fetched = {key: entry for key, entry in intact.items() if key in wanted}
 
     def fetch(key: str) -> None:
         body = bucket.read(key)
@@ -122,30 +120,31 @@ def _fetch_all(
             file.write(_line(_Fetched(key=key, entry=fetched[key])))
 
     sizes = {key: FileEntry(size_bytes=size, sha256="") for key, size in wanted.items()}
-    work = Work("copying", sizes, told, done=sum(sizes[key].size_bytes for key in fetched))
+    work = Work("copying", sizes, progress, done=sum(sizes[key].size_bytes for key in fetched))
     work.each([key for key in wanted if key not in fetched], fetch)
     for key in files(folder) - wanted.keys():
-        # Cut off while it was written, or gone from the store since: no part of this moment.
+        # Incomplete, or gone from the store since an interrupted attempt.
         path_of(folder, key).unlink()
     return {key: fetched[key] for key in sorted(fetched)}
 
 
-def _there(folder: Path, journal: Path) -> dict[str, FileEntry]:
-    """What was fetched before and still is what it was."""
-    found: dict[str, FileEntry] = {}
+def _intact(folder: Path, journal: Path) -> dict[str, FileEntry]:
+    """The objects that an interrupted attempt fetched and that are unchanged."""
+    intact: dict[str, FileEntry] = {}
     for line in journal.read_text().splitlines()[1:]:
         try:
-            one = _Fetched.model_validate_json(line)
+            fetched = _Fetched.model_validate_json(line)
         except ValidationError:
             # The line that was being written when the process died.
             continue
-        place = path_of(folder, one.key)
-        if place.is_file() and digest(place.read_bytes()) == one.entry.sha256:
-            found[one.key] = one.entry
-    return found
+        path = path_of(folder, fetched.key)
+        if path.is_file() and digest(path.read_bytes()) == fetched.entry.sha256:
+            intact[fetched.key] = fetched.entry
+    return intact
 
 
 def _finish(folder: Path, index: Index) -> Index:
+    # The index last: a folder that has one is a finished export.
     write_atomically(folder / INDEX, index.model_dump_json(indent=2).encode())
     (folder / _UNDERWAY).unlink()
     return index

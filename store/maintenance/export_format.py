@@ -1,7 +1,7 @@
-"""Moving: what an export consists of, and how its folder is read and written.
+"""The format of an export: its index and its folder.
 
 The folder holds every object as a plain file under `content/`, and `index.json`, written last, with
-the size and sha256 of each. See `export.py` and `restore.py`.
+the size and sha256 of each object. See `export.py` and `restore.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,14 +18,14 @@ from overnight.store.values import Value
 
 INDEX, CONTENT = "index.json", "content"
 AT_ONCE = 8
-# A hint that Delta Lake overwrites, and does without.
+# A cache that Delta Lake overwrites and can do without.
 _HINT = "_last_checkpoint"
-# What is told of bytes done, of so many, and of what is being done.
-Told = Callable[[str, int, int], None]
+# Called with what is being done, the bytes done so far, and the total.
+Progress = Callable[[str, int, int], None]
 
 
 class Index(Value):
-    """What an export consists of; keys that no store of ours could hold stay behind."""
+    """The objects of an export; keys outside the grammar are left behind."""
 
     format: int = 1
     source: str
@@ -60,10 +60,10 @@ def read_index(folder: Path) -> Index:
 
 
 def read_exported(folder: Path, index: Index, key: str) -> bytes:
-    """One object of an export, held against its index.
+    """One object of an export, verified against its index.
 
     Raises:
-        ExportChanged: it is missing, or not what the index says.
+        ExportChanged: it is missing, or differs from the index.
     """
     try:
         body = path_of(folder, key).read_bytes()
@@ -71,12 +71,12 @@ def read_exported(folder: Path, index: Index, key: str) -> bytes:
         raise ExportChanged(
             path_of(folder, key), expected="a file of the export", found=f"{error.strerror}"
         ) from None
-    expected, found = index.objects[key], FileEntry(size_bytes=len(body), sha256=digest(body))
-    if found != expected:
+    expected, actual = index.objects[key], FileEntry(size_bytes=len(body), sha256=digest(body))
+    if actual != expected:
         raise ExportChanged(
             path_of(folder, key),
             expected=f"sha256 {expected.sha256} ({expected.size_bytes} bytes)",
-            found=f"sha256 {found.sha256} ({found.size_bytes} bytes)",
+            found=f"sha256 {actual.sha256} ({actual.size_bytes} bytes)",
         )
     return body
 
@@ -85,35 +85,36 @@ def path_of(folder: Path, key: str) -> Path:
     return folder / CONTENT / key
 
 
-def is_passing(key: str) -> bool:
+def is_transient(key: str) -> bool:
+    """Whether an object comes and goes, so that it is no part of an export."""
     return key.startswith("probe/") or key.endswith(f"/{_HINT}")
 
 
 class Work:
-    """Something that is done for each of many objects, and told of in bytes."""
+    """An action on each of many objects, with progress in bytes."""
 
     def __init__(
-        self, name: str, objects: Mapping[str, FileEntry], told: Told, *, done: int = 0
+        self, name: str, objects: Mapping[str, FileEntry], progress: Progress, *, done: int = 0
     ) -> None:
-        self._name, self._objects, self._told, self._done = name, objects, told, done
+        self._name, self._objects, self._progress, self._done = name, objects, progress, done
         self._total = sum(entry.size_bytes for entry in objects.values())
 
     def each(
         self, wanted: Iterable[str], act: Callable[[str], object], *, at_once: int = AT_ONCE
     ) -> None:
-        """Do it for all that are wanted, several at once; the first trouble ends it."""
+        """Run `act` on the wanted keys, several at once; the first error ends it."""
         wanted = list(wanted)
         pool = ThreadPoolExecutor(at_once)
         try:
             for key, _ in zip(wanted, pool.map(act, wanted), strict=True):
                 self._done += self._objects[key].size_bytes
-                self._told(self._name, self._done, self._total)
+                self._progress(self._name, self._done, self._total)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def files(folder: Path) -> set[str]:
-    """The keys of all files below `content/`, whatever they are."""
+    """The keys of all files below `content/`."""
     content = folder / CONTENT
     return {
         path.relative_to(content).as_posix() for path in content.rglob("*") if not path.is_dir()

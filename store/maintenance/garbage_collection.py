@@ -1,8 +1,8 @@
-"""Collecting: letting go of what no rule keeps, while others publish, promote and serve.
+"""Garbage collection: deletes what no retention rule keeps, while other processes use the store.
 
-First the word (`collected.json`), then a look whether anybody wants the version after all, and only
-then the files. Whoever promotes or publishes looks for the word after their own write: see
-`overnight.store.registry.tombstones`. Killed anywhere in between, the next run goes on.
+First it writes the tombstone, then it checks whether the version has come into use meanwhile, and
+only then deletes files. Publishing and promoting check for a tombstone after their own write: see
+`overnight.store.registry.tombstones`. If it is killed in between, the next run continues.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
 from overnight.store.errors import AlreadyExists, NotFound
-from overnight.store.maintenance.retention_plan import UNDER_WAY, Deletion, RetentionPlan
+from overnight.store.maintenance.retention_plan import IN_PROGRESS, Deletion, RetentionPlan
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import AliasLog, AliasRecord
@@ -18,92 +18,97 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 
 _AT_ONCE = 8
-# A file that no version has: removing it shows whether removing is allowed.
-_NOBODYS = "of-nobody"
+# A file that no version has: deleting it shows whether deleting is permitted.
+_PERMISSION_TEST = "of-nobody"
 
 
 def collect(
-    bucket: Bucket, plan: RetentionPlan, *, by: str, told: Callable[[Deletion, str], None]
+    bucket: Bucket, plan: RetentionPlan, *, by: str, on_skip: Callable[[Deletion, str], None]
 ) -> list[Deletion]:
-    """Let go of what a plan names, unless somebody wants it after all; `told` what stays, and why.
+    """Delete what a plan names, except what has come into use since; returns the deletions.
 
-    Every version gets its word before any file goes, so that there is time for others to look; and
-    no version gets one from whoever may not let go of its files.
+    `on_skip` is called with each version that stays, and why.
 
     Raises:
-        StoreDenied: these credentials may not delete versions' files. Nothing was said or removed.
-        CorruptRecord: what was said of a version cannot be read; no file of it was removed.
+        StoreDenied: these credentials may not delete versions' files. Nothing was written.
+        CorruptRecord: the tombstone of a version cannot be read; none of its files was deleted.
     """
-    for one in plan.leaving:
-        bucket.discard(keys.version_file(one.model, one.version, _NOBODYS))
+    # Before any tombstone is written: a version with one cannot be served, so it must not come
+    # from an identity that may not delete the files.
+    for deletion in plan.leaving:
+        bucket.discard(keys.version_file(deletion.model, deletion.version, _PERMISSION_TEST))
     registry = ModelRegistry(bucket, plan.model)
     for version in plan.returning:
         registry.revoke_tombstone(version, plan.staying[version])
-    marks = {one.version: _mark(bucket, one, by) for one in plan.leaving}
-    gone = []
-    for one in plan.leaving:
-        mark = marks[one.version]
-        if mark is _Mark.ANOTHERS:
-            told(one, "somebody else collects it")
+    # All tombstones before the first check: the longer one exists, the surer others see it.
+    origins = {deletion.version: _mark(bucket, deletion, by) for deletion in plan.leaving}
+    deleted = []
+    for deletion in plan.leaving:
+        origin = origins[deletion.version]
+        if origin is _Origin.OTHER_RUN:
+            on_skip(deletion, "another run is deleting it")
             continue
-        # Who wanted it after an earlier run's word was refused, so such a run is just finished.
-        wanted = mark is _Mark.OURS and _is_wanted(bucket, plan, one)
-        if wanted:
-            registry.revoke_tombstone(one.version, "somebody wanted it at that moment")
-            told(one, "somebody wanted it at this moment")
-        elif registry.tombstone_revoked(one.version) is not None:
-            told(one, "somebody else keeps it")
+        # With a dead run's tombstone nothing could start to use the version since: just finish.
+        in_use = origin is _Origin.THIS_RUN and _is_in_use(bucket, plan, deletion)
+        if in_use:
+            registry.revoke_tombstone(deletion.version, "it came into use at that moment")
+            on_skip(deletion, "it came into use at this moment")
+        elif registry.tombstone_revoked(deletion.version) is not None:
+            on_skip(deletion, "another run keeps it")
         else:
+            files = (
+                keys.version_file(deletion.model, deletion.version, name) for name in deletion.files
+            )
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                places = (keys.version_file(one.model, one.version, name) for name in one.files)
-                list(pool.map(bucket.discard, places))
-            gone.append(one)
-    return gone
+                list(pool.map(bucket.discard, files))
+            deleted.append(deletion)
+    return deleted
 
 
-class _Mark(Enum):
-    """Whose word a version has: that of this run, of one that is under way, or of a dead one."""
+class _Origin(Enum):
+    """Which run wrote a version's tombstone: this one, another running one, or a dead one."""
 
-    OURS, ANOTHERS, OLD = range(3)
+    THIS_RUN, OTHER_RUN, DEAD_RUN = range(3)
 
 
-def _mark(bucket: Bucket, one: Deletion, by: str) -> _Mark:
-    """Write the word; what was written first stands."""
-    word = Tombstone(
-        model=one.model,
-        version=one.version,
-        was="published" if one.published else "half-written",
-        files=tuple(one.files),
-        size_bytes=one.size_bytes,
+def _mark(bucket: Bucket, deletion: Deletion, by: str) -> _Origin:
+    """Write the tombstone; the one that was written first stands."""
+    tombstone = Tombstone(
+        model=deletion.model,
+        version=deletion.version,
+        was="published" if deletion.published else "half-written",
+        files=tuple(deletion.files),
+        size_bytes=deletion.size_bytes,
         by=by,
-        reason=one.reason,
+        reason=deletion.reason,
     )
     try:
-        bucket.create(keys.tombstone(one.model, one.version), word.encoded())
+        bucket.create(keys.tombstone(deletion.model, deletion.version), tombstone.encoded())
     except AlreadyExists:
-        first = ModelRegistry(bucket, one.model).tombstone(one.version)
-        dead = first is not None and first.at < word.at - UNDER_WAY
-        return _Mark.OLD if dead else _Mark.ANOTHERS
-    return _Mark.OURS
+        first = ModelRegistry(bucket, deletion.model).tombstone(deletion.version)
+        is_dead = first is not None and first.at < tombstone.at - IN_PROGRESS
+        return _Origin.DEAD_RUN if is_dead else _Origin.OTHER_RUN
+    return _Origin.THIS_RUN
 
 
-def _is_wanted(bucket: Bucket, plan: RetentionPlan, one: Deletion) -> bool:
-    """Whether it was published, promoted or challenged with since the plan was made.
+def _is_in_use(bucket: Bucket, plan: RetentionPlan, deletion: Deletion) -> bool:
+    """Whether it was published, promoted or made challenger since the plan was made.
 
-    Asked by single reads, never by a listing, which may be stale.
+    Uses single reads only: a listing may be stale.
     """
-    if not one.published and any(
-        _is_there(bucket, form(one.model, one.version)) for form in (keys.manifest, keys.decision)
+    model, version = deletion.model, deletion.version
+    if not deletion.published and any(
+        _exists(bucket, key(model, version)) for key in (keys.manifest, keys.decision)
     ):
         return True
     return any(
-        record.version == one.version
-        for alias, judged in plan.logs.items()
-        for record in _since(AliasLog(bucket, one.model, alias), judged)
+        record.version == version
+        for alias, known in plan.logs.items()
+        for record in _since(AliasLog(bucket, model, alias), known)
     )
 
 
-def _is_there(bucket: Bucket, key: str) -> bool:
+def _exists(bucket: Bucket, key: str) -> bool:
     try:
         bucket.read(key)
     except NotFound:
@@ -111,9 +116,9 @@ def _is_there(bucket: Bucket, key: str) -> bool:
     return True
 
 
-def _since(log: AliasLog, judged: Sequence[AliasRecord]) -> list[AliasRecord]:
-    sequence, found = judged[-1].sequence if judged else 0, []
+def _since(log: AliasLog, known: Sequence[AliasRecord]) -> list[AliasRecord]:
+    sequence, records = known[-1].sequence if known else 0, []
     while (record := log.at(sequence + 1)) is not None:
-        found.append(record)
+        records.append(record)
         sequence = record.sequence
-    return found
+    return records

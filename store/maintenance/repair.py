@@ -1,8 +1,8 @@
-"""Repairing: adding what an audit missed, where its very bytes are known to be kept elsewhere.
+"""Repair: restores missing objects from sources whose bytes are verified.
 
-Nothing is invented and nothing replaced: an object comes back only as the bytes that the manifest
-of its version, or the index of an export, has the sha256 of. Whatever is numbered comes back only
-where it goes on from what is there: a log that was written on since is not that of the export.
+Nothing is replaced: a missing object is created again only with the bytes whose sha256 is in the
+manifest of its version or in the index of an export. An entry of a log is restored only if it
+continues the log as it is: the bucket may have written other entries since the export.
 """
 
 import re
@@ -25,7 +25,7 @@ from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind
 from overnight.store.registry.registry import ModelRegistry
 
-_PASSING = {
+_TRANSIENT = {
     Kind.ARRIVAL,
     Kind.LANDED,
     Kind.REASON,
@@ -33,10 +33,10 @@ _PASSING = {
     Kind.PROBE,
     Kind.UNKNOWN,
 }
-# What a bucket writes once, and no other bucket in the same words.
-_FIRST = re.compile(r"/aliases/champion/00000001\.json$|/_delta_log/0{20}\.json$")
+# The first entries of logs, which differ between any two buckets: they identify one.
+_IDENTIFYING = re.compile(r"/aliases/champion/00000001\.json$|/_delta_log/0{20}\.json$")
 _ENTRY = re.compile(r"(.+/(?:aliases/[^/]+|settings|arrivals/[^/]+|_delta_log))/(\d{8,})(\D.*)")
-# Where the bytes of a key may be kept: they, or None.
+# Returns the bytes of a key, or None when it does not have them.
 Source = Callable[[str], bytes | None]
 
 
@@ -44,90 +44,90 @@ class Export:
     """A finished export of this bucket as a source.
 
     Raises:
-        ExportChanged: it is none, or a file of it is not what its index says.
-        ConfigurationError: it is one of another bucket.
+        ExportChanged: there is none in the folder, or a file differs from its index.
+        ConfigurationError: it is the export of another bucket.
     """
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
         self._bucket, self._folder = bucket, folder
         self._index = read_index(folder)
-        for key in filter(_FIRST.search, self._index.objects):
+        for key in filter(_IDENTIFYING.search, self._index.objects):
             if self._is_same(key) is False:
                 raise ConfigurationError(
-                    f"{folder} is no export of this bucket: each has a {key} of its own; name one "
-                    "of this bucket, or remove that key first if it is damaged"
+                    f"{folder} is not an export of this bucket: their {key} differ; name one of "
+                    "this bucket, or remove that key first if it is damaged"
                 )
 
     def __call__(self, key: str) -> bytes | None:
-        if key not in self._index.objects or not self._goes_on(key):
+        if key not in self._index.objects or not self._continues_log(key):
             return None
         return read_exported(self._folder, self._index, key)
 
-    def lacking(self, model: str | None = None) -> list[str]:
-        """What the export has, and the bucket should and does not: what is named comes first.
+    def missing_keys(self, model: str | None = None) -> list[str]:
+        """The keys of the export that the bucket lacks, in the order in which to restore them.
 
-        What passes by (arrivals, probes) and what retention let go of is no loss.
+        Arrivals and probes, which come and go, and files that retention deleted are left out.
         """
-        there = self._bucket.sizes_below("")
-        found = [
+        existing = self._bucket.sizes_below("")
+        absent = [
             Item.of(key, entry.size_bytes)
             for key, entry in self._index.objects.items()
-            if key not in there
+            if key not in existing
         ]
         lost = [
             item.key
-            for item in found
+            for item in absent
             if item.model
             and model in {None, item.model}
-            and item.kind not in _PASSING
+            and item.kind not in _TRANSIENT
             and not _is_of_rows(item)
-            and not self._was_let_go_of(item, there)
+            and not self._was_collected(item, existing)
         ]
         return sorted(lost, key=lambda key: (rank(key), key))
 
-    def _was_let_go_of(self, item: Item, there: Container[str]) -> bool:
+    def _was_collected(self, item: Item, existing: Container[str]) -> bool:
         if item.kind not in {Kind.FILE, Kind.SIGNATURE}:
             return False
-        said, kept, published = (
-            form(item.model, item.version) in there
-            for form in (keys.tombstone, keys.tombstone_revoked, keys.manifest)
+        deleted, revoked, published = (
+            key(item.model, item.version) in existing
+            for key in (keys.tombstone, keys.tombstone_revoked, keys.manifest)
         )
-        # Signatures of what was published stay; its report too, and an audit misses that by name.
-        return said and not kept and not (item.kind is Kind.SIGNATURE and published)
+        # Signatures of published versions stay. So do reports, but an audit finds those missing.
+        return deleted and not revoked and not (item.kind is Kind.SIGNATURE and published)
 
-    def _goes_on(self, key: str) -> bool:
-        """Whether the entries of a log beside this one are the export's, and one is before it."""
-        found = _ENTRY.fullmatch(key)
-        if found is None:
+    def _continues_log(self, key: str) -> bool:
+        """Whether the neighbours of a log's entry are the same in the bucket and in the export."""
+        entry = _ENTRY.fullmatch(key)
+        if entry is None:
             return True
-        prefix, number, rest = found.groups()
+        prefix, number, rest = entry.groups()
         same = {
-            place: self._is_same(f"{prefix}/{int(number) + place:0{len(number)}d}.json")
-            for place in (-1, 0, 1)
+            offset: self._is_same(f"{prefix}/{int(number) + offset:0{len(number)}d}.json")
+            for offset in (-1, 0, 1)
         }
         if rest != ".json":
-            # What is said of an entry (a host's word, a checkpoint) follows that very entry.
+            # An acknowledgement or a checkpoint belongs to exactly this entry.
             return same[0] is True
         is_first = int(number) == (0 if prefix.endswith("/_delta_log") else 1)
         return (is_first or same[-1] is True) and same[1] is not False
 
     def _is_same(self, key: str) -> bool | None:
-        """Whether both hold the same; None when the bucket has none, or the export knows none."""
+        """Whether bucket and export hold the same object; None when one of them has none."""
         expected = self._index.objects.get(key)
         try:
-            found = digest(self._bucket.read(key))
+            actual = digest(self._bucket.read(key))
         except NotFound:
             return None
-        return None if expected is None else found == expected.sha256
+        return None if expected is None else actual == expected.sha256
 
 
 def _is_of_rows(item: Item) -> bool:
-    """Whether it is a table's own Parquet: an audit misses those that are needed, by name."""
+    """Whether it is a Parquet file of a table: an audit names those that are needed."""
     return item.kind is Kind.TABLE and "/_delta_log/" not in item.key
 
 
 def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
-    """The disk caches of serving (`<folder>/<model>/<version>/<file>`) as a source."""
+    """The disk caches of serving as a source (`<folder>/<model>/<version>/<file>`)."""
 
     def find(key: str) -> bytes | None:
         item = Item.of(key, 0)
@@ -139,10 +139,10 @@ def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
         except (UnknownVersion, CorruptVersion):
             return None
         for folder in folders:
-            place = folder / item.model / item.version / name
-            if expected is None or not place.is_file():
+            path = folder / item.model / item.version / name
+            if expected is None or not path.is_file():
                 continue
-            body = place.read_bytes()
+            body = path.read_bytes()
             if digest(body) == expected.sha256:
                 return body
         return None
@@ -151,24 +151,25 @@ def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
 
 
 def missing(findings: Iterable[Observation]) -> list[str]:
-    """The keys that are not there and have to be."""
+    """The keys that should exist and do not."""
     return [finding.key for finding in findings if finding.is_missing]
 
 
 def repair(
     bucket: Bucket, wanted: Iterable[str], sources: Sequence[Source]
 ) -> tuple[list[str], list[str]]:
-    """Add what is wanted, from the first source that has it; the keys added, and those lost."""
+    """Restore each wanted key from the first source that has it; keys restored and keys lost."""
     added, lost = [], []
     for key in dict.fromkeys(wanted):
-        body = next((found for source in sources if (found := source(key)) is not None), None)
+        bodies = (source(key) for source in sources)
+        body = next((body for body in bodies if body is not None), None)
         if body is None:
             lost.append(key)
             continue
         try:
             bucket.create(key, body)
         except AlreadyExists:
-            # Somebody else's came back first; the next audit judges it.
+            # Another repair was faster; the next audit checks the object.
             continue
         added.append(key)
     return added, lost

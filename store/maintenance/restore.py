@@ -1,7 +1,7 @@
-"""Importing: an export put into an empty store, or gone on with where one was cut off.
+"""Import: writes an export into an empty store, or continues an interrupted import.
 
-Everything goes in the order in which it was once written, what makes a thing visible last, so that
-half an import serves nothing; then all of it is read back.
+Objects are written in the order of publishing, those that make others visible last, so that half an
+import serves nothing. Then everything is read back.
 """
 
 from itertools import groupby
@@ -12,10 +12,10 @@ from overnight.store.maintenance.export_format import (
     AT_ONCE,
     CONTENT,
     Index,
-    Told,
+    Progress,
     Work,
     files,
-    is_passing,
+    is_transient,
     read_exported,
     read_index,
 )
@@ -23,51 +23,52 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind
 
-# In which order things go into a store: what is named comes before what names it.
+# The order of writing: an object comes before those that refer to it.
 _RANKS = {
     **dict.fromkeys((Kind.MANIFEST, Kind.ARRIVAL), 2),
     Kind.DECISION: 3,
     **dict.fromkeys((Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW, Kind.ALIAS_RECORD), 4),
 }
-# Logs, of which a later entry must never be there without the earlier ones.
+# Logs, in which a later entry must never exist without the earlier ones: one write at a time.
 _LOGS = {1, 4}
 
 
-def import_bucket(bucket: Bucket, folder: Path, *, told: Told) -> Index:
-    """Put an export into a store that is empty, or that a part of it is in already.
+def import_bucket(bucket: Bucket, folder: Path, *, progress: Progress) -> Index:
+    """Write an export into a store that is empty or holds a part of that export.
 
-    Everything is read back and held against the index.
+    Everything is read back and verified against the index.
 
     Raises:
-        PlaceTaken: the store holds something that is not of this export.
-        ExportChanged: the folder is not what its index says, or the store gives other bytes.
+        DestinationNotEmpty: the store holds something that is not of this export.
+        ExportChanged: the folder differs from its index, or the store returns other bytes.
     """
     index = read_index(folder)
-    _check_folder(folder, index, told)
+    _check_folder(folder, index, progress)
     _check_store(bucket, index)
     order = sorted(index.objects, key=lambda key: (rank(key), key))
-    put = Work("writing", index.objects, told)
+    put = Work("writing", index.objects, progress)
     for at, group in groupby(order, rank):
         put.each(group, lambda key: _put(bucket, folder, index, key), at_once=_at_once(at))
-    Work("reading back", index.objects, told).each(order, lambda key: _compare(bucket, index, key))
+    reread = Work("reading back", index.objects, progress)
+    reread.each(order, lambda key: _compare(bucket, index, key))
     return index
 
 
-def _check_folder(folder: Path, index: Index, told: Told) -> None:
-    """Hold every file against the index before anything is written anywhere."""
+def _check_folder(folder: Path, index: Index, progress: Progress) -> None:
+    """Verify every file against the index before anything is written."""
     added = sorted(files(folder) - index.objects.keys())
     if added:
         raise ExportChanged(
             folder / CONTENT, expected="the files of the index and no others", found=added[0]
         )
-    work = Work("checking", index.objects, told)
+    work = Work("checking", index.objects, progress)
     work.each(list(index.objects), lambda key: read_exported(folder, index, key))
 
 
 def _check_store(bucket: Bucket, index: Index) -> None:
     for key, size in bucket.sizes_below("").items():
         expected = index.objects.get(key)
-        if not is_passing(key) and (expected is None or expected.size_bytes != size):
+        if not is_transient(key) and (expected is None or expected.size_bytes != size):
             raise DestinationNotEmpty("the store", found=f"{key}, which is not of this export")
 
 
@@ -79,10 +80,10 @@ def _put(bucket: Bucket, folder: Path, index: Index, key: str) -> None:
 
 
 def _compare(bucket: Bucket, index: Index, key: str) -> None:
-    found = digest(bucket.read(key))
-    if found != index.objects[key].sha256:
+    actual = digest(bucket.read(key))
+    if actual != index.objects[key].sha256:
         raise ExportChanged(
-            key, expected=f"sha256 {index.objects[key].sha256}", found=f"{found} in the store"
+            key, expected=f"sha256 {index.objects[key].sha256}", found=f"{actual} in the store"
         )
 
 

@@ -1,6 +1,6 @@
-"""Surveying: what of a model may go, why everything else stays; asks, and changes nothing."""
+"""Plans what retention may delete of a model, and why everything else stays; reads only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog, Ali
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
 
-# A word younger than this may be that of somebody who collects at this moment.
-UNDER_WAY = timedelta(hours=1)
+# A younger tombstone may belong to a garbage collection that is still running.
+IN_PROGRESS = timedelta(hours=1)
 _MANIFEST, _COLLECTED, _KEPT = "manifest.json", "collected.json", "kept.json"
 _LOST = "it was published, and its manifest is lost: `overnight verify --repair`"
 _UNREAD = "its manifest cannot be read: `overnight verify`"
@@ -23,7 +23,7 @@ _UNREAD = "its manifest cannot be read: `overnight verify`"
 
 @dataclass(frozen=True)
 class Deletion:
-    """A version that may go: its files that go, with their sizes in bytes."""
+    """A version that may be deleted: the files to delete, with their sizes in bytes."""
 
     model: str
     version: str
@@ -38,59 +38,65 @@ class Deletion:
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """What may go of one model, why everything else stays, and the logs that were judged."""
+    """What may be deleted of one model, why the rest stays, and the logs this is based on."""
 
     model: str
     leaving: tuple[Deletion, ...]
     staying: Mapping[str, str]
     logs: Mapping[str, Sequence[AliasRecord]]
-    # The versions of the dataset that versions which stay were made from.
+    # Dataset versions on which the kept model versions were trained.
     snapshots: frozenset[int]
     unfinished: tuple[str, ...] = ()
-    # Said to be collected by a run that died before it looked who wants them; still whole.
+    # Have a tombstone of a run that was killed before its last check, and still all their files.
     returning: tuple[str, ...] = ()
-    # What these were made from is not known, so the tables of the model are left alone.
+    # Their dataset versions are unknown, so the tables of the model must not be vacuumed.
     unread: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
-        return sum(one.size_bytes for one in self.leaving)
+        return sum(deletion.size_bytes for deletion in self.leaving)
 
     def within(self, shown: Self) -> Self:
-        """The same plan, less what an earlier one that somebody saw does not let go of."""
-        seen = {one.version for one in shown.leaving}
-        return replace(self, leaving=tuple(one for one in self.leaving if one.version in seen))
+        """Restrict this plan to the deletions of an earlier plan, which a person has seen."""
+        seen = {deletion.version for deletion in shown.leaving}
+        return replace(
+            self,
+            leaving=tuple(deletion for deletion in self.leaving if deletion.version in seen),
+        )
 
 
 def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> RetentionPlan:
-    """What retention would let go of; changes nothing.
+    """What retention would delete; changes nothing.
 
     Raises:
-        CorruptRecord: a log, or a word that a version was collected, cannot be read.
+        CorruptRecord: a log or a tombstone cannot be read.
     """
     folders = _folders(bucket, model)
     published = [name for name, files in folders.items() if _MANIFEST in files]
     manifests = _manifests(bucket, model, published)
-    wanted = {version for version, files in folders.items() if _KEPT in files}
-    whole = [v for v in manifests if _COLLECTED not in folders[v] or v in wanted]
-    standings = [_standing(bucket, manifests[version]) for version in whole]
+    revoked = {version for version, files in folders.items() if _KEPT in files}
+    whole = [v for v in manifests if _COLLECTED not in folders[v] or v in revoked]
+    uses = [_use_of(bucket, manifests[version]) for version in whole]
     logs = _logs(bucket, model)
-    halves = set(folders) - set(published)
-    spoken_of = _spoken_of(bucket, model, manifests.values(), logs)
-    lost = {v for v in halves if "decision.json" in folders[v] or v in spoken_of}
+    half_written = set(folders) - set(published)
+    referenced = _referenced(bucket, model, manifests.values(), logs)
+    # Only published versions are decided about or referred to: these have lost their manifest.
+    lost = {v for v in half_written if "decision.json" in folders[v] or v in referenced}
     unread = dict.fromkeys(sorted(set(published) - manifests.keys()), _UNREAD)
-    told = dict.fromkeys(sorted(wanted), "somebody wanted it as it was about to go")
     staying = (
-        told | kept(standings, logs, retention, now) | dict.fromkeys(sorted(lost), _LOST) | unread
+        dict.fromkeys(sorted(revoked), "it was in use when it was about to be deleted")
+        | kept(uses, logs, retention, now)
+        | dict.fromkeys(sorted(lost), _LOST)
+        | unread
     )
-    under_way = {version for version in halves - lost if retention.may_finish(version, now)}
+    under_way = {v for v in half_written - lost if retention.may_finish(v, now)}
     leaving = [
         _leaving(model, version, folders[version], retention)
         for version in sorted(folders.keys() - staying.keys() - under_way)
     ]
     return RetentionPlan(
         model,
-        leaving=tuple(one for one in leaving if one.files),
+        leaving=tuple(deletion for deletion in leaving if deletion.files),
         staying=staying,
         logs=logs,
         snapshots=frozenset(
@@ -108,9 +114,9 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
 
 
 def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
-    """Every alias's log.
+    """The log of every alias.
 
-    Asked for by name as well: a listing may be stale, and the first record still to come.
+    The two known aliases are read even if they are not listed: a listing may be stale.
     """
     listed = bucket.names_below(f"models/{keys.check_model(model)}/aliases")
     aliases = sorted({CHAMPION, CHALLENGER, *listed})
@@ -118,56 +124,57 @@ def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
 
 
 def _folders(bucket: Bucket, model: str) -> dict[str, dict[str, int]]:
-    """The files of every version by their names below it, with their sizes; whole or not."""
+    """The files of every version, complete or not: sizes by name."""
     prefix = keys.versions(model)
-    found: dict[str, dict[str, int]] = {}
+    folders: dict[str, dict[str, int]] = {}
     for key, size in bucket.sizes_below(prefix).items():
         version, _, name = key[len(prefix) + 1 :].partition("/")
         if keys.is_version(version) and name:
-            found.setdefault(version, {})[name] = size
-    return found
+            folders.setdefault(version, {})[name] = size
+    return folders
 
 
 def _manifests(bucket: Bucket, model: str, published: Sequence[str]) -> dict[str, Manifest]:
-    """Those that can be read; one that cannot is no reason to keep everything else."""
-    found = {}
+    """The readable manifests; an unreadable one must not block the deletion of other versions."""
+    manifests = {}
     for version in published:
         with suppress(CorruptVersion, UnknownVersion):
-            found[version] = ModelRegistry(bucket, model).manifest(version)
-    return found
+            manifests[version] = ModelRegistry(bucket, model).manifest(version)
+    return manifests
 
 
-def _spoken_of(
+def _referenced(
     bucket: Bucket,
     model: str,
-    made: Iterable[Manifest],
+    manifests: Collection[Manifest],
     logs: Mapping[str, Sequence[AliasRecord]],
 ) -> set[str | None]:
-    """What records, scores and other versions name: only what was published ever is."""
+    """The versions that alias records, scores and other manifests name."""
     return {
         *(record.version for log in logs.values() for record in log),
-        *(name for one in made for name in (one.compared_with, one.training.continued_from)),
+        *(manifest.compared_with for manifest in manifests),
+        *(manifest.training.continued_from for manifest in manifests),
         *bucket.names_below(keys.scores(model)),
     }
 
 
 def _is_old(bucket: Bucket, model: str, version: str, now: datetime) -> bool:
-    """Whether the word about a version is that of a run that must have died."""
-    word = ModelRegistry(bucket, model).tombstone(version)
-    return word is not None and word.at < now - UNDER_WAY
+    """Whether a version has the tombstone of a run that must have been killed."""
+    tombstone = ModelRegistry(bucket, model).tombstone(version)
+    return tombstone is not None and tombstone.at < now - IN_PROGRESS
 
 
-def _standing(bucket: Bucket, made: Manifest) -> VersionUse:
+def _use_of(bucket: Bucket, manifest: Manifest) -> VersionUse:
     try:
-        decision = ModelRegistry(bucket, made.model).decision(made.version)
+        decision = ModelRegistry(bucket, manifest.model).decision(manifest.version)
     except CorruptRecord:
-        # Nobody can tell what was decided, so it stays as one that waits.
+        # It may have been approved, so it is kept like a version without a decision.
         decision = None
     return VersionUse(
-        made.version,
+        manifest.version,
         verdict=decision.verdict if decision else None,
-        compared_with=made.compared_with,
-        continued_from=made.training.continued_from,
+        compared_with=manifest.compared_with,
+        continued_from=manifest.training.continued_from,
     )
 
 

@@ -1,6 +1,6 @@
-"""Which versions retention keeps, and why: rules over what was read, nothing is asked here.
+"""Which versions retention keeps and why: pure functions over what was read.
 
-A version goes when no rule keeps it. Every rule that keeps one is a sentence of its own.
+A version is deleted when no rule keeps it. Every rule gives its reason.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,15 @@ from itertools import pairwise
 from overnight.store.objects import keys
 from overnight.store.registry.aliases import CHAMPION, AliasRecord
 
-# What explains a version is small and stays with its manifest.
-_EXPLAINING = (".json", ".html")
+# Reports and records are small and stay with the manifest.
+_ALWAYS_KEPT = (".json", ".html")
 
 
 @dataclass(frozen=True)
 class Retention:
-    """How much is kept: the newest `keep` versions and champions, and whatever is younger than
-    `days`; half-written versions for `grace_days`.
+    """Keeps the newest `keep` versions and champions, and versions younger than `days`.
+
+    Half-written versions are kept for `grace_days`.
     """
 
     keep: int = 10
@@ -26,17 +27,17 @@ class Retention:
     grace_days: float = 2
 
     def spares(self, at: datetime, now: datetime) -> bool:
-        """Whether something of this moment is too young to go."""
+        """Whether something of this time is too young to be deleted."""
         return at > now - timedelta(days=self.days)
 
     def may_finish(self, version: str, now: datetime) -> bool:
-        """Whether a half-written version may still be under way, by the moment in its name."""
+        """Whether a run may still be writing a half-written version, by the time in its name."""
         return keys.made_at(version) > now - timedelta(days=self.grace_days)
 
 
 @dataclass(frozen=True)
 class VersionUse:
-    """What retention has to know of a published version."""
+    """What retention needs to know of a published version."""
 
     version: str
     verdict: str | None
@@ -45,32 +46,32 @@ class VersionUse:
 
 
 def heavy(files: Iterable[str]) -> tuple[str, ...]:
-    """The files that go with a version; what explains it stays."""
-    return tuple(sorted(name for name in files if not name.endswith(_EXPLAINING)))
+    """The files that are deleted with a version."""
+    return tuple(sorted(name for name in files if not name.endswith(_ALWAYS_KEPT)))
 
 
 def kept(
-    standings: Sequence[VersionUse],
+    versions: Sequence[VersionUse],
     logs: Mapping[str, Sequence[AliasRecord]],
     retention: Retention,
     now: datetime,
 ) -> dict[str, str]:
-    """Why each version that stays does; whatever is not named may go.
+    """The reason for each version that is kept; all others may be deleted.
 
-    `logs` are all alias logs of the model by their names, each oldest first.
+    `logs` are all alias logs of the model by alias, each oldest first.
     """
     why: dict[str, str] = {}
     for version, reason in (
         *_named(logs),
         *_champions(logs.get(CHAMPION, ()), retention, now),
-        *_undecided(standings, logs.get(CHAMPION, ())),
-        *_young(standings, retention, now),
+        *_undecided(versions, logs.get(CHAMPION, ())),
+        *_young(versions, retention, now),
     ):
         why.setdefault(version, reason)
-    for one in [one for one in standings if one.version in why]:
-        # Training it again begins with these weights; what they came from in turn is not needed.
-        if one.continued_from:
-            why.setdefault(one.continued_from, f"{one.version} continued from it")
+    for use in [use for use in versions if use.version in why]:
+        # Reproducing a version needs the weights it started from, but not their own origin.
+        if use.continued_from:
+            why.setdefault(use.continued_from, f"{use.version} continued from it")
     return {version: why[version] for version in sorted(why)}
 
 
@@ -84,7 +85,7 @@ def _named(logs: Mapping[str, Sequence[AliasRecord]]) -> Iterable[tuple[str, str
 def _champions(
     records: Sequence[AliasRecord], retention: Retention, now: datetime
 ) -> Iterable[tuple[str, str]]:
-    """Those that a rollback leads to, and those that served until lately."""
+    """The versions that a rollback may return to, and those that served until recently."""
     newest: dict[str, None] = dict.fromkeys(record.version for record in reversed(records))
     for version in list(newest)[: retention.keep]:
         yield version, f"it is among the last {retention.keep} champions"
@@ -94,25 +95,25 @@ def _champions(
 
 
 def _undecided(
-    standings: Sequence[VersionUse], champions: Sequence[AliasRecord]
+    versions: Sequence[VersionUse], champions: Sequence[AliasRecord]
 ) -> Iterable[tuple[str, str]]:
     served = {record.version for record in champions}
     champion = champions[-1].version if champions else None
-    for one in standings:
-        if one.verdict is None:
-            yield one.version, "it waits for a decision"
+    for use in versions:
+        if use.verdict is None:
+            yield use.version, "it waits for a decision"
         elif (
-            one.verdict == "approved"
-            and one.version not in served
-            and one.compared_with == champion
+            use.verdict == "approved"
+            and use.version not in served
+            and use.compared_with == champion
         ):
-            yield one.version, "it is approved and may still be promoted"
+            yield use.version, "it is approved and may still be promoted"
 
 
 def _young(
-    standings: Sequence[VersionUse], retention: Retention, now: datetime
+    versions: Sequence[VersionUse], retention: Retention, now: datetime
 ) -> Iterable[tuple[str, str]]:
-    newest = sorted((one.version for one in standings), reverse=True)
+    newest = sorted((use.version for use in versions), reverse=True)
     for version in newest[: retention.keep]:
         yield version, f"it is among the newest {retention.keep}"
     for version in newest:

@@ -1,10 +1,11 @@
-"""Whether a version is whole: its files, its signature, its decision; nothing is asked here."""
+"""Rules of an audit about one version: its files, signature and decision, as pure functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from overnight.store.maintenance.audit_rules import (
+    INVESTIGATE,
     REPLACE,
     Observation,
     VersionState,
@@ -21,9 +22,9 @@ from overnight.store.registry.tombstones import Tombstone
 
 @dataclass(frozen=True)
 class VersionRead:
-    """All that was found of a version. `files` are those of the bundle, as their bytes are.
+    """What was read of a version. `files` are those of the bundle, with their actual digests.
 
-    `distrusted` is why no trusted signature fits; empty when one does, or when nobody looked.
+    `distrusted` is why no trusted signature fits; empty when one does or none was checked.
     """
 
     model: str
@@ -37,7 +38,7 @@ class VersionRead:
 
     @property
     def known(self) -> VersionState:
-        """What logs have to know of it."""
+        """What is needed of it to check the logs that name it."""
         return VersionState(
             is_whole=self.has_manifest,
             verdict=self.decision.verdict if self.decision else None,
@@ -46,12 +47,12 @@ class VersionRead:
 
     @property
     def is_readable(self) -> bool:
-        """Whether somebody could load it: whole, and its files are kept."""
+        """Whether its files should be there: it has a manifest and no tombstone."""
         return self.manifest is not None and self.collected is None
 
 
 def about(read: VersionRead, *, grace: Retention, now: datetime) -> Iterator[Observation]:
-    """Everything there is to say of one version."""
+    """Every observation about one version."""
     if not read.has_manifest:
         yield from _without_manifest(read, grace=grace, now=now)
         return
@@ -59,7 +60,7 @@ def about(read: VersionRead, *, grace: Retention, now: datetime) -> Iterator[Obs
         return
     if not keys.matches_fingerprint(read.version, read.manifest.fingerprint):
         key = keys.manifest(read.model, read.version)
-        yield error(key, f"its fingerprint is {read.manifest.fingerprint[:12]}… by now")
+        yield error(key, f"its fingerprint is now {read.manifest.fingerprint[:12]}…")
     yield from _files(read, read.manifest)
     if read.distrusted and not (read.collected and read.collected.was == "half-written"):
         yield error(
@@ -80,45 +81,43 @@ def _without_manifest(
 ) -> Iterator[Observation]:
     key = keys.manifest(read.model, read.version)
     if read.decision is not None:
-        # Whoever decided had read one.
-        yield error(key, "it was decided about, and has no manifest", is_missing=True)
+        # A decision requires a manifest, so it was lost since.
+        yield error(key, "it has a decision but no manifest", is_missing=True)
     elif read.collected is not None or not read.files:
         return
     elif grace.may_finish(read.version, now):
-        yield note(key, f"half-written, {len(read.files)} files so far: it may be under way")
+        yield note(key, f"half-written, {len(read.files)} files so far: a run may be writing it")
     else:
         yield warning(
             key,
-            f"half-written for more than {grace.grace_days:g} days: its run died",
-            f"`overnight gc {read.model} --delete` lets go of it",
+            f"half-written for more than {grace.grace_days:g} days: its run was killed",
+            f"`overnight gc {read.model} --delete` deletes it",
         )
 
 
 def _files(read: VersionRead, manifest: Manifest) -> Iterator[Observation]:
-    gone = _collected(read, manifest)
+    may_be_gone = _collected(read, manifest)
     for name, expected in manifest.files.items():
         key = keys.version_file(read.model, read.version, name)
-        found = read.files.get(name)
-        if found is None and name not in gone:
-            yield error(key, f"missing; expected {_told(expected)}", is_missing=True)
-        elif found is not None and found != expected:
-            yield error(
-                key,
-                f"expected {_told(expected)}, found {_told(found)}",
-                REPLACE,
-            )
+        actual = read.files.get(name)
+        if actual is None and name not in may_be_gone:
+            yield error(key, f"missing; expected {_format(expected)}", is_missing=True)
+        elif actual is not None and actual != expected:
+            yield error(key, f"expected {_format(expected)}, found {_format(actual)}", REPLACE)
     for name in sorted(read.files.keys() - manifest.files.keys()):
         key = keys.version_file(read.model, read.version, name)
         yield error(
             key,
             "added since the version was published: serving refuses it",
-            "find out who wrote it, and remove it with the store's own tools",
+            INVESTIGATE,
         )
 
 
 def _collected(read: VersionRead, manifest: Manifest) -> set[str]:
-    """What may be gone. Of a half-written one everything is, also when its manifest came at the
-    same instant: then nothing can serve it, and whoever published it was told.
+    """The files that retention may have deleted.
+
+    Of a half-written version those are all files, even if its manifest was written at the same
+    moment: publishing then failed, and nothing can serve it.
     """
     if read.collected is None:
         return set()
@@ -127,5 +126,5 @@ def _collected(read: VersionRead, manifest: Manifest) -> set[str]:
     return set(heavy(manifest.files))
 
 
-def _told(entry: FileEntry) -> str:
+def _format(entry: FileEntry) -> str:
     return f"sha256 {entry.sha256[:16]}… ({entry.size_bytes} bytes)"

@@ -1,7 +1,7 @@
-"""Versions: a bundle of files that becomes visible when its manifest is written, last.
+"""Versions: bundles of files that become visible when their manifest is written, last.
 
-The manifest is signed, and whoever loads a version reads it by `ModelRegistry.trusted`: what it
-lists can then be held against digests that somebody who is trusted vouches for.
+The manifest is signed. Read it with `ModelRegistry.trusted` before loading a version: its files are
+then verified against digests from a trusted source.
 """
 
 import re
@@ -29,10 +29,10 @@ def entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
 
 
 def decode_for(model: str, version: str, body: bytes) -> Manifest:
-    """A manifest, provided it is that of this model and version.
+    """Parse the manifest of this model and version.
 
     Raises:
-        CorruptVersion: it is damaged, or speaks of another model or version.
+        CorruptVersion: it is damaged, or belongs to another model or version.
     """
     key = keys.manifest(model, version)
     manifest = decode(body, where=key)
@@ -40,6 +40,7 @@ def decode_for(model: str, version: str, body: bytes) -> Manifest:
         raise CorruptVersion(
             key, expected=f"{model} {version}", found=f"{manifest.model} {manifest.version}"
         )
+    # File names become keys and local paths: `../` in one must not escape the version's folder.
     for name in manifest.files:
         if not _FILE.fullmatch(name) or name in RESERVED:
             raise CorruptVersion(key, expected="plain file names", found=repr(name))
@@ -48,7 +49,7 @@ def decode_for(model: str, version: str, body: bytes) -> Manifest:
 
 @dataclass(frozen=True)
 class Trusted:
-    """A manifest, its exact bytes, and the trusted key's signature that vouches for them."""
+    """A manifest, its exact bytes, and the trusted signature over them."""
 
     manifest: Manifest
     body: bytes
@@ -57,16 +58,16 @@ class Trusted:
 
 
 def verify(manifest: Manifest, name: str, body: bytes) -> None:
-    """Hold bytes, from wherever they came, against the manifest.
+    """Verify the bytes of a file, from any source, against the manifest.
 
     Raises:
-        CorruptVersion: naming the file and both digests.
+        CorruptVersion: names the file and both digests.
     """
     expected = manifest.files[name]
-    found = FileEntry(size_bytes=len(body), sha256=digest(body))
-    if found != expected:
+    actual = FileEntry(size_bytes=len(body), sha256=digest(body))
+    if actual != expected:
         raise CorruptVersion(
             f"{manifest.model} {manifest.version} {name}",
             expected=f"sha256 {expected.sha256} ({expected.size_bytes} bytes)",
-            found=f"sha256 {found.sha256} ({found.size_bytes} bytes)",
+            found=f"sha256 {actual.sha256} ({actual.size_bytes} bytes)",
         )

@@ -1,7 +1,6 @@
-"""Statements of people that a token authenticates, without the token going anywhere.
+"""Authenticates requests of people by a token that is never sent.
 
-The proof is a keyed digest of what is stated and when: the token itself is sent to nobody and kept
-in no record.
+The proof is an HMAC of the request and its time, so the token appears in no message and no record.
 """
 
 import hashlib
@@ -14,18 +13,20 @@ from datetime import UTC, datetime, timedelta
 from overnight.store.errors import Unauthenticated
 from overnight.store.trust.tokens import Token
 
-# A run may have to wait for a worker; whoever reads its parameters may repeat it so long.
-HOLDS = timedelta(hours=1)
-_AHEAD = timedelta(minutes=5)
+# Long enough for a run that waits for a worker; anyone who reads its parameters can replay it
+# for as long.
+VALID_FOR = timedelta(hours=1)
+# Tolerance for a requester whose clock is ahead.
+_CLOCK_SKEW = timedelta(minutes=5)
 _WHEN = "%Y%m%dT%H%M%SZ"
 Plain = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a person says: which act, about which model, and the rest of it by name.
+    """A request: the act, the model, and the other parameters by name.
 
-    What is empty says nothing, so that leaving it out says the same.
+    Empty parameters are ignored, so that omitting one makes the same statement.
     """
 
     act: str
@@ -33,48 +34,54 @@ class Statement:
     rest: Mapping[str, Plain]
 
     def encoded(self, when: str) -> bytes:
-        """The same word of the same moment is always the same bytes."""
+        """The bytes that are authenticated; equal statements of one moment have equal bytes."""
         rest = {name: _number(value) for name, value in self.rest.items() if value or value == 0}
-        told = {name: value for name, value in rest.items() if value is not False}
-        return json.dumps([self.act, self.model, when, told], sort_keys=True).encode()
+        # `False == 0`, but a flag that is off says nothing.
+        stated = {name: value for name, value in rest.items() if value is not False}
+        return json.dumps([self.act, self.model, when, stated], sort_keys=True).encode()
 
 
-def sign_statement(token: str, said: Statement, *, at: datetime) -> str:
-    """What shows to whoever knows the token that somebody who has it said so."""
+def sign_statement(token: str, statement: Statement, *, at: datetime) -> str:
+    """The proof, for anyone who knows the token, that its owner made the statement."""
     when = at.astimezone(UTC).strftime(_WHEN)
-    return f"{when}.{_digest(token, said, when)}"
+    return f"{when}.{_digest(token, statement, when)}"
 
 
-def verify_statement(proof: str, said: Statement, known: Iterable[Token], *, now: datetime) -> str:
-    """The name of whoever proved a word.
+def verify_statement(
+    proof: str, statement: Statement, tokens: Iterable[Token], *, now: datetime
+) -> str:
+    """The name of the token's owner who made a statement.
 
     Raises:
-        NotProved: with other words, by none of the known tokens, or too long ago.
+        Unauthenticated: the proof is of another statement, expired, or by an unknown token.
     """
     when, _, digest = proof.partition(".")
     try:
         age = now - datetime.strptime(when, _WHEN).replace(tzinfo=UTC)
     except ValueError:
-        raise Unauthenticated("the proof is none") from None
-    if not -_AHEAD <= age <= HOLDS:
-        raise Unauthenticated(f"the proof is of {when}, and holds for an hour")
-    for one in known:
-        expected = _digest(one.token, said, when)
+        raise Unauthenticated("the proof is malformed") from None
+    if not -_CLOCK_SKEW <= age <= VALID_FOR:
+        raise Unauthenticated(f"the proof is of {when}, and is valid for an hour only")
+    for token in tokens:
+        expected = _digest(token.token, statement, when)
+        # In constant time: how far two digests agree must not show in the time to compare them.
         if hmac.compare_digest(expected.encode(), digest.encode(errors="replace")):
-            return one.name
-    raise Unauthenticated("no token that is known here proves these words")
+            return token.name
+    raise Unauthenticated("no token that is known here authenticates this request")
 
 
 def format_actor(by: str, *, authenticated: bool) -> str:
-    """Whose word something is, for people: a name that a token showed is told from a typed one."""
+    """An actor for people: marks a name that was authenticated by a token."""
     return f"{by} (authenticated)" if authenticated else by
 
 
-def _digest(token: str, said: Statement, when: str) -> str:
+def _digest(token: str, statement: Statement, when: str) -> str:
+    # Hashed with a prefix of its own, so that the key is used for nothing else than statements.
+    # The prefix is wire format: the command and the worker must agree on it.
     key = hashlib.sha256(b"overnight word\0" + token.encode()).digest()
-    return hmac.new(key, said.encoded(when), hashlib.sha256).hexdigest()
+    return hmac.new(key, statement.encoded(when), hashlib.sha256).hexdigest()
 
 
 def _number(value: Plain) -> Plain:
-    """JSON and forms write 2.0 as 2."""
+    """Every number as a float: JSON and forms write 2.0 as 2."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,7 +1,7 @@
-"""Signatures over manifests: Ed25519 (RFC 8032) in DSSE envelopes, so that others can verify them.
+"""Signatures over manifests: Ed25519 (RFC 8032) in DSSE envelopes, for which other tools exist.
 
-An envelope (Dead Simple Signing Envelope 1.0) carries the manifest that was signed, byte for byte.
-`cryptography` is imported when something is signed or verified first, and not before.
+An envelope (Dead Simple Signing Envelope 1.0) contains the exact bytes of the signed manifest.
+`cryptography` is imported with the first signature, as its import is slow.
 """
 
 import base64
@@ -22,14 +22,14 @@ KEY_BYTES, SIGNATURE_BYTES = 32, 64
 
 
 def key_id(public_key: bytes) -> str:
-    """How a public key (32 bytes) is named everywhere: 16 hexadecimal digits of its sha256."""
+    """The id of a public key (32 bytes): the first 16 hexadecimal digits of its sha256."""
     return digest(public_key)[:16]
 
 
 def encoding(payload: bytes) -> bytes:
     """The bytes that are signed: DSSE's pre-authentication encoding of a manifest.
 
-    It says of what type the payload is, so no signature over anything else can pass for one.
+    It includes the type of the payload, so a signature over something else cannot be reused.
     """
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
@@ -37,14 +37,14 @@ def encoding(payload: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Signature:
-    """What one key said of one manifest."""
+    """The signature of one key over one manifest."""
 
     key_id: str
     payload: bytes
     signature: bytes
 
     def encoded(self) -> bytes:
-        """The envelope, as it is stored."""
+        """The envelope in its stored form."""
         signed = {"keyid": self.key_id, "sig": base64.b64encode(self.signature).decode()}
         envelope = {
             "payloadType": PAYLOAD_TYPE,
@@ -55,15 +55,15 @@ class Signature:
 
 
 def decode(body: bytes, *, where: str) -> Signature:
-    """Read an envelope; nothing is verified yet.
+    """Parse an envelope, without verifying the signature.
 
     Raises:
-        CorruptVersion: not an envelope of a manifest with one signature.
+        CorruptVersion: it is not an envelope of a manifest with one signature.
     """
     try:
         envelope: Any = json.loads(body)
         (signed,) = envelope["signatures"]
-        found = Signature(
+        signature = Signature(
             key_id=str(signed["keyid"]),
             payload=base64.b64decode(envelope["payload"], validate=True),
             signature=base64.b64decode(signed["sig"], validate=True),
@@ -71,17 +71,17 @@ def decode(body: bytes, *, where: str) -> Signature:
         kind = envelope["payloadType"]
     except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
         raise CorruptVersion(where, expected="a DSSE envelope", found="something else") from None
-    if kind != PAYLOAD_TYPE or len(found.signature) != SIGNATURE_BYTES:
+    if kind != PAYLOAD_TYPE or len(signature.signature) != SIGNATURE_BYTES:
         raise CorruptVersion(
             where,
             expected=f"{SIGNATURE_BYTES} bytes of signature over {PAYLOAD_TYPE}",
-            found=f"{len(found.signature)} bytes over {kind!r:.100}",
+            found=f"{len(signature.signature)} bytes over {kind!r:.100}",
         )
-    return found
+    return signature
 
 
 class Signer:
-    """Whoever holds the private key that makes versions of this house."""
+    """Signs manifests with a private key."""
 
     def __init__(self, private_key: "Ed25519PrivateKey") -> None:
         self._private_key = private_key
@@ -93,17 +93,17 @@ class Signer:
         """The signer whose private key is in a PEM file (PKCS #8, unencrypted).
 
         Raises:
-            ConfigurationError: there is none, or not of this kind.
+            ConfigurationError: there is none, or it is of another kind.
         """
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
-            found = load_pem_private_key(path.read_bytes(), password=None)
+            key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:
             raise ConfigurationError(
-                f"OVERNIGHT_SIGNING_KEY_FILE: no key to sign versions with at {path}; "
+                f"OVERNIGHT_SIGNING_KEY_FILE: there is no key for signing versions at {path}; "
                 "`overnight keys new` makes one"
             ) from None
         except OSError as error:
@@ -111,27 +111,27 @@ class Signer:
                 f"OVERNIGHT_SIGNING_KEY_FILE: {path} cannot be read ({error.strerror})"
             ) from None
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            found = None
-        if not isinstance(found, Ed25519PrivateKey):
+            key = None
+        if not isinstance(key, Ed25519PrivateKey):
             raise ConfigurationError(
                 f"OVERNIGHT_SIGNING_KEY_FILE: expected an unencrypted Ed25519 private key in PEM "
                 f"at {path}, found something else; `overnight keys new` makes one"
             )
-        return cls(found)
+        return cls(key)
 
     @classmethod
     def new(cls) -> Self:
-        """A signer nobody has known before."""
+        """A signer with a new key."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return cls(Ed25519PrivateKey.generate())
 
     def sign(self, body: bytes) -> Signature:
-        """Sign a manifest's exact bytes; the same bytes always get the same signature."""
+        """Sign a manifest's exact bytes; Ed25519 is deterministic."""
         return Signature(self.key_id, body, self._private_key.sign(encoding(body)))
 
     def pem(self) -> bytes:
-        """The private key, to be kept where nobody else reads it."""
+        """The private key as PEM, unencrypted: restrict who can read it."""
         from cryptography.hazmat.primitives import serialization as forms
 
         return self._private_key.private_bytes(

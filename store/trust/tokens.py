@@ -1,7 +1,6 @@
-"""Files that name who has which token.
+"""Files of tokens: one `name token` a line, with `#` for comments.
 
-A file has one `name token` a line; `#` begins a comment, and one name may have several tokens, so
-that a new one can be handed out before the old one goes.
+A name may have several tokens, so that a new one can be issued before the old one is removed.
 """
 
 import re
@@ -22,29 +21,29 @@ GRAMMAR = (
 
 @dataclass(frozen=True)
 class Token:
-    """Whose token it is; the token itself never shows in a repr."""
+    """A token and the name of its owner; the token is left out of the repr."""
 
     name: str
     token: str = field(repr=False)
 
 
 def is_token(text: str) -> bool:
-    """Whether a text could be a token."""
+    """Whether a text has the form of a token."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def parse(text: str, *, where: str) -> tuple[Token, ...]:
-    """The tokens of a file's text.
+    """Parse the tokens in the text of a file.
 
     Raises:
-        ConfigurationError: which line of `where` cannot be used and why; it repeats no token.
+        ConfigurationError: names the invalid line of `where`, without repeating any token.
     """
-    found: dict[str, str] = {}
-    for number, words in numbered_fields(text):
+    owners: dict[str, str] = {}
+    for number, fields in numbered_fields(text):
         at = where.format(number=number)
-        if len(words) != 2 or not _NAME.fullmatch(words[0]) or not is_token(words[1]):
+        if len(fields) != 2 or not _NAME.fullmatch(fields[0]) or not is_token(fields[1]):
             raise ConfigurationError(f"{at}: expected `name token`, with {GRAMMAR}")
-        name, token = words
-        if found.setdefault(token, name) != name:
-            raise ConfigurationError(f"{at}: this token is {found[token]}'s already")
-    return tuple(Token(name, token) for token, name in found.items())
+        name, token = fields
+        if owners.setdefault(token, name) != name:
+            raise ConfigurationError(f"{at}: this token belongs to {owners[token]} already")
+    return tuple(Token(name, token) for token, name in owners.items())

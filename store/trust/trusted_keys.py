@@ -1,7 +1,7 @@
-"""Whose versions are trusted: public keys with names, and the one rule that lets a version in.
+"""Trusted public keys, and the verification of signatures against them.
 
-A file has one `name ed25519:<base64 of 32 bytes>` a line; `#` begins a comment. While one key
-replaces another, both are trusted. The file is read again when it changes.
+A file has one `name ed25519:<base64 of 32 bytes>` a line, with `#` for comments. While one key
+replaces another, list both. The file is read again when it changes.
 """
 
 import base64
@@ -25,7 +25,7 @@ _KIND = "ed25519:"
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key that is trusted, under the name somebody gave it."""
+    """A trusted public key and its name."""
 
     name: str
     raw: bytes
@@ -39,12 +39,12 @@ class PublicKey:
 
     @property
     def line(self) -> str:
-        """As it stands in a file of trusted keys."""
+        """The line for it in a file of trusted keys."""
         return f"{self.name} {_KIND}{base64.b64encode(self.raw).decode()}"
 
 
 class Trust:
-    """The public keys that are trusted now, by their ids."""
+    """The public keys that are trusted now."""
 
     def __init__(self, keys: Sequence[PublicKey] = (), *, file: Path | None = None) -> None:
         self._keys = {key.key_id: key for key in keys}
@@ -53,9 +53,9 @@ class Trust:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """The keys in a file, now and whenever it changes; a file that is not there has none.
+        """The keys in a file, read again when it changes; a missing file has none.
 
-        It is read when somebody asks: a file that cannot be understood trusts nobody.
+        The file is read lazily: while it is invalid, no key is trusted.
         """
         return cls(file=path)
 
@@ -64,7 +64,7 @@ class Trust:
         """Every trusted key by its id.
 
         Raises:
-            ConfigurationError: the file cannot be understood, or nobody is trusted at all.
+            ConfigurationError: the file is invalid, or has no keys.
         """
         if self._file is not None:
             with self._lock:
@@ -73,49 +73,50 @@ class Trust:
             where = self._file.path if self._file else "no file"
             raise ConfigurationError(
                 f"OVERNIGHT_TRUSTED_KEYS_FILE: no key is trusted here ({where}), so no version "
-                "is; `overnight keys list` tells the key where versions are made, and "
-                "`overnight keys trust NAME KEY` has it trusted here"
+                "is; `overnight keys list` shows the key where versions are trained, and "
+                "`overnight keys trust NAME KEY` adds it here"
             )
         return self._keys
 
     def verify(
         self, body: bytes, signatures: Sequence[Signature], *, version: str = "the version"
     ) -> PublicKey:
-        """Who of those trusted signed exactly these bytes of a manifest; `version` is for words.
+        """The trusted key that signed exactly these bytes; `version` is for messages.
 
         Raises:
-            UntrustedVersion: nobody did; names the keys found and trusted, and what to do.
-            ConfigurationError: nobody is trusted here.
+            UntrustedVersion: none did; names the actual and the trusted keys, and what to do.
+            ConfigurationError: no key is trusted here.
         """
         for signature in signatures:
             if (key := self.signer(body, signature)) is not None:
                 return key
-        raise self.distrusted(version, body, [one.key_id for one in signatures])
+        raise self.distrusted(version, body, [signature.key_id for signature in signatures])
 
     def signer(self, body: bytes, signature: Signature) -> PublicKey | None:
-        """The trusted key that made this signature over exactly these bytes, if one did."""
+        """The trusted key that made this signature over exactly these bytes, if any."""
         key = self.keys.get(signature.key_id)
-        fits = key is not None and signature.payload == body and _is_by(key, signature, body)
-        return key if fits else None
+        if key is None or signature.payload != body or not _is_valid(key, signature, body):
+            return None
+        return key
 
-    def distrusted(self, version: str, body: bytes, found: Sequence[str]) -> UntrustedVersion:
-        """Why a version signed in the name of the keys `found` is not trusted, in words."""
+    def distrusted(self, version: str, body: bytes, key_ids: Sequence[str]) -> UntrustedVersion:
+        """The error for a version whose signatures, by the keys `key_ids`, do not verify."""
         trusted = self.keys
         where = f" (OVERNIGHT_TRUSTED_KEYS_FILE: {self._file.path})" if self._file else ""
         expected = f"by {' or '.join(map(str, trusted.values()))}{where}"
-        if not found:
+        if not key_ids:
             why = "it is not signed"
             remedy = f"if it is yours, `overnight keys sign {version}` signs it"
-        elif known := [str(trusted[one]) for one in found if one in trusted]:
+        elif known := [str(trusted[key_id]) for key_id in key_ids if key_id in trusted]:
             why = (
-                f"the signature of {', '.join(known)} does not fit its manifest as it is now, "
+                f"the signature of {', '.join(known)} does not match its current manifest, "
                 f"sha256 {digest(body)}"
             )
-            remedy = "one of them was changed since: find out by whom, and publish the version anew"
+            remedy = "one of them was changed: find out by whom, and publish the version anew"
         else:
-            why = f"it is signed by {', '.join(found)}, which is not trusted here or was revoked"
+            why = f"it is signed by {', '.join(key_ids)}, which is not trusted here or was revoked"
             remedy = (
-                "if that key is yours, `overnight keys trust NAME KEY`; if it was replaced, "
+                "if that key is yours, run `overnight keys trust NAME KEY`; if it was replaced, "
                 f"`overnight keys sign {version}` with the new one; else find out who published it"
             )
         return UntrustedVersion(version, why, expected=expected, remedy=remedy)
@@ -138,32 +139,32 @@ def _by_id(file: Path, body: bytes) -> dict[str, PublicKey]:
 
 
 def parse(text: str, where: Path | str) -> list[PublicKey]:
-    """The keys in the text of a file.
+    """Parse the keys in the text of a file.
 
     Raises:
-        ConfigurationError: naming the line that is no key, or names one twice.
+        ConfigurationError: names the line that is invalid or a duplicate.
     """
-    found: dict[str, PublicKey] = {}
-    for number, words in numbered_fields(text):
-        told = f"OVERNIGHT_TRUSTED_KEYS_FILE: line {number} of {where}"
-        if len(words) != 2:
-            raise ConfigurationError(f"{told}: expected `name ed25519:<base64>`")
-        key = public_key(words[0], words[1], told=told)
-        if key.name in {one.name for one in found.values()} or key.key_id in found:
-            raise ConfigurationError(f"{told}: {key} has its name or its key from a line above")
-        found[key.key_id] = key
-    return list(found.values())
+    keys: dict[str, PublicKey] = {}
+    for number, fields in numbered_fields(text):
+        line = f"OVERNIGHT_TRUSTED_KEYS_FILE: line {number} of {where}"
+        if len(fields) != 2:
+            raise ConfigurationError(f"{line}: expected `name ed25519:<base64>`")
+        key = public_key(fields[0], fields[1], where=line)
+        if key.name in {other.name for other in keys.values()} or key.key_id in keys:
+            raise ConfigurationError(f"{line}: {key} repeats the name or the key of a line above")
+        keys[key.key_id] = key
+    return list(keys.values())
 
 
-def public_key(name: str, key: str, *, told: str = "the key") -> PublicKey:
-    """A named key of the form `ed25519:<base64>`.
+def public_key(name: str, key: str, *, where: str = "the key") -> PublicKey:
+    """Parse a key of the form `ed25519:<base64>`.
 
     Raises:
-        ConfigurationError: the name or the key is not in the grammar.
+        ConfigurationError: the name or the key is invalid.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{told}: a name has 1 to 64 letters, digits and . _ @ -, found {name!r:.80}"
+            f"{where}: a name has 1 to 64 letters, digits and . _ @ -, found {name!r:.80}"
         )
     try:
         raw = base64.b64decode(key.removeprefix(_KIND), validate=True)
@@ -171,13 +172,13 @@ def public_key(name: str, key: str, *, told: str = "the key") -> PublicKey:
         raw = b""
     if not key.startswith(_KIND) or len(raw) != KEY_BYTES:
         raise ConfigurationError(
-            f"{told}: expected `{_KIND}` and the base64 of {KEY_BYTES} bytes, found {key!r:.80}; "
+            f"{where}: expected `{_KIND}` and the base64 of {KEY_BYTES} bytes, found {key!r:.80}; "
             "`overnight keys list` shows it where the key was made"
         )
     return PublicKey(name, raw)
 
 
-def _is_by(key: PublicKey, signature: Signature, body: bytes) -> bool:
+def _is_valid(key: PublicKey, signature: Signature, body: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -200,7 +200,7 @@ def collecting(model: str) -> Callable[[Bucket], object]:
         bucket,
         survey(bucket, model, eager, datetime.now(UTC)),
         by="gc",
-        told=lambda *_: None,
+        on_skip=lambda *_: None,
     )
 
 

@@ -215,7 +215,7 @@ def test_the_proof_of_an_override_holds_for_no_other_parameters(
     state = retrain(return_state=True, **parameters | other)  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
-    assert "no token that is known here proves these words" in ended(state)[1]
+    assert "no token that is known here authenticates this request" in ended(state)[1]
 
 
 def test_a_claimed_name_neither_approves_by_a_challenge_nor_rolls_back_to_a_waiting_version(

@@ -74,7 +74,7 @@ def _moved(bucket: MemoryBucket) -> None:
 REFUSALS = [
     (_unsigned, ("it is not signed", f"overnight keys sign digits {TWO}")),
     (_by_another, (f"signed by {OTHER.key_id}", SIGNER.key_id, "overnight keys trust")),
-    (_manifest_changed, (SIGNER.key_id, "does not fit its manifest", "sha256")),
+    (_manifest_changed, (SIGNER.key_id, "does not match its current manifest", "sha256")),
     (_file_changed, ("predictor.tflite: expected sha256", "found sha256", "publish")),
     (_file_missing, ("network.keras: expected the published file, found nothing",)),
     (_file_added, ("delegate.so", "added since it was published")),

@@ -38,7 +38,7 @@ def trust(release: Path) -> Trust:
 @pytest.fixture
 def bucket(release: Path) -> MemoryBucket:
     bucket = MemoryBucket()
-    import_bucket(bucket, release, told=lambda *_: None)
+    import_bucket(bucket, release, progress=lambda *_: None)
     return bucket
 
 

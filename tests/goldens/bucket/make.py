@@ -38,7 +38,7 @@ def main() -> None:
         filled_bucket.approve(bucket, filled_bucket.night(bucket, address, 4, promoted=False))
         _challenge(bucket)
         _collect(bucket)
-        export.export(bucket, place, source=f"release {sys.argv[1]}", told=lambda *_: None)
+        export.export(bucket, place, source=f"release {sys.argv[1]}", progress=lambda *_: None)
     (place / "trusted").write_text(named(SIGNER).line + "\n")
 
 

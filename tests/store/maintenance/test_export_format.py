@@ -49,7 +49,7 @@ def content(bucket: Bucket) -> dict[str, bytes]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A finished export of `KEYS`."""
-    export(filled(), tmp_path / "export", source="here", told=silent)
+    export(filled(), tmp_path / "export", source="here", progress=silent)
     return tmp_path / "export"
 
 
@@ -59,10 +59,10 @@ def test_long_names_that_begin_alike_are_copied_beside_each_other(tmp_path):
         for number in range(40)
     }
 
-    export(filled(alike), tmp_path / "export", source="here", told=silent)
+    export(filled(alike), tmp_path / "export", source="here", progress=silent)
 
     there = MemoryBucket()
-    import_bucket(there, tmp_path / "export", told=silent)
+    import_bucket(there, tmp_path / "export", progress=silent)
     assert content(there) == alike
 
 
@@ -71,10 +71,10 @@ def test_an_export_that_was_killed_with_its_first_file_goes_on(tmp_path):
     folder.mkdir()
     (folder / f"{PART}0123").write_bytes(b"half a line")
 
-    export(filled(), folder, source="here", told=silent)
+    export(filled(), folder, source="here", progress=silent)
 
     there = MemoryBucket()
-    import_bucket(there, folder, told=silent)
+    import_bucket(there, folder, progress=silent)
     assert content(there) == KEYS
 
 
@@ -89,7 +89,7 @@ def test_what_is_exported_is_plain_files_and_an_index(folder):
 def test_what_is_imported_is_what_was_exported(folder):
     bucket = filled({"probe/left": b"by a start that was killed"})
 
-    import_bucket(bucket, folder, told=silent)
+    import_bucket(bucket, folder, progress=silent)
 
     assert content(bucket) == KEYS | {"probe/left": b"by a start that was killed"}
 
@@ -98,7 +98,7 @@ def test_probes_and_hints_stay_behind_and_so_does_what_no_key_of_ours_looks_like
     bucket = filled({"probe/x": b"", "datasets/digits/rows/_delta_log/_last_checkpoint": b"{}"})
     bucket._objects["a strange//key"] = b"?"
 
-    index = export(bucket, tmp_path / "export", source="here", told=silent)
+    index = export(bucket, tmp_path / "export", source="here", progress=silent)
 
     assert (dict(index.objects), index.left_behind) == ({}, ("a strange//key",))
 
@@ -122,12 +122,12 @@ def test_an_export_that_was_cut_off_goes_on_and_fetches_nothing_twice(tmp_path, 
     for key, body in many.items():
         bucket.create(key, body)
     with pytest.raises(StoreUnavailable):
-        export(bucket, tmp_path / "export", source="here", told=silent)
+        export(bucket, tmp_path / "export", source="here", progress=silent)
     with pytest.raises(ExportChanged, match="the index of a finished export, found none"):
-        import_bucket(MemoryBucket(), tmp_path / "export", told=silent)
+        import_bucket(MemoryBucket(), tmp_path / "export", progress=silent)
 
     DiesReading.left = 1_000
-    index = export(bucket, tmp_path / "export", source="here", told=silent)
+    index = export(bucket, tmp_path / "export", source="here", progress=silent)
 
     assert index.objects.keys() == many.keys()
     assert sorted(fetched) == sorted(many)
@@ -139,10 +139,10 @@ def test_a_part_that_was_damaged_meanwhile_is_fetched_again(tmp_path, folder):
     (folder / "content/landing/digits/2026-11-22/a/f").write_bytes(b"torn")
     (folder / "content/stranger").write_bytes(b"of no store")
 
-    export(filled(), folder, source="here", told=silent)
+    export(filled(), folder, source="here", progress=silent)
 
     bucket = MemoryBucket()
-    import_bucket(bucket, folder, told=silent)
+    import_bucket(bucket, folder, progress=silent)
     assert content(bucket) == KEYS
 
 
@@ -160,7 +160,7 @@ def test_an_arrival_that_is_taken_in_meanwhile_is_not_half_of_it_in_the_export(t
     for key, body in KEYS.items():
         bucket.create(key, body)
 
-    index = export(bucket, tmp_path / "export", source="here", told=silent)
+    index = export(bucket, tmp_path / "export", source="here", progress=silent)
 
     expected = {"models/digits/settings/00000001.json", "datasets/digits/rows/part-0.parquet"}
     assert index.objects.keys() == expected
@@ -179,7 +179,7 @@ def test_nothing_is_exported_over_something_else(tmp_path, folder, found):
     before = sorted(place.rglob("*"))
 
     with pytest.raises(DestinationNotEmpty, match="Name another destination"):
-        export(filled(), place, source="here", told=silent)
+        export(filled(), place, source="here", progress=silent)
 
     assert sorted(place.rglob("*")) == before
 
@@ -189,7 +189,7 @@ def test_nothing_is_imported_into_a_store_that_holds_something_else(folder):
         bucket = filled(other)
 
         with pytest.raises(DestinationNotEmpty, match="models/digits/settings"):
-            import_bucket(bucket, folder, told=silent)
+            import_bucket(bucket, folder, progress=silent)
 
         assert content(bucket) == other
 
@@ -212,7 +212,7 @@ def test_an_export_that_has_changed_is_refused_before_anything_is_written(folder
     bucket = MemoryBucket()
 
     with pytest.raises(ExportChanged, match="run `overnight export` again"):
-        import_bucket(bucket, folder, told=silent)
+        import_bucket(bucket, folder, progress=silent)
 
     assert content(bucket) == {}
 
@@ -223,14 +223,14 @@ def test_an_import_killed_at_any_write_serves_nothing_and_goes_on(tmp_path, writ
     version = bundles.put(source, 1)
     filled_bucket.approve(source, version)
     filled_bucket.promote(source, version, over=None)
-    export(source, tmp_path / "export", source="here", told=silent)
+    export(source, tmp_path / "export", source="here", progress=silent)
     bucket = MemoryBucket()
     try:
-        import_bucket(KillingBucket(bucket, writes), tmp_path / "export", told=silent)
+        import_bucket(KillingBucket(bucket, writes), tmp_path / "export", progress=silent)
     except Killed:
         assert AliasLog(bucket, "digits").current() is None or content(bucket) == content(source)
 
-    import_bucket(bucket, tmp_path / "export", told=silent)
+    import_bucket(bucket, tmp_path / "export", progress=silent)
 
     assert content(bucket) == content(source)
 
@@ -313,7 +313,7 @@ def test_a_manifest_is_never_there_before_its_files_nor_an_alias_before_its_vers
     version = bundles.put(source, 1)
     filled_bucket.approve(source, version)
     filled_bucket.promote(source, version, over=None)
-    export(source, tmp_path / "export", source="here", told=silent)
+    export(source, tmp_path / "export", source="here", progress=silent)
     written: list[str] = []
 
     class Noting(MemoryBucket):
@@ -321,7 +321,7 @@ def test_a_manifest_is_never_there_before_its_files_nor_an_alias_before_its_vers
             super().create(key, body)
             written.append(key)
 
-    import_bucket(Noting(), tmp_path / "export", told=silent)
+    import_bucket(Noting(), tmp_path / "export", progress=silent)
 
     manifest = written.index(keys.manifest("digits", version))
     assert all(manifest > written.index(key) for key in written if key.endswith(".tflite"))

@@ -53,7 +53,7 @@ def served(bucket: Bucket, *names: str) -> AliasLog:
 
 def sweep(bucket: Bucket, retention: Retention = STRICT) -> list[Deletion]:
     plan = survey(bucket, "digits", retention, NOW)
-    return collect(bucket, plan, by="ada", told=lambda *_: None)
+    return collect(bucket, plan, by="ada", on_skip=lambda *_: None)
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
@@ -178,7 +178,7 @@ def test_what_is_promoted_between_the_plan_and_the_word_stays():
     plan = survey(bucket, "digits", STRICT, NOW)
     ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
 
-    gone = collect(bucket, plan, by="ada", told=lambda *_: None)
+    gone = collect(bucket, plan, by="ada", on_skip=lambda *_: None)
 
     assert gone == []
     assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
@@ -212,7 +212,7 @@ def test_a_version_published_at_the_moment_of_the_word_stays_whole():
     plan = survey(bucket, "digits", STRICT, NOW)
     put(bucket, OLD)
 
-    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+    assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
     made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
     assert {
@@ -229,7 +229,7 @@ def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before)
     fuse._fuse._before = before
     plan = survey(bucket, "digits", STRICT, NOW)
     with suppress(Killed):
-        collect(fuse, plan, by="ada", told=lambda *_: None)
+        collect(fuse, plan, by="ada", on_skip=lambda *_: None)
 
     # When enough time went by for the dead run's word to be an old one.
     age(bucket)
@@ -261,7 +261,7 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
     with pytest.raises(Killed):
         # The first shows whether files may go at all, the second is the word.
-        collect(KillingBucket(bucket, 2), plan, by="ada", told=lambda *_: None)
+        collect(KillingBucket(bucket, 2), plan, by="ada", on_skip=lambda *_: None)
     assert ModelRegistry(bucket, "digits").tombstone(OLD) is not None
 
     sweep(bucket)
@@ -277,7 +277,7 @@ def test_the_first_challenger_between_the_plan_and_the_word_stays():
         OLD, terms=Terms(mode="shadow"), actor=Actor("bob", "why not")
     )
 
-    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+    assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
     assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
 
@@ -315,7 +315,7 @@ def test_a_version_that_lost_its_manifest_stays_for_a_repair(told_by):
     before = bucket.sizes_below(f"models/digits/versions/{OLD}")
 
     plan = survey(bucket, "digits", STRICT, NOW)
-    collect(bucket, plan, by="ada", told=lambda *_: None)
+    collect(bucket, plan, by="ada", on_skip=lambda *_: None)
 
     assert "verify --repair" in plan.staying[OLD]
     assert plan.unread == (OLD,)
@@ -330,7 +330,7 @@ def test_a_listing_that_lacks_the_decision_costs_no_version_either():
     bucket.create(keys.decision("digits", OLD), b"{}")
 
     assert [one.version for one in plan.leaving] == [OLD]
-    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+    assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
 
 def test_one_manifest_that_cannot_be_read_keeps_itself_alone():
@@ -397,7 +397,7 @@ def test_what_somebody_else_is_collecting_just_now_is_not_given_back():
 
     # When somebody who keeps more looks between the words and the files.
     bucket.after[keys.tombstone("digits", MIDDLE)] = look
-    collect(bucket, shown, by="ada", told=lambda *_: None)
+    collect(bucket, shown, by="ada", on_skip=lambda *_: None)
 
     assert lenient == [()]
 
@@ -410,7 +410,7 @@ def test_what_somebody_keeps_after_the_word_stays():
         bucket, "digits"
     ).revoke_tombstone(OLD, "wanted")
 
-    assert collect(bucket, plan, by="ada", told=lambda *_: None) == []
+    assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
     assert ModelRegistry(bucket, ModelRegistry(bucket, "digits").manifest(OLD).model).read_file(
         ModelRegistry(bucket, "digits").manifest(OLD), "golden.npz"
@@ -472,7 +472,7 @@ def test_beside_promotions_rollbacks_and_publishing_nothing_that_serves_is_lost(
         plan = survey(s3_bucket, "digits", STRICT, NOW)
 
         lost += together(
-            partial(collect, s3_bucket, plan, by="ada", told=lambda *_: None),
+            partial(collect, s3_bucket, plan, by="ada", on_skip=lambda *_: None),
             partial(
                 ModelRegistry(s3_bucket, "digits").roll_back,
                 expected=new,

@@ -38,7 +38,7 @@ def bucket() -> MemoryBucket:
 
 @pytest.fixture
 def folder(bucket: MemoryBucket, tmp_path: Path) -> Path:
-    export(bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    export(bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     return tmp_path / "export"
 
 
@@ -55,7 +55,7 @@ def repaired(bucket: MemoryBucket, folder: Path) -> set[str]:
     while True:
         audit = verify(AuditContext(bucket, lambda _model, _name: None, TRUST))  # type: ignore[arg-type, return-value]
         source = Export(bucket, folder)
-        wanted = [*source.lacking(), *missing(audit.findings)]
+        wanted = [*source.missing_keys(), *missing(audit.findings)]
         more, _ = repair(bucket, wanted, [source])
         if not more:
             return added
@@ -91,20 +91,20 @@ def test_files_that_were_collected_since_stay_away(bucket, folder):
     lose(bucket, "versions", OLD, ".tflite")
     lose(bucket, "versions", OLD, "decision.json")
 
-    assert Export(bucket, folder).lacking() == [keys.decision("digits", OLD)]
+    assert Export(bucket, folder).missing_keys() == [keys.decision("digits", OLD)]
 
 
 def test_arrivals_that_were_taken_in_since_stay_away(bucket, tmp_path):
     Landing(bucket, "digits").land("monday", {"a.csv": b"1,2"}, by="ada", at=NOW)
-    export(bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    export(bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     lose(bucket, "landing")
 
-    assert Export(bucket, tmp_path / "export").lacking() == []
+    assert Export(bucket, tmp_path / "export").missing_keys() == []
 
 
 def test_a_log_that_went_on_otherwise_takes_no_record_of_the_export(bucket, tmp_path):
     served(bucket, "20261122T020000-0123456789ab", over=NEW)
-    export(bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    export(bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     lose(bucket, "aliases", "00000002")
     lose(bucket, "aliases", "00000003")
     # Given somebody who wrote another second record before anybody noticed.
@@ -120,12 +120,12 @@ def test_the_export_of_another_bucket_is_refused(folder):
     other = MemoryBucket()
     served(other, OLD, over=None)
 
-    with pytest.raises(ConfigurationError, match="is no export of this bucket"):
+    with pytest.raises(ConfigurationError, match="is not an export of this bucket"):
         Export(other, folder)
 
 
 def test_one_model_alone_is_repaired_when_asked_so(bucket, folder):
     lose(bucket, "aliases", "00000002")
 
-    assert Export(bucket, folder).lacking("other") == []
-    assert len(Export(bucket, folder).lacking("digits")) == 1
+    assert Export(bucket, folder).missing_keys("other") == []
+    assert len(Export(bucket, folder).missing_keys("digits")) == 1

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overnight.store.errors import ConfigurationError, Unauthenticated
-from overnight.store.trust.request_proof import HOLDS, Statement, sign_statement, verify_statement
+from overnight.store.trust.request_proof import (
+    VALID_FOR,
+    Statement,
+    sign_statement,
+    verify_statement,
+)
 from overnight.store.trust.tokens import Token, parse
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -53,9 +58,9 @@ def test_a_proof_holds_for_an_hour(after, holds):
     if holds:
         assert verify_statement(shown, SAID, (ADA,), now=later) == "ada"
     else:
-        with pytest.raises(Unauthenticated, match="holds for an hour"):
+        with pytest.raises(Unauthenticated, match="valid for an hour"):
             verify_statement(shown, SAID, (ADA,), now=later)
-    assert timedelta(hours=1) == HOLDS
+    assert timedelta(hours=1) == VALID_FOR
 
 
 @given(st.text(max_size=90))
@@ -81,7 +86,7 @@ def test_a_line_that_is_no_name_and_token_is_named_and_not_repeated(line):
 
 
 def test_one_token_is_nobody_elses():
-    with pytest.raises(ConfigurationError, match="line 2: this token is ada's already"):
+    with pytest.raises(ConfigurationError, match="line 2: this token belongs to ada already"):
         parse(f"ada {ADA.token}\nbob {ADA.token}\n", where="line {number}")
 
 

@@ -139,7 +139,7 @@ def land(name: str, body: bytes, by: str) -> Act:
 def collect(bucket: Bucket) -> set[str]:
     """Let go of whatever no rule keeps, however young; the versions that went."""
     plan = survey(bucket, MODEL, EAGER, datetime.now(UTC))
-    gone = garbage_collection.collect(bucket, plan, by="gc", told=lambda *_: None)
+    gone = garbage_collection.collect(bucket, plan, by="gc", on_skip=lambda *_: None)
     return {one.version for one in gone}
 
 

@@ -54,7 +54,7 @@ def findings(audit: Audit) -> dict[str, str]:
 
 def repair_from(context: AuditContext, folder: Path) -> tuple[list[str], list[str]]:
     source = Export(context.bucket, folder)
-    wanted = [*source.lacking(), *missing(verify(context).findings)]
+    wanted = [*source.missing_keys(), *missing(verify(context).findings)]
     return repair(context.bucket, wanted, [source])
 
 
@@ -107,7 +107,7 @@ def test_whatever_is_lost_is_missed(context, remove):
         file(1, "golden.npz"): "missing; expected sha256",
         keys.alias_record(MODEL, "champion", 1): "record 1 of 2 is missing from this log",
         f"{keys.dataset(MODEL, 'rows')}/_delta_log/{1:020d}.json": "commit 1 is missing",
-        keys.manifest(MODEL, bundles.version_name(2)): "decided about, and has no manifest",
+        keys.manifest(MODEL, bundles.version_name(2)): "it has a decision but no manifest",
     }
     for key in lost:
         remove(key)
@@ -245,7 +245,7 @@ def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
 
 
 def test_everything_that_an_export_has_comes_back_from_it(context, remove, tmp_path, s3_address):
-    export(context.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    export(context.bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     for key in (
         file(1, "network.keras"),
@@ -261,7 +261,7 @@ def test_everything_that_an_export_has_comes_back_from_it(context, remove, tmp_p
 
 
 def test_damage_is_never_overwritten_by_a_repair(context, replace, tmp_path):
-    export(context.bucket, tmp_path / "export", source="here", told=lambda *_: None)
+    export(context.bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     replace(file(1, "network.keras"), b"damage")
 
     added, lost = repair_from(context, tmp_path / "export")
