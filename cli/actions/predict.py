@@ -1,14 +1,12 @@
 """`overnight predict`: read files as rows, send them to serving, print the predictions."""
 
 import json
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
+import httpx
 import numpy as np
 
 from overnight.cli.actions.read_image import read_image
@@ -114,19 +112,15 @@ def _input(metadata: dict[str, Any], model: str) -> Tensor:
 
 
 def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310  settings allow http and https only
-        url,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
+    method = "GET" if body is None else "POST"
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-            document: dict[str, Any] = json.load(response)
-    except HTTPError as error:
-        why = error.read().decode(errors="replace")[:300]
-        raise ServingRefused(f"serving refused {url} ({error.code}): {why}") from None
-    except (OSError, HTTPException, ValueError) as error:
-        raise ServingUnavailable(url, str(getattr(error, "reason", error))) from None
+        response = httpx.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
+        if response.is_error:
+            why = f"({response.status_code}): {response.text[:300]}"
+            raise ServingRefused(f"serving refused {url} {why}")
+        document: dict[str, Any] = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ServingUnavailable(url, str(error)) from None
     return document
 
 

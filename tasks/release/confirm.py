@@ -1,10 +1,10 @@
 """Confirm a promotion or a challenge: wait for the acknowledgements of the serving replicas."""
 
-import http.client
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+
+import httpx
 
 from overnight.store.errors import PromotionConflict
 from overnight.store.objects.bucket import Bucket
@@ -84,19 +84,16 @@ def notify(url: str, model: str) -> str | None:
 
     This only saves time: a replica that is not notified reads the log at its next poll.
     """
-    address = urlsplit(url)
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.netloc, timeout=_NOTIFY_SECONDS)
     try:
-        connection.request(
-            "POST", f"{address.path.rstrip('/')}/api/models/{model}/refresh", body=b""
-        )
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+        # Our own servers, which are reached without the proxies of the environment.
+        status = httpx.post(
+            f"{url.rstrip('/')}/api/models/{model}/refresh",
+            timeout=_NOTIFY_SECONDS,
+            trust_env=False,
+        ).status_code
+    except httpx.HTTPError as error:
         return f"{url} could not be notified of the promotion: {error!r}"
-    finally:
-        connection.close()
-    if status == http.HTTPStatus.ACCEPTED:
+    if status == httpx.codes.ACCEPTED:
         return None
     return f"{url} was notified of the promotion and answered {status}, expected 202"
 
