@@ -25,7 +25,7 @@ from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import Override
 from overnight.store.trust.request_proof import Plain
-from overnight.tasks.data.ingest import Ingested
+from overnight.tasks.data.admission import Ingested
 from overnight.tasks.release import sbom
 from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
 from overnight.tasks.reporting.markdown import page

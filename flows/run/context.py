@@ -20,7 +20,7 @@ from overnight.store.registry.manifest import DataLineage, Manifest
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.signing import Signer
-from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
+from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.leakage import learned_holdout_rows
 from overnight.tasks.data.snapshot import (
     Snapshot,

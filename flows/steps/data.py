@@ -11,7 +11,7 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.step import step
 from overnight.store.datasets import arrival_reviews
 from overnight.store.registry.actor import Actor
-from overnight.tasks.data.ingest import Ingested
+from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
 from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews

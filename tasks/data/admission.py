@@ -1,13 +1,15 @@
 """Admission of an arrival to the dataset, and the outcome of its ingest."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.store.datasets.landing import Quarantined
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.landing import Arrival, Landing, Quarantined
+from overnight.store.errors import AlreadyExists
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.column_checks import check_columns
 
@@ -63,15 +65,10 @@ def check_repeats(repeated: int, n: int, gates: DataGates, arrival: str) -> tupl
 
 
 def ingest_outcome(
-    arrival: str,
-    arrived: int,
-    added: int,
-    *,
-    duplicates: int,
-    kept_out: int,
-    quarantined: tuple[Quarantined, ...],
+    arrival: str, *, arrived: int, added: int, kept_out: int, quarantined: tuple[Quarantined, ...]
 ) -> Ingested:
     """The outcome of one arrival with `arrived` rows, and a finding if none of them was added."""
+    duplicates = arrived - added - kept_out
     nothing_left = Finding(
         gate="anything left",
         metric="rows",
@@ -94,6 +91,47 @@ def ingest_outcome(
         quarantined=quarantined,
         findings=(nothing_left,) if has_content and not added else (),
     )
+
+
+def refuse(
+    landing: Landing,
+    rows: Dataset,
+    arrival: Arrival,
+    read: Callable[[str], bytes | None],
+    files: Iterable[str],
+    *,
+    failures: tuple[Finding, ...],
+    quarantined: tuple[Quarantined, ...],
+) -> Ingested | None:
+    """Quarantine every file of an arrival, and commit the arrival without rows.
+
+    Returns None if a concurrent ingest committed it. Without a table nothing is committed, and the
+    arrival may be delivered again.
+    """
+    done = {file.file for file in quarantined}
+    reasons = "; ".join(finding.message for finding in failures)
+    # Read one at a time, because pieces of a long file do not fit into memory together.
+    quarantined += tuple(
+        landing.quarantine(
+            arrival, file, read(file), f"{file}: {arrival.name} is refused: {reasons}"
+        )
+        for file in files
+        if file not in done
+    )
+    if not commit_empty(rows, arrival):
+        return None
+    return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=failures)
+
+
+def commit_empty(rows: Dataset, arrival: Arrival) -> bool:
+    """Commit an arrival without rows; False if it was committed before."""
+    if rows.version() is None:
+        return True
+    try:
+        rows.append(rows.schema().empty_table(), arrival.name)
+    except AlreadyExists:
+        return False
+    return True
 
 
 def _repeated_rows(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:

@@ -33,7 +33,6 @@ class DedupResult:
     """
 
     is_new: NDArray[np.bool_]
-    duplicates: int
     kept_out: int
     repeated: int
 
@@ -76,8 +75,7 @@ class Deduplicator:
             is_new[records["row"][first[is_new_digest]]] = True
             kept_out += int(counts[is_held_out].sum())
             distinct_rows += len(distinct)
-        duplicates = self._rows - kept_out - int(is_new.sum())
-        return DedupResult(is_new, duplicates, kept_out, repeated=self._rows - distinct_rows)
+        return DedupResult(is_new, kept_out, repeated=self._rows - distinct_rows)
 
     def _partition(self, kind: str, records: NDArray[np.void] | Digests, digests: Digests) -> None:
         if not len(digests):

@@ -20,18 +20,20 @@ from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Converted, Landing, Quarantined
 from overnight.store.errors import AlreadyExists, BadFile
-from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import (
     STAMPS,
     Ingested,
     check_columns_of,
     check_repeats,
+    commit_empty,
     ingest_outcome,
+    refuse,
 )
 from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, pack_digests
 from overnight.tasks.data.outlier_days import Days, days_of, outlier_days
 
+# A quarter of a piece, which bounds the memory of its decoded columns.
 _BATCH_ROWS = 32_768
 
 
@@ -48,7 +50,7 @@ class _Scan:
 
 
 def ingest_pieces(
-    bucket: Bucket,
+    landing: Landing,
     rows: Dataset,
     holdout: Dataset,
     arrival: Arrival,
@@ -62,7 +64,7 @@ def ingest_pieces(
     """
     with tempfile.TemporaryDirectory(prefix="overnight-ingest-") as folder:
         deduplicator = Deduplicator(Path(folder))
-        scan = _scan(bucket, arrival, gates, Path(folder), deduplicator)
+        scan = _scan(landing, arrival, gates, Path(folder), deduplicator)
         if scan.bad_files and arrival.name in rows.arrival_names():
             # A concurrent ingest has committed the arrival and is clearing its files.
             return None
@@ -76,35 +78,39 @@ def ingest_pieces(
                 rows,
                 gates,
                 arrival.name,
-                excluded=ArrivalReviews(bucket, arrival.model).excluded(),
+                excluded=ArrivalReviews(landing.bucket, landing.model).excluded(),
             )
         )
-        quarantined = _quarantine(bucket, arrival, scan.bad_files)
+        quarantined = _quarantine(landing, arrival, scan.bad_files)
         if failures:
-            quarantined += _quarantine_pieces(
-                bucket, arrival, failures, {file.file for file in quarantined}
+            return refuse(
+                landing,
+                rows,
+                arrival,
+                lambda file: landing.read_file(arrival, file),
+                _converted(arrival).pieces,
+                failures=failures,
+                quarantined=quarantined,
             )
-        if not _commit(rows, arrival, scan, deduplicated, refused=bool(failures)):
+        # Inside the context: the new rows are read from the local copies of the pieces.
+        if not _commit(rows, arrival, scan, deduplicated):
             return None
-    if failures:
-        return Ingested(arrivals=(arrival.name,), quarantined=quarantined, findings=failures)
     return ingest_outcome(
         arrival.name,
-        scan.rows,
-        int(deduplicated.is_new.sum()),
-        duplicates=deduplicated.duplicates,
+        arrived=scan.rows,
+        added=int(deduplicated.is_new.sum()),
         kept_out=deduplicated.kept_out,
         quarantined=quarantined,
     )
 
 
 def _scan(
-    bucket: Bucket, arrival: Arrival, gates: DataGates, folder: Path, deduplicator: Deduplicator
+    landing: Landing, arrival: Arrival, gates: DataGates, folder: Path, deduplicator: Deduplicator
 ) -> _Scan:
     """Read every piece in order; the failures of the first wrong one stand for all."""
     scan = _Scan()
     for number, file in enumerate(_converted(arrival).pieces):
-        body = Landing(bucket, arrival.model).read_file(arrival, file)
+        body = landing.read_file(arrival, file)
         if body is None:
             sha256 = arrival.files[file].sha256
             expected = f"sha256 {sha256} as delivered"
@@ -137,19 +143,13 @@ def _holdout_digests(holdout: Dataset) -> NDArray[np.bytes_]:
     return pack_digests(pa.array(sorted(holdout.digests()), pa.string()))
 
 
-def _commit(
-    rows: Dataset, arrival: Arrival, scan: _Scan, deduplicated: DedupResult, *, refused: bool
-) -> bool:
-    """Commit the new rows, or a refused arrival without rows; False if it is there already.
-
-    Without a table a refusal is not committed, and the arrival may be landed again.
-    """
+def _commit(rows: Dataset, arrival: Arrival, scan: _Scan, deduplicated: DedupResult) -> bool:
+    """Commit the new rows; False if the arrival was committed before."""
+    # Every piece was damaged, so the columns are unknown.
+    if scan.schema is None:
+        return commit_empty(rows, arrival)
+    schema = pa.schema([*scan.schema.remove_metadata(), *STAMPS])
     try:
-        if refused or scan.schema is None:
-            if rows.version() is not None:
-                rows.append(rows.schema().empty_table(), arrival.name)
-            return True
-        schema = pa.schema([*scan.schema.remove_metadata(), *STAMPS])
         rows.append_batches(schema, _new_rows(scan, deduplicated, arrival, schema), arrival.name)
     except AlreadyExists:
         return False
@@ -184,39 +184,17 @@ def _rows(piece: Path) -> Iterator[pa.Table]:
 
 
 def _quarantine(
-    bucket: Bucket, arrival: Arrival, bad_files: list[BadFile]
+    landing: Landing, arrival: Arrival, bad_files: list[BadFile]
 ) -> tuple[Quarantined, ...]:
     """Quarantine the rejected lines, and record the damaged pieces."""
-    quarantined = [
-        Landing(bucket, arrival.model).quarantine(arrival, file.file, None, str(file))
-        for file in bad_files
-    ]
+    quarantined = [landing.quarantine(arrival, file.file, None, str(file)) for file in bad_files]
     converted = _converted(arrival)
     if converted.rejected_file:
-        body = Landing(bucket, arrival.model).read_file(arrival, converted.rejected_file)
+        body = landing.read_file(arrival, converted.rejected_file)
         quarantined.append(
-            Landing(bucket, arrival.model).quarantine(
-                arrival, converted.rejected_file, body, _rejection_reason(converted)
-            )
+            landing.quarantine(arrival, converted.rejected_file, body, _rejection_reason(converted))
         )
     return tuple(quarantined)
-
-
-def _quarantine_pieces(
-    bucket: Bucket, arrival: Arrival, failures: tuple[Finding, ...], quarantined: Collection[str]
-) -> tuple[Quarantined, ...]:
-    """Quarantine every piece of a refused arrival, one in memory at a time."""
-    reasons = "; ".join(finding.message for finding in failures)
-    return tuple(
-        Landing(bucket, arrival.model).quarantine(
-            arrival,
-            file,
-            Landing(bucket, arrival.model).read_file(arrival, file),
-            f"{file}: {arrival.name} is refused: {reasons}",
-        )
-        for file in _converted(arrival).pieces
-        if file not in quarantined
-    )
 
 
 def _rejection_reason(converted: Converted) -> str:

@@ -14,7 +14,7 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import CorruptTable, NotFound
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
-from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
+from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 
 _EPOCH = date(1970, 1, 1)
 _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arrival_row")]

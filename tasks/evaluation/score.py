@@ -14,7 +14,7 @@ from overnight.models.examples import Examples
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.data.ingest import ARRIVAL_COLUMNS
+from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.evaluation.evaluate import answers
 
 

@@ -19,7 +19,7 @@ from overnight.store.registry.manifest import (
     RunLineage,
 )
 from overnight.store.trust.request_proof import format_actor
-from overnight.tasks.data.ingest import Ingested
+from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.evaluation.reproduce import Reproduction

@@ -13,7 +13,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
-from overnight.tasks.data.ingest import UNDECLARED, Ingested, ingest
+from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.ingest import UNDECLARED, ingest
 from tests.support.crashing_stores import Fuse, KillingBucket, KillingDataset
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)

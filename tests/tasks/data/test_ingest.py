@@ -17,7 +17,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.schema import TensorSpec
-from overnight.tasks.data.ingest import HOLDOUT, Ingested, ingest
+from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.ingest import HOLDOUT, ingest
 from overnight.tasks.data.snapshot import read_stamped, snapshot
 from tests.support.crashing_stores import Fuse, Killed
 from tests.support.letters_source import AT, NIGHTS, House, Letters

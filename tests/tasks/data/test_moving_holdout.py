@@ -17,7 +17,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.errors import NotFound
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
-from overnight.tasks.data.ingest import Ingested, ingest
+from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.leakage import check_kept_out, check_unseen, learned_holdout_rows
 from overnight.tasks.data.snapshot import Snapshot, read_rows, read_stamped, snapshot, split_holdout
 from overnight.tasks.data.validate import validate

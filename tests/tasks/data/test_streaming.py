@@ -23,7 +23,8 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.schema import TensorSpec
 from overnight.tasks.data import land
-from overnight.tasks.data.ingest import UNDECLARED, Ingested, ingest
+from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.ingest import UNDECLARED, ingest
 from tests.support.crashing_stores import Fuse, Killed, KillingBucket, KillingDataset
 from tests.support.letters_source import AT
 

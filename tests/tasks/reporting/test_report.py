@@ -5,7 +5,7 @@ from pathlib import Path
 from overnight import models
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Finding, Measurement, Override, RunLineage
-from overnight.tasks.data.ingest import Ingested
+from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.reporting.markdown import page
