@@ -37,9 +37,9 @@ test: $(READY) ## run every test, real servers and browser included
 # Files outside tests/faults inject faults into one process, or into Prefect's server alone.
 # MINUTES=20 is the duration of each long test; SEED=7 repeats another sequence of random faults.
 FAULTS := tests/faults tests/browser/test_first_start.py tests/infra/stack/test_orphan_runs.py tests/serving/lifecycle/test_full_disks.py \
-	tests/serving/lifecycle/test_memory.py tests/serving/test_outages.py \
-	tests/serving/test_promotions_under_load.py \
-	tests/serving/test_serving_process.py tests/serving/test_signatures.py
+	tests/serving/lifecycle/test_available_memory.py tests/serving/lifecycle/test_outages.py \
+	tests/serving/lifecycle/test_promotions_under_load.py \
+	tests/serving/test_serving_process.py tests/serving/lifecycle/test_signatures.py
 
 faults: $(READY) ## kill, cut, fill and race every part, and print the counts
 	@OVERNIGHT_TEST_LOAD_SECONDS=60 $(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \

@@ -43,7 +43,7 @@ def test_no_request_fails_because_of_a_shadow(what):
 
 
 @pytest.mark.parametrize("terms", [SHADOW, CANARY])
-def test_answers_are_compared_whoever_gave_them(terms, caplog):
+def test_answers_are_compared_whichever_version_gave_them(terms, caplog):
     setup = ChallengeSetup(terms, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
     client = setup.client()
 
@@ -59,7 +59,7 @@ def test_answers_are_compared_whoever_gave_them(terms, caplog):
     assert (np.argmax(line.champion_answer), np.argmax(line.challenger_answer)) == (4, 0)
 
 
-def test_of_a_batch_the_share_of_rows_that_differ_counts():
+def test_a_batch_counts_by_the_share_of_its_rows_that_differ():
     # Given a challenger that agrees on blank pictures only.
     setup = ChallengeSetup(SHADOW, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
     batch = np.concatenate([np.zeros((3, 28, 28), np.uint8), FOURS[:1]])
@@ -71,7 +71,7 @@ def test_of_a_batch_the_share_of_rows_that_differ_counts():
 
 
 @pytest.mark.parametrize(("tolerance", "differs"), [(0.0001, 1.0), (1.0, 0.0)])
-def test_numbers_that_are_no_classes_agree_within_the_tolerance(tolerance, differs):
+def test_numbers_without_classes_agree_within_the_tolerance(tolerance, differs):
     terms = Terms(mode="shadow", share=1.0, tolerance=tolerance)
     setup = ChallengeSetup(terms, number=8, tensors=NUMBERS, champions=NUMBERS)
 
@@ -81,7 +81,7 @@ def test_numbers_that_are_no_classes_agree_within_the_tolerance(tolerance, diffe
     assert (setup.stats().compared, setup.stats().disagreements) == (1, differs)
 
 
-def test_what_finds_the_queue_full_is_dropped_first_and_counted():
+def test_requests_that_find_the_queue_full_are_dropped_and_counted():
     setup = ChallengeSetup(SHADOW)
     client = setup.client()
 
@@ -117,7 +117,7 @@ def test_a_share_of_the_requests_is_shadowed():
     assert 50 < setup.stats().requests < 150
 
 
-def test_a_challenger_that_takes_longer_is_known_by_its_cpu_time():
+def test_a_slower_challenger_is_recognised_by_its_cpu_time():
     setup, fair = ChallengeSetup(SHADOW), ChallengeSetup(SHADOW)
     replace(setup, Slow)
 
@@ -131,7 +131,7 @@ def test_a_challenger_that_takes_longer_is_known_by_its_cpu_time():
     assert setup.stats().slowdown > 1.5 * fair.stats().slowdown
 
 
-def test_what_waits_holds_its_rows_and_not_the_body_that_they_came_in():
+def test_a_queued_request_keeps_its_rows_and_not_its_whole_body():
     setup = ChallengeSetup(SHADOW)
     body = np.zeros(10_000_000, np.uint8)
     seen = weakref.ref(body)

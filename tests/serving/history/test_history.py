@@ -73,27 +73,27 @@ def host(store, tmp_path) -> Host:
     return Host(store, tmp_path)
 
 
-def test_records_and_versions_are_remembered_newest_first(host, store):
+def test_records_and_versions_are_copied_newest_first(host, store):
     ModelRegistry(store, MODEL).roll_back(
         expected=SECOND, to=None, actor=Actor("ada", "it was worse")
     )
 
-    told = host.later()
+    history = host.later()
 
-    assert [(record.version, record.action) for record in told.records] == [
+    assert [(record.version, record.action) for record in history.records] == [
         (FIRST, "rolled back"),
         (SECOND, "promoted"),
         (FIRST, "promoted"),
     ]
-    assert [version.version for version in told.versions] == [SECOND, FIRST]
-    newest = told.versions[0]
+    assert [version.version for version in history.versions] == [SECOND, FIRST]
+    newest = history.versions[0]
     assert newest.findings == tuple(bucket_history.findings(2))
     assert (newest.compared_with, newest.run, newest.rows) == (FIRST, "swift-heron-2", 50_002)
     assert newest.decision is not None
     assert newest.decision.by == "ada"
 
 
-def test_what_never_changes_is_read_once(host, store):
+def test_manifests_and_decisions_are_read_once(host, store):
     host.later()
     store.asked.clear()
 
@@ -105,7 +105,7 @@ def test_what_never_changes_is_read_once(host, store):
     assert store.asked[keys.alias(MODEL, "champion")] == 0
 
 
-def test_the_store_is_asked_no_more_often_than_needed(host, store):
+def test_the_store_is_read_only_when_a_refresh_is_due(host, store):
     host.later()
     store.asked.clear()
 
@@ -115,34 +115,34 @@ def test_the_store_is_asked_no_more_often_than_needed(host, store):
     assert not store.asked
 
 
-def test_a_record_that_was_taken_up_is_remembered_at_once(host, store):
+def test_a_record_that_the_watcher_followed_is_copied_at_once(host, store):
     host.later()
     bucket_history.put(store, 3)
     record = bucket_history.promote(store, 3)
     host.alias_state.save_follower_state(FollowerState(last=record))
 
-    told = host.later(1.0)
+    history = host.later(1.0)
 
-    assert told.records[0] == record
-    assert told.versions[0].version == THIRD
+    assert history.records[0] == record
+    assert history.versions[0].version == THIRD
     # News of a record are no reason to list.
     assert store.asked[keys.versions(MODEL)] == 1
 
 
-def test_an_outage_takes_nothing_away_and_a_restart_remembers(host, store, tmp_path):
+def test_the_copy_survives_an_outage_and_a_restart(host, store, tmp_path):
     before = host.later()
     store.error = OUTAGE
 
     # Compared as written: a metric that is not a number equals nothing, not even itself.
-    for told in (host.later(), Host(store, tmp_path).later(0)):
-        assert told.model_dump_json() == before.model_dump_json()
+    for history in (host.later(), Host(store, tmp_path).later(0)):
+        assert history.model_dump_json() == before.model_dump_json()
 
     store.error = None
     bucket_history.put(store, 3)
     assert [version.version for version in host.later().versions] == [THIRD, SECOND, FIRST]
 
 
-def test_decisions_are_asked_for_until_they_exist(host, store):
+def test_decisions_are_looked_for_until_they_exist(host, store):
     bucket_history.put(store, 3, approved=None)
     assert host.later().versions[0].decision is None
 
@@ -153,21 +153,21 @@ def test_decisions_are_asked_for_until_they_exist(host, store):
     assert (decision.verdict, decision.by) == ("rejected", "bob")
 
 
-def test_a_store_that_was_replaced_begins_a_new_past(host, tmp_path):
+def test_the_history_of_a_replaced_store_replaces_the_copy(host, tmp_path):
     host.later()
     other = Counting()
     for number in (3, 4):
         bucket_history.put(other, number)
         bucket_history.promote(other, number)
 
-    told = Host(other, tmp_path).later(0)
+    history = Host(other, tmp_path).later(0)
 
     fourth = bundles.version_name(4)
-    assert [record.version for record in told.records] == [fourth, THIRD]
-    assert [version.version for version in told.versions] == [fourth, THIRD]
+    assert [record.version for record in history.records] == [fourth, THIRD]
+    assert [version.version for version in history.versions] == [fourth, THIRD]
 
 
-def test_half_written_and_damaged_versions_are_left_out(host, store):
+def test_incomplete_and_damaged_versions_are_left_out(host, store):
     prefix = keys.versions(MODEL)
     store.create(f"{prefix}/{bundles.version_name(8)}/network.keras", b"its manifest is to come")
     store.create(f"{prefix}/{bundles.version_name(9)}/manifest.json", b"no manifest")
@@ -178,7 +178,7 @@ def test_half_written_and_damaged_versions_are_left_out(host, store):
     assert store.asked[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
 
 
-def test_what_is_remembered_is_bounded(store, tmp_path):
+def test_the_copy_is_bounded(store, tmp_path):
     log = AliasLog(store, MODEL)
     versions = [FIRST, SECOND]
     for turn in range(REMEMBERED_RECORDS + 5):
@@ -189,16 +189,16 @@ def test_what_is_remembered_is_bounded(store, tmp_path):
 
     store.asked.clear()
 
-    told = Host(store, tmp_path).later()
+    history = Host(store, tmp_path).later()
 
     read = [key for key in store.asked if keys.alias(MODEL, "champion") + "/" in key]
     assert len(read) == REMEMBERED_RECORDS + 1
-    assert len(told.records) == REMEMBERED_RECORDS
-    assert told.records[0].sequence == REMEMBERED_RECORDS + 7
-    assert len(told.versions) == REMEMBERED_VERSIONS + 2
+    assert len(history.records) == REMEMBERED_RECORDS
+    assert history.records[0].sequence == REMEMBERED_RECORDS + 7
+    assert len(history.versions) == REMEMBERED_VERSIONS + 2
 
 
-def test_a_file_of_another_release_is_gathered_anew(host, tmp_path):
+def test_a_file_of_another_release_is_written_anew(host, tmp_path):
     (tmp_path / "history.json").write_text('{"records": 7}')
     assert host.history.read() == DeploymentHistory()
     assert len(host.later().records) == 2
@@ -213,19 +213,19 @@ def write(store: Counting, number: int, sequence: int, at: datetime) -> None:
     store.create(keys.alias_record(MODEL, "champion", sequence), made.model_dump_json().encode())
 
 
-def test_records_are_told_in_the_order_of_their_log_whatever_the_clocks_said(host, store):
+def test_records_keep_the_order_of_their_log_whatever_their_clocks(host, store):
     # Given somebody whose clock is a day behind.
     now = datetime.now(UTC)
     write(store, 1, 3, now - timedelta(days=1))
 
-    told = [[record.sequence for record in host.later().records] for _ in range(3)]
+    history = [[record.sequence for record in host.later().records] for _ in range(3)]
     write(store, 2, 4, now)
-    told.append([record.sequence for record in host.later().records])
+    history.append([record.sequence for record in host.later().records])
 
-    assert told == [[3, 2, 1]] * 3 + [[4, 3, 2, 1]]
+    assert history == [[3, 2, 1]] * 3 + [[4, 3, 2, 1]]
 
 
-def test_a_past_that_was_remembered_twice_over_is_healed(host, store):
+def test_duplicate_records_in_the_copy_are_removed(host, store):
     ModelRegistry(store, MODEL).roll_back(
         expected=SECOND, to=None, actor=Actor("ada", "it was worse")
     )

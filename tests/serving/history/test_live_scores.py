@@ -19,7 +19,7 @@ FIRST, SECOND = bundles.version_name(1), bundles.version_name(2)
 START = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
-def told(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
+def summarised(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
     return [(score.version, score.arrival) for score in scores]
 
 
@@ -39,27 +39,27 @@ def host(store, tmp_path) -> Host:
     return Host(store, tmp_path)
 
 
-def test_scores_of_all_that_served_are_remembered_newest_first(host):
+def test_scores_of_all_versions_that_served_are_copied_newest_first(host):
     scores = host.later().scores
 
-    assert told(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
+    assert summarised(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
     assert [measurement.slice for measurement in scores[0].measurements] == [""]
     assert scores[0].holdout is not None
 
 
-def test_a_score_is_read_once_and_a_new_one_is_found(host, store):
+def test_a_score_is_read_once_and_new_ones_are_added(host, store):
     host.later()
     store.asked.clear()
 
     bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
     scores = host.later(SCORES_SECONDS).scores
 
-    assert told(scores)[0] == (SECOND, "night-4")
+    assert summarised(scores)[0] == (SECOND, "night-4")
     asked = [key for key in store.asked if "/scores/" in key and key.endswith(".json")]
     assert asked == [keys.score(MODEL, SECOND, "night-4")]
 
 
-def test_scores_are_asked_for_less_often_than_versions(host, store):
+def test_scores_are_listed_less_often_than_versions(host, store):
     host.later()
     store.asked.clear()
 
@@ -71,7 +71,7 @@ def test_scores_are_asked_for_less_often_than_versions(host, store):
     assert [store.asked[keys.scores(MODEL, one)] for one in (FIRST, SECOND)] == [1, 1]
 
 
-def test_the_last_score_of_a_version_that_gave_way_is_found_at_once(host, store):
+def test_the_last_score_of_the_previous_champion_is_copied_at_once(host, store):
     host.later()
     bucket_history.put(store, 3)
     bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
@@ -79,10 +79,10 @@ def test_the_last_score_of_a_version_that_gave_way_is_found_at_once(host, store)
 
     scores = host.later().scores
 
-    assert told(scores)[0] == (SECOND, "night-4")
+    assert summarised(scores)[0] == (SECOND, "night-4")
 
 
-def test_an_outage_takes_no_score_away_and_a_restart_remembers(host, store, tmp_path):
+def test_copied_scores_survive_an_outage_and_a_restart(host, store, tmp_path):
     before = host.later().scores
     store.error = OUTAGE
 
@@ -90,7 +90,7 @@ def test_an_outage_takes_no_score_away_and_a_restart_remembers(host, store, tmp_
     assert Host(store, tmp_path).later(0).scores == before
 
 
-def test_what_is_no_score_is_left_out_and_asked_for_once(host, store):
+def test_an_object_that_is_no_score_is_left_out_and_read_once(host, store):
     key = keys.score(MODEL, SECOND, "damaged")
     store.create(key, b"no score")
 
@@ -99,7 +99,7 @@ def test_what_is_no_score_is_left_out_and_asked_for_once(host, store):
     assert store.asked[key] == 1
 
 
-def test_what_is_remembered_is_bounded():
+def test_the_copy_is_bounded():
     bucket = MemoryBucket()
     nights = REMEMBERED_SCORES + 3
     for night in range(nights):
@@ -128,7 +128,7 @@ def client(worker, bucket):
     return remembering(worker(), bucket)
 
 
-def test_scores_are_told_with_their_versions_and_what_the_holdout_promised(client):
+def test_scores_are_reported_with_their_version_and_its_holdout_metric(client):
     newest, oldest = client.get("/api/models/digits/history").get_json()["scores"]
 
     assert (newest["version"], newest["arrival"], newest["n"]) == (SECOND, "night-2", 1_000)
@@ -139,7 +139,7 @@ def test_scores_are_told_with_their_versions_and_what_the_holdout_promised(clien
     assert oldest["version"] == FIRST
 
 
-def test_prometheus_is_told_the_newest_score_of_what_answers(client):
+def test_metrics_hold_the_newest_score_of_the_champion(client):
     lines = client.get("/metrics").text.splitlines()
 
     (live,) = [line for line in lines if line.startswith("overnight_live_score{")]
@@ -148,7 +148,7 @@ def test_prometheus_is_told_the_newest_score_of_what_answers(client):
     )
 
 
-def test_without_a_score_prometheus_is_told_none():
+def test_metrics_hold_no_score_before_there_is_one():
     lines = application_of().get("/metrics").text.splitlines()
 
     assert not [line for line in lines if line.startswith("overnight_live_score{")]

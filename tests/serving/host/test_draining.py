@@ -71,7 +71,7 @@ def test_all_workers_are_unready_before_any_of_them_stops_answering(published, t
         assert serving.process.wait(120) == 0
 
 
-def test_where_nobody_asks_whether_it_is_ready_there_is_nothing_to_wait_for(published, tmp_path):
+def test_without_readiness_probes_there_is_no_drain_delay(published, tmp_path):
     with running(place=tmp_path, **published, drain_seconds="600") as serving:
         until(lambda: serving.version() == bundles.version_name(1), what="it answers")
 
@@ -80,7 +80,7 @@ def test_where_nobody_asks_whether_it_is_ready_there_is_nothing_to_wait_for(publ
         assert serving.process.wait(120) == 0
 
 
-def test_asked_a_second_time_it_leaves_at_once(published, tmp_path):
+def test_a_second_signal_ends_the_drain_at_once(published, tmp_path):
     with running(place=tmp_path, **published, drain_seconds="600") as serving:
         until(serving.is_ready, what="serving is ready")
         with begun(serving):
@@ -93,7 +93,7 @@ def test_asked_a_second_time_it_leaves_at_once(published, tmp_path):
         assert "Traceback" not in serving.log.read_text()
 
 
-def test_ctrl_c_at_a_terminal_reaches_workers_too_and_drains_all_the_same(published, tmp_path):
+def test_ctrl_c_which_reaches_the_workers_as_well_drains_too(published, tmp_path):
     with running(place=tmp_path, **published, drain_seconds="6") as serving:
         until(serving.is_ready, what="serving is ready")
 
@@ -105,7 +105,7 @@ def test_ctrl_c_at_a_terminal_reaches_workers_too_and_drains_all_the_same(publis
         assert serving.process.wait(120) == 0
 
 
-def test_one_word_reaches_everybody_who_has_the_file(tmp_path):
+def test_the_drain_flag_is_shared_by_all_that_open_its_file(tmp_path):
     ours = DrainFlag.create(tmp_path / "draining")
     theirs = DrainFlag.open(tmp_path / "draining")
     assert not theirs.begun
@@ -121,7 +121,7 @@ def test_one_word_reaches_everybody_who_has_the_file(tmp_path):
     assert theirs.begun
 
 
-def test_a_question_after_readiness_is_noted():
+def test_a_readiness_probe_is_noted():
     client = application_of()
     draining = client.application.extensions["overnight"].draining
     client.get("/v2/health/live")

@@ -14,7 +14,7 @@ from overnight.store.local_files import write_atomically
 from overnight.store.objects.memory import MemoryBucket
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
-from tests.support.serving.stepped_host import answers, ask_any, promote, settle
+from tests.support.serving.stepped_host import answering_version, answers, promote, settle
 from tests.support.signing_keys import TRUST
 from tests.support.waiting import until
 
@@ -58,7 +58,7 @@ def agent(worker, bucket, log):
     return agent
 
 
-def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
     path = tmp_path / "known.json"
     write_atomically(path, b"before")
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_written_leaves_what_was_there_and_no_draft(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["known.json"]
 
 
-def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(agent):
+def test_counters_that_cannot_be_written_keep_no_version_from_being_loaded(agent):
     # Given counters that changed since they were noted last.
     agent.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
 
@@ -84,15 +84,15 @@ def test_counters_that_cannot_be_noted_keep_no_version_from_being_prepared(agent
     assert answers(agent) == bundles.version_name(2)
 
 
-def test_a_worker_starts_on_a_full_disk_and_follows_when_there_is_room_again(agent):
+def test_a_worker_starts_on_a_full_disk_and_follows_once_there_is_space(agent):
     with full_disk():
         agent.start()
-        assert ask_any(agent) == bundles.version_name(1)
+        assert answering_version(agent) == bundles.version_name(1)
 
     until(lambda: answers(agent) == bundles.version_name(2), what="version 2 answers")
 
 
-def test_what_killed_fetches_left_is_freed_and_one_that_goes_on_is_not(bucket, tmp_path):
+def test_the_files_of_killed_fetches_are_deleted_and_those_of_running_ones_kept(bucket, tmp_path):
     bundles.put(bucket, 1)
     left, under_way = (tmp_path / bundles.MODEL / f".staging-{name}" for name in ("left", "now"))
     for folder in (left, under_way):

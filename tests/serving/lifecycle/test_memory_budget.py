@@ -25,8 +25,8 @@ from tests.support.serving.challenges import SHADOW
 from tests.support.serving.server_process import ROOT
 from tests.support.serving.stepped_host import (
     BLANK,
+    answering_version,
     answers,
-    ask_any,
     challenge,
     compare,
     promote,
@@ -57,7 +57,7 @@ def _serve(agent, bucket, log, *numbers: int) -> None:
 @pytest.mark.parametrize(
     ("budget", "expected"), [(0.0, 1), (0.99, 1), (1.0, 1), (2.0, 2), (2.99, 2), (3.0, 3), (9.0, 3)]
 )
-def test_the_version_before_always_stays_and_more_do_while_all_fit(budget, expected):
+def test_the_previous_version_stays_and_older_ones_do_within_the_budget(budget, expected):
     before = [bundles.manifest(number, bundles.files(number)) for number in (3, 2, 1)]
     one = MemoryBudget(threads=1).version_bytes(before[0])
 
@@ -66,13 +66,11 @@ def test_the_version_before_always_stays_and_more_do_while_all_fit(budget, expec
     assert kept == _names(3, 2, 1)[:expected]
 
 
-def test_nothing_before_keeps_nothing():
+def test_without_previous_versions_none_is_retained():
     assert MemoryBudget(threads=1).retained([]) == []
 
 
-def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
-    worker, bucket, log, tmp_path
-):
+def test_versions_that_served_lately_are_loaded_and_on_disk(worker, bucket, log, tmp_path):
     one = MemoryBudget(threads=1).version_bytes(bundles.manifest(1, bundles.files(1)))
     agent = worker(loaded_bytes=2 * one)
 
@@ -88,7 +86,7 @@ def test_versions_that_served_lately_can_be_asked_for_and_are_on_disk_too(
     assert sorted(staged) == _names(2, 3, 4)
 
 
-def test_a_version_that_serves_again_is_the_newest(worker, bucket, log):
+def test_a_version_that_serves_again_counts_as_the_newest(worker, bucket, log):
     one = MemoryBudget(threads=1).version_bytes(bundles.manifest(1, bundles.files(1)))
     agent = worker(loaded_bytes=2 * one)
     _serve(agent, bucket, log, 1, 2)
@@ -113,9 +111,7 @@ def _interpreter_of(loaded) -> weakref.ref:
     return weakref.ref(planned)
 
 
-def test_a_version_is_freed_when_its_leases_are_gone_whatever_else_refers_to_it(
-    worker, bucket, log
-):
+def test_a_version_is_freed_with_its_last_lease_whatever_else_refers_to_it(worker, bucket, log):
     # Given a request that is answered by a version which nobody wants any more.
     agent = worker(loaded_bytes=0)
     _serve(agent, bucket, log, 1, 2)
@@ -153,7 +149,7 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     leader, mate = hosts
     challenge(challengers, 2, SHADOW)
     settle(leader, mate)
-    ask_any(mate)
+    answering_version(mate)
     interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
     assert mate.comparisons.waiting == 1
 
@@ -209,7 +205,7 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
         assert slot.loaded() == []
 
     slot.put(LoadedVersion(loaded.generation, Meanwhile(loaded.predictor, stopped), loaded.record))
-    ask_any(mate)
+    answering_version(mate)
     compare(mate)
 
     (tally,) = mate.challengers.stats()
@@ -219,7 +215,7 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
     assert interpreter() is None
 
 
-def test_what_served_before_makes_room_for_what_is_to_serve(bucket, log, tmp_path):
+def test_previous_versions_are_freed_when_a_proposal_needs_their_memory(bucket, log, tmp_path):
     # Given memory that only suffices once the versions before are gone.
     alias_state, slot = AliasState(tmp_path / "models" / bundles.MODEL), None
     registration = WorkerRegistration(tmp_path / "workers")
@@ -252,7 +248,7 @@ def quick_folder() -> Iterator[Path]:
         yield Path(place)
 
 
-def test_many_swaps_leave_nothing_behind(worker, bucket, log, quick_folder):
+def test_many_swaps_leak_no_memory(worker, bucket, log, quick_folder):
     # Given a host that has swapped often enough for its memory to have settled.
     agent = worker(folder=quick_folder)
     sizes = []
@@ -281,7 +277,7 @@ def test_rows_that_are_large_are_part_of_the_estimate():
     assert MemoryBudget(threads=1).version_bytes(manifest) > 31 * 16_000_000
 
 
-def test_memory_that_was_freed_can_be_given_back_anywhere():
+def test_returning_freed_memory_works_on_any_system():
     held = [np.ones(1_000) for _ in range(1_000)]
     del held
     before = _resident()

@@ -34,11 +34,11 @@ DRAINED = ModelReport(prepared=(OLD, NEW), oldest_in_use=NEW)
     ],
     ids=["all", "the only one", "one is slow", "one is new", "one refuses", "at once", "nobody"],
 )
-def test_a_proposal_is_flipped_when_all_living_workers_prepared_it(workers, expected):
+def test_a_proposal_is_activated_when_all_living_workers_prepared_it(workers, expected):
     assert decide(HostState(current=OLD, proposed=NEW, workers=workers)) == expected
 
 
-def test_a_worker_that_never_gets_ready_does_not_hold_up_the_host_for_ever():
+def test_a_worker_that_never_prepares_a_proposal_has_it_rejected():
     situation = HostState(
         current=OLD,
         proposed=NEW,
@@ -57,11 +57,11 @@ def test_a_worker_that_never_gets_ready_does_not_hold_up_the_host_for_ever():
     ],
     ids=["all drained", "a request is still answered by the old", "a worker has not spoken"],
 )
-def test_a_champion_is_acknowledged_once_nobody_can_be_answered_by_the_old(workers, expected):
+def test_a_version_is_acknowledged_once_no_request_uses_an_older_one(workers, expected):
     situation = HostState(current=NEW, proposed=NEW, workers=workers, acknowledged=False)
     assert decide(situation) == expected
 
 
 @pytest.mark.parametrize("current", [0, NEW])
-def test_with_nothing_open_the_store_is_asked(current):
+def test_without_an_open_proposal_the_store_is_polled(current):
     assert decide(HostState(current=current, proposed=current, workers=[])) == Poll()

@@ -28,13 +28,13 @@ def timed(slowdown: float, n: int = MINIMUM_TIMED) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 10), (10, 10), (5, 100), (15, 50), (1, 100_000)])
-def test_the_lower_end_of_an_interval_is_wilsons(count, n):
+def test_the_lower_bound_is_that_of_the_wilson_interval(count, n):
     interval = binomtest(count, n).proportion_ci(0.95, method="wilson")
 
     assert lower_bound(count, n) == pytest.approx(interval.low, abs=1e-7)
 
 
-def test_of_nothing_nothing_is_known():
+def test_the_lower_bound_without_requests_is_zero():
     assert lower_bound(0, 0) == 0.0
 
 
@@ -53,7 +53,7 @@ def test_of_nothing_nothing_is_known():
     ],
     ids=str,
 )
-def test_a_challenger_stays_while_it_keeps_to_its_terms_or_may_just_have_had_bad_luck(fine):
+def test_a_challenger_within_its_terms_or_not_significantly_beyond_them_stays(fine):
     assert reason_to_withdraw(TERMS, tally(**fine)) is None
 
 
@@ -68,7 +68,7 @@ def test_a_challenger_stays_while_it_keeps_to_its_terms_or_may_just_have_had_bad
     ],
     ids=str,
 )
-def test_a_challenger_that_leaves_its_terms_goes_with_the_figures(bad, words):
+def test_a_challenger_beyond_its_terms_is_withdrawn_with_the_figures(bad, words):
     reason = reason_to_withdraw(TERMS, tally(**bad))
 
     assert reason is not None
@@ -86,7 +86,7 @@ def test_a_bound_of_one_is_never_exceeded(bound):
     assert reason_to_withdraw(TERMS.model_copy(update=both), tally(**worst)) is None
 
 
-def test_one_hiccup_makes_nobody_slow():
+def test_one_outlier_hardly_moves_the_slowdown():
     pairs = [1.0] * 99 + [1_000.0]
 
     found = tally(timed=100, log_slowdown=sum(map(math.log, pairs))).slowdown
@@ -95,7 +95,7 @@ def test_one_hiccup_makes_nobody_slow():
     assert tally().slowdown is None
 
 
-def test_all_workers_count_together_and_challenges_of_the_past_do_not():
+def test_all_workers_are_summed_and_earlier_challenges_left_out():
     past = tally(requests=7).model_copy(update={"record": "before"})
     each = tally(requests=3, errors=1, disagreements=0.5, log_slowdown=-1.0)
 

@@ -50,7 +50,7 @@ def test_every_line_is_a_sample_or_a_comment(client):
         assert one.startswith("# ") or SAMPLE.fullmatch(one), one
 
 
-def test_names_that_clients_make_up_are_not_remembered(client):
+def test_unknown_model_names_get_no_series(client):
     client.post("/v1/models/an-invention:predict", json=BODY)
     assert "an-invention" not in client.get("/metrics").text
 
@@ -69,7 +69,7 @@ def test_the_buckets_of_a_histogram_add_up():
     assert 'overnight_request_seconds_count{model="m",version="v",worker="w"} 4' in lines
 
 
-def test_versions_of_long_ago_are_forgotten():
+def test_series_of_the_oldest_versions_are_dropped():
     meter = Metrics()
     for number in range(REMEMBERED_VERSIONS + 5):
         meter.count("m", f"v{number}", "v2", 200, 0.001)
@@ -80,7 +80,7 @@ def test_versions_of_long_ago_are_forgotten():
     assert snapshot.latencies[0].version == "v5"
 
 
-def test_many_models_do_not_make_each_other_forgotten():
+def test_series_are_bounded_for_each_model_alone():
     meter = Metrics()
     models = [f"m{number}" for number in range(REMEMBERED_VERSIONS + 5)]
     for _ in range(3):
@@ -92,7 +92,7 @@ def test_many_models_do_not_make_each_other_forgotten():
     )
 
 
-def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
+def test_a_failed_request_counts_for_the_version_that_it_reached(client):
     refused = client.post("/v2/models/digits/infer", json={"inputs": []})
 
     version = bundles.version_name(1)
@@ -101,7 +101,7 @@ def test_a_request_that_fails_at_a_version_counts_as_that_versions(client):
     assert counted in client.get("/metrics").text
 
 
-def test_what_a_worker_bears_and_loaded_is_told_of_every_worker():
+def test_loads_and_gauges_are_reported_for_every_worker():
     loads = (
         Loads(model="m", outcome="loaded", versions=2, seconds=0.75),
         Loads(model="m", outcome="refused", versions=1, seconds=1.0),

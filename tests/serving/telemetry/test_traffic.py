@@ -51,57 +51,57 @@ def host(tmp_path) -> Host:
     return Host(tmp_path)
 
 
-def test_nothing_asked_is_five_minutes_of_nothing(host):
-    told = host.later()
+def test_without_requests_there_are_five_minutes_of_zeros(host):
+    series = host.later()
 
-    assert told["requests_per_second"] == [0.0] * BUCKETS
-    assert told["p99_ms"] == [None] * BUCKETS
-
-
-def test_all_workers_are_told_together(host):
-    told = host.later(a=counted(20), b=counted(10, errors=5))
-
-    assert told["requests_per_second"][-1] == pytest.approx(35 / BUCKET_SECONDS)
-    assert told["errors_per_second"][-1] == pytest.approx(1)
+    assert series["requests_per_second"] == [0.0] * BUCKETS
+    assert series["p99_ms"] == [None] * BUCKETS
 
 
-def test_counters_are_told_as_what_came_since(host):
+def test_all_workers_are_summed(host):
+    series = host.later(a=counted(20), b=counted(10, errors=5))
+
+    assert series["requests_per_second"][-1] == pytest.approx(35 / BUCKET_SECONDS)
+    assert series["errors_per_second"][-1] == pytest.approx(1)
+
+
+def test_rates_are_differences_of_counters(host):
     host.later(a=counted(20))
-    told = host.later(a=counted(25))
+    series = host.later(a=counted(25))
 
-    assert told["requests_per_second"][-2:] == [4.0, 1.0]
+    assert series["requests_per_second"][-2:] == [4.0, 1.0]
 
 
-def test_a_worker_that_died_and_one_that_is_new_make_no_negative_rates(host):
+def test_dead_and_new_workers_cause_no_negative_rates(host):
     host.later(a=counted(1000), b=counted(10))
     del host.workers["a"]
 
-    told = host.later(b=counted(15), c=counted(5))
+    series = host.later(b=counted(15), c=counted(5))
 
-    assert told["requests_per_second"][-1] == 2.0
+    assert series["requests_per_second"][-1] == 2.0
 
 
-def test_a_new_leader_goes_on_where_the_last_one_died(host):
+def test_a_new_leader_continues_the_series(host):
     host.later(a=counted(20))
     host.sampler = host.lead()
 
-    told = host.later(a=counted(30))
+    series = host.later(a=counted(30))
 
-    assert told["requests_per_second"][-2:] == [4.0, 2.0]
+    assert series["requests_per_second"][-2:] == [4.0, 2.0]
 
 
 def test_a_pause_of_the_leader_is_a_gap_and_not_a_peak(host):
     host.later(a=counted(20))
-    told = host.later(4 * BUCKET_SECONDS, a=counted(60))
+    series = host.later(4 * BUCKET_SECONDS, a=counted(60))
 
-    assert told["requests_per_second"][-5:] == [4.0, 0.0, 0.0, 0.0, 2.0]
+    assert series["requests_per_second"][-5:] == [4.0, 0.0, 0.0, 0.0, 2.0]
 
 
-def test_what_is_older_than_five_minutes_is_forgotten(host):
+def test_intervals_older_than_five_minutes_are_dropped(host):
     host.later(a=counted(20))
-    told = host.later(BUCKETS * BUCKET_SECONDS)
+    series = host.later(BUCKETS * BUCKET_SECONDS)
 
-    assert not any(told["requests_per_second"])
+    assert not any(series["requests_per_second"])
     assert len(host.file.read().intervals) == 1
 
 
@@ -112,21 +112,21 @@ def test_the_bucket_that_is_about_to_be_written_shows_no_dip(host):
     assert host.series()["requests_per_second"][-1] == 4.0
 
 
-def test_a_leader_that_is_gone_is_told_as_silence(host):
+def test_without_a_leader_the_series_are_zero(host):
     host.later(a=counted(20))
     host.now += 3 * BUCKET_SECONDS
 
     assert host.series()["requests_per_second"][-4:] == [4.0, 0.0, 0.0, 0.0]
 
 
-def test_a_clock_that_was_set_back_tells_nothing_wrong(host):
+def test_a_clock_that_was_set_back_causes_no_wrong_rate(host):
     host.later(a=counted(20))
-    told = host.later(-60, a=counted(40))
+    series = host.later(-60, a=counted(40))
 
-    assert max(told["requests_per_second"]) <= 4.0
+    assert max(series["requests_per_second"]) <= 4.0
 
 
-def test_a_damaged_file_is_begun_anew(host, tmp_path):
+def test_a_damaged_file_is_replaced(host, tmp_path):
     (tmp_path / "traffic.json").write_text("{")
     assert host.later(a=counted(5))["requests_per_second"][-1] == 1.0
 
@@ -146,7 +146,7 @@ def test_latencies_are_differences_of_histograms():
     assert found.p99_ms == pytest.approx(1.99)
 
 
-def test_names_without_a_model_are_not_told():
+def test_requests_without_a_model_are_left_out():
     unknown = WorkerCounters(
         counts=(Count(model="", version="", protocol="v2", status=404, requests=3),)
     )

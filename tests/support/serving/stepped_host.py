@@ -88,8 +88,8 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
     )
 
 
-def ask_any(agent: HostAgent, client: str = "somebody", **which: str) -> str:
-    """Have a request answered; the version that did."""
+def answering_version(agent: HostAgent, client: str = "somebody", **which: str) -> str:
+    """Send a request to a worker; returns the version that answered."""
     _, loaded = agent.router.predict(
         bundles.MODEL,
         lambda loaded: loaded.predict(FOURS, ["probabilities"]),

@@ -42,7 +42,7 @@ def test_a_canary_gets_its_share_of_the_clients(share):
     assert abs(chosen - len(KEYS) * share) < 4 * spread
 
 
-def test_whom_a_canary_answers_grows_with_its_share_and_differs_between_challenges():
+def test_the_clients_of_a_canary_grow_with_its_share_and_differ_between_challenges():
     tenth, half, other = (
         {key for key in KEYS if is_chosen(challenge, key, share)}
         for challenge, share in (("one", 0.1), ("one", 0.5), ("another", 0.1))
@@ -53,7 +53,7 @@ def test_whom_a_canary_answers_grows_with_its_share_and_differs_between_challeng
     assert len(tenth & other) < 3 * len(KEYS) / 100
 
 
-def test_each_client_is_answered_by_the_same_version_again_and_again():
+def test_each_client_always_gets_the_same_version():
     setup = ChallengeSetup(Terms(mode="canary", share=0.5))
     client = setup.client()
 
@@ -76,12 +76,12 @@ def test_each_client_is_answered_by_the_same_version_again_and_again():
         ({}, ""),
     ],
 )
-def test_a_client_is_known_by_its_key_else_its_token_else_its_address(environ, client):
+def test_a_client_is_identified_by_its_key_else_its_token_else_its_address(environ, client):
     assert client_of(environ) == client
 
 
 @pytest.mark.parametrize("body_of", ["v1", "v2"])
-def test_a_canary_answers_in_its_own_name(body_of):
+def test_an_answer_of_a_canary_names_its_version(body_of):
     setup = ChallengeSetup(CANARY)
     client = setup.client()
     tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
@@ -104,7 +104,7 @@ def test_a_canary_answers_in_its_own_name(body_of):
     ],
 )
 @pytest.mark.parametrize("terms", [CANARY, SHADOW])
-def test_who_says_which_version_gets_that_one_and_counts_for_nothing(terms, path, version):
+def test_requests_for_a_named_version_get_it_and_are_not_counted(terms, path, version):
     setup = ChallengeSetup(terms)
 
     response = ask(setup.client(), path=path)
@@ -114,14 +114,14 @@ def test_who_says_which_version_gets_that_one_and_counts_for_nothing(terms, path
 
 
 @pytest.mark.parametrize("rest", ["", "/metadata"])
-def test_the_challenger_tells_of_itself_under_its_label(rest):
+def test_the_challenger_has_metadata_under_its_label(rest):
     response = ChallengeSetup(SHADOW).client().get(f"/v1/models/digits/labels/challenger{rest}")
 
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
 
 
 @pytest.mark.parametrize("label", ["challenger", "nobody"])
-def test_a_label_that_points_at_nothing_is_told_so(label):
+def test_a_label_without_a_version_is_not_found(label):
     setup = ChallengeSetup(SHADOW)
     setup.challenger.slot.shared.clear()
 
@@ -148,7 +148,7 @@ def test_no_request_fails_because_of_a_canary(what):
     assert (setup.stats().requests, setup.stats().errors) == (10, 10)
 
 
-def test_what_the_champion_refuses_as_well_is_no_failure_of_a_canary():
+def test_a_request_that_the_champion_refuses_too_is_no_failure_of_a_canary():
     setup = ChallengeSetup(CANARY)
     client = setup.client()
 
@@ -158,14 +158,14 @@ def test_what_the_champion_refuses_as_well_is_no_failure_of_a_canary():
     assert setup.stats().requests == 0
 
 
-def test_once_it_is_champion_it_challenges_nobody():
+def test_a_challenger_that_is_champion_has_no_challenge():
     setup = ChallengeSetup(CANARY, number=1)
 
     assert ask(setup.client()).headers["X-Model-Version"] == CHAMPION
     assert setup.challenger.stats() is None
 
 
-def test_a_challenge_that_is_over_costs_a_look_at_the_board_and_nothing_else():
+def test_an_ended_challenge_is_neither_routed_to_nor_counted():
     setup = ChallengeSetup(CANARY)
     client = setup.client()
     assert ask(client).headers["X-Model-Version"] == CHALLENGER
@@ -176,7 +176,7 @@ def test_a_challenge_that_is_over_costs_a_look_at_the_board_and_nothing_else():
     assert setup.stats().requests == 1
 
 
-def test_each_challenge_has_a_tally_of_its_own():
+def test_each_challenge_has_counters_of_its_own():
     setup = ChallengeSetup(CANARY)
     client = setup.client()
     ask(client)
@@ -194,7 +194,7 @@ def test_each_challenge_has_a_tally_of_its_own():
     )
 
 
-def test_what_is_counted_is_told_to_prometheus():
+def test_counters_are_in_the_metrics():
     setup = ChallengeSetup(CANARY, number=ALWAYS_ZERO, bundle=plain(ALWAYS_ZERO))
     client = setup.client()
     ask(client, one())
@@ -210,7 +210,7 @@ def test_what_is_counted_is_told_to_prometheus():
         assert f"overnight_challenger_{name}_total{labels} 0" in lines
 
 
-def test_the_short_way_hands_on_who_asked():
+def test_the_fast_path_routes_by_client():
     """Over the express lane, whose requests never see Flask."""
     setup = ChallengeSetup(Terms(mode="canary", share=0.5))
     application = setup.client().application

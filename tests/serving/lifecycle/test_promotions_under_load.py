@@ -97,8 +97,8 @@ def _promote(log: AliasLog, number: int) -> float:
         actor=Actor("a test", f"promotion {number}"),
     )
     until(lambda: bool(log.acknowledgements(record.sequence)), what=f"record {number} acknowledged")
-    (said,) = log.acknowledgements(record.sequence)
-    assert said.serving, said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert acknowledgement.serving, acknowledgement.reason
     return time.monotonic()
 
 
@@ -113,7 +113,7 @@ def _promote_steadily(log: AliasLog, serving: Serving) -> dict[int, float]:
     return acknowledged
 
 
-def test_ten_promotions_under_load_are_noticed_by_nobody(bucket, address, tmp_path):
+def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
     # Given two workers that answer with version 0, and clients that never stop asking.
     log = AliasLog(bucket, bundles.MODEL)
     for number in range(PROMOTIONS + 1):

@@ -47,7 +47,7 @@ def _golden_of_another_shape(number):
         (_golden_of_another_shape, "its golden examples cannot be run"),
     ],
 )
-def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
+def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_one_stays(
     worker, bucket, log, bundle, reason
 ):
     # Given a host on version 1.
@@ -64,9 +64,9 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_goes_on(
     # Then the old one answers, and the store and people are told why.
     assert answers(leader) == answers(mate) == bundles.version_name(1)
     assert leader.slots.ready
-    (said,) = log.acknowledgements(record.sequence)
-    assert not said.serving
-    assert reason in said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert not acknowledgement.serving
+    assert reason in acknowledgement.reason
     assert [refusal.version for refusal in mate.status.follower_state(bundles.MODEL).refused] == [
         record.version
     ]
@@ -87,9 +87,9 @@ def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
     record = promote(log, 2)
     settle(agent)
 
-    (said,) = log.acknowledgements(record.sequence)
-    assert not said.serving
-    assert "no version" in said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert not acknowledgement.serving
+    assert "no version" in acknowledgement.reason
     assert answers(agent) == bundles.version_name(1)
 
 
@@ -106,9 +106,9 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
         "../latest", expected=bundles.version_name(1), actor=Actor("a test", "a slip of the pen")
     )
     settle(agent)
-    (said,) = log.acknowledgements(record.sequence)
-    assert not said.serving
-    assert "a version looks like" in said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert not acknowledgement.serving
+    assert "a version looks like" in acknowledgement.reason
 
     promote(log, 2)
     settle(agent)
@@ -124,8 +124,8 @@ def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log)
 
     settle(agent)
 
-    (said,) = log.acknowledgements(record.sequence)
-    assert "sha256" in said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert "sha256" in acknowledgement.reason
     assert not agent.slots.ready
     with pytest.raises(NotServed, match="no verified version yet"):
         answers(agent)

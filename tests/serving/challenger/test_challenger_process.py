@@ -33,9 +33,7 @@ def version_for(serving: Serving, client: str) -> str:
     return headers["x-model-version"]
 
 
-def test_a_shadow_and_a_canary_live_beside_a_champion_and_no_request_fails(
-    bucket, address, tmp_path
-):
+def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
     champions, challengers = AliasLog(bucket, "digits"), AliasLog(bucket, "digits", CHALLENGER)
     for number in (1, 2, ALWAYS_ZERO):
         bundles.put(bucket, number)

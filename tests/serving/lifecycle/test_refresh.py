@@ -49,7 +49,7 @@ def _moves(agent) -> str:
     return answers(agent)
 
 
-def test_a_promotion_is_followed_when_told_and_not_before(agent, log):
+def test_a_refresh_request_makes_the_leader_poll_before_it_is_due(agent, log):
     promote(log, 2)
     settle(agent, ticks=10)
     assert answers(agent) == bundles.version_name(1)
@@ -59,7 +59,7 @@ def test_a_promotion_is_followed_when_told_and_not_before(agent, log):
     until(lambda: _moves(agent) == bundles.version_name(2), what="version 2 answers")
 
 
-def test_any_worker_may_be_told(agent, worker, log):
+def test_any_worker_can_request_a_refresh(agent, worker, log):
     promote(log, 2)
     mate = worker(poll_seconds=3_600.0)
 
@@ -72,11 +72,11 @@ def test_any_worker_may_be_told(agent, worker, log):
     until(lambda: both() == {bundles.version_name(2)}, what="both answer with version 2")
 
 
-def test_the_leader_rests_no_longer_than_it_takes_to_hear(agent):
+def test_the_leader_rests_briefly_enough_to_see_a_request(agent):
     assert agent.tick_leader() <= REFRESH_SECONDS
 
 
-def test_a_storm_of_asks_is_few_looks(agent, bucket):
+def test_many_refresh_requests_cause_few_polls(agent, bucket):
     # Given a first look that an ask has brought about.
     shared = agent.slots.find(bundles.MODEL).shared
     shared.request_refresh()
@@ -99,7 +99,7 @@ def test_a_storm_of_asks_is_few_looks(agent, bucket):
     assert bucket.reads == before + 1
 
 
-def test_a_board_of_an_older_release_can_be_asked(tmp_path):
+def test_a_file_of_an_older_release_with_fewer_numbers_is_extended(tmp_path):
     old = tmp_path / "board"
     old.write_bytes((7).to_bytes(8, "little") + bytes(16))
 
@@ -109,7 +109,7 @@ def test_a_board_of_an_older_release_can_be_asked(tmp_path):
     assert (shared.current, SharedGeneration.open(old).refresh_requests) == (7, 1)
 
 
-def test_anybody_may_say_that_the_log_has_moved(client):
+def test_the_refresh_route_needs_no_token(client):
     response = client.post(REFRESH)
 
     assert response.status_code == 202
@@ -125,7 +125,7 @@ def test_anybody_may_say_that_the_log_has_moved(client):
         ("POST", "/api/models/..%2f..%2fetc/refresh", 404),
     ],
 )
-def test_nothing_else_is_looked_at(client, method, path, status):
+def test_refreshing_an_unknown_model_is_not_found(client, method, path, status):
     response = client.open(path, method=method)
 
     assert response.status_code == status
@@ -157,12 +157,12 @@ def told():
 @pytest.mark.parametrize(
     ("below", "path"), [("", REFRESH), ("/", REFRESH), ("/serving/", f"/serving{REFRESH}")]
 )
-def test_serving_is_told_of_a_promotion_wherever_it_is(told, below, path):
+def test_serving_is_notified_of_a_promotion_below_any_path(told, below, path):
     assert notify(f"http://127.0.0.1:{told.server_port}{below}", "digits") is None
     assert told.paths == [path]
 
 
-def test_serving_that_cannot_be_told_is_only_told_of(told):
+def test_a_failed_notification_is_reported(told):
     told.status = 500
     (nowhere,) = free_ports(1)
 

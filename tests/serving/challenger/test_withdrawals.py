@@ -14,7 +14,7 @@ from tests.support.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS,
 from tests.support.serving.stepped_host import (
     OUTAGE,
     Flaky,
-    ask_any,
+    answering_version,
     challenge,
     challengers_in,
     compare,
@@ -40,7 +40,7 @@ def bucket() -> Flaky:
     ],
     ids=["garbage", "other tensors", "other answers"],
 )
-def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_for_ever(
+def test_a_challenger_that_exceeds_its_bounds_is_withdrawn_from_all_workers_for_ever(
     hosts, challengers, bucket, number, bundle, tensors, words
 ):
     manifest = bundles.manifest(number, bundle, tensors=tensors)
@@ -51,18 +51,18 @@ def test_a_challenger_that_leaves_its_bounds_is_withdrawn_from_all_workers_and_f
     # When each worker sees too little by itself, but both together enough.
     for agent in hosts:
         for _ in range(3):
-            ask_any(agent)
+            answering_version(agent)
     compare(*hosts)
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
     assert [challengers_in(agent) for agent in hosts] == [[], []]
-    said = Challenges(bucket, record.model).withdrawal(record)
-    assert (said.replica, said.version) == ("host", bundles.version_name(number))
-    assert words in said.reason
-    standing = hosts[1].status.challenge(bundles.MODEL)
-    assert words in standing.withdrawn
-    assert standing.stats.requests == 6
+    withdrawal = Challenges(bucket, record.model).withdrawal(record)
+    assert (withdrawal.replica, withdrawal.version) == ("host", bundles.version_name(number))
+    assert words in withdrawal.reason
+    status = hosts[1].status.challenge(bundles.MODEL)
+    assert words in status.withdrawn
+    assert status.stats.requests == 6
     assert challengers.current() == record
 
 
@@ -71,7 +71,7 @@ def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challenge
     challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
     for _ in range(6):
-        ask_any(hosts[0])
+        answering_version(hosts[0])
     compare(*hosts)
     settle(*hosts)
     for agent in hosts:
@@ -80,13 +80,13 @@ def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challenge
     restarted = worker()
     settle(restarted)
 
-    assert ask_any(restarted) == OLD
+    assert answering_version(restarted) == OLD
     assert challengers_in(restarted) == []
     assert "answered 6 of 6" in restarted.status.challenge(bundles.MODEL).withdrawn
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
-def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_later(
+def test_without_the_store_it_is_withdrawn_here_at_once_and_written_later(
     hosts, challengers, bucket, error, caplog
 ):
     bundles.put(bucket, ALWAYS_ZERO)
@@ -97,11 +97,11 @@ def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_lat
     if error is OUTAGE:
         bucket.error = OUTAGE
     for _ in range(6):
-        ask_any(hosts[0])
+        answering_version(hosts[0])
     compare(*hosts)
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
     assert str(error) in hosts[0].status.challenge(bundles.MODEL).withdrawn
     assert sum("is not written" in line for line in caplog.messages) == 1
 
@@ -111,7 +111,7 @@ def test_while_the_store_takes_nothing_it_is_withdrawn_here_at_once_and_told_lat
     assert "do not know" not in hosts[0].status.challenge(bundles.MODEL).withdrawn
 
 
-def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
+def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_written_then(
     hosts, challengers, worker, bucket
 ):
     bundles.put(bucket, ALWAYS_ZERO)
@@ -119,7 +119,7 @@ def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
     settle(*hosts)
     bucket.error = OUTAGE
     for _ in range(6):
-        ask_any(hosts[0])
+        answering_version(hosts[0])
     compare(*hosts)
     settle(*hosts)
     for agent in hosts:
@@ -127,29 +127,29 @@ def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_told_then(
 
     restarted = worker()
     settle(restarted)
-    assert ask_any(restarted) == OLD
+    assert answering_version(restarted) == OLD
 
     bucket.error = None
     settle(restarted)
     assert Challenges(bucket, record.model).withdrawal(record) is not None
-    assert ask_any(restarted) == OLD
+    assert answering_version(restarted) == OLD
 
 
-def test_what_another_host_withdrew_is_over_here_too(hosts, challengers, bucket):
+def test_a_withdrawal_by_another_host_ends_the_challenge_here(hosts, challengers, bucket):
     record = challenge(challengers, 2, CANARY)
     settle(*hosts)
-    assert ask_any(hosts[0]) == NEW
+    assert answering_version(hosts[0]) == NEW
 
     withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow by half")
     Challenges(bucket, record.model).withdraw(record, withdrawal)
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
-    standing = hosts[0].status.challenge(bundles.MODEL)
-    assert standing.withdrawn == "too slow by half (at elsewhere)"
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
+    status = hosts[0].status.challenge(bundles.MODEL)
+    assert status.withdrawn == "too slow by half (at elsewhere)"
 
 
-def test_when_the_leader_dies_its_mate_goes_on_judging(hosts, challengers, bucket):
+def test_when_the_leader_dies_another_worker_judges_the_challenge(hosts, challengers, bucket):
     leader, mate = hosts
     bundles.put(bucket, ALWAYS_ZERO)
     record = challenge(challengers, ALWAYS_ZERO, SOON)
@@ -158,12 +158,12 @@ def test_when_the_leader_dies_its_mate_goes_on_judging(hosts, challengers, bucke
     leader._leadership.release()
     leader.registration._lock.close()
     for _ in range(6):
-        ask_any(mate)
+        answering_version(mate)
     compare(mate)
     settle(mate)
 
     assert Challenges(bucket, record.model).withdrawal(record) is not None
-    assert ask_any(mate) == OLD
+    assert answering_version(mate) == OLD
 
 
 def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
@@ -174,14 +174,14 @@ def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
 
     settle(*hosts)
 
-    assert ask_any(hosts[0]) == OLD
-    (said,) = challengers.acknowledgements(record.sequence)
-    assert not said.serving
-    assert "LiteRT cannot run it" in said.reason
+    assert answering_version(hosts[0]) == OLD
+    (acknowledgement,) = challengers.acknowledgements(record.sequence)
+    assert not acknowledgement.serving
+    assert "LiteRT cannot run it" in acknowledgement.reason
     assert "refused here" in hosts[0].status.challenge(bundles.MODEL).withdrawn
 
 
-def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clears_it(
+def test_a_host_that_died_before_it_deactivated_an_ended_challenger_does_so_at_start(
     hosts, challengers, worker, bucket
 ):
     record = challenge(challengers, 2, CANARY)
@@ -200,5 +200,5 @@ def test_a_host_that_died_between_remembering_an_end_and_clearing_its_board_clea
     restarted = worker()
     settle(restarted)
 
-    assert ask_any(restarted) == OLD
+    assert answering_version(restarted) == OLD
     assert Challenges(bucket, record.model).withdrawal(record).reason == "too slow"

@@ -41,11 +41,11 @@ def _container(place, *, limit: str, used: int, stat: str | None) -> int | None:
     ],
     ids=["mostly cache", "no cache", "not a number", "no statistics"],
 )
-def test_the_cache_of_files_is_available_to_a_container(tmp_path, stat, expected):
+def test_the_file_cache_counts_as_available_to_a_container(tmp_path, stat, expected):
     assert _container(tmp_path, limit=str(100 * MIB), used=90 * MIB, stat=stat) == expected
 
 
-def test_a_container_without_a_limit_says_nothing(tmp_path):
+def test_a_container_without_a_limit_sets_none(tmp_path):
     assert _container(tmp_path, limit="max", used=90 * MIB, stat=None) is None
 
 
@@ -81,7 +81,7 @@ def test_a_proposal_that_does_not_fit_is_refused(late):
     assert not slot.loaded()
 
 
-def test_what_the_host_answers_with_is_loaded_however_little_memory_is_left(late):
+def test_the_current_version_is_loaded_however_little_memory_is_left(late):
     slot, loader, _ = late
     slot.shared.activate(1)
 
@@ -107,7 +107,7 @@ def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_be
     assert not slot.loaded()
 
 
-def test_a_proposal_refused_here_and_answering_all_the_same_is_tried_again(late):
+def test_a_refused_version_that_became_current_is_tried_again(late):
     # Given a worker that joined during a proposal, and refused it unheard.
     slot, loader, now = late
     loader.tick()

@@ -12,7 +12,7 @@ def bucket() -> Flaky:
     return Flaky()
 
 
-def test_a_host_discovers_a_model_answers_and_acknowledges(worker, bucket, log):
+def test_a_host_discovers_a_model_serves_it_and_acknowledges(worker, bucket, log):
     version = bundles.put(bucket, 1)
     record = promote(log, 1)
     agent = worker()
@@ -22,8 +22,12 @@ def test_a_host_discovers_a_model_answers_and_acknowledges(worker, bucket, log):
 
     assert agent.slots.ready
     assert answers(agent) == version
-    (said,) = log.acknowledgements(record.sequence)
-    assert (said.replica, said.version, said.serving) == ("host", version, True)
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert (acknowledgement.replica, acknowledgement.version, acknowledgement.serving) == (
+        "host",
+        version,
+        True,
+    )
 
 
 def test_all_workers_switch_together(worker, bucket, log):
@@ -62,10 +66,12 @@ def test_the_old_version_must_have_answered_its_last_request_before_the_new_is_a
         assert log.acknowledgements(record.sequence) == []
 
     settle(leader, mate)
-    assert [said.serving for said in log.acknowledgements(record.sequence)] == [True]
+    assert [
+        acknowledgement.serving for acknowledgement in log.acknowledgements(record.sequence)
+    ] == [True]
 
 
-def test_a_dead_worker_holds_up_nobody_and_a_dead_leader_is_replaced(worker, bucket, log):
+def test_a_dead_leader_is_replaced_and_its_open_proposal_goes_on(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
     leader, mate = worker(), worker()
@@ -80,10 +86,10 @@ def test_a_dead_worker_holds_up_nobody_and_a_dead_leader_is_replaced(worker, buc
     settle(mate)
 
     assert answers(mate) == bundles.version_name(2)
-    assert [said.serving for said in log.acknowledgements(2)] == [True]
+    assert [acknowledgement.serving for acknowledgement in log.acknowledgements(2)] == [True]
 
 
-def test_a_worker_that_joins_loads_what_the_host_answers_with(worker, bucket, log):
+def test_a_new_worker_loads_the_current_version(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
     settle(worker())
@@ -94,7 +100,9 @@ def test_a_worker_that_joins_loads_what_the_host_answers_with(worker, bucket, lo
     assert answers(late) == bundles.version_name(1)
 
 
-def test_the_newest_of_several_records_is_taken_up_and_the_others_are_told(worker, bucket, log):
+def test_the_newest_of_several_records_is_followed_and_the_others_are_acknowledged(
+    worker, bucket, log
+):
     for number in (1, 2, 3, 4):
         bundles.put(bucket, number)
     promote(log, 1)
@@ -107,9 +115,9 @@ def test_the_newest_of_several_records_is_taken_up_and_the_others_are_told(worke
 
     assert answers(agent) == bundles.version_name(4)
     for sequence in (2, 3):
-        (said,) = log.acknowledgements(sequence)
-        assert not said.serving
-        assert said.reason.startswith("superseded by record 4")
+        (acknowledgement,) = log.acknowledgements(sequence)
+        assert not acknowledgement.serving
+        assert acknowledgement.reason.startswith("superseded by record 4")
 
 
 def test_rolling_back_is_one_more_record(worker, bucket, log):
@@ -130,7 +138,7 @@ def test_rolling_back_is_one_more_record(worker, bucket, log):
     assert answers(agent) == bundles.version_name(1)
 
 
-def test_a_model_is_served_once_everything_about_it_is_known(worker, tmp_path):
+def test_a_model_is_served_once_all_its_state_is_set_up(worker, tmp_path):
     """A disk that is full in the middle of it leaves nothing half known, and it is tried again."""
     agent = worker()
     (tmp_path / "models" / "sales").mkdir(parents=True)

@@ -49,7 +49,7 @@ def answer(router: Router) -> str:
     return loaded.version
 
 
-def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_tally():
+def test_a_late_request_neither_gets_the_next_challenger_nor_resets_its_counters():
     setup = ChallengeSetup(CANARY)
     champion = Meanwhile(bundles.MODEL, SharedGeneration.in_process())
     champion.put(setup.champion.current())
@@ -74,7 +74,7 @@ def test_a_request_that_is_late_neither_meets_the_next_challenger_nor_ends_its_t
 
 
 @pytest.mark.parametrize("terms", [CANARY, SHADOW])
-def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
+def test_a_challenger_is_freed_once_its_challenge_is_over(terms):
     setup = ChallengeSetup(terms)
     answer(setup.router)
     setup.settle()
@@ -88,7 +88,7 @@ def test_a_challenger_is_let_go_of_once_its_challenge_is_over(terms):
     assert seen() is None
 
 
-def test_who_asks_by_name_is_answered_by_the_champions_own_copy_where_there_is_one():
+def test_a_named_version_is_answered_from_the_champions_slot_where_it_is_there():
     # Given a challenger that served before, and is out of order as a challenger only.
     setup = ChallengeSetup(SHADOW)
     champion = setup.champion
@@ -103,7 +103,7 @@ def test_who_asks_by_name_is_answered_by_the_champions_own_copy_where_there_is_o
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
 
 
-def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
+def test_a_request_that_neither_version_can_answer_is_no_failure_of_a_canary():
     setup = ChallengeSetup(CANARY)
     replace(setup, Broken)
     client = setup.client()
@@ -122,7 +122,7 @@ def test_what_nobody_can_answer_is_not_held_against_a_canary_that_fails():
 
 
 @pytest.mark.parametrize("challenge", ["x" * 65, "x" * 10_000, "é\ud800"])
-def test_any_name_of_a_challenge_draws_clients(challenge):
+def test_any_id_of_a_challenge_draws_clients(challenge):
     chosen = [is_chosen(challenge, f"client-{number}", 0.5) for number in range(400)]
 
     assert 0.3 < np.mean(chosen) < 0.7

@@ -97,9 +97,9 @@ def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
     settle(leader, mate)
 
     assert answers(leader) == answers(mate) == ONE
-    (said,) = log.acknowledgements(record.sequence)
-    assert not said.serving
-    assert all(words in said.reason for words in told), said.reason
+    (acknowledgement,) = log.acknowledgements(record.sequence)
+    assert not acknowledgement.serving
+    assert all(words in acknowledgement.reason for words in told), acknowledgement.reason
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
     assert answers(healed) == ONE
 
 
-def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
+def test_a_version_that_is_signed_later_is_followed_then(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
     agent = worker()
@@ -188,7 +188,9 @@ def test_a_version_that_is_signed_later_is_taken_up_then(worker, bucket, log):
 
 @pytest.mark.parametrize("spoilt", ["predictor.tflite", "manifest.json", "signature.json"])
 @pytest.mark.parametrize("how", ["changed", "missing"])
-def test_a_disk_is_believed_no_more_than_the_store(worker, bucket, log, tmp_path, spoilt, how):
+def test_cached_files_are_verified_like_those_in_the_store(
+    worker, bucket, log, tmp_path, spoilt, how
+):
     bundles.put(bucket, 1)
     promote(log, 1)
     first = worker()
@@ -231,7 +233,7 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
 
 
 @pytest.mark.parametrize("then", ["shorter", "rewritten"])
-def test_a_log_that_went_back_is_not_followed_and_is_told(worker, bucket, log, then):
+def test_a_log_that_went_back_is_not_followed_but_reported(worker, bucket, log, then):
     # Given a host that answers with version 2, since record 2.
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1), promote(log, 2)
@@ -289,7 +291,7 @@ def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
 
 @pytest.mark.servers
 @pytest.mark.timeout(120)
-def test_serving_without_trusted_keys_starts_and_says_what_to_do_until_one_is_trusted(
+def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
     s3_address: S3Address, s3_bucket: S3Bucket, tmp_path: Path
 ):
     # Given a champion, and a host on which no key is trusted.
@@ -317,8 +319,10 @@ def test_serving_without_trusted_keys_starts_and_says_what_to_do_until_one_is_tr
         bundles.put(s3_bucket, 2, signer=OTHER)
         log = AliasLog(s3_bucket, bundles.MODEL)
         record = promote(log, 2)
-        (said,) = until(lambda: log.acknowledgements(record.sequence), what="it is refused")
-        assert f"signed by {OTHER.key_id}" in said.reason
+        (acknowledgement,) = until(
+            lambda: log.acknowledgements(record.sequence), what="it is refused"
+        )
+        assert f"signed by {OTHER.key_id}" in acknowledgement.reason
         assert serving.version() == ONE
 
 
@@ -329,7 +333,7 @@ def _asked(serving) -> bool:
         return False
 
 
-def test_what_was_signed_later_is_taken_up_even_if_the_first_try_was_cut_off(
+def test_a_version_signed_later_is_followed_even_if_the_first_attempt_failed(
     worker, bucket, log, tmp_path
 ):
     bundles.put(bucket, 1)

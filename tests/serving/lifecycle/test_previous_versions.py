@@ -4,7 +4,7 @@ import pytest
 
 from overnight.serving.lifecycle import disk_cache
 from tests.support.serving import bundles
-from tests.support.serving.stepped_host import Flaky, answers, ask_any, promote, settle
+from tests.support.serving.stepped_host import Flaky, answering_version, answers, promote, settle
 
 
 @pytest.fixture
@@ -23,20 +23,18 @@ def moved(worker, bucket, log):
     return leader, mate
 
 
-def test_a_worker_that_joins_recalls_what_answered_before(worker, moved):
+def test_a_new_worker_loads_the_previous_versions(worker, moved):
     late = worker()
     settle(*moved, late)
 
     known = {bundles.version_name(number) for number in (1, 2, 3)}
     for agent in (*moved, late):
         assert set(agent.slots.find(bundles.MODEL).versions()) == known
-    assert ask_any(late, version=bundles.version_name(2)) == bundles.version_name(2)
+    assert answering_version(late, version=bundles.version_name(2)) == bundles.version_name(2)
     assert answers(late) == bundles.version_name(3)
 
 
-def test_what_is_recalled_stays_under_the_number_that_it_gets_when_it_serves_again(
-    worker, moved, log, bucket
-):
+def test_a_previous_version_stays_loaded_after_it_served_again(worker, moved, log, bucket):
     late = worker()
     settle(*moved, late)
 
@@ -48,10 +46,10 @@ def test_what_is_recalled_stays_under_the_number_that_it_gets_when_it_serves_aga
 
     for agent in (*moved, late):
         assert answers(agent) == bundles.version_name(4)
-        assert ask_any(agent, version=bundles.version_name(2)) == bundles.version_name(2)
+        assert answering_version(agent, version=bundles.version_name(2)) == bundles.version_name(2)
 
 
-def test_a_worker_recalls_no_more_than_there_is_room_for(worker, moved):
+def test_a_new_worker_loads_previous_versions_within_its_budget(worker, moved):
     late = worker(loaded_bytes=0)
     settle(*moved, late)
 

@@ -38,9 +38,7 @@ def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, be
             assert len(requests) == 1, name
 
 
-def test_following_asks_for_the_next_record_and_lists_no_versions(
-    bucket, address, between, tmp_path
-):
+def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, between, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
     bundles.put(bucket, 1)
     promote(log, 1)

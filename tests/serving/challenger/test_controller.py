@@ -12,7 +12,7 @@ from tests.support.serving.stepped_host import (
     FOURS,
     OUTAGE,
     Flaky,
-    ask_any,
+    answering_version,
     challenge,
     challengers_in,
     compare,
@@ -29,38 +29,38 @@ def bucket() -> Flaky:
     return Flaky()
 
 
-def test_a_canary_is_loaded_by_all_workers_and_begins_everywhere_at_once(hosts, challengers):
+def test_a_canary_is_loaded_by_all_workers_and_starts_in_all_at_once(hosts, challengers):
     leader, mate = hosts
     record = challenge(challengers, 2, CANARY)
 
     # When the leader is ready and its mate is slow.
     prepare(leader)
-    assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
+    assert (answering_version(leader), answering_version(mate)) == (OLD, OLD)
 
     # Then the mate's readiness lets it begin in both in the same moment.
     mate.tick_loader()
     leader.tick_challenges()
-    assert (ask_any(leader), ask_any(mate)) == (NEW, NEW)
+    assert (answering_version(leader), answering_version(mate)) == (NEW, NEW)
     settle(leader, mate)
-    (said,) = challengers.acknowledgements(record.sequence)
-    assert (said.serving, said.version) == (True, NEW)
+    (acknowledgement,) = challengers.acknowledgements(record.sequence)
+    assert (acknowledgement.serving, acknowledgement.version) == (True, NEW)
 
 
 def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bucket):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
-    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
+    assert [answering_version(agent) for agent in hosts] == [NEW, NEW]
 
     challengers.append(NEW, expected=NEW, actor=Actor("a test", "seen enough"), action="stopped")
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
     assert [challengers_in(agent) for agent in hosts] == [[], []]
     assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
 @pytest.mark.parametrize("how", ["withdrawn", "promoted and rolled back", "stopped"])
-def test_a_host_that_comes_late_does_not_take_up_what_is_over(
+def test_a_new_host_does_not_load_a_challenger_whose_challenge_is_over(
     worker, bucket, log, challengers, how, tmp_path
 ):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
@@ -80,31 +80,27 @@ def test_a_host_that_comes_late_does_not_take_up_what_is_over(
     agent = worker()
     settle(agent)
 
-    assert ask_any(agent) == OLD
+    assert answering_version(agent) == OLD
     assert not (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
     assert challengers_in(agent) == []
 
 
-def test_a_challenger_that_becomes_champion_challenges_no_more_even_after_a_rollback(
-    hosts, challengers, log
-):
+def test_a_promotion_ends_the_challenge_even_after_a_rollback(hosts, challengers, log):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
 
     promote(log, 2)
     settle(*hosts)
-    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
+    assert [answering_version(agent) for agent in hosts] == [NEW, NEW]
     assert hosts[0].status.challenge(bundles.MODEL) is None
     assert challengers_in(hosts[0]) == []
 
     promote(log, 1)
     settle(*hosts)
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
 
 
-def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too(
-    hosts, challengers, log
-):
+def test_a_promotion_rolled_back_between_two_polls_ends_the_challenge_too(hosts, challengers, log):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
 
@@ -112,11 +108,11 @@ def test_a_promotion_that_was_over_before_the_host_looked_ends_the_challenge_too
     promote(log, 1)
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts] == [OLD, OLD]
+    assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
     assert hosts[0].status.challenge(bundles.MODEL) is None
 
 
-def test_a_host_that_restarts_during_an_outage_goes_on_with_its_challenger(
+def test_a_host_that_restarts_during_an_outage_keeps_its_challenger(
     hosts, challengers, worker, bucket
 ):
     challenge(challengers, 2, CANARY)
@@ -128,20 +124,20 @@ def test_a_host_that_restarts_during_an_outage_goes_on_with_its_challenger(
     restarted = worker()
     settle(restarted)
 
-    assert ask_any(restarted) == NEW
-    assert ask_any(restarted, version=OLD) == OLD
+    assert answering_version(restarted) == NEW
+    assert answering_version(restarted, version=OLD) == OLD
 
 
-def test_a_worker_that_joins_loads_the_challenger_too(hosts, challengers, worker):
+def test_a_new_worker_loads_the_challenger_too(hosts, challengers, worker):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
 
     late = worker()
 
-    assert ask_any(late) == NEW
+    assert answering_version(late) == NEW
 
 
-def test_the_next_challenger_never_meets_the_one_before(hosts, challengers, bucket):
+def test_two_successive_challengers_never_answer_at_the_same_time(hosts, challengers, bucket):
     bundles.put(bucket, 3)
     challenge(challengers, 2, CANARY)
     settle(*hosts)
@@ -151,10 +147,10 @@ def test_the_next_challenger_never_meets_the_one_before(hosts, challengers, buck
     challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
     challenge(challengers, 3, CANARY)
     prepare(leader)
-    assert (ask_any(leader), ask_any(mate)) == (OLD, OLD)
+    assert (answering_version(leader), answering_version(mate)) == (OLD, OLD)
 
     settle(leader, mate)
-    assert [ask_any(agent) for agent in hosts] == [bundles.version_name(3)] * 2
+    assert [answering_version(agent) for agent in hosts] == [bundles.version_name(3)] * 2
     assert [challengers_in(agent) for agent in hosts] == [[bundles.version_name(3)]] * 2
 
 
@@ -167,13 +163,11 @@ def test_promotions_leave_the_challenger_in_the_cache(hosts, challengers, bucket
     settle(*hosts)
 
     assert (tmp_path / "cache" / "digits" / NEW / "predictor.tflite").exists()
-    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
-    assert ask_any(hosts[0], label="champion") == bundles.version_name(3)
+    assert [answering_version(agent) for agent in hosts] == [NEW, NEW]
+    assert answering_version(hosts[0], label="champion") == bundles.version_name(3)
 
 
-def test_a_store_that_was_replaced_ends_a_challenge_it_knows_nothing_of(
-    hosts, challengers, worker, bucket, log
-):
+def test_a_replaced_store_without_the_challenge_ends_it(hosts, challengers, worker, bucket, log):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
     for agent in hosts:
@@ -185,17 +179,17 @@ def test_a_store_that_was_replaced_ends_a_challenge_it_knows_nothing_of(
     restarted = worker()
     settle(restarted)
 
-    assert ask_any(restarted) == OLD
+    assert answering_version(restarted) == OLD
     assert challengers_in(restarted) == []
 
 
-def test_an_answer_of_the_past_is_still_given_while_its_challenger_leaves(hosts, challengers):
+def test_a_lease_on_a_challenger_outlives_its_challenge(hosts, challengers):
     challenge(challengers, 2, CANARY)
     settle(*hosts)
     with hosts[0].router.lease(bundles.MODEL, label=CHALLENGER) as lease:
         challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
         settle(*hosts)
-        assert ask_any(hosts[0]) == OLD
+        assert answering_version(hosts[0]) == OLD
         found = lease.predict(FOURS, ["probabilities"])["probabilities"]
         assert np.allclose(found, bundles.probabilities(2, FOURS["image"]), atol=1e-6)
 
@@ -207,15 +201,15 @@ def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
     challenge(challengers, 2, SHADOW)
     settle(*hosts)
 
-    assert [ask_any(agent) for agent in hosts for _ in range(3)] == [OLD] * 6
+    assert [answering_version(agent) for agent in hosts for _ in range(3)] == [OLD] * 6
     compare(*hosts)
     settle(*hosts)
 
     # Then either worker tells of both.
     for agent in hosts:
-        standing = agent.status.challenge(bundles.MODEL)
-        assert (standing.stats.requests, standing.stats.compared) == (6, 6)
-        assert (standing.record.version, standing.withdrawn) == (NEW, None)
+        status = agent.status.challenge(bundles.MODEL)
+        assert (status.stats.requests, status.stats.compared) == (6, 6)
+        assert (status.record.version, status.withdrawn) == (NEW, None)
 
 
 @pytest.mark.parametrize("moves", [(2,), (2, 1, 2)], ids=["promoted", "there and back"])
@@ -231,8 +225,12 @@ def test_a_challenger_answers_until_it_is_champion_in_every_worker(hosts, challe
 
     for agent in hosts:
         assert agent.slots.find(bundles.MODEL).shared.proposed > 1
-        assert ask_any(agent, version=NEW) == ask_any(agent, label=CHALLENGER) == NEW
-        assert ask_any(agent) == NEW
+        assert (
+            answering_version(agent, version=NEW)
+            == answering_version(agent, label=CHALLENGER)
+            == NEW
+        )
+        assert answering_version(agent) == NEW
     settle(*hosts)
-    assert [ask_any(agent) for agent in hosts] == [NEW, NEW]
+    assert [answering_version(agent) for agent in hosts] == [NEW, NEW]
     assert leader.status.challenge(bundles.MODEL) is None

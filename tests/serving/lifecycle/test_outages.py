@@ -16,7 +16,7 @@ def bucket() -> Flaky:
     return Flaky()
 
 
-def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_the_cache(
+def test_during_an_outage_answering_goes_on_and_a_restart_serves_from_the_cache(
     worker, bucket, log
 ):
     bundles.put(bucket, 1)
@@ -43,7 +43,7 @@ def test_while_the_store_is_down_answering_goes_on_and_a_restart_answers_from_th
     assert restarted.status.follower_state(bundles.MODEL).sync_error == ""
 
 
-def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker, bucket, log):
+def test_without_memory_to_fetch_a_version_the_host_reports_it_and_retries(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
     agent = worker()
@@ -62,9 +62,7 @@ def test_a_host_without_memory_to_fetch_a_version_says_so_and_tries_again(worker
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
-def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
-    worker, bucket, log, error
-):
+def test_a_store_that_takes_no_acknowledgements_is_followed(worker, bucket, log, error):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     promote(log, 1)
     agent = worker()
@@ -85,7 +83,7 @@ def test_a_store_that_takes_no_acknowledgements_is_followed_all_the_same(
     assert answers(agent) == bundles.version_name(3)
 
 
-def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, tmp_path):
+def test_a_damaged_cache_entry_is_deleted_and_fetched_again(worker, bucket, log, tmp_path):
     version = bundles.put(bucket, 1)
     promote(log, 1)
     agent = worker()
@@ -101,9 +99,7 @@ def test_a_damaged_cache_is_thrown_away_and_fetched_again(worker, bucket, log, t
     assert staged.read_bytes() == bundles.network(1)
 
 
-def test_the_version_before_can_still_be_asked_for_by_name_and_older_ones_are_freed(
-    worker, bucket, log
-):
+def test_the_previous_version_answers_by_name_and_older_ones_are_freed(worker, bucket, log):
     agent = worker(loaded_bytes=0)
     for number in (1, 2, 3):
         bundles.put(bucket, number)
@@ -130,9 +126,7 @@ def test_a_configured_model_that_is_not_there_keeps_the_host_unready(worker, buc
     assert not agent.slots.ready
 
 
-def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
-    worker, bucket, log
-):
+def test_an_unreadable_record_stops_neither_answers_nor_other_models(worker, bucket, log):
     bundles.put(bucket, 1)
     promote(log, 1)
     agent = worker(("absent", "digits"))
@@ -147,7 +141,7 @@ def test_a_record_that_cannot_be_read_holds_up_neither_answers_nor_other_models(
     assert agent.status.follower_state(bundles.MODEL).sync_error
 
 
-def test_a_tick_that_fails_does_not_end_those_of_other_models(worker, bucket, log, tmp_path):
+def test_a_failing_tick_does_not_stop_those_of_other_models(worker, bucket, log, tmp_path):
     # Given a model whose notes cannot be written, and that has trouble to note.
     agent = worker(("absent", "digits"))
     settle(agent)
@@ -161,7 +155,7 @@ def test_a_tick_that_fails_does_not_end_those_of_other_models(worker, bucket, lo
     assert answers(agent) == bundles.version_name(1)
 
 
-def test_a_replica_whose_name_the_store_cannot_hold_follows_all_the_same(worker, bucket, log):
+def test_a_replica_name_that_is_no_valid_key_does_not_stop_following(worker, bucket, log):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
     agent = worker(replica="node 7")
     for number in (1, 2):
@@ -172,7 +166,7 @@ def test_a_replica_whose_name_the_store_cannot_hold_follows_all_the_same(worker,
     assert log.acknowledgements(2) == []
 
 
-def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path):
+def test_folders_that_are_not_models_are_ignored(worker, bucket, log, tmp_path):
     bundles.put(bucket, 1)
     promote(log, 1)
     bucket.create("models/Not_A_Model/anything", b"")
@@ -185,7 +179,7 @@ def test_folders_that_are_no_models_are_left_alone(worker, bucket, log, tmp_path
     assert agent.slots.ready
 
 
-def test_a_store_that_was_replaced_on_purpose_is_followed_once_the_memory_of_it_is_removed(
+def test_a_replaced_store_is_followed_once_the_state_of_the_old_one_is_removed(
     worker, bucket, log, tmp_path
 ):
     bundles.put(bucket, 1), bundles.put(bucket, 2)
