@@ -25,6 +25,7 @@ def new_table(*columns: str, title: str | None = None) -> Table:
     headers = [
         Column(name, min_width=_UNBROKEN.get(name), no_wrap=name in _UNBROKEN) for name in columns
     ]
+    # Tables of two unnamed columns, such as lineage, have no header row.
     return Table(*headers, title=title, title_justify="left", show_header=any(columns))
 
 

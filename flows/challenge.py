@@ -69,6 +69,7 @@ def challenge(
         "maximum_slowdown": maximum_slowdown,
         "minimum_requests": minimum_requests,
     }
+    # The command line signs these names: a changed bound or mode makes the proof invalid.
     statement: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
     if action == "start":
         statement |= {"mode": mode, "share": share, "approve": approve, **bounds}

@@ -61,6 +61,7 @@ def promote(
             message = f"{version} will never serve: {actor.reason}"
             return finish(context, report, "Rejected", message)
         if decision == "approve":
+            # A repeated approval finds the version itself as champion, and is no conflict.
             if champion not in {manifest.compared_with, version}:
                 message = (
                     f"{version} was compared with {manifest.compared_with or 'no champion'}, and "

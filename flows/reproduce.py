@@ -49,6 +49,7 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
     folder = scratch(context, manifest)
     candidate = train_again(context, manifest, folder)
     result = compare(context, manifest, candidate, mismatches)
+    # Not in a `finally`: a retry continues with the finished parts of a run that failed.
     shutil.rmtree(folder, ignore_errors=True)
     report = replace(report, reproduction=result)
     return finish(context, report, "Reproduced" if result.identical else "Differs", str(result))

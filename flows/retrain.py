@@ -13,7 +13,6 @@ from overnight.flows.run.parameters import (
     Epochs,
     LearningRate,
     ModelName,
-    Policy,
     Seed,
     StartFrom,
 )
@@ -23,7 +22,6 @@ from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.manifest import Override
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.release import sbom
@@ -88,19 +86,17 @@ def retrain(
         "start_from": start_from,
     }
     context = ModelContext.open(model)
-    registry = context.registry
-    champion = step(registry.champion_version)()
+    champion = step(context.registry.champion_version)()
     report = RunReport(model=model, champion=champion)
-    override = None
-    if override_gates:
-        # Before anything is ingested, so that a run without authorization changes nothing.
-        try:
-            override = planning.authorize_override(
-                context, requested_by, reason, proof, parameters=parameters
-            )
-        except Unauthenticated as error:
-            return finish(context, report, "Refused", str(error))
-    run = planning.run_lineage(requested_by, reason, forced=force, override=override)
+    # Before anything is ingested: a run without authorization must change nothing.
+    try:
+        override = (
+            planning.authorize_override(context, requested_by, reason, proof, parameters=parameters)
+            if override_gates
+            else None
+        )
+    except Unauthenticated as error:
+        return finish(context, report, "Refused", str(error))
     if ingest_first:
         ingested = data.ingest(context, take_next=planning.may_fetch_next(context))
     else:
@@ -111,20 +107,37 @@ def retrain(
     snapshot = step(context.snapshot)()
     # Before training: once a version has learned an arrival, its score on it says nothing.
     scores = scoring.score(context, champion, snapshot)
-    report = replace(report, data=snapshot.lineage, scores=scores)
-    plan = planning.make_plan(context, champion, snapshot, changed, run=run, start_from=start_from)
-    report = replace(report, changes=planning.changes(plan), settings=plan.settings, code=plan.code)
-    policy = planning.approval_policy(context, approval)
-    prior = find_prior_run(
-        registry, plan.fingerprint, champion=champion, replicas=context.settings.replicas
+    plan = planning.make_plan(
+        context,
+        champion,
+        snapshot,
+        changed,
+        run=planning.run_lineage(requested_by, reason, forced=force, override=override),
+        start_from=start_from,
+        approval=approval,
+        override=override,
     )
-    untrained = prior.progress is Progress.NOTHING
-    if force or untrained or (override and prior.progress is Progress.REFUSED):
-        return _train_and_publish(plan, report, override=override, approval=policy)
+    report = replace(
+        report,
+        data=snapshot.lineage,
+        scores=scores,
+        changes=planning.changes(plan),
+        settings=plan.settings,
+        code=plan.code,
+    )
+    prior = find_prior_run(
+        context.registry,
+        plan.fingerprint,
+        champion=champion,
+        replicas=context.settings.replicas,
+    )
+    retry = override is not None and prior.progress is Progress.REFUSED
+    if force or retry or prior.progress is Progress.NOTHING:
+        return _train_and_publish(plan, report)
     if prior.version is None or prior.progress is Progress.SETTLED:
         return finish(context, report, "UpToDate", prior.message)
-    report = replace(report, manifest=registry.manifest(prior.version))
-    return _resume(plan, report, prior, approval=policy)
+    report = replace(report, manifest=context.registry.manifest(prior.version))
+    return _resume(plan, report, prior)
 
 
 def _without_rows(context: ModelContext, report: RunReport, ingested: Ingested) -> State:
@@ -135,7 +148,7 @@ def _without_rows(context: ModelContext, report: RunReport, ingested: Ingested) 
     return finish(context, report, "NothingNew", "no rows ever came in")
 
 
-def _resume(plan: TrainingPlan, report: RunReport, prior: PriorRun, *, approval: Policy) -> State:
+def _resume(plan: TrainingPlan, report: RunReport, prior: PriorRun) -> State:
     """Continue where an earlier run of the same fingerprint stopped.
 
     When the champion has changed since, the version's comparison is out of date: it is trained and
@@ -147,18 +160,15 @@ def _resume(plan: TrainingPlan, report: RunReport, prior: PriorRun, *, approval:
         # Training is deterministic and the published version is immutable: the same weights are
         # published again, under another version with the new comparison.
         training.remove_scratch(plan)
-        report = replace(report, manifest=None)
-        return _train_and_publish(plan, report, override=None, approval=approval)
+        return _train_and_publish(replace(plan, override=None), replace(report, manifest=None))
     # A version made for manual approval stays so, whatever this run requests.
     undone = prior.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
     if undone and manifest.approval == "manual":
-        approval = "manual"
-    return _release(plan, report, expected=manifest.compared_with, approval=approval)
+        plan = replace(plan, approval="manual")
+    return _release(plan, report, expected=manifest.compared_with)
 
 
-def _train_and_publish(
-    plan: TrainingPlan, report: RunReport, *, override: Override | None, approval: Policy
-) -> State:
+def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     """Validate the data, train, evaluate, apply the gates, publish and release.
 
     Ends early as Refused or AwaitingApproval, or with an earlier version that beats the champion.
@@ -174,8 +184,9 @@ def _train_and_publish(
     if compared.pending:
         data.park_for_review(plan, compared)
         return finish(context, report, "AwaitingApproval", compared.message(plan.model))
-    if not plan.forced and override is None and (earlier := reinstate.reconsider(plan)):
-        return reinstate.promote_earlier(plan, report, earlier, approval=approval)
+    wants_training = plan.run.forced or plan.override is not None
+    if not wants_training and (earlier := reinstate.reconsider(plan)):
+        return reinstate.promote_earlier(plan, report, earlier)
     candidate = training.train(plan)
     evaluation = training.evaluate(plan, candidate)
     pictures = training.draw(plan, candidate)
@@ -185,16 +196,15 @@ def _train_and_publish(
     report = replace(
         report, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
     )
-    if not verdict.passed and override is None:
+    if not verdict.passed and plan.override is None:
         # Cost depends on this machine and answers over HTTP on serving's code. Neither is in the
         # fingerprint, so such a refusal must not stop the next run from trying again.
         if not verdict.by_cost_alone:
             refuse = step(context.registry.refuse)
             refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
         return finish(context, report, "Refused", str(verdict), plan)
-    override = planning.used_override(override, verdict)
-    manifest = training.final_manifest(plan, candidate, evaluation, verdict, override, approval)
-    report = replace(report, override=override, manifest=manifest)
+    manifest = training.final_manifest(plan, candidate, evaluation, verdict)
+    report = replace(report, override=manifest.override, manifest=manifest)
     title = f"{plan.model} {candidate.version}"
     card = render(report, context.definition, headline="the report", message=title)
     files = {
@@ -203,17 +213,15 @@ def _train_and_publish(
         sbom.FILE: sbom.build(plan.model, candidate.version, plan.environment),
     }
     report = replace(report, manifest=training.publish(plan, candidate, manifest, files))
-    return _release(plan, report, expected=plan.champion, approval=approval)
+    return _release(plan, report, expected=plan.champion)
 
 
-def _release(
-    plan: TrainingPlan, report: RunReport, *, expected: str | None, approval: Policy
-) -> State:
+def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> State:
     """Promote a published version, or leave that to the person who decides."""
     manifest, registry = report.manifest, plan.context.registry
     assert manifest is not None
     version = manifest.version
-    if approval == "manual":
+    if plan.approval == "manual":
         message = (
             f"{version} passed its gates and waits: `overnight approve {plan.model} {version}`"
         )

@@ -89,10 +89,12 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
     snapshot = context.snapshot(without=sorted({*context.reviews.excluded(), *waiting}))
     progress = ProgressReporter(f"{context.model}-training")
     folder = context.scratch_folder("tune")
+    # An earlier search had other rows or ranges.
     shutil.rmtree(folder, ignore_errors=True)
 
     def report(finished: int, result: Search) -> None:
         get_run_logger().info("%d of %d trials: %s", finished, trials, result)
+        # The progress artifact counts steps, so a search is shown as one epoch of trials.
         progress(Progress(epoch=1, epochs=1, step=finished, steps=trials))
 
     result = search_settings(

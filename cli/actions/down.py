@@ -65,6 +65,7 @@ def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
 def _stop(supervisor: processes.ProcessId) -> None:
     os.kill(supervisor.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
+    # By pid and creation time: a new process may get the pid in the meantime.
     while processes.is_alive(supervisor):
         if time.monotonic() > deadline:
             raise StepFailed(

@@ -32,6 +32,7 @@ def ensure(settings: Settings, model: str, console: Console) -> Document | None:
         )
         state = follow.follow(settings, run, model, console)
         console.print(f"{model}  {exit_codes.format_state(state)}")
+    # The run may have ended without a champion: refused, or waiting for approval.
     if log.current() is not None:
         _await_serving(settings, model)
     return state

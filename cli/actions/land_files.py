@@ -1,20 +1,18 @@
 """Lands files given to `overnight ingest` as one arrival of a model."""
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overnight.cli.runs.follow import user
-from overnight.infra import connections
-from overnight.infra.settings import load
+from overnight.cli.terminal import progress_bars
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.digests import digest
 
 if TYPE_CHECKING:
-    from overnight.models.definition import ModelDefinition
+    from overnight.flows.run.context import ModelContext
 
 
 def land(model: str, paths: Sequence[Path]) -> None:
@@ -26,11 +24,12 @@ def land(model: str, paths: Sequence[Path]) -> None:
         BadFile: a folder without files, or two files of one name.
         UnknownModel
     """
-    from overnight import models  # slow to import, which help must not wait for
+    # Slow to import, which help must not wait for.
+    from overnight.flows.run.context import ModelContext
     from overnight.tasks.data.land import arrival_name
 
-    definition = models.find(model)
-    if len(paths) == 1 and paths[0].is_file() and _streamed(definition, paths[0]):
+    context = ModelContext.open(model)
+    if len(paths) == 1 and paths[0].is_file() and _land_in_pieces(context, paths[0]):
         return
     files: dict[str, bytes] = {}
     for path in paths:
@@ -39,34 +38,24 @@ def land(model: str, paths: Sequence[Path]) -> None:
                 raise BadFile(name, expected="one file of this name", found="two")
             files[name] = file.read_bytes()
     name = arrival_name({file: digest(body) for file, body in files.items()})
-    bucket = connections.bucket(load())
-    arrival = Landing(bucket, model).land(name, files, by=user(), at=datetime.now(UTC))
+    arrival = Landing(context.bucket, model).land(name, files, by=user(), at=datetime.now(UTC))
     print(f"landed {len(arrival.files)} files as {arrival.name}")
 
 
-def _streamed(definition: "ModelDefinition", path: Path) -> bool:
+def _land_in_pieces(context: "ModelContext", path: Path) -> bool:
     """Land a file of any length in pieces, when the model's source can; False when it cannot."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    from overnight.models.definition import Places
     from overnight.tasks.data.land import land_file
 
-    settings = load()
-    places = Places(
-        folder=settings.source_folders.get(definition.name),
-        cache=settings.home / "sources" / definition.name,
-    )
-    columns = "{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(path.name, total=path.stat().st_size)
+    size = path.stat().st_size
+    with progress_bars() as report:
         arrival = land_file(
-            definition.open_source(places),
-            connections.bucket(settings),
+            context.source,
+            context.bucket,
             path,
-            model=definition.name,
+            model=context.model,
             by=user(),
             at=datetime.now(UTC),
-            report=lambda read: progress.update(task, completed=read),
+            report=lambda read: report(path.name, read, size),
         )
     if arrival is None or arrival.converted is None:
         return False

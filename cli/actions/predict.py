@@ -39,6 +39,7 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
     """
     url = f"{load().answers_url}/v2/models/{model}"
     tensor = _input(_request(url), model)
+    # One request for all files, so that one version predicts every row.
     batches = [read_rows(file, tensor) for file in files]
     rows = np.concatenate(batches)
     body = {
@@ -108,6 +109,7 @@ def _input(metadata: dict[str, Any], model: str) -> Tensor:
         names = [tensor["name"] for tensor in inputs]
         raise ServingRefused(f"{model} takes {names}, and files can give one tensor only; use HTTP")
     (tensor,) = inputs
+    # The first dimension is that of the batch.
     return Tensor(tensor["name"], tensor["datatype"], tuple(tensor["shape"][1:]))
 
 

@@ -36,6 +36,7 @@ def read_image(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if ink.shape == shape:
         return ink
     height, width = shape
+    # BOX averages every pixel, so that thin strokes do not vanish between samples.
     fitted = Image.fromarray(_square(_cut(ink, file))).resize((width, height), Image.Resampling.BOX)
     return np.asarray(fitted, dtype=np.uint8)
 

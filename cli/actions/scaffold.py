@@ -86,6 +86,7 @@ def _deployed(root: Path, name: str, like: str) -> str:
     settings = import_module(f"{models.__name__}.starters.{like}").DEFINITION.settings
     shown = settings.model_dump(include={"epochs", "learning_rate", "batch_rows", "seed"})
     parameters = "".join(f", {setting}: {value}" for setting, value in shown.items())
+    # Appended as text: a dump of the parsed file would lose its anchors and comments.
     return "\n".join(
         (
             text.rstrip("\n"),

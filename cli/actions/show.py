@@ -50,6 +50,7 @@ def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest
     manifest = registry.manifest(version)
     decision = registry.decision(version)
     collected = registry.tombstone(version)
+    # The record that replaced the version shows until when it was champion.
     records = [record for record in history if version in {record.version, record.previous}]
     document = {
         "manifest": manifest.model_dump(mode="json"),

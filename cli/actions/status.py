@@ -72,7 +72,11 @@ def gather(settings: Settings) -> Document:
             "store": settings.store_endpoint,
         },
         "administration": local_secrets.admin_token_location(settings),
-        "models": _or_problem(problems, lambda: _models(bucket, settings), {}),
+        "models": _or_problem(
+            problems,
+            lambda: {name: _model(bucket, settings, name) for name in Registry(bucket).models()},
+            {},
+        ),
         "runs": _or_problem(problems, lambda: _runs(api), []),
         "problems": problems,
     }
@@ -87,24 +91,18 @@ def _or_problem(problems: list[str], read: Callable[[], Any], default: Any) -> A
         return default
 
 
-def _models(bucket: Bucket, settings: Settings) -> Document:
-    def arrival_versions(model: str) -> ArrivalVersions:
+def _model(bucket: Bucket, settings: Settings, model: str) -> Document:
+    """The champion of a model with its acknowledgements, and what is reported besides it."""
+
+    def arrival_versions() -> ArrivalVersions:
         # Slow to import, and needed only when an arrival waits for review.
         from overnight.store.datasets.delta_table import Dataset
 
         return Dataset.on_s3(connections.address(settings), model, "rows").arrival_versions()
 
-    return {
-        model: _champion(bucket, model, arrival_versions) for model in Registry(bucket).models()
-    }
-
-
-def _champion(
-    bucket: Bucket, model: str, arrival_versions: Callable[[str], ArrivalVersions]
-) -> Document:
     log = AliasLog(bucket, model)
     current = log.current()
-    waiting = status_notices.pending_reviews(bucket, model, lambda: arrival_versions(model))
+    waiting = status_notices.pending_reviews(bucket, model, arrival_versions)
     if current is None:
         empty: Document = dict.fromkeys(("champion", "challenger", "live"))
         return empty | {"acknowledgements": [], "waiting": waiting}

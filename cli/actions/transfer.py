@@ -35,6 +35,7 @@ def import_(folder: Path) -> None:
     settings = load()
     bucket = connections.bucket(settings)
     bucket.ensure()
+    # The registry is only safe on a store that refuses to create a key twice.
     probe(bucket, where=settings.store_endpoint)
     with progress_bars() as report:
         index = import_bucket(bucket, folder, progress=report)

@@ -62,10 +62,12 @@ def _prepare() -> Settings:
     else:
         bucket = connections.bucket(settings)
         bucket.ensure()
+        # The registry is only safe on a store that refuses to create a key twice.
         probe(bucket, where=settings.s3_endpoint)
     local_secrets.ensure_admin_token(settings)
     keyring.ensure(settings)
     local_secrets.ensure_prefect_auth(settings)
+    # Loaded again, because the settings read the credentials that were just created.
     settings = load("administration")
     if settings.prefect_api_url is not None:
         connections.prefect(settings).request("GET", "/health")
@@ -103,6 +105,7 @@ def _detach(home: Path) -> None:
     """Start the supervisor as a daemon, and wait until it has locked the home."""
     log = home / "logs" / "supervisor.log"
     log.parent.mkdir(exist_ok=True)
+    # Without training: this process trains, where people see its progress.
     command = [sys.executable, "-m", "overnight.cli.main", "up", "--foreground", "--no-train"]
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -110,6 +113,7 @@ def _detach(home: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # Ctrl-C in this terminal must not reach the daemon.
             start_new_session=True,
         )
     while not state_file.read(home).supervised:

@@ -62,6 +62,7 @@ def challenge(
         start.run("challenge", model, {"action": "stop"}, reason=reason, signed=("action",))
     if version is None or shadow is None:
         raise typer.BadParameter("expected a version and --shadow or --canary, or else --stop")
+    # The option's minimum of 0 is inclusive.
     if share == 0:
         raise typer.BadParameter("expected more than 0", param_hint="--share")
     parameters = {

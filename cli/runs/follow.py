@@ -94,6 +94,7 @@ def read_status(api: PrefectApi, run_id: str, model: str) -> RunStatus:
     progress = api.filter(
         "/artifacts",
         artifacts={"flow_run_id": {"any_": [run_id]}, "key": {"any_": [f"{model}-training"]}},
+        # A retried run has an artifact per try.
         sort="UPDATED_DESC",
         limit=1,
     )
@@ -147,6 +148,7 @@ def _follow(poll: Callable[[], RunStatus], console: Console, bar: Progress) -> D
             console.print(printed)
         if status.state["type"] == "SCHEDULED" and time.monotonic() > late:
             console.print("still waiting for a worker; `overnight status` shows whether one runs")
+            # Print this only once.
             late = float("inf")
         time.sleep(_POLL_SECONDS)
     return status.state

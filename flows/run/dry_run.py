@@ -48,6 +48,7 @@ def dry_run(
     serving = registry.champion_version()
     champion = registry.manifest(serving) if serving else None
     data = context.snapshot().lineage
+    # The same computation as in `make_plan`, which imports Prefect: that takes seconds.
     warm = context.is_warm(start_from, champion, data)
     settings = context.training_settings(changed, warm=warm)
     code, environment = lineage.code(context.definition), lineage.environment()

@@ -34,6 +34,7 @@ def authenticate(
         ConfigurationError: the file of tokens cannot be used.
     """
     tokens, name = _known_tokens(context.settings), requested_by
+    # Without known tokens no proof can be verified, and every name is a claim.
     authenticated = bool(proof and tokens)
     if authenticated:
         name = verify_statement(

@@ -26,7 +26,6 @@ from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.evaluation.explain import Axis, Present, explain
-from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.training import lineage
 
 
@@ -38,7 +37,8 @@ class TrainingPlan:
     settings: TrainingSettings
     champion: str | None
     warm: bool
-    forced: bool
+    approval: Policy
+    override: Override | None
     snapshot: Snapshot
     code: CodeLineage
     environment: EnvironmentLineage
@@ -64,15 +64,21 @@ def make_plan(
     changed: Mapping[str, float | int | None],
     *,
     run: RunLineage,
-    start_from: StartFrom = "as declared",
+    start_from: StartFrom,
+    approval: Approval,
+    override: Override | None,
 ) -> TrainingPlan:
     """Settings, lineage and fingerprint of a run on a snapshot.
+
+    For a model that declares manual approval a run cannot request another: whoever may start a run
+    could get around the people who decide.
 
     Raises:
         ConfigurationError: the model's tensors differ from those of its champion.
     """
     manifest = context.registry.manifest(champion) if champion else None
     if manifest is not None:
+        # Clients and gates compare answers of both: changed tensors need a model of a new name.
         check_tensors(manifest, context.definition)
     warm = context.is_warm(start_from, manifest, snapshot.lineage)
     if start_from == "champion" and manifest is not None and not warm:
@@ -80,6 +86,7 @@ def make_plan(
             "starts from scratch: %s was trained on rows of today's holdout", manifest.version
         )
     settings = context.training_settings(changed, warm=warm)
+    declared = context.definition.approval
     code, environment = lineage.code(context.definition), lineage.environment()
     fingerprint = lineage.fingerprint(
         context.definition, settings, snapshot.lineage, code, environment, warm=warm
@@ -92,7 +99,8 @@ def make_plan(
         settings=settings,
         champion=champion,
         warm=warm,
-        forced=run.forced,
+        approval=declared if approval == "as declared" or declared == "manual" else approval,
+        override=override,
         snapshot=snapshot,
         code=code,
         environment=environment,
@@ -109,6 +117,7 @@ def run_lineage(
 
     Of a run that overrides gates, the requester is the one who was authorized to.
     """
+    # Prefect's scheduler tags the runs that it creates.
     unnamed = "the schedule" if "auto-scheduled" in flow_run.tags else "an operator"
     by = override.by if override else requested_by.strip() or unnamed
     return RunLineage(
@@ -136,16 +145,6 @@ def changes(plan: TrainingPlan) -> tuple[Axis, ...]:
     return explain(champion, Present(data, plan.code, plan.environment, settings, arrivals))
 
 
-def approval_policy(context: ModelContext, approval: Approval) -> Policy:
-    """Who decides about a version that passed: as the run requests, or as the model declares.
-
-    For a model that declares manual approval a run cannot choose otherwise: whoever may start a run
-    could get around the people who decide.
-    """
-    declared = context.definition.approval
-    return declared if approval == "as declared" or declared == "manual" else approval
-
-
 def authorize_override(
     context: ModelContext,
     requested_by: str,
@@ -170,6 +169,7 @@ def authorize_override(
             "overriding gates needs `requested_by`, a person's name, and a `reason`"
         )
     statement = {**(parameters or {}), "override_gates": True, "reason": reason}
+    # First authenticated, then authorized: with a proof, the name is that of the token.
     actor = authenticate(
         context,
         "retrain",
@@ -184,14 +184,6 @@ def authorize_override(
     return Override(
         by=actor.name, reason=reason, at=datetime.now(UTC), authenticated=actor.authenticated
     )
-
-
-def used_override(override: Override | None, verdict: Verdict) -> Override | None:
-    """The override with the findings that it overruled; None when all gates passed without it."""
-    if override is None or verdict.passed:
-        return None
-    overruled = tuple(finding.name for finding in verdict.refused)
-    return override.model_copy(update={"overruled": overruled})
 
 
 def may_fetch_next(context: ModelContext) -> bool:

@@ -59,6 +59,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     context = plan.context
     everything = read_stamped(context.rows, plan.snapshot)
     rows, holdout = split_holdout(everything, plan.snapshot)
+    # A moving holdout is part of the rows; a frozen one is a table of its own.
     if context.definition.moving_holdout is None:
         holdout = read_holdout(context.holdout, plan.snapshot)
     findings = validate_rows(

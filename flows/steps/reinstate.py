@@ -5,7 +5,6 @@ from dataclasses import replace
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from overnight.flows.run.parameters import Policy
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
@@ -25,6 +24,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         version
         for version in reinstate.previous_champions(registry.champion.history())
         if reinstate.is_eligible(registry.manifest(version), context.definition)
+        # The predictor of a version with a tombstone is deleted.
         and registry.tombstone(version) is None
     )
     if gate is None or plan.champion is None or not earlier:
@@ -49,13 +49,11 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
     return better
 
 
-def promote_earlier(
-    plan: TrainingPlan, report: RunReport, earlier: Reinstated, *, approval: Policy
-) -> State:
+def promote_earlier(plan: TrainingPlan, report: RunReport, earlier: Reinstated) -> State:
     """Promote the earlier version, or leave that to the person who decides."""
     model, version, registry = plan.model, earlier.version, plan.context.registry
     report = replace(report, manifest=registry.manifest(version))
-    if approval == "manual":
+    if plan.approval == "manual":
         message = (
             f'{earlier}; `overnight promote {model} {version} --reason "…"` brings it back, '
             f"`overnight retrain {model} --force` trains instead"

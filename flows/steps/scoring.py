@@ -28,6 +28,7 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
     if not arrivals:
         return ()
     serving = context.load_predictor(champion)
+    # Its predictor cannot read rows in the schema of today's definition.
     if not same_tensors(serving.manifest, context.definition):
         return ()
     scored = scores.score(

@@ -11,13 +11,12 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.parameters import Policy
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.step import step
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.aliases import AliasRecord
-from overnight.store.registry.manifest import Manifest, Override
+from overnight.store.registry.manifest import Manifest
 from overnight.tasks.evaluation import evaluate as evaluation
 from overnight.tasks.evaluation import judge as gates
 from overnight.tasks.evaluation import rehearse as rehearsal
@@ -99,12 +98,17 @@ def final_manifest(
     candidate: Candidate,
     measured: Evaluation,
     verdict: gates.Verdict,
-    override: Override | None,
-    approval: Policy,
 ) -> Manifest:
-    """The manifest without its report: the report shows the manifest, and is added by `publish`."""
+    """The manifest without its report: the report shows the manifest, and is added by `publish`.
+
+    An override is recorded, with the findings that it overruled, only when a gate refused.
+    """
+    override = None
+    if plan.override is not None and not verdict.passed:
+        overruled = tuple(finding.name for finding in verdict.refused)
+        override = plan.override.model_copy(update={"overruled": overruled})
     return publication.final_manifest(
-        _draft(plan, candidate), measured, verdict, override=override, approval=approval
+        _draft(plan, candidate), measured, verdict, override=override, approval=plan.approval
     )
 
 
@@ -122,6 +126,7 @@ def publish(
 @step
 def confirm(context: ModelContext, record: AliasRecord) -> confirmation.Confirmation:
     """Wait until the replicas serve the version, or undo the record when one refuses it."""
+    # The notification only saves time, so its failure is no error.
     if problem := confirmation.notify(context.settings.answers_url, record.model):
         get_run_logger().info("%s; replicas find out at their next poll", problem)
     confirmed = confirmation.confirm(
