@@ -81,6 +81,7 @@ class Deduplicator:
         if not len(digests):
             return
         partitions = digests.view(np.uint8).reshape(len(digests), -1)[:, 0] % _PARTITIONS
+        # Stable: rows stay in order, so that of equal ones the first is new.
         order = np.argsort(partitions, kind="stable")
         ends = np.cumsum(np.bincount(partitions, minlength=_PARTITIONS))
         for partition, chunk in enumerate(np.split(records[order], ends[:-1])):

@@ -48,6 +48,7 @@ def ingest(
     _keep_holdout(source, holdout)
     landing = Landing(bucket, model)
     arrivals = landing.pending()
+    # Read after the listing: an arrival committed in between counts as ingested.
     ingested = rows.arrival_names()
     if not arrivals and take_next:
         arrivals = _land_next(source, landing, ingested)
@@ -69,6 +70,7 @@ def _keep_holdout(source: Source, holdout: Dataset) -> None:
     try:
         holdout.append(source.holdout(), HOLDOUT)
     except AlreadyExists:
+        # A concurrent ingest wrote it.
         return
 
 
@@ -76,6 +78,7 @@ def _land_next(source: Source, landing: Landing, ingested: Collection[str]) -> l
     delivery = source.deliver(ingested)
     if delivery is None:
         return []
+    # Landed first and ingested like any other, so that a killed run finds it again.
     now = datetime.now(UTC)
     return [landing.land(delivery.name, delivery.files, by="the source", at=now)]
 

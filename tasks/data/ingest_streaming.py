@@ -117,6 +117,7 @@ def _scan(
             scan.bad_files.append(BadFile(file, expected=expected, found="other bytes"))
             continue
         path = folder / f"piece-{number:06d}.parquet"
+        # Kept locally, so that the second pass downloads nothing.
         path.write_bytes(body)
         scan.pieces.append(path)
         for rows in _rows(path):

@@ -72,6 +72,7 @@ def land_file(
         return None
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # Read twice, because the digest names the arrival.
         file.seek(0)
         conversion = _Conversion(path.name, sha256)
         batches = source.batches(path.name, file, conversion.bad_lines.append)

@@ -46,6 +46,7 @@ def learned_holdout_rows(learned: DataLineage, now: DataLineage) -> bool:
 
 
 def _knows_held_out(learned_until: str | None, judged_from: str) -> bool:
+    # ISO 8601 dates compare correctly as text.
     return learned_until is None or learned_until > judged_from
 
 

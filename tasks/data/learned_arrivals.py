@@ -18,6 +18,7 @@ ArrivalVersions = Mapping[str, int]
 def kept_champions(history: Sequence[AliasRecord]) -> tuple[str, ...]:
     """The versions whose last time as champion did not end by a rollback."""
     next_records: Sequence[AliasRecord | None] = [*history, None][1:]
+    # The last record of a version overwrites its earlier ones.
     rolled_back = {
         record.version: next_record is not None and next_record.action == "rolled back"
         for record, next_record in zip(history, next_records, strict=True)

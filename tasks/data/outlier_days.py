@@ -37,6 +37,7 @@ def outlier_days(
         return ()
     first, last = _day_range(rows, excluded) or _most_frequent_day(days)
     after = _rows_beyond_gap(days, last, gates.outlier_days)
+    # The same rule backwards in time, on negated days.
     before = -_rows_beyond_gap(-days, -first, gates.outlier_days)
     outliers = np.concatenate([before, after])
     if not len(outliers):
@@ -64,6 +65,7 @@ def outlier_days(
 def _rows_beyond_gap(days: Days, last: int, apart_days: int) -> Days:
     """The rows after the first gap of more than `apart_days` days that follows `last`."""
     later = np.unique(days[days > last])
+    # Between neighbouring days, so a long series of new days is no outlier.
     gaps = np.flatnonzero(np.diff(later, prepend=last) > apart_days)
     return days[days >= later[gaps[0]]] if len(gaps) else days[:0]
 

@@ -16,7 +16,9 @@ from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 
+# Tables store days as numbers since then.
 _EPOCH = date(1970, 1, 1)
+# By name, too: two arrivals may have been delivered at the same time.
 _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arrival_row")]
 
 
@@ -97,6 +99,7 @@ def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
         CorruptTable: rows differ from their digests, or from the digest of the snapshot.
     """
     with_arrivals = _rows_to_learn(rows.read(snapshot.dataset_version), snapshot.without)
+    # Pictures are not in the snapshot's digest; each is compared with the digest of its row.
     integrity.check(with_arrivals, rows.uri)
     training, judging = split_holdout(
         with_arrivals.select(_comparable_columns(with_arrivals.schema)), snapshot
@@ -178,8 +181,10 @@ def _digest(rows: pa.Table) -> str:
 
     Manifests record it, so the text of a row must never change.
     """
+    # Without the arrival columns: the same rows give the same digest however they arrived.
     names = sorted(set(rows.column_names) - set(ARRIVAL_COLUMNS))
     texts = [rows.column(name).cast(pa.string()) for name in names]
+    # A null must not give the same line as an empty text.
     lines = pc.binary_join_element_wise(
         *texts, "\t", null_handling="replace", null_replacement="\\N"
     )

@@ -38,10 +38,12 @@ def validate(
     findings = [*_completeness(rows, snapshot, gates), *_freshness(arrived, gates, now)]
     columns = tuple(check_columns(arrived, gates.columns))
     findings += columns
+    # Wrong columns would fail the checks below, too, or make them raise.
     if not all(finding.passed for finding in columns):
         return tuple(findings)
     findings.append(check_kept_out(rows, holdout))
     try:
+        # The model's own code on new data: what it raises is a finding, not a crash.
         examples = definition.examples(rows)
     except (KeyError, ValueError) as error:
         findings.append(_finding("readable", "rows", False, f"rows are no examples: {error}"))
@@ -125,6 +127,7 @@ def _mismatch(array: Array | None, spec: TensorSpec) -> str:
 
 def _out_of_range(array: Array, spec: TensorSpec) -> str:
     """How an array leaves its declared range; empty if it does not."""
+    # A nullable tensor marks a missing value by NaN.
     values = array[~np.isnan(array)] if spec.nullable else array
     if not values.size:
         return "expected values, found that all are missing"

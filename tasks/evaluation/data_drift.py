@@ -235,6 +235,7 @@ def _subsample(rows: pa.Table) -> pa.Table:
     """At most `_SAMPLED_ROWS` of the rows; the same ones every time."""
     if rows.num_rows <= _SAMPLED_ROWS:
         return rows
+    # A fixed seed, so that the same data gives the same findings in every run.
     chosen = np.random.default_rng(0).choice(rows.num_rows, _SAMPLED_ROWS, replace=False)
     return rows.take(pa.array(np.sort(chosen)))
 
@@ -256,6 +257,7 @@ def _apply_reviews(
                 if (review := accepted.get(name))
             ]
             if reviews:
+                # Members of a group may share a review, which is named once.
                 message = "; ".join((finding.message, *dict.fromkeys(reviews)))
                 finding = finding.model_copy(update={"message": message})  # noqa: PLW2901
         kept.append(finding)

@@ -96,10 +96,12 @@ def _disagreeing(first: Array, second: Array, *, classes: bool) -> Sequence[int]
         rows = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
         strength = second[rows].max(axis=1)
     else:
+        # In float64: unsigned numbers would wrap around.
         difference = np.abs(second.astype(np.float64) - first.astype(np.float64))
         moved = difference.reshape(len(first), -1).max(axis=1)
         rows = np.flatnonzero(moved > 0)
         strength = moved[rows]
+    # Stable, so that every diff of the same versions lists the same rows.
     ordered: Sequence[int] = rows[np.argsort(-strength, kind="stable")].tolist()
     return ordered
 

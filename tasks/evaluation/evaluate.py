@@ -102,6 +102,7 @@ def draw(
 
 def predictions(candidate: Candidate) -> dict[str, Array]:
     """The answers of the trained network, before its export, to the holdout."""
+    # Without pickles, which could run code.
     with np.load(io.BytesIO(candidate.read("predictions.npz")), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 

@@ -73,6 +73,7 @@ def _settings(then: Mapping[str, object], now: Mapping[str, object]) -> Axis:
 def _code(then: CodeLineage, now: CodeLineage) -> Axis:
     if then.digest == now.digest:
         return Axis("code", changed=False, detail="the same sources of the model and its steps")
+    # Older manifests have only one digest of all sources.
     if not then.files:
         return Axis(
             "code", changed=True, detail=f"commit {then.commit[:12]} then, other sources now"

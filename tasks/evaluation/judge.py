@@ -63,6 +63,7 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
     findings: list[Finding] = []
     for gate in gates:
         own_findings = tuple(gate.findings(evaluation))
+        # It would let every candidate pass unnoticed.
         if not own_findings:
             raise ConfigurationError(
                 f"{type(gate).__name__} returned no finding, so every candidate would pass it; "

@@ -80,7 +80,7 @@ def rehearse(
     ):
         client.wait_until_ready(process)
         names = tuple(spec.name for spec in draft.tensors.outputs)
-        answers = [client.ask(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
+        answers = [client.infer(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
         passes = [[client.timed(row) for row in _single_rows(holdout)] for _ in range(_PASSES)]
         small_batches = [
             client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)
@@ -90,7 +90,7 @@ def rehearse(
         rows = np.linspace(0, holdout.n, min(_GOLDEN_ROWS, holdout.n), endpoint=False, dtype=int)
         golden_rows = rows + (holdout.n // max(2 * len(rows), 1))
         golden_inputs = {name: array[golden_rows] for name, array in holdout.inputs.items()}
-        golden_outputs = client.ask(golden_inputs, outputs=tuple(expected))
+        golden_outputs = client.infer(golden_inputs, outputs=tuple(expected))
     served = {name: np.concatenate([outputs[name] for outputs in answers]) for name in names}
     agreement = compare_outputs(draft.tensors, expected, served, tolerance=tolerance or Tolerance())
     p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
@@ -129,12 +129,13 @@ class _Client:
                     return
             except (OSError, http.client.HTTPException):
                 self._connection.close()
+            # A crash at the start must not cost the whole time-out.
             if process.poll() is not None:
                 raise StepFailed(f"serving ended before it was ready; its log: {self._log}")
             self._check_deadline()
             time.sleep(0.05)
 
-    def ask(
+    def infer(
         self, inputs: Mapping[str, Array], *, outputs: tuple[str, ...] = ()
     ) -> dict[str, Array]:
         """The outputs for some rows, as arrays by name."""
@@ -233,5 +234,7 @@ def _resident_mb(pid: int) -> float:
 
 
 def _free_port() -> int:
+    # Serving binds the port only after this socket is closed: a small race, which would end as
+    # `StepFailed`.
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.definition import ModelDefinition
-from overnight.models.examples import Examples, Outputs
+from overnight.models.examples import Examples
 from overnight.models.gates import MinimumImprovement
-from overnight.models.metrics.evaluation import Evaluation
 from overnight.models.moving_holdout import DAY
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
@@ -83,8 +82,10 @@ def unseen_examples(
     if definition.moving_holdout is not None:
         begins = [data.judged_from for data in lineages]
         held_out = [date.fromisoformat(begin) for begin in begins if begin is not None]
+        # A version without a held-out window has learned every day.
         if len(held_out) < len(begins):
             return None
+        # No version has learned the days from its own first held-out day on.
         begin = (max(held_out) - _EPOCH).days
         before, rows = _parted(stamped, pc.less(stamped.column(DAY), begin))
         examples = definition.moving_holdout.examples(before, rows)
@@ -126,34 +127,20 @@ def reconsider(
     if not earlier:
         return None
     strict = replace(gate, alpha=gate.alpha / len(earlier))
-    champion_version, predictor = champion
-    champion_outputs = answers(predictor, examples.inputs)
-    beaten = [
-        Reinstated(version, finding)
-        for version, earlier_predictor in earlier.items()
-        if (
-            finding := _finding(
-                definition, strict, champion_version, champion_outputs, earlier_predictor, examples
-            )
+    champion_version, champion_predictor = champion
+    champion_outputs = answers(champion_predictor, examples.inputs)
+    better = []
+    for version, predictor in earlier.items():
+        outputs = answers(predictor, examples.inputs)
+        evaluation = compare_on_rows(
+            definition, examples, outputs, champion_outputs, champion=champion_version
         )
-        is not None
-    ]
-    return min(beaten, key=lambda candidate: candidate.finding.p or 0.0, default=None)
+        findings = list(strict.findings(evaluation))
+        # It must pass on every slice; its weakest finding stands for all.
+        if all(finding.passed and finding.applicable for finding in findings):
+            better.append(Reinstated(version, max(findings, key=_p_value)))
+    return min(better, key=lambda reinstated: _p_value(reinstated.finding), default=None)
 
 
-def _finding(
-    definition: ModelDefinition,
-    gate: MinimumImprovement,
-    champion_version: str,
-    champion_outputs: Outputs,
-    predictor: bytes,
-    examples: Examples,
-) -> Finding | None:
-    """The finding with the highest p-value; None unless the gate passes on every slice."""
-    outputs = answers(predictor, examples.inputs)
-    evaluation: Evaluation = compare_on_rows(
-        definition, examples, outputs, champion_outputs, champion=champion_version
-    )
-    findings = list(gate.findings(evaluation))
-    holds = all(finding.passed and finding.applicable for finding in findings)
-    return max(findings, key=lambda finding: finding.p or 0.0) if holds else None
+def _p_value(finding: Finding) -> float:
+    return finding.p or 0.0

@@ -151,6 +151,7 @@ def weights(network: bytes) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(io.BytesIO(network)) as archive:
             body = archive.read(_WEIGHTS)
+        # h5py, because loading the model would run code that the file names.
         with h5py.File(io.BytesIO(body), "r") as file:
             file.visititems(keep)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
@@ -170,6 +171,7 @@ def differences(
         if first is None or second is None or first.shape != second.shape:
             size = max(0 if array is None else array.size for array in (first, second))
             differing.append(WeightDifference(name, float("inf"), size))
+        # By bytes: NaN differs from itself, and -0.0 equals 0.0.
         elif first.tobytes() != second.tobytes():
             largest = np.abs(first.astype(np.float64) - second.astype(np.float64)).max()
             differing.append(WeightDifference(name, float(largest), first.size))

@@ -56,9 +56,11 @@ def score(
     for arrival in arrivals:
         kept = stored.find(champion.version, arrival)
         if kept is not None:
+            # Final: status and pages may have shown it already.
             scores.append(kept)
             continue
         try:
+            # The model's own code on new data: one bad arrival must not fail the run.
             examples = _examples(definition, rows, arrival)
         except (KeyError, ValueError) as error:
             unreadable.append(f"{arrival}: its rows are no examples: {error}")

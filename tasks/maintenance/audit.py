@@ -96,6 +96,7 @@ def verify(
     known = models(listed)
     if model is not None and model not in known:
         raise UnknownModel(model, tuple(known))
+    # After `models`, which names the known ones in the error.
     listed = [item for item in listed if model in {None, item.model}]
     now = datetime.now(UTC)
     objects = _read_objects(context.bucket, listed, report)

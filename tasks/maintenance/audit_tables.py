@@ -56,6 +56,7 @@ def _audit_table(bucket: Bucket, table: Dataset, prefix: str) -> list[Observatio
     for key in log:
         if key.endswith(".json"):
             problems += _audit_commit(bucket, key, named_files)
+    # With a damaged log, all that follows would only repeat it.
     if problems:
         return problems
     try:

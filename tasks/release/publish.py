@@ -130,6 +130,7 @@ def publish(
         write_atomically(staged_manifest, drafted.encoded())
     final = Manifest.model_validate_json(staged_manifest.read_bytes())
     if _run_specific(final) != _run_specific(manifest):
+        # Staged by an earlier attempt: its files stay, its circumstances changed.
         final = manifest.model_copy(update={"files": final.files})
         write_atomically(staged_manifest, final.encoded())
     bodies = {name: (staged / name).read_bytes() for name in final.files}

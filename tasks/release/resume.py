@@ -66,18 +66,14 @@ def _approved_progress(log: AliasLog, version: str, replicas: int) -> PriorRun:
     """The progress of an approved version."""
     history = log.history()
     if all(record.version != version for record in history):
-        return PriorRun(
-            Progress.UNPROMOTED, version, f"{version} is approved and was never promoted"
-        )
+        message = f"{version} is approved and was never promoted"
+        return PriorRun(Progress.UNPROMOTED, version, message)
     newest = history[-1]
     if newest.version != version:
-        return PriorRun(
-            Progress.SETTLED, version, f"{version} has this fingerprint; {newest.version} serves"
-        )
-    serving = sum(
-        acknowledgement.serving for acknowledgement in log.acknowledgements(newest.sequence)
-    )
-    if serving < replicas:
+        message = f"{version} has this fingerprint; {newest.version} serves"
+        return PriorRun(Progress.SETTLED, version, message)
+    serving = [reply.replica for reply in log.acknowledgements(newest.sequence) if reply.serving]
+    if len(serving) < replicas:
         message = f"{version} is champion and not yet confirmed"
         return PriorRun(Progress.UNCONFIRMED, version, message)
     return PriorRun(Progress.SETTLED, version, f"{version} has this fingerprint and serves")

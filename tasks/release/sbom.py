@@ -71,6 +71,7 @@ def _installed(folders: Iterable[str]) -> set[tuple[str, str]]:
 
 
 def _package(name: str, version: str) -> dict[str, Any]:
+    # The plus sign of a local version has a meaning of its own in a purl.
     purl = f"pkg:pypi/{name}@{version.replace('+', '%2B')}"
     return {
         "type": "library",

@@ -53,6 +53,7 @@ def sign(registry: ModelRegistry, version: str, signer: Signer) -> bool:
     """
     body = registry.manifest_bytes(version)
     manifest = versions.decode_for(registry.model, version, body)
+    # Read in full, because reading verifies the digest of a file.
     for name in manifest.files:
         registry.read_file(manifest, name)
     registry.check_nothing_added(manifest)

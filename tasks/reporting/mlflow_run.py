@@ -48,7 +48,8 @@ def describe_run(report: RunReport, run_end: RunEnd, page: bytes) -> Run:
         began_at=run_end.began_at,
         ended_at=datetime.now(UTC),
         parameters=_parameters(report),
-        points=tuple(_points(report)),
+        # MLflow cannot draw what is not finite.
+        points=tuple(point for point in _points(report) if math.isfinite(point.value)),
         tags=_tags(report, run_end),
         report=page.decode(),
     )
@@ -80,6 +81,7 @@ def track(run: Run, *, uri: str, seconds: float) -> Tracked:
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as late:
+        # The URL may have been printed before; CPython gives bytes here even in text mode.
         printed = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
         problem = f"{address} did not accept everything within {seconds:g} s"
         return Tracked(url=_last_answer(printed).url, error=problem)
@@ -148,13 +150,6 @@ def _tags(report: RunReport, run_end: RunEnd) -> dict[str, str]:
 
 
 def _points(report: RunReport) -> Iterator[Point]:
-    """All finite metrics: MLflow cannot draw the others."""
-    for point in _all_points(report):
-        if math.isfinite(point.value):
-            yield point
-
-
-def _all_points(report: RunReport) -> Iterator[Point]:
     if report.fitted is not None:
         for epoch, metrics in enumerate(report.fitted.history, start=1):
             for name, value in metrics.items():
@@ -183,11 +178,10 @@ def _measurement_points(measurements: tuple[Measurement, ...]) -> Iterator[Point
 
 def _rehearsal_points(rehearsal: Rehearsal | Rehearsed | None) -> Iterator[Point]:
     if rehearsal is not None:
-        yield Point(name="rehearsal/p50_ms", value=rehearsal.p50_ms)
-        yield Point(name="rehearsal/p99_ms", value=rehearsal.p99_ms)
-        yield Point(name="rehearsal/resident_mb", value=rehearsal.resident_mb)
-        yield Point(name="rehearsal/changed_answers", value=rehearsal.changed_answers)
+        for name in ("p50_ms", "p99_ms", "resident_mb", "changed_answers"):
+            yield Point(name=f"rehearsal/{name}", value=getattr(rehearsal, name))
 
 
 def _mlflow_name(name: str) -> str:
+    # MLflow's limit for names is 250.
     return _NOT_ALLOWED.sub("_", name)[:250]

@@ -160,9 +160,8 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         )
         for finding in findings
     ]
-    return f"## {title}\n\n" + table(
-        ("verdict", "gate", "metric", "value", "bound", "finding"), rows
-    )
+    header = ("verdict", "gate", "metric", "value", "bound", "finding")
+    return f"## {title}\n\n" + table(header, rows)
 
 
 def _override(override: Override) -> str:
@@ -235,13 +234,8 @@ def _reproduction(reproduction: Reproduction) -> str:
     ]
     parts.append(table(("weights", "largest difference", "numbers"), weights))
     metrics = [
-        (
-            published.metric,
-            published.slice or "whole holdout",
-            f"{published.value:.6g}",
-            f"{retrained.value:.6g}",
-        )
-        for published, retrained in reproduction.metrics
+        (then.metric, then.slice or "whole holdout", f"{then.value:.6g}", f"{now.value:.6g}")
+        for then, now in reproduction.metrics
     ]
     parts.append(table(("metric", "slice", "published", "retrained"), metrics) if metrics else "")
     return "\n\n".join(part for part in parts if part)

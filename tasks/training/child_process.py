@@ -66,6 +66,7 @@ def run(
             process.kill()
 
         timer = threading.Timer(seconds, stop)
+        # A run that is interrupted must not wait for it.
         timer.daemon = True
         timer.start()
         try:

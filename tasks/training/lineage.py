@@ -41,7 +41,7 @@ def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
     modules = (*STEPS, *_model_modules(definition, root))
     sources = closure(modules, root, packages=_PACKAGES, excluding=_CATALOGUE)
     files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(sources)}
-    lines = (f"{path} {found}" for path, found in files.items())
+    lines = (f"{path} {sha256}" for path, sha256 in files.items())
     return CodeLineage(
         commit=_git(root, "rev-parse", "HEAD"),
         clean=not _git(root, "status", "--porcelain"),
@@ -57,7 +57,7 @@ def environment() -> EnvironmentLineage:
         python=platform.python_version(),
         platform=platform.platform(),
         lock_digest=digest(lock.read_bytes()) if lock.exists() else "",
-        packages={name: found for name in _LIBRARIES if (found := _version(name))},
+        packages={name: number for name in _LIBRARIES if (number := _version(name))},
     )
 
 

@@ -103,6 +103,7 @@ class _Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._definition, self._settings = definition, settings
         self._rows, self._seconds = rows, seconds
+        # For study and results together, so that a report never sees half a trial.
         self._lock = threading.Lock()
         self._trials: dict[int, Trial] = {}
         self._study = optuna.create_study(
@@ -110,6 +111,7 @@ class _Study:
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         )
         current = settings.model_dump()
+        # The baseline that the other trials must beat.
         self._study.enqueue_trial({name: current[name] for name in definition.tunable})
 
     def so_far(self) -> Search:
