@@ -99,7 +99,7 @@ def test_an_answer_ends_where_its_headers_say(received: bytes, ended: bool, comp
 
 
 def test_a_tally_divides_what_was_spent_by_what_was_answered():
-    tally = load.tallied([0.001] * 99 + [0.5], Counter({"503": 1}), seconds=2, spent=0.05)
+    tally = load.summarise([0.001] * 99 + [0.5], Counter({"503": 1}), seconds=2, spent=0.05)
 
     assert tally.cpu_us == pytest.approx(500)
     assert tally.per_second == 50

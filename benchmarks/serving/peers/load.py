@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Order:
-    """Whom to ask for what; `leader` is the process that the server began with."""
+    """The load of one measurement; `leader` is the first process of the server."""
 
     port: int
     leader: int
@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Tally:
-    """What was measured; `failures` counts answers that were not 200, by their first line."""
+    """Result of a measurement; `failures` counts answers other than 200, by their first line."""
 
     cpu_us: float
     per_second: float
@@ -62,12 +62,12 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received, self.is_kept = b"", True
 
-    def ask(self, request: bytes) -> None:
+    def send(self, request: bytes) -> None:
         self.began = time.perf_counter()
         self.socket.sendall(request)
 
     def receive(self) -> bytes | None:
-        """The status line once the answer is complete, else None; notes whether it is kept."""
+        """The status line once the answer is complete, else None; sets `is_kept`."""
         try:
             part = self.socket.recv(65_536)
         except ConnectionError:
@@ -82,7 +82,7 @@ class Connection:
 
 
 def is_complete(received: bytes, *, ended: bool = False) -> bool:
-    """Whether a whole HTTP/1 answer is there; `ended` when the server has hung up."""
+    """Whether an HTTP/1 answer is complete; `ended` when the server closed the connection."""
     head, blank, body = received.partition(b"\r\n\r\n")
     if not blank:
         return False
@@ -93,7 +93,7 @@ def is_complete(received: bytes, *, ended: bool = False) -> bool:
     return ended
 
 
-class Crowd:
+class Clients:
     """All clients, on one thread."""
 
     def __init__(self, order: Order) -> None:
@@ -103,34 +103,34 @@ class Crowd:
         for _ in range(order.connections):
             client = Connection(order.port)
             self._enter(client)
-            client.ask(next(self._requests))
+            client.send(next(self._requests))
 
     def drive(self, seconds: float, answers: int) -> tuple[list[float], Counter[str], float]:
-        """At least so long and so many: seconds of each request, what failed, and all seconds."""
+        """Drive for at least `seconds` and `answers`; seconds of each request, failures, duration."""
         took: list[float] = []
         failures: Counter[str] = Counter()
         began = now = time.perf_counter()
         while now < began + seconds or len(took) < answers:
             if now > began + seconds + PATIENCE_SECONDS:
-                raise SystemExit(f"{len(took)} answers in {now - began:.0f} s, then silence")
+                raise SystemExit(f"{len(took)} answers in {now - began:.0f} s, then none")
             for descriptor, _ in self._poll.poll(1):
                 client = self._clients[descriptor]
                 if (status := client.receive()) is not None:
                     took.append(time.perf_counter() - client.began)
                     if not _GOOD.match(status):
                         failures[status.decode("latin-1")] += 1
-                    self._ask_again(descriptor, client)
+                    self._send_next(descriptor, client)
             now = time.perf_counter()
         return took, failures, now - began
 
-    def _ask_again(self, descriptor: int, client: Connection) -> None:
+    def _send_next(self, descriptor: int, client: Connection) -> None:
         if not client.is_kept:
             self._poll.unregister(descriptor)
             del self._clients[descriptor]
             client.socket.close()
             client.connect()
             self._enter(client)
-        client.ask(next(self._requests))
+        client.send(next(self._requests))
 
     def _enter(self, client: Connection) -> None:
         self._clients[client.socket.fileno()] = client
@@ -138,22 +138,22 @@ class Crowd:
 
 
 def run(order: Order) -> Tally:
-    """Keep every connection busy, first to warm up, then counted."""
-    crowd = Crowd(order)
-    crowd.drive(order.warm_seconds, 2 * order.connections)
+    """Keep every connection busy, first to warm up, then measured."""
+    clients = Clients(order)
+    clients.drive(order.warm_seconds, 2 * order.connections)
     before = _spent(order.leader)
-    took, failures, seconds = crowd.drive(order.seconds, order.connections)
-    return traffic_between(took, failures, seconds=seconds, spent=_spent(order.leader) - before)
+    took, failures, seconds = clients.drive(order.seconds, order.connections)
+    return summarise(took, failures, seconds=seconds, spent=_spent(order.leader) - before)
 
 
 def _spent(leader: int) -> float:
     return processes.cpu_seconds(processes.family(leader, processes.running()))
 
 
-def traffic_between(
+def summarise(
     took: Sequence[float], failures: Counter[str], *, seconds: float, spent: float
 ) -> Tally:
-    """From seconds of each request, of the clock and of the server's CPU."""
+    """Rates from seconds of each request, wall seconds and CPU seconds of the server."""
     return Tally(
         cpu_us=spent / len(took) * 1e6,
         per_second=len(took) / seconds,
