@@ -1,14 +1,14 @@
-"""Claim: the paired gate promotes a model that is worse by its margin in at most 2.5 of 100 nights.
+"""Claim: the paired gate promotes a model that is worse by its margin at most 2.5 times in 100.
 
-Nights are drawn by seed from two models whose true shares of right answers are known, and judged by
+Comparisons are drawn by seed from two models with known shares of right answers, and judged by
 the gate, by a plain comparison of points, and by a fixed threshold such as tutorials have. Two
-truths are told apart: the candidate is worse by exactly the margin (promoting it is the error), and
-it is just as good (refusing it is the error). What is declared, and what the table must show:
+cases are distinguished: the candidate is worse by exactly the margin (promoting it is the error),
+and it is just as good (refusing it is the error). What is declared, and what the table must show:
 
 - promoted though worse by the margin: at most 2.5 %, whatever the rows and the agreement;
 - refused though equal: at most 10 % wherever there are `rows_needed` rows or more;
 - refused though equal, for any of ten slices: at most 2.5 % with Holm's correction;
-- metrics told row by row: near 2.5 % (the bootstrap is not exact), closer with more rows.
+- metrics with a value for each row: near 2.5 % (the bootstrap is not exact), closer with more rows.
 
     python -m benchmarks.gates.error_rates --picture docs/images/gate-error-rates.svg
 """
@@ -42,7 +42,7 @@ Fewest = dict[int, int]
 class Rate(NamedTuple):
     """How often each judge promoted, of two models with a true difference.
 
-    `exactly` is what the gate does by summing probabilities instead of drawing nights.
+    `exactly` is what the gate does by summing probabilities instead of drawing comparisons.
     """
 
     rows: int
@@ -56,7 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--draws", type=int, default=20_000, help="nights a cell; default 20,000")
+    parser.add_argument(
+        "--draws", type=int, default=20_000, help="comparisons a cell; default 20,000"
+    )
     parser.add_argument("--picture", type=Path, help="where to draw the rates, as SVG or PNG")
     arguments = parser.parse_args()
     rates: list[Rate] = []
@@ -67,14 +69,12 @@ def main() -> None:
             rates += [rate(rows, differ, truth, fewest, arguments.draws) for truth in truths]
     print_rates(rates)
     print_slices(arguments.draws)
-    print(
-        "\n| metric told row by row, worse by the margin | rows | studentised | percentile | BCa |"
-    )
+    print("\n| metric by row, worse by the margin | rows | studentised | percentile | BCa |")
     print("|---|---|---|---|---|")
     for line in resampled_rates():
         print(line, flush=True)
-    told = " | ".join(f"spread of {spread:g} margins" for spread in SPREADS)
-    print(f"\n| rows, two equals refused | {told} |\n|{'---|' * (1 + len(SPREADS))}")
+    spreads = " | ".join(f"spread of {spread:g} margins" for spread in SPREADS)
+    print(f"\n| rows, two equals refused | {spreads} |\n|{'---|' * (1 + len(SPREADS))}")
     for line in equals_refused():
         print(line, flush=True)
     if arguments.picture:
@@ -83,17 +83,17 @@ def main() -> None:
 
 
 def rate(rows: int, differ: float, difference: float, fewest: Fewest, draws: int) -> Rate:
-    """Draw nights for one truth and let every judge decide on the same ones."""
+    """Draw comparisons for one true difference and let every rule judge the same ones."""
     # Neither answer is right on what is left.
     won, lost = (differ + difference) / 2, (differ - difference) / 2
     cells = [CHAMPION - lost, won, lost, 1 - CHAMPION - won]
-    nights = np.random.default_rng(rows).multinomial(rows, cells, size=draws)
-    at_least = np.array([fewest.get(int(worse), rows) for worse in nights[:, 2]])
+    samples = np.random.default_rng(rows).multinomial(rows, cells, size=draws)
+    at_least = np.array([fewest.get(int(worse), rows) for worse in samples[:, 2]])
     promoted: Mapping[str, NDArray[np.bool_]] = {
-        "gate": nights[:, 1] >= at_least,
-        "interval": by_interval(nights, rows),
-        "points": nights[:, 1] >= nights[:, 2],
-        "threshold": nights[:, 0] + nights[:, 1] >= THRESHOLD * rows,
+        "gate": samples[:, 1] >= at_least,
+        "interval": by_interval(samples, rows),
+        "points": samples[:, 1] >= samples[:, 2],
+        "threshold": samples[:, 0] + samples[:, 1] >= THRESHOLD * rows,
     }
     exactly = sum(
         binom.pmf(worse, rows, lost) * binom.sf(enough - 1, rows - worse, won / (1 - lost))
@@ -104,31 +104,31 @@ def rate(rows: int, differ: float, difference: float, fewest: Fewest, draws: int
 
 
 def fewest_won(rows: int, differ: float) -> Fewest:
-    """What `MaximumRegression(MARGIN)` asks: how many rows must be won, beside so many lost."""
-    # All that either truth is likely to bring, but for one night in a million.
+    """The fewest rows won with which `MaximumRegression(MARGIN)` passes, by rows lost."""
+    # The range of both truths, up to one comparison in a million.
     first = int(binom.ppf(5e-7, rows, differ / 2))
     last = int(binom.isf(5e-7, rows, (differ + MARGIN) / 2))
-    found: Fewest = {}
+    fewest: Fewest = {}
     won = 0
     for worse in range(first, last + 1):
-        # Beside one more lost row, no fewer must be won; the first search is by strides.
+        # One more lost row never needs fewer wins; the first search is by strides.
         for stride in (64, 8, 1) if worse == first else (1,):
             while not passes(rows, won + stride - 1, worse):
                 won += stride
-        found[worse] = won
-    return found
+        fewest[worse] = won
+    return fewest
 
 
 def passes(rows: int, better: int, worse: int) -> bool:
     return PairedShares(rows, better, worse).p_value_at_most(-MARGIN) <= ALPHA
 
 
-def by_interval(nights: Counts, rows: int) -> NDArray[np.bool_]:
+def by_interval(samples: Counts, rows: int) -> NDArray[np.bool_]:
     """The lower end of Agresti and Min's interval (2005), which assumes that many rows differ."""
-    won, lost, n = nights[:, 1] + 0.5, nights[:, 2] + 0.5, rows + 2
+    won, lost, n = samples[:, 1] + 0.5, samples[:, 2] + 0.5, rows + 2
     half = norm.isf(ALPHA) * np.sqrt(np.maximum(won + lost - (won - lost) ** 2 / n, 0)) / n
-    found: NDArray[np.bool_] = (won - lost) / n - half >= -MARGIN
-    return found
+    passed: NDArray[np.bool_] = (won - lost) / n - half >= -MARGIN
+    return passed
 
 
 def rows_needed(differ: float, *, margin: float = MARGIN, power: float = 0.9) -> int:
@@ -157,10 +157,10 @@ def print_rates(rates: list[Rate]) -> None:
 
 def print_slices(draws: int) -> None:
     """How often an equal is refused for any of ten slices of a thousand rows."""
-    nights = np.random.default_rng(SLICES).multinomial(
+    samples = np.random.default_rng(SLICES).multinomial(
         1_000, [0.005, 0.005, 0.99], size=(draws, SLICES)
     )
-    won, lost = nights[..., 0], nights[..., 1]
+    won, lost = samples[..., 0], samples[..., 1]
     p = binom.sf(lost - 1, won + lost, 0.5)
     worst = p.min(axis=1)
     print(f"\nTen slices of 1,000 rows, 1 % of them differ, an equal refused for any ({draws:,}):")

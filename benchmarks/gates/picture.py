@@ -26,10 +26,12 @@ def draw(rates: Sequence[Any], path: Path, *, margin: float, alpha: float) -> No
     for panel, (difference, title) in zip(panels, truths, strict=True):
         for judge, (colour, marker, _) in LOOKS.items():
             for differ, dash in zip(differs, DASHES, strict=True):
-                found = [r for r in rates if (r.differ, r.difference) == (differ, difference)]
-                shares = [r.promoted[judge] if difference else 1 - r.promoted[judge] for r in found]
+                selected = [r for r in rates if (r.differ, r.difference) == (differ, difference)]
+                shares = [
+                    r.promoted[judge] if difference else 1 - r.promoted[judge] for r in selected
+                ]
                 panel.plot(
-                    [r.rows for r in found],
+                    [r.rows for r in selected],
                     [max(100 * share, 0.05) for share in shares],
                     color=colour,
                     marker=marker,
@@ -39,7 +41,7 @@ def draw(rates: Sequence[Any], path: Path, *, margin: float, alpha: float) -> No
         _frame(panel, title)
     panels[0].axhline(100 * alpha, color=INK, linewidth=0.8)
     panels[0].text(1_000, 100 * alpha * 1.12, f"declared: {alpha:.1%}", color=INK, fontsize=9)
-    panels[0].set_ylabel("nights in a hundred")
+    panels[0].set_ylabel("per cent of comparisons")
     for colour, marker, name in LOOKS.values():
         panels[1].plot([], [], color=colour, marker=marker, markersize=4, label=name)
     for differ, dash in zip(differs, DASHES, strict=True):

@@ -1,12 +1,12 @@
-"""How well sales are forecast, held against what anybody could do: a rolling backtest.
+"""Accuracy of the sales forecasts compared with simple baselines: a rolling backtest.
 
     python -m benchmarks.sales.backtest [--cutoffs 8] [--seed 1]
 
-Claims: docs/sales.md's table. At each cut-off every later sale is taken away (that 80
-stores go by name, and which, was chosen on sales until 31 October); the network, and
-gradient boosting from scikit-learn on the same numbers, learn from the days before the holdout, and
-they, last week's day and the mean of 28 days are asked for the 28 days of the holdout. Holdouts
-do not overlap. Intervals are 95 % over days drawn anew; differences are paired by day.
+Claim: the table in docs/sales.md. At each cut-off all later sales are removed (only the 80 stores
+of the vocabulary were chosen on sales until 31 October). The network, and gradient boosting from
+scikit-learn on the same numbers, learn from the days before the holdout; they, the same weekday of
+last week and the mean of 28 days predict the 28 days of the holdout. Holdouts do not overlap.
+Intervals are 95 % over resampled days; differences are paired by day.
 """
 
 import argparse
@@ -32,17 +32,17 @@ from overnight.models.sales.source import package_folder, read_lines
 
 Floats = NDArray[np.float64]
 NETWORK, BOOSTING, NAIVE, MEAN = "network", "gradient boosting", "seasonal naive", "28-day mean"
-WHO = (NETWORK, BOOSTING, NAIVE, MEAN)
+METHODS = (NETWORK, BOOSTING, NAIVE, MEAN)
 _ITERATIONS = 120
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One holdout: what was sold, what each said, whether the network's interval held it."""
+class Backtest:
+    """One holdout: its examples, all forecasts, and the rows inside the network's interval."""
 
     cutoff: str
     examples: Examples
-    said: dict[str, Floats]
+    forecasts: dict[str, Floats]
     inside: NDArray[np.bool_]
     cpu_seconds: dict[str, float]
 
@@ -54,11 +54,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     rows = everything()
-    found = []
+    backtests = []
     for cutoff in cutoffs(rows, chosen.cutoffs):
-        found.append(backtest(rows, cutoff, chosen.seed))
-        print(json.dumps(told(found[-1])), flush=True)
-    for line in report(found):
+        backtests.append(run_backtest(rows, cutoff, chosen.seed))
+        print(json.dumps(to_json(backtests[-1])), flush=True)
+    for line in report(backtests):
         print(line)
 
 
@@ -75,8 +75,8 @@ def cutoffs(rows: pa.Table, n: int) -> list[int]:
     return [last - JUDGED_DAYS * back for back in reversed(range(n))]
 
 
-def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
-    """Everybody's forecasts of one holdout."""
+def run_backtest(rows: pa.Table, cutoff: int, seed: int) -> Backtest:
+    """All forecasts of one holdout."""
     from overnight.models.sales import network
     from overnight.tasks.training.worker import split
 
@@ -97,18 +97,18 @@ def backtest(rows: pa.Table, cutoff: int, seed: int) -> Asked:
     learned = time.process_time()
     boosted = _boosted(training, holdout, seed)
     cpu = {NETWORK: learned - began, BOOSTING: time.process_time() - learned}
-    said = {
+    forecasts = {
         NETWORK: np.asarray(answer["units"], np.float64)[:, 1],
         BOOSTING: boosted,
         NAIVE: metrics.seasonal_naive(holdout),
         MEAN: metrics.mean_of_28_days(holdout),
     }
     inside = metrics.in_interval(holdout, answer)
-    return Asked(str(np.datetime64(cutoff - GAP_DAYS, "D")), holdout, said, inside, cpu)
+    return Backtest(str(np.datetime64(cutoff - GAP_DAYS, "D")), holdout, forecasts, inside, cpu)
 
 
 def _boosted(training: Examples, holdout: Examples, seed: int) -> Floats:
-    """The median by histogram gradient boosting, from all that the network is told."""
+    """The median by histogram gradient boosting, from the network's inputs."""
     from sklearn.ensemble import (  # type: ignore[import-untyped]
         HistGradientBoostingRegressor,
     )
@@ -117,12 +117,12 @@ def _boosted(training: Examples, holdout: Examples, seed: int) -> Floats:
         loss="absolute_error", max_iter=_ITERATIONS, random_state=seed
     )
     booster.fit(_numbers(training), training.labels)
-    found: Floats = np.maximum(booster.predict(_numbers(holdout)), 0.0)
-    return found
+    median: Floats = np.maximum(booster.predict(_numbers(holdout)), 0.0)
+    return median
 
 
 def _numbers(examples: Examples) -> NDArray[np.float32]:
-    """What trees like: the network's own features, codes and weekday as numbers, and the means."""
+    """Features for trees: the network's features, codes and weekday as numbers, and the means."""
     from overnight.models.sales.preprocessing import Prepared
 
     inputs = examples.inputs
@@ -136,42 +136,48 @@ def _numbers(examples: Examples) -> NDArray[np.float32]:
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
-def told(asked: Asked) -> dict[str, float | str]:
+def to_json(backtest: Backtest) -> dict[str, float | str]:
     """One holdout in numbers."""
-    labels = asked.examples.labels.astype(np.float64)
-    errors = {who: float(np.abs(labels - asked.said[who]).sum() / labels.sum()) for who in WHO}
+    labels = backtest.examples.labels.astype(np.float64)
+    errors = {
+        method: float(np.abs(labels - backtest.forecasts[method]).sum() / labels.sum())
+        for method in METHODS
+    }
     return {
-        "until": asked.cutoff,
-        "rows": asked.examples.n,
-        **{who: round(error, 4) for who, error in errors.items()},
-        "coverage": round(float(asked.inside.mean()), 4),
-        **{f"cpu {who}": round(seconds, 1) for who, seconds in asked.cpu_seconds.items()},
+        "until": backtest.cutoff,
+        "rows": backtest.examples.n,
+        **{method: round(error, 4) for method, error in errors.items()},
+        "coverage": round(float(backtest.inside.mean()), 4),
+        **{f"cpu {method}": round(seconds, 1) for method, seconds in backtest.cpu_seconds.items()},
     }
 
 
-def report(found: list[Asked]) -> Iterator[str]:
+def report(backtests: list[Backtest]) -> Iterator[str]:
     """All holdouts together, with intervals, whole and by slice."""
-    labels = np.concatenate([one.examples.labels for one in found]).astype(np.float64)
-    days = np.concatenate([one.examples.inputs["day"] for one in found])
-    said = {who: np.concatenate([one.said[who] for one in found]) for who in WHO}
-    errors = {who: np.abs(labels - said[who]) for who in WHO}
-    yield f"\n{len(found)} cut-offs, {len(np.unique(days))} days, {len(labels):,} forecasts"
-    for who in WHO:
-        value = errors[who].sum() / labels.sum()
-        low, high = regression.resampled(errors[who], labels, days)
-        better = regression.resampled(errors[who] - errors[NETWORK], labels, days)
-        gap = (errors[who] - errors[NETWORK]).sum() / labels.sum()
+    labels = np.concatenate([backtest.examples.labels for backtest in backtests]).astype(np.float64)
+    days = np.concatenate([backtest.examples.inputs["day"] for backtest in backtests])
+    forecasts = {
+        method: np.concatenate([backtest.forecasts[method] for backtest in backtests])
+        for method in METHODS
+    }
+    errors = {method: np.abs(labels - forecasts[method]) for method in METHODS}
+    yield f"\n{len(backtests)} cut-offs, {len(np.unique(days))} days, {len(labels):,} forecasts"
+    for method in METHODS:
+        value = errors[method].sum() / labels.sum()
+        low, high = regression.resampled(errors[method], labels, days)
+        better = regression.resampled(errors[method] - errors[NETWORK], labels, days)
+        gap = (errors[method] - errors[NETWORK]).sum() / labels.sum()
         yield (
-            f"{who:18} WAPE {value:.4f} ({low:.4f} to {high:.4f}); beside the network "
+            f"{method:18} WAPE {value:.4f} ({low:.4f} to {high:.4f}); difference to the network "
             f"{gap:+.4f} ({better[0]:+.4f} to {better[1]:+.4f})"
         )
-    inside = np.concatenate([one.inside for one in found]).astype(np.float64)
+    inside = np.concatenate([backtest.inside for backtest in backtests]).astype(np.float64)
     low, high = regression.resampled(inside, np.ones(len(inside)), days)
     yield f"interval coverage {inside.mean():.4f} ({low:.4f} to {high:.4f})"
     for name in (*DEPARTMENTS, "small stores", "large stores", "perishable", "holiday weeks"):
-        mask = np.concatenate([one.examples.slices[name] for one in found])
+        mask = np.concatenate([backtest.examples.slices[name] for backtest in backtests])
         sold = labels[mask].sum()
-        each = ", ".join(f"{who} {errors[who][mask].sum() / sold:.4f}" for who in WHO)
+        each = ", ".join(f"{method} {errors[method][mask].sum() / sold:.4f}" for method in METHODS)
         yield f"{name:14} {each}, coverage {inside[mask].mean():.3f}"
 
 

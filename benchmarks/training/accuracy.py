@@ -1,4 +1,4 @@
-"""Claim: the default settings reach 99.5 % of t10k from the first night's digits, seed by seed.
+"""Claim: the default settings reach 99.5 % of t10k from the first arrival's digits, for each seed.
 
 Each seed is trained and evaluated by the same steps as in a nightly walk: the training process on
 the first 50,000 images, then the holdout whole, by digit, and shifted by four pixels.
@@ -31,16 +31,16 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         source = DIGITS.open_source(Places(arguments.folder, Path(place) / "source"))
-        night = source.deliver(())
-        assert night is not None
-        training = DIGITS.examples(source.read(night.files).rows)
+        delivery = source.deliver(())
+        assert delivery is not None
+        training = DIGITS.examples(source.read(delivery.files).rows)
         holdout = DIGITS.examples(source.holdout())
         for seed in arguments.seeds:
             print(row(seed, training, holdout, Path(place) / str(seed)), flush=True)
 
 
 def row(seed: int, training: Examples, holdout: Examples, folder: Path) -> str:
-    """Train one seed and tell what it reached."""
+    """Train one seed and format its result."""
     candidate = train(
         DIGITS,
         DIGITS.settings.model_copy(update={"seed": seed}),
@@ -51,10 +51,10 @@ def row(seed: int, training: Examples, holdout: Examples, folder: Path) -> str:
         seconds=3_600,
         report=lambda _progress: None,
     )
-    return told(seed, candidate, evaluate(DIGITS, candidate, None, holdout))
+    return _cells(seed, candidate, evaluate(DIGITS, candidate, None, holdout))
 
 
-def told(seed: int, candidate: Candidate, evaluation: Evaluation) -> str:
+def _cells(seed: int, candidate: Candidate, evaluation: Evaluation) -> str:
     measured = {
         (measurement.metric, measurement.slice): measurement.value
         for measurement in evaluation.measurements

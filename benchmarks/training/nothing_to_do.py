@@ -1,10 +1,10 @@
-"""What a night with nothing to do costs: `python -m benchmarks.training.nothing_to_do [ROUNDS]`.
+"""The cost of a run with nothing to do: `python -m benchmarks.training.nothing_to_do [ROUNDS]`.
 
-Justifies `overnight retrain --if-changed`: whole processes from the shell, in CPU seconds, beside
-`dvc repro` on a pipeline of three stages (prepare, train, evaluate) whose files have
-not changed. The nightly flow is told by itself, from its call to its end in a process that is up,
-as a worker of Prefect runs it. Rounds are interleaved. DVC gets an environment of its own, made by
-uv from a pinned file; ours asks a real S3 server whose dataset holds the same 50,000 digits.
+Claim of `overnight retrain --if-changed`: whole processes from the shell, in CPU seconds, compared
+with `dvc repro` on a pipeline of three stages (prepare, train, evaluate) whose files have
+not changed. The flow is measured separately, from its call to its end in a running process,
+as a worker of Prefect runs it. Rounds are interleaved. DVC gets its own environment, installed
+by uv from a pinned file; ours queries a real S3 server whose dataset holds the same 50,000 digits.
 """
 
 import os
@@ -34,7 +34,7 @@ PIPELINE = """stages:
   evaluate:
     {cmd: cp evaluate.py metrics.json, deps: [network.npz, evaluate.py], outs: [metrics.json]}
 """
-# A dataset of one night, and a version that covers it and serves.
+# A dataset of one arrival, and a champion that was trained on it.
 SETTLE = """
 from datetime import UTC, datetime
 from overnight.flows.run.context import ModelContext
@@ -46,18 +46,19 @@ from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.snapshot import snapshot
 from tests.support.examples import FILES, manifest
 from tests.support.signing_keys import SIGNER
-house = ModelContext.open("digits")
-house.bucket.ensure()
-ingest(house.source, house.bucket, house.rows, house.holdout, model="digits", take_next=True)
-data = snapshot(house.rows, house.holdout).lineage
-code, environment = lineage.code(house.definition), lineage.environment()
-settings = house.definition.settings
-fingerprint = lineage.fingerprint(house.definition, settings, data, code, environment)
+context = ModelContext.open("digits")
+context.bucket.ensure()
+source, rows, holdout = context.source, context.rows, context.holdout
+ingest(source, context.bucket, rows, holdout, model="digits", take_next=True)
+data = snapshot(context.rows, context.holdout).lineage
+code, environment = lineage.code(context.definition), lineage.environment()
+settings = context.definition.settings
+fingerprint = lineage.fingerprint(context.definition, settings, data, code, environment)
 version = new_version(fingerprint, datetime.now(UTC))
-made = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
-made["tensors"] = house.definition.tensors
-registry = ModelRegistry(house.bucket, "digits")
-registry.publish(manifest(version=version).model_copy(update=made), FILES, SIGNER)
+fields = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
+fields["tensors"] = context.definition.tensors
+registry = ModelRegistry(context.bucket, "digits")
+registry.publish(manifest(version=version).model_copy(update=fields), FILES, SIGNER)
 registry.decide(version, "approved", Actor("b", "b"))
 registry.champion.append(version, expected=None, actor=Actor("b", "b"))
 """
@@ -72,7 +73,7 @@ print(ended.name, time.process_time() - began)
 
 
 def main() -> None:
-    # Whoever may not keep bytecode compiles all it imports each time, at three times the price.
+    # Without stored bytecode a process compiles its imports each time, at three times the cost.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as place, prefect() as address:
         folder = Path(place)
@@ -106,12 +107,12 @@ def in_flow(environment: Mapping[str, str]) -> Iterator[float]:
     """CPU seconds of the flow alone, each time in a process that has just started."""
     for _ in range(ROUNDS):
         command = [sys.executable, "-c", FLOW]
-        told = subprocess.run(
+        output = subprocess.run(
             command, cwd=ROOT, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True
         ).stdout.split()
-        if told[-2] != "UpToDate":
-            raise SystemExit(f"the flow ended with {told[-2]}")
-        yield float(told[-1])
+        if output[-2] != "UpToDate":
+            raise SystemExit(f"the flow ended with {output[-2]}")
+        yield float(output[-1])
 
 
 def measure(
@@ -153,12 +154,12 @@ def ours(home: Path, endpoint: str, data: str | None) -> dict[str, str]:
         "S3_SECRET_KEY": SECRET,
         "REPLICAS": "0",
     } | ({"SOURCE_FOLDERS__DIGITS": data} if data else {})
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
-    return kept | {f"OVERNIGHT_{name}": value for name, value in settings.items()}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
+    return inherited | {f"OVERNIGHT_{name}": value for name, value in settings.items()}
 
 
 def dvc_in(place: Path) -> Path:
-    """DVC's command, in an environment that is made once."""
+    """DVC's command, in an environment that is fields once."""
     command = place / "bin" / "dvc"
     if not command.exists():
         uv = Path(sys.executable).with_name("uv")
@@ -172,7 +173,7 @@ def dvc_in(place: Path) -> Path:
 
 
 def prepare(pipeline: Path, dvc: Path) -> None:
-    """A pipeline of three stages that has run, on as many bytes as the night's digits are."""
+    """A pipeline of three stages that has run, on as many bytes as the arrival's digits are."""
     pipeline.mkdir()
     (pipeline / "raw.npz").write_bytes(os.urandom(PACKED_BYTES))
     for name in ("prepare", "train", "evaluate"):

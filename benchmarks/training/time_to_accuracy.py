@@ -2,8 +2,8 @@
 
 The classic (conv32-conv64-pool-dropout-dense128-dropout, Adam, batch 128) takes 12 epochs over
 60,000 digits. Ours has one epoch to reach 99.0 % of t10k in a thirtieth of that, and three to reach
-99.4 % in a twelfth, with every seed; and one epoch to reach 99.4 % when it goes on from the weights
-of a champion that has learned the first night's 50,000. CPU seconds are user and system time of
+99.4 % in a twelfth, with every seed; and one epoch to reach 99.4 % when it continues from a
+champion that has learned the first arrival's 50,000. CPU seconds are user and system time of
 this process, so what else the machine does matters little; ours include compiling, the classic's
 do not.
 
@@ -42,7 +42,7 @@ RESULTS = Path(__file__).with_name("results.json")
 class Goal:
     """An accuracy on t10k, and the share of the classic's CPU time that it may cost.
 
-    `warm` goes on from a champion; what that one cost was spent on an earlier night.
+    `warm` continues from a champion, whose own training is not counted.
     """
 
     epochs: int
@@ -60,7 +60,7 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Run:
-    """What one fit of ours came to; `ratio` is the classic's CPU time over ours."""
+    """The result of one fit; `ratio` is the classic's CPU time over ours."""
 
     epochs: int
     seed: int
@@ -120,7 +120,7 @@ def classic_cpu_seconds_per_epoch(training: Examples) -> float:
 def run(
     goal: Goal, seed: int, training: Examples, test: Examples, classic: float, start: Path | None
 ) -> Run:
-    """Fit ours on all 60,000, and ask it for t10k once, afterwards."""
+    """Fit our network on all 60,000, and evaluate it on t10k once, afterwards."""
     learning_rate = WARM_RATE if goal.warm else RATE
     before = cpu_seconds()
     fitted = fit(training, goal.epochs, learning_rate, seed, start if goal.warm else None)
@@ -135,7 +135,7 @@ def run(
 def fit(
     training: Examples, epochs: int, learning_rate: float, seed: int, start: Path | None
 ) -> network.Fitted:
-    """One fit of ours; `start` is the network that it goes on from, if any."""
+    """One fit of our network, from the weights in `start` if there is result."""
     settings = TrainingSettings(
         epochs=epochs,
         batch_rows=128,
@@ -146,11 +146,11 @@ def fit(
     )
     # As the classic, ours learns from all; `fit` gets some of the same for the curve it draws.
     curve = rows(training, 1_000)
-    return network.fit(training, curve, settings=settings, report=tell, start=start)
+    return network.fit(training, curve, settings=settings, report=print_progress, start=start)
 
 
 def champion(training: Examples, seed: int, folder: Path) -> Path:
-    """A network of an earlier night: three epochs over the first night's digits."""
+    """An earlier champion: three epochs over the first arrival's digits."""
     path = folder / f"{seed}.keras"
     fit(rows(training, FIRST_DELIVERY_ROWS), 3, RATE, seed, None).network.save(path)
     return path
@@ -161,7 +161,7 @@ def rows(examples: Examples, n: int) -> Examples:
     return Examples({"image": examples.inputs["image"][:n]}, examples.labels[:n])
 
 
-def tell(progress: Progress) -> None:
+def print_progress(progress: Progress) -> None:
     line = f"\repoch {progress.epoch}/{progress.epochs} step {progress.step}/{progress.steps}  "
     sys.stderr.write(line + ("\n" if progress.step == progress.steps else ""))
 
@@ -172,14 +172,16 @@ def table(runs: Sequence[Run]) -> str:
         "| from | epochs | seed | t10k | CPU s | classic ÷ ours | goal | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in runs:
-        goal = next(goal for goal in GOALS if (goal.epochs, goal.warm) == (one.epochs, one.warm))
-        begun = "a champion" if one.warm else "a seed"
+    for result in runs:
+        goal = next(
+            goal for goal in GOALS if (goal.epochs, goal.warm) == (result.epochs, result.warm)
+        )
+        begun = "a champion" if result.warm else "a seed"
         lines.append(
-            f"| {begun} | {one.epochs} | {one.seed} | {one.accuracy:.2%} "
-            f"| {one.cpu_seconds:.1f} | {one.ratio:.0f} "
+            f"| {begun} | {result.epochs} | {result.seed} | {result.accuracy:.2%} "
+            f"| {result.cpu_seconds:.1f} | {result.ratio:.0f} "
             f"| {goal.accuracy:.1%} at {1 / goal.share:.0f} "
-            f"| {'reached' if one.reached else 'missed'} |"
+            f"| {'reached' if result.reached else 'missed'} |"
         )
     return "\n".join(lines)
 
@@ -192,7 +194,7 @@ def result(runs: Sequence[Run], epoch_cpu_seconds: float) -> Mapping[str, object
         "classic_epochs": CLASSIC_EPOCHS,
         "classic_cpu_seconds": round(epoch_cpu_seconds * CLASSIC_EPOCHS, 1),
         "classic_is": "the second epoch's CPU seconds, multiplied",
-        "runs": [asdict(one) for one in runs],
+        "runs": [asdict(result) for result in runs],
     }
 
 

@@ -1,13 +1,13 @@
-"""Claim: a whole night costs at most 5 % more CPU than a plain script that does the same work.
+"""Claim: a whole run costs at most 5 % more CPU than a plain script that does the same work.
 
     python -m benchmarks.training.whole_flow [--epochs N]
 
-Both are processes of their own on the first night's 50,000 genuine digits: the retrain flow with a
-real Prefect server and a real S3 server, and a script without Prefect, bucket, dataset or data
-gates that reads the digits, trains, evaluates, draws, rehearses, asks the gates and writes the
+Both are separate processes on the 50,000 genuine digits of the first arrival: the retrain flow with
+a real Prefect server and a real S3 server, and a script without Prefect, bucket, dataset or data
+gates that reads the digits, trains, evaluates, draws, rehearses, evaluates the gates and writes the
 bundle into a folder. CPU seconds are those of the process and its children. Two fits of the same
-seed differ by more than what is looked for, so what the fit itself took, which it tells, is counted
-once for both. What the two servers spend beside the flow is told apart.
+seed differ by more than the effect, so the CPU time of the fit, which it reports, is counted once
+for both. The CPU time of the two servers is reported separately.
 """
 
 import argparse
@@ -101,15 +101,15 @@ def main() -> None:
         environment["PREFECT_API_URL"] = servers.enter_context(prefect())
         before = servers_cpu_seconds()
         flow = measured("the flow", FLOW, [str(asked.epochs)], environment)
-        beside = servers_cpu_seconds() - before
+        seconds = servers_cpu_seconds() - before
     fit = script[1]
     print(f"\nthe fit alone                {fit:8.1f} CPU s")
     print(f"the script around it         {script[0] - script[1]:8.1f}")
     print(f"the flow around it           {flow[0] - flow[1]:8.1f}")
-    print(f"the two servers meanwhile    {beside:8.1f}")
+    print(f"the two servers meanwhile    {seconds:8.1f}")
     ratio = (fit + flow[0] - flow[1]) / script[0]
     print(f"\nthe flow over the script     {ratio:8.3f}   goal {GOAL}")
-    print(f"with the servers             {ratio + beside / script[0]:8.3f}")
+    print(f"with the servers             {ratio + seconds / script[0]:8.3f}")
 
 
 def measured(
@@ -136,9 +136,9 @@ def settings(home: Path, endpoint: str, digits: str) -> dict[str, str]:
     }  # fmt: skip
     if digits:
         given["SOURCE_FOLDERS__DIGITS"] = digits
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept | {f"OVERNIGHT_{name}": value for name, value in given.items()}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("OVERNIGHT_")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    return inherited | {f"OVERNIGHT_{name}": value for name, value in given.items()}
 
 
 @contextmanager

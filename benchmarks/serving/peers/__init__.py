@@ -1,4 +1,4 @@
-"""Serving beside its peers: one network, single images, 16 kept connections, two workers each.
+"""Serving compared with other servers: one network, single images, 16 kept connections, two workers each.
 
     python -m benchmarks.serving.peers [--seconds 5] [--rounds 3] [--only overnight,kserve]
 
@@ -8,7 +8,7 @@ downloaded but the peers themselves, each into an environment of its own under .
 exact versions in environments/.
 
 What is measured. In each round every server is started afresh, in turn, and nothing else runs
-beside it. Once it has answered and rests (all workers are up), it has to give the digits that Keras
+meanwhile. Once it has answered and rests (all workers are up), it has to give the digits that Keras
 gave to 20 images, by every lane; then a load generator of one thread and raw sockets keeps 16
 connections busy with 64 images in turns, one second to warm up and SECONDS that count. Figures are
 medians of the rounds.
@@ -23,20 +23,20 @@ medians of the rounds.
   compiled bytecode; CPU of all its processes until then.
 - the network alone: one inference by the runtime, in a loop, in process: the limit.
 
-What is unfair to whom:
+Unequal conditions:
 
-- Ours runs int8 weights in LiteRT, which is what a night of ours exports. Peers that run their
-  users' own code run the float network in ONNX Runtime on one thread, which their guides lead to;
-  the difference of the two runtimes is in the table as `the network alone`, and is ours to choose
-  but not our server's doing.
+- Ours runs int8 weights in LiteRT, which is what our pipeline exports. Peers that run their
+  users' own code run the float network in ONNX Runtime on one thread, as their guides recommend;
+  the difference of the two runtimes is in the table as `the network alone`, and is no property of
+  the servers.
 - How much int8 gains depends on the processor: with AVX-512 VNNI three times, with AVX2 alone a
   quarter or less. The results name the instructions that were there.
-- Ours asks for pixels as UINT8 and so do the peers; BentoML and MLflow take nested lists only,
+- Our model takes pixels as UINT8, and so do the peers; BentoML and MLflow take nested lists only,
   which cost more to parse.
 - KServe's supervisor kills a worker that is silent for 5 s: on a machine so busy that starting one
   takes longer, it kills them again and again, and its figures mean nothing there.
 - Ours answers without any log line. Of the peers those that log every request by default were
-  told not to, where a setting exists (BentoML, LitServe, MLServer, KServe's latency lines).
+  configured not to, where a setting exists (BentoML, LitServe, MLServer, KServe's latency lines).
 - Peers do what ours does not: LitServe, BentoML and MLServer pass requests to inference processes
   through queues, which pays for networks that take long or need batches, as on accelerators.
   KServe and MLServer offer gRPC, which is not measured.

@@ -106,7 +106,7 @@ class Clients:
             client.send(next(self._requests))
 
     def drive(self, seconds: float, answers: int) -> tuple[list[float], Counter[str], float]:
-        """Drive for at least `seconds` and `answers`; seconds of each request, failures, duration."""
+        """Seconds of each request, failures and duration of at least `seconds` and `answers`."""
         took: list[float] = []
         failures: Counter[str] = Counter()
         began = now = time.perf_counter()
