@@ -1,4 +1,4 @@
-"""Serving compared with other servers: one network, single images, 16 kept connections, two workers each.
+"""Serving compared with other servers: single images, 16 kept connections, two workers each.
 
     python -m benchmarks.serving.peers [--seconds 5] [--rounds 3] [--only overnight,kserve]
 
