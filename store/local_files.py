@@ -80,6 +80,7 @@ def try_lock(path: Path, *, existing: bool = False) -> BufferedRandom | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
+        # Only a held lock is an expected outcome; no lock support (NFS) is an error.
         if isinstance(error, BlockingIOError):
             return None
         raise

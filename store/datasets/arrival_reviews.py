@@ -89,6 +89,7 @@ class ArrivalReviews:
 
     def decision(self, arrival: str) -> ArrivalReview | None:
         """The last decision about an arrival, or None while there is none."""
+        # Single reads: a listing may be stale, and a decision must hold as soon as it is made.
         sequence, last = 1, None
         while True:
             key = keys.arrival_review(self.model, arrival, sequence)

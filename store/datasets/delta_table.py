@@ -69,6 +69,7 @@ _DAMAGE = re.compile(
 )
 _AWAY = re.compile(r"HTTP error|error sending request|timed out|non-2xx|connection", re.IGNORECASE)
 _FRAME = re.compile(r"stack backtrace|\d+: ", re.IGNORECASE)
+# Far more than concurrent runs cause; endless retries would hide a defect.
 _TRIES = 10
 _ROWS_AT_ONCE = 65_536
 _Commit = Callable[[DeltaTable, dict[str, Any]], None]
@@ -269,6 +270,7 @@ class Dataset:
             paths = table.vacuum(
                 retention_hours=round(hours),
                 dry_run=not delete,
+                # Delta would insist on a week; our own grace covers the longest run.
                 enforce_retention_duration=False,
                 full=True,
                 keep_versions=known,
@@ -316,6 +318,7 @@ class Dataset:
             "mode": "append",
             "commit_properties": CommitProperties(
                 custom_metadata={"arrival": arrival, "writer": writer},
+                # Delta refuses a second commit with the same application transaction.
                 app_transactions=[Transaction(arrival, 1)],
             ),
             "post_commithook_properties": _AFTER_COMMIT,

@@ -24,7 +24,7 @@ from overnight.store.values import Value
 _MANIFEST = "arrival.json"
 # Stored file names begin with a digest, so no delivered file can pass for a reason.
 _REASON = "reason-"
-# A folder of pictures is thousands of small objects: one request at a time would take hours.
+# A folder of pictures is thousands of small objects: one request at a time would be slow.
 _AT_ONCE = 8
 
 

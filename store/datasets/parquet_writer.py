@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
+# Bounds the memory: one group is held until it is written.
 GROUP_ROWS = 65_536
 FILE_GROUPS = 32
 
@@ -28,6 +29,7 @@ def write_files(
     groups = _groups(batches)
     written: list[AddAction] = []
     for first in groups:
+        # A random name: two runs that write the same arrival must not collide.
         name = f"part-{len(written):05d}-{uuid.uuid4()}-c000.snappy.parquet"
         rows = 0
         with filesystem.open_output_stream(name) as out:

@@ -154,6 +154,7 @@ def alias_log(
 
     `records` are one log, oldest first.
     """
+    # A gap is reported by `gaps`, so a record after one is not compared with the one before.
     before: AliasRecord | None = None
     for record in records:
         key = keys.alias_record(record.model, record.alias, record.sequence)

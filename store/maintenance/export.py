@@ -115,6 +115,7 @@ def _fetch_all(
     def fetch(key: str) -> None:
         body = bucket.read(key)
         write_atomically(path_of(folder, key), body)
+        # In the journal only once its file is whole: what is not in there is fetched again.
         fetched[key] = FileEntry(size_bytes=len(body), sha256=digest(body))
         with journal.open("ab") as file:
             file.write(_line(_Fetched(key=key, entry=fetched[key])))

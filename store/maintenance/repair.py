@@ -108,6 +108,8 @@ class Export:
         if rest != ".json":
             # An acknowledgement or a checkpoint belongs to exactly this entry.
             return same[0] is True
+        # The one before must be equal, and the one after may not be another's: else this entry
+        # belongs to a history that the bucket does not share.
         is_first = int(number) == (0 if prefix.endswith("/_delta_log") else 1)
         return (is_first or same[-1] is True) and same[1] is not False
 

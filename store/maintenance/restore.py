@@ -43,6 +43,7 @@ def import_bucket(bucket: Bucket, folder: Path, *, progress: Progress) -> Index:
         ExportChanged: the folder differs from its index, or the store returns other bytes.
     """
     index = read_index(folder)
+    # Both checks first: nothing is written for an import that cannot succeed.
     _check_folder(folder, index, progress)
     _check_store(bucket, index)
     order = sorted(index.objects, key=lambda key: (rank(key), key))

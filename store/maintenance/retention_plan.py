@@ -75,6 +75,7 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
     published = [name for name, files in folders.items() if _MANIFEST in files]
     manifests = _manifests(bucket, model, published)
     revoked = {version for version, files in folders.items() if _KEPT in files}
+    # A version with a tombstone does not count among the newest.
     whole = [v for v in manifests if _COLLECTED not in folders[v] or v in revoked]
     uses = [_use_of(bucket, manifests[version]) for version in whole]
     logs = _logs(bucket, model)

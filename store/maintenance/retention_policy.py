@@ -67,6 +67,7 @@ def kept(
         *_undecided(versions, logs.get(CHAMPION, ())),
         *_young(versions, retention, now),
     ):
+        # The first reason stands: the rules come in order of importance.
         why.setdefault(version, reason)
     for use in [use for use in versions if use.version in why]:
         # Reproducing a version needs the weights it started from, but not their own origin.

@@ -18,6 +18,7 @@ def probe(bucket: Bucket, *, where: str) -> None:
         try:
             bucket.create(key, b"second")
         except AlreadyExists:
+            # A store might report the conflict and still overwrite the object.
             if bucket.read(key) == b"first":
                 return
             raise UnsafeStore(where, "a refused write changed the object") from None

@@ -90,6 +90,7 @@ class Item:
         for kind, form in _FORMS:
             if match := form.fullmatch(key):
                 names = {name: value for name, value in match.groupdict().items() if value}
+                # The pattern accepts dates that do not exist, such as a 31st of February.
                 if "version" in names and not keys.is_version(names["version"]):
                     break
                 return cls(key, size_bytes, kind, names)

@@ -18,6 +18,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A segment has room for 255 characters, and `.json` ends it.
 _LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
+# Everything else is append-only, so that a bug or a stolen token cannot rewrite history.
 _REMOVABLE = ("landing/", "probe/")
 # The manifest of a version and the records about it are never deleted.
 _DISCARDABLE = re.compile(
@@ -215,7 +216,7 @@ def scores(model: str, version: str | None = None) -> str:
 def score(model: str, version: str, arrival: str) -> str:
     """Key of what a version measured on an arrival; `arrival` is as it is named in the dataset.
 
-    A name that would be too long for a segment is told by its beginning and its digest.
+    A name that is too long for a segment is shortened and gets a digest.
     """
     if "/" in arrival:
         raise BadKey(arrival, "an arrival's name is one segment")

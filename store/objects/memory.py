@@ -16,6 +16,7 @@ class MemoryBucket:
     def create(self, key: str, body: bytes) -> None:
         keys.check(key)
         with self._lock:
+            # Equal bytes succeed, as over S3, where they may be a retry of our own write.
             if self._objects.setdefault(key, body) != body:
                 raise AlreadyExists(key)
 

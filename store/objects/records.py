@@ -42,4 +42,5 @@ def read(form: type[Record], bucket: Bucket, key: str) -> Record | None:
         body = bucket.read(key)
     except NotFound:
         return None
+    # Not None when it is invalid: a damaged decision must not read as an open one.
     return decoded(form, body, key)

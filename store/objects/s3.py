@@ -106,6 +106,7 @@ class S3Bucket:
                 connect_timeout=connect_seconds,
                 read_timeout=read_seconds,
                 retries={"total_max_attempts": 1, "mode": "standard"},
+                # More than the threads of any caller: else they would wait for each other.
                 max_pool_connections=32,
             ),
         )
@@ -188,6 +189,7 @@ class S3Bucket:
                 with self._translated_errors(key):
                     return call()
             except StoreUnavailable:
+                # Jittered, so that clients that failed together do not come back together.
                 time.sleep(random.uniform(0.1, 0.2 * 2**attempt))
         with self._translated_errors(key):
             return call()
@@ -205,6 +207,7 @@ class S3Bucket:
             if code in _DENIED or (status in _DENIED and code not in _ABSENT):
                 what = f"{error.operation_name} {key}".strip()
                 raise StoreDenied(self.address.endpoint, code or status, what=what) from None
+            # HEAD responses have no body, so only a status and no code.
             if code in _ABSENT or status == "404":
                 raise NotFound(key or self.address.bucket) from None
             if code in _LOST or status in _LOST:

@@ -95,6 +95,7 @@ class AliasLog:
         """
         key = keys.alias_record(self.model, self.alias, sequence)
         record = read(AliasRecord, self._bucket, key)
+        # A record copied from elsewhere would promote a version that nobody promoted here.
         if record is not None and _key_of(record) != key:
             raise CorruptRecord(key, expected="its own record", found=f"that of {_key_of(record)}")
         return record
@@ -142,6 +143,7 @@ class AliasLog:
         Raises:
             ConfigurationError: no version served before it.
         """
+        # A version that was promoted twice returns to what its latest promotion replaced.
         replaced = {
             record.version: record.previous
             for record in self.history()
@@ -208,6 +210,7 @@ class AliasLog:
     def _write(self, record: AliasRecord) -> None:
         key = keys.alias_record(self.model, self.alias, record.sequence)
         try:
+            # The compare-and-swap: of all writers that read record n, one creates record n+1.
             self._bucket.create(key, record.encoded())
         except AlreadyExists:
             winner = self.at(record.sequence)
@@ -227,6 +230,7 @@ class AliasLog:
         """The reports of all replicas about a record so far; unreadable ones are left out."""
         acknowledgements = []
         for key in self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence)):
+            # Serving hosts write here: a bad object of one host must not stop the others.
             with suppress(ValidationError, BadKey):
                 body = self._bucket.read(key)
                 acknowledgements.append(Acknowledgement.model_validate_json(body))

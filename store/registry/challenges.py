@@ -112,6 +112,7 @@ class Challenges:
             action="started",
             terms=terms,
             champion_sequence=champion.sequence,
+            # Without it a challenge that was started and stopped meanwhile would go unnoticed.
             after=last.sequence if last else 0,
         )
         return self._checked_after_write(record)
@@ -163,6 +164,7 @@ class Challenges:
         """
         champions = AliasLog(self.bucket, self.model)
         sequence = max(record.champion_sequence, since)
+        # Single reads, because serving asks this all the time and mostly gets one "not found".
         while (later := champions.at(sequence + 1)) is not None:
             if later.version == record.version:
                 return True
@@ -189,6 +191,7 @@ class Challenges:
         verdict = decision.verdict if decision else None
         if verdict == "rejected":
             raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
+        # A canary answers clients; the answers of a shadow are discarded.
         if terms.mode == "canary" and verdict != "approved":
             raise ConfigurationError(
                 f"{model} {version} is not approved, so it may not answer clients; "

@@ -77,6 +77,7 @@ class DataLineage(Value):
     holdout_digest: str
     holdout_rows: int
     without: tuple[str, ...] = ()
+    # Left out when empty: manifests of models with frozen holdouts keep their bytes.
     judged_from: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 

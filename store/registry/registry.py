@@ -123,6 +123,7 @@ class ModelRegistry:
 
     def find_by_fingerprint(self, fingerprint: str) -> str | None:
         """The newest complete version with exactly this fingerprint."""
+        # By name first, which has a part of the fingerprint: few manifests have to be read.
         for name in reversed(self.bucket.names_below(keys.versions(self.model))):
             if keys.is_version(name) and keys.matches_fingerprint(name, fingerprint):
                 with suppress(UnknownVersion):
@@ -208,6 +209,7 @@ class ModelRegistry:
         """
         prefix = f"{keys.versions(self.model)}/{manifest.version}"
         names = [key.removeprefix(f"{prefix}/") for key in self.bucket.keys_below(prefix)]
+        # A collected version lacks files for a good reason, which is the better message.
         if COLLECTED in names:
             self.check_not_collected(manifest.version)
         known = manifest.files.keys() | RESERVED
@@ -373,6 +375,7 @@ class ModelRegistry:
             findings=tuple(findings),
             compared_with=compared_with,
         )
+        # The same inputs compared with the same champion: the first findings are as good.
         with suppress(AlreadyExists):
             key = keys.refusal(self.model, fingerprint, compared_with)
             self.bucket.create(key, refusal.encoded())

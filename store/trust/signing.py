@@ -62,6 +62,7 @@ def decode(body: bytes, *, where: str) -> Signature:
     """
     try:
         envelope: Any = json.loads(body)
+        # Several signatures in one envelope are legal in DSSE, but never written here.
         (signed,) = envelope["signatures"]
         signature = Signature(
             key_id=str(signed["keyid"]),

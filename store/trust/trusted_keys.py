@@ -67,6 +67,7 @@ class Trust:
             ConfigurationError: the file is invalid, or has no keys.
         """
         if self._file is not None:
+            # `ReloadingFile` is not thread-safe, and threads of serving verify concurrently.
             with self._lock:
                 self._reload(self._file)
         if not self._keys:
@@ -169,6 +170,7 @@ def public_key(name: str, key: str, *, where: str = "the key") -> PublicKey:
     try:
         raw = base64.b64decode(key.removeprefix(_KIND), validate=True)
     except (ValueError, binascii.Error):
+        # Falls through to the one message for all malformed keys.
         raw = b""
     if not key.startswith(_KIND) or len(raw) != KEY_BYTES:
         raise ConfigurationError(
