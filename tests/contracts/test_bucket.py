@@ -1,4 +1,4 @@
-"""One suite over every bucket: what memory promises, a real S3 server over a socket keeps."""
+"""One suite over every bucket: in memory, and over a real S3 server."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
         yield request.getfixturevalue("s3_bucket")
 
 
-def test_what_was_created_is_read_back(bucket: Bucket) -> None:
+def test_a_created_object_is_read_back(bucket: Bucket) -> None:
     bucket.create("a/b.bin", b"\x00\xff" * 1000)
 
     assert bucket.read("a/b.bin") == b"\x00\xff" * 1000
@@ -42,7 +42,7 @@ def test_first_writer_wins_creation(bucket: Bucket) -> None:
     assert bucket.read("a") == b"1"
 
 
-def test_writing_the_same_bytes_again_is_recognised_as_ones_own(bucket: Bucket) -> None:
+def test_creating_equal_bytes_again_succeeds(bucket: Bucket) -> None:
     bucket.create("a", b"1")
 
     bucket.create("a", b"1")
@@ -77,7 +77,7 @@ def test_a_missing_key_is_named(bucket: Bucket) -> None:
         bucket.read("nobody/wrote/this")
 
 
-def test_listing_finds_every_depth_in_order_and_nothing_beside_the_prefix(bucket: Bucket) -> None:
+def test_a_listing_has_every_depth_in_order_and_only_the_prefix(bucket: Bucket) -> None:
     for key in ("p/b", "p/a/2", "p/a/1", "pp/x", "p.json"):
         bucket.create(key, b"x")
 
@@ -94,7 +94,7 @@ def test_a_name_can_be_both_an_object_and_a_folder(bucket: Bucket) -> None:
     assert bucket.names_below("log") == ["00000001", "00000001.json"]
 
 
-def test_listings_longer_than_a_page_are_whole(bucket: Bucket) -> None:
+def test_listings_longer_than_a_page_are_complete(bucket: Bucket) -> None:
     threads = [
         threading.Thread(
             target=lambda part: [
@@ -178,7 +178,7 @@ def test_of_versions_only_files_can_be_discarded(bucket: Bucket) -> None:
     ]
 
 
-def test_sizes_are_told_of_every_key_below_a_prefix_and_of_the_whole_bucket(bucket: Bucket) -> None:
+def test_sizes_are_listed_below_a_prefix_and_of_the_whole_bucket(bucket: Bucket) -> None:
     for key, body in {"p/b": b"22", "p/a/1": b"", "pp/x": b"333"}.items():
         bucket.create(key, body)
 
@@ -190,7 +190,7 @@ def test_sizes_are_told_of_every_key_below_a_prefix_and_of_the_whole_bucket(buck
         bucket.sizes_below("p/")
 
 
-def test_the_probe_trusts_a_store_that_keeps_the_promise(bucket: Bucket) -> None:
+def test_the_probe_accepts_a_conforming_store(bucket: Bucket) -> None:
     probe(bucket, where="here")
 
     assert bucket.keys_below("probe") == []
@@ -209,7 +209,7 @@ def test_the_probe_refuses_a_store_that_overwrites() -> None:
         probe(Careless(), where="http://careless")
 
 
-def test_a_store_that_is_not_there_is_named_with_its_setting() -> None:
+def test_an_unreachable_store_is_named_with_its_setting() -> None:
     nowhere = S3Address("http://127.0.0.1:9", "b", "AK", "SK")
 
     with pytest.raises(StoreUnavailable, match="OVERNIGHT_S3_ENDPOINT"):
@@ -217,12 +217,12 @@ def test_a_store_that_is_not_there_is_named_with_its_setting() -> None:
 
 
 @pytest.mark.servers
-def test_wrong_credentials_are_told_as_such(s3_address: S3Address) -> None:
+def test_wrong_credentials_are_reported_as_such(s3_address: S3Address) -> None:
     wrong = S3Address(s3_address.endpoint, s3_address.bucket, s3_address.access_key, "wrong")
 
     with pytest.raises(StoreDenied, match="OVERNIGHT_S3_SECRET_KEY"):
         S3Bucket(wrong).read("a")
 
 
-def test_the_secret_does_not_show_when_an_address_is_printed() -> None:
+def test_the_repr_of_an_address_has_no_secret() -> None:
     assert "hidden" not in repr(S3Address("http://s3", "b", "AK", "hidden"))

@@ -1,4 +1,4 @@
-"""One declaration, two readers: what training refuses of rows, serving refuses of requests."""
+"""Training and serving refuse the same values by the same declaration."""
 
 import numpy as np
 import pytest

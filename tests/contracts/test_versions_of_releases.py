@@ -1,4 +1,4 @@
-"""Versions of every release, as real nights made them: trusted, served and read for ever."""
+"""Versions of every release, from real pipeline runs: trusted, served and readable."""
 
 import importlib
 import io
@@ -58,7 +58,7 @@ def test_there_are_versions_of_every_release_and_model() -> None:
     assert set(NEAR) == set(catalogue())
 
 
-def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
+def test_it_is_trusted_and_predicts_as_before(bucket, manifest, files):
     decision = ModelRegistry(bucket, manifest.model).decision(manifest.version)
     assert decision is not None
     assert decision.verdict == "approved"
@@ -70,7 +70,7 @@ def test_it_may_serve_and_answers_as_it_did(bucket, manifest, files):
 
 
 @pytest.mark.training
-def test_its_network_is_read_and_answers_as_what_was_exported(manifest, files, tmp_path):
+def test_its_network_loads_and_predicts_as_the_exported_model(manifest, files, tmp_path):
     path = tmp_path / "network.keras"
     path.write_bytes(files["network.keras"])
     network = importlib.import_module(f"overnight.models.{manifest.model}.network")
@@ -87,7 +87,7 @@ def test_its_network_is_read_and_answers_as_what_was_exported(manifest, files, t
     assert np.allclose(found[answer], expected, **NEAR[manifest.model])
 
 
-def test_what_explains_it_is_there(manifest, files):
+def test_its_reports_are_there(manifest, files):
     assert b"<html" in files["report.html"]
     assert manifest.code.digest[:12].encode() in files["report.html"]
     assert json.loads(files["sbom.cdx.json"])["bomFormat"] == "CycloneDX"

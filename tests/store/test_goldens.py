@@ -1,4 +1,4 @@
-"""What a release has written is read for ever: buckets of old releases, kept as exports."""
+"""Buckets that older releases wrote, kept as exports, are still readable."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def test_its_audit_is_clean(release, bucket, trust):
     assert (audit.tallies["digits"]["manifest"], audit.signatures_checked) == (4, True)
 
 
-def test_its_versions_are_trusted_and_answer_as_they_did(bucket, trust):
+def test_its_versions_are_trusted_and_predict_as_before(bucket, trust):
     for version in (SECOND, THIRD, FOURTH):
         made = ModelRegistry(bucket, "digits", trust).trusted(version).manifest
         ModelRegistry(bucket, made.model).check_nothing_added(made)
@@ -71,7 +71,7 @@ def test_its_versions_are_trusted_and_answer_as_they_did(bucket, trust):
         assert {name: len(rows) for name, rows in answered.items()} == {"image": 5}
 
 
-def test_its_logs_and_words_say_what_they_said(bucket):
+def test_its_logs_and_records_are_read_as_written(bucket):
     history = AliasLog(bucket, "digits").history()
     assert [(one.version, one.action) for one in history] == [
         (FIRST, "promoted"),
@@ -95,14 +95,14 @@ def test_its_logs_and_words_say_what_they_said(bucket):
     assert score.measurements[0].value == 0.99
 
 
-def test_its_arrivals_and_the_words_about_them_are_still_there(bucket):
+def test_its_arrivals_and_their_reviews_are_read_as_written(bucket):
     assert ArrivalReviews(bucket, "digits").excluded() == ("night-9",)
     (arrival,) = Landing(bucket, "digits").pending()
     assert Landing(bucket, arrival.model).read(arrival).files == {"a.csv": b"1,2", "b.csv": b"?"}
     assert [one.reason for one in Landing(bucket, "digits").quarantined()] == ["no numbers"]
 
 
-def test_what_was_collected_is_still_told_so_and_what_was_kept_is_not(bucket, trust):
+def test_tombstones_and_their_revocations_are_read_as_written(bucket, trust):
     made = ModelRegistry(bucket, "digits", trust).trusted(FIRST).manifest
     with pytest.raises(CollectedVersion, match="collected on"):
         ModelRegistry(bucket, made.model).read_file(made, "predictor.tflite")

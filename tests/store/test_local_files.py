@@ -1,4 +1,4 @@
-"""Whole files, locks and re-reading, as every process on a machine relies on them."""
+"""Atomic writes, locks and reloading of local files."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def python(program: str, path: Path, **options) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program, str(path)], text=True, **options)
 
 
-def test_who_is_killed_before_the_name_changes_leaves_what_was_there(tmp_path):
+def test_a_writer_killed_before_the_rename_leaves_the_old_file(tmp_path):
     path = tmp_path / "state.json"
     write_atomically(path, b"before")
 
@@ -67,7 +67,7 @@ def test_a_file_is_replaced_and_never_written_into(tmp_path, durable):
     assert [one.name for one in path.parent.iterdir()] == ["state.json"]
 
 
-def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+def test_a_name_may_have_the_maximum_length(tmp_path):
     path = tmp_path / ("n" * 255)
 
     write_atomically(path, b"whole")
@@ -75,7 +75,7 @@ def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
     assert path.read_bytes() == b"whole"
 
 
-def test_a_secret_is_nobody_elses_even_where_everybody_could_read_the_last_one(tmp_path):
+def test_a_secret_is_private_even_if_the_old_file_was_readable_by_all(tmp_path):
     path = tmp_path / "secret.env"
     path.write_text("old")
     path.chmod(0o644)
@@ -85,7 +85,7 @@ def test_a_secret_is_nobody_elses_even_where_everybody_could_read_the_last_one(t
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_created_was_not_there(tmp_path):
+def test_creating_an_existing_file_fails(tmp_path):
     create(tmp_path / "key", b"first", mode=0o600)
 
     with pytest.raises(FileExistsError):
@@ -94,7 +94,7 @@ def test_what_is_created_was_not_there(tmp_path):
     assert (tmp_path / "key").read_bytes() == b"first"
 
 
-def test_of_two_one_has_the_lock_until_it_is_closed(tmp_path):
+def test_a_lock_has_one_holder_until_it_is_closed(tmp_path):
     path = tmp_path / "new" / "one.lock"
 
     with lock(path):
@@ -117,7 +117,7 @@ def test_a_lock_dies_with_its_process(tmp_path):
             assert holder.wait() == -signal.SIGKILL
 
 
-def test_only_what_exists_is_locked_where_nothing_is_to_be_made(tmp_path):
+def test_locking_an_existing_file_creates_none(tmp_path):
     with pytest.raises(FileNotFoundError):
         try_lock(tmp_path / "gone.lock", existing=True)
 
@@ -150,7 +150,7 @@ def test_another_file_of_the_same_size_and_time_is_read(file):
     assert reloading.read() == "ben"
 
 
-def test_what_cannot_be_read_or_parsed_is_tried_again(file):
+def test_a_file_that_cannot_be_read_or_parsed_is_tried_again(file):
     reloading = ReloadingFile(file, int)
     with pytest.raises(ValueError, match="ann"):
         reloading.read()
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_or_parsed_is_tried_again(file):
         reloading.read()
 
 
-def test_fields_are_told_with_their_line_and_without_comments():
+def test_fields_come_with_their_line_number_and_without_comments():
     text = "# who\nann  one\n\n  \nben two # later\n"
 
     assert list(numbered_fields(text)) == [(2, ["ann", "one"]), (5, ["ben", "two"])]

@@ -1,4 +1,4 @@
-"""Schemas: what may be declared, and that manifests of older releases still say the same."""
+"""Declarations of tensors, and schemas in manifests of older releases."""
 
 import pytest
 from pydantic import ValidationError
@@ -21,12 +21,12 @@ def test_a_vocabulary_bounds_its_numbers_for_readers_that_know_only_bounds() -> 
         ({"datatype": "INT8", "nullable": True}, "has no NaN"),
     ],
 )
-def test_what_a_datatype_cannot_hold_is_not_declared(declared: dict, told: str) -> None:
+def test_a_declaration_that_the_datatype_cannot_hold_is_refused(declared: dict, told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         TensorSpec(name="x", shape=(), **declared)
 
 
-def test_a_tensor_of_an_older_manifest_has_no_vocabulary_and_no_gaps() -> None:
+def test_a_tensor_of_an_older_manifest_has_no_vocabulary_and_is_not_nullable() -> None:
     spec = TensorSpec.model_validate({"name": "x", "datatype": "FP32", "shape": [2]})
 
     assert (spec.vocabulary, spec.nullable, spec.minimum) == ((), False, None)
@@ -50,14 +50,14 @@ FORECAST = Forecast(history="sold", lead="lead", day="day", quantiles=(0.1, 0.5,
         (LEAD, {"datatype": "UINT8", "date": True}, "dates need whole numbers"),
     ],
 )
-def test_a_word_for_others_is_of_the_vocabulary_and_days_are_whole_numbers(
+def test_the_fallback_is_in_the_vocabulary_and_dates_are_whole_numbers(
     spec: TensorSpec, declared: dict, told: str
 ) -> None:
     with pytest.raises(ValidationError, match=told):
         TensorSpec.model_validate(spec.model_dump() | declared)
 
 
-def test_what_has_words_or_dates_may_be_sent_as_texts() -> None:
+def test_tensors_with_a_vocabulary_or_dates_accept_text() -> None:
     assert [spec.in_words for spec in (SHOP, DAY, LEAD, SOLD)] == [True, True, False, False]
 
 
@@ -82,7 +82,7 @@ def test_a_forecast_names_its_tensors() -> None:
         ({"quantiles": (0.5,)}, "one number for each"),
     ],
 )
-def test_a_forecast_of_other_tensors_is_not_declared(changed: dict, told: str) -> None:
+def test_a_forecast_with_unsuitable_tensors_is_refused(changed: dict, told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         Schema(
             inputs=(SHOP, DAY, LEAD, SOLD),
@@ -91,7 +91,7 @@ def test_a_forecast_of_other_tensors_is_not_declared(changed: dict, told: str) -
         )
 
 
-def test_a_schema_of_an_older_manifest_is_no_forecast_and_knows_no_word_for_others() -> None:
+def test_a_schema_of_an_older_manifest_has_no_forecast_and_no_fallback() -> None:
     told = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2]}], "outputs": []}
 
     schema = Schema.model_validate(told)

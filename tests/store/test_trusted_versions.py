@@ -1,4 +1,4 @@
-"""Whoever loads a version gets what a trusted key signed, whole and nothing more, or a reason."""
+"""A version is loaded only as a trusted key signed it, with nothing added."""
 
 import pytest
 
@@ -15,7 +15,7 @@ OTHER = signer("another")
 LATER = "20261123T020000-0123456789ab"
 
 
-def test_a_signed_version_is_read_with_who_signed_it() -> None:
+def test_a_signed_version_is_read_with_its_signer() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
@@ -25,7 +25,7 @@ def test_a_signed_version_is_read_with_who_signed_it() -> None:
     assert found.body == bucket.read(keys.manifest("digits", VERSION))
 
 
-def test_the_signature_is_there_before_the_version_is() -> None:
+def test_the_signature_is_written_before_the_manifest() -> None:
     bucket = MemoryBucket()
     with pytest.raises(Killed):
         ModelRegistry(KillingBucket(bucket, len(FILES) + 1), "digits").publish(
@@ -37,7 +37,7 @@ def test_the_signature_is_there_before_the_version_is() -> None:
     assert ModelRegistry(bucket, "digits").signers(VERSION) == [SIGNER.key_id]
 
 
-def test_who_died_after_signing_may_publish_another_manifest() -> None:
+def test_a_run_killed_after_signing_may_publish_another_manifest() -> None:
     bucket = MemoryBucket()
     with pytest.raises(Killed):
         ModelRegistry(KillingBucket(bucket, len(FILES) + 1), "digits").publish(
@@ -77,7 +77,7 @@ def test_a_version_may_have_several_signatures() -> None:
         assert ModelRegistry(bucket, "digits", Trust([named(who)])).trusted(VERSION).body == body
 
 
-def test_what_somebody_left_in_the_name_of_a_key_does_not_hide_its_signature() -> None:
+def test_garbage_under_the_name_of_a_key_does_not_hide_its_signature() -> None:
     bucket = MemoryBucket()
     bucket.create(keys.signature("digits", VERSION, SIGNER.key_id), b"junk")
 
@@ -109,7 +109,7 @@ def test_a_signed_manifest_does_not_pass_for_another_version_or_model(model, ver
         ModelRegistry(bucket, model, TRUST).trusted(version)
 
 
-def test_fields_of_a_later_release_are_signed_though_this_one_does_not_know_them() -> None:
+def test_unknown_fields_of_a_later_release_are_covered_by_the_signature() -> None:
     bucket = MemoryBucket()
     newer = manifest().encoded().replace(b'"format": 1', b'"format": 1, "invented_later": [1]')
     ModelRegistry(bucket, "digits").sign(VERSION, newer, SIGNER)
@@ -118,7 +118,7 @@ def test_fields_of_a_later_release_are_signed_though_this_one_does_not_know_them
     assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
 
-def test_what_was_added_to_a_version_is_named() -> None:
+def test_files_added_to_a_version_are_named() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     bucket.create(keys.decision("digits", VERSION), b"{}")
@@ -131,5 +131,5 @@ def test_what_was_added_to_a_version_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "short.json", "0123456789abcdef", "0123456789ABCDEF.json"])
-def test_what_is_no_signature_by_its_name_names_no_key(name) -> None:
+def test_other_names_than_those_of_signatures_name_no_key(name) -> None:
     assert keys.signed_by(name) is None

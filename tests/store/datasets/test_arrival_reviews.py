@@ -1,4 +1,4 @@
-"""Words about arrivals: kept for ever, the last one counts, and what nobody spoke of waits."""
+"""Reviews of arrivals: decisions are kept, the last one counts."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +19,7 @@ def held(bucket: MemoryBucket, *names: str) -> None:
         ArrivalReviews(bucket, "digits").park(name, [FINDING], compared_with="v1")
 
 
-def test_what_is_held_waits_with_what_was_found_first() -> None:
+def test_a_parked_arrival_is_pending_with_its_first_findings() -> None:
     bucket = MemoryBucket()
     held(bucket, "night-2", "night-1")
     ArrivalReviews(bucket, "digits").park("night-1", [], compared_with="v2")
@@ -31,7 +31,7 @@ def test_what_is_held_waits_with_what_was_found_first() -> None:
     assert ArrivalReviews(bucket, "sales").pending() == []
 
 
-def test_a_word_ends_the_waiting_and_the_last_one_counts() -> None:
+def test_a_decision_ends_a_review_and_the_last_one_counts() -> None:
     bucket = MemoryBucket()
     held(bucket, "night-1", "night-2")
 
@@ -46,7 +46,7 @@ def test_a_word_ends_the_waiting_and_the_last_one_counts() -> None:
     assert set(ArrivalReviews(bucket, "digits").decisions()) == {"night-1"}
 
 
-def test_the_same_word_again_is_the_first_one() -> None:
+def test_repeating_a_decision_returns_the_first_one() -> None:
     bucket = MemoryBucket()
     first = ArrivalReviews(bucket, "digits").decide("n", "accepted", Actor("ann", "fine"))
 
@@ -54,13 +54,13 @@ def test_the_same_word_again_is_the_first_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "ä"])
-def test_a_name_that_cannot_be_an_arrival_s_never_reaches_the_store(name: str) -> None:
+def test_an_invalid_arrival_name_never_reaches_the_store(name: str) -> None:
     with pytest.raises(BadKey):
         ArrivalReviews(MemoryBucket(), "digits").decide(name, "accepted", Actor("ann", "fine"))
 
 
 @pytest.mark.servers
-def test_of_words_at_the_same_moment_each_is_kept_and_one_is_last(s3_bucket: S3Bucket) -> None:
+def test_of_concurrent_decisions_each_is_kept_and_one_is_last(s3_bucket: S3Bucket) -> None:
     def say(n: int) -> None:
         verdict = ("accepted", "excluded")[n % 2]
         ArrivalReviews(s3_bucket, "digits").decide("n", verdict, Actor(f"p{n}", "so"))

@@ -1,4 +1,4 @@
-"""Datasets: every arrival exactly once, every version for ever."""
+"""Datasets: every arrival exactly once, every version readable."""
 
 import multiprocessing
 import threading
@@ -37,7 +37,7 @@ def rows(*digests: str) -> pa.Table:
     return pa.table({"image": images, "digest": pa.array(digests, pa.string())})
 
 
-def test_nothing_is_there_before_the_first_arrival(dataset: Dataset) -> None:
+def test_a_dataset_is_empty_before_the_first_arrival(dataset: Dataset) -> None:
     assert dataset.version() is None
     assert dataset.arrival_names() == set()
     assert dataset.digests() == set()
@@ -80,7 +80,7 @@ def test_versions_older_than_a_checkpoint_stay_readable(tmp_path: Path) -> None:
         dataset.append(rows("x"), "0")
 
 
-def test_an_arrival_without_rows_is_remembered(dataset: Dataset) -> None:
+def test_an_arrival_without_rows_is_recorded(dataset: Dataset) -> None:
     dataset.append(rows(), "empty")
 
     assert dataset.arrival_names() == {"empty"}
@@ -96,7 +96,7 @@ def test_an_arrival_is_refused_the_second_time(dataset: Dataset) -> None:
     assert dataset.digests() == {"a"}
 
 
-def test_of_many_threads_with_one_arrival_exactly_one_adds_it(dataset: Dataset) -> None:
+def test_of_many_threads_with_the_same_arrival_exactly_one_adds_it(dataset: Dataset) -> None:
     dataset.append(rows("a"), "zero")
     outcomes = _at_once(6, lambda number: dataset.append(rows(f"b{number}"), "one"))
 
@@ -105,7 +105,7 @@ def test_of_many_threads_with_one_arrival_exactly_one_adds_it(dataset: Dataset) 
     assert len(dataset.digests()) == 2
 
 
-def test_of_many_threads_each_with_its_arrival_all_add_theirs(dataset: Dataset) -> None:
+def test_many_threads_with_different_arrivals_all_add_theirs(dataset: Dataset) -> None:
     outcomes = _at_once(6, lambda number: dataset.append(rows(f"b{number}"), f"n{number}"))
 
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
@@ -113,7 +113,7 @@ def test_of_many_threads_each_with_its_arrival_all_add_theirs(dataset: Dataset) 
 
 
 @pytest.mark.servers
-def test_of_many_processes_with_one_arrival_exactly_one_adds_it(tmp_path: Path) -> None:
+def test_of_many_processes_with_the_same_arrival_exactly_one_adds_it(tmp_path: Path) -> None:
     dataset = Dataset.in_folder(tmp_path, "digits", "rows")
     dataset.append(rows("a"), "zero")
     go = SPAWN.Barrier(3)
@@ -129,7 +129,7 @@ def test_of_many_processes_with_one_arrival_exactly_one_adds_it(tmp_path: Path) 
     assert len(dataset.digests()) == 2
 
 
-def test_other_engines_find_what_we_promise_them(tmp_path: Path) -> None:
+def test_other_engines_can_read_the_table(tmp_path: Path) -> None:
     dataset = Dataset.in_folder(tmp_path, "digits", "rows")
     dataset.append(rows("a"), "one")
 
@@ -148,7 +148,7 @@ def test_rows_of_other_columns_are_refused(dataset: Dataset) -> None:
     assert dataset.arrival_names() == {"one"}
 
 
-def test_a_store_that_is_down_is_told_within_seconds() -> None:
+def test_a_store_that_is_down_is_reported_within_seconds() -> None:
     dataset = Dataset.on_s3(S3Address("http://127.0.0.1:9", "bucket", "a", "s"), "digits", "rows")
 
     for ask in (dataset.version, dataset.read, lambda: dataset.append(rows("a"), "one")):
@@ -157,7 +157,7 @@ def test_a_store_that_is_down_is_told_within_seconds() -> None:
 
 
 @pytest.mark.servers
-def test_wrong_credentials_and_missing_buckets_are_told_as_such(s3_address: S3Address) -> None:
+def test_wrong_credentials_and_missing_buckets_are_reported_as_such(s3_address: S3Address) -> None:
     wrong = S3Address(s3_address.endpoint, s3_address.bucket, s3_address.access_key, "wrong")
 
     with pytest.raises(StoreDenied, match="SignatureDoesNotMatch"):

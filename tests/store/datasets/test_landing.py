@@ -80,7 +80,7 @@ def test_a_delivery_of_no_files_is_refused() -> None:
         land(MemoryBucket(), files={})
 
 
-def test_a_name_that_no_text_can_hold_is_refused() -> None:
+def test_a_name_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(BadFile, match="a name in UTF-8"):
         land(MemoryBucket(), files={"a\udcff.png": b"1"})
 
@@ -113,7 +113,7 @@ def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, told: str) -
     assert refused.value.file == key
 
 
-def test_files_that_changed_or_went_are_told_apart_from_those_that_did_not() -> None:
+def test_changed_and_missing_files_are_reported_and_the_others_returned() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket, files={**FILES, "c.csv": b"three"})
     bucket.remove(arrival.key("a.csv"))
@@ -126,7 +126,7 @@ def test_files_that_changed_or_went_are_told_apart_from_those_that_did_not() -> 
     assert [bad.file for bad in contents.damaged] == ["a.csv", "b.csv"]
 
 
-def test_clearing_leaves_nothing_of_an_arrival_and_all_of_others() -> None:
+def test_clearing_removes_everything_of_an_arrival_and_nothing_of_others() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket)
     other = land(bucket, "night-0001")
@@ -140,7 +140,7 @@ def test_clearing_leaves_nothing_of_an_arrival_and_all_of_others() -> None:
 
 
 @pytest.mark.parametrize("removals", range(3))
-def test_an_arrival_half_cleared_is_still_seen(removals: int) -> None:
+def test_a_half_cleared_arrival_is_still_pending(removals: int) -> None:
     bucket = MemoryBucket()
     arrival = land(bucket)
 
@@ -168,7 +168,7 @@ def test_a_quarantined_file_is_kept_with_its_first_reason() -> None:
     assert Landing(bucket, "digits").pending() == []
 
 
-def test_a_quarantined_file_is_never_taken_for_a_reason() -> None:
+def test_a_quarantined_file_is_never_mistaken_for_a_reason() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket, files={"reason-a.json": b"no reason"})
 

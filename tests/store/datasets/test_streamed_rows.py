@@ -1,4 +1,4 @@
-"""Rows that stream into a dataset: whole files, one commit, exactly once against whoever else."""
+"""Streamed appends: complete files, one commit, exactly once among concurrent writers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,14 +51,14 @@ def test_many_batches_are_one_version(dataset: Dataset) -> None:
     assert max(one.num_rows for one in again) <= 65_536
 
 
-def test_no_rows_are_an_arrival_too(dataset: Dataset) -> None:
+def test_an_arrival_may_have_no_rows(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, iter(()), "empty")
 
     assert dataset.arrival_names() == {"empty"}
     assert numbers(dataset) == []
 
 
-def test_whoever_brings_the_same_arrival_meanwhile_wins(dataset: Dataset) -> None:
+def test_another_writer_of_the_same_arrival_meanwhile_wins(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, iter([batch(100, 110)]), "first")
     theirs = pa.Table.from_batches([batch(0, 20)])
 
@@ -69,7 +69,7 @@ def test_whoever_brings_the_same_arrival_meanwhile_wins(dataset: Dataset) -> Non
     assert numbers(dataset) == [*range(20), *range(100, 110)]
 
 
-def test_another_arrival_meanwhile_costs_nothing(dataset: Dataset) -> None:
+def test_another_arrival_meanwhile_does_no_harm(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, iter([batch(100, 110)]), "first")
     theirs = pa.Table.from_batches([batch(50, 60)])
 
@@ -90,7 +90,7 @@ def test_rows_of_other_columns_are_refused_before_any_is_written(dataset: Datase
     assert dataset.arrival_names() == {"first"}
 
 
-def test_rows_that_streamed_and_rows_that_did_not_are_read_alike(dataset: Dataset) -> None:
+def test_streamed_rows_and_other_rows_are_read_alike(dataset: Dataset) -> None:
     dataset.append(pa.Table.from_batches([batch(0, 10)]), "whole")
     dataset.append_batches(SCHEMA, iter([batch(10, 20)]), "streamed")
 

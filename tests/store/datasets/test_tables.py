@@ -1,4 +1,4 @@
-"""Tables let go of files that no version needs, and of no others."""
+"""Vacuum removes the files that no version needs, and no others."""
 
 import os
 import time
@@ -42,7 +42,7 @@ def test_files_of_a_version_are_named_with_their_sizes(table):
         table.files(99)
 
 
-def test_a_dry_run_names_what_may_go_and_removes_nothing(table):
+def test_a_dry_run_names_the_unneeded_files_and_removes_nothing(table):
     before = sorted(Path(table.uri).iterdir())
 
     found = vacuum(table, [2, 77], hours=0, delete=False)
@@ -59,7 +59,7 @@ def test_versions_that_are_kept_and_the_newest_can_still_be_read(table):
     assert vacuum(table, [2], hours=0, delete=True) == ()
 
 
-def test_what_was_just_written_may_belong_to_a_commit_under_way(table):
+def test_recent_files_are_kept_as_they_may_belong_to_a_commit_in_progress(table):
     new = Path(table.uri) / "part-under-way.parquet"
     new.write_bytes(b"?")
 
@@ -69,7 +69,7 @@ def test_what_was_just_written_may_belong_to_a_commit_under_way(table):
     assert new.exists()
 
 
-def test_a_table_that_is_not_there_has_nothing_to_let_go_of(tmp_path):
+def test_a_missing_table_has_nothing_to_vacuum(tmp_path):
     table = Dataset.in_folder(tmp_path, "digits", "rows")
 
     assert table.vacuum([], there=[], hours=0, delete=True) == ()

@@ -1,4 +1,4 @@
-"""A bucket's content goes into a folder and into another store, whole, whatever interrupts it."""
+"""Export to a folder and import into another store, with interruptions."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "export"
 
 
-def test_long_names_that_begin_alike_are_copied_beside_each_other(tmp_path):
+def test_long_names_with_a_common_beginning_are_both_copied(tmp_path):
     alike = {
         f"landing/digits/2026-11-22/a/{'a' * 240}{number:03d}": f"{number}".encode() * 10_000
         for number in range(40)
@@ -66,7 +66,7 @@ def test_long_names_that_begin_alike_are_copied_beside_each_other(tmp_path):
     assert content(there) == alike
 
 
-def test_an_export_that_was_killed_with_its_first_file_goes_on(tmp_path):
+def test_an_export_killed_with_its_first_file_continues(tmp_path):
     folder = tmp_path / "export"
     folder.mkdir()
     (folder / f"{PART}0123").write_bytes(b"half a line")
@@ -78,7 +78,7 @@ def test_an_export_that_was_killed_with_its_first_file_goes_on(tmp_path):
     assert content(there) == KEYS
 
 
-def test_what_is_exported_is_plain_files_and_an_index(folder):
+def test_an_export_is_plain_files_and_an_index(folder):
     index = read_index(folder)
 
     assert {key: (folder / "content" / key).read_bytes() for key in index.objects} == KEYS
@@ -86,7 +86,7 @@ def test_what_is_exported_is_plain_files_and_an_index(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["content", "index.json"]
 
 
-def test_what_is_imported_is_what_was_exported(folder):
+def test_an_import_equals_the_exported_bucket(folder):
     bucket = filled({"probe/left": b"by a start that was killed"})
 
     import_bucket(bucket, folder, progress=silent)
@@ -94,7 +94,7 @@ def test_what_is_imported_is_what_was_exported(folder):
     assert content(bucket) == KEYS | {"probe/left": b"by a start that was killed"}
 
 
-def test_probes_and_hints_stay_behind_and_so_does_what_no_key_of_ours_looks_like(tmp_path):
+def test_probes_hints_and_keys_outside_the_grammar_are_left_behind(tmp_path):
     bucket = filled({"probe/x": b"", "datasets/digits/rows/_delta_log/_last_checkpoint": b"{}"})
     bucket._objects["a strange//key"] = b"?"
 
@@ -104,7 +104,7 @@ def test_probes_and_hints_stay_behind_and_so_does_what_no_key_of_ours_looks_like
 
 
 @pytest.mark.parametrize("reads", range(3))
-def test_an_export_that_was_cut_off_goes_on_and_fetches_nothing_twice(tmp_path, reads):
+def test_an_interrupted_export_continues_and_fetches_nothing_twice(tmp_path, reads):
     many = {f"models/digits/settings/{n:08d}.json": b"%d" % n for n in range(1, 40)}
 
     class DiesReading(MemoryBucket):
@@ -133,7 +133,7 @@ def test_an_export_that_was_cut_off_goes_on_and_fetches_nothing_twice(tmp_path, 
     assert sorted(fetched) == sorted(many)
 
 
-def test_a_part_that_was_damaged_meanwhile_is_fetched_again(tmp_path, folder):
+def test_a_file_damaged_meanwhile_is_fetched_again(tmp_path, folder):
     (folder / "index.json").unlink()
     (folder / "underway.jsonl").write_text('{"source":"here"}\n{"key": "torn')
     (folder / "content/landing/digits/2026-11-22/a/f").write_bytes(b"torn")
@@ -146,7 +146,7 @@ def test_a_part_that_was_damaged_meanwhile_is_fetched_again(tmp_path, folder):
     assert content(bucket) == KEYS
 
 
-def test_an_arrival_that_is_taken_in_meanwhile_is_not_half_of_it_in_the_export(tmp_path):
+def test_an_arrival_ingested_meanwhile_is_exported_whole_or_not_at_all(tmp_path):
     class TakenIn(MemoryBucket):
         """Whose arrival is taken in right when it is read."""
 
@@ -218,7 +218,7 @@ def test_an_export_that_has_changed_is_refused_before_anything_is_written(folder
 
 
 @pytest.mark.parametrize("writes", range(12))
-def test_an_import_killed_at_any_write_serves_nothing_and_goes_on(tmp_path, writes):
+def test_an_import_killed_at_any_write_serves_nothing_and_continues(tmp_path, writes):
     source = MemoryBucket()
     version = bundles.put(source, 1)
     filled_bucket.approve(source, version)
@@ -258,7 +258,7 @@ def overnight(home: Path, address: S3Address, *words: str) -> "subprocess.Popen[
 
 @pytest.mark.servers
 @pytest.mark.timeout(180)
-def test_serving_answers_from_the_store_that_everything_was_moved_to(
+def test_serving_predicts_from_a_store_that_was_imported(
     s3_bucket: S3Bucket, s3_address: S3Address, second_store: S3Address, tmp_path: Path
 ):
     # Given two nights in the first store, and an export and an import that are killed half-way.
@@ -308,7 +308,7 @@ def killed_half_way(process: "subprocess.Popen[str]", begun) -> None:
     process.communicate()
 
 
-def test_a_manifest_is_never_there_before_its_files_nor_an_alias_before_its_version(tmp_path):
+def test_files_are_imported_before_their_manifest_and_versions_before_aliases(tmp_path):
     source = MemoryBucket()
     version = bundles.put(source, 1)
     filled_bucket.approve(source, version)

@@ -1,4 +1,4 @@
-"""Letting go of versions while others publish, promote, challenge and are killed."""
+"""Garbage collection while others publish, promote, challenge and are killed."""
 
 import json
 import threading
@@ -61,7 +61,7 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
     return MemoryBucket() if request.param == "memory" else request.getfixturevalue("s3_bucket")
 
 
-def test_a_survey_changes_nothing(bucket):
+def test_planning_changes_nothing(bucket):
     served(bucket, OLD, NEW)
     before = bucket.sizes_below("models")
 
@@ -72,7 +72,7 @@ def test_a_survey_changes_nothing(bucket):
     assert bucket.sizes_below("models") == before
 
 
-def test_a_collected_version_is_still_explained_and_never_loaded(bucket):
+def test_a_collected_version_is_still_described_and_never_loaded(bucket):
     served(bucket, OLD, NEW)
 
     sweep(bucket)
@@ -89,7 +89,7 @@ def test_a_collected_version_is_still_explained_and_never_loaded(bucket):
     assert (word.was, word.files) == ("published", tuple(sorted(FILES)))
 
 
-def test_nobody_can_return_to_a_collected_version(bucket):
+def test_a_collected_version_cannot_be_promoted_or_challenge(bucket):
     log = served(bucket, OLD, MIDDLE, NEW)
     sweep(bucket)
 
@@ -114,7 +114,7 @@ def test_collecting_again_finds_nothing_to_do(bucket):
     assert survey(bucket, "digits", STRICT, NOW).leaving == ()
 
 
-def test_a_version_without_a_manifest_goes_after_its_grace_and_not_before(bucket):
+def test_a_half_written_version_is_deleted_after_its_grace_and_not_before(bucket):
     for name in (OLD, f"{NOW:%Y%m%dT%H%M%S}-0123456789ab"):
         bucket.create(keys.version_file("digits", name, "predictor.tflite"), b"predictor")
     bucket.create(keys.signature("digits", OLD, "0" * 16), b"{}")
@@ -130,7 +130,7 @@ def test_a_version_without_a_manifest_goes_after_its_grace_and_not_before(bucket
         ModelRegistry(bucket, "digits").manifest(OLD)
 
 
-def test_who_publishes_what_was_collected_half_written_is_told(bucket):
+def test_publishing_a_version_collected_half_written_fails(bucket):
     bucket.create(keys.version_file("digits", OLD, "golden.npz"), FILES["golden.npz"])
     sweep(bucket)
 
@@ -147,7 +147,7 @@ class Undeletable(PassingBucket):
         raise StoreDenied("http://store", "AccessDenied", what=key)
 
 
-def test_whoever_may_not_let_go_of_files_says_of_no_version_that_it_is_gone():
+def test_without_permission_to_delete_no_tombstone_is_written():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     before = bucket.keys_below("models")
@@ -172,7 +172,7 @@ class Between(MemoryBucket):
             act()
 
 
-def test_what_is_promoted_between_the_plan_and_the_word_stays():
+def test_a_version_promoted_between_plan_and_tombstone_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -189,7 +189,7 @@ def test_what_is_promoted_between_the_plan_and_the_word_stays():
     } == REPORT
 
 
-def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
+def test_a_promotion_concurrent_with_the_tombstone_is_undone_with_an_error():
     bucket = Between()
     log = served(bucket, OLD, NEW)
     # Given somebody who collects between the promotion's record and its last look.
@@ -206,7 +206,7 @@ def test_a_promotion_at_the_moment_of_the_word_steps_back_and_says_so():
     assert [record.version for record in log.history()] == [OLD, NEW, OLD, NEW]
 
 
-def test_a_version_published_at_the_moment_of_the_word_stays_whole():
+def test_a_version_published_concurrently_with_the_tombstone_stays_whole():
     bucket = Between()
     bucket.create(keys.version_file("digits", OLD, "golden.npz"), FILES["golden.npz"])
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -222,7 +222,7 @@ def test_a_version_published_at_the_moment_of_the_word_stays_whole():
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("writes", range(5))
-def test_killed_at_any_write_the_next_run_finishes_or_takes_back(writes, before):
+def test_killed_at_any_write_the_next_run_finishes_or_revokes(writes, before):
     bucket = MemoryBucket()
     served(bucket, OLD, MIDDLE, NEW)
     fuse = KillingBucket(bucket, writes)
@@ -254,7 +254,7 @@ def age(bucket: MemoryBucket) -> None:
             bucket._objects[key] = older.encoded()
 
 
-def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
+def test_the_tombstone_of_a_dead_run_on_a_champion_is_revoked():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -269,7 +269,7 @@ def test_a_champion_that_a_dead_run_had_marked_is_taken_back():
     assert ModelRegistry(bucket, "digits").tombstone(OLD) is None
 
 
-def test_the_first_challenger_between_the_plan_and_the_word_stays():
+def test_the_first_challenger_between_plan_and_tombstone_stays():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -289,7 +289,7 @@ class Stale(MemoryBucket):
         return [] if prefix.endswith("/aliases") else super().names_below(prefix)
 
 
-def test_a_listing_that_is_behind_costs_no_champion():
+def test_a_stale_listing_deletes_no_champion():
     bucket = Stale()
     served(bucket, NEW, OLD)
 
@@ -322,7 +322,7 @@ def test_a_version_that_lost_its_manifest_stays_for_a_repair(told_by):
     assert bucket.sizes_below(f"models/digits/versions/{OLD}") == before
 
 
-def test_a_listing_that_lacks_the_decision_costs_no_version_either():
+def test_a_listing_without_the_decision_deletes_no_version_either():
     bucket = MemoryBucket()
     served(bucket, NEW)
     bucket.create(keys.version_file("digits", OLD, "golden.npz"), b"golden")
@@ -333,7 +333,7 @@ def test_a_listing_that_lacks_the_decision_costs_no_version_either():
     assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
 
-def test_one_manifest_that_cannot_be_read_keeps_itself_alone():
+def test_an_unreadable_manifest_keeps_only_its_own_version():
     bucket = MemoryBucket()
     served(bucket, OLD, MIDDLE, NEW)
     bucket._objects[keys.manifest("digits", MIDDLE)] = b"garbled"
@@ -345,7 +345,7 @@ def test_one_manifest_that_cannot_be_read_keeps_itself_alone():
     assert plan.unread == (MIDDLE,)
 
 
-def test_a_decision_that_cannot_be_read_keeps_its_version_and_stops_nothing():
+def test_an_unreadable_decision_keeps_its_version_and_blocks_no_other():
     bucket = MemoryBucket()
     served(bucket, OLD, MIDDLE, NEW)
     bucket._objects[keys.decision("digits", MIDDLE)] = b"garbled"
@@ -357,7 +357,7 @@ def test_a_decision_that_cannot_be_read_keeps_its_version_and_stops_nothing():
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
+def test_a_model_with_a_garbled_log_is_skipped_and_others_are_collected(
     as_json, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
@@ -377,7 +377,7 @@ def test_a_model_with_a_garbled_log_is_told_and_left_alone_and_others_are_swept(
     assert not as_json or key in json.loads(told.out)["skipped"]["another"]
 
 
-def test_a_folder_that_is_named_after_no_moment_is_none_of_its_business():
+def test_a_folder_not_named_as_a_version_is_ignored():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     bucket.create("models/digits/versions/20261399T000000-0123456789ab/a.npz", b"x")
@@ -385,7 +385,7 @@ def test_a_folder_that_is_named_after_no_moment_is_none_of_its_business():
     assert [one.version for one in survey(bucket, "digits", STRICT, NOW).leaving] == [OLD]
 
 
-def test_what_somebody_else_is_collecting_just_now_is_not_given_back():
+def test_the_tombstone_of_a_running_collection_is_not_revoked():
     bucket = Between()
     served(bucket, OLD, MIDDLE, NEW)
     shown = survey(bucket, "digits", STRICT, NOW)
@@ -402,7 +402,7 @@ def test_what_somebody_else_is_collecting_just_now_is_not_given_back():
     assert lenient == [()]
 
 
-def test_what_somebody_keeps_after_the_word_stays():
+def test_a_version_kept_by_another_run_after_the_tombstone_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
@@ -417,7 +417,7 @@ def test_what_somebody_keeps_after_the_word_stays():
     )
 
 
-def test_only_what_was_shown_goes():
+def test_only_the_plan_that_was_shown_is_carried_out():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     shown = survey(bucket, "digits", STRICT, NOW)
@@ -434,7 +434,7 @@ def word_of_another(version: str) -> bytes:
     ).encoded()
 
 
-def test_a_promotion_that_died_before_its_last_look_looks_when_it_is_asked_again():
+def test_a_promotion_killed_before_its_last_check_checks_when_repeated():
     bucket = MemoryBucket()
     log = served(bucket, OLD, NEW)
     log.append(OLD, expected=NEW, actor=Actor("bob", "back"))
@@ -446,7 +446,7 @@ def test_a_promotion_that_died_before_its_last_look_looks_when_it_is_asked_again
     assert log.current().version == NEW
 
 
-def test_a_challenge_that_died_before_its_last_look_looks_when_it_is_asked_again():
+def test_a_challenge_killed_before_its_last_check_checks_when_repeated():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     terms = Terms(mode="shadow")
@@ -460,7 +460,7 @@ def test_a_challenge_that_died_before_its_last_look_looks_when_it_is_asked_again
 
 
 @pytest.mark.servers
-def test_beside_promotions_rollbacks_and_publishing_nothing_that_serves_is_lost(s3_bucket):
+def test_concurrent_promotions_rollbacks_and_publishing_lose_no_champion(s3_bucket):
     """Many times over: whoever won, what the alias points at is whole, and the loser was told."""
     lost: list[str] = []
     log = AliasLog(s3_bucket, "digits")

@@ -1,4 +1,4 @@
-"""Repairs give back what an export has and the bucket lost, and nothing else."""
+"""Repairs restore what an export has and the bucket lost, and nothing else."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def repaired(bucket: MemoryBucket, folder: Path) -> set[str]:
     ],
     ids=" ".join,
 )
-def test_whatever_was_lost_comes_back_in_one_run(bucket, folder, parts):
+def test_everything_lost_is_restored_in_one_run(bucket, folder, parts):
     before = dict(bucket._objects)
     lost = lose(bucket, *parts)
 
@@ -86,7 +86,7 @@ def test_whatever_was_lost_comes_back_in_one_run(bucket, folder, parts):
     assert bucket._objects == before
 
 
-def test_files_that_were_collected_since_stay_away(bucket, folder):
+def test_files_collected_since_are_not_restored(bucket, folder):
     bucket.create(keys.tombstone("digits", OLD), b"{}")
     lose(bucket, "versions", OLD, ".tflite")
     lose(bucket, "versions", OLD, "decision.json")
@@ -94,7 +94,7 @@ def test_files_that_were_collected_since_stay_away(bucket, folder):
     assert Export(bucket, folder).missing_keys() == [keys.decision("digits", OLD)]
 
 
-def test_arrivals_that_were_taken_in_since_stay_away(bucket, tmp_path):
+def test_arrivals_ingested_since_are_not_restored(bucket, tmp_path):
     Landing(bucket, "digits").land("monday", {"a.csv": b"1,2"}, by="ada", at=NOW)
     export(bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     lose(bucket, "landing")
@@ -102,7 +102,7 @@ def test_arrivals_that_were_taken_in_since_stay_away(bucket, tmp_path):
     assert Export(bucket, tmp_path / "export").missing_keys() == []
 
 
-def test_a_log_that_went_on_otherwise_takes_no_record_of_the_export(bucket, tmp_path):
+def test_a_log_that_diverged_from_the_export_is_not_repaired_from_it(bucket, tmp_path):
     served(bucket, "20261122T020000-0123456789ab", over=NEW)
     export(bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     lose(bucket, "aliases", "00000002")
@@ -124,7 +124,7 @@ def test_the_export_of_another_bucket_is_refused(folder):
         Export(other, folder)
 
 
-def test_one_model_alone_is_repaired_when_asked_so(bucket, folder):
+def test_a_repair_can_be_limited_to_one_model(bucket, folder):
     lose(bucket, "aliases", "00000002")
 
     assert Export(bucket, folder).missing_keys("other") == []

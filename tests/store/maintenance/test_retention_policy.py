@@ -39,7 +39,7 @@ def log(*moves: tuple[float, float], alias: str = "champion", action: Action = "
     ]
 
 
-def test_the_newest_and_the_young_stay_and_the_rest_may_go():
+def test_the_newest_and_the_young_stay_and_others_may_be_deleted():
     standings = [standing(age, "rejected") for age in (1, 20, 40, 50, 60)]
 
     stays = kept(standings, {}, Retention(keep=3, days=30), NOW)
@@ -55,7 +55,7 @@ def test_a_champion_stays_however_old_it_is():
     assert stays[version(400)] == "it is champion"
 
 
-def test_the_champions_that_a_rollback_leads_to_stay():
+def test_the_champions_that_a_rollback_may_return_to_stay():
     moves = log((300, 299), (200, 199), (100, 99))
 
     stays = kept([standing(age) for age in (100, 200, 300)], {"champion": moves},
@@ -64,7 +64,7 @@ def test_the_champions_that_a_rollback_leads_to_stay():
     assert stays.keys() == {version(100), version(200)}
 
 
-def test_a_version_that_was_champion_until_lately_stays():
+def test_a_version_that_was_champion_until_recently_stays():
     moves = log((300, 299), (200, 5), (100, 4))
 
     stays = kept([], {"champion": moves}, Retention(keep=1, days=4.5), NOW)
@@ -73,7 +73,7 @@ def test_a_version_that_was_champion_until_lately_stays():
     assert version(300) not in stays
 
 
-def test_a_running_challenger_stays_and_a_stopped_one_may_go():
+def test_a_running_challenger_stays_and_a_stopped_one_may_be_deleted():
     standings = [standing(1), standing(90, "rejected")]
     running = {"challenger": log((90, 80), alias="challenger", action="started")}
     stopped = {"challenger": log((90, 80), alias="challenger", action="stopped")}
@@ -91,7 +91,7 @@ def test_a_running_challenger_stays_and_a_stopped_one_may_go():
         ("rejected", version(90), None),
     ],
 )
-def test_what_somebody_may_still_decide_about_or_promote_stays(verdict, compared_with, why):
+def test_a_version_that_may_still_be_decided_about_or_promoted_stays(verdict, compared_with, why):
     one = standing(60, verdict, compared_with=compared_with)
 
     stays = kept([standing(1), one], {"champion": log((90, 89))}, STRICT, NOW)
@@ -99,7 +99,7 @@ def test_what_somebody_may_still_decide_about_or_promote_stays(verdict, compared
     assert stays.get(version(60)) == why
 
 
-def test_the_weights_that_a_kept_version_began_with_stay_and_no_further():
+def test_the_weights_that_a_kept_version_started_from_stay_and_no_further_ones():
     standings = [
         standing(1, "rejected", continued_from=version(40)),
         standing(40, "rejected", continued_from=version(80)),
@@ -111,12 +111,12 @@ def test_the_weights_that_a_kept_version_began_with_stay_and_no_further():
     assert stays.keys() == {version(1), version(40)}
 
 
-def test_half_written_versions_have_their_days_of_grace():
+def test_half_written_versions_have_a_grace_period():
     assert Retention().may_finish(version(1.9), NOW)
     assert not Retention().may_finish(version(2.1), NOW)
 
 
-def test_what_explains_a_version_stays_with_it():
+def test_reports_and_records_of_a_version_stay():
     assert heavy(["report.html", "sbom.json", "network.keras", "golden.npz"]) == (
         "golden.npz",
         "network.keras",

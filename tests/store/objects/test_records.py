@@ -1,4 +1,4 @@
-"""What lies under the key of a record and is none: the key is told, and nobody believes it."""
+"""Invalid records are reported with their key."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ READERS: dict[str, Callable[[Bucket], object]] = {
 
 @pytest.mark.parametrize("key", READERS)
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"model": "digits", "at"', b"\xff"])
-def test_bytes_that_are_no_record_are_told_by_their_key(key: str, body: bytes) -> None:
+def test_an_invalid_record_is_reported_with_its_key(key: str, body: bytes) -> None:
     bucket = MemoryBucket()
     bucket.create(key, body)
 
@@ -53,7 +53,7 @@ def test_bytes_that_are_no_record_are_told_by_their_key(key: str, body: bytes) -
         READERS[key](bucket)
 
 
-def test_a_withdrawal_that_cannot_be_read_neither_ends_a_challenge_nor_lets_it_run() -> None:
+def test_an_unreadable_withdrawal_is_an_error() -> None:
     bucket = MemoryBucket()
     record = AliasLog(bucket, MODEL, "challenger").append(
         VERSION, expected=None, actor=Actor("ann", "x")
@@ -65,5 +65,5 @@ def test_a_withdrawal_that_cannot_be_read_neither_ends_a_challenge_nor_lets_it_r
 
 
 @pytest.mark.parametrize("key", READERS)
-def test_nothing_there_is_no_error(key: str) -> None:
+def test_a_missing_record_is_no_error(key: str) -> None:
     READERS[key](MemoryBucket())

@@ -1,4 +1,4 @@
-"""Who may challenge a champion, one at a time, and what ends it."""
+"""Which version may challenge a champion, one at a time, and what ends a challenge."""
 
 import pytest
 
@@ -212,7 +212,7 @@ def test_records_of_champions_written_before_there_were_challengers_are_still_re
     ],
     ids=str,
 )
-def test_terms_out_of_range_are_no_terms(wrong: dict[str, object]) -> None:
+def test_terms_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Terms.model_validate({"mode": "shadow"} | wrong)
 
@@ -239,7 +239,7 @@ MORE = TensorSpec(name="more", datatype="FP32", shape=(2,))
         (TENSORS, TENSORS.model_copy(update={"labels": ("0", "1")}), "its classes"),
     ],
 )
-def test_what_clients_could_not_read_is_told(
+def test_an_incompatible_schema_is_described(
     champion: Schema, challenger: Schema, words: str
 ) -> None:
     found = difference(champion, challenger)
@@ -248,7 +248,7 @@ def test_what_clients_could_not_read_is_told(
     assert bool(found) == bool(words)
 
 
-def test_a_version_with_other_tensors_does_not_challenge(bucket: MemoryBucket) -> None:
+def test_a_version_with_other_tensors_cannot_challenge(bucket: MemoryBucket) -> None:
     other = manifest(version="20261122T060000-0123456789ab").model_copy(
         update={"tensors": TENSORS.model_copy(update={"labels": ("zero", "one")})}
     )

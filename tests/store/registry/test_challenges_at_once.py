@@ -1,4 +1,4 @@
-"""Several people who start and stop challengers at once: nobody ends what they have not seen."""
+"""Concurrent starts and stops of challengers: nobody ends a challenge they have not seen."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,7 @@ def eve_begins_anew(bucket: Busy, version: str) -> None:
     start(bucket, version, by="eve")
 
 
-def test_an_alias_that_moved_away_and_back_has_moved(bucket: Busy) -> None:
+def test_an_alias_that_moved_away_and_back_is_a_conflict(bucket: Busy) -> None:
     log = AliasLog(bucket, "digits", CHALLENGER)
     seen = start(bucket, B)
     eve_begins_anew(bucket, B)
@@ -68,7 +68,7 @@ def test_an_alias_that_moved_away_and_back_has_moved(bucket: Busy) -> None:
     assert log.sequences() == [1, 2, 3]
 
 
-def test_a_log_that_was_empty_when_judged_must_be_empty_still(bucket: Busy) -> None:
+def test_a_log_that_was_empty_when_read_must_still_be_empty(bucket: Busy) -> None:
     log = AliasLog(bucket, "sales")
     assert log.append(A, expected=None, actor=Actor("ann"), after=0).sequence == 1
 
@@ -76,7 +76,7 @@ def test_a_log_that_was_empty_when_judged_must_be_empty_still(bucket: Busy) -> N
         log.append(B, expected=A, actor=Actor("bob"), after=0)
 
 
-def test_who_stops_does_not_stop_what_began_while_they_looked(bucket: Busy) -> None:
+def test_stopping_does_not_stop_a_challenge_started_meanwhile(bucket: Busy) -> None:
     start(bucket, B)
     bucket.before = keys.withdrawal("digits", "challenger", 1)
     bucket.acts = lambda: eve_begins_anew(bucket, B)
@@ -89,7 +89,7 @@ def test_who_stops_does_not_stop_what_began_while_they_looked(bucket: Busy) -> N
     assert (current.target, current.by) == (B, "eve")
 
 
-def test_who_starts_does_not_follow_what_began_and_ended_while_they_looked(bucket: Busy) -> None:
+def test_starting_conflicts_with_a_challenge_started_and_stopped_meanwhile(bucket: Busy) -> None:
     start(bucket, B)
     said = Withdrawal(replica="here", version=B, reason="too slow")
     Challenges(bucket, AliasLog(bucket, "digits", CHALLENGER).history()[0].model).withdraw(
@@ -106,7 +106,7 @@ def test_who_starts_does_not_follow_what_began_and_ended_while_they_looked(bucke
     assert (current.target, current.by) == (B, "eve")
 
 
-def test_who_names_what_they_stop_stops_nothing_else(bucket: Busy) -> None:
+def test_stopping_a_named_challenger_stops_no_other(bucket: Busy) -> None:
     start(bucket, B)
 
     with pytest.raises(PromotionConflict, match=f"expected {C} .* found {B}"):

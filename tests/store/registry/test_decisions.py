@@ -1,4 +1,4 @@
-"""A version is decided once; a refusal is remembered."""
+"""A version is decided about once; a refusal is recorded."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_deciding_the_same_again_returns_the_first_decision(bucket: MemoryBucket
     assert decide(bucket, "approved", by="bob") == first
 
 
-def test_nothing_can_be_decided_about_a_version_that_is_not_there() -> None:
+def test_a_missing_version_cannot_be_decided_about() -> None:
     with pytest.raises(UnknownVersion, match="overnight versions digits"):
         decide(MemoryBucket(), "approved")
 

@@ -1,4 +1,4 @@
-"""What a version measured live is kept once and for ever, under the name of the arrival."""
+"""Live scores are written once, under the name of the arrival."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +39,7 @@ def test_a_score_is_kept_under_its_version_and_arrival():
     assert LiveScores(bucket, "digits").find(VERSION, "night-0002") is None
 
 
-def test_what_was_measured_first_stands():
+def test_the_first_score_of_an_arrival_is_final():
     bucket = MemoryBucket()
     LiveScores(bucket, "digits").keep(score("night-0001", 0.9))
 
@@ -49,7 +49,7 @@ def test_what_was_measured_first_stands():
     assert LiveScores(bucket, "digits").of_version(VERSION) == [stands]
 
 
-def test_scores_are_told_in_the_order_in_which_they_were_measured():
+def test_scores_are_returned_in_the_order_of_measuring():
     bucket = MemoryBucket()
     names = ["b", "a", "c"]
     for days, name in enumerate(names):
@@ -77,7 +77,7 @@ def test_without_a_headline_there_is_no_latest_score():
 
 
 @pytest.mark.parametrize("length", [1, 250, 251, 255])
-def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
+def test_every_valid_arrival_name_can_have_a_score(length):
     bucket = MemoryBucket()
     names = ["a" * (length - 1) + end for end in "bc"]
 
@@ -89,12 +89,12 @@ def test_an_arrival_of_any_name_that_can_land_can_be_scored(length):
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "a|b"])
-def test_a_name_that_cannot_land_is_no_key(name):
+def test_an_invalid_arrival_name_has_no_score(name):
     with pytest.raises(BadKey):
         keys.score("digits", VERSION, name)
 
 
-def test_where_the_headline_is_no_number_no_other_metric_stands_in_for_it():
+def test_no_other_metric_replaces_a_headline_that_is_not_finite():
     closed = score("a", days=1)
     nothing = (
         Measurement(metric="wape", value=float("nan"), n=10),

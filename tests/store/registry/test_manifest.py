@@ -1,4 +1,4 @@
-"""Manifests written by every release can be read for ever."""
+"""Manifests of every release are still readable."""
 
 import math
 from pathlib import Path

@@ -53,7 +53,7 @@ def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> No
     assert [record.version for record in AliasLog(bucket, "digits").history()] == [A]
 
 
-def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None:
+def test_a_version_without_approval_is_not_promoted(bucket: MemoryBucket) -> None:
     undecided = "20261122T040000-0123456789ab"
     ModelRegistry(bucket, "digits").publish(manifest(version=undecided), FILES, SIGNER)
 
@@ -62,7 +62,7 @@ def test_a_version_nobody_approved_is_not_promoted(bucket: MemoryBucket) -> None
     assert AliasLog(bucket, "digits").current() is None
 
 
-def test_a_version_that_is_not_there_is_not_promoted(bucket: MemoryBucket) -> None:
+def test_a_missing_version_is_not_promoted(bucket: MemoryBucket) -> None:
     with pytest.raises(UnknownVersion):
         go(bucket, "20261122T050000-0123456789ab", None)
 
@@ -72,7 +72,7 @@ def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
         ModelRegistry(bucket, "digits").decide(A, "rejected", Actor("ann", "ugly"))
 
 
-def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
+def test_each_rollback_returns_to_the_version_replaced_before(
     bucket: MemoryBucket,
 ) -> None:
     go(bucket, A, None)
@@ -87,7 +87,7 @@ def test_rolling_back_returns_to_what_was_replaced_and_further_each_time(
     assert actions == ["promoted"] * 3 + ["rolled back"] * 2
 
 
-def test_a_rollback_that_is_tried_again_goes_back_only_once(bucket: MemoryBucket) -> None:
+def test_a_repeated_rollback_goes_back_only_once(bucket: MemoryBucket) -> None:
     go(bucket, A, None)
     go(bucket, B, A)
     go(bucket, C, B)
@@ -103,7 +103,7 @@ def test_a_rollback_that_is_tried_again_goes_back_only_once(bucket: MemoryBucket
     assert first.version == B
 
 
-def test_a_rollback_over_what_is_no_longer_champion_is_told(bucket: MemoryBucket) -> None:
+def test_a_rollback_from_a_former_champion_is_a_conflict(bucket: MemoryBucket) -> None:
     go(bucket, A, None)
     go(bucket, B, A)
     go(bucket, C, B)
@@ -144,7 +144,7 @@ def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBu
     assert confirmation.serving == ("r1", "r2")
 
 
-def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
+def test_missing_acknowledgements_are_reported_as_such(bucket: MemoryBucket) -> None:
     record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
 
     confirmation = confirm(bucket, record, replicas=1, seconds=0)
@@ -153,7 +153,7 @@ def test_silence_is_told_as_such(bucket: MemoryBucket) -> None:
     assert str(confirmation) == f"0 of 1 replicas serve {A}"
 
 
-def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> None:
+def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) -> None:
     go(bucket, A, None)
     record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
     log = AliasLog(bucket, "digits")
@@ -169,7 +169,7 @@ def test_a_refusal_undoes_the_promotion_and_says_why(bucket: MemoryBucket) -> No
     assert "golden 3 differs" in current.reason
 
 
-def test_a_refused_first_version_has_nothing_to_go_back_to(bucket: MemoryBucket) -> None:
+def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> None:
     record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")

@@ -1,4 +1,4 @@
-"""Tuned settings are a log of which the newest record holds."""
+"""Tuned settings are a log whose newest record applies."""
 
 import threading
 
@@ -18,11 +18,11 @@ def found(**settings: float) -> TunedSettings:
     return TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="slow")
 
 
-def test_nothing_was_tuned_at_first(bucket):
+def test_a_model_has_no_tuned_settings_at_first(bucket):
     assert TunedSettingsLog(bucket, "digits").current() is None
 
 
-def test_the_newest_record_holds_and_the_older_ones_stay(bucket):
+def test_the_newest_record_applies_and_older_ones_stay(bucket):
     first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
     second = TunedSettingsLog(bucket, "digits").append(found(epochs=7))
 
@@ -39,7 +39,7 @@ def test_another_model_has_a_log_of_its_own(bucket):
     assert TunedSettingsLog(bucket, "sales").current() is None
 
 
-def test_searches_that_end_at_once_are_both_remembered(bucket):
+def test_searches_that_end_at_once_are_all_recorded(bucket):
     searches = [
         threading.Thread(
             target=TunedSettingsLog(bucket, "digits").append, args=(found(epochs=epochs),)
@@ -58,7 +58,7 @@ def test_searches_that_end_at_once_are_both_remembered(bucket):
 
 
 @pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
-def test_names_that_are_no_records_hide_none(bucket, stray):
+def test_names_without_records_hide_no_record(bucket, stray):
     first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
     bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
 
@@ -66,7 +66,7 @@ def test_names_that_are_no_records_hide_none(bucket, stray):
     assert TunedSettingsLog(bucket, "digits").append(found(epochs=7)).sequence == 2
 
 
-def test_the_number_of_a_record_is_that_of_its_key(bucket):
+def test_the_sequence_of_a_record_is_that_of_its_key(bucket):
     planted = found(epochs=5)
     bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
 

@@ -1,4 +1,4 @@
-"""Versions are complete or invisible, and nothing damaged is ever handed on."""
+"""Versions are complete or invisible, and damaged ones are never returned."""
 
 import math
 
@@ -41,7 +41,7 @@ def test_a_published_version_reads_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("writes", range(len(FILES) + 2))
-def test_a_version_whose_writer_died_is_invisible_and_can_be_finished(writes: int) -> None:
+def test_a_version_whose_writer_was_killed_is_invisible_and_can_be_finished(writes: int) -> None:
     bucket = DiesAfter(writes)
     with pytest.raises(SystemExit):
         ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
@@ -110,7 +110,7 @@ def test_a_manifest_of_another_version_is_refused() -> None:
         (b'{"format": 1, "model": "digits"}', "version"),
     ],
 )
-def test_a_damaged_manifest_is_told_apart_from_a_missing_one(body: bytes, found: str) -> None:
+def test_a_damaged_manifest_is_distinguished_from_a_missing_one(body: bytes, found: str) -> None:
     bucket = MemoryBucket()
     bucket.create(keys.manifest("digits", VERSION), body)
 
@@ -137,12 +137,12 @@ def test_readers_ignore_fields_they_do_not_know() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "latest", "../x", "20261122T020000-0123456789AB"])
-def test_a_version_that_is_none_never_becomes_a_key(version: str) -> None:
+def test_an_invalid_version_name_never_becomes_a_key(version: str) -> None:
     with pytest.raises(BadKey):
         ModelRegistry(MemoryBucket(), "digits").manifest(version)
 
 
-def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
+def test_a_version_is_found_by_its_fingerprint() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
@@ -150,7 +150,7 @@ def test_the_version_that_covers_a_fingerprint_is_found_again() -> None:
     assert ModelRegistry(bucket, "digits").find_by_fingerprint("f" * 64) is None
 
 
-def test_a_number_that_is_none_survives_the_manifest() -> None:
+def test_nan_survives_the_manifest() -> None:
     bucket = MemoryBucket()
     nothing = Measurement(metric="accuracy", value=math.nan, n=0)
     ModelRegistry(bucket, "digits").publish(

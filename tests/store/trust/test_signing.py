@@ -1,4 +1,4 @@
-"""Signatures are what DSSE says, and a key file that is none is told apart."""
+"""Signatures follow DSSE, and invalid key files are refused."""
 
 import base64
 import json
@@ -14,13 +14,13 @@ from tests.support.signing_keys import SIGNER
 BODY = b'{"format": 1, "model": "digits"}'
 
 
-def test_what_is_signed_says_its_type_and_lengths() -> None:
+def test_the_signed_bytes_include_type_and_lengths() -> None:
     length = len(PAYLOAD_TYPE)
 
     assert signing.encoding(b"hello") == f"DSSEv1 {length} {PAYLOAD_TYPE} 5 hello".encode()
 
 
-def test_an_envelope_carries_what_was_signed_and_reads_back() -> None:
+def test_an_envelope_contains_the_payload_and_reads_back() -> None:
     made = SIGNER.sign(BODY)
 
     envelope = json.loads(made.encoded())
@@ -57,7 +57,7 @@ def _changed(**fields: object) -> bytes:
         _changed(payloadType="text/plain"),
     ],
 )
-def test_what_is_no_envelope_of_a_manifest_is_refused_by_its_place(body: bytes) -> None:
+def test_an_invalid_envelope_is_refused_with_its_key(body: bytes) -> None:
     with pytest.raises(CorruptVersion, match="where it is: expected"):
         signing.decode(body, where="where it is")
 
@@ -71,13 +71,13 @@ def test_a_private_key_reads_back_from_its_file(tmp_path) -> None:
     assert (read.key_id, read.sign(BODY)) == (SIGNER.key_id, SIGNER.sign(BODY))
 
 
-def test_a_key_that_is_not_there_says_how_to_make_one(tmp_path) -> None:
+def test_the_error_for_a_missing_key_says_how_to_make_one(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match=r"no key .*missing\.pem; `overnight keys new`"):
         Signer.from_file(tmp_path / "missing.pem")
 
 
 @pytest.mark.parametrize("algorithm", ["EC", "none"])
-def test_a_file_with_another_kind_of_key_is_told_and_never_shown(tmp_path, algorithm) -> None:
+def test_a_file_with_another_kind_of_key_is_refused_without_showing_it(tmp_path, algorithm) -> None:
     file = tmp_path / "signing.pem"
     if algorithm == "none":
         file.write_text("a secret that is no key")

@@ -1,4 +1,4 @@
-"""Tokens: what a file of them may say, and what a proof is worth."""
+"""Files of tokens, and proofs of requests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +20,14 @@ ADA, BOB = Token("ada", "ada-has-this-token-alone"), Token("bob", "bob-has-this-
 SAID = Statement("promote", "digits", {"version": "v", "decision": "approve", "reason": "good"})
 
 
-def test_a_word_names_whoever_proved_it():
+def test_a_proof_identifies_the_owner_of_the_token():
     assert (
         verify_statement(sign_statement(BOB.token, SAID, at=NOW), SAID, (ADA, BOB), now=NOW)
         == "bob"
     )
 
 
-def test_what_is_empty_says_nothing_and_numbers_are_numbers():
+def test_empty_parameters_and_number_types_do_not_matter():
     told = Statement(
         "challenge", "digits", {"share": 1, "approve": False, "version": None, "reason": ""}
     )
@@ -46,13 +46,13 @@ def test_what_is_empty_says_nothing_and_numbers_are_numbers():
         Statement("promote", "digits", {}),
     ],
 )
-def test_other_words_are_not_proved_by_it(other):
+def test_a_proof_is_of_no_other_statement(other):
     with pytest.raises(Unauthenticated, match="no token that is known here"):
         verify_statement(sign_statement(ADA.token, SAID, at=NOW), other, (ADA, BOB), now=NOW)
 
 
 @pytest.mark.parametrize(("after", "holds"), [(0, True), (60, True), (61, False), (-6, False)])
-def test_a_proof_holds_for_an_hour(after, holds):
+def test_a_proof_is_valid_for_an_hour(after, holds):
     shown, later = sign_statement(ADA.token, SAID, at=NOW), NOW + timedelta(minutes=after)
 
     if holds:
@@ -64,28 +64,28 @@ def test_a_proof_holds_for_an_hour(after, holds):
 
 
 @given(st.text(max_size=90))
-def test_no_other_text_is_a_proof(text):
+def test_a_malformed_proof_is_refused(text):
     with pytest.raises(Unauthenticated) as raised:
         verify_statement(text, SAID, (ADA, BOB), now=NOW)
 
     assert ADA.token not in str(raised.value)
 
 
-def test_a_proof_and_a_repr_tell_nothing_of_the_token():
+def test_a_proof_and_a_repr_do_not_contain_the_token():
     assert ADA.token not in sign_statement(ADA.token, SAID, at=NOW) + repr(ADA)
 
 
 @pytest.mark.parametrize(
     "line", ["ada", "ada short", "a b c", "a/b " + "t" * 20, "ada " + "ü" * 20]
 )
-def test_a_line_that_is_no_name_and_token_is_named_and_not_repeated(line):
+def test_an_invalid_line_is_reported_by_number_without_its_text(line):
     with pytest.raises(ConfigurationError, match="line 2 of here: expected `name token`") as raised:
         parse(f"# who\n{line}\n", where="line {number} of here")
 
     assert line.split()[-1] not in str(raised.value).split("expected")[0]
 
 
-def test_one_token_is_nobody_elses():
+def test_a_token_has_one_owner():
     with pytest.raises(ConfigurationError, match="line 2: this token belongs to ada already"):
         parse(f"ada {ADA.token}\nbob {ADA.token}\n", where="line {number}")
 

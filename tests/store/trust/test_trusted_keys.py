@@ -1,4 +1,4 @@
-"""Who is trusted: what a file of keys may say, and every reason not to let a version in."""
+"""Files of trusted keys, and every reason to refuse a version."""
 
 import pytest
 
@@ -12,7 +12,7 @@ OTHER = signer("another")
 SIGNED = SIGNER.sign(BODY)
 
 
-def test_a_trusted_signature_names_whose_it_is() -> None:
+def test_a_trusted_signature_identifies_its_key() -> None:
     assert TRUST.verify(BODY, [SIGNED]) == named(SIGNER)
 
 
@@ -22,19 +22,19 @@ def test_one_trusted_signature_among_others_is_enough() -> None:
     assert TRUST.verify(BODY, [OTHER.sign(BODY), damaged, SIGNED]).name == "tests"
 
 
-def test_both_keys_are_trusted_while_one_replaces_the_other() -> None:
+def test_two_keys_are_trusted_while_one_replaces_the_other() -> None:
     both = Trust([named(SIGNER, "old"), named(OTHER, "new")])
 
     assert both.verify(BODY, [SIGNED]).name == "old"
     assert both.verify(BODY, [OTHER.sign(BODY)]).name == "new"
 
 
-def test_what_nobody_signed_says_how_to_sign_it() -> None:
+def test_the_error_for_an_unsigned_version_says_how_to_sign_it() -> None:
     with pytest.raises(UntrustedVersion, match=r"not signed; .*`overnight keys sign digits v1`"):
         TRUST.verify(BODY, [], version="digits v1")
 
 
-def test_an_unknown_key_is_named_beside_those_trusted() -> None:
+def test_an_unknown_key_is_named_with_the_trusted_ones() -> None:
     with pytest.raises(UntrustedVersion) as refusal:
         TRUST.verify(BODY, [OTHER.sign(BODY)], version="digits v1")
 
@@ -54,7 +54,7 @@ def test_an_unknown_key_is_named_beside_those_trusted() -> None:
         (BODY + b" ", Signature(SIGNER.key_id, BODY + b" ", SIGNED.signature)),
     ],
 )
-def test_a_manifest_or_signature_changed_since_is_told_with_its_digest(body, signature) -> None:
+def test_a_changed_manifest_or_signature_is_reported_with_its_digest(body, signature) -> None:
     with pytest.raises(
         UntrustedVersion, match=r"does not match its current manifest, sha256 [0-9a-f]{64}"
     ):
@@ -101,14 +101,14 @@ KEY = named(SIGNER).line.split()[1]
         (f"twice {KEY}", "of a line above"),
     ],
 )
-def test_a_line_that_is_no_key_is_told_by_its_number(line, told) -> None:
+def test_an_invalid_line_is_reported_by_its_number(line, told) -> None:
     with pytest.raises(ConfigurationError, match="line 2 of there") as refusal:
         parse(f"{named(SIGNER).line}\n{line}\n", "there")
 
     assert told in str(refusal.value)
 
 
-def test_a_file_that_cannot_be_understood_trusts_nobody_until_it_can(tmp_path) -> None:
+def test_no_key_is_trusted_while_the_file_is_invalid(tmp_path) -> None:
     file = tmp_path / "trusted"
     file.write_text(named(SIGNER).line)
     trust = Trust.from_file(file)
