@@ -133,11 +133,15 @@ def retrain(
     )
     retry = override is not None and prior.progress is Progress.REFUSED
     if force or retry or prior.progress is Progress.NOTHING:
-        return _train_and_publish(plan, report)
-    if prior.version is None or prior.progress is Progress.SETTLED:
-        return finish(context, report, "UpToDate", prior.message)
-    report = replace(report, manifest=context.registry.manifest(prior.version))
-    return _resume(plan, report, prior)
+        state = _train_and_publish(plan, report)
+    elif prior.version is None or prior.progress is Progress.SETTLED:
+        state = finish(context, report, "UpToDate", prior.message)
+    else:
+        report = replace(report, manifest=context.registry.manifest(prior.version))
+        state = _resume(plan, report, prior)
+    # Not in a `finally`: a retry of a run that failed continues with its finished parts.
+    training.remove_scratch(plan)
+    return state
 
 
 def _without_rows(context: ModelContext, report: RunReport, ingested: Ingested) -> State:
@@ -202,7 +206,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
         if not verdict.by_cost_alone:
             refuse = step(context.registry.refuse)
             refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
-        return finish(context, report, "Refused", str(verdict), plan)
+        return finish(context, report, "Refused", str(verdict))
     manifest = training.final_manifest(plan, candidate, evaluation, verdict)
     report = replace(report, override=manifest.override, manifest=manifest)
     title = f"{plan.model} {candidate.version}"
@@ -225,7 +229,7 @@ def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> 
         message = (
             f"{version} passed its gates and waits: `overnight approve {plan.model} {version}`"
         )
-        return finish(plan.context, report, "AwaitingApproval", message, plan)
+        return finish(plan.context, report, "AwaitingApproval", message)
     override = manifest.override
     approver = (
         Actor(override.by, override.reason, override.authenticated)
@@ -240,5 +244,5 @@ def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> 
     try:
         record = step(registry.promote)(version, expected=expected, actor=actor)
     except PromotionConflict as error:
-        return finish(plan.context, report, "Superseded", str(error), plan)
-    return await_confirmation(plan.context, report, record, "Promoted", plan)
+        return finish(plan.context, report, "Superseded", str(error))
+    return await_confirmation(plan.context, report, record, "Promoted")

@@ -9,7 +9,6 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import training
 from overnight.flows.steps.tracking import track_run
 from overnight.store.registry.aliases import AliasRecord
@@ -42,9 +41,8 @@ def finish(
     report: RunReport,
     outcome: Outcome,
     message: str,
-    plan: TrainingPlan | None = None,
 ) -> State:
-    """Publish the card of the run, remove the scratch folder of its plan, and return its state."""
+    """Publish the card of the run, and return its state."""
     if report.ingested is not None and (again := ", ".join(report.ingested.skipped)):
         message = f"{message}; ingested or refused before under this name: {again}"
     links = {"Serving": context.settings.answers_url}
@@ -63,8 +61,6 @@ def finish(
     create_markdown_artifact(
         markdown=card(), key=f"{report.model}-{flow_run.flow_name}", description=message[:200]
     )
-    if plan is not None:
-        training.remove_scratch(plan)
     # No replica confirmed or refused in time: somebody has to look, so this one is red.
     if outcome == "Unconfirmed":
         return Failed(name=outcome, message=message)
@@ -76,16 +72,15 @@ def await_confirmation(
     report: RunReport,
     record: AliasRecord,
     outcome: Literal["Promoted", "RolledBack"],
-    plan: TrainingPlan | None = None,
 ) -> State:
     """Wait for the acknowledgements of the replicas, and finish accordingly."""
     confirmation = training.confirm(context, record)
     message = str(confirmation)
     report = replace(report, confirmation=message)
     if confirmation.confirmed:
-        return finish(context, report, outcome, message, plan)
+        return finish(context, report, outcome, message)
     if confirmation.superseded_by:
-        return finish(context, report, "Superseded", message, plan)
+        return finish(context, report, "Superseded", message)
     # An undone promotion changed nothing; after an undone rollback the bad version serves again.
     undone = confirmation.rolled_back_to is not None and outcome == "Promoted"
-    return finish(context, report, "RolledBack" if undone else "Unconfirmed", message, plan)
+    return finish(context, report, "RolledBack" if undone else "Unconfirmed", message)

@@ -58,13 +58,13 @@ def promote_earlier(plan: TrainingPlan, report: RunReport, earlier: Reinstated) 
             f'{earlier}; `overnight promote {model} {version} --reason "…"` brings it back, '
             f"`overnight retrain {model} --force` trains instead"
         )
-        return finish(plan.context, report, "AwaitingApproval", message, plan)
+        return finish(plan.context, report, "AwaitingApproval", message)
     try:
         actor = plan.actor(str(earlier))
         record = step(registry.promote)(version, expected=plan.champion, actor=actor)
     except PromotionConflict as error:
-        return finish(plan.context, report, "Superseded", str(error), plan)
+        return finish(plan.context, report, "Superseded", str(error))
     # Recorded as a refusal of this fingerprint, so that the next run does not train it either.
     finding = earlier.finding.model_copy(update={"passed": False, "message": str(earlier)})
     step(registry.refuse)(plan.fingerprint, (finding,), compared_with=version)
-    return await_confirmation(plan.context, report, record, "Promoted", plan)
+    return await_confirmation(plan.context, report, record, "Promoted")

@@ -38,9 +38,9 @@ ADA, BOB = "ada-has-this-token-alone", "bob-has-this-token-alone"
 @pytest.fixture
 def manual(world: World) -> World:
     """Two versions that passed their gates and wait for approval."""
-    for version, beside in ((FIRST, None), (SECOND, FIRST)):
-        message = {"approval": "manual", "compared_with": beside}
-        made = manifest(version=version).model_copy(update=message)
+    for version, compared_with in ((FIRST, None), (SECOND, FIRST)):
+        changed = {"approval": "manual", "compared_with": compared_with}
+        made = manifest(version=version).model_copy(update=changed)
         ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
     return world
 
