@@ -51,11 +51,11 @@ def challenge(
         version: The version that challenges; to stop, empty for any.
         action: start: let it challenge. stop: end the challenge that runs.
         mode: shadow: answers are compared, never returned. canary: answers a share of the clients.
-        share: Of the requests in shadow, of the clients as a canary; more than 0, at most 1.
-        maximum_error_share: Of its requests that it may fail to answer.
-        maximum_disagreement_share: Of its answers that may differ from the champion's.
-        maximum_slowdown: How many times the champion's CPU time an answer may take.
-        minimum_requests: Before so many, no share is a reason to withdraw it.
+        share: Share of the requests (shadow) or clients (canary); more than 0, at most 1.
+        maximum_error_share: Share of its requests that may fail.
+        maximum_disagreement_share: Share of its answers that may differ from the champion's.
+        maximum_slowdown: CPU time of an answer, as a multiple of the champion's.
+        minimum_requests: Requests before it can be withdrawn.
         approve: Approve the version first, as a canary has to be, without promoting it.
         requested_by: The name of the person who starts or stops.
         reason: Why, for the record.

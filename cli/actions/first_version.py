@@ -12,6 +12,7 @@ from overnight.infra.stack.ports import responds
 from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.errors import StepFailed
 
+# The replicas load the version within seconds; a busy machine may need many more.
 _READY_SECONDS = 60.0
 
 

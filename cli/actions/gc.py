@@ -43,6 +43,7 @@ def run(
     Raises:
         UnknownModel, StoreUnavailable, StoreDenied
     """
+    # Of the identities of a store, only `keeping` may delete files of versions.
     settings = load("keeping") if delete else load()
     retention = Retention(keep=keep, days=days, grace_days=grace_days)
     skipped = _Skipped()

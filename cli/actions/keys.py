@@ -89,6 +89,7 @@ def show(*, as_json: bool) -> None:
     if signing is None:
         console.print(f"nothing is signed here: there is no {settings.signing_key}")
     elif signing not in {key.key_id for key in keys}:
+        # The whole line, as `overnight keys trust` takes it elsewhere.
         own = PublicKey("it", Signer.from_file(settings.signing_key).public_key)
         console.print(f"{settings.signing_key} signs here and is not trusted here: {own.line}")
 

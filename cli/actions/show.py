@@ -42,6 +42,7 @@ def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
 def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
     """The manifest, decision, signers, alias history and live scores of a version."""
     registry = ModelRegistry(bucket, model)
+    # Read once: a promotion between two reads would make the card contradict itself.
     history = registry.champion.history()
     if version == "champion":
         if not history:

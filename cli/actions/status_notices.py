@@ -80,6 +80,7 @@ def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
             registry.model(model).trusted(current)
         except UntrustedVersion as error:
             yield f"{error}. `overnight keys sign {model}` lists all such versions of {model}"
+        # Without the store nothing is known about a champion: that is no damage of it.
         except (StoreUnavailable, StoreDenied):
             raise
         except OvernightError as error:

@@ -118,6 +118,7 @@ def _detach(home: Path) -> None:
         )
     while not state_file.read(home).supervised:
         if child.poll() is not None:
+            # The daemon has no terminal: its error is the last line of its log.
             last = (log.read_text().strip().splitlines() or ["nothing"])[-1]
             raise StepFailed(f"the supervisor ended: {last.removeprefix('overnight: ')}; see {log}")
         time.sleep(0.05)
@@ -130,10 +131,10 @@ def _finish(settings: Settings, *, train: bool) -> int:
     console.print(_addresses(state_file.read(settings.home), settings))
     console.print(f"Token for administration: {local_secrets.admin_token_location(settings)}")
     if warning := shared_credential_warning(settings):
-        console.print(warning, style="yellow", markup=False)
+        console.print(warning, style="yellow")
     trust = connections.trust(settings)
     for unsigned in status_notices.unloadable_champions(connections.bucket(settings), trust):
-        console.print(unsigned, style="yellow", markup=False)
+        console.print(unsigned, style="yellow")
     code = 0
     if train:
         code = train_each(
@@ -169,6 +170,7 @@ def train_each(
 
 def _example(model: str, settings: Settings) -> str:
     """A command that tries a model: with an image where it takes one, else its metadata."""
+    # Two dimensions per row are an image in grey.
     shapes = [len(spec.shape) for spec in models.find(model).tensors.inputs]
     if shapes == [2]:
         return f"overnight predict {model} FILE.png"

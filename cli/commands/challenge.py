@@ -22,16 +22,16 @@ def challenge(
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="End the challenge that runs.")] = False,
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the requests in shadow, else of the clients.")
+        float, typer.Option(min=0, max=1, help="Share of requests (shadow) or clients (canary).")
     ] = 0.1,
     maximum_error_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of its requests that it may fail to answer.")
+        float, typer.Option(min=0, max=1, help="Share of its requests that may fail.")
     ] = 0.01,
     maximum_disagreement_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Of its answers that may differ.")
+        float, typer.Option(min=0, max=1, help="Share of its answers that may differ.")
     ] = 0.05,
     maximum_slowdown: Annotated[
-        float, typer.Option(min=1, help="Times the champion's CPU time an answer may take.")
+        float, typer.Option(min=1, help="CPU time of an answer, as a multiple of the champion's.")
     ] = 2.0,
     minimum_requests: Annotated[
         int, typer.Option(min=1, help="Requests before it can be withdrawn.")
