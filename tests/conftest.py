@@ -11,8 +11,13 @@ from overnight.models.definition import Places
 from overnight.models.digits.mnist_files import official_files
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support import genuine_digits as genuine_digits_of
+from tests.support.flow_environment import (
+    constant_digits,
+    flow_environment,
+    prefect_server,
+    store_environment,
+)
 from tests.support.mlflow_server import mlflow_server
-from tests.support.prefect_world import constant_digits, prefect_server, quiet_world, world
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.scheduler import (
     pytest_collection_modifyitems,
@@ -29,6 +34,7 @@ from tests.support.stack import RunningStack, running_stack
 
 __all__ = [
     "constant_digits",
+    "flow_environment",
     "mlflow_server",
     "prefect_server",
     "pytest_collection_modifyitems",
@@ -39,8 +45,7 @@ __all__ = [
     "pytest_testnodedown",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
-    "quiet_world",
-    "world",
+    "store_environment",
 ]
 
 

@@ -16,7 +16,7 @@ import pytest
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.s3_server import free_ports
 from tests.support.signing_keys import write_keys
-from tests.support.stopping import end
+from tests.support.stopping import stop_process
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(900)]
@@ -136,7 +136,7 @@ def serving(followed: Path, at_home: Mapping[str, str]) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     yield f"http://127.0.0.1:{port}"
-    end(process)
+    stop_process(process)
 
 
 def test_the_guide_leads_to_a_version_that_serves(

@@ -33,7 +33,7 @@ from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.signing_keys import TRUST
 from tests.support.waiting import until
 
@@ -59,7 +59,7 @@ HOSTS = {"alone": None, "shadow 10 %": 0.1, "shadow 100 %": 1.0}
 def host(home: Path, share: float | None) -> Iterator[Serving]:
     """Two workers, from a cache that was filled beforehand; no store is asked."""
     bucket = MemoryBucket()
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     AliasLog(bucket, "digits").append(bundles.version_name(1), expected=None, actor=Actor("b", "b"))
     if share is not None:
         terms = Terms.model_validate({"mode": "shadow", "share": share, **FOREVER})
@@ -82,7 +82,7 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
         agent.tick_loader()
     agent.stop()
     settings = {"s3_endpoint": NOWHERE.endpoint, "s3_bucket": NOWHERE.bucket}
-    with running(place=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
+    with run_serving(place=home, serving_workers="2", poll_seconds="3600", **settings) as serving:
         until(serving.is_ready)
         yield serving
 
@@ -163,7 +163,7 @@ def main() -> None:
                     rows[name].append(measure(serving, per_second))
             table(title, rows)
         for name, serving in hosts.items():
-            told = serving.ask("GET", "/api/models/digits")[2]
+            told = serving.request("GET", "/api/models/digits")[2]
             print(name, told["challenger"])
 
 

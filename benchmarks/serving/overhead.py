@@ -30,7 +30,7 @@ from overnight.serving.inference.runtime import Predictor
 from overnight.store.schema import Schema
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles
-from tests.support.serving.server_process import ROOT, Serving, running
+from tests.support.serving.server_process import ROOT, Serving, run_serving
 from tests.support.waiting import until
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
@@ -111,7 +111,7 @@ def ours(home: Path) -> Iterator[Serving]:
     """One worker of serving with its defaults, on the bundle alone."""
     folder = bundles.folder(home / "bundle", 1, FILES)
     (folder / "manifest.json").write_bytes(MANIFEST.encoded())
-    with running("--rehearse", str(folder), place=home) as serving:
+    with run_serving("--rehearse", str(folder), place=home) as serving:
         until(serving.is_ready)
         yield serving
 

@@ -24,7 +24,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.waiting import until
 
 PROMOTIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
@@ -37,10 +37,10 @@ def main() -> None:
         bucket = S3Bucket(address)
         until(lambda: _is_writable(bucket))
         for number in range(2 * PROMOTIONS + 1):
-            bundles.put(bucket, number)
+            bundles.publish(bucket, number)
         log = AliasLog(bucket, bundles.MODEL)
-        settings = following(address) | {"poll_seconds": "1"}
-        with running(place=Path(place) / "home", **settings) as serving:
+        settings = follow_settings(address) | {"poll_seconds": "1"}
+        with run_serving(place=Path(place) / "home", **settings) as serving:
             promote(log, serving, 0, told=False)
             for number in range(1, 2 * PROMOTIONS + 1):
                 time.sleep(random.random())  # promotions come at any moment between two polls

@@ -28,7 +28,7 @@ from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.schema import Schema
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.signing_keys import SIGNER, TRUST
 from tests.support.waiting import until
 
@@ -73,7 +73,7 @@ def started(home: Path) -> tuple[float, float, float, float]:
     """Seconds until it answers, CPU seconds of the server and of a worker, MB of a worker."""
     settings = {"s3_endpoint": NOWHERE.endpoint, "s3_bucket": NOWHERE.bucket}
     began = time.monotonic()
-    with running(place=home, serving_workers="2", **settings) as serving:
+    with run_serving(place=home, serving_workers="2", **settings) as serving:
         until(lambda: _answers(serving))
         clock, workers = time.monotonic() - began, serving.workers()
         parent, worker = cpu_seconds(serving.process.pid), max(map(cpu_seconds, workers))
@@ -81,7 +81,9 @@ def started(home: Path) -> tuple[float, float, float, float]:
 
 
 def _answers(serving: Serving) -> bool:
-    return serving.is_ready() and serving.ask("POST", "/v1/models/digits:predict", BODY)[0] == 200
+    return (
+        serving.is_ready() and serving.request("POST", "/v1/models/digits:predict", BODY)[0] == 200
+    )
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.schema import Schema
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.signing_keys import SIGNER
 from tests.support.waiting import until
 
@@ -43,7 +43,7 @@ SWAP_SECONDS = STEADY_SECONDS = 1.0
 def put(bucket: S3Bucket, number: int) -> str:
     """Version `number`, of the tests' tiny network or of the one that was named."""
     if NETWORK is None:
-        return bundles.put(bucket, number)
+        return bundles.publish(bucket, number)
     files = {"predictor.tflite": NETWORK, "network.keras": b"not needed to serve"}
     tensors = bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
@@ -91,8 +91,8 @@ def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
     log = AliasLog(bucket, bundles.MODEL)
     for number in range(SWAPS + WARM_SWAPS + 1):
         put(bucket, number)
-    settings = following(address) | {"poll_seconds": "0.1"}
-    with running(place=home, **settings) as serving:
+    settings = follow_settings(address) | {"poll_seconds": "0.1"}
+    with run_serving(place=home, **settings) as serving:
         for number in range(WARM_SWAPS + 1):
             promote(log, number)
             wanted = bundles.version_name(number)

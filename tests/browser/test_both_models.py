@@ -27,7 +27,7 @@ def test_a_run_of_sales_is_in_the_prefect_ui(page: Page, stack: RunningStack) ->
 
 def test_the_page_forecasts_sales_and_classifies_digits(page: Page, stack: RunningStack) -> None:
     seen = watch(page)
-    champion = stack.told("status")["models"]["sales"]["champion"]["version"]
+    champion = stack.query_json("status")["models"]["sales"]["champion"]["version"]
 
     page.goto(stack.serving_url)
     page.get_by_role("button", name="sales", exact=True).click()

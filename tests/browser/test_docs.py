@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     place = tmp_path_factory.mktemp("docs")
     folder = bundles.folder(place / "bundle", 1)
-    with running("--rehearse", str(folder), place=place / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         yield serving
 

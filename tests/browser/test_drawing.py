@@ -10,7 +10,7 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.registry import ModelRegistry
 from tests.support import release_export
 from tests.support.s3_server import ACCESS, SECRET
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -64,8 +64,8 @@ def released_bucket(s3_endpoint: str) -> S3Bucket:
 def url(released_bucket: S3Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a host that serves the versions of a release."""
     trusted = {"trusted_keys_file": str(release_export.RELEASE / "trusted")}
-    settings = following(released_bucket.address, serving_workers="1", **trusted)
-    with running(place=tmp_path_factory.mktemp("host"), **settings) as serving:
+    settings = follow_settings(released_bucket.address, serving_workers="1", **trusted)
+    with run_serving(place=tmp_path_factory.mktemp("host"), **settings) as serving:
         until(lambda: serving.version() is not None, what="the digits answer")
         yield f"http://127.0.0.1:{serving.port}"
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from overnight.models import catalogue
 from overnight.store.objects.keys import is_version
 from tests.faults.test_stack_survives import answers
-from tests.support.stack import RunningStack, new_stack, taken_down
+from tests.support.stack import RunningStack, new_stack, stopped_afterwards
 
 pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_800)]
 
@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_8
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Iterator[RunningStack]:
     stack = new_stack(tmp_path_factory.mktemp("empty"), digits_folder)
-    with taken_down(stack):
+    with stopped_afterwards(stack):
         stack.succeeds("up", seconds=1_500)
         yield stack
 
 
 def test_up_trains_what_has_no_champion_and_serves_it(empty: RunningStack) -> None:
-    status = empty.told("status")
+    status = empty.query_json("status")
 
     assert status["ready"]
     assert status["problems"] == []

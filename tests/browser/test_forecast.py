@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser.page_watch import contrast, overflow, watch
 from tests.support.serving import bundles, forecasts
-from tests.support.serving.server_process import running
+from tests.support.serving.server_process import run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("forecast")
-    with running("--rehearse", str(forecasts.folder(place / "bundle")), place=place) as serving:
+    with run_serving("--rehearse", str(forecasts.folder(place / "bundle")), place=place) as serving:
         until(serving.is_ready, what="the forecast answers")
         yield f"http://127.0.0.1:{serving.port}"
 

@@ -13,10 +13,10 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.browser.page_watch import overflow, watch
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving import bucket_history, bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.signing_keys import SIGNER
 from tests.support.waiting import until
 
@@ -57,7 +57,7 @@ def proxy(s3_endpoint: str) -> Iterator[FaultProxy]:
 
 def lives(serving: Serving) -> bool:
     with suppress(OSError):
-        return serving.ask("GET", "/v2/health/live")[0] == 200
+        return serving.request("GET", "/v2/health/live")[0] == 200
     return False
 
 
@@ -75,14 +75,14 @@ def test_the_page_survives_a_missing_champion_store_and_server(
 ) -> None:
     health = page.locator("#health")
     through = S3Address(proxy.endpoint, s3_address.bucket, ACCESS, SECRET)
-    with running(place=tmp_path, **following(through, serving_workers="1")) as serving:
+    with run_serving(place=tmp_path, **follow_settings(through, serving_workers="1")) as serving:
         until(lambda: lives(serving), what="serving lives")
         page.goto(f"http://127.0.0.1:{serving.port}")
         expect(page.locator("#no-version")).to_contain_text("overnight retrain")
         expect(health).to_have_attribute("data-state", "down")
         expect(page.locator("#drawing-card")).to_be_hidden()
 
-        bucket_history.put(bucket, 1)
+        bucket_history.publish(bucket, 1)
         bucket_history.promote(bucket, 1)
         expect(page.locator("#version")).to_have_text(bundles.version_name(1))
         expect(page.locator("#no-version")).to_be_hidden()
@@ -91,7 +91,7 @@ def test_the_page_survives_a_missing_champion_store_and_server(
         expect(page.locator("#roll-back")).to_be_hidden()
         expect(page.locator("#compare-version")).to_be_disabled()
 
-        proxy.inject(Fault(Wrong.REFUSE))
+        proxy.inject(Fault(FaultKind.REFUSE))
         expect(health).to_have_attribute("data-state", "degraded")
         expect(page.locator("#sync-error")).to_contain_text("the object store")
         page.reload()
@@ -107,20 +107,20 @@ def test_the_page_survives_a_missing_champion_store_and_server(
 
 def _has_report(serving: Serving) -> bool:
     """Whether the server tells whoever has a key of a version's report."""
-    body = serving.ask("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
+    body = serving.request("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
     return any(item["report"] for item in body["versions"])
 
 
 def test_a_server_that_requires_a_key_is_opened_with_one(
     page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ) -> None:
-    bucket_history.put(bucket, 1)
+    bucket_history.publish(bucket, 1)
     bucket_history.promote(bucket, 1)
     keys = tmp_path / "keys"
     keys.write_text(f"ann {KEY}\n")
     keys.chmod(0o600)
-    settings = following(s3_address, serving_workers="1", prediction_keys_file=str(keys))
-    with running(place=tmp_path / "home", **settings) as serving:
+    settings = follow_settings(s3_address, serving_workers="1", prediction_keys_file=str(keys))
+    with run_serving(place=tmp_path / "home", **settings) as serving:
         until(serving.is_ready, what="serving is ready")
         until(lambda: _has_report(serving), what="a report can be read")
         seen = watch(page)
@@ -146,10 +146,10 @@ def test_a_server_that_requires_a_key_is_opened_with_one(
 @pytest.fixture
 def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) -> Iterator[Page]:
     """The page of a host that serves a model to draw for, and one to fill a form for."""
-    bucket_history.put(bucket, 1)
+    bucket_history.publish(bucket, 1)
     bucket_history.promote(bucket, 1)
     version = sell(bucket)
-    with running(place=tmp_path, **following(s3_address, serving_workers="1")) as serving:
+    with run_serving(place=tmp_path, **follow_settings(s3_address, serving_workers="1")) as serving:
         until(serving.is_ready, what="serving is ready")
         page.goto(f"http://127.0.0.1:{serving.port}")
         page.get_by_role("button", name="shop").click()

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.validation import check_range
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
-from overnight.tasks.data.validate import _difference
+from overnight.tasks.data.validate import _mismatch
 
 SPECS = [
     TensorSpec(name="any", datatype="FP32", shape=()),
@@ -43,4 +43,4 @@ def test_both_refuse_the_same_values(spec: TensorSpec, data: st.DataObject) -> N
     except BadInput:
         is_served = False
 
-    assert is_served == (_difference(rows, spec) == "")
+    assert is_served == (_mismatch(rows, spec) == "")

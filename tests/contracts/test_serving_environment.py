@@ -11,7 +11,7 @@ import pytest
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
-from tests.support.serving.server_process import ROOT, following, running
+from tests.support.serving.server_process import ROOT, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -51,10 +51,10 @@ def test_serving_follows_a_store_in_the_serving_environment(
 ):
     log = AliasLog(s3_bucket, bundles.MODEL)
     for number in (1, 2):
-        bundles.put(s3_bucket, number)
+        bundles.publish(s3_bucket, number)
     promote(log, 1)
 
-    with running(place=tmp_path, python=python, **following(s3_address)) as serving:
+    with run_serving(place=tmp_path, python=python, **follow_settings(s3_address)) as serving:
         until(serving.is_ready, what="serving is ready")
         promote(log, 2)
         until(lambda: serving.version() == bundles.version_name(2), what="version 2 answers")
@@ -68,9 +68,9 @@ def test_serving_answers_in_the_serving_environment(python, tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     blank = np.zeros((1, 28, 28), np.uint8)
 
-    with running("--rehearse", str(folder), place=tmp_path / "home", python=python) as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home", python=python) as serving:
         until(serving.is_ready, what="serving is ready")
-        status, headers, answer = serving.ask(
+        status, headers, answer = serving.request(
             "POST", "/v1/models/digits:predict", {"instances": blank.tolist()}
         )
 

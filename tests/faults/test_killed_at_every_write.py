@@ -22,14 +22,21 @@ import pytest
 from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.pipeline_processes import (
-    Lane,
-    check_at_any_time,
-    check_at_the_end,
-    copied,
-    lane,
-    refused,
+    PipelineRunner,
+    check_final_state,
+    check_invariants,
+    copy_bucket,
+    count_refusals,
+    start_runner,
 )
-from tests.support.faults.pipeline_run import FITS, MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.support.faults.pipeline_run import (
+    DELIVERED_ROWS,
+    FITS,
+    MODEL,
+    PipelineContext,
+    digits,
+    files_of,
+)
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
@@ -44,7 +51,7 @@ _COMMITS = re.compile(r"PUT .*(_delta_log/|arrival|manifest|decision|champion/|r
 class Chapter:
     """A night, the world as it was before it, and how it ends."""
 
-    house: House
+    context: PipelineContext
     champions: Sequence[str]
     rows: int
     ends: str = "Promoted"
@@ -60,21 +67,23 @@ class Library:
     def __init__(self, chapter: Chapter, folder: Path) -> None:
         self._chapter, self._folder = chapter, folder
 
-    def copy(self) -> House:
+    def copy(self) -> PipelineContext:
         name = f"test-{uuid.uuid4().hex[:20]}"
-        address = replace(self._chapter.house.address, bucket=name)
-        copied(S3Bucket(self._chapter.house.address), address)
+        address = replace(self._chapter.context.address, bucket=name)
+        copy_bucket(S3Bucket(self._chapter.context.address), address)
         home = self._folder / name
-        shutil.copytree(self._chapter.house.home, home)
-        return replace(self._chapter.house, address=address, home=home)
+        shutil.copytree(self._chapter.context.home, home)
+        return replace(self._chapter.context, address=address, home=home)
 
 
 @pytest.fixture(scope="module")
-def lanes(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+def runners(
+    s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[PipelineRunner]]:
     folder = tmp_path_factory.mktemp("lanes")
     with ExitStack() as stack:
         yield [
-            stack.enter_context(lane(s3_endpoint, folder / f"{number}.log"))
+            stack.enter_context(start_runner(s3_endpoint, folder / f"{number}.log"))
             for number in range(_LANES)
         ]
 
@@ -82,30 +91,30 @@ def lanes(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def first_night(address: S3Address, home: Path) -> Chapter:
     """Nothing was ever there."""
     home.mkdir()
-    return Chapter(House(address, home), (), NIGHTLY_ROWS)
+    return Chapter(PipelineContext(address, home), (), DELIVERED_ROWS)
 
 
-def later_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
+def later_night(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Chapter:
     """There is a champion, and somebody dropped files of which one cannot be read."""
-    first = first_night(address, home).house
-    assert lanes[0].night(first).said == "Promoted"
+    first = first_night(address, home).context
+    assert runners[0].run(first).outcome == "Promoted"
     files = {f"by-hand/{name}": body for name, body in files_of(digits(77)).items()}
     dropped = {**files, "other/notes.idx": b"not a digit in it"}
     Landing(S3Bucket(address), MODEL).land("by-hand", dropped, by="ann", at=datetime.now(UTC))
-    champions = check_at_any_time(first, [], "before the chapter")
-    return Chapter(first, champions, 2 * NIGHTLY_ROWS)
+    champions = check_invariants(first, [], "before the chapter")
+    return Chapter(first, champions, 2 * DELIVERED_ROWS)
 
 
-def refused_night(address: S3Address, home: Path, lanes: list[Lane]) -> Chapter:
+def refused_night(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Chapter:
     """As a later night; but its candidate is not what its gates ask for."""
-    later = later_night(address, home, lanes)
-    return replace(later, house=replace(later.house, least_accuracy=0.99), ends="Refused")
+    later = later_night(address, home, runners)
+    return replace(later, context=replace(later.context, least_accuracy=0.99), ends="Refused")
 
 
 @pytest.mark.parametrize("which", ["the first night", "a later night", "a refused night"])
 def test_killed_at_any_write_a_night_is_finished_by_the_next(
     which: str,
-    lanes: list[Lane],
+    runners: list[PipelineRunner],
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     tmp_path: Path,
@@ -116,21 +125,21 @@ def test_killed_at_any_write_a_night_is_finished_by_the_next(
     if which == "the first night":
         chapter = first_night(s3_address, home)
     elif which == "a later night":
-        chapter = later_night(s3_address, home, lanes)
+        chapter = later_night(s3_address, home, runners)
     else:
-        chapter = refused_night(s3_address, home, lanes)
+        chapter = refused_night(s3_address, home, runners)
     library = Library(chapter, tmp_path)
-    writes = _writes(lanes[0], library.copy(), chapter)
-    free: SimpleQueue[Lane] = SimpleQueue()
-    for one in lanes:
+    writes = _writes(runners[0], library.copy(), chapter)
+    free: SimpleQueue[PipelineRunner] = SimpleQueue()
+    for one in runners:
         free.put(one)
 
     def told(point: tuple[int, bool]) -> None:
-        lane = free.get()
+        runner = free.get()
         try:
-            _killed_there(lane, library.copy(), chapter, writes, *point)
+            _killed_there(runner, library.copy(), chapter, writes, *point)
         finally:
-            free.put(lane)
+            free.put(runner)
 
     share = 1.0 if thorough else _SHARE
     points = list(_points(writes, random.Random(seed_of("points")), share))
@@ -158,31 +167,36 @@ def _points(
             yield number, False
 
 
-def _writes(lane: Lane, house: House, chapter: Chapter) -> list[str]:
+def _writes(runner: PipelineRunner, context: PipelineContext, chapter: Chapter) -> list[str]:
     """What an undisturbed night writes, in its order."""
-    assert lane.night(house).said == chapter.ends
-    _ended_well(house, chapter, "undisturbed")
-    return [f"{method} {path}" for method, path in lane.proxy.writes]
+    assert runner.run(context).outcome == chapter.ends
+    _ended_well(context, chapter, "undisturbed")
+    return [f"{method} {path}" for method, path in runner.proxy.writes]
 
 
 def _killed_there(
-    lane: Lane, house: House, chapter: Chapter, writes: list[str], write: int, before: bool
+    runner: PipelineRunner,
+    context: PipelineContext,
+    chapter: Chapter,
+    writes: list[str],
+    write: int,
+    before: bool,
 ) -> None:
     where = f"killed {'before' if before else 'after'} write {write}, {writes[write - 1]}"
-    ended = lane.night(house, write=write, before=before)
+    ended = runner.run(context, write=write, before=before)
     assert ended.killed, (where, ended)
-    champions = check_at_any_time(house, list(chapter.champions), where)
-    was_over = len(champions) > len(chapter.champions) or refused(house) > 0
+    champions = check_invariants(context, list(chapter.champions), where)
+    was_over = len(champions) > len(chapter.champions) or count_refusals(context) > 0
 
-    again = lane.night(house)
+    again = runner.run(context)
 
-    assert again.said == ("UpToDate" if was_over else chapter.ends), (where, again)
-    _ended_well(house, chapter, where)
+    assert again.outcome == ("UpToDate" if was_over else chapter.ends), (where, again)
+    _ended_well(context, chapter, where)
 
 
-def _ended_well(house: House, chapter: Chapter, where: str) -> None:
-    check_at_the_end(
-        house,
+def _ended_well(context: PipelineContext, chapter: Chapter, where: str) -> None:
+    check_final_state(
+        context,
         list(chapter.champions),
         rows=chapter.rows,
         where=where,
@@ -192,20 +206,24 @@ def _ended_well(house: House, chapter: Chapter, where: str) -> None:
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the manifest", "after it"])
 def test_on_another_machine_a_night_trains_again_only_what_was_not_published(
-    before: bool, lanes: list[Lane], s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
+    before: bool,
+    runners: list[PipelineRunner],
+    s3_bucket: S3Bucket,
+    s3_address: S3Address,
+    tmp_path: Path,
 ) -> None:
     chapter = first_night(s3_address, tmp_path / "home")
     library = Library(chapter, tmp_path)
-    writes = _writes(lanes[0], library.copy(), chapter)
+    writes = _writes(runners[0], library.copy(), chapter)
     (manifest,) = (n for n, write in enumerate(writes, 1) if write.endswith("manifest.json"))
-    house = library.copy()
-    assert lanes[0].night(house, write=manifest, before=before).killed
-    check_at_any_time(house, [], "killed at the manifest")
+    context = library.copy()
+    assert runners[0].run(context, write=manifest, before=before).killed
+    check_invariants(context, [], "killed at the manifest")
 
-    elsewhere = House(house.address, tmp_path / "elsewhere")
+    elsewhere = PipelineContext(context.address, tmp_path / "elsewhere")
     elsewhere.home.mkdir()
-    assert lanes[0].night(elsewhere).said == "Promoted"
+    assert runners[0].run(elsewhere).outcome == "Promoted"
 
     assert (elsewhere.home / FITS).exists() is before
-    assert len(check_at_any_time(elsewhere, [], "on another machine")) == 1
-    assert elsewhere.table("rows").read(columns=["digest"]).num_rows == NIGHTLY_ROWS
+    assert len(check_invariants(elsewhere, [], "on another machine")) == 1
+    assert elsewhere.table("rows").read(columns=["digest"]).num_rows == DELIVERED_ROWS

@@ -22,7 +22,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.training.train import FITTED, FittedRun
 from tests.support.faults.tally import TALLY
 from tests.support.faults.write_trap import Tripwire
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
@@ -73,7 +73,10 @@ def tripwire(s3_endpoint: str) -> Iterator[Tripwire]:
 
 @pytest.fixture
 def environment(
-    world: World, prefect_server: str, tripwire: Tripwire, s3_address: S3Address
+    flow_environment: FlowEnvironment,
+    prefect_server: str,
+    tripwire: Tripwire,
+    s3_address: S3Address,
 ) -> Mapping[str, str]:
     return {
         **os.environ,
@@ -93,30 +96,30 @@ def fitted(home: Path) -> set[str]:
     return {found.read_text() for found in (home / "work" / "digits").glob(f"*/{FITTED}")}
 
 
-def check(world: World, deaths: Deaths) -> None:
+def check(flow_environment: FlowEnvironment, deaths: Deaths) -> None:
     """Nothing half is visible, and no champion that nobody promoted."""
     where = f"of a flow killed at {deaths.died_at[-1]}"
     with TALLY.keeps(f"a whole version {where}"):
-        visible = ModelRegistry(world.bucket, "digits").versions()
+        visible = ModelRegistry(flow_environment.bucket, "digits").versions()
         assert len(visible) == int(deaths.came_to("manifest.json"))
         for version in visible:
-            manifest = ModelRegistry(world.bucket, "digits").manifest(version)
+            manifest = ModelRegistry(flow_environment.bucket, "digits").manifest(version)
             for name in manifest.files:
-                ModelRegistry(world.bucket, manifest.model).read_file(manifest, name)
+                ModelRegistry(flow_environment.bucket, manifest.model).read_file(manifest, name)
     with TALLY.keeps(f"a record of the champion {where}"):
-        promoted = AliasLog(world.bucket, "digits").history()
+        promoted = AliasLog(flow_environment.bucket, "digits").history()
         assert len(promoted) == int(deaths.came_to("champion/00000001.json"))
 
 
 def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
-    world: World,
+    flow_environment: FlowEnvironment,
     tripwire: Tripwire,
     environment: Mapping[str, str],
     seed_of: Callable[[str], str],
     thorough: bool,
 ) -> None:
     # Given rows: how they come in is killed at every write in `test_killed_at_every_write`.
-    world.arrive("few", 0, 1_200)
+    flow_environment.land_digits("few", 0, 1_200)
     ingest(return_state=True)
     deaths = Deaths(random.Random(seed_of("deaths")), share=1.0 if thorough else _SHARE)
     trained: set[str] = set()
@@ -125,22 +128,24 @@ def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
         process = run(environment)
         tripwire.stretch(deaths.here, lambda process=process: process.send_signal(signal.SIGKILL))
         told, _ = process.communicate(timeout=400)
-        trained |= fitted(world.home)
+        trained |= fitted(flow_environment.home)
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, told
         assert tripwire.tripped.wait(10)
-        check(world, deaths)
+        check(flow_environment, deaths)
 
     # Then the last run ends well, and all of them together trained once.
     over = deaths.came_to("champion/00000001.json")
     assert told.split()[-1] == ("UpToDate" if over else "Promoted")
     assert len(deaths.seen) > _FEWEST
     assert len(deaths.died_at) >= (len(deaths.seen) if thorough else len(COMMITS))
-    (version,) = ModelRegistry(world.bucket, "digits").versions()
+    (version,) = ModelRegistry(flow_environment.bucket, "digits").versions()
     (once,) = trained
-    manifest = ModelRegistry(world.bucket, "digits").manifest(version)
+    manifest = ModelRegistry(flow_environment.bucket, "digits").manifest(version)
     assert manifest.created_at == FittedRun.model_validate_json(once).created_at
-    assert [record.version for record in AliasLog(world.bucket, "digits").history()] == [version]
+    assert [record.version for record in AliasLog(flow_environment.bucket, "digits").history()] == [
+        version
+    ]
     assert manifest.data.rows == 1_200
     TALLY.versions(1)

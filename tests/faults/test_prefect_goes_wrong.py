@@ -41,7 +41,7 @@ def lock_the_database(stack: RunningStack) -> None:
 
 
 def test_a_run_outlives_a_locked_database_and_a_killed_server(stack: RunningStack) -> None:
-    before = [one["version"] for one in stack.told("versions", "digits")]
+    before = [one["version"] for one in stack.query_json("versions", "digits")]
     run = start_retrain(stack, "--epochs", "1", "--seed", "21")
     await_step(stack, run, "train")
 
@@ -50,12 +50,12 @@ def test_a_run_outlives_a_locked_database_and_a_killed_server(stack: RunningStac
     stack.await_restart("prefect", killed)
 
     assert await_end(stack, run, *_ENDED, "Crashed") in _ENDED
-    after = [one["version"] for one in stack.told("versions", "digits")]
+    after = [one["version"] for one in stack.query_json("versions", "digits")]
     TALLY.holds(set(before) <= set(after), "a version, over a killed Prefect server")
 
 
 def test_of_two_retrains_at_once_the_second_waits_and_finds_all_done(stack: RunningStack) -> None:
-    before = [one["version"] for one in stack.told("versions", "digits")]
+    before = [one["version"] for one in stack.query_json("versions", "digits")]
     words = ("--epochs", "1", "--seed", "24")
     asked = [start_retrain(stack, *words, force=False) for _ in range(2)]
     TALLY.inject("two retrains of one model at once")
@@ -68,7 +68,7 @@ def test_of_two_retrains_at_once_the_second_waits_and_finds_all_done(stack: Runn
     ended = datetime.fromisoformat(first["end_time"])
     assert datetime.fromisoformat(second["start_time"]) >= ended
     assert second["state_name"] == "UpToDate"
-    after = [one["version"] for one in stack.told("versions", "digits")]
+    after = [one["version"] for one in stack.query_json("versions", "digits")]
     TALLY.holds(len(after) - len(before) <= 1, "one version for one fingerprint")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from overnight.store.errors import AlreadyExists, OvernightError, StoreUnavailable
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 
 BODY = b"every byte of this counts" * 40
 
@@ -43,12 +43,12 @@ def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucke
 @pytest.mark.parametrize(
     "wrong",
     [
-        Wrong.REFUSE,
-        Wrong.HANG,
-        Wrong.FAIL,
-        Wrong.TRUNCATE_ANSWER,
-        Wrong.LOSE_ANSWER,
-        Wrong.CORRUPT_ANSWER,
+        FaultKind.REFUSE,
+        FaultKind.HANG,
+        FaultKind.FAIL,
+        FaultKind.TRUNCATE_ANSWER,
+        FaultKind.LOSE_ANSWER,
+        FaultKind.CORRUPT_ANSWER,
     ],
 )
 def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
@@ -67,11 +67,11 @@ def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
 @pytest.mark.parametrize(
     ("wrong", "is_carried_out"),
     [
-        (Wrong.REFUSE, False),
-        (Wrong.HANG, False),
-        (Wrong.FAIL, False),
-        (Wrong.TRUNCATE_REQUEST, False),
-        (Wrong.LOSE_ANSWER, True),
+        (FaultKind.REFUSE, False),
+        (FaultKind.HANG, False),
+        (FaultKind.FAIL, False),
+        (FaultKind.TRUNCATE_REQUEST, False),
+        (FaultKind.LOSE_ANSWER, True),
     ],
 )
 def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
@@ -84,7 +84,7 @@ def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
 
 
 def test_a_body_that_is_spoiled_on_its_way_is_not_taken(impatient, s3_bucket, proxy):
-    with proxy.wrong(Fault(Wrong.CORRUPT_REQUEST)), pytest.raises(OvernightError):
+    with proxy.wrong(Fault(FaultKind.CORRUPT_REQUEST)), pytest.raises(OvernightError):
         impatient.create("a/b", BODY)
 
     assert s3_bucket.keys_below("a") == []
@@ -93,30 +93,30 @@ def test_a_body_that_is_spoiled_on_its_way_is_not_taken(impatient, s3_bucket, pr
 def test_a_delay_is_only_that(through, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
 
-    with proxy.wrong(Fault(Wrong.DELAY, seconds=0.05)):
+    with proxy.wrong(Fault(FaultKind.DELAY, seconds=0.05)):
         assert through.read("a/b") == BODY
 
-    assert proxy.injected == {Wrong.DELAY: 1}
+    assert proxy.injected == {FaultKind.DELAY: 1}
 
 
 def test_only_the_chosen_requests_go_wrong(through, impatient, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
-    fault = Fault(Wrong.FAIL, status=500, only=lambda method, path: path.endswith("/b"))
+    fault = Fault(FaultKind.FAIL, status=500, only=lambda method, path: path.endswith("/b"))
 
     with proxy.wrong(fault):
         with pytest.raises(StoreUnavailable, match="500"):
             impatient.read("a/b")
         through.create("a/c", BODY)
 
-    assert proxy.injected == {Wrong.FAIL: 1}
+    assert proxy.injected == {FaultKind.FAIL: 1}
     assert s3_bucket.read("a/c") == BODY
 
 
 def test_the_same_seed_spoils_the_same_share(s3_endpoint):
-    def drawn(seed: int) -> list[bool]:
+    def draw_fault(seed: int) -> list[bool]:
         with FaultProxy(s3_endpoint, seed=seed) as proxy:
-            proxy.inject(Fault(Wrong.FAIL, share=0.3))
-            return [proxy.drawn("GET", "/") is not None for _ in range(200)]
+            proxy.inject(Fault(FaultKind.FAIL, share=0.3))
+            return [proxy.draw_fault("GET", "/") is not None for _ in range(200)]
 
-    assert drawn(1) == drawn(1) != drawn(2)
-    assert 30 < sum(drawn(1)) < 90
+    assert draw_fault(1) == draw_fault(1) != draw_fault(2)
+    assert 30 < sum(draw_fault(1)) < 90

@@ -26,7 +26,7 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.registry import ModelRegistry
-from tests.support.faults.racing import A, Arena, B, C, put, say
+from tests.support.faults.racing import A, B, C, RaceStore, decide, publish
 from tests.support.signing_keys import TRUST
 
 SHADOW = Terms(mode="shadow")
@@ -34,14 +34,14 @@ _ROUNDS, _THOROUGH_ROUNDS = {"memory": 50, "s3": 6}, {"memory": 150, "s3": 12}
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
-def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool) -> Arena:
+def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool) -> RaceStore:
     rounds = (_THOROUGH_ROUNDS if thorough else _ROUNDS)[request.param]
     rounds = round(rounds * (1 + faults_minutes))
     if request.param == "memory":
-        return Arena((MemoryBucket(),), rounds)
+        return RaceStore((MemoryBucket(),), rounds)
     address: S3Address = request.getfixturevalue("s3_address")
     S3Bucket(address).ensure()
-    return Arena((S3Bucket(address), S3Bucket(address)), rounds)
+    return RaceStore((S3Bucket(address), S3Bucket(address)), rounds)
 
 
 def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:
@@ -77,7 +77,7 @@ def one_won(found: list[object], log: AliasLog, *, after: int) -> AliasRecord:
     return won[0]
 
 
-def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: Arena) -> None:
+def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: RaceStore) -> None:
     winners = set()
     for model in arena.models():
         found = arena.race(move(model, B), move(model, C))
@@ -87,7 +87,7 @@ def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: Arena) -> Non
     assert winners <= {B, C}
 
 
-def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: Arena) -> None:
+def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: RaceStore) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
 
@@ -96,7 +96,7 @@ def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: A
         assert one_won(found, AliasLog(arena.bucket, model), after=2).version in {A, C}
 
 
-def test_two_who_promote_the_same_version_agree(arena: Arena) -> None:
+def test_two_who_promote_the_same_version_agree(arena: RaceStore) -> None:
     for model in arena.models():
         found = arena.race(move(model, B), move(model, B))
 
@@ -105,14 +105,14 @@ def test_two_who_promote_the_same_version_agree(arena: Arena) -> None:
         assert AliasLog(arena.bucket, model).sequences() == [1, 2]
 
 
-def test_of_an_approval_and_a_rejection_one_is_final(arena: Arena) -> None:
+def test_of_an_approval_and_a_rejection_one_is_final(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
-        put(arena.bucket, model, version)
+        publish(arena.bucket, model, version)
 
         found = arena.race(
-            lambda bucket, model=model: say(bucket, model, version, "approved", by="ann"),
-            lambda bucket, model=model: say(bucket, model, version, "rejected", by="bob"),
+            lambda bucket, model=model: decide(bucket, model, version, "approved", by="ann"),
+            lambda bucket, model=model: decide(bucket, model, version, "rejected", by="bob"),
         )
 
         (won,) = [one for one in found if isinstance(one, Decision)]
@@ -122,12 +122,12 @@ def test_of_an_approval_and_a_rejection_one_is_final(arena: Arena) -> None:
         assert won.by in str(lost)
 
 
-def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: Arena) -> None:
+def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
         found = arena.race(
-            lambda bucket, model=model: put(bucket, model, version, "tonight"),
-            lambda bucket, model=model: put(bucket, model, version, "also tonight"),
+            lambda bucket, model=model: publish(bucket, model, version, "tonight"),
+            lambda bucket, model=model: publish(bucket, model, version, "also tonight"),
         )
 
         assert found.count(None) == 1
@@ -139,13 +139,13 @@ def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: Arena)
 
 
 def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed(
-    arena: Arena,
+    arena: RaceStore,
 ) -> None:
     same, other = "20261122T020009-000000000009", "20261122T020010-00000000000a"
     for model in arena.models():
         found = arena.race(
             *(
-                lambda bucket, model=model, version=version: put(bucket, model, version)
+                lambda bucket, model=model, version=version: publish(bucket, model, version)
                 for version in (same, same, other)
             )
         )
@@ -154,7 +154,7 @@ def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed
         assert ModelRegistry(arena.bucket, model).versions() == [A, B, C, same, other]
 
 
-def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: Arena) -> None:
+def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: RaceStore) -> None:
     for model in arena.models():
         found = arena.race(start(model, B), start(model, C))
 
@@ -165,7 +165,7 @@ def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: Arena) -> 
         assert AliasLog(arena.bucket, model, CHALLENGER).history() == [won]
 
 
-def test_of_two_who_stop_a_challenger_one_does(arena: Arena) -> None:
+def test_of_two_who_stop_a_challenger_one_does(arena: RaceStore) -> None:
     for model in arena.models():
         start(model, B)(arena.bucket)
 
@@ -177,7 +177,7 @@ def test_of_two_who_stop_a_challenger_one_does(arena: Arena) -> None:
         assert AliasLog(arena.bucket, model, CHALLENGER).history()[1:] == [won]
 
 
-def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: Arena) -> None:
+def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: RaceStore) -> None:
     for model in arena.models():
         start(model, B)(arena.bucket)
 
@@ -210,7 +210,7 @@ def is_whole(bucket: Bucket, model: str, version: str) -> None:
         ModelRegistry(bucket, made.model).read_file(made, name)
 
 
-def test_of_collecting_and_promoting_a_version_one_steps_back(arena: Arena) -> None:
+def test_of_collecting_and_promoting_a_version_one_steps_back(arena: RaceStore) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
         move(model, C, over=B)(arena.bucket)
@@ -228,7 +228,7 @@ def test_of_collecting_and_promoting_a_version_one_steps_back(arena: Arena) -> N
             assert "gc" in str(moved)
 
 
-def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: Arena) -> None:
+def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: RaceStore) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
         move(model, C, over=B)(arena.bucket)
@@ -243,11 +243,11 @@ def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: Are
             assert Challenges(arena.bucket, model).current() is None
 
 
-def test_of_collecting_and_publishing_what_was_published_is_whole(arena: Arena) -> None:
+def test_of_collecting_and_publishing_what_was_published_is_whole(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
         gone, published = arena.race(
-            collecting(model), lambda bucket, model=model: put(bucket, model, version)
+            collecting(model), lambda bucket, model=model: publish(bucket, model, version)
         )
 
         assert not isinstance(gone, OvernightError), gone

@@ -17,7 +17,7 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog, AliasRecord
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -30,7 +30,7 @@ BLANK = np.zeros((1, 28, 28), np.uint8)
 def answers_with(serving: Serving, number: int) -> bool:
     """Whether a host answers, and with what this version answers."""
     with suppress(OSError):
-        status, headers, answer = serving.ask(
+        status, headers, answer = serving.request(
             "POST", "/v1/models/digits:predict", {"instances": bundles.IMAGES.tolist()}
         )
         if (status, headers.get("x-model-version")) == (200, bundles.version_name(number)):
@@ -43,14 +43,14 @@ def answers_with(serving: Serving, number: int) -> bool:
 def log(s3_bucket: S3Bucket) -> AliasLog:
     """Version 1 serves."""
     log = AliasLog(s3_bucket, bundles.MODEL)
-    bundles.put(s3_bucket, 1)
+    bundles.publish(s3_bucket, 1)
     promote(log, 1)
     return log
 
 
 @pytest.fixture
 def host(s3_address: S3Address, log: AliasLog, tmp_path: Path) -> Iterator[Serving]:
-    with running(place=tmp_path, **following(s3_address)) as serving:
+    with run_serving(place=tmp_path, **follow_settings(s3_address)) as serving:
         until(lambda: answers_with(serving, 1), what="version 1 answers")
         yield serving
 
@@ -67,7 +67,7 @@ def test_with_all_workers_killed_it_answers_again_and_follows(
 
     until(lambda: answers_with(host, 1), what="version 1 answers again")
     assert not set(host.workers()) & set(killed)
-    bundles.put(s3_bucket, 2)
+    bundles.publish(s3_bucket, 2)
     promote(log, 2)
     until(lambda: answers_with(host, 2), what="version 2 answers")
 
@@ -115,7 +115,7 @@ def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
     for worker in workers:
         limit = worker.memory_info().vms + 32 * _MIB
         worker.rlimit(psutil.RLIMIT_AS, (limit, psutil.RLIM_INFINITY))
-    bundles.put(s3_bucket, 2, greedy(2))
+    bundles.publish(s3_bucket, 2, greedy(2))
     promote(log, 2)
     TALLY.inject("no memory was left to load a version")
 
@@ -132,7 +132,7 @@ def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
     for worker in workers:
         with suppress(psutil.Error):
             worker.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
-    bundles.put(s3_bucket, 3)
+    bundles.publish(s3_bucket, 3)
     promote(log, 3)
     until(lambda: answers_with(host, 3), what="version 3 answers")
 
@@ -147,17 +147,19 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
     cache.write_text("no folder any more")
     TALLY.inject("the cache could not be written")
 
-    bundles.put(s3_bucket, 2)
+    bundles.publish(s3_bucket, 2)
     promote(log, 2)
 
     until(
-        lambda: host.ask("GET", "/v2/health/ready")[2]["sync_errors"] or log.acknowledgements(2),
+        lambda: (
+            host.request("GET", "/v2/health/ready")[2]["sync_errors"] or log.acknowledgements(2)
+        ),
         what="the trouble is told",
     )
     assert answers_with(host, 1)
     cache.unlink()
     (tmp_path / "away").rename(cache)
-    bundles.put(s3_bucket, 3)
+    bundles.publish(s3_bucket, 3)
     promote(log, 3)
     until(lambda: answers_with(host, 3), what="version 3 answers")
 
@@ -165,13 +167,13 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
 def test_hosts_whose_clocks_differ_follow_the_log_and_not_the_time(
     host: Serving, s3_bucket: S3Bucket, s3_address: S3Address, log: AliasLog, tmp_path: Path
 ) -> None:
-    later = following(s3_address, replica="another-host")
-    with running(place=tmp_path / "other", **later) as other:
+    later = follow_settings(s3_address, replica="another-host")
+    with run_serving(place=tmp_path / "other", **later) as other:
         until(lambda: answers_with(other, 1), what="the other host answers")
 
         # When records come from a clock that is a day ahead and one that is a day behind.
         for number, days in ((2, 1), (3, -1)):
-            bundles.put(s3_bucket, number)
+            bundles.publish(s3_bucket, number)
             TALLY.inject("a record came from another clock")
             record = AliasRecord(
                 model=bundles.MODEL,

@@ -13,11 +13,11 @@ import pytest
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -35,15 +35,15 @@ def _is_record(method: str, path: str) -> bool:
 
 
 OUTAGES = {
-    "refuses": Fault(Wrong.REFUSE),
-    "hangs": Fault(Wrong.HANG),
-    "answers 500": Fault(Wrong.FAIL, status=500),
-    "answers 503": Fault(Wrong.FAIL, status=503),
-    "truncates records": Fault(Wrong.TRUNCATE_ANSWER, only=_is_record),
-    "truncates versions": Fault(Wrong.TRUNCATE_ANSWER, only=_is_version_file),
-    "loses answers": Fault(Wrong.LOSE_ANSWER),
-    "denies": Fault(Wrong.FAIL, status=403, code="ExpiredToken"),
-    "corrupts versions": Fault(Wrong.CORRUPT_ANSWER, only=_is_version_file),
+    "refuses": Fault(FaultKind.REFUSE),
+    "hangs": Fault(FaultKind.HANG),
+    "answers 500": Fault(FaultKind.FAIL, status=500),
+    "answers 503": Fault(FaultKind.FAIL, status=503),
+    "truncates records": Fault(FaultKind.TRUNCATE_ANSWER, only=_is_record),
+    "truncates versions": Fault(FaultKind.TRUNCATE_ANSWER, only=_is_version_file),
+    "loses answers": Fault(FaultKind.LOSE_ANSWER),
+    "denies": Fault(FaultKind.FAIL, status=403, code="ExpiredToken"),
+    "corrupts versions": Fault(FaultKind.CORRUPT_ANSWER, only=_is_version_file),
 }
 
 
@@ -56,7 +56,7 @@ class Host:
         self._bucket = S3Bucket(address)
         self._bucket.ensure()
         self._log = AliasLog(self._bucket, bundles.MODEL)
-        self._settings = following(address) | {"s3_endpoint": proxy.endpoint}
+        self._settings = follow_settings(address) | {"s3_endpoint": proxy.endpoint}
         self._process = ExitStack()
         self.serving: Serving
         self.newest = 0
@@ -64,11 +64,11 @@ class Host:
     def promote(self) -> None:
         """Publish one more version and promote it, past the proxy."""
         self.newest += 1
-        bundles.put(self._bucket, self.newest)
+        bundles.publish(self._bucket, self.newest)
         promote(self._log, self.newest)
 
     def start(self) -> None:
-        self.serving = self._process.enter_context(running(place=self.place, **self._settings))
+        self.serving = self._process.enter_context(run_serving(place=self.place, **self._settings))
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -85,10 +85,10 @@ class Host:
         return any(said.serving for said in self._log.acknowledgements(self.newest))
 
     def trouble(self) -> str | None:
-        return self.serving.ask("GET", "/api/models/digits")[2]["sync_error"]
+        return self.serving.request("GET", "/api/models/digits")[2]["sync_error"]
 
     def metrics(self) -> str:
-        return self.serving.ask("GET", "/metrics")[2].decode()
+        return self.serving.request("GET", "/metrics")[2].decode()
 
     def age(self) -> float:
         name = r'overnight_last_sync_age_seconds\{model="digits"\} (\S+)'
@@ -144,10 +144,10 @@ def test_cut_off_it_answers_says_so_restarts_from_its_cache_and_catches_up(host,
     until(lambda: not host.trouble(), what="the trouble is over")
     _assert_answers(host, old + 1)
     assert 'overnight_store_errors{model="digits"} 0' in host.metrics()
-    assert host.serving.ask("GET", "/v2/health/ready")[2]["sync_errors"] == {}
+    assert host.serving.request("GET", "/v2/health/ready")[2]["sync_errors"] == {}
 
 
-@pytest.mark.parametrize("wrong", [Wrong.DELAY, Wrong.LOSE_ANSWER, Wrong.FAIL])
+@pytest.mark.parametrize("wrong", [FaultKind.DELAY, FaultKind.LOSE_ANSWER, FaultKind.FAIL])
 def test_a_store_that_often_fails_only_takes_longer(host, spoil, wrong):
     spoil(Fault(wrong, share=0.2, seconds=0.1))
 
@@ -160,7 +160,7 @@ def test_a_store_that_often_fails_only_takes_longer(host, spoil, wrong):
 
 def _assert_answers(host: Host, number: int) -> None:
     for _ in range(4):
-        status, headers, answer = host.serving.ask(
+        status, headers, answer = host.serving.request(
             "POST", "/v1/models/digits:predict", {"instances": BLANK.tolist()}
         )
         assert (status, headers["x-model-version"]) == (200, bundles.version_name(number))
@@ -170,7 +170,7 @@ def _assert_answers(host: Host, number: int) -> None:
 
 def _assert_trouble_shows(host: Host) -> None:
     assert 'overnight_store_errors{model="digits"} 1' in host.metrics()
-    status, _, ready = host.serving.ask("GET", "/v2/health/ready")
+    status, _, ready = host.serving.request("GET", "/v2/health/ready")
     assert (status, ready["ready"], ready["models"]) == (200, True, {"digits": True})
     told = ready["sync_errors"]["digits"]
     assert "does not answer" in told or "ExpiredToken" in told

@@ -10,9 +10,9 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.maintenance import audit as verify
-from tests.support.faults.pipeline_processes import check_at_any_time
-from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS
-from tests.support.faults.soak import soak_for, soaking
+from tests.support.faults.pipeline_processes import check_invariants
+from tests.support.faults.pipeline_run import DELIVERED_ROWS, MODEL
+from tests.support.faults.soak import soak_environment, soak_for
 from tests.support.faults.tally import TALLY
 from tests.support.signing_keys import TRUST
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.servers
 def test_after_a_soak_nothing_is_lost_and_no_request_failed(
     tmp_path: Path, faults_minutes: float, seed_of: Callable[[str], str], thorough: bool
 ) -> None:
-    with soaking(tmp_path, seed_of) as soak:
+    with soak_environment(tmp_path, seed_of) as soak:
         seconds = 60 * faults_minutes or (_THOROUGH_SECONDS if thorough else _SECONDS)
         clients = soak_for(soak, seconds, random.Random(seed_of("strikes")))
 
@@ -35,15 +35,15 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
         assert len(clients.seen) > 1
 
         # Every row that arrived is there once, every champion that ever was can be read.
-        champions = check_at_any_time(soak.house, [], "after the soak")
-        rows = soak.house.table("rows").read(columns=["digest"]).num_rows
-        TALLY.holds(rows == NIGHTLY_ROWS * (1 + soak.arrivals), "rows of an arrival")
+        champions = check_invariants(soak.context, [], "after the soak")
+        rows = soak.context.table("rows").read(columns=["digest"]).num_rows
+        TALLY.holds(rows == DELIVERED_ROWS * (1 + soak.arrivals), "rows of an arrival")
         TALLY.holds(clients.seen <= set(champions), "a version that had answered")
 
         audit = verify.verify(
             verify.AuditContext(
-                S3Bucket(soak.house.address),
-                lambda model, name: Dataset.on_s3(soak.house.address, model, name),
+                S3Bucket(soak.context.address),
+                lambda model, name: Dataset.on_s3(soak.context.address, model, name),
                 TRUST,
             )
         )
@@ -51,4 +51,4 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
             TALLY.lose(f"what verify misses: {finding.key}")
         assert audit.is_clean, audit.findings
         assert audit.signatures_checked
-        assert AliasLog(S3Bucket(soak.house.address), MODEL).current() is not None
+        assert AliasLog(S3Bucket(soak.context.address), MODEL).current() is not None

@@ -13,7 +13,7 @@ from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import StoreDenied, StoreUnavailable
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
@@ -56,10 +56,10 @@ def test_what_is_spoiled_as_it_is_uploaded_is_refused_and_not_committed(
     # In a process of its own: Arrow's writer lets no other thread run while it waits.
     alone = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     with alone, FaultProxy(s3_address.endpoint) as proxy:
-        proxy.inject(Fault(Wrong.CORRUPT_REQUEST, only=upload))
+        proxy.inject(Fault(FaultKind.CORRUPT_REQUEST, only=upload))
         spoiled = replace(s3_address, endpoint=proxy.endpoint)
         assert "BadDigest" in alone.submit(said, way, spoiled).result()
-        assert proxy.injected[Wrong.CORRUPT_REQUEST]
+        assert proxy.injected[FaultKind.CORRUPT_REQUEST]
 
     assert table.arrival_names() == {"none"}
     way(s3_address)
@@ -79,7 +79,7 @@ def test_credentials_that_run_out_while_a_table_is_written_are_no_outage(
         return method == "PUT"
 
     with FaultProxy(s3_address.endpoint) as proxy:
-        proxy.inject(Fault(Wrong.FAIL, status=status, code=code, only=upload))
+        proxy.inject(Fault(FaultKind.FAIL, status=status, code=code, only=upload))
         table = Dataset.on_s3(replace(s3_address, endpoint=proxy.endpoint), "digits", "rows")
         with pytest.raises(StoreDenied, match="OVERNIGHT_S3_SECRET_KEY"):
             table.append(digits(), "tuesday")

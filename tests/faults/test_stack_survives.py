@@ -78,7 +78,7 @@ def await_end(stack: RunningStack, run: str, *names: str) -> str:
 
 
 def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
-    told = stack.told("status")
+    told = stack.query_json("status")
 
     assert told["ready"]
     assert told["problems"] == []
@@ -178,7 +178,7 @@ def test_a_run_outlives_its_worker(stack: RunningStack):
 
 
 def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningStack):
-    versions = [one["version"] for one in stack.told("versions", "digits")]
+    versions = [one["version"] for one in stack.query_json("versions", "digits")]
     run = start_retrain(stack, "--epochs", "1", "--seed", "12")
     await_step(stack, run, "train")
 
@@ -186,7 +186,7 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
     for process in killed:
         process.kill()
     TALLY.inject("a run was killed")
-    seen = [one["version"] for one in stack.told("versions", "digits")]
+    seen = [one["version"] for one in stack.query_json("versions", "digits")]
 
     assert killed
     TALLY.holds(seen == versions, "versions as they were before a run was killed")
@@ -216,7 +216,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
 
 def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningStack):
     champion = stack.champion()
-    versions = stack.told("versions", "digits")
+    versions = stack.query_json("versions", "digits")
     before = state_file.read(stack.home)
     running = [service.process for service in before.services if service.process is not None]
     for process in [before.supervisor, *running]:
@@ -228,7 +228,8 @@ def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningSt
 
     assert again.returncode == 0, again.stderr
     TALLY.holds(
-        stack.told("versions", "digits") == versions, "a version, over the death of everything"
+        stack.query_json("versions", "digits") == versions,
+        "a version, over the death of everything",
     )
     assert until(lambda: still_answers(stack), what="answers") == champion
 

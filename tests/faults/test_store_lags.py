@@ -13,9 +13,15 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
-from tests.support.faults.pipeline_processes import check_at_the_end, lane
-from tests.support.faults.pipeline_run import MODEL, NIGHTLY_ROWS, House, digits, files_of
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
+from tests.support.faults.pipeline_processes import check_final_state, start_runner
+from tests.support.faults.pipeline_run import (
+    DELIVERED_ROWS,
+    MODEL,
+    PipelineContext,
+    digits,
+    files_of,
+)
 from tests.support.serving import bundles
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -28,26 +34,28 @@ def approve(bucket: S3Bucket, version: str) -> None:
 def test_what_is_listed_late_is_taken_in_later(
     s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path, seed_of: Callable[[str], str]
 ) -> None:
-    house = House(s3_address, tmp_path)
-    with lane(s3_address.endpoint, tmp_path / "log", seed=seed_of("nights")) as runs:
-        first = runs.night(house).said
-        assert runs.night(house).said == "UpToDate"
+    context = PipelineContext(s3_address, tmp_path)
+    with start_runner(s3_address.endpoint, tmp_path / "log", seed=seed_of("nights")) as runner:
+        first = runner.run(context).outcome
+        assert runner.run(context).outcome == "UpToDate"
 
-        with runs.proxy.wrong(Fault(Wrong.STALE_LIST)):
+        with runner.proxy.wrong(Fault(FaultKind.STALE_LIST)):
             files = files_of(digits(5))
             Landing(s3_bucket, MODEL).land("late", files, by="ann", at=datetime.now(UTC))
-            unseen = runs.night(house).said
-        assert runs.proxy.injected[Wrong.STALE_LIST]
+            unseen = runner.run(context).outcome
+        assert runner.proxy.injected[FaultKind.STALE_LIST]
         assert [one.name for one in Landing(s3_bucket, MODEL).pending()] == ["late"]
 
         assert (first, unseen) == ("Promoted", "UpToDate")
         champions = [record.version for record in AliasLog(s3_bucket, MODEL).history()]
-        assert runs.night(house).said == "Promoted"
-    check_at_the_end(house, champions, rows=2 * NIGHTLY_ROWS, where="after listings that lagged")
+        assert runner.run(context).outcome == "Promoted"
+    check_final_state(
+        context, champions, rows=2 * DELIVERED_ROWS, where="after listings that lagged"
+    )
 
 
 def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Bucket) -> None:
-    a, b, c = (bundles.put(s3_bucket, number) for number in (1, 2, 3))
+    a, b, c = (bundles.publish(s3_bucket, number) for number in (1, 2, 3))
     for version in (a, b, c):
         approve(s3_bucket, version)
     with FaultProxy(s3_endpoint) as proxy:
@@ -56,7 +64,7 @@ def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Buc
         log = AliasLog(slow, MODEL)
         assert len(log.history()) == 1
 
-        with proxy.wrong(Fault(Wrong.STALE_LIST)):
+        with proxy.wrong(Fault(FaultKind.STALE_LIST)):
             ModelRegistry(s3_bucket, MODEL).promote(b, expected=a, actor=Actor("bob"))
             with pytest.raises(PromotionConflict, match=f"found {b}"):
                 ModelRegistry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
@@ -64,14 +72,14 @@ def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Buc
             told = [record.version for record in log.history()]
             back = ModelRegistry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
 
-        assert proxy.injected[Wrong.STALE_LIST]
+        assert proxy.injected[FaultKind.STALE_LIST]
     assert told == [a, b, c]
     assert back.version == b
 
 
 def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket) -> None:
     # Given a version that was made and promoted by a clock a year ahead.
-    late, early = bundles.put(s3_bucket, 2), bundles.put(s3_bucket, 1)
+    late, early = bundles.publish(s3_bucket, 2), bundles.publish(s3_bucket, 1)
     for version in (late, early):
         approve(s3_bucket, version)
     log = AliasLog(s3_bucket, MODEL)

@@ -29,9 +29,16 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import CHALLENGER, AliasLog
 from tests.support.faults import store_clients
-from tests.support.faults.overwriting_store import Careless
-from tests.support.faults.store_clients import CANARY, MISSING, SHADOW, VERSIONS, Act, Begins
-from tests.support.faults.store_model import Promises
+from tests.support.faults.overwriting_store import OverwritingBucket
+from tests.support.faults.store_clients import (
+    CANARY,
+    MISSING,
+    SHADOW,
+    VERSIONS,
+    ClientOperation,
+    StartedOperation,
+)
+from tests.support.faults.store_model import StoreModel
 from tests.support.faults.tally import TALLY
 
 _UNDER_WAY = 3
@@ -54,15 +61,15 @@ class Clients(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = type(self).bucket()
-        self.promises = Promises()
+        self.promises = StoreModel()
         self.seen: dict[str, str | None] = {}
-        self.under_way: list[Begins] = []
+        self.under_way: list[StartedOperation] = []
         self.steps = 0
 
-    def does(self, act: Act, fate: str) -> None:
+    def does(self, act: ClientOperation, fate: str) -> None:
         """Begin; then end at once, be held up before the commit, or die there or just after it."""
         TALLY.step()
-        begun = Begins.of(act, self.store, self.promises)
+        begun = StartedOperation.of(act, self.store, self.promises)
         if fate == "is held up" and begun.operation.waits and len(self.under_way) < _UNDER_WAY:
             self.under_way.append(begun)
         elif fate == "dies before" and begun.operation.waits:
@@ -146,7 +153,7 @@ class Clients(RuleBasedStateMachine):
         arrival=arrival, verdict=st.sampled_from(("accepted", "excluded")), by=somebody, fate=fate
     )
     def speaks(self, arrival: str, verdict: str, by: str, fate: str) -> None:
-        self.does(store_clients.say(arrival, verdict, by), fate)
+        self.does(store_clients.review_arrival(arrival, verdict, by), fate)
 
     @rule(name=arrival, body=st.sampled_from((b"these", b"those")), by=somebody, fate=fate)
     def lands(self, name: str, body: bytes, by: str, fate: str) -> None:
@@ -230,7 +237,7 @@ def test_over_a_real_server_every_promise_holds(
 
 def test_a_store_that_ignores_conditions_is_refused_and_breaks_promises(faults_seed: int) -> None:
     with pytest.raises(UnsafeStore, match="a second creation of one key was accepted"):
-        probe(Careless(), where="http://careless")
+        probe(OverwritingBucket(), where="http://careless")
 
     with pytest.raises(AssertionError):
-        runs(Careless, chance=faults_seed, examples=20, steps=60)
+        runs(OverwritingBucket, chance=faults_seed, examples=20, steps=60)

@@ -17,7 +17,7 @@ from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.examples import FILES, manifest
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -36,17 +36,17 @@ ADA, BOB = "ada-has-this-token-alone", "bob-has-this-token-alone"
 
 
 @pytest.fixture
-def manual(world: World) -> World:
+def manual(flow_environment: FlowEnvironment) -> FlowEnvironment:
     """Two versions that passed their gates and wait for approval."""
     for version, compared_with in ((FIRST, None), (SECOND, FIRST)):
         changed = {"approval": "manual", "compared_with": compared_with}
         made = manifest(version=version).model_copy(update=changed)
-        ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
-    return world
+        ModelRegistry(flow_environment.bucket, made.model).publish(made, FILES, SIGNER)
+    return flow_environment
 
 
 @pytest.fixture
-def tokens(manual: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tokens(manual: FlowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"ada {ADA}\nbob {BOB}\n")
     file.chmod(0o600)
@@ -57,8 +57,8 @@ def ended(state: State) -> tuple[str, str]:
     return str(state.name), str(state.message)
 
 
-def champion(world: World) -> AliasRecord | None:
-    return AliasLog(world.bucket, "digits").current()
+def champion(flow_environment: FlowEnvironment) -> AliasRecord | None:
+    return AliasLog(flow_environment.bucket, "digits").current()
 
 
 def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: object) -> str:
@@ -67,7 +67,7 @@ def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: objec
 
 
 def test_an_authenticated_approval_records_the_name_of_the_token_and_not_the_claimed_one(
-    manual: World, tokens: None
+    manual: FlowEnvironment, tokens: None
 ) -> None:
     signed = proof(ADA, version=FIRST, decision="approve", reason="good")
 
@@ -85,7 +85,7 @@ def test_an_authenticated_approval_records_the_name_of_the_token_and_not_the_cla
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
 def test_where_tokens_are_known_a_claimed_name_decides_nothing(
-    manual: World, tokens: None, decision: str
+    manual: FlowEnvironment, tokens: None, decision: str
 ) -> None:
     state = promote(FIRST, "digits", decision=decision, requested_by="ada", return_state=True)  # type: ignore[call-overload]
 
@@ -99,7 +99,7 @@ def test_where_tokens_are_known_a_claimed_name_decides_nothing(
 
 
 def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_nothing(
-    manual: World,
+    manual: FlowEnvironment,
 ) -> None:
     ensure_admin_token(load())
 
@@ -125,14 +125,18 @@ def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_no
     ],
     ids=["nobody's", "of another version"],
 )
-def test_a_proof_of_something_else_is_refused(manual: World, tokens: None, signed: str) -> None:
+def test_a_proof_of_something_else_is_refused(
+    manual: FlowEnvironment, tokens: None, signed: str
+) -> None:
     state = promote(FIRST, "digits", requested_by="ada", proof=signed, return_state=True)
 
     assert ended(state)[0] == "Refused"
     assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
 
 
-def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(manual: World) -> None:
+def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(
+    manual: FlowEnvironment,
+) -> None:
     signed = proof(ADA, version=FIRST, decision="approve")
 
     state = promote(FIRST, "digits", requested_by="ann", proof=signed, return_state=True)
@@ -144,7 +148,7 @@ def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(manual: W
 
 
 def test_rollbacks_and_challenges_are_authenticated_as_well(
-    manual: World, monkeypatch: pytest.MonkeyPatch
+    manual: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
     for version in (FIRST, SECOND):
@@ -177,7 +181,7 @@ def test_rollbacks_and_challenges_are_authenticated_as_well(
     ids=str,
 )
 def test_the_proof_of_a_challenge_holds_for_no_other_bounds(
-    manual: World, tokens: None, other: dict[str, float]
+    manual: FlowEnvironment, tokens: None, other: dict[str, float]
 ) -> None:
     signed = proof(ADA, "challenge", reason="again", **CHALLENGE)
 
@@ -205,7 +209,7 @@ def test_the_proof_of_a_challenge_holds_for_no_other_bounds(
     ids=str,
 )
 def test_the_proof_of_an_override_holds_for_no_other_parameters(
-    world: World, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
+    flow_environment: FlowEnvironment, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKEN", ADA)
     choices = {"ingest_first": True, "approval": "as declared", "start_from": "as declared"}
@@ -219,7 +223,7 @@ def test_the_proof_of_an_override_holds_for_no_other_parameters(
 
 
 def test_a_claimed_name_neither_approves_by_a_challenge_nor_rolls_back_to_a_waiting_version(
-    manual: World, tokens: None
+    manual: FlowEnvironment, tokens: None
 ) -> None:
     tried = challenge("digits", version=SECOND, approve=True, requested_by="ada", return_state=True)
     back = rollback("digits", to=SECOND, requested_by="ada", return_state=True)

@@ -12,7 +12,7 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import SIGNER
 from tests.support.waiting import until
 
@@ -21,20 +21,24 @@ FIRST, SECOND, THIRD = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 
 
 @pytest.fixture
-def published(world: World) -> World:
+def published(flow_environment: FlowEnvironment) -> FlowEnvironment:
     """A champion, and two versions without a decision."""
     for version in (FIRST, SECOND, THIRD):
-        ModelRegistry(world.bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
-    ModelRegistry(world.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
-    AliasLog(world.bucket, "digits").append(FIRST, expected=None, actor=Actor("ann", "the first"))
-    return world
+        ModelRegistry(flow_environment.bucket, "digits").publish(
+            manifest(version=version), FILES, SIGNER
+        )
+    ModelRegistry(flow_environment.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
+    AliasLog(flow_environment.bucket, "digits").append(
+        FIRST, expected=None, actor=Actor("ann", "the first")
+    )
+    return flow_environment
 
 
 def ended(state: State) -> tuple[str, str]:
     return str(state.name), str(state.message)
 
 
-def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
+def test_a_challenge_is_started_once_and_stopped_once(published: FlowEnvironment) -> None:
     name, message = ended(
         challenge("digits", version=SECOND, requested_by="bob", reason="a try", return_state=True)
     )
@@ -59,7 +63,9 @@ def test_a_challenge_is_started_once_and_stopped_once(published: World) -> None:
     assert "nothing challenges the champion" in message
 
 
-def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(published: World) -> None:
+def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(
+    published: FlowEnvironment,
+) -> None:
     refused = challenge("digits", version=SECOND, mode="canary", return_state=True)
     assert refused.is_failed()
     assert "is not approved" in str(refused.message)
@@ -83,7 +89,7 @@ def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(published: 
     assert champion.version == FIRST
 
 
-def test_a_second_challenge_is_refused_until_the_first_is_over(published: World) -> None:
+def test_a_second_challenge_is_refused_until_the_first_is_over(published: FlowEnvironment) -> None:
     challenge("digits", version=SECOND, return_state=True)
 
     refused = challenge("digits", version=THIRD, return_state=True)
@@ -98,7 +104,7 @@ def test_a_second_challenge_is_refused_until_the_first_is_over(published: World)
 
 
 def test_a_challenger_that_no_replica_can_load_is_stopped(
-    published: World, monkeypatch: pytest.MonkeyPatch
+    published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
     log = AliasLog(published.bucket, "digits", CHALLENGER)
@@ -115,7 +121,7 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
 
 
 def test_the_challenge_of_another_person_is_not_stopped(
-    published: World, monkeypatch: pytest.MonkeyPatch
+    published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
     bucket, log = published.bucket, AliasLog(published.bucket, "digits", CHALLENGER)
@@ -143,7 +149,7 @@ def test_the_challenge_of_another_person_is_not_stopped(
 
 
 def test_a_challenge_continues_when_some_replicas_load_it(
-    published: World, monkeypatch: pytest.MonkeyPatch
+    published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "2")
     log = AliasLog(published.bucket, "digits", CHALLENGER)
@@ -159,7 +165,7 @@ def test_a_challenge_continues_when_some_replicas_load_it(
 
 
 def test_without_any_acknowledgement_the_run_fails(
-    published: World, monkeypatch: pytest.MonkeyPatch
+    published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
     monkeypatch.setenv("OVERNIGHT_CONFIRM_SECONDS", "0.1")
@@ -179,7 +185,7 @@ def test_without_any_acknowledgement_the_run_fails(
     ],
 )
 def test_invalid_parameters_start_nothing(
-    published: World, parameters: dict[str, object], named: str
+    published: FlowEnvironment, parameters: dict[str, object], named: str
 ) -> None:
     state = challenge("digits", return_state=True, **parameters)  # type: ignore[call-overload]
 

@@ -9,16 +9,18 @@ from overnight.flows.run.context import ModelContext
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.ingest import ingest
 from tests.support.examples import FILES, VERSION, manifest
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
 
 def test_another_environment_is_logged_before_anything_is_trained(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    flow_environment: FlowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world.arrive("few", 0, 44)
+    flow_environment.land_digits("few", 0, 44)
     context = ModelContext.open("digits")
     ingest(
         context.source,
@@ -39,7 +41,7 @@ def test_another_environment_is_logged_before_anything_is_trained(
             "environment": elsewhere,
         }
     )
-    ModelRegistry(world.bucket, made.model).publish(made, FILES, SIGNER)
+    ModelRegistry(flow_environment.bucket, made.model).publish(made, FILES, SIGNER)
     # Enough to start a fit, and too short to finish it.
     monkeypatch.setenv("OVERNIGHT_FIT_SECONDS", "0.2")
 

@@ -14,7 +14,7 @@ from overnight.flows.rollback import rollback
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 OVERRIDE = {
@@ -28,8 +28,8 @@ def ended(state: State) -> tuple[str, str]:
     return str(state.name), str(state.message)
 
 
-def champion(world: World) -> str | None:
-    record = AliasLog(world.bucket, "digits").current()
+def champion(flow_environment: FlowEnvironment) -> str | None:
+    record = AliasLog(flow_environment.bucket, "digits").current()
     return record.version if record else None
 
 
@@ -40,8 +40,10 @@ def newest_card(key: str) -> str:
     return str(artifacts[0].data)
 
 
-def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) -> None:
-    world.arrive("few", 0, 1_200)
+def test_a_weak_candidate_is_refused_once_and_never_trained_again(
+    flow_environment: FlowEnvironment,
+) -> None:
+    flow_environment.land_digits("few", 0, 1_200)
 
     first = ended(retrain(epochs=1, return_state=True))
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
@@ -50,22 +52,24 @@ def test_a_weak_candidate_is_refused_once_and_never_trained_again(world: World) 
     assert "AtLeast accuracy: " in first[1]
     assert again[0] == "UpToDate"
     assert "this fingerprint was refused" in again[1]
-    assert ModelRegistry(world.bucket, "digits").versions() == []
-    assert champion(world) is None
+    assert ModelRegistry(flow_environment.bucket, "digits").versions() == []
+    assert champion(flow_environment) is None
     card = newest_card("digits-retrain")
     assert "UpToDate" in card
-    assert not any((world.home / "work" / "digits").iterdir())
+    assert not any((flow_environment.home / "work" / "digits").iterdir())
 
 
 @pytest.mark.usefixtures("constant_digits")
-def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> None:
-    world.arrive("few", 0, 1_200)
+def test_versions_are_published_approved_moved_and_rolled_back(
+    flow_environment: FlowEnvironment,
+) -> None:
+    flow_environment.land_digits("few", 0, 1_200)
 
     name, message = ended(retrain(epochs=1, force=True, return_state=True, **OVERRIDE))
     assert name == "Promoted", message
-    (first,) = ModelRegistry(world.bucket, "digits").versions()
-    assert champion(world) == first
-    manifest = ModelRegistry(world.bucket, "digits").manifest(first)
+    (first,) = ModelRegistry(flow_environment.bucket, "digits").versions()
+    assert champion(flow_environment) == first
+    manifest = ModelRegistry(flow_environment.bucket, "digits").manifest(first)
     assert manifest.override is not None
     assert manifest.override.by == "ann"
     refused = [finding.name for finding in manifest.findings if not finding.passed]
@@ -84,11 +88,15 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         OVERRIDE["reason"],
         False,
     )
-    record = AliasLog(world.bucket, "digits").current()
+    record = AliasLog(flow_environment.bucket, "digits").current()
     assert record is not None
     why = f"forced: {OVERRIDE['reason']}"
     assert (record.by, record.reason) == ("ann", f"retrained on 1,200 rows; {why}")
-    report = ModelRegistry(world.bucket, manifest.model).read_file(manifest, "report.html").decode()
+    report = (
+        ModelRegistry(flow_environment.bucket, manifest.model)
+        .read_file(manifest, "report.html")
+        .decode()
+    )
     code, environment = manifest.code, manifest.environment
     for text in (
         *(first, manifest.fingerprint[:16], code.commit[:12], code.digest[:12]),
@@ -104,26 +112,26 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
             epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True, **OVERRIDE
         )
     )
-    second = ModelRegistry(world.bucket, "digits").versions()[-1]
+    second = ModelRegistry(flow_environment.bucket, "digits").versions()[-1]
     assert name == "AwaitingApproval"
     assert f"overnight approve digits {second}" in message
-    assert champion(world) == first
+    assert champion(flow_environment) == first
 
-    run = ModelRegistry(world.bucket, "digits").manifest(second).run
+    run = ModelRegistry(flow_environment.bucket, "digits").manifest(second).run
     assert (run.forced, run.reason) == (False, OVERRIDE["reason"])
 
     waiting = ended(
         retrain(epochs=1, seed=2, ingest_first=False, approval="manual", return_state=True)
     )
     assert waiting[0] == "AwaitingApproval"
-    assert len(ModelRegistry(world.bucket, "digits").versions()) == 2
+    assert len(ModelRegistry(flow_environment.bucket, "digits").versions()) == 2
 
     assert (
         ended(promote(second, "digits", requested_by="bob", reason="good", return_state=True))[0]
         == "Promoted"
     )
-    assert champion(world) == second
-    decision = ModelRegistry(world.bucket, "digits").decision(second)
+    assert champion(flow_environment) == second
+    decision = ModelRegistry(flow_environment.bucket, "digits").decision(second)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
     late = ended(promote(second, "digits", decision="reject", return_state=True))
@@ -134,25 +142,27 @@ def test_versions_are_published_approved_moved_and_rolled_back(world: World) -> 
         ended(rollback("digits", requested_by="bob", reason="worse", return_state=True))[0]
         == "RolledBack"
     )
-    assert champion(world) == first
+    assert champion(flow_environment) == first
     late = ended(promote(second, "digits", return_state=True))
     assert late == ended(promote(second, "digits", return_state=True))
     moved = ended(promote(second, "digits", decision="move", requested_by="bob", return_state=True))
     assert moved[0] == "Promoted"
-    assert champion(world) == second
+    assert champion(flow_environment) == second
 
 
-def test_outcomes_of_ingest_without_and_with_new_arrivals(world: World) -> None:
-    world.arrive("blank", 0, 100, seen=np.zeros_like)
+def test_outcomes_of_ingest_without_and_with_new_arrivals(
+    flow_environment: FlowEnvironment,
+) -> None:
+    flow_environment.land_digits("blank", 0, 100, seen=np.zeros_like)
     refused = ended(retrain(return_state=True))
     card = newest_card("digits-retrain")
-    world.arrive("few", 0, 30)
+    flow_environment.land_digits("few", 0, 30)
     without_rows = ended(retrain(ingest_first=False, return_state=True))
-    pending = [arrival.name for arrival in Landing(world.bucket, "digits").pending()]
+    pending = [arrival.name for arrival in Landing(flow_environment.bucket, "digits").pending()]
 
     first = ended(ingest(return_state=True))
     again = ended(ingest(return_state=True))
-    world.arrive("few", 0, 30)
+    flow_environment.land_digits("few", 0, 30)
     skipped = ended(ingest(return_state=True))
 
     # Nothing was ever ingested, so there is no dataset yet.
@@ -179,7 +189,7 @@ def test_outcomes_of_ingest_without_and_with_new_arrivals(world: World) -> None:
     ],
 )
 def test_parameters_out_of_range_never_start_a_run(
-    world: World, parameters: dict[str, object], named: str
+    flow_environment: FlowEnvironment, parameters: dict[str, object], named: str
 ) -> None:
     state = retrain(return_state=True, **parameters)  # type: ignore[call-overload]
 
@@ -199,17 +209,17 @@ def test_parameters_out_of_range_never_start_a_run(
     ],
 )
 def test_gates_are_overridden_only_by_an_authorized_person_with_a_reason(
-    world: World, who: dict[str, str], message: str
+    flow_environment: FlowEnvironment, who: dict[str, str], message: str
 ) -> None:
     state = retrain(override_gates=True, return_state=True, **who)  # type: ignore[call-overload]
 
     assert state.is_failed()
     assert message in str(state.message)
-    assert ModelRegistry(world.bucket, "digits").versions() == []
+    assert ModelRegistry(flow_environment.bucket, "digits").versions() == []
 
 
-def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
-    world.arrive("few", 0, 1_200)
+def test_a_version_is_reproduced_bit_for_bit(flow_environment: FlowEnvironment) -> None:
+    flow_environment.land_digits("few", 0, 1_200)
     retrain(epochs=1, return_state=True, **OVERRIDE)
 
     name, message = ended(reproduce(return_state=True))
@@ -217,4 +227,4 @@ def test_a_version_is_reproduced_bit_for_bit(world: World) -> None:
     assert name == "Reproduced", message
     assert "bit-identical weights" in message
     assert "bit for bit" in newest_card("digits-reproduce")
-    assert len(ModelRegistry(world.bucket, "digits").versions()) == 1
+    assert len(ModelRegistry(flow_environment.bucket, "digits").versions()) == 1

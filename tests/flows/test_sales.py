@@ -9,8 +9,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_retrain import ended
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.genuine_sales import STORES, arriving, parquet
-from tests.support.prefect_world import World
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 FEW = STORES[:3]
@@ -21,16 +21,18 @@ OVERRIDE = {
 }
 
 
-def arrive(world: World, name: str, first: str, last: str) -> None:
+def arrive(flow_environment: FlowEnvironment, name: str, first: str, last: str) -> None:
     files = {f"{name}.parquet": parquet(arriving(first, last, stores=FEW))}
-    Landing(world.bucket, "sales").land(name, files, by="test", at=datetime.now(UTC))
+    Landing(flow_environment.bucket, "sales").land(name, files, by="test", at=datetime.now(UTC))
 
 
-def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(world: World) -> None:
-    arrive(world, "history", "2017-01-01", "2017-05-31")
+def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(
+    flow_environment: FlowEnvironment,
+) -> None:
+    arrive(flow_environment, "history", "2017-01-01", "2017-05-31")
 
     first = ended(retrain("sales", epochs=1, return_state=True, **OVERRIDE))
-    arrive(world, "next", "2017-06-01", "2017-06-01")
+    arrive(flow_environment, "next", "2017-06-01", "2017-06-01")
     second = ended(retrain("sales", epochs=1, return_state=True, **OVERRIDE))
     again = ended(retrain("sales", epochs=1, ingest_first=False, return_state=True))
 
@@ -38,10 +40,10 @@ def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(world: 
     assert second[0] == "Promoted", second
     assert again[0] == "UpToDate", again
     older, newer = (
-        ModelRegistry(world.bucket, "sales").manifest(version)
-        for version in sorted(ModelRegistry(world.bucket, "sales").versions())
+        ModelRegistry(flow_environment.bucket, "sales").manifest(version)
+        for version in sorted(ModelRegistry(flow_environment.bucket, "sales").versions())
     )
-    assert AliasLog(world.bucket, "sales").current().version == newer.version
+    assert AliasLog(flow_environment.bucket, "sales").current().version == newer.version
     assert (older.data.judged_from, newer.data.judged_from) == ("2017-05-01", "2017-05-02")
     assert newer.compared_with == older.version
     assert newer.data.holdout_digest != older.data.holdout_digest

@@ -23,9 +23,9 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.s3_server import ACCESS, SECRET
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
@@ -61,7 +61,9 @@ class CommandLines:
 
 
 @pytest.fixture
-def hidden(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def hidden(
+    flow_environment: FlowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """A secret in every setting that takes one; the store's is real, so that runs work."""
     hidden_values = {
         name: planted(name)
@@ -110,7 +112,7 @@ def command(home: Path, *words: str, **settings: str) -> str:
 
 @pytest.mark.usefixtures("constant_digits")
 def test_planted_secrets_are_found_nowhere(
-    world: World,
+    flow_environment: FlowEnvironment,
     hidden: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -123,11 +125,11 @@ def test_planted_secrets_are_found_nowhere(
 
     with processes.recording():
         # A whole run, and a decision about its version.
-        world.arrive("few", 0, 1_200)
+        flow_environment.land_digits("few", 0, 1_200)
         retrained = retrain(
             epochs=1, override_gates=True, requested_by="ann", reason="a test", return_state=True
         )
-        (version,) = ModelRegistry(world.bucket, "digits").versions()
+        (version,) = ModelRegistry(flow_environment.bucket, "digits").versions()
         statement = Statement("promote", "digits", {"version": version, "decision": "move"})
         proof = sign_statement(hidden["ADMIN_TOKENS_FILE"], statement, at=datetime.now(UTC))
         moved = promote(version, "digits", decision="move", proof=proof, return_state=True)
@@ -149,13 +151,15 @@ def test_planted_secrets_are_found_nowhere(
             key.write_text(hidden["WRONG"])
             wrong.setenv("OVERNIGHT_SIGNING_KEY_FILE", str(key))
             unsigned = retrain(epochs=1, seed=2, ingest_first=False, return_state=True)
-        output.append(_of_the_table(world, hidden["WRONG"]))
-        output += _of_serving(world, hidden, tmp_path / "host")
+        output.append(_of_the_table(flow_environment, hidden["WRONG"]))
+        output += _of_serving(flow_environment, hidden, tmp_path / "host")
 
     output += [str(state.message) for state in (retrained, moved, denied, unsigned)]
     output += [caplog.text, *capfd.readouterr(), *processes.commands]
-    output += [repr(world.bucket.address)]
-    kept = [world.bucket.read(key) for key in world.bucket.keys_below("models")]
+    output += [repr(flow_environment.bucket.address)]
+    kept = [
+        flow_environment.bucket.read(key) for key in flow_environment.bucket.keys_below("models")
+    ]
     assert [state.name for state in (retrained, moved)] == ["Promoted", "Promoted"]
     assert denied.is_failed()
     assert unsigned.is_failed()
@@ -172,9 +176,14 @@ def test_planted_secrets_are_found_nowhere(
         assert b"digits" in body
 
 
-def _of_the_table(world: World, secret: str) -> str:
+def _of_the_table(flow_environment: FlowEnvironment, secret: str) -> str:
     """The errors of Delta Lake when the store refuses it."""
-    address = S3Address(world.bucket.address.endpoint, world.bucket.address.bucket, ACCESS, secret)
+    address = S3Address(
+        flow_environment.bucket.address.endpoint,
+        flow_environment.bucket.address.bucket,
+        ACCESS,
+        secret,
+    )
     table = Dataset.on_s3(address, "digits", "rows")
     with pytest.raises(OvernightError) as raised:
         table.read()
@@ -182,10 +191,12 @@ def _of_the_table(world: World, secret: str) -> str:
     return f"{table!r} {raised.value!r} {chained!r} {address!r}"
 
 
-def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
+def _of_serving(
+    flow_environment: FlowEnvironment, hidden: dict[str, str], place: Path
+) -> list[str]:
     """The log and answers of serving, with valid and invalid tokens."""
     settings = {
-        **following(world.bucket.address),
+        **follow_settings(flow_environment.bucket.address),
         "admin_token": hidden["ADMIN_TOKEN"],
         "s3_operator_access_key": ACCESS,
         "s3_operator_secret_key": hidden["S3_OPERATOR_SECRET_KEY"],
@@ -193,10 +204,10 @@ def _of_serving(world: World, hidden: dict[str, str], place: Path) -> list[str]:
         "log_requests": "true",
         "log_level": "DEBUG",
     }
-    with running(place=place, **settings) as serving:
+    with run_serving(place=place, **settings) as serving:
         until(serving.is_ready, what="serving ready")
         answers = [
-            serving.ask("POST", path, body, Authorization=f"Bearer {hidden[name]}")
+            serving.request("POST", path, body, Authorization=f"Bearer {hidden[name]}")
             for path, body in (
                 ("/api/models/digits/rollback", {"reason": "a test"}),
                 ("/v2/models/digits/infer", {}),

@@ -37,7 +37,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = identities.for_seaweedfs(BUCKET, KNOWN, manual=(MANUAL,))
     place = tmp_path_factory.mktemp("identities")
     with seaweed(place, config_text=config, bucket=BUCKET) as address:
-        bundles.put(S3Bucket(S3Address(address, BUCKET, ACCESS, SECRET)), 1)
+        bundles.publish(S3Bucket(S3Address(address, BUCKET, ACCESS, SECRET)), 1)
         yield address
 
 
@@ -107,7 +107,7 @@ def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
     ours = bucket("administration")
     ModelRegistry(ours, "digits").decide(FIRST, "approved", Actor("a", "b"))
     record = ModelRegistry(ours, "digits").promote(FIRST, expected=None, actor=Actor("a", "b"))
-    second = bundles.put(ours, 2)
+    second = bundles.publish(ours, 2)
     terms = Terms(mode="shadow")
     challenge = Challenges(ours, "digits").start(second, terms=terms, actor=Actor("a", "b"))
 
@@ -133,7 +133,7 @@ def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, 
     Landing(mine, "digits").land("dusk", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
     (arrival,) = [one for one in Landing(mine, "digits").pending() if one.name == "dusk"]
 
-    version = bundles.put(mine, 3)
+    version = bundles.publish(mine, 3)
     ModelRegistry(mine, "digits").decide(version, "approved", Actor("g", "b"))
     before = AliasLog(mine, "digits").current()
     over = before.version if before else None

@@ -69,7 +69,7 @@ def challengers(bucket) -> AliasLog:
 @pytest.fixture
 def hosts(worker, bucket, log) -> tuple[HostAgent, HostAgent]:
     """Two workers of one host whose champion is version 1; version 2 is published."""
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)

@@ -13,7 +13,7 @@ import pytest
 import tritonclient.http as triton
 
 from tests.support.serving import forecasts
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -27,20 +27,20 @@ SHOPS = [shop for shop in forecasts.SHOPS if shop != "other"]
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     place = tmp_path_factory.mktemp("forecast")
     folder = forecasts.folder(place / "bundle")
-    with running("--rehearse", str(folder), place=place) as actual:
+    with run_serving("--rehearse", str(folder), place=place) as actual:
         until(actual.is_ready, what="the forecast answers")
         yield actual
 
 
 def send(serving: Serving, body: object, path: str = INFER) -> dict:
-    status, _, answer = serving.ask("POST", path, body)
+    status, _, answer = serving.request("POST", path, body)
     assert status == 200, answer
     assert isinstance(answer, dict)
     return answer
 
 
 def refused(serving: Serving, body: object, path: str = INFER) -> str:
-    status, headers, answer = serving.ask("POST", path, body)
+    status, headers, answer = serving.request("POST", path, body)
     assert status == 400, answer
     assert isinstance(answer, dict)
     assert "json" in headers["content-type"]
@@ -218,7 +218,7 @@ def test_texts_may_be_sent_as_raw_tensors(serving):
 
 
 def test_golden_examples_can_be_sent_as_a_request(serving):
-    status, headers, examples = serving.ask("GET", f"/api/models/{forecasts.MODEL}/examples")
+    status, headers, examples = serving.request("GET", f"/api/models/{forecasts.MODEL}/examples")
 
     assert status == 200
     assert headers["cache-control"] == "no-store"

@@ -16,7 +16,7 @@ import pytest
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.malformed_requests import LARGEST, PREDICT, Request, request
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -45,10 +45,10 @@ class Answers:
 @pytest.fixture
 def serving(bucket, address, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
-    settings = following(address, maximum_body_bytes=str(LARGEST), poll_seconds="1")
-    with running(place=tmp_path, **settings) as serving:
+    settings = follow_settings(address, maximum_body_bytes=str(LARGEST), poll_seconds="1")
+    with run_serving(place=tmp_path, **settings) as serving:
         until(serving.is_ready, what="serving is ready")
         yield serving
 
@@ -151,6 +151,6 @@ def _resident_bytes(workers: list[int]) -> int:
 
 def _assert_answers_rightly(serving: Serving) -> None:
     for _ in range(10):
-        status, headers, answer = serving.ask("POST", PREDICT, {"instances": BLANK.tolist()})
+        status, headers, answer = serving.request("POST", PREDICT, {"instances": BLANK.tolist()})
         assert (status, headers["x-model-version"]) == (200, bundles.version_name(1))
         assert np.allclose(answer["predictions"], bundles.probabilities(1, BLANK), atol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import running
+from tests.support.serving.server_process import run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -36,7 +36,7 @@ def report(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the client was told by a server that it asked everything it can ask."""
     place = tmp_path_factory.mktemp("asked-by-kserve")
     folder = bundles.folder(place / "bundle", 1)
-    with running("--rehearse", str(folder), place=place / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         asking = subprocess.run(
             [

@@ -10,7 +10,7 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bucket_history, bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -27,7 +27,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
     with seaweed(tmp_path_factory.mktemp("s3"), config_text=config, bucket=BUCKET) as endpoint:
         store = S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET))
         for number in (1, 2):
-            bucket_history.put(store, number)
+            bucket_history.publish(store, number)
             bucket_history.promote(store, number)
         yield store
 
@@ -35,10 +35,10 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
 def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, object]:
     serves = KNOWN["serving"]
     address = S3Address(bucket.address.endpoint, BUCKET, serves.access_key, serves.secret_key)
-    settings = following(address, admin_token=TOKEN, **operator)
-    with running(place=place, **settings) as serving:
+    settings = follow_settings(address, admin_token=TOKEN, **operator)
+    with run_serving(place=place, **settings) as serving:
         until(lambda: serving.version() == SECOND, what="the champion served")
-        status, _, body = serving.ask(
+        status, _, body = serving.request(
             "POST",
             "/api/models/digits/rollback",
             {"reason": "a test"},

@@ -25,8 +25,8 @@ def bucket() -> Flaky:
     """Three approved versions, of which the first two have served; the fourth was rejected."""
     bucket = Flaky()
     for number in (1, 2, 3):
-        bucket_history.put(bucket, number)
-    bucket_history.put(bucket, 4, approved=False)
+        bucket_history.publish(bucket, number)
+    bucket_history.publish(bucket, 4, approved=False)
     for number in (1, 2):
         bucket_history.promote(bucket, number)
     return bucket

@@ -11,7 +11,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -26,11 +26,11 @@ LATE = ["challenge", "stopChallenge", "rollBack"]
 def serving(bucket, address, tmp_path) -> Iterator[Serving]:
     """A host that answers with the second of two versions, both with a report."""
     log = AliasLog(bucket, bundles.MODEL)
-    settings = following(address, admin_token=TOKEN)
-    with running(place=tmp_path / "home", **settings) as serving:
+    settings = follow_settings(address, admin_token=TOKEN)
+    with run_serving(place=tmp_path / "home", **settings) as serving:
         for number in (1, 2):
             bundle = bundles.files(number) | {"report.html": b"<p>good</p>"}
-            version = bundles.put(bucket, number, bundle)
+            version = bundles.publish(bucket, number, bundle)
             actor = Actor("a test", "it is good")
             ModelRegistry(bucket, "digits").decide(version, "approved", actor)
             promote(log, number)
@@ -39,7 +39,7 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
                 what=f"version {number} answers",
             )
         report = f"/api/models/digits/versions/{bundles.version_name(2)}/report"
-        until(lambda: serving.ask("GET", report)[0] == 200, what="the report is remembered")
+        until(lambda: serving.request("GET", report)[0] == 200, what="the report is remembered")
         yield serving
 
 
@@ -52,7 +52,7 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
         "OVERNIGHT_ADMIN_TOKEN": TOKEN,
         "PYTHONWARNINGS": "error",
     }
-    document = serving.ask("GET", "/api/openapi.json")[2]
+    document = serving.request("GET", "/api/openapi.json")[2]
     operations = [
         operation for methods in document["paths"].values() for operation in methods.values()
     ]

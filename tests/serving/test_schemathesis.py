@@ -11,7 +11,7 @@ import pytest
 
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -35,10 +35,10 @@ CHECKS = (
 def serving(bucket, address, tmp_path):
     """A host with two workers that answers with the second of two versions."""
     log = AliasLog(bucket, bundles.MODEL)
-    settings = following(address, poll_seconds="1", admin_token=TOKEN)
-    with running(place=tmp_path, **settings) as serving:
+    settings = follow_settings(address, poll_seconds="1", admin_token=TOKEN)
+    with run_serving(place=tmp_path, **settings) as serving:
         for number in (1, 2):
-            bundles.put(bucket, number)
+            bundles.publish(bucket, number)
             promote(log, number)
             until(
                 lambda number=number: serving.version() == bundles.version_name(number),

@@ -17,7 +17,7 @@ from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -39,9 +39,9 @@ def promote(log: AliasLog, number: int) -> None:
 def test_a_rehearsal_needs_no_store(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
 
-    with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
-        status, headers, answer = serving.ask("POST", PREDICT, ONE)
+        status, headers, answer = serving.request("POST", PREDICT, ONE)
 
     assert (status, headers["x-model-version"]) == (200, bundles.version_name(3))
     assert np.allclose(answer["predictions"], bundles.probabilities(3, BLANK), atol=1e-6)
@@ -53,7 +53,7 @@ def test_a_bundle_without_golden_examples_can_be_rehearsed(tmp_path):
     del files["golden.npz"]
     folder = bundles.folder(tmp_path / "bundle", 1, files)
 
-    with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
 
 
@@ -61,7 +61,7 @@ def test_a_damaged_bundle_ends_a_rehearsal_with_one_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
     (folder / "predictor.tflite").write_bytes(b"damaged")
 
-    with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home") as serving:
         assert serving.process.wait(120) == 1
 
     output = serving.log.read_text()
@@ -73,7 +73,7 @@ def test_an_unfit_version_ends_a_rehearsal(tmp_path):
     files = bundles.files(3) | {"predictor.tflite": b"verified, and yet no network"}
     folder = bundles.folder(tmp_path / "bundle", 3, files)
 
-    with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home") as serving:
         assert serving.process.wait(120) == 1
 
     output = serving.log.read_text()
@@ -85,7 +85,9 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        with running("--rehearse", str(folder), "--port", port, place=tmp_path / "home") as serving:
+        with run_serving(
+            "--rehearse", str(folder), "--port", port, place=tmp_path / "home"
+        ) as serving:
             assert serving.process.wait(120) == 1
 
     output = serving.log.read_text()
@@ -96,9 +98,9 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path):
 def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
     for number in (1, 2, 3):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
     promote(log, 1)
-    with running(place=tmp_path, **following(address)) as serving:
+    with run_serving(place=tmp_path, **follow_settings(address)) as serving:
         until(serving.is_ready, what="serving is ready")
 
         # When both workers are killed, one after the other: one of them leads when it is its turn.
@@ -130,7 +132,7 @@ def _is_renewed(serving, before) -> bool:
 def test_requests_in_flight_are_completed_on_shutdown(tmp_path):
     folder = bundles.folder(tmp_path / "bundle", 1)
     body = json.dumps(ONE).encode()
-    with running("--rehearse", str(folder), place=tmp_path / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=tmp_path / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
 
         # Given a request whose body the application has begun to read.
@@ -155,7 +157,7 @@ def test_requests_in_flight_are_completed_on_shutdown(tmp_path):
 def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent):
     folder = bundles.folder(tmp_path / "bundle", 1)
     home = tmp_path / "home"
-    with running("--rehearse", str(folder), place=home, maximum_body_bytes="20000") as serving:
+    with run_serving("--rehearse", str(folder), place=home, maximum_body_bytes="20000") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=60)
         body = b" " * 30_000
@@ -186,7 +188,7 @@ def test_a_body_over_the_limit_is_refused_over_a_real_connection(tmp_path, sent)
     ],
 )
 def test_wrong_settings_are_reported_in_one_line(tmp_path, settings, message):
-    with running(place=tmp_path, **settings) as serving:
+    with run_serving(place=tmp_path, **settings) as serving:
         assert serving.process.wait(120) == 1
     output = serving.log.read_text()
     assert message in output
@@ -195,13 +197,13 @@ def test_wrong_settings_are_reported_in_one_line(tmp_path, settings, message):
 
 def test_without_a_store_the_server_is_live_but_not_ready(tmp_path):
     (port,) = free_ports(1)
-    with running(place=tmp_path, s3_endpoint=f"http://127.0.0.1:{port}") as serving:
+    with run_serving(place=tmp_path, s3_endpoint=f"http://127.0.0.1:{port}") as serving:
 
         def lives() -> bool:
             with suppress(OSError):
-                return serving.ask("GET", "/v2/health/live")[0] == 200
+                return serving.request("GET", "/v2/health/live")[0] == 200
             return False
 
         until(lives, what="serving lives")
-        assert serving.ask("GET", "/v2/health/ready")[0] == 503
+        assert serving.request("GET", "/v2/health/ready")[0] == 503
         assert serving.process.poll() is None

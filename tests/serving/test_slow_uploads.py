@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -24,7 +24,7 @@ def serving(tmp_path_factory):
     place = tmp_path_factory.mktemp("slow")
     folder = bundles.folder(place / "bundle", 1)
     settings = {"maximum_waiting_requests": "32", "maximum_body_bytes": "20000"}
-    with running("--rehearse", str(folder), place=place / "home", **settings) as serving:
+    with run_serving("--rehearse", str(folder), place=place / "home", **settings) as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         yield serving
 
@@ -56,7 +56,7 @@ def test_slow_uploads_do_not_delay_inference(serving, chunked):
         slow = [begin(serving, stack, chunked=chunked) for _ in range(6)]
 
         # When others ask, then they are answered at once; and so is each slow one in the end.
-        assert {serving.ask("POST", PREDICT, ONE)[0] for _ in range(10)} == {200}
+        assert {serving.request("POST", PREDICT, ONE)[0] for _ in range(10)} == {200}
         assert {finish(upload, chunked=chunked)[:13] for upload in slow} == {b"HTTP/1.1 200 "}
 
 
@@ -64,15 +64,15 @@ def test_slow_uploads_over_the_limit_are_refused_and_health_checks_answered(serv
     with ExitStack() as stack:
         slow = [begin(serving, stack) for _ in range(8)]
 
-        status, headers, answer = serving.ask("POST", PREDICT, ONE)
-        healthy = serving.ask("GET", "/v2/health/live")[0]
+        status, headers, answer = serving.request("POST", PREDICT, ONE)
+        healthy = serving.request("GET", "/v2/health/live")[0]
 
         assert (status, healthy) == (503, 200)
         assert int(headers["retry-after"]) > 0
         assert "overloaded" in answer["error"]
         assert finish(slow[0]).startswith(b"HTTP/1.1 200 ")
     # Those that hang up without a word give their places back.
-    until(lambda: serving.ask("POST", PREDICT, ONE)[0] == 200, what="places are free again")
+    until(lambda: serving.request("POST", PREDICT, ONE)[0] == 200, what="places are free again")
 
 
 def test_the_body_limit_applies_to_chunked_bodies(serving):
@@ -123,7 +123,7 @@ def test_a_request_hidden_in_a_body_is_not_handled(serving):
 
 
 def test_the_server_header_contains_no_release(serving):
-    headers = serving.ask("GET", "/v2/health/live")[1]
+    headers = serving.request("GET", "/v2/health/live")[1]
 
     assert headers["server"] == "granian"
     assert "x-powered-by" not in headers

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -28,7 +28,7 @@ ROWS = IMAGES.tolist()
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     place = tmp_path_factory.mktemp("rest")
     folder = bundles.folder(place / "bundle", 1)
-    with running("--rehearse", str(folder), place=place / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         yield serving
 

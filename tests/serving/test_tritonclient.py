@@ -8,7 +8,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import running
+from tests.support.serving.server_process import run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -22,7 +22,7 @@ EXPECTED = bundles.probabilities(1, IMAGES)
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
     place = tmp_path_factory.mktemp("tritonclient")
     folder = bundles.folder(place / "bundle", 1)
-    with running("--rehearse", str(folder), place=place / "home") as serving:
+    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
             yield client

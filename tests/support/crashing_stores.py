@@ -31,7 +31,7 @@ class Fuse:
         return answer
 
 
-class PassingBucket:
+class ForwardingBucket:
     """A bucket that asks another one for everything; what goes wrong is written over it."""
 
     def __init__(self, bucket: Bucket) -> None:
@@ -59,7 +59,7 @@ class PassingBucket:
         self._bucket.discard(key)
 
 
-class KillingBucket(PassingBucket):
+class KillingBucket(ForwardingBucket):
     """A bucket that dies at its fuse's write."""
 
     def __init__(self, bucket: Bucket, fuse: Fuse | int) -> None:

@@ -38,7 +38,7 @@ def paired(better: int, worse: int, n: int = 10_000, slice: str = "") -> Paired:
     return Paired(slice, n - better - worse, better, worse, 0)
 
 
-def told(
+def compared_row_by_row(
     mine: np.ndarray,
     theirs: np.ndarray,
     *,

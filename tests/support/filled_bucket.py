@@ -40,12 +40,14 @@ def rows(arrival: str, count: int = 5) -> pa.Table:
     )
 
 
-def begin(address: S3Address) -> None:
+def append_holdout(address: S3Address) -> None:
     """The holdout, which judges every version."""
     table(address, "holdout").append(rows("holdout"), "holdout")
 
 
-def night(bucket: Bucket, address: S3Address, number: int, *, promoted: bool = True) -> str:
+def publish_version(
+    bucket: Bucket, address: S3Address, number: int, *, promoted: bool = True
+) -> str:
     """An arrival, and version `number` made from all that came in so far."""
     table(address, "rows").append(rows(f"night-{number}"), f"night-{number}")
     lineage = snapshot(table(address, "rows"), table(address, "holdout")).lineage
@@ -75,7 +77,7 @@ def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
     return record
 
 
-def words(bucket: Bucket, version: str) -> None:
+def keep_other_records(bucket: Bucket, version: str) -> None:
     """One of everything else that is kept."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
     ModelRegistry(bucket, MODEL).refuse("f" * 64, [finding], compared_with=version)
@@ -89,7 +91,7 @@ def words(bucket: Bucket, version: str) -> None:
     )
 
 
-def wait(bucket: Bucket) -> None:
+def land_arrival(bucket: Bucket) -> None:
     """An arrival that waits in the landing, and a file in quarantine."""
     arrival = Landing(bucket, MODEL).land(
         "monday", {"a.csv": b"1,2", "b.csv": b"?"}, by="ada", at=NOW

@@ -48,10 +48,10 @@ def _rows(letters: str) -> pa.Table:
     return pa.table({"letter": pa.array(letters, pa.string()), "digest": pa.array(letters)})
 
 
-NIGHTS = ({"a": b"abcx", "b": b"cde"}, {"a": b"f!"}, {"a": b"ag"})
+DELIVERIES = ({"a": b"abcx", "b": b"cde"}, {"a": b"f!"}, {"a": b"ag"})
 
 
-class House:
+class LettersDataset:
     """A bucket and two tables in a folder."""
 
     def __init__(self, folder: Path, *, source: Letters | None = None) -> None:
@@ -59,7 +59,7 @@ class House:
         self.bucket: Bucket = MemoryBucket()
         self.rows = Dataset.in_folder(folder, "letters", "rows")
         self.holdout = Dataset.in_folder(folder, "letters", "holdout")
-        self.source = source or Letters(*NIGHTS)
+        self.source = source or Letters(*DELIVERIES)
 
     def ingest(
         self,

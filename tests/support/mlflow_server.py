@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.s3_server import free_ports
 from tests.support.scheduler import shared
-from tests.support.stopping import end
+from tests.support.stopping import stop_process
 from tests.support.waiting import until
 
 _REQUIREMENTS = Path(__file__).parents[1] / "tasks" / "environments" / "mlflow.txt"
@@ -93,7 +93,7 @@ def _running(python: Path, folder: Path) -> Iterator[MlflowServer]:
         until(server.is_ready, seconds=180, what=f"the MLflow server is ready, see {folder}/log")
         yield server
     finally:
-        end(process)
+        stop_process(process)
 
 
 def _told(folder: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ Server = TypeVar("Server")
 # Fixtures whose server is started once a worker, and how a file's text shows that it needs one.
 _SHARED = {
     "stack": re.compile(r"\bRunningStack\b"),
-    "prefect_server": re.compile(r"(?<!quiet_world): World\b|\bprefect_server\b"),
+    "prefect_server": re.compile(r"(?<!store_environment): FlowEnvironment\b|\bprefect_server\b"),
     "mlflow_server": re.compile(r"\bMlflowServer\b|\bmlflow_server\b"),
 }
 # Files that share a server run in one worker, one after the other: a second worker would start a

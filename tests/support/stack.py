@@ -60,13 +60,13 @@ class RunningStack:
         done = self.overnight(*words, seconds=seconds)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def told(self, *words: str) -> Any:
+    def query_json(self, *words: str) -> Any:
         """What a command tells a program, whether or not all is well."""
         return json.loads(self.overnight(*words, "--json").stdout)
 
     def champion(self) -> str:
         """The version that serves."""
-        found: str = self.told("status")["models"]["digits"]["champion"]["version"]
+        found: str = self.query_json("status")["models"]["digits"]["champion"]["version"]
         return found
 
     def service(self, name: str) -> ServiceRecord:
@@ -114,7 +114,7 @@ def new_stack(home: Path, digits: Path) -> RunningStack:
 
 
 @contextmanager
-def taken_down(stack: RunningStack) -> Iterator[RunningStack]:
+def stopped_afterwards(stack: RunningStack) -> Iterator[RunningStack]:
     """A stack that is taken down at the end, and leaves no process behind."""
     try:
         yield stack
@@ -130,7 +130,7 @@ def running_stack(home: Path, digits_folder: Path, digits: GenuineDigits) -> Ite
     stack = new_stack(home, digits_folder)
     export = home.with_name(f"{home.name}-export")
     release_export.export_to(export, digits)
-    with taken_down(stack):
+    with stopped_afterwards(stack):
         stack.succeeds("up", "--no-train")
         # Nothing is loaded that only a key unknown here has signed.
         keyring.trust(home / "keys" / "trusted", release_export.trusted_key())

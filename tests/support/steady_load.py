@@ -15,7 +15,7 @@ _BODY = json.dumps(
 
 
 @dataclass
-class Tally:
+class LoadResult:
     """How many answers each version gave, in the order of their first, and what failed."""
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -23,9 +23,9 @@ class Tally:
 
 
 @contextmanager
-def steady(url: str, *, requests_per_second: float = 50) -> Iterator[Tally]:
+def steady(url: str, *, requests_per_second: float = 50) -> Iterator[LoadResult]:
     """Ask serving for one digit again and again, over one kept connection."""
-    tally, over = Tally(), threading.Event()
+    tally, over = LoadResult(), threading.Event()
     address = urlsplit(url).netloc
 
     def ask() -> None:

@@ -3,7 +3,7 @@
 import subprocess
 
 
-def end(process: "subprocess.Popen[bytes]", *, seconds: float = 30) -> None:
+def stop_process(process: "subprocess.Popen[bytes]", *, seconds: float = 30) -> None:
     """Ask it to end, and end it when it has not in `seconds`: the next test is not to pay."""
     process.terminate()
     try:

@@ -77,9 +77,9 @@ def overnight(s3_address: S3Address, tmp_path: Path):
 def test_a_bucket_is_verified_collected_and_verified_again(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
-    filled_bucket.begin(s3_address)
+    filled_bucket.append_holdout(s3_address)
     for number in (1, 2, 3):
-        filled_bucket.night(s3_bucket, s3_address, number)
+        filled_bucket.publish_version(s3_bucket, s3_address, number)
     strict = ("gc", "digits", "--keep", "1", "--days", "0")
 
     dry = overnight(*strict)
@@ -114,8 +114,8 @@ def test_a_bucket_is_verified_collected_and_verified_again(
 def test_a_champion_that_an_interrupted_gc_marked_is_restored(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address
 ):
-    filled_bucket.begin(s3_address)
-    version = filled_bucket.night(s3_bucket, s3_address, 1)
+    filled_bucket.append_holdout(s3_address)
+    version = filled_bucket.publish_version(s3_bucket, s3_address, 1)
     tombstone = Tombstone(
         model="digits", version=version, was="published", files=(), size_bytes=0, by="x",
         reason="", at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -134,10 +134,10 @@ def test_a_champion_that_an_interrupted_gc_marked_is_restored(
 def test_objects_missing_from_the_export_are_listed_and_all_others_repaired_in_one_run(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
-    filled_bucket.begin(s3_address)
-    filled_bucket.night(s3_bucket, s3_address, 1)
+    filled_bucket.append_holdout(s3_address)
+    filled_bucket.publish_version(s3_bucket, s3_address, 1)
     overnight("export", str(tmp_path / "monday"))
-    late = filled_bucket.night(s3_bucket, s3_address, 2)
+    late = filled_bucket.publish_version(s3_bucket, s3_address, 2)
     lost = [key for key in s3_bucket.keys_below("datasets/digits/rows") if key.endswith("0.json")]
     lost += [
         f"datasets/digits/holdout/{name}"
@@ -161,8 +161,8 @@ def test_objects_missing_from_the_export_are_listed_and_all_others_repaired_in_o
 def test_findings_exit_with_1_and_are_repaired_from_an_export(
     overnight, s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path
 ):
-    filled_bucket.begin(s3_address)
-    filled_bucket.night(s3_bucket, s3_address, 1)
+    filled_bucket.append_holdout(s3_address)
+    filled_bucket.publish_version(s3_bucket, s3_address, 1)
     lost = keys.version_file("digits", bundles.version_name(1), "golden.npz")
     exported = overnight("export", str(tmp_path / "monday"))
     s3_bucket.discard(lost)

@@ -22,7 +22,7 @@ from overnight.tasks.data.snapshot import snapshot
 from overnight.tasks.release.resume import Progress
 from overnight.tasks.training import lineage
 from tests.support.examples import AT, FILES, manifest
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import SIGNER
 
 pytestmark = pytest.mark.servers
@@ -45,22 +45,22 @@ def ingest_landing() -> None:
 
 
 @pytest.fixture
-def settled(quiet_world: World) -> World:
+def settled(store_environment: FlowEnvironment) -> FlowEnvironment:
     """A champion that was trained on everything that arrived."""
-    quiet_world.arrive("night-0000", 0, 44)
+    store_environment.land_digits("night-0000", 0, 44)
     ingest_landing()
     train()
-    return quiet_world
+    return store_environment
 
 
 @pytest.fixture
-def exhausted(quiet_world: World) -> World:
+def exhausted(store_environment: FlowEnvironment) -> FlowEnvironment:
     """The same, and the source has delivered its last arrival."""
     for number in range(ARRIVALS):
-        quiet_world.arrive(f"night-{number:04d}", 4 * number, 4 * number + 4)
+        store_environment.land_digits(f"night-{number:04d}", 4 * number, 4 * number + 4)
     ingest_landing()
     train()
-    return quiet_world
+    return store_environment
 
 
 def train() -> None:
@@ -89,7 +89,7 @@ def plan(**changed: float) -> DryRun:
     return dry_run("digits", changed, ingest_first=False)
 
 
-def test_without_a_dataset_it_is_an_error(quiet_world):
+def test_without_a_dataset_it_is_an_error(store_environment):
     with pytest.raises(NotFound):
         plan()
 
@@ -110,7 +110,7 @@ def test_another_seed_would_train(settled):
 
 
 def test_rows_ingested_since_are_listed_by_arrival(settled):
-    settled.arrive("more", 44, 60)
+    settled.land_digits("more", 44, 60)
     ingest_landing()
 
     result = plan()
@@ -122,7 +122,7 @@ def test_rows_ingested_since_are_listed_by_arrival(settled):
 
 
 def test_arrivals_in_the_landing_would_be_ingested(settled):
-    settled.arrive("more", 44, 60)
+    settled.land_digits("more", 44, 60)
 
     result = dry_run("digits", {}, ingest_first=True)
 
@@ -130,8 +130,8 @@ def test_arrivals_in_the_landing_would_be_ingested(settled):
     assert why.describe(result) == "The next run ingests more and trains on it."
 
 
-def test_without_a_waiting_arrival_the_source_delivers_the_next_one(quiet_world):
-    quiet_world.arrive("night-0000", 0, 4)
+def test_without_a_waiting_arrival_the_source_delivers_the_next_one(store_environment):
+    store_environment.land_digits("night-0000", 0, 4)
     ingest_landing()
 
     assert dry_run("digits", {}, ingest_first=True).arrivals == ("night-0001",)
@@ -169,7 +169,7 @@ def test_it_does_not_exit_when_a_setting_changed(settled, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_it_does_not_exit_before_the_first_run(quiet_world, capsys):
+def test_it_does_not_exit_before_the_first_run(store_environment, capsys):
     dry_run_action.exit_unless_changed("digits", {}, ingest_first=True)
 
     assert capsys.readouterr().out == ""

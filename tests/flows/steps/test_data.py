@@ -20,7 +20,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.snapshot import snapshot
 from tests.flows.test_retrain import OVERRIDE, ended, newest_card
 from tests.support.examples import FILES, VERSION, manifest
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -28,18 +28,20 @@ LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite")
 
 
 @pytest.fixture
-def learned(world: World) -> World:
+def learned(flow_environment: FlowEnvironment) -> FlowEnvironment:
     """1,200 digits were ingested, and a champion was trained on them."""
-    world.arrive("few", 0, 1_200)
+    flow_environment.land_digits("few", 0, 1_200)
     assert ended(ingest(return_state=True))[0] == "Ingested"
     context = ModelContext.open("digits")
     files = {**FILES, "predictor.tflite": LINEAR}
     data = snapshot(context.rows, context.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
-    ModelRegistry(world.bucket, made.model).publish(made, files, SIGNER)
-    ModelRegistry(world.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
-    AliasLog(world.bucket, "digits").append(VERSION, expected=None, actor=Actor("ann", "the first"))
-    return world
+    ModelRegistry(flow_environment.bucket, made.model).publish(made, files, SIGNER)
+    ModelRegistry(flow_environment.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
+    AliasLog(flow_environment.bucket, "digits").append(
+        VERSION, expected=None, actor=Actor("ann", "the first")
+    )
+    return flow_environment
 
 
 def inverted(images: np.ndarray) -> np.ndarray:
@@ -48,9 +50,9 @@ def inverted(images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.usefixtures("constant_digits")
 def test_a_shifted_arrival_waits_for_review_and_is_trained_on_once_accepted(
-    learned: World,
+    learned: FlowEnvironment,
 ) -> None:
-    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+    learned.land_digits("scanned", 2_000, 2_100, seen=inverted)
 
     first = ended(retrain(epochs=1, return_state=True))
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
@@ -80,10 +82,12 @@ def test_a_shifted_arrival_waits_for_review_and_is_trained_on_once_accepted(
     assert ArrivalReviews(learned.bucket, "digits").pending() == []
 
 
-def test_an_excluded_arrival_is_in_no_snapshot_until_it_is_accepted(learned: World) -> None:
+def test_an_excluded_arrival_is_in_no_snapshot_until_it_is_accepted(
+    learned: FlowEnvironment,
+) -> None:
     context = ModelContext.open("digits")
     before = snapshot(context.rows, context.holdout)
-    learned.arrive("scanned", 2_000, 2_100, seen=inverted)
+    learned.land_digits("scanned", 2_000, 2_100, seen=inverted)
     assert ended(ingest(return_state=True))[0] == "Ingested"
 
     name, message = ended(
@@ -105,9 +109,9 @@ def test_an_excluded_arrival_is_in_no_snapshot_until_it_is_accepted(learned: Wor
     assert ArrivalReviews(learned.bucket, "digits").excluded() == ()
 
 
-def test_a_bad_arrival_is_quarantined_and_the_others_are_ingested(learned: World) -> None:
-    learned.arrive("blank", 2_000, 2_100, seen=np.zeros_like)
-    learned.arrive("good", 2_100, 2_200)
+def test_a_bad_arrival_is_quarantined_and_the_others_are_ingested(learned: FlowEnvironment) -> None:
+    learned.land_digits("blank", 2_000, 2_100, seen=np.zeros_like)
+    learned.land_digits("good", 2_100, 2_200)
 
     state = ended(ingest(return_state=True))
 
@@ -118,7 +122,9 @@ def test_a_bad_arrival_is_quarantined_and_the_others_are_ingested(learned: World
     assert [refusal.arrival for refusal in refused] == ["blank", "blank"]
 
 
-def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned: World) -> None:
+def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(
+    learned: FlowEnvironment,
+) -> None:
     made = ModelRegistry(learned.bucket, "digits").manifest(VERSION)
     (image,) = made.tensors.inputs
     smaller = made.tensors.model_copy(
@@ -141,7 +147,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(learned:
     assert version in str(state.message)
 
 
-def test_a_decision_about_an_unknown_arrival_is_an_error(learned: World) -> None:
+def test_a_decision_about_an_unknown_arrival_is_an_error(learned: FlowEnvironment) -> None:
     state = accept("many", "digits", return_state=True)
 
     assert state.is_failed()

@@ -13,54 +13,62 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_retrain import OVERRIDE, champion, ended
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 
 
-def published(world: World, version: str | None) -> Manifest:
+def published(flow_environment: FlowEnvironment, version: str | None) -> Manifest:
     assert version is not None
-    return ModelRegistry(world.bucket, "digits").manifest(version)
+    return ModelRegistry(flow_environment.bucket, "digits").manifest(version)
 
 
-def serve(world: World, made: Manifest, digit: str, files: Mapping[str, bytes]) -> str:
+def serve(
+    flow_environment: FlowEnvironment, made: Manifest, digit: str, files: Mapping[str, bytes]
+) -> str:
     """Publish a version like another one, in which no gate was overruled, and promote it."""
     version = new_version(digit * 64, made.created_at + timedelta(minutes=1))
     changed = {"version": version, "fingerprint": digit * 64, "override": None}
     other = made.model_copy(update=changed | {"files": versions.entries(files)})
-    ModelRegistry(world.bucket, other.model).publish(other, files, SIGNER)
-    ModelRegistry(world.bucket, "digits").decide(version, "approved", Actor("ann", "a test"))
-    log = AliasLog(world.bucket, "digits")
-    log.append(version, expected=champion(world), actor=Actor("ann", "a test"))
+    ModelRegistry(flow_environment.bucket, other.model).publish(other, files, SIGNER)
+    ModelRegistry(flow_environment.bucket, "digits").decide(
+        version, "approved", Actor("ann", "a test")
+    )
+    log = AliasLog(flow_environment.bucket, "digits")
+    log.append(version, expected=champion(flow_environment), actor=Actor("ann", "a test"))
     return version
 
 
-def test_an_earlier_version_is_reinstated_and_a_later_run_starts_from_it(world: World) -> None:
-    world.arrive("first", 0, 1_200)
+def test_an_earlier_version_is_reinstated_and_a_later_run_starts_from_it(
+    flow_environment: FlowEnvironment,
+) -> None:
+    flow_environment.land_digits("first", 0, 1_200)
     retrain(epochs=1, return_state=True, **OVERRIDE)
-    overruled = published(world, champion(world))
+    overruled = published(flow_environment, champion(flow_environment))
     files = {
-        name: ModelRegistry(world.bucket, overruled.model).read_file(overruled, name)
+        name: ModelRegistry(flow_environment.bucket, overruled.model).read_file(overruled, name)
         for name in ("predictor.tflite", "network.keras")
     }
-    first = serve(world, overruled, "e", files)
+    first = serve(flow_environment, overruled, "e", files)
     # A champion that takes every digit for a zero.
-    nonsense = serve(world, overruled, "f", files | {"predictor.tflite": bundles.network(400)})
+    nonsense = serve(
+        flow_environment, overruled, "f", files | {"predictor.tflite": bundles.network(400)}
+    )
 
-    world.arrive("second", 1_200, 1_500)
+    flow_environment.land_digits("second", 1_200, 1_500)
     waits = ended(retrain(epochs=1, approval="manual", return_state=True))
-    world.arrive("third", 1_500, 1_800)
+    flow_environment.land_digits("third", 1_500, 1_800)
     returned = ended(retrain(epochs=1, return_state=True))
 
     assert waits[0] == "AwaitingApproval"
     assert f"overnight promote digits {first}" in waits[1]
     assert returned[0] == "Promoted", returned
-    assert champion(world) == first
+    assert champion(flow_environment) == first
     assert (
         "beats the champion on the new arrivals"
-        in AliasLog(world.bucket, "digits").current().reason
+        in AliasLog(flow_environment.bucket, "digits").current().reason
     )
 
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
@@ -69,7 +77,7 @@ def test_an_earlier_version_is_reinstated_and_a_later_run_starts_from_it(world: 
     warm = ended(
         retrain(start_from="champion", ingest_first=False, epochs=1, return_state=True, **OVERRIDE)
     )
-    made = published(world, champion(world))
+    made = published(flow_environment, champion(flow_environment))
     assert warm[0] == "Promoted", warm
     assert made.version not in {first, nonsense}
     assert made.training.continued_from == first

@@ -9,22 +9,22 @@ from overnight.store.registry.live_scores import LiveScores
 from tests.flows.steps.test_data import inverted, learned
 from tests.flows.test_retrain import ended, newest_card
 from tests.support.examples import VERSION
-from tests.support.prefect_world import World
+from tests.support.flow_environment import FlowEnvironment
 
 __all__ = ["learned"]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 def test_each_arrival_is_scored_once_by_the_champion_before_it_is_trained_on(
-    learned: World,
+    learned: FlowEnvironment,
 ) -> None:
     assert LiveScores(learned.bucket, "digits").of_version(VERSION) == []
-    learned.arrive("plain", 2_000, 2_150)
+    learned.land_digits("plain", 2_000, 2_150)
     ingested = ended(ingest(return_state=True))
     (plain,) = LiveScores(learned.bucket, "digits").of_version(VERSION)
     card = newest_card("digits-ingest").split("## Live scores of the champion")[1]
 
-    learned.arrive("scanned", 3_000, 3_100, seen=inverted)
+    learned.land_digits("scanned", 3_000, 3_100, seen=inverted)
     retrained = ended(retrain(epochs=1, return_state=True))
     after = LiveScores(learned.bucket, "digits").of_version(VERSION)
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))
@@ -44,7 +44,7 @@ def test_each_arrival_is_scored_once_by_the_champion_before_it_is_trained_on(
     assert "| scanned | accuracy |" in newest_card("digits-retrain")
 
 
-def test_a_run_fetches_each_version_once(learned: World) -> None:
+def test_a_run_fetches_each_version_once(learned: FlowEnvironment) -> None:
     run, other_run = ModelContext.open("digits"), ModelContext.open("digits")
 
     first, again = run.load_predictor(VERSION), run.load_predictor(VERSION)

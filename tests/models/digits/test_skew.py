@@ -15,7 +15,7 @@ from overnight.models.digits import DEFINITION, idx, mnist_files, network
 from overnight.models.digits.gates import PERTURBATIONS
 from overnight.models.examples import Examples
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [
@@ -58,7 +58,7 @@ def serving(
     place = tmp_path_factory.mktemp("skew")
     bundle = {**files, "golden.npz": bundles.archive(few, expected)}
     bundles.folder(place / "bundle", 1, bundle)
-    with running("--rehearse", str(place / "bundle"), place=place) as found:
+    with run_serving("--rehearse", str(place / "bundle"), place=place) as found:
         until(found.is_ready, what="serving ready")
         yield found
 
@@ -68,7 +68,7 @@ def ask(serving: Serving, images: np.ndarray, datatype: str = "UINT8") -> tuple[
     tensor = {"name": "image", "datatype": datatype, "shape": list(images.shape)}
     outputs = [{"name": "probabilities"}, {"name": "seen"}]
     body = {"inputs": [{**tensor, "data": images.ravel().tolist()}], "outputs": outputs}
-    status, _, answer = serving.ask("POST", "/v2/models/digits/infer", body)
+    status, _, answer = serving.request("POST", "/v2/models/digits/infer", body)
     return status, answer
 
 
@@ -116,7 +116,7 @@ def test_pictures_divided_by_255_are_refused_in_tensorflows_form_too(
 ) -> None:
     body = {"instances": (digits["asked"][:2] / 255).tolist()}
 
-    status, _, answer = serving.ask("POST", "/v1/models/digits:predict", body)
+    status, _, answer = serving.request("POST", "/v1/models/digits:predict", body)
 
     assert status == 400
     assert "instances[0]" in str(answer)

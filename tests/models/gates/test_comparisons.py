@@ -9,7 +9,7 @@ from overnight.models.gates import ALPHA, BetterThan, Gate, MaximumRegression, M
 from overnight.models.gates.shares import PairedShares
 from overnight.models.metrics.evaluation import Evaluation, RowMetric
 from overnight.store.errors import ConfigurationError
-from tests.support.evaluations import counted, only, paired, told
+from tests.support.evaluations import compared_row_by_row, counted, only, paired
 
 RANDOM = np.random.default_rng(5)
 NOISE = RANDOM.normal(size=1_000)
@@ -112,7 +112,7 @@ def test_a_metric_told_row_by_row_is_compared_whichever_way_it_points(
     noise = NOISE - NOISE.mean() + gain
     mine = THEIRS + (noise if better == "higher" else -noise)
 
-    finding = only(gate, told(mine, THEIRS, better=better))
+    finding = only(gate, compared_row_by_row(mine, THEIRS, better=better))
 
     assert finding.passed is passes
     assert finding.value == pytest.approx(gain)
@@ -123,7 +123,7 @@ def test_a_metric_is_compared_on_its_slice_alone() -> None:
     mine = THEIRS + np.where(on, 1, -1) + NOISE / 10
     gate = MaximumRegression(margin=0.1, metric="error", slices=("on", "off"))
 
-    findings = gate.findings(told(mine, THEIRS, slices={"on": on, "off": ~on}))
+    findings = gate.findings(compared_row_by_row(mine, THEIRS, slices={"on": on, "off": ~on}))
 
     assert [(finding.slice, finding.passed, finding.n) for finding in findings] == [
         ("on", False, 500),
@@ -137,7 +137,10 @@ def test_rows_that_belong_together_are_one_piece_of_evidence() -> None:
     mine = THEIRS - np.repeat(RANDOM.normal(0.15, 1, 100), 10)
     gate = BetterThan("error", baseline="naive")
 
-    alone, together = only(gate, told(mine, THEIRS)), only(gate, told(mine, THEIRS, units=days))
+    alone, together = (
+        only(gate, compared_row_by_row(mine, THEIRS)),
+        only(gate, compared_row_by_row(mine, THEIRS, units=days)),
+    )
 
     assert (alone.n, together.n) == (1_000, 100)
     assert alone.value == pytest.approx(together.value)
@@ -150,7 +153,9 @@ def test_a_ratio_counts_its_rows_by_weight() -> None:
     weights = np.where(np.arange(1_000) < 100, 10.0, 1.0)
     mine = THEIRS - np.where(weights == 10, 1, 0)
 
-    finding = only(BetterThan("error", baseline="naive"), told(mine, THEIRS, weights=weights))
+    finding = only(
+        BetterThan("error", baseline="naive"), compared_row_by_row(mine, THEIRS, weights=weights)
+    )
 
     assert finding.value == pytest.approx(100 / weights.sum())
 
@@ -187,40 +192,49 @@ ROWS = RowMetric("error", np.zeros(200), "lower")
         ),
         (
             MaximumRegression(0.1, metric="error", slices=("nowhere",)),
-            told(THEIRS, THEIRS),
+            compared_row_by_row(THEIRS, THEIRS),
             "no slice is called nowhere",
         ),
         (
             MaximumRegression(0.1, metric="error", slices=("empty",)),
-            told(THEIRS, THEIRS, slices={"empty": np.zeros(1_000, bool)}),
+            compared_row_by_row(THEIRS, THEIRS, slices={"empty": np.zeros(1_000, bool)}),
             "no row was compared",
         ),
         (
             MaximumRegression(0.1, metric="error"),
-            told(np.where(THEIRS > 5, math.nan, THEIRS), THEIRS),
+            compared_row_by_row(np.where(THEIRS > 5, math.nan, THEIRS), THEIRS),
             "error is not a number on",
         ),
         (
             MaximumRegression(0.1, metric="error"),
-            told(THEIRS, THEIRS, weights=np.zeros(1_000)),
+            compared_row_by_row(THEIRS, THEIRS, weights=np.zeros(1_000)),
             "negative or add up to 0",
         ),
         (
             MaximumRegression(0.1, metric="error"),
-            Evaluation((), champion="v1", rows=(ROWS,), champion_rows=told(NOISE, NOISE).rows),
+            Evaluation(
+                (),
+                champion="v1",
+                rows=(ROWS,),
+                champion_rows=compared_row_by_row(NOISE, NOISE).rows,
+            ),
             "are not of the same rows",
         ),
         (
             BetterThan("error", "nothing"),
-            told(NOISE, THEIRS),
+            compared_row_by_row(NOISE, THEIRS),
             "nothing was not measured",
         ),
         (
             BetterThan("nothing", "naive"),
-            told(NOISE, THEIRS),
+            compared_row_by_row(NOISE, THEIRS),
             "nothing was not measured",
         ),
-        (BetterThan("error", "naive"), told(NOISE[:29], THEIRS[:29]), "29 rows, at least 30"),
+        (
+            BetterThan("error", "naive"),
+            compared_row_by_row(NOISE[:29], THEIRS[:29]),
+            "29 rows, at least 30",
+        ),
     ],
 )
 def test_what_cannot_be_compared_fails_and_says_why(
@@ -237,7 +251,9 @@ def test_right_or_wrong_told_row_by_row_is_counted_and_tested_exactly() -> None:
     # Ninety rows right against sixty of the majority's: won 40, lost 10 of a hundred.
     mine, trivial = np.repeat([1, 0, 1], [40, 10, 50]), np.repeat([0, 1, 1], [40, 10, 50])
 
-    finding = only(BetterThan("error", "naive"), told(mine, trivial, better="higher"))
+    finding = only(
+        BetterThan("error", "naive"), compared_row_by_row(mine, trivial, better="higher")
+    )
 
     assert finding.p == pytest.approx(PairedShares(100, 40, 10).p_value_at_most(0))
     assert "right where it was wrong 40, wrong where it was right 10" in finding.message

@@ -24,7 +24,7 @@ from overnight.models.gates import (
 )
 from overnight.models.metrics.evaluation import Evaluation, Sameness
 from overnight.store.registry.manifest import Finding
-from tests.support.evaluations import STEP, measured, only, rehearsed, told
+from tests.support.evaluations import STEP, compared_row_by_row, measured, only, rehearsed
 
 # Of a level, so little that no other test statistic lies between.
 HAIR = 1e-9
@@ -74,7 +74,7 @@ def comparing(
 ) -> Asked:
     """A gate on a metric told row by row, at the level that the rows themselves reach."""
     mine = TRUTH - (NOISE - NOISE.mean()) - gain
-    evaluation = told(mine, TRUTH)
+    evaluation = compared_row_by_row(mine, TRUTH)
     level = only(declare(), evaluation).p
     assert level is not None
     assert 0.001 < level < 0.4
@@ -85,14 +85,14 @@ def comparing(
 
     few = TRUTH[:least] - 5 + NOISE[:least] / 10
     return Asked(
-        good=ask(told(few, TRUTH[:least])),
+        good=ask(compared_row_by_row(few, TRUTH[:least])),
         at=ask(evaluation, level),
         inside=ask(evaluation, level * away),
         outside=ask(evaluation, level / away),
-        nan=ask(told(np.where(TRUTH[7] == TRUTH, math.nan, mine), TRUTH)),
-        empty=ask(told(mine[:0], TRUTH[:0])),
+        nan=ask(compared_row_by_row(np.where(TRUTH[7] == TRUTH, math.nan, mine), TRUTH)),
+        empty=ask(compared_row_by_row(mine[:0], TRUTH[:0])),
         missing=ask(replace(evaluation, rows=(), champion_rows=())),
-        few=ask(told(few[:-1], TRUTH[: least - 1])),
+        few=ask(compared_row_by_row(few[:-1], TRUTH[: least - 1])),
         refuses_at=refuses_at,
     )
 

@@ -17,7 +17,7 @@ from overnight.models.sales.schema import DEPARTMENT, OTHER, STORE, TENSORS
 from overnight.models.sales.series import HELD_DAYS, holdout_examples, training_examples
 from tests.support.serving import bundles
 from tests.support.serving.forecasts import answered, spelled
-from tests.support.serving.server_process import Serving, running
+from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
 pytestmark = [
@@ -93,7 +93,7 @@ def serving(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = bundles.folder(place / "bundle", 1, bundle)
     made = bundles.manifest(1, bundle, tensors=TENSORS).model_copy(update={"model": "sales"})
     (folder / "manifest.json").write_bytes(made.encoded())
-    with running("--rehearse", str(folder), place=place) as found:
+    with run_serving("--rehearse", str(folder), place=place) as found:
         until(found.is_ready, what="serving ready")
         yield found
 
@@ -115,7 +115,7 @@ def asked(inputs: dict[str, np.ndarray]) -> dict[str, object]:
 
 
 def ask(serving: Serving, body: object, path: str = INFER) -> dict:
-    status, _, answer = serving.ask("POST", path, body)
+    status, _, answer = serving.request("POST", path, body)
     assert status == 200, answer
     assert isinstance(answer, dict)
     return answer
@@ -185,7 +185,7 @@ def test_a_column_of_the_very_day_is_refused_by_its_name(serving, trained, leak)
     body = asked(row)
     column = {"name": leak, "shape": [1], "datatype": "FP32", "data": [31.0]}
 
-    status, _, answer = serving.ask("POST", INFER, body | {"inputs": [*body["inputs"], column]})
+    status, _, answer = serving.request("POST", INFER, body | {"inputs": [*body["inputs"], column]})
 
     assert status == 400
     assert f"'{leak}', which the model does not take" in str(answer)
@@ -195,7 +195,7 @@ def test_a_day_that_the_model_does_not_know_is_told_as_a_date(serving, trained):
     row = {name: values[:1] for name, values in trained.holdout.inputs.items()}
     body = asked(row | {"day": np.array([40_000])})
 
-    status, _, answer = serving.ask("POST", INFER, body)
+    status, _, answer = serving.request("POST", INFER, body)
 
     assert status == 400
     assert "expected a day from 2016-01-01 to" in str(answer)

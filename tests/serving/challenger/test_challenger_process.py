@@ -10,7 +10,7 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import challenge
 from tests.support.steady_load import steady
 from tests.support.waiting import until
@@ -23,12 +23,12 @@ NOISE = {"instances": bundles.IMAGES[:1].tolist()}
 
 
 def told(serving: Serving) -> dict | None:
-    return serving.ask("GET", "/api/models/digits")[2]["challenger"]
+    return serving.request("GET", "/api/models/digits")[2]["challenger"]
 
 
 def version_for(serving: Serving, client: str) -> str:
     """Over a connection of its own, which may reach either worker."""
-    status, headers, _ = serving.ask("POST", PREDICT, NOISE, **{"X-Client-Key": client})
+    status, headers, _ = serving.request("POST", PREDICT, NOISE, **{"X-Client-Key": client})
     assert status == 200
     return headers["x-model-version"]
 
@@ -36,9 +36,9 @@ def version_for(serving: Serving, client: str) -> str:
 def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
     champions, challengers = AliasLog(bucket, "digits"), AliasLog(bucket, "digits", CHALLENGER)
     for number in (1, 2, ALWAYS_ZERO):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
     champions.append(FIRST, expected=None, actor=Actor("a test", "the first"))
-    with running(place=tmp_path, **following(address)) as serving:
+    with run_serving(place=tmp_path, **follow_settings(address)) as serving:
         until(serving.is_ready, what="serving is ready")
 
         with steady(f"http://127.0.0.1:{serving.port}", requests_per_second=40) as tally:

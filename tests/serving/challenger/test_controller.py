@@ -63,7 +63,7 @@ def test_a_stopped_challenger_answers_nobody_and_is_freed(hosts, challengers, bu
 def test_a_new_host_does_not_load_a_challenger_whose_challenge_is_over(
     worker, bucket, log, challengers, how, tmp_path
 ):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     record = challenge(challengers, 2, CANARY)
     if how == "withdrawn":
@@ -138,7 +138,7 @@ def test_a_new_worker_loads_the_challenger_too(hosts, challengers, worker):
 
 
 def test_two_successive_challengers_never_answer_at_the_same_time(hosts, challengers, bucket):
-    bundles.put(bucket, 3)
+    bundles.publish(bucket, 3)
     challenge(challengers, 2, CANARY)
     settle(*hosts)
     leader, mate = hosts
@@ -155,7 +155,7 @@ def test_two_successive_challengers_never_answer_at_the_same_time(hosts, challen
 
 
 def test_promotions_leave_the_challenger_in_the_cache(hosts, challengers, bucket, log, tmp_path):
-    bundles.put(bucket, 3)
+    bundles.publish(bucket, 3)
     challenge(challengers, 2, CANARY)
     settle(*hosts)
 
@@ -174,7 +174,7 @@ def test_a_replaced_store_without_the_challenge_ends_it(hosts, challengers, work
         agent.stop()
 
     bucket._objects.clear()
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     restarted = worker()
     settle(restarted)

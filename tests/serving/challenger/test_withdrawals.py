@@ -67,7 +67,7 @@ def test_a_challenger_that_exceeds_its_bounds_is_withdrawn_from_all_workers_for_
 
 
 def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challengers, worker, bucket):
-    bundles.put(bucket, ALWAYS_ZERO)
+    bundles.publish(bucket, ALWAYS_ZERO)
     challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
     for _ in range(6):
@@ -89,7 +89,7 @@ def test_a_withdrawn_challenger_stays_withdrawn_after_a_restart(hosts, challenge
 def test_without_the_store_it_is_withdrawn_here_at_once_and_written_later(
     hosts, challengers, bucket, error, caplog
 ):
-    bundles.put(bucket, ALWAYS_ZERO)
+    bundles.publish(bucket, ALWAYS_ZERO)
     record = challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
 
@@ -114,7 +114,7 @@ def test_without_the_store_it_is_withdrawn_here_at_once_and_written_later(
 def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_written_then(
     hosts, challengers, worker, bucket
 ):
-    bundles.put(bucket, ALWAYS_ZERO)
+    bundles.publish(bucket, ALWAYS_ZERO)
     record = challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
     bucket.error = OUTAGE
@@ -151,7 +151,7 @@ def test_a_withdrawal_by_another_host_ends_the_challenge_here(hosts, challengers
 
 def test_when_the_leader_dies_another_worker_judges_the_challenge(hosts, challengers, bucket):
     leader, mate = hosts
-    bundles.put(bucket, ALWAYS_ZERO)
+    bundles.publish(bucket, ALWAYS_ZERO)
     record = challenge(challengers, ALWAYS_ZERO, SOON)
     settle(*hosts)
 
@@ -169,7 +169,7 @@ def test_when_the_leader_dies_another_worker_judges_the_challenge(hosts, challen
 def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
     hosts, challengers, bucket
 ):
-    bundles.put(bucket, 5, bundles.files(5) | {"predictor.tflite": b"no network"})
+    bundles.publish(bucket, 5, bundles.files(5) | {"predictor.tflite": b"no network"})
     record = challenge(challengers, 5, CANARY)
 
     settle(*hosts)

@@ -117,7 +117,7 @@ def test_the_store_is_read_only_when_a_refresh_is_due(host, store):
 
 def test_a_record_that_the_watcher_followed_is_copied_at_once(host, store):
     host.later()
-    bucket_history.put(store, 3)
+    bucket_history.publish(store, 3)
     record = bucket_history.promote(store, 3)
     host.alias_state.save_follower_state(FollowerState(last=record))
 
@@ -138,12 +138,12 @@ def test_the_copy_survives_an_outage_and_a_restart(host, store, tmp_path):
         assert history.model_dump_json() == before.model_dump_json()
 
     store.error = None
-    bucket_history.put(store, 3)
+    bucket_history.publish(store, 3)
     assert [version.version for version in host.later().versions] == [THIRD, SECOND, FIRST]
 
 
 def test_decisions_are_looked_for_until_they_exist(host, store):
-    bucket_history.put(store, 3, approved=None)
+    bucket_history.publish(store, 3, approved=None)
     assert host.later().versions[0].decision is None
 
     ModelRegistry(store, MODEL).decide(THIRD, "rejected", Actor("bob", "no need"))
@@ -157,7 +157,7 @@ def test_the_history_of_a_replaced_store_replaces_the_copy(host, tmp_path):
     host.later()
     other = Counting()
     for number in (3, 4):
-        bucket_history.put(other, number)
+        bucket_history.publish(other, number)
         bucket_history.promote(other, number)
 
     history = Host(other, tmp_path).later(0)
@@ -185,7 +185,7 @@ def test_the_copy_is_bounded(store, tmp_path):
         log.append(versions[turn % 2], expected=versions[(turn + 1) % 2], actor=Actor("a test"))
     for number in range(10, 12 + REMEMBERED_VERSIONS):
         files = {"predictor.tflite": b"small"}
-        bundles.put(store, number, files)
+        bundles.publish(store, number, files)
 
     store.asked.clear()
 

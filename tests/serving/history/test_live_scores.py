@@ -73,7 +73,7 @@ def test_scores_are_listed_less_often_than_versions(host, store):
 
 def test_the_last_score_of_the_previous_champion_is_copied_at_once(host, store):
     host.later()
-    bucket_history.put(store, 3)
+    bucket_history.publish(store, 3)
     bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
     bucket_history.promote(store, 3)
 

@@ -13,7 +13,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -26,10 +26,10 @@ OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
 
 @pytest.fixture
 def published(bucket, address):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     log = AliasLog(bucket, bundles.MODEL)
     log.append(bundles.version_name(1), expected=None, actor=Actor("a test", "a test"))
-    return following(address)
+    return follow_settings(address)
 
 
 def begun(serving: Serving) -> socket.socket:
@@ -44,24 +44,24 @@ def begun(serving: Serving) -> socket.socket:
 
 
 def test_all_workers_are_unready_before_any_of_them_stops_answering(published, tmp_path):
-    with running(place=tmp_path, **published, drain_seconds="10") as serving:
+    with run_serving(place=tmp_path, **published, drain_seconds="10") as serving:
         until(serving.is_ready, what="serving is ready")
         early = begun(serving)
 
         # When it is asked to stop.
         serving.process.send_signal(signal.SIGTERM)
-        until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it is not ready")
+        until(lambda: serving.request("GET", "/v2/health/ready")[0] == 503, what="it is not ready")
 
         # Then every worker says so (a connection each, so that all are met) and answers still.
-        asked = [serving.ask("GET", "/v2/health/ready") for _ in range(20)]
-        of_model = [serving.ask("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
-        answered = [serving.ask("POST", PREDICT, ONE) for _ in range(10)]
+        asked = [serving.request("GET", "/v2/health/ready") for _ in range(20)]
+        of_model = [serving.request("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
+        answered = [serving.request("POST", PREDICT, ONE) for _ in range(10)]
         assert {status for status, _, _ in asked} == {503}
         assert {body["ready"] for _, _, body in asked} == {False}
         assert {(status, body["ready"]) for status, _, body in of_model} == {(503, False)}
         assert {status for status, _, _ in answered} == {200}
         assert {headers["connection"] for _, headers, _ in answered} == {"close"}
-        assert "overnight_ready 0" in serving.ask("GET", "/metrics")[2].decode()
+        assert "overnight_ready 0" in serving.request("GET", "/metrics")[2].decode()
 
         # And what was begun before is answered after the drain, once it has arrived.
         until(lambda: "Stopping worker" in serving.log.read_text(), what="the drain is over")
@@ -72,7 +72,7 @@ def test_all_workers_are_unready_before_any_of_them_stops_answering(published, t
 
 
 def test_without_readiness_probes_there_is_no_drain_delay(published, tmp_path):
-    with running(place=tmp_path, **published, drain_seconds="600") as serving:
+    with run_serving(place=tmp_path, **published, drain_seconds="600") as serving:
         until(lambda: serving.version() == bundles.version_name(1), what="it answers")
 
         serving.process.send_signal(signal.SIGTERM)
@@ -81,11 +81,11 @@ def test_without_readiness_probes_there_is_no_drain_delay(published, tmp_path):
 
 
 def test_a_second_signal_ends_the_drain_at_once(published, tmp_path):
-    with running(place=tmp_path, **published, drain_seconds="600") as serving:
+    with run_serving(place=tmp_path, **published, drain_seconds="600") as serving:
         until(serving.is_ready, what="serving is ready")
         with begun(serving):
             serving.process.send_signal(signal.SIGTERM)
-            until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it drains")
+            until(lambda: serving.request("GET", "/v2/health/ready")[0] == 503, what="it drains")
 
             serving.process.send_signal(signal.SIGTERM)
 
@@ -94,14 +94,14 @@ def test_a_second_signal_ends_the_drain_at_once(published, tmp_path):
 
 
 def test_ctrl_c_which_reaches_the_workers_as_well_drains_too(published, tmp_path):
-    with running(place=tmp_path, **published, drain_seconds="6") as serving:
+    with run_serving(place=tmp_path, **published, drain_seconds="6") as serving:
         until(serving.is_ready, what="serving is ready")
 
         for pid in (*serving.workers(), serving.process.pid):
             os.kill(pid, signal.SIGINT)
-        until(lambda: serving.ask("GET", "/v2/health/ready")[0] == 503, what="it drains")
+        until(lambda: serving.request("GET", "/v2/health/ready")[0] == 503, what="it drains")
 
-        assert serving.ask("POST", PREDICT, ONE)[0] == 200
+        assert serving.request("POST", PREDICT, ONE)[0] == 200
         assert serving.process.wait(120) == 0
 
 

@@ -52,7 +52,7 @@ def test_a_container_without_a_limit_sets_none(tmp_path):
 @pytest.fixture
 def late(bucket, log, tmp_path):
     """A slot, and the loader of a worker that starts where nearly no memory is left."""
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     alias_state = AliasState(tmp_path / "models" / bundles.MODEL)
     alias_state.propose(promote(log, 1))
     slot = ModelSlot(bundles.MODEL, alias_state.shared)

@@ -44,7 +44,7 @@ def prepared(agent: HostAgent) -> set[str]:
 @pytest.fixture
 def agent(worker, bucket, log):
     """A worker that answers with version 1, and is asked to prepare version 2."""
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker(workers=1)
     settle(agent)
@@ -93,7 +93,7 @@ def test_a_worker_starts_on_a_full_disk_and_follows_once_there_is_space(agent):
 
 
 def test_the_files_of_killed_fetches_are_deleted_and_those_of_running_ones_kept(bucket, tmp_path):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     left, under_way = (tmp_path / bundles.MODEL / f".staging-{name}" for name in ("left", "now"))
     for folder in (left, under_way):
         folder.mkdir(parents=True)

@@ -48,7 +48,7 @@ def _names(*numbers: int) -> list[str]:
 
 def _serve(agent, bucket, log, *numbers: int) -> None:
     for number in numbers:
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         promote(log, number)
         settle(agent, ticks=10)
         assert answers(agent) == bundles.version_name(number)
@@ -230,7 +230,7 @@ def test_previous_versions_are_freed_when_a_proposal_needs_their_memory(bucket, 
     )
     loader.add(slot, alias_state)
     for number in (1, 2, 3):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         generation = alias_state.propose(promote(log, number))
         loader.tick()
         assert slot.refused == {}
@@ -253,7 +253,7 @@ def test_many_swaps_leak_no_memory(worker, bucket, log, quick_folder):
     agent = worker(folder=quick_folder)
     sizes = []
     for number in range(1, SWAPS + 1):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         promote(log, number)
         settle(agent, ticks=7)
         sizes.append(_resident())

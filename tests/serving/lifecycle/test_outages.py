@@ -19,7 +19,7 @@ def bucket() -> Flaky:
 def test_during_an_outage_answering_goes_on_and_a_restart_serves_from_the_cache(
     worker, bucket, log
 ):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -36,7 +36,7 @@ def test_during_an_outage_answering_goes_on_and_a_restart_serves_from_the_cache(
     assert answers(restarted) == bundles.version_name(1)
 
     bucket.error = None
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     promote(log, 2)
     settle(restarted)
     assert answers(restarted) == bundles.version_name(2)
@@ -44,7 +44,7 @@ def test_during_an_outage_answering_goes_on_and_a_restart_serves_from_the_cache(
 
 
 def test_without_memory_to_fetch_a_version_the_host_reports_it_and_retries(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -63,7 +63,7 @@ def test_without_memory_to_fetch_a_version_the_host_reports_it_and_retries(worke
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
 def test_a_store_that_takes_no_acknowledgements_is_followed(worker, bucket, log, error):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -76,7 +76,7 @@ def test_a_store_that_takes_no_acknowledgements_is_followed(worker, bucket, log,
 
     # Nor does what is still to be acknowledged hold up what comes after it.
     bucket.write_error = None
-    bundles.put(bucket, 3)
+    bundles.publish(bucket, 3)
     promote(log, 3)
     bucket.write_error = error
     settle(agent)
@@ -84,7 +84,7 @@ def test_a_store_that_takes_no_acknowledgements_is_followed(worker, bucket, log,
 
 
 def test_a_damaged_cache_entry_is_deleted_and_fetched_again(worker, bucket, log, tmp_path):
-    version = bundles.put(bucket, 1)
+    version = bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -102,7 +102,7 @@ def test_a_damaged_cache_entry_is_deleted_and_fetched_again(worker, bucket, log,
 def test_the_previous_version_answers_by_name_and_older_ones_are_freed(worker, bucket, log):
     agent = worker(loaded_bytes=0)
     for number in (1, 2, 3):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         promote(log, number)
         settle(agent)
     slot = agent.slots.find(bundles.MODEL)
@@ -116,7 +116,7 @@ def test_the_previous_version_answers_by_name_and_older_ones_are_freed(worker, b
 
 
 def test_a_configured_model_that_is_not_there_keeps_the_host_unready(worker, bucket, log):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker(("digits", "sales"))
 
@@ -127,7 +127,7 @@ def test_a_configured_model_that_is_not_there_keeps_the_host_unready(worker, buc
 
 
 def test_an_unreadable_record_stops_neither_answers_nor_other_models(worker, bucket, log):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker(("absent", "digits"))
     settle(agent)
@@ -148,7 +148,7 @@ def test_a_failing_tick_does_not_stop_those_of_other_models(worker, bucket, log,
     (tmp_path / "models" / "absent" / "known.json").mkdir()
     bucket.create("models/absent/aliases/champion/00000001.json", b"{}")
 
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     settle(agent)
 
@@ -156,7 +156,7 @@ def test_a_failing_tick_does_not_stop_those_of_other_models(worker, bucket, log,
 
 
 def test_a_replica_name_that_is_no_valid_key_does_not_stop_following(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     agent = worker(replica="node 7")
     for number in (1, 2):
         promote(log, number)
@@ -167,7 +167,7 @@ def test_a_replica_name_that_is_no_valid_key_does_not_stop_following(worker, buc
 
 
 def test_folders_that_are_not_models_are_ignored(worker, bucket, log, tmp_path):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     bucket.create("models/Not_A_Model/anything", b"")
     (tmp_path / "models" / "lost+found").mkdir(parents=True)
@@ -182,7 +182,7 @@ def test_folders_that_are_not_models_are_ignored(worker, bucket, log, tmp_path):
 def test_a_replaced_store_is_followed_once_the_state_of_the_old_one_is_removed(
     worker, bucket, log, tmp_path
 ):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     for number in (1, 2):
         promote(log, number)
     agent = worker()
@@ -190,7 +190,7 @@ def test_a_replaced_store_is_followed_once_the_state_of_the_old_one_is_removed(
     agent.stop()
 
     bucket._objects.clear()
-    bundles.put(bucket, 5)
+    bundles.publish(bucket, 5)
     promote(log, 5)
     mistrusting = worker()
     settle(mistrusting)

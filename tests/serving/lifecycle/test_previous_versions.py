@@ -17,7 +17,7 @@ def moved(worker, bucket, log):
     """A host that answered with versions 1, 2 and 3, one after the other."""
     leader, mate = worker(), worker()
     for number in (1, 2, 3):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         promote(log, number)
         settle(leader, mate)
     return leader, mate
@@ -40,7 +40,7 @@ def test_a_previous_version_stays_loaded_after_it_served_again(worker, moved, lo
 
     promote(log, 2)
     settle(*moved, late)
-    bundles.put(bucket, 4)
+    bundles.publish(bucket, 4)
     promote(log, 4)
     settle(*moved, late)
 

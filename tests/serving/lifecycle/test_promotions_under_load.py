@@ -14,7 +14,7 @@ import pytest
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -117,8 +117,8 @@ def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
     # Given two workers that answer with version 0, and clients that never stop asking.
     log = AliasLog(bucket, bundles.MODEL)
     for number in range(PROMOTIONS + 1):
-        bundles.put(bucket, number)
-    with running(place=tmp_path, **following(address)) as serving:
+        bundles.publish(bucket, number)
+    with run_serving(place=tmp_path, **follow_settings(address)) as serving:
         _promote(log, 0)
         until(serving.is_ready, what="serving is ready")
 

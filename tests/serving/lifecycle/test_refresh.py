@@ -34,7 +34,7 @@ def bucket() -> Counting:
 @pytest.fixture
 def agent(worker, bucket, log):
     """A host that has seen version 1, and would next ask the store in thirty years."""
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker(poll_seconds=1e9)
     settle(agent)

@@ -51,13 +51,13 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_one_stays(
     worker, bucket, log, bundle, reason
 ):
     # Given a host on version 1.
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)
 
     # When version 2 is published whole, and is bad.
-    bundles.put(bucket, 2, bundle(2))
+    bundles.publish(bucket, 2, bundle(2))
     record = promote(log, 2)
     settle(leader, mate)
 
@@ -72,14 +72,14 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_one_stays(
     ]
 
     # And the next good one is taken up.
-    bundles.put(bucket, 3)
+    bundles.publish(bucket, 3)
     promote(log, 3)
     settle(leader, mate)
     assert answers(leader) == answers(mate) == bundles.version_name(3)
 
 
 def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -97,7 +97,7 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
     worker, bucket, log
 ):
     for number in (1, 2):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -116,7 +116,7 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
 
 
 def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log):
-    version = bundles.put(bucket, 1)
+    version = bundles.publish(bucket, 1)
     key = f"models/digits/versions/{version}/predictor.tflite"
     bucket._objects[key] = bucket._objects[key][:-1] + b"\x00\x01"
     record = promote(log, 1)

@@ -16,7 +16,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import Flaky, answers, promote, settle
 from tests.support.signing_keys import SIGNER, named, signer
 from tests.support.waiting import until
@@ -36,37 +36,37 @@ def log(bucket) -> AliasLog:
 
 
 def _unsigned(bucket: MemoryBucket) -> None:
-    bundles.put_unsigned(bucket, 2)
+    bundles.publish_unsigned(bucket, 2)
 
 
 def _by_another(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2, signer=OTHER)
+    bundles.publish(bucket, 2, signer=OTHER)
 
 
 def _manifest_changed(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     changed = bundles.manifest(2, bundles.files(2) | {"golden.npz": bundles.golden(1)})
     bucket._objects[keys.manifest(bundles.MODEL, TWO)] = changed.encoded()
 
 
 def _file_changed(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     key = keys.version_file(bundles.MODEL, TWO, "predictor.tflite")
     bucket._objects[key] = bundles.network(7)
 
 
 def _file_missing(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     del bucket._objects[keys.version_file(bundles.MODEL, TWO, "network.keras")]
 
 
 def _file_added(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     bucket.create(keys.version_file(bundles.MODEL, TWO, "delegate.so"), b"\x7fELF")
 
 
 def _moved(bucket: MemoryBucket) -> None:
-    bundles.put(bucket, 2)
+    bundles.publish(bucket, 2)
     for key in list(bucket.keys_below(f"{keys.versions(bundles.MODEL)}/{ONE}")):
         bucket._objects[key.replace(ONE, TWO)] = bucket.read(key)
 
@@ -86,7 +86,7 @@ REFUSALS = [
 def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
     worker, bucket, log, spoil, told
 ):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)
@@ -123,7 +123,7 @@ def test_versions_of_both_keys_answer_while_one_replaces_the_other(bucket, log, 
     agent = start(named(SIGNER, "old"), named(OTHER, "new"))
 
     for number, who in ((1, SIGNER), (2, OTHER)):
-        bundles.put(bucket, number, signer=who)
+        bundles.publish(bucket, number, signer=who)
         promote(log, number)
         settle(agent)
         assert answers(agent) == bundles.version_name(number)
@@ -132,7 +132,7 @@ def test_versions_of_both_keys_answer_while_one_replaces_the_other(bucket, log, 
 def test_a_revoked_key_is_refused_from_then_on(bucket, log, trusting):
     start, file = trusting
     agent = start(named(SIGNER, "new"), named(OTHER, "old"))
-    bundles.put(bucket, 1), bundles.put(bucket, 2, signer=OTHER)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2, signer=OTHER)
     promote(log, 1)
     settle(agent)
 
@@ -147,7 +147,7 @@ def test_a_revoked_key_is_refused_from_then_on(bucket, log, trusting):
 def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, log, trusting):
     start, _ = trusting
     first = start(named(SIGNER))
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     settle(first)
     first.stop()
@@ -167,11 +167,11 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
 
 
 def test_a_version_that_is_signed_later_is_followed_then(worker, bucket, log):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker()
     settle(agent)
-    bundles.put_unsigned(bucket, 2)
+    bundles.publish_unsigned(bucket, 2)
     promote(log, 2)
     settle(agent)
     assert answers(agent) == ONE
@@ -191,7 +191,7 @@ def test_a_version_that_is_signed_later_is_followed_then(worker, bucket, log):
 def test_cached_files_are_verified_like_those_in_the_store(
     worker, bucket, log, tmp_path, spoilt, how
 ):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     first = worker()
     settle(first)
@@ -213,16 +213,16 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
     worker, bucket, log, tmp_path
 ):
     for number in (1, 2):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
         promote(log, number)
     first = worker()
     settle(first)
     first.stop()
     cache = tmp_path / "cache" / bundles.MODEL
     shutil.rmtree(cache / TWO)
-    other = bundles.put(MemoryBucket(), 3)
+    other = bundles.publish(MemoryBucket(), 3)
     store = MemoryBucket()
-    bundles.put(store, 3)
+    bundles.publish(store, 3)
     first._context.cache.stage(store, bundles.MODEL, other)
     (cache / other).rename(cache / TWO)
 
@@ -235,7 +235,7 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
 @pytest.mark.parametrize("then", ["shorter", "rewritten"])
 def test_a_log_that_went_back_is_not_followed_but_reported(worker, bucket, log, then):
     # Given a host that answers with version 2, since record 2.
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1), promote(log, 2)
     agent = worker()
     settle(agent)
@@ -256,7 +256,7 @@ def test_a_log_that_went_back_is_not_followed_but_reported(worker, bucket, log, 
 
 
 def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2), bundles.put(bucket, 3)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2), bundles.publish(bucket, 3)
     promote(log, 1), promote(log, 2)
     agent = worker()
     settle(agent)
@@ -270,7 +270,7 @@ def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(work
 
 
 def test_a_log_that_is_whole_again_is_followed_again(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2), bundles.put(bucket, 3)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2), bundles.publish(bucket, 3)
     promote(log, 1), promote(log, 2)
     first = worker()
     settle(first)
@@ -295,28 +295,30 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
     s3_address: S3Address, s3_bucket: S3Bucket, tmp_path: Path
 ):
     # Given a champion, and a host on which no key is trusted.
-    bundles.put(s3_bucket, 1)
+    bundles.publish(s3_bucket, 1)
     promote(AliasLog(s3_bucket, bundles.MODEL), 1)
     trusted = tmp_path / "keys-of-this-host"
 
-    settings = following(s3_address, trusted_keys_file=str(trusted))
-    with running(place=tmp_path / "home", **settings) as serving:
+    settings = follow_settings(s3_address, trusted_keys_file=str(trusted))
+    with run_serving(place=tmp_path / "home", **settings) as serving:
         # Then it lives, is not ready, and tells why.
         def trouble() -> str:
-            answer = serving.ask("GET", "/v2/health/ready")[2]
+            answer = serving.request("GET", "/v2/health/ready")[2]
             return json.dumps(answer["sync_errors"]) if isinstance(answer, dict) else ""
 
         until(lambda: _asked(serving) and "no key is trusted" in trouble(), what="it is told")
         assert "overnight keys trust" in trouble()
         assert not serving.is_ready()
-        assert 'overnight_store_errors{model="digits"} 1' in str(serving.ask("GET", "/metrics")[2])
+        assert 'overnight_store_errors{model="digits"} 1' in str(
+            serving.request("GET", "/metrics")[2]
+        )
 
         # When one is trusted, it serves.
         trusted.write_text(named(SIGNER).line)
         until(serving.is_ready, what="the champion serves")
 
         # And a version by another key is refused by the process itself.
-        bundles.put(s3_bucket, 2, signer=OTHER)
+        bundles.publish(s3_bucket, 2, signer=OTHER)
         log = AliasLog(s3_bucket, bundles.MODEL)
         record = promote(log, 2)
         (acknowledgement,) = until(
@@ -328,7 +330,7 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
 
 def _asked(serving) -> bool:
     try:
-        return serving.ask("GET", "/v2/health/live")[0] == 200
+        return serving.request("GET", "/v2/health/live")[0] == 200
     except OSError:
         return False
 
@@ -336,11 +338,11 @@ def _asked(serving) -> bool:
 def test_a_version_signed_later_is_followed_even_if_the_first_attempt_failed(
     worker, bucket, log, tmp_path
 ):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     agent = worker()
     settle(agent)
-    bundles.put_unsigned(bucket, 2)
+    bundles.publish_unsigned(bucket, 2)
     promote(log, 2)
     settle(agent)
     proposals = tmp_path / "models" / bundles.MODEL / "proposals"

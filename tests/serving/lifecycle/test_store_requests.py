@@ -7,7 +7,7 @@ import pytest
 from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.serving import bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.waiting import until
 
@@ -22,10 +22,10 @@ def between(s3_endpoint: str) -> Iterator[FaultProxy]:
 
 def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, between, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
-    settings = following(address, serving_workers="3") | {"s3_endpoint": between.endpoint}
-    with running(place=tmp_path, **settings) as serving:
+    settings = follow_settings(address, serving_workers="3") | {"s3_endpoint": between.endpoint}
+    with run_serving(place=tmp_path, **settings) as serving:
         for number in (1, 2):
-            bundles.put(bucket, number)
+            bundles.publish(bucket, number)
             promote(log, number)
             until(lambda number=number: log.acknowledgements(number), what="it is acknowledged")
         answering = {serving.version() for _ in range(20)}
@@ -40,10 +40,10 @@ def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, be
 
 def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, between, tmp_path):
     log = AliasLog(bucket, bundles.MODEL)
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
-    settings = following(address, serving_models="digits") | {"s3_endpoint": between.endpoint}
-    with running(place=tmp_path, **settings):
+    settings = follow_settings(address, serving_models="digits") | {"s3_endpoint": between.endpoint}
+    with run_serving(place=tmp_path, **settings):
         until(lambda: log.acknowledgements(1), what="it is acknowledged")
         until(lambda: _asks_for_record(between, 2) > 2, what="it has looked again")
         before = len(between.asked)

@@ -13,7 +13,7 @@ def bucket() -> Flaky:
 
 
 def test_a_host_discovers_a_model_serves_it_and_acknowledges(worker, bucket, log):
-    version = bundles.put(bucket, 1)
+    version = bundles.publish(bucket, 1)
     record = promote(log, 1)
     agent = worker()
     assert not agent.slots.ready
@@ -32,7 +32,7 @@ def test_a_host_discovers_a_model_serves_it_and_acknowledges(worker, bucket, log
 
 def test_all_workers_switch_together(worker, bucket, log):
     # Given two workers on version 1.
-    old, new = bundles.put(bucket, 1), bundles.put(bucket, 2)
+    old, new = bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)
@@ -52,7 +52,7 @@ def test_all_workers_switch_together(worker, bucket, log):
 def test_the_old_version_must_have_answered_its_last_request_before_the_new_is_acknowledged(
     worker, bucket, log
 ):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)
@@ -72,7 +72,7 @@ def test_the_old_version_must_have_answered_its_last_request_before_the_new_is_a
 
 
 def test_a_dead_leader_is_replaced_and_its_open_proposal_goes_on(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     leader, mate = worker(), worker()
     settle(leader, mate)
@@ -90,7 +90,7 @@ def test_a_dead_leader_is_replaced_and_its_open_proposal_goes_on(worker, bucket,
 
 
 def test_a_new_worker_loads_the_current_version(worker, bucket, log):
-    bundles.put(bucket, 1)
+    bundles.publish(bucket, 1)
     promote(log, 1)
     settle(worker())
 
@@ -104,7 +104,7 @@ def test_the_newest_of_several_records_is_followed_and_the_others_are_acknowledg
     worker, bucket, log
 ):
     for number in (1, 2, 3, 4):
-        bundles.put(bucket, number)
+        bundles.publish(bucket, number)
     promote(log, 1)
     agent = worker()
     settle(agent)
@@ -121,7 +121,7 @@ def test_the_newest_of_several_records_is_followed_and_the_others_are_acknowledg
 
 
 def test_rolling_back_is_one_more_record(worker, bucket, log):
-    bundles.put(bucket, 1), bundles.put(bucket, 2)
+    bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     agent = worker()
     for number in (1, 2):
         promote(log, number)

@@ -21,7 +21,7 @@ PROBLEM = "application/problem+json"
 def bucket() -> Flaky:
     bucket = Flaky()
     for number, approved in ((1, True), (2, True), (3, False), (4, None)):
-        bucket_history.put(bucket, number, approved=approved)
+        bucket_history.publish(bucket, number, approved=approved)
     bucket_history.promote(bucket, 1)
     return bucket
 

@@ -24,7 +24,7 @@ from tests.support import filled_bucket
 from tests.support.crashing_stores import Killed, KillingBucket
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.signing_keys import TRUST
 from tests.support.waiting import until
 
@@ -220,7 +220,7 @@ def test_an_export_that_has_changed_is_refused_before_anything_is_written(folder
 @pytest.mark.parametrize("writes", range(12))
 def test_an_import_killed_at_any_write_serves_nothing_and_continues(tmp_path, writes):
     source = MemoryBucket()
-    version = bundles.put(source, 1)
+    version = bundles.publish(source, 1)
     filled_bucket.approve(source, version)
     filled_bucket.promote(source, version, over=None)
     export(source, tmp_path / "export", source="here", progress=silent)
@@ -262,10 +262,10 @@ def test_serving_predicts_from_a_store_that_was_imported(
     s3_bucket: S3Bucket, s3_address: S3Address, second_store: S3Address, tmp_path: Path
 ):
     # Given two nights in the first store, and an export and an import that are killed half-way.
-    filled_bucket.begin(s3_address)
+    filled_bucket.append_holdout(s3_address)
     for number in (1, 2):
-        filled_bucket.night(s3_bucket, s3_address, number)
-    filled_bucket.words(s3_bucket, bundles.version_name(2))
+        filled_bucket.publish_version(s3_bucket, s3_address, number)
+    filled_bucket.keep_other_records(s3_bucket, bundles.version_name(2))
     folder = tmp_path / "export"
     killed_half_way(
         overnight(tmp_path, s3_address, "export", str(folder)),
@@ -296,7 +296,7 @@ def test_serving_predicts_from_a_store_that_was_imported(
         filled_bucket.table(second_store, "rows").append(filled_bucket.rows("night-3"), "night-3")
         == 3
     )
-    with running(place=tmp_path / "home", **following(second_store)) as serving:
+    with run_serving(place=tmp_path / "home", **follow_settings(second_store)) as serving:
         until(serving.is_ready, what="serving is ready")
         assert serving.version() == bundles.version_name(2)
 
@@ -310,7 +310,7 @@ def killed_half_way(process: "subprocess.Popen[str]", begun) -> None:
 
 def test_files_are_imported_before_their_manifest_and_versions_before_aliases(tmp_path):
     source = MemoryBucket()
-    version = bundles.put(source, 1)
+    version = bundles.publish(source, 1)
     filled_bucket.approve(source, version)
     filled_bucket.promote(source, version, over=None)
     export(source, tmp_path / "export", source="here", progress=silent)

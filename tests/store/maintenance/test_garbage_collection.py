@@ -23,7 +23,7 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
-from tests.support.crashing_stores import Killed, KillingBucket, PassingBucket
+from tests.support.crashing_stores import ForwardingBucket, Killed, KillingBucket
 from tests.support.examples import FILES, manifest
 from tests.support.signing_keys import SIGNER, TRUST
 
@@ -140,7 +140,7 @@ def test_publishing_a_version_collected_half_written_fails(bucket):
     assert ModelRegistry(bucket, "digits").versions() == []
 
 
-class Undeletable(PassingBucket):
+class Undeletable(ForwardingBucket):
     """A bucket as seen with credentials that may write words and delete nothing."""
 
     def discard(self, key: str) -> None:

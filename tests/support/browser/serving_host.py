@@ -12,7 +12,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bucket_history, bundles
-from tests.support.serving.server_process import following, running
+from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
 
 TOKEN = "a-token-for-tests-only"
@@ -38,10 +38,10 @@ def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
     bucket = S3Bucket(address)
     bucket.ensure()
     for number in (1, 2, 3):
-        bucket_history.put(bucket, number)
-    bucket_history.put(bucket, 4, approved=False)
-    bucket_history.put(bucket, 5, approved=None)
-    with running(place=place, **following(address, admin_token=TOKEN)) as serving:
+        bucket_history.publish(bucket, number)
+    bucket_history.publish(bucket, 4, approved=False)
+    bucket_history.publish(bucket, 5, approved=None)
+    with run_serving(place=place, **follow_settings(address, admin_token=TOKEN)) as serving:
         for number in (1, 2, 3):
             bucket_history.promote(bucket, number)
             version = bundles.version_name(number)

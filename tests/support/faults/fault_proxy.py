@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.support.faults.forwarding import Answer, Fault, Server, Wrong
+from tests.support.faults.forwarding import Fault, FaultKind, Response, Server
 from tests.support.faults.tally import TALLY
 
-__all__ = ["Fault", "FaultProxy", "Wrong"]
+__all__ = ["Fault", "FaultKind", "FaultProxy"]
 
 _WRITING = {"PUT", "POST", "DELETE"}
 _Crash = tuple[int, bool, Callable[[], None]]
@@ -28,11 +28,11 @@ class FaultProxy:
 
     def __init__(self, behind: str, *, seed: int | str = 0) -> None:
         self.behind = urlsplit(behind).netloc
-        self.injected: Counter[Wrong] = Counter()
+        self.injected: Counter[FaultKind] = Counter()
         self.asked: list[tuple[str, str]] = []
         self.writes: list[tuple[str, str]] = []
         self._crash: _Crash | None = None
-        self._listings: dict[str, Answer] = {}
+        self._listings: dict[str, Response] = {}
         self._fault: Fault | None = None
         self._spared: int | None = 0
         self._chance = random.Random(seed)
@@ -62,11 +62,11 @@ class FaultProxy:
         self.heal()
         self._healed.clear()
         self._fault, self._spared = fault, 0
-        if fault.wrong is Wrong.REFUSE:
+        if fault.wrong is FaultKind.REFUSE:
             self._silence()
             # Bound and not listening: connections are refused, and the port stays ours.
             self._held = _bound(self.port)
-            self._count(Wrong.REFUSE)
+            self._count(FaultKind.REFUSE)
 
     def heal(self) -> None:
         """From here on nothing goes wrong; requests that hang end with a cut connection."""
@@ -87,7 +87,7 @@ class FaultProxy:
         finally:
             self.heal()
 
-    def drawn(self, method: str, path: str) -> Fault | None:
+    def draw_fault(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request; counted."""
         with self._lock:
             self.asked.append((method, path))
@@ -95,20 +95,20 @@ class FaultProxy:
             if fault is None or not fault.only(method, path) or not self._is_drawn(fault):
                 return None
             # Only a listing that was told before can be told again.
-            if fault.wrong is Wrong.STALE_LIST and path not in self._listings:
+            if fault.wrong is FaultKind.STALE_LIST and path not in self._listings:
                 return None
             self._count(fault.wrong)
             return fault
 
     def _is_drawn(self, fault: Fault) -> bool:
         """By chance; but the first comes no later than is to be expected, however chance falls."""
-        drawn = self._chance.random() < fault.share
+        draw_fault = self._chance.random() < fault.share
         if self._spared is not None:
             self._spared += 1
-            drawn = drawn or self._spared * fault.share >= 1
-        if drawn:
+            draw_fault = draw_fault or self._spared * fault.share >= 1
+        if draw_fault:
             self._spared = None
-        return drawn
+        return draw_fault
 
     def crash_at(self, write: int, *, before: bool, kill: Callable[[], None]) -> None:
         """Have `kill` end whoever makes this write, counted from one from here on."""
@@ -116,7 +116,7 @@ class FaultProxy:
             self.writes.clear()
             self._crash = (write, before, kill)
 
-    def noted(self, method: str, path: str) -> int:
+    def count_write(self, method: str, path: str) -> int:
         """The number of this write among all, from one; 0 when it writes nothing."""
         with self._lock:
             if method not in _WRITING:
@@ -134,7 +134,7 @@ class FaultProxy:
         TALLY.inject("killed before a write" if before else "killed after a write")
         return True
 
-    def listed(self, path: str, answer: Answer, *, stale: bool) -> Answer:
+    def list_response(self, path: str, answer: Response, *, stale: bool) -> Response:
         """What is told of a listing: the answer, or the one that was told before the fault."""
         with self._lock:
             if stale:
@@ -147,7 +147,7 @@ class FaultProxy:
         """Until it is healed, or for so long."""
         self._healed.wait(seconds)
 
-    def spoiled(self, body: bytes) -> bytes:
+    def flip_bit(self, body: bytes) -> bytes:
         """The body with one bit of it turned over."""
         if not body:
             return body
@@ -155,7 +155,7 @@ class FaultProxy:
             place, bit = self._chance.randrange(len(body)), 1 << self._chance.randrange(8)
         return body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :]
 
-    def _count(self, wrong: Wrong) -> None:
+    def _count(self, wrong: FaultKind) -> None:
         self.injected[wrong] += 1
         TALLY.inject(wrong.value)
 

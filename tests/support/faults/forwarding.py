@@ -11,10 +11,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-_NOT_OURS_TO_PASS_ON = {"connection", "expect", "keep-alive", "transfer-encoding"}
+_HOP_BY_HOP = {"connection", "expect", "keep-alive", "transfer-encoding"}
 
 
-class Wrong(StrEnum):
+class FaultKind(StrEnum):
     """What can go wrong with a request."""
 
     REFUSE = "nobody listens, and open connections are reset"
@@ -30,7 +30,7 @@ class Wrong(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the server behind said."""
 
     status: int
@@ -46,7 +46,7 @@ class Fault:
     `code` is S3's word for the failure that is answered with `status`.
     """
 
-    wrong: Wrong
+    wrong: FaultKind
     share: float = 1.0
     status: int = 503
     code: str = ""
@@ -54,27 +54,27 @@ class Fault:
     only: Callable[[str, str], bool] = field(default=lambda method, path: True)
 
 
-class Chance(Protocol):
+class FaultPolicy(Protocol):
     """Who decides which requests go wrong."""
 
     behind: str
 
-    def drawn(self, method: str, path: str) -> Fault | None:
+    def draw_fault(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request; counted."""
 
-    def noted(self, method: str, path: str) -> int:
+    def count_write(self, method: str, path: str) -> int:
         """The number of this write among all, from one; 0 when it writes nothing."""
 
     def crashes(self, write: int, *, before: bool) -> bool:
         """Whether whoever writes this was killed at this very moment."""
 
-    def listed(self, path: str, answer: Answer, *, stale: bool) -> Answer:
+    def list_response(self, path: str, answer: Response, *, stale: bool) -> Response:
         """What is told of a listing: the answer, or the one that was told before the fault."""
 
     def wait(self, seconds: float | None = None) -> None:
         """Until it is healed, or for so long."""
 
-    def spoiled(self, body: bytes) -> bytes:
+    def flip_bit(self, body: bytes) -> bytes:
         """The body with one bit of it turned over."""
 
 
@@ -85,8 +85,8 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], proxy: Chance) -> None:
-        super().__init__(address, Passing)
+    def __init__(self, address: tuple[str, int], proxy: FaultPolicy) -> None:
+        super().__init__(address, ForwardingHandler)
         self.proxy = proxy
         self._connections: set[socket.socket] = set()
 
@@ -106,7 +106,7 @@ class Server(ThreadingHTTPServer):
             _reset(connection)
 
 
-class Passing(BaseHTTPRequestHandler):
+class ForwardingHandler(BaseHTTPRequestHandler):
     """Passes requests on, each over a connection of its own to the server behind."""
 
     protocol_version = "HTTP/1.1"
@@ -115,48 +115,48 @@ class Passing(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         proxy = self.server.proxy
         body = self._body()
-        write = proxy.noted(self.command, self.path)
+        write = proxy.count_write(self.command, self.path)
         if proxy.crashes(write, before=True):
             return self._cut()
-        fault = proxy.drawn(self.command, self.path)
+        fault = proxy.draw_fault(self.command, self.path)
         wrong = fault.wrong if fault else None
-        if fault is not None and wrong is Wrong.DELAY:
+        if fault is not None and wrong is FaultKind.DELAY:
             proxy.wait(fault.seconds)
-        if wrong is Wrong.HANG:
+        if wrong is FaultKind.HANG:
             proxy.wait()
             return self._cut()
-        if fault is not None and wrong is Wrong.FAIL:
+        if fault is not None and wrong is FaultKind.FAIL:
             return self._answer(fault.status, "Failed", [], _failure(fault))
-        if wrong is Wrong.TRUNCATE_REQUEST and body:
+        if wrong is FaultKind.TRUNCATE_REQUEST and body:
             self._ask_half(body)
             return self._cut()
-        if wrong is Wrong.CORRUPT_REQUEST:
-            body = proxy.spoiled(body)
-        return self._bring_back(body, wrong, write)
+        if wrong is FaultKind.CORRUPT_REQUEST:
+            body = proxy.flip_bit(body)
+        return self._return_response(body, wrong, write)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
 
-    def _bring_back(self, body: bytes, wrong: Wrong | None, write: int) -> None:
+    def _return_response(self, body: bytes, wrong: FaultKind | None, write: int) -> None:
         proxy = self.server.proxy
-        found = self._found(body)
-        if proxy.crashes(write, before=False) or wrong is Wrong.LOSE_ANSWER:
+        found = self._forwarded(body)
+        if proxy.crashes(write, before=False) or wrong is FaultKind.LOSE_ANSWER:
             return self._cut()
         if is_listing(self.command, self.path):
-            found = proxy.listed(self.path, found, stale=wrong is Wrong.STALE_LIST)
+            found = proxy.list_response(self.path, found, stale=wrong is FaultKind.STALE_LIST)
         content = found.content
-        if wrong is Wrong.CORRUPT_ANSWER:
-            content = proxy.spoiled(content)
-        sent = content[: len(content) // 2] if wrong is Wrong.TRUNCATE_ANSWER else content
+        if wrong is FaultKind.CORRUPT_ANSWER:
+            content = proxy.flip_bit(content)
+        sent = content[: len(content) // 2] if wrong is FaultKind.TRUNCATE_ANSWER else content
         self._answer(found.status, found.reason, found.headers, sent, whole=len(content))
-        return self._cut() if wrong is Wrong.TRUNCATE_ANSWER else None
+        return self._cut() if wrong is FaultKind.TRUNCATE_ANSWER else None
 
-    def _found(self, body: bytes) -> Answer:
+    def _forwarded(self, body: bytes) -> Response:
         """What the server behind answers."""
         with self._behind() as behind:
             self._put_head(behind)
             behind.endheaders(body)
             found = behind.getresponse()
-            return Answer(found.status, found.reason, found.getheaders(), found.read())
+            return Response(found.status, found.reason, found.getheaders(), found.read())
 
     def _ask_half(self, body: bytes) -> None:
         with self._behind() as behind:
@@ -167,7 +167,7 @@ class Passing(BaseHTTPRequestHandler):
         """The request's head as it came: the host is part of what was signed."""
         behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
-            if name.lower() not in _NOT_OURS_TO_PASS_ON:
+            if name.lower() not in _HOP_BY_HOP:
                 behind.putheader(name, value)
 
     @contextmanager
@@ -204,7 +204,7 @@ class Passing(BaseHTTPRequestHandler):
         self.send_response_only(status, reason)
         told = {name.lower() for name, _ in headers}
         for name, value in headers:
-            if name.lower() not in _NOT_OURS_TO_PASS_ON:
+            if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
         if "content-length" not in told:
             self.send_header("Content-Length", str(len(content) if whole is None else whole))

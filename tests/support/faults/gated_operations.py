@@ -7,7 +7,7 @@ from typing import Literal
 
 from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
-from tests.support.crashing_stores import Killed, PassingBucket
+from tests.support.crashing_stores import ForwardingBucket, Killed
 
 # Whichever of these a client writes, its operation is done from that moment.
 _COMMITS = re.compile(
@@ -49,7 +49,7 @@ class Gate:
         self._released.set()
 
 
-class GatedBucket(PassingBucket):
+class GatedBucket(ForwardingBucket):
     """A client's own way to a bucket, with the gate before its commits."""
 
     def __init__(self, bucket: Bucket, gate: Gate) -> None:

@@ -4,7 +4,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 
 
-class Careless(MemoryBucket):
+class OverwritingBucket(MemoryBucket):
     """It answers 200 and overwrites, as several do that call themselves S3."""
 
     def create(self, key: str, body: bytes) -> None:

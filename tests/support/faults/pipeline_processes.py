@@ -17,7 +17,7 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import FaultProxy
-from tests.support.faults.pipeline_run import FITS, MODEL, House
+from tests.support.faults.pipeline_run import FITS, MODEL, PipelineContext
 from tests.support.faults.tally import TALLY
 from tests.support.signing_keys import TRUST
 
@@ -25,18 +25,18 @@ ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedRun:
     """How a night ended: by itself, saying something, or by a signal."""
 
     code: int
-    said: str
+    outcome: str
 
     @property
     def killed(self) -> bool:
         return self.code == -signal.SIGKILL
 
 
-class Lane:
+class PipelineRunner:
     """Where one night runs at a time, with a fault proxy between it and the store."""
 
     def __init__(self, process: "subprocess.Popen[str]", proxy: FaultProxy) -> None:
@@ -44,26 +44,26 @@ class Lane:
         self._child = 0
         self._is_known = threading.Event()
 
-    def night(self, house: House, *, write: int = 0, before: bool = True) -> Ended:
+    def run(self, context: PipelineContext, *, write: int = 0, before: bool = True) -> EndedRun:
         """Run a night of a house; with `write`, kill it just before or just after that write."""
-        proxied = replace(house.address, endpoint=self.proxy.endpoint)
+        proxied = replace(context.address, endpoint=self.proxy.endpoint)
         asked = {
             "address": asdict(proxied),
-            "home": str(house.home),
-            "least_accuracy": house.least_accuracy,
+            "home": str(context.home),
+            "least_accuracy": context.least_accuracy,
         }
         self._is_known.clear()
         self.proxy.crash_at(write, before=before, kill=self._kill)
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
-        self._child = int(self._told())
+        self._child = int(self._read_line())
         self._is_known.set()
-        ended = Ended(**json.loads(self._told()))
-        TALLY.versions(ended.said == "Promoted")
+        ended = EndedRun(**json.loads(self._read_line()))
+        TALLY.versions(ended.outcome == "Promoted")
         return ended
 
-    def _told(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
@@ -74,7 +74,7 @@ class Lane:
 
 
 @contextmanager
-def lane(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[Lane]:
+def start_runner(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[PipelineRunner]:
     """Start what runs nights, with a proxy between them and the store that draws by a seed."""
     environment = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
@@ -91,7 +91,7 @@ def lane(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[Lane]:
             start_new_session=True,
         )
         try:
-            yield Lane(process, proxy)
+            yield PipelineRunner(process, proxy)
             process.communicate(timeout=60)
         finally:
             # Whatever is left of a night that hangs.
@@ -100,7 +100,7 @@ def lane(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[Lane]:
             process.wait()
 
 
-def copied(source: S3Bucket, address: S3Address) -> None:
+def copy_bucket(source: S3Bucket, address: S3Address) -> None:
     """Another bucket with everything that one has."""
     bucket = S3Bucket(address)
     bucket.ensure()
@@ -109,9 +109,9 @@ def copied(source: S3Bucket, address: S3Address) -> None:
             bucket.create(key, source.read(key))
 
 
-def check_at_any_time(house: House, before: list[str], where: str) -> list[str]:
+def check_invariants(context: PipelineContext, before: list[str], where: str) -> list[str]:
     """Nothing half is visible, no row is there twice; the champions so far, which only grow."""
-    bucket = S3Bucket(house.address)
+    bucket = S3Bucket(context.address)
     with TALLY.keeps(f"a whole version {where}"):
         for version in ModelRegistry(bucket, MODEL).versions():
             manifest = ModelRegistry(bucket, MODEL, TRUST).trusted(version).manifest
@@ -126,36 +126,36 @@ def check_at_any_time(house: House, before: list[str], where: str) -> list[str]:
         decided = map(ModelRegistry(bucket, MODEL).decision, champions)
         assert all(one is not None and one.verdict == "approved" for one in decided)
     with TALLY.keeps(f"rows that count once {where}"):
-        rows = house.table("rows")
+        rows = context.table("rows")
         if rows.version() is not None:
             digests = Counter(rows.read(columns=["digest"]).column("digest").to_pylist())
             assert not [one for one, n in digests.items() if n > 1]
     return champions
 
 
-def refused(house: House) -> int:
+def count_refusals(context: PipelineContext) -> int:
     """How many refusals are remembered."""
-    return len(S3Bucket(house.address).keys_below(f"models/{MODEL}/refusals"))
+    return len(S3Bucket(context.address).keys_below(f"models/{MODEL}/refusals"))
 
 
-def check_at_the_end(
-    house: House, champions: list[str], *, rows: int, where: str, refusals: int = 0
+def check_final_state(
+    context: PipelineContext, champions: list[str], *, rows: int, where: str, refusals: int = 0
 ) -> None:
     """All that arrived is in, once; one more version serves, and it was trained once.
 
     With a refusal it is remembered instead, and what served before still does.
     """
-    bucket = S3Bucket(house.address)
+    bucket = S3Bucket(context.address)
     with TALLY.keeps(f"rows of an arrival {where}"):
-        assert house.table("rows").read(columns=["digest", "arrival"]).num_rows == rows
+        assert context.table("rows").read(columns=["digest", "arrival"]).num_rows == rows
         assert Landing(bucket, MODEL).pending() == []
-    now = check_at_any_time(house, champions, where)
+    now = check_invariants(context, champions, where)
     with TALLY.keeps(f"exactly one version more {where}"):
         assert len(now) == len(champions) + (0 if refusals else 1)
         assert ModelRegistry(bucket, MODEL).versions() == sorted(now)
         newest = ModelRegistry(bucket, MODEL).manifest(now[-1])
         assert refusals or newest.data.rows == rows
     with TALLY.keeps(f"a refusal {where}"):
-        assert refused(house) == refusals
+        assert count_refusals(context) == refusals
     with TALLY.keeps(f"one fit for each version {where}"):
-        assert len((house.home / FITS).read_text().splitlines()) == len(now) + refusals
+        assert len((context.home / FITS).read_text().splitlines()) == len(now) + refusals

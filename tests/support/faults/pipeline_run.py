@@ -47,13 +47,13 @@ from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
 
 MODEL = bundles.MODEL
-NIGHTLY_ROWS = 30
-NIGHTS = 1
+DELIVERED_ROWS = 30
+DELIVERIES = 1
 # One line for every fit that a home ever began.
 FITS = "fits.log"
 
 
-def digits(seed: int, n: int = NIGHTLY_ROWS) -> Digits:
+def digits(seed: int, n: int = DELIVERED_ROWS) -> Digits:
     """Pictures of noise, other ones for each seed."""
     chance = np.random.default_rng(seed)
     images = chance.integers(0, 256, (n, 28, 28), np.uint8)
@@ -75,7 +75,7 @@ class FewDigits:
         self._places = places
 
     def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        for night in range(NIGHTS):
+        for night in range(DELIVERIES):
             if (name := f"night-{night:04d}") not in delivered:
                 return Delivery(name, files_of(digits(night + 1)))
         return None
@@ -100,7 +100,7 @@ DEFINITION: ModelDefinition = replace(
 
 
 @dataclass(frozen=True)
-class House:
+class PipelineContext:
     """Where a night is at home, and the accuracy at which its gates let a candidate pass."""
 
     address: S3Address
@@ -115,7 +115,7 @@ class House:
         return Dataset.on_s3(self.address, MODEL, name)
 
 
-def night(house: House) -> str:
+def run_pipeline(house: PipelineContext) -> str:
     """Take in what arrived and come to a champion that learned from it; how the night ended."""
     bucket, rows, holdout = house.bucket, house.table("rows"), house.table("holdout")
     current = AliasLog(bucket, MODEL).current()
@@ -132,7 +132,7 @@ def night(house: House) -> str:
         return "UpToDate"
     version = memory.version
     if version is None:
-        candidate, evaluation, verdict = _trained(house, snapshot, fingerprint, champion)
+        candidate, evaluation, verdict = _train(house, snapshot, fingerprint, champion)
         if not verdict.passed:
             findings = verdict.findings
             ModelRegistry(bucket, MODEL).refuse(fingerprint, findings, compared_with=champion)
@@ -145,7 +145,7 @@ def night(house: House) -> str:
                 data=snapshot.lineage,
                 code=code,
                 environment=environment,
-                run=RunLineage(id="night", name="a-night"),
+                run=RunLineage(id="run_pipeline", name="a-night"),
             ),
             evaluation,
             verdict,
@@ -172,8 +172,8 @@ def _golden(bundle: Mapping[str, bytes]) -> bytes:
     return bundles.archive(bundles.IMAGES, np.asarray(answered))
 
 
-def _trained(
-    house: House,
+def _train(
+    house: PipelineContext,
     snapshot: overnight.tasks.data.snapshot.Snapshot,
     fingerprint: str,
     champion: str | None,
@@ -196,7 +196,7 @@ def _trained(
         holdout=held_out,
         folder=house.home / "work" / fingerprint[:12],
         seconds=60,
-        report=partial(_noted, house.home),
+        report=partial(_log_fit, house.home),
     )
     serving = None
     if champion is not None:
@@ -210,7 +210,7 @@ def _trained(
     return candidate, evaluation, overnight.tasks.evaluation.judge.judge(evaluation, gates)
 
 
-def _noted(home: Path, _: Progress) -> None:
+def _log_fit(home: Path, _: Progress) -> None:
     with (home / FITS).open("a") as log:
         log.write(f"{datetime.now(UTC)}\n")
 
@@ -231,7 +231,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             address, home = S3Address(**asked["address"]), Path(asked["home"])
-            _alone(House(address, home, asked["least_accuracy"]), ended)
+            _run_in_fork(PipelineContext(address, home, asked["least_accuracy"]), ended)
         os.close(ended)
         print(json.dumps(child), flush=True)
         with os.fdopen(begun) as told:
@@ -240,10 +240,10 @@ def main() -> None:
         print(json.dumps({"code": os.waitstatus_to_exitcode(status), "said": said}), flush=True)
 
 
-def _alone(house: House, ended: int) -> None:
+def _run_in_fork(house: PipelineContext, ended: int) -> None:
     """One night in a process of its own, which says how it ended and is gone."""
     try:
-        said = night(house)
+        said = run_pipeline(house)
     except OvernightError as error:
         said = f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001  a forked child must not go on as its parent would

@@ -19,7 +19,7 @@ A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
 
 
 @dataclass(frozen=True)
-class Arena:
+class RaceStore:
     """A store, in which every round has a model of its own."""
 
     ways: tuple[Bucket, ...]
@@ -34,8 +34,8 @@ class Arena:
         for _ in range(self.rounds):
             model = f"race-{uuid.uuid4().hex[:12]}"
             for version in (A, B, C):
-                put(self.bucket, model, version)
-                say(self.bucket, model, version, "approved", by="gates")
+                publish(self.bucket, model, version)
+                decide(self.bucket, model, version, "approved", by="gates")
             ModelRegistry(self.bucket, model).promote(
                 A, expected=None, actor=Actor("ann", "the first")
             )
@@ -62,11 +62,11 @@ class Arena:
         return found
 
 
-def put(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
+def publish(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
     made = manifest(version=version, model=model)
     made = made.model_copy(update={"run": RunLineage(id=run, name=run)})
     ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER)
 
 
-def say(bucket: Bucket, model: str, version: str, verdict: Verdict, by: str) -> Decision:
+def decide(bucket: Bucket, model: str, version: str, verdict: Verdict, by: str) -> Decision:
     return ModelRegistry(bucket, model).decide(version, verdict, Actor(by))

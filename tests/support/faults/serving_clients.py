@@ -64,7 +64,7 @@ class Clients:
         for _ in range(_TRIES):
             asked = time.monotonic()
             try:
-                status, headers, answer = self.serving.ask(
+                status, headers, answer = self.serving.request(
                     "POST", "/v1/models/digits:predict", {"instances": bundles.IMAGES.tolist()}
                 )
             except (OSError, HTTPException) as error:

@@ -26,29 +26,29 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry
-from tests.support.faults.fault_proxy import Fault, FaultProxy, Wrong
+from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.killable_store import Store, storing
-from tests.support.faults.pipeline_processes import Lane, lane
-from tests.support.faults.pipeline_run import MODEL, House, digits, files_of
+from tests.support.faults.pipeline_processes import PipelineRunner, start_runner
+from tests.support.faults.pipeline_run import MODEL, PipelineContext, digits, files_of
 from tests.support.faults.serving_clients import Clients
 from tests.support.faults.tally import TALLY
-from tests.support.serving.server_process import Serving, following, running
+from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.waiting import until
 
-NIGHT_FAULTS = (
-    Fault(Wrong.FAIL, share=0.3, status=500),
-    Fault(Wrong.FAIL, share=0.3, status=503),
-    Fault(Wrong.LOSE_ANSWER, share=0.2),
-    Fault(Wrong.TRUNCATE_REQUEST, share=0.2),
-    Fault(Wrong.DELAY, share=0.5, seconds=0.1),
+PIPELINE_FAULTS = (
+    Fault(FaultKind.FAIL, share=0.3, status=500),
+    Fault(FaultKind.FAIL, share=0.3, status=503),
+    Fault(FaultKind.LOSE_ANSWER, share=0.2),
+    Fault(FaultKind.TRUNCATE_REQUEST, share=0.2),
+    Fault(FaultKind.DELAY, share=0.5, seconds=0.1),
 )
 SERVING_FAULTS = (
-    *NIGHT_FAULTS,
-    Fault(Wrong.REFUSE),
-    Fault(Wrong.HANG),
-    Fault(Wrong.TRUNCATE_ANSWER, share=0.5),
-    Fault(Wrong.CORRUPT_ANSWER, share=0.5),
-    Fault(Wrong.STALE_LIST),
+    *PIPELINE_FAULTS,
+    Fault(FaultKind.REFUSE),
+    Fault(FaultKind.HANG),
+    Fault(FaultKind.TRUNCATE_ANSWER, share=0.5),
+    Fault(FaultKind.CORRUPT_ANSWER, share=0.5),
+    Fault(FaultKind.STALE_LIST),
 )
 _BY = "the soak"
 _MAY_BE_REFUSED = (
@@ -67,8 +67,8 @@ class Soak:
     """Everything that runs, and what was done so far. `chance` is what nights and moves follow."""
 
     store: Store
-    house: House
-    lane: Lane
+    context: PipelineContext
+    runner: PipelineRunner
     serving: Serving
     proxy: FaultProxy
     chance: random.Random
@@ -79,13 +79,13 @@ class Soak:
     @property
     def bucket(self) -> S3Bucket:
         """Past the proxies: only a store that is down is seen."""
-        return S3Bucket(self.house.address, read_seconds=5)
+        return S3Bucket(self.context.address, read_seconds=5)
 
     @property
     def log(self) -> AliasLog:
         return AliasLog(self.bucket, MODEL)
 
-    def arrive(self) -> None:
+    def land_digits(self) -> None:
         """Files are dropped, again when the store was away."""
         name = f"dropped-{self.arrivals:04d}"
         files = files_of(digits(1_000 + self.arrivals))
@@ -97,17 +97,17 @@ class Soak:
                 return
         raise AssertionError(f"{name} could not be delivered")
 
-    def night(self, *, calm: bool = False) -> None:
+    def run(self, *, calm: bool = False) -> None:
         """Come to a new champion, however often the night is killed or the store fails."""
         for _ in range(_TRIES):
             kill = 0 if calm or self.chance.random() < 0.6 else self.chance.randrange(1, 25)
-            ended = self.lane.night(self.house, write=kill, before=self.chance.random() < 0.5)
-            if ended.said in {"Promoted", "UpToDate"}:
+            ended = self.runner.run(self.context, write=kill, before=self.chance.random() < 0.5)
+            if ended.outcome in {"Promoted", "UpToDate"}:
                 return
-            assert ended.killed or ended.said.startswith("StoreUnavailable"), ended
+            assert ended.killed or ended.outcome.startswith("StoreUnavailable"), ended
         raise AssertionError("no night ended well")
 
-    def moves(self) -> None:
+    def change_aliases(self) -> None:
         """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
         act = self.chance.choice(("roll back", "promote", "start", "stop"))
         # Which of these comes when is tested elsewhere; here they are counted.
@@ -128,7 +128,7 @@ class Soak:
             else:
                 Challenges(self.bucket, MODEL).stop(Actor(_BY, act))
 
-    def strike(self, chance: random.Random) -> None:
+    def inject_fault(self, chance: random.Random) -> None:
         """One fault for a moment: between serving and the store, a night and it, or at either."""
         kind = chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
         seconds = chance.uniform(0.2, 2.0)
@@ -136,7 +136,7 @@ class Soak:
             with self.proxy.wrong(chance.choice(SERVING_FAULTS)):
                 time.sleep(seconds)
         elif kind == "night":
-            with self.lane.proxy.wrong(chance.choice(NIGHT_FAULTS)):
+            with self.runner.proxy.wrong(chance.choice(PIPELINE_FAULTS)):
                 time.sleep(seconds)
         elif kind == "worker":
             self._kill_a_worker(chance)
@@ -179,20 +179,20 @@ class Soak:
 
 
 @contextmanager
-def soaking(folder: Path, seed_of: Callable[[str], str]) -> Iterator[Soak]:
+def soak_environment(folder: Path, seed_of: Callable[[str], str]) -> Iterator[Soak]:
     """A store, serving and nights, with a fault proxy before each of the two; a champion serves."""
     (folder / "home").mkdir()
     (folder / "store").mkdir()
     with (
         storing(folder / "store") as store,
         FaultProxy(store.endpoint, seed=seed_of("serving")) as proxy,
-        lane(store.endpoint, folder / "nights.log", seed=seed_of("nights")) as nights,
+        start_runner(store.endpoint, folder / "nights.log", seed=seed_of("nights")) as runs,
     ):
-        house = House(store.address("soaking"), folder / "home")
-        assert nights.night(house).said == "Promoted"
-        seen = replace(house.address, endpoint=proxy.endpoint)
-        with running(place=folder / "host", **following(seen)) as serving:
-            soak = Soak(store, house, nights, serving, proxy, random.Random(seed_of("moves")))
+        context = PipelineContext(store.address("soak_environment"), folder / "home")
+        assert runs.run(context).outcome == "Promoted"
+        seen = replace(context.address, endpoint=proxy.endpoint)
+        with run_serving(place=folder / "host", **follow_settings(seen)) as serving:
+            soak = Soak(store, context, runs, serving, proxy, random.Random(seed_of("moves")))
             until(soak.has_caught_up, what="the first version is served")
             yield soak
 
@@ -205,27 +205,27 @@ def soak_for(soak: Soak, seconds: float, chance: random.Random) -> Clients:
     end = time.monotonic() + seconds
     failures: list[BaseException] = []
 
-    def strikes() -> None:
+    def inject_faults() -> None:
         try:
             while time.monotonic() < end:
-                soak.strike(chance)
+                soak.inject_fault(chance)
                 time.sleep(chance.uniform(0.2, 1.0))
         except BaseException as error:  # noqa: BLE001  told where it can be seen
             failures.append(error)
 
-    striking = threading.Thread(target=strikes)
+    striking = threading.Thread(target=inject_faults)
     with Clients(soak.serving, soak.predictor, soak.deaths) as clients:
         striking.start()
         try:
             while time.monotonic() < end:
-                soak.arrive()
-                soak.night()
-                soak.moves()
+                soak.land_digits()
+                soak.run()
+                soak.change_aliases()
         finally:
             striking.join()
         assert not failures, failures
-        soak.arrive()
-        soak.night(calm=True)
+        soak.land_digits()
+        soak.run(calm=True)
         told = f"serving has caught up; clients saw {Counter(clients.failures)}"
         until(soak.has_caught_up, what=told)
     return clients

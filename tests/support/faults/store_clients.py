@@ -27,7 +27,7 @@ from overnight.store.registry.registry import ModelRegistry
 from tests.support.crashing_stores import Killed
 from tests.support.examples import FILES, manifest
 from tests.support.faults.gated_operations import Operation
-from tests.support.faults.store_model import Begun, Outcome, Promises, Record
+from tests.support.faults.store_model import Begun, Outcome, Record, StoreModel
 from tests.support.signing_keys import SIGNER
 
 MODEL = "digits"
@@ -39,33 +39,33 @@ SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary")
 
 
 @dataclass(frozen=True)
-class Act:
+class ClientOperation:
     """One operation as a client asks for it of the store, and as the promises tell it."""
 
     what: str
     asks: Callable[[Bucket], object]
-    finds: Callable[[Promises], Begun]
+    finds: Callable[[StoreModel], Begun]
 
 
-def publish(version: str, run: str) -> Act:
+def publish(version: str, run: str) -> ClientOperation:
     made = manifest(version=version).model_copy(update={"run": RunLineage(id=run, name=run)})
-    return Act(
+    return ClientOperation(
         f"publish {version} by {run}",
         lambda bucket: ModelRegistry(bucket, made.model).publish(made, FILES, SIGNER),
         lambda promises: promises.publish(version, run),
     )
 
 
-def judge(version: str, verdict: Verdict, by: str) -> Act:
-    return Act(
+def judge(version: str, verdict: Verdict, by: str) -> ClientOperation:
+    return ClientOperation(
         f"{verdict} {version} by {by}",
         lambda bucket: ModelRegistry(bucket, MODEL).decide(version, verdict, Actor(by)),
         lambda promises: promises.decide(version, verdict, by),
     )
 
 
-def promote(version: str, over: str | None, by: str) -> Act:
-    return Act(
+def promote(version: str, over: str | None, by: str) -> ClientOperation:
+    return ClientOperation(
         f"promote {version} over {over} by {by}",
         lambda bucket: ModelRegistry(bucket, MODEL).promote(
             version, expected=over, actor=Actor(by)
@@ -74,8 +74,8 @@ def promote(version: str, over: str | None, by: str) -> Act:
     )
 
 
-def roll_back(over: str | None, by: str) -> Act:
-    return Act(
+def roll_back(over: str | None, by: str) -> ClientOperation:
+    return ClientOperation(
         f"roll back from {over} by {by}",
         lambda bucket: ModelRegistry(bucket, MODEL).roll_back(
             expected=over, to=None, actor=Actor(by)
@@ -84,42 +84,42 @@ def roll_back(over: str | None, by: str) -> Act:
     )
 
 
-def start(version: str, terms: Terms, by: str) -> Act:
-    return Act(
+def start(version: str, terms: Terms, by: str) -> ClientOperation:
+    return ClientOperation(
         f"challenge with {version} ({terms.mode}) by {by}",
         lambda bucket: Challenges(bucket, MODEL).start(version, terms=terms, actor=Actor(by)),
         lambda promises: promises.start(version, terms, by),
     )
 
 
-def stop(over: str | None, by: str) -> Act:
-    return Act(
+def stop(over: str | None, by: str) -> ClientOperation:
+    return ClientOperation(
         f"stop {over or 'whichever challenges'} by {by}",
         lambda bucket: Challenges(bucket, MODEL).stop(Actor(by), expected=over),
         lambda promises: promises.stop(over, by),
     )
 
 
-def withdraw(record: AliasRecord, replica: str) -> Act:
+def withdraw(record: AliasRecord, replica: str) -> ClientOperation:
     word = Withdrawal(replica=replica, version=record.version, reason="slow")
-    return Act(
+    return ClientOperation(
         f"withdraw challenge {record.sequence} by {replica}",
         lambda bucket: Challenges(bucket, record.model).withdraw(record, word),
         lambda promises: promises.withdraw(record.sequence, replica),
     )
 
 
-def acknowledge(sequence: int, version: str, replica: str, *, serving: bool) -> Act:
+def acknowledge(sequence: int, version: str, replica: str, *, serving: bool) -> ClientOperation:
     word = Acknowledgement(replica=replica, version=version, serving=serving)
-    return Act(
+    return ClientOperation(
         f"{replica} says of {sequence}: {serving}",
         lambda bucket: AliasLog(bucket, MODEL).acknowledge(sequence, word),
         lambda promises: promises.acknowledge(sequence, replica, serving=serving),
     )
 
 
-def say(arrival: str, verdict: str, by: str) -> Act:
-    return Act(
+def review_arrival(arrival: str, verdict: str, by: str) -> ClientOperation:
+    return ClientOperation(
         f"{verdict} {arrival} by {by}",
         lambda bucket: ArrivalReviews(bucket, MODEL).decide(
             arrival, verdict, Actor(by, "so it is")
@@ -128,8 +128,8 @@ def say(arrival: str, verdict: str, by: str) -> Act:
     )
 
 
-def land(name: str, body: bytes, by: str) -> Act:
-    return Act(
+def land(name: str, body: bytes, by: str) -> ClientOperation:
+    return ClientOperation(
         f"land {name} by {by}",
         lambda bucket: Landing(bucket, MODEL).land(name, {"file": body}, by=by, at=AT),
         lambda promises: promises.land(name, body),
@@ -144,15 +144,15 @@ def collect(bucket: Bucket) -> set[str]:
 
 
 @dataclass
-class Begins:
+class StartedOperation:
     """An operation under way, and what was promised to whoever began it."""
 
-    act: Act
+    act: ClientOperation
     operation: Operation
     promised: Begun
 
     @classmethod
-    def of(cls, act: Act, bucket: Bucket, promises: Promises) -> "Begins":
+    def of(cls, act: ClientOperation, bucket: Bucket, promises: StoreModel) -> "StartedOperation":
         """Come to the commit of an operation, or to its end when it commits nothing."""
         promised = act.finds(promises)
         begun = cls(act, Operation(bucket, act.asks), promised)
@@ -221,7 +221,7 @@ def _winner(error: OvernightError) -> str | None:
     return None
 
 
-def check(bucket: Bucket, promises: Promises) -> None:
+def check(bucket: Bucket, promises: StoreModel) -> None:
     """Hold everything that can be read against everything that was promised."""
     assert ModelRegistry(bucket, MODEL).versions() == sorted(promises.published)
     for version, run in promises.published.items():

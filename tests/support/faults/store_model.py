@@ -44,7 +44,7 @@ Begun = Outcome | Commit
 
 
 @dataclass
-class Promises:
+class StoreModel:
     """Everything that anybody may rely on."""
 
     published: dict[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"
 def hand_over(bucket: Bucket) -> None:
     """Two versions: the first served and gave way to the second."""
     for number in (1, 2):
-        put(bucket, number)
+        publish(bucket, number)
         promote(bucket, number)
 
 
@@ -67,7 +67,7 @@ def manifest(number: int, files: dict[str, bytes]) -> Manifest:
     )  # fmt: skip
 
 
-def put(bucket: Bucket, number: int, *, approved: bool | None = True) -> str:
+def publish(bucket: Bucket, number: int, *, approved: bool | None = True) -> str:
     """Publish version `number`, and decide about it unless `approved` is None."""
     files = bundles.files(number) | {"report.html": REPORT}
     made = manifest(number, files)

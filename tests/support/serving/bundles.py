@@ -104,7 +104,7 @@ def manifest(number: int, bundle: dict[str, bytes], *, tensors: Schema = TENSORS
     )
 
 
-def put(
+def publish(
     bucket: Bucket,
     number: int,
     bundle: dict[str, bytes] | None = None,
@@ -117,7 +117,7 @@ def put(
     return version_name(number)
 
 
-def put_unsigned(bucket: Bucket, number: int, bundle: dict[str, bytes] | None = None) -> str:
+def publish_unsigned(bucket: Bucket, number: int, bundle: dict[str, bytes] | None = None) -> str:
     """Write a version as whoever has the store's credentials, but no key, can."""
     bundle = files(number) if bundle is None else bundle
     for name, body in bundle.items():

@@ -133,7 +133,7 @@ def manifest(number: int, bundle: dict[str, bytes]) -> Manifest:
     )
 
 
-def put(bucket: Bucket, number: int) -> str:
+def publish(bucket: Bucket, number: int) -> str:
     """Publish version `number`, and return its name."""
     bundle = files()
     ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, SIGNER)

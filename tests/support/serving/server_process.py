@@ -13,7 +13,7 @@ from pathlib import Path
 from overnight.store.objects.s3 import S3Address
 from tests.support.s3_server import free_ports
 from tests.support.signing_keys import write_keys
-from tests.support.stopping import end
+from tests.support.stopping import stop_process
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,7 +26,7 @@ class Serving:
     port: int
     log: Path
 
-    def ask(
+    def request(
         self, method: str, path: str, body: object = None, **headers: str
     ) -> tuple[int, dict[str, str], object]:
         """One request over its own connection: status, headers in lower case, JSON or bytes."""
@@ -44,12 +44,12 @@ class Serving:
 
     def is_ready(self) -> bool:
         with suppress(OSError):
-            return self.ask("GET", "/v2/health/ready")[0] == 200
+            return self.request("GET", "/v2/health/ready")[0] == 200
         return False
 
     def version(self) -> str | None:
         with suppress(OSError):
-            return self.ask("GET", "/v2/models/digits")[1].get("x-model-version")
+            return self.request("GET", "/v2/models/digits")[1].get("x-model-version")
         return None
 
     def workers(self) -> list[int]:
@@ -58,7 +58,7 @@ class Serving:
 
 
 @contextmanager
-def running(
+def run_serving(
     *arguments: str, place: Path, python: Path = Path(sys.executable), **settings: str
 ) -> Iterator[Serving]:
     """Start `python -m overnight.serving`, and stop it as an operator would.
@@ -83,10 +83,10 @@ def running(
     try:
         yield Serving(process, port, log)
     finally:
-        end(process, seconds=40)
+        stop_process(process, seconds=40)
 
 
-def following(address: S3Address, **settings: str) -> dict[str, str]:
+def follow_settings(address: S3Address, **settings: str) -> dict[str, str]:
     """The settings that make serving follow a bucket, quickly."""
     return {
         "s3_endpoint": address.endpoint,

@@ -21,17 +21,17 @@ from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.ingest import HOLDOUT, ingest
 from overnight.tasks.data.snapshot import read_stamped, snapshot
 from tests.support.crashing_stores import Fuse, Killed
-from tests.support.letters_source import AT, NIGHTS, House, Letters
+from tests.support.letters_source import AT, DELIVERIES, Letters, LettersDataset
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def house(tmp_path: Path) -> LettersDataset:
+    return LettersDataset(tmp_path)
 
 
-def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: House) -> None:
+def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: LettersDataset) -> None:
     ingested = house.ingest()
 
     assert ingested == Ingested(
@@ -42,7 +42,7 @@ def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: Hous
     assert Landing(house.bucket, "letters").pending() == []
 
 
-def test_rows_know_their_arrival_and_their_place_in_it(house: House) -> None:
+def test_rows_know_their_arrival_and_their_place_in_it(house: LettersDataset) -> None:
     house.ingest()
 
     rows = house.rows.read().sort_by("arrival_row")
@@ -52,7 +52,7 @@ def test_rows_know_their_arrival_and_their_place_in_it(house: House) -> None:
     assert len(set(rows.column("arrived_at").to_pylist())) == 1
 
 
-def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: House) -> None:
+def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: LettersDataset) -> None:
     house.ingest()
 
     ingested = house.ingest()
@@ -64,22 +64,22 @@ def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: House)
     assert house.rows.arrival_names() == {"night-0000", "night-0001"}
 
 
-def test_what_is_in_the_dataset_does_not_come_in_again(house: House) -> None:
-    reports = [house.ingest() for _ in NIGHTS]
+def test_what_is_in_the_dataset_does_not_come_in_again(house: LettersDataset) -> None:
+    reports = [house.ingest() for _ in DELIVERIES]
 
     assert (reports[2].rows_added, reports[2].duplicates) == (1, 1)
     assert house.letters() == "abcdeg"
 
 
-def test_when_nothing_is_left_nothing_happens(house: House) -> None:
-    for _ in NIGHTS:
+def test_when_nothing_is_left_nothing_happens(house: LettersDataset) -> None:
+    for _ in DELIVERIES:
         house.ingest()
     version = house.rows.version()
 
     assert house.ingest() == Ingested(dataset_version=version)
 
 
-def test_what_was_dropped_by_hand_comes_before_the_next_night(house: House) -> None:
+def test_what_was_dropped_by_hand_comes_before_the_next_night(house: LettersDataset) -> None:
     house.drop("by-hand", c=b"hi")
 
     ingested = house.ingest()
@@ -89,7 +89,7 @@ def test_what_was_dropped_by_hand_comes_before_the_next_night(house: House) -> N
     assert house.ingest().arrivals == ("night-0000",)
 
 
-def test_without_taking_the_next_only_what_waits_comes_in(house: House) -> None:
+def test_without_taking_the_next_only_what_waits_comes_in(house: LettersDataset) -> None:
     assert house.ingest(take_next=False).arrivals == ()
 
     house.drop("by-hand", c=b"hi")
@@ -98,7 +98,7 @@ def test_without_taking_the_next_only_what_waits_comes_in(house: House) -> None:
 
 
 def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
-    house: House,
+    house: LettersDataset,
 ) -> None:
     house.drop("by-hand", a=b"hi", b=b"jk")
     (arrival,) = Landing(house.bucket, "letters").pending()
@@ -110,9 +110,9 @@ def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
     assert [bad.file for bad in ingested.quarantined] == ["a"]
 
 
-def test_an_arrival_taken_in_before_is_only_cleared(house: House) -> None:
+def test_an_arrival_taken_in_before_is_only_cleared(house: LettersDataset) -> None:
     house.ingest()
-    Landing(house.bucket, "letters").land("night-0000", NIGHTS[0], by="again", at=AT)
+    Landing(house.bucket, "letters").land("night-0000", DELIVERIES[0], by="again", at=AT)
 
     ingested = house.ingest(take_next=False)
 
@@ -125,7 +125,9 @@ def test_killed_at_any_write_and_run_again_every_row_is_there_once(
     tmp_path: Path, moment: str
 ) -> None:
     for writes in range(100):
-        house = House(tmp_path / str(writes), source=Letters({"a": b"abx", "b": b"c!", "c": b"bd"}))
+        house = LettersDataset(
+            tmp_path / str(writes), source=Letters({"a": b"abx", "b": b"c!", "c": b"bd"})
+        )
         try:
             house.ingest(fuse=Fuse(writes, before=moment == "before"))
         except Killed:
@@ -194,7 +196,7 @@ def _digits(address: S3Address, folder: Path, kill_after: str) -> None:
 
 @pytest.mark.servers
 def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
-    house = House(tmp_path)
+    house = LettersDataset(tmp_path)
     go = SPAWN.Barrier(2)
     processes = [SPAWN.Process(target=_first_night, args=(tmp_path, go)) for _ in range(2)]
     for process in processes:
@@ -209,13 +211,13 @@ def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
 
 def _first_night(folder: Path, go) -> None:
     """The first night, from a landing of this process's own into the shared tables."""
-    house = House(folder, source=Letters(NIGHTS[0]))
+    house = LettersDataset(folder, source=Letters(DELIVERIES[0]))
     go.wait()
     house.ingest()
 
 
 def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_in(
-    house: House,
+    house: LettersDataset,
 ) -> None:
     house.ingest()
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
@@ -236,7 +238,7 @@ def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_
     assert house.ingest().arrivals == ("night-0001",)
 
 
-def test_before_the_first_arrival_a_refused_one_makes_no_table(house: House) -> None:
+def test_before_the_first_arrival_a_refused_one_makes_no_table(house: LettersDataset) -> None:
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
 
     ingested = house.ingest(gates=declared)
@@ -250,7 +252,7 @@ def test_before_the_first_arrival_a_refused_one_makes_no_table(house: House) -> 
     ("repeated", "refused"), [(49, False), (50, False), (51, True), (100, True)]
 )
 def test_an_arrival_of_one_and_the_same_row_is_refused(
-    house: House, repeated: int, refused: bool
+    house: LettersDataset, repeated: int, refused: bool
 ) -> None:
     letters = "".join(chr(0x4E00 + n) for n in range(100 - repeated)) + "a" * repeated
     house.drop("by-hand", a=letters.encode())
@@ -261,7 +263,7 @@ def test_an_arrival_of_one_and_the_same_row_is_refused(
     assert (ingested.rows_added == 0) is refused
 
 
-def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
+def test_an_arrival_of_which_nothing_is_left_is_named(house: LettersDataset) -> None:
     house.ingest()
     house.drop("again", a=b"abcx")
     house.drop("bad", a=b"!")
@@ -274,7 +276,9 @@ def test_an_arrival_of_which_nothing_is_left_is_named(house: House) -> None:
     assert "1 files were rejected" in bad.message
 
 
-def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: House) -> None:
+def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(
+    house: LettersDataset,
+) -> None:
     house.drop("by-hand", a=b"hi")
     house.ingest()
     ArrivalReviews(house.bucket, "letters").decide(
@@ -287,7 +291,7 @@ def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(house: Ho
 
 
 def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is_left_out(
-    house: House,
+    house: LettersDataset,
 ) -> None:
     house.drop("by-hand", a=b"hi")
     house.ingest()
@@ -306,7 +310,9 @@ def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is
     assert came == [{"by-hand", "put-right"}, {"put-right"}]
 
 
-def test_after_a_gate_was_mended_the_same_arrival_is_met_again_and_named(house: House) -> None:
+def test_after_a_gate_was_mended_the_same_arrival_is_met_again_and_named(
+    house: LettersDataset,
+) -> None:
     house.ingest()
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
     house.drop("by-hand", a=b"hi")

@@ -26,10 +26,10 @@ MODEL = filled_bucket.MODEL
 @pytest.fixture
 def context(s3_bucket: S3Bucket, s3_address: S3Address) -> AuditContext:
     """Two nights, one of everything else, and nothing wrong."""
-    filled_bucket.begin(s3_address)
+    filled_bucket.append_holdout(s3_address)
     for number in (1, 2):
-        filled_bucket.night(s3_bucket, s3_address, number)
-    filled_bucket.words(s3_bucket, bundles.version_name(2))
+        filled_bucket.publish_version(s3_bucket, s3_address, number)
+    filled_bucket.keep_other_records(s3_bucket, bundles.version_name(2))
     return AuditContext(
         s3_bucket, lambda _model, name: filled_bucket.table(s3_address, name), TRUST
     )
@@ -63,7 +63,7 @@ def file(number: int, name: str) -> str:
 
 
 def test_what_nights_leave_is_clean(context):
-    filled_bucket.wait(context.bucket)
+    filled_bucket.land_arrival(context.bucket)
 
     audit = verify(context)
 
@@ -185,7 +185,7 @@ def test_whatever_was_added_is_told(context, replace):
 
 
 def test_a_champion_that_nobody_approved_is_told(context, s3_address):
-    version = filled_bucket.night(context.bucket, s3_address, 3, promoted=False)
+    version = filled_bucket.publish_version(context.bucket, s3_address, 3, promoted=False)
     filled_bucket.promote(context.bucket, version, over=bundles.version_name(2))
 
     assert list(findings(verify(context)).values()) == [
@@ -218,7 +218,7 @@ def test_without_trusted_keys_it_says_that_signatures_were_not_looked_at(context
 
 def test_rows_that_are_not_those_a_version_was_made_from_are_told(context, s3_address):
     made = bundles.manifest(7, bundles.files(7))
-    bundles.put(context.bucket, 7)
+    bundles.publish(context.bucket, 7)
 
     told = verify(context)
 

@@ -29,14 +29,14 @@ def prefect_server(pytestconfig: pytest.Config) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class World:
+class FlowEnvironment:
     """A bucket, a home, and genuine digits to arrive there."""
 
     bucket: S3Bucket
     home: Path
     digits: GenuineDigits
 
-    def arrive(
+    def land_digits(
         self,
         name: str,
         start: int,
@@ -51,14 +51,14 @@ class World:
 
 
 @pytest.fixture
-def quiet_world(
+def store_environment(
     s3_bucket: S3Bucket,
     s3_address: S3Address,
     digits_folder: Path,
     genuine_digits: GenuineDigits,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> World:
+) -> FlowEnvironment:
     """A bucket and a home that the settings of this process name; nobody runs flows."""
     settings = {
         "HOME": str(tmp_path),
@@ -74,13 +74,13 @@ def quiet_world(
     write_keys(tmp_path)
     for name, value in settings.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
-    return World(bucket=s3_bucket, home=tmp_path, digits=genuine_digits)
+    return FlowEnvironment(bucket=s3_bucket, home=tmp_path, digits=genuine_digits)
 
 
 @pytest.fixture
-def world(prefect_server: str, quiet_world: World) -> World:
+def flow_environment(prefect_server: str, store_environment: FlowEnvironment) -> FlowEnvironment:
     """The same, and a Prefect server."""
-    return quiet_world
+    return store_environment
 
 
 @pytest.fixture
