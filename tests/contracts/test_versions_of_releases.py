@@ -64,9 +64,9 @@ def test_it_is_trusted_and_predicts_as_before(bucket, manifest, files):
     assert decision.verdict == "approved"
     predictor = Predictor(manifest, files["predictor.tflite"], threads=1)
 
-    asked = check_golden(predictor, files[GOLDEN])
+    predicted = check_golden(predictor, files[GOLDEN])
 
-    assert set(asked) == {spec.name for spec in manifest.tensors.inputs}
+    assert set(predicted) == {spec.name for spec in manifest.tensors.inputs}
 
 
 @pytest.mark.training
@@ -77,14 +77,14 @@ def test_its_network_loads_and_predicts_as_the_exported_model(manifest, files, t
     with np.load(io.BytesIO(files[GOLDEN]), allow_pickle=False) as archive:
         examples = {name: archive[name] for name in archive.files}
 
-    found = network.predict(
+    outputs = network.predict(
         network.load(path),
         {spec.name: examples[f"input.{spec.name}"] for spec in manifest.tensors.inputs},
     )
 
     answer = manifest.tensors.outputs[0].name
     expected = examples[f"output.{answer}"]
-    assert np.allclose(found[answer], expected, **NEAR[manifest.model])
+    assert np.allclose(outputs[answer], expected, **NEAR[manifest.model])
 
 
 def test_its_reports_are_there(manifest, files):

@@ -47,11 +47,11 @@ def test_there_is_a_bucket_of_every_release() -> None:
 
 
 def test_its_audit_is_clean(release, bucket, trust):
-    house = AuditContext(
+    context = AuditContext(
         bucket, lambda model, name: Dataset.in_folder(release / "content", model, name), trust
     )
 
-    audit = verify(house)
+    audit = verify(context)
 
     assert audit.findings == ()
     assert (audit.tallies["digits"]["manifest"], audit.signatures_checked) == (4, True)
@@ -79,7 +79,10 @@ def test_its_logs_and_records_are_read_as_written(bucket):
         (THIRD, "promoted"),
         (SECOND, "rolled back"),
     ]
-    assert [word.serving for word in AliasLog(bucket, "digits").acknowledgements(3)] == [True]
+    assert [
+        acknowledgement.serving
+        for acknowledgement in AliasLog(bucket, "digits").acknowledgements(3)
+    ] == [True]
     decision = ModelRegistry(bucket, "digits").decision(FIRST)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "its gates")

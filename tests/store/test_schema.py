@@ -14,15 +14,17 @@ def test_a_vocabulary_bounds_its_numbers_for_readers_that_know_only_bounds() -> 
 
 
 @pytest.mark.parametrize(
-    ("declared", "told"),
+    ("declared", "message"),
     [
         ({"datatype": "FP32", "vocabulary": ("a",)}, "a vocabulary of 1 needs whole numbers"),
         ({"datatype": "INT8", "vocabulary": ("a", "b"), "maximum": 2}, "from 0 to 1"),
         ({"datatype": "INT8", "nullable": True}, "has no NaN"),
     ],
 )
-def test_a_declaration_that_the_datatype_cannot_hold_is_refused(declared: dict, told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_a_declaration_that_the_datatype_cannot_hold_is_refused(
+    declared: dict, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
         TensorSpec(name="x", shape=(), **declared)
 
 
@@ -41,7 +43,7 @@ FORECAST = Forecast(history="sold", lead="lead", day="day", quantiles=(0.1, 0.5,
 
 
 @pytest.mark.parametrize(
-    ("spec", "declared", "told"),
+    ("spec", "declared", "message"),
     [
         (SHOP, {"otherwise": "south"}, "'south' is not in its vocabulary"),
         (LEAD, {"otherwise": "x"}, "is not in"),
@@ -51,9 +53,9 @@ FORECAST = Forecast(history="sold", lead="lead", day="day", quantiles=(0.1, 0.5,
     ],
 )
 def test_the_fallback_is_in_the_vocabulary_and_dates_are_whole_numbers(
-    spec: TensorSpec, declared: dict, told: str
+    spec: TensorSpec, declared: dict, message: str
 ) -> None:
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=message):
         TensorSpec.model_validate(spec.model_dump() | declared)
 
 
@@ -69,7 +71,7 @@ def test_a_forecast_names_its_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"history": "units"}, "'units' has a value a day"),
         ({"history": "lead"}, "'lead' has a value a day"),
@@ -82,8 +84,8 @@ def test_a_forecast_names_its_tensors() -> None:
         ({"quantiles": (0.5,)}, "one number for each"),
     ],
 )
-def test_a_forecast_with_unsuitable_tensors_is_refused(changed: dict, told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_a_forecast_with_unsuitable_tensors_is_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Schema(
             inputs=(SHOP, DAY, LEAD, SOLD),
             outputs=(UNITS,),
@@ -92,9 +94,9 @@ def test_a_forecast_with_unsuitable_tensors_is_refused(changed: dict, told: str)
 
 
 def test_a_schema_of_an_older_manifest_has_no_forecast_and_no_fallback() -> None:
-    told = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2]}], "outputs": []}
+    message = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2]}], "outputs": []}
 
-    schema = Schema.model_validate(told)
+    schema = Schema.model_validate(message)
 
     assert schema.forecast is None
     assert (schema.inputs[0].otherwise, schema.inputs[0].date) == ("", False)

@@ -19,10 +19,10 @@ def test_a_signed_version_is_read_with_its_signer() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
 
-    found = ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
+    trusted = ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
-    assert (found.manifest, found.signer) == (manifest(), named(SIGNER))
-    assert found.body == bucket.read(keys.manifest("digits", VERSION))
+    assert (trusted.manifest, trusted.signer) == (manifest(), named(SIGNER))
+    assert trusted.body == bucket.read(keys.manifest("digits", VERSION))
 
 
 def test_the_signature_is_written_before_the_manifest() -> None:

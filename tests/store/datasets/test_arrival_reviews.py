@@ -14,14 +14,14 @@ from overnight.store.registry.manifest import Finding
 FINDING = Finding(gate="SameShares", metric="label", passed=False, message="sevens are missing")
 
 
-def held(bucket: MemoryBucket, *names: str) -> None:
+def park(bucket: MemoryBucket, *names: str) -> None:
     for name in names:
         ArrivalReviews(bucket, "digits").park(name, [FINDING], compared_with="v1")
 
 
 def test_a_parked_arrival_is_pending_with_its_first_findings() -> None:
     bucket = MemoryBucket()
-    held(bucket, "night-2", "night-1")
+    park(bucket, "night-2", "night-1")
     ArrivalReviews(bucket, "digits").park("night-1", [], compared_with="v2")
 
     first, second = ArrivalReviews(bucket, "digits").pending()
@@ -33,7 +33,7 @@ def test_a_parked_arrival_is_pending_with_its_first_findings() -> None:
 
 def test_a_decision_ends_a_review_and_the_last_one_counts() -> None:
     bucket = MemoryBucket()
-    held(bucket, "night-1", "night-2")
+    park(bucket, "night-1", "night-2")
 
     ArrivalReviews(bucket, "digits").decide("night-1", "accepted", Actor("ann", "fine"))
     assert [one.arrival for one in ArrivalReviews(bucket, "digits").pending()] == ["night-2"]
@@ -61,12 +61,12 @@ def test_an_invalid_arrival_name_never_reaches_the_store(name: str) -> None:
 
 @pytest.mark.servers
 def test_of_concurrent_decisions_each_is_kept_and_one_is_last(s3_bucket: S3Bucket) -> None:
-    def say(n: int) -> None:
+    def decide(n: int) -> None:
         verdict = ("accepted", "excluded")[n % 2]
         ArrivalReviews(s3_bucket, "digits").decide("n", verdict, Actor(f"p{n}", "so"))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(say, range(4)))
+        list(pool.map(decide, range(4)))
 
     last = ArrivalReviews(s3_bucket, "digits").decision("n")
     assert last is not None

@@ -151,9 +151,9 @@ def test_rows_of_other_columns_are_refused(dataset: Dataset) -> None:
 def test_a_store_that_is_down_is_reported_within_seconds() -> None:
     dataset = Dataset.on_s3(S3Address("http://127.0.0.1:9", "bucket", "a", "s"), "digits", "rows")
 
-    for ask in (dataset.version, dataset.read, lambda: dataset.append(rows("a"), "one")):
+    for operation in (dataset.version, dataset.read, lambda: dataset.append(rows("a"), "one")):
         with pytest.raises(StoreUnavailable, match=r"http://127\.0\.0\.1:9 .*Connection refused"):
-            ask()
+            operation()
 
 
 @pytest.mark.servers

@@ -92,14 +92,14 @@ def test_an_arrival_is_named_within_the_key_grammar(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ('"format"', '"form', "valid arrival"),
         ('"night-0000"', '"night-0001"', "the arrival of this key"),
         ('"segment": "', '"segment": "../../models/', "segment"),
     ],
 )
-def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, told: str) -> None:
+def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, message: str) -> None:
     bucket = MemoryBucket()
     arrival = land(bucket)
     key = f"{arrival.prefix}/arrival.json"
@@ -107,7 +107,7 @@ def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, told: str) -
     bucket.remove(key)
     bucket.create(key, body.encode())
 
-    with pytest.raises(BadFile, match=told) as refused:
+    with pytest.raises(BadFile, match=message) as refused:
         Landing(bucket, "digits").pending()
 
     assert refused.value.file == key
@@ -161,9 +161,12 @@ def test_a_quarantined_file_is_kept_with_its_first_reason() -> None:
     Landing(bucket, arrival.model).quarantine(arrival, "b.csv", None, "lost")
     Landing(bucket, arrival.model).clear(arrival)
 
-    found = Landing(bucket, "digits").quarantined()
-    assert [(bad.file, bad.reason) for bad in found] == [("a.csv", "label 11"), ("b.csv", "lost")]
-    key = f"landing/digits/quarantine/night-0000/{found[0].segment}"
+    quarantined = Landing(bucket, "digits").quarantined()
+    assert [(bad.file, bad.reason) for bad in quarantined] == [
+        ("a.csv", "label 11"),
+        ("b.csv", "lost"),
+    ]
+    key = f"landing/digits/quarantine/night-0000/{quarantined[0].segment}"
     assert bucket.read(key) == b"one"
     assert Landing(bucket, "digits").pending() == []
 

@@ -47,8 +47,8 @@ def test_many_batches_are_one_version(dataset: Dataset) -> None:
     assert numbers(dataset) == list(range(150_000))
     assert dataset.arrival_names() == {"big"}
     again = list(dataset.batches(["number"]))
-    assert sum(one.num_rows for one in again) == 150_000
-    assert max(one.num_rows for one in again) <= 65_536
+    assert sum(batch.num_rows for batch in again) == 150_000
+    assert max(batch.num_rows for batch in again) <= 65_536
 
 
 def test_an_arrival_may_have_no_rows(dataset: Dataset) -> None:

@@ -33,10 +33,10 @@ def vacuum(table: Dataset, keep: list[int], **how) -> tuple[str, ...]:
 
 
 def test_files_of_a_version_are_named_with_their_sizes(table):
-    found = table.files(2)
+    files = table.files(2)
 
-    assert len(found) == 2
-    for name, size in found.items():
+    assert len(files) == 2
+    for name, size in files.items():
         assert (Path(table.uri) / name).stat().st_size == size
     with pytest.raises(NotFound):
         table.files(99)
@@ -45,9 +45,9 @@ def test_files_of_a_version_are_named_with_their_sizes(table):
 def test_a_dry_run_names_the_unneeded_files_and_removes_nothing(table):
     before = sorted(Path(table.uri).iterdir())
 
-    found = vacuum(table, [2, 77], hours=0, delete=False)
+    files = vacuum(table, [2, 77], hours=0, delete=False)
 
-    assert set(found) == {"part-of-a-killed-append.parquet", *table.files(3)} - {*table.files(2)}
+    assert set(files) == {"part-of-a-killed-append.parquet", *table.files(3)} - {*table.files(2)}
     assert sorted(Path(table.uri).iterdir()) == before
 
 
@@ -63,9 +63,9 @@ def test_recent_files_are_kept_as_they_may_belong_to_a_commit_in_progress(table)
     new = Path(table.uri) / "part-under-way.parquet"
     new.write_bytes(b"?")
 
-    found = vacuum(table, [1, 2, 3], hours=48, delete=True)
+    files = vacuum(table, [1, 2, 3], hours=48, delete=True)
 
-    assert found == ("part-of-a-killed-append.parquet",)
+    assert files == ("part-of-a-killed-append.parquet",)
     assert new.exists()
 
 

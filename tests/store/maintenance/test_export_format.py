@@ -166,13 +166,15 @@ def test_an_arrival_ingested_meanwhile_is_exported_whole_or_not_at_all(tmp_path)
     assert index.objects.keys() == expected
 
 
-@pytest.mark.parametrize("found", ["a file of somebody's", "a finished export", "another's part"])
-def test_nothing_is_exported_over_something_else(tmp_path, folder, found):
+@pytest.mark.parametrize(
+    "contents", ["a file of somebody's", "a finished export", "another's part"]
+)
+def test_nothing_is_exported_over_something_else(tmp_path, folder, contents):
     place = tmp_path / "place"
     place.mkdir()
-    if found == "a finished export":
+    if contents == "a finished export":
         place = folder
-    elif found == "another's part":
+    elif contents == "another's part":
         (place / "underway.jsonl").write_text('{"source": "elsewhere"}\n')
     else:
         (place / "holiday.jpg").write_bytes(b"")
@@ -241,7 +243,7 @@ def second_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Address
         yield S3Address(endpoint, "moved", ACCESS, SECRET)
 
 
-def overnight(home: Path, address: S3Address, *words: str) -> "subprocess.Popen[str]":
+def overnight(home: Path, address: S3Address, *arguments: str) -> "subprocess.Popen[str]":
     environment = {name: value for name, value in os.environ.items() if "OVERNIGHT" not in name}
     environment |= {
         "OVERNIGHT_HOME": str(home),
@@ -250,7 +252,7 @@ def overnight(home: Path, address: S3Address, *words: str) -> "subprocess.Popen[
         "OVERNIGHT_S3_ACCESS_KEY": address.access_key,
         "OVERNIGHT_S3_SECRET_KEY": address.secret_key,
     }
-    command = [sys.executable, "-m", "overnight.cli.main", *words]
+    command = [sys.executable, "-m", "overnight.cli.main", *arguments]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -283,15 +285,15 @@ def test_serving_predicts_from_a_store_that_was_imported(
 
     # When the import goes on.
     imported = overnight(tmp_path, second_store, "import", str(folder))
-    said, failed = imported.communicate()
+    output, failed = imported.communicate()
 
     # Then all is there, tables open at the new place, and serving answers from it.
     assert (imported.returncode, failed) == (0, "")
-    assert "objects" in said
-    house = AuditContext(
+    assert "objects" in output
+    context = AuditContext(
         second, lambda _model, name: filled_bucket.table(second_store, name), TRUST
     )
-    assert verify(house).findings == ()
+    assert verify(context).findings == ()
     assert (
         filled_bucket.table(second_store, "rows").append(filled_bucket.rows("night-3"), "night-3")
         == 3

@@ -67,7 +67,7 @@ def test_planning_changes_nothing(bucket):
 
     plan = survey(bucket, "digits", STRICT, NOW)
 
-    assert [(one.version, {*one.files}) for one in plan.leaving] == [(OLD, {*FILES})]
+    assert [(deletion.version, {*deletion.files}) for deletion in plan.leaving] == [(OLD, {*FILES})]
     assert plan.size_bytes == sum(map(len, FILES.values()))
     assert bucket.sizes_below("models") == before
 
@@ -84,9 +84,9 @@ def test_a_collected_version_is_still_described_and_never_loaded(bucket):
     with pytest.raises(CollectedVersion):
         ModelRegistry(bucket, made.model).check_nothing_added(made)
     assert ModelRegistry(bucket, "digits").versions() == [OLD, NEW]
-    word = ModelRegistry(bucket, "digits").tombstone(OLD)
-    assert word is not None
-    assert (word.was, word.files) == ("published", tuple(sorted(FILES)))
+    tombstone = ModelRegistry(bucket, "digits").tombstone(OLD)
+    assert tombstone is not None
+    assert (tombstone.was, tombstone.files) == ("published", tuple(sorted(FILES)))
 
 
 def test_a_collected_version_cannot_be_promoted_or_challenge(bucket):
@@ -121,7 +121,7 @@ def test_a_half_written_version_is_deleted_after_its_grace_and_not_before(bucket
 
     gone = sweep(bucket)
 
-    assert [(one.version, {*one.files}) for one in gone] == [
+    assert [(deletion.version, {*deletion.files}) for deletion in gone] == [
         (OLD, {"predictor.tflite", "signatures/0000000000000000.json"})
     ]
     below = [key for key in bucket.keys_below("models") if OLD in key]
@@ -249,8 +249,8 @@ def age(bucket: MemoryBucket) -> None:
     """Let what was said so far have been said a day ago."""
     for version in (OLD, MIDDLE):
         key = keys.tombstone("digits", version)
-        if (word := ModelRegistry(bucket, "digits").tombstone(version)) is not None:
-            older = word.model_copy(update={"at": word.at - timedelta(days=1)})
+        if (tombstone := ModelRegistry(bucket, "digits").tombstone(version)) is not None:
+            older = tombstone.model_copy(update={"at": tombstone.at - timedelta(days=1)})
             bucket._objects[key] = older.encoded()
 
 
@@ -329,7 +329,7 @@ def test_a_listing_without_the_decision_deletes_no_version_either():
     plan = survey(bucket, "digits", STRICT, NOW)
     bucket.create(keys.decision("digits", OLD), b"{}")
 
-    assert [one.version for one in plan.leaving] == [OLD]
+    assert [deletion.version for deletion in plan.leaving] == [OLD]
     assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
 
@@ -340,7 +340,7 @@ def test_an_unreadable_manifest_keeps_only_its_own_version():
 
     plan = survey(bucket, "digits", STRICT, NOW)
 
-    assert [one.version for one in plan.leaving] == [OLD]
+    assert [deletion.version for deletion in plan.leaving] == [OLD]
     assert "cannot be read" in plan.staying[MIDDLE]
     assert plan.unread == (MIDDLE,)
 
@@ -352,7 +352,7 @@ def test_an_unreadable_decision_keeps_its_version_and_blocks_no_other():
 
     plan = survey(bucket, "digits", STRICT, NOW)
 
-    assert [one.version for one in plan.leaving] == [OLD]
+    assert [deletion.version for deletion in plan.leaving] == [OLD]
     assert "decision" in plan.staying[MIDDLE]
 
 
@@ -370,11 +370,11 @@ def test_a_model_with_a_garbled_log_is_skipped_and_others_are_collected(
     with pytest.raises(SystemExit) as left:
         gc.run(None, delete=True, keep=1, days=0, grace_days=2, as_json=as_json)
 
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert left.value.code == 1
     assert ModelRegistry(bucket, "digits").tombstone(old) is not None
-    assert f"another is skipped: {key}" in (told.err if as_json else told.out)
-    assert not as_json or key in json.loads(told.out)["skipped"]["another"]
+    assert f"another is skipped: {key}" in (output.err if as_json else output.out)
+    assert not as_json or key in json.loads(output.out)["skipped"]["another"]
 
 
 def test_a_folder_not_named_as_a_version_is_ignored():
@@ -382,7 +382,7 @@ def test_a_folder_not_named_as_a_version_is_ignored():
     served(bucket, OLD, NEW)
     bucket.create("models/digits/versions/20261399T000000-0123456789ab/a.npz", b"x")
 
-    assert [one.version for one in survey(bucket, "digits", STRICT, NOW).leaving] == [OLD]
+    assert [deletion.version for deletion in survey(bucket, "digits", STRICT, NOW).leaving] == [OLD]
 
 
 def test_the_tombstone_of_a_running_collection_is_not_revoked():
@@ -391,12 +391,12 @@ def test_the_tombstone_of_a_running_collection_is_not_revoked():
     shown = survey(bucket, "digits", STRICT, NOW)
     lenient: list[tuple[str, ...]] = []
 
-    def look() -> None:
+    def other_collection() -> None:
         now = datetime.now(UTC)
         lenient.append(survey(bucket, "digits", Retention(keep=10), now).returning)
 
     # When somebody who keeps more looks between the words and the files.
-    bucket.after[keys.tombstone("digits", MIDDLE)] = look
+    bucket.after[keys.tombstone("digits", MIDDLE)] = other_collection
     collect(bucket, shown, by="ada", on_skip=lambda *_: None)
 
     assert lenient == [()]
@@ -425,7 +425,7 @@ def test_only_the_plan_that_was_shown_is_carried_out():
 
     again = survey(bucket, "digits", STRICT, NOW).within(shown)
 
-    assert [one.version for one in again.leaving] == [OLD]
+    assert [deletion.version for deletion in again.leaving] == [OLD]
 
 
 def word_of_another(version: str) -> bytes:

@@ -44,9 +44,9 @@ def folder(bucket: MemoryBucket, tmp_path: Path) -> Path:
 
 def lose(bucket: MemoryBucket, *parts: str) -> dict[str, bytes]:
     """Take away every key with all of these parts."""
-    found = [key for key in bucket._objects if all(part in key for part in parts)]
-    assert found
-    return {key: bucket._objects.pop(key) for key in found}
+    lost = [key for key in bucket._objects if all(part in key for part in parts)]
+    assert lost
+    return {key: bucket._objects.pop(key) for key in lost}
 
 
 def repaired(bucket: MemoryBucket, folder: Path) -> set[str]:

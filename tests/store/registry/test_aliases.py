@@ -44,14 +44,14 @@ def test_a_promotion_over_what_is_no_longer_current_is_told_what_is(log: AliasLo
 def test_of_many_promotions_at_once_one_wins_and_the_others_learn_who(log: AliasLog) -> None:
     log.append(A, expected=None, actor=Actor("ann", "first"))
     won: list[str] = []
-    found: list[str | None] = []
+    winners: list[str | None] = []
 
     def promote(who: int) -> None:
         version = f"20261122T03000{who}-0123456789ab"
         try:
             won.append(log.append(version, expected=A, actor=Actor(str(who), "race")).version)
         except PromotionConflict as conflict:
-            found.append(conflict.found)
+            winners.append(conflict.found)
 
     threads = [threading.Thread(target=promote, args=(who,)) for who in range(8)]
     for thread in threads:
@@ -60,7 +60,7 @@ def test_of_many_promotions_at_once_one_wins_and_the_others_learn_who(log: Alias
         thread.join()
 
     assert len(won) == 1
-    assert found == won * 7
+    assert winners == won * 7
     assert [record.version for record in log.history()] == [A, *won]
 
 
@@ -81,9 +81,12 @@ def test_what_a_replica_said_first_about_a_record_stands(log: AliasLog) -> None:
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
     log.acknowledge(1, Acknowledgement(replica="r2", version=A, serving=True))
 
-    said = {word.replica: (word.serving, word.reason) for word in log.acknowledgements(1)}
+    reports = {
+        acknowledgement.replica: (acknowledgement.serving, acknowledgement.reason)
+        for acknowledgement in log.acknowledgements(1)
+    }
 
-    assert said == {"r1": (False, "too big"), "r2": (True, "")}
+    assert reports == {"r1": (False, "too big"), "r2": (True, "")}
     assert log.sequences() == [1]
 
 
@@ -116,15 +119,15 @@ def test_names_below_an_empty_log_make_no_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reports",
     [{"model": "sales"}, {"alias": "challenger"}, {"sequence": 0}, {"sequence": 1}],
     ids=str,
 )
-def test_a_record_that_says_it_is_another_is_believed_by_nobody(said: dict[str, object]) -> None:
+def test_a_record_that_says_it_is_another_is_believed_by_nobody(reports: dict[str, object]) -> None:
     bucket = MemoryBucket()
     log = AliasLog(bucket, "digits")
     first = log.append(A, expected=None, actor=Actor("ann", "first"))
-    planted = first.model_copy(update={"sequence": 2, "version": B} | said)
+    planted = first.model_copy(update={"sequence": 2, "version": B} | reports)
     key = keys.alias_record("digits", "champion", 2)
     bucket.create(key, planted.model_dump_json().encode())
 
@@ -151,4 +154,4 @@ def test_a_word_that_cannot_be_read_hides_no_other_ones() -> None:
     bucket.create(keys.replica("digits", "champion", 1, "r0"), b"{}")
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
 
-    assert [word.replica for word in log.acknowledgements(1)] == ["r1"]
+    assert [acknowledgement.replica for acknowledgement in log.acknowledgements(1)] == ["r1"]

@@ -31,13 +31,13 @@ def bucket() -> MemoryBucket:
     for version in (A, B, C, UNDECIDED, REJECTED):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
     for version in (A, B, C):
-        say(bucket, version, "approved")
-    say(bucket, REJECTED, "rejected")
+        decide(bucket, version, "approved")
+    decide(bucket, REJECTED, "rejected")
     ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("ann", "the first"))
     return bucket
 
 
-def say(bucket: MemoryBucket, version: str, verdict: Verdict) -> None:
+def decide(bucket: MemoryBucket, version: str, verdict: Verdict) -> None:
     ModelRegistry(bucket, "digits").decide(version, verdict, Actor("ann"))
 
 
@@ -50,8 +50,8 @@ def stop(bucket: MemoryBucket) -> AliasRecord:
 
 
 def withdraw(bucket: MemoryBucket, record: AliasRecord, why: str = "too slow") -> Withdrawal:
-    said = Withdrawal(replica="here", version=record.version, reason=why)
-    return Challenges(bucket, record.model).withdraw(record, said)
+    withdrawal = Withdrawal(replica="here", version=record.version, reason=why)
+    return Challenges(bucket, record.model).withdraw(record, withdrawal)
 
 
 def test_nothing_challenges_at_first(bucket: MemoryBucket) -> None:
@@ -77,7 +77,7 @@ def test_a_challenge_is_one_record_with_its_terms(
 
 
 @pytest.mark.parametrize(
-    ("version", "terms", "words"),
+    ("version", "terms", "message"),
     [
         (A, SHADOW, "is the champion of digits"),
         (REJECTED, SHADOW, "was rejected"),
@@ -86,9 +86,9 @@ def test_a_challenge_is_one_record_with_its_terms(
     ],
 )
 def test_who_may_not_challenge_is_told_why(
-    bucket: MemoryBucket, version: str, terms: Terms, words: str
+    bucket: MemoryBucket, version: str, terms: Terms, message: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=words):
+    with pytest.raises(ConfigurationError, match=message):
         start(bucket, version, terms)
     assert AliasLog(bucket, "digits", CHALLENGER).current() is None
 
@@ -226,7 +226,7 @@ MORE = TensorSpec(name="more", datatype="FP32", shape=(2,))
 
 
 @pytest.mark.parametrize(
-    ("champion", "challenger", "words"),
+    ("champion", "challenger", "message"),
     [
         (TENSORS, TENSORS, ""),
         (TENSORS, TENSORS.model_copy(update={"inputs": (spec(),)}), ""),
@@ -240,12 +240,12 @@ MORE = TensorSpec(name="more", datatype="FP32", shape=(2,))
     ],
 )
 def test_an_incompatible_schema_is_described(
-    champion: Schema, challenger: Schema, words: str
+    champion: Schema, challenger: Schema, message: str
 ) -> None:
-    found = difference(champion, challenger)
+    reason = difference(champion, challenger)
 
-    assert found.startswith(words)
-    assert bool(found) == bool(words)
+    assert reason.startswith(message)
+    assert bool(reason) == bool(message)
 
 
 def test_a_version_with_other_tensors_cannot_challenge(bucket: MemoryBucket) -> None:

@@ -91,9 +91,9 @@ def test_stopping_does_not_stop_a_challenge_started_meanwhile(bucket: Busy) -> N
 
 def test_starting_conflicts_with_a_challenge_started_and_stopped_meanwhile(bucket: Busy) -> None:
     start(bucket, B)
-    said = Withdrawal(replica="here", version=B, reason="too slow")
+    withdrawal = Withdrawal(replica="here", version=B, reason="too slow")
     Challenges(bucket, AliasLog(bucket, "digits", CHALLENGER).history()[0].model).withdraw(
-        AliasLog(bucket, "digits", CHALLENGER).history()[0], said
+        AliasLog(bucket, "digits", CHALLENGER).history()[0], withdrawal
     )
     bucket.before = keys.decision("digits", C)
     bucket.acts = lambda: start(bucket, B, by="eve")

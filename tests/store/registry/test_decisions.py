@@ -29,9 +29,9 @@ def test_a_decision_is_final(bucket: MemoryBucket) -> None:
     with pytest.raises(AlreadyDecided, match="was approved by ann already"):
         decide(bucket, "rejected", by="bob")
 
-    found = ModelRegistry(bucket, "digits").decision(VERSION)
-    assert found is not None
-    assert found.verdict == "approved"
+    decision = ModelRegistry(bucket, "digits").decision(VERSION)
+    assert decision is not None
+    assert decision.verdict == "approved"
 
 
 def test_deciding_the_same_again_returns_the_first_decision(bucket: MemoryBucket) -> None:

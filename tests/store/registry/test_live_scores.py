@@ -55,10 +55,10 @@ def test_scores_are_returned_in_the_order_of_measuring():
     for days, name in enumerate(names):
         LiveScores(bucket, "digits").keep(score(name, days=days))
 
-    found = LiveScores(bucket, "digits").of_version(VERSION)
+    scores = LiveScores(bucket, "digits").of_version(VERSION)
 
-    assert [one.arrival for one in found] == names
-    assert latest(found) == found[-1]
+    assert [score.arrival for score in scores] == names
+    assert latest(scores) == scores[-1]
 
 
 def test_the_headline_is_measured_over_all_rows():
@@ -84,7 +84,9 @@ def test_every_valid_arrival_name_can_have_a_score(length):
     for name in names:
         LiveScores(bucket, "digits").keep(score(name))
 
-    assert {one.arrival for one in LiveScores(bucket, "digits").of_version(VERSION)} == set(names)
+    assert {score.arrival for score in LiveScores(bucket, "digits").of_version(VERSION)} == set(
+        names
+    )
     assert LiveScores(bucket, "digits").find(VERSION, names[0]) == score(names[0])
 
 

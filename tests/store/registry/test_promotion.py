@@ -32,23 +32,23 @@ def bucket() -> MemoryBucket:
     return bucket
 
 
-def go(bucket: MemoryBucket, version: str, over: str | None) -> None:
-    ModelRegistry(bucket, "digits").promote(version, expected=over, actor=Actor("test", "test"))
+def promote(bucket: MemoryBucket, version: str, expected: str | None) -> None:
+    ModelRegistry(bucket, "digits").promote(version, expected=expected, actor=Actor("test", "test"))
 
 
 def back(bucket: MemoryBucket, to: str | None = None) -> str:
     current = AliasLog(bucket, "digits").current()
-    over = current.version if current else None
+    expected = current.version if current else None
     return (
         ModelRegistry(bucket, "digits")
-        .roll_back(expected=over, to=to, actor=Actor("ann", "worse"))
+        .roll_back(expected=expected, to=to, actor=Actor("ann", "worse"))
         .version
     )
 
 
 def test_promoting_the_champion_again_writes_nothing(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
-    go(bucket, A, None)
+    promote(bucket, A, None)
+    promote(bucket, A, None)
 
     assert [record.version for record in AliasLog(bucket, "digits").history()] == [A]
 
@@ -58,13 +58,13 @@ def test_a_version_without_approval_is_not_promoted(bucket: MemoryBucket) -> Non
     ModelRegistry(bucket, "digits").publish(manifest(version=undecided), FILES, SIGNER)
 
     with pytest.raises(ConfigurationError, match=f"overnight approve digits {undecided}"):
-        go(bucket, undecided, None)
+        promote(bucket, undecided, None)
     assert AliasLog(bucket, "digits").current() is None
 
 
 def test_a_missing_version_is_not_promoted(bucket: MemoryBucket) -> None:
     with pytest.raises(UnknownVersion):
-        go(bucket, "20261122T050000-0123456789ab", None)
+        promote(bucket, "20261122T050000-0123456789ab", None)
 
 
 def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
@@ -75,9 +75,9 @@ def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
 def test_each_rollback_returns_to_the_version_replaced_before(
     bucket: MemoryBucket,
 ) -> None:
-    go(bucket, A, None)
-    go(bucket, B, A)
-    go(bucket, C, B)
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
 
     assert back(bucket) == B
     assert back(bucket) == A
@@ -88,9 +88,9 @@ def test_each_rollback_returns_to_the_version_replaced_before(
 
 
 def test_a_repeated_rollback_goes_back_only_once(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
-    go(bucket, B, A)
-    go(bucket, C, B)
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
 
     first = ModelRegistry(bucket, "digits").roll_back(
         expected=C, to=None, actor=Actor("ann", "worse")
@@ -104,18 +104,18 @@ def test_a_repeated_rollback_goes_back_only_once(bucket: MemoryBucket) -> None:
 
 
 def test_a_rollback_from_a_former_champion_is_a_conflict(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
-    go(bucket, B, A)
-    go(bucket, C, B)
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
 
     with pytest.raises(PromotionConflict, match=f"expected {B} to be current, found {C}"):
         ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "late"))
 
 
 def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
-    go(bucket, B, A)
-    go(bucket, C, B)
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
 
     assert back(bucket, to=A) == A
     with pytest.raises(ConfigurationError, match="is the champion of digits already"):
@@ -154,7 +154,7 @@ def test_missing_acknowledgements_are_reported_as_such(bucket: MemoryBucket) -> 
 
 
 def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
+    promote(bucket, A, None)
     record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
     log = AliasLog(bucket, "digits")
     refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
@@ -184,7 +184,7 @@ def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> Non
 
 def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryBucket) -> None:
     record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
-    go(bucket, B, A)
+    promote(bucket, B, A)
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")
     )
@@ -198,8 +198,8 @@ def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryB
 
 
 def test_two_promotions_over_the_same_champion_have_one_winner(bucket: MemoryBucket) -> None:
-    go(bucket, A, None)
-    go(bucket, B, A)
+    promote(bucket, A, None)
+    promote(bucket, B, A)
 
     with pytest.raises(PromotionConflict, match=f"found {B}"):
-        go(bucket, C, A)
+        promote(bucket, C, A)

@@ -14,7 +14,7 @@ def bucket() -> MemoryBucket:
     return MemoryBucket()
 
 
-def found(**settings: float) -> TunedSettings:
+def tuned(**settings: float) -> TunedSettings:
     return TunedSettings(model="digits", sequence=0, settings=settings, by="ann", reason="slow")
 
 
@@ -23,8 +23,8 @@ def test_a_model_has_no_tuned_settings_at_first(bucket):
 
 
 def test_the_newest_record_applies_and_older_ones_stay(bucket):
-    first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
-    second = TunedSettingsLog(bucket, "digits").append(found(epochs=7))
+    first = TunedSettingsLog(bucket, "digits").append(tuned(epochs=5))
+    second = TunedSettingsLog(bucket, "digits").append(tuned(epochs=7))
 
     assert (first.sequence, second.sequence) == (1, 2)
     newest = TunedSettingsLog(bucket, "digits").current()
@@ -34,7 +34,7 @@ def test_the_newest_record_applies_and_older_ones_stay(bucket):
 
 
 def test_another_model_has_a_log_of_its_own(bucket):
-    TunedSettingsLog(bucket, "digits").append(found(epochs=5))
+    TunedSettingsLog(bucket, "digits").append(tuned(epochs=5))
 
     assert TunedSettingsLog(bucket, "sales").current() is None
 
@@ -42,7 +42,7 @@ def test_another_model_has_a_log_of_its_own(bucket):
 def test_searches_that_end_at_once_are_all_recorded(bucket):
     searches = [
         threading.Thread(
-            target=TunedSettingsLog(bucket, "digits").append, args=(found(epochs=epochs),)
+            target=TunedSettingsLog(bucket, "digits").append, args=(tuned(epochs=epochs),)
         )
         for epochs in range(1, 9)
     ]
@@ -59,15 +59,15 @@ def test_searches_that_end_at_once_are_all_recorded(bucket):
 
 @pytest.mark.parametrize("stray", ["99999999.json/x", "00000002.json/x", "².json"])
 def test_names_without_records_hide_no_record(bucket, stray):
-    first = TunedSettingsLog(bucket, "digits").append(found(epochs=5))
+    first = TunedSettingsLog(bucket, "digits").append(tuned(epochs=5))
     bucket._objects[f"{keys.tuned('digits')}/{stray}"] = b"x"
 
     assert TunedSettingsLog(bucket, "digits").current() == first
-    assert TunedSettingsLog(bucket, "digits").append(found(epochs=7)).sequence == 2
+    assert TunedSettingsLog(bucket, "digits").append(tuned(epochs=7)).sequence == 2
 
 
 def test_the_sequence_of_a_record_is_that_of_its_key(bucket):
-    planted = found(epochs=5)
+    planted = tuned(epochs=5)
     bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
 
-    assert TunedSettingsLog(bucket, "digits").append(found(epochs=7)).sequence == 2
+    assert TunedSettingsLog(bucket, "digits").append(tuned(epochs=7)).sequence == 2

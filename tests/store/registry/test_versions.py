@@ -102,7 +102,7 @@ def test_a_manifest_of_another_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "found"),
+    ("body", "message"),
     [
         (b"{}", "found missing"),
         (b'{"format": 2}', "found 2"),
@@ -110,11 +110,11 @@ def test_a_manifest_of_another_version_is_refused() -> None:
         (b'{"format": 1, "model": "digits"}', "version"),
     ],
 )
-def test_a_damaged_manifest_is_distinguished_from_a_missing_one(body: bytes, found: str) -> None:
+def test_a_damaged_manifest_is_distinguished_from_a_missing_one(body: bytes, message: str) -> None:
     bucket = MemoryBucket()
     bucket.create(keys.manifest("digits", VERSION), body)
 
-    with pytest.raises(CorruptVersion, match=found):
+    with pytest.raises(CorruptVersion, match=message):
         ModelRegistry(bucket, "digits").manifest(VERSION)
 
 

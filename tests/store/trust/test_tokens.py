@@ -28,12 +28,15 @@ def test_a_proof_identifies_the_owner_of_the_token():
 
 
 def test_empty_parameters_and_number_types_do_not_matter():
-    told = Statement(
+    statement = Statement(
         "challenge", "digits", {"share": 1, "approve": False, "version": None, "reason": ""}
     )
     same = Statement("challenge", "digits", {"share": 1.0})
 
-    assert verify_statement(sign_statement(ADA.token, told, at=NOW), same, (ADA,), now=NOW) == "ada"
+    assert (
+        verify_statement(sign_statement(ADA.token, statement, at=NOW), same, (ADA,), now=NOW)
+        == "ada"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,6 @@ def test_a_token_has_one_owner():
 
 
 def test_a_name_may_have_several_tokens():
-    found = parse(f"ada {ADA.token}\n\nada {BOB.token} # the new one\n", where="")
+    tokens = parse(f"ada {ADA.token}\n\nada {BOB.token} # the new one\n", where="")
 
-    assert found == (ADA, Token("ada", BOB.token))
+    assert tokens == (ADA, Token("ada", BOB.token))

@@ -38,10 +38,10 @@ def test_an_unknown_key_is_named_with_the_trusted_ones() -> None:
     with pytest.raises(UntrustedVersion) as refusal:
         TRUST.verify(BODY, [OTHER.sign(BODY)], version="digits v1")
 
-    told = str(refusal.value)
-    assert f"signed by {OTHER.key_id}, which is not trusted here or was revoked" in told
-    assert f"tests ({SIGNER.key_id})" in told
-    assert "overnight keys trust" in told
+    message = str(refusal.value)
+    assert f"signed by {OTHER.key_id}, which is not trusted here or was revoked" in message
+    assert f"tests ({SIGNER.key_id})" in message
+    assert "overnight keys trust" in message
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ KEY = named(SIGNER).line.split()[1]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("lonely", "expected `name ed25519:"),
         (f"a b {KEY}", "expected `name ed25519:"),
@@ -101,11 +101,11 @@ KEY = named(SIGNER).line.split()[1]
         (f"twice {KEY}", "of a line above"),
     ],
 )
-def test_an_invalid_line_is_reported_by_its_number(line, told) -> None:
+def test_an_invalid_line_is_reported_by_its_number(line, message) -> None:
     with pytest.raises(ConfigurationError, match="line 2 of there") as refusal:
         parse(f"{named(SIGNER).line}\n{line}\n", "there")
 
-    assert told in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 def test_no_key_is_trusted_while_the_file_is_invalid(tmp_path) -> None:
