@@ -16,7 +16,7 @@ class NotAuthorized(OvernightError):
     def __init__(self, person: str, action: str, authorized: Sequence[str], setting: str) -> None:
         super().__init__(
             f"{person!r} may not {action}; authorized are: {', '.join(authorized) or 'nobody'}. "
-            f"Ask one of them, or whoever runs the worker to add the name to {setting}"
+            f"Ask one of them, or the operator of the worker to add the name to {setting}"
         )
 
 

@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     confirm_seconds: float = Field(default=120, gt=0)
     fit_seconds: float = Field(default=3_600, gt=0)
     rehearse_seconds: float = Field(default=300, gt=0)
-    # Names of those who may overrule gates; empty for nobody.
+    # Names of those who may override gates; by default nobody may.
     overriders: Names = ()
 
     @field_validator("serving_models", "cors_origins", "overriders", mode="before")

@@ -1,4 +1,4 @@
-"""A newcomer follows docs/add-your-model.md to the letter, and it serves."""
+"""A new user follows docs/add-your-model.md to the letter, and it serves."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def blocks() -> list[Block]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of one's own, with the same environment under the names that the guide uses."""
-    place = tmp_path_factory.mktemp("newcomer") / "overnight"
+    place = tmp_path_factory.mktemp("new-user") / "overnight"
     leave = shutil.ignore_patterns("__pycache__", ".venv", "*.mp4")
     for room in ROOMS:
         shutil.copytree(ROOT / room, place / room, ignore=leave)
@@ -112,7 +112,7 @@ def at_home(
     s3_bucket: S3Bucket,
     tmp_path: Path,
 ) -> dict[str, str]:
-    """The settings of a home of the newcomer's, as the last chapter exports them."""
+    """The settings of the new user's home, as the last chapter exports them."""
     write_keys(tmp_path)
     return {
         **environment,

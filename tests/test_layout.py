@@ -19,7 +19,7 @@ def sources(*folders: str) -> Iterator[Path]:
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
-def test_no_folder_holds_more_python_files_than_one_can_take_in() -> None:
+def test_no_folder_holds_more_python_files_than_a_reader_can_survey() -> None:
     files = Counter(path.parent.relative_to(ROOT) for path in sources(*PACKAGES, "benchmarks"))
 
     assert {str(folder): n for folder, n in files.items() if n > WIDEST} == {}

@@ -110,7 +110,7 @@ def _observation(observation: Observation) -> Document:
 
 
 def _notes(audit: Audit) -> list[Observation]:
-    return [one for one in audit.observations if one.severity is Severity.NOTE]
+    return [item for item in audit.observations if item.severity is Severity.NOTE]
 
 
 def _print(audit: Audit, added: list[str], lost: list[str], console: Console) -> None:

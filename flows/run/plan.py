@@ -70,8 +70,8 @@ def make_plan(
 ) -> TrainingPlan:
     """Settings, lineage and fingerprint of a run on a snapshot.
 
-    For a model that declares manual approval a run cannot request another: whoever may start a run
-    could get around the people who decide.
+    A run of a model with manual approval cannot request automatic approval: anybody who may start
+    a run could otherwise bypass the approval.
 
     Raises:
         ConfigurationError: the model's tensors differ from those of its champion.

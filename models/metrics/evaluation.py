@@ -44,7 +44,7 @@ class RowMetric:
 class Paired:
     """Counts of right answers of candidate and champion on the same rows of one slice.
 
-    Only rows on which they differ tell which is better.
+    Only rows on which they differ show which is better.
     """
 
     slice: str

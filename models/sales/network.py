@@ -54,8 +54,8 @@ def build(*, seed: int) -> keras.Model:
         ("department", DEPARTMENT, DEPARTMENT_WIDTH),
     ):
         # A matrix product instead of a look-up, whose gradient is not deterministic.
-        one = OneHot(len(spec.vocabulary), name=f"one_{name}")(inputs[name])
-        parts.append(layers.Dense(width, use_bias=False, name=f"{name}_embedding")(one))
+        encoded = OneHot(len(spec.vocabulary), name=f"one_{name}")(inputs[name])
+        parts.append(layers.Dense(width, use_bias=False, name=f"{name}_embedding")(encoded))
     x = layers.Concatenate(name="features")(parts)
     for number, width in enumerate(WIDTHS, 1):
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)

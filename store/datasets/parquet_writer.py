@@ -46,7 +46,7 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(one.num_rows for one in waiting) >= GROUP_ROWS:
+        if sum(batch.num_rows for batch in waiting) >= GROUP_ROWS:
             yield pa.Table.from_batches(waiting)
             waiting = []
     if waiting:

@@ -63,7 +63,7 @@ def test_origins_are_separated_by_commas(monkeypatch, tmp_path):
     assert load().cors_origins == ("https://app.example", "http://[::1]:3000")
 
 
-def test_nobody_may_overrule_gates_unless_named(monkeypatch, tmp_path):
+def test_nobody_may_override_gates_unless_named(monkeypatch, tmp_path):
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
     assert load().overriders == ()
 

@@ -55,9 +55,7 @@ def states(api: PrefectApi, deployment: str) -> list[str]:
     return [run["state_name"] for run in due]
 
 
-def test_of_twenty_nights_that_were_missed_only_the_last_is_made_up_for(
-    api: PrefectApi, pool: str
-) -> None:
+def test_of_twenty_missed_runs_only_the_last_is_run_later(api: PrefectApi, pool: str) -> None:
     deployment, other = deployed(api, pool), deployed(api, pool)
     miss(api, deployment, _NIGHTS)
     miss(api, other, 1)

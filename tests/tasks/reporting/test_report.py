@@ -53,7 +53,7 @@ def test_every_finding_shows_value_and_bound() -> None:
     assert "not applicable" in text
 
 
-def test_an_override_is_shown_below_the_gates_it_overrules() -> None:
+def test_an_override_is_shown_below_the_gates_it_overrides() -> None:
     refused = Finding(gate="AtLeast", metric="accuracy", passed=False, message="m")
     override = Override(by="ann", reason="better | than none", overruled=(refused.name,))
     report = RunReport("digits", verdict=Verdict((refused,)), override=override)
