@@ -11,8 +11,7 @@ from pathlib import Path
 
 from overnight.serving.challenger.comparison import Comparisons
 from overnight.serving.challenger.controller import ChallengeController
-from overnight.serving.challenger.registry import Challengers
-from overnight.serving.challenger.router import Router
+from overnight.serving.challenger.router import Challenger, Router
 from overnight.serving.history.local_copy import HistoryFile
 from overnight.serving.history.sync import TICK_SECONDS, HistorySync
 from overnight.serving.host.alias_state import AliasState
@@ -23,12 +22,13 @@ from overnight.serving.lifecycle.memory_budget import DEFAULT_BYTES, MemoryBudge
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
 from overnight.serving.lifecycle.watcher import FollowContext, Watcher
 from overnight.serving.status import HostStatus
+from overnight.serving.telemetry.challenge_stats import ChallengeStats
 from overnight.serving.telemetry.metrics import Metrics
 from overnight.serving.telemetry.traffic import TrafficFile, TrafficSampler
 from overnight.store.errors import BadKey, StoreError
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHAMPION, AliasLog
+from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog
 from overnight.store.trust.trusted_keys import Trust
 
 logger = logging.getLogger(__name__)
@@ -65,9 +65,10 @@ class HostAgent:
         folder, workers = following.folder, following.folder / "workers"
         self._bucket, self._following = bucket, following
         self.slots = ModelSlots(expected=following.models)
-        self.challengers = Challengers(folder / "challengers", bucket)
+        # The router reads it at every request; only the loader's thread adds to it.
+        self.challengers: dict[str, Challenger] = {}
         self.comparisons = comparisons = Comparisons()
-        self.router = Router(self.slots, self.challengers.by_model, comparisons)
+        self.router = Router(self.slots, self.challengers, comparisons)
         self.registration = WorkerRegistration(workers)
         self._context = FollowContext(
             bucket=bucket,
@@ -85,13 +86,14 @@ class HostAgent:
             workers=following.workers,
         )
         meter = Metrics(
-            challenges=self.challengers.stats,
+            challenges=self._challenge_stats,
             loads=self._loader.loads,
             comparison_queue_length=lambda: comparisons.waiting,
         )
         self.status = HostStatus(folder, meter, worker=self.registration.worker[:8])
         self._traffic_sampler = TrafficSampler(TrafficFile(folder), lambda: read_counters(workers))
-        self._alias_states: dict[str, AliasState] = {}
+        # The champion's and the challenger's state, by model.
+        self._alias_states: dict[str, tuple[AliasState, AliasState]] = {}
         self._watchers: dict[str, Watcher] = {}
         self._controllers: dict[str, ChallengeController] = {}
         self._history_syncs: dict[str, HistorySync] = {}
@@ -178,8 +180,10 @@ class HostAgent:
         for model in self._following.models or sorted(path.name for path in folder.glob("*")):
             if model not in self._alias_states and _is_model(model):
                 champion = AliasState(folder / model)
+                challenger = AliasState(self._following.folder / "challengers" / model)
                 slot = ModelSlot(model, champion.shared)
-                challenger_slot, challenger = self.challengers.add(model)
+                challenger_slot = ModelSlot(f"{model}@{CHALLENGER}", challenger.shared)
+                self.challengers[model] = Challenger(challenger_slot, model)
                 history = HistoryFile(folder / model)
                 # The champion first, so that where memory is short the challenger is refused.
                 self._loader.add(slot, champion)
@@ -188,7 +192,7 @@ class HostAgent:
                 self._history_syncs[model] = HistorySync(
                     history, champion, model=model, bucket=self._bucket
                 )
-                self._alias_states[model] = champion
+                self._alias_states[model] = champion, challenger
                 # Last: from here on requests see the model, and read everything above.
                 self.slots.add(slot)
 
@@ -199,14 +203,19 @@ class HostAgent:
             if time.monotonic() - self._discovered_at >= pause:
                 self._discovered_at = time.monotonic()
                 self._make_folders()
-        for model, champion in list(self._alias_states.items()):
+        for model, (champion, challenger) in list(self._alias_states.items()):
             if model not in self._watchers:
-                challenger = self.challengers.alias_state(model)
                 log = AliasLog(self._bucket, model, CHAMPION)
                 self._watchers[model] = Watcher(champion, log, self._context, challenger=challenger)
                 self._controllers[model] = ChallengeController(
                     model, challenger, champion, self._context
                 )
+
+    def _challenge_stats(self) -> tuple[ChallengeStats, ...]:
+        """What this worker counted of the newest challenge of each model."""
+        # A copy: models are added by the loader's thread meanwhile.
+        newest = [challenger.stats() for challenger in list(self.challengers.values())]
+        return tuple(stats for stats in newest if stats is not None)
 
     def _make_folders(self) -> None:
         """Make a folder for each model in the store; by it all workers of the host learn of it."""

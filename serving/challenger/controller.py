@@ -103,7 +103,8 @@ class ChallengeController:
         if self._ended is not None and self._ended.record.id == record.id:
             # The process died between remembering it and clearing the shared memory.
             return self._ended
-        if (reason := self._reason_to_withdraw(record)) is not None:
+        terms, stats = record.terms, self._stats(record)
+        if terms and stats and (reason := reason_to_withdraw(terms, stats)):
             return self._ended_as(record, "withdrawn", reason)
         champion = self._champion.follower_state().last
         if (
@@ -114,11 +115,6 @@ class ChallengeController:
         ):
             return self._ended_as(record, "became champion", champion.reason, recorded=True)
         return self._poll_end(record) if self._is_due() else None
-
-    def _reason_to_withdraw(self, record: AliasRecord) -> str | None:
-        stats = self._stats(record)
-        terms = record.terms
-        return reason_to_withdraw(terms, stats) if terms is not None and stats is not None else None
 
     def _stats(self, record: AliasRecord) -> ChallengeStats | None:
         workers = read_counters(self._context.workers).values()

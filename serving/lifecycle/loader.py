@@ -83,7 +83,7 @@ class VersionLoader:
             self._prepare(slot, alias_state)
             if was_ready and slot.shared.proposed <= slot.shared.current:
                 self._reload_previous(slot, alias_state)
-            self._retire(slot, keep=self._kept_generations(slot))
+            self._retired += slot.drop(self._kept_generations(slot))
         self._free()
         # Reported last: a generation that is reported as prepared is in its slot, so a request
         # that reads it from shared memory finds it there.
@@ -187,9 +187,6 @@ class VersionLoader:
         retained = self._memory_budget.retained(previous)
         return {current, proposed, *(newest[version].generation for version in retained)}
 
-    def _retire(self, slot: ModelSlot, *, keep: set[int]) -> None:
-        self._retired += slot.drop(keep)
-
     def _free(self) -> None:
         """Close the predictors of retired versions, here and not when the last reference goes.
 
@@ -242,7 +239,7 @@ class VersionLoader:
         available = self._available()
         if available is not None and needed > available:
             for slot, _ in self._slots:
-                self._retire(slot, keep={slot.shared.current, slot.shared.proposed})
+                self._retired += slot.drop({slot.shared.current, slot.shared.proposed})
             self._free()
             available = self._available()
         if available is not None and needed > available:

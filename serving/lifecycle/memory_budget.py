@@ -68,18 +68,9 @@ def return_freed_memory() -> None:
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
     """Memory that may still be allocated here, or None where the system does not say."""
-    limits = [_machine_bytes(meminfo), _container_bytes(cgroup)]
+    available_kb = _statistic(meminfo, "MemAvailable:")
+    limits = [available_kb and available_kb * 1024, _container_bytes(cgroup)]
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _machine_bytes(meminfo: Path) -> int | None:
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
 
 
 def _container_bytes(cgroup: Path) -> int | None:
@@ -88,14 +79,15 @@ def _container_bytes(cgroup: Path) -> int | None:
         used = int((cgroup / "memory.current").read_text())
     except (OSError, ValueError):
         return None
-    return int(limit) - used + _reclaimable_bytes(cgroup) if limit.isdigit() else None
+    # Cached file pages not read lately count as used, and yet the kernel frees them on demand.
+    reclaimable = _statistic(cgroup / "memory.stat", "inactive_file") or 0
+    return int(limit) - used + reclaimable if limit.isdigit() else None
 
 
-def _reclaimable_bytes(cgroup: Path) -> int:
-    """Cached file pages not read lately: counted as used, but freed by the kernel on demand."""
+def _statistic(path: Path, name: str) -> int | None:
+    """The number that follows a name at the start of a line of the kernel's statistics."""
     with suppress(OSError, ValueError):
-        for line in (cgroup / "memory.stat").read_text().splitlines():
-            name, _, count = line.partition(" ")
-            if name == "inactive_file":
-                return int(count)
-    return 0
+        for line in path.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+    return None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from overnight.serving.host.alias_state import EndedChallenge
+from overnight.serving.host.alias_state import AliasState, EndedChallenge
 from overnight.store.errors import StoreDenied
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
@@ -182,7 +182,7 @@ def test_a_challenger_that_cannot_be_loaded_is_refused_and_the_champion_goes_on(
 
 
 def test_a_host_that_died_before_it_deactivated_an_ended_challenger_does_so_at_start(
-    hosts, challengers, worker, bucket
+    hosts, challengers, worker, bucket, tmp_path
 ):
     record = challenge(challengers, 2, CANARY)
     settle(*hosts)
@@ -193,7 +193,7 @@ def test_a_host_that_died_before_it_deactivated_an_ended_challenger_does_so_at_s
         replica="host",
         at=datetime.now(UTC),
     )
-    hosts[0].challengers.alias_state(bundles.MODEL).save_ended_challenge(ended)
+    AliasState(tmp_path / "challengers" / bundles.MODEL).save_ended_challenge(ended)
     for agent in hosts:
         agent.stop()
 

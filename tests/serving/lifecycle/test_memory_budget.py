@@ -150,7 +150,7 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     challenge(challengers, 2, SHADOW)
     settle(leader, mate)
     answering_version(mate)
-    interpreter = _interpreter_of(mate.challengers.by_model[bundles.MODEL].slot.current())
+    interpreter = _interpreter_of(mate.challengers[bundles.MODEL].slot.current())
     assert mate.comparisons.waiting == 1
 
     challengers.append(
@@ -164,8 +164,8 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     assert interpreter() is None
     # What is still to be compared with it is left out, and is no failure of the challenger's.
     compare(mate)
-    (tally,) = mate.challengers.stats()
-    assert (tally.requests, tally.errors, tally.compared) == (0, 0, 0)
+    stats = mate.challengers[bundles.MODEL].stats()
+    assert (stats.requests, stats.errors, stats.compared) == (0, 0, 0)
 
 
 class Meanwhile:
@@ -192,7 +192,7 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
     leader, mate = hosts
     challenge(challengers, 2, SHADOW)
     settle(leader, mate)
-    slot = mate.challengers.by_model[bundles.MODEL].slot
+    slot = mate.challengers[bundles.MODEL].slot
     loaded = slot.current()
     interpreter = _interpreter_of(loaded)
 
@@ -208,8 +208,8 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
     answering_version(mate)
     compare(mate)
 
-    (tally,) = mate.challengers.stats()
-    assert (tally.requests, tally.errors, tally.compared) == (1, 0, 1)
+    stats = mate.challengers[bundles.MODEL].stats()
+    assert (stats.requests, stats.errors, stats.compared) == (1, 0, 1)
     assert interpreter() is not None
     mate.tick_loader()
     assert interpreter() is None

@@ -108,5 +108,5 @@ def compare(*agents: HostAgent) -> None:
 
 def challengers_in(agent: HostAgent) -> list[str]:
     """The versions of challengers that a worker has loaded."""
-    slot = agent.challengers.by_model[bundles.MODEL].slot
+    slot = agent.challengers[bundles.MODEL].slot
     return [one.version for one in slot.loaded()]
