@@ -1,4 +1,6 @@
-"""What a snapshot of 60,000 images costs: `python -m benchmarks.data.snapshots [ROUNDS]`.
+"""Claim: a verified snapshot of 60,000 images takes less than two seconds of CPU.
+
+    python -m benchmarks.data.snapshots [ROUNDS]
 
 Justifies that every run takes a snapshot of all rows and verifies the bytes of each row against
 its digest: both take less than a second of CPU. Prints the fewest CPU seconds of all rounds.

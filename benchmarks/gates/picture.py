@@ -1,4 +1,4 @@
-"""The error rates as a picture for the docs."""
+"""Draws the error rates of `error_rates` for docs/gates.md."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Accuracy of the sales forecasts compared with simple baselines: a rolling backtest.
+"""Claim: the table of docs/sales.md: forecasts compared with baselines in a rolling backtest.
 
     python -m benchmarks.sales.backtest [--cutoffs 8] [--seed 1]
 

@@ -1,8 +1,10 @@
-"""What batches cost: `python benchmarks/serving/batching.py [NETWORK …]`.
+"""Claim: padding batches to at most 16 rows and not gathering requests is the cheapest choice.
+
+    python benchmarks/serving/batching.py [NETWORK …]
 
 Justifies three choices of `serving/inference/runtime.py`: batches are padded to sizes of at most
 16, as a row costs no less in larger ones; long batches are cut into chunks that several threads
-take, since LiteRT lets go of the interpreter lock; and requests of different clients are not
+take, since LiteRT releases the GIL; and requests of different clients are not
 gathered into one batch, as that pays only where a row costs much less among others. A network is
 shown for which it would: wide dense layers, whose weights are read once for all rows of a batch. It
 is made here by TensorFlow, and so is the classic convolutional one. Every NETWORK named is measured
@@ -96,25 +98,25 @@ def speed_up(network: bytes, rows: int) -> tuple[float, float]:
     tensors = bundles.TENSORS
     answer = Schema(inputs=tensors.inputs, outputs=tensors.outputs[:1], labels=tensors.labels)
     manifest = bundles.manifest(1, {"predictor.tflite": network}, tensors=answer)
-    one, two = (Predictor(manifest, network, threads=threads) for threads in (1, 2))
+    one_thread, two_threads = (Predictor(manifest, network, threads=threads) for threads in (1, 2))
 
     def took(predictor: Predictor) -> float:
         began = time.perf_counter()
         predictor.predict({"image": IMAGES[:rows]}, ["probabilities"])
         return (time.perf_counter() - began) * 1e3
 
-    pairs = [(took(one), took(two)) for _ in range(ROUNDS)]
+    pairs = [(took(one_thread), took(two_threads)) for _ in range(ROUNDS)]
     alone = min(first for first, _ in pairs)
     return alone, statistics.median(first / second for first, second in pairs)
 
 
 def main() -> None:
-    found = list(networks())
+    measured_networks = list(networks())
     print("CPU µs of a row in a batch of" + "".join(f"{rows:>9}" for rows in ROWS))
-    for name, network in found:
+    for name, network in measured_networks:
         costs = row_costs(network)
         print(f"{name:29}" + "".join(f"{cost:9.1f}" for cost in costs.values()))
-    for name, network in found:
+    for name, network in measured_networks:
         for rows in LONG:
             alone, faster = speed_up(network, rows)
             print(

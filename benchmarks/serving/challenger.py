@@ -1,4 +1,6 @@
-"""What shadowing costs the champion: `python benchmarks/serving/challenger.py [SECONDS] [ROUNDS]`.
+"""Claim: shadowing a tenth of the requests does not change the champion's p99.
+
+    python benchmarks/serving/challenger.py [SECONDS] [ROUNDS]
 
 Justifies the bounded queue and the niceness of `serving/challenger/comparison.py`: the champion's
 p99 and CPU microseconds a request, without a challenger, and with one that shadows a tenth and all

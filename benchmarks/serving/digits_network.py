@@ -1,6 +1,6 @@
-"""The network that digits really serves, for benchmarks: `python -m … FILE` writes its predictor.
+"""Writes the predictor of the network of digits for other benchmarks: `python -m … FILE`.
 
-What answering costs does not depend on what was learned, so it is not trained.
+It is not trained: the cost of inference does not depend on the weights.
 """
 
 import sys
@@ -15,7 +15,7 @@ from overnight.models.training import export
 
 
 def _all_alike(_: Outputs, exported: Outputs) -> NDArray[np.bool_]:
-    """Weights of eight bits in any case, as those of a trained network are."""
+    """Accept int8 weights in any case, as a trained network does."""
     return np.ones(len(next(iter(exported.values()))), bool)
 
 

@@ -1,10 +1,12 @@
-"""What answering one picture costs: `python benchmarks/serving/overhead.py [SECONDS] [NETWORK]`.
+"""Claim: a prediction over HTTP costs little more CPU time than the bare network and server.
+
+    python -m benchmarks.serving.overhead [SECONDS] [NETWORK]
 
 Justifies granian, LiteRT and the fast path of `serving/rest/middleware/fast_path.py`: CPU
-microseconds a request, for each kind of body, beside applications that answer a constant on the
-same server (WSGI alone, and a Flask view that only parses), and beside the bare network in one
-process. CPU time is what holds on a noisy machine, so rounds are interleaved and ratios are within
-a round. NETWORK is `digits` for the network that digits really serves, or names another .tflite
+microseconds a request, for each kind of body, compared with applications that answer a constant on
+the same server (WSGI alone, and a Flask view that only parses), and with the bare network in one
+process. CPU time is stable on a noisy machine, so rounds are interleaved and ratios are within
+a round. NETWORK is `digits` for the network of digits, or names another .tflite
 that takes `image` and answers `probabilities`; without it, it is a tiny one.
 """
 
@@ -38,9 +40,9 @@ ASKED = sys.argv[2] if len(sys.argv) > 2 else ""
 CONNECTIONS, ROUNDS = 16, 5
 
 
-def _network(asked: str) -> bytes:
-    if asked != "digits":
-        return Path(asked).read_bytes() if asked else bundles.network(1)
+def _network(chosen: str) -> bytes:
+    if chosen != "digits":
+        return Path(chosen).read_bytes() if chosen else bundles.network(1)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "digits.tflite"
         command = [sys.executable, "-m", "benchmarks.serving.digits_network", str(made)]
@@ -172,35 +174,37 @@ def bare_network() -> float:
 
 def rounds(servers: dict[str, tuple[Serving, list[str]]]) -> dict[str, list[Tally]]:
     """Everything in turns, so that whatever else the machine does meets all alike."""
-    sent, found = requests(), dict[str, list[Tally]]()
+    sent, tallies_by_name = requests(), dict[str, list[Tally]]()
     for _ in range(ROUNDS):
         cpu = bare_network()
-        found.setdefault("the bare network", []).append(Tally(cpu, 0, 0, 0, 0, {}))
+        tallies_by_name.setdefault("the bare network", []).append(Tally(cpu, 0, 0, 0, 0, {}))
         for name, (serving, kinds) in servers.items():
             for kind in kinds:
-                found.setdefault(f"{name}: {kind}", []).append(measure(serving, sent[kind]))
-    return found
+                tallies_by_name.setdefault(f"{name}: {kind}", []).append(
+                    measure(serving, sent[kind])
+                )
+    return tallies_by_name
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         home = Path(place)
         kinds = list(requests())
-        found = rounds(
+        tallies_by_name = rounds(
             {
                 "constant WSGI": (stack.enter_context(constant(home / "a", WSGI)), kinds[:1]),
                 "Flask that parses": (stack.enter_context(constant(home / "b", FLASK)), kinds[:1]),
                 "overnight": (stack.enter_context(ours(home / "c")), kinds),
             }
         )
-    tell(found)
+    report(tallies_by_name)
 
 
-def tell(found: dict[str, list[Tally]]) -> None:
-    bare = [one.cpu_us for one in found["the bare network"]]
-    flask = [one.cpu_us for one in found["Flask that parses: JSON, flat"]]
+def report(tallies_by_name: dict[str, list[Tally]]) -> None:
+    bare = [tally.cpu_us for tally in tallies_by_name["the bare network"]]
+    flask = [tally.cpu_us for tally in tallies_by_name["Flask that parses: JSON, flat"]]
     print(f"{'':32}{'CPU µs':>8}{'x bare':>8}{'x Flask':>9}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}")
-    for name, tallies in found.items():
+    for name, tallies in tallies_by_name.items():
         cpu = [tally.cpu_us for tally in tallies]
         columns = [
             f"{statistics.median(cpu):8.0f}",

@@ -1,4 +1,6 @@
-"""How soon a promotion answers: `python benchmarks/serving/promotion.py [PROMOTIONS]`.
+"""Claim: a promotion serves within two polls, and sooner when serving is notified.
+
+    python benchmarks/serving/promotion.py [PROMOTIONS]
 
 Justifies `poll_seconds` of one second, and telling serving at once: a real SeaweedFS, two workers,
 the default settings; the clock runs from the written alias record to the first answer by the new

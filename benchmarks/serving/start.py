@@ -1,9 +1,11 @@
-"""What starting costs: `python benchmarks/serving/start.py [STARTS] [NETWORK]`.
+"""Claim: a host serves from its disk cache within seconds, without the store.
 
-Justifies importing boto3 only where the store is asked (`store/objects/s3.py`) and the batch sizes
+    python benchmarks/serving/start.py [STARTS] [NETWORK]
+
+Justifies importing boto3 only where the store is used (`store/objects/s3.py`) and the batch sizes
 of `serving/inference/runtime.py`: CPU seconds of the server and of each worker, and seconds on the
-clock, until the host answers from its disk cache with no store to be reached; and what a worker
-holds.
+clock, until the host answers from its disk cache while the store is unreachable; and the memory of
+a worker.
 """
 
 import json
@@ -89,8 +91,10 @@ def _answers(serving: Serving) -> bool:
 def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place))
-        found = [started(Path(place)) for _ in range(STARTS)]
-    clock, parent, worker, resident = (statistics.median(one) for one in zip(*found, strict=True))
+        starts = [started(Path(place)) for _ in range(STARTS)]
+    clock, parent, worker, resident = (
+        statistics.median(values) for values in zip(*starts, strict=True)
+    )
     print(f"first answer after {clock:.2f} s")
     print(f"CPU seconds until then: {parent:.2f} of the server, {worker:.2f} of a worker")
     print(f"resident: {resident:.0f} MB a worker")

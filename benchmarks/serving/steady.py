@@ -1,8 +1,9 @@
 """A steady client in a process of its own: `python benchmarks/serving/steady.py PORT RATE SECONDS`.
 
-Sends one picture as binary tensors at a fixed rate, whatever happens, over a few kept connections,
+Sends one image as binary tensors at a fixed rate, whatever happens, over a few kept connections,
 and prints for each request when it was due, how long after that it was answered, and its status.
-Counted from when it was due, a server that stalls is charged with all that waited meanwhile.
+Counted from when it was due, a stall of the server delays all requests that were due meanwhile
+(no coordinated omission).
 """
 
 import json
@@ -50,26 +51,26 @@ def run(port: int, rate: float, seconds: float) -> list[tuple[float, float, int]
         idle.append(socket.create_connection(("127.0.0.1", port)))
         idle[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         poll.register(idle[-1].fileno(), select.EPOLLIN)
-    began, asked, done = time.monotonic(), 0, []
+    began, sent_count, done = time.monotonic(), 0, []
     total = int(rate * seconds)
     while len(done) < total and time.monotonic() < began + seconds + PATIENCE_SECONDS:
-        due = began + asked / rate
-        while idle and asked < total and due <= time.monotonic():
-            one = idle.popleft()
-            one.sendall(sent)
-            busy[one.fileno()] = (one, due, b"")
-            asked += 1
-            due = began + asked / rate
-        rest = max(due - time.monotonic(), 0) if idle and asked < total else 0.05
+        due = began + sent_count / rate
+        while idle and sent_count < total and due <= time.monotonic():
+            connection = idle.popleft()
+            connection.sendall(sent)
+            busy[connection.fileno()] = (connection, due, b"")
+            sent_count += 1
+            due = began + sent_count / rate
+        rest = max(due - time.monotonic(), 0) if idle and sent_count < total else 0.05
         for descriptor, _ in poll.poll(rest):
-            one, due, received = busy[descriptor]
-            received += one.recv(65_536)
+            connection, due, received = busy[descriptor]
+            received += connection.recv(65_536)
             if is_whole(received):
                 done.append((due, time.monotonic() - due, int(received[9:12])))
-                idle.append(one)
+                idle.append(connection)
                 del busy[descriptor]
             else:
-                busy[descriptor] = (one, due, received)
+                busy[descriptor] = (connection, due, received)
     return done + [(due, PATIENCE_SECONDS, 0) for _, due, _ in busy.values()]
 
 

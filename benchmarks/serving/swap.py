@@ -1,8 +1,10 @@
-"""What a swap costs those who ask meanwhile: `python benchmarks/serving/swap.py [SWAPS] [NETWORK]`.
+"""Claim: replacing a version under load fails no request, and less than doubles p99.
 
-Justifies loading beside the requests in small steps (`serving/lifecycle/loader.py`), and what stays
+    python benchmarks/serving/swap.py [SWAPS] [NETWORK]
+
+Justifies loading during requests in small steps (`serving/lifecycle/loader.py`), and what stays
 loaded (`OVERNIGHT_LOADED_VERSIONS_MB`): two workers and a real SeaweedFS under steady load, a
-promotion every few seconds. Told are p99 in the second of each swap over p99 of the seconds
+promotion every few seconds. Reported are p99 in the second of each swap over p99 of the seconds
 between, requests that failed, and resident memory before, at its peak and after. NETWORK names
 another .tflite that takes `image` and answers `probabilities`.
 """
@@ -57,7 +59,7 @@ class Memory:
     """Resident MB of the workers, sampled beside everything."""
 
     def __init__(self, serving: Serving) -> None:
-        self._workers, self._over = serving.workers(), threading.Event()
+        self._workers, self._stopped = serving.workers(), threading.Event()
         self.samples: list[float] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -66,11 +68,11 @@ class Memory:
         return max(_resident_mb(pid) for pid in self._workers)
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._stopped.wait(0.02):
             self.samples.append(self.now())
 
 
@@ -81,9 +83,9 @@ def _resident_mb(pid: int) -> float:
 
 def promote(log: AliasLog, number: int) -> float:
     """Promote; the moment at which the record was written."""
-    over = log.current()
+    current = log.current()
     version = bundles.version_name(number)
-    log.append(version, expected=over.version if over else None, actor=Actor("b", "b"))
+    log.append(version, expected=current.version if current else None, actor=Actor("b", "b"))
     return time.monotonic()
 
 
@@ -110,7 +112,7 @@ def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
             time.sleep(max(at[0] + len(at) * BETWEEN_SECONDS - time.monotonic(), 0))
         answered = json.loads(asking.communicate()[0])
         memory.stop()
-        tell(answered, at)
+        report(answered, at)
         print(
             f"resident MB of the largest worker: {before:.0f} before, "
             f"{max(memory.samples):.0f} at most, {memory.now():.0f} after {SWAPS} swaps; "
@@ -118,7 +120,7 @@ def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
         )
 
 
-def tell(answered: list[tuple[float, float, int]], at: list[float]) -> None:
+def report(answered: list[tuple[float, float, int]], at: list[float]) -> None:
     swap, steady = [], []
     for due, took, _ in answered:
         for moment in at:
@@ -128,10 +130,10 @@ def tell(answered: list[tuple[float, float, int]], at: list[float]) -> None:
                 steady.append(took * 1000)
     failed = sum(status != 200 for _, _, status in answered)
     worst = {}
-    for name, found in (("steady", steady), ("in a swap's second", swap)):
-        cuts = statistics.quantiles(found, n=100)
+    for name, milliseconds in (("steady", steady), ("in a swap's second", swap)):
+        cuts = statistics.quantiles(milliseconds, n=100)
         worst[name] = cuts[98]
-        print(f"{name:20} p50 {cuts[49]:6.2f} ms   p99 {cuts[98]:6.2f} ms   of {len(found)}")
+        print(f"{name:20} p50 {cuts[49]:6.2f} ms   p99 {cuts[98]:6.2f} ms   of {len(milliseconds)}")
     ratio = worst["in a swap's second"] / worst["steady"]
     print(f"p99 in a swap's second over the steady p99: {ratio:.2f}")
     print(f"{failed} of {len(answered)} requests failed")

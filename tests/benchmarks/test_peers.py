@@ -149,7 +149,7 @@ def test_ratios_are_taken_within_a_round_because_rounds_differ_in_noise():
 
 
 def test_the_table_is_ordered_by_cpu_and_who_failed_is_told_with_the_reason():
-    told = report.told(results(rows("litserve", 900), rows("overnight", 300)))
+    told = report.render(results(rows("litserve", 900), rows("overnight", 300)))
 
     lines = told.splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["overnight", "LitServe"]

@@ -22,22 +22,22 @@ BARE = {"litert": Path(sys.executable), "onnx": installation.python("litserve")}
 
 def main() -> int:
     """Build, measure, tell; exit code 0 done, 1 nothing could be measured, 2 wrong usage."""
-    asked = _arguments()
+    arguments = _arguments()
     # Whoever ends the run ends the server that it has started too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if asked.show is not None:
-        results = report.Results.read(asked.show)
+    if arguments.show is not None:
+        results = report.Results.read(arguments.show)
     else:
         try:
-            results = _measured(asked)
+            results = _measured(arguments)
         except installation.Unbuilt as error:
             print(f"peers: the network could not be made: {error}", file=sys.stderr)
             return 1
-        asked.results.parent.mkdir(parents=True, exist_ok=True)
-        asked.results.write_text(results.encoded())
-    print(report.told(results))
-    if results.rows and asked.picture is not None:
-        draw(results, asked.picture)
+        arguments.results.parent.mkdir(parents=True, exist_ok=True)
+        arguments.results.write_text(results.encoded())
+    print(report.render(results))
+    if results.rows and arguments.picture is not None:
+        draw(results, arguments.picture)
     return 0 if results.rows else 1
 
 
@@ -56,24 +56,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one round, of those whose environment is there"
     )
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.rounds, asked.seconds = 1, min(asked.seconds, 2)
-    kept = installation.PLACE / ("quick.json" if asked.quick else "results.json")
-    asked.results = asked.results or kept
-    if asked.rounds < 1 or asked.seconds <= 0:
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 1, min(arguments.seconds, 2)
+    kept = installation.PLACE / ("quick.json" if arguments.quick else "results.json")
+    arguments.results = arguments.results or kept
+    if arguments.rounds < 1 or arguments.seconds <= 0:
         parser.error("--rounds and --seconds must be above zero")
     try:
-        asked.servers = chosen([name for name in asked.only.split(",") if name])
+        arguments.servers = chosen([name for name in arguments.only.split(",") if name])
     except ValueError as error:
         parser.error(str(error))
-    return asked
+    return arguments
 
 
-def _measured(asked: argparse.Namespace) -> report.Results:
-    servers: list[Server] = asked.servers
+def _measured(arguments: argparse.Namespace) -> report.Results:
+    servers: list[Server] = arguments.servers
     refused: dict[str, str] = {}
-    if asked.quick:
+    if arguments.quick:
         installation.prepare()
         absent = [server.name for server in servers if server.environment and not _is_there(server)]
         refused = dict.fromkeys(absent, "its environment is not installed (--quick)")
@@ -87,7 +87,7 @@ def _measured(asked: argparse.Namespace) -> report.Results:
             for server in servers
             if server.environment in failed
         }
-    bare, rounds = _rounds(servers, refused, asked)
+    bare, rounds = _rounds(servers, refused, arguments)
     rows = [
         row
         for server in servers
@@ -95,7 +95,7 @@ def _measured(asked: argparse.Namespace) -> report.Results:
         for row in report.rows_of(server, rounds[server.name])
     ]
     return report.Results(
-        report.machine(), asked.seconds, report.bare_medians(bare), tuple(rows), refused
+        report.machine(), arguments.seconds, report.bare_medians(bare), tuple(rows), refused
     )
 
 
@@ -104,7 +104,7 @@ def _is_there(server: Server) -> bool:
 
 
 def _rounds(
-    servers: list[Server], refused: dict[str, str], asked: argparse.Namespace
+    servers: list[Server], refused: dict[str, str], arguments: argparse.Namespace
 ) -> tuple[dict[str, list[float]], dict[str, list[Round]]]:
     """All servers in turns, as often as there are rounds; notes in `refused` who failed how."""
     bare: dict[str, list[float]] = defaultdict(list)
@@ -116,7 +116,7 @@ def _rounds(
         *columns, console=console, refresh_per_second=1, disable=not console.is_terminal
     ) as progress:
         task = progress.add_task("")
-        for number in range(1, asked.rounds + 1):
+        for number in range(1, arguments.rounds + 1):
             progress.update(task, description=f"round {number}: the network alone")
             for runtime in BARE:
                 bare[runtime] += _bare(runtime)
@@ -125,9 +125,9 @@ def _rounds(
                     continue
                 progress.update(task, description=f"round {number}: {server.title}")
                 try:
-                    found = measure(server, sample, seconds=asked.seconds)
-                    rounds[server.name].append(found)
-                    for lane, why in found.refused.items():
+                    measured_round = measure(server, sample, seconds=arguments.seconds)
+                    rounds[server.name].append(measured_round)
+                    for lane, why in measured_round.refused.items():
                         refused[f"{server.name}, {lane}"] = why
                 except Unfit as error:
                     refused[server.name] = str(error)

@@ -1,4 +1,4 @@
-"""Each peer's own environment: exact versions from a file, installed by uv, kept for next time."""
+"""Environments of the peers: exact versions from a file, installed by uv, kept for next time."""
 
 import hashlib
 import os
@@ -71,18 +71,18 @@ def prepare() -> None:
     if not network.is_made(NETWORK):
         # In its own process: TensorFlow has no business in this one.
         _run([sys.executable, "-m", network.__name__, str(NETWORK)], folder=ROOT)
-    for form, (writer, script, asked) in _FORMS.items():
+    for form, (writer, script, flavour) in _FORMS.items():
         if not (NETWORK / form).exists() and is_built(writer):
-            _write(NETWORK / form, python(writer), script, asked)
+            _write(NETWORK / form, python(writer), script, flavour)
 
 
-def _write(form: Path, interpreter: Path, script: str, asked: str) -> None:
+def _write(form: Path, interpreter: Path, script: str, flavour: str) -> None:
     """Have a form written aside, so that one is there whole or not at all."""
     aside = form.with_name("unfinished")
     shutil.rmtree(aside, ignore_errors=True)
     aside.unlink(missing_ok=True)
     _run(
-        [str(interpreter), str(APPLICATIONS / script), asked, str(NETWORK), str(aside)],
+        [str(interpreter), str(APPLICATIONS / script), flavour, str(NETWORK), str(aside)],
         folder=PLACE,
     )
     aside.rename(form)
@@ -111,9 +111,9 @@ def _run(command: Sequence[str], *, folder: Path) -> None:
         command, cwd=folder, env=clean(), capture_output=True, text=True, check=False
     )
     if ended.returncode != 0:
-        said = (ended.stderr or ended.stdout).strip().splitlines()[-5:]
+        output = (ended.stderr or ended.stdout).strip().splitlines()[-5:]
         raise Unbuilt(
-            f"{' '.join(command[:4])} … ended with {ended.returncode}: " + "\n".join(said)
+            f"{' '.join(command[:4])} … ended with {ended.returncode}: " + "\n".join(output)
         )
 
 

@@ -1,4 +1,4 @@
-"""One image as each API wants it, and the digit that an answer means."""
+"""Lanes: one image as a request of each API, and the digit in its response."""
 
 import io
 import json
@@ -17,7 +17,7 @@ BINARY_HEADER = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
-class Asked:
+class LaneRequest:
     """The body of one request, and the headers it needs."""
 
     body: bytes
@@ -26,19 +26,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Lane:
-    """One way of asking a server: where, and with what body for an image [28, 28]."""
+    """One API of a server: its path, and the request body for an image [28, 28]."""
 
     name: str
     path: str
-    asked: Callable[[Images], Asked]
+    make_request: Callable[[Images], LaneRequest]
 
     def request(self, image: Images, *, port: int) -> bytes:
         """The whole HTTP/1.1 request."""
-        asked = self.asked(image)
-        headers = {"Host": f"127.0.0.1:{port}", "Accept": "*/*", **asked.headers}
+        made = self.make_request(image)
+        headers = {"Host": f"127.0.0.1:{port}", "Accept": "*/*", **made.headers}
         lines = [f"POST {self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        lines.append(f"Content-Length: {len(asked.body)}")
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + asked.body
+        lines.append(f"Content-Length: {len(made.body)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + made.body
 
 
 def digit_of(body: bytes, json_length: int | None) -> int:
@@ -59,57 +59,57 @@ def digit_of(body: bytes, json_length: int | None) -> int:
     return int(numbers.argmax())
 
 
-def _probabilities(found: object) -> NDArray[Any] | None:
+def _probabilities(document: object) -> NDArray[Any] | None:
     """The first list of ten numbers, wherever a server wraps it."""
-    if isinstance(found, list):
-        if len(found) == 10 and all(isinstance(one, float | int) for one in found):
-            return np.array(found)
-        inner: list[object] = found
+    if isinstance(document, list):
+        if len(document) == 10 and all(isinstance(item, float | int) for item in document):
+            return np.array(document)
+        inner: list[object] = document
     else:
-        inner = list(found.values()) if isinstance(found, dict) else []
-    return next((one for one in map(_probabilities, inner) if one is not None), None)
+        inner = list(document.values()) if isinstance(document, dict) else []
+    return next((item for item in map(_probabilities, inner) if item is not None), None)
 
 
-def plain(image: Images) -> Asked:
+def plain(image: Images) -> LaneRequest:
     """784 numbers under a name, as somebody who writes their own view asks."""
     return _json({"image": image.ravel().tolist()})
 
 
-def nested(name: str) -> Callable[[Images], Asked]:
+def nested(name: str) -> Callable[[Images], LaneRequest]:
     """A batch of one, as nested lists."""
     return lambda image: _json({name: [image.tolist()]})
 
 
-def mlflow_named(image: Images) -> Asked:
+def mlflow_named(image: Images) -> LaneRequest:
     """A batch of one as MLflow wants tensors that have names."""
     return _json({"inputs": {"image": [image.tolist()]}})
 
 
-def v2(image: Images) -> Asked:
+def v2(image: Images) -> LaneRequest:
     """The Open Inference Protocol's JSON, flat."""
     return _json({"inputs": [_tensor() | {"data": image.ravel().tolist()}]})
 
 
-def v2_binary(image: Images) -> Asked:
+def v2_binary(image: Images) -> LaneRequest:
     """Its binary tensor extension, for the question and the answer."""
     tensor = _tensor() | {"parameters": {"binary_data_size": image.size}}
     wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
     text = json.dumps({"inputs": [tensor], "outputs": [wanted]}).encode()
     headers = {"Content-Type": "application/octet-stream", BINARY_HEADER: str(len(text))}
-    return Asked(text + image.tobytes(), headers)
+    return LaneRequest(text + image.tobytes(), headers)
 
 
-def png(image: Images) -> Asked:
+def png(image: Images) -> LaneRequest:
     """The image as a picture."""
     body = io.BytesIO()
     Image.fromarray(image).save(body, "PNG")
-    return Asked(body.getvalue(), {"Content-Type": "image/png"})
+    return LaneRequest(body.getvalue(), {"Content-Type": "image/png"})
 
 
 def _tensor() -> dict[str, object]:
     return {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8"}
 
 
-def _json(content: object) -> Asked:
+def _json(content: object) -> LaneRequest:
     # Without spaces, as clients that care send it.
-    return Asked(json.dumps(content, separators=(",", ":")).encode(), {"Content-Type": JSON})
+    return LaneRequest(json.dumps(content, separators=(",", ":")).encode(), {"Content-Type": JSON})

@@ -1,4 +1,4 @@
-"""Rounds: each server is started, held to the right answers, loaded lane by lane, and stopped."""
+"""One round of a server: start, check of its answers, load lane by lane, stop."""
 
 import http.client
 import json
@@ -81,24 +81,24 @@ def measure(server: Server, sample: Sample, *, seconds: float) -> Round:
     """
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         folder = Path(name)
-        with started(server, sample, folder) as one:
-            settle(one)
-            tallies, refused = _lanes(server, one, sample, seconds)
+        with started(server, sample, folder) as instance:
+            settle(instance)
+            tallies, refused = _lanes(server, instance, sample, seconds)
             if not tallies:
                 raise Unfit("\n".join([*refused.values(), _end(folder / LOG)]))
-            return Round(one.cold, memory(server, one), tallies, refused)
+            return Round(instance.cold, measure_memory(server, instance), tallies, refused)
 
 
 def _lanes(
-    server: Server, one: Started, sample: Sample, seconds: float
+    server: Server, instance: Started, sample: Sample, seconds: float
 ) -> tuple[dict[str, load.Tally], dict[str, str]]:
     """What was measured of each lane, and which could not be."""
     tallies: dict[str, load.Tally] = {}
     refused: dict[str, str] = {}
     for lane in server.lanes:
         try:
-            check(lane, one.port, sample)
-            tallies[lane.name] = loaded(lane, one, sample, seconds)
+            check(lane, instance.port, sample)
+            tallies[lane.name] = loaded(lane, instance, sample, seconds)
         except Unfit as error:
             refused[lane.name] = str(error)
     return tallies, refused
@@ -131,13 +131,13 @@ def started(server: Server, sample: Sample, folder: Path) -> Iterator[Started]:
         processes.stop(process)
 
 
-def settle(one: Started) -> None:
+def settle(instance: Started) -> None:
     """Wait until it rests: the first worker answers while others still start, or are replaced."""
     deadline = time.monotonic() + SETTLE_SECONDS
     spent = -1.0
     while time.monotonic() < deadline:
         before = spent
-        spent = processes.cpu_seconds(processes.family(one.process.pid, processes.running()))
+        spent = processes.cpu_seconds(processes.family(instance.process.pid, processes.running()))
         if before >= 0 and abs(spent - before) < RESTING_SHARE * REST_SECONDS:
             return
         time.sleep(REST_SECONDS)
@@ -150,10 +150,10 @@ def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None
         Unfit: an answer is not what the Keras network answered.
     """
     for image, digit in zip(sample.images[:rows], sample.digits[:rows], strict=True):
-        asked = lane.asked(image)
+        made = lane.make_request(image)
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-            connection.request("POST", lane.path, asked.body, asked.headers)
+            connection.request("POST", lane.path, made.body, made.headers)
             response = connection.getresponse()
             body, length = response.read(), response.headers[BINARY_HEADER]
             connection.close()
@@ -166,11 +166,13 @@ def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None
             raise Misanswered(f"{lane.name}: answered {found} for a {digit}")
 
 
-def loaded(lane: Lane, one: Started, sample: Sample, seconds: float) -> load.Tally:
+def loaded(lane: Lane, instance: Started, sample: Sample, seconds: float) -> load.Tally:
     """Load one lane from another process."""
-    requests = [lane.request(image, port=one.port).decode("latin-1") for image in sample.images]
+    requests = [
+        lane.request(image, port=instance.port).decode("latin-1") for image in sample.images
+    ]
     order = load.Order(
-        one.port, one.process.pid, tuple(requests), CONNECTIONS, WARM_SECONDS, seconds
+        instance.port, instance.process.pid, tuple(requests), CONNECTIONS, WARM_SECONDS, seconds
     )
     ended = subprocess.run(
         [sys.executable, "-m", load.__name__],
@@ -185,9 +187,9 @@ def loaded(lane: Lane, one: Started, sample: Sample, seconds: float) -> load.Tal
     return load.Tally(**json.loads(ended.stdout))
 
 
-def memory(server: Server, one: Started) -> Memory:
+def measure_memory(server: Server, instance: Started) -> Memory:
     """The workers are its largest processes; what supervises them is smaller."""
-    members = processes.family(one.process.pid, processes.running())
+    members = processes.family(instance.process.pid, processes.running())
     resident = processes.resident_mb(members)
     workers = resident[: server.workers]
     return Memory(

@@ -1,4 +1,4 @@
-"""The network that every server answers with: the classic Keras MNIST CNN, in the form each loads.
+"""The network of all servers: the classic Keras MNIST CNN, in the format that each loads.
 
 28 × 28 pixels of UINT8 in, scaled inside the network; 3 × 3 convolutions of 32 and 64 with ReLU,
 max-pooling by 2, dense 128 with ReLU, dense 10 with softmax. It is trained for seconds, on digits
@@ -98,7 +98,7 @@ def _classic(keras: Any) -> Any:
 
 
 def _litert(keras: Any, network: Any) -> bytes:
-    """With int8 weights and activations quantised as they come, as a night of ours exports it."""
+    """With int8 weights and activations quantised as they come, as our pipeline exports it."""
     import tensorflow as tf
 
     named = keras.Model(network.inputs, {"probabilities": network.outputs[0]})

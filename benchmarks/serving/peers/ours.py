@@ -1,4 +1,4 @@
-"""Our own server: two workers in production's settings, from a cache that was filled beforehand."""
+"""Our own server: two workers with production settings, started from a filled disk cache."""
 
 from pathlib import Path
 
@@ -33,8 +33,8 @@ def bundle() -> dict[str, bytes]:
 
     predictor = (installation.NETWORK / "network.tflite").read_bytes()
     images = network.sample(installation.NETWORK).images[:GOLDEN_ROWS]
-    ask = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
-    answers = np.concatenate([ask(image=image[None])["probabilities"] for image in images])
+    run = Interpreter(model_content=predictor, num_threads=1).get_signature_runner()
+    answers = np.concatenate([run(image=image[None])["probabilities"] for image in images])
     return {"predictor.tflite": predictor, "golden.npz": bundles.archive(images, answers)}
 
 
@@ -56,12 +56,12 @@ def fill(home: Path) -> None:
     )
     agent = HostAgent(bucket, following, TRUST)
 
-    def look() -> bool:
+    def is_filled() -> bool:
         agent.tick_leader()
         agent.tick_loader()
         return agent.slots.ready
 
-    until(look, what="a cache filled with the classic network")
+    until(is_filled, what="a cache filled with the classic network")
     agent.stop()
 
 

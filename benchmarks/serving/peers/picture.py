@@ -1,4 +1,4 @@
-"""The results as a picture: an SVG that follows the reader's light or dark theme."""
+"""Draws the results as an SVG that follows the reader's light or dark theme."""
 
 import io
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ def draw(results: Results, path: Path) -> None:
         {row.server: row for row in lanes}.values(), key=lambda row: row.worker_mb, reverse=True
     )
     figure = Figure(figsize=(9.6, 0.34 * (len(lanes) + 1) + 1.3), layout="constrained")
-    wide, memory, cold = figure.subplots(1, 3, width_ratios=(2.2, 1, 1))
+    wide, memory_axes, cold = figure.subplots(1, 3, width_ratios=(2.2, 1, 1))
     _cpu(wide, results, lanes)
-    _bars(memory, servers, [row.worker_mb for row in servers], "MB a worker")
+    _bars(memory_axes, servers, [row.worker_mb for row in servers], "MB a worker")
     by_cold = sorted(servers, key=lambda row: row.cold_cpu_seconds, reverse=True)
     _bars(cold, by_cold, [row.cold_cpu_seconds for row in by_cold], "cold start, CPU s")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +69,11 @@ def _bars(axes: Axes, rows: list[Row], values: list[float], title: str) -> None:
 def _horizontal(axes: Axes, bars: list[Bar], title: str, times: dict[int, float]) -> None:
     places, values = range(len(bars)), [bar.value for bar in bars]
     drawn = axes.barh(places, values, color=[bar.colour for bar in bars], height=0.68)
-    told = [
+    labels = [
         _rounded(bar.value) + (f" (×{_rounded(times[n])})" if n in times else "")
         for n, bar in enumerate(bars)
     ]
-    axes.bar_label(drawn, told, padding=3, fontsize=8.5, color=TEXT)
+    axes.bar_label(drawn, labels, padding=3, fontsize=8.5, color=TEXT)
     axes.set_yticks(places, [bar.label for bar in bars], fontsize=8.5, color=TEXT)
     axes.set_title(title, loc="left", fontsize=10, color=TEXT)
     axes.tick_params(length=0)

@@ -1,4 +1,4 @@
-"""What a server costs, from /proc: every process it consists of, children included."""
+"""Costs of a server from /proc: CPU and memory of all its processes, children included."""
 
 import os
 import signal
@@ -39,13 +39,13 @@ class Process:
 
 
 def running() -> list[Process]:
-    found = []
+    results = []
     for entry in PROC.iterdir():
         # Processes end while they are being listed.
         with suppress(OSError):
             if entry.name.isdigit():
-                found.append(Process.parsed((entry / "stat").read_text()))
-    return found
+                results.append(Process.parsed((entry / "stat").read_text()))
+    return results
 
 
 def family(leader: int, processes: Iterable[Process]) -> list[Process]:
@@ -68,12 +68,12 @@ def cpu_seconds(processes: Iterable[Process]) -> float:
 
 def resident_mb(processes: Iterable[Process]) -> list[float]:
     """Of each, largest first; pages that several share are counted for each."""
-    found = []
+    results = []
     for process in processes:
         with suppress(OSError, IndexError):
             pages = int((PROC / str(process.pid) / "statm").read_text().split()[1])
-            found.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-    return sorted(found, reverse=True)
+            results.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    return sorted(results, reverse=True)
 
 
 def proportional_mb(processes: Iterable[Process]) -> float:
@@ -113,14 +113,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         left = [
-            one
-            for one in running()
-            if one.state != "Z" and (one.pid in known or one.session == process.pid)
+            member
+            for member in running()
+            if member.state != "Z" and (member.pid in known or member.session == process.pid)
         ]
         if not left:
             break
-        for one in left:
+        for member in left:
             with suppress(OSError):
-                os.kill(one.pid, signal.SIGKILL)
+                os.kill(member.pid, signal.SIGKILL)
         time.sleep(0.1)
     process.wait()

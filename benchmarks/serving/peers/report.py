@@ -1,4 +1,4 @@
-"""What the rounds came to: medians, ratios to ours, a table, the goals, and a file of it all."""
+"""Report of the rounds: medians, ratios to ours, a table, the goals, and a results file."""
 
 import json
 import os
@@ -53,8 +53,8 @@ class Results:
     refused: dict[str, str]
 
     def row(self, server: str, lane: str) -> Row | None:
-        found = (row for row in self.rows if (row.server, row.lane) == (server, lane))
-        return next(found, None)
+        rows = (row for row in self.rows if (row.server, row.lane) == (server, lane))
+        return next(rows, None)
 
     def encoded(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
@@ -71,7 +71,7 @@ class Goal:
     """A claim, and what was found for it."""
 
     claim: str
-    found: float
+    value: float
     passed: bool
 
 
@@ -133,12 +133,13 @@ def table(results: Results) -> str:
     lines = [HEAD, *(_cells(row, ours) for row in sorted(results.rows, key=lambda r: r.cpu_us))]
     widths = [max(len(line[n]) for line in lines) for n in range(len(HEAD))]
     left = 3
-    told = [
+    cells_of_lines = [
         [cell.ljust(w) if n < left else cell.rjust(w) for n, (cell, w) in enumerate(both)]
         for both in (list(zip(line, widths, strict=True)) for line in lines)
     ]
     rule = ["-" * w if n < left else "-" * (w - 1) + ":" for n, w in enumerate(widths)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (told[0], rule, *told[1:]))
+    padded = (cells_of_lines[0], rule, *cells_of_lines[1:])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in padded)
 
 
 def _cells(row: Row, ours: Row | None) -> tuple[str, ...]:
@@ -160,38 +161,38 @@ def _cells(row: Row, ours: Row | None) -> tuple[str, ...]:
 
 
 def goals(results: Results) -> list[Goal]:
-    """What was set out to be reached, as far as this run measured it."""
+    """The goals of docs/performance.md, with the values that this run measured."""
     json_row, binary = results.row(OURS.name, "JSON"), results.row(OURS.name, "binary")
     if json_row is None:
         return []
     peers = [row for row in results.rows if row.server != OURS.name]
-    found: list[Goal] = []
+    measured: list[Goal] = []
     if peers:
         best = min(peers, key=lambda row: row.cpu_us)
         times = ratio(best, json_row)
         claim = f"best peer ({best.title}, {best.lane}) ÷ ours, CPU of JSON: at least 3"
-        found.append(Goal(claim, times, times >= 3))
+        measured.append(Goal(claim, times, times >= 3))
     if tutorial := results.row("tutorial", "JSON"):
         times = ratio(tutorial, json_row)
-        found.append(Goal("the tutorials' app ÷ ours: at least 500", times, times >= 500))
+        measured.append(Goal("the tutorials' app ÷ ours: at least 500", times, times >= 500))
     for row, bound in ((json_row, 3.5), (binary, 2.5)):
         if row is not None and (bare := results.bare.get("litert")):
             times = row.cpu_us / bare
             claim = f"ours, {row.lane}, ÷ the bare inference: at most {bound}"
-            found.append(Goal(claim, times, times <= bound))
+            measured.append(Goal(claim, times, times <= bound))
     worker, cold = json_row.worker_mb, json_row.cold_worker_cpu_seconds
-    found.append(Goal("resident MB a worker: under 120", worker, worker < 120))
-    found.append(Goal("CPU s of a worker until the first answer: under 1", cold, cold < 1))
-    return found
+    measured.append(Goal("resident MB a worker: under 120", worker, worker < 120))
+    measured.append(Goal("CPU s of a worker until the first answer: under 1", cold, cold < 1))
+    return measured
 
 
-def told(results: Results) -> str:
-    """Everything, for people."""
+def render(results: Results) -> str:
+    """The whole report as text."""
     facts = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     bare = ", ".join(f"{name} {us:,.0f}" for name, us in results.bare.items())
     lines = [table(results), "", f"CPU µs of one inference alone: {bare}", facts, ""]
     lines += [
-        f"{'reached' if goal.passed else 'MISSED':8}{goal.found:8.2f}  {goal.claim}"
+        f"{'reached' if goal.passed else 'MISSED':8}{goal.value:8.2f}  {goal.claim}"
         for goal in goals(results)
     ]
     if results.refused:
@@ -200,5 +201,5 @@ def told(results: Results) -> str:
     return "\n".join(lines)
 
 
-def bare_medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: statistics.median(values) for name, values in found.items() if values}
+def bare_medians(by_runtime: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in by_runtime.items() if values}

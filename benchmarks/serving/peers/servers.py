@@ -1,4 +1,4 @@
-"""Who is measured, started how: each as its documentation recommends, with two workers."""
+"""The measured servers, each started as its documentation recommends, with two workers."""
 
 import json
 import sys
@@ -173,7 +173,7 @@ def chosen(names: list[str]) -> list[Server]:
     Raises:
         ValueError: there is no server of such a name.
     """
-    every = {one.name: one for one in (OURS, *PEERS)}
+    every = {server.name: server for server in (OURS, *PEERS)}
     if unknown := sorted(set(names) - set(every)):
         raise ValueError(f"no server {', '.join(unknown)}; there are {', '.join(every)}")
-    return [one for one in every.values() if not names or one.name in names]
+    return [server for server in every.values() if not names or server.name in names]

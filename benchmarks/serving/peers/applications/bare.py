@@ -16,12 +16,15 @@ def litert():
 
     interpreter = Interpreter(model_path=FOLDER + "/network.tflite", num_threads=1)
     interpreter.allocate_tensors()
-    (asked,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (input_detail,), (output_detail,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
 
     def infer(image):
-        interpreter.set_tensor(asked["index"], image)
+        interpreter.set_tensor(input_detail["index"], image)
         interpreter.invoke()
-        return interpreter.get_tensor(answered["index"])
+        return interpreter.get_tensor(output_detail["index"])
 
     return infer
 
@@ -38,14 +41,14 @@ def main(runtime: str, seconds: str) -> None:
         images, digits = kept["images"], kept["digits"]
     if any(infer(images[n : n + 1]).argmax() != digits[n] for n in range(len(images))):
         sys.exit(f"{runtime} answers otherwise than Keras")
-    found, end = [], time.monotonic() + float(seconds)
+    chunks_us, end = [], time.monotonic() + float(seconds)
     while time.monotonic() < end:
         began = time.process_time()
         for n in range(CHUNK):
             row = n % len(images)
             infer(images[row : row + 1])
-        found.append((time.process_time() - began) / CHUNK * 1e6)
-    print(statistics.median(found))
+        chunks_us.append((time.process_time() - began) / CHUNK * 1e6)
+    print(statistics.median(chunks_us))
 
 
 if __name__ == "__main__":
