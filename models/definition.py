@@ -125,7 +125,7 @@ class ModelDefinition:
         approval: whether gates decide about a version alone, or a person after them.
         tunable: ranges of settings that `overnight tune` searches.
         warm: hyper-parameters of a fit that starts from the champion's weights.
-        warm_by_default: whether runs start from the champion's weights unless told otherwise.
+        warm_by_default: whether runs start from the champion's weights by default.
         reinstatement: the gate by which an earlier version must beat the champion on new arrivals
             to be proposed again, before anything is trained.
         per_row: metrics row by row; every gate that compares another metric than accuracy needs it.

@@ -63,7 +63,7 @@ def arrivals(first: int, last: int, *, history: int) -> Iterator[ScheduledArriva
     """Every arrival in order, for the days `first` to `last`; the first brings those to `history`.
 
     The last three bring only what was late. Their names are keys of stored arrivals, by which a
-    replay that was begun goes on: they never change.
+    replay that has begun continues: they never change.
     """
     empty = int(EMPTY_DAY.astype(int))
     yield ScheduledArrival(f"until-{_date(history)}", (first, history))

@@ -166,7 +166,7 @@ class SharedGeneration:
 class AliasState:
     """The folder of one alias of a model, shared by all workers; only the leader writes.
 
-    The files are named as in the first release: a host that is upgraded goes on with what it
+    The files are named as in the first release: a host that is upgraded continues with what it
     served, also while the store is down.
     """
 

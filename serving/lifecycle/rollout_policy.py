@@ -13,7 +13,7 @@ PREPARE_SECONDS = 120.0
 class HostState:
     """One alias on this host: the shared numbers, and the report of each living worker.
 
-    `open_seconds`: how long the proposal is open. `acknowledged`: the store has been told that the
+    `open_seconds`: how long the proposal is open. `acknowledged`: the store knows that the
     current generation serves.
     """
 
@@ -33,7 +33,7 @@ class Activate:
 
 @dataclass(frozen=True)
 class Reject:
-    """A worker cannot load the proposal: the current generation goes on."""
+    """A worker cannot load the proposal: the current generation stays."""
 
     generation: int
     reason: str

@@ -3,7 +3,7 @@
 Only the leader runs it. It asks the store for the next record of the alias' log; a new version is
 staged in the disk cache once for the host and proposed in shared memory, and every worker loads it.
 When all have reported it prepared, one store to shared memory switches all of them; when one
-refuses it, the proposal is rejected and the old version goes on. Either is acknowledged in the
+refuses it, the proposal is rejected and the old version stays. Either is acknowledged in the
 store. All logic is in `tick`; the next step is chosen by a pure function, `rollout_policy.decide`.
 """
 
@@ -149,7 +149,7 @@ class Watcher:
     def tick(self) -> float:
         """At most one step forward. Returns how many seconds to rest before the next.
 
-        A failing store is no error here: answering goes on, and the sync error is reported.
+        A failing store is no error here: serving continues, and the sync error is reported.
         """
         action = rollout_policy.decide(self._host_state())
         match action:
