@@ -21,4 +21,4 @@ class SourceUnavailable(OvernightError):
     """No place has the data of a source."""
 
     def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
-        super().__init__(f"{what} could not be had; tried {'; '.join(tried)}. To continue, {remedy}")
+        super().__init__(f"{what} was not found; tried {'; '.join(tried)}. To continue, {remedy}")
