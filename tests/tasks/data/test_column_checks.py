@@ -41,7 +41,7 @@ def having(name: str, values: pa.Array) -> pa.Table:
     return ROWS.set_column(ROWS.column_names.index(name), name, values)
 
 
-def test_columns_as_declared_are_told_one_by_one() -> None:
+def test_columns_as_declared_have_one_finding_each() -> None:
     findings = list(check_columns(ROWS, COLUMNS))
 
     assert all(finding.passed for finding in findings)
@@ -61,7 +61,7 @@ def test_no_rows_are_as_declared_and_a_wider_number_is_the_same_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "told"),
+    ("name", "values", "reported"),
     [
         ("shop", pa.array([0, 1, 2, 3], pa.int8()), "1 of 4 values are outside INT8 from 0 to 2"),
         ("shop", pa.array([0, -1, -2, 0], pa.int8()), "2 of 4 values are outside"),
@@ -82,23 +82,25 @@ def test_no_rows_are_as_declared_and_a_wider_number_is_the_same_kind() -> None:
         ("digest", pa.array(["a", None, "c", "d"]), "1 of 4 values are missing"),
     ],
 )
-def test_a_column_that_is_not_as_declared_is_named(name: str, values: pa.Array, told: str) -> None:
+def test_a_column_that_is_not_as_declared_is_named(
+    name: str, values: pa.Array, reported: str
+) -> None:
     (finding,) = failed(having(name, values))
 
     assert finding.metric == name
     assert finding.message.startswith(f"{name}: ")
-    assert told in finding.message
+    assert reported in finding.message
     assert finding.n == 4
 
 
-def test_every_rule_that_is_broken_is_told() -> None:
+def test_every_broken_rule_is_reported() -> None:
     findings = failed(having("sold", pa.array([None, None, None, 7.0])))
 
     assert {finding.gate for finding in findings} == {"nothing missing", "in range"}
     assert {finding.value for finding in findings} == {0.75, 1}
 
 
-def test_a_missing_column_is_told_with_those_there_are() -> None:
+def test_a_missing_column_is_reported_with_the_present_ones() -> None:
     (finding,) = failed(ROWS.drop_columns(["shop"]))
 
     assert (finding.gate, finding.metric) == ("column present", "shop")
@@ -111,12 +113,12 @@ def test_as_much_may_be_missing_as_is_declared_and_no_more() -> None:
     for missing, passed in ((24, True), (25, True), (26, False)):
         values = share.copy()
         values[:missing] = math.nan
-        found = list(check_columns(pa.table({"sold": values}), (SOLD,)))
-        assert [finding.passed for finding in found] == [passed], missing
+        result = list(check_columns(pa.table({"sold": values}), (SOLD,)))
+        assert [finding.passed for finding in result] == [passed], missing
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_that_is_none_is_not_declared(share: float) -> None:
+def test_an_invalid_share_cannot_be_declared(share: float) -> None:
     with pytest.raises(ConfigurationError, match="from 0 to 1"):
         Column(SOLD.tensor, missing_share=share)
 

@@ -27,97 +27,101 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> LettersDataset:
+def dataset(tmp_path: Path) -> LettersDataset:
     return LettersDataset(tmp_path)
 
 
-def test_a_night_comes_in_without_duplicates_and_without_the_holdout(house: LettersDataset) -> None:
-    ingested = house.ingest()
+def test_an_arrival_is_ingested_without_duplicates_and_holdout_rows(
+    dataset: LettersDataset,
+) -> None:
+    ingested = dataset.ingest()
 
     assert ingested == Ingested(
         arrivals=("night-0000",), rows_added=5, duplicates=1, kept_out=1, dataset_version=1
     )
-    assert house.letters() == "abcde"
-    assert house.holdout.digests() == set("xyz")
-    assert Landing(house.bucket, "letters").pending() == []
+    assert dataset.letters() == "abcde"
+    assert dataset.holdout.digests() == set("xyz")
+    assert Landing(dataset.bucket, "letters").pending() == []
 
 
-def test_rows_know_their_arrival_and_their_place_in_it(house: LettersDataset) -> None:
-    house.ingest()
+def test_rows_carry_their_arrival_and_position(dataset: LettersDataset) -> None:
+    dataset.ingest()
 
-    rows = house.rows.read().sort_by("arrival_row")
+    rows = dataset.rows.read().sort_by("arrival_row")
     assert rows.column("letter").to_pylist() == list("abcde")
     assert rows.column("arrival_row").to_pylist() == [0, 1, 2, 5, 6]
     assert set(rows.column("arrival").to_pylist()) == {"night-0000"}
     assert len(set(rows.column("arrived_at").to_pylist())) == 1
 
 
-def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(house: LettersDataset) -> None:
-    house.ingest()
+def test_a_bad_file_is_quarantined_and_its_arrival_not_tried_again(dataset: LettersDataset) -> None:
+    dataset.ingest()
 
-    ingested = house.ingest()
+    ingested = dataset.ingest()
 
     assert ingested.arrivals == ("night-0001",)
     assert ingested.rows_added == 0
     assert [bad.reason for bad in ingested.quarantined] == ["a: expected letters, found !"]
-    assert Landing(house.bucket, "letters").quarantined() == list(ingested.quarantined)
-    assert house.rows.arrival_names() == {"night-0000", "night-0001"}
+    assert Landing(dataset.bucket, "letters").quarantined() == list(ingested.quarantined)
+    assert dataset.rows.arrival_names() == {"night-0000", "night-0001"}
 
 
-def test_what_is_in_the_dataset_does_not_come_in_again(house: LettersDataset) -> None:
-    reports = [house.ingest() for _ in DELIVERIES]
+def test_rows_of_the_dataset_are_not_ingested_again(dataset: LettersDataset) -> None:
+    reports = [dataset.ingest() for _ in DELIVERIES]
 
     assert (reports[2].rows_added, reports[2].duplicates) == (1, 1)
-    assert house.letters() == "abcdeg"
+    assert dataset.letters() == "abcdeg"
 
 
-def test_when_nothing_is_left_nothing_happens(house: LettersDataset) -> None:
+def test_without_arrivals_nothing_changes(dataset: LettersDataset) -> None:
     for _ in DELIVERIES:
-        house.ingest()
-    version = house.rows.version()
+        dataset.ingest()
+    version = dataset.rows.version()
 
-    assert house.ingest() == Ingested(dataset_version=version)
+    assert dataset.ingest() == Ingested(dataset_version=version)
 
 
-def test_what_was_dropped_by_hand_comes_before_the_next_night(house: LettersDataset) -> None:
-    house.drop("by-hand", c=b"hi")
+def test_a_landed_arrival_is_ingested_before_the_next_of_the_source(
+    dataset: LettersDataset,
+) -> None:
+    dataset.drop("by-hand", c=b"hi")
 
-    ingested = house.ingest()
+    ingested = dataset.ingest()
 
     assert ingested.arrivals == ("by-hand",)
-    assert house.letters() == "hi"
-    assert house.ingest().arrivals == ("night-0000",)
+    assert dataset.letters() == "hi"
+    assert dataset.ingest().arrivals == ("night-0000",)
 
 
-def test_without_taking_the_next_only_what_waits_comes_in(house: LettersDataset) -> None:
-    assert house.ingest(take_next=False).arrivals == ()
+def test_without_take_next_only_landed_arrivals_are_ingested(dataset: LettersDataset) -> None:
+    assert dataset.ingest(take_next=False).arrivals == ()
 
-    house.drop("by-hand", c=b"hi")
+    dataset.drop("by-hand", c=b"hi")
 
-    assert house.ingest(take_next=False).rows_added == 2
+    assert dataset.ingest(take_next=False).rows_added == 2
 
 
 def test_a_file_lost_in_the_landing_is_reported_and_costs_the_others_nothing(
-    house: LettersDataset,
+    dataset: LettersDataset,
 ) -> None:
-    house.drop("by-hand", a=b"hi", b=b"jk")
-    (arrival,) = Landing(house.bucket, "letters").pending()
-    house.bucket.remove(arrival.key("a"))
+    dataset.drop("by-hand", a=b"hi", b=b"jk")
+    (arrival,) = Landing(dataset.bucket, "letters").pending()
+    dataset.bucket.remove(arrival.key("a"))
 
-    ingested = house.ingest()
+    ingested = dataset.ingest()
 
-    assert house.letters() == "jk"
+    assert dataset.letters() == "jk"
     assert [bad.file for bad in ingested.quarantined] == ["a"]
 
 
-def test_an_arrival_taken_in_before_is_only_cleared(house: LettersDataset) -> None:
-    house.ingest()
-    Landing(house.bucket, "letters").land("night-0000", DELIVERIES[0], by="again", at=AT)
+def test_an_ingested_arrival_is_only_cleared(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    Landing(dataset.bucket, "letters").land("night-0000", DELIVERIES[0], by="again", at=AT)
 
-    ingested = house.ingest(take_next=False)
+    ingested = dataset.ingest(take_next=False)
 
     assert ingested == Ingested(dataset_version=1, skipped=("night-0000",))
-    assert house.bucket.keys_below("landing/letters") == []
+    assert dataset.bucket.keys_below("landing/letters") == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -125,18 +129,18 @@ def test_killed_at_any_write_and_run_again_every_row_is_there_once(
     tmp_path: Path, moment: str
 ) -> None:
     for writes in range(100):
-        house = LettersDataset(
+        dataset = LettersDataset(
             tmp_path / str(writes), source=Letters({"a": b"abx", "b": b"c!", "c": b"bd"})
         )
         try:
-            house.ingest(fuse=Fuse(writes, before=moment == "before"))
+            dataset.ingest(fuse=Fuse(writes, before=moment == "before"))
         except Killed:
-            house.ingest()
-            assert house.letters() == "abd"
-            assert house.rows.arrival_names() == {"night-0000"}
-            assert house.holdout.read().num_rows == 3
-            assert Landing(house.bucket, "letters").pending() == []
-            assert [bad.file for bad in Landing(house.bucket, "letters").quarantined()] == ["b"]
+            dataset.ingest()
+            assert dataset.letters() == "abd"
+            assert dataset.rows.arrival_names() == {"night-0000"}
+            assert dataset.holdout.read().num_rows == 3
+            assert Landing(dataset.bucket, "letters").pending() == []
+            assert [bad.file for bad in Landing(dataset.bucket, "letters").quarantined()] == ["b"]
         else:
             break
     # Holdout, three files and their arrival, quarantine and reason, rows, and four removals.
@@ -196,7 +200,7 @@ def _digits(address: S3Address, folder: Path, kill_after: str) -> None:
 
 @pytest.mark.servers
 def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
-    house = LettersDataset(tmp_path)
+    dataset = LettersDataset(tmp_path)
     go = SPAWN.Barrier(2)
     processes = [SPAWN.Process(target=_first_night, args=(tmp_path, go)) for _ in range(2)]
     for process in processes:
@@ -205,25 +209,25 @@ def test_two_ingests_at_once_add_each_arrival_once(tmp_path: Path) -> None:
         process.join(120)
 
     assert [process.exitcode for process in processes] == [0, 0]
-    assert house.letters() == "abcde"
-    assert house.rows.arrival_names() == {"night-0000"}
+    assert dataset.letters() == "abcde"
+    assert dataset.rows.arrival_names() == {"night-0000"}
 
 
 def _first_night(folder: Path, go) -> None:
     """The first night, from a landing of this process's own into the shared tables."""
-    house = LettersDataset(folder, source=Letters(DELIVERIES[0]))
+    dataset = LettersDataset(folder, source=Letters(DELIVERIES[0]))
     go.wait()
-    house.ingest()
+    dataset.ingest()
 
 
-def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_in(
-    house: LettersDataset,
+def test_an_arrival_that_is_not_as_declared_is_refused_and_the_next_is_ingested(
+    dataset: LettersDataset,
 ) -> None:
-    house.ingest()
+    dataset.ingest()
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
-    house.drop("by-hand", a=b"hi", b=b"jk")
+    dataset.drop("by-hand", a=b"hi", b=b"jk")
 
-    ingested = house.ingest(gates=declared)
+    ingested = dataset.ingest(gates=declared)
 
     assert (ingested.arrivals, ingested.rows_added) == (("by-hand",), 0)
     assert [bad.file for bad in ingested.quarantined] == ["a", "b"]
@@ -232,43 +236,43 @@ def test_an_arrival_that_is_not_as_declared_is_refused_whole_and_the_next_comes_
     assert "by-hand is refused: letter: expected INT8, found string" in (
         ingested.quarantined[0].reason
     )
-    assert house.letters() == "abcde"
-    assert "by-hand" in house.rows.arrival_names()
-    assert house.ingest(take_next=False, gates=declared).arrivals == ()
-    assert house.ingest().arrivals == ("night-0001",)
+    assert dataset.letters() == "abcde"
+    assert "by-hand" in dataset.rows.arrival_names()
+    assert dataset.ingest(take_next=False, gates=declared).arrivals == ()
+    assert dataset.ingest().arrivals == ("night-0001",)
 
 
-def test_before_the_first_arrival_a_refused_one_makes_no_table(house: LettersDataset) -> None:
+def test_a_refused_first_arrival_creates_no_table(dataset: LettersDataset) -> None:
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
 
-    ingested = house.ingest(gates=declared)
+    ingested = dataset.ingest(gates=declared)
 
     assert ingested.findings
-    assert house.rows.version() is None
-    assert house.ingest().rows_added == 5
+    assert dataset.rows.version() is None
+    assert dataset.ingest().rows_added == 5
 
 
 @pytest.mark.parametrize(
     ("repeated", "refused"), [(49, False), (50, False), (51, True), (100, True)]
 )
-def test_an_arrival_of_one_and_the_same_row_is_refused(
-    house: LettersDataset, repeated: int, refused: bool
+def test_an_arrival_of_repeated_rows_is_refused(
+    dataset: LettersDataset, repeated: int, refused: bool
 ) -> None:
     letters = "".join(chr(0x4E00 + n) for n in range(100 - repeated)) + "a" * repeated
-    house.drop("by-hand", a=letters.encode())
+    dataset.drop("by-hand", a=letters.encode())
 
-    ingested = house.ingest(gates=DataGates(repeated_share=0.49))
+    ingested = dataset.ingest(gates=DataGates(repeated_share=0.49))
 
     assert bool(ingested.findings) is refused
     assert (ingested.rows_added == 0) is refused
 
 
-def test_an_arrival_of_which_nothing_is_left_is_named(house: LettersDataset) -> None:
-    house.ingest()
-    house.drop("again", a=b"abcx")
-    house.drop("bad", a=b"!")
+def test_an_arrival_without_new_rows_is_reported(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    dataset.drop("again", a=b"abcx")
+    dataset.drop("bad", a=b"!")
 
-    again, bad = house.ingest().findings
+    again, bad = dataset.ingest().findings
 
     assert (again.slice, bad.slice) == ("again", "bad")
     assert "none of 4 rows was added: 3 are in the dataset already" in again.message
@@ -276,51 +280,50 @@ def test_an_arrival_of_which_nothing_is_left_is_named(house: LettersDataset) -> 
     assert "1 files were rejected" in bad.message
 
 
-def test_rows_of_an_arrival_that_was_left_out_may_come_again_put_right(
-    house: LettersDataset,
-) -> None:
-    house.drop("by-hand", a=b"hi")
-    house.ingest()
-    ArrivalReviews(house.bucket, "letters").decide(
+def test_rows_of_an_excluded_arrival_may_arrive_again(dataset: LettersDataset) -> None:
+    dataset.drop("by-hand", a=b"hi")
+    dataset.ingest()
+    ArrivalReviews(dataset.bucket, "letters").decide(
         "by-hand", "excluded", Actor("ann", "mislabelled")
     )
 
-    house.drop("put-right", a=b"hi")
+    dataset.drop("put-right", a=b"hi")
 
-    assert house.ingest().rows_added == 2
+    assert dataset.ingest().rows_added == 2
 
 
-def test_rows_of_an_arrival_that_waits_may_come_again_and_are_learned_once_it_is_left_out(
-    house: LettersDataset,
+def test_rows_of_a_parked_arrival_may_arrive_again_and_are_learned_once_it_is_excluded(
+    dataset: LettersDataset,
 ) -> None:
-    house.drop("by-hand", a=b"hi")
-    house.ingest()
-    ArrivalReviews(house.bucket, "letters").park("by-hand", [], compared_with=None)
-    house.drop("put-right", a=b"hij")
+    dataset.drop("by-hand", a=b"hi")
+    dataset.ingest()
+    ArrivalReviews(dataset.bucket, "letters").park("by-hand", [], compared_with=None)
+    dataset.drop("put-right", a=b"hij")
 
-    assert house.ingest().rows_added == 3
+    assert dataset.ingest().rows_added == 3
 
     before, after = (
-        snapshot(house.rows, house.holdout, without=without) for without in ((), ("by-hand",))
+        snapshot(dataset.rows, dataset.holdout, without=without) for without in ((), ("by-hand",))
     )
     assert (before.rows, after.rows) == (3, 3)
-    came = [
-        set(read_stamped(house.rows, one).column("arrival").to_pylist()) for one in (before, after)
+    arrived = [
+        set(read_stamped(dataset.rows, item).column("arrival").to_pylist())
+        for item in (before, after)
     ]
-    assert came == [{"by-hand", "put-right"}, {"put-right"}]
+    assert arrived == [{"by-hand", "put-right"}, {"put-right"}]
 
 
-def test_after_a_gate_was_mended_the_same_arrival_is_met_again_and_named(
-    house: LettersDataset,
+def test_an_arrival_refused_before_is_skipped_and_reported_after_its_gate_was_corrected(
+    dataset: LettersDataset,
 ) -> None:
-    house.ingest()
+    dataset.ingest()
     declared = DataGates(columns=(Column(TensorSpec(name="letter", datatype="INT8", shape=())),))
-    house.drop("by-hand", a=b"hi")
-    house.ingest(gates=declared)
+    dataset.drop("by-hand", a=b"hi")
+    dataset.ingest(gates=declared)
 
-    house.drop("by-hand", a=b"hi")
-    again = house.ingest()
-    house.drop("by-hand-renamed", b=b"hi")
+    dataset.drop("by-hand", a=b"hi")
+    again = dataset.ingest()
+    dataset.drop("by-hand-renamed", b=b"hi")
 
     assert (again.arrivals, again.skipped) == ((), ("by-hand",))
-    assert house.ingest().rows_added == 2
+    assert dataset.ingest().rows_added == 2

@@ -27,7 +27,7 @@ DATA = manifest().data
         ([1, 2, 1, 2, 1], {4}, [1]),
     ],
 )
-def test_versions_stay_unless_somebody_went_back_from_them(served, undone, expected):
+def test_champions_count_unless_they_were_rolled_back(served, undone, expected):
     log = AliasLog(MemoryBucket(), "digits")
     for place, number in enumerate(served):
         log.append(
@@ -37,14 +37,14 @@ def test_versions_stay_unless_somebody_went_back_from_them(served, undone, expec
             action="rolled back" if place in undone else "promoted",
         )
 
-    assert kept_champions(log.history()) == tuple(bundles.version_name(one) for one in expected)
+    assert kept_champions(log.history()) == tuple(bundles.version_name(item) for item in expected)
 
 
-def test_known_is_what_any_of_them_learned_and_nothing_it_left_out():
-    came = {"a": 1, "b": 2, "c": 3, "d": 4}
+def test_known_arrivals_are_those_in_any_snapshot_without_excluded_ones():
+    arrived = {"a": 1, "b": 2, "c": 3, "d": 4}
     first = DATA.model_copy(update={"dataset_version": 1})
     third = DATA.model_copy(update={"dataset_version": 3, "without": ("b",)})
 
-    assert known(came, [first]) == {"a"}
-    assert known(came, [first, third]) == {"a", "c"}
-    assert known(came, []) == frozenset()
+    assert known(arrived, [first]) == {"a"}
+    assert known(arrived, [first, third]) == {"a", "c"}
+    assert known(arrived, []) == frozenset()

@@ -53,37 +53,37 @@ class Shop:
             gates=DEFINITION.data_gates,
         )
 
-    def snapshot(self, **asked: object) -> Snapshot:
-        return snapshot(self.rows, self.holdout, held_days=HELD_DAYS, **asked)  # type: ignore[arg-type]
+    def snapshot(self, **requested: object) -> Snapshot:
+        return snapshot(self.rows, self.holdout, held_days=HELD_DAYS, **requested)  # type: ignore[arg-type]
 
 
-def nights(first: str, last: str) -> list[str]:
-    return [str(np.datetime64(night, "D")) for night in range(day(first), day(last) + 1)]
+def arrivals(first: str, last: str) -> list[str]:
+    return [str(np.datetime64(arrival, "D")) for arrival in range(day(first), day(last) + 1)]
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Twenty nights, with late baskets, an empty one, and some sent again."""
-    found = Shop(tmp_path_factory.mktemp("shop"))
-    found.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
+    result = Shop(tmp_path_factory.mktemp("shop"))
+    result.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
     since, yesterday = None, None
-    for number, night in enumerate(nights("2017-05-01", LAST)):
-        tonight = arriving(since or night, night, stores=FEW)
+    for number, arrival in enumerate(arrivals("2017-05-01", LAST)):
+        tonight = arriving(since or arrival, arrival, stores=FEW)
         if number == EMPTY:
-            found.arrive(f"day-{night}", none=tonight.slice(0, 0))
-            since = night
+            result.arrive(f"day-{arrival}", none=tonight.slice(0, 0))
+            since = arrival
             continue
         again = {"yesterday": yesterday} if yesterday is not None and number % 4 == 3 else {}
-        found.arrive(f"day-{night}", tonight=tonight, **again)
+        result.arrive(f"day-{arrival}", tonight=tonight, **again)
         if number % 7 == 2:
-            found.arrive(f"day-{night}-again", tonight=tonight)
+            result.arrive(f"day-{arrival}-again", tonight=tonight)
         if number % 7 == 3:
-            found.arrive(f"day-{night}", tonight=tonight)
+            result.arrive(f"day-{arrival}", tonight=tonight)
         yesterday, since = tonight, None
-    return found
+    return result
 
 
-def test_late_twice_and_empty_nights_leave_exactly_the_right_rows(shop: Shop) -> None:
+def test_late_repeated_and_empty_arrivals_leave_exactly_the_right_rows(shop: Shop) -> None:
     arrived = arriving("2017-01-01", LAST, stores=FEW)
 
     kept = read_stamped(shop.rows, shop.snapshot())
@@ -91,19 +91,19 @@ def test_late_twice_and_empty_nights_leave_exactly_the_right_rows(shop: Shop) ->
     columns = ["basket", "store", "department", "day", "units", "apart", "digest"]
     order = [(name, "ascending") for name in ("basket", "department")]
     expected = rows(arrived).select(columns).sort_by(order)
-    found = kept.select(columns).sort_by(order)
-    assert found.num_rows == expected.num_rows > 5_000
-    assert found.cast(expected.schema).equals(expected)
+    result = kept.select(columns).sort_by(order)
+    assert result.num_rows == expected.num_rows > 5_000
+    assert result.cast(expected.schema).equals(expected)
     brought = [name.removeprefix("day-") for name in kept["arrival"].to_pylist()]
     late = [
-        told
-        for told, sold_on in zip(brought, kept["day"].to_pylist(), strict=True)
-        if told != "history" and day(told) > sold_on + 1
+        reported
+        for reported, sold_on in zip(brought, kept["day"].to_pylist(), strict=True)
+        if reported != "history" and day(reported) > sold_on + 1
     ]
     assert late, "no basket of these nights came late, so nothing was shown"
 
 
-def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
+def test_the_newest_days_are_held_out_and_not_learned(shop: Shop) -> None:
     taken = shop.snapshot()
 
     learned, judging = split_holdout(read_stamped(shop.rows, taken), taken)
@@ -116,7 +116,7 @@ def test_the_newest_days_judge_and_are_not_learned(shop: Shop) -> None:
     assert read_rows(shop.rows, taken).num_rows == learned.num_rows
 
 
-def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
+def test_a_later_run_moves_the_holdout(
     shop: Shop,
 ) -> None:
     came = shop.rows.arrival_versions()
@@ -132,8 +132,8 @@ def test_a_later_night_moves_the_holdout_and_never_learns_what_judged_before_it(
     assert pc.max(learned["day"]).as_py() < pc.min(judging["day"]).as_py()
 
 
-def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(shop: Shop) -> None:
-    champion, night = (
+def test_if_arrivals_are_excluded_later_the_champion_has_learned_held_out_days(shop: Shop) -> None:
+    champion, arrival = (
         shop.snapshot(),
         shop.snapshot(version=shop.rows.arrival_versions()["day-2017-05-10"]),
     )
@@ -146,10 +146,10 @@ def test_when_nights_are_taken_back_the_champion_has_learned_days_that_judge(sho
     assert not check_kept_out(learned, judging).passed
     assert learned_holdout_rows(champion.lineage, back.lineage)
     assert not learned_holdout_rows(champion.lineage, champion.lineage)
-    assert not learned_holdout_rows(night.lineage, champion.lineage)
+    assert not learned_holdout_rows(arrival.lineage, champion.lineage)
 
 
-def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
+def test_the_manifest_records_the_holdout(shop: Shop) -> None:
     taken = shop.snapshot(version=shop.rows.arrival_versions()["day-2017-05-10"])
     base = manifest()
     made = base.model_copy(update={"data": DataLineage(**taken.lineage.model_dump())})
@@ -165,7 +165,7 @@ def test_the_manifest_tells_the_holdout_again(shop: Shop) -> None:
     assert again == taken == recorded_snapshot(made)
 
 
-def test_a_frozen_holdout_leaves_no_trace_of_any_of_this_in_a_manifest() -> None:
+def test_a_frozen_holdout_adds_no_field_to_a_manifest() -> None:
     assert "judged_from" not in manifest().encoded().decode()
 
 
@@ -175,10 +175,10 @@ def test_rows_are_valid_with_a_holdout_among_them(shop: Shop) -> None:
 
     findings = validate(learned, taken, DEFINITION, holdout=judging, now=AT)
 
-    assert [one.message for one in findings if not one.passed] == []
+    assert [item.message for item in findings if not item.passed] == []
 
 
-def test_a_row_out_of_range_is_found_among_those_that_judge_too(shop: Shop) -> None:
+def test_a_held_out_row_out_of_range_is_reported(shop: Shop) -> None:
     taken = shop.snapshot()
     learned, judging = split_holdout(read_stamped(shop.rows, taken), taken)
     place = judging.column_names.index("units")
@@ -186,7 +186,7 @@ def test_a_row_out_of_range_is_found_among_those_that_judge_too(shop: Shop) -> N
 
     findings = validate(learned, taken, DEFINITION, holdout=wrong, now=AT)
 
-    assert any(not one.passed and one.metric == "units" for one in findings)
+    assert any(not item.passed and item.metric == "units" for item in findings)
 
 
 def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
@@ -201,20 +201,22 @@ def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
     ("learned_until", "compared"),
     [("2017-04-19", True), ("2017-04-20", True), ("2017-04-21", False)],
 )
-def test_a_champion_that_knows_days_that_judge_is_told(learned_until: str, compared: bool) -> None:
-    found = check_unseen("v1", learned_until, "2017-04-20")
+def test_a_champion_that_learned_held_out_days_is_reported(
+    learned_until: str, compared: bool
+) -> None:
+    result = check_unseen("v1", learned_until, "2017-04-20")
 
-    assert found.passed
-    assert found.applicable is compared
-    assert ("favours it" in found.message) is not compared
+    assert result.passed
+    assert result.applicable is compared
+    assert ("favours it" in result.message) is not compared
 
 
-def test_one_basket_of_a_wrong_year_refuses_its_arrival_and_moves_nothing(tmp_path: Path) -> None:
+def test_one_basket_of_a_wrong_year_refuses_its_arrival(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.arrive("history", all=arriving("2017-01-01", HISTORY, stores=FEW))
     before = shop.snapshot()
-    night = arriving("2017-05-01", "2017-05-01", stores=FEW)
-    wrong = night.slice(0, 1)
+    arrival = arriving("2017-05-01", "2017-05-01", stores=FEW)
+    wrong = arrival.slice(0, 1)
     later = pa.array(wrong["transaction_timestamp"].to_numpy() + np.timedelta64(3650, "D"))
     place = wrong.column_names.index("transaction_timestamp")
     kind = wrong.schema.field(place).type
@@ -222,10 +224,10 @@ def test_one_basket_of_a_wrong_year_refuses_its_arrival_and_moves_nothing(tmp_pa
     other = pa.array([10**9], wrong.schema.field("basket_id").type)
     wrong = wrong.set_column(wrong.column_names.index("basket_id"), "basket_id", other)
 
-    refused = shop.arrive("day-2017-05-01", tonight=pa.concat_tables([night, wrong]))
-    again = shop.arrive("day-2017-05-01-mended", tonight=night)
+    refused = shop.arrive("day-2017-05-01", tonight=pa.concat_tables([arrival, wrong]))
+    again = shop.arrive("day-2017-05-01-mended", tonight=arrival)
 
-    assert [(one.gate, one.slice) for one in refused.findings] == [
+    assert [(item.gate, item.slice) for item in refused.findings] == [
         ("days together", "day-2017-05-01")
     ]
     assert refused.rows_added == 0

@@ -1,4 +1,4 @@
-"""A CSV of any length comes in piece by piece, and leaves the rows that a small one would."""
+"""A CSV of any length is ingested in pieces, with the same result as a small one."""
 
 import gzip
 import hashlib
@@ -61,8 +61,8 @@ class Items:
 
 
 def _with_digest(batch: pa.RecordBatch) -> pa.RecordBatch:
-    found = digests(batch.column("item").cast(pa.string()))
-    return pa.RecordBatch.from_arrays([*batch.columns, found], schema=ROWS)
+    result = digests(batch.column("item").cast(pa.string()))
+    return pa.RecordBatch.from_arrays([*batch.columns, result], schema=ROWS)
 
 
 def _unheard(_: int) -> None:
@@ -70,7 +70,7 @@ def _unheard(_: int) -> None:
 
 
 @dataclass
-class House:
+class Pipeline:
     """A store of files and tables on this machine."""
 
     folder: Path
@@ -109,8 +109,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(tmp_path)
 
 
 def lines(items: object) -> bytes:
@@ -118,11 +118,11 @@ def lines(items: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["big.csv", "big.csv.gz"])
-def test_pieces_come_in_as_one_arrival_in_one_commit(house: House, name: str) -> None:
+def test_pieces_are_ingested_as_one_arrival_in_one_commit(pipeline: Pipeline, name: str) -> None:
     body = lines([*range(2_000), *range(1_000, 1_500)])
-    arrival = house.land(name, gzip.compress(body) if name.endswith("gz") else body)
+    arrival = pipeline.land(name, gzip.compress(body) if name.endswith("gz") else body)
 
-    ingested = house.ingest()
+    ingested = pipeline.ingest()
 
     assert arrival.converted is not None
     assert arrival.converted.rows == 2_500
@@ -130,34 +130,34 @@ def test_pieces_come_in_as_one_arrival_in_one_commit(house: House, name: str) ->
     assert ingested == Ingested(
         arrivals=(arrival.name,), rows_added=1_999, duplicates=500, kept_out=1, dataset_version=1
     )
-    assert house.items() == [item for item in range(2_000) if item != HELD_OUT]
-    table = house.rows.read().sort_by("arrival_row")
+    assert pipeline.items() == [item for item in range(2_000) if item != HELD_OUT]
+    table = pipeline.rows.read().sort_by("arrival_row")
     assert table.column("units").to_pylist() == [i + 0.5 for i in range(2_000) if i != HELD_OUT]
     assert table.column("arrival_row").to_pylist() == [i for i in range(2_000) if i != HELD_OUT]
     assert set(table.column("arrival").to_pylist()) == {arrival.name}
-    assert Landing(house.bucket, "items").pending() == []
+    assert Landing(pipeline.bucket, "items").pending() == []
 
 
-def test_what_is_known_stays_out_and_the_same_file_is_one_arrival(house: House) -> None:
-    first = house.land("first.csv", lines(range(100, 900)))
-    house.ingest()
-    again = house.land("first.csv", lines(range(100, 900)))
-    skipped = house.ingest()
-    house.land("second.csv", lines(range(500, 1_500)))
-    ingested = house.ingest()
+def test_known_rows_are_dropped_and_the_same_file_is_one_arrival(pipeline: Pipeline) -> None:
+    first = pipeline.land("first.csv", lines(range(100, 900)))
+    pipeline.ingest()
+    again = pipeline.land("first.csv", lines(range(100, 900)))
+    skipped = pipeline.ingest()
+    pipeline.land("second.csv", lines(range(500, 1_500)))
+    ingested = pipeline.ingest()
 
     assert again.name == first.name
     assert skipped.skipped == (first.name,)
     assert (ingested.rows_added, ingested.duplicates) == (600, 400)
-    assert house.items() == list(range(100, 1_500))
+    assert pipeline.items() == list(range(100, 1_500))
 
 
-def test_lines_that_will_not_do_are_named_and_kept(house: House) -> None:
+def test_invalid_lines_are_named_and_kept(pipeline: Pipeline) -> None:
     body = lines(range(100, 1_100)).replace(b",205,", b",x,").replace(b",777,", b",")
     body += b'"a\nb",5000,1\n'
-    arrival = house.land("big.csv", body)
+    arrival = pipeline.land("big.csv", body)
 
-    ingested = house.ingest()
+    ingested = pipeline.ingest()
 
     assert arrival.converted is not None
     assert arrival.converted.rows == ingested.rows_added == 999
@@ -165,13 +165,13 @@ def test_lines_that_will_not_do_are_named_and_kept(house: House) -> None:
     assert "2 of its lines are invalid: line 107: " in bad.reason
     assert "invalid value 'x'" in bad.reason
     assert "line 679: Expected 3 columns, got 2" in bad.reason
-    kept = house.bucket.keys_below("landing/items/quarantine")
-    body = next(house.bucket.read(key) for key in kept if not key.endswith(".json"))
+    kept = pipeline.bucket.keys_below("landing/items/quarantine")
+    body = next(pipeline.bucket.read(key) for key in kept if not key.endswith(".json"))
     assert body == b"f1,x,205.5\nf0,777.5\n"
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         (b"", "a line that names columns"),
         (b"family,item\na,1\n", "units is not there"),
@@ -180,25 +180,25 @@ def test_lines_that_will_not_do_are_named_and_kept(house: House) -> None:
         (b"family,item,units\n" + b"a,b,c\n" * 1_001, "at most 1,000 bad lines"),
     ],
 )
-def test_a_file_that_will_not_do_lands_nothing(house: House, body: bytes, told: str) -> None:
-    with pytest.raises(BadFile, match=told):
-        house.land("big.csv", body)
+def test_an_invalid_file_is_not_landed(pipeline: Pipeline, body: bytes, reported: str) -> None:
+    with pytest.raises(BadFile, match=reported):
+        pipeline.land("big.csv", body)
 
-    assert Landing(house.bucket, "items").pending() == []
+    assert Landing(pipeline.bucket, "items").pending() == []
 
 
-def test_a_torn_gzip_lands_nothing(house: House) -> None:
+def test_a_truncated_gzip_is_not_landed(pipeline: Pipeline) -> None:
     with pytest.raises(BadFile, match="a gzip file"):
-        house.land("big.csv.gz", gzip.compress(lines(range(5_000)))[:-20])
+        pipeline.land("big.csv.gz", gzip.compress(lines(range(5_000)))[:-20])
 
-    assert Landing(house.bucket, "items").pending() == []
+    assert Landing(pipeline.bucket, "items").pending() == []
 
 
-def test_another_kind_of_file_is_left_to_be_read_whole(house: House, tmp_path: Path) -> None:
+def test_another_kind_of_file_is_not_streamed(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "small.parquet").write_bytes(b"PAR1")
 
     landed = land.land_file(
-        Items(), house.bucket, tmp_path / "small.parquet", model="items", by="a", at=AT,
+        Items(), pipeline.bucket, tmp_path / "small.parquet", model="items", by="a", at=AT,
         report=_unheard,
     )  # fmt: skip
 
@@ -206,60 +206,60 @@ def test_another_kind_of_file_is_left_to_be_read_whole(house: House, tmp_path: P
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_killed_at_any_write_each_row_is_there_once(house: House, *, before: bool) -> None:
-    house.land("first.csv", lines(range(10)))
-    house.ingest()
+def test_killed_at_any_write_each_row_is_there_once(pipeline: Pipeline, *, before: bool) -> None:
+    pipeline.land("first.csv", lines(range(10)))
+    pipeline.ingest()
     for writes in range(10):
         body = lines(range(writes * 1_000, writes * 1_000 + 1_100))
         fuse = Fuse(writes, before=before)
         try:
-            house.land("big.csv", body, bucket=KillingBucket(house.bucket, fuse))
-            rows = KillingDataset(house.rows.uri, fuse)
-            house.ingest(bucket=KillingBucket(house.bucket, fuse), rows=rows)
+            pipeline.land("big.csv", body, bucket=KillingBucket(pipeline.bucket, fuse))
+            rows = KillingDataset(pipeline.rows.uri, fuse)
+            pipeline.ingest(bucket=KillingBucket(pipeline.bucket, fuse), rows=rows)
         except Killed:
-            house.land("big.csv", body)
-            house.ingest()
+            pipeline.land("big.csv", body)
+            pipeline.ingest()
 
         expected = set(range(writes * 1_000 + 1_100)) - {HELD_OUT}
-        assert house.items() == sorted(expected)
-        assert Landing(house.bucket, "items").pending() == []
+        assert pipeline.items() == sorted(expected)
+        assert Landing(pipeline.bucket, "items").pending() == []
 
 
-def test_columns_that_are_not_as_declared_refuse_the_arrival_whole(house: House) -> None:
+def test_columns_that_are_not_as_declared_refuse_the_arrival(pipeline: Pipeline) -> None:
     gates = DataGates(
         columns=(Column(TensorSpec(name="units", datatype="FP64", shape=(), maximum=1_500)),)
     )
-    house.land("good.csv", lines(range(100, 200)))
-    house.ingest(gates=gates)
-    arrival = house.land("bad.csv", lines(range(500, 2_000)))
+    pipeline.land("good.csv", lines(range(100, 200)))
+    pipeline.ingest(gates=gates)
+    arrival = pipeline.land("bad.csv", lines(range(500, 2_000)))
 
-    ingested = house.ingest(gates=gates)
+    ingested = pipeline.ingest(gates=gates)
 
     assert ingested.rows_added == 0
     assert arrival.converted is not None
     assert {bad.file for bad in ingested.quarantined} == set(arrival.converted.pieces)
     assert {finding.slice for finding in ingested.findings} == {arrival.name}
-    assert house.items() == list(range(100, 200))
-    assert arrival.name in house.rows.arrival_names()
+    assert pipeline.items() == list(range(100, 200))
+    assert arrival.name in pipeline.rows.arrival_names()
 
 
-def test_rows_that_mostly_repeat_each_other_are_refused(house: House) -> None:
-    house.land("poison.csv", lines([7] * 1_200 + list(range(300))))
+def test_rows_that_mostly_repeat_each_other_are_refused(pipeline: Pipeline) -> None:
+    pipeline.land("poison.csv", lines([7] * 1_200 + list(range(300))))
 
-    ingested = house.ingest()
+    ingested = pipeline.ingest()
 
     (finding,) = ingested.findings
     assert (finding.gate, finding.passed) == ("few repeats", False)
     assert ingested.rows_added == 0
 
 
-def test_a_piece_that_was_damaged_is_quarantined_and_the_others_come_in(house: House) -> None:
-    arrival = house.land("big.csv", lines(range(1_000, 3_000)))
+def test_a_damaged_piece_is_quarantined_and_the_others_are_ingested(pipeline: Pipeline) -> None:
+    arrival = pipeline.land("big.csv", lines(range(1_000, 3_000)))
     assert arrival.converted is not None
     lost = arrival.converted.pieces[1]
-    house.bucket.remove(arrival.key(lost))
+    pipeline.bucket.remove(arrival.key(lost))
 
-    ingested = house.ingest()
+    ingested = pipeline.ingest()
 
     assert [bad.file for bad in ingested.quarantined] == [lost]
     assert 0 < ingested.rows_added < 2_000
@@ -269,6 +269,6 @@ def test_digests_are_those_of_the_texts() -> None:
     rng = np.random.default_rng(0)
     texts = [str(number) for number in rng.integers(0, 1_000, 100)]
 
-    found = digests(pa.array(texts)).to_pylist()
+    result = digests(pa.array(texts)).to_pylist()
 
-    assert found == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    assert result == [hashlib.sha256(text.encode()).hexdigest() for text in texts]

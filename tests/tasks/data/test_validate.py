@@ -28,11 +28,11 @@ def with_column(name: str, values: pa.Array) -> pa.Table:
 
 def failed(rows: pa.Table, *, definition=DEFINITION, holdout=HOLDOUT) -> list[Finding]:
     snapshot = replace(SNAPSHOT, rows=rows.num_rows)
-    found = validate(rows, snapshot, definition, holdout=holdout, now=NOW)
-    return [finding for finding in found if not finding.passed]
+    result = validate(rows, snapshot, definition, holdout=holdout, now=NOW)
+    return [finding for finding in result if not finding.passed]
 
 
-def test_good_rows_pass_every_check_and_every_check_is_told() -> None:
+def test_good_rows_pass_every_check_and_every_check_is_reported() -> None:
     findings = validate(ROWS, SNAPSHOT, DEFINITION, holdout=HOLDOUT, now=NOW)
 
     assert all(finding.passed for finding in findings)
@@ -90,7 +90,7 @@ def test_a_label_outside_the_vocabulary_is_found() -> None:
     assert "the first is 11" in finding.message
 
 
-def test_a_label_that_no_column_declares_is_found_all_the_same() -> None:
+def test_an_undeclared_label_is_found() -> None:
     labels = pa.array(np.where(LABELS == 3, 11, LABELS), pa.int8())
     undeclared = replace(DEFINITION, data_gates=replace(DEFINITION.data_gates, columns=()))
 
@@ -139,7 +139,7 @@ def test_rows_that_make_no_examples_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
         (
             TensorSpec(name="image", datatype="FP32", shape=(28, 28)),
@@ -150,13 +150,13 @@ def test_rows_that_make_no_examples_are_found() -> None:
         (TensorSpec(name="picture", datatype="UINT8", shape=(28, 28)), "no such tensor"),
     ],
 )
-def test_tensors_that_are_not_as_declared_are_found(spec: TensorSpec, told: str) -> None:
+def test_tensors_that_are_not_as_declared_are_found(spec: TensorSpec, reported: str) -> None:
     tensors = DEFINITION.tensors.model_copy(update={"inputs": (spec,)})
 
     (finding,) = failed(ROWS, definition=replace(DEFINITION, tensors=tensors))
 
     assert (finding.gate, finding.metric) == ("tensor", spec.name)
-    assert told in finding.message
+    assert reported in finding.message
 
 
 def test_no_rows_at_all_are_found() -> None:
@@ -182,7 +182,7 @@ def test_a_day_is_as_old_as_its_end() -> None:
 @pytest.mark.parametrize(
     "moments", [None, pa.nulls(1_000, pa.timestamp("us")), pa.array([1] * 1_000)]
 )
-def test_rows_whose_age_nobody_knows_are_not_fresh(moments: pa.Array | None) -> None:
+def test_rows_of_unknown_age_are_not_fresh(moments: pa.Array | None) -> None:
     finding = freshness(moments)
 
     assert not finding.passed
@@ -192,7 +192,7 @@ def test_rows_whose_age_nobody_knows_are_not_fresh(moments: pa.Array | None) -> 
 def freshness(moments: pa.Array | None) -> Finding:
     gates = replace(DEFINITION.data_gates, fresh_days=7)
     rows = ROWS if moments is None else ROWS.append_column("arrived_at", moments)
-    found = validate(
+    result = validate(
         rows, SNAPSHOT, replace(DEFINITION, data_gates=gates), holdout=HOLDOUT, now=NOW
     )
-    return next(finding for finding in found if finding.gate == "fresh")
+    return next(finding for finding in result if finding.gate == "fresh")

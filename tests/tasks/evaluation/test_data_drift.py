@@ -31,13 +31,13 @@ def test_the_model_s_own_tensors_are_accepted_whatever_their_range():
     "change", [{"name": "picture"}, {"datatype": "INT32"}, {"shape": (32, 32)}], ids=str
 )
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
-def test_a_champion_of_other_tensors_stops_the_night_before_anything_is_trained(change, side):
+def test_a_champion_of_other_tensors_stops_the_run_before_training(change, side):
     spec, *more = getattr(DEFINITION.tensors, side)
     other = DEFINITION.tensors.model_copy(update={side: (spec.model_copy(update=change), *more)})
     champion = made(other)
 
-    with pytest.raises(ConfigurationError, match="give the changed model a new name") as told:
+    with pytest.raises(ConfigurationError, match="give the changed model a new name") as reported:
         check_tensors(champion, DEFINITION)
 
-    assert champion.version in str(told.value)
+    assert champion.version in str(reported.value)
     assert not same_tensors(champion, DEFINITION)

@@ -1,4 +1,4 @@
-"""Two versions are told apart by what they were made from and by what they answer."""
+"""Two versions are compared by their lineage and by their answers."""
 
 from dataclasses import replace
 
@@ -27,72 +27,72 @@ def answering(*classes: int, sure: float = 0.9) -> dict[str, np.ndarray]:
 FIRST, SECOND = answering(7, 1, 3, 3), answering(7, 7, 3, 8, sure=0.8)
 
 
-def test_what_changed_answers_is_counted_by_who_is_right():
-    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+def test_changed_answers_are_counted_by_which_version_is_right():
+    result = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
 
-    assert (found.rows, found.changed, found.gained, found.lost) == (4, 2, 1, 1)
+    assert (result.rows, result.changed, result.gained, result.lost) == (4, 2, 1, 1)
     assert [
-        (example.row, example.label, example.first, example.second) for example in found.examples
+        (example.row, example.label, example.first, example.second) for example in result.examples
     ] == [
         (1, "7", "1 90%", "7 80%"),
         (3, "3", "3 90%", "8 80%"),
     ]
 
 
-def test_metrics_are_measured_anew_for_both():
-    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+def test_metrics_are_measured_again_for_both_versions():
+    result = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
 
-    (accuracy,) = [p for p in found.measured if (p[0].metric, p[0].slice) == ("accuracy", "")]
-    assert [one.value for one in accuracy] == [0.75, 0.75]
+    (accuracy,) = [p for p in result.measured if (p[0].metric, p[0].slice) == ("accuracy", "")]
+    assert [item.value for item in accuracy] == [0.75, 0.75]
 
 
-def test_the_axes_tell_the_second_against_the_first():
+def test_the_axes_compare_the_second_version_with_the_first():
     other = VERSIONS[1].model_copy(
         update={"training": VERSIONS[1].training.model_copy(update={"settings": {"seed": 2}})}
     )
 
-    found = difference(DEFINITION, (VERSIONS[0], other), (FIRST, FIRST), holdout=HOLDOUT)
+    result = difference(DEFINITION, (VERSIONS[0], other), (FIRST, FIRST), holdout=HOLDOUT)
 
-    assert [axis.detail for axis in found.axes if axis.changed] == ["seed 1 then, 2 now"]
-    assert (found.changed, found.examples) == (0, ())
-
-
-def test_at_most_as_many_examples_are_told_as_asked_for():
-    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT, shown=1)
-
-    assert (found.changed, len(found.examples)) == (2, 1)
+    assert [axis.detail for axis in result.axes if axis.changed] == ["seed 1 then, 2 now"]
+    assert (result.changed, result.examples) == (0, ())
 
 
-def test_the_page_has_the_pictures_inside():
-    found = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
+def test_at_most_the_requested_number_of_examples_is_listed():
+    result = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT, shown=1)
+
+    assert (result.changed, len(result.examples)) == (2, 1)
+
+
+def test_the_page_embeds_the_pictures():
+    result = difference(DEFINITION, VERSIONS, (FIRST, SECOND), holdout=HOLDOUT)
 
     html = page(
-        render_diff(found, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
+        render_diff(result, DEFINITION, disagreements(HOLDOUT, FIRST, SECOND)), title="t"
     ).decode()
 
     assert "2 of 4 holdout rows get different answers" in html
     assert 'src="data:image/png;base64,' in html
 
 
-def test_forecasts_that_moved_are_answered_otherwise_though_the_last_quantile_is_the_largest():
+def test_forecasts_that_moved_count_as_changed_though_the_last_quantile_is_the_largest():
     definition = replace(DEFINITION, tensors=DEFINITION.tensors.model_copy(update={"labels": ()}))
     first = np.array([[1, 2, 3], [1, 2, 3], [0, 0, 1], [2, 4, 8]], np.float32)
     second = first * np.array([[3], [1], [1], [1.5]], np.float32)
     definition = replace(
         definition,
         measure=lambda *_: (),
-        correct=lambda _, told: np.asarray(told["probabilities"])[:, 0] >= 2,
+        correct=lambda _, reported: np.asarray(reported["probabilities"])[:, 0] >= 2,
     )
 
-    found = difference(
+    result = difference(
         definition,
         VERSIONS,
         ({"probabilities": first}, {"probabilities": second}),
         holdout=HOLDOUT,
     )
 
-    assert found.changed == 2
-    assert [(example.row, example.first, example.second) for example in found.examples] == [
+    assert result.changed == 2
+    assert [(example.row, example.first, example.second) for example in result.examples] == [
         (0, "1, 2, 3", "3, 6, 9"),
         (3, "2, 4, 8", "3, 6, 12"),
     ]

@@ -1,4 +1,4 @@
-"""How far exported answers are from trained ones."""
+"""Comparison of exported answers with those of the trained network."""
 
 import math
 
@@ -16,8 +16,8 @@ TRAINED = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]], np.float32)
 
 def compared(exported: np.ndarray) -> Sameness:
     seen = {"seen": np.zeros((3, 28, 28), np.uint8)}
-    trained, found = {"probabilities": TRAINED, **seen}, {"probabilities": exported, **seen}
-    return compare_outputs(DEFINITION.tensors, trained, found, tolerance=DEFINITION.tolerance)
+    trained, result = {"probabilities": TRAINED, **seen}, {"probabilities": exported, **seen}
+    return compare_outputs(DEFINITION.tensors, trained, result, tolerance=DEFINITION.tolerance)
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,21 @@ def compared(exported: np.ndarray) -> Sameness:
         (TRAINED[:, ::-1], Sameness(3, 0.8, 2)),
     ],
 )
-def test_exported_answers_are_told_apart_by_value_and_by_answer(
+def test_exported_answers_are_compared_by_value_and_by_answer(
     exported: np.ndarray, expected: Sameness
 ) -> None:
-    found = compared(exported)
+    result = compared(exported)
 
-    assert (found.n, found.changed_answers) == (expected.n, expected.changed_answers)
-    assert found.largest_difference == pytest.approx(expected.largest_difference)
+    assert (result.n, result.changed_answers) == (expected.n, expected.changed_answers)
+    assert result.largest_difference == pytest.approx(expected.largest_difference)
 
 
 def test_an_answer_that_is_not_a_number_is_no_small_difference() -> None:
     broken = np.where(TRAINED == 0.1, np.nan, TRAINED)
 
-    found = compared(broken)
+    result = compared(broken)
 
-    assert math.isnan(found.largest_difference)
+    assert math.isnan(result.largest_difference)
 
 
 def test_every_perturbation_of_the_digits_is_gated() -> None:

@@ -1,4 +1,4 @@
-"""What changed since a version was made is told axis by axis, by name."""
+"""Changes since a version was made are listed by axis and name."""
 
 from dataclasses import replace
 
@@ -24,14 +24,14 @@ def changed(now: Present) -> list[Axis]:
     return [axis for axis in explain(MADE, now) if axis.changed]
 
 
-def test_nothing_changed_when_everything_is_as_it_was():
+def test_nothing_changed_if_all_inputs_are_equal():
     axes = explain(MADE, NOW)
 
     assert [axis.name for axis in axes] == ["data", "holdout", "settings", "code", "packages"]
     assert not any(axis.changed for axis in axes)
 
 
-def test_new_rows_are_told_with_the_arrivals_that_brought_them():
+def test_new_rows_are_listed_with_their_arrivals():
     data = MADE.data.model_copy(update={"digest": "f" * 64, "rows": 51_000})
 
     (axis,) = changed(replace(NOW, data=data, arrivals=("night-0001",)))
@@ -42,14 +42,14 @@ def test_new_rows_are_told_with_the_arrivals_that_brought_them():
 
 def test_many_arrivals_are_counted_instead_of_listed():
     data = MADE.data.model_copy(update={"digest": "f" * 64})
-    names = [f"night-{night:04d}" for night in range(9)]
+    names = [f"night-{arrival:04d}" for arrival in range(9)]
 
     (axis,) = changed(replace(NOW, data=data, arrivals=names))
 
     assert axis.detail.endswith("night-0003, night-0004 and 4 more")
 
 
-def test_a_dataset_that_went_back_is_called_another_table():
+def test_an_older_dataset_is_called_another_table():
     data = MADE.data.model_copy(update={"digest": "f" * 64, "dataset_version": 0})
 
     (axis,) = changed(replace(NOW, data=data))
@@ -57,7 +57,7 @@ def test_a_dataset_that_went_back_is_called_another_table():
     assert "another table" in axis.detail
 
 
-def test_another_holdout_is_told_even_when_it_is_as_long():
+def test_another_holdout_is_reported_even_if_it_has_as_many_rows():
     data = MADE.data.model_copy(update={"holdout_digest": "f" * 64})
 
     (axis,) = changed(replace(NOW, data=data))
@@ -68,7 +68,7 @@ def test_another_holdout_is_told_even_when_it_is_as_long():
     )
 
 
-def test_settings_are_told_by_name_with_both_values():
+def test_settings_are_listed_by_name_with_both_values():
     settings = SETTINGS.model_dump() | {"seed": 7, "epochs": 3}
 
     (axis,) = changed(replace(NOW, settings=settings))
@@ -76,7 +76,7 @@ def test_settings_are_told_by_name_with_both_values():
     assert axis.detail == "epochs 1 then, 3 now; seed 1 then, 7 now"
 
 
-def test_sources_are_told_by_path():
+def test_sources_are_listed_by_path():
     files = {"models/digits/network.py": "9" * 64, "tasks/evaluation/judge.py": "3" * 64}
     code = MADE.code.model_copy(update={"digest": "9" * 64, "files": files})
 
@@ -88,7 +88,7 @@ def test_sources_are_told_by_path():
     )
 
 
-def test_a_version_that_kept_no_paths_tells_its_commit():
+def test_a_version_without_paths_shows_its_commit():
     made = MADE.model_copy(update={"code": MADE.code.model_copy(update={"files": {}})})
     code = MADE.code.model_copy(update={"digest": "9" * 64})
 
@@ -97,7 +97,7 @@ def test_a_version_that_kept_no_paths_tells_its_commit():
     assert axis.detail == "commit aaaaaaaaaaaa then, other sources now"
 
 
-def test_packages_are_told_by_name_where_they_train():
+def test_packages_that_train_are_listed_by_name():
     environment = MADE.environment.model_copy(
         update={"lock_digest": "9" * 64, "packages": {"keras": "3.16"}}
     )
@@ -107,7 +107,7 @@ def test_packages_are_told_by_name_where_they_train():
     assert axis.detail == "keras absent then, 3.16 now"
 
 
-def test_a_lock_file_that_moved_elsewhere_is_told_as_such():
+def test_a_lock_file_with_other_changes_is_reported_as_such():
     environment = MADE.environment.model_copy(update={"lock_digest": "9" * 64})
 
     (axis,) = changed(replace(NOW, environment=environment))

@@ -13,7 +13,7 @@ from overnight.tasks.evaluation.judge import Verdict, judge
 EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=100),))
 
 
-def test_every_gate_is_heard_even_after_one_refused() -> None:
+def test_every_gate_runs_even_after_one_failed() -> None:
     verdict = judge(EVALUATION, [AtLeast("accuracy", 0.9), AtMost("accuracy", 0.9)])
 
     assert [finding.passed for finding in verdict.findings] == [False, True]
@@ -21,7 +21,7 @@ def test_every_gate_is_heard_even_after_one_refused() -> None:
     assert str(verdict) == "AtLeast accuracy: 0.8000, at least 0.9"
 
 
-def test_a_refusal_by_cost_alone_is_told_apart() -> None:
+def test_a_refusal_by_cost_alone_is_recognised() -> None:
     cost = Rehearsal(10, 0.0, 0, p50_ms=1, p99_ms=99, resident_mb=1, size_mb=1)
     slow = replace(EVALUATION, rehearsal=cost)
     budget = WithinBudget(p99_ms=10, resident_mb=10, size_mb=10)
@@ -31,7 +31,7 @@ def test_a_refusal_by_cost_alone_is_told_apart() -> None:
     assert not judge(slow, [AtLeast("accuracy", 0.1)]).by_cost_alone
 
 
-def test_what_serving_changed_is_not_held_against_the_candidate_for_ever() -> None:
+def test_answers_changed_by_serving_count_as_cost() -> None:
     over_http = Finding(
         gate="SamePredictions", metric="changed answers over HTTP", passed=False, message="m"
     )
@@ -41,7 +41,7 @@ def test_what_serving_changed_is_not_held_against_the_candidate_for_ever() -> No
     assert not Verdict((over_http, exported)).by_cost_alone
 
 
-def test_a_long_refusal_is_told_in_short() -> None:
+def test_a_long_refusal_is_abbreviated() -> None:
     verdict = judge(EVALUATION, [AtLeast("accuracy", 0.9)] * 5)
 
     assert str(verdict).endswith("; and 2 more")
@@ -64,6 +64,6 @@ class Silent:
         return ()
 
 
-def test_a_gate_that_says_nothing_is_a_configuration_error() -> None:
+def test_a_gate_without_findings_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="Silent returned no finding"):
         judge(EVALUATION, [AtLeast("accuracy", 0.8), Silent()])

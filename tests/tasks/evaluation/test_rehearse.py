@@ -14,18 +14,18 @@ from tests.support.serving import forecasts
 pytestmark = pytest.mark.servers
 
 
-def test_each_output_is_compared_over_http_and_kept_as_it_was_answered(tmp_path) -> None:
+def test_each_output_is_compared_over_http_and_becomes_a_golden_example(tmp_path) -> None:
     # Given a network of which training is said to have answered five rows of seventy otherwise.
-    files, asked = forecasts.files(), forecasts.rows(70)
-    expected = forecasts.expected(asked)
+    files, requested = forecasts.files(), forecasts.rows(70)
+    expected = forecasts.expected(requested)
     expected["units"][:3] += 1.5
     expected["known"][66:68, 0] ^= 1
     draft = forecasts.manifest(1, files)
 
-    found = rehearse(
+    result = rehearse(
         draft,
         files,
-        holdout=Examples(asked, np.zeros(70, np.float32)),
+        holdout=Examples(requested, np.zeros(70, np.float32)),
         expected=expected,
         folder=tmp_path,
         seconds=60,
@@ -33,8 +33,8 @@ def test_each_output_is_compared_over_http_and_kept_as_it_was_answered(tmp_path)
     )
 
     # Then both are counted, each where it belongs, and the golden examples are what was answered.
-    assert (found.rehearsal.n, found.rehearsal.changed_answers) == (70, 3)
-    assert found.rehearsal.largest_difference == pytest.approx(1.5, abs=0.01)
-    assert found.rehearsal.further == (Changed("known", 2, exact=True),)
+    assert (result.rehearsal.n, result.rehearsal.changed_answers) == (70, 3)
+    assert result.rehearsal.largest_difference == pytest.approx(1.5, abs=0.01)
+    assert result.rehearsal.further == (Changed("known", 2, exact=True),)
     predictor = Predictor(draft, files["predictor.tflite"], threads=1)
-    assert check_golden(predictor, found.golden).keys() == asked.keys()
+    assert check_golden(predictor, result.golden).keys() == requested.keys()

@@ -1,4 +1,4 @@
-"""An earlier version that beats the champion on what arrived is found, and no other is."""
+"""An earlier version is reinstated only if it beats the champion on new arrivals."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def labelled(right: int) -> Examples:
     return Examples({"image": IMAGES}, answers.astype(np.int64))
 
 
-def found(tonight: Examples, *earlier: int):
+def result(tonight: Examples, *earlier: int):
     return reconsider(
         DEFINITION,
         GATE,
@@ -41,8 +41,8 @@ def test_the_versions_disagree():
     assert (answers[0] != answers[1]).all()
 
 
-def test_a_version_that_is_right_again_is_found():
-    returned = found(labelled(SURE_OF_ZERO), SURE_OF_ZERO)
+def test_a_version_that_is_right_again_is_reinstated():
+    returned = result(labelled(SURE_OF_ZERO), SURE_OF_ZERO)
 
     assert returned is not None
     assert returned.version == f"v{SURE_OF_ZERO}"
@@ -50,23 +50,23 @@ def test_a_version_that_is_right_again_is_found():
     assert "beats the champion on the new arrivals" in str(returned)
 
 
-def test_a_version_that_is_no_better_is_not_found():
-    assert found(labelled(NOT_SURE), SURE_OF_ZERO) is None
+def test_a_version_that_is_no_better_is_not_reinstated():
+    assert result(labelled(NOT_SURE), SURE_OF_ZERO) is None
 
 
-def test_equal_versions_are_not_found():
-    assert found(labelled(NOT_SURE), NOT_SURE) is None
+def test_equal_versions_are_not_reinstated():
+    assert result(labelled(NOT_SURE), NOT_SURE) is None
 
 
-def test_too_few_rows_show_nothing():
+def test_too_few_rows_reinstate_nothing():
     tonight = labelled(SURE_OF_ZERO)
     few = Examples({"image": IMAGES[:20]}, tonight.labels[:20])
 
-    assert found(few, SURE_OF_ZERO) is None
+    assert result(few, SURE_OF_ZERO) is None
 
 
 def test_without_earlier_versions_there_is_nothing_to_reconsider():
-    assert found(labelled(SURE_OF_ZERO)) is None
+    assert result(labelled(SURE_OF_ZERO)) is None
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,18 @@ def test_without_earlier_versions_there_is_nothing_to_reconsider():
         (list(range(1, 9)), (7, 6, 5, 4, 3)),
     ],
 )
-def test_those_that_served_last_are_tried_newest_first(served, expected):
+def test_the_last_champions_are_tried_newest_first(served, expected):
     log = AliasLog(MemoryBucket(), "digits")
     for before, number in zip([None, *served], served, strict=False):
         over = bundles.version_name(before) if before else None
         log.append(bundles.version_name(number), expected=over, actor=Actor("a", "r"))
 
-    assert previous_champions(log.history()) == tuple(bundles.version_name(one) for one in expected)
+    assert previous_champions(log.history()) == tuple(
+        bundles.version_name(item) for item in expected
+    )
 
 
-def test_a_version_that_was_sent_back_does_not_return_by_itself():
+def test_a_version_that_was_rolled_back_is_not_reinstated():
     log = AliasLog(MemoryBucket(), "digits")
     first, second = bundles.version_name(1), bundles.version_name(2)
     log.append(first, expected=None, actor=Actor("a", "r"))

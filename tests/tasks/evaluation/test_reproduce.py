@@ -48,50 +48,50 @@ def bundle(number: int, **arrays: np.ndarray) -> dict[str, bytes]:
 
 
 def test_equal_bundles_are_bit_identical():
-    one = bundle(1, dense=np.ones(3, np.float32))
+    item = bundle(1, dense=np.ones(3, np.float32))
 
-    found = compare(DEFINITION, MADE, one, one, holdout=HOLDOUT, mismatches=())
+    result = compare(DEFINITION, MADE, item, item, holdout=HOLDOUT, mismatches=())
 
-    assert found.identical
-    assert (found.changed_answers, found.largest, found.metrics) == (0, 0.0, ())
-    assert str(found) == f"{MADE.version}: bit-identical weights and predictor"
+    assert result.identical
+    assert (result.changed_answers, result.largest, result.metrics) == (0, 0.0, ())
+    assert str(result) == f"{MADE.version}: bit-identical weights and predictor"
 
 
-def test_other_weights_are_told_by_name_and_size():
+def test_other_weights_are_listed_by_name_and_size():
     then = bundle(1, dense=np.ones(3, np.float32), conv=np.zeros(2, np.float32))
     now = bundle(1, dense=np.array([1, 1.5, 1], np.float32), conv=np.zeros(2, np.float32))
 
-    found = compare(DEFINITION, MADE, then, now, holdout=HOLDOUT, mismatches=("python: other",))
+    result = compare(DEFINITION, MADE, then, now, holdout=HOLDOUT, mismatches=("python: other",))
 
-    assert not found.identical
-    assert [(weight.name, weight.largest, weight.of) for weight in found.weights] == [
+    assert not result.identical
+    assert [(weight.name, weight.largest, weight.of) for weight in result.weights] == [
         ("layers/dense/vars/0", 0.5, 3)
     ]
-    assert "1 arrays of weights differ, by 0.5 at most" in str(found)
-    assert "the environment differs: python: other" in str(found)
+    assert "1 arrays of weights differ, by 0.5 at most" in str(result)
+    assert "the environment differs: python: other" in str(result)
 
 
-def test_another_predictor_is_told_by_its_answers():
+def test_another_predictor_is_reported_by_its_answers():
     same = {"dense": np.ones(3, np.float32)}
 
-    found = compare(
+    result = compare(
         DEFINITION, MADE, bundle(1, **same), bundle(2, **same), holdout=HOLDOUT, mismatches=()
     )
 
-    assert not found.identical
-    assert not found.predictor_identical
+    assert not result.identical
+    assert not result.predictor_identical
     expected = np.abs(
         bundles.probabilities(1, HOLDOUT.inputs["image"]).astype(np.float64)
         - bundles.probabilities(2, HOLDOUT.inputs["image"])
     ).max()
-    assert found.largest == pytest.approx(expected, abs=1e-5)
+    assert result.largest == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("now", [{}, {"dense": np.ones(4, np.float32)}])
-def test_an_array_that_is_gone_or_of_another_shape_differs_wholly(now):
-    (found,) = differences({"dense": np.ones(3, np.float32)}, now)
+def test_a_missing_or_reshaped_array_differs_by_infinity(now):
+    (result,) = differences({"dense": np.ones(3, np.float32)}, now)
 
-    assert found.largest == float("inf")
+    assert result.largest == float("inf")
 
 
 def test_a_single_bit_is_a_difference():
@@ -99,25 +99,25 @@ def test_a_single_bit_is_a_difference():
     now = then.copy()
     now[1] = np.nextafter(np.float32(1), np.float32(2))
 
-    (found,) = differences({"dense": then}, {"dense": now})
+    (result,) = differences({"dense": then}, {"dense": now})
 
-    assert found.largest == pytest.approx(1.19e-7, rel=0.01)
+    assert result.largest == pytest.approx(1.19e-7, rel=0.01)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"no archive", bundles.network(1)], ids=["empty", "text", "predictor"]
 )
-def test_a_file_that_holds_no_weights_is_refused(body):
+def test_a_file_without_weights_is_refused(body):
     with pytest.raises(CorruptVersion, match=r"network\.keras"):
         weights(body)
 
 
 @pytest.mark.parametrize("field", ["digest", "holdout_digest"])
-def test_rows_that_are_no_longer_those_are_refused(field):
-    found = replace(recorded_snapshot(MADE), **{field: "9" * 64})
+def test_other_rows_than_recorded_are_refused(field):
+    result = replace(recorded_snapshot(MADE), **{field: "9" * 64})
 
     with pytest.raises(NotReproducible, match="found 999999999999"):
-        check_rows(MADE, found)
+        check_rows(MADE, result)
 
 
 def test_the_recorded_rows_are_accepted():
@@ -128,9 +128,9 @@ def test_the_interpreter_the_machine_and_the_packages_are_compared():
     environment = MADE.environment.model_copy(update={"python": "3.13.1", "lock_digest": "9"})
     now = Present(MADE.data, MADE.code, environment, MADE.training.settings)
 
-    told = mismatches(MADE, now)
+    reported = mismatches(MADE, now)
 
-    assert told == (
+    assert reported == (
         "packages: another lock file; the packages that train are the same",
         f"python: {MADE.environment.python} then, 3.13.1 now",
     )

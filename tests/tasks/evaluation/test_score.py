@@ -1,4 +1,4 @@
-"""The version that serves answers what arrived; what it measured is kept, and measured once."""
+"""The champion is measured once on each arrival, and its scores are stored."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def plain(definition: ModelDefinition) -> ModelDefinition:
     """The digits, read from the two columns that these tests are about."""
 
     def examples(rows: pa.Table) -> Examples:
-        images = [np.frombuffer(one, np.uint8) for one in rows.column("image").to_pylist()]
+        images = [np.frombuffer(item, np.uint8) for item in rows.column("image").to_pylist()]
         inputs = {"image": np.reshape(images, (-1, 28, 28))}
         return Examples(inputs, rows.column("label").to_numpy())
 
@@ -71,20 +71,20 @@ def scored(bucket: MemoryBucket, rows: pa.Table, *arrivals: str, definition=DEFI
     )
 
 
-def test_each_arrival_is_measured_by_itself_beside_what_the_holdout_promised():
+def test_each_arrival_is_measured_by_itself_and_compared_with_the_holdout():
     bucket = MemoryBucket()
     rows = stamped(("a", 0, 10), ("b", 10, 30), wrong=[0, 1])
 
-    found = scored(bucket, rows, "a", "b")
+    result = scored(bucket, rows, "a", "b")
 
-    told = {one.arrival: one for one in found.scores}
-    assert [told[name].headline.value for name in "ab"] == [0.8, 1.0]
-    assert [told[name].n for name in "ab"] == [10, 20]
-    assert {one.holdout for one in found.scores} == {HOLDOUT}
-    assert LiveScores(bucket, CHAMPION.model).of_version(CHAMPION.version) == [*found.scores]
+    reported = {item.arrival: item for item in result.scores}
+    assert [reported[name].headline.value for name in "ab"] == [0.8, 1.0]
+    assert [reported[name].n for name in "ab"] == [10, 20]
+    assert {item.holdout for item in result.scores} == {HOLDOUT}
+    assert LiveScores(bucket, CHAMPION.model).of_version(CHAMPION.version) == [*result.scores]
 
 
-def test_what_was_measured_once_is_not_measured_again():
+def test_a_stored_score_is_not_measured_again():
     bucket = MemoryBucket()
     first = scored(bucket, stamped(("a", 0, 10)), "a")
 
@@ -93,28 +93,30 @@ def test_what_was_measured_once_is_not_measured_again():
     assert again == first
 
 
-def test_an_arrival_of_which_no_row_is_left_has_no_score():
+def test_an_arrival_without_rows_has_no_score():
     bucket = MemoryBucket()
 
-    found = scored(bucket, stamped(("a", 0, 10)), "empty", "a")
+    result = scored(bucket, stamped(("a", 0, 10)), "empty", "a")
 
-    assert [one.arrival for one in found.scores] == ["a"]
+    assert [item.arrival for item in result.scores] == ["a"]
     assert len(bucket.keys_below("models")) == 1
 
 
-def test_rows_that_are_no_examples_are_told_and_the_others_are_scored():
+def test_rows_that_are_no_examples_are_reported_and_the_others_are_scored():
     rows = stamped(("bad", 0, 5), ("good", 5, 10)).set_column(
-        0, "image", pa.array([b"short"] * 5 + [one.tobytes() for one in IMAGES[5:10]], pa.binary())
+        0,
+        "image",
+        pa.array([b"short"] * 5 + [item.tobytes() for item in IMAGES[5:10]], pa.binary()),
     )
 
-    found = scored(MemoryBucket(), rows, "bad", "good")
+    result = scored(MemoryBucket(), rows, "bad", "good")
 
-    assert [one.arrival for one in found.scores] == ["good"]
-    (told,) = found.unreadable
-    assert told.startswith("bad: its rows are no examples")
+    assert [item.arrival for item in result.scores] == ["good"]
+    (reported,) = result.unreadable
+    assert reported.startswith("bad: its rows are no examples")
 
 
-def test_a_model_of_earlier_rows_sees_those_before_the_arrival_and_none_of_later_ones():
+def test_inputs_made_of_earlier_rows_use_only_rows_before_the_arrival():
     seen: list[tuple[int, int, list[str]]] = []
 
     def arrived(before: pa.Table, fresh: pa.Table) -> Examples:
@@ -123,15 +125,15 @@ def test_a_model_of_earlier_rows_sees_those_before_the_arrival_and_none_of_later
 
     rows = stamped(("a", 0, 10), ("b", 10, 18), ("c", 18, 30))
 
-    found = scored(
+    result = scored(
         MemoryBucket(), rows, "a", "b", definition=replace(DEFINITION, arrival_examples=arrived)
     )
 
     assert seen == [(0, 10, ["image", "label"]), (10, 8, ["image", "label"])]
-    assert [one.n for one in found.scores] == [10, 8]
+    assert [item.n for item in result.scores] == [10, 8]
 
 
-def test_an_arrival_that_tells_no_truth_has_no_score():
+def test_an_arrival_without_truth_has_no_score():
     def nothing(_before: pa.Table, fresh: pa.Table) -> Examples:
         return DEFINITION.examples(fresh.slice(0, 0))
 
@@ -140,45 +142,45 @@ def test_an_arrival_that_tells_no_truth_has_no_score():
     assert scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores == ()
 
 
-def test_slices_that_nothing_falls_into_are_not_kept():
+def test_empty_slices_are_not_stored():
     def examples(rows: pa.Table) -> Examples:
         whole = DEFINITION.examples(rows)
         return replace(whole, slices={"none": np.zeros(whole.n, bool)})
 
     definition = replace(DEFINITION, examples=examples)
 
-    (found,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
+    (result,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
 
-    assert all(one.n for one in found.measurements)
+    assert all(item.n for item in result.measurements)
 
 
-def test_an_interval_of_no_width_is_none():
+def test_an_interval_of_no_width_is_dropped():
     def measure(examples: Examples, _outputs: object) -> tuple[Measurement, ...]:
         one_day = Measurement(metric="wape", value=0.2, n=examples.n, low=0.2, high=0.2)
         return one_day, one_day.model_copy(update={"metric": "bias", "low": 0.1})
 
     definition = replace(DEFINITION, measure=measure)
 
-    (found,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
+    (result,) = scored(MemoryBucket(), stamped(("a", 0, 10)), "a", definition=definition).scores
 
-    assert [(one.low, one.high) for one in found.measurements] == [(None, None), (0.1, 0.2)]
-    assert "| a | wape | 0.2 |" in score_table([found])
+    assert [(item.low, item.high) for item in result.measurements] == [(None, None), (0.1, 0.2)]
+    assert "| a | wape | 0.2 |" in score_table([result])
 
 
 @pytest.mark.parametrize(
     ("learned", "expected"), [(0, ("first", "late", "last")), (2, ("late", "last")), (9, ())]
 )
-def test_only_what_came_after_the_newest_version_s_rows_is_unlearned(learned, expected):
+def test_only_arrivals_after_the_newest_version_are_unlearned(learned, expected):
     assert unlearned_arrivals({"late": 3, "first": 1, "last": 4}, learned) == expected
 
 
 def test_the_report_compares_live_scores_with_the_holdout():
-    found = scored(MemoryBucket(), stamped(("a", 0, 10), wrong=[0]), "a").scores
+    result = scored(MemoryBucket(), stamped(("a", 0, 10), wrong=[0]), "a").scores
 
-    told = score_table(found)
+    reported = score_table(result)
 
-    assert "before any version learned from it" in told
-    assert "| a | accuracy | 0.9 (" in told
-    assert "0.991 (0.989 to 0.993)" in told
-    assert score_line(found[0]).endswith("over 10 rows; 0.991 on the holdout")
+    assert "before any version learned from it" in reported
+    assert "| a | accuracy | 0.9 (" in reported
+    assert "0.991 (0.989 to 0.993)" in reported
+    assert score_line(result[0]).endswith("over 10 rows; 0.991 on the holdout")
     assert score_table(()) == ""

@@ -1,4 +1,4 @@
-"""Earlier versions are asked what none of them has learned, each model's rows in its own way."""
+"""Earlier versions are compared on examples that none has learned, for each kind of model."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,21 +65,21 @@ def shops() -> pa.Table:
 def tonight(shops: pa.Table) -> Examples:
     """What neither last night's champion nor the version before it has learned."""
     made_of = [made("2017-05-02"), made("2017-05-01")]
-    found = unseen_examples(SALES, shops, lineages=made_of, known_arrivals={"history", "first"})
-    assert found is not None
-    return found
+    result = unseen_examples(SALES, shops, lineages=made_of, known_arrivals={"history", "first"})
+    assert result is not None
+    return result
 
 
-def test_a_forecast_is_asked_for_the_days_that_all_versions_held_out(tonight: Examples) -> None:
-    asked = np.unique(tonight.inputs["day"])
+def test_a_forecast_is_compared_on_the_days_that_all_versions_held_out(tonight: Examples) -> None:
+    requested = np.unique(tonight.inputs["day"])
 
     # The last three are not final; the day before the first, the newest of them has learned.
-    assert (asked[0], asked[-1]) == (day("2017-05-02"), day("2017-05-30"))
-    assert len(asked) == 29
+    assert (requested[0], requested[-1]) == (day("2017-05-02"), day("2017-05-30"))
+    assert len(requested) == 29
     assert tonight.inputs["recent"].sum() > 0
 
 
-def test_a_version_that_held_out_nothing_leaves_nothing_to_ask(shops: pa.Table) -> None:
+def test_a_version_without_a_held_out_window_leaves_no_examples(shops: pa.Table) -> None:
     assert (
         unseen_examples(SALES, shops, lineages=[made("2017-05-01"), made()], known_arrivals=())
         is None
@@ -96,13 +96,13 @@ def answered(examples: Examples, off: float) -> Outputs:
     [(0.1, 1.0, 29, True), (1.0, 1.0, 29, False), (1.0, 0.1, 29, False), (0.1, 1.0, 20, False)],
     ids=["better", "equal", "worse", "too few days"],
 )
-def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
+def test_an_earlier_forecast_is_reinstated_if_better_on_enough_days(
     tonight: Examples, earlier: float, champion: float, days: int, returns: bool
 ) -> None:
     chosen = tonight.inputs["day"] < day("2017-05-02") + days
-    asked = Examples({n: a[chosen] for n, a in tonight.inputs.items()}, tonight.labels[chosen])
+    requested = Examples({n: a[chosen] for n, a in tonight.inputs.items()}, tonight.labels[chosen])
     evaluation = compare_on_rows(
-        SALES, asked, answered(asked, earlier), answered(asked, champion), champion="c"
+        SALES, requested, answered(requested, earlier), answered(requested, champion), champion="c"
     )
 
     assert SALES.reinstatement is not None
@@ -112,21 +112,21 @@ def test_an_earlier_forecast_returns_when_it_is_better_on_days_enough(
 
 
 @pytest.mark.parametrize("like", sorted(STARTERS))
-def test_a_starter_is_asked_what_arrived_since(like: str, tmp_path) -> None:
+def test_a_starter_is_compared_on_the_arrivals_since(like: str, tmp_path) -> None:
     definition, nights = STARTERS[like], came(STARTERS[like], like, tmp_path)
 
-    found = unseen_examples(definition, nights, lineages=[made()], known_arrivals={"old"})
+    result = unseen_examples(definition, nights, lineages=[made()], known_arrivals={"old"})
 
-    assert found is not None
-    assert found.n == 60
-    assert set(found.inputs) == {spec.name for spec in definition.tensors.inputs}
+    assert result is not None
+    assert result.n == 60
+    assert set(result.inputs) == {spec.name for spec in definition.tensors.inputs}
     assert (
         unseen_examples(definition, nights, lineages=[made()], known_arrivals={"old", "new"})
         is None
     )
 
 
-def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
+def test_inputs_made_of_earlier_rows_get_these_rows(tmp_path) -> None:
     plain = STARTERS["sales"]
     given = []
 
@@ -135,11 +135,11 @@ def test_inputs_that_are_made_of_earlier_rows_are_given_these(tmp_path) -> None:
         return plain.examples(fresh)
 
     definition = replace(plain, arrival_examples=arrived)
-    found = unseen_examples(
+    result = unseen_examples(
         definition, came(plain, "sales", tmp_path), lineages=[made()], known_arrivals={"old"}
     )
 
-    assert found is not None
+    assert result is not None
     assert given == [(40, 60, False)]
 
 

@@ -1,4 +1,4 @@
-"""An audit tells the truth about all that is in the bucket, and adds only what is known whole."""
+"""An audit reports all damage in the bucket, and a repair adds only intact objects."""
 
 import dataclasses
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def replace(s3_bucket: S3Bucket) -> Callable[[str, bytes], None]:
 
 
 def findings(audit: Audit) -> dict[str, str]:
-    return {one.key: one.what for one in audit.findings}
+    return {item.key: item.what for item in audit.findings}
 
 
 def repair_from(context: AuditContext, folder: Path) -> tuple[list[str], list[str]]:
@@ -62,7 +62,7 @@ def file(number: int, name: str) -> str:
     return keys.version_file(MODEL, bundles.version_name(number), name)
 
 
-def test_what_nights_leave_is_clean(context):
+def test_a_bucket_after_two_runs_is_clean(context):
     filled_bucket.land_arrival(context.bucket)
 
     audit = verify(context)
@@ -70,21 +70,21 @@ def test_what_nights_leave_is_clean(context):
     assert findings(audit) == {}
     assert audit.tallies[MODEL]["manifest"] == 2
     assert audit.tallies[MODEL]["file of a table"] > 4
-    told = {one.what for one in audit.observations}
-    assert told == {"landed and not ingested yet", "in quarantine"}
-    assert {one.severity for one in audit.observations} == {Severity.NOTE}
+    reported = {item.what for item in audit.observations}
+    assert reported == {"landed and not ingested yet", "in quarantine"}
+    assert {item.severity for item in audit.observations} == {Severity.NOTE}
 
 
-def test_progress_is_told_in_bytes_up_to_all_of_them(context):
-    told = []
+def test_progress_is_reported_in_bytes_up_to_the_total(context):
+    reported = []
 
-    verify(context, report=lambda done, total: told.append((done, total)))
+    verify(context, report=lambda done, total: reported.append((done, total)))
 
-    assert told[-1][0] == told[-1][1] > 0
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert reported[-1][0] == reported[-1][1] > 0
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
 
 
-def test_another_model_is_none_of_its_business(context, replace):
+def test_an_audit_of_one_model_ignores_others(context, replace):
     replace("models/other/aliases/champion/00000007.json", b"nonsense")
 
     assert verify(context, MODEL).is_clean
@@ -93,16 +93,16 @@ def test_another_model_is_none_of_its_business(context, replace):
         verify(context, "nobody")
 
 
-def test_a_damaged_file_is_told_with_both_digests(context, replace):
+def test_a_damaged_file_is_reported_with_both_digests(context, replace):
     replace(file(1, "predictor.tflite"), b"damaged")
 
-    told = findings(verify(context))
+    reported = findings(verify(context))
 
-    assert told.keys() == {file(1, "predictor.tflite")}
-    assert "found sha256" in told[file(1, "predictor.tflite")]
+    assert reported.keys() == {file(1, "predictor.tflite")}
+    assert "found sha256" in reported[file(1, "predictor.tflite")]
 
 
-def test_whatever_is_lost_is_missed(context, remove):
+def test_every_missing_object_is_reported(context, remove):
     lost = {
         file(1, "golden.npz"): "missing; expected sha256",
         keys.alias_record(MODEL, "champion", 1): "record 1 of 2 is missing from this log",
@@ -112,23 +112,23 @@ def test_whatever_is_lost_is_missed(context, remove):
     for key in lost:
         remove(key)
 
-    found = findings(verify(context))
+    result = findings(verify(context))
 
-    assert all(what in found[key] for key, what in lost.items())
+    assert all(what in result[key] for key, what in lost.items())
 
 
-def test_a_lost_signature_and_a_lost_decision_are_missed(context, remove):
+def test_a_missing_signature_and_a_missing_decision_are_reported(context, remove):
     remove(keys.signature(MODEL, bundles.version_name(1), SIGNER.key_id))
     remove(keys.decision(MODEL, bundles.version_name(2)))
 
-    found = findings(verify(context))
+    result = findings(verify(context))
 
-    assert "it is not signed" in found[keys.manifest(MODEL, bundles.version_name(1))]
+    assert "it is not signed" in result[keys.manifest(MODEL, bundles.version_name(1))]
     record = keys.alias_record(MODEL, "champion", 2)
-    assert found[record] == f"it made {bundles.version_name(2)} champion, which is not decided"
+    assert result[record] == f"it made {bundles.version_name(2)} champion, which is not decided"
 
 
-def test_a_lost_file_of_a_table_is_missed_by_name(context, remove, s3_address):
+def test_a_missing_file_of_a_table_is_reported_by_name(context, remove, s3_address):
     name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     remove(f"{keys.dataset(MODEL, 'rows')}/{name}")
 
@@ -141,9 +141,9 @@ def test_a_damaged_file_of_a_table_is_found(context, replace, s3_address):
     name, size = next(iter(filled_bucket.table(s3_address, "rows").files().items()))
     replace(f"{keys.dataset(MODEL, 'rows')}/{name}", b"x" * size)
 
-    told = findings(verify(context))
+    reported = findings(verify(context))
 
-    assert "the table cannot be read" in told[keys.dataset(MODEL, "rows")]
+    assert "the table cannot be read" in reported[keys.dataset(MODEL, "rows")]
 
 
 ADDITIONS = {
@@ -173,18 +173,18 @@ ADDITIONS = {
 }
 
 
-def test_whatever_was_added_is_told(context, replace):
+def test_every_added_object_is_reported(context, replace):
     for key, body, _ in ADDITIONS.values():
         replace(key, body)
 
-    told = verify(context).findings
+    reported = verify(context).findings
 
     for key, _, what in ADDITIONS.values():
         version = key.rpartition("/")[0]
-        assert any(one.key.startswith(version) and what in one.what for one in told), what
+        assert any(item.key.startswith(version) and what in item.what for item in reported), what
 
 
-def test_a_champion_that_nobody_approved_is_told(context, s3_address):
+def test_a_champion_that_nobody_approved_is_reported(context, s3_address):
     version = filled_bucket.publish_version(context.bucket, s3_address, 3, promoted=False)
     filled_bucket.promote(context.bucket, version, over=bundles.version_name(2))
 
@@ -193,7 +193,7 @@ def test_a_champion_that_nobody_approved_is_told(context, s3_address):
     ]
 
 
-def test_a_record_over_another_than_the_one_before_it_is_told(context, replace):
+def test_a_record_that_does_not_follow_the_previous_one_is_reported(context, replace):
     key = keys.alias_record(MODEL, "champion", 2)
     body = context.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
     replace(key, body)
@@ -201,34 +201,34 @@ def test_a_record_over_another_than_the_one_before_it_is_told(context, replace):
     assert "it replaces nobody" in findings(verify(context))[key]
 
 
-def test_a_version_that_nobody_trusted_signed_is_told(context):
+def test_a_version_without_a_trusted_signature_is_reported(context):
     stranger = Trust([named(signer("stranger"))])
 
-    told = findings(verify(dataclasses.replace(context, trust=stranger)))
+    reported = findings(verify(dataclasses.replace(context, trust=stranger)))
 
-    assert len(told) == 2
-    assert all("not trusted here" in what for what in told.values())
+    assert len(reported) == 2
+    assert all("not trusted here" in what for what in reported.values())
 
 
-def test_without_trusted_keys_it_says_that_signatures_were_not_looked_at(context):
+def test_without_trusted_keys_signatures_are_not_checked(context):
     audit = verify(dataclasses.replace(context, trust=None))
 
     assert (audit.is_clean, audit.signatures_checked) == (True, False)
 
 
-def test_rows_that_are_not_those_a_version_was_made_from_are_told(context, s3_address):
+def test_a_changed_snapshot_is_reported(context, s3_address):
     made = bundles.manifest(7, bundles.files(7))
     bundles.publish(context.bucket, 7)
 
-    told = verify(context)
+    reported = verify(context)
 
     key = keys.manifest(MODEL, made.version)
-    assert any(one.key == key and "snapshot's digest was" in one.what for one in told.findings)
+    assert any(
+        item.key == key and "snapshot's digest was" in item.what for item in reported.findings
+    )
 
 
-def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
-    context, remove, tmp_path
-):
+def test_a_missing_file_is_restored_from_the_cache_of_serving(context, remove, tmp_path):
     place = tmp_path / MODEL / bundles.version_name(1)
     place.mkdir(parents=True)
     (place / "predictor.tflite").write_bytes(bundles.network(1))
@@ -244,7 +244,7 @@ def test_a_lost_file_comes_back_from_the_cache_of_serving_and_no_other_does(
     assert findings(verify(context)).keys() == {file(1, "golden.npz")}
 
 
-def test_everything_that_an_export_has_comes_back_from_it(context, remove, tmp_path, s3_address):
+def test_every_missing_object_is_restored_from_an_export(context, remove, tmp_path, s3_address):
     export(context.bucket, tmp_path / "export", source="here", progress=lambda *_: None)
     name = next(iter(filled_bucket.table(s3_address, "rows").files()))
     for key in (
@@ -270,7 +270,7 @@ def test_damage_is_never_overwritten_by_a_repair(context, replace, tmp_path):
     assert context.bucket.read(file(1, "network.keras")) == b"damage"
 
 
-def test_what_is_waiting_is_read_too(context, replace):
+def test_landed_arrivals_are_read_too(context, replace):
     arrival = Landing(context.bucket, MODEL).land(
         "tuesday", {"a.csv": b"1"}, by="ada", at=filled_bucket.NOW
     )

@@ -1,4 +1,4 @@
-"""Damage of a model's tables is told where it is; what may be so is no damage."""
+"""Damage of a model's tables is reported with its place; permitted states are not."""
 
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class FolderBucket(MemoryBucket):
         self.root = root
 
     def sizes_below(self, prefix: str) -> dict[str, int]:
-        found = sorted(path for path in (self.root / prefix).rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.stat().st_size for path in found}
+        result = sorted(path for path in (self.root / prefix).rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): path.stat().st_size for path in result}
 
     def keys_below(self, prefix: str) -> list[str]:
         return [*self.sizes_below(prefix)]
@@ -52,9 +52,9 @@ def table(bucket: FolderBucket, name: str) -> Dataset:
     return Dataset.in_folder(bucket.root, MODEL, name)
 
 
-def grow(bucket: FolderBucket, nights: int) -> None:
+def grow(bucket: FolderBucket, arrivals: int) -> None:
     table(bucket, "holdout").append(rows("holdout"), "holdout")
-    for number in range(nights):
+    for number in range(arrivals):
         table(bucket, "rows").append(rows(f"night-{number}"), f"night-{number}")
 
 
@@ -66,55 +66,55 @@ def seen(bucket: FolderBucket, recorded: dict[str, DataLineage] | None = None) -
     return list(audit_tables(bucket, lambda _, name: table(bucket, name), MODEL, recorded or {}))
 
 
-def test_a_holdout_without_rows_is_how_a_dataset_begins(bucket):
-    grow(bucket, nights=0)
+def test_a_holdout_without_rows_is_no_damage(bucket):
+    grow(bucket, arrivals=0)
 
     assert seen(bucket) == []
 
 
 @pytest.mark.parametrize("lost", ["rows", "holdout"])
-def test_a_table_that_versions_were_made_from_and_is_not_there_is_told(bucket, lost):
-    grow(bucket, nights=1)
+def test_a_missing_table_that_versions_were_made_from_is_reported(bucket, lost):
+    grow(bucket, arrivals=1)
     made = snapshot(table(bucket, "rows"), table(bucket, "holdout")).lineage
     for path in sorted((bucket.root / keys.dataset(MODEL, lost)).rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     (bucket.root / keys.dataset(MODEL, lost)).rmdir()
 
-    [found] = seen(bucket, {VERSION: made})
+    [result] = seen(bucket, {VERSION: made})
 
-    assert found.key == keys.dataset(MODEL, lost)
-    assert "missing" in found.what
+    assert result.key == keys.dataset(MODEL, lost)
+    assert "missing" in result.what
 
 
-def test_a_picture_in_which_a_bit_turned_over_is_told(bucket):
-    grow(bucket, nights=0)
+def test_a_flipped_bit_in_a_picture_is_reported(bucket):
+    grow(bucket, arrivals=0)
     pixels = np.zeros((50, 28, 28), np.uint8)
     pixels[:, 0, 0] = range(50)
-    came = as_rows(Digits(pixels, np.zeros(50, np.int8)))
+    arrived = as_rows(Digits(pixels, np.zeros(50, np.int8)))
     pixels[7, 14, 14] ^= 1
-    found = came.set_column(0, "image", as_rows(Digits(pixels, np.zeros(50, np.int8)))["image"])
-    table(bucket, "rows").append(found, "night-0")
+    result = arrived.set_column(0, "image", as_rows(Digits(pixels, np.zeros(50, np.int8)))["image"])
+    table(bucket, "rows").append(result, "night-0")
 
-    [told] = seen(bucket)
+    [reported] = seen(bucket)
 
-    assert (told.key, told.severity) == (keys.dataset(MODEL, "rows"), Severity.ERROR)
-    assert told.what == "1 of 50 rows differ from what was ingested"
+    assert (reported.key, reported.severity) == (keys.dataset(MODEL, "rows"), Severity.ERROR)
+    assert reported.what == "1 of 50 rows differ from what was ingested"
 
 
 @pytest.mark.parametrize("body", [b"garbled", b"[1]", b"", b'{"add": {}}'])
-def test_a_damaged_commit_that_a_checkpoint_covers_is_told_by_its_key(bucket, body):
-    grow(bucket, nights=3)
+def test_a_damaged_commit_before_a_checkpoint_is_reported_by_its_key(bucket, body):
+    grow(bucket, arrivals=3)
     table(bucket, "rows")._open().create_checkpoint()
     commit(bucket, 1).write_bytes(body)
 
-    [found] = seen(bucket)
+    [result] = seen(bucket)
 
-    assert found.key == f"{keys.dataset(MODEL, 'rows')}/_delta_log/{1:020d}.json"
-    assert found.severity is Severity.ERROR
+    assert result.key == f"{keys.dataset(MODEL, 'rows')}/_delta_log/{1:020d}.json"
+    assert result.severity is Severity.ERROR
 
 
 def test_a_damaged_checkpoint_is_damage_and_no_outage(bucket):
-    grow(bucket, nights=3)
+    grow(bucket, arrivals=3)
     table(bucket, "rows")._open().create_checkpoint()
     [checkpoint] = commit(bucket, 0).parent.glob("*.checkpoint.parquet")
     checkpoint.write_bytes(b"x" * checkpoint.stat().st_size)
@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_damage_and_no_outage(bucket):
 
 
 def test_an_outage_is_no_damage(bucket):
-    grow(bucket, nights=1)
+    grow(bucket, arrivals=1)
     away = Dataset(
         "s3://bucket/digits",
         {
@@ -144,7 +144,7 @@ def test_an_outage_is_no_damage(bucket):
 
 
 def test_files_that_no_commit_names_are_noted_and_go_after_their_grace(bucket):
-    grow(bucket, nights=2)
+    grow(bucket, arrivals=2)
     before = table(bucket, "rows").files()
     # Given a stream of rows whose run died before its commit.
     left = rows("night-3")
@@ -159,7 +159,7 @@ def test_files_that_no_commit_names_are_noted_and_go_after_their_grace(bucket):
         streamed.append_batches(left.schema, dies(), "night-3")
     orphan.write_bytes(b"half a file")
 
-    told = seen(bucket)
+    reported = seen(bucket)
     plan = survey(bucket, MODEL, Retention(grace_days=0), NOW)
     kept = vacuum_table(
         bucket, table(bucket, "rows"), "rows", plan, Retention(grace_days=2), delete=True
@@ -168,8 +168,8 @@ def test_files_that_no_commit_names_are_noted_and_go_after_their_grace(bucket):
         bucket, table(bucket, "rows"), "rows", plan, Retention(grace_days=0), delete=True
     )
 
-    assert {one.severity for one in told} == {Severity.NOTE}
-    assert "that no commit names" in told[0].what
+    assert {item.severity for item in reported} == {Severity.NOTE}
+    assert "that no commit names" in reported[0].what
     assert kept.files == {}
     assert f"{keys.dataset(MODEL, 'rows')}/{orphan.name}" in gone.files
     assert not orphan.exists()

@@ -1,4 +1,4 @@
-"""What an audit says of records and versions, over a bucket in memory."""
+"""Findings of an audit on records and versions, over a bucket in memory."""
 
 from datetime import UTC, datetime
 
@@ -36,11 +36,13 @@ def audit(bucket: MemoryBucket) -> Audit:
 def errors(bucket: MemoryBucket) -> dict[str, str]:
     """What is found, less the dataset, which there is none of here."""
     return {
-        one.key: one.what for one in audit(bucket).findings if not one.key.startswith("datasets/")
+        item.key: item.what
+        for item in audit(bucket).findings
+        if not item.key.startswith("datasets/")
     }
 
 
-def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
+def test_a_score_of_an_arrival_with_a_long_name_is_in_its_place(bucket):
     LiveScores(bucket, "digits").keep(
         Score(model="digits", version=VERSION, arrival="a" * 252, n=5, measurements=())
     )
@@ -48,28 +50,28 @@ def test_a_score_of_an_arrival_with_a_long_name_lies_where_it_should(bucket):
     assert errors(bucket) == {}
 
 
-def test_a_score_that_lies_elsewhere_is_told(bucket):
+def test_a_misplaced_score_is_reported(bucket):
     score = Score(model="digits", version=VERSION, arrival="monday", n=5, measurements=())
     bucket.create(keys.score("digits", VERSION, "tuesday"), score.model_dump_json().encode())
 
-    [told] = errors(bucket).values()
+    [reported] = errors(bucket).values()
 
-    assert "its arrival is monday" in told
+    assert "its arrival is monday" in reported
 
 
-def test_a_folder_that_is_named_after_no_moment_is_a_stray(bucket):
+def test_a_version_folder_with_an_invalid_time_is_a_stray(bucket):
     key = "models/digits/versions/20261399T000000-0123456789ab/a.npz"
     bucket.create(key, b"x")
 
     assert errors(bucket) == {key: "nothing of ours reads this key"}
 
 
-def word(bucket: MemoryBucket, was: str) -> None:
-    told = Tombstone.model_validate(
+def review(bucket: MemoryBucket, was: str) -> None:
+    reported = Tombstone.model_validate(
         {"model": "digits", "version": VERSION, "was": was, "files": [], "size_bytes": 0}
         | {"by": "gc", "reason": "half-written"}
     )
-    bucket.create(keys.tombstone("digits", VERSION), told.encoded())
+    bucket.create(keys.tombstone("digits", VERSION), reported.encoded())
 
 
 def take_away(bucket: MemoryBucket, *names: str) -> None:
@@ -77,38 +79,38 @@ def take_away(bucket: MemoryBucket, *names: str) -> None:
         del bucket._objects[key]
 
 
-def test_what_was_published_as_it_was_collected_half_written_is_no_damage(bucket):
-    word(bucket, "half-written")
+def test_a_version_published_while_it_was_deleted_half_written_is_no_damage(bucket):
+    review(bucket, "half-written")
     take_away(bucket, ".npz", ".tflite", ".html", ".keras", f"{SIGNER.key_id}.json")
 
     assert errors(bucket) == {}
 
 
-def test_a_report_that_a_collected_version_lost_is_damage(bucket):
-    word(bucket, "published")
+def test_a_missing_report_of_a_deleted_version_is_damage(bucket):
+    review(bucket, "published")
     take_away(bucket, ".npz", ".tflite", ".keras", ".html")
 
     assert errors(bucket).keys() == {keys.version_file("digits", VERSION, "report.html")}
 
 
-def test_a_lost_decision_of_a_champion_has_a_remedy(bucket):
+def test_a_missing_decision_of_a_champion_has_a_remedy(bucket):
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("ada", "good"))
     AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("ada", "good"))
     take_away(bucket, "decision.json")
 
-    [found] = [one for one in audit(bucket).findings if "champion" in one.what]
+    [result] = [item for item in audit(bucket).findings if "champion" in item.what]
 
-    assert "--repair --from" in found.remedy
+    assert "--repair --from" in result.remedy
 
 
-def test_a_garbled_word_of_a_version_whose_files_are_gone_is_told_with_what_is_lost(bucket):
+def test_an_unreadable_tombstone_is_reported_with_the_missing_files(bucket):
     bucket.create(keys.tombstone("digits", VERSION), b"garbled")
     take_away(bucket, "predictor.tflite")
 
-    told = errors(bucket)
+    reported = errors(bucket)
 
-    assert "it cannot be read" in told[keys.tombstone("digits", VERSION)]
-    assert "missing" in told[keys.version_file("digits", VERSION, "predictor.tflite")]
+    assert "it cannot be read" in reported[keys.tombstone("digits", VERSION)]
+    assert "missing" in reported[keys.version_file("digits", VERSION, "predictor.tflite")]
 
 
 class Taken:
@@ -122,10 +124,12 @@ class Taken:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [(None, "not ingested yet, and is missing"), (b"2", "has other bytes than were delivered")],
 )
-def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(bucket, damage, told):
+def test_a_missing_or_changed_landed_file_is_reported_until_it_is_ingested(
+    bucket, damage, reported
+):
     arrival = Landing(bucket, "digits").land(
         "monday", {"a.csv": b"1", "b.csv": b"2"}, by="ada", at=NOW
     )
@@ -137,9 +141,9 @@ def test_a_landed_file_that_is_lost_or_spoiled_is_told_until_it_was_taken_in(buc
 
     def findings(table: Taken) -> dict[str, str]:
         audit = verify(AuditContext(bucket, lambda _model, _name: table, TRUST))  # type: ignore[arg-type, return-value]
-        return {one.key: one.what for one in audit.findings if one.key.startswith("landing/")}
+        return {item.key: item.what for item in audit.findings if item.key.startswith("landing/")}
 
     [(where, what)] = findings(Taken("tuesday")).items()
     assert where == key
-    assert told in what
+    assert reported in what
     assert findings(Taken("monday")) == {}

@@ -57,12 +57,12 @@ def candidate(folder, *more: str) -> Candidate:
     return Candidate("digits", examples.VERSION, examples.FINGERPRINT, folder, fitted)
 
 
-def drafted(one: Candidate) -> Manifest:
+def drafted(item: Candidate) -> Manifest:
     known = examples.manifest()
     return draft(
         models.find("digits"),
-        one,
-        bundle(one),
+        item,
+        bundle(item),
         data=known.data,
         code=known.code,
         environment=known.environment,
@@ -70,37 +70,41 @@ def drafted(one: Candidate) -> Manifest:
     )
 
 
-def test_the_form_in_which_a_version_is_served_is_recorded_with_what_decided(tmp_path):
-    one = candidate(tmp_path, EXPORTED)
+def test_the_exported_form_is_recorded_with_its_measurements(tmp_path):
+    item = candidate(tmp_path, EXPORTED)
 
-    manifest = drafted(one)
+    manifest = drafted(item)
 
     assert manifest.exported == INT8
-    assert manifest.files.keys() == entries(bundle(one)).keys()
+    assert manifest.files.keys() == entries(bundle(item)).keys()
 
 
-def test_a_network_that_says_nothing_of_its_form_is_published_all_the_same(tmp_path):
+def test_a_network_without_an_export_record_is_published(tmp_path):
     assert drafted(candidate(tmp_path)).exported is None
 
 
 @pytest.mark.parametrize("rehearsal", [REHEARSAL, None])
-def test_what_the_rehearsal_measured_is_recorded(tmp_path, rehearsal):
+def test_the_measurements_of_the_rehearsal_are_recorded(tmp_path, rehearsal):
     evaluation = Evaluation(measurements=(), rehearsal=rehearsal)
 
     manifest = final_manifest(
         drafted(candidate(tmp_path)), evaluation, Verdict(()), override=None, approval="automatic"
     )
 
-    told = Manifest.model_validate_json(manifest.encoded()).rehearsed
+    reported = Manifest.model_validate_json(manifest.encoded()).rehearsed
     if rehearsal is None:
-        assert told is None
+        assert reported is None
     else:
-        assert told is not None
-        assert (told.changed_answers, told.row_ms, told.row_ms_in_eight) == (3, 0.9, 0.2)
+        assert reported is not None
+        assert (reported.changed_answers, reported.row_ms, reported.row_ms_in_eight) == (
+            3,
+            0.9,
+            0.2,
+        )
 
 
 def attempt(
-    one: Candidate,
+    item: Candidate,
     bucket: Bucket,
     number: int,
     *,
@@ -112,18 +116,18 @@ def attempt(
     """Publish with as many findings as this attempt's number, and a report that names it."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=True, message="m")
     manifest = final_manifest(
-        drafted(one).model_copy(update={"run": run}),
+        drafted(item).model_copy(update={"run": run}),
         Evaluation(measurements=(), champion=champion),
         Verdict((finding,) * number),
         override=override,
         approval=approval,
     )
-    files = {**bundle(one), "report.html": f"report {number}".encode()}
-    publish(bucket, manifest, files, one.folder, SIGNER)
+    files = {**bundle(item), "report.html": f"report {number}".encode()}
+    publish(bucket, manifest, files, item.folder, SIGNER)
 
 
 @pytest.mark.parametrize(
-    ("later", "told"),
+    ("later", "reported"),
     [
         ({}, ("v1", "automatic", 1)),
         ({"champion": "v2"}, ("v2", "automatic", 2)),
@@ -134,18 +138,16 @@ def attempt(
         ({"run": FORCED}, ("v1", "automatic", 2)),
     ],
 )
-def test_a_second_attempt_writes_the_same_files_and_tells_what_is_true_of_itself(
-    tmp_path, later, told
-):
-    one = candidate(tmp_path)
+def test_a_second_attempt_writes_the_same_files_and_its_own_manifest(tmp_path, later, reported):
+    item = candidate(tmp_path)
     bucket = MemoryBucket()
     with pytest.raises(Killed):
-        attempt(one, KillingBucket(bucket, 1), 1)
+        attempt(item, KillingBucket(bucket, 1), 1)
 
-    attempt(one, bucket, 2, **later)
+    attempt(item, bucket, 2, **later)
 
-    made = ModelRegistry(bucket, "digits").manifest(one.version)
+    made = ModelRegistry(bucket, "digits").manifest(item.version)
     assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"report 1"
-    assert (made.compared_with, made.approval, len(made.findings)) == told
+    assert (made.compared_with, made.approval, len(made.findings)) == reported
     assert made.override == later.get("override")
     assert made.run == (FORCED if later.get("run") == FORCED else RUN)

@@ -1,4 +1,4 @@
-"""What is known of a fingerprint decides whether a night trains at all."""
+"""The progress of earlier runs decides whether a run trains."""
 
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
@@ -20,7 +20,7 @@ def known(bucket: MemoryBucket) -> Progress:
     return remembered(bucket).progress
 
 
-def test_each_step_of_a_version_is_remembered() -> None:
+def test_each_step_of_a_version_is_recognised() -> None:
     bucket = MemoryBucket()
     assert known(bucket) is Progress.NOTHING
 
@@ -50,7 +50,7 @@ def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     assert remembered(bucket, champion=VERSION, replicas=2).progress is Progress.UNCONFIRMED
 
 
-def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> None:
+def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_given() -> None:
     bucket = MemoryBucket()
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
     ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=None)
@@ -62,7 +62,7 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_told() -> No
     assert "0.5, at least 0.9" in memory.message
 
 
-def test_a_rejected_version_covers_its_fingerprint() -> None:
+def test_a_rejected_version_settles_its_fingerprint() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     ModelRegistry(bucket, "digits").decide(VERSION, "rejected", Actor("ann", "ugly sevens"))
@@ -73,7 +73,7 @@ def test_a_rejected_version_covers_its_fingerprint() -> None:
     assert "ann rejected it: ugly sevens" in memory.message
 
 
-def test_what_served_once_is_settled_though_another_serves_now() -> None:
+def test_a_former_champion_is_settled() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
@@ -84,7 +84,9 @@ def test_what_served_once_is_settled_though_another_serves_now() -> None:
     assert remembered(bucket).message == f"{VERSION} has this fingerprint; {other} serves"
 
 
-def test_a_version_that_was_overtaken_and_then_refused_is_not_trained_again() -> None:
+def test_a_version_compared_with_an_earlier_champion_and_then_refused_is_not_trained_again() -> (
+    None
+):
     bucket = MemoryBucket()
     other = "20261123T020000-ba9876543210"
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)

@@ -1,4 +1,4 @@
-"""The bill of materials tells what is installed, in the form that other tools read."""
+"""The bill of materials lists the installed packages in a standard format."""
 
 import importlib.metadata
 import json
@@ -27,12 +27,12 @@ def test_it_names_every_installed_package_as_its_metadata_does():
     assert len(document["dependencies"][0]["dependsOn"]) == len(installed)
 
 
-def test_it_is_what_the_standard_says():
-    found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(
+def test_it_conforms_to_the_standard():
+    result = JsonStrictValidator(SchemaVersion.V1_6).validate_str(
         build("digits", VERSION, ENVIRONMENT).decode()
     )
 
-    assert found is None, found
+    assert result is None, result
 
 
 def test_the_same_packages_make_the_same_bytes_and_others_do_not(tmp_path):

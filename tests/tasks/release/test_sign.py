@@ -1,4 +1,4 @@
-"""Versions of an earlier release are signed once they were found to be whole."""
+"""Versions of an earlier release are signed after their files were verified."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_an_unsigned_version_is_trusted_once_it_is_signed(bucket):
 
 
 @pytest.mark.parametrize("how", ["changed", "missing", "added"])
-def test_what_is_not_as_published_is_not_signed(bucket, how):
+def test_a_changed_version_is_not_signed(bucket, how):
     predictor = keys.version_file("digits", VERSION, "predictor.tflite")
     if how == "changed":
         bucket._objects[predictor] = b"another"
@@ -44,6 +44,6 @@ def test_what_is_not_as_published_is_not_signed(bucket, how):
     assert ModelRegistry(bucket, "digits").signers(VERSION) == []
 
 
-def test_what_is_no_version_is_not_signed():
+def test_an_unknown_version_is_not_signed():
     with pytest.raises(UnknownVersion):
         sign(ModelRegistry(MemoryBucket(), "digits"), VERSION, SIGNER)

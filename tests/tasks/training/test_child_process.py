@@ -1,4 +1,4 @@
-"""A step's child process ends at its time-out, with its parent, and tells why it failed."""
+"""A step's child process ends at its time-out, with its parent, and reports why it failed."""
 
 import subprocess
 import sys
@@ -52,11 +52,11 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_each_line_is_handed_on(program: Path) -> None:
+def test_each_printed_line_is_reported(program: Path) -> None:
     assert run(program, "talk") == ["one", "two"]
 
 
-def test_a_failure_is_told_with_its_last_words_and_its_log(program: Path) -> None:
+def test_a_failure_is_reported_with_its_last_line_and_its_log(program: Path) -> None:
     with pytest.raises(StepFailed, match=r"exit code 3: the reason; its log: .*log"):
         run(program, "fail")
 
@@ -67,7 +67,7 @@ def test_a_child_that_takes_too_long_is_killed(program: Path) -> None:
 
 
 @pytest.mark.servers
-def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
+def test_a_child_exits_when_its_parent_is_killed(program: Path) -> None:
     parent = subprocess.Popen(
         [
             sys.executable,
@@ -88,22 +88,22 @@ def test_a_child_leaves_when_its_parent_is_killed(program: Path) -> None:
     until(lambda: gone(orphan), what="the orphan leaves")
 
 
-def test_another_tree_runs_its_own_module(tmp_path):
+def test_another_checkout_runs_its_own_module(tmp_path):
     checkout = tmp_path / "tree"
     package = checkout / "overnight" / "tasks" / "training"
     package.mkdir(parents=True)
     (package / "worker.py").write_text("print('of another tree')")
     for folder in (package, package.parent, package.parent.parent):
         (folder / "__init__.py").touch()
-    said: list[str] = []
+    printed: list[str] = []
 
     child_process.run(
         "overnight.tasks.training.worker",
         [],
         log=tmp_path / "log",
         seconds=60,
-        on_line=said.append,
+        on_line=printed.append,
         checkout=checkout,
     )
 
-    assert said == ["of another tree"]
+    assert printed == ["of another tree"]

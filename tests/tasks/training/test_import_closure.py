@@ -1,4 +1,4 @@
-"""The files a module reaches, however it names them and wherever the packages lie."""
+"""The files that a module reaches, by every form of import and in either layout."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from overnight.tasks.training.import_closure import closure
 
 
 def reached(root: Path, *modules: str, excluding: tuple[str, ...] = ()) -> set[str]:
-    found = closure(modules, root, packages=("tasks", "models"), excluding=excluding)
-    return {str(path.relative_to(root)) for path in found}
+    result = closure(modules, root, packages=("tasks", "models"), excluding=excluding)
+    return {str(path.relative_to(root)) for path in result}
 
 
 def write(root: Path, **sources: str) -> None:
@@ -63,9 +63,9 @@ def test_dots_are_counted_from_the_module_s_own_package(tmp_path: Path) -> None:
     (tmp_path / "tasks/data/__init__.py").write_text("from .columns import A")
     (tmp_path / "tasks/data/columns.py").touch()
 
-    found = reached(tmp_path, "overnight.tasks.training.step")
+    result = reached(tmp_path, "overnight.tasks.training.step")
 
-    assert {path for path in found if not path.endswith("__init__.py")} == {
+    assert {path for path in result if not path.endswith("__init__.py")} == {
         "tasks/training/step.py",
         "tasks/training/worker.py",
         "tasks/data/rows.py",
@@ -102,6 +102,6 @@ def test_a_folder_without_an_init_is_a_package_that_runs_nothing(tmp_path: Path)
     write(tmp_path, models__own__network="import models.own.gates", models__own__gates="")
     (tmp_path / "models" / "own" / "__init__.py").unlink()
 
-    found = reached(tmp_path, "models.own.network", excluding=("models",))
+    result = reached(tmp_path, "models.own.network", excluding=("models",))
 
-    assert found == {"models/own/network.py", "models/own/gates.py"}
+    assert result == {"models/own/network.py", "models/own/gates.py"}

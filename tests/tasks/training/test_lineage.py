@@ -1,4 +1,4 @@
-"""What is trained again follows from what could change the answer, and from nothing else."""
+"""The fingerprint covers everything that determines a version, and nothing else."""
 
 import shutil
 from collections.abc import Callable
@@ -30,14 +30,12 @@ def digest(model: str, tree: Path) -> str:
 
 
 @CATALOGUED
-def test_the_digest_is_of_the_sources_wherever_they_stand(model: str, tree: Path) -> None:
+def test_the_digest_does_not_depend_on_the_folder_of_the_sources(model: str, tree: Path) -> None:
     assert digest(model, tree) == lineage.code(models.find(model)).digest
 
 
 @CATALOGUED
-def test_another_model_in_the_catalogue_is_nothing_to_those_that_are_there(
-    model: str, tree: Path
-) -> None:
+def test_another_model_in_the_catalogue_changes_no_digest(model: str, tree: Path) -> None:
     before = digest(model, tree)
 
     scaffold.write(scaffold.scaffold("bakery", "digits", root=tree))
@@ -67,7 +65,7 @@ def test_another_model_in_the_catalogue_is_nothing_to_those_that_are_there(
         *("child", "contents"),
     ],
 )
-def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
+def test_steps_that_determine_a_version_are_in_the_digest(
     model: str, source: Callable[[str], str], tree: Path
 ) -> None:
     before = digest(model, tree)
@@ -83,7 +81,7 @@ def test_what_decides_a_version_or_whether_one_is_needed_is_in_the_digest(
     "source",
     ["tasks/reporting/report.py", "tasks/reporting/mlflow_run.py", "models/sources/csv_folder.py"],
 )
-def test_what_decides_nothing_is_not_in_the_digest(model: str, source: str, tree: Path) -> None:
+def test_other_modules_are_not_in_the_digest(model: str, source: str, tree: Path) -> None:
     before = digest(model, tree)
 
     with (tree / source).open("a") as text:
@@ -93,7 +91,7 @@ def test_what_decides_nothing_is_not_in_the_digest(model: str, source: str, tree
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_that_was_renamed_is_an_error_and_no_smaller_digest(step: str, tree: Path) -> None:
+def test_a_renamed_step_is_an_error_and_no_smaller_digest(step: str, tree: Path) -> None:
     path = tree.joinpath(*step.removeprefix(PREFIX).split(".")).with_suffix(".py")
     path.rename(path.with_stem(f"{path.stem}_renamed"))
 

@@ -1,4 +1,4 @@
-"""The sources of another revision can be had again, or it is said why not."""
+"""The sources of another revision are checked out, or the reason is given."""
 
 import subprocess
 from pathlib import Path
@@ -11,10 +11,10 @@ from overnight.tasks.errors import StepFailed
 from overnight.tasks.training.source_checkout import checkout, unavailable_reason
 
 
-def git(root: Path, *words: str) -> str:
-    told = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+def git(root: Path, *texts: str) -> str:
+    reported = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
     done = subprocess.run(
-        ["git", *told, *words], cwd=root, capture_output=True, text=True, check=True
+        ["git", *reported, *texts], cwd=root, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -40,14 +40,14 @@ def made(repository: Path, text: bytes = b"then", **changed: object) -> CodeLine
 
 def test_the_sources_are_as_they_were_and_gone_afterwards(repository, tmp_path):
     with checkout(made(repository), tmp_path / "tree", repository) as tree:
-        found = (tree / "source.py").read_text()
+        result = (tree / "source.py").read_text()
 
-    assert found == "then"
+    assert result == "then"
     assert (repository / "source.py").read_text() == "now"
     assert not (tmp_path / "tree").exists()
 
 
-def test_what_a_killed_run_left_does_not_stand_in_the_way(repository, tmp_path):
+def test_the_worktree_of_a_killed_run_is_replaced(repository, tmp_path):
     lineage = made(repository)
     git(repository, "worktree", "add", "--detach", str(tmp_path / "tree"), lineage.commit)
 
@@ -74,11 +74,11 @@ def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, t
         ({"commit": "0" * 40}, "does not know the commit 000000000000"),
     ],
 )
-def test_it_is_said_why_the_sources_cannot_be_had(repository, changed, reason):
+def test_the_reason_for_unavailable_sources_is_given(repository, changed, reason):
     assert reason in unavailable_reason(made(repository, **changed), repository)
 
 
-def test_a_known_commit_can_be_had(repository):
+def test_a_known_commit_is_available(repository):
     assert unavailable_reason(made(repository), repository) == ""
 
 

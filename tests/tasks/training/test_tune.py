@@ -1,4 +1,4 @@
-"""A search tries the settings that hold first, learns from its trials, and loses none."""
+"""A search starts with the current settings and keeps the results of all trials."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def definition(**ranges):
     return replace(models.find("digits"), network="tests.support.networks.slopes", tunable=ranges)
 
 
-def search(tmp_path, *, trials=8, parallel=1, settings=SETTINGS, report=lambda over, found: None,
+def search(tmp_path, *, trials=8, parallel=1, settings=SETTINGS, report=lambda over, result: None,
            **ranges):  # fmt: skip
     return tune(
         definition(**ranges),
@@ -41,26 +41,26 @@ def search(tmp_path, *, trials=8, parallel=1, settings=SETTINGS, report=lambda o
     )
 
 
-def test_a_better_rate_is_found_beside_the_one_that_holds(tmp_path):
+def test_a_better_rate_than_the_current_one_is_found(tmp_path):
     heard = []
 
-    found = search(tmp_path, parallel=2, learning_rate=RATE, report=lambda n, _: heard.append(n))
+    result = search(tmp_path, parallel=2, learning_rate=RATE, report=lambda n, _: heard.append(n))
 
-    assert found.trials[0].settings == {"learning_rate": 0.05}
-    assert found.improved
-    assert abs(found.best.settings["learning_rate"] - 0.02) < 0.03
-    assert [trial.number for trial in found.trials] == list(range(8))
+    assert result.trials[0].settings == {"learning_rate": 0.05}
+    assert result.improved
+    assert abs(result.best.settings["learning_rate"] - 0.02) < 0.03
+    assert [trial.number for trial in result.trials] == list(range(8))
     assert sorted(heard) == list(range(1, 9))
     assert not (tmp_path / "tune" / "rows.npz").exists()
 
 
-def test_the_settings_that_hold_are_kept_when_nothing_is_better(tmp_path):
+def test_the_current_settings_are_kept_if_nothing_is_better(tmp_path):
     best = SETTINGS.model_copy(update={"learning_rate": 0.02})
 
-    found = search(tmp_path, trials=3, settings=best, learning_rate=RATE)
+    result = search(tmp_path, trials=3, settings=best, learning_rate=RATE)
 
-    assert not found.improved
-    assert found.best.number == 0
+    assert not result.improved
+    assert result.best.number == 0
 
 
 def test_one_trial_at_a_time_is_repeatable(tmp_path):
@@ -70,25 +70,25 @@ def test_one_trial_at_a_time_is_repeatable(tmp_path):
     assert [trial.settings for trial in first.trials] == [t.settings for t in again.trials]
 
 
-def test_whole_settings_stay_whole(tmp_path):
-    found = search(tmp_path, trials=3, epochs=Range(2, 4), batch_rows=Choice((16, 32)))
+def test_integer_settings_stay_integers(tmp_path):
+    result = search(tmp_path, trials=3, epochs=Range(2, 4), batch_rows=Choice((16, 32)))
 
-    for trial in found.trials:
+    for trial in result.trials:
         assert {type(value) for value in trial.settings.values()} == {int}
         assert trial.settings["batch_rows"] in {8, 16, 32}
 
 
-def test_a_trial_that_fails_costs_the_search_nothing_more(tmp_path):
+def test_a_failed_trial_does_not_end_the_search(tmp_path):
     broken = SETTINGS.model_copy(update={"learning_rate": 0.095})
 
-    found = search(tmp_path, trials=4, settings=broken, learning_rate=Range(0.001, 0.1))
+    result = search(tmp_path, trials=4, settings=broken, learning_rate=Range(0.001, 0.1))
 
-    assert found.trials[0].state == "failed"
-    assert "the rate is too high" in found.trials[0].why
-    assert found.complete
+    assert result.trials[0].state == "failed"
+    assert "the rate is too high" in result.trials[0].why
+    assert result.complete
 
 
-def test_a_search_in_which_every_trial_fails_says_why(tmp_path):
+def test_a_search_in_which_every_trial_fails_reports_the_reason(tmp_path):
     broken = SETTINGS.model_copy(update={"learning_rate": 0.095})
 
     with pytest.raises(StepFailed, match=r"none of 2 trials .* the rate is too high"):
@@ -96,15 +96,15 @@ def test_a_search_in_which_every_trial_fails_says_why(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ranges", "told"),
+    ("ranges", "reported"),
     [
         ({}, "nothing to tune"),
         ({"width": Range(1, 2)}, "width is no setting"),
         ({"learning_rate": Range(0.1, 0.2)}, "expected a value in its range 0.1 to 0.2"),
     ],
 )
-def test_ranges_that_fit_nothing_are_a_configuration_error(tmp_path, ranges, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_ranges_without_a_matching_setting_are_a_configuration_error(tmp_path, ranges, reported):
+    with pytest.raises(ConfigurationError, match=reported):
         search(tmp_path, **ranges)
 
 
@@ -114,7 +114,7 @@ def test_a_range_goes_upwards(low, high, log):
         Range(low, high, log=log)
 
 
-def test_a_choice_of_one_is_none():
+def test_a_choice_needs_two_options():
     with pytest.raises(ConfigurationError):
         Choice((8, 8))
 
@@ -125,15 +125,15 @@ def test_of_equal_trials_the_first_is_best():
     assert Search(trials).best.number == 0
 
 
-def test_nothing_is_better_than_settings_that_were_never_tried():
+def test_without_a_loss_of_the_current_settings_nothing_is_an_improvement():
     trials = (Trial(0, {}, "failed", why="w"), Trial(1, {}, "complete", 0.5))
 
     assert not Search(trials).improved
 
 
-def test_the_settings_that_hold_are_seen_through_to_their_end(tmp_path):
+def test_the_current_settings_are_never_pruned(tmp_path):
     worst = SETTINGS.model_copy(update={"learning_rate": 0.079, "epochs": 9})
 
-    found = search(tmp_path, trials=8, parallel=4, settings=worst, learning_rate=RATE)
+    result = search(tmp_path, trials=8, parallel=4, settings=worst, learning_rate=RATE)
 
-    assert found.trials[0].state == "complete"
+    assert result.trials[0].state == "complete"
