@@ -192,7 +192,7 @@ def test_a_version_promoted_between_plan_and_tombstone_stays():
 def test_a_promotion_concurrent_with_the_tombstone_is_undone_with_an_error():
     bucket = Between()
     log = served(bucket, OLD, NEW)
-    # Given somebody who collects between the promotion's record and its last look.
+    # Given a collection between the promotion's record and its last check.
     bucket.after[keys.alias_record("digits", "champion", 3)] = lambda: bucket.create(
         keys.tombstone("digits", OLD),
         Tombstone(
@@ -231,7 +231,7 @@ def test_killed_at_any_write_the_next_run_finishes_or_revokes(writes, before):
     with suppress(Killed):
         collect(fuse, plan, by="ada", on_skip=lambda *_: None)
 
-    # When enough time went by for the dead run's word to be an old one.
+    # When enough time has passed for the tombstone of the dead run to be old.
     age(bucket)
     sweep(bucket)
 
@@ -260,7 +260,7 @@ def test_the_tombstone_of_a_dead_run_on_a_champion_is_revoked():
     plan = survey(bucket, "digits", STRICT, NOW)
     ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
     with pytest.raises(Killed):
-        # The first shows whether files may go at all, the second is the word.
+        # The first write tests the permission, the second is the tombstone.
         collect(KillingBucket(bucket, 2), plan, by="ada", on_skip=lambda *_: None)
     assert ModelRegistry(bucket, "digits").tombstone(OLD) is not None
 
@@ -395,7 +395,7 @@ def test_the_tombstone_of_a_running_collection_is_not_revoked():
         now = datetime.now(UTC)
         lenient.append(survey(bucket, "digits", Retention(keep=10), now).returning)
 
-    # When somebody who keeps more looks between the words and the files.
+    # When a collection that keeps more runs between the tombstones and the deletions.
     bucket.after[keys.tombstone("digits", MIDDLE)] = other_collection
     collect(bucket, shown, by="ada", on_skip=lambda *_: None)
 
@@ -461,13 +461,13 @@ def test_a_challenge_killed_before_its_last_check_checks_when_repeated():
 
 @pytest.mark.servers
 def test_concurrent_promotions_rollbacks_and_publishing_lose_no_champion(s3_bucket):
-    """Many times over: whoever won, what the alias points at is whole, and the loser was told."""
+    """Repeatedly: whoever wins, the champion is whole, and the loser gets an error."""
     lost: list[str] = []
     log = AliasLog(s3_bucket, "digits")
     for number in range(6):
         old, new, late = (f"2026{month}01T00000{number}-0123456789ab" for month in ("05", "06", 10))
         served(s3_bucket, old, new)
-        # Given one whose publishing was cut off long ago, and goes on just now.
+        # Given a version whose publishing was interrupted long ago and continues just now.
         s3_bucket.create(keys.version_file("digits", late, "golden.npz"), FILES["golden.npz"])
         plan = survey(s3_bucket, "digits", STRICT, NOW)
 
@@ -492,12 +492,12 @@ def test_concurrent_promotions_rollbacks_and_publishing_lose_no_champion(s3_buck
             } == REPORT
         assert serves == old or old in lost
         if late in lost and ModelRegistry(s3_bucket, "digits").tombstone(late) is None:
-            # Both stepped back: then going on once more finishes it.
+            # Both backed out: publishing once more completes it.
             put(s3_bucket, late)
 
 
 def together(*acts) -> list[str]:
-    """All at the same instant; answers which versions were refused because they are collected."""
+    """Run all at the same instant; returns the versions refused as collected."""
     start = threading.Barrier(len(acts))
     lost: list[str] = []
     surprises: list[BaseException] = []
@@ -507,7 +507,7 @@ def together(*acts) -> list[str]:
         try:
             act()
         except CollectedVersion as error:
-            lost.append(str(error).split()[1])
+            lost.append(str(error).split()[1].rstrip(":"))
         except BaseException as error:  # noqa: BLE001
             surprises.append(error)
 
