@@ -77,7 +77,7 @@ class TensorSpec(Value):
         return self
 
     @property
-    def in_words(self) -> bool:
+    def accepts_text(self) -> bool:
         """Whether its values may be sent as text: categories of its vocabulary, or dates."""
         return bool(self.vocabulary) or self.date
 

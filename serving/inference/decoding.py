@@ -45,7 +45,7 @@ def from_rows(
     flat: list[Any] = []
     for place, row in enumerate(rows):
         _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
-    if unknown is not None and spec.in_words:
+    if unknown is not None and spec.accepts_text:
         flat = _encoded(spec, flat, len(rows), field=field, unknown=unknown)
     return _checked(spec, flat, len(rows), field=field, nested=True)
 

@@ -60,7 +60,7 @@ def test_the_fallback_is_in_the_vocabulary_and_dates_are_whole_numbers(
 
 
 def test_tensors_with_a_vocabulary_or_dates_accept_text() -> None:
-    assert [spec.in_words for spec in (SHOP, DAY, LEAD, SOLD)] == [True, True, False, False]
+    assert [spec.accepts_text for spec in (SHOP, DAY, LEAD, SOLD)] == [True, True, False, False]
 
 
 def test_a_forecast_names_its_tensors() -> None:

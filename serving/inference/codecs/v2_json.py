@@ -91,9 +91,9 @@ def _decoded(
     field: str,
 ) -> Array:
     shape, datatype = tensor.get("shape"), tensor.get("datatype")
-    in_texts = datatype == TEXTS and spec.in_words
+    in_texts = datatype == TEXTS and spec.accepts_text
     if datatype != spec.datatype and not in_texts:
-        expected = f"{spec.datatype} or {TEXTS}" if spec.in_words else spec.datatype
+        expected = f"{spec.datatype} or {TEXTS}" if spec.accepts_text else spec.datatype
         raise BadInput(f"{field}.datatype", expected=expected, found=kind_of(datatype))
     if (
         not isinstance(shape, list)

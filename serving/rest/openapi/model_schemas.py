@@ -62,7 +62,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 def _nested(spec: TensorSpec) -> dict[str, Any]:
     """One row as nested lists, whose lengths stand in descriptions."""
     kind = _JSON_TYPES[spec.datatype]
-    kinds = [kind, *(["string"] if spec.in_words else []), *(["null"] if spec.nullable else [])]
+    kinds = [kind, *(["string"] if spec.accepts_text else []), *(["null"] if spec.nullable else [])]
     schema: dict[str, Any] = {"type": kinds if len(kinds) > 1 else kind}
     if spec.datatype != "BOOL":
         bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
@@ -94,7 +94,7 @@ def _v2_tensor(general: dict[str, Any], spec: TensorSpec, limits: Limits) -> dic
 
 def _datatype(spec: TensorSpec) -> dict[str, Any]:
     """The datatype of the tensor, or text where it has a vocabulary or dates."""
-    if not spec.in_words:
+    if not spec.accepts_text:
         return {"const": spec.datatype}
     texts = "dates such as 2026-11-22" if spec.date else "entries of the vocabulary"
     description = f"{TEXTS} for {texts} in place of numbers"

@@ -104,7 +104,7 @@ def asked(inputs: dict[str, np.ndarray]) -> dict[str, object]:
     for spec in TENSORS.inputs:
         values = inputs[spec.name]
         tensor = {"name": spec.name, "shape": list(values.shape), "datatype": spec.datatype}
-        if spec.in_words:
+        if spec.accepts_text:
             texts = [spelled(spec, one) for one in values]
             texts = ["no such place" if text == OTHER else text for text in texts]
             tensor |= {"datatype": "BYTES", "data": texts}

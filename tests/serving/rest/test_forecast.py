@@ -58,7 +58,7 @@ def by_instance(request: forecasts.Rows) -> list[dict]:
     return [
         {
             spec.name: forecasts.spelled(spec, request[spec.name][row])
-            if spec.in_words
+            if spec.accepts_text
             else request[spec.name][row].tolist()
             for spec in forecasts.TENSORS.inputs
         }
@@ -207,7 +207,7 @@ def test_texts_may_be_sent_as_raw_tensors(serving):
     inputs = []
     for spec, tensor in zip(forecasts.TENSORS.inputs, request["inputs"], strict=True):
         given = triton.InferInput(spec.name, tensor["shape"], tensor["datatype"])
-        as_numpy = np.array(tensor["data"], np.object_) if spec.in_words else ROWS[spec.name]
+        as_numpy = np.array(tensor["data"], np.object_) if spec.accepts_text else ROWS[spec.name]
         given.set_data_from_numpy(as_numpy, binary_data=True)
         inputs.append(given)
 

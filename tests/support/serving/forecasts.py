@@ -85,7 +85,7 @@ def request(asked: Rows, *, words: bool = True, **changes: Any) -> dict[str, Any
     for spec in TENSORS.inputs:
         values = asked[spec.name]
         tensor: dict[str, Any] = {"name": spec.name, "shape": list(values.shape)}
-        if words and spec.in_words:
+        if words and spec.accepts_text:
             tensor |= {"datatype": "BYTES", "data": [spelled(spec, value) for value in values]}
         else:
             tensor |= {"datatype": spec.datatype, "data": values.ravel().tolist()}
