@@ -40,6 +40,7 @@ def newest_card(key: str) -> str:
     return str(artifacts[0].data)
 
 
+@pytest.mark.usefixtures("constant_digits")
 def test_a_weak_candidate_is_refused_once_and_never_trained_again(
     flow_environment: FlowEnvironment,
 ) -> None:
