@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from overnight.models import catalogue
 from overnight.store.objects.keys import is_version
-from tests.faults.test_stack_survives import answers
+from tests.faults.test_stack_recovery import answers
 from tests.support.stack import RunningStack, new_stack, stopped_afterwards
 
 pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_800)]

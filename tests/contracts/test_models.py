@@ -132,7 +132,7 @@ def test_rows_are_as_declared_and_each_has_a_digest(walked: Walked) -> None:
     assert all(digests), "a row without a digest cannot be told from another"
 
 
-def test_examples_are_what_the_tensors_say(walked: Walked) -> None:
+def test_examples_match_the_declared_tensors(walked: Walked) -> None:
     for examples in (walked.training, walked.holdout):
         assert set(examples.inputs) == {spec.name for spec in walked.definition.tensors.inputs}
         for spec in walked.definition.tensors.inputs:
@@ -145,7 +145,7 @@ def test_examples_are_what_the_tensors_say(walked: Walked) -> None:
             assert spec.maximum is None or known.max() <= spec.maximum
 
 
-def test_the_network_answers_what_the_tensors_say(walked: Walked) -> None:
+def test_predictions_match_the_declared_tensors(walked: Walked) -> None:
     answers = predictions(walked.candidate)
 
     assert set(answers) == {spec.name for spec in walked.definition.tensors.outputs}
@@ -155,7 +155,7 @@ def test_the_network_answers_what_the_tensors_say(walked: Walked) -> None:
 
 
 @pytest.mark.servers
-def test_every_gate_hears_of_what_it_names(walked: Walked) -> None:
+def test_every_metric_that_a_gate_names_is_measured(walked: Walked) -> None:
     definition, candidate = walked.definition, walked.candidate
     evaluation = evaluate(definition, candidate, None, walked.holdout)
     files = publish.bundle(candidate)
@@ -203,7 +203,7 @@ def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
     return unheard
 
 
-def test_a_metric_that_is_not_measured_on_its_slice_is_unheard() -> None:
+def test_a_metric_that_is_not_measured_on_its_slice_is_reported() -> None:
     labels = np.array([0, 1] * 50)
     probabilities = np.where(labels[:, None] == [0, 1], 0.9, 0.1)
     slices = {"half": np.arange(100) < 50}
@@ -219,14 +219,14 @@ def test_a_metric_that_is_not_measured_on_its_slice_is_unheard() -> None:
     assert all(found.passed for found in gates[0].findings(evaluation))
 
 
-def test_its_pictures_can_be_drawn(walked: Walked) -> None:
+def test_its_plots_can_be_drawn(walked: Walked) -> None:
     drawn = draw(walked.definition, walked.candidate, walked.holdout, walked.folder)
 
     assert drawn
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
 
 
-def test_every_flow_of_a_model_s_own_is_deployed_for_it_as_for_digits(
+def test_every_model_has_the_deployments_that_digits_has(
     definition: ModelDefinition,
 ) -> None:
     entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]

@@ -25,7 +25,7 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_both_refuse_the_same_values(spec: TensorSpec, data: st.DataObject) -> None:
+def test_training_and_serving_refuse_the_same_values(spec: TensorSpec, data: st.DataObject) -> None:
     dtype = np.dtype(NUMPY_TYPES[spec.datatype])
     n = data.draw(st.integers(1, 4))
     edges = [0, 1, 2, 3, 8, 9, 10, 255, spec.minimum or 0, spec.maximum or 0]

@@ -37,7 +37,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "bin" / "python"
 
 
-def test_nothing_of_training_is_in_the_serving_environment(python):
+def test_the_serving_environment_has_no_package_of_training(python):
     asked = f"""
 import importlib.util
 print([name for name in {ABSENT!r} if importlib.util.find_spec(name)])

@@ -27,14 +27,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_nothing_lies_at_the_top_but_the_package(wheel: Path) -> None:
+def test_the_wheel_holds_one_top_level_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == {"overnight"}
 
 
-def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "cli", "flows", "infra", "models", "serving", "store", "tasks"],
         cwd=ROOT,
@@ -49,7 +49,7 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     assert missing == set()
 
 
-def test_it_runs_from_where_it_is_unpacked_beside_a_models_folder_of_somebody_else(
+def test_it_runs_unpacked_next_to_a_foreign_folder_called_models(
     wheel: Path, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(wheel) as archive:

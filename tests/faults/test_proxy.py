@@ -30,7 +30,7 @@ def impatient(through) -> S3Bucket:
     return S3Bucket(through.address, read_seconds=0.5, tries=1)
 
 
-def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucket, proxy):
+def test_without_faults_requests_pass_and_their_signatures_are_valid(through, s3_bucket, proxy):
     through.create("a/b", BODY)
 
     assert through.read("a/b") == s3_bucket.read("a/b") == BODY
@@ -51,7 +51,7 @@ def test_without_a_fault_everything_passes_and_signatures_hold(through, s3_bucke
         FaultKind.CORRUPT_ANSWER,
     ],
 )
-def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
+def test_a_failed_read_raises_and_the_next_one_succeeds(
     through, impatient, s3_bucket, proxy, wrong
 ):
     s3_bucket.create("a/b", BODY)
@@ -74,7 +74,7 @@ def test_a_reading_that_goes_wrong_is_told_and_the_next_one_is_right(
         (FaultKind.LOSE_ANSWER, True),
     ],
 )
-def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
+def test_a_failed_write_happened_completely_or_not_at_all(
     impatient, s3_bucket, proxy, wrong, is_carried_out
 ):
     with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
@@ -83,14 +83,14 @@ def test_a_writing_that_goes_wrong_happens_whole_or_not_at_all(
     assert s3_bucket.keys_below("a") == (["a/b"] if is_carried_out else [])
 
 
-def test_a_body_that_is_spoiled_on_its_way_is_not_taken(impatient, s3_bucket, proxy):
+def test_a_corrupted_body_is_refused(impatient, s3_bucket, proxy):
     with proxy.wrong(Fault(FaultKind.CORRUPT_REQUEST)), pytest.raises(OvernightError):
         impatient.create("a/b", BODY)
 
     assert s3_bucket.keys_below("a") == []
 
 
-def test_a_delay_is_only_that(through, s3_bucket, proxy):
+def test_a_delayed_request_succeeds(through, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
 
     with proxy.wrong(Fault(FaultKind.DELAY, seconds=0.05)):
@@ -99,7 +99,7 @@ def test_a_delay_is_only_that(through, s3_bucket, proxy):
     assert proxy.injected == {FaultKind.DELAY: 1}
 
 
-def test_only_the_chosen_requests_go_wrong(through, impatient, s3_bucket, proxy):
+def test_only_selected_requests_fail(through, impatient, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
     fault = Fault(FaultKind.FAIL, status=500, only=lambda method, path: path.endswith("/b"))
 
@@ -112,7 +112,7 @@ def test_only_the_chosen_requests_go_wrong(through, impatient, s3_bucket, proxy)
     assert s3_bucket.read("a/c") == BODY
 
 
-def test_the_same_seed_spoils_the_same_share(s3_endpoint):
+def test_the_same_seed_injects_the_same_faults(s3_endpoint):
     def draw_fault(seed: int) -> list[bool]:
         with FaultProxy(s3_endpoint, seed=seed) as proxy:
             proxy.inject(Fault(FaultKind.FAIL, share=0.3))

@@ -77,7 +77,7 @@ def one_won(found: list[object], log: AliasLog, *, after: int) -> AliasRecord:
     return won[0]
 
 
-def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: RaceStore) -> None:
+def test_one_of_two_promotions_wins_and_the_other_names_the_winner(arena: RaceStore) -> None:
     winners = set()
     for model in arena.models():
         found = arena.race(move(model, B), move(model, C))
@@ -87,7 +87,9 @@ def test_of_two_promotions_one_wins_and_the_other_hears_who(arena: RaceStore) ->
     assert winners <= {B, C}
 
 
-def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: RaceStore) -> None:
+def test_one_of_a_promotion_and_a_rollback_wins_and_the_other_names_the_winner(
+    arena: RaceStore,
+) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
 
@@ -96,7 +98,7 @@ def test_of_a_promotion_and_a_rollback_one_wins_and_the_other_hears_who(arena: R
         assert one_won(found, AliasLog(arena.bucket, model), after=2).version in {A, C}
 
 
-def test_two_who_promote_the_same_version_agree(arena: RaceStore) -> None:
+def test_two_promotions_of_the_same_version_both_succeed(arena: RaceStore) -> None:
     for model in arena.models():
         found = arena.race(move(model, B), move(model, B))
 
@@ -105,7 +107,7 @@ def test_two_who_promote_the_same_version_agree(arena: RaceStore) -> None:
         assert AliasLog(arena.bucket, model).sequences() == [1, 2]
 
 
-def test_of_an_approval_and_a_rejection_one_is_final(arena: RaceStore) -> None:
+def test_one_of_an_approval_and_a_rejection_is_final(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
         publish(arena.bucket, model, version)
@@ -122,7 +124,7 @@ def test_of_an_approval_and_a_rejection_one_is_final(arena: RaceStore) -> None:
         assert won.by in str(lost)
 
 
-def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: RaceStore) -> None:
+def test_one_of_two_publications_of_a_version_is_complete_and_final(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
         found = arena.race(
@@ -138,7 +140,7 @@ def test_of_two_retrains_that_publish_one_version_one_stands_whole(arena: RaceSt
             ModelRegistry(arena.bucket, stands.model).read_file(stands, name)
 
 
-def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed(
+def test_publishing_the_same_bytes_or_different_versions_at_once_succeeds(
     arena: RaceStore,
 ) -> None:
     same, other = "20261122T020009-000000000009", "20261122T020010-00000000000a"
@@ -154,7 +156,7 @@ def test_two_retrains_that_publish_the_same_bytes_or_other_versions_both_succeed
         assert ModelRegistry(arena.bucket, model).versions() == [A, B, C, same, other]
 
 
-def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: RaceStore) -> None:
+def test_one_of_two_challengers_starts_and_the_other_request_names_it(arena: RaceStore) -> None:
     for model in arena.models():
         found = arena.race(start(model, B), start(model, C))
 
@@ -165,7 +167,7 @@ def test_of_two_challengers_one_runs_and_the_other_hears_which(arena: RaceStore)
         assert AliasLog(arena.bucket, model, CHALLENGER).history() == [won]
 
 
-def test_of_two_who_stop_a_challenger_one_does(arena: RaceStore) -> None:
+def test_one_of_two_stops_ends_a_challenge(arena: RaceStore) -> None:
     for model in arena.models():
         start(model, B)(arena.bucket)
 
@@ -177,7 +179,7 @@ def test_of_two_who_stop_a_challenger_one_does(arena: RaceStore) -> None:
         assert AliasLog(arena.bucket, model, CHALLENGER).history()[1:] == [won]
 
 
-def test_a_start_and_a_stop_at_once_happen_one_after_the_other(arena: RaceStore) -> None:
+def test_a_start_and_a_stop_at_once_are_serialised(arena: RaceStore) -> None:
     for model in arena.models():
         start(model, B)(arena.bucket)
 
@@ -210,7 +212,7 @@ def is_whole(bucket: Bucket, model: str, version: str) -> None:
         ModelRegistry(bucket, made.model).read_file(made, name)
 
 
-def test_of_collecting_and_promoting_a_version_one_steps_back(arena: RaceStore) -> None:
+def test_one_of_deleting_and_promoting_a_version_gives_way(arena: RaceStore) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
         move(model, C, over=B)(arena.bucket)
@@ -228,7 +230,7 @@ def test_of_collecting_and_promoting_a_version_one_steps_back(arena: RaceStore) 
             assert "gc" in str(moved)
 
 
-def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: RaceStore) -> None:
+def test_one_of_deleting_and_starting_a_challenger_gives_way(arena: RaceStore) -> None:
     for model in arena.models():
         move(model, B)(arena.bucket)
         move(model, C, over=B)(arena.bucket)
@@ -243,7 +245,7 @@ def test_of_collecting_and_starting_a_first_challenger_one_steps_back(arena: Rac
             assert Challenges(arena.bucket, model).current() is None
 
 
-def test_of_collecting_and_publishing_what_was_published_is_whole(arena: RaceStore) -> None:
+def test_a_version_published_while_others_are_deleted_is_complete(arena: RaceStore) -> None:
     version = "20261122T020009-000000000009"
     for model in arena.models():
         gone, published = arena.race(

@@ -119,7 +119,9 @@ def spoil(host: Host, seed_of: Callable[[str], str]) -> Iterator[Callable[[Fault
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_cut_off_it_answers_says_so_restarts_from_its_cache_and_catches_up(host, spoil, outage):
+def test_without_the_store_serving_answers_restarts_from_its_cache_and_catches_up_later(
+    host, spoil, outage
+):
     # Given a host that answers, when the store goes wrong and a newer version comes.
     old = host.newest
     spoil(OUTAGES[outage])
@@ -148,7 +150,7 @@ def test_cut_off_it_answers_says_so_restarts_from_its_cache_and_catches_up(host,
 
 
 @pytest.mark.parametrize("wrong", [FaultKind.DELAY, FaultKind.LOSE_ANSWER, FaultKind.FAIL])
-def test_a_store_that_often_fails_only_takes_longer(host, spoil, wrong):
+def test_a_store_that_often_fails_only_delays_a_promotion(host, spoil, wrong):
     spoil(Fault(wrong, share=0.2, seconds=0.1))
 
     host.promote()

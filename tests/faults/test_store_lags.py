@@ -31,7 +31,7 @@ def approve(bucket: S3Bucket, version: str) -> None:
     ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("ann", "a test"))
 
 
-def test_what_is_listed_late_is_taken_in_later(
+def test_an_arrival_that_is_listed_late_is_ingested_by_a_later_run(
     s3_bucket: S3Bucket, s3_address: S3Address, tmp_path: Path, seed_of: Callable[[str], str]
 ) -> None:
     context = PipelineContext(s3_address, tmp_path)
@@ -54,7 +54,7 @@ def test_what_is_listed_late_is_taken_in_later(
     )
 
 
-def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Bucket) -> None:
+def test_stale_listings_never_move_the_champion_back(s3_endpoint: str, s3_bucket: S3Bucket) -> None:
     a, b, c = (bundles.publish(s3_bucket, number) for number in (1, 2, 3))
     for version in (a, b, c):
         approve(s3_bucket, version)
@@ -77,7 +77,7 @@ def test_stale_listings_move_no_champion_back(s3_endpoint: str, s3_bucket: S3Buc
     assert back.version == b
 
 
-def test_a_clock_that_goes_backwards_moves_no_champion_back(s3_bucket: S3Bucket) -> None:
+def test_a_clock_that_goes_backwards_never_moves_the_champion_back(s3_bucket: S3Bucket) -> None:
     # Given a version that was made and promoted by a clock a year ahead.
     late, early = bundles.publish(s3_bucket, 2), bundles.publish(s3_bucket, 1)
     for version in (late, early):

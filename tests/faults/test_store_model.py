@@ -209,7 +209,7 @@ def runs(
     return machine.taken
 
 
-def test_over_memory_every_promise_holds(
+def test_clients_over_memory_agree_with_the_model(
     faults_minutes: float, faults_seed: int, thorough: bool
 ) -> None:
     examples = round((100 if thorough else 20) + 400 * faults_minutes)
@@ -218,7 +218,7 @@ def test_over_memory_every_promise_holds(
 
 @pytest.mark.servers
 @pytest.mark.timeout(0)
-def test_over_a_real_server_every_promise_holds(
+def test_clients_over_a_real_server_agree_with_the_model(
     s3_address: S3Address, faults_minutes: float, faults_seed: int, thorough: bool
 ) -> None:
     def bucket() -> Bucket:
@@ -235,7 +235,7 @@ def test_over_a_real_server_every_promise_holds(
     assert taken >= (2_000 if thorough else 250)
 
 
-def test_a_store_that_ignores_conditions_is_refused_and_breaks_promises(faults_seed: int) -> None:
+def test_a_store_that_overwrites_is_refused_and_disagrees_with_the_model(faults_seed: int) -> None:
     with pytest.raises(UnsafeStore, match="a second creation of one key was accepted"):
         probe(OverwritingBucket(), where="http://careless")
 

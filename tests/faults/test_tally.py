@@ -22,7 +22,7 @@ class Cut:
 
 
 @pytest.mark.parametrize("error", [AssertionError("not there"), StoreDenied("http://s", "no")])
-def test_a_broken_promise_is_counted_whatever_broke_it(error):
+def test_a_failed_check_is_counted_whatever_was_raised(error):
     tally = Tally()
 
     with pytest.raises(type(error)) as raised, tally.keeps("a whole version"):
@@ -33,7 +33,7 @@ def test_a_broken_promise_is_counted_whatever_broke_it(error):
     assert any(line.startswith("lost: a whole version") for line in tally.lines())
 
 
-def test_a_promise_that_was_kept_is_not_counted():
+def test_a_passed_check_is_not_counted_as_a_loss():
     tally = Tally()
 
     tally.holds(True, "a record")
@@ -41,7 +41,7 @@ def test_a_promise_that_was_kept_is_not_counted():
     assert not tally.lost
 
 
-def test_a_request_that_is_cut_as_a_worker_dies_is_asked_again_and_counted():
+def test_a_request_cut_by_the_death_of_a_worker_is_retried_and_counted():
     clients = Clients(Cut(ConnectionResetError()), bytes, [time.monotonic()])
 
     assert "no answer in 4 tries" in clients._failure()
@@ -57,7 +57,7 @@ def test_a_request_that_is_cut_as_a_worker_dies_is_asked_again_and_counted():
     ],
     ids=["nobody died", "long ago", "it hangs"],
 )
-def test_a_request_that_is_cut_at_any_other_time_has_failed(error, died):
+def test_a_request_cut_at_any_other_time_counts_as_failed(error, died):
     deaths = [] if died is None else [time.monotonic() - died]
     clients = Clients(Cut(error), bytes, deaths)
 
@@ -65,7 +65,7 @@ def test_a_request_that_is_cut_at_any_other_time_has_failed(error, died):
     assert clients.cut == 0
 
 
-def test_what_may_be_refused_is_counted_by_kind_and_nothing_else_is_passed_over():
+def test_expected_refusals_are_counted_by_kind_and_other_errors_propagate():
     tally = Tally()
 
     with tally.counts(NoChallenge):
@@ -76,12 +76,12 @@ def test_what_may_be_refused_is_counted_by_kind_and_nothing_else_is_passed_over(
     assert tally.refused == {"NoChallenge": 1}
 
 
-def test_a_test_draws_the_same_alone_as_among_others(seed_of):
+def test_a_test_draws_the_same_faults_alone_and_in_a_suite(seed_of):
     assert random.Random(seed_of("a proxy")).random() == random.Random(seed_of("a proxy")).random()
     assert seed_of("a proxy") != seed_of("a thread")
 
 
-def test_what_one_process_tells_another_counts_on_top():
+def test_counts_of_workers_are_added():
     ours, theirs = Tally(), Tally()
     for tally in (ours, theirs):
         tally.inject("a run was killed")

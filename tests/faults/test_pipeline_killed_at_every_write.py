@@ -112,7 +112,7 @@ def refused_night(address: S3Address, home: Path, runners: list[PipelineRunner])
 
 
 @pytest.mark.parametrize("which", ["the first night", "a later night", "a refused night"])
-def test_killed_at_any_write_a_night_is_finished_by_the_next(
+def test_after_a_kill_at_any_write_the_next_run_finishes(
     which: str,
     runners: list[PipelineRunner],
     s3_bucket: S3Bucket,
@@ -205,7 +205,7 @@ def _ended_well(context: PipelineContext, chapter: Chapter, where: str) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the manifest", "after it"])
-def test_on_another_machine_a_night_trains_again_only_what_was_not_published(
+def test_a_run_on_another_machine_trains_only_what_was_not_published(
     before: bool,
     runners: list[PipelineRunner],
     s3_bucket: S3Bucket,

@@ -83,7 +83,7 @@ def finish(runner: PipelineRunner, context: PipelineContext, *, tries: int = _TR
 
 
 @pytest.mark.parametrize("how", NIGHTS)
-def test_on_a_store_that_often_goes_wrong_a_night_ends_well(
+def test_a_run_succeeds_on_a_store_that_often_fails(
     how: str, runner: PipelineRunner, context: PipelineContext
 ) -> None:
     with runner.proxy.wrong(NIGHTS[how]):
@@ -93,7 +93,7 @@ def test_on_a_store_that_often_goes_wrong_a_night_ends_well(
     check_final_state(context, [], rows=DELIVERED_ROWS, where=how)
 
 
-def test_on_a_store_that_hangs_about_tables_a_night_waits_and_ends_well(
+def test_a_run_waits_for_a_store_that_hangs_and_succeeds(
     runner: PipelineRunner, context: PipelineContext
 ) -> None:
     runner.proxy.inject(Fault(FaultKind.HANG, only=_tables))
@@ -109,7 +109,7 @@ def test_on_a_store_that_hangs_about_tables_a_night_waits_and_ends_well(
     check_final_state(context, [], rows=DELIVERED_ROWS, where="after tables that hung")
 
 
-def test_on_credentials_that_run_out_a_night_says_so_and_the_next_one_finishes(
+def test_a_run_reports_expired_credentials_and_the_next_one_finishes(
     runner: PipelineRunner, context: PipelineContext
 ) -> None:
     def of_the_version(method: str, path: str) -> bool:
@@ -133,7 +133,7 @@ def test_on_credentials_that_run_out_a_night_says_so_and_the_next_one_finishes(
     ("status", "code"),
     [(403, "RequestTimeTooSkewed"), (403, "ExpiredToken"), (400, "InvalidToken")],
 )
-def test_whatever_a_store_refuses_us_for_is_told_as_a_refusal(
+def test_every_refusal_of_the_store_is_reported_as_denied(
     s3_endpoint: str, s3_bucket: S3Bucket, status: int, code: str
 ) -> None:
     with FaultProxy(s3_endpoint) as proxy:
@@ -156,7 +156,7 @@ def at_home(store: Store, tmp_path: Path) -> PipelineContext:
     return PipelineContext(store.address(f"test-{uuid.uuid4().hex[:20]}"), tmp_path / "home")
 
 
-def test_on_a_full_disk_a_night_says_so_and_finishes_when_there_is_room(
+def test_a_run_reports_a_full_disk_and_finishes_once_there_is_space(
     store: Store, at_home: PipelineContext, tmp_path: Path
 ) -> None:
     bucket = S3Bucket(at_home.address)
@@ -174,7 +174,7 @@ def test_on_a_full_disk_a_night_says_so_and_finishes_when_there_is_room(
     check_final_state(at_home, [], rows=DELIVERED_ROWS, where="after a full disk")
 
 
-def test_a_store_that_is_killed_at_any_time_keeps_what_it_acknowledged(
+def test_a_killed_store_keeps_every_acknowledged_write(
     store: Store, at_home: PipelineContext, tmp_path: Path
 ) -> None:
     with start_runner(store.endpoint, tmp_path / "log") as runner:

@@ -44,7 +44,7 @@ def said(way: Callable[[S3Address], None], address: S3Address) -> str:
 
 @pytest.mark.parametrize("way", [append, append_batches])
 @pytest.mark.parametrize("what", [".parquet", "/_delta_log/"])
-def test_what_is_spoiled_as_it_is_uploaded_is_refused_and_not_committed(
+def test_a_table_file_corrupted_during_upload_is_refused_and_not_committed(
     s3_address: S3Address, s3_bucket: S3Bucket, way: Callable[[S3Address], None], what: str
 ) -> None:
     table = Dataset.on_s3(s3_address, "digits", "rows")
@@ -70,7 +70,7 @@ def test_what_is_spoiled_as_it_is_uploaded_is_refused_and_not_committed(
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "ExpiredToken"), (403, "AccessDenied"), (401, "Unauthorized")]
 )
-def test_credentials_that_run_out_while_a_table_is_written_are_no_outage(
+def test_credentials_that_expire_during_a_table_write_are_reported_as_denied(
     s3_address: S3Address, s3_bucket: S3Bucket, status: int, code: str
 ) -> None:
     append(s3_address)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.faults.test_stack_survives import (
+from tests.faults.test_stack_recovery import (
     answers,
     await_end,
     await_step,
@@ -40,7 +40,7 @@ def lock_the_database(stack: RunningStack) -> None:
         database.execute("ROLLBACK")
 
 
-def test_a_run_outlives_a_locked_database_and_a_killed_server(stack: RunningStack) -> None:
+def test_a_run_survives_a_locked_database_and_a_killed_server(stack: RunningStack) -> None:
     before = [one["version"] for one in stack.query_json("versions", "digits")]
     run = start_retrain(stack, "--epochs", "1", "--seed", "21")
     await_step(stack, run, "train")
@@ -54,7 +54,7 @@ def test_a_run_outlives_a_locked_database_and_a_killed_server(stack: RunningStac
     TALLY.holds(set(before) <= set(after), "a version, over a killed Prefect server")
 
 
-def test_of_two_retrains_at_once_the_second_waits_and_finds_all_done(stack: RunningStack) -> None:
+def test_a_concurrent_retrain_waits_and_has_nothing_left_to_do(stack: RunningStack) -> None:
     before = [one["version"] for one in stack.query_json("versions", "digits")]
     words = ("--epochs", "1", "--seed", "24")
     asked = [start_retrain(stack, *words, force=False) for _ in range(2)]
@@ -72,7 +72,9 @@ def test_of_two_retrains_at_once_the_second_waits_and_finds_all_done(stack: Runn
     TALLY.holds(len(after) - len(before) <= 1, "one version for one fingerprint")
 
 
-def test_a_run_that_died_with_its_worker_crashes_and_blocks_nobody(stack: RunningStack) -> None:
+def test_a_run_killed_with_its_worker_is_marked_crashed_and_blocks_no_other(
+    stack: RunningStack,
+) -> None:
     run = start_retrain(stack, "--epochs", "1", "--seed", "22")
     await_step(stack, run, "train")
 

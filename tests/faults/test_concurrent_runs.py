@@ -1,6 +1,6 @@
 """Two retrains of one model run at the same time, and nothing that keeps them apart but the store.
 
-With Prefect between them the second waits: see `test_prefect_goes_wrong.py`.
+With Prefect between them the second waits: see `test_prefect_failures.py`.
 """
 
 import uuid
@@ -79,7 +79,7 @@ def check_said(outcome: list[str], log: AliasLog) -> None:
         assert one in {"Promoted", "UpToDate"} or lost, outcome
 
 
-def test_two_retrains_on_one_machine_train_once_and_come_to_one_version(
+def test_two_runs_at_once_on_one_machine_train_once_and_publish_one_version(
     runners: list[PipelineRunner], s3_address: S3Address, tmp_path: Path, rounds: int
 ) -> None:
     for number in range(rounds):
@@ -91,7 +91,7 @@ def test_two_retrains_on_one_machine_train_once_and_come_to_one_version(
         check_final_state(context, [], rows=DELIVERED_ROWS, where="two retrains at once")
 
 
-def test_two_retrains_on_two_machines_come_to_one_champion_and_the_other_hears_which(
+def test_two_runs_at_once_on_two_machines_agree_on_one_champion(
     runners: list[PipelineRunner], s3_address: S3Address, tmp_path: Path, rounds: int
 ) -> None:
     for number in range(rounds):

@@ -111,14 +111,14 @@ def check(flow_environment: FlowEnvironment, deaths: Deaths) -> None:
         assert len(promoted) == int(deaths.came_to("champion/00000001.json"))
 
 
-def test_whatever_write_a_run_dies_at_the_next_run_finishes_the_same_version(
+def test_after_a_kill_at_any_write_the_next_flow_run_finishes_the_same_version(
     flow_environment: FlowEnvironment,
     tripwire: Tripwire,
     environment: Mapping[str, str],
     seed_of: Callable[[str], str],
     thorough: bool,
 ) -> None:
-    # Given rows: how they come in is killed at every write in `test_killed_at_every_write`.
+    # Given rows: how they come in is killed at every write in `test_pipeline_killed_at_every_write`.
     flow_environment.land_digits("few", 0, 1_200)
     ingest(return_state=True)
     deaths = Deaths(random.Random(seed_of("deaths")), share=1.0 if thorough else _SHARE)

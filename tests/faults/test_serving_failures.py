@@ -55,7 +55,7 @@ def host(s3_address: S3Address, log: AliasLog, tmp_path: Path) -> Iterator[Servi
         yield serving
 
 
-def test_with_all_workers_killed_it_answers_again_and_follows(
+def test_after_all_workers_were_killed_serving_recovers_and_follows_the_log(
     host: Serving, s3_bucket: S3Bucket, log: AliasLog
 ) -> None:
     until(lambda: len(host.workers()) == 2, what="both workers")
@@ -72,7 +72,9 @@ def test_with_all_workers_killed_it_answers_again_and_follows(
     until(lambda: answers_with(host, 2), what="version 2 answers")
 
 
-def test_workers_that_die_again_at_once_end_the_server_for_its_supervisor(host: Serving) -> None:
+def test_workers_that_keep_dying_end_the_server_so_that_its_supervisor_restarts_it(
+    host: Serving,
+) -> None:
     until(lambda: len(host.workers()) == 2, what="both workers")
     one, other = host.workers()
     os.kill(one, signal.SIGKILL)
@@ -105,7 +107,7 @@ def greedy(number: int) -> dict[str, bytes]:
     return bundles.files(number) | {"golden.npz": examples.getvalue()}
 
 
-def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
+def test_without_memory_to_load_the_old_version_answers_until_there_is_some(
     host: Serving, s3_bucket: S3Bucket, log: AliasLog
 ) -> None:
     # Given workers that the kernel gives enough memory to go on, and too little for version 2.
@@ -137,7 +139,7 @@ def test_with_no_memory_to_load_it_answers_on_and_follows_when_there_is_some(
     until(lambda: answers_with(host, 3), what="version 3 answers")
 
 
-def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
+def test_an_unwritable_cache_delays_only_new_versions(
     host: Serving, s3_bucket: S3Bucket, log: AliasLog, tmp_path: Path
 ) -> None:
     # Given a cache in which nothing can be kept any more, not even by root.
@@ -164,7 +166,7 @@ def test_a_cache_that_cannot_be_written_holds_up_only_what_is_new(
     until(lambda: answers_with(host, 3), what="version 3 answers")
 
 
-def test_hosts_whose_clocks_differ_follow_the_log_and_not_the_time(
+def test_hosts_with_different_clocks_follow_the_order_of_the_log(
     host: Serving, s3_bucket: S3Bucket, s3_address: S3Address, log: AliasLog, tmp_path: Path
 ) -> None:
     later = follow_settings(s3_address, replica="another-host")

@@ -77,7 +77,7 @@ def await_end(stack: RunningStack, run: str, *names: str) -> str:
     return state_of(stack, run)
 
 
-def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
+def test_up_serves_a_version_and_status_reports_it(stack: RunningStack):
     told = stack.query_json("status")
 
     assert told["ready"]
@@ -91,7 +91,7 @@ def test_up_comes_to_a_served_version_and_status_tells_it(stack: RunningStack):
     assert answers(stack) == digits["champion"]["version"]
 
 
-def test_the_next_night_is_scheduled(stack: RunningStack):
+def test_the_next_nightly_run_is_scheduled(stack: RunningStack):
     def scheduled():
         return stack.prefect.filter(
             "/flow_runs",
@@ -102,13 +102,13 @@ def test_the_next_night_is_scheduled(stack: RunningStack):
     assert until(scheduled, what="a night on the schedule")
 
 
-def test_the_automations_against_zombies_are_there_once(stack: RunningStack):
+def test_the_automations_for_dead_runs_exist_once(stack: RunningStack):
     names = [one["name"] for one in stack.prefect.filter("/automations")]
 
     assert len([name for name in names if name.startswith("overnight: ")]) == 3
 
 
-def test_up_again_reuses_everything_and_tells_the_same(stack: RunningStack):
+def test_a_second_up_reuses_everything_and_prints_the_same(stack: RunningStack):
     before = state_file.read(stack.home)
 
     again = stack.overnight("up")
@@ -121,7 +121,7 @@ def test_up_again_reuses_everything_and_tells_the_same(stack: RunningStack):
     assert all(url in again.stdout for url in (stack.serving_url, stack.prefect_url))
 
 
-def test_predict_answers_about_a_file(stack: RunningStack, tmp_path):
+def test_predict_classifies_a_file(stack: RunningStack, tmp_path):
     one = np.zeros((28, 28), np.uint8)
     one[4:24, 13:15] = 255
     np.save(tmp_path / "one.npy", one)
@@ -133,7 +133,9 @@ def test_predict_answers_about_a_file(stack: RunningStack, tmp_path):
     assert (answer["answer"], answer["version"]) == (1, stack.champion())
 
 
-def test_another_stack_on_a_taken_port_is_told_who_holds_it(stack: RunningStack, tmp_path):
+def test_a_second_stack_on_the_same_port_names_the_process_that_uses_it(
+    stack: RunningStack, tmp_path
+):
     environment = {**stack.environment, "OVERNIGHT_HOME": str(tmp_path)}
     second = RunningStack(tmp_path, environment, "", "", "")
 
@@ -147,7 +149,7 @@ def test_another_stack_on_a_taken_port_is_told_who_holds_it(stack: RunningStack,
 
 
 @pytest.mark.parametrize("name", ["serving", "store", "prefect"])
-def test_a_killed_service_comes_back_and_answers_go_on_with_the_champion(stack, name):
+def test_a_killed_service_restarts_and_the_champion_keeps_answering(stack, name):
     champion = stack.champion()
 
     killed = stack.kill(name)
@@ -157,7 +159,7 @@ def test_a_killed_service_comes_back_and_answers_go_on_with_the_champion(stack, 
     TALLY.holds(stack.champion() == champion, f"the champion, over a killed {name}")
 
 
-def test_the_store_may_be_away_and_serving_goes_on(stack: RunningStack):
+def test_serving_continues_while_the_store_is_down(stack: RunningStack):
     champion = stack.champion()
 
     killed = stack.kill("store")
@@ -167,7 +169,7 @@ def test_the_store_may_be_away_and_serving_goes_on(stack: RunningStack):
     assert answered == champion
 
 
-def test_a_run_outlives_its_worker(stack: RunningStack):
+def test_a_run_survives_its_worker(stack: RunningStack):
     run = start_retrain(stack, "--epochs", "1", "--seed", "11")
     await_step(stack, run, "train")
 
@@ -177,7 +179,7 @@ def test_a_run_outlives_its_worker(stack: RunningStack):
     assert await_end(stack, run, "Promoted", "Refused", "Crashed") != "Crashed"
 
 
-def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningStack):
+def test_a_killed_run_is_retried_and_no_incomplete_version_is_visible(stack: RunningStack):
     versions = [one["version"] for one in stack.query_json("versions", "digits")]
     run = start_retrain(stack, "--epochs", "1", "--seed", "12")
     await_step(stack, run, "train")
@@ -195,7 +197,7 @@ def test_a_killed_run_is_tried_again_and_no_half_version_shows(stack: RunningSta
     assert stack.prefect.request("GET", f"/flow_runs/{run}")["run_count"] >= 2
 
 
-def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack):
+def test_a_killed_supervisor_is_replaced_while_services_keep_running(stack: RunningStack):
     before = state_file.read(stack.home)
     assert before.supervisor is not None
     os.kill(before.supervisor.pid, signal.SIGKILL)
@@ -214,7 +216,7 @@ def test_a_killed_supervisor_is_succeeded_and_nothing_stops(stack: RunningStack)
     assert unsupervised == answers(stack)
 
 
-def test_everything_killed_at_once_comes_back_with_nothing_lost(stack: RunningStack):
+def test_after_everything_was_killed_at_once_nothing_is_lost(stack: RunningStack):
     champion = stack.champion()
     versions = stack.query_json("versions", "digits")
     before = state_file.read(stack.home)
