@@ -1,7 +1,8 @@
-"""Every model of the catalogue keeps its word, with no further test of its own.
+"""Checks of every model in the catalogue, without tests of its own.
 
-Its rows are read, held against its own declaration, learned from for one epoch, exported, asked
-over HTTP by the real serving application, and judged: whatever a gate names must be reported.
+Its rows are read and validated against its declaration; a network is trained for one epoch,
+exported, called over HTTP through the real serving application, and judged: every metric that a
+gate names must be reported.
 """
 
 import math

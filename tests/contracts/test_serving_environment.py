@@ -1,4 +1,4 @@
-"""Serving answers where nothing of training is installed."""
+"""Serving works in an environment without the packages of training."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is installed elsewhere is one package, and whole."""
+"""The wheel holds one package with all of its files."""
 
 import os
 import subprocess

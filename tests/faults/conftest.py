@@ -1,4 +1,4 @@
-"""How long the tests with faults may take, and what chance they follow."""
+"""Options of the fault tests: their duration and the seed of all randomness."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""Two retrains of one model run at the same time, and nothing that keeps them apart but the store.
+"""Two retrains of one model at the same time, with only the store between them.
 
-With Prefect between them the second waits: see `test_prefect_failures.py`.
+Under Prefect the second one waits: see `test_prefect_failures.py`.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""What goes wrong as a table is written is refused, and told as what it is."""
+"""Failures while a table is written: corrupted files and expired credentials."""
 
 import multiprocessing
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""A run of the flow is killed just before its writes, and goes on when it is run again.
+"""A flow run is killed just before each of its writes; the next run finishes the version.
 
-Which writes there are is found as they come by: each run is killed at one that none came to before.
+The writes are discovered on the way: each run is killed at one that no run reached before.
 """
 
 import os
@@ -118,7 +118,7 @@ def test_after_a_kill_at_any_write_the_next_flow_run_finishes_the_same_version(
     seed_of: Callable[[str], str],
     thorough: bool,
 ) -> None:
-    # Given rows: how they come in is killed at every write in `test_pipeline_killed_at_every_write`.
+    # Ingest is killed at every write in `test_pipeline_killed_at_every_write`.
     flow_environment.land_digits("few", 0, 1_200)
     ingest(return_state=True)
     deaths = Deaths(random.Random(seed_of("deaths")), share=1.0 if thorough else _SHARE)

@@ -1,8 +1,7 @@
-"""A night is killed at the writes it makes to the store, and goes on when it is run again.
+"""A pipeline run is killed at its writes to the store; the next run finishes its work.
 
-The writes are found by running the night once and looking on, Delta Lake's commits included. At
-each that commits something it is killed in any case, of the others at one in three; `make faults`
-kills it at all of them.
+The writes, Delta Lake's commits included, are recorded from one undisturbed run. A run is killed
+at every write that commits something and at some of the others; `make faults` kills one at every write.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Prefect's server, database and worker fail in mid-run: the run ends, and so does the next."""
+"""Prefect's server, database or worker fails during a run; the run ends and blocks no other."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""The fault proxy does what it says, and nothing else."""
+"""The fault proxy injects the chosen faults and changes nothing else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Two who act at the same instant, many times: exactly one wins, and the other is told who."""
+"""Two concurrent operations, many times: exactly one wins, and the other names the winner."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

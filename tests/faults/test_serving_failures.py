@@ -1,4 +1,4 @@
-"""What serving itself can lose: its workers, its memory, its cache, and a common clock."""
+"""Serving without workers, memory, a writable cache, or clocks that agree."""
 
 import io
 import os

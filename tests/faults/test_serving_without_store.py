@@ -1,4 +1,4 @@
-"""The store cut off in every way we know: serving goes on, says what is wrong, and catches up."""
+"""Serving while the store fails in every known way: it answers, reports it and catches up."""
 
 import os
 import re

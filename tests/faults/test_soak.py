@@ -1,4 +1,4 @@
-"""Nights arrive, versions come and go, requests flow, faults strike: at the end nothing is lost."""
+"""Runs, promotions, requests and random faults together: nothing is lost and no request fails."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The whole stack, and what becomes of it when its parts are killed."""
+"""A whole stack recovers when its services are killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A night on a store that goes wrong: it ends well, or says what is wrong and loses nothing."""
+"""Pipeline runs on a failing store: they succeed, or report the failure and lose nothing."""
 
 import uuid
 from collections.abc import Callable, Iterator

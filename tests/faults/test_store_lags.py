@@ -1,4 +1,4 @@
-"""A store whose listings lag behind, and clocks that do: nothing moves back, nothing is missed."""
+"""Stale listings and clocks that go backwards: no champion moves back and no arrival is missed."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,9 +1,9 @@
-"""Clients that interleave and die at random, held against a plain model of the store.
+"""Concurrent clients that die at random, compared with a simple model of the store.
 
-What is checked: every answer and every error, who is said to have won, and after it all that can
-be read. An operation may stop just before the write that commits it while others go on, and then
-end or die there. The same machine runs over memory, over SeaweedFS, and over a store that ignores
-conditions, at which it must fail.
+Checked are every result and error, the winner that an error names, and all that can be read
+afterwards. An operation may pause just before the write that commits it while others go on, and
+then finish or die there. The state machine runs over memory, over SeaweedFS, and over a store that
+ignores conditions, where it must fail.
 """
 
 import uuid
@@ -51,7 +51,7 @@ arrival = st.sampled_from(("monday", "tuesday"))
 
 
 class Clients(RuleBasedStateMachine):
-    """Three clients, each of which remembers the champion that it saw when it looked last."""
+    """Three clients, each with the champion that it read last."""
 
     bucket: ClassVar[Callable[[], Bucket]] = MemoryBucket
     checks_each: ClassVar[int] = 1
@@ -67,7 +67,7 @@ class Clients(RuleBasedStateMachine):
         self.steps = 0
 
     def does(self, act: ClientOperation, fate: str) -> None:
-        """Begin; then end at once, be held up before the commit, or die there or just after it."""
+        """Start an operation; finish, pause or kill it before its commit, or kill it after."""
         TALLY.step()
         begun = StartedOperation.of(act, self.store, self.promises)
         if fate == "is held up" and begun.operation.waits and len(self.under_way) < _UNDER_WAY:
@@ -192,7 +192,7 @@ class Clients(RuleBasedStateMachine):
 def runs(
     bucket: Callable[[], Bucket], *, chance: int, examples: int, steps: int, checks_each: int = 1
 ) -> int:
-    """Let clients do so many steps, so many times anew; how many they did."""
+    """Run the state machine; returns the number of steps of all examples."""
     machine = type("Over", (Clients,), {"bucket": bucket, "checks_each": checks_each})
     run_state_machine_as_test(
         seed(chance)(machine),

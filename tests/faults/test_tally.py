@@ -1,4 +1,4 @@
-"""The tally counts what was broken and cut, and lets nothing pass that it does not count."""
+"""The tally counts failed checks and interrupted requests, and swallows no other error."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Stores that die at a chosen write, as a process does that is killed there."""
+"""Buckets and datasets that raise at a chosen write, like a process killed there."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from overnight.store.objects.bucket import Bucket
 
 
 class Killed(BaseException):
-    """Where the process would have ended; nothing of ours catches it."""
+    """Raised where the process would have died; no code of ours catches it."""
 
 
 class Fuse:
-    """Lets `writes` writes pass and none after; `before` the write or just after it happened."""
+    """Lets `writes` writes pass, then kills `before` the next one or just after it."""
 
     def __init__(self, writes: int, *, before: bool = True) -> None:
         self._writes = writes
@@ -32,7 +32,7 @@ class Fuse:
 
 
 class ForwardingBucket:
-    """A bucket that asks another one for everything; what goes wrong is written over it."""
+    """Forwards every call to another bucket; subclasses override what fails."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket

@@ -1,4 +1,4 @@
-"""Evaluations made by hand, for the tests of gates."""
+"""Evaluations with chosen figures, for the tests of gates."""
 
 import numpy as np
 

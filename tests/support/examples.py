@@ -1,4 +1,4 @@
-"""Small whole values for tests."""
+"""A complete manifest and the values in it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

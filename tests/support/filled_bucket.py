@@ -1,4 +1,4 @@
-"""A bucket as nights leave it: tables, versions made from them, decisions, logs and words."""
+"""A bucket with every kind of object: tables, versions, decisions, alias logs, scores, reviews."""
 
 from datetime import UTC, datetime
 
@@ -48,7 +48,7 @@ def append_holdout(address: S3Address) -> None:
 def publish_version(
     bucket: Bucket, address: S3Address, number: int, *, promoted: bool = True
 ) -> str:
-    """An arrival, and version `number` made from all that came in so far."""
+    """Append an arrival and publish version `number`, trained on all arrivals so far."""
     table(address, "rows").append(rows(f"night-{number}"), f"night-{number}")
     lineage = snapshot(table(address, "rows"), table(address, "holdout")).lineage
     log = AliasLog(bucket, MODEL)
@@ -78,7 +78,7 @@ def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
 
 
 def keep_other_records(bucket: Bucket, version: str) -> None:
-    """One of everything else that is kept."""
+    """One record of every other kind."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
     ModelRegistry(bucket, MODEL).refuse("f" * 64, [finding], compared_with=version)
     tuned = TunedSettings(model=MODEL, sequence=1, settings={"epochs": 2}, by="ada", reason="tuned")

@@ -1,4 +1,4 @@
-"""Flows against a real Prefect server and a real S3 server, on few but genuine digits."""
+"""What flows need in tests: a Prefect server, an S3 bucket, a home, a few genuine digits."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from tests.support.signing_keys import write_keys
 
 @pytest.fixture(scope="session")
 def prefect_server(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The address of a Prefect server that lives as long as the tests that need one."""
-    # Late: it takes seconds to import, and most tests need none of it.
+    """The address of a Prefect server, shared by all tests of a worker."""
+    # Late: Prefect takes a second to import, and most tests do not need it.
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
@@ -30,7 +30,7 @@ def prefect_server(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class FlowEnvironment:
-    """A bucket, a home, and genuine digits to arrive there."""
+    """A bucket, a home, and genuine digits that can be landed in the bucket."""
 
     bucket: S3Bucket
     home: Path
@@ -44,7 +44,7 @@ class FlowEnvironment:
         *,
         seen: Callable[[np.ndarray], np.ndarray] = np.asarray,
     ) -> None:
-        """Let some of the training images, as they are or as they were `seen`, land together."""
+        """Land some of the training images as one arrival, transformed by `seen`."""
         self.digits.keep_holdout(Dataset.on_s3(self.bucket.address, "digits", "holdout"))
         files = files_of(seen(self.digits.images[start:end]), self.digits.labels[start:end])
         Landing(self.bucket, "digits").land(name, files, by="test", at=datetime.now(UTC))
@@ -59,7 +59,7 @@ def store_environment(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> FlowEnvironment:
-    """A bucket and a home that the settings of this process name; nobody runs flows."""
+    """A bucket and a home, named by the settings of this process; there is no Prefect server."""
     settings = {
         "HOME": str(tmp_path),
         "S3_ENDPOINT": s3_address.endpoint,
@@ -68,7 +68,7 @@ def store_environment(
         "S3_SECRET_KEY": s3_address.secret_key,
         "SOURCE_FOLDERS__DIGITS": str(digits_folder),
         "OVERRIDERS": "ann,bob",
-        # No replica runs here, so none is waited for.
+        # No replica runs here, so a promotion must not wait for one.
         "REPLICAS": "0",
     }
     write_keys(tmp_path)
@@ -79,12 +79,12 @@ def store_environment(
 
 @pytest.fixture
 def flow_environment(prefect_server: str, store_environment: FlowEnvironment) -> FlowEnvironment:
-    """The same, and a Prefect server."""
+    """`store_environment` with a Prefect server."""
     return store_environment
 
 
 @pytest.fixture
 def constant_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digits with a network that needs no training, for whatever is not about learning."""
+    """The digits with a constant network, for tests that are not about training."""
     constant = replace(digits.DEFINITION, network="tests.support.networks.constant")
     monkeypatch.setattr(digits, "DEFINITION", constant)

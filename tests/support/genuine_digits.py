@@ -1,4 +1,4 @@
-"""Genuine digits in small numbers: rows to arrive, and a holdout that judges within a second."""
+"""The genuine digits: files of some to land, and a holdout small enough to be quick."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ class GenuineDigits:
         return files_of(self.images[start:end], self.labels[start:end])
 
     def keep_holdout(self, table: Dataset) -> None:
-        """Put the holdout where none is yet; ingest then leaves it as it is."""
+        """Append the small holdout unless there is one; ingest never replaces a holdout."""
         if HOLDOUT not in table.arrival_names():
             table.append(self.holdout, HOLDOUT)
 
 
 def read(places: Places) -> GenuineDigits:
-    """Unpack the official files, which takes a second."""
+    """Unpack and decode the official files, which takes a second."""
     files = mnist_files.official_files(places)
     return GenuineDigits(
         images=idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES),

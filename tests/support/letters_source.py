@@ -1,4 +1,4 @@
-"""A small world to ingest in: letters for rows, a bucket in memory, two tables in a folder."""
+"""A tiny dataset to ingest: letters as rows, a bucket in memory, two tables in a folder."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime

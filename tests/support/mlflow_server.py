@@ -27,7 +27,7 @@ _NOT_ITS_OWN = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "OVERNIGHT_")
 
 @dataclass(frozen=True)
 class MlflowServer:
-    """A server, asked in its own REST API and not by the client that we use."""
+    """A running MLflow server, queried by its REST API instead of the client that we use."""
 
     url: str
 

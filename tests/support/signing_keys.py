@@ -1,4 +1,4 @@
-"""The one key that signs what tests publish, and whoever trusts it; it is no secret."""
+"""The key that signs versions in tests, and trust in it. It is no secret."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from overnight.store.trust.trusted_keys import PublicKey, Trust
 
 
 def signer(name: str) -> Signer:
-    """Somebody's key, the same in every run."""
+    """A signer by name, with the same key in every run."""
     seed = bytes.fromhex(digest(f"a key for tests: {name}".encode()))
     return Signer(Ed25519PrivateKey.from_private_bytes(seed))
 
@@ -24,7 +24,7 @@ TRUST = Trust([named(SIGNER)])
 
 
 def write_keys(home: Path, *, signer: Signer = SIGNER) -> None:
-    """Have a home sign with this key and trust it, as `overnight up` would with one of its own."""
+    """Write the signing key and the trusted keys of a home, as `overnight up` does."""
     folder = home / "keys"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "signing.pem").write_bytes(signer.pem())

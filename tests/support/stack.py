@@ -1,6 +1,6 @@
-"""A whole stack for tests: free ports, a home of its own, and the champions of a release.
+"""A whole stack on free ports, with a home of its own and the champions of a release.
 
-That an empty home comes to champions of its own is tested once, in `make faults`.
+Training the first champions on an empty home is tested once, in `make faults`.
 """
 
 import json
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class RunningStack:
-    """Where the parts are, the `overnight` command of this stack, and its processes."""
+    """The addresses, the `overnight` command and the processes of a stack."""
 
     home: Path
     environment: Mapping[str, str]
@@ -56,12 +56,12 @@ class RunningStack:
         )
 
     def succeeds(self, *words: str, seconds: float = 600) -> None:
-        """Run a command that has to end well."""
+        """Run a command that must succeed."""
         done = self.overnight(*words, seconds=seconds)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def query_json(self, *words: str) -> Any:
-        """What a command tells a program, whether or not all is well."""
+        """The JSON output of a command, whatever its exit code."""
         return json.loads(self.overnight(*words, "--json").stdout)
 
     def champion(self) -> str:
@@ -70,13 +70,13 @@ class RunningStack:
         return found
 
     def service(self, name: str) -> ServiceRecord:
-        """What is on record of a service."""
+        """The record of a service in the state file."""
         found = state_file.read(self.home).named(name)
         assert found is not None
         return found
 
     def kill(self, name: str) -> int:
-        """Kill a service as the kernel would, and answer the number its process had."""
+        """Send SIGKILL to a service; returns its process id."""
         process = self.service(name).process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
@@ -95,13 +95,13 @@ class RunningStack:
 
 
 def new_stack(home: Path, digits: Path) -> RunningStack:
-    """A stack of a home of its own, of which nothing runs yet."""
+    """A stack on free ports that was not started yet."""
     ports: dict[str, int] = {}
     for name in ("S3", "PREFECT", "SERVING"):
         ports[name] = free_port(exclude=ports.values())
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
-    # What died is missed as soon as can be.
+    # The shortest silence after which a run can be called dead, so that tests wait less.
     ours |= {"OVERNIGHT_RUN_SILENT_SECONDS": "60", "OVERNIGHT_RUN_RETRY_SECONDS": "15"}
     ours |= {"OVERNIGHT_HOME": str(home), "OVERNIGHT_SOURCE_FOLDERS__DIGITS": str(digits)}
     return RunningStack(
@@ -115,7 +115,7 @@ def new_stack(home: Path, digits: Path) -> RunningStack:
 
 @contextmanager
 def stopped_afterwards(stack: RunningStack) -> Iterator[RunningStack]:
-    """A stack that is taken down at the end, and leaves no process behind."""
+    """Stop the stack at the end, and check that no process is left."""
     try:
         yield stack
     finally:
@@ -126,13 +126,13 @@ def stopped_afterwards(stack: RunningStack) -> Iterator[RunningStack]:
 
 @contextmanager
 def running_stack(home: Path, digits_folder: Path, digits: GenuineDigits) -> Iterator[RunningStack]:
-    """Import what a release left, so that it serves without having been trained here."""
+    """A stack that imports the versions of a release, so that nothing needs to be trained."""
     stack = new_stack(home, digits_folder)
     export = home.with_name(f"{home.name}-export")
     release_export.export_to(export, digits)
     with stopped_afterwards(stack):
         stack.succeeds("up", "--no-train")
-        # Nothing is loaded that only a key unknown here has signed.
+        # The release was signed by another key, and versions with an unknown key are not loaded.
         keyring.trust(home / "keys" / "trusted", release_export.trusted_key())
         stack.succeeds("import", str(export))
         stack.succeeds("up")

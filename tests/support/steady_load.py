@@ -1,4 +1,4 @@
-"""Steady requests beside whatever else happens, and what became of each."""
+"""Requests at a steady rate in the background, and the result of each."""
 
 import http.client
 import json

@@ -1,10 +1,10 @@
-"""How a test's server ends: politely where it can, and in any case."""
+"""Stops the servers of tests."""
 
 import subprocess
 
 
 def stop_process(process: "subprocess.Popen[bytes]", *, seconds: float = 30) -> None:
-    """Ask it to end, and end it when it has not in `seconds`: the next test is not to pay."""
+    """Send SIGTERM, and SIGKILL after `seconds`, so that no process outlives its test."""
     process.terminate()
     try:
         process.wait(seconds)

@@ -1,4 +1,4 @@
-"""Tiny real services: a child that stays, one that ends, one that ignores SIGTERM."""
+"""Tiny services for the supervisor: one that runs, one that exits, one that ignores SIGTERM."""
 
 import sys
 from collections.abc import Callable

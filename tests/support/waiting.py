@@ -1,4 +1,4 @@
-"""Waits for what another process or thread will bring about, without sleeping for a guess."""
+"""Polls for a condition that another process or thread brings about."""
 
 import time
 from collections.abc import Callable

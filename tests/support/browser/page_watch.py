@@ -1,4 +1,4 @@
-"""A page that is watched for everything that it must not do."""
+"""Records the requests and console errors of a page, and measures its contrast and width."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""A serving host with a past, for pages to show."""
+"""A serving host with a deployment history, for pages to show."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,8 @@
-"""A proxy in front of an HTTP server that goes wrong as networks and servers do, when told to.
+"""A proxy in front of an HTTP server that injects faults of networks and servers.
 
-It speaks HTTP/1.1 with kept connections and passes every byte on unchanged, so that signed
-requests stay signed. What goes wrong is switched at run time, is drawn from a seed, and is counted;
-what was asked is kept. Whoever writes can be killed just before or just after any of their writes.
+It speaks HTTP/1.1 with persistent connections and forwards every byte unchanged, so that signatures
+stay valid. Faults are switched at run time, drawn from a seed, and counted; requests are recorded.
+A client can be killed just before or just after any of its writes.
 """
 
 import random

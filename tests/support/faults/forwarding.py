@@ -1,4 +1,4 @@
-"""What carries requests past the fault proxy, and what can go wrong on the way."""
+"""The HTTP server of the fault proxy, which forwards requests and applies faults to them."""
 
 import http.client
 import socket
@@ -15,7 +15,7 @@ _HOP_BY_HOP = {"connection", "expect", "keep-alive", "transfer-encoding"}
 
 
 class FaultKind(StrEnum):
-    """What can go wrong with a request."""
+    """The faults that can be injected into a request."""
 
     REFUSE = "nobody listens, and open connections are reset"
     HANG = "the request is taken and never answered"
@@ -31,7 +31,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Response:
-    """What the server behind said."""
+    """The response of the server behind the proxy."""
 
     status: int
     reason: str
@@ -41,9 +41,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, with which requests (`only`, of method and path), and how often.
+    """A kind of fault, the requests it applies to (`only`, of method and path), and their share.
 
-    `code` is S3's word for the failure that is answered with `status`.
+    `code` is the S3 error code that is answered with `status`.
     """
 
     wrong: FaultKind
@@ -55,31 +55,31 @@ class Fault:
 
 
 class FaultPolicy(Protocol):
-    """Who decides which requests go wrong."""
+    """Decides which requests get a fault."""
 
     behind: str
 
     def draw_fault(self, method: str, path: str) -> Fault | None:
-        """What goes wrong with this request; counted."""
+        """The fault for this request, if any; counts it."""
 
     def count_write(self, method: str, path: str) -> int:
-        """The number of this write among all, from one; 0 when it writes nothing."""
+        """The number of this write, from one; 0 for a read."""
 
     def crashes(self, write: int, *, before: bool) -> bool:
-        """Whether whoever writes this was killed at this very moment."""
+        """Kill the client if it is to die at this write; whether it was killed."""
 
     def list_response(self, path: str, answer: Response, *, stale: bool) -> Response:
-        """What is told of a listing: the answer, or the one that was told before the fault."""
+        """The response to a listing; if `stale`, the one from before the fault."""
 
     def wait(self, seconds: float | None = None) -> None:
-        """Until it is healed, or for so long."""
+        """Wait until the fault is removed, or for `seconds`."""
 
     def flip_bit(self, body: bytes) -> bytes:
-        """The body with one bit of it turned over."""
+        """The body with one bit flipped."""
 
 
 class Server(ThreadingHTTPServer):
-    """Listens, and knows its open connections so that they can be reset."""
+    """Keeps its open connections, so that they can be reset."""
 
     daemon_threads = True
     block_on_close = False
@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are none of our worries."""
+        """Ignore clients that disconnect: faults make them do so."""
 
     def reset_all(self) -> None:
         for connection in list(self._connections):
@@ -107,7 +107,7 @@ class Server(ThreadingHTTPServer):
 
 
 class ForwardingHandler(BaseHTTPRequestHandler):
-    """Passes requests on, each over a connection of its own to the server behind."""
+    """Forwards each request over a new connection to the server behind."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -151,7 +151,7 @@ class ForwardingHandler(BaseHTTPRequestHandler):
         return self._cut() if wrong is FaultKind.TRUNCATE_ANSWER else None
 
     def _forwarded(self, body: bytes) -> Response:
-        """What the server behind answers."""
+        """Forward the request; returns the server's response."""
         with self._behind() as behind:
             self._put_head(behind)
             behind.endheaders(body)
@@ -164,7 +164,7 @@ class ForwardingHandler(BaseHTTPRequestHandler):
             behind.endheaders(body[: len(body) // 2])
 
     def _put_head(self, behind: http.client.HTTPConnection) -> None:
-        """The request's head as it came: the host is part of what was signed."""
+        """Send the head unchanged: the host is part of the signature."""
         behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in _HOP_BY_HOP:
@@ -181,7 +181,7 @@ class ForwardingHandler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        # The length is known now, and told to the server behind.
+        # The whole body is known now, so it is forwarded with its length.
         parts = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
             parts.append(self.rfile.read(size))
@@ -215,16 +215,16 @@ class ForwardingHandler(BaseHTTPRequestHandler):
     def _cut(self) -> None:
         self.wfile.flush()
         self.close_connection = True
-        # What was sent must arrive; only then is the end of the connection seen.
+        # Shut down instead of closing, or the client may lose what was sent before the end.
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: what was injected is counted."""
+        """Log nothing: injected faults are counted."""
 
 
 def _reset(connection: socket.socket) -> None:
-    """End a connection at once, as a machine does that lost its power."""
+    """Reset a connection, like a machine that lost its power."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)
@@ -232,7 +232,7 @@ def _reset(connection: socket.socket) -> None:
 
 
 def is_listing(method: str, path: str) -> bool:
-    """Whether a request asks for a listing."""
+    """Whether a request is an S3 listing."""
     return method == "GET" and "list-type=2" in path
 
 

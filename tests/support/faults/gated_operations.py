@@ -1,4 +1,4 @@
-"""Operations of clients that stop just before the write that commits them, or die around it."""
+"""Store operations that pause just before their commit, or die before or after it."""
 
 import re
 import threading
@@ -9,18 +9,18 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from tests.support.crashing_stores import ForwardingBucket, Killed
 
-# Whichever of these a client writes, its operation is done from that moment.
+# An operation is committed as soon as it writes one of these.
 _COMMITS = re.compile(
     r"manifest\.json|decision\.json|arrival\.json|withdrawn\.json"
     r"|(aliases|arrivals)/[^/]+/\d{8}\.json|replicas/[^/]+\.json"
 )
-# An operation lives through many steps of others on a slow machine: the test's own limit ends it.
+# Others may take many steps meanwhile on a slow machine; the test's timeout is the real limit.
 _SECONDS = 600
 Fate = Literal["go on", "die before", "die after"]
 
 
 class Gate:
-    """Where a client's operation waits until it is let through once, or is killed at its commit."""
+    """Holds an operation at its first commit until it is released or killed."""
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
@@ -50,7 +50,7 @@ class Gate:
 
 
 class GatedBucket(ForwardingBucket):
-    """A client's own way to a bucket, with the gate before its commits."""
+    """A client's bucket with a gate before its commits."""
 
     def __init__(self, bucket: Bucket, gate: Gate) -> None:
         super().__init__(bucket)
@@ -63,7 +63,7 @@ class GatedBucket(ForwardingBucket):
 
 
 class Operation:
-    """What a client does up to its commit, and beyond; `outcome` is its answer or error."""
+    """An operation in its own thread, paused at its commit; `outcome` is its result or error."""
 
     def __init__(self, bucket: Bucket, act: Callable[[Bucket], object]) -> None:
         self.outcome: object = None

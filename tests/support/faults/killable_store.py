@@ -1,4 +1,4 @@
-"""A store of a test's own, which can be killed, started again, and have its disk filled."""
+"""An S3 server that can be killed, restarted, and given a full disk."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,11 +1,11 @@
-"""A store on which nothing may rest."""
+"""A store that ignores conditional writes."""
 
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 
 
 class OverwritingBucket(MemoryBucket):
-    """It answers 200 and overwrites, as several do that call themselves S3."""
+    """Overwrites existing keys without an error, as some S3-compatible servers do."""
 
     def create(self, key: str, body: bytes) -> None:
         keys.check(key)

@@ -1,4 +1,4 @@
-"""Nights as processes that can be killed at any of their writes, and what must hold at any time."""
+"""Pipeline runs as processes that can be killed at any write, and the invariants of the store."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class EndedRun:
 
 
 class PipelineRunner:
-    """Where one night runs at a time, with a fault proxy between it and the store."""
+    """Runs one pipeline at a time, with a fault proxy between it and the store."""
 
     def __init__(self, process: "subprocess.Popen[str]", proxy: FaultProxy) -> None:
         self._process, self.proxy = process, proxy
@@ -45,7 +45,7 @@ class PipelineRunner:
         self._is_known = threading.Event()
 
     def run(self, context: PipelineContext, *, write: int = 0, before: bool = True) -> EndedRun:
-        """Run a night of a house; with `write`, kill it just before or just after that write."""
+        """Run the pipeline; with `write`, kill it just before or just after that write."""
         proxied = replace(context.address, endpoint=self.proxy.endpoint)
         asked = {
             "address": asdict(proxied),
@@ -68,14 +68,14 @@ class PipelineRunner:
         return self._process.stdout.readline()
 
     def _kill(self) -> None:
-        # A night may write before we have read whose process it is.
-        assert self._is_known.wait(60), "a night wrote and never said who it is"
+        # A run may write before its process id was read.
+        assert self._is_known.wait(60), "a run wrote without having reported its process id"
         os.kill(self._child, signal.SIGKILL)
 
 
 @contextmanager
 def start_runner(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[PipelineRunner]:
-    """Start what runs nights, with a proxy between them and the store that draws by a seed."""
+    """Start the process that forks pipeline runs, and a fault proxy with this seed."""
     environment = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }
@@ -94,7 +94,7 @@ def start_runner(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[P
             yield PipelineRunner(process, proxy)
             process.communicate(timeout=60)
         finally:
-            # Whatever is left of a night that hangs.
+            # A run that hangs has child processes, so the whole group is killed.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,4 +1,4 @@
-"""A night without an orchestrator: the real steps in the flow's order, on digits made up by a seed.
+"""A pipeline run without Prefect: the real steps in the flow's order, on digits of noise.
 
 It runs in a process of its own, so that it can be killed.
 """
@@ -49,12 +49,12 @@ from tests.support.signing_keys import SIGNER
 MODEL = bundles.MODEL
 DELIVERED_ROWS = 30
 DELIVERIES = 1
-# One line for every fit that a home ever began.
+# One line for every fit that was ever started in a home.
 FITS = "fits.log"
 
 
 def digits(seed: int, n: int = DELIVERED_ROWS) -> Digits:
-    """Pictures of noise, other ones for each seed."""
+    """Images of noise, different ones for each seed."""
     chance = np.random.default_rng(seed)
     images = chance.integers(0, 256, (n, 28, 28), np.uint8)
     return Digits(images, chance.integers(0, 10, n).astype(np.int8))
@@ -69,7 +69,7 @@ def files_of(some: Digits) -> dict[str, bytes]:
 
 
 class FewDigits:
-    """One small night, and a holdout; what comes later is dropped by hand."""
+    """Delivers one small arrival and a holdout; further arrivals are landed by tests."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -101,7 +101,7 @@ DEFINITION: ModelDefinition = replace(
 
 @dataclass(frozen=True)
 class PipelineContext:
-    """Where a night is at home, and the accuracy at which its gates let a candidate pass."""
+    """The store and home of a run, and the accuracy that its gate demands."""
 
     address: S3Address
     home: Path
@@ -116,7 +116,7 @@ class PipelineContext:
 
 
 def run_pipeline(house: PipelineContext) -> str:
-    """Take in what arrived and come to a champion that learned from it; how the night ended."""
+    """Ingest, train, judge, publish and promote; returns the outcome of the run."""
     bucket, rows, holdout = house.bucket, house.table("rows"), house.table("holdout")
     current = AliasLog(bucket, MODEL).current()
     champion = current.version if current else None
@@ -180,7 +180,7 @@ def _train(
 ) -> tuple[
     overnight.tasks.training.train.Candidate, Evaluation, overnight.tasks.evaluation.judge.Verdict
 ]:
-    """The candidate, and what was measured and said of it."""
+    """Train a candidate, evaluate and judge it."""
     bucket = house.bucket
     training = DEFINITION.examples(
         overnight.tasks.data.snapshot.read_rows(house.table("rows"), snapshot)
@@ -216,11 +216,11 @@ def _log_fit(home: Path, _: Progress) -> None:
 
 
 def main() -> None:
-    """For each line of standard input fork a process for one night; tell its number, then its end.
+    """For each line of standard input fork a process for one run; print its id, then its outcome.
 
-    What takes long to import is imported once, and every night can be killed by itself.
+    Forking shares the imports, which take seconds, and each run can still be killed alone.
     """
-    # These are imported when they are needed first, which is in every night.
+    # Imported lazily in every run, so the parent imports them once.
     importlib.import_module("boto3")
     overnight.tasks.data.admission.check_admission(
         as_rows(digits(0)), DEFINITION.data_gates, "to warm up"
@@ -241,7 +241,7 @@ def main() -> None:
 
 
 def _run_in_fork(house: PipelineContext, ended: int) -> None:
-    """One night in a process of its own, which says how it ended and is gone."""
+    """Run the pipeline in this forked process, report its outcome and exit."""
     try:
         said = run_pipeline(house)
     except OvernightError as error:

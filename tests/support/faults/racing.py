@@ -1,4 +1,4 @@
-"""Where two act at the same instant, again and again, each over a way of their own."""
+"""Runs operations of several clients at the same instant, many times."""
 
 import threading
 import uuid
@@ -20,7 +20,7 @@ A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
 
 @dataclass(frozen=True)
 class RaceStore:
-    """A store, in which every round has a model of its own."""
+    """A store in which every round has its own model."""
 
     ways: tuple[Bucket, ...]
     rounds: int
@@ -42,7 +42,7 @@ class RaceStore:
             yield model
 
     def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
-        """Let everybody act at once, each over a way of their own; the answers and errors."""
+        """Run all operations at once, each over its own client; returns results and errors."""
         start = threading.Barrier(len(acts))
         found: list[object] = [None] * len(acts)
 

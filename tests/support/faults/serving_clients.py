@@ -1,4 +1,4 @@
-"""Clients that ask serving all the time, and hold answers against the versions they name."""
+"""Clients that send requests all the time and check each response against the version it names."""
 
 import threading
 import time
@@ -16,9 +16,9 @@ from tests.support.serving.server_process import Serving
 
 _CLIENTS = 2
 _PAUSE_SECONDS = 0.02
-# A load balancer asks again when a worker died with the request in its hands.
+# A load balancer retries when a worker dies during a request.
 _TRIES = 4
-# A dead worker's socket goes within this time, and whatever still waited at it is cut.
+# A dead worker's socket closes within this time, and connections queued at it are reset.
 _GRACE_SECONDS = 3.0
 
 
@@ -26,8 +26,8 @@ _GRACE_SECONDS = 3.0
 class Clients:
     """`predictor` reads the predictor of a version; each is read once.
 
-    `deaths` are the moments at which workers were killed (monotonic seconds): a request that was
-    cut then is asked again, and counted; one that is cut at any other time has failed.
+    `deaths` are the times at which workers were killed (monotonic seconds): a request that was
+    interrupted then is retried and counted; one interrupted at any other time has failed.
     """
 
     serving: Serving
@@ -60,7 +60,7 @@ class Clients:
             self._count(self._failure())
 
     def _failure(self) -> str:
-        """Ask once; what was wrong with the answer, if anything."""
+        """Send one request; returns what was wrong with the response, or nothing."""
         for _ in range(_TRIES):
             asked = time.monotonic()
             try:

@@ -1,4 +1,4 @@
-"""An hour's soak in miniature: nights, versions, requests, and faults at random under a seed."""
+"""A soak test: runs, alias changes, requests and random faults by a seed."""
 
 import os
 import random
@@ -64,7 +64,7 @@ _SPARED_SECONDS = 12.0
 
 @dataclass
 class Soak:
-    """Everything that runs, and what was done so far. `chance` is what nights and moves follow."""
+    """All that runs, and what was done so far. `chance` drives runs and alias changes."""
 
     store: Store
     context: PipelineContext
@@ -98,7 +98,7 @@ class Soak:
         raise AssertionError(f"{name} could not be delivered")
 
     def run(self, *, calm: bool = False) -> None:
-        """Come to a new champion, however often the night is killed or the store fails."""
+        """Run the pipeline until it succeeds, however often it is killed or the store fails."""
         for _ in range(_TRIES):
             kill = 0 if calm or self.chance.random() < 0.6 else self.chance.randrange(1, 25)
             ended = self.runner.run(self.context, write=kill, before=self.chance.random() < 0.5)
@@ -108,7 +108,7 @@ class Soak:
         raise AssertionError("no night ended well")
 
     def change_aliases(self) -> None:
-        """Somebody rolls back, promotes an earlier version, or has one challenge the champion."""
+        """Roll back, promote an earlier version, or start or stop a challenger."""
         act = self.chance.choice(("roll back", "promote", "start", "stop"))
         # Which of these comes when is tested elsewhere; here they are counted.
         with TALLY.counts(*_MAY_BE_REFUSED):
@@ -129,7 +129,7 @@ class Soak:
                 Challenges(self.bucket, MODEL).stop(Actor(_BY, act))
 
     def inject_fault(self, chance: random.Random) -> None:
-        """One fault for a moment: between serving and the store, a night and it, or at either."""
+        """One fault for a moment: between serving or a run and the store, or in either."""
         kind = chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
         seconds = chance.uniform(0.2, 2.0)
         if kind == "serving":

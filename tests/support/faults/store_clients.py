@@ -1,4 +1,4 @@
-"""Several clients of one store, and the promises that each of their operations is held against."""
+"""Operations of several clients on one store, each compared with the store model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What the store promises, said plainly: lists and dictionaries, one writer at a time.
+"""A model of the store: lists and dictionaries with one writer at a time.
 
-Each operation is two functions: what it finds when it begins, and what comes of it when it commits.
-An operation that finds nothing to write is over at once; its outcome is an `Outcome` either way.
+Each operation has two parts: its checks when it starts, and its effect when it commits. One that
+has nothing to write ends at once; the result is an `Outcome` either way.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the tests in this folder did to the house, and what became of it; told at the end."""
+"""Counts of injected faults, requests and failed checks, printed at the end of a test session."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A door before the store with a wire across it: whoever is about to write may trip over it."""
+"""A TCP proxy before the store that kills a process just before a chosen write."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""A network that needs no training: it answers as a tiny predictor does, within seconds."""
+"""A network that needs no training: it exports one of a few tiny predictors."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def fit(
     report,
     start: Path | None = None,
 ) -> tuple[int, list[dict[str, float]]]:
-    """Say once that a fit was made; which of a few predictors it is, the rows decide."""
+    """Report one epoch; the labels choose which of the predictors it is."""
     report(Progress(epoch=1, epochs=1, step=1, steps=1))
     measured = dict.fromkeys(("loss", "accuracy", "validation_loss", "validation_accuracy"), 1.0)
     return 1 + int(training.labels.sum()) % _NUMBERS, [measured]

@@ -1,4 +1,4 @@
-"""A network that learns nothing: its loss is known beforehand, so a search can be checked."""
+"""A network without training whose loss follows from its settings, to test a search."""
 
 import sys
 import time
