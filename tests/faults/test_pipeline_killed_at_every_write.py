@@ -1,7 +1,7 @@
 """A pipeline run is killed at its writes to the store; the next run finishes its work.
 
 The writes, Delta Lake's commits included, are recorded from one undisturbed run. A run is killed
-at every write that commits something and at some of the others; `make faults` kills one at every write.
+at every write that commits something and at some of the others; `make faults` kills one at each.
 """
 
 import random
