@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 
 from overnight.flows.run import plan as planning
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.inputs import changes
 from overnight.flows.run.parameters import (
     Approval,
     BatchRows,
@@ -121,9 +122,9 @@ def retrain(
         report,
         data=snapshot.lineage,
         scores=scores,
-        changes=planning.changes(plan),
-        settings=plan.settings,
-        code=plan.code,
+        changes=changes(context, plan.inputs),
+        settings=plan.inputs.settings,
+        code=plan.inputs.code,
     )
     prior = find_prior_run(
         context.registry,
@@ -214,7 +215,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     files = {
         "golden.npz": rehearsed.golden,
         "report.html": page(card, title=title),
-        sbom.FILE: sbom.build(plan.model, candidate.version, plan.environment),
+        sbom.FILE: sbom.build(plan.model, candidate.version, plan.inputs.environment),
     }
     report = replace(report, manifest=training.publish(plan, candidate, manifest, files))
     return _release(plan, report, expected=plan.champion)

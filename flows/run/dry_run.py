@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.inputs import changes, gather_inputs
 from overnight.flows.run.parameters import StartFrom
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.manifest import Manifest
-from overnight.tasks.evaluation.explain import Axis, Present, explain
+from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
-from overnight.tasks.training import lineage
 
 
 @dataclass(frozen=True)
@@ -44,34 +44,25 @@ def dry_run(
         NotFound: nothing was ever ingested.
     """
     context = ModelContext.open(model)
-    registry = context.registry
-    serving = registry.champion_version()
-    champion = registry.manifest(serving) if serving else None
+    champion = context.registry.champion_version()
     data = context.snapshot().lineage
-    # The same computation as in `make_plan`, which imports Prefect: that takes seconds.
-    warm = context.is_warm(start_from, champion, data)
-    settings = context.training_settings(changed, warm=warm)
-    code, environment = lineage.code(context.definition), lineage.environment()
-    ingested = context.rows.arrival_names()
-    before = context.rows.arrival_names(champion.data.dataset_version) if champion else set()
-    now = Present(
-        data, code, environment, settings.model_dump(mode="json"), arrivals=ingested - before
-    )
-    fingerprint = lineage.fingerprint(
-        context.definition, settings, data, code, environment, warm=warm
-    )
+    inputs = gather_inputs(context, champion, data, changed, start_from)
     return DryRun(
-        champion=champion,
-        arrivals=_next_arrivals(context, ingested) if ingest_first else (),
-        axes=explain(champion, now) if champion else (),
+        champion=inputs.champion,
+        arrivals=_next_arrivals(context) if ingest_first else (),
+        axes=changes(context, inputs),
         prior=find_prior_run(
-            registry, fingerprint, champion=serving, replicas=context.settings.replicas
+            context.registry,
+            inputs.fingerprint,
+            champion=champion,
+            replicas=context.settings.replicas,
         ),
     )
 
 
-def _next_arrivals(context: ModelContext, ingested: set[str]) -> tuple[str, ...]:
+def _next_arrivals(context: ModelContext) -> tuple[str, ...]:
     """The arrivals that wait in the landing, or else the next one of the source."""
+    ingested = context.rows.arrival_names()
     waiting = tuple(
         arrival.name
         for arrival in Landing(context.bucket, context.model).pending()

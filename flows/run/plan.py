@@ -11,13 +11,11 @@ from prefect.runtime import flow_run
 from overnight.flows.errors import NotAuthorized
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate
+from overnight.flows.run.inputs import TrainingInputs, gather_inputs
 from overnight.flows.run.parameters import Approval, Policy, StartFrom
-from overnight.models.definition import TrainingSettings
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import (
-    CodeLineage,
-    EnvironmentLineage,
     Finding,
     Override,
     RunLineage,
@@ -25,31 +23,29 @@ from overnight.store.registry.manifest import (
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot
-from overnight.tasks.evaluation.explain import Axis, Present, explain
-from overnight.tasks.training import lineage
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that determines the outcome of a run."""
+    """A run on a snapshot: its inputs, who requested it, and who decides about the result."""
 
     context: ModelContext
-    settings: TrainingSettings
     champion: str | None
-    warm: bool
+    snapshot: Snapshot
+    inputs: TrainingInputs
+    run: RunLineage
     approval: Policy
     override: Override | None
-    snapshot: Snapshot
-    code: CodeLineage
-    environment: EnvironmentLineage
-    fingerprint: str
-    run: RunLineage
     folder: Path
     data_findings: tuple[Finding, ...] = ()
 
     @property
     def model(self) -> str:
         return self.context.model
+
+    @property
+    def fingerprint(self) -> str:
+        return self.inputs.fingerprint
 
     def actor(self, reason: str) -> Actor:
         """The person who requested the run; their own reason is appended to `reason`."""
@@ -68,7 +64,7 @@ def make_plan(
     approval: Approval,
     override: Override | None,
 ) -> TrainingPlan:
-    """Settings, lineage and fingerprint of a run on a snapshot.
+    """The plan of a run on a snapshot.
 
     A run of a model with manual approval cannot request automatic approval: anybody who may start
     a run could otherwise bypass the approval.
@@ -76,37 +72,27 @@ def make_plan(
     Raises:
         ConfigurationError: the model's tensors differ from those of its champion.
     """
-    manifest = context.registry.manifest(champion) if champion else None
-    if manifest is not None:
+    inputs = gather_inputs(context, champion, snapshot.lineage, changed, start_from)
+    if inputs.champion is not None:
         # Clients and gates compare answers of both: changed tensors need a model of a new name.
-        check_tensors(manifest, context.definition)
-    warm = context.is_warm(start_from, manifest, snapshot.lineage)
-    if start_from == "champion" and manifest is not None and not warm:
-        get_run_logger().warning(
-            "starts from scratch: %s was trained on rows of today's holdout", manifest.version
-        )
-    settings = context.training_settings(changed, warm=warm)
+        check_tensors(inputs.champion, context.definition)
+        if start_from == "champion" and not inputs.warm:
+            get_run_logger().warning(
+                "starts from scratch: %s was trained on rows of today's holdout", champion
+            )
     declared = context.definition.approval
-    code, environment = lineage.code(context.definition), lineage.environment()
-    fingerprint = lineage.fingerprint(
-        context.definition, settings, snapshot.lineage, code, environment, warm=warm
-    )
     # A forced run gets a folder of its own: in a shared one it would find the candidate of an
     # earlier run, and skip the training it is forced to do.
-    folder = f"{fingerprint[:12]}-{run.id}" if run.forced else fingerprint[:12]
+    name = inputs.fingerprint[:12]
     return TrainingPlan(
         context=context,
-        settings=settings,
         champion=champion,
-        warm=warm,
+        snapshot=snapshot,
+        inputs=inputs,
+        run=run,
         approval=declared if approval == "as declared" or declared == "manual" else approval,
         override=override,
-        snapshot=snapshot,
-        code=code,
-        environment=environment,
-        fingerprint=fingerprint,
-        run=run,
-        folder=context.scratch_folder(folder),
+        folder=context.scratch_folder(f"{name}-{run.id}" if run.forced else name),
     )
 
 
@@ -129,20 +115,6 @@ def run_lineage(
         reason=reason.strip() or (f"forced by {by}" if forced else ""),
         authenticated=override is not None and override.authenticated,
     )
-
-
-def changes(plan: TrainingPlan) -> tuple[Axis, ...]:
-    """The changes since the champion was made; empty while there is none."""
-    if plan.champion is None:
-        return ()
-    context = plan.context
-    champion = context.registry.manifest(plan.champion)
-    arrivals = context.rows.arrival_names() - context.rows.arrival_names(
-        champion.data.dataset_version
-    )
-    settings = plan.settings.model_dump(mode="json")
-    data = plan.snapshot.lineage
-    return explain(champion, Present(data, plan.code, plan.environment, settings, arrivals))
 
 
 def authorize_override(

@@ -39,14 +39,14 @@ def train(plan: TrainingPlan) -> Candidate:
     progress = ProgressReporter(f"{plan.model}-training")
     candidate = train_candidate(
         context.definition,
-        plan.settings,
+        plan.inputs.settings,
         fingerprint=plan.fingerprint,
         training=context.training_examples(plan.snapshot),
         holdout=context.holdout_examples(plan.snapshot),
         folder=plan.folder,
         seconds=context.settings.fit_seconds,
         report=progress,
-        start=start_weights(context, plan.champion) if plan.warm and plan.champion else None,
+        start=start_weights(context, plan.champion) if plan.inputs.warm and plan.champion else None,
     )
     progress.done()
     return candidate
@@ -150,8 +150,8 @@ def _draft(plan: TrainingPlan, candidate: Candidate) -> Manifest:
         candidate,
         publication.bundle(candidate),
         data=plan.snapshot.lineage,
-        code=plan.code,
-        environment=plan.environment,
+        code=plan.inputs.code,
+        environment=plan.inputs.environment,
         run=plan.run,
         data_findings=plan.data_findings,
     )
