@@ -22,7 +22,7 @@ PREDICT = "/v1/models/digits:predict"
 NOISE = {"instances": bundles.IMAGES[:1].tolist()}
 
 
-def told(serving: Serving) -> dict | None:
+def challenge_status(serving: Serving) -> dict | None:
     return serving.request("GET", "/api/models/digits")[2]["challenger"]
 
 
@@ -45,15 +45,22 @@ def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
             # Given a shadow of everything, compared in both workers.
             challenge(challengers, 2, Terms(mode="shadow", share=1.0))
             until(lambda: bool(challengers.acknowledgements(1)), what="the shadow is loaded")
-            until(lambda: ask_both(serving) and told(serving)["compared"] >= 30)
+            until(
+                lambda: (
+                    request_both_workers(serving) and challenge_status(serving)["compared"] >= 30
+                )
+            )
             assert set(tally.answers) == {FIRST}
-            assert (told(serving)["errors"], told(serving)["withdrawn"]) == (0, None)
+            assert (
+                challenge_status(serving)["errors"],
+                challenge_status(serving)["withdrawn"],
+            ) == (0, None)
 
             # When it is stopped, and a canary comes that answers otherwise.
             challengers.append(
                 SECOND, expected=SECOND, actor=Actor("a test", "enough"), action="stopped"
             )
-            until(lambda: told(serving) is None, what="the shadow is gone")
+            until(lambda: challenge_status(serving) is None, what="the shadow is gone")
             record = challenge(
                 challengers, ALWAYS_ZERO, Terms(mode="canary", share=0.5, minimum_requests=60)
             )
@@ -65,10 +72,15 @@ def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
             assert set(first.values()) == {FIRST, THIRD}
 
             # Then it is withdrawn, here and in the store, and the champion answers everybody.
-            until(lambda: ask_both(serving) and told(serving)["withdrawn"] is not None)
+            until(
+                lambda: (
+                    request_both_workers(serving)
+                    and challenge_status(serving)["withdrawn"] is not None
+                )
+            )
             until(
                 lambda: Challenges(bucket, record.model).withdrawal(record) is not None,
-                what="the store is told",
+                what="the withdrawal is written",
             )
             assert {version_for(serving, client) for client in clients} == {FIRST}
             assert (
@@ -80,12 +92,12 @@ def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
     assert "challenge withdrawn" in serving.log.read_text()
 
 
-def ask_both(serving: Serving) -> bool:
+def request_both_workers(serving: Serving) -> bool:
     """A few requests at once, so that each worker gets some."""
     keys = [f"somebody-{number}" for number in range(8)]
-    asking = [threading.Thread(target=version_for, args=(serving, key)) for key in keys]
-    for one in asking:
-        one.start()
-    for one in asking:
-        one.join()
+    threads = [threading.Thread(target=version_for, args=(serving, key)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return True

@@ -1,4 +1,4 @@
-"""What becomes of comparisons: counted, bounded, and told with both answers."""
+"""Comparisons of champion and challenger: counted, bounded, and logged with both answers."""
 
 import weakref
 
@@ -28,7 +28,7 @@ CHAMPION = bundles.version_name(1)
 FOURS = bundles.IMAGES  # the champion's answer to noise
 
 
-@pytest.mark.parametrize("what", [one for one in CHALLENGERS_THAT_FAIL if "other" not in one])
+@pytest.mark.parametrize("what", [name for name in CHALLENGERS_THAT_FAIL if "other" not in name])
 def test_no_request_fails_because_of_a_shadow(what):
     setup = ChallengeSetup(SHADOW, **CHALLENGERS_THAT_FAIL[what])
     if what == "raises":
@@ -48,14 +48,14 @@ def test_answers_are_compared_whichever_version_gave_them(terms, caplog):
     client = setup.client()
 
     with caplog.at_level("INFO", logger="overnight.serving.challenger.counters"):
-        response = client.post(PREDICT, json=one(), headers={"X-Request-Id": "who-asked"})
+        response = client.post(PREDICT, json=one(), headers={"X-Request-Id": "a-request"})
         setup.settle()
 
     assert response.status_code == 200
     tally = setup.stats()
     assert (tally.requests, tally.errors, tally.compared, tally.disagreements) == (1, 0, 1, 1.0)
     (line,) = [record for record in caplog.records if "otherwise" in record.getMessage()]
-    assert line.request_id == "who-asked"
+    assert line.request_id == "a-request"
     assert (np.argmax(line.champion_answer), np.argmax(line.challenger_answer)) == (4, 0)
 
 

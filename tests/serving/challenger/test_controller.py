@@ -33,11 +33,11 @@ def test_a_canary_is_loaded_by_all_workers_and_starts_in_all_at_once(hosts, chal
     leader, mate = hosts
     record = challenge(challengers, 2, CANARY)
 
-    # When the leader is ready and its mate is slow.
+    # When the leader is ready and the other worker is slow.
     prepare(leader)
     assert (answering_version(leader), answering_version(mate)) == (OLD, OLD)
 
-    # Then the mate's readiness lets it begin in both in the same moment.
+    # Then the other worker's readiness lets it start in both at the same moment.
     mate.tick_loader()
     leader.tick_challenges()
     assert (answering_version(leader), answering_version(mate)) == (NEW, NEW)
@@ -143,7 +143,7 @@ def test_two_successive_challengers_never_answer_at_the_same_time(hosts, challen
     settle(*hosts)
     leader, mate = hosts
 
-    # When the leader has seen the next, and its mate has not loaded it yet.
+    # When the leader has followed the next, and the other worker has not loaded it yet.
     challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
     challenge(challengers, 3, CANARY)
     prepare(leader)
@@ -190,8 +190,8 @@ def test_a_lease_on_a_challenger_outlives_its_challenge(hosts, challengers):
         challengers.append(NEW, expected=NEW, actor=Actor("a test", "enough"), action="stopped")
         settle(*hosts)
         assert answering_version(hosts[0]) == OLD
-        found = lease.predict(FOURS, ["probabilities"])["probabilities"]
-        assert np.allclose(found, bundles.probabilities(2, FOURS["image"]), atol=1e-6)
+        probabilities = lease.predict(FOURS, ["probabilities"])["probabilities"]
+        assert np.allclose(probabilities, bundles.probabilities(2, FOURS["image"]), atol=1e-6)
 
     settle(*hosts)
     assert challengers_in(hosts[0]) == []
@@ -205,7 +205,7 @@ def test_a_shadow_never_answers_and_is_compared(hosts, challengers):
     compare(*hosts)
     settle(*hosts)
 
-    # Then either worker tells of both.
+    # Then either worker reports the requests of both.
     for agent in hosts:
         status = agent.status.challenge(bundles.MODEL)
         assert (status.stats.requests, status.stats.compared) == (6, 6)
@@ -218,7 +218,7 @@ def test_a_challenger_answers_until_it_is_champion_in_every_worker(hosts, challe
     challenge(challengers, 2, CANARY)
     settle(*hosts)
 
-    # When it is proposed as champion, and the mate is slow.
+    # When it is proposed as champion, and the other worker is slow.
     for number in moves:
         promote(log, number)
     prepare(leader)

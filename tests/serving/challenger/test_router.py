@@ -1,4 +1,4 @@
-"""One worker's challenger: who is answered by it, and that nobody ever notices when it fails."""
+"""Routing between champion and challenger in one worker, and failures of the challenger."""
 
 import io
 from collections import Counter
@@ -57,14 +57,17 @@ def test_each_client_always_gets_the_same_version():
     setup = ChallengeSetup(Terms(mode="canary", share=0.5))
     client = setup.client()
 
-    found = {
+    versions_by_key = {
         key: {ask(client, key=key).headers["X-Model-Version"] for _ in "abc"} for key in KEYS[:60]
     }
 
-    assert all(len(versions) == 1 for versions in found.values())
-    for key, (version,) in found.items():
+    assert all(len(versions) == 1 for versions in versions_by_key.values())
+    for key, (version,) in versions_by_key.items():
         assert (version == CHALLENGER) == is_chosen("a-challenge", key, 0.5)
-    assert set(Counter(version for (version,) in found.values())) == {CHAMPION, CHALLENGER}
+    assert set(Counter(version for (version,) in versions_by_key.values())) == {
+        CHAMPION,
+        CHALLENGER,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,8 +92,10 @@ def test_an_answer_of_a_canary_names_its_version(body_of):
     response = ask(client) if body_of == "v1" else ask(client, {"inputs": [tensor]}, path=INFER)
 
     assert response.headers["X-Model-Version"] == CHALLENGER
-    found = response.json.get("predictions") or [response.json["outputs"][0]["data"]]
-    assert np.allclose(found, bundles.probabilities(2, np.zeros((1, 28, 28), np.uint8)), atol=1e-5)
+    probabilities = response.json.get("predictions") or [response.json["outputs"][0]["data"]]
+    assert np.allclose(
+        probabilities, bundles.probabilities(2, np.zeros((1, 28, 28), np.uint8)), atol=1e-5
+    )
     assert response.json.get("model_version", CHALLENGER) == CHALLENGER
 
 
@@ -120,7 +125,7 @@ def test_the_challenger_has_metadata_under_its_label(rest):
     assert (response.status_code, response.headers["X-Model-Version"]) == (200, CHALLENGER)
 
 
-@pytest.mark.parametrize("label", ["challenger", "nobody"])
+@pytest.mark.parametrize("label", ["challenger", "unknown"])
 def test_a_label_without_a_version_is_not_found(label):
     setup = ChallengeSetup(SHADOW)
     setup.challenger.slot.shared.clear()
@@ -211,7 +216,7 @@ def test_counters_are_in_the_metrics():
 
 
 def test_the_fast_path_routes_by_client():
-    """Over the express lane, whose requests never see Flask."""
+    """Requests on the fast path never reach Flask."""
     setup = ChallengeSetup(Terms(mode="canary", share=0.5))
     application = setup.client().application
     body = orjson.dumps(ONE)

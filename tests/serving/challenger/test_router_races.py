@@ -29,7 +29,7 @@ CHAMPION, CHALLENGER = bundles.version_name(1), bundles.version_name(2)
 
 
 class Meanwhile(ModelSlot):
-    """A champion's slot beside which something happens, once, as soon as it is looked at."""
+    """A champion's slot with a side effect, once, when its current version is read."""
 
     happens: Callable[[], object] | None = None
 
@@ -64,7 +64,7 @@ def test_a_late_request_neither_gets_the_next_challenger_nor_resets_its_counters
         slot.shared.activate(2)
         assert answer(router) == CHALLENGER
 
-    # When the next begins between a request's looks at challenger and champion.
+    # When the next begins between a request's reads of challenger and champion.
     champion.happens = next_begins
 
     assert answer(router) == CHAMPION

@@ -1,4 +1,4 @@
-"""What a host remembers of a model's past, and tells without asking the store."""
+"""The host's copy of the deployment history, which is served without the store."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -25,18 +25,18 @@ FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
 
 
 class Counting(Flaky):
-    """A bucket that counts what is asked of it."""
+    """A bucket that counts the reads of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
 
     def read(self, key: str) -> bytes:
-        self.asked[key] += 1
+        self.reads[key] += 1
         return super().read(key)
 
     def names_below(self, prefix: str) -> list[str]:
-        self.asked[prefix] += 1
+        self.reads[prefix] += 1
         return super().names_below(prefix)
 
 
@@ -62,7 +62,7 @@ class Host:
 
 @pytest.fixture
 def store() -> Counting:
-    """Two versions: the first served and gave way to the second."""
+    """Two versions: the first served and was replaced by the second."""
     bucket = Counting()
     bucket_history.hand_over(bucket)
     return bucket
@@ -95,24 +95,24 @@ def test_records_and_versions_are_copied_newest_first(host, store):
 
 def test_manifests_and_decisions_are_read_once(host, store):
     host.later()
-    store.asked.clear()
+    store.reads.clear()
 
     for _ in range(5):
         host.later()
 
-    assert not any("manifest" in key or "decision" in key for key in store.asked)
-    assert store.asked[keys.versions(MODEL)] == 5
-    assert store.asked[keys.alias(MODEL, "champion")] == 0
+    assert not any("manifest" in key or "decision" in key for key in store.reads)
+    assert store.reads[keys.versions(MODEL)] == 5
+    assert store.reads[keys.alias(MODEL, "champion")] == 0
 
 
 def test_the_store_is_read_only_when_a_refresh_is_due(host, store):
     host.later()
-    store.asked.clear()
+    store.reads.clear()
 
     for _ in range(20):
         host.later(1.0)
 
-    assert not store.asked
+    assert not store.reads
 
 
 def test_a_record_that_the_watcher_followed_is_copied_at_once(host, store):
@@ -125,8 +125,8 @@ def test_a_record_that_the_watcher_followed_is_copied_at_once(host, store):
 
     assert history.records[0] == record
     assert history.versions[0].version == THIRD
-    # News of a record are no reason to list.
-    assert store.asked[keys.versions(MODEL)] == 1
+    # A new record is no reason to list versions.
+    assert store.reads[keys.versions(MODEL)] == 1
 
 
 def test_the_copy_survives_an_outage_and_a_restart(host, store, tmp_path):
@@ -173,9 +173,9 @@ def test_incomplete_and_damaged_versions_are_left_out(host, store):
     store.create(f"{prefix}/{bundles.version_name(9)}/manifest.json", b"no manifest")
 
     assert [version.version for version in host.later().versions] == [SECOND, FIRST]
-    store.asked.clear()
+    store.reads.clear()
     host.later()
-    assert store.asked[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
+    assert store.reads[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
 
 
 def test_the_copy_is_bounded(store, tmp_path):
@@ -187,11 +187,11 @@ def test_the_copy_is_bounded(store, tmp_path):
         files = {"predictor.tflite": b"small"}
         bundles.publish(store, number, files)
 
-    store.asked.clear()
+    store.reads.clear()
 
     history = Host(store, tmp_path).later()
 
-    read = [key for key in store.asked if keys.alias(MODEL, "champion") + "/" in key]
+    read = [key for key in store.reads if keys.alias(MODEL, "champion") + "/" in key]
     assert len(read) == REMEMBERED_RECORDS + 1
     assert len(history.records) == REMEMBERED_RECORDS
     assert history.records[0].sequence == REMEMBERED_RECORDS + 7
@@ -205,7 +205,7 @@ def test_a_file_of_another_release_is_written_anew(host, tmp_path):
 
 
 def write(store: Counting, number: int, sequence: int, at: datetime) -> None:
-    """A record by somebody whose clock says `at`."""
+    """A record by a writer whose clock says `at`."""
     made = AliasRecord(
         model=MODEL, alias="champion", sequence=sequence, version=bundles.version_name(number),
         previous=None, action="promoted", by="a test", reason="", at=at,
@@ -214,7 +214,7 @@ def write(store: Counting, number: int, sequence: int, at: datetime) -> None:
 
 
 def test_records_keep_the_order_of_their_log_whatever_their_clocks(host, store):
-    # Given somebody whose clock is a day behind.
+    # Given a writer whose clock is a day behind.
     now = datetime.now(UTC)
     write(store, 1, 3, now - timedelta(days=1))
 

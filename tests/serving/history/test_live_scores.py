@@ -1,4 +1,4 @@
-"""What versions measured on what arrived is remembered by a host, and told without the store."""
+"""Live scores are copied to the host, and served without the store."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,12 +25,12 @@ def summarised(scores: tuple[Score, ...]) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def store() -> Counting:
-    """The first version served for two nights and gave way to the second, which served for one."""
+    """The first version served for two days, then the second for one."""
     bucket = Counting()
     bucket_history.hand_over(bucket)
-    bucket_history.score(bucket, 1, "night-1", 0.99, at=START)
-    bucket_history.score(bucket, 1, "night-2", 0.96, at=START + timedelta(days=1))
-    bucket_history.score(bucket, 2, "night-3", 0.98, at=START + timedelta(days=2))
+    bucket_history.score(bucket, 1, "day-1", 0.99, at=START)
+    bucket_history.score(bucket, 1, "day-2", 0.96, at=START + timedelta(days=1))
+    bucket_history.score(bucket, 2, "day-3", 0.98, at=START + timedelta(days=2))
     return bucket
 
 
@@ -42,44 +42,44 @@ def host(store, tmp_path) -> Host:
 def test_scores_of_all_versions_that_served_are_copied_newest_first(host):
     scores = host.later().scores
 
-    assert summarised(scores) == [(SECOND, "night-3"), (FIRST, "night-2"), (FIRST, "night-1")]
+    assert summarised(scores) == [(SECOND, "day-3"), (FIRST, "day-2"), (FIRST, "day-1")]
     assert [measurement.slice for measurement in scores[0].measurements] == [""]
     assert scores[0].holdout is not None
 
 
 def test_a_score_is_read_once_and_new_ones_are_added(host, store):
     host.later()
-    store.asked.clear()
+    store.reads.clear()
 
-    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
+    bucket_history.score(store, 2, "day-4", at=START + timedelta(days=3))
     scores = host.later(SCORES_SECONDS).scores
 
-    assert summarised(scores)[0] == (SECOND, "night-4")
-    asked = [key for key in store.asked if "/scores/" in key and key.endswith(".json")]
-    assert asked == [keys.score(MODEL, SECOND, "night-4")]
+    assert summarised(scores)[0] == (SECOND, "day-4")
+    read = [key for key in store.reads if "/scores/" in key and key.endswith(".json")]
+    assert read == [keys.score(MODEL, SECOND, "day-4")]
 
 
 def test_scores_are_listed_less_often_than_versions(host, store):
     host.later()
-    store.asked.clear()
+    store.reads.clear()
 
     for _ in range(int(SCORES_SECONDS / REFRESH_SECONDS) - 1):
         host.later()
-    assert not any("/scores" in prefix for prefix in store.asked)
+    assert not any("/scores" in prefix for prefix in store.reads)
 
     host.later()
-    assert [store.asked[keys.scores(MODEL, one)] for one in (FIRST, SECOND)] == [1, 1]
+    assert [store.reads[keys.scores(MODEL, version)] for version in (FIRST, SECOND)] == [1, 1]
 
 
 def test_the_last_score_of_the_previous_champion_is_copied_at_once(host, store):
     host.later()
     bucket_history.publish(store, 3)
-    bucket_history.score(store, 2, "night-4", at=START + timedelta(days=3))
+    bucket_history.score(store, 2, "day-4", at=START + timedelta(days=3))
     bucket_history.promote(store, 3)
 
     scores = host.later().scores
 
-    assert summarised(scores)[0] == (SECOND, "night-4")
+    assert summarised(scores)[0] == (SECOND, "day-4")
 
 
 def test_copied_scores_survive_an_outage_and_a_restart(host, store, tmp_path):
@@ -96,30 +96,30 @@ def test_an_object_that_is_no_score_is_left_out_and_read_once(host, store):
 
     assert len(host.later().scores) == 3
     host.later(SCORES_SECONDS)
-    assert store.asked[key] == 1
+    assert store.reads[key] == 1
 
 
 def test_the_copy_is_bounded():
     bucket = MemoryBucket()
-    nights = REMEMBERED_SCORES + 3
-    for night in range(nights):
-        bucket_history.score(bucket, 1, f"night-{night}", at=START + timedelta(days=night))
+    days = REMEMBERED_SCORES + 3
+    for day in range(days):
+        bucket_history.score(bucket, 1, f"day-{day}", at=START + timedelta(days=day))
     sync = ScoreSync(bucket, MODEL)
 
-    found = sync.update((), [FIRST])
+    scores = sync.update((), [FIRST])
 
-    assert len(found) == REMEMBERED_SCORES
-    assert found[0].arrival == f"night-{nights - 1}"
-    assert sync.update(found, [FIRST]) == found
+    assert len(scores) == REMEMBERED_SCORES
+    assert scores[0].arrival == f"day-{days - 1}"
+    assert sync.update(scores, [FIRST]) == scores
 
 
 @pytest.fixture
 def bucket() -> Flaky:
-    """The same for a whole host: each of two versions served for a night."""
+    """The same for a whole host: each of two versions served for a day."""
     bucket = Flaky()
     bucket_history.hand_over(bucket)
-    bucket_history.score(bucket, 1, "night-1", 0.9, at=START)
-    bucket_history.score(bucket, 2, "night-2", 0.875, at=START + timedelta(days=1))
+    bucket_history.score(bucket, 1, "day-1", 0.9, at=START)
+    bucket_history.score(bucket, 2, "day-2", 0.875, at=START + timedelta(days=1))
     return bucket
 
 
@@ -131,7 +131,7 @@ def client(worker, bucket):
 def test_scores_are_reported_with_their_version_and_its_holdout_metric(client):
     newest, oldest = client.get("/api/models/digits/history").get_json()["scores"]
 
-    assert (newest["version"], newest["arrival"], newest["n"]) == (SECOND, "night-2", 1_000)
+    assert (newest["version"], newest["arrival"], newest["n"]) == (SECOND, "day-2", 1_000)
     (measured,) = newest["measurements"]
     assert (measured["metric"], measured["value"]) == ("accuracy", 0.875)
     assert measured["low"] < 0.875 < measured["high"]

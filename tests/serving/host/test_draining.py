@@ -1,4 +1,4 @@
-"""Ending: not ready first, answering still, and nothing that was begun is cut off."""
+"""Draining: not ready first, still answering, and no request is cut off."""
 
 import json
 import os
@@ -48,22 +48,22 @@ def test_all_workers_are_unready_before_any_of_them_stops_answering(published, t
         until(serving.is_ready, what="serving is ready")
         early = begun(serving)
 
-        # When it is asked to stop.
+        # When it gets a signal to stop.
         serving.process.send_signal(signal.SIGTERM)
         until(lambda: serving.request("GET", "/v2/health/ready")[0] == 503, what="it is not ready")
 
-        # Then every worker says so (a connection each, so that all are met) and answers still.
-        asked = [serving.request("GET", "/v2/health/ready") for _ in range(20)]
+        # Then every worker (a connection each, so that all are reached) reports it and answers.
+        probes = [serving.request("GET", "/v2/health/ready") for _ in range(20)]
         of_model = [serving.request("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
         answered = [serving.request("POST", PREDICT, ONE) for _ in range(10)]
-        assert {status for status, _, _ in asked} == {503}
-        assert {body["ready"] for _, _, body in asked} == {False}
+        assert {status for status, _, _ in probes} == {503}
+        assert {body["ready"] for _, _, body in probes} == {False}
         assert {(status, body["ready"]) for status, _, body in of_model} == {(503, False)}
         assert {status for status, _, _ in answered} == {200}
         assert {headers["connection"] for _, headers, _ in answered} == {"close"}
         assert "overnight_ready 0" in serving.request("GET", "/metrics")[2].decode()
 
-        # And what was begun before is answered after the drain, once it has arrived.
+        # And a request that began before is answered after the drain, once its body has arrived.
         until(lambda: "Stopping worker" in serving.log.read_text(), what="the drain is over")
         early.sendall(BODY)
         assert early.recv(10_000).startswith(b"HTTP/1.1 200 ")
@@ -116,7 +116,7 @@ def test_the_drain_flag_is_shared_by_all_that_open_its_file(tmp_path):
 
     assert theirs.begun
     assert ours.is_polled
-    # The next server at the same port begins anew, without disturbing who is still there.
+    # The next server at this port gets a new file; the draining one keeps its own.
     assert not DrainFlag.create(tmp_path / "draining").begun
     assert theirs.begun
 

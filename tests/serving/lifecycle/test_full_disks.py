@@ -38,12 +38,12 @@ def full_disk() -> Iterator[None]:
 
 def prepared(agent: HostAgent) -> set[str]:
     """The versions that are loaded, whether or not they answer yet."""
-    return {one.version for one in agent.slots.find(bundles.MODEL).loaded()}
+    return {loaded.version for loaded in agent.slots.find(bundles.MODEL).loaded()}
 
 
 @pytest.fixture
 def agent(worker, bucket, log):
-    """A worker that answers with version 1, and is asked to prepare version 2."""
+    """A worker that answers with version 1, and has version 2 proposed."""
     bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker(workers=1)
@@ -66,11 +66,11 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
         write_atomically(path, b"after")
 
     assert path.read_bytes() == b"before"
-    assert [one.name for one in tmp_path.iterdir()] == ["known.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["known.json"]
 
 
 def test_counters_that_cannot_be_written_keep_no_version_from_being_loaded(agent):
-    # Given counters that changed since they were noted last.
+    # Given counters that changed since they were written last.
     agent.status.meter.count(bundles.MODEL, bundles.version_name(1), "v2", 200, 0.001)
 
     # Its report cannot be written either, but the version is loaded.

@@ -1,4 +1,4 @@
-"""What stays in memory and on disk, who frees it, and that nothing grows."""
+"""Which versions stay in memory and on disk, and that memory does not grow."""
 
 import subprocess
 import sys
@@ -97,7 +97,7 @@ def test_a_version_that_serves_again_counts_as_the_newest(worker, bucket, log):
 
     slot = agent.slots.find(bundles.MODEL)
     assert list(slot.versions()) == _names(1, 2)
-    # What was loaded already is not loaded again.
+    # A version that is loaded already is not loaded again.
     current = slot.current()
     assert current is not None
     assert current.predictor is before
@@ -112,14 +112,14 @@ def _interpreter_of(loaded) -> weakref.ref:
 
 
 def test_a_version_is_freed_with_its_last_lease_whatever_else_refers_to_it(worker, bucket, log):
-    # Given a request that is answered by a version which nobody wants any more.
+    # Given a request that is answered by a version that is neither current nor retained.
     agent = worker(loaded_bytes=0)
     _serve(agent, bucket, log, 1, 2)
     with agent.router.lease(bundles.MODEL, bundles.version_name(1)) as leased:
         interpreter = _interpreter_of(leased)
         _serve(agent, bucket, log, 3)
-        found = leased.predict(BLANK, ["probabilities"])["probabilities"]
-        assert np.allclose(found, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
+        probabilities = leased.predict(BLANK, ["probabilities"])["probabilities"]
+        assert np.allclose(probabilities, bundles.probabilities(1, BLANK["image"]), atol=1e-6)
         assert interpreter() is not None
 
     # When it has given its lease back, and still refers to what answered it.
@@ -162,14 +162,14 @@ def test_comparisons_that_wait_keep_no_version_in_memory(hosts, challengers):
     settle(leader, mate)
 
     assert interpreter() is None
-    # What is still to be compared with it is left out, and is no failure of the challenger's.
+    # Queued comparisons with it are left out, and are no failures of the challenger.
     compare(mate)
     stats = mate.challengers[bundles.MODEL].stats()
     assert (stats.requests, stats.errors, stats.compared) == (0, 0, 0)
 
 
 class Meanwhile:
-    """A predictor beside which something happens as soon as it is asked."""
+    """A predictor with a side effect when it is called."""
 
     def __init__(self, predictor, happens) -> None:
         self.manifest, self.inputs, self.outputs = (
@@ -216,7 +216,7 @@ def test_a_version_that_is_being_compared_is_freed_afterwards(hosts, challengers
 
 
 def test_previous_versions_are_freed_when_a_proposal_needs_their_memory(bucket, log, tmp_path):
-    # Given memory that only suffices once the versions before are gone.
+    # Given memory that only suffices once previous versions are freed.
     alias_state, slot = AliasState(tmp_path / "models" / bundles.MODEL), None
     registration = WorkerRegistration(tmp_path / "workers")
     slot = ModelSlot(bundles.MODEL, alias_state.shared)

@@ -74,7 +74,7 @@ def test_a_store_that_takes_no_acknowledgements_is_followed(worker, bucket, log,
 
     assert answers(agent) == bundles.version_name(2)
 
-    # Nor does what is still to be acknowledged hold up what comes after it.
+    # Nor does an owed acknowledgement delay the records after it.
     bucket.write_error = None
     bundles.publish(bucket, 3)
     promote(log, 3)
@@ -142,7 +142,7 @@ def test_an_unreadable_record_stops_neither_answers_nor_other_models(worker, buc
 
 
 def test_a_failing_tick_does_not_stop_those_of_other_models(worker, bucket, log, tmp_path):
-    # Given a model whose notes cannot be written, and that has trouble to note.
+    # Given a model whose state cannot be written, and that has a sync error.
     agent = worker(("absent", "digits"))
     settle(agent)
     (tmp_path / "models" / "absent" / "known.json").mkdir()
@@ -192,12 +192,12 @@ def test_a_replaced_store_is_followed_once_the_state_of_the_old_one_is_removed(
     bucket._objects.clear()
     bundles.publish(bucket, 5)
     promote(log, 5)
-    mistrusting = worker()
-    settle(mistrusting)
-    told = mistrusting.status.follower_state(bundles.MODEL).sync_error
-    mistrusting.stop()
+    unsure = worker()
+    settle(unsure)
+    sync_error = unsure.status.follower_state(bundles.MODEL).sync_error
+    unsure.stop()
     memory = tmp_path / "models" / bundles.MODEL
-    assert f"remove {memory} and start again" in told
+    assert f"remove {memory} and start again" in sync_error
 
     shutil.rmtree(memory)
     restarted = worker()

@@ -1,4 +1,4 @@
-"""Ten promotions in a row under load: nobody notices, and nobody is answered by the past."""
+"""Ten promotions in a row under load: no request fails or is answered by an older version."""
 
 import http.client
 import json
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Clients that each wait for an answer before they ask again, at a bounded rate."""
+    """Clients that each wait for an answer before the next request, at a bounded rate."""
 
     port: int
     answers: list[Answer] = field(default_factory=list)
@@ -89,11 +89,11 @@ class Load:
 
 
 def _promote(log: AliasLog, number: int) -> float:
-    """Promote, wait until the host says that it serves, and tell when it said so."""
-    over = log.current()
+    """Promote, wait until the host says that it serves, and return the time."""
+    current = log.current()
     record = log.append(
         bundles.version_name(number),
-        expected=over.version if over else None,
+        expected=current.version if current else None,
         actor=Actor("a test", f"promotion {number}"),
     )
     until(lambda: bool(log.acknowledgements(record.sequence)), what=f"record {number} acknowledged")
@@ -114,7 +114,7 @@ def _promote_steadily(log: AliasLog, serving: Serving) -> dict[int, float]:
 
 
 def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
-    # Given two workers that answer with version 0, and clients that never stop asking.
+    # Given two workers that answer with version 0, and clients that never stop sending requests.
     log = AliasLog(bucket, bundles.MODEL)
     for number in range(PROMOTIONS + 1):
         bundles.publish(bucket, number)
@@ -138,11 +138,11 @@ def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
         assert answer.header == answer.body["model_version"]
         assert np.allclose(answer.body["outputs"][0]["data"], expected[answer.header], atol=1e-5)
 
-    # Then nothing that was asked after an acknowledgement was answered by an older version.
+    # Then no request sent after an acknowledgement was answered by an older version.
     names = sorted(expected)
-    for number, said_at in acknowledged.items():
-        late = [response for response in load.answers if response.sent > said_at]
-        assert all(one.header >= names[number] for one in late)
+    for number, acknowledged_at in acknowledged.items():
+        late = [response for response in load.answers if response.sent > acknowledged_at]
+        assert all(answer.header >= names[number] for answer in late)
 
     # Then no request that began after an answer of a newer version got an older one.
     _assert_new_is_never_followed_by_old(load.answers)
@@ -150,8 +150,8 @@ def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
 
 
 def _assert_new_is_never_followed_by_old(answers: list[Answer]) -> None:
-    by_end = sorted(answers, key=lambda one: one.answered)
-    by_start = sorted(answers, key=lambda one: one.sent)
+    by_end = sorted(answers, key=lambda answer: answer.answered)
+    by_start = sorted(answers, key=lambda answer: answer.sent)
     newest, ended = "", 0
     for answer in by_start:
         while ended < len(by_end) and by_end[ended].answered < answer.sent:

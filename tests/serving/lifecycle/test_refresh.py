@@ -1,4 +1,4 @@
-"""Being told of a promotion: the leader looks at once, and not more often than it should."""
+"""Refresh requests: the leader polls at once, but at a bounded rate."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +17,7 @@ REFRESH = "/api/models/digits/refresh"
 
 
 class Counting(Flaky):
-    """A bucket that counts how often it is asked for anything."""
+    """A bucket that counts all reads of it."""
 
     reads = 0
 
@@ -33,13 +33,13 @@ def bucket() -> Counting:
 
 @pytest.fixture
 def agent(worker, bucket, log):
-    """A host that has seen version 1, and would next ask the store in thirty years."""
+    """A host that serves version 1, and would next poll the store in thirty years."""
     bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
     agent = worker(poll_seconds=1e9)
     settle(agent)
     assert answers(agent) == bundles.version_name(1)
-    # What follows a flip at once is the last look until then.
+    # The poll right after an activation is the last one until then.
     settle(agent)
     return agent
 
@@ -77,7 +77,7 @@ def test_the_leader_rests_briefly_enough_to_see_a_request(agent):
 
 
 def test_many_refresh_requests_cause_few_polls(agent, bucket):
-    # Given a first look that an ask has brought about.
+    # Given a first poll that a request has caused.
     shared = agent.slots.find(bundles.MODEL).shared
     shared.request_refresh()
     until(lambda: (settle(agent, ticks=1), bucket.reads)[1] > 0)
@@ -92,7 +92,7 @@ def test_many_refresh_requests_cause_few_polls(agent, bucket):
         agent._watchers[bundles.MODEL].tick()
     assert bucket.reads == before
 
-    # Then all of them together are one look, once it is over.
+    # Then all of them together cause one poll, once it is over.
     agent._watchers[bundles.MODEL]._clock = lambda: 1_000_000.0 + REFRESH_SECONDS
     for _ in range(10):
         agent._watchers[bundles.MODEL].tick()
@@ -133,7 +133,7 @@ def test_refreshing_an_unknown_model_is_not_found(client, method, path, status):
 
 
 @pytest.fixture
-def told():
+def receiver():
     """A server that notes what is posted to it, and answers with a status of the test's choice."""
 
     class Answering(BaseHTTPRequestHandler):
@@ -157,14 +157,14 @@ def told():
 @pytest.mark.parametrize(
     ("below", "path"), [("", REFRESH), ("/", REFRESH), ("/serving/", f"/serving{REFRESH}")]
 )
-def test_serving_is_notified_of_a_promotion_below_any_path(told, below, path):
-    assert notify(f"http://127.0.0.1:{told.server_port}{below}", "digits") is None
-    assert told.paths == [path]
+def test_serving_is_notified_of_a_promotion_below_any_path(receiver, below, path):
+    assert notify(f"http://127.0.0.1:{receiver.server_port}{below}", "digits") is None
+    assert receiver.paths == [path]
 
 
-def test_a_failed_notification_is_reported(told):
-    told.status = 500
+def test_a_failed_notification_is_reported(receiver):
+    receiver.status = 500
     (nowhere,) = free_ports(1)
 
-    assert "answered 500" in notify(f"http://127.0.0.1:{told.server_port}", "digits")
+    assert "answered 500" in notify(f"http://127.0.0.1:{receiver.server_port}", "digits")
     assert "could not be notified" in notify(f"http://127.0.0.1:{nowhere}", "digits")

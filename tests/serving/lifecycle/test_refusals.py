@@ -61,7 +61,7 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_one_stays(
     record = promote(log, 2)
     settle(leader, mate)
 
-    # Then the old one answers, and the store and people are told why.
+    # Then the old one answers, and the reason is in the store and in the status.
     assert answers(leader) == answers(mate) == bundles.version_name(1)
     assert leader.slots.ready
     (acknowledgement,) = log.acknowledgements(record.sequence)
@@ -71,7 +71,7 @@ def test_a_version_that_fails_is_refused_with_its_reason_and_the_old_one_stays(
         record.version
     ]
 
-    # And the next good one is taken up.
+    # And the next good one is followed.
     bundles.publish(bucket, 3)
     promote(log, 3)
     settle(leader, mate)

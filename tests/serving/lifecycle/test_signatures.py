@@ -1,4 +1,4 @@
-"""What nobody who is trusted signed, or what was changed since, never answers."""
+"""Versions without a trusted signature, or changed since they were signed, never serve."""
 
 import json
 import shutil
@@ -82,9 +82,11 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "told"), REFUSALS, ids=[one.__name__ for one, _ in REFUSALS])
+@pytest.mark.parametrize(
+    ("spoil", "expected"), REFUSALS, ids=[spoil.__name__ for spoil, _ in REFUSALS]
+)
 def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
-    worker, bucket, log, spoil, told
+    worker, bucket, log, spoil, expected
 ):
     bundles.publish(bucket, 1)
     promote(log, 1)
@@ -99,7 +101,7 @@ def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_goes_on(
     assert answers(leader) == answers(mate) == ONE
     (acknowledgement,) = log.acknowledgements(record.sequence)
     assert not acknowledgement.serving
-    assert all(words in acknowledgement.reason for words in told), acknowledgement.reason
+    assert all(words in acknowledgement.reason for words in expected), acknowledgement.reason
 
 
 @pytest.fixture
@@ -155,8 +157,8 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
     again = start(named(OTHER))
     settle(again)
     assert not again.slots.ready
-    (trouble,) = again.slots.find(bundles.MODEL).refused.values()
-    assert f"signed by {SIGNER.key_id}" in trouble
+    (sync_error,) = again.slots.find(bundles.MODEL).refused.values()
+    assert f"signed by {SIGNER.key_id}" in sync_error
 
     # Signed with the key of now, it serves again, with nothing else to do.
     body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(ONE)
@@ -248,11 +250,11 @@ def test_a_log_that_went_back_is_not_followed_but_reported(worker, bucket, log, 
     restarted = worker()
     settle(restarted)
 
-    # Then what was served last is served, and people are told what to do.
+    # Then the last version is served, and the sync error says what to do.
     assert answers(restarted) == TWO
-    trouble = restarted.status.follower_state(bundles.MODEL).sync_error
-    assert "the log of digits was rewound: expected record 2" in trouble
-    assert "restore" in trouble
+    sync_error = restarted.status.follower_state(bundles.MODEL).sync_error
+    assert "the log of digits was rewound: expected record 2" in sync_error
+    assert "restore" in sync_error
 
 
 def test_a_log_that_went_back_and_grew_again_while_followed_is_not_followed(worker, bucket, log):
@@ -301,13 +303,15 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
 
     settings = follow_settings(s3_address, trusted_keys_file=str(trusted))
     with run_serving(place=tmp_path / "home", **settings) as serving:
-        # Then it lives, is not ready, and tells why.
-        def trouble() -> str:
+        # Then it lives, is not ready, and reports why.
+        def sync_error() -> str:
             answer = serving.request("GET", "/v2/health/ready")[2]
             return json.dumps(answer["sync_errors"]) if isinstance(answer, dict) else ""
 
-        until(lambda: _asked(serving) and "no key is trusted" in trouble(), what="it is told")
-        assert "overnight keys trust" in trouble()
+        until(
+            lambda: _is_live(serving) and "no key is trusted" in sync_error(), what="it is reported"
+        )
+        assert "overnight keys trust" in sync_error()
         assert not serving.is_ready()
         assert 'overnight_store_errors{model="digits"} 1' in str(
             serving.request("GET", "/metrics")[2]
@@ -328,7 +332,7 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
         assert serving.version() == ONE
 
 
-def _asked(serving) -> bool:
+def _is_live(serving) -> bool:
     try:
         return serving.request("GET", "/v2/health/live")[0] == 200
     except OSError:

@@ -1,4 +1,4 @@
-"""What a host asks of the store, as somebody between the two sees it."""
+"""The requests of a host to the store, as a proxy between the two sees them."""
 
 from collections.abc import Iterator
 
@@ -45,9 +45,9 @@ def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, 
     settings = follow_settings(address, serving_models="digits") | {"s3_endpoint": between.endpoint}
     with run_serving(place=tmp_path, **settings):
         until(lambda: log.acknowledgements(1), what="it is acknowledged")
-        until(lambda: _asks_for_record(between, 2) > 2, what="it has looked again")
+        until(lambda: _reads_of_record(between, 2) > 2, what="it polled again")
         before = len(between.asked)
-        until(lambda: _asks_for_record(between, 2, since=before) > 20, what="it looked on")
+        until(lambda: _reads_of_record(between, 2, since=before) > 20, what="it polled on")
         requests = between.asked[before:]
 
     # Only small objects that may have come meanwhile: records, and decisions that are missing.
@@ -58,6 +58,6 @@ def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, 
     }  # fmt: skip
 
 
-def _asks_for_record(between: FaultProxy, sequence: int, *, since: int = 0) -> int:
+def _reads_of_record(between: FaultProxy, sequence: int, *, since: int = 0) -> int:
     ending = f"/models/digits/aliases/champion/{sequence:08d}.json"
     return sum(path.endswith(ending) for _, path in between.asked[since:])
