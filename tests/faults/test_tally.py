@@ -17,7 +17,7 @@ class Cut:
     def __init__(self, error: OSError) -> None:
         self._error = error
 
-    def ask(self, *_: object, **__: object) -> None:
+    def request(self, *_: object, **__: object) -> None:
         raise self._error
 
 
