@@ -94,7 +94,7 @@ def test_a_bucket_is_verified_collected_and_verified_again(
     assert "nothing was removed" in dry.stdout
     assert keys.version_file("digits", bundles.version_name(1), "network.keras") in untouched
     document = json.loads(for_programs.stdout)
-    deletions = [one["version"] for one in document["models"]["digits"]["deletions"]]
+    deletions = [deletion["version"] for deletion in document["models"]["digits"]["deletions"]]
     assert deletions == [bundles.version_name(1), bundles.version_name(2)]
     assert (for_programs.returncode, document["freed_bytes"]) == (0, 0)
     assert document["size_bytes"] > 0

@@ -76,7 +76,10 @@ def answered(serving: Serving, images: np.ndarray) -> dict[str, np.ndarray]:
     status, answer = ask(serving, images)
     assert status == 200, answer
     assert isinstance(answer, dict)
-    return {one["name"]: np.asarray(one["data"]).reshape(one["shape"]) for one in answer["outputs"]}
+    return {
+        output["name"]: np.asarray(output["data"]).reshape(output["shape"])
+        for output in answer["outputs"]
+    }
 
 
 def accuracy(answer: dict[str, np.ndarray], true: np.ndarray) -> float:

@@ -39,7 +39,9 @@ def test_half_a_piece_on_every_row_is_refused_though_no_quantile_changed_its_pla
 
     findings = gate.findings(rehearsed(**vars(moved)))
 
-    assert [one.metric for one in findings if not one.passed] == ["changed answers over HTTP"]
+    assert [finding.metric for finding in findings if not finding.passed] == [
+        "changed answers over HTTP"
+    ]
 
 
 @pytest.mark.parametrize(("flipped", "rows"), [(0, 0), (1, 1), (100, 100)])
@@ -76,7 +78,7 @@ def test_other_whole_numbers_agree_within_a_step_on_nearly_all_rows(
     found = compare_outputs(tensors, trained, trained | {"seen": seen}, tolerance=Tolerance())
     findings = SamePredictions(1, changed_share=0.01).findings(rehearsed(**vars(found)))
 
-    assert [one.passed for one in findings][-1] is passes
+    assert [finding.passed for finding in findings][-1] is passes
 
 
 @pytest.mark.parametrize("found", [{}, {"units": UNITS[:, :2]}, {"units": UNITS[:50]}])
