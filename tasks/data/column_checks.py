@@ -149,22 +149,20 @@ def _rules_by_column(errors: Iterable[Any], rows: pa.Table) -> dict[str, list[_B
         name = str(error.failure_cases) if rule == PRESENT else str(error.column_name)
         if rule in rules_by_column.setdefault(name, {}):
             continue
+        affected, example = rows.num_rows, ""
         if rule == PRESENT:
-            rules_by_column[name][rule] = _BrokenRule(
-                rule, rows.num_rows, ", ".join(rows.column_names)
-            )
+            example = ", ".join(rows.column_names)
         elif rule == TYPE:
-            rules_by_column[name][rule] = _BrokenRule(
-                rule, rows.num_rows, str(rows.schema.field(name).type)
-            )
+            example = str(rows.schema.field(name).type)
         elif rule == MISSING:
-            rules_by_column[name][rule] = _BrokenRule(rule, rows.column(name).null_count, "")
+            affected = rows.column(name).null_count
         elif isinstance(error.failure_cases, str):
             # The check raised on values of another type; the TYPE rule reports that.
-            rules_by_column[name][rule] = _BrokenRule(rule, rows.num_rows, error.failure_cases[:80])
+            example = error.failure_cases[:80]
         else:
             cases = error.failure_cases["failure_case"]
-            rules_by_column[name][rule] = _BrokenRule(rule, len(cases), str(cases.iloc[0]))
+            affected, example = len(cases), str(cases.iloc[0])
+        rules_by_column[name][rule] = _BrokenRule(rule, affected, example)
     return {
         name: [rules[TYPE]] if TYPE in rules else list(rules.values())
         for name, rules in rules_by_column.items()

@@ -195,9 +195,10 @@ def _sample(
         return definition.data_gates.row_statistics(rows)
     examples = definition.examples(rows)
     answered_examples = examples if answered_rows is rows else definition.examples(answered_rows)
-    return _merge(
-        _describe_rows(examples, definition),
-        _describe_answers(answered_examples, definition, champion),
+    own = _describe_rows(examples, definition)
+    answered = _describe_answers(answered_examples, definition, champion)
+    return ColumnSample(
+        own.n, {**own.categories, **answered.categories}, {**own.numbers, **answered.numbers}
     )
 
 
@@ -221,14 +222,6 @@ def _describe_answers(
     if definition.tensors.labels:
         right = {RIGHT: definition.correct(examples, outputs).astype(np.int64)}
     return ColumnSample(examples.n, right, numbers)
-
-
-def _merge(rows: ColumnSample, answered: ColumnSample) -> ColumnSample:
-    return ColumnSample(
-        rows.n,
-        {**rows.categories, **answered.categories},
-        {**rows.numbers, **answered.numbers},
-    )
 
 
 def _subsample(rows: pa.Table) -> pa.Table:

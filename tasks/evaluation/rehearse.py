@@ -81,7 +81,10 @@ def rehearse(
         client.wait_until_ready(process)
         names = tuple(spec.name for spec in draft.tensors.outputs)
         answers = [client.infer(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
-        passes = [[client.timed(row) for row in _single_rows(holdout)] for _ in range(_PASSES)]
+        passes = [
+            [client.timed(row) for row in islice(_batches(holdout, 1), _SINGLE_REQUESTS)]
+            for _ in range(_PASSES)
+        ]
         small_batches = [
             client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)
         ]
@@ -211,11 +214,6 @@ def _decode_outputs(text: bytes, length: str | None) -> dict[str, Array]:
 def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:
     for start in range(0, holdout.n, rows):
         yield {name: array[start : start + rows] for name, array in holdout.inputs.items()}
-
-
-def _single_rows(holdout: Examples) -> Iterator[dict[str, Array]]:
-    for row in range(min(holdout.n, _SINGLE_REQUESTS)):
-        yield {name: array[row : row + 1] for name, array in holdout.inputs.items()}
 
 
 def _npz(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:

@@ -1,7 +1,7 @@
 """The audit of `overnight verify`: reads every object of the bucket and reports what is wrong."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,8 +13,15 @@ from pydantic import BaseModel, ValidationError
 from overnight.models.errors import UnknownModel
 from overnight.store.datasets.arrival_reviews import ArrivalReview, PendingReview
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival, Quarantined
-from overnight.store.errors import BadKey, CorruptRecord, CorruptVersion, NotFound, UntrustedVersion
+from overnight.store.datasets.landing import Arrival, Landing, Quarantined
+from overnight.store.errors import (
+    BadKey,
+    CorruptRecord,
+    CorruptTable,
+    CorruptVersion,
+    NotFound,
+    UntrustedVersion,
+)
 from overnight.store.maintenance import audit_rules, version_rules
 from overnight.store.maintenance.audit_rules import Audit, Observation, error, note
 from overnight.store.maintenance.retention_policy import Retention
@@ -33,7 +40,6 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone, TombstoneRevoked
 from overnight.store.registry.tuned_settings import TunedSettings
 from overnight.store.trust.trusted_keys import Trust
-from overnight.tasks.maintenance.audit_arrivals import audit_pending
 from overnight.tasks.maintenance.audit_tables import audit_tables
 
 # Reads wait for the network, and a file of a version may be tens of megabytes in memory.
@@ -55,6 +61,8 @@ _RECORDS: Mapping[Kind, type[BaseModel]] = {
 }
 _NUMBERED = (Kind.ALIAS_RECORD, Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW)
 _PENDING_NOTES = {Kind.ARRIVAL: "landed and not ingested yet", Kind.REASON: "in quarantine"}
+_LOST = "this file was delivered with an arrival that is not ingested yet, and is missing"
+_OTHER = "this file of an arrival that is not ingested yet has other bytes than were delivered"
 
 
 @dataclass(frozen=True)
@@ -109,9 +117,7 @@ def verify(
             observations += audit_rules.misplaced(stored.item, stored.record)
     for kind in _NUMBERED:
         observations += audit_rules.gaps(item for item in listed if item.kind is kind)
-    observations += audit_pending(
-        context.bucket, context.table, _arrivals(objects), {item.key for item in listed}
-    )
+    observations += _audit_arrivals(context, _arrivals(objects), {item.key for item in listed})
     read_versions = _versions(context, objects)
     for read_version in read_versions.values():
         observations += version_rules.about(read_version, grace=retention or Retention(), now=now)
@@ -180,6 +186,44 @@ def _arrivals(objects: Iterable[_StoredObject]) -> Iterator[Arrival]:
             with suppress(BadKey):
                 if stored.item.key == f"{arrival.prefix}/arrival.json":
                     yield arrival
+
+
+def _audit_arrivals(
+    context: AuditContext, arrivals: Iterable[Arrival], present: Collection[str]
+) -> Iterator[Observation]:
+    """Read every file of some arrivals; `present` are the keys of the bucket.
+
+    Missing files of an ingested arrival are no damage: ingest clears them away.
+    """
+    for arrival in arrivals:
+        damaged = _damaged_files(context.bucket, arrival)
+        # Read after the files: ingest commits an arrival before it clears its files.
+        if not damaged or arrival.name in _ingested(context.table(arrival.model, "rows")):
+            continue
+        for key in map(arrival.key, damaged):
+            if key in present:
+                yield error(key, _OTHER, audit_rules.REPLACE)
+            else:
+                yield error(key, _LOST, is_missing=True)
+
+
+def _damaged_files(bucket: Bucket, arrival: Arrival) -> list[str]:
+    """The files whose bytes are not those delivered; at most `_THREADS` are in memory."""
+
+    def is_intact(file: str) -> bool:
+        return Landing(bucket, arrival.model).read_file(arrival, file) is not None
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        intact = pool.map(is_intact, arrival.files)
+        return [file for file, good in zip(arrival.files, intact, strict=True) if not good]
+
+
+def _ingested(table: Dataset) -> Collection[str]:
+    try:
+        return table.arrival_names()
+    except (NotFound, CorruptTable):
+        # The audit of tables reports it.
+        return ()
 
 
 def _versions(

@@ -57,7 +57,7 @@ class RunReport:
 def render(report: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
     """The report in Markdown; parts whose step did not run are left out."""
     parts = [f"# {definition.title}: {headline}", message]
-    parts += [_links(report.links)] if report.links else []
+    parts.append(" · ".join(f"[{name}]({url})" for name, url in report.links.items()))
     parts += [_arrival(report.ingested)] if report.ingested else []
     parts += [_data(report.data)] if report.data else []
     parts += [score_table(report.scores)] if report.scores else []
@@ -239,7 +239,3 @@ def _reproduction(reproduction: Reproduction) -> str:
     ]
     parts.append(table(("metric", "slice", "published", "retrained"), metrics) if metrics else "")
     return "\n\n".join(part for part in parts if part)
-
-
-def _links(links: Mapping[str, str]) -> str:
-    return " · ".join(f"[{name}]({url})" for name, url in links.items())
