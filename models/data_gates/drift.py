@@ -129,7 +129,9 @@ def shares_distance(counts: Sequence[int] | Array, reference: Sequence[int] | Ar
         return Distance(0.0, 1.0)
     method = None
     if stats.contingency.expected_freq(table).min() < _EXPECTED_COUNT:
+        # A fixed seed: an arrival that is judged again must get the same finding.
         method = stats.MonteCarloMethod(n_resamples=_DRAWS, rng=np.random.default_rng(0))
+    # Rounding can make a divergence of 0 slightly negative, and its root NaN.
     p = stats.chi2_contingency(table, correction=False, method=method).pvalue
     return Distance(0.0 if math.isnan(value) else value, float(p))
 

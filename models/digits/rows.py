@@ -78,6 +78,7 @@ def as_rows(digits: Digits) -> pa.Table:
         hashlib.sha256(view[start : start + PIXELS]).hexdigest()
         for start in range(0, len(body), PIXELS)
     ]
+    # From the buffer as it is: 60,000 Python objects would take seconds.
     images = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(PIXELS), len(digests), [None, pa.py_buffer(body)]
     )
@@ -98,6 +99,7 @@ def images_of(rows: pa.Table) -> NDArray[np.uint8]:
             f"images of {PIXELS} bytes were expected; {len(wrong):,} are not, "
             f"the first, row {wrong[0]}, has {sizes[wrong[0]]}"
         )
+    # A chunk may be a slice of a larger buffer; concatenated by itself it begins at 0.
     parts = [
         np.frombuffer(chunk.cast(pa.binary(PIXELS)).buffers()[1], np.uint8)
         for chunk in (pa.concat_arrays([chunk]) for chunk in column.chunks if len(chunk))

@@ -63,6 +63,7 @@ class PairedBootstrap:
         """The difference's interval, alpha outside at either end."""
         if self._error == 0:
             return self.difference, self.difference
+        # The upper quantile of the pivots gives the lower bound, and the lower one the upper.
         outside = int(alpha * (RESAMPLES + 1))
         low, high = np.sort(self._pivots)[[max(outside - 1, 0), min(-outside, -1)]]
         return (
@@ -76,6 +77,7 @@ class PairedBootstrap:
 
     @cached_property
     def _units(self) -> tuple[Floats, Floats]:
+        # Sorted, so that the order of rows cannot change what is drawn.
         order = np.lexsort((self.weights, self.gains))
         gains, weights = self.gains[order], self.weights[order]
         if self.n <= _UNITS:

@@ -45,6 +45,7 @@ class PairedShares:
             if differ == 0:
                 return 1.0
             return float(binomtest(self.better, differ, 0.5, alternative="greater").pvalue)
+        # No difference of two shares is beyond 1.
         if bound <= -1:
             return 0.0
         if bound >= 1:
@@ -111,6 +112,7 @@ def _tail_probabilities(n: int, bound: float, differ: Floats, reached: float) ->
     from scipy.special import betainc, gammaln, xlog1py, xlogy
 
     better, worse = (differ + bound)[:, None] / 2, (differ - bound)[:, None] / 2
+    # Seven standard deviations hold all but 1e-11 of the probability.
     margin = 7 * np.sqrt(n * worse * (1 - worse)) + 25
     first, last = int(max(0, (n * worse - margin).min())), int(min(n, (n * worse + margin).max()))
     losses = np.arange(first, last + 1, dtype=np.float64)
@@ -142,6 +144,7 @@ def _least_better(losses: Floats, n: int, bound: float, reached: float) -> Float
 def _lowest(better: int, worse: int, n: int, z: float) -> float:
     """The lowest difference whose score is at most z, by bisection."""
     low, high = -1.0, (better - worse) / n
+    # Sixty halvings reach the precision of a double.
     for _ in range(60):
         middle = (low + high) / 2
         if _score(better, worse, n, middle) > z:

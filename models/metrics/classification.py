@@ -123,6 +123,7 @@ def surprises(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
 
 
 def _bins(confidence: Floats, bins: int) -> Labels:
+    # A confidence of exactly 1 belongs to the last bin.
     indices: Labels = np.minimum((confidence * bins).astype(int), bins - 1)
     return indices
 

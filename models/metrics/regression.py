@@ -82,6 +82,7 @@ def resampled(
     # One draw at a time: all at once would take 16 kB of memory for each unit.
     for _ in range(_RESAMPLES):
         drawn = draws.integers(0, len(above), len(above))
+        # A draw whose weights are all 0 has no ratio.
         if (weighed := below[drawn].sum()) > 0:
             ratios.append(above[drawn].sum() / weighed)
     low, high = np.percentile(ratios, [2.5, 97.5])

@@ -42,6 +42,7 @@ def confusion(labels: Array, answers: Array, names: Sequence[str]) -> bytes:
     classes = range(len(names))
     crossed = pd.crosstab(np.asarray(labels), np.asarray(answers))
     counts = crossed.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
+    # Coloured by mistakes alone: beside thousands of right answers none would be seen.
     wrong = counts * (1 - np.eye(len(names), dtype=int))
     figure = Figure(figsize=(5.2, 4.8), layout="constrained")
     axes: Any = figure.subplots()
@@ -119,5 +120,6 @@ def search(trials: Sequence[tuple[Mapping[str, float], float]], best: int) -> by
 def png(figure: Figure) -> bytes:
     """A figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
+    # Without the version of matplotlib, so that equal figures have equal bytes.
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

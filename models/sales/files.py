@@ -108,6 +108,7 @@ def _lines(file: str, table: pa.Table) -> Lines:
     for name in LINE_COLUMNS:
         if name != "department" and (n := table.column(name).null_count):
             raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
+    # Time stamps of nanoseconds lose their last digits; no other cast may lose anything.
     columns = {
         name: table.column(name).cast(kind, safe=name != "transaction_timestamp").combine_chunks()
         for name, kind in LINE_COLUMNS.items()

@@ -104,6 +104,7 @@ class OrderedQuantiles(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Take [n, 3], the scale [n, 1] and whether shops open [n, 1]; give float32 [n, 3]."""
         raw, scale, is_open = inputs
+        # Positive steps from the middle keep the three in order, whatever the network gives.
         middle = tf.nn.softplus(raw[:, 1:2])
         low = middle * tf.nn.sigmoid(raw[:, 0:1])
         high = middle + tf.nn.softplus(raw[:, 2:3])

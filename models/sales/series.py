@@ -148,6 +148,7 @@ def examples_of_days(sums: Panel, start: int, end: int) -> Examples:
     if not len(day):
         return _no_examples()
     lead = leads(sums, series, day)
+    # A view: only the chosen windows are copied.
     windows = np.lib.stride_tricks.sliding_window_view(sums.units, RECENT_DAYS, axis=1)
     recent = windows[series, day - lead - sums.first - RECENT_DAYS + 1]
     return _examples(sums, series, day, lead, np.ascontiguousarray(recent))
@@ -155,6 +156,7 @@ def examples_of_days(sums: Panel, start: int, end: int) -> Examples:
 
 def leads(sums: Panel, series: NDArray[np.int64], day: Ints) -> Ints:
     """The lead of each example in days, pseudo-random from its store, department and day alone."""
+    # crc32, because `hash` differs from process to process; the factors are primes.
     names = np.array([crc32(str(name).encode()) for name in sums.department], np.int64)
     key = (sums.store * 1_000_003 + names)[series] * 40_009 + day
     drawn = np.minimum((mixed(key, 2) * HORIZON_DAYS).astype(np.int32), HORIZON_DAYS - 1)

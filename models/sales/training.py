@@ -1,4 +1,4 @@
-"""How the sales' network learns: steps, epochs, and names that are hidden now and then."""
+"""Training loop of the sales forecast: quantile loss, and random hiding of names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from overnight.models.examples import Examples
 from overnight.models.sales.schema import QUANTILES
 from overnight.models.training.learning import Metrics, Report, Steps
 
-# So often a store, and so often a department, is shown as *other*: that is how *other* is learned.
+# The share of stores, and of departments, that are shown as *other*, so that *other* is learned.
 HIDDEN_SHARE = 0.05
 WEIGHT_DECAY = 0.02
 
@@ -22,7 +22,7 @@ INPUTS = ("store", "department", "day", "lead_days", "recent")
 
 
 class SalesLearner:
-    """The network, and the examples that it learns from."""
+    """Trains the network on examples."""
 
     def __init__(
         self, network: keras.Model, examples: Examples, *, settings: TrainingSettings
@@ -36,11 +36,11 @@ class SalesLearner:
         self.learn = tf.function(self._learn)
 
     def epoch(self, epoch: int, report: Report) -> Metrics:
-        """Show every example once."""
+        """Train on every example once."""
         return self.steps.take(self.learn, epoch, report)
 
     def _learn(self, chosen: Any, step: Any) -> Any:
-        """Take one step on the rows `chosen`; return the sums of loss, of error and of labels."""
+        """One step on the rows `chosen`; returns sums of loss, absolute errors and labels, [3]."""
         inputs = {name: tf.gather(values, chosen) for name, values in self.inputs.items()}
         labels = tf.gather(self.labels, chosen)
         inputs |= hidden(inputs, seed=self.settings.seed, step=step)
@@ -61,8 +61,9 @@ def pinball(labels: Any, answer: Any) -> Any:
 
 
 def hidden(inputs: dict[str, Any], *, seed: int, step: Any) -> dict[str, Any]:
-    """Stores and departments, some of which are shown as *other*; drawn from seed and step."""
+    """Store and department codes, some set to *other*, drawn from seed and step: [n] each."""
     n = tf.shape(inputs["store"])[0]
+    # A code times 0 is 0, the code of *other*.
     kept = tf.random.stateless_uniform((2, n), (seed, step)) >= HIDDEN_SHARE
     return {
         name: inputs[name] * tf.cast(kept[place], tf.int32)
@@ -71,5 +72,5 @@ def hidden(inputs: dict[str, Any], *, seed: int, step: Any) -> dict[str, Any]:
 
 
 def means(sums: NDArray[np.float64], steps: int) -> dict[str, float]:
-    """The mean loss, and the error in shares of what was sold."""
+    """The mean loss, and the WAPE: absolute errors over sales."""
     return {"loss": float(sums[0] / steps), "wape": float(sums[1] / max(sums[2], 1e-9))}

@@ -116,6 +116,7 @@ def _reading(name: str, names: tuple[str, ...], columns: pa.Schema) -> _Read:
     required = [field.name for field in columns if not field.nullable]
 
     def read(block: bytes) -> pa.Table:
+        # Larger than the block: Arrow must not split it, or its line numbers would begin anew.
         options = csv.ReadOptions(
             column_names=list(names), use_threads=False, block_size=len(block) + 1
         )

@@ -59,15 +59,19 @@ class Steps:
             one_cycle(settings.learning_rate, steps=settings.epochs * self.count),
             weight_decay=weight_decay,
         )
+        # Decay regularises kernels; on shifts and scales it would only bias the network.
         self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        # Before a step is traced: a `tf.function` may not create variables later.
         self.optimizer.build(network.trainable_variables)
 
     def take(self, learn: Callable[[Any, Any], Any], epoch: int, report: Report) -> Metrics:
         """Train on every row once, and report about twice a second."""
+        # From seed and epoch alone, so that a fit can be repeated bit for bit.
         order = np.random.default_rng((self.settings.seed, epoch)).permutation(self._rows)
         sums, reported = np.zeros(1), time.monotonic()
         for step in range(1, self.count + 1):
             chosen = order[(step - 1) * self._batch_rows : step * self._batch_rows]
+            # A tensor: a Python number would be traced anew at every step.
             number = tf.constant(epoch * self.count + step)
             sums = sums + learn(tf.constant(chosen), number).numpy().astype(np.float64)
             if step < self.count and time.monotonic() - reported > REPORT_EVERY_SECONDS:
@@ -143,6 +147,7 @@ def keep_best(
     Stops early when `patience_epochs` bring no smaller one. `report` is called at each epoch's end.
     """
     history: list[dict[str, float]] = []
+    # If every loss is NaN, the initial weights are kept, which no gate lets pass.
     best_epoch, best_loss, best_weights = 0, np.inf, network.get_weights()
     for epoch in range(1, settings.epochs + 1):
         began = time.monotonic()
@@ -189,6 +194,7 @@ def fit(
         metrics: names of further Keras metrics.
     """
     check_rows(training, validation)
+    # Keras shuffles by its global seed.
     keras.utils.set_random_seed(settings.seed)
     if start is not None:
         continue_from(network, start)
