@@ -127,10 +127,7 @@ def retrain(
         code=plan.inputs.code,
     )
     prior = find_prior_run(
-        context.registry,
-        plan.fingerprint,
-        champion=champion,
-        replicas=context.settings.replicas,
+        context.registry, plan.fingerprint, champion=champion, replicas=context.settings.replicas
     )
     retry = override is not None and prior.progress is Progress.REFUSED
     if force or retry or prior.progress is Progress.NOTHING:

@@ -26,10 +26,7 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     older, newer = (context.load_predictor(version) for version in versions)
     # Today's holdout for both: their recorded metrics may be of different holdouts.
     holdout = context.holdout_examples()
-    outputs = (
-        answers(older.predictor, holdout.inputs),
-        answers(newer.predictor, holdout.inputs),
-    )
+    outputs = (answers(older.predictor, holdout.inputs), answers(newer.predictor, holdout.inputs))
     diff = difference(
         context.definition, (older.manifest, newer.manifest), outputs, holdout=holdout
     )

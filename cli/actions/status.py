@@ -22,16 +22,7 @@ from overnight.store.registry.registry import Registry
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
-_FLOWS = {
-    "retrain",
-    "ingest",
-    "accept",
-    "promote",
-    "rollback",
-    "challenge",
-    "reproduce",
-    "tune",
-}
+_FLOWS = {"retrain", "ingest", "accept", "promote", "rollback", "challenge", "reproduce", "tune"}
 
 
 def run(*, as_json: bool) -> None:

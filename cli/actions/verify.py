@@ -67,9 +67,7 @@ def _audit(settings: Settings, model: str | None) -> Audit:
     # No file means a home without keys; an unreadable one must not pass as that.
     trust = connections.trust(settings) if settings.trusted_keys.exists() else None
     context = AuditContext(
-        connections.bucket(settings),
-        lambda model, name: Dataset.on_s3(address, model, name),
-        trust,
+        connections.bucket(settings), lambda model, name: Dataset.on_s3(address, model, name), trust
     )
     with progress_bars() as show:
         return verify(context, model, report=lambda done, total: show("reading", done, total))

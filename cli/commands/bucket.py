@@ -49,11 +49,7 @@ def verify(
     if source is not None and not repair:
         raise typer.BadParameter("goes with --repair", param_hint="--from")
     verify_action.run(
-        model,
-        repair=repair,
-        source=source,
-        as_json=as_json,
-        without_signatures=without_signatures,
+        model, repair=repair, source=source, as_json=as_json, without_signatures=without_signatures
     )
 
 

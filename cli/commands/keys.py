@@ -117,8 +117,7 @@ def sign(
     ] = None,
     *,
     yes: Annotated[
-        bool,
-        typer.Option("--yes", help="Also versions that no trusted key signed."),
+        bool, typer.Option("--yes", help="Also versions that no trusted key signed.")
     ] = False,
 ) -> None:
     """Sign existing versions, after checking that their files are as published.

@@ -87,9 +87,7 @@ def read_status(api: PrefectApi, run_id: str, model: str) -> RunStatus:
     state = api.request("GET", f"/flow_runs/{run_id}")["state"]
     of_run = {"id": {"any_": [run_id]}}
     running = api.filter(
-        "/task_runs",
-        flow_runs=of_run,
-        task_runs={"state": {"type": {"any_": ["RUNNING"]}}},
+        "/task_runs", flow_runs=of_run, task_runs={"state": {"type": {"any_": ["RUNNING"]}}}
     )
     progress = api.filter(
         "/artifacts",

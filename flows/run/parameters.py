@@ -25,11 +25,7 @@ ModelName = Annotated[
     str, AfterValidator(_known), Field(json_schema_extra={"enum": list(models.catalogue())})
 ]
 Version = Annotated[
-    str,
-    Field(
-        pattern=r"^\d{8}T\d{6}-[0-9a-f]{12}$",
-        examples=["20261122T020000-0123456789ab"],
-    ),
+    str, Field(pattern=r"^\d{8}T\d{6}-[0-9a-f]{12}$", examples=["20261122T020000-0123456789ab"])
 ]
 Epochs = Annotated[int, Field(ge=1, le=200)]
 BatchRows = Annotated[int, Field(ge=8, le=4096)]

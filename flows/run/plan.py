@@ -15,11 +15,7 @@ from overnight.flows.run.inputs import TrainingInputs, gather_inputs
 from overnight.flows.run.parameters import Approval, Policy, StartFrom
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.manifest import (
-    Finding,
-    Override,
-    RunLineage,
-)
+from overnight.store.registry.manifest import Finding, Override, RunLineage
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot

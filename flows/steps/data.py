@@ -87,9 +87,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     )
     if champion is not None and plan.snapshot.judged_from is not None:
         leakage = check_unseen(
-            champion.manifest.version,
-            champion.manifest.data.judged_from,
-            plan.snapshot.judged_from,
+            champion.manifest.version, champion.manifest.data.judged_from, plan.snapshot.judged_from
         )
         compared = replace(compared, findings=(*compared.findings, leakage))
     for finding in compared.findings:

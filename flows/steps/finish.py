@@ -36,12 +36,7 @@ Outcome = Literal[
 ]
 
 
-def finish(
-    context: ModelContext,
-    report: RunReport,
-    outcome: Outcome,
-    message: str,
-) -> State:
+def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: str) -> State:
     """Publish the card of the run, and return its state."""
     if report.ingested is not None and (again := ", ".join(report.ingested.skipped)):
         message = f"{message}; ingested or refused before under this name: {again}"

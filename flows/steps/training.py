@@ -94,10 +94,7 @@ def judge(context: ModelContext, measured: Evaluation) -> gates.Verdict:
 
 
 def final_manifest(
-    plan: TrainingPlan,
-    candidate: Candidate,
-    measured: Evaluation,
-    verdict: gates.Verdict,
+    plan: TrainingPlan, candidate: Candidate, measured: Evaluation, verdict: gates.Verdict
 ) -> Manifest:
     """The manifest without its report: the report shows the manifest, and is added by `publish`.
 
