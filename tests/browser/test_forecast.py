@@ -40,7 +40,7 @@ def middle(page: Page) -> float:
 
 
 def first_known() -> dict[str, np.ndarray]:
-    """The example that the page begins with: the first whose words are all known."""
+    """The example that the page starts with: the first whose values are all in the vocabulary."""
     rows = forecasts.rows()
     place = int(np.argmax((rows["shop"] > 0) & (rows["kind"] > 0)))
     return {name: values[place : place + 1] for name, values in rows.items()}
@@ -110,7 +110,7 @@ def test_contributions_are_changes_of_the_prediction(page, address):
     assert contributions[f"kind {kind}"] == f"+{float(here - without):g}"
     moved = [abs(float(text.replace("−", "-"))) for text in contributions.values()]
     assert moved == sorted(moved, reverse=True)
-    # The formula looks at the last seven days alone.
+    # The formula of the test network uses the last seven days only.
     assert list(contributions.values()).count("0") >= 3
 
 

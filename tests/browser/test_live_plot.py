@@ -22,7 +22,7 @@ NIGHTS = 6
 
 @pytest.fixture(scope="module")
 def host(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """Two versions were scored for three nights each; the last night was a bad one."""
+    """Two versions with three live scores each, the last of which is low."""
     address = S3Address(s3_endpoint, "live-scores", ACCESS, SECRET)
     bucket = S3Bucket(address)
     bucket.ensure()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def shown(page: Page, host: Host) -> Page:
-    """The page, once it tells everything."""
+    """The page, once everything is loaded."""
     page.goto(host.url)
     expect(page.locator("#version")).to_have_text(host.champion().version)
     expect(page.locator("#deployments-rows tr").first).to_contain_text(host.champion().version)
@@ -131,7 +131,7 @@ def test_a_rollback_needs_a_reason_and_a_valid_token(shown, host):
     assert (record.version, record.by, record.action) == (target, "operator", "rolled back")
     assert record.reason == "sevens were read as ones"
     expect(shown.locator("#deployments-rows tr").first).to_contain_text("operator")
-    # The token is asked for once a tab, and is in no address.
+    # The token is requested once per tab, and is in no URL.
     shown.get_by_role("button", name="Roll back …").click()
     expect(dialog.get_by_label("Administrator token")).to_be_hidden()
     assert not any(TOKEN in url for url in seen.asked)

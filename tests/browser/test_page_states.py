@@ -62,7 +62,7 @@ def lives(serving: Serving) -> bool:
 
 
 def sell(bucket: S3Bucket, model: str = "shop") -> str:
-    """Publish and promote a model that is not asked by drawing."""
+    """Publish and promote a model without image inputs."""
     files = {"predictor.tflite": NETWORK.read_bytes()}
     made = bundles.manifest(1, files, tensors=SHOP).model_copy(update={"model": model})
     ModelRegistry(bucket, made.model).publish(made, files, SIGNER)
@@ -106,7 +106,7 @@ def test_the_page_survives_a_missing_champion_store_and_server(
 
 
 def _has_report(serving: Serving) -> bool:
-    """Whether the server tells whoever has a key of a version's report."""
+    """Whether the server lists a report to clients with a key."""
     body = serving.request("GET", "/api/models/digits/versions", **{"X-API-Key": KEY})[2]
     return any(item["report"] for item in body["versions"])
 
@@ -145,7 +145,7 @@ def test_a_server_that_requires_a_key_is_opened_with_one(
 
 @pytest.fixture
 def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) -> Iterator[Page]:
-    """The page of a host that serves a model to draw for, and one to fill a form for."""
+    """The page of a host that serves a model with image inputs and one with a form."""
     bucket_history.publish(bucket, 1)
     bucket_history.promote(bucket, 1)
     version = sell(bucket)
@@ -174,7 +174,7 @@ def test_a_model_without_images_has_a_form_generated_from_its_tensors(shop: Page
     expect(shop.locator("#result")).to_contain_text(bundles.version_name(1))
     price.fill("")
     assert '"data": [\n    null\n   ]' in shop.get_by_label("Request body").input_value()
-    # What was typed is what the next poll finds, and what the other model does not change.
+    # Typed values survive the next poll and a change to the other model.
     shop.get_by_role("button", name="digits").click()
     expect(shop.locator("#drawing-card")).to_be_visible()
     expect(shop.locator("#tensors")).to_be_hidden()
@@ -186,7 +186,7 @@ def test_values_outside_the_schema_are_refused_by_form_and_server(shop: Page) ->
     expect(shop.locator("#result")).to_be_empty()
     assert shop.evaluate("document.activeElement.id") == "field-price-0"
 
-    # Whoever writes the JSON by hand is told by the server.
+    # JSON edited by hand is checked by the server.
     shop.get_by_text("Request as JSON").click()
     shop.get_by_role("button", name="Predict").click()
     expect(shop.locator("#result .wrong")).to_contain_text("at most 99")

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 
 def asked_run(stack: RunningStack) -> dict[str, object] | None:
-    """The run that the browser asked for, once Prefect knows of it."""
+    """The run that the browser started, once Prefect lists it."""
     runs = stack.prefect.filter("/flow_runs", sort="START_TIME_DESC", limit=20)
     return next(
         (dict(run) for run in runs if run["parameters"].get("requested_by") == "a browser"), None
@@ -86,7 +86,7 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
         expect(watching.locator("#version")).to_have_text(after)
         until(lambda: tally.answers[after] > 20, what="answers by the new version")
 
-    # Nobody who asked meanwhile noticed more than another name in the header.
+    # Requests during the reload saw nothing but another version in the header.
     assert tally.failures == []
     assert set(tally.answers) == {before, after}
 

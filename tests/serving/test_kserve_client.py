@@ -21,7 +21,7 @@ EXPECTED = bundles.probabilities(1, IMAGES)
 
 @pytest.fixture(scope="session")
 def kserve(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has KServe's client, which asks for older releases than ours."""
+    """A Python with KServe's client, whose dependencies are older than ours."""
     place = tmp_path_factory.mktemp("kserve") / "environment"
     uv = Path(sys.executable).with_name("uv")
     python = place / "bin" / "python"
@@ -33,7 +33,7 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """What the client was told by a server that it asked everything it can ask."""
+    """The responses to every operation of the client."""
     place = tmp_path_factory.mktemp("asked-by-kserve")
     folder = bundles.folder(place / "bundle", 1)
     with run_serving("--rehearse", str(folder), place=place / "home") as serving:

@@ -34,7 +34,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def _curl(serving: Serving, path: str, *options: str, body: object = None) -> dict:
-    """The answer to curl as the manual calls it: with `-d`, it says that it sends a form."""
+    """The response to curl as in the manual: `-d` labels the body as a form."""
     sent = ["-d", "@-"] if body is not None else []
     done = subprocess.run(
         ["curl", "--silent", *sent, *options, f"http://127.0.0.1:{serving.port}{path}"],

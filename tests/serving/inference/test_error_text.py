@@ -12,20 +12,20 @@ MOST = 300
 
 
 class Vast(list):
-    """A list that nobody may write out: a body's worth of it is a second of a worker's time."""
+    """A list whose repr must not be built: for a whole body, it takes a second."""
 
     def __repr__(self) -> str:
         raise AssertionError("all of it was written out")
 
 
 class VastObject(dict):
-    """The same of an object."""
+    """A dict whose repr must not be built."""
 
     __repr__ = Vast.__repr__
 
 
 class Scalars:
-    """What is loaded of a model whose rows are single numbers; nothing here gets to its answer."""
+    """A version with scalar rows, which no test here runs."""
 
     inputs = outputs = (TensorSpec(name="x", datatype="FP32", shape=()),)
 
@@ -87,7 +87,7 @@ def test_errors_of_raw_tensor_sizes_are_short():
 
 
 def test_outputs_requested_more_than_once_are_refused(client):
-    # Given a body whose few letters ask for the same output thousands of times.
+    # Given a small body that requests the same output thousands of times.
     payload = clients.v2() | {"outputs": ["probabilities"] * 4_000}
 
     response = client.post(clients.INFER, json=payload)

@@ -90,7 +90,7 @@ def test_the_error_names_the_golden_example_that_differs(predictor):
 
 
 def test_another_class_fails_even_within_the_tolerance():
-    # Given a version that is undecided about a blank picture, and so says 0.
+    # Given a version whose probabilities of a blank image are equal, so that its class is 0.
     undecided = Predictor(bundles.manifest(0, bundles.files(0)), bundles.network(0), threads=1)
     expected = np.full((1, 10), 0.1, np.float32)
     expected[0, 1] += 0.001
@@ -100,7 +100,7 @@ def test_another_class_fails_even_within_the_tolerance():
 
 
 def test_a_changed_boolean_of_a_golden_example_fails():
-    # Given a forecast, and golden examples that say of one shop otherwise whether it is known.
+    # Given a forecast, and golden examples with the boolean of one shop flipped.
     files, request = forecasts.files(), forecasts.rows()
     predictor = Predictor(forecasts.manifest(1, files), files["predictor.tflite"], threads=1)
     answers = forecasts.expected(request)

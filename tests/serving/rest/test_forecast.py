@@ -53,7 +53,7 @@ def single_row(**changes: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def by_instance(request: forecasts.Rows) -> list[dict]:
-    """Rows as TensorFlow Serving's `instances`, in words."""
+    """Rows as `instances` of TensorFlow Serving, with texts for vocabularies and dates."""
     n = len(request["day"])
     return [
         {
@@ -131,12 +131,12 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_and_listed(servi
     actual = forecasts.answered(answer)
     np.testing.assert_allclose(actual["units"], expected["units"], rtol=1e-5)
     assert actual["known"].tolist() == [[1, 1], [0, 1], [1, 0]]
-    # Numbers, a comma and a bracket in a value are data, not a syntax to be parsed back.
+    # Digits, commas and brackets in a value must survive: clients do not parse the text.
     listed = [
         {"tensor": "shop", "row": 1, "value": "atlantis, shop[0]"},
         {"tensor": "kind", "row": 2, "value": "caviar"},
     ]
-    # A parameter of v2 is a text, a number or a boolean, never a list.
+    # A parameter of v2 is a string, a number or a boolean, never a list.
     assert json.loads(answer["parameters"]["out_of_vocabulary"]) == listed
     assert answer["parameters"]["out_of_vocabulary_count"] == 2
     assert (rows["out_of_vocabulary"], rows["out_of_vocabulary_count"]) == (listed, 2)

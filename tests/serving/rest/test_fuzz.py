@@ -30,7 +30,7 @@ BLANK = np.zeros((1, 28, 28), np.uint8)
 
 @dataclass
 class Answers:
-    """How often each status came, and whatever must not happen."""
+    """Counts of statuses, and responses that must not occur."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0
@@ -66,7 +66,7 @@ def test_malformed_requests_cause_no_5xx_no_crash_and_no_memory_growth(serving):
     statuses = first.statuses + second.statuses
     assert {200, 400, 404, 405, 413, 415} <= set(statuses)
     assert statuses.total() + first.unanswered + second.unanswered == REQUESTS
-    # Only what is cut off or is no HTTP goes without an answer.
+    # Only truncated requests and those that are not HTTP get no response.
     assert first.unanswered + second.unanswered < REQUESTS * 0.05
     assert serving.workers() == workers
     assert after < before * (1 + MOST_GROWTH), f"grew from {before:,} to {after:,} bytes"
@@ -74,7 +74,7 @@ def test_malformed_requests_cause_no_5xx_no_crash_and_no_memory_growth(serving):
 
 
 def _ask_all(port: int, numbers: range) -> Answers:
-    """Ask with all these numbers as seeds, by several clients at once."""
+    """Send the requests of all these seeds, by several clients at once."""
     answers = [Answers() for _ in range(CLIENTS)]
     clients = [
         threading.Thread(target=_ask_some, args=(port, numbers[place::CLIENTS], answers[place]))
@@ -102,7 +102,7 @@ def _ask_some(port: int, numbers: range, answers: Answers) -> None:
 
 
 def _ask_together(port: int, sent: list[Request], answers: Answers) -> None:
-    """Send all before reading any answer, over one connection that must stay open."""
+    """Pipeline all requests over one connection, which must stay open."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         sending = threading.Thread(
             target=connection.sendall, args=(b"".join(item.encoded() for item in sent),)
@@ -115,7 +115,7 @@ def _ask_together(port: int, sent: list[Request], answers: Answers) -> None:
 
 
 def _ask_alone(port: int, sent: Request, answers: Answers) -> None:
-    """Send one, say that nothing more comes, and take what is answered, if anything."""
+    """Send one request, shut down the sending side, and read the response, if any."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         with suppress(OSError):
             connection.sendall(sent.encoded())

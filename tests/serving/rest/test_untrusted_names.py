@@ -12,7 +12,7 @@ from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
 
 ADMIN = {"Authorization": "Bearer " + "a" * 32}
-# As a server hands it to an application, an address is decoded: `%2e%2e%2f` has become `../`.
+# WSGI servers pass decoded paths: `%2e%2e%2f` has become `../`.
 NAMES = [
     "..",
     "../../etc/passwd",
@@ -42,22 +42,22 @@ TELLTALES = ("..", "etc", "passwd", "\0", "DIGITS", "$(ls)", "x" * 1_000)
 
 
 class Watched(MemoryBucket):
-    """A bucket that remembers what it was asked for."""
+    """A bucket that records the requested keys."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def read(self, key: str) -> bytes:
-        self.asked.append(key)
+        self.requested.append(key)
         return super().read(key)
 
     def names_below(self, prefix: str) -> list[str]:
-        self.asked.append(prefix)
+        self.requested.append(prefix)
         return super().names_below(prefix)
 
     def create(self, key: str, body: bytes) -> None:
-        self.asked.append(key)
+        self.requested.append(key)
         super().create(key, body)
 
 
@@ -72,7 +72,7 @@ def client(bucket):
 
 
 def _routes(client) -> list[tuple[str, str, str]]:
-    """Every method, address and named part of an address that the application takes."""
+    """Method, path and parameter of every rule of the application."""
     return [
         (method, rule.rule, argument)
         for rule in client.application.url_map.iter_rules()
@@ -82,7 +82,7 @@ def _routes(client) -> list[tuple[str, str, str]]:
 
 
 def _filled(rule: str, argument: str, name: str) -> str:
-    """The address with `name` for one part, and what exists for the others."""
+    """The path with `name` for one parameter, and existing names for the others."""
     known = {"model": "digits", "version": bundles.version_name(1), "label": "champion"}
 
     def fill(match: re.Match[str]) -> str:
@@ -94,12 +94,12 @@ def _filled(rule: str, argument: str, name: str) -> str:
 
 @pytest.fixture
 def touched() -> Iterator[list[str]]:
-    """Every name of a file that Python itself opens, lists, renames or removes meanwhile."""
+    """Names of all files that Python opens, lists, renames or removes during a test."""
     names: list[str] = []
     watching = True
 
     def note(event: str, arguments: tuple[object, ...]) -> None:
-        # A hook stays for good; this one goes to sleep.
+        # Audit hooks cannot be removed, only made to do nothing.
         if watching and event in FILE_EVENTS:
             names.extend(str(argument) for argument in arguments)
 
@@ -128,7 +128,7 @@ def test_malicious_names_reach_neither_store_nor_files(client, bucket, touched):
         "/api/models/<model>",
         "/static/<path:filename>",
     }
-    assert not bucket.asked
+    assert not bucket.requested
     assert not [name for name in touched if any(part in name for part in TELLTALES)]
 
 
@@ -150,5 +150,5 @@ def test_a_version_in_a_body_is_validated_before_any_request_to_the_store(client
     )
 
     assert response.status_code in ({400} if name is not None else {400, 404, 409})
-    assert all(key.startswith("models/digits/") for key in bucket.asked)
+    assert all(key.startswith("models/digits/") for key in bucket.requested)
     assert len(response.get_data()) < 4_000

@@ -35,13 +35,13 @@ def header(width: int = 28, height: int = 28, depth: int = 8, colour: int = 0, l
 
 
 def by_hand(pixels: np.ndarray, **fields: int) -> bytes:
-    """A PNG whose lines say that nothing filters them."""
+    """A PNG whose lines have no filter."""
     lines = b"".join(b"\0" + line.tobytes() for line in pixels)
     return SIGNATURE + header(**fields) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND")
 
 
 def interlaced(pixels: np.ndarray) -> bytes:
-    """The same picture in Adam7's seven passes."""
+    """The same image, interlaced by Adam7."""
     passes = (
         (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4),
         (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),

@@ -108,7 +108,7 @@ def test_v2_errors_name_the_field(client, body, message):
 
 @dataclass
 class Scalars:
-    """What is loaded of a model whose rows are single numbers; nothing here gets to its answer."""
+    """A version with scalar rows, which no test here runs."""
 
     inputs = outputs = (TensorSpec(name="x", datatype="FP32", shape=()),)
 

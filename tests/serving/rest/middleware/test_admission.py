@@ -24,7 +24,7 @@ ORIGIN = "https://app.example"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory):
-    """A client of a server that knows `shop` and `lab`, and one administrator."""
+    """A client of a server with the keys `shop` and `lab`, and one administrator."""
     file = tmp_path_factory.mktemp("keys") / "keys"
     file.write_text(f"shop {KEY}\nlab {OTHER}\n")
     return application_of(
@@ -167,7 +167,7 @@ def test_a_preflight_is_answered_without_a_key(tmp_path):
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "X-API-Key" in response.headers["Access-Control-Allow-Headers"]
     assert response.headers["Vary"] == "Origin"
-    # The page may read why it was refused.
+    # Scripts of an allowed origin may read errors as well.
     assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 

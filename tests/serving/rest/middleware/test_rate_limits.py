@@ -110,7 +110,7 @@ def test_a_client_gets_at_most_a_quarter_of_the_concurrent_requests():
     ("second", "status"), [("2001:db8:1:2::b", 503), ("2001:db8:1:3::a", 200), ("192.0.2.7", 200)]
 )
 def test_addresses_of_one_ipv6_network_are_one_client(second, status):
-    # Given room for one request of each client, and one whose body never ends.
+    # Given a limit of one request for each client, and one whose body never ends.
     client = application_of(limits=Limits(waiting=4))
     slow = Trickle(b"{}")
     environ = {"CONTENT_LENGTH": "2", "REMOTE_ADDR": "2001:db8:1:2::a"}
@@ -127,14 +127,14 @@ def test_addresses_of_one_ipv6_network_are_one_client(second, status):
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_limits_are_not_divided_by_the_number_of_workers(workers):
-    """A connection stays with one worker, so what is allowed is not divided by their number."""
+    """A connection stays with one worker, so each worker allows the full limits."""
     chosen = Settings(serving_workers=workers, requests_per_second_per_client=8)
 
     assert limits(chosen).per_second == 8
 
 
 class Trickle(io.RawIOBase):
-    """A body that comes when the test says so."""
+    """A body that arrives when the test allows it."""
 
     def __init__(self, body: bytes) -> None:
         self._body, self.may_come = io.BytesIO(body), threading.Event()
@@ -145,7 +145,7 @@ class Trickle(io.RawIOBase):
 
 
 def _post(client, path: str, stream, **environ: str) -> TestResponse:
-    """Post a stream exactly as a server hands it on: nothing is said of it but `environ`."""
+    """Post a stream as a server passes it on, with no other headers than those in `environ`."""
     base = EnvironBuilder(path, method="POST", content_type="application/json").get_environ()
     base.pop("CONTENT_LENGTH", None)
     base |= {"wsgi.input": stream, "wsgi.input_terminated": True, "REMOTE_ADDR": "127.0.0.1"}
@@ -177,7 +177,7 @@ def test_requests_over_the_concurrency_limit_get_503_with_retry_after():
 
 @pytest.mark.parametrize("path", ["/" + INFER, "///" + INFER, "/" + PREDICT, "//v2", "//metrics"])
 def test_a_path_with_leading_slashes_is_unknown(client, path):
-    """Else it would be answered past the limit on concurrent answers."""
+    """Otherwise it would bypass the limit of concurrent inference."""
     actual = _post(client, path, io.BytesIO(json.dumps(v2()).encode()), PATH_INFO=path)
 
     assert actual.status_code == 404

@@ -52,10 +52,10 @@ def finish(client: socket.socket, *, chunked: bool = False) -> bytes:
 @pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
 def test_slow_uploads_do_not_delay_inference(serving, chunked):
     with ExitStack() as stack:
-        # Given three times as many slow senders as there are interpreters.
+        # Given three times as many slow senders as inference slots.
         slow = [begin(serving, stack, chunked=chunked) for _ in range(6)]
 
-        # When others ask, then they are answered at once; and so is each slow one in the end.
+        # When others send requests, then they are answered at once, and each slow one in the end.
         assert {serving.request("POST", PREDICT, ONE)[0] for _ in range(10)} == {200}
         assert {finish(upload, chunked=chunked)[:13] for upload in slow} == {b"HTTP/1.1 200 "}
 
@@ -71,7 +71,7 @@ def test_slow_uploads_over_the_limit_are_refused_and_health_checks_answered(serv
         assert int(headers["retry-after"]) > 0
         assert "overloaded" in answer["error"]
         assert finish(slow[0]).startswith(b"HTTP/1.1 200 ")
-    # Those that hang up without a word give their places back.
+    # Clients that disconnect release their places.
     until(lambda: serving.request("POST", PREDICT, ONE)[0] == 200, what="places are free again")
 
 

@@ -23,7 +23,7 @@ def file(tmp_path):
 
 
 def rewrite(file, text):
-    """Put a new file in the place of the old one, as rotation does."""
+    """Replace the file, as a rotation of tokens does."""
     fresh = file.with_name("fresh")
     fresh.write_text(text)
     fresh.chmod(0o600)
@@ -82,14 +82,14 @@ def test_a_file_that_becomes_invalid_is_logged_and_its_tokens_stay_valid(file, c
 
 
 def test_a_corrected_file_with_unchanged_size_and_time_is_read(file, caplog):
-    # Given a file that breaks, and is told of.
+    # Given a file that becomes invalid, which is logged.
     tokens = Tokens(file, reload_seconds=0)
     good = f"ann {NEW}\n"
     rewrite(file, good.replace(" ", "_"))
     broken = file.stat()
     until(lambda: tokens.name_of(ANN) and caplog.records, what="the error is logged")
 
-    # When it is mended as chmod and chown mend one: same file, size and time.
+    # When it is corrected without a change of inode, size or time.
     file.write_text(good)
     os.utime(file, ns=(broken.st_atime_ns, broken.st_mtime_ns))
 
@@ -180,7 +180,7 @@ def test_tokens_are_in_no_repr_and_no_log(file, caplog):
 
 
 def guarded(tokens: Tokens) -> Flask:
-    """An application with one route that only administrators may ask."""
+    """A client of an application with a route for administrators only."""
     application = application_of(administrators=tokens).application
     application.add_url_rule("/api/who", view_func=administrator)
     return application.test_client()

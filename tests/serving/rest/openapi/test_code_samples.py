@@ -18,13 +18,13 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
 TOKEN = "a-token-of-the-tests"
-# What changes the champion comes last; a challenge must have begun to be stopped.
+# Samples that change the champion run last, and a challenge is started before it is stopped.
 LATE = ["challenge", "stopChallenge", "rollBack"]
 
 
 @pytest.fixture
 def serving(bucket, address, tmp_path) -> Iterator[Serving]:
-    """A host that answers with the second of two versions, both with a report."""
+    """A host that serves the second of two versions, both with a report."""
     log = AliasLog(bucket, bundles.MODEL)
     settings = follow_settings(address, admin_token=TOKEN)
     with run_serving(place=tmp_path / "home", **settings) as serving:
@@ -44,7 +44,7 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
 
 
 def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
-    # Given curl that fails when it is refused.
+    # Given curl that fails on error statuses.
     (tmp_path / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
     environment = {
         **os.environ,
@@ -60,7 +60,7 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
         key=lambda operation: LATE.index(operation["operationId"]) if _is_late(operation) else -1
     )
 
-    # When every sample is run, then each is answered.
+    # When every sample is run, then each gets a response.
     run = 0
     for operation in operations:
         for sample in operation["x-codeSamples"]:

@@ -23,7 +23,7 @@ from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving.clients import LIMITS, VERSION
 
 KEY = "a-key-for-predictions"
-# Served for the pages; an address with a path in it is beyond OpenAPI.
+# A path parameter with slashes cannot be described in OpenAPI.
 STATIC = "/static/{filename}"
 BASKET = Schema(
     inputs=(

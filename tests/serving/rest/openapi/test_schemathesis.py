@@ -1,6 +1,6 @@
-"""schemathesis reads the description and asks what it allows and what it does not, over a socket.
+"""schemathesis sends valid and invalid requests generated from the OpenAPI document.
 
-Nothing may be a fault of ours, and nothing may be answered that the description does not tell.
+No response may be a 5xx or deviate from the document.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ CHECKS = (
 
 @pytest.fixture
 def serving(bucket, address, tmp_path):
-    """A host with two workers that answers with the second of two versions."""
+    """A host with two workers that serves the second of two versions."""
     log = AliasLog(bucket, bundles.MODEL)
     settings = follow_settings(address, poll_seconds="1", admin_token=TOKEN)
     with run_serving(place=tmp_path, **settings) as serving:
