@@ -1,4 +1,4 @@
-"""What is kept, and the contract between training and serving.
+"""Storage: objects, registry, datasets and trust; the contract between training and serving.
 
-Only here are S3 keys formed, and only here are boto3 and Delta Lake imported.
+Only this package builds S3 keys, and only this package imports boto3 and Delta Lake.
 """
