@@ -52,7 +52,7 @@ function rangeOf({ minimum, maximum, date }) {
 function suggestions(spec) {
   const list = element("datalist");
   list.id = `vocabulary-${spec.name}`;
-  list.append(...spec.vocabulary.map((word) => new Option(word)));
+  list.append(...spec.vocabulary.map((entry) => new Option(entry)));
   return list;
 }
 
@@ -61,8 +61,8 @@ function createField(spec, index) {
   const isChoice = vocabulary.length > 0 && !isOpen(spec);
   const field = element(isChoice ? "select" : "input");
   field.id = fieldId(spec, index);
-  // A closed vocabulary is sent as the index of the word.
-  if (isChoice) field.append(...vocabulary.map((word, number) => new Option(word, number)));
+  // A closed vocabulary is sent as the index of the entry.
+  if (isChoice) field.append(...vocabulary.map((entry, number) => new Option(entry, number)));
   else if (isOpen(spec)) setupText(field, spec);
   else if (spec.date) setupDate(field, spec);
   else if (spec.datatype === "BOOL") field.type = "checkbox";
@@ -76,7 +76,7 @@ function setupText(field, spec) {
   field.autocomplete = "off";
   field.spellcheck = false;
   field.setAttribute("list", `vocabulary-${spec.name}`);
-  field.value = spec.vocabulary.find((word) => word !== spec.otherwise) ?? spec.otherwise;
+  field.value = spec.vocabulary.find((entry) => entry !== spec.otherwise) ?? spec.otherwise;
 }
 
 function setupDate(field, { minimum, maximum }) {

@@ -1,4 +1,4 @@
-// Panel of the challenger: a version that gets shadow or canary traffic beside the champion.
+// Panel of the challenger: a version that gets shadow or canary traffic along with the champion.
 
 import { byId, definitions, element, isNumber, numbers, setText, share, timeElement } from "../dom.js";
 

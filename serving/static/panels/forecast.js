@@ -73,8 +73,8 @@ export class Forecast {
   }
 
   title(row) {
-    const words = this.features.map((spec) => spec.vocabulary?.[row[spec.name]]).filter(Boolean);
-    return [...words, longDate(row[this.day.name])].join(" · ");
+    const categories = this.features.map((spec) => spec.vocabulary?.[row[spec.name]]).filter(Boolean);
+    return [...categories, longDate(row[this.day.name])].join(" · ");
   }
 
   fill(index) {
