@@ -23,12 +23,10 @@ pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(900
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "add-your-model.md"
-ROOMS = ("cli", "flows", "infra", "models", "serving", "store", "tasks", "tests")
+FOLDERS = ("cli", "flows", "infra", "models", "serving", "store", "tasks", "tests")
 FILES = ("pyproject.toml", "deployments.yaml", "uv.lock")
-# What the guide's last chapter does with a whole stack, without one.
-NIGHT = (
-    "from overnight.flows.retrain import retrain; print(retrain('wine', return_state=True).name)"
-)
+# The run of the last chapter, without a whole stack.
+RUN = "from overnight.flows.retrain import retrain; print(retrain('wine', return_state=True).name)"
 _BLOCK = re.compile(
     r"(?:^`(?P<file>[\w./]+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```",
     re.MULTILINE | re.DOTALL,
@@ -45,30 +43,30 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    found = _BLOCK.finditer(GUIDE.read_text())
-    return [Block(one["kind"], one["file"] or "", one["text"]) for one in found]
+    matches = _BLOCK.finditer(GUIDE.read_text())
+    return [Block(match["kind"], match["file"] or "", match["text"]) for match in matches]
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of one's own, with the same environment under the names that the guide uses."""
+    """A copy of the checkout, with the same environment under the names that the guide uses."""
     place = tmp_path_factory.mktemp("new-user") / "overnight"
     leave = shutil.ignore_patterns("__pycache__", ".venv", "*.mp4")
-    for room in ROOMS:
-        shutil.copytree(ROOT / room, place / room, ignore=leave)
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, place / folder, ignore=leave)
     # Its links lead to the copies, as they are relative.
     shutil.copytree(ROOT / "overnight", place / "overnight", ignore=leave, symlinks=True)
     for name in FILES:
         shutil.copy(ROOT / name, place / name)
     programs = place / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name, words in {
+    for name, arguments in {
         "python": "",
         "pytest": "-m pytest",
         "overnight": "-m overnight.cli.main",
     }.items():
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         program.chmod(0o755)
     return place
 
@@ -85,7 +83,7 @@ def environment(checkout: Path, digits_folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def followed(checkout: Path, environment: Mapping[str, str]) -> Path:
-    """The checkout after every chapter but the last: files written, commands run."""
+    """The checkout after all chapters but the last: files written, commands run."""
     for block in blocks():
         if "overnight up" in block.text:
             break
@@ -142,30 +140,30 @@ def serving(followed: Path, at_home: Mapping[str, str]) -> Iterator[str]:
 def test_the_guide_leads_to_a_version_that_serves(
     followed: Path, at_home: Mapping[str, str], prefect_server: str, serving: str
 ) -> None:
-    # Given the guide followed to its last chapter, two nights pass.
-    night = [sys.executable, "-c", NIGHT]
+    # Given the guide followed to its last chapter, two runs follow.
+    retrain = [sys.executable, "-c", RUN]
     at_work = {**at_home, "PREFECT_API_URL": prefect_server}
 
-    first = _run(night, followed, at_work)
-    second = _run(night, followed, at_work)
+    first = _run(retrain, followed, at_work)
+    second = _run(retrain, followed, at_work)
 
-    # Then each is promoted or refused by its gates, and the guide's question is answered.
+    # Then each is promoted or refused by its gates, and the guide's request is answered.
     assert first.split()[-1] == "Promoted"
     assert second.split()[-1] in {"Promoted", "Refused"}
-    answer = until(lambda: _asked(serving))
+    answer = until(lambda: _predicted(serving))
     assert max(range(3), key=answer["predictions"][0].__getitem__) == 0
 
 
-def _asked(serving: str) -> dict[str, list[list[float]]] | None:
-    """What the guide's curl is answered, or nothing yet."""
+def _predicted(serving: str) -> dict[str, list[list[float]]] | None:
+    """The response to the guide's curl, or None before serving answers."""
     command = next(block.text for block in blocks() if block.text.startswith("curl"))
     body = re.search(r"-d '(.*)'", command)
     assert body is not None
     request = urllib.request.Request(f"{serving}/v1/models/wine:predict", body[1].encode())
     try:
-        with urllib.request.urlopen(request, timeout=5) as answered:
-            found: dict[str, list[list[float]]] = json.load(answered)
-            return found
+        with urllib.request.urlopen(request, timeout=5) as response:
+            predictions: dict[str, list[list[float]]] = json.load(response)
+            return predictions
     except OSError:
         return None
 
@@ -180,7 +178,7 @@ def test_a_model_like_sales_passes_the_suite_as_it_is_made(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["Wine"], "lower-case letters and digits"),
         (["my-wine"], "lower-case letters and digits"),
@@ -193,15 +191,15 @@ def test_a_model_like_sales_passes_the_suite_as_it_is_made(
     ],
 )
 def test_a_name_that_cannot_be_taken_is_refused_and_nothing_is_written(
-    checkout: Path, environment: Mapping[str, str], words: list[str], told: str
+    checkout: Path, environment: Mapping[str, str], arguments: list[str], message: str
 ) -> None:
     before = (checkout / "deployments.yaml").read_text()
 
     done = subprocess.run(
-        ["overnight", "new", *words],
+        ["overnight", "new", *arguments],
         cwd=checkout, env=dict(environment), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert (checkout / "deployments.yaml").read_text() == before

@@ -42,16 +42,16 @@ def test_a_version_is_verified_by_the_lines_of_the_page(folder):
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "message"),
     [("predictor.tflite", "predictor.tflite is not"), ("manifest.json", "InvalidSignature")],
 )
-def test_what_was_changed_is_found_by_them(folder, file, told):
+def test_they_name_a_changed_file(folder, file, message):
     (folder / file).write_bytes((folder / file).read_bytes() + b" ")
 
     done = _verify(folder)
 
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_another_key_finds_no_signature(folder):
@@ -63,6 +63,6 @@ def test_every_command_of_the_page_exists():
 
     from overnight.cli.commands.keys import app
 
-    told = set(re.findall(r"overnight keys (\w+)", PAGE))
+    shown = set(re.findall(r"overnight keys (\w+)", PAGE))
 
-    assert told == set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert shown == set(get_command(app).commands)  # type: ignore[attr-defined]

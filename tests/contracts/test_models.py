@@ -44,7 +44,7 @@ pytestmark = pytest.mark.training
 
 
 @dataclass(frozen=True)
-class Walked:
+class Trained:
     """What a model's first steps came to."""
 
     definition: ModelDefinition
@@ -71,7 +71,7 @@ def places(definition: ModelDefinition, request: pytest.FixtureRequest, tmp_path
 
 
 @pytest.fixture(scope="module")
-def walked(definition: ModelDefinition, places: Places, tmp_path_factory) -> Walked:
+def trained(definition: ModelDefinition, places: Places, tmp_path_factory) -> Trained:
     """One epoch on some rows of the source's first arrival, by the same steps as a night."""
     source = definition.open_source(places)
     delivery = source.deliver(())
@@ -91,7 +91,7 @@ def walked(definition: ModelDefinition, places: Places, tmp_path_factory) -> Wal
         seconds=120,
         report=lambda _progress: None,
     )
-    return Walked(definition, reading.rows, training, holdout, candidate, folder)
+    return Trained(definition, reading.rows, training, holdout, candidate, folder)
 
 
 def _split(definition: ModelDefinition, rows: pa.Table, holdout) -> tuple[Examples, Examples]:
@@ -123,20 +123,22 @@ def test_it_is_listed_under_its_own_name(definition: ModelDefinition) -> None:
     assert definition.gates, "a model without gates would promote anything"
 
 
-def test_rows_are_as_declared_and_each_has_a_digest(walked: Walked) -> None:
-    digests = walked.rows.column("digest").to_pylist()
-    columns = walked.definition.data_gates.columns
+def test_rows_are_as_declared_and_each_has_a_digest(trained: Trained) -> None:
+    digests = trained.rows.column("digest").to_pylist()
+    columns = trained.definition.data_gates.columns
 
-    refused = [one.message for one in check_columns(walked.rows, columns) if not one.passed]
+    refused = [
+        finding.message for finding in check_columns(trained.rows, columns) if not finding.passed
+    ]
 
     assert refused == []
     assert all(digests), "a row without a digest cannot be told from another"
 
 
-def test_examples_match_the_declared_tensors(walked: Walked) -> None:
-    for examples in (walked.training, walked.holdout):
-        assert set(examples.inputs) == {spec.name for spec in walked.definition.tensors.inputs}
-        for spec in walked.definition.tensors.inputs:
+def test_examples_match_the_declared_tensors(trained: Trained) -> None:
+    for examples in (trained.training, trained.holdout):
+        assert set(examples.inputs) == {spec.name for spec in trained.definition.tensors.inputs}
+        for spec in trained.definition.tensors.inputs:
             array = examples.inputs[spec.name]
             assert array.shape == (examples.n, *spec.shape)
             assert array.dtype == NUMPY_TYPES[spec.datatype]
@@ -146,27 +148,27 @@ def test_examples_match_the_declared_tensors(walked: Walked) -> None:
             assert spec.maximum is None or known.max() <= spec.maximum
 
 
-def test_predictions_match_the_declared_tensors(walked: Walked) -> None:
-    answers = predictions(walked.candidate)
+def test_predictions_match_the_declared_tensors(trained: Trained) -> None:
+    answers = predictions(trained.candidate)
 
-    assert set(answers) == {spec.name for spec in walked.definition.tensors.outputs}
-    for spec in walked.definition.tensors.outputs:
-        assert answers[spec.name].shape == (walked.holdout.n, *spec.shape)
+    assert set(answers) == {spec.name for spec in trained.definition.tensors.outputs}
+    for spec in trained.definition.tensors.outputs:
+        assert answers[spec.name].shape == (trained.holdout.n, *spec.shape)
         assert np.isfinite(np.asarray(answers[spec.name], np.float64)).all()
 
 
 @pytest.mark.servers
-def test_every_metric_that_a_gate_names_is_measured(walked: Walked) -> None:
-    definition, candidate = walked.definition, walked.candidate
-    evaluation = evaluate(definition, candidate, None, walked.holdout)
+def test_every_metric_that_a_gate_names_is_measured(trained: Trained) -> None:
+    definition, candidate = trained.definition, trained.candidate
+    evaluation = evaluate(definition, candidate, None, trained.holdout)
     files = publish.bundle(candidate)
     draft = manifest(files, model=definition.name)
     rehearsed = rehearse(
         draft.model_copy(update={"tensors": definition.tensors}),
         files,
-        holdout=walked.holdout,
+        holdout=trained.holdout,
         expected=predictions(candidate),
-        folder=walked.folder,
+        folder=trained.folder,
         seconds=120,
         tolerance=definition.tolerance,
     )
@@ -176,28 +178,34 @@ def test_every_metric_that_a_gate_names_is_measured(walked: Walked) -> None:
 
     assert verdict.findings
     assert _unheard(definition, evaluation) == []
-    served = [one for one in verdict.findings if one.gate in {"SamePredictions", "WithinBudget"}]
-    assert all(one.value is not None and math.isfinite(one.value) for one in served)
+    served = [
+        finding
+        for finding in verdict.findings
+        if finding.gate in {"SamePredictions", "WithinBudget"}
+    ]
+    assert all(finding.value is not None and math.isfinite(finding.value) for finding in served)
     further = [spec.name for spec in definition.tensors.outputs[1:]]
     for compared in (evaluation.exported, rehearsed.rehearsal):
         assert compared is not None
-        assert [(one.output, one.rows) for one in compared.further] == [(x, 0) for x in further]
+        assert [(output.output, output.rows) for output in compared.further] == [
+            (x, 0) for x in further
+        ]
 
 
 def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
     """What gates ask for and nobody reports: metrics and baselines, each where it is asked for."""
-    measured = {(one.metric, one.slice) for one in evaluation.measurements}
+    measured = {(value.metric, value.slice) for value in evaluation.measurements}
     # Right answers are compared by their counts, every other metric row by row, wherever asked.
     told = {ACCURACY, *(row.metric for row in evaluation.rows)}
     compared = {(metric, part) for metric in told for part in ("", *evaluation.slices)}
     unheard = []
     for gate in (*definition.gates, definition.reinstatement):
         reported = compared if isinstance(gate, COMPARISONS) else measured
-        asked = [getattr(gate, name) for name in ("metric", "baseline") if hasattr(gate, name)]
+        metrics = [getattr(gate, name) for name in ("metric", "baseline") if hasattr(gate, name)]
         where = (*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ()))
         unheard += [
             f"{gate}: {metric} of {part or 'all rows'}"
-            for metric in asked
+            for metric in metrics
             for part in where
             if (metric, part) not in reported
         ]
@@ -220,8 +228,8 @@ def test_a_metric_that_is_not_measured_on_its_slice_is_reported() -> None:
     assert all(found.passed for found in gates[0].findings(evaluation))
 
 
-def test_its_plots_can_be_drawn(walked: Walked) -> None:
-    drawn = draw(walked.definition, walked.candidate, walked.holdout, walked.folder)
+def test_its_plots_can_be_drawn(trained: Trained) -> None:
+    drawn = draw(trained.definition, trained.candidate, trained.holdout, trained.folder)
 
     assert drawn
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
@@ -232,7 +240,7 @@ def test_every_model_has_the_deployments_that_digits_has(
 ) -> None:
     entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
     mine, digits = (
-        {one["entrypoint"]: one for one in entries if one["name"] == name}
+        {entry["entrypoint"]: entry for entry in entries if entry["name"] == name}
         for name in (definition.name, "digits")
     )
 
