@@ -148,7 +148,7 @@ def test_ratios_are_taken_within_a_round_because_rounds_differ_in_noise():
     assert report.ratio(peer, ours) == 3
 
 
-def test_the_table_is_ordered_by_cpu_and_who_failed_is_told_with_the_reason():
+def test_the_table_is_ordered_by_cpu_and_who_failed_is_listed_with_the_reason():
     told = report.render(results(rows("litserve", 900), rows("overnight", 300)))
 
     lines = told.splitlines()

@@ -1,4 +1,4 @@
-"""An audit says how much of it really took place."""
+"""An audit reports how many packages were really looked up."""
 
 import pytest
 
@@ -21,7 +21,7 @@ UNKNOWN = {"name": "numpy", "skip_reason": "not found on PyPI"}
         ([FLAWED, UNKNOWN], 1, "keras 3.9.0: CVE-2025-1550; fixed in 3.9.1"),
     ],
 )
-def test_what_was_not_looked_up_is_not_called_clean(packages, code, told):
+def test_packages_that_were_not_looked_up_are_not_clean(packages, code, told):
     found = summarise({"dependencies": packages})
 
     assert found[0] == code

@@ -258,7 +258,7 @@ def test_serving_says_what_became_of_records_alone(client):
         assert denied(lambda key=key: mine.put_object(Bucket=BUCKET, Key=key, Body=b"x")), key
 
 
-def test_a_refusal_says_what_was_asked_and_where_it_stands_who_may(bucket):
+def test_a_denied_request_names_the_action_and_the_policies(bucket):
     with pytest.raises(
         StoreDenied, match=rf"PutObject {RECORD}.*OVERNIGHT_IDENTITY.*infra/policies"
     ):

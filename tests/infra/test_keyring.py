@@ -171,7 +171,7 @@ def test_of_keys_that_are_trusted_at_the_same_instant_none_is_lost(settings):
     assert names == {"first", *(key.name for key in made)}
 
 
-def test_of_two_that_make_the_key_at_the_same_instant_one_is_told_of_the_other(settings):
+def test_of_two_that_make_the_key_at_the_same_instant_one_learns_of_the_other(settings):
     start = threading.Barrier(2)
 
     def new(name: str) -> str:

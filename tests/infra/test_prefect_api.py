@@ -1,4 +1,4 @@
-"""Prefect's API over a real socket: refusals and silence are told apart and worded."""
+"""Prefect's API over a real socket: refusals and unreachable servers are distinguished."""
 
 import os
 import threading
@@ -64,7 +64,7 @@ def test_a_healthy_server_is_healthy(api):
 
 
 @pytest.mark.parametrize("bypassed", ["", "*", "store.example, 127.0.0.1"])
-def test_no_proxy_is_asked_for_this_machine(api, bypassed, monkeypatch):
+def test_requests_to_this_machine_bypass_proxies(api, bypassed, monkeypatch):
     nowhere = f"http://127.0.0.1:{free_port()}"
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, nowhere)
@@ -82,11 +82,11 @@ def test_what_does_not_exist_is_none(api):
     assert api.find("/deployments/name/retrain/nothing") is None
 
 
-def test_a_server_whose_database_is_locked_for_a_moment_is_asked_again(api):
+def test_a_server_whose_database_is_locked_for_a_moment_is_retried(api):
     assert api.request("POST", "/busy") == "at last"
 
 
-def test_a_server_that_stays_busy_is_told_as_such(api):
+def test_a_server_that_stays_busy_is_reported_as_busy(api):
     with pytest.raises(OrchestratorRefused, match="Service Unavailable") as raised:
         api.request("POST", "/overloaded")
 
@@ -97,7 +97,7 @@ def test_an_answer_without_a_body_is_none(api):
     assert api.request("POST", "/empty") is None
 
 
-def test_a_refusal_says_what_was_asked_and_why(api):
+def test_a_refusal_names_the_request_and_the_reason(api):
     with pytest.raises(OrchestratorRefused, match=r"epochs: must be at least 1") as raised:
         api.request("POST", "/deployments/1/create_flow_run", {"parameters": {"epochs": 0}})
 
@@ -105,7 +105,7 @@ def test_a_refusal_says_what_was_asked_and_why(api):
     assert "create_flow_run" in str(raised.value)
 
 
-def test_a_broken_server_is_told_with_its_own_words(api):
+def test_a_broken_server_is_reported_with_its_own_text(api):
     with pytest.raises(OrchestratorRefused, match="oops"):
         api.request("GET", "/broken")
 

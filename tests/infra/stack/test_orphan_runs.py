@@ -1,4 +1,4 @@
-"""Nights that were missed while nothing ran: one is made up for, not twenty."""
+"""Scheduled runs that were missed while the stack was down: the newest is started, not twenty."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def deployed(api: PrefectApi, pool: str) -> str:
 
 
 def miss(api: PrefectApi, deployment: str, nights: int) -> None:
-    """Have the server schedule nights that are over."""
+    """Have the server schedule runs in the past."""
     TALLY.inject("nights were missed")
     now = datetime.now(UTC)
     times = {"start_time": f"{now - timedelta(days=nights):%Y-%m-%dT%H:%M:%SZ}"}

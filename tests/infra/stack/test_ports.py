@@ -1,4 +1,4 @@
-"""Ports: taken ones are told with a name and a remedy."""
+"""Ports: taken ones are reported with their holder and a remedy."""
 
 import os
 import socket

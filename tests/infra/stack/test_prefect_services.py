@@ -38,7 +38,7 @@ def test_what_it_asks_for_is_made_once_and_only_where_others_reach_it(everywhere
         assert not load().prefect_auth.get_secret_value()
 
 
-def test_every_process_that_talks_to_it_is_told(everywhere):
+def test_every_process_that_talks_to_it_has_the_credentials(everywhere):
     auth = everywhere.prefect_auth.get_secret_value()
     server = prefect_services.server(everywhere)
     others = (
@@ -54,7 +54,7 @@ def test_every_process_that_talks_to_it_is_told(everywhere):
 
 
 @pytest.mark.servers
-def test_whoever_does_not_say_who_they_are_is_refused(everywhere):
+def test_a_request_without_credentials_is_refused(everywhere):
     server = prefect_services.server(everywhere)
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with server.log.open("wb") as log:

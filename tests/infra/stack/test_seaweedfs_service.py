@@ -43,7 +43,7 @@ def credentials(tmp_path) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", identities.NAMES)
-def test_the_server_is_told_the_credentials_that_settings_read(name, settings, tmp_path):
+def test_the_server_is_configured_with_the_credentials_that_settings_read(name, settings, tmp_path):
     seaweedfs_service.service(settings, keeps_running=False).before_start()
 
     read, told = load(name), credentials(tmp_path)[name]
@@ -161,7 +161,7 @@ def test_inner_ports_are_free_distinct_and_kept(settings):
     assert all(is_free(port) for port in ports.all)
 
 
-def test_a_missing_program_is_told_with_what_to_do(settings, tmp_path):
+def test_a_missing_program_is_reported_with_a_remedy(settings, tmp_path):
     chosen = settings.model_copy(update={"weed_bin": tmp_path / "no-such-weed"})
 
     with pytest.raises(ConfigurationError, match="WEED_BIN"):
@@ -211,9 +211,7 @@ def test_at_a_store_of_ones_own_the_environment_says_who_everybody_is_and_up_war
 
 @pytest.mark.servers
 @pytest.mark.timeout(120)
-def test_credentials_in_the_shell_of_whoever_starts_it_open_nothing(
-    settings, tmp_path, monkeypatch
-):
+def test_credentials_in_the_shell_that_starts_it_open_nothing(settings, tmp_path, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_S3_PORT", str(free_port()))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SOMEBODYSKEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebodys-secret")

@@ -71,7 +71,7 @@ def test_what_a_dead_child_left_in_its_session_is_cleared_away(tmp_path, kept):
     until(lambda: not psutil.pid_exists(grandchild), what="the grandchild gone")
 
 
-def test_a_program_that_cannot_be_run_is_told_and_tried_again(tmp_path, kept):
+def test_a_program_that_cannot_be_run_is_reported_and_tried_again(tmp_path, kept):
     program = tmp_path / "program"
     runner = kept(service(tmp_path, command=(str(program),)))
     tick_until(runner, "failing")
@@ -155,7 +155,7 @@ def test_a_service_is_not_ready_before_it_is_prepared(tmp_path, kept):
     assert len(tries) == 3
 
 
-def test_a_taken_port_is_told_and_waited_for(tmp_path, kept):
+def test_a_taken_port_is_reported_and_waited_for(tmp_path, kept):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

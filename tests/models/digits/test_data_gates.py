@@ -74,7 +74,7 @@ def offenders(found: DriftReport) -> set[str]:
     return {finding.metric for finding in found.findings if not finding.passed}
 
 
-def test_the_source_s_next_night_is_like_those_before_it(nights: Nights) -> None:
+def test_the_next_delivery_is_like_those_before_it(nights: Nights) -> None:
     found = compared(nights, ("night-0001", nights.rows(50_000, 51_000)))
 
     assert offenders(found) == set()
@@ -93,7 +93,7 @@ def test_the_source_s_next_night_is_like_those_before_it(nights: Nights) -> None
 
 
 @pytest.mark.parametrize("n", [30, 100, 300, 1_000])
-def test_honest_nights_of_any_size_pass(nights: Nights, n: int) -> None:
+def test_sound_arrivals_of_any_size_pass(nights: Nights, n: int) -> None:
     chance = np.random.default_rng(n)
     arrived = []
     for number in range(3):
@@ -144,7 +144,7 @@ def half_inverted(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
         (permuted, "champion is right"),
     ],
 )
-def test_a_spoilt_night_is_held_and_the_offender_named(
+def test_a_damaged_arrival_is_parked_and_the_statistic_named(
     nights: Nights, spoil: Callable, named: str
 ) -> None:
     spoilt = spoil(nights.images[50_000:50_300], nights.labels[50_000:50_300])
@@ -166,7 +166,7 @@ def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
     assert "one occurs 100 times" in finding.message
 
 
-def test_only_the_arrival_that_differs_is_held(nights: Nights) -> None:
+def test_only_the_arrival_that_differs_is_parked(nights: Nights) -> None:
     good = ("good", nights.rows(50_000, 50_500))
     bad = ("bad", as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000])))
 
@@ -206,7 +206,7 @@ def test_small_arrivals_are_judged_together_once_they_are_enough(nights: Nights)
     assert {one.slice for one in enough.failures_of("drawn-10")} == {"3 small arrivals"}
 
 
-def test_what_a_person_accepted_is_not_held_and_their_word_stands_beside_it(
+def test_an_accepted_arrival_is_not_parked_and_its_review_is_kept(
     nights: Nights,
 ) -> None:
     bad = ("bad", as_rows(Digits(255 - nights.images[50_500:51_000], nights.labels[50_500:51_000])))
@@ -236,7 +236,7 @@ def test_when_nothing_arrived_nothing_is_compared(nights: Nights) -> None:
     assert not finding.applicable
 
 
-def test_holdout_rows_in_other_clothes_are_found(nights: Nights) -> None:
+def test_near_duplicates_of_the_holdout_are_found(nights: Nights) -> None:
     held_out = examples(nights.holdout)
     moved = np.zeros_like(held_out.inputs["image"][:100])
     moved[:, 1:, 2:] = held_out.inputs["image"][:100, :-1, :-2]

@@ -235,7 +235,7 @@ def test_images_without_labels_are_rejected() -> None:
     assert reading.rows.num_rows == 0
 
 
-def test_an_empty_folder_is_told_as_such() -> None:
+def test_an_empty_folder_is_rejected_as_empty() -> None:
     reading = read_files({})
 
     assert [str(bad) for bad in reading.rejected] == [

@@ -27,7 +27,9 @@ def source(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dig
     return DigitsSource(Places(folder=digits_folder, cache=tmp_path_factory.mktemp("cache")))
 
 
-def test_the_nights_together_are_the_training_images_in_their_order(source: DigitsSource) -> None:
+def test_the_deliveries_together_are_the_training_images_in_their_order(
+    source: DigitsSource,
+) -> None:
     delivered: list[str] = []
     parts = []
     while (delivery := source.deliver(delivered)) is not None:
@@ -43,7 +45,7 @@ def test_the_nights_together_are_the_training_images_in_their_order(source: Digi
     assert np.array_equal(images, original)
 
 
-def test_a_night_is_the_same_bytes_whenever_it_is_delivered(source: DigitsSource) -> None:
+def test_a_delivery_is_always_the_same_bytes(source: DigitsSource) -> None:
     assert source.deliver({"night-0000"}) == source.deliver({"night-0000", "by-hand"})
 
 

@@ -106,7 +106,7 @@ def test_at_the_level_itself_it_is_shown() -> None:
     ],
 )
 @pytest.mark.parametrize("better", ["higher", "lower"])
-def test_a_metric_told_row_by_row_is_compared_whichever_way_it_points(
+def test_a_metric_by_row_is_compared_whichever_way_it_points(
     gain: float, gate: Gate, passes: bool, better: str
 ) -> None:
     noise = NOISE - NOISE.mean() + gain
@@ -247,7 +247,7 @@ def test_what_cannot_be_compared_fails_and_says_why(
     assert why in finding.message
 
 
-def test_right_or_wrong_told_row_by_row_is_counted_and_tested_exactly() -> None:
+def test_accuracy_by_row_is_counted_and_tested_exactly() -> None:
     # Ninety rows right against sixty of the majority's: won 40, lost 10 of a hundred.
     mine, trivial = np.repeat([1, 0, 1], [40, 10, 50]), np.repeat([0, 1, 1], [40, 10, 50])
 

@@ -1,4 +1,4 @@
-"""Every gate, asked what must not fool it: at its bound, beside it, and without evidence."""
+"""Every gate at its bound, on either side of it, and without evidence."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ Ask = Callable[[], Finding]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Case:
     """A gate asked seven times. `good` is far within its bound, on as few rows as it takes."""
 
     good: Ask
@@ -51,13 +51,13 @@ class Asked:
     refuses_at: bool = False
 
 
-def bounded(gate: Gate, metric: str, *, least: int, sign: int, slice: str = "") -> Asked:
+def bounded(gate: Gate, metric: str, *, least: int, sign: int, slice: str = "") -> Case:
     """A gate on one measurement whose bound is 0.5; above it is better when the sign is 1."""
 
     def ask(value: float, n: int = 10_000) -> Ask:
         return lambda: only(gate, measured(value, metric=metric, n=n, slice=slice))
 
-    return Asked(
+    return Case(
         good=ask(0.5 + sign * 0.4, least),
         at=ask(0.5),
         inside=ask(0.5 + sign * STEP),
@@ -71,8 +71,8 @@ def bounded(gate: Gate, metric: str, *, least: int, sign: int, slice: str = "") 
 
 def comparing(
     declare: Callable[..., Gate], *, least: int, gain: float, refuses_at: bool = False
-) -> Asked:
-    """A gate on a metric told row by row, at the level that the rows themselves reach."""
+) -> Case:
+    """A gate on a metric by row, at the level that the rows themselves reach."""
     mine = TRUTH - (NOISE - NOISE.mean()) - gain
     evaluation = compared_row_by_row(mine, TRUTH)
     level = only(declare(), evaluation).p
@@ -84,7 +84,7 @@ def comparing(
         return lambda: only(declare(alpha=alpha), rows)
 
     few = TRUTH[:least] - 5 + NOISE[:least] / 10
-    return Asked(
+    return Case(
         good=ask(compared_row_by_row(few, TRUTH[:least])),
         at=ask(evaluation, level),
         inside=ask(evaluation, level * away),
@@ -97,13 +97,13 @@ def comparing(
     )
 
 
-def budget() -> Asked:
+def budget() -> Case:
     gate = WithinBudget(p99_ms=10, resident_mb=1_000, size_mb=1_000)
 
     def ask(evaluation: Evaluation) -> Ask:
         return lambda: next(iter(gate.findings(evaluation)))
 
-    return Asked(
+    return Case(
         good=ask(rehearsed(n=1)),
         at=ask(rehearsed(p99_ms=10.0)),
         inside=ask(rehearsed(p99_ms=10 - STEP)),
@@ -114,7 +114,7 @@ def budget() -> Asked:
     )
 
 
-def sameness(how: str) -> Asked:
+def sameness(how: str) -> Case:
     """The largest difference, of what was exported or asked over HTTP."""
     gate = SamePredictions(tolerance=0.1)
 
@@ -128,7 +128,7 @@ def sameness(how: str) -> Asked:
             finding for finding in gate.findings(evaluation) if finding.metric.endswith(how)
         ][-1]
 
-    return Asked(
+    return Case(
         good=ask(0.0, 1),
         at=ask(0.1),
         inside=ask(0.1 - STEP),
@@ -141,7 +141,7 @@ def sameness(how: str) -> Asked:
 
 def shifted(
     declare: Callable[[float], ShiftGate], wrap: Callable[..., ColumnSample], moved: np.ndarray
-) -> Asked:
+) -> Case:
     learned = np.tile(np.arange(10.0), 100)
     apart = declare(0.0).finding("n", wrap(moved), wrap(learned)).value
     assert apart is not None
@@ -149,7 +149,7 @@ def shifted(
     def ask(bound: float, sample: ColumnSample) -> Ask:
         return lambda: declare(bound).finding("n", sample, wrap(learned))
 
-    return Asked(
+    return Case(
         good=ask(apart, wrap(learned)),
         at=ask(apart, wrap(moved)),
         inside=ask(apart + STEP, wrap(moved)),
@@ -161,7 +161,7 @@ def shifted(
 
 
 LEARNED = np.tile(np.arange(10.0), 100)
-GATES: Mapping[str, Callable[[], Asked]] = {
+GATES: Mapping[str, Callable[[], Case]] = {
     "AtLeast": lambda: bounded(AtLeast("m", 0.5), "m", least=30, sign=1),
     "AtMost": lambda: bounded(AtMost("m", 0.5), "m", least=30, sign=-1),
     "Calibrated": lambda: bounded(Calibrated(0.5), "calibration_error", least=1_000, sign=-1),
@@ -201,7 +201,7 @@ GATES: Mapping[str, Callable[[], Asked]] = {
 
 
 @pytest.fixture(scope="module", params=sorted(GATES))
-def asked(request: pytest.FixtureRequest) -> Asked:
+def asked(request: pytest.FixtureRequest) -> Case:
     return GATES[request.param]()
 
 
@@ -226,20 +226,20 @@ def _shift(name: str) -> object:
     return getattr(overnight.models.data_gates.drift, name)
 
 
-def test_what_is_good_passes_on_as_few_rows_as_are_asked_for(asked: Asked) -> None:
+def test_what_is_good_passes_on_as_few_rows_as_are_required(asked: Case) -> None:
     found = asked.good()
 
     assert (found.passed, found.applicable) == (True, True), found.message
 
 
-def test_at_its_bound_and_just_inside_it_passes_and_just_outside_it_does_not(asked: Asked) -> None:
+def test_at_its_bound_and_just_inside_it_passes_and_just_outside_it_does_not(asked: Case) -> None:
     passed = [ask().passed for ask in (asked.inside, asked.at, asked.outside)]
 
     assert passed == [True, not asked.refuses_at, False]
 
 
 @pytest.mark.parametrize("how", ["nan", "empty", "missing", "few"])
-def test_without_evidence_it_fails_and_says_why(asked: Asked, how: str) -> None:
+def test_without_evidence_it_fails_and_says_why(asked: Case, how: str) -> None:
     ask: Ask | None = getattr(asked, how)
     if ask is None:
         assert how == "few"

@@ -50,7 +50,7 @@ def test_log_loss_is_the_mean_surprise() -> None:
     )
 
 
-def test_every_slice_is_measured_beside_the_whole() -> None:
+def test_every_slice_is_measured_and_the_whole() -> None:
     labels = np.array([0, 0, 1])
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
     slices = {"zeros": labels == 0, "nobody": labels == 7}
@@ -77,7 +77,7 @@ def test_the_floor_of_calibration_is_what_a_calibrated_classifier_shows() -> Non
     assert math.isnan(calibration_floor(np.zeros((0, 2))))
 
 
-def test_metrics_told_row_by_row_add_up_to_those_of_the_whole() -> None:
+def test_metrics_by_row_add_up_to_those_of_the_whole() -> None:
     random = np.random.default_rng(3)
     labels, probabilities = random.integers(0, 3, 50), random.dirichlet(np.ones(3), 50)
 

@@ -118,5 +118,5 @@ def test_of_classes_the_likeliest_is_the_answer_and_of_one_number_itself() -> No
         ({"datatype": "FP32", "minimum": 0, "maximum": 1}, False),
     ],
 )
-def test_flags_and_words_are_exact(told: dict, exact: bool) -> None:
+def test_flags_and_codes_are_exact(told: dict, exact: bool) -> None:
     assert TensorSpec(name="x", shape=(), **told).exact is exact

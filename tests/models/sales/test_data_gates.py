@@ -28,7 +28,7 @@ def held(night: pa.Table, learned: ColumnSample) -> set[str]:
 
 
 @pytest.mark.parametrize("night", ["2017-11-03", "2017-11-05", "2017-11-23", "2017-12-24"])
-def test_an_honest_night_passes_on_weekdays_sundays_and_feasts(
+def test_a_sound_arrival_passes_on_weekdays_sundays_and_feasts(
     night: str, learned: ColumnSample
 ) -> None:
     assert held(everywhere(night, night), learned) == set()
@@ -42,7 +42,7 @@ def test_an_honest_night_passes_on_weekdays_sundays_and_feasts(
         ("pieces", lambda night: night.set_column(4, "units", pc.multiply(night["units"], 10.0))),
     ],
 )
-def test_a_spoilt_night_is_held(
+def test_a_damaged_arrival_is_parked(
     metric: str, spoil: Callable[[pa.Table], pa.Table], learned: ColumnSample
 ) -> None:
     night = everywhere("2017-11-03", "2017-11-03")

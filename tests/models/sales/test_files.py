@@ -98,7 +98,7 @@ def test_a_file_that_will_not_do_says_why_and_costs_the_others_nothing(
     assert reading.rows.num_rows == 3
 
 
-def test_no_file_at_all_is_said() -> None:
+def test_an_arrival_without_files_is_rejected() -> None:
     assert "at least one file" in str(read_files({}).rejected[0])
 
 

@@ -74,7 +74,7 @@ def test_what_one_store_has_is_held_to_the_bound() -> None:
     assert "small stores" in {one.slice for one in judged(-1.0) if not one.passed}
 
 
-def test_a_night_left_out_of_the_holdout_leaves_days_enough_to_judge() -> None:
+def test_a_day_missing_from_the_holdout_leaves_days_enough_to_judge() -> None:
     found = judged(1.0, left_out=LAST - GAP_DAYS - 5)
 
     assert [one.message for one in found if not one.passed] == []

@@ -79,7 +79,7 @@ def test_the_mean_is_of_the_newest_28_days() -> None:
     assert mean_of_28_days(examples([1])).tolist() == [np.arange(28, 56).mean()]
 
 
-def test_an_interval_is_told_in_whole_pieces() -> None:
+def test_an_interval_is_judged_in_whole_pieces() -> None:
     asked = examples([0, 3, 4, 1, -2])
 
     inside = in_interval(

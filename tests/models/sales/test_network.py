@@ -102,7 +102,7 @@ def test_every_store_has_an_answer_of_its_own(fitted: network.Fitted, examples: 
     assert len(set(answers.values())) == 3
 
 
-def test_an_answer_does_not_depend_on_what_else_is_asked(
+def test_an_answer_does_not_depend_on_other_rows(
     fitted: network.Fitted, exported: dict[str, bytes], examples: Examples
 ) -> None:
     some = {name: array[:50] for name, array in examples.inputs.items()}
@@ -175,7 +175,7 @@ def test_without_examples_nothing_is_fitted(examples: Examples) -> None:
         network.fit(none, none, settings=FEW, report=lambda _: None)
 
 
-def test_the_same_weekdays_are_counted_back_from_the_day_asked_for() -> None:
+def test_the_same_weekdays_are_counted_back_from_the_forecast_day() -> None:
     places = same_weekday_places()
 
     for lead, row in zip(range(SHORTEST_LEAD, LONGEST_LEAD + 1), places, strict=True):

@@ -1,4 +1,4 @@
-"""A forecast is told what was known at its cut-off, and nothing of its day or later."""
+"""Inputs of an example are what was known at its cut-off: nothing of its day or later."""
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +23,18 @@ HELD_FROM = "2017-05-01"
 
 
 @pytest.fixture(scope="module")
-def told() -> pa.Table:
+def sales_rows() -> pa.Table:
     return rows(sold(FIRST, LAST))
 
 
-def parts(told: pa.Table, begin: str = HELD_FROM) -> tuple[pa.Table, pa.Table]:
-    later = pc.greater_equal(told["day"], day(begin))
-    return told.filter(pc.invert(later)), told.filter(later)
+def parts(sales_rows: pa.Table, begin: str = HELD_FROM) -> tuple[pa.Table, pa.Table]:
+    later = pc.greater_equal(sales_rows["day"], day(begin))
+    return sales_rows.filter(pc.invert(later)), sales_rows.filter(later)
 
 
-def with_units(told: pa.Table, changed: np.ndarray) -> pa.Table:
-    place = told.column_names.index("units")
-    return told.set_column(place, "units", pa.array(changed))
+def with_units(sales_rows: pa.Table, changed: np.ndarray) -> pa.Table:
+    place = sales_rows.column_names.index("units")
+    return sales_rows.set_column(place, "units", pa.array(changed))
 
 
 def of_day(examples: Examples, when: int) -> dict[str, np.ndarray]:
@@ -42,8 +42,8 @@ def of_day(examples: Examples, when: int) -> dict[str, np.ndarray]:
     return {name: array[chosen] for name, array in examples.inputs.items()}
 
 
-def test_nothing_after_the_cut_off_leaks_into_the_inputs(told: pa.Table) -> None:
-    before, held = parts(told)
+def test_nothing_after_the_cut_off_leaks_into_the_inputs(sales_rows: pa.Table) -> None:
+    before, held = parts(sales_rows)
     plain = series.holdout_examples(before, held)
     days = np.concatenate([before["day"].to_numpy(), held["day"].to_numpy()])
 
@@ -70,8 +70,8 @@ def test_nothing_after_the_cut_off_leaks_into_the_inputs(told: pa.Table) -> None
         )
 
 
-def test_each_window_ends_with_its_own_cut_off(told: pa.Table) -> None:
-    numbered = with_units(told, told["day"].to_numpy().astype(float))
+def test_each_window_ends_with_its_own_cut_off(sales_rows: pa.Table) -> None:
+    numbered = with_units(sales_rows, sales_rows["day"].to_numpy().astype(float))
     one = numbered.group_by(["store", "department", "day"]).aggregate([("units", "min")])
     daily = pa.table(
         {
@@ -93,10 +93,10 @@ def test_each_window_ends_with_its_own_cut_off(told: pa.Table) -> None:
     assert np.array_equal(recent[sold_then], expected[sold_then])
 
 
-def test_leads_reach_from_the_gap_to_the_horizon_and_never_change(told: pa.Table) -> None:
+def test_leads_reach_from_the_gap_to_the_horizon_and_never_change(sales_rows: pa.Table) -> None:
     first, second = (
-        series.training_examples(told),
-        series.training_examples(told.take(np.arange(told.num_rows)[::-1])),
+        series.training_examples(sales_rows),
+        series.training_examples(sales_rows.take(np.arange(sales_rows.num_rows)[::-1])),
     )
 
     lead = first.inputs["lead_days"]
@@ -106,11 +106,11 @@ def test_leads_reach_from_the_gap_to_the_horizon_and_never_change(told: pa.Table
         assert np.array_equal(array, second.inputs[name])
 
 
-def test_labels_are_what_the_lines_sold_that_day(told: pa.Table) -> None:
+def test_labels_are_what_the_lines_sold_that_day(sales_rows: pa.Table) -> None:
     lines = sold("2017-04-10", "2017-04-10", stores=(367,))
     grocery = lines.filter(pc.equal(lines["department"], "GROCERY"))
 
-    examples = series.training_examples(told)
+    examples = series.training_examples(sales_rows)
 
     here = (
         (examples.inputs["day"] == day("2017-04-10"))
@@ -120,8 +120,8 @@ def test_labels_are_what_the_lines_sold_that_day(told: pa.Table) -> None:
     assert examples.labels[here].tolist() == [pc.sum(grocery["quantity"]).as_py()]
 
 
-def test_days_of_the_gap_are_asked_of_nobody_because_they_are_not_final(told: pa.Table) -> None:
-    before, held = parts(told)
+def test_days_of_the_gap_are_no_examples_because_they_are_not_final(sales_rows: pa.Table) -> None:
+    before, held = parts(sales_rows)
 
     judged = series.holdout_examples(before, held)
 
@@ -129,8 +129,8 @@ def test_days_of_the_gap_are_asked_of_nobody_because_they_are_not_final(told: pa
     assert (days.min(), days.max()) == (day(HELD_FROM), day(LAST) - GAP_DAYS)
 
 
-def test_an_arrival_completes_the_day_three_before_its_newest(told: pa.Table) -> None:
-    before, held = parts(told, LAST)
+def test_an_arrival_completes_the_day_three_before_its_newest(sales_rows: pa.Table) -> None:
+    before, held = parts(sales_rows, LAST)
 
     found = series.arrival_examples(before, held)
 
@@ -140,10 +140,12 @@ def test_an_arrival_completes_the_day_three_before_its_newest(told: pa.Table) ->
 
 
 def test_unknown_stores_and_departments_that_sell_often_are_series_of_other(
-    told: pa.Table,
+    sales_rows: pa.Table,
 ) -> None:
-    moved = told.set_column(
-        told.column_names.index("store"), "store", pa.array(np.full(told.num_rows, 4), pa.int32())
+    moved = sales_rows.set_column(
+        sales_rows.column_names.index("store"),
+        "store",
+        pa.array(np.full(sales_rows.num_rows, 4), pa.int32()),
     )
 
     examples = series.training_examples(moved)
@@ -152,13 +154,13 @@ def test_unknown_stores_and_departments_that_sell_often_are_series_of_other(
     assert {0, 1} <= set(examples.inputs["department"].tolist())
 
 
-def test_what_counts_other_units_is_in_no_series(told: pa.Table) -> None:
-    assert not {"FUEL", "MISCELLANEOUS"} & set(series.panel(told).department)
-    assert {"FUEL", "MISCELLANEOUS"} <= set(told["department"].to_pylist())
+def test_what_counts_other_units_is_in_no_series(sales_rows: pa.Table) -> None:
+    assert not {"FUEL", "MISCELLANEOUS"} & set(series.panel(sales_rows).department)
+    assert {"FUEL", "MISCELLANEOUS"} <= set(sales_rows["department"].to_pylist())
 
 
-def test_examples_are_as_the_tensors_declare(told: pa.Table) -> None:
-    inputs = series.training_examples(told).inputs
+def test_examples_are_as_the_tensors_declare(sales_rows: pa.Table) -> None:
+    inputs = series.training_examples(sales_rows).inputs
 
     for spec in TENSORS.inputs:
         array = inputs[spec.name]
@@ -167,29 +169,31 @@ def test_examples_are_as_the_tensors_declare(told: pa.Table) -> None:
         assert array.shape[1:] == spec.shape
 
 
-def test_too_few_days_are_said(told: pa.Table) -> None:
-    few = told.filter(pc.less(told["day"], day("2017-02-01")))
+def test_too_few_days_are_an_error(sales_rows: pa.Table) -> None:
+    few = sales_rows.filter(pc.less(sales_rows["day"], day("2017-02-01")))
 
     with pytest.raises(ValueError, match="an example needs 66"):
         series.training_examples(few)
 
 
-def without(told: pa.Table, *days: str, but: int = 0) -> pa.Table:
+def without(sales_rows: pa.Table, *days: str, but: int = 0) -> pa.Table:
     """As if the nights of some days were left out; `but` late rows of each came all the same."""
-    missing = np.isin(told["day"].to_numpy(), [day(one) for one in days])
-    late = [np.flatnonzero(told["day"].to_numpy() == day(one))[:but] for one in days]
+    missing = np.isin(sales_rows["day"].to_numpy(), [day(one) for one in days])
+    late = [np.flatnonzero(sales_rows["day"].to_numpy() == day(one))[:but] for one in days]
     missing[np.concatenate(late)] = False
-    return told.filter(pa.array(~missing))
+    return sales_rows.filter(pa.array(~missing))
 
 
 LEFT_OUT = ("2017-04-12", "2017-05-15")
 
 
 @pytest.mark.parametrize("but", [0, 2])
-def test_a_day_left_out_is_neither_learned_nor_judged_nor_scored(told: pa.Table, but: int) -> None:
-    rest = without(told, *LEFT_OUT, but=but)
+def test_a_day_left_out_is_neither_learned_nor_judged_nor_scored(
+    sales_rows: pa.Table, but: int
+) -> None:
+    rest = without(sales_rows, *LEFT_OUT, but=but)
     before, held = parts(rest)
-    tonight = parts(without(told, "2017-05-15", but=but), "2017-05-18")
+    tonight = parts(without(sales_rows, "2017-05-15", but=but), "2017-05-18")
 
     found = [
         series.training_examples(rest),
@@ -204,9 +208,9 @@ def test_a_day_left_out_is_neither_learned_nor_judged_nor_scored(told: pa.Table,
 
 
 def test_a_day_left_out_goes_into_windows_as_its_weekday_before_and_not_as_nothing(
-    told: pa.Table,
+    sales_rows: pa.Table,
 ) -> None:
-    plain, sums = series.panel(told), series.panel(without(told, LEFT_OUT[0]))
+    plain, sums = series.panel(sales_rows), series.panel(without(sales_rows, LEFT_OUT[0]))
 
     place = day(LEFT_OUT[0]) - sums.first
     chosen = [
@@ -219,24 +223,24 @@ def test_a_day_left_out_goes_into_windows_as_its_weekday_before_and_not_as_nothi
 
 
 def test_a_day_on_which_the_shops_are_closed_is_known_to_sell_nothing() -> None:
-    told = series.panel(rows(sold("2017-12-01", "2017-12-31")))
+    sales_rows = series.panel(rows(sold("2017-12-01", "2017-12-31")))
 
-    assert told.unknown.tolist() == []
-    assert told.units[:, day("2017-12-25") - told.first].sum() == 0
+    assert sales_rows.unknown.tolist() == []
+    assert sales_rows.units[:, day("2017-12-25") - sales_rows.first].sum() == 0
 
 
-def test_one_row_of_a_wrong_day_moves_no_end(told: pa.Table) -> None:
-    stray = told.slice(0, 1)
-    place = told.column_names.index("day")
+def test_one_row_of_a_wrong_day_moves_no_end(sales_rows: pa.Table) -> None:
+    stray = sales_rows.slice(0, 1)
+    place = sales_rows.column_names.index("day")
     wrong = stray.set_column(place, "day", pa.array([day(LAST) + 9], pa.int32()))
 
-    found = series.panel(pa.concat_tables([told, wrong]))
+    found = series.panel(pa.concat_tables([sales_rows, wrong]))
 
     assert (found.first, found.last) == (day(FIRST), day(LAST))
 
 
-def test_rows_that_count_no_pieces_are_no_examples(told: pa.Table) -> None:
-    apart = told.filter(pc.is_in(told["department"], pa.array(["FUEL"])))
+def test_rows_that_count_no_pieces_are_no_examples(sales_rows: pa.Table) -> None:
+    apart = sales_rows.filter(pc.is_in(sales_rows["department"], pa.array(["FUEL"])))
 
     with pytest.raises(ValueError, match="no row counts pieces"):
         series.training_examples(apart)

@@ -191,7 +191,7 @@ def test_a_column_of_the_very_day_is_refused_by_its_name(serving, trained, leak)
     assert f"'{leak}', which the model does not take" in str(answer)
 
 
-def test_a_day_that_the_model_does_not_know_is_told_as_a_date(serving, trained):
+def test_a_day_out_of_range_is_reported_as_a_date(serving, trained):
     row = {name: values[:1] for name, values in trained.holdout.inputs.items()}
     body = asked(row | {"day": np.array([40_000])})
 

@@ -1,4 +1,4 @@
-"""A year of baskets arrives night by night, some late, some twice, and none is lost."""
+"""A year of baskets arrives day by day, some late, some twice, and none is lost."""
 
 from collections import Counter
 from pathlib import Path
@@ -21,13 +21,13 @@ def source() -> SalesSource:
     return SalesSource(Places(folder=None, cache=Path("unused")))
 
 
-def every_night() -> list[arrival_schedule.ScheduledArrival]:
+def every_arrival() -> list[arrival_schedule.ScheduledArrival]:
     return list(
         arrival_schedule.arrivals(day("2017-01-01"), day("2017-12-31"), history=day("2017-10-31"))
     )
 
 
-def test_the_first_night_brings_ten_months_and_the_next_a_day(source: SalesSource) -> None:
+def test_the_first_arrival_brings_ten_months_and_the_next_a_day(source: SalesSource) -> None:
     second = source.deliver({"until-2017-10-31"})
 
     assert source.deliver(()).name == "until-2017-10-31"
@@ -37,7 +37,7 @@ def test_the_first_night_brings_ten_months_and_the_next_a_day(source: SalesSourc
     assert set(days) <= {day("2017-11-01") - late for late in range(4)}
 
 
-def test_the_same_night_is_always_the_same_bytes() -> None:
+def test_the_same_arrival_is_always_the_same_bytes() -> None:
     first, second = (
         SalesSource(Places(folder=None, cache=Path("unused"))).deliver({"until-2017-10-31"})
         for _ in range(2)
@@ -46,8 +46,8 @@ def test_the_same_night_is_always_the_same_bytes() -> None:
     assert first == second
 
 
-def test_after_the_last_night_nothing_comes(source: SalesSource) -> None:
-    assert source.deliver({night.name for night in every_night()}) is None
+def test_after_the_last_arrival_nothing_comes(source: SalesSource) -> None:
+    assert source.deliver({arrival.name for arrival in every_arrival()}) is None
 
 
 def test_a_replay_that_began_is_not_gone_on_with_by_another(source: SalesSource) -> None:
@@ -55,7 +55,7 @@ def test_a_replay_that_began_is_not_gone_on_with_by_another(source: SalesSource)
         source.deliver({"store47-2016-10-31", "store47-2016-11-01"})
 
 
-def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> None:
+def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_days() -> None:
     baskets = pc.unique(year()["basket_id"]).to_numpy()
     days = np.zeros(len(baskets), np.int32)
 
@@ -65,8 +65,8 @@ def test_one_to_three_in_a_hundred_baskets_are_late_by_one_to_three_nights() -> 
     assert 0.01 < (late > 0).mean() < 0.03
 
 
-def test_an_empty_night_comes_and_the_next_brings_its_baskets(source: SalesSource) -> None:
-    before = {night.name for night in every_night() if night.name < "day-2017-11-14"}
+def test_an_empty_arrival_comes_and_the_next_brings_its_baskets(source: SalesSource) -> None:
+    before = {arrival.name for arrival in every_arrival() if arrival.name < "day-2017-11-14"}
     empty = source.deliver(before | {"until-2017-10-31"})
 
     after = source.deliver(before | {"until-2017-10-31", empty.name})
@@ -79,22 +79,28 @@ def test_an_empty_night_comes_and_the_next_brings_its_baskets(source: SalesSourc
     )
 
 
-def test_nights_are_sent_again_under_the_same_file_and_under_a_new_name() -> None:
-    nights = every_night()
+def test_files_are_sent_again_under_the_same_file_and_under_a_new_name() -> None:
+    arrivals = every_arrival()
 
-    same = [night for night in nights if night.resent_day is not None and night.days is not None]
-    new = [night for night in nights if night.resent_day is not None and night.days is None]
+    same = [
+        arrival
+        for arrival in arrivals
+        if arrival.resent_day is not None and arrival.days is not None
+    ]
+    new = [
+        arrival for arrival in arrivals if arrival.resent_day is not None and arrival.days is None
+    ]
 
     assert same
     assert new
-    assert all(night.name.endswith("-again") for night in new)
+    assert all(arrival.name.endswith("-again") for arrival in new)
 
 
-def test_every_basket_arrives_on_exactly_one_night() -> None:
-    told = lines()
-    days = trading_day(told["transaction_timestamp"].to_numpy())
-    came = arrival_schedule.arrival_days(told["basket_id"].to_numpy(), days)
-    spans = [night.days for night in every_night() if night.days is not None]
+def test_every_basket_arrives_on_exactly_one_day() -> None:
+    table = lines()
+    days = trading_day(table["transaction_timestamp"].to_numpy())
+    came = arrival_schedule.arrival_days(table["basket_id"].to_numpy(), days)
+    spans = [arrival.days for arrival in every_arrival() if arrival.days is not None]
 
     times = sum(((came >= first) & (came <= last)).astype(int) for first, last in spans)
 

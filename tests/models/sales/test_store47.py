@@ -55,7 +55,7 @@ def test_any_other_file_is_read_whole(source: SalesSource, name: str, body: byte
     assert source.batches(name, io.BytesIO(body), print) is None
 
 
-def test_a_line_that_will_not_do_is_told_by_its_number(source: SalesSource) -> None:
+def test_an_invalid_line_is_reported_by_its_number(source: SalesSource) -> None:
     rejected: list[BadLine] = []
 
     body = lines(10).replace(b",2016-04-04,", b",yesterday,")
