@@ -115,37 +115,37 @@ class PipelineContext:
         return Dataset.on_s3(self.address, MODEL, name)
 
 
-def run_pipeline(house: PipelineContext) -> str:
+def run_pipeline(context: PipelineContext) -> str:
     """Ingest, train, judge, publish and promote; returns the outcome of the run."""
-    bucket, rows, holdout = house.bucket, house.table("rows"), house.table("holdout")
+    bucket, rows, holdout = context.bucket, context.table("rows"), context.table("holdout")
     current = AliasLog(bucket, MODEL).current()
     champion = current.version if current else None
-    source = FewDigits(Places(folder=None, cache=house.home))
+    source = FewDigits(Places(folder=None, cache=context.home))
     overnight.tasks.data.ingest.ingest(source, bucket, rows, holdout, model=MODEL, take_next=True)
     snapshot = overnight.tasks.data.snapshot.snapshot(rows, holdout)
     code, environment = lineage.code(DEFINITION), lineage.environment()
     fingerprint = lineage.fingerprint(
         DEFINITION, DEFINITION.settings, snapshot.lineage, code, environment
     )
-    memory = find_prior_run(bucket, MODEL, fingerprint, champion=champion, replicas=0)
-    if memory.known in {Known.SETTLED, Known.REFUSED}:
+    prior = find_prior_run(ModelRegistry(bucket, MODEL), fingerprint, champion=champion, replicas=0)
+    if prior.progress in {Known.SETTLED, Known.REFUSED}:
         return "UpToDate"
-    version = memory.version
+    version = prior.version
     if version is None:
-        candidate, evaluation, verdict = _train(house, snapshot, fingerprint, champion)
+        candidate, evaluation, verdict = _train(context, snapshot, fingerprint, champion)
         if not verdict.passed:
             findings = verdict.findings
             ModelRegistry(bucket, MODEL).refuse(fingerprint, findings, compared_with=champion)
             return "Refused"
         drafted = partial(overnight.tasks.release.publish.draft, DEFINITION, candidate)
         bundle = overnight.tasks.release.publish.bundle(candidate)
-        manifest = overnight.tasks.release.publish.finished(
+        manifest = overnight.tasks.release.publish.final_manifest(
             drafted(
                 bundle,
                 data=snapshot.lineage,
                 code=code,
                 environment=environment,
-                run=RunLineage(id="run_pipeline", name="a-night"),
+                run=RunLineage(id="run", name="a-run"),
             ),
             evaluation,
             verdict,
@@ -159,21 +159,21 @@ def run_pipeline(house: PipelineContext) -> str:
     over = ModelRegistry(bucket, MODEL).manifest(version).compared_with
     ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
     ModelRegistry(bucket, MODEL).promote(
-        version, expected=over, actor=Actor("the night", "retrained")
+        version, expected=over, actor=Actor("the run", "retrained")
     )
     return "Promoted"
 
 
 def _golden(bundle: Mapping[str, bytes]) -> bytes:
-    asked = {"image": bundles.IMAGES}
-    answered = overnight.tasks.evaluation.evaluate.answers(bundle["predictor.tflite"], asked)[
+    request = {"image": bundles.IMAGES}
+    answered = overnight.tasks.evaluation.evaluate.answers(bundle["predictor.tflite"], request)[
         "probabilities"
     ]
     return bundles.archive(bundles.IMAGES, np.asarray(answered))
 
 
 def _train(
-    house: PipelineContext,
+    context: PipelineContext,
     snapshot: overnight.tasks.data.snapshot.Snapshot,
     fingerprint: str,
     champion: str | None,
@@ -181,12 +181,12 @@ def _train(
     overnight.tasks.training.train.Candidate, Evaluation, overnight.tasks.evaluation.judge.Verdict
 ]:
     """Train a candidate, evaluate and judge it."""
-    bucket = house.bucket
+    bucket = context.bucket
     training = DEFINITION.examples(
-        overnight.tasks.data.snapshot.read_rows(house.table("rows"), snapshot)
+        overnight.tasks.data.snapshot.read_rows(context.table("rows"), snapshot)
     )
     held_out = DEFINITION.examples(
-        overnight.tasks.data.snapshot.read_holdout(house.table("holdout"))
+        overnight.tasks.data.snapshot.read_holdout(context.table("holdout"))
     )
     candidate = overnight.tasks.training.train.train(
         DEFINITION,
@@ -194,9 +194,9 @@ def _train(
         fingerprint=fingerprint,
         training=training,
         holdout=held_out,
-        folder=house.home / "work" / fingerprint[:12],
+        folder=context.home / "work" / fingerprint[:12],
         seconds=60,
-        report=partial(_log_fit, house.home),
+        report=partial(_log_fit, context.home),
     )
     serving = None
     if champion is not None:
@@ -206,7 +206,7 @@ def _train(
     evaluation = overnight.tasks.evaluation.evaluate.evaluate(
         DEFINITION, candidate, serving, held_out
     )
-    gates = (AtLeast("accuracy", house.least_accuracy),)
+    gates = (AtLeast("accuracy", context.least_accuracy),)
     return candidate, evaluation, overnight.tasks.evaluation.judge.judge(evaluation, gates)
 
 
@@ -226,30 +226,32 @@ def main() -> None:
         as_rows(digits(0)), DEFINITION.data_gates, "to warm up"
     )
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         begun, ended = os.pipe()
         child = os.fork()
         if child == 0:
-            address, home = S3Address(**asked["address"]), Path(asked["home"])
-            _run_in_fork(PipelineContext(address, home, asked["least_accuracy"]), ended)
+            address, home = S3Address(**request["address"]), Path(request["home"])
+            _run_in_fork(PipelineContext(address, home, request["least_accuracy"]), ended)
         os.close(ended)
         print(json.dumps(child), flush=True)
-        with os.fdopen(begun) as told:
-            said = told.read()
+        with os.fdopen(begun) as pipe:
+            outcome = pipe.read()
         _, status = os.waitpid(child, 0)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(status), "said": said}), flush=True)
+        print(
+            json.dumps({"code": os.waitstatus_to_exitcode(status), "outcome": outcome}), flush=True
+        )
 
 
-def _run_in_fork(house: PipelineContext, ended: int) -> None:
+def _run_in_fork(context: PipelineContext, ended: int) -> None:
     """Run the pipeline in this forked process, report its outcome and exit."""
     try:
-        said = run_pipeline(house)
+        outcome = run_pipeline(context)
     except OvernightError as error:
-        said = f"{type(error).__name__}: {error}"
+        outcome = f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001  a forked child must not go on as its parent would
         traceback.print_exc()
         os._exit(1)
-    os.write(ended, said.encode())
+    os.write(ended, outcome.encode())
     os._exit(0)
 
 
