@@ -171,9 +171,9 @@ def in_code(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def findings_in(name: str, text: str) -> Iterator[tuple[int, str, str]]:
-    """All findings of one file; in tests and benchmarks only identifiers and terms of `PARTS`."""
+    """All findings of one file; in tests only those of `PARTS`."""
     yield from in_identifiers(text)
-    if not name.startswith(("tests/", "benchmarks/")):
+    if not name.startswith("tests/"):
         yield from in_prose(text)
         yield from in_code(text) if name.endswith(".py") else ()
 

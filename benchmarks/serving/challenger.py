@@ -59,7 +59,7 @@ HOSTS = {"alone": None, "shadow 10 %": 0.1, "shadow 100 %": 1.0}
 
 @contextmanager
 def host(home: Path, share: float | None) -> Iterator[Serving]:
-    """Two workers, from a cache that was filled beforehand; no store is asked."""
+    """Two workers, from a cache that was filled beforehand; no store is used."""
     bucket = MemoryBucket()
     bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     AliasLog(bucket, "digits").append(bundles.version_name(1), expected=None, actor=Actor("b", "b"))
@@ -94,7 +94,7 @@ def load(port: int, seconds: float, *, per_second: float | None) -> list[float]:
     took: list[float] = []
     start = time.monotonic() + 0.05
 
-    def ask(number: int) -> None:
+    def drive(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         pause = CONNECTIONS / per_second if per_second else 0.0
         due = start + pause * number / CONNECTIONS
@@ -111,7 +111,7 @@ def load(port: int, seconds: float, *, per_second: float | None) -> list[float]:
             due = due + pause if per_second else now
         connection.close()
 
-    clients = [threading.Thread(target=ask, args=(number,)) for number in range(CONNECTIONS)]
+    clients = [threading.Thread(target=drive, args=(number,)) for number in range(CONNECTIONS)]
     for client in clients:
         client.start()
     for client in clients:
@@ -145,7 +145,8 @@ def table(title: str, rows: dict[str, list[tuple[float, float, float, float]]]) 
         p50, p99, cpu, rate = (statistics.median(column) for column in zip(*rounds, strict=True))
         pairs = list(zip(rounds, rows["alone"], strict=True))
         slower, dearer = (
-            statistics.median(one[place] / other[place] for one, other in pairs) for place in (1, 2)
+            statistics.median(shadowed[place] / alone[place] for shadowed, alone in pairs)
+            for place in (1, 2)
         )
         print(f"{name:14}{p50:9.2f}{p99:9.2f}{cpu:9.0f}{rate:9.0f}{slower:9.2f}{dearer:9.2f}")
 
@@ -165,8 +166,8 @@ def main() -> None:
                     rows[name].append(measure(serving, per_second))
             table(title, rows)
         for name, serving in hosts.items():
-            told = serving.request("GET", "/api/models/digits")[2]
-            print(name, told["challenger"])
+            model = serving.request("GET", "/api/models/digits")[2]
+            print(name, model["challenger"])
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python benchmarks/serving/promotion.py [PROMOTIONS]
 
-Justifies `poll_seconds` of one second, and telling serving at once: a real SeaweedFS, two workers,
+Justifies `poll_seconds` of one second, and the refresh request: a real SeaweedFS, two workers,
 the default settings; the clock runs from the written alias record to the first answer by the new
-version, and to the acknowledgement that no older one can follow. Promotions that serving is told
-of, as the flows do, and such that it finds out by itself come in turns.
+version, and to the acknowledgement that no older one can follow. Promotions with a
+refresh request, as flows send it, and promotions found by polling alternate.
 """
 
 import random
@@ -43,25 +43,26 @@ def main() -> None:
         log = AliasLog(bucket, bundles.MODEL)
         settings = follow_settings(address) | {"poll_seconds": "1"}
         with run_serving(place=Path(place) / "home", **settings) as serving:
-            promote(log, serving, 0, told=False)
+            promote(log, serving, 0, refresh=False)
             for number in range(1, 2 * PROMOTIONS + 1):
                 time.sleep(random.random())  # promotions come at any moment between two polls
-                how = "told" if number % 2 else "by its poll"
-                answered, acknowledged = promote(log, serving, number, told=bool(number % 2))
+                how = "refresh" if number % 2 else "poll"
+                answered, acknowledged = promote(log, serving, number, refresh=bool(number % 2))
                 took.setdefault((how, "first answer"), []).append(answered)
                 took.setdefault((how, "acknowledged"), []).append(acknowledged)
-    for (how, what), found in sorted(took.items()):
-        print(
-            f"{how:12} {what}: median {statistics.median(found):.2f} s, at most {max(found):.2f} s"
-        )
+    for (how, what), seconds in sorted(took.items()):
+        median, most = statistics.median(seconds), max(seconds)
+        print(f"{how:12} {what}: median {median:.2f} s, at most {most:.2f} s")
 
 
-def promote(log: AliasLog, serving: Serving, number: int, *, told: bool) -> tuple[float, float]:
+def promote(log: AliasLog, serving: Serving, number: int, *, refresh: bool) -> tuple[float, float]:
     """Promote; seconds until the first answer, and until the acknowledgement."""
-    version, over = bundles.version_name(number), log.current()
-    record = log.append(version, expected=over.version if over else None, actor=Actor("b", "b"))
+    version, champion = bundles.version_name(number), log.current()
+    record = log.append(
+        version, expected=champion.version if champion else None, actor=Actor("b", "b")
+    )
     began = time.monotonic()
-    if told and (trouble := notify(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
+    if refresh and (trouble := notify(f"http://127.0.0.1:{serving.port}", bundles.MODEL)):
         raise SystemExit(trouble)
     until(lambda: serving.version() == version)
     answered = time.monotonic() - began

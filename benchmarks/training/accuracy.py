@@ -1,6 +1,6 @@
 """Claim: the default settings reach 99.5 % of t10k from the first arrival's digits, for each seed.
 
-Each seed is trained and evaluated by the same steps as in a nightly walk: the training process on
+Each seed is trained and evaluated by the same steps as in a nightly run: the training process on
 the first 50,000 images, then the holdout whole, by digit, and shifted by four pixels.
 
     python -m benchmarks.training.accuracy --seeds 1 2 3

@@ -121,15 +121,15 @@ def measure(
     commands: Mapping[str, tuple[list[str], Path, Mapping[str, str], int]],
 ) -> dict[str, tuple[float, float]]:
     """Median CPU and wall seconds of each whole process, in turns; the first turn warms up."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for turn in range(ROUNDS + 1):
         for name, (command, folder, environment, expected) in commands.items():
             spent = run(command, folder, environment, expected)
             if turn:
-                taken[name].append(spent)
+                measured[name].append(spent)
     return {
         name: (statistics.median(c for c, _ in rounds), statistics.median(w for _, w in rounds))
-        for name, rounds in taken.items()
+        for name, rounds in measured.items()
     }
 
 
@@ -181,8 +181,8 @@ def prepare(pipeline: Path, dvc: Path) -> None:
     for name in ("prepare", "train", "evaluate"):
         (pipeline / f"{name}.py").write_text(f"print('{name}')\n")
     (pipeline / "dvc.yaml").write_text(PIPELINE)
-    for words in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
-        run([str(dvc), *words], pipeline, os.environ)
+    for arguments in (["init", "--no-scm", "--quiet"], ["repro", "--quiet"]):
+        run([str(dvc), *arguments], pipeline, os.environ)
 
 
 if __name__ == "__main__":

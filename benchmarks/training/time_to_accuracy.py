@@ -219,7 +219,7 @@ def main() -> None:
     epoch = classic_cpu_seconds_per_epoch(training)
     classic = epoch * CLASSIC_EPOCHS
     with tempfile.TemporaryDirectory() as folder:
-        sys.stderr.write("the champions that the warm fits go on from: not measured\n")
+        sys.stderr.write("the champions that the warm fits start from: not measured\n")
         starts = {seed: champion(training, seed, Path(folder)) for seed in seeds}
         runs = [
             run(goal, seed, training, test, classic, starts[seed])

@@ -36,9 +36,9 @@ import sys
 from overnight.flows.run.context import ModelContext
 from overnight.flows.retrain import retrain
 from overnight.store.registry.registry import ModelRegistry
-asked = {"override_gates": True, "requested_by": "ann", "reason": "few epochs are enough here"}
+override = {"override_gates": True, "requested_by": "ann", "reason": "few epochs are enough here"}
 epochs = int(sys.argv[1])
-ended = retrain(epochs=epochs or None, return_state=True, **(asked if epochs else {}))
+ended = retrain(epochs=epochs or None, return_state=True, **(override if epochs else {}))
 registry = ModelRegistry(ModelContext.open("digits").bucket, "digits")
 version = registry.versions()[-1]
 print(ended.name, registry.manifest(version).training.cpu_seconds)
@@ -86,13 +86,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--epochs", type=int, default=0, help="default: the model's own setting")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     digits = os.environ.get("OVERNIGHT_SOURCE_FOLDERS__DIGITS", "")
     with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
         folder = Path(place)
         (folder / "script").mkdir()
-        words = [str(asked.epochs), str(folder / "script"), digits]
-        script = measured("the script", SCRIPT, words, os.environ)
+        arguments = [str(options.epochs), str(folder / "script"), digits]
+        script = measured("the script", SCRIPT, arguments, os.environ)
         (folder / "s3").mkdir()
         endpoint = servers.enter_context(seaweed(folder / "s3"))
         environment = settings(folder / "home", endpoint, digits)
@@ -100,7 +100,7 @@ def main() -> None:
         S3Bucket(S3Address(endpoint, BUCKET, ACCESS, SECRET)).ensure()
         environment["PREFECT_API_URL"] = servers.enter_context(prefect())
         before = servers_cpu_seconds()
-        flow = measured("the flow", FLOW, [str(asked.epochs)], environment)
+        flow = measured("the flow", FLOW, [str(options.epochs)], environment)
         seconds = servers_cpu_seconds() - before
     fit = script[1]
     print(f"\nthe fit alone                {fit:8.1f} CPU s")
@@ -113,12 +113,12 @@ def main() -> None:
 
 
 def measured(
-    title: str, program: str, words: list[str], environment: Mapping[str, str]
+    title: str, program: str, arguments: list[str], environment: Mapping[str, str]
 ) -> tuple[float, float]:
     """CPU seconds of a whole process with its children, and of the fit in it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-c", program, *words],
+        [sys.executable, "-c", program, *arguments],
         cwd=ROOT, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -156,7 +156,7 @@ def servers_cpu_seconds() -> float:
     """CPU seconds of the servers that this process runs, so far."""
     children = psutil.Process().children(recursive=True)
     spent = [child.cpu_times() for child in children]
-    return sum(one.user + one.system for one in spent)
+    return sum(usage.user + usage.system for usage in spent)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ BARE = {"litert": Path(sys.executable), "onnx": installation.python("litserve")}
 def main() -> int:
     """Build, measure, tell; exit code 0 done, 1 nothing could be measured, 2 wrong usage."""
     arguments = _arguments()
-    # Whoever ends the run ends the server that it has started too.
+    # Ending the benchmark also ends the server that it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.show is not None:
         results = report.Results.read(arguments.show)
@@ -79,7 +79,7 @@ def _measured(arguments: argparse.Namespace) -> report.Results:
         refused = dict.fromkeys(absent, "its environment is not installed (--quick)")
     else:
         needed = {server.environment for server in servers if server.environment}
-        # Whoever runs ONNX needs the one that writes it, and the bare run has an environment too.
+        # Servers that run ONNX need the environment that writes it; the bare inference has one too.
         needed |= {installation.ONNX_WRITER, "litserve"} if needed else set()
         failed = installation.build(sorted(needed))
         refused = {

@@ -27,7 +27,7 @@ _FORMS = {
 
 
 class Unbuilt(Exception):
-    """An environment that could not be made; its words end the log of what was tried."""
+    """An environment that could not be installed, with the end of the log."""
 
 
 def python(name: str) -> Path:

@@ -1,6 +1,6 @@
 """The load generator: `python -m benchmarks.serving.peers.load`, its order on standard input.
 
-One thread, one epoll, raw sockets: kept connections that each ask again as soon as they are
+One thread, one epoll, raw sockets: kept connections that each send again as soon as they are
 answered. Requests are made beforehand and sent in turns. It costs some 20 µs of CPU a request,
 in a process of its own, so that nothing of it is counted as the server's.
 """

@@ -144,7 +144,7 @@ def settle(instance: Started) -> None:
 
 
 def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None:
-    """Ask for some images, one by one.
+    """Send some images, one by one.
 
     Raises:
         Unfit: an answer is not what the Keras network answered.
@@ -159,11 +159,11 @@ def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None
             connection.close()
             if response.status != 200:
                 raise Misanswered(f"{lane.name}: answered {response.status}: {body[:300]!r}")
-            found = digit_of(body, None if length is None else int(length))
+            answer = digit_of(body, None if length is None else int(length))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Unfit(f"{lane.name}: {error!r}") from None
-        if found != digit:
-            raise Misanswered(f"{lane.name}: answered {found} for a {digit}")
+        if answer != digit:
+            raise Misanswered(f"{lane.name}: answered {answer} for a {digit}")
 
 
 def loaded(lane: Lane, instance: Started, sample: Sample, seconds: float) -> load.Tally:

@@ -28,7 +28,7 @@ FORM = 1
 
 @dataclass(frozen=True)
 class Sample:
-    """Digits to ask for [n, 28, 28], and what the Keras network answers to them [n]."""
+    """Images [n, 28, 28], and the digits that the Keras network predicts for them [n]."""
 
     images: Images
     digits: NDArray[np.int64]

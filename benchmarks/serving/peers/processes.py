@@ -49,7 +49,7 @@ def running() -> list[Process]:
 
 
 def family(leader: int, processes: Iterable[Process]) -> list[Process]:
-    """The leader, its descendants, and whoever is left of its session."""
+    """The leader, its descendants, and the remaining processes of its session."""
     processes = [process for process in processes if process.state != "Z" or process.pid == leader]
     members = {process.pid for process in processes if leader in {process.pid, process.session}}
     while more := {

@@ -13,7 +13,7 @@ from benchmarks.serving.peers.measure import Round
 from benchmarks.serving.peers.servers import OURS, Server
 
 HEAD = (
-    *("server", "asked with", "network runs in", "CPU µs a request", "÷ ours", "requests/s"),
+    *("server", "request", "network runs in", "CPU µs a request", "÷ ours", "requests/s"),
     *("p50 ms", "p99 ms", "MB", "MB a worker", "cold start s", "cold start CPU s"),
 )
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
@@ -68,7 +68,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Goal:
-    """A claim, and what was found for it."""
+    """A claim, and its measured value."""
 
     claim: str
     value: float
@@ -124,7 +124,7 @@ def ratio(row: Row, other: Row) -> float:
     if len(row.rounds) != len(other.rounds):
         return row.cpu_us / other.cpu_us
     pairs = zip(row.rounds, other.rounds, strict=True)
-    return statistics.median(one / two for one, two in pairs)
+    return statistics.median(first / second for first, second in pairs)
 
 
 def table(results: Results) -> str:
