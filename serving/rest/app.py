@@ -10,11 +10,10 @@ from overnight.serving.rest.headers import (
     NO_SNIFF,
     REQUEST_ID,
     VERSION_HEADER,
-    RequestIds,
 )
 from overnight.serving.rest.middleware import security_headers
 from overnight.serving.rest.middleware.admission import Admission, AdmissionMiddleware
-from overnight.serving.rest.middleware.fast_path import FastPath
+from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds
 from overnight.serving.rest.middleware.rate_limits import ConcurrencyLimiter
 from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources

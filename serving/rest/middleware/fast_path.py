@@ -4,8 +4,10 @@ For a small network, Flask would cost more than all other work of a request. An 
 to Flask, which reports it; nothing is parsed or run a second time.
 """
 
+import itertools
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,13 +21,12 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.rest.headers import (
     CHOSEN_VERSION,
+    CLIENT,
     NO_SNIFF,
     REFUSAL,
     REQUEST_ID,
     VERSION_HEADER,
     Application,
-    RequestIds,
-    client_of,
 )
 from overnight.serving.telemetry.metrics import Metrics
 
@@ -33,6 +34,7 @@ from overnight.serving.telemetry.metrics import Metrics
 _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 _V1 = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+)|/labels/([^/]+))?:predict/?")
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Most requests go to few paths, and a lookup costs a twentieth of parsing.
 _CACHED_PATHS = 256
 
@@ -57,6 +59,31 @@ def target_of(path: str) -> Target | None:
     if parts := _V1.fullmatch(path):
         return Target("v1", *parts.groups())
     return None
+
+
+def client_of(environ: Environ) -> str:
+    """The identity of the client, by which a canary assigns it to one version.
+
+    `X-Client-Key`, which gateways set for the clients behind them; else the name of the API key;
+    else the address.
+    """
+    return str(
+        environ.get("HTTP_X_CLIENT_KEY") or environ.get(CLIENT) or environ.get("REMOTE_ADDR", "")
+    )
+
+
+class RequestIds:
+    """Request ids: the client's own if valid, else a new one, which is unique and cheap."""
+
+    def __init__(self) -> None:
+        self._prefix = uuid.uuid4().hex[:20]
+        # `next` of a counter is atomic, so that threads share it without a lock.
+        self._numbers = itertools.count(1)
+
+    def choose(self, sent: str) -> str:
+        if sent and _REQUEST_ID.fullmatch(sent):
+            return sent
+        return f"{self._prefix}{next(self._numbers):012x}"
 
 
 class FastPath:

@@ -20,8 +20,8 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
-from overnight.serving.rest.headers import REFUSAL, RequestIds
-from overnight.serving.rest.middleware.fast_path import FastPath, Target, target_of
+from overnight.serving.rest.headers import REFUSAL
+from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds, Target, target_of
 from overnight.serving.status import StandaloneStatus
 from overnight.serving.telemetry.metrics import Metrics
 from tests.support.serving import bundles
