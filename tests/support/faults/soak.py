@@ -105,7 +105,7 @@ class Soak:
             if ended.outcome in {"Promoted", "UpToDate"}:
                 return
             assert ended.killed or ended.outcome.startswith("StoreUnavailable"), ended
-        raise AssertionError("no night ended well")
+        raise AssertionError("no run succeeded")
 
     def change_aliases(self) -> None:
         """Roll back, promote an earlier version, or start or stop a challenger."""
@@ -188,7 +188,7 @@ def soak_environment(folder: Path, seed_of: Callable[[str], str]) -> Iterator[So
         FaultProxy(store.endpoint, seed=seed_of("serving")) as proxy,
         start_runner(store.endpoint, folder / "nights.log", seed=seed_of("nights")) as runs,
     ):
-        context = PipelineContext(store.address("soak_environment"), folder / "home")
+        context = PipelineContext(store.address("soak"), folder / "home")
         assert runs.run(context).outcome == "Promoted"
         seen = replace(context.address, endpoint=proxy.endpoint)
         with run_serving(place=folder / "host", **follow_settings(seen)) as serving:
