@@ -110,7 +110,7 @@ def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_no
     proved = promote(FIRST, "digits", reason="good", return_state=True, **signed)  # type: ignore[call-overload]
 
     assert ended(typed)[0] == "Refused"
-    assert "where `overnight up` was run" in ended(typed)[1]
+    assert "the token that `overnight up` made" in ended(typed)[1]
     assert ended(proved)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
     assert decision is not None

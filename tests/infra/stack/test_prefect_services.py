@@ -74,10 +74,10 @@ def test_a_request_without_credentials_is_refused(everywhere):
             PrefectApi(everywhere.api_url, auth="a:b"),
         ):
             with pytest.raises(OrchestratorRefused) as refused:
-                stranger.ask("POST", path, {})
+                stranger.request("POST", path, {})
             assert refused.value.status == 401
         server.prepare()
-        pools = connections.prefect(everywhere).ask("POST", path, {})
+        pools = connections.prefect(everywhere).request("POST", path, {})
         assert [pool["name"] for pool in pools] == ["overnight"]
     finally:
         process.terminate()
