@@ -26,7 +26,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.release import sbom
-from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
+from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 from overnight.tasks.reporting.markdown import page
 from overnight.tasks.reporting.report import RunReport, render
 
@@ -129,10 +129,10 @@ def retrain(
     prior = find_prior_run(
         context.registry, plan.fingerprint, champion=champion, replicas=context.settings.replicas
     )
-    retry = override is not None and prior.progress is Progress.REFUSED
-    if force or retry or prior.progress is Progress.NOTHING:
+    retry = override is not None and prior.progress is PriorProgress.REFUSED
+    if force or retry or prior.progress is PriorProgress.NOTHING:
         state = _train_and_publish(plan, report)
-    elif prior.version is None or prior.progress is Progress.SETTLED:
+    elif prior.version is None or prior.progress is PriorProgress.SETTLED:
         state = finish(context, report, "UpToDate", prior.message)
     else:
         report = replace(report, manifest=context.registry.manifest(prior.version))
@@ -158,13 +158,16 @@ def _resume(plan: TrainingPlan, report: RunReport, prior: PriorRun) -> State:
     """
     manifest = report.manifest
     assert manifest is not None
-    if prior.progress is not Progress.UNCONFIRMED and manifest.compared_with != report.champion:
+    if (
+        prior.progress is not PriorProgress.UNCONFIRMED
+        and manifest.compared_with != report.champion
+    ):
         # Training is deterministic and the published version is immutable: the same weights are
         # published again, under another version with the new comparison.
         training.remove_scratch(plan)
         return _train_and_publish(replace(plan, override=None), replace(report, manifest=None))
     # A version made for manual approval stays so, whatever this run requests.
-    undone = prior.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
+    undone = prior.progress in {PriorProgress.UNDECIDED, PriorProgress.UNPROMOTED}
     if undone and manifest.approval == "manual":
         plan = replace(plan, approval="manual")
     return _release(plan, report, expected=manifest.compared_with)

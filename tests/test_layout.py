@@ -56,6 +56,16 @@ def test_nobody_imports_a_module_by_a_second_name() -> None:
     assert strays == []
 
 
+def test_no_two_public_classes_have_one_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in sources(*PACKAGES):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
 @pytest.mark.servers
 def test_no_module_is_loaded_under_two_names() -> None:
     """Whatever a run, a host or a command loads, it loads once."""

@@ -9,7 +9,7 @@ from overnight.flows.run.parameters import StartFrom
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.manifest import Manifest
 from overnight.tasks.evaluation.explain import Axis
-from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
+from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DryRun:
     @property
     def would_train(self) -> bool:
         """Whether a run would get as far as training, or has something left to finish."""
-        finished = self.prior.progress in {Progress.SETTLED, Progress.REFUSED}
+        finished = self.prior.progress in {PriorProgress.SETTLED, PriorProgress.REFUSED}
         return bool(self.arrivals) or not finished
 
 

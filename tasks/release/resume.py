@@ -8,7 +8,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.evaluation.judge import Verdict
 
 
-class Progress(StrEnum):
+class PriorProgress(StrEnum):
     """The last step that an earlier run of the same fingerprint completed."""
 
     NOTHING = "nothing"
@@ -23,7 +23,7 @@ class Progress(StrEnum):
 class PriorRun:
     """The progress of an earlier run, and its version; a refused candidate has none."""
 
-    progress: Progress
+    progress: PriorProgress
     version: str | None = None
     message: str = ""
 
@@ -38,16 +38,16 @@ def find_prior_run(
     """
     version = registry.find_by_fingerprint(fingerprint)
     refusal = registry.refusal(fingerprint, compared_with=champion)
-    refused = PriorRun(Progress.NOTHING)
+    refused = PriorRun(PriorProgress.NOTHING)
     if refusal is not None:
         message = f"this fingerprint was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
-        refused = PriorRun(Progress.REFUSED, message=message)
+        refused = PriorRun(PriorProgress.REFUSED, message=message)
     if version is None:
         return refused
     prior = _published_progress(registry, version, replicas)
     # A version compared with an earlier champion is judged again, and may have been refused since.
     overtaken = registry.manifest(version).compared_with != champion
-    is_open = prior.progress in {Progress.UNDECIDED, Progress.UNPROMOTED}
+    is_open = prior.progress in {PriorProgress.UNDECIDED, PriorProgress.UNPROMOTED}
     return refused if refusal is not None and is_open and overtaken else prior
 
 
@@ -55,10 +55,10 @@ def _published_progress(registry: ModelRegistry, version: str, replicas: int) ->
     """The progress of a published version."""
     decision = registry.decision(version)
     if decision is None:
-        return PriorRun(Progress.UNDECIDED, version, f"{version} awaits a decision")
+        return PriorRun(PriorProgress.UNDECIDED, version, f"{version} awaits a decision")
     if decision.verdict == "rejected":
         message = f"{version} has this fingerprint; {decision.by} rejected it: {decision.reason}"
-        return PriorRun(Progress.SETTLED, version, message)
+        return PriorRun(PriorProgress.SETTLED, version, message)
     return _approved_progress(registry.champion, version, replicas)
 
 
@@ -67,13 +67,13 @@ def _approved_progress(log: AliasLog, version: str, replicas: int) -> PriorRun:
     history = log.history()
     if all(record.version != version for record in history):
         message = f"{version} is approved and was never promoted"
-        return PriorRun(Progress.UNPROMOTED, version, message)
+        return PriorRun(PriorProgress.UNPROMOTED, version, message)
     newest = history[-1]
     if newest.version != version:
         message = f"{version} has this fingerprint; {newest.version} serves"
-        return PriorRun(Progress.SETTLED, version, message)
+        return PriorRun(PriorProgress.SETTLED, version, message)
     serving = [reply.replica for reply in log.acknowledgements(newest.sequence) if reply.serving]
     if len(serving) < replicas:
         message = f"{version} is champion and not yet confirmed"
-        return PriorRun(Progress.UNCONFIRMED, version, message)
-    return PriorRun(Progress.SETTLED, version, f"{version} has this fingerprint and serves")
+        return PriorRun(PriorProgress.UNCONFIRMED, version, message)
+    return PriorRun(PriorProgress.SETTLED, version, f"{version} has this fingerprint and serves")

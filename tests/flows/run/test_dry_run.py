@@ -19,7 +19,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.snapshot import snapshot
-from overnight.tasks.release.resume import Progress
+from overnight.tasks.release.resume import PriorProgress
 from overnight.tasks.training import lineage
 from tests.support.examples import AT, FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
@@ -98,7 +98,7 @@ def test_a_run_with_nothing_new_would_not_train(settled):
     result = plan()
 
     assert not result.would_train
-    assert result.prior.progress is Progress.SETTLED
+    assert result.prior.progress is PriorProgress.SETTLED
     assert not any(axis.changed for axis in result.axes)
 
 

@@ -25,7 +25,7 @@ import overnight.tasks.evaluation.judge
 import overnight.tasks.release.publish
 import overnight.tasks.training.train
 from overnight.models.data_gates.declaration import DataGates
-from overnight.models.definition import Delivery, ModelDefinition, Places, Progress, Reading
+from overnight.models.definition import Delivery, ModelDefinition, Places, Reading
 from overnight.models.digits import DEFINITION as DIGITS
 from overnight.models.digits import idx
 from overnight.models.digits.files import read_files
@@ -40,8 +40,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.manifest import RunLineage
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.release.resume import Progress as Known
-from overnight.tasks.release.resume import find_prior_run
+from overnight.tasks.release.resume import PriorProgress, find_prior_run
 from overnight.tasks.training import lineage
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER
@@ -128,7 +127,7 @@ def run_pipeline(context: PipelineContext) -> str:
         DEFINITION, DEFINITION.settings, snapshot.lineage, code, environment
     )
     prior = find_prior_run(ModelRegistry(bucket, MODEL), fingerprint, champion=champion, replicas=0)
-    if prior.progress in {Known.SETTLED, Known.REFUSED}:
+    if prior.progress in {PriorProgress.SETTLED, PriorProgress.REFUSED}:
         return "UpToDate"
     version = prior.version
     if version is None:
@@ -210,7 +209,7 @@ def _train(
     return candidate, evaluation, overnight.tasks.evaluation.judge.judge(evaluation, gates)
 
 
-def _log_fit(home: Path, _: Progress) -> None:
+def _log_fit(home: Path, _: PriorProgress) -> None:
     with (home / FITS).open("a") as log:
         log.write(f"{datetime.now(UTC)}\n")
 

@@ -5,7 +5,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import Acknowledgement, AliasLog
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.release.resume import PriorRun, Progress, find_prior_run
+from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 from tests.support.examples import FILES, FINGERPRINT, VERSION, manifest
 from tests.support.signing_keys import SIGNER
 
@@ -16,22 +16,22 @@ def remembered(bucket: MemoryBucket, *, champion: str | None = None, replicas: i
     )
 
 
-def known(bucket: MemoryBucket) -> Progress:
+def known(bucket: MemoryBucket) -> PriorProgress:
     return remembered(bucket).progress
 
 
 def test_each_step_of_a_version_is_recognised() -> None:
     bucket = MemoryBucket()
-    assert known(bucket) is Progress.NOTHING
+    assert known(bucket) is PriorProgress.NOTHING
 
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
-    assert known(bucket) is Progress.UNDECIDED
+    assert known(bucket) is PriorProgress.UNDECIDED
 
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
-    assert known(bucket) is Progress.UNPROMOTED
+    assert known(bucket) is PriorProgress.UNPROMOTED
 
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
-    assert known(bucket) is Progress.SETTLED
+    assert known(bucket) is PriorProgress.SETTLED
     assert remembered(bucket).message == f"{VERSION} has this fingerprint and serves"
 
 
@@ -40,14 +40,14 @@ def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
-    assert remembered(bucket, champion=VERSION, replicas=1).progress is Progress.UNCONFIRMED
+    assert remembered(bucket, champion=VERSION, replicas=1).progress is PriorProgress.UNCONFIRMED
 
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=VERSION, serving=True)
     )
 
-    assert remembered(bucket, champion=VERSION, replicas=1).progress is Progress.SETTLED
-    assert remembered(bucket, champion=VERSION, replicas=2).progress is Progress.UNCONFIRMED
+    assert remembered(bucket, champion=VERSION, replicas=1).progress is PriorProgress.SETTLED
+    assert remembered(bucket, champion=VERSION, replicas=2).progress is PriorProgress.UNCONFIRMED
 
 
 def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_given() -> None:
@@ -57,8 +57,8 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_given() -> N
 
     memory = remembered(bucket)
 
-    assert memory.progress is Progress.REFUSED
-    assert remembered(bucket, champion=VERSION).progress is Progress.NOTHING
+    assert memory.progress is PriorProgress.REFUSED
+    assert remembered(bucket, champion=VERSION).progress is PriorProgress.NOTHING
     assert "0.5, at least 0.9" in memory.message
 
 
@@ -69,7 +69,7 @@ def test_a_rejected_version_settles_its_fingerprint() -> None:
 
     memory = remembered(bucket)
 
-    assert memory.progress is Progress.SETTLED
+    assert memory.progress is PriorProgress.SETTLED
     assert "ann rejected it: ugly sevens" in memory.message
 
 
@@ -93,5 +93,5 @@ def test_a_version_compared_with_an_earlier_champion_and_then_refused_is_not_tra
     finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
     ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=other)
 
-    assert remembered(bucket, champion=other).progress is Progress.REFUSED
-    assert remembered(bucket).progress is Progress.UNDECIDED
+    assert remembered(bucket, champion=other).progress is PriorProgress.REFUSED
+    assert remembered(bucket).progress is PriorProgress.UNDECIDED
