@@ -149,12 +149,12 @@ def test_ratios_are_taken_within_a_round_because_rounds_differ_in_noise():
 
 
 def test_the_table_is_ordered_by_cpu_and_who_failed_is_listed_with_the_reason():
-    told = report.render(results(rows("litserve", 900), rows("overnight", 300)))
+    reported = report.render(results(rows("litserve", 900), rows("overnight", 300)))
 
-    lines = told.splitlines()
+    lines = reported.splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["overnight", "LitServe"]
     assert [line.split("|")[5].strip() for line in lines[2:4]] == ["1.00", "3.00"]
-    assert told.endswith("Not measured, or not in every round:\nkserve: did not start")
+    assert reported.endswith("Not measured, or not in every round:\nkserve: did not start")
 
 
 @pytest.mark.parametrize(("peer", "passed"), [(899, False), (900, True)])

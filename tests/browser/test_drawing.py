@@ -109,9 +109,9 @@ def test_the_bars_tell_ten_probabilities_and_clearing_empties_them(drawing: Page
 
     bars = drawing.locator("#bars [data-label]")
     expect(bars).to_have_count(10)
-    told = [float(bar.get_attribute("data-probability") or "nan") for bar in bars.all()]
-    assert sum(told) == pytest.approx(1, abs=0.01)
-    assert max(told) == told[7]
+    reported = [float(bar.get_attribute("data-probability") or "nan") for bar in bars.all()]
+    assert sum(reported) == pytest.approx(1, abs=0.01)
+    assert max(reported) == reported[7]
 
     drawing.get_by_role("button", name="Clear").click()
     expect(drawing.locator('#bars [data-label="7"]')).to_have_attribute("data-probability", "")

@@ -134,7 +134,7 @@ def test_a_rollback_needs_a_reason_and_a_valid_token(shown, host):
     # The token is requested once per tab, and is in no URL.
     shown.get_by_role("button", name="Roll back …").click()
     expect(dialog.get_by_label("Administrator token")).to_be_hidden()
-    assert not any(TOKEN in url for url in seen.asked)
+    assert not any(TOKEN in url for url in seen.requested)
     assert not shown.evaluate("JSON.stringify(localStorage) + document.cookie").count(TOKEN)
     dialog.get_by_role("button", name="Remove").click()
     expect(dialog.get_by_label("Administrator token")).to_be_visible()

@@ -140,7 +140,7 @@ def test_a_server_that_requires_a_key_is_opened_with_one(
         # A link carries no key, so it could only lead to a refusal.
         expect(page.locator("#version-rows tr").first).to_be_visible()
         expect(page.get_by_role("link", name="report")).to_have_count(0)
-        assert not any(KEY in url for url in seen.asked)
+        assert not any(KEY in url for url in seen.requested)
 
 
 @pytest.fixture

@@ -196,8 +196,8 @@ def _unheard(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
     """What gates ask for and nobody reports: metrics and baselines, each where it is asked for."""
     measured = {(value.metric, value.slice) for value in evaluation.measurements}
     # Right answers are compared by their counts, every other metric row by row, wherever asked.
-    told = {ACCURACY, *(row.metric for row in evaluation.rows)}
-    compared = {(metric, part) for metric in told for part in ("", *evaluation.slices)}
+    detail = {ACCURACY, *(row.metric for row in evaluation.rows)}
+    compared = {(metric, part) for metric in detail for part in ("", *evaluation.slices)}
     unheard = []
     for gate in (*definition.gates, definition.reinstatement):
         reported = compared if isinstance(gate, COMPARISONS) else measured

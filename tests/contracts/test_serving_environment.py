@@ -38,12 +38,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_serving_environment_has_no_package_of_training(python):
-    asked = f"""
+    requested = f"""
 import importlib.util
 print([name for name in {ABSENT!r} if importlib.util.find_spec(name)])
 """
-    said = subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "[]"
+    output = subprocess.run([python, "-c", requested], check=True, capture_output=True, text=True)
+    assert output.stdout.strip() == "[]"
 
 
 def test_serving_follows_a_store_in_the_serving_environment(
@@ -59,9 +59,9 @@ def test_serving_follows_a_store_in_the_serving_environment(
         promote(log, 2)
         until(lambda: serving.version() == bundles.version_name(2), what="version 2 answers")
         # It answers before it has said so.
-        (said,) = until(lambda: log.acknowledgements(2), what="it is acknowledged")
+        (output,) = until(lambda: log.acknowledgements(2), what="it is acknowledged")
 
-    assert said.serving
+    assert output.serving
 
 
 def test_serving_answers_in_the_serving_environment(python, tmp_path):

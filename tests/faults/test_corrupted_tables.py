@@ -33,7 +33,7 @@ def append_batches(address: S3Address) -> None:
     table.append_batches(rows.schema, iter(rows.to_batches()), "monday")
 
 
-def said(way: Callable[[S3Address], None], address: S3Address) -> str:
+def output(way: Callable[[S3Address], None], address: S3Address) -> str:
     """What came of it; our errors do not pass from one process to another."""
     try:
         way(address)
@@ -58,7 +58,7 @@ def test_a_table_file_corrupted_during_upload_is_refused_and_not_committed(
     with alone, FaultProxy(s3_address.endpoint) as proxy:
         proxy.inject(Fault(FaultKind.CORRUPT_REQUEST, only=upload))
         spoiled = replace(s3_address, endpoint=proxy.endpoint)
-        assert "BadDigest" in alone.submit(said, way, spoiled).result()
+        assert "BadDigest" in alone.submit(output, way, spoiled).result()
         assert proxy.injected[FaultKind.CORRUPT_REQUEST]
 
     assert table.arrival_names() == {"none"}

@@ -127,17 +127,17 @@ def test_after_a_kill_at_any_write_the_next_flow_run_finishes_the_same_version(
     while True:
         process = run(environment)
         tripwire.stretch(deaths.here, lambda process=process: process.send_signal(signal.SIGKILL))
-        told, _ = process.communicate(timeout=400)
+        reported, _ = process.communicate(timeout=400)
         trained |= fitted(flow_environment.home)
         if process.returncode == 0:
             break
-        assert process.returncode == -signal.SIGKILL, told
+        assert process.returncode == -signal.SIGKILL, reported
         assert tripwire.tripped.wait(10)
         check(flow_environment, deaths)
 
     # Then the last run ends well, and all of them together trained once.
     over = deaths.came_to("champion/00000001.json")
-    assert told.split()[-1] == ("UpToDate" if over else "Promoted")
+    assert reported.split()[-1] == ("UpToDate" if over else "Promoted")
     assert len(deaths.seen) > _FEWEST
     assert len(deaths.died_at) >= (len(deaths.seen) if thorough else len(COMMITS))
     (version,) = ModelRegistry(flow_environment.bucket, "digits").versions()

@@ -133,7 +133,7 @@ def test_after_a_kill_at_any_write_the_next_run_finishes(
     for one in runners:
         free.put(one)
 
-    def told(point: tuple[int, bool]) -> None:
+    def reported(point: tuple[int, bool]) -> None:
         runner = free.get()
         try:
             _killed_there(runner, library.copy(), chapter, writes, *point)
@@ -148,7 +148,7 @@ def test_after_a_kill_at_any_write_the_next_run_finishes(
         # Until its refusal it is as any later night.
         points = points[-_FEW:]
     with ThreadPoolExecutor(_LANES) as pool:
-        assert len(list(pool.map(told, points))) == len(points)
+        assert len(list(pool.map(reported, points))) == len(points)
 
 
 def _points(

@@ -57,13 +57,13 @@ def test_a_run_survives_a_locked_database_and_a_killed_server(stack: RunningStac
 def test_a_concurrent_retrain_waits_and_has_nothing_left_to_do(stack: RunningStack) -> None:
     before = [one["version"] for one in stack.query_json("versions", "digits")]
     words = ("--epochs", "1", "--seed", "24")
-    asked = [start_retrain(stack, *words, force=False) for _ in range(2)]
+    requested = [start_retrain(stack, *words, force=False) for _ in range(2)]
     TALLY.inject("two retrains of one model at once")
 
-    for run in asked:
+    for run in requested:
         assert await_end(stack, run, *_OVER, "Crashed", "Failed") in _OVER
-    told = [stack.prefect.request("GET", f"/flow_runs/{run}") for run in asked]
-    first, second = sorted(told, key=lambda run: datetime.fromisoformat(run["start_time"]))
+    reported = [stack.prefect.request("GET", f"/flow_runs/{run}") for run in requested]
+    first, second = sorted(reported, key=lambda run: datetime.fromisoformat(run["start_time"]))
 
     ended = datetime.fromisoformat(first["end_time"])
     assert datetime.fromisoformat(second["start_time"]) >= ended

@@ -102,8 +102,8 @@ def test_two_promotions_of_the_same_version_both_succeed(arena: RaceStore) -> No
     for model in arena.models():
         found = arena.race(move(model, B), move(model, B))
 
-        told = [one.version if isinstance(one, AliasRecord) else one.found for one in found]
-        assert told == [B, B]
+        reported = [one.version if isinstance(one, AliasRecord) else one.found for one in found]
+        assert reported == [B, B]
         assert AliasLog(arena.bucket, model).sequences() == [1, 2]
 
 

@@ -82,7 +82,7 @@ class Host:
 
     def has_caught_up(self) -> bool:
         """Whether the newest version answers, and the store was told so."""
-        return any(said.serving for said in self._log.acknowledgements(self.newest))
+        return any(output.serving for output in self._log.acknowledgements(self.newest))
 
     def trouble(self) -> str | None:
         return self.serving.request("GET", "/api/models/digits")[2]["sync_error"]
@@ -174,7 +174,7 @@ def _assert_trouble_shows(host: Host) -> None:
     assert 'overnight_store_errors{model="digits"} 1' in host.metrics()
     status, _, ready = host.serving.request("GET", "/v2/health/ready")
     assert (status, ready["ready"], ready["models"]) == (200, True, {"digits": True})
-    told = ready["sync_errors"]["digits"]
-    assert "does not answer" in told or "ExpiredToken" in told
+    reported = ready["sync_errors"]["digits"]
+    assert "does not answer" in reported or "ExpiredToken" in reported
     age = host.age()
     until(lambda: host.age() > age, what="the age of what is known grows")

@@ -22,10 +22,10 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 def answers(stack: RunningStack) -> str:
     """Ask serving for one digit; the version that answered."""
-    asked = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}
+    requested = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}
     request = urllib.request.Request(
         f"{stack.serving_url}/v2/models/digits/infer",
-        data=json.dumps({"inputs": [asked]}).encode(),
+        data=json.dumps({"inputs": [requested]}).encode(),
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -78,14 +78,14 @@ def await_end(stack: RunningStack, run: str, *names: str) -> str:
 
 
 def test_up_serves_a_version_and_status_reports_it(stack: RunningStack):
-    told = stack.query_json("status")
+    reported = stack.query_json("status")
 
-    assert told["ready"]
-    assert told["problems"] == []
-    assert {service["name"] for service in told["services"]} == {
+    assert reported["ready"]
+    assert reported["problems"] == []
+    assert {service["name"] for service in reported["services"]} == {
         "store", "prefect", "serving", "deployments", "worker",
     }  # fmt: skip
-    digits = told["models"]["digits"]
+    digits = reported["models"]["digits"]
     assert is_version(digits["champion"]["version"])
     assert [acknowledgement["serving"] for acknowledgement in digits["acknowledgements"]] == [True]
     assert answers(stack) == digits["champion"]["version"]

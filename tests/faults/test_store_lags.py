@@ -69,11 +69,11 @@ def test_stale_listings_never_move_the_champion_back(s3_endpoint: str, s3_bucket
             with pytest.raises(PromotionConflict, match=f"found {b}"):
                 ModelRegistry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
             ModelRegistry(slow, MODEL).promote(c, expected=b, actor=Actor("ann"))
-            told = [record.version for record in log.history()]
+            reported = [record.version for record in log.history()]
             back = ModelRegistry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
 
         assert proxy.injected[FaultKind.STALE_LIST]
-    assert told == [a, b, c]
+    assert reported == [a, b, c]
     assert back.version == b
 
 

@@ -90,7 +90,7 @@ def test_counts_of_workers_are_added():
         tally.step()
     theirs.lose("a record")
 
-    ours.add(json.loads(json.dumps(theirs.told())))
+    ours.add(json.loads(json.dumps(theirs.reported())))
 
     assert ours.injected == {"a run was killed": 2}
     assert (ours.sent, ours.failed, ours.cut) == (20, 2, 4)

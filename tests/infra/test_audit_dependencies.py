@@ -14,15 +14,15 @@ UNKNOWN = {"name": "numpy", "skip_reason": "not found on PyPI"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "code", "told"),
+    ("packages", "code", "reported"),
     [
         ([FINE], 0, "1 of 1 locked packages were looked up; vulnerabilities known: 0"),
         ([FINE, UNKNOWN], 2, "NOT looked up, because the database did not answer for them: 1"),
         ([FLAWED, UNKNOWN], 1, "keras 3.9.0: CVE-2025-1550; fixed in 3.9.1"),
     ],
 )
-def test_packages_that_were_not_looked_up_are_not_clean(packages, code, told):
+def test_packages_that_were_not_looked_up_are_not_clean(packages, code, reported):
     found = summarise({"dependencies": packages})
 
     assert found[0] == code
-    assert told in found[1]
+    assert reported in found[1]

@@ -111,8 +111,8 @@ def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
     terms = Terms(mode="shadow")
     challenge = Challenges(ours, "digits").start(second, terms=terms, actor=Actor("a", "b"))
 
-    said = Acknowledgement(replica="host", version=FIRST, serving=True)
-    AliasLog(mine, "digits").acknowledge(record.sequence, said)
+    output = Acknowledgement(replica="host", version=FIRST, serving=True)
+    AliasLog(mine, "digits").acknowledge(record.sequence, output)
     Challenges(mine, challenge.model).withdraw(
         challenge, Withdrawal(replica="host", version=second, reason="it errs")
     )

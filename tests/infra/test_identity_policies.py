@@ -64,6 +64,6 @@ def test_the_example_for_a_seaweedfs_of_ones_own_is_what_the_policies_say():
     example = (POLICIES / "seaweedfs.json").read_text()
 
     assert example == identities.for_seaweedfs("BUCKET", known, manual=("MODEL",))
-    told = json.loads(example)["policies"]
-    assert "training-manual" not in [one["name"] for one in told]
-    assert "models/MODEL/aliases/*" in json.dumps(told)
+    reported = json.loads(example)["policies"]
+    assert "training-manual" not in [one["name"] for one in reported]
+    assert "models/MODEL/aliases/*" in json.dumps(reported)

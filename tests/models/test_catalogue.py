@@ -44,7 +44,7 @@ def test_a_package_with_a_definition_is_a_model_without_being_listed(folder: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         ("1 / 0", "ZeroDivisionError"),
@@ -52,11 +52,11 @@ def test_a_package_with_a_definition_is_a_model_without_being_listed(folder: Pat
     ],
 )
 def test_a_wrong_package_is_named_and_the_other_models_are_still_found(
-    text: str, told: str, folder: Path
+    text: str, reported: str, folder: Path
 ) -> None:
     package(folder, "catalogued_wrong", text)
 
-    with pytest.raises(ConfigurationError, match=f"models/catalogued_wrong .*{told}"):
+    with pytest.raises(ConfigurationError, match=f"models/catalogued_wrong .*{reported}"):
         models.catalogue()
     assert models.find("digits").name == "digits"
 

@@ -36,17 +36,17 @@ def day(text: str) -> int:
 
 def sold(first: str, last: str, *, stores: Collection[int] = STORES) -> pa.Table:
     """The lines of some trading days, both ends included, whenever they arrive."""
-    told = lines(stores)
-    days = trading_day(told["transaction_timestamp"].to_numpy())
-    return told.filter(pa.array((days >= day(first)) & (days <= day(last))))
+    reported = lines(stores)
+    days = trading_day(reported["transaction_timestamp"].to_numpy())
+    return reported.filter(pa.array((days >= day(first)) & (days <= day(last))))
 
 
 def arriving(first: str, last: str, *, stores: Collection[int] = STORES) -> pa.Table:
     """The lines that arrive on some nights of the replay, late baskets among them."""
-    told = lines(stores)
-    days = trading_day(told["transaction_timestamp"].to_numpy())
-    nights = arrival_schedule.arrival_days(told["basket_id"].to_numpy(), days)
-    return told.filter(pa.array((nights >= day(first)) & (nights <= day(last))))
+    reported = lines(stores)
+    days = trading_day(reported["transaction_timestamp"].to_numpy())
+    nights = arrival_schedule.arrival_days(reported["basket_id"].to_numpy(), days)
+    return reported.filter(pa.array((nights >= day(first)) & (nights <= day(last))))
 
 
 def parquet(table: pa.Table) -> bytes:

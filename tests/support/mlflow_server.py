@@ -32,8 +32,8 @@ class MlflowServer:
     url: str
 
     def experiment(self, name: str) -> str:
-        asked = f"experiments/get-by-name?experiment_name={quote(name, safe='')}"
-        return str(self._asked(asked)["experiment"]["experiment_id"])
+        requested = f"experiments/get-by-name?experiment_name={quote(name, safe='')}"
+        return str(self._asked(requested)["experiment"]["experiment_id"])
 
     def runs(self, experiment: str) -> list[dict[str, Any]]:
         """Every run of an experiment, newest first."""

@@ -150,7 +150,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Send this worker's part of the fault tally to the controller."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[_TALLY] = TALLY.told()
+        session.config.workeroutput[_TALLY] = TALLY.reported()
 
 
 @pytest.hookimpl(optionalhook=True)

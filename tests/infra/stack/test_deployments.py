@@ -91,10 +91,10 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
-    told = deployments.deploy(ROOT, tmp_path / "deployed.json", api)
+    reported = deployments.deploy(ROOT, tmp_path / "deployed.json", api)
 
     # Then the model is a choice in the form of a decision, and the old deployment is gone.
-    assert told == f"registered {len(declared())}, removed 1"
+    assert reported == f"registered {len(declared())}, removed 1"
     assert api.find("/deployments/name/promote/digits") is None
     form = follow.deployment(api, "promote", "sales")["parameter_openapi_schema"]
     assert form["properties"]["model"]["enum"] == list(catalogue())

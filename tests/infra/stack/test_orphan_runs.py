@@ -31,8 +31,8 @@ def deployed(api: PrefectApi, pool: str) -> str:
     """A deployment with a nightly schedule; its id."""
     flow = api.request("POST", "/flows/", {"name": f"retrain-{uuid.uuid4().hex[:8]}"})
     nightly = {"active": True, "schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}
-    asked = {"name": "digits", "flow_id": flow["id"], "work_pool_name": pool}
-    made = api.request("POST", "/deployments/", asked | {"schedules": [nightly]})
+    requested = {"name": "digits", "flow_id": flow["id"], "work_pool_name": pool}
+    made = api.request("POST", "/deployments/", requested | {"schedules": [nightly]})
     return str(made["id"])
 
 

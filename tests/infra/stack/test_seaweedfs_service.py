@@ -38,18 +38,18 @@ def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_p
 
 
 def credentials(tmp_path) -> dict[str, dict[str, str]]:
-    told = json.loads((tmp_path / "s3.json").read_text())["identities"]
-    return {identity["name"]: identity["credentials"][0] for identity in told}
+    reported = json.loads((tmp_path / "s3.json").read_text())["identities"]
+    return {identity["name"]: identity["credentials"][0] for identity in reported}
 
 
 @pytest.mark.parametrize("name", identities.NAMES)
 def test_the_server_is_configured_with_the_credentials_that_settings_read(name, settings, tmp_path):
     seaweedfs_service.service(settings, keeps_running=False).before_start()
 
-    read, told = load(name), credentials(tmp_path)[name]
-    assert told["accessKey"] == read.s3_access_key
-    assert told["secretKey"] == read.s3_secret_key.get_secret_value()
-    assert len(told["secretKey"]) > 30
+    read, reported = load(name), credentials(tmp_path)[name]
+    assert reported["accessKey"] == read.s3_access_key
+    assert reported["secretKey"] == read.s3_secret_key.get_secret_value()
+    assert len(reported["secretKey"]) > 30
 
 
 def test_serving_alone_has_what_moves_aliases_besides_its_own(settings):
@@ -126,7 +126,7 @@ def test_a_token_for_administration_is_made_once_beside_the_credentials(settings
 
 
 def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monkeypatch):
-    for name, value, told in (
+    for name, value, reported in (
         ("OVERNIGHT_ADMIN_TOKEN", "t" * 32, "the environment"),
         ("OVERNIGHT_ADMIN_TOKENS_FILE", "/run/secrets/tokens", "/run/secrets/tokens"),
     ):
@@ -134,7 +134,7 @@ def test_where_an_operator_has_set_a_token_none_is_made(settings, tmp_path, monk
             patch.setenv(name, value)
             chosen = load()
             local_secrets.ensure_admin_token(chosen)
-            assert told in local_secrets.admin_token_location(chosen)
+            assert reported in local_secrets.admin_token_location(chosen)
 
     assert not (tmp_path / "embedded.env").exists()
 
@@ -186,12 +186,12 @@ def test_a_credential_in_the_environment_makes_nobody_else_of_the_embedded_ident
 
     seaweedfs_service.service(load(), keeps_running=False).before_start()
 
-    told = credentials(tmp_path)
+    reported = credentials(tmp_path)
     for name in identities.NAMES:
         read = load(name)
         assert (read.s3_access_key == "chosen") == (name == "administration")
-        assert told[name]["accessKey"] == read.s3_access_key
-        assert told[name]["secretKey"] == read.s3_secret_key.get_secret_value()
+        assert reported[name]["accessKey"] == read.s3_access_key
+        assert reported[name]["secretKey"] == read.s3_secret_key.get_secret_value()
 
 
 def test_at_a_store_of_ones_own_the_environment_says_who_everybody_is_and_up_warns(

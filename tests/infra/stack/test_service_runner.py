@@ -75,13 +75,13 @@ def test_a_program_that_cannot_be_run_is_reported_and_tried_again(tmp_path, kept
     program = tmp_path / "program"
     runner = kept(service(tmp_path, command=(str(program),)))
     tick_until(runner, "failing")
-    told = runner.record.message
+    reported = runner.record.message
 
     program.write_text(f"#!{sys.executable}\nimport time; time.sleep(600)\n")
     program.chmod(0o700)
     tick_until(runner, "ready")
 
-    assert str(program) in told
+    assert str(program) in reported
 
 
 def test_a_child_that_cannot_start_is_tried_less_and_less_often(tmp_path, kept):
@@ -162,11 +162,11 @@ def test_a_taken_port_is_reported_and_waited_for(tmp_path, kept):
         listening = Listening(other.getsockname()[1], "OVERNIGHT_S3_PORT")
         runner = kept(service(tmp_path, listens=(listening,)))
         tick_until(runner, "failing")
-        told = runner.record.message
+        reported = runner.record.message
 
     tick_until(runner, "ready")
 
-    assert "OVERNIGHT_S3_PORT" in told
+    assert "OVERNIGHT_S3_PORT" in reported
 
 
 def test_a_hung_service_is_ended_and_started_again(tmp_path, kept):

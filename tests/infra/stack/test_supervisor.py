@@ -174,11 +174,11 @@ def test_children_of_a_killed_service_are_no_strangers_at_its_port(tmp_path):
 
 def test_a_runner_outlives_an_error_nobody_foresaw(tmp_path):
     # given a service that cannot be asked, for once
-    asked: list[float] = []
+    requested: list[float] = []
 
     def ready(started: float) -> bool:
-        asked.append(started)
-        if len(asked) == 1:
+        requested.append(started)
+        if len(requested) == 1:
             raise ZeroDivisionError
         return True
 
@@ -188,7 +188,7 @@ def test_a_runner_outlives_an_error_nobody_foresaw(tmp_path):
     until(lambda: state_file.read(tmp_path).ready, what="a ready stack")
     supervisor.stop()
 
-    assert len(asked) >= 2
+    assert len(requested) >= 2
 
 
 def test_a_stack_of_the_same_settings_is_reused_and_one_of_others_is_not(tmp_path, monkeypatch):

@@ -103,8 +103,10 @@ def test_the_finding_names_what_moved_most_with_its_figures() -> None:
     assert (finding.gate, finding.metric, finding.slice) == ("SameShares", "label", "night-7")
     assert "largest change is h, from 10.0% to 0.0%" in finding.message
     assert (finding.bound, finding.n, finding.passed) == (0.1, 9_000, False)
-    told = SameSpread("mean", bound=0.5).finding("night-7", numbers(SPREAD + 9), numbers(SPREAD))
-    assert "9 on average where" in told.message
+    reported = SameSpread("mean", bound=0.5).finding(
+        "night-7", numbers(SPREAD + 9), numbers(SPREAD)
+    )
+    assert "9 on average where" in reported.message
 
 
 def test_a_distance_that_chance_explains_is_none() -> None:
@@ -127,7 +129,7 @@ def test_a_certain_difference_that_does_not_matter_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "sample", "told"),
+    ("gate", "sample", "reported"),
     [
         (SameSpread("mean", 0.5), ColumnSample(3), "was not measured of the arrival"),
         (SameSpread("mean", 0.5), numbers(np.array([])), "has no row in the arrival"),
@@ -143,11 +145,11 @@ def test_a_certain_difference_that_does_not_matter_is_none() -> None:
     ],
 )
 def test_what_is_missing_empty_or_no_number_fails(
-    gate: ShiftGate, sample: ColumnSample, told: str
+    gate: ShiftGate, sample: ColumnSample, reported: str
 ) -> None:
     usual = numbers(SPREAD) if isinstance(gate, SameSpread) else labels(LEARNED)
 
-    assert told in gate.finding("n", sample, usual).message
+    assert reported in gate.finding("n", sample, usual).message
     assert not gate.finding("n", sample, usual).passed
     assert not gate.finding("n", usual, sample).passed
 

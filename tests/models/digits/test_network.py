@@ -234,10 +234,10 @@ def test_the_saved_network_loads_in_safe_mode_and_answers_the_same(
 
 
 def test_what_decided_between_int8_and_float_goes_along(exported: dict[str, bytes]) -> None:
-    told = Exported.model_validate_json(exported["exported.json"])
+    reported = Exported.model_validate_json(exported["exported.json"])
 
-    assert (told.weights, told.rows, told.sufficient) == ("int8", 100, 0.999)
-    assert told.agreement >= 0.999
+    assert (reported.weights, reported.rows, reported.sufficient) == ("int8", 100, 0.999)
+    assert reported.agreement >= 0.999
 
 
 def test_weights_stay_floats_when_int8_would_change_answers() -> None:
@@ -251,9 +251,9 @@ def test_weights_stay_floats_when_int8_would_change_answers() -> None:
 
     exported = network.export(undecided, sample)
 
-    told = Exported.model_validate_json(exported["exported.json"])
-    assert told.weights == "float32"
-    assert told.agreement < 0.999
+    reported = Exported.model_validate_json(exported["exported.json"])
+    assert reported.weights == "float32"
+    assert reported.agreement < 0.999
     # Four bytes for each of nearly all parameters: it is not only told.
     assert len(exported["predictor.tflite"]) > 3.5 * undecided.count_params()
     answered = network.run_predictor(exported["predictor.tflite"], sample)["probabilities"]

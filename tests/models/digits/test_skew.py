@@ -35,7 +35,7 @@ def digits(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {
         "images": idx.decode("images", files[mnist_files.TRAIN_IMAGES], idx.IMAGES)[:6_000],
         "labels": idx.decode("labels", files[mnist_files.TRAIN_LABELS], idx.LABELS)[:6_000],
-        "asked": idx.decode("asked", files[mnist_files.TEST_IMAGES], idx.IMAGES)[:ROWS],
+        "requested": idx.decode("requested", files[mnist_files.TEST_IMAGES], idx.IMAGES)[:ROWS],
         "true": idx.decode("true", files[mnist_files.TEST_LABELS], idx.LABELS)[:ROWS],
     }
 
@@ -89,35 +89,35 @@ def accuracy(answer: dict[str, np.ndarray], true: np.ndarray) -> float:
 def test_pictures_as_they_are_trained_on_are_read(
     serving: Serving, digits: dict[str, np.ndarray]
 ) -> None:
-    assert accuracy(answered(serving, digits["asked"]), digits["true"]) >= 0.95
+    assert accuracy(answered(serving, digits["requested"]), digits["true"]) >= 0.95
 
 
 def test_bytes_do_not_ruin_the_confidences(serving: Serving, digits: dict[str, np.ndarray]) -> None:
     # 0 to 255 fed to a network of 0 to 1 answers as often right, and is sure of everything.
-    confidence = answered(serving, digits["asked"])["probabilities"].max(axis=1)
+    confidence = answered(serving, digits["requested"])["probabilities"].max(axis=1)
 
     assert confidence.min() < 0.9
     assert abs(confidence.mean() - 0.97) < 0.05
 
 
 @pytest.mark.parametrize(
-    ("datatype", "told"),
+    ("datatype", "reported"),
     [("UINT8", "expected whole numbers of 0 to 255, found 0."), ("FP32", "expected UINT8")],
 )
 def test_pictures_divided_by_255_are_refused_and_the_field_is_named(
-    serving: Serving, digits: dict[str, np.ndarray], datatype: str, told: str
+    serving: Serving, digits: dict[str, np.ndarray], datatype: str, reported: str
 ) -> None:
-    status, answer = ask(serving, digits["asked"][:2] / 255, datatype)
+    status, answer = ask(serving, digits["requested"][:2] / 255, datatype)
 
     assert status == 400
     assert "inputs[0]" in str(answer)
-    assert told in str(answer)
+    assert reported in str(answer)
 
 
 def test_pictures_divided_by_255_are_refused_in_tensorflows_form_too(
     serving: Serving, digits: dict[str, np.ndarray]
 ) -> None:
-    body = {"instances": (digits["asked"][:2] / 255).tolist()}
+    body = {"instances": (digits["requested"][:2] / 255).tolist()}
 
     status, _, answer = serving.request("POST", "/v1/models/digits:predict", body)
 
@@ -129,7 +129,7 @@ def test_pictures_divided_by_255_are_refused_in_tensorflows_form_too(
 def test_ink_sent_as_one_is_read_as_ink_sent_as_255(
     serving: Serving, digits: dict[str, np.ndarray]
 ) -> None:
-    ink = digits["asked"] > 127
+    ink = digits["requested"] > 127
 
     bright = answered(serving, (ink * 255).astype(np.uint8))
     faint = answered(serving, ink.astype(np.uint8))
@@ -141,8 +141,8 @@ def test_ink_sent_as_one_is_read_as_ink_sent_as_255(
 def test_black_on_white_is_answered_as_white_on_black(
     serving: Serving, digits: dict[str, np.ndarray]
 ) -> None:
-    plain = answered(serving, digits["asked"])
-    turned = answered(serving, 255 - digits["asked"])
+    plain = answered(serving, digits["requested"])
+    turned = answered(serving, 255 - digits["requested"])
 
     assert np.array_equal(turned["seen"], plain["seen"])
     assert np.array_equal(turned["probabilities"], plain["probabilities"])
@@ -152,6 +152,6 @@ def test_black_on_white_is_answered_as_white_on_black(
 def test_a_digit_off_the_centre_is_read(
     serving: Serving, digits: dict[str, np.ndarray], name: str
 ) -> None:
-    moved = PERTURBATIONS[name]({"image": digits["asked"]})["image"]
+    moved = PERTURBATIONS[name]({"image": digits["requested"]})["image"]
 
     assert accuracy(answered(serving, np.asarray(moved)), digits["true"]) >= 0.95

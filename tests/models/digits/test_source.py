@@ -124,11 +124,11 @@ def test_without_a_network_one_error_names_every_place_and_the_remedy(tmp_path: 
         timeout=120,
     )
 
-    told = ended.stderr.splitlines()[-1]
-    assert told.startswith(f"{SourceUnavailable.__module__}.{SourceUnavailable.__name__}")
+    reported = ended.stderr.splitlines()[-1]
+    assert reported.startswith(f"{SourceUnavailable.__module__}.{SourceUnavailable.__name__}")
     for part in ("named", "cache", *mnist_files.MIRRORS, mnist_files.WHEEL):
-        assert part in told
-    assert told.endswith("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
+        assert part in reported
+    assert reported.endswith("OVERNIGHT_SOURCE_FOLDERS__DIGITS")
 
 
 class Mirror(http.server.SimpleHTTPRequestHandler):

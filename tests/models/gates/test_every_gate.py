@@ -201,7 +201,7 @@ GATES: Mapping[str, Callable[[], Case]] = {
 
 
 @pytest.fixture(scope="module", params=sorted(GATES))
-def asked(request: pytest.FixtureRequest) -> Case:
+def requested(request: pytest.FixtureRequest) -> Case:
     return GATES[request.param]()
 
 
@@ -213,9 +213,9 @@ def test_no_gate_is_left_out() -> None:
         name for name in vars(overnight.models.data_gates.drift) if hasattr(_shift(name), "finding")
     }
 
-    asked = {name.split(",")[0].split(" ")[0] for name in GATES}
+    requested = {name.split(",")[0].split(" ")[0] for name in GATES}
 
-    assert (declared | shifts) - {"Gate", "ShiftGate"} == asked
+    assert (declared | shifts) - {"Gate", "ShiftGate"} == requested
 
 
 def _named(name: str) -> object:
@@ -226,24 +226,26 @@ def _shift(name: str) -> object:
     return getattr(overnight.models.data_gates.drift, name)
 
 
-def test_what_is_good_passes_on_as_few_rows_as_are_required(asked: Case) -> None:
-    found = asked.good()
+def test_what_is_good_passes_on_as_few_rows_as_are_required(requested: Case) -> None:
+    found = requested.good()
 
     assert (found.passed, found.applicable) == (True, True), found.message
 
 
-def test_at_its_bound_and_just_inside_it_passes_and_just_outside_it_does_not(asked: Case) -> None:
-    passed = [ask().passed for ask in (asked.inside, asked.at, asked.outside)]
+def test_at_its_bound_and_just_inside_it_passes_and_just_outside_it_does_not(
+    requested: Case,
+) -> None:
+    passed = [ask().passed for ask in (requested.inside, requested.at, requested.outside)]
 
-    assert passed == [True, not asked.refuses_at, False]
+    assert passed == [True, not requested.refuses_at, False]
 
 
 @pytest.mark.parametrize("how", ["nan", "empty", "missing", "few"])
-def test_without_evidence_it_fails_and_says_why(asked: Case, how: str) -> None:
-    ask: Ask | None = getattr(asked, how)
+def test_without_evidence_it_fails_and_says_why(requested: Case, how: str) -> None:
+    ask: Ask | None = getattr(requested, how)
     if ask is None:
         assert how == "few"
-        assert asked.good().passed
+        assert requested.good().passed
         return
 
     found = ask()

@@ -106,7 +106,7 @@ def test_of_classes_the_likeliest_is_the_answer_and_of_one_number_itself() -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "exact"),
+    ("reported", "exact"),
     [
         ({"datatype": "BOOL"}, True),
         ({"datatype": "UINT8", "minimum": 0, "maximum": 1}, True),
@@ -118,5 +118,5 @@ def test_of_classes_the_likeliest_is_the_answer_and_of_one_number_itself() -> No
         ({"datatype": "FP32", "minimum": 0, "maximum": 1}, False),
     ],
 )
-def test_flags_and_codes_are_exact(told: dict, exact: bool) -> None:
-    assert TensorSpec(name="x", shape=(), **told).exact is exact
+def test_flags_and_codes_are_exact(reported: dict, exact: bool) -> None:
+    assert TensorSpec(name="x", shape=(), **reported).exact is exact

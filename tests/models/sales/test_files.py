@@ -39,10 +39,10 @@ def csv(*lines: str) -> bytes:
 def test_lines_become_a_row_for_each_basket_and_department() -> None:
     reading = read_files({"a.csv": csv(*LINES)})
 
-    told = reading.rows.select(["basket", "department", "day", "units", "apart"]).to_pylist()
+    reported = reading.rows.select(["basket", "department", "day", "units", "apart"]).to_pylist()
     first = day("2017-11-01")
     assert reading.rejected == ()
-    assert [tuple(row.values()) for row in told] == [
+    assert [tuple(row.values()) for row in reported] == [
         (1, "FUEL", first, 0.0, 9000.0),
         (1, "GROCERY", first, 5.0, 0.0),
         (2, "NONE", first, 1.0, 0.0),
@@ -62,19 +62,19 @@ def test_the_same_lines_are_the_same_rows_in_any_form_and_order() -> None:
 
 
 def test_rows_hold_exactly_what_the_lines_sold() -> None:
-    told = sold("2017-11-01", "2017-11-03")
+    reported = sold("2017-11-01", "2017-11-03")
 
-    found = rows(told)
+    found = rows(reported)
 
-    apart = pc.is_in(told["department"], pa.array(["FUEL", "MISCELLANEOUS"]))
-    assert pc.sum(found["apart"]).as_py() == pc.sum(told.filter(apart)["quantity"]).as_py()
-    pieces = told.filter(pc.invert(pc.fill_null(apart, False)))
+    apart = pc.is_in(reported["department"], pa.array(["FUEL", "MISCELLANEOUS"]))
+    assert pc.sum(found["apart"]).as_py() == pc.sum(reported.filter(apart)["quantity"]).as_py()
+    pieces = reported.filter(pc.invert(pc.fill_null(apart, False)))
     assert pc.sum(found["units"]).as_py() == pc.sum(pieces["quantity"]).as_py()
     assert len(set(found["digest"].to_pylist())) == found.num_rows
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "told"),
+    ("name", "body", "reported"),
     [
         ("a.txt", b"", "another kind of file"),
         ("a.csv", b"a,b\n1,2\n", "no basket_id"),
@@ -89,12 +89,12 @@ def test_rows_hold_exactly_what_the_lines_sold() -> None:
     ],
 )
 def test_a_file_that_will_not_do_says_why_and_costs_the_others_nothing(
-    name: str, body: bytes, told: str
+    name: str, body: bytes, reported: str
 ) -> None:
     reading = read_files({name: body, "z.csv": csv(*LINES)})
 
     (rejected,) = reading.rejected
-    assert told in str(rejected)
+    assert reported in str(rejected)
     assert reading.rows.num_rows == 3
 
 
@@ -105,9 +105,9 @@ def test_an_arrival_without_files_is_rejected() -> None:
 def test_the_file_of_store_47_is_read_and_returns_count_against_their_day() -> None:
     reading = read_files({"store47-2016.csv": STORE47.encode()})
 
-    told = reading.rows.select(["store", "department", "day", "units"]).to_pylist()
+    reported = reading.rows.select(["store", "department", "day", "units"]).to_pylist()
     assert reading.rejected == ()
-    assert [tuple(row.values()) for row in told] == [
+    assert [tuple(row.values()) for row in reported] == [
         (47, "DAIRY", day("2016-01-02"), 3.5),
         (47, "GROCERY I", day("2016-01-02"), -2.0),
         (47, "GROCERY I", day("2016-01-03"), 4.0),

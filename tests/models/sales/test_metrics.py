@@ -38,8 +38,8 @@ def answers(*quantiles: tuple[float, float, float]) -> dict[str, np.ndarray]:
     return {"units": np.array(quantiles, np.float32)}
 
 
-def by_name(asked: Examples, said: dict[str, np.ndarray]) -> dict[str, float]:
-    return {one.metric: one.value for one in measure(asked, said) if not one.slice}
+def by_name(requested: Examples, output: dict[str, np.ndarray]) -> dict[str, float]:
+    return {one.metric: one.value for one in measure(requested, output) if not one.slice}
 
 
 def test_errors_are_shares_of_what_was_sold() -> None:
@@ -68,9 +68,9 @@ def test_logarithms_weigh_perishable_departments_more() -> None:
 def test_the_seasonal_naive_is_the_same_weekday_of_the_newest_known_week(
     lead: int, place: int
 ) -> None:
-    asked = examples([1], lead=lead)
+    requested = examples([1], lead=lead)
 
-    assert seasonal_naive(asked).tolist() == [place]
+    assert seasonal_naive(requested).tolist() == [place]
     # Counted from the day asked for it is whole weeks ago.
     assert (lead + RECENT_DAYS - 1 - place) % 7 == 0
 
@@ -80,10 +80,10 @@ def test_the_mean_is_of_the_newest_28_days() -> None:
 
 
 def test_an_interval_is_judged_in_whole_pieces() -> None:
-    asked = examples([0, 3, 4, 1, -2])
+    requested = examples([0, 3, 4, 1, -2])
 
     inside = in_interval(
-        asked, answers((0.4, 1, 2), (0, 1, 2.1), (0, 1, 3), (1.9, 2, 3), (0, 0, 1))
+        requested, answers((0.4, 1, 2), (0, 1, 2.1), (0, 1, 3), (1.9, 2, 3), (0, 0, 1))
     )
 
     assert inside.tolist() == [True, True, False, True, True]
@@ -108,14 +108,16 @@ def test_intervals_are_wider_when_rows_of_a_day_stand_together() -> None:
 
 
 def test_rows_add_up_to_what_is_measured() -> None:
-    asked, said = examples([10, 30, 0]), answers((1, 8, 12), (1, 33, 40), (0, 1, 2))
-    whole = by_name(asked, said)
+    requested, output = examples([10, 30, 0]), answers((1, 8, 12), (1, 33, 40), (0, 1, 2))
+    whole = by_name(requested, output)
 
-    told: dict[str, RowMetric] = {row.metric: row for row in per_row(asked, said)}
+    reported: dict[str, RowMetric] = {row.metric: row for row in per_row(requested, output)}
 
     for metric in ("wape", "interval_coverage", "seasonal_naive_wape", "mean_28_wape"):
-        row = told[metric]
+        row = reported[metric]
         assert row.weights is not None
         assert row.values.sum() / row.weights.sum() == pytest.approx(whole[metric])
         assert row.units is not None
-    assert math.sqrt(told["squared_log_error"].values.sum() / 3) == pytest.approx(whole["nwrmsle"])
+    assert math.sqrt(reported["squared_log_error"].values.sum() / 3) == pytest.approx(
+        whole["nwrmsle"]
+    )

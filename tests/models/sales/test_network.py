@@ -40,7 +40,7 @@ def exported(fitted: network.Fitted, examples: Examples) -> dict[str, bytes]:
     return network.export(fitted.network, examples.inputs)
 
 
-def asked(fitted: network.Fitted, inputs: Mapping[str, Array], **changed: object) -> Outputs:
+def requested(fitted: network.Fitted, inputs: Mapping[str, Array], **changed: object) -> Outputs:
     given = {name: np.array(array) for name, array in inputs.items()}
     for name, value in changed.items():
         given[name][:] = value
@@ -50,7 +50,7 @@ def asked(fitted: network.Fitted, inputs: Mapping[str, Array], **changed: object
 def test_quantiles_are_in_order_and_never_below_nothing(
     fitted: network.Fitted, examples: Examples
 ) -> None:
-    units = asked(fitted, examples.inputs)["units"]
+    units = requested(fitted, examples.inputs)["units"]
 
     assert (np.diff(units, axis=1) >= 0).all()
     assert (units >= 0).all()
@@ -59,7 +59,7 @@ def test_quantiles_are_in_order_and_never_below_nothing(
 def test_two_epochs_learn_more_than_the_mean_of_28_days_knows(
     fitted: network.Fitted, examples: Examples
 ) -> None:
-    units = asked(fitted, examples.inputs)["units"]
+    units = requested(fitted, examples.inputs)["units"]
 
     missed = np.abs(examples.labels - units[:, 1]).sum()
     assert missed < np.abs(examples.labels - mean_of_28_days(examples)).sum()
@@ -77,8 +77,8 @@ def test_the_same_seed_gives_the_same_weights(fitted: network.Fitted, examples: 
 def test_unknown_categories_are_predicted_as_the_fallback_and_flagged(
     fitted: network.Fitted, examples: Examples
 ) -> None:
-    known = asked(fitted, examples.inputs)
-    unknown = asked(fitted, examples.inputs, store=0, department=0)
+    known = requested(fitted, examples.inputs)
+    unknown = requested(fitted, examples.inputs, store=0, department=0)
 
     codes = np.stack([examples.inputs["store"], examples.inputs["department"]], axis=1)
     assert np.array_equal(known["known"], codes > 0)
@@ -95,7 +95,7 @@ def test_every_store_has_an_answer_of_its_own(fitted: network.Fitted, examples: 
     one = {name: array[:1] for name, array in examples.inputs.items()}
 
     answers = {
-        code: asked(fitted, one, store=code)["units"].tobytes()
+        code: requested(fitted, one, store=code)["units"].tobytes()
         for code in (0, STORE.vocabulary.index("367"), STORE.vocabulary.index("406"))
     }
 
@@ -122,14 +122,14 @@ def test_an_answer_does_not_depend_on_other_rows(
 def test_nothing_is_sold_on_the_day_on_which_shops_are_closed(
     fitted: network.Fitted, examples: Examples
 ) -> None:
-    assert asked(fitted, examples.inputs, day=day("2017-12-25"))["units"].max() == 0
-    assert asked(fitted, examples.inputs, day=day("2017-12-26"))["units"].max() > 0
+    assert requested(fitted, examples.inputs, day=day("2017-12-25"))["units"].max() == 0
+    assert requested(fitted, examples.inputs, day=day("2017-12-26"))["units"].max() > 0
 
 
 def test_the_exported_form_answers_as_the_network_does(
     fitted: network.Fitted, exported: dict[str, bytes], examples: Examples
 ) -> None:
-    trained = asked(fitted, examples.inputs)
+    trained = requested(fitted, examples.inputs)
 
     served = network.run_predictor(exported["predictor.tflite"], examples.inputs)
 
@@ -161,7 +161,7 @@ def test_a_saved_network_is_read_again_and_gone_on_from(
         start=path,
     )
 
-    assert np.array_equal(read["units"], asked(fitted, examples.inputs)["units"])
+    assert np.array_equal(read["units"], requested(fitted, examples.inputs)["units"])
     assert warm.history[0]["validation_loss"] < fitted.history[0]["validation_loss"]
 
 

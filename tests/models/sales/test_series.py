@@ -48,7 +48,7 @@ def test_nothing_after_the_cut_off_leaks_into_the_inputs(sales_rows: pa.Table) -
     days = np.concatenate([before["day"].to_numpy(), held["day"].to_numpy()])
 
     for when in (day("2017-05-03"), day("2017-05-14"), day("2017-05-28")):
-        asked = of_day(plain, when)
+        requested = of_day(plain, when)
         # Everything after the newest cut-off of that day, which is the shortest lead before it.
         spoilt = np.where(
             days > when - SHORTEST_LEAD,
@@ -62,8 +62,8 @@ def test_nothing_after_the_cut_off_leaks_into_the_inputs(sales_rows: pa.Table) -
 
         found = of_day(changed, when)
 
-        assert len(found["day"]) == len(asked["day"]) > 0
-        for name, array in asked.items():
+        assert len(found["day"]) == len(requested["day"]) > 0
+        for name, array in requested.items():
             assert np.array_equal(found[name], array), name
         assert not np.array_equal(
             changed.labels[changed.inputs["day"] == when], plain.labels[plain.inputs["day"] == when]

@@ -98,7 +98,7 @@ def serving(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield found
 
 
-def asked(inputs: dict[str, np.ndarray]) -> dict[str, object]:
+def requested(inputs: dict[str, np.ndarray]) -> dict[str, object]:
     """Rows as an application would ask them, in words and dates; 0 is a word that nobody knows."""
     tensors = []
     for spec in TENSORS.inputs:
@@ -123,7 +123,7 @@ def ask(serving: Serving, body: object, path: str = INFER) -> dict:
 
 def test_every_row_of_the_holdout_is_answered_as_training_answers_it(serving, trained):
     rows = trained.holdout
-    found = answered(ask(serving, asked(rows.inputs)))
+    found = answered(ask(serving, requested(rows.inputs)))
 
     exported, own = trained.answers(), network.predict(trained.network, rows.inputs)
     assert rows.n == 28 * len(PAIRS)
@@ -134,16 +134,16 @@ def test_every_row_of_the_holdout_is_answered_as_training_answers_it(serving, tr
 
 def test_a_row_alone_is_answered_as_it_is_among_others_in_any_order(serving, trained):
     inputs = trained.holdout.inputs
-    together = answered(ask(serving, asked(inputs)))["units"]
+    together = answered(ask(serving, requested(inputs)))["units"]
     order = np.random.default_rng(1).permutation(trained.holdout.n)
 
     shuffled = {name: values[order] for name, values in inputs.items()}
-    moved = answered(ask(serving, asked(shuffled)))["units"]
+    moved = answered(ask(serving, requested(shuffled)))["units"]
 
     np.testing.assert_allclose(moved, together[order], rtol=1e-5, atol=1e-4)
     for row in (0, 99):
         single = {name: values[row : row + 1] for name, values in inputs.items()}
-        found = answered(ask(serving, asked(single)))["units"]
+        found = answered(ask(serving, requested(single)))["units"]
         np.testing.assert_allclose(found, together[row : row + 1], rtol=1e-5, atol=1e-4)
 
 
@@ -154,7 +154,7 @@ def test_each_store_and_department_is_answered_by_its_own_number(serving, traine
         repeated = {name: np.repeat(values, n, axis=0) for name, values in row.items()}
         repeated[spec.name] = np.arange(n, dtype=np.int32)
 
-        body = asked(repeated)
+        body = requested(repeated)
         found = answered(ask(serving, body))
 
         expected = network.run_predictor(trained.files["predictor.tflite"], repeated)
@@ -170,7 +170,7 @@ def test_an_unknown_category_is_predicted_as_the_fallback_and_counted(serving, t
     assert len(places) == 28 * 2
     row = {name: values[places[:1]] for name, values in trained.holdout.inputs.items()}
 
-    answer = ask(serving, asked(row))
+    answer = ask(serving, requested(row))
 
     expected = network.run_predictor(trained.files["predictor.tflite"], row)
     found = answered(answer)
@@ -182,7 +182,7 @@ def test_an_unknown_category_is_predicted_as_the_fallback_and_counted(serving, t
 @pytest.mark.parametrize("leak", ["units", "units_that_day", "basket"])
 def test_a_column_of_the_very_day_is_refused_by_its_name(serving, trained, leak):
     row = {name: values[:1] for name, values in trained.holdout.inputs.items()}
-    body = asked(row)
+    body = requested(row)
     column = {"name": leak, "shape": [1], "datatype": "FP32", "data": [31.0]}
 
     status, _, answer = serving.request("POST", INFER, body | {"inputs": [*body["inputs"], column]})
@@ -193,7 +193,7 @@ def test_a_column_of_the_very_day_is_refused_by_its_name(serving, trained, leak)
 
 def test_a_day_out_of_range_is_reported_as_a_date(serving, trained):
     row = {name: values[:1] for name, values in trained.holdout.inputs.items()}
-    body = asked(row | {"day": np.array([40_000])})
+    body = requested(row | {"day": np.array([40_000])})
 
     status, _, answer = serving.request("POST", INFER, body)
 

@@ -16,12 +16,12 @@ HEADER = ",".join(store47.COLUMNS)
 
 
 def lines(n: int) -> bytes:
-    told = [
+    reported = [
         f"{i},2016-{1 + i % 12:02d}-{1 + i % 28:02d},{100 + i % 7},{i % 50 - 3}.5,"
         f'"{("DAIRY", "BREAD, FRESH")[i % 2]}",1,0,2000,2016,1,1,1,{i},False'
         for i in range(n)
     ]
-    return "\n".join([HEADER, *told, ""]).encode()
+    return "\n".join([HEADER, *reported, ""]).encode()
 
 
 @pytest.fixture

@@ -11,25 +11,25 @@ from kserve.protocol.infer_type import RequestedOutput
 
 
 async def ask(url: str, model: str, rows: list) -> dict[str, object]:
-    told: dict[str, object] = {}
+    reported: dict[str, object] = {}
     images = np.array(rows, np.uint8)
     async with InferenceRESTClient(RESTConfig(protocol="v2")) as v2:
-        told["live"] = await v2.is_server_live(url)
-        told["ready"] = await v2.is_server_ready(url)
-        told["model_ready"] = await v2.is_model_ready(url, model)
-        told["nobody_ready"] = await v2.is_model_ready(url, "nobody")
+        reported["live"] = await v2.is_server_live(url)
+        reported["ready"] = await v2.is_server_ready(url)
+        reported["model_ready"] = await v2.is_model_ready(url, model)
+        reported["nobody_ready"] = await v2.is_model_ready(url, "nobody")
         for binary in (False, True):
             request = _request(model, images, binary=binary)
             headers: dict[str, str] = {}
             answer = await v2.infer(url, request, model_name=model, response_headers=headers)
-            told[f"binary {binary}"] = _told(answer.outputs[0])
-            told["version"], told["id"] = headers["x-model-version"], answer.id
-        told["mistake"] = await _mistake(v2, url, model, _request(model, images[:, :27]))
-        told["nobody"] = await _mistake(v2, url, "nobody", _request("nobody", images))
+            reported[f"binary {binary}"] = _told(answer.outputs[0])
+            reported["version"], reported["id"] = headers["x-model-version"], answer.id
+        reported["mistake"] = await _mistake(v2, url, model, _request(model, images[:, :27]))
+        reported["nobody"] = await _mistake(v2, url, "nobody", _request("nobody", images))
     async with InferenceRESTClient(RESTConfig(protocol="v1")) as v1:
-        told["v1_ready"] = await v1.is_model_ready(url, model)
-        told["v1"] = (await v1.infer(url, {"instances": rows}, model_name=model))["predictions"]
-    return told
+        reported["v1_ready"] = await v1.is_model_ready(url, model)
+        reported["v1"] = (await v1.infer(url, {"instances": rows}, model_name=model))["predictions"]
+    return reported
 
 
 def _request(model: str, images: np.ndarray, *, binary: bool = False) -> InferRequest:

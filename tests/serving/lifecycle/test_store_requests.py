@@ -34,7 +34,7 @@ def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, be
     for number in (1, 2):
         folder = f"/models/digits/versions/{bundles.version_name(number)}"
         for name in bundles.files(number):
-            requests = [path for _, path in between.asked if path.endswith(f"{folder}/{name}")]
+            requests = [path for _, path in between.requested if path.endswith(f"{folder}/{name}")]
             assert len(requests) == 1, name
 
 
@@ -46,9 +46,9 @@ def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, 
     with run_serving(place=tmp_path, **settings):
         until(lambda: log.acknowledgements(1), what="it is acknowledged")
         until(lambda: _reads_of_record(between, 2) > 2, what="it polled again")
-        before = len(between.asked)
+        before = len(between.requested)
         until(lambda: _reads_of_record(between, 2, since=before) > 20, what="it polled on")
-        requests = between.asked[before:]
+        requests = between.requested[before:]
 
     # Only small objects that may have come meanwhile: records, and decisions that are missing.
     assert {method for method, _ in requests} == {"GET"}
@@ -60,4 +60,4 @@ def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, 
 
 def _reads_of_record(between: FaultProxy, sequence: int, *, since: int = 0) -> int:
     ending = f"/models/digits/aliases/champion/{sequence:08d}.json"
-    return sum(path.endswith(ending) for _, path in between.asked[since:])
+    return sum(path.endswith(ending) for _, path in between.requested[since:])

@@ -25,21 +25,21 @@ _COLOURS = """element => {
 class Watch:
     """What a page asked for, and what it complained of."""
 
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def hosts(self) -> set[str]:
-        return {urlsplit(url).netloc for url in self.asked if not url.startswith("data:")}
+        return {urlsplit(url).netloc for url in self.requested if not url.startswith("data:")}
 
 
 def watch(page: Page) -> Watch:
     """Note every request, every error in the console (CSP's among them) and every exception."""
     seen = Watch()
-    page.on("request", lambda request: seen.asked.append(request.url))
+    page.on("request", lambda request: seen.requested.append(request.url))
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     page.on(
         "console",
-        lambda said: said.type in {"error", "warning"} and seen.complaints.append(said.text),
+        lambda output: output.type in {"error", "warning"} and seen.complaints.append(output.text),
     )
     return seen
 

@@ -29,7 +29,7 @@ class FaultProxy:
     def __init__(self, behind: str, *, seed: int | str = 0) -> None:
         self.behind = urlsplit(behind).netloc
         self.injected: Counter[FaultKind] = Counter()
-        self.asked: list[tuple[str, str]] = []
+        self.requested: list[tuple[str, str]] = []
         self.writes: list[tuple[str, str]] = []
         self._crash: _Crash | None = None
         self._listings: dict[str, Response] = {}
@@ -90,7 +90,7 @@ class FaultProxy:
     def draw_fault(self, method: str, path: str) -> Fault | None:
         """What goes wrong with this request; counted."""
         with self._lock:
-            self.asked.append((method, path))
+            self.requested.append((method, path))
             fault = self._fault
             if fault is None or not fault.only(method, path) or not self._is_drawn(fault):
                 return None

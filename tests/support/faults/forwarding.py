@@ -202,11 +202,11 @@ class ForwardingHandler(BaseHTTPRequestHandler):
         whole: int | None = None,
     ) -> None:
         self.send_response_only(status, reason)
-        told = {name.lower() for name, _ in headers}
+        reported = {name.lower() for name, _ in headers}
         for name, value in headers:
             if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
-        if "content-length" not in told:
+        if "content-length" not in reported:
             self.send_header("Content-Length", str(len(content) if whole is None else whole))
         self.end_headers()
         if self.command != "HEAD":

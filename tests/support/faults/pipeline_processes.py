@@ -47,7 +47,7 @@ class PipelineRunner:
     def run(self, context: PipelineContext, *, write: int = 0, before: bool = True) -> EndedRun:
         """Run the pipeline; with `write`, kill it just before or just after that write."""
         proxied = replace(context.address, endpoint=self.proxy.endpoint)
-        asked = {
+        requested = {
             "address": asdict(proxied),
             "home": str(context.home),
             "least_accuracy": context.least_accuracy,
@@ -55,7 +55,7 @@ class PipelineRunner:
         self._is_known.clear()
         self.proxy.crash_at(write, before=before, kill=self._kill)
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(requested) + "\n")
         self._process.stdin.flush()
         self._child = int(self._read_line())
         self._is_known.set()

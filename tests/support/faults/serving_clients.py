@@ -62,13 +62,13 @@ class Clients:
     def _failure(self) -> str:
         """Send one request; returns what was wrong with the response, or nothing."""
         for _ in range(_TRIES):
-            asked = time.monotonic()
+            requested = time.monotonic()
             try:
                 status, headers, answer = self.serving.request(
                     "POST", "/v1/models/digits:predict", {"instances": bundles.IMAGES.tolist()}
                 )
             except (OSError, HTTPException) as error:
-                if isinstance(error, TimeoutError) or not self._died_since(asked):
+                if isinstance(error, TimeoutError) or not self._died_since(requested):
                     return f"cut while no worker died: {error!r}"
                 with self._lock:
                     self.cut += 1
@@ -77,16 +77,16 @@ class Clients:
             return self._wrong(status, headers.get("x-model-version", ""), answer)
         return f"no answer in {_TRIES} tries"
 
-    def _died_since(self, asked: float) -> bool:
-        return any(death > asked - _GRACE_SECONDS for death in self.deaths[-1:])
+    def _died_since(self, requested: float) -> bool:
+        return any(death > requested - _GRACE_SECONDS for death in self.deaths[-1:])
 
     def _wrong(self, status: int, version: str, answer: Any) -> str:
         if status != 200:
             return f"answered {status}: {answer}"
         with self._lock:
             if version not in self._expected:
-                asked = {"image": bundles.IMAGES}
-                found = answers(self.predictor(version), asked)["probabilities"]
+                requested = {"image": bundles.IMAGES}
+                found = answers(self.predictor(version), requested)["probabilities"]
                 self._expected[version] = np.asarray(found)
             self.seen.add(version)
         near = np.allclose(answer["predictions"], self._expected[version], atol=1e-6)

@@ -226,6 +226,6 @@ def soak_for(soak: Soak, seconds: float, chance: random.Random) -> Clients:
         assert not failures, failures
         soak.land_digits()
         soak.run(calm=True)
-        told = f"serving has caught up; clients saw {Counter(clients.failures)}"
-        until(soak.has_caught_up, what=told)
+        reported = f"serving has caught up; clients saw {Counter(clients.failures)}"
+        until(soak.has_caught_up, what=reported)
     return clients

@@ -195,18 +195,18 @@ def outcome(found: object) -> Outcome:
         return Outcome(error=type(found), winner=_winner(found))
     match found:
         case AliasRecord():
-            told = (found.sequence, found.version, found.action, found.by)
+            reported = (found.sequence, found.version, found.action, found.by)
         case Decision():
-            told = (found.verdict, found.by)
+            reported = (found.verdict, found.by)
         case ArrivalReview():
-            told = (found.verdict, found.by, found.sequence)
+            reported = (found.verdict, found.by, found.sequence)
         case Withdrawal():
-            told = (found.replica,)
+            reported = (found.replica,)
         case None | Arrival():
-            told = ()
+            reported = ()
         case _:
             raise AssertionError(f"nobody promised {found!r}")
-    return Outcome(told)
+    return Outcome(reported)
 
 
 def _winner(error: OvernightError) -> str | None:
@@ -230,8 +230,8 @@ def check(bucket: Bucket, promises: StoreModel) -> None:
         for name in found.files if version not in promises.collected else ():
             ModelRegistry(bucket, found.model).read_file(found, name)
         decision = ModelRegistry(bucket, MODEL).decision(version)
-        told = (decision.verdict, decision.by) if decision else None
-        assert told == promises.decided.get(version)
+        reported = (decision.verdict, decision.by) if decision else None
+        assert reported == promises.decided.get(version)
     for log, promised in (
         (AliasLog(bucket, MODEL), promises.champions),
         (AliasLog(bucket, MODEL, CHALLENGER), promises.challengers),
@@ -240,9 +240,9 @@ def check(bucket: Bucket, promises: StoreModel) -> None:
         assert [record.sequence for record in history] == list(range(1, len(promised) + 1))
         assert [_record(record) for record in history] == promised
     for sequence in range(1, len(promises.champions) + 1):
-        said = AliasLog(bucket, MODEL).acknowledgements(sequence)
-        expected = {who: it for (of, who), it in promises.said.items() if of == sequence}
-        assert {word.replica: word.serving for word in said} == expected
+        output = AliasLog(bucket, MODEL).acknowledgements(sequence)
+        expected = {who: it for (of, who), it in promises.output.items() if of == sequence}
+        assert {word.replica: word.serving for word in output} == expected
     for arrival, words in promises.words.items():
         last = ArrivalReviews(bucket, MODEL).decision(arrival)
         assert last is not None

@@ -16,7 +16,7 @@ Rejoinder = type[errors.OvernightError]
 class Outcome:
     """An answer (`told`, as far as it is compared), or an error and who won instead."""
 
-    told: tuple[object, ...] = ()
+    reported: tuple[object, ...] = ()
     error: Rejoinder | None = None
     winner: str | None = None
 
@@ -52,7 +52,7 @@ class StoreModel:
     champions: list[Record] = field(default_factory=list)
     challengers: list[Record] = field(default_factory=list)
     withdrawn: dict[int, str] = field(default_factory=dict)
-    said: dict[tuple[int, str], bool] = field(default_factory=dict)
+    output: dict[tuple[int, str], bool] = field(default_factory=dict)
     words: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     landed: dict[str, bytes] = field(default_factory=dict)
     # Versions of which some file was written, and those whose files gc let go of.
@@ -144,7 +144,7 @@ class StoreModel:
 
     def acknowledge(self, sequence: int, replica: str, *, serving: bool) -> Begun:
         def commit() -> Outcome:
-            self.said.setdefault((sequence, replica), serving)
+            self.output.setdefault((sequence, replica), serving)
             return Outcome()
 
         return commit

@@ -80,7 +80,7 @@ class Tally:
             error.add_note(f"lost: {what}")
             raise
 
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         """All counts, as plain values that one process can send another."""
         return {
             name: dict(value) if isinstance(value, Counter) else value
@@ -88,9 +88,9 @@ class Tally:
             if not name.startswith("_")
         }
 
-    def add(self, told: Mapping[str, Any]) -> None:
+    def add(self, reported: Mapping[str, Any]) -> None:
         """Count what another process has `told`."""
-        for name, value in told.items():
+        for name, value in reported.items():
             counted = getattr(self, name)
             if isinstance(counted, Counter):
                 counted.update(value)

@@ -66,24 +66,26 @@ def rows(n: int = 20, *, seed: int = 1) -> dict[str, np.ndarray]:
     }
 
 
-def expected(asked: Rows) -> dict[str, np.ndarray]:
+def expected(requested: Rows) -> dict[str, np.ndarray]:
     """What the network answers, by its own formula, in numpy."""
-    week = asked["sold"][:, -7:].mean(axis=1)
-    saturday = np.where(asked["day"] % 7 == 2, 100, 0)
-    middle = week * (1 + asked["shop"] / 10) + 10 * asked["kind"] + saturday + asked["lead"]
-    known = np.stack([asked["shop"] > 0, asked["kind"] > 0], axis=1)
+    week = requested["sold"][:, -7:].mean(axis=1)
+    saturday = np.where(requested["day"] % 7 == 2, 100, 0)
+    middle = (
+        week * (1 + requested["shop"] / 10) + 10 * requested["kind"] + saturday + requested["lead"]
+    )
+    known = np.stack([requested["shop"] > 0, requested["kind"] > 0], axis=1)
     units = np.stack([0.8 * middle, middle, 1.25 * middle], axis=1)
     return {"units": units.astype(np.float32), "known": known.astype(np.uint8)}
 
 
-def request(asked: Rows, *, words: bool = True, **changes: Any) -> dict[str, Any]:
+def request(requested: Rows, *, words: bool = True, **changes: Any) -> dict[str, Any]:
     """A request of v2, all outputs wanted; by words and dates, as applications know them.
 
     `changes` replace what is said of single tensors, by name.
     """
     inputs = []
     for spec in TENSORS.inputs:
-        values = asked[spec.name]
+        values = requested[spec.name]
         tensor: dict[str, Any] = {"name": spec.name, "shape": list(values.shape)}
         if words and spec.accepts_text:
             tensor |= {"datatype": "BYTES", "data": [spelled(spec, value) for value in values]}
@@ -107,20 +109,20 @@ def answered(body: Mapping[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def archive(asked: Rows, answers: Rows) -> bytes:
+def archive(requested: Rows, answers: Rows) -> bytes:
     """Golden examples as a file."""
     golden = io.BytesIO()
-    arrays = {f"input.{name}": values for name, values in asked.items()}
+    arrays = {f"input.{name}": values for name, values in requested.items()}
     np.savez(golden, **arrays, **{f"output.{name}": v for name, v in answers.items()})
     return golden.getvalue()
 
 
 def files() -> dict[str, bytes]:
     """The bundle; its golden examples are rows of every shop and kind."""
-    asked = rows()
+    requested = rows()
     return {
         "predictor.tflite": NETWORK.read_bytes(),
-        "golden.npz": archive(asked, expected(asked)),
+        "golden.npz": archive(requested, expected(requested)),
         "network.keras": b"not needed to serve",
     }
 

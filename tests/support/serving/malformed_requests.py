@@ -58,10 +58,10 @@ class Request:
     alone: bool = False
 
     def encoded(self) -> bytes:
-        told = {"Host": "test", "Content-Type": "application/json"} | self.headers
-        told.setdefault("Content-Length", str(len(self.body)))
+        reported = {"Host": "test", "Content-Type": "application/json"} | self.headers
+        reported.setdefault("Content-Length", str(len(self.body)))
         lines = [self.method.encode() + b" " + self.path + b" HTTP/1.1"]
-        lines += [f"{name}: {value}".encode() for name, value in told.items()]
+        lines += [f"{name}: {value}".encode() for name, value in reported.items()]
         return b"\r\n".join([*lines, b"", self.body])
 
 
@@ -112,10 +112,10 @@ def _json(chance: random.Random) -> Request:
 def _binary(chance: random.Random) -> Request:
     shape: object = [1, 28, 28]
     tensor = {"name": "image", "shape": shape, "datatype": "UINT8"}
-    told: object = {"inputs": [{**tensor, "parameters": {"binary_data_size": 784}}]}
+    reported: object = {"inputs": [{**tensor, "parameters": {"binary_data_size": 784}}]}
     for _ in range(chance.randint(0, 2)):
-        told = spoil_values(chance, told)
-    text = json.dumps(told).encode()
+        reported = spoil_values(chance, reported)
+    text = json.dumps(reported).encode()
     length = str(max(0, len(text) + chance.choice([0, 0, 0, -1, 1, 784])))
     raw = bytes(chance.choice([784, 784, 783, 0, 785, 1_568]))
     body = text + raw
@@ -165,10 +165,10 @@ def _headers(chance: random.Random) -> Request:
 def _lengths(chance: random.Random) -> Request:
     """Bodies that are shorter or longer than they say, or larger than is allowed."""
     body = json.dumps(valid(INFER)).encode()
-    said = chance.choice([0, 1, len(body) - 1, len(body) + 50, 10**9, 2**64, -1])
+    output = chance.choice([0, 1, len(body) - 1, len(body) + 50, 10**9, 2**64, -1])
     if chance.random() < 0.1:
-        body, said = b" " * (LARGEST + 1), LARGEST + 1
-    return Request("POST", INFER.encode(), body, {"Content-Length": str(said)}, alone=True)
+        body, output = b" " * (LARGEST + 1), LARGEST + 1
+    return Request("POST", INFER.encode(), body, {"Content-Length": str(output)}, alone=True)
 
 
 def _noise(chance: random.Random) -> Request:

@@ -42,15 +42,17 @@ def search(tmp_path, *, trials=8, parallel=1, settings=SETTINGS, report=lambda o
 
 
 def test_a_better_rate_than_the_current_one_is_found(tmp_path):
-    heard = []
+    received = []
 
-    result = search(tmp_path, parallel=2, learning_rate=RATE, report=lambda n, _: heard.append(n))
+    result = search(
+        tmp_path, parallel=2, learning_rate=RATE, report=lambda n, _: received.append(n)
+    )
 
     assert result.trials[0].settings == {"learning_rate": 0.05}
     assert result.improved
     assert abs(result.best.settings["learning_rate"] - 0.02) < 0.03
     assert [trial.number for trial in result.trials] == list(range(8))
-    assert sorted(heard) == list(range(1, 9))
+    assert sorted(received) == list(range(1, 9))
     assert not (tmp_path / "tune" / "rows.npz").exists()
 
 
