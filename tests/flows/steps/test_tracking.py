@@ -57,7 +57,7 @@ def test_runs_are_logged_to_mlflow_and_end_in_time_when_it_hangs(
     report = mlflow_server.artifact(run["info"]["run_id"], "report.html").decode()
     assert version in report
 
-    assert "did not take everything within 5 s" in caplog.text
+    assert "did not accept everything within 5 s" in caplog.text
     assert "AwaitingApproval" in newest_card("digits-retrain")
     assert PASSWORD not in caplog.text
     assert champion(flow_environment) == version
