@@ -4,13 +4,13 @@ import functools
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
 
+from overnight import __version__
 from overnight.serving.history.local_copy import VersionSummary
 from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.rest.openapi import examples, model_schemas
@@ -73,7 +73,7 @@ def template() -> bytes:
     # The parser in C takes a tenth of the time of `safe_load`; it is in every wheel of PyYAML.
     document = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
     del document["x-anchors"]
-    document["info"]["version"] = version("overnight")
+    document["info"]["version"] = __version__
     components = document["components"]
     components["responses"] = _error_responses(document.pop("x-errors"))
     components["schemas"] |= {record.__name__: _record_schema(record) for record in _RECORDS}

@@ -1,10 +1,10 @@
 """The Open Inference Protocol v2: metadata and health; `infer` is on the fast path."""
 
-from importlib.metadata import version
 from typing import Any
 
 from flask import Blueprint, Response
 
+from overnight import __version__
 from overnight.serving.lifecycle.model_slots import ModelSlots
 from overnight.serving.rest.bodies import json_response
 from overnight.serving.rest.resources import may_list_models, resources
@@ -12,7 +12,6 @@ from overnight.store.schema import TensorSpec
 
 EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
 # Read once: the lookup scans all installed packages.
-_RELEASE = version("overnight")
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -20,7 +19,7 @@ routes = Blueprint("v2", __name__, url_prefix="/v2")
 @routes.get("")
 def server() -> Response:
     """Name, version and extensions of the server."""
-    return json_response({"name": "overnight", "version": _RELEASE, "extensions": EXTENSIONS})
+    return json_response({"name": "overnight", "version": __version__, "extensions": EXTENSIONS})
 
 
 @routes.get("/health/live")
