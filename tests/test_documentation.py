@@ -204,11 +204,12 @@ def _children(readers: set[str]) -> set[str]:
 @pytest.mark.servers
 def test_importing_any_module_has_no_visible_effect(tmp_path: Path) -> None:
     modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        ".".join(("overnight", *path.relative_to(ROOT).with_suffix("").parts))
         for package in ("infra", "models", "serving", "store", "tasks")
         for path in (ROOT / package).rglob("*.py")
-        if path.name not in {"__main__.py", "__init__.py", "network.py", "learning.py"}
-        and "as_mnist_was" not in path.name
+        # What needs TensorFlow takes seconds to import, and TensorFlow itself prints.
+        if path.name not in {"__main__.py", "__init__.py"}
+        and not re.search("^(import|from) (keras|tensorflow)", path.read_text(), re.MULTILINE)
     ]
     code = f"import importlib\nfor m in {modules!r}: importlib.import_module(m)"
 

@@ -30,7 +30,7 @@ PARENT = """
 from pathlib import Path
 from overnight.tasks.training import child_process
 child_process.run("acts", ["hang"], log=Path({log!r}), seconds=60,
-    line=lambda line: print(line, flush=True))
+    on_line=lambda line: print(line, flush=True))
 """
 
 
