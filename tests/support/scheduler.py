@@ -75,11 +75,13 @@ def _group(item: pytest.Item) -> str:
 
 
 def _rank(item: pytest.Item) -> int:
-    """0 to 2: the longest tests start first, so that all workers end at about the same time."""
+    """0 to 3: the longest tests start first, so that all workers end at about the same time."""
     if _group(item) in _GROUPS:
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
-    return 1 if waits else 2
+    if not waits:
+        return 3
+    return 1 if _file(item).startswith("tests/faults/") else 2
 
 
 class _Groups(LoadScopeScheduling):
@@ -132,7 +134,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ranks: dict[str, int] = {}
     for item in items:
         group = _group(item)
-        ranks[group] = min(_rank(item), ranks.get(group, 2))
+        ranks[group] = min(_rank(item), ranks.get(group, 3))
         needs = set(_SHARED) & set(getattr(item, "fixturenames", ()))
         unread = needs - needs_of(_file(item))
         assert not unread, f"{item.nodeid} needs {unread} and is not read as such"

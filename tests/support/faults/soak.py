@@ -146,6 +146,9 @@ class Soak:
         else:
             with self.store.full_disk():
                 time.sleep(seconds)
+            # Its index refuses every write after one that failed, until it is opened again.
+            self.store.kill()
+            self.store.start()
 
     def _kill_a_worker(self, chance: random.Random) -> None:
         workers, now = self.serving.workers(), time.monotonic()
