@@ -64,6 +64,7 @@ def tune(
     keep(
         TunedSettings(
             model=model,
+            # The log numbers it where it is appended.
             sequence=0,
             settings=dict(best.settings),
             by=requested_by,

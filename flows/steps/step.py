@@ -27,6 +27,7 @@ def step(function: Callable[_P, _R]) -> Callable[_P, _R]:
         cache_policy=NO_CACHE,
         # Candidates and predictors are large, and a retried run has them in its scratch folder.
         persist_result=False,
+        # Longer outages end the run; its deployment retries it whole, from what is finished.
         retries=3,
         retry_delay_seconds=[1, 5, 15],
         retry_condition_fn=_is_unavailable,
