@@ -47,8 +47,8 @@ _COMMITS = re.compile(r"PUT .*(_delta_log/|arrival|manifest|decision|champion/|r
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """A night, the world as it was before it, and how it ends."""
+class Scenario:
+    """A run, the state of everything before it, and how it ends."""
 
     context: PipelineContext
     champions: Sequence[str]
@@ -60,19 +60,19 @@ class Chapter:
         return int(self.ends == "Refused")
 
 
-class Library:
-    """Copies of the world before a chapter, one for each time that it is told."""
+class ScenarioCopies:
+    """Copies of the state before a scenario, one for each time that it runs."""
 
-    def __init__(self, chapter: Chapter, folder: Path) -> None:
-        self._chapter, self._folder = chapter, folder
+    def __init__(self, scenario: Scenario, folder: Path) -> None:
+        self._scenario, self._folder = scenario, folder
 
     def copy(self) -> PipelineContext:
         name = f"test-{uuid.uuid4().hex[:20]}"
-        address = replace(self._chapter.context.address, bucket=name)
-        copy_bucket(S3Bucket(self._chapter.context.address), address)
+        address = replace(self._scenario.context.address, bucket=name)
+        copy_bucket(S3Bucket(self._scenario.context.address), address)
         home = self._folder / name
-        shutil.copytree(self._chapter.context.home, home)
-        return replace(self._chapter.context, address=address, home=home)
+        shutil.copytree(self._scenario.context.home, home)
+        return replace(self._scenario.context, address=address, home=home)
 
 
 @pytest.fixture(scope="module")
@@ -87,30 +87,30 @@ def runners(
         ]
 
 
-def first_night(address: S3Address, home: Path) -> Chapter:
+def first_run(address: S3Address, home: Path) -> Scenario:
     """Nothing was ever there."""
     home.mkdir()
-    return Chapter(PipelineContext(address, home), (), DELIVERED_ROWS)
+    return Scenario(PipelineContext(address, home), (), DELIVERED_ROWS)
 
 
-def later_night(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Chapter:
+def later_run(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Scenario:
     """There is a champion, and somebody dropped files of which one cannot be read."""
-    first = first_night(address, home).context
+    first = first_run(address, home).context
     assert runners[0].run(first).outcome == "Promoted"
     files = {f"by-hand/{name}": body for name, body in files_of(digits(77)).items()}
     dropped = {**files, "other/notes.idx": b"not a digit in it"}
     Landing(S3Bucket(address), MODEL).land("by-hand", dropped, by="ann", at=datetime.now(UTC))
-    champions = check_invariants(first, [], "before the chapter")
-    return Chapter(first, champions, 2 * DELIVERED_ROWS)
+    champions = check_invariants(first, [], "before the scenario")
+    return Scenario(first, champions, 2 * DELIVERED_ROWS)
 
 
-def refused_night(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Chapter:
-    """As a later night; but its candidate is not what its gates ask for."""
-    later = later_night(address, home, runners)
+def refused_run(address: S3Address, home: Path, runners: list[PipelineRunner]) -> Scenario:
+    """As a later run; but its candidate is not what its gates ask for."""
+    later = later_run(address, home, runners)
     return replace(later, context=replace(later.context, least_accuracy=0.99), ends="Refused")
 
 
-@pytest.mark.parametrize("which", ["the first night", "a later night", "a refused night"])
+@pytest.mark.parametrize("which", ["the first run", "a later run", "a refused run"])
 def test_after_a_kill_at_any_write_the_next_run_finishes(
     which: str,
     runners: list[PipelineRunner],
@@ -121,35 +121,35 @@ def test_after_a_kill_at_any_write_the_next_run_finishes(
     thorough: bool,
 ) -> None:
     home = tmp_path / "home"
-    if which == "the first night":
-        chapter = first_night(s3_address, home)
-    elif which == "a later night":
-        chapter = later_night(s3_address, home, runners)
+    if which == "the first run":
+        scenario = first_run(s3_address, home)
+    elif which == "a later run":
+        scenario = later_run(s3_address, home, runners)
     else:
-        chapter = refused_night(s3_address, home, runners)
-    library = Library(chapter, tmp_path)
-    writes = _writes(runners[0], library.copy(), chapter)
+        scenario = refused_run(s3_address, home, runners)
+    copies = ScenarioCopies(scenario, tmp_path)
+    writes = _writes(runners[0], copies.copy(), scenario)
     free: SimpleQueue[PipelineRunner] = SimpleQueue()
-    for one in runners:
-        free.put(one)
+    for runner in runners:
+        free.put(runner)
 
-    def reported(point: tuple[int, bool]) -> None:
+    def kill_at(point: tuple[int, bool]) -> None:
         runner = free.get()
         try:
-            _killed_there(runner, library.copy(), chapter, writes, *point)
+            _killed_there(runner, copies.copy(), scenario, writes, *point)
         finally:
             free.put(runner)
 
     share = 1.0 if thorough else _SHARE
     points = list(_points(writes, random.Random(seed_of("points")), share))
-    assert len(writes) > _FEWEST[chapter.ends]
+    assert len(writes) > _FEWEST[scenario.ends]
     # At least both sides of two commits; of a whole run's writes, more points than writes.
     assert len(points) >= (len(writes) if thorough else _FEW)
-    if chapter.refusals and not thorough:
-        # Until its refusal it is as any later night.
+    if scenario.refusals and not thorough:
+        # Until its refusal it is as any later run.
         points = points[-_FEW:]
     with ThreadPoolExecutor(_LANES) as pool:
-        assert len(list(pool.map(reported, points))) == len(points)
+        assert len(list(pool.map(kill_at, points))) == len(points)
 
 
 def _points(
@@ -167,17 +167,17 @@ def _points(
             yield number, False
 
 
-def _writes(runner: PipelineRunner, context: PipelineContext, chapter: Chapter) -> list[str]:
-    """What an undisturbed night writes, in its order."""
-    assert runner.run(context).outcome == chapter.ends
-    _ended_well(context, chapter, "undisturbed")
+def _writes(runner: PipelineRunner, context: PipelineContext, scenario: Scenario) -> list[str]:
+    """What an undisturbed run writes, in its order."""
+    assert runner.run(context).outcome == scenario.ends
+    _ended_well(context, scenario, "undisturbed")
     return [f"{method} {path}" for method, path in runner.proxy.writes]
 
 
 def _killed_there(
     runner: PipelineRunner,
     context: PipelineContext,
-    chapter: Chapter,
+    scenario: Scenario,
     writes: list[str],
     write: int,
     before: bool,
@@ -185,22 +185,22 @@ def _killed_there(
     where = f"killed {'before' if before else 'after'} write {write}, {writes[write - 1]}"
     ended = runner.run(context, write=write, before=before)
     assert ended.killed, (where, ended)
-    champions = check_invariants(context, list(chapter.champions), where)
-    was_over = len(champions) > len(chapter.champions) or count_refusals(context) > 0
+    champions = check_invariants(context, list(scenario.champions), where)
+    was_over = len(champions) > len(scenario.champions) or count_refusals(context) > 0
 
     again = runner.run(context)
 
-    assert again.outcome == ("UpToDate" if was_over else chapter.ends), (where, again)
-    _ended_well(context, chapter, where)
+    assert again.outcome == ("UpToDate" if was_over else scenario.ends), (where, again)
+    _ended_well(context, scenario, where)
 
 
-def _ended_well(context: PipelineContext, chapter: Chapter, where: str) -> None:
+def _ended_well(context: PipelineContext, scenario: Scenario, where: str) -> None:
     check_final_state(
         context,
-        list(chapter.champions),
-        rows=chapter.rows,
+        list(scenario.champions),
+        rows=scenario.rows,
         where=where,
-        refusals=chapter.refusals,
+        refusals=scenario.refusals,
     )
 
 
@@ -212,11 +212,11 @@ def test_a_run_on_another_machine_trains_only_what_was_not_published(
     s3_address: S3Address,
     tmp_path: Path,
 ) -> None:
-    chapter = first_night(s3_address, tmp_path / "home")
-    library = Library(chapter, tmp_path)
-    writes = _writes(runners[0], library.copy(), chapter)
+    scenario = first_run(s3_address, tmp_path / "home")
+    copies = ScenarioCopies(scenario, tmp_path)
+    writes = _writes(runners[0], copies.copy(), scenario)
     (manifest,) = (n for n, write in enumerate(writes, 1) if write.endswith("manifest.json"))
-    context = library.copy()
+    context = copies.copy()
     assert runners[0].run(context, write=manifest, before=before).killed
     check_invariants(context, [], "killed at the manifest")
 

@@ -128,14 +128,14 @@ def test_one_of_two_publications_of_a_version_is_complete_and_final(arena: RaceS
     version = "20261122T020009-000000000009"
     for model in arena.models():
         found = arena.race(
-            lambda bucket, model=model: publish(bucket, model, version, "tonight"),
-            lambda bucket, model=model: publish(bucket, model, version, "also tonight"),
+            lambda bucket, model=model: publish(bucket, model, version, "one run"),
+            lambda bucket, model=model: publish(bucket, model, version, "another run"),
         )
 
         assert found.count(None) == 1
         assert [type(one) for one in found if one is not None] == [AlreadyExists]
         stands = ModelRegistry(arena.bucket, model, TRUST).trusted(version).manifest
-        assert stands.run.id == ("tonight" if found[0] is None else "also tonight")
+        assert stands.run.id == ("one run" if found[0] is None else "another run")
         for name in stands.files:
             ModelRegistry(arena.bucket, stands.model).read_file(stands, name)
 

@@ -130,12 +130,12 @@ class Soak:
 
     def inject_fault(self, chance: random.Random) -> None:
         """One fault for a moment: between serving or a run and the store, or in either."""
-        kind = chance.choice(("serving", "serving", "night", "night", "worker", "store", "disk"))
+        kind = chance.choice(("serving", "serving", "run", "run", "worker", "store", "disk"))
         seconds = chance.uniform(0.2, 2.0)
         if kind == "serving":
             with self.proxy.wrong(chance.choice(SERVING_FAULTS)):
                 time.sleep(seconds)
-        elif kind == "night":
+        elif kind == "run":
             with self.runner.proxy.wrong(chance.choice(PIPELINE_FAULTS)):
                 time.sleep(seconds)
         elif kind == "worker":
@@ -183,13 +183,13 @@ class Soak:
 
 @contextmanager
 def soak_environment(folder: Path, seed_of: Callable[[str], str]) -> Iterator[Soak]:
-    """A store, serving and nights, with a fault proxy before each of the two; a champion serves."""
+    """A store, serving and runs, with a fault proxy before each of the two; a champion serves."""
     (folder / "home").mkdir()
     (folder / "store").mkdir()
     with (
         storing(folder / "store") as store,
         FaultProxy(store.endpoint, seed=seed_of("serving")) as proxy,
-        start_runner(store.endpoint, folder / "nights.log", seed=seed_of("nights")) as runs,
+        start_runner(store.endpoint, folder / "runs.log", seed=seed_of("nights")) as runs,
     ):
         context = PipelineContext(store.address("soak"), folder / "home")
         assert runs.run(context).outcome == "Promoted"
@@ -201,7 +201,7 @@ def soak_environment(folder: Path, seed_of: Callable[[str], str]) -> Iterator[So
 
 
 def soak_for(soak: Soak, seconds: float, chance: random.Random) -> Clients:
-    """Let nights, moves, requests and faults go on for so long, then be calm; what clients saw.
+    """Let runs, moves, requests and faults go on for so long, then be calm; what clients saw.
 
     Faults strike by `chance`.
     """
