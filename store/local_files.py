@@ -1,18 +1,22 @@
-"""Local files shared by processes: atomic writes, locks, and reloading of edited files.
+"""Local files: atomic writes, locks, reloading of edited files, and folders that others filled.
 
 A reader sees the old file or the new one, never a mixture. A lock is released when its process
 ends. An edited file is parsed again when its mtime, inode or size changes; such files have one
-entry a line, and `#` starts a comment.
+entry a line, and `#` starts a comment. Of a folder that somebody else filled only regular files are
+read: a link leads out of the folder, and a named pipe or a device never ends.
 """
 
 import fcntl
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BufferedRandom
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
+
+from overnight.store.errors import BadFile
 
 # Prefix of incomplete files; a killed process may leave one behind.
 PART = ".part-"
@@ -105,6 +109,72 @@ class ReloadingFile(Generic[T]):
         if self._parsed is None or self._parsed[0] != stamp:
             self._parsed = (stamp, self._parse(self.path.read_bytes()))
         return self._parsed[1]
+
+
+def regular_files(folder: Path, *, hidden: bool = True) -> list[Path]:
+    """Every file below a folder, at any depth, sorted; with `hidden`, those of dotted names too.
+
+    Raises:
+        BadFile: something in it is neither a file nor a folder: a link, a named pipe, a device.
+        OSError: a folder in it cannot be listed.
+    """
+    files: list[Path] = []
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if not hidden and entry.name.startswith("."):
+                    continue
+                path = Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                else:
+                    _check_regular(path, entry.stat(follow_symlinks=False).st_mode)
+                    files.append(path)
+    return sorted(files)
+
+
+def open_regular(path: Path, *, below: Path | None = None) -> BinaryIO:
+    """Open a regular file to read; its path is not followed through links that lie below `below`.
+
+    Without `below` only the last name must be no link. Never waits, as opening a named pipe would.
+
+    Raises:
+        BadFile: it is a link, a named pipe, a device or a folder.
+        OSError: it is missing, or may not be read; NotADirectoryError: a folder of it is a link.
+    """
+    below = path.parent if below is None else below
+    *folders, name = path.relative_to(below).parts
+    folder = os.open(below, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for each in folders:
+            inner = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # Before it is opened, because a link or a socket cannot be, and once more on what was.
+        _check_regular(path, os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    file = os.fdopen(opened, "rb")
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+    except BadFile:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    if not stat.S_ISREG(mode):
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise BadFile(str(path), expected="a regular file", found=kind)
 
 
 def numbered_fields(text: str) -> Iterator[tuple[int, list[str]]]:

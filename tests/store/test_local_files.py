@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from overnight.store.errors import BadFile
 from overnight.store.local_files import (
     PART,
     ReloadingFile,
     create,
     lock,
     numbered_fields,
+    open_regular,
+    regular_files,
     try_lock,
     write_atomically,
 )
@@ -170,3 +174,73 @@ def test_fields_come_with_their_line_number_and_without_comments():
     text = "# who\nann  one\n\n  \nben two # later\n"
 
     assert list(numbered_fields(text)) == [(2, ["ann", "one"]), (5, ["ben", "two"])]
+
+
+def link(path: Path) -> None:
+    path.symlink_to(__file__)
+
+
+def listen(path: Path) -> None:
+    # The address has room for 108 bytes, which a temporary folder's path may exceed.
+    with socket.socket(socket.AF_UNIX) as listener:
+        folder = os.open(path.parent, os.O_DIRECTORY)
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+
+
+# Device nodes can only be made by root.
+IRREGULAR = {"a symbolic link": link, "a named pipe": os.mkfifo, "a socket": listen}
+
+
+def test_the_files_of_a_folder_are_found_at_any_depth_and_hidden_ones_if_wanted(tmp_path):
+    for name in ("b/two.csv", "a.csv", ".hidden/three.csv", "b/.four.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+
+    seen = [str(path.relative_to(tmp_path)) for path in regular_files(tmp_path, hidden=False)]
+    everything = regular_files(tmp_path)
+
+    assert seen == ["a.csv", "b/two.csv"]
+    assert len(everything) == 4
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_what_is_no_regular_file_is_refused_by_name_and_never_waited_for(tmp_path, kind):
+    path = tmp_path / "inner" / "pixels"
+    path.parent.mkdir()
+    IRREGULAR[kind](path)
+
+    with pytest.raises(BadFile, match=f"pixels: expected a regular file, found {kind}"):
+        regular_files(tmp_path)
+    with pytest.raises(BadFile, match=f"pixels: expected a regular file, found {kind}"):
+        open_regular(path)
+
+
+def test_devices_and_folders_are_no_regular_files(tmp_path):
+    with pytest.raises(BadFile, match="found a device"):
+        open_regular(Path("/dev/zero"))
+    with pytest.raises(BadFile, match="found a folder"):
+        open_regular(tmp_path)
+
+
+def test_a_link_to_a_folder_leads_out_of_none(tmp_path):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    (outside / "key.pem").write_text("private")
+    inside.mkdir()
+    (inside / "more").symlink_to(outside)
+
+    with pytest.raises(BadFile, match="more: expected a regular file, found a symbolic link"):
+        regular_files(inside)
+    with pytest.raises(NotADirectoryError):
+        open_regular(inside / "more" / "key.pem", below=inside)
+
+
+def test_a_regular_file_is_opened_and_a_missing_one_is_missing(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.csv").write_bytes(b"rows")
+
+    with open_regular(tmp_path / "inner" / "a.csv", below=tmp_path) as file:
+        assert file.read() == b"rows"
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "inner" / "b.csv", below=tmp_path)
