@@ -29,18 +29,31 @@ STEPS = (
 _PACKAGES = ("models", "tasks")
 # The catalogue imports every model, so it would tie all their fingerprints together.
 _CATALOGUE = ("models",)
+# Written by interpreters, editors and merges beside the files that they belong to.
+_LEFT_OVER = ("~", ".pyc", ".swp", ".bak", ".orig", ".rej", ".tmp")
 _LIBRARIES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "pyarrow")
 
 
 def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
-    """Digests of the model's sources, the steps and all that these import, and the commit.
+    """Digests of all files of the model's package, of the steps and all that these import.
+
+    Files that are not Python are included, in the model's package at any depth and beside modules
+    that are imported, because code may read them. Caches, hidden files and editors' backups are
+    not.
 
     Raises:
         ConfigurationError: a step, or a module that one of them imports, does not exist.
     """
-    modules = (*STEPS, *_model_modules(definition, root))
+    own = _model_files(definition, root)
+    modules = (*STEPS, definition.network, *(_module(p, root) for p in own if _is_python(p)))
     sources = closure(modules, root, packages=_PACKAGES, excluding=_CATALOGUE)
-    files = {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(sources)}
+    # A shared module may read files in its folder, as the model's own code may.
+    near = {file for folder in {path.parent for path in sources} for file in folder.iterdir()}
+    data = {file for file in (*own, *near) if not _is_python(file) and _is_source(file, root)}
+    files = {
+        path.relative_to(root).as_posix(): digest(path.read_bytes())
+        for path in sorted(sources | data)
+    }
     lines = (f"{path} {sha256}" for path, sha256 in files.items())
     return CodeLineage(
         commit=_git(root, "rev-parse", "HEAD"),
@@ -88,12 +101,26 @@ def fingerprint(
     return digest(json.dumps(axes, sort_keys=True).encode())
 
 
-def _model_modules(definition: ModelDefinition, root: Path) -> list[str]:
-    """The modules in the model's folder: settings may name some that no module imports."""
+def _model_files(definition: ModelDefinition, root: Path) -> list[Path]:
+    """The files in the model's package: settings may name modules that no module imports."""
     package = definition.network.removeprefix(PREFIX).rpartition(".")[0]
     folder = root.joinpath(*package.split("."))
-    modules = (path.relative_to(root).with_suffix("") for path in folder.rglob("*.py"))
-    return [definition.network, *(".".join(p.parts).removesuffix(".__init__") for p in modules)]
+    return [path for path in folder.rglob("*") if _is_source(path, root)]
+
+
+def _is_source(path: Path, root: Path) -> bool:
+    """Whether a path is a file that somebody keeps, and no cache, hidden file or backup."""
+    parts = path.relative_to(root).parts
+    is_left_over = any(part.startswith((".", "#")) or part == "__pycache__" for part in parts)
+    return path.is_file() and not is_left_over and not path.name.endswith(_LEFT_OVER)
+
+
+def _is_python(path: Path) -> bool:
+    return path.suffix == ".py"
+
+
+def _module(path: Path, root: Path) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _version(package: str) -> str:

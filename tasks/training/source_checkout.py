@@ -21,6 +21,10 @@ def unavailable_reason(made: CodeLineage, root: Path = ROOT) -> str:
         return "it was trained from a checkout with uncommitted changes"
     if _git(root, "cat-file", "-e", f"{made.commit}^{{commit}}").returncode != 0:
         return f"this checkout does not know the commit {made.commit[:12]}"
+    committed = _git(root, "ls-tree", "-r", "-z", "--name-only", made.commit).stdout.split("\0")
+    # A file that git ignores leaves the checkout clean.
+    if missing := sorted(made.files.keys() - set(committed)):
+        return f"{missing[0]} is not in the commit {made.commit[:12]}"
     return ""
 
 

@@ -9,9 +9,12 @@ import pytest
 from overnight import models
 from overnight.cli.actions import scaffold
 from overnight.store.errors import ConfigurationError
+from overnight.tasks.evaluation.explain import Present
+from overnight.tasks.evaluation.reproduce import mismatches
 from overnight.tasks.training import lineage
 from overnight.tasks.training.import_closure import PREFIX
 from overnight.tasks.training.lineage import ROOT, STEPS
+from tests.support.examples import manifest
 
 CATALOGUED = pytest.mark.parametrize("model", tuple(models.catalogue()))
 
@@ -88,6 +91,59 @@ def test_other_modules_are_not_in_the_digest(model: str, source: str, tree: Path
         text.write("# mended\n")
 
     assert digest(model, tree) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/digits/vocabulary.txt",
+        "models/digits/tables/teacher.keras",
+        # Beside a shared module that the model imports.
+        "models/metrics/bounds.json",
+    ],
+)
+def test_files_that_are_no_python_are_in_the_digest_and_named_where_they_differ(
+    name: str, tree: Path
+) -> None:
+    # Given a file that the model's code may read, as it was when a version was made.
+    file = tree / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("a\nb\n")
+    then = lineage.code(models.find("digits"), tree)
+
+    file.write_text("b\na\n")
+    now = lineage.code(models.find("digits"), tree)
+
+    # Then the sources are others now, and what is compared later says which.
+    assert now.digest != then.digest
+    made = manifest()
+    (mismatch,) = mismatches(
+        made.model_copy(update={"code": then}),
+        Present(made.data, now, made.environment, made.training.settings),
+    )
+    assert mismatch == f"code: changed {name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__pycache__/network.cpython-311.pyc",
+        ".cache/rows.csv",
+        ".#network.py",
+        "#network.py#",
+        "network.py~",
+        ".network.py.swp",
+        "network.py.orig",
+    ],
+)
+def test_caches_hidden_files_and_backups_are_not_in_the_digest(name: str, tree: Path) -> None:
+    before = digest("digits", tree)
+
+    left = tree / "models" / "digits" / name
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("left over")
+
+    assert digest("digits", tree) == before
 
 
 @pytest.mark.parametrize("step", STEPS)

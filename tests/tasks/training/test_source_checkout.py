@@ -82,6 +82,14 @@ def test_a_known_commit_is_available(repository):
     assert unavailable_reason(made(repository), repository) == ""
 
 
+def test_a_file_that_git_ignored_is_named(repository):
+    files = {"source.py": digest(b"then"), "vocabulary.txt": digest(b"a")}
+
+    assert "vocabulary.txt is not in the commit" in unavailable_reason(
+        made(repository, files=files), repository
+    )
+
+
 def test_a_folder_without_git_knows_no_commit(tmp_path):
     lineage = CodeLineage(commit="0" * 40, clean=True, digest="d")
 
