@@ -10,8 +10,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from overnight.store.errors import BadKey, DestinationNotEmpty, NotFound, StoreUnavailable
-from overnight.store.local_files import PART, write_atomically
+from overnight.store.errors import (
+    BadFile,
+    BadKey,
+    DestinationNotEmpty,
+    NotFound,
+    StoreUnavailable,
+)
+from overnight.store.local_files import PART, open_regular, write_atomically
 from overnight.store.maintenance.export_format import (
     INDEX,
     Index,
@@ -20,6 +26,7 @@ from overnight.store.maintenance.export_format import (
     files,
     is_transient,
     path_of,
+    read_file,
 )
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -96,7 +103,8 @@ def _begin(folder: Path, source: str) -> Path:
             raise DestinationNotEmpty(f"{folder}", found=", ".join(names[:3]))
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(journal, _line(_Begun(source=source)))
-    first = journal.read_text().splitlines()[:1]
+    _check_regular(folder)
+    first = _lines(journal)[:1]
     try:
         begun = _Begun.model_validate_json(first[0]).source if first else source
     except ValidationError:
@@ -104,6 +112,19 @@ def _begin(folder: Path, source: str) -> Path:
     if begun != source:
         raise DestinationNotEmpty(f"{folder}", found=f"a part of an export of {begun}")
     return journal
+
+
+def _check_regular(folder: Path) -> None:
+    """Check that nothing is written through a link, and no named pipe is waited for."""
+    try:
+        files(folder)
+        open_regular(folder / _UNDERWAY).close()
+    except BadFile as error:
+        raise DestinationNotEmpty(f"{folder}", found=f"{error.found} ({error.file})") from None
+
+
+def _lines(journal: Path) -> list[bytes]:
+    return journal.read_bytes().splitlines()
 
 
 def _fetch_all(
@@ -132,14 +153,18 @@ def _fetch_all(
 def _intact(folder: Path, journal: Path) -> dict[str, FileEntry]:
     """The objects that an interrupted attempt fetched and that are unchanged."""
     intact: dict[str, FileEntry] = {}
-    for line in journal.read_text().splitlines()[1:]:
+    for line in _lines(journal)[1:]:
         try:
             fetched = _Fetched.model_validate_json(line)
         except ValidationError:
             # The line that was being written when the process died.
             continue
-        path = path_of(folder, fetched.key)
-        if path.is_file() and digest(path.read_bytes()) == fetched.entry.sha256:
+        try:
+            path = path_of(folder, keys.check(fetched.key))
+            body = read_file(path, fetched.entry.size_bytes + 1, below=folder)
+        except (OSError, BadKey):
+            continue
+        if digest(body) == fetched.entry.sha256:
             intact[fetched.key] = fetched.entry
     return intact
 

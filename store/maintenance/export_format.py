@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from overnight.store.errors import BadKey, ExportChanged
+from overnight.store.errors import BadFile, BadKey, ExportChanged
+from overnight.store.local_files import open_regular, regular_files
 from overnight.store.objects import keys
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import FileEntry
@@ -18,6 +19,8 @@ from overnight.store.values import Value
 
 INDEX, CONTENT = "index.json", "content"
 AT_ONCE = 8
+# Of the index, which is read whole: millions of objects.
+_INDEX_BYTES = 1_000_000_000
 # A cache that Delta Lake overwrites and can do without.
 _HINT = "_last_checkpoint"
 # Called with what is being done, the bytes done so far, and the total.
@@ -44,14 +47,14 @@ def read_index(folder: Path) -> Index:
         ExportChanged: there is none, or it cannot be read.
     """
     try:
-        index = Index.model_validate_json((folder / INDEX).read_bytes())
+        index = Index.model_validate_json(read_file(folder / INDEX, _INDEX_BYTES, below=folder))
         for key in index.objects:
             keys.check(key)
     except FileNotFoundError:
         raise ExportChanged(
             folder / INDEX, expected="the index of a finished export", found="none"
         ) from None
-    except (OSError, ValidationError, BadKey) as error:
+    except (OSError, ValidationError, BadKey, BadFile) as error:
         why = str(error).splitlines()[0]
         raise ExportChanged(folder / INDEX, expected="an index", found=why) from None
     if index.format != 1:
@@ -63,15 +66,21 @@ def read_exported(folder: Path, index: Index, key: str) -> bytes:
     """One object of an export, verified against its index.
 
     Raises:
-        ExportChanged: it is missing, or differs from the index.
+        ExportChanged: it is missing, no regular file, or differs from the index.
     """
+    expected = index.objects[key]
     try:
-        body = path_of(folder, key).read_bytes()
+        # One byte more shows that a file is longer; a longer one is not read to its end.
+        body = read_file(path_of(folder, key), expected.size_bytes + 1, below=folder)
+    except BadFile as error:
+        raise ExportChanged(
+            path_of(folder, key), expected=error.expected, found=error.found
+        ) from None
     except OSError as error:
         raise ExportChanged(
             path_of(folder, key), expected="a file of the export", found=f"{error.strerror}"
         ) from None
-    expected, actual = index.objects[key], FileEntry(size_bytes=len(body), sha256=digest(body))
+    actual = FileEntry(size_bytes=len(body), sha256=digest(body))
     if actual != expected:
         raise ExportChanged(
             path_of(folder, key),
@@ -114,8 +123,22 @@ class Work:
 
 
 def files(folder: Path) -> set[str]:
-    """The keys of all files below `content/`."""
+    """The keys of all files below `content/`.
+
+    Raises:
+        BadFile: something in it is neither a file nor a folder, such as a link.
+    """
     content = folder / CONTENT
-    return {
-        path.relative_to(content).as_posix() for path in content.rglob("*") if not path.is_dir()
-    }
+    if not content.exists():
+        return set()
+    return {path.relative_to(content).as_posix() for path in regular_files(content)}
+
+
+def read_file(path: Path, most: int, *, below: Path) -> bytes:
+    """The first `most` bytes of a regular file of an export in the folder `below`.
+
+    Raises:
+        BadFile, OSError: it is no regular file, or cannot be read.
+    """
+    with open_regular(path, below=below) as file:
+        return file.read(most)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from overnight.store.errors import (
     AlreadyExists,
+    BadFile,
     ConfigurationError,
     CorruptVersion,
     NotFound,
     UnknownVersion,
 )
 from overnight.store.maintenance.audit_rules import Observation
-from overnight.store.maintenance.export_format import read_exported, read_index
+from overnight.store.maintenance.export_format import read_exported, read_file, read_index
 from overnight.store.maintenance.restore import rank
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -142,9 +143,12 @@ def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
             return None
         for folder in folders:
             path = folder / item.model / item.version / name
-            if expected is None or not path.is_file():
+            if expected is None:
                 continue
-            body = path.read_bytes()
+            try:
+                body = read_file(path, expected.size_bytes + 1, below=folder)
+            except (OSError, BadFile):
+                continue
             if digest(body) == expected.sha256:
                 return body
         return None

@@ -7,7 +7,7 @@ import serves nothing. Then everything is read back.
 from itertools import groupby
 from pathlib import Path
 
-from overnight.store.errors import AlreadyExists, DestinationNotEmpty, ExportChanged
+from overnight.store.errors import AlreadyExists, BadFile, DestinationNotEmpty, ExportChanged
 from overnight.store.maintenance.export_format import (
     AT_ONCE,
     CONTENT,
@@ -57,7 +57,10 @@ def import_bucket(bucket: Bucket, folder: Path, *, progress: Progress) -> Index:
 
 def _check_folder(folder: Path, index: Index, progress: Progress) -> None:
     """Verify every file against the index before anything is written."""
-    added = sorted(files(folder) - index.objects.keys())
+    try:
+        added = sorted(files(folder) - index.objects.keys())
+    except BadFile as error:
+        raise ExportChanged(error.file, expected=error.expected, found=error.found) from None
     if added:
         raise ExportChanged(
             folder / CONTENT, expected="the files of the index and no others", found=added[0]

@@ -12,7 +12,7 @@ import pytest
 from overnight.store.errors import DestinationNotEmpty, ExportChanged, StoreUnavailable
 from overnight.store.local_files import PART
 from overnight.store.maintenance.export import export
-from overnight.store.maintenance.export_format import read_index
+from overnight.store.maintenance.export_format import read_exported, read_index
 from overnight.store.maintenance.restore import import_bucket
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -217,6 +217,50 @@ def test_an_export_that_has_changed_is_refused_before_anything_is_written(folder
         import_bucket(bucket, folder, progress=silent)
 
     assert content(bucket) == {}
+
+
+IRREGULAR = {
+    "a symbolic link": lambda path: path.symlink_to(__file__),
+    "a named pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+@pytest.mark.parametrize("name", [*KEYS, "models/added", "../index.json"])
+def test_an_import_reads_regular_files_only(folder, kind, name):
+    path = folder / "content" / name
+    path.unlink(missing_ok=True)
+    IRREGULAR[kind](path)
+    bucket = MemoryBucket()
+
+    with pytest.raises(ExportChanged, match=kind):
+        import_bucket(bucket, folder, progress=silent)
+
+    assert content(bucket) == {}
+
+
+def test_an_import_follows_no_link_to_a_folder(folder):
+    landing = folder / "content" / "landing"
+    landing.rename(folder.parent / "elsewhere")
+    landing.symlink_to(folder.parent / "elsewhere")
+
+    with pytest.raises(ExportChanged, match="a symbolic link"):
+        import_bucket(MemoryBucket(), folder, progress=silent)
+    with pytest.raises(ExportChanged):
+        read_exported(folder, read_index(folder), [*KEYS][1])
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+@pytest.mark.parametrize("name", ["underway.jsonl", "content/models"])
+def test_an_export_writes_through_no_link_and_waits_for_no_pipe(tmp_path, kind, name):
+    folder = tmp_path / "export"
+    (folder / "content").mkdir(parents=True)
+    (folder / "underway.jsonl").write_text('{"source": "here"}\n')
+    (folder / name).unlink(missing_ok=True)
+    IRREGULAR[kind](folder / name)
+
+    with pytest.raises(DestinationNotEmpty, match=kind):
+        export(filled(), folder, source="here", progress=silent)
 
 
 @pytest.mark.parametrize("writes", range(12))
