@@ -31,13 +31,14 @@ def convert(parameters: Parameters) -> None:
 
 
 def land(parameters: Parameters) -> None:
+    from overnight.models.sources.local_folder import regular_file
     from overnight.store.objects.s3 import S3Bucket
     from overnight.tasks.data.land import land_file
 
     bucket = S3Bucket(_address(parameters))
     bucket.ensure()
-    path = Path(parameters["csv"])
-    arrival = land_file(_Source(), bucket, path, model="sales", by="me", at=AT, report=_ignore)
+    file = regular_file(Path(parameters["csv"]))
+    arrival = land_file(_Source(), bucket, file, model="sales", by="me", at=AT, report=_ignore)
     assert arrival is not None
 
 

@@ -1,12 +1,22 @@
 """Lands files given to `overnight ingest` as one arrival of a model."""
 
-from collections.abc import Sequence
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overnight.cli.runs.follow import user
 from overnight.cli.terminal import progress_bars
+from overnight.models.sources.local_folder import (
+    FolderFile,
+    LeftAlone,
+    inspect,
+    list_folder,
+    still_written,
+)
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.digests import digest
@@ -19,9 +29,10 @@ def land(model: str, paths: Sequence[Path]) -> None:
     """Land files as one arrival, named by a digest of its contents: landed twice, it exists once.
 
     Files of a folder keep their path from it, folder included, because it may be their label.
+    Links, pipes and devices are named and left alone.
 
     Raises:
-        BadFile: a folder without files, or two files of one name.
+        BadFile: a folder without files, two files of one name, or a file that is being written.
         UnknownModel
     """
     # Slow to import, which help must not wait for.
@@ -29,33 +40,30 @@ def land(model: str, paths: Sequence[Path]) -> None:
     from overnight.tasks.data.land import arrival_name
 
     context = ModelContext.open(model)
-    if len(paths) == 1 and paths[0].is_file() and _land_in_pieces(context, paths[0]):
+    files = _named_files(paths)
+    if moving := still_written(files.values()):
+        raise min(moving, key=lambda file: file.name).changed()
+    if len(files) == 1 and _land_in_pieces(context, next(iter(files.values()))):
         return
-    files: dict[str, bytes] = {}
-    for path in paths:
-        for name, file in _named_files(path):
-            if name in files:
-                raise BadFile(name, expected="one file of this name", found="two")
-            files[name] = file.read_bytes()
-    name = arrival_name({file: digest(body) for file, body in files.items()})
-    arrival = Landing(context.bucket, model).land(name, files, by=user(), at=datetime.now(UTC))
+    bodies = {name: file.read() for name, file in files.items()}
+    name = arrival_name({file: digest(body) for file, body in bodies.items()})
+    arrival = Landing(context.bucket, model).land(name, bodies, by=user(), at=datetime.now(UTC))
     print(f"landed {len(arrival.files)} files as {arrival.name}")
 
 
-def _land_in_pieces(context: "ModelContext", path: Path) -> bool:
+def _land_in_pieces(context: "ModelContext", file: FolderFile) -> bool:
     """Land a file of any length in pieces, when the model's source can; False when it cannot."""
     from overnight.tasks.data.land import land_file
 
-    size = path.stat().st_size
     with progress_bars() as report:
         arrival = land_file(
             context.source,
             context.bucket,
-            path,
+            file,
             model=context.model,
             by=user(),
             at=datetime.now(UTC),
-            report=lambda read: report(path.name, read, size),
+            report=lambda read: report(file.name, read, file.size_bytes),
         )
     if arrival is None or arrival.converted is None:
         return False
@@ -65,16 +73,30 @@ def _land_in_pieces(context: "ModelContext", path: Path) -> bool:
     return True
 
 
-def _named_files(path: Path) -> list[tuple[str, Path]]:
-    if path.is_file():
-        return [(path.name, path)]
+def _named_files(paths: Sequence[Path]) -> dict[str, FolderFile]:
+    files: dict[str, FolderFile] = {}
+    for path in paths:
+        inside = 0
+        for file in _files_at(path):
+            if isinstance(file, LeftAlone):
+                print(file, file=sys.stderr)
+                continue
+            if file.name in files:
+                raise BadFile(file.name, expected="one file of this name", found="two")
+            files[file.name] = file
+            inside += 1
+        if not inside:
+            raise BadFile(str(path), expected="at least one file", found="none")
+    return files
+
+
+def _files_at(path: Path) -> Iterator[FolderFile | LeftAlone]:
+    """The file at a path, or those of the folder there with their path from it, folder included."""
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        yield inspect(path, path.name)
+        return
     root = path.resolve()
-    inside = [
-        file
-        for file in sorted(root.rglob("*"))
-        # Files under hidden names are none of the data; the given folder itself may be hidden.
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)
-    ]
-    if not inside:
-        raise BadFile(str(path), expected="at least one file in the folder", found="none")
-    return [(str(file.relative_to(root.parent)), file) for file in inside]
+    listing = list_folder(root, deep=True)
+    yield from listing.left_alone
+    for file in listing.files:
+        yield replace(file, name=str(file.path.relative_to(root.parent)))

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from overnight.models.definition import Source
+from overnight.models.sources.local_folder import FolderFile, inspect
 from overnight.models.sources.streaming import BadLine, Streaming
 from overnight.store.datasets.landing import Arrival, Converted, Landing
 from overnight.store.objects.bucket import Bucket
@@ -52,7 +52,7 @@ class _Conversion:
 def land_file(
     source: Source,
     bucket: Bucket,
-    path: Path,
+    source_file: FolderFile,
     *,
     model: str,
     by: str,
@@ -66,25 +66,36 @@ def land_file(
     name and contents, as for every file that is landed by hand.
 
     Raises:
-        BadFile: a column is missing, or too many lines are invalid; nothing was landed.
+        BadFile: a column is missing, too many lines are invalid, or the file changed meanwhile;
+            nothing was landed.
     """
     if not isinstance(source, Streaming):
         return None
-    with path.open("rb") as file:
+    name = source_file.name
+    with source_file.open() as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         # Read twice, because the digest names the arrival.
         file.seek(0)
-        conversion = _Conversion(path.name, sha256)
-        batches = source.batches(path.name, file, conversion.bad_lines.append)
+        conversion = _Conversion(name, sha256)
+        batches = source.batches(name, file, conversion.bad_lines.append)
         if batches is None:
             return None
         return Landing(bucket, model).land_pieces(
-            arrival_name({path.name: sha256}),
-            _pieces(batches, conversion, file, report, piece_rows),
+            arrival_name({name: sha256}),
+            _while_unchanged(_pieces(batches, conversion, file, report, piece_rows), source_file),
             conversion.converted,
             by=by,
             at=at,
         )
+
+
+def _while_unchanged(
+    pieces: Iterator[tuple[str, bytes]], source_file: FolderFile
+) -> Iterator[tuple[str, bytes]]:
+    """All pieces; raises after the last one if the file changed, before the arrival is visible."""
+    yield from pieces
+    if inspect(source_file.path, source_file.name) != source_file:
+        raise source_file.changed()
 
 
 def arrival_name(digests: dict[str, str]) -> str:

@@ -125,6 +125,15 @@ def test_an_unknown_model_is_refused(tmp_path):
         cli_landing.land("nobody", [tmp_path])
 
 
+def test_a_link_is_not_followed_and_named(tmp_path, capsys):
+    (tmp_path / "key.pem").write_text("secret")
+    (tmp_path / "data.csv").symlink_to(tmp_path / "key.pem")
+
+    with pytest.raises(BadFile, match=r"data\.csv: expected at least one file, found none"):
+        cli_landing.land("digits", [tmp_path / "data.csv"])
+    assert "data.csv is left alone: it is a link" in capsys.readouterr().err
+
+
 def test_two_files_of_one_name_are_refused(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -135,14 +144,16 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.servers
-def test_a_folder_lands_once_with_its_labels_as_folders(
-    tmp_path, monkeypatch, s3_address: S3Address, s3_bucket: S3Bucket
+def test_a_folder_lands_once_with_its_labels_as_folders_and_without_what_links_lead_to(
+    tmp_path, monkeypatch, capsys, s3_address: S3Address, s3_bucket: S3Bucket
 ):
-    # given a folder of pictures by label, itself hidden, and hidden files that are no data
+    # given a folder of pictures by label, itself hidden, with hidden files and a link to a secret
     for label in ("1", "7", ".git/objects/ab"):
         (tmp_path / ".drawn" / label).mkdir(parents=True)
         picture(tmp_path / ".drawn" / label, one(), "a.png")
     (tmp_path / ".drawn" / ".DS_Store").write_text("")
+    (tmp_path / "key.pem").write_text("secret")
+    (tmp_path / ".drawn" / "7" / "b.png").symlink_to(tmp_path / "key.pem")
     for name in ("endpoint", "bucket", "access_key", "secret_key"):
         monkeypatch.setenv(f"OVERNIGHT_S3_{name.upper()}", getattr(s3_address, name))
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
@@ -152,6 +163,7 @@ def test_a_folder_lands_once_with_its_labels_as_folders(
 
     (arrival,) = Landing(s3_bucket, "digits").pending()
     assert sorted(arrival.files) == [".drawn/1/a.png", ".drawn/7/a.png"]
+    assert "7/b.png is left alone: it is a link" in capsys.readouterr().err
 
 
 @pytest.mark.servers

@@ -15,6 +15,7 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Delivery, Reading
 from overnight.models.sources.csv_stream import read_lines
+from overnight.models.sources.local_folder import regular_file
 from overnight.models.sources.streaming import Rejected, digests
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Landing
@@ -83,8 +84,9 @@ class Pipeline:
     def land(self, name: str, body: bytes, *, bucket: Bucket | None = None) -> Arrival:
         path = self.folder / name
         path.write_bytes(body)
+        file = regular_file(path)
         landed = land.land_file(
-            Items(), bucket or self.bucket, path, model="items", by="ann", at=AT, report=_unheard,
+            Items(), bucket or self.bucket, file, model="items", by="ann", at=AT, report=_unheard,
             # Several pieces of a file that a test can write.
             piece_rows=500,
         )  # fmt: skip
@@ -194,12 +196,30 @@ def test_a_truncated_gzip_is_not_landed(pipeline: Pipeline) -> None:
     assert Landing(pipeline.bucket, "items").pending() == []
 
 
+def test_a_file_that_changes_while_it_is_landed_is_not_landed(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    (tmp_path / "big.csv").write_bytes(lines(range(2_000)))
+    file = regular_file(tmp_path / "big.csv")
+
+    def grow(_read: int) -> None:
+        with file.path.open("ab") as more:
+            more.write(b"f0,9999,1.5\n")
+
+    with pytest.raises(BadFile, match="being written"):
+        land.land_file(
+            Items(), pipeline.bucket, file, model="items", by="a", at=AT, report=grow,
+            piece_rows=500,
+        )  # fmt: skip
+    assert Landing(pipeline.bucket, "items").pending() == []
+
+
 def test_another_kind_of_file_is_not_streamed(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "small.parquet").write_bytes(b"PAR1")
 
     landed = land.land_file(
-        Items(), pipeline.bucket, tmp_path / "small.parquet", model="items", by="a", at=AT,
-        report=_unheard,
+        Items(), pipeline.bucket, regular_file(tmp_path / "small.parquet"), model="items",
+        by="a", at=AT, report=_unheard,
     )  # fmt: skip
 
     assert landed is None
