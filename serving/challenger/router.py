@@ -332,4 +332,4 @@ def _answered(
     try:
         return answering(loaded), loaded
     finally:
-        slot.release(loaded)
+        slot.release(loaded, version)

@@ -21,7 +21,10 @@ _SUFFIXES = (".json", ".counts", ".lock")
 
 
 class ModelReport(Value):
-    """One alias of a model in one worker: generations loaded, refused, and still answering."""
+    """One alias of a model in one worker: generations loaded, refused, and still answering.
+
+    `oldest_in_use` is the oldest that a request without a version may still be answered by.
+    """
 
     prepared: tuple[int, ...] = ()
     refused: dict[int, str] = {}  # noqa: RUF012 - pydantic copies defaults

@@ -53,8 +53,12 @@ class LoadedVersion:
     generation: int
     predictor: Predictor
     record: AliasRecord | None
-    # Requests that use it, counted under the lock of its slot.
+    # Requests that use it, and those of them that asked for it by name, counted under the lock of
+    # its slot.
     leases: int = 0
+    named_leases: int = 0
+    # The memory budget has no place for it: it goes with its last lease.
+    is_leaving: bool = False
     # The lease of the comparing thread, which must not take that lock: it runs at a low priority,
     # and if it lost the CPU while holding the lock, every request would wait. So each flag has one
     # writer, which reads the other flag after writing its own: the comparing thread uses no

@@ -89,29 +89,34 @@ class ModelSlot:
         """Remove the generations without a lease and not in `keep`, to be freed by the caller.
 
         Leases are counted under the same lock, so what is returned is never leased again by a
-        request; a comparison may still use it.
+        request; a comparison may still use it. What is still leased is leased by name no more:
+        clients that never stop asking for it would keep it in memory for ever.
         """
         with self._lock:
-            retired = [
-                loaded
-                for loaded in self._loaded.values()
-                if not loaded.leases and loaded.generation not in keep
-            ]
+            leaving = [loaded for loaded in self._loaded.values() if loaded.generation not in keep]
+            retired = [loaded for loaded in leaving if not loaded.leases]
+            for loaded in leaving:
+                loaded.is_leaving = True
             for loaded in retired:
                 loaded.is_retired = True
                 del self._loaded[loaded.generation]
             return retired
 
     def oldest_in_use(self) -> int:
-        """The oldest generation that a request in this process is, or may yet be, answered by.
+        """The oldest generation that a request without a version is, or may yet be, answered by.
 
-        A lower bound: it may be too old for a moment, never too new.
+        A lower bound: it may be too old for a moment, never too new. Requests for a version by its
+        name do not count: they get that version before and after a promotion alike.
         """
         # Under the lock that leases are taken under. A request reads the current generation and
         # counts its lease in one hold of the lock: one that read an older number before this has
         # a lease that is seen here, one that comes later reads at least the number seen here.
         with self._lock:
-            leased = [loaded.generation for loaded in self._loaded.values() if loaded.leases]
+            leased = [
+                loaded.generation
+                for loaded in self._loaded.values()
+                if loaded.leases > loaded.named_leases
+            ]
             return min([self.shared.current, *leased])
 
     @contextmanager
@@ -127,12 +132,12 @@ class ModelSlot:
         try:
             yield loaded
         finally:
-            self.release(loaded)
+            self.release(loaded, version)
 
     def acquire(
         self, version: str | None = None, wait_seconds: float = WAIT_SECONDS
     ) -> LoadedVersion:
-        """Take a lease, which must be given back by `release`.
+        """Take a lease, which must be given back by `release` with the same `version`.
 
         A current version that this process is still loading is waited for.
 
@@ -149,12 +154,16 @@ class ModelSlot:
                     raise NotServed(missing, self.versions(), soon=True)
                 raise NotServed(f"{self.model} {version!r} is not loaded here", self.versions())
             loaded.leases += 1
+            if version is not None:
+                loaded.named_leases += 1
             return loaded
 
-    def release(self, loaded: LoadedVersion) -> None:
+    def release(self, loaded: LoadedVersion, version: str | None = None) -> None:
         """Give a lease back; the version is freed by the loader, never by a request."""
         with self._lock:
             loaded.leases -= 1
+            if version is not None:
+                loaded.named_leases -= 1
 
     def _awaited(self, wait_seconds: float) -> LoadedVersion | None:
         loaded = self.current()
@@ -166,7 +175,11 @@ class ModelSlot:
     def _activated(self) -> list[LoadedVersion]:
         # A newer generation is loaded here, but perhaps not yet by all workers.
         current = self.shared.current
-        return [loaded for loaded in self.loaded() if loaded.generation <= current]
+        return [
+            loaded
+            for loaded in self.loaded()
+            if loaded.generation <= current and not loaded.is_leaving
+        ]
 
 
 class ModelSlots:

@@ -230,8 +230,8 @@ class Watcher:
         if record is not None:
             self._write_acknowledgement(record.sequence, record.version, serving=True)
             if self._challenger is not None:
-                used = {record.version} | ({record.previous} if record.previous else set())
-                used |= self._note_served(record.version) | self._challenger.active_versions()
+                previous = self._note_served(record.version)
+                used = {record.version} | previous | self._challenger.active_versions()
                 # Challengers are followed in another thread: one that it has staged and not yet
                 # proposed is deleted here, and fetched once more by the loaders.
                 self._context.cache.keep_only(self._log.model, used)

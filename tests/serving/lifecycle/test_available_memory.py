@@ -56,7 +56,7 @@ def late(bucket, log, tmp_path):
     alias_state = AliasState(tmp_path / "models" / bundles.MODEL)
     alias_state.propose(promote(log, 1))
     slot = ModelSlot(bundles.MODEL, alias_state.shared)
-    now = [100.0]
+    now, available = [100.0], [MIB]
     registration = WorkerRegistration(tmp_path / "workers")
     loader = VersionLoader(
         registration,
@@ -64,16 +64,16 @@ def late(bucket, log, tmp_path):
         cache=DiskCache(tmp_path / "cache", TRUST),
         memory_budget=MemoryBudget(threads=1),
         workers=2,
-        available=lambda: MIB,
+        available=lambda: available[0],
         clock=lambda: now[0],
     )
     loader.add(slot, alias_state)
-    yield slot, loader, now
+    yield slot, loader, now, available
     registration.remove()
 
 
 def test_a_proposal_that_does_not_fit_is_refused(late):
-    slot, loader, _ = late
+    slot, loader, *_ = late
 
     loader.tick()
 
@@ -81,8 +81,20 @@ def test_a_proposal_that_does_not_fit_is_refused(late):
     assert not slot.loaded()
 
 
+def test_a_refused_proposal_is_not_tried_again_however_much_memory_there_is_later(late):
+    slot, loader, now, available = late
+    loader.tick()
+
+    available[0] = 10**9
+    now[0] += 10 * RETRY_CURRENT_SECONDS
+    loader.tick()
+
+    assert "1 MiB are available" in slot.refused[1]
+    assert [(loads.outcome, loads.versions) for loads in loader.loads()] == [("refused", 1)]
+
+
 def test_the_current_version_is_loaded_however_little_memory_is_left(late):
-    slot, loader, _ = late
+    slot, loader, *_ = late
     slot.shared.activate(1)
 
     loader.tick()
@@ -94,7 +106,7 @@ def test_the_current_version_is_loaded_however_little_memory_is_left(late):
 def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_before(
     late, tmp_path
 ):
-    _, loader, _ = late
+    _, loader, *_ = late
     alias_state = AliasState(tmp_path / "challengers" / bundles.MODEL)
     alias_state.propose(started(1, SHADOW))
     slot = ModelSlot(f"{bundles.MODEL}@challenger", alias_state.shared)
@@ -109,7 +121,7 @@ def test_a_challenger_that_no_longer_fits_is_not_loaded_even_if_it_challenged_be
 
 def test_a_refused_version_that_became_current_is_tried_again(late):
     # Given a worker that joined during a proposal, and refused it unheard.
-    slot, loader, now = late
+    slot, loader, now, _ = late
     loader.tick()
     slot.shared.activate(1)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from overnight.serving.errors import NotServed
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle import memory_budget
@@ -80,10 +81,7 @@ def test_versions_that_served_lately_are_loaded_and_on_disk(worker, bucket, log,
     assert list(slot.versions()) == _names(4, 3, 2)
     with slot.lease(bundles.version_name(2)) as loaded:
         assert loaded.version == bundles.version_name(2)
-    staged = [
-        path.name for path in (tmp_path / "cache" / bundles.MODEL).glob("*T*-*") if path.is_dir()
-    ]
-    assert sorted(staged) == _names(2, 3, 4)
+    assert _staged(tmp_path) == _names(2, 3, 4)
 
 
 def test_a_version_that_serves_again_counts_as_the_newest(worker, bucket, log):
@@ -127,6 +125,45 @@ def test_a_version_is_freed_with_its_last_lease_whatever_else_refers_to_it(worke
 
     assert interpreter() is None
     assert leased.version == bundles.version_name(1)
+
+
+def test_clients_that_never_stop_asking_for_an_old_version_do_not_keep_it_in_memory(
+    worker, bucket, log
+):
+    # Given a request by name for a version that the budget has no more place for.
+    agent = worker(loaded_bytes=0)
+    _serve(agent, bucket, log, 1, 2)
+    slot = agent.slots.find(bundles.MODEL)
+    leased = slot.acquire(bundles.version_name(1))
+    _serve(agent, bucket, log, 3)
+
+    # Then the next one is told that it is not loaded, and the version goes with the first.
+    assert list(slot.versions()) == _names(3, 2)
+    with pytest.raises(NotServed, match="is not loaded here"):
+        slot.acquire(bundles.version_name(1))
+    slot.release(leased, bundles.version_name(1))
+    agent.tick_loader()
+    assert bundles.version_name(1) not in {loaded.version for loaded in slot.loaded()}
+
+
+def test_only_what_serves_and_may_be_asked_for_by_name_is_on_disk(worker, bucket, log, tmp_path):
+    # Given a host that refused version 2, which the log names as the predecessor of version 3.
+    agent = worker(loaded_bytes=0)
+    _serve(agent, bucket, log, 0, 1)
+    bundles.publish(bucket, 2, bundles.files(2) | {"golden.npz": b"not an archive"})
+    promote(log, 2)
+    settle(agent)
+    assert answers(agent) == bundles.version_name(1)
+    assert _staged(tmp_path) == _names(0, 1, 2)
+
+    _serve(agent, bucket, log, 3)
+
+    assert _staged(tmp_path) == _names(1, 3)
+
+
+def _staged(folder: Path) -> list[str]:
+    staged = (folder / "cache" / bundles.MODEL).glob("*T*-*")
+    return sorted(path.name for path in staged if path.is_dir())
 
 
 def test_a_version_that_serves_again_is_freed_with_the_last_of_its_generations(worker, bucket, log):

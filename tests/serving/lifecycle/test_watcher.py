@@ -71,6 +71,35 @@ def test_the_old_version_must_have_answered_its_last_request_before_the_new_is_a
     ] == [True]
 
 
+def test_requests_for_an_older_version_by_name_hold_up_neither_promotions_nor_rollbacks(
+    worker, bucket, log
+):
+    for number in (1, 2, 3):
+        bundles.publish(bucket, number)
+    leader, mate = worker(), worker()
+    for number in (1, 2):
+        promote(log, number)
+        settle(leader, mate)
+
+    # When a client of the mate never stops asking for version 1 by its name.
+    with mate.router.lease(bundles.MODEL, bundles.version_name(1)) as lease:
+        promoted = promote(log, 3)
+        settle(leader, mate)
+        rolled_back = log.append(
+            bundles.version_name(2),
+            expected=bundles.version_name(3),
+            actor=Actor("a test", "a change of mind"),
+            action="rolled back",
+        )
+        settle(leader, mate)
+
+        # Then both are followed and acknowledged, and the client keeps its version.
+        assert answers(mate) == bundles.version_name(2)
+        for record in (promoted, rolled_back):
+            assert [word.serving for word in log.acknowledgements(record.sequence)] == [True]
+        assert lease.version == bundles.version_name(1)
+
+
 def test_a_dead_leader_is_replaced_and_its_open_proposal_goes_on(worker, bucket, log):
     bundles.publish(bucket, 1), bundles.publish(bucket, 2)
     promote(log, 1)
