@@ -4,6 +4,8 @@ Nothing here or in a definition imports TensorFlow: a network is named by its mo
 training process imports it.
 """
 
+import keyword
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,7 @@ from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Ranges
-from overnight.store.errors import BadFile
+from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Schema
 from overnight.store.values import Value
@@ -159,3 +161,42 @@ class ModelDefinition:
     arrival_examples: Callable[[pa.Table, pa.Table], Examples] | None = None
     moving_holdout: MovingHoldout | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
+
+    def __post_init__(self) -> None:
+        """Check the names of the tensors.
+
+        Raises:
+            ConfigurationError: a name cannot be exported, or is taken.
+        """
+        check_tensor_names(self.name, self.tensors)
+
+
+# What a network's export, LiteRT's signatures and files of arrays take for parameters of theirs.
+_RESERVED = frozenset({*keyword.kwlist, "self", "file", "allow_pickle"})
+_TENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def check_tensor_names(model: str, tensors: Schema) -> None:
+    """Check that tensors have names that Keras, LiteRT and JSON accept, each its own.
+
+    Not part of `Schema`, because manifests with any names must stay readable.
+
+    Raises:
+        ConfigurationError: with the name, and what is expected of names.
+    """
+    for kind, specs in (("input", tensors.inputs), ("output", tensors.outputs)):
+        names = [spec.name for spec in specs]
+        for name in names:
+            if not _TENSOR_NAME.fullmatch(name) or name in _RESERVED:
+                raise ConfigurationError(
+                    f"{model}: the {kind} {name!r} cannot be exported: expected ASCII letters, "
+                    "digits, '_', '.' and '-', beginning with a letter or digit, and no word of "
+                    f"Python's nor one of {', '.join(sorted(_RESERVED - {*keyword.kwlist}))}; "
+                    "rename the tensor"
+                )
+            # Signatures of the converter ignore case.
+            if sum(name.lower() == other.lower() for other in names) > 1:
+                raise ConfigurationError(
+                    f"{model}: two {kind}s are called {name!r}, in whatever case; expected a name "
+                    "for each; rename one"
+                )

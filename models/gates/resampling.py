@@ -48,16 +48,24 @@ class PairedBootstrap:
     def p_value_at_most(self, bound: float) -> float:
         """The p-value of `the true difference is at most bound` against `it is above`."""
         if self._error == 0:
-            return 0.0 if self.difference > bound else 1.0
+            return self._least_p if self.difference > bound else 1.0
         reached = (self.difference - bound) / self._error
         return float((np.sum(self._pivots >= reached) + 1) / (RESAMPLES + 1))
 
     def p_value_at_least(self, bound: float) -> float:
         """The p-value of `the true difference is at least bound` against `it is below`."""
         if self._error == 0:
-            return 0.0 if self.difference < bound else 1.0
+            return self._least_p if self.difference < bound else 1.0
         reached = (self.difference - bound) / self._error
         return float((np.sum(self._pivots <= reached) + 1) / (RESAMPLES + 1))
+
+    @property
+    def _least_p(self) -> float:
+        """The p-value of units that are all alike: that of their signs, at least one draw's share.
+
+        No p-value is 0 (Phipson and Smyth 2010): one unit alone would prove anything.
+        """
+        return max(0.5**self.n, 1 / (RESAMPLES + 1))
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The difference's interval, alpha outside at either end."""

@@ -185,8 +185,9 @@ def fit(
 ) -> Fitted:
     """Train a network on one of its outputs, in Keras' own loop.
 
-    With `start`, the `network.keras` of an earlier version, training starts from its weights. The
-    same machine, settings and rows give the same weights.
+    Further outputs are left as they follow from the weights that this one needs. With `start`, the
+    `network.keras` of an earlier version, training starts from its weights. The same machine,
+    settings and rows give the same weights.
 
     Args:
         output: the name of the output that the labels belong to.
@@ -198,25 +199,33 @@ def fit(
     keras.utils.set_random_seed(settings.seed)
     if start is not None:
         continue_from(network, start)
+    learner = _with_only(network, output)
     optimizer = keras.optimizers.Adam(settings.learning_rate)
-    network.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
+    learner.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
     rows = min(settings.batch_rows, training.n)
     learned, held_out = (
         (dict(examples.inputs), {output: examples.labels}) for examples in (training, validation)
     )
 
     def learn(_epoch: int, _report: Report) -> Metrics:
-        values_by_name = network.fit(*learned, batch_size=rows, epochs=1, verbose=0).history
+        values_by_name = learner.fit(*learned, batch_size=rows, epochs=1, verbose=0).history
         return {_plain(name, output): float(values[-1]) for name, values in values_by_name.items()}
 
     def validate() -> Metrics:
-        values_by_name = network.evaluate(*held_out, batch_size=rows, verbose=0, return_dict=True)
+        values_by_name = learner.evaluate(*held_out, batch_size=rows, verbose=0, return_dict=True)
         return {
             f"validation_{_plain(name, output)}": float(x) for name, x in values_by_name.items()
         }
 
     steps = -(-training.n // rows)
     return keep_best(network, learn, validate, settings=settings, steps=steps, report=report)
+
+
+def _with_only(network: keras.Model, output: str) -> keras.Model:
+    """The network with one output, sharing its weights: Keras wants labels for every output."""
+    if not isinstance(network.output, Mapping) or len(network.output) == 1:
+        return network
+    return keras.Model(network.input, {output: network.output[output]})
 
 
 def _plain(name: str, output: str) -> str:

@@ -169,12 +169,27 @@ def test_the_bootstrap_of_a_ratio_is_that_of_a_mean_when_weights_are_equal() -> 
     assert uneven.interval(0.025) == pytest.approx(whole.interval(0.025), abs=0.01)
 
 
-@pytest.mark.parametrize(("value", "above", "below"), [(0.5, 0.0, 1.0), (-0.5, 1.0, 0.0)])
-def test_rows_without_any_spread_leave_no_doubt(value: float, above: float, below: float) -> None:
-    same = resampled(np.full(200, value))
+@pytest.mark.parametrize(("value", "sign"), [(0.5, 1), (-0.5, -1)])
+@pytest.mark.parametrize(("rows", "least"), [(1, 0.5), (4, 0.0625), (200, 1 / 5_000)])
+def test_rows_without_any_spread_prove_no_more_than_their_number(
+    value: float, sign: int, rows: int, least: float
+) -> None:
+    same = resampled(np.full(rows, value))
 
-    assert (same.p_value_at_most(0), same.p_value_at_least(0)) == (above, below)
+    at_most, at_least = same.p_value_at_most(0), same.p_value_at_least(0)
+
+    assert (at_most, at_least) == ((least, 1.0) if sign > 0 else (1.0, least))
     assert same.interval(0.025) == pytest.approx((value, value))
+
+
+def test_no_p_value_of_the_bootstrap_is_zero() -> None:
+    # Given rows of which every draw is above the bound.
+    rows = np.random.default_rng(7).normal(10, 1, 100)
+
+    at_most, at_least = resampled(rows).p_value_at_most(0), resampled(-rows).p_value_at_least(0)
+
+    # Then the rows themselves count as one more draw (Phipson and Smyth 2010).
+    assert at_most == at_least == pytest.approx(1 / 5_000)
 
 
 def test_very_many_rows_are_pooled_and_say_the_same() -> None:

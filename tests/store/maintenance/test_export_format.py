@@ -103,6 +103,29 @@ def test_probes_hints_and_keys_outside_the_grammar_are_left_behind(tmp_path):
     assert (dict(index.objects), index.left_behind) == ({}, ("a strange//key",))
 
 
+def test_what_changed_on_disk_since_an_interrupted_export_is_fetched_again(tmp_path):
+    # Given an export that died before its index, and a file damaged at its former size since.
+    class DiesAtTheEnd(MemoryBucket):
+        def read(self, key: str) -> bytes:
+            if key == max(KEYS):
+                raise StoreUnavailable("here", "cut off")
+            return super().read(key)
+
+    bucket, folder, copied = DiesAtTheEnd(), tmp_path / "export", min(KEYS)
+    for key, body in KEYS.items():
+        bucket.create(key, body)
+    with pytest.raises(StoreUnavailable):
+        export(bucket, folder, source="here", progress=silent)
+    assert (folder / "content" / copied).read_bytes() == KEYS[copied]
+    (folder / "content" / copied).write_bytes(b"x" * len(KEYS[copied]))
+
+    export(filled(), folder, source="here", progress=silent)
+
+    there = MemoryBucket()
+    import_bucket(there, folder, progress=silent)
+    assert content(there) == KEYS
+
+
 @pytest.mark.parametrize("reads", range(3))
 def test_an_interrupted_export_continues_and_fetches_nothing_twice(tmp_path, reads):
     many = {f"models/digits/settings/{n:08d}.json": b"%d" % n for n in range(1, 40)}

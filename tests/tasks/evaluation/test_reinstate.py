@@ -58,6 +58,19 @@ def test_equal_versions_are_not_reinstated():
     assert result(labelled(NOT_SURE), NOT_SURE) is None
 
 
+def test_each_of_several_versions_is_held_to_its_share_of_the_error_rate():
+    # Given rows of which an earlier version has 115 right and the champion 85: p = 0.02.
+    rows = labelled(SURE_OF_ZERO)
+    rows.labels[115:] = labelled(NOT_SURE).labels[115:]
+
+    alone, one_of_two = result(rows, SURE_OF_ZERO), result(rows, SURE_OF_ZERO, NOT_SURE)
+
+    # Then it beats the champion at 0.025 by itself, and not at half of it among two.
+    assert alone is not None
+    assert 0.0125 < alone.finding.p < 0.025
+    assert one_of_two is None
+
+
 def test_too_few_rows_reinstate_nothing():
     tonight = labelled(SURE_OF_ZERO)
     few = Examples({"image": IMAGES[:20]}, tonight.labels[:20])
