@@ -137,24 +137,25 @@ class AliasLog:
     def previous(self, version: str) -> str:
         """The version that a rollback from `version` returns to.
 
-        It is the version that the promotion of `version` replaced, so that rolling back twice
-        goes back twice, not back and forth.
+        The history is walked as a stack: a promotion puts its version on top, and a rollback takes
+        off whatever served after its target. So repeated rollbacks go back champion by champion to
+        the first, also after a version was promoted a second time.
 
         Raises:
             ConfigurationError: no version served before it.
         """
-        # A version that was promoted twice returns to what its latest promotion replaced.
-        replaced = {
-            record.version: record.previous
-            for record in self.history()
-            if record.action == "promoted"
-        }
-        target = replaced.get(version)
-        if target is None:
+        served: list[str] = []
+        for record in self.history():
+            if record.action == "rolled back" and record.version in served:
+                while served[-1] != record.version:
+                    served.pop()
+            elif served[-1:] != [record.version]:
+                served.append(record.version)
+        if served[-1:] != [version] or len(served) == 1:
             raise ConfigurationError(
                 f"nothing served {self.model} before {version}; name a version with `to`"
             )
-        return target
+        return served[-2]
 
     def append(
         self,

@@ -314,7 +314,9 @@ class ModelRegistry:
         Raises:
             ConfigurationError: nothing served before, or `to` is the champion already.
             CollectedVersion: retention deleted the files of that version.
-            PromotionConflict: another version became champion meanwhile.
+            PromotionConflict: another version became champion meanwhile, also by a rollback to
+                another version than `to`.
+            UnknownVersion: `to` does not exist.
         """
         log = self.champion
         current = log.current()
@@ -324,7 +326,7 @@ class ModelRegistry:
             )
         # Without this, a rollback that is retried after a lost response would go back twice.
         is_done = (current.action, current.previous) == ("rolled back", expected)
-        if is_done and current.version != expected:
+        if is_done and current.version != expected and to in {None, current.version}:
             return current
         if current.version != expected:
             where = f"{self.model}@{CHAMPION}"

@@ -12,12 +12,7 @@ from overnight.serving.errors import BadInput, NotServed, Overloaded
 from overnight.serving.rest.bodies import json_body, json_response, uncached
 from overnight.serving.rest.errors import error_response
 from overnight.serving.rest.resources import administrator, resources
-from overnight.store.errors import (
-    ConfigurationError,
-    CorruptVersion,
-    OvernightError,
-    PromotionConflict,
-)
+from overnight.store.errors import ConfigurationError, CorruptVersion, OvernightError
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
@@ -75,10 +70,6 @@ def roll_back(model: str) -> Response:
         registry = ModelRegistry(bucket, slot.model)
         expected = expected or registry.champion_version()
         record = registry.roll_back(expected=expected, to=to, actor=actor)
-        if to is not None and record.version != to:
-            # The same champion was rolled back before, and to another version.
-            where = f"{slot.model}@champion"
-            raise PromotionConflict(where, expected=expected, found=record.version)
     # Refreshed at once, so that this host does not serve the old champion until the next poll.
     slot.shared.request_refresh()
     return _record_response(record)

@@ -122,6 +122,41 @@ def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
         back(bucket, to=A)
 
 
+def test_a_rollback_to_another_version_than_somebody_rolled_back_to_is_a_conflict(
+    bucket: MemoryBucket,
+) -> None:
+    # Given a champion that somebody has rolled back already.
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
+    assert back(bucket) == B
+
+    # When the same champion is rolled back to another version, then its request is not done.
+    registry = ModelRegistry(bucket, "digits")
+    with pytest.raises(PromotionConflict, match=f"expected {C} to be current, found {B}"):
+        registry.roll_back(expected=C, to=A, actor=Actor("bob", "worse"))
+
+
+def test_rollbacks_after_a_move_by_hand_go_back_champion_by_champion(bucket: MemoryBucket) -> None:
+    # Given three champions, and a move by hand to the second.
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+    promote(bucket, C, B)
+    promote(bucket, B, C)
+
+    # When it is rolled back again and again, then it ends at the first.
+    assert [back(bucket), back(bucket), back(bucket)] == [C, B, A]
+    with pytest.raises(ConfigurationError, match="nothing served digits before"):
+        back(bucket)
+
+
+def test_a_rollback_to_an_unknown_version_is_an_error_of_the_tree(bucket: MemoryBucket) -> None:
+    promote(bucket, A, None)
+
+    with pytest.raises(UnknownVersion):
+        back(bucket, to="20261122T050000-0123456789ab")
+
+
 def test_there_is_nothing_to_roll_back_before_the_first_promotion(bucket: MemoryBucket) -> None:
     with pytest.raises(ConfigurationError, match="no champion yet"):
         back(bucket)
