@@ -204,6 +204,22 @@ def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) ->
     assert "golden 3 differs" in current.reason
 
 
+def test_one_refusal_undoes_a_promotion_that_enough_replicas_serve(bucket: MemoryBucket) -> None:
+    # Given a promotion that one replica serves and another refuses.
+    promote(bucket, A, None)
+    record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
+    log = AliasLog(bucket, "digits")
+    log.acknowledge(2, Acknowledgement(replica="r1", version=B, serving=True))
+    log.acknowledge(2, Acknowledgement(replica="r2", version=B, serving=False, reason="too big"))
+
+    # When one serving replica is enough.
+    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+
+    # Then it is not confirmed all the same.
+    assert not confirmation.confirmed
+    assert confirmation.rolled_back_to == A
+
+
 def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> None:
     record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
     AliasLog(bucket, "digits").acknowledge(

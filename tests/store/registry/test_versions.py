@@ -1,14 +1,25 @@
 """Versions are complete or invisible, and damaged ones are never returned."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
-from overnight.store.errors import AlreadyExists, BadKey, CorruptVersion, UnknownVersion
+from overnight.store.errors import (
+    AlreadyExists,
+    BadKey,
+    CollectedVersion,
+    CorruptVersion,
+    UnknownVersion,
+)
+from overnight.store.maintenance.garbage_collection import collect
+from overnight.store.maintenance.retention_plan import survey
+from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.versions import verify
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.signing_keys import SIGNER
 
@@ -81,6 +92,50 @@ def test_a_changed_file_is_refused_with_both_digests() -> None:
 
     with pytest.raises(CorruptVersion, match=r"predictor\.tflite: expected sha256 .* found sha256"):
         ModelRegistry(bucket, read.model).read_file(read, "predictor.tflite")
+
+
+@pytest.mark.parametrize("body", [b"predictos", b"predicto", b"predictor ", b""])
+def test_a_file_of_another_digest_or_size_is_refused(body: bytes) -> None:
+    made = manifest()
+    verify(made, "predictor.tflite", FILES["predictor.tflite"])
+
+    with pytest.raises(CorruptVersion, match=rf"found sha256 \w+ \({len(body)} bytes\)"):
+        verify(made, "predictor.tflite", body)
+
+
+class CollectsAfter(MemoryBucket):
+    """A bucket that retention cleans when a writer has written so many objects."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self.writes, self.deleted = writes, 0
+
+    def create(self, key: str, body: bytes) -> None:
+        super().create(key, body)
+        self.writes -= 1
+        if self.writes == 0:
+            plan = survey(self, "digits", Retention(), datetime(2100, 1, 1, tzinfo=UTC))
+            self.deleted = len(collect(self, plan, by="ada", on_skip=lambda *_: None))
+
+
+@pytest.mark.parametrize("writes", range(1, len(FILES) + 3))
+def test_a_version_is_published_whole_or_collected_at_whatever_write_retention_comes(
+    writes: int,
+) -> None:
+    bucket = CollectsAfter(writes)
+    registry = ModelRegistry(bucket, "digits")
+
+    try:
+        registry.publish(manifest(), FILES, SIGNER)
+        is_published = True
+    except CollectedVersion:
+        is_published = False
+
+    assert bucket.deleted == (0 if is_published else 1)
+    # Only the manifest, which is the last write, makes it a published version.
+    assert is_published == (writes == len(FILES) + 2)
+    if is_published:
+        assert {name: registry.read_file(manifest(), name) for name in FILES} == FILES
 
 
 def test_a_missing_file_is_refused_by_name() -> None:
