@@ -158,7 +158,7 @@ class _Client:
                     "name": spec.name,
                     "datatype": spec.datatype,
                     "shape": list(inputs[spec.name].shape),
-                    "data": inputs[spec.name].ravel().tolist(),
+                    "data": _as_json(inputs[spec.name]),
                 }
                 for spec in self._draft.tensors.inputs
             ]
@@ -193,6 +193,14 @@ class _Client:
     def _check_deadline(self) -> None:
         if time.monotonic() > self._deadline:
             raise StepFailed(f"the rehearsal ran out of time; the log of serving: {self._log}")
+
+
+def _as_json(values: Array) -> list[object]:
+    """Values in row-major order; a missing one is null, because JSON has no NaN."""
+    flat: list[object] = values.ravel().tolist()
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        flat = [None if value != value else value for value in flat]  # noqa: PLR0124
+    return flat
 
 
 def _decode_outputs(text: bytes, length: str | None) -> dict[str, Array]:
