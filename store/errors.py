@@ -9,6 +9,7 @@ OvernightError
 ├── BadKey                  a name or key outside the grammar; never sent to the store
 ├── StoreError
 │   ├── NotFound            nothing under this key
+│   ├── TooLarge            more bytes than a thing of this kind has: see who wrote it
 │   ├── AlreadyExists       another writer created this key first; an expected outcome
 │   ├── StoreUnavailable    did not answer, or answered 5xx: try again
 │   ├── StoreDenied         credentials or policy: fix them
@@ -28,6 +29,8 @@ OvernightError
 ├── ExportChanged           an export differs from its index: export again
 └── BadFile                 a delivered file cannot be ingested
 """
+
+from typing import Self
 
 
 class OvernightError(Exception):
@@ -69,6 +72,27 @@ class NotFound(StoreError):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(f"{key} does not exist in the store")
+
+
+class TooLarge(StoreError):
+    """The store has, or sends, more than a thing of this kind may have; the rest was not read."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str,
+        found: str,
+        remedy: str = "find out who wrote it, and remove it with the store's own tools",
+    ) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(f"{what}: expected {expected}, found {found}; it is not used: {remedy}")
+
+    @classmethod
+    def object(cls, key: str, limit: int, size: int | None = None) -> Self:
+        """An object over its limit; a size that was not declared is not known."""
+        found = "more" if size is None else f"{size:,} bytes"
+        return cls(key, expected=f"at most {limit:,} bytes", found=found)
 
 
 class AlreadyExists(StoreError):

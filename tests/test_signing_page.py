@@ -10,6 +10,7 @@ import pytest
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, VERSION, manifest
+from tests.support.limits import LIMIT
 from tests.support.signing_keys import SIGNER, named, signer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "signing.md").read_text()
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     for key in bucket.keys_below("models"):
         copy = tmp_path / key.partition(f"{VERSION}/")[2]
         copy.parent.mkdir(exist_ok=True)
-        copy.write_bytes(bucket.read(key))
+        copy.write_bytes(bucket.read(key, LIMIT))
     return tmp_path
 
 

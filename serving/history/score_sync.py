@@ -7,11 +7,10 @@ one that served just before may have got its last; so only these two are listed 
 import logging
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from overnight.store.errors import NotFound
+from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.records import read
 from overnight.store.registry.live_scores import Score
 
 logger = logging.getLogger(__name__)
@@ -58,11 +57,11 @@ class ScoreSync:
     def _read(self, key: str) -> Score | None:
         """A score without its slices, or None for an object that is not a score of ours."""
         try:
-            score = Score.model_validate_json(self._bucket.read(key))
-        except NotFound:
+            score = read(Score, self._bucket, key)
+        except CorruptRecord as error:
+            logger.warning("left out of the live scores: %s", error)
             return None
-        except ValidationError as error:
-            logger.warning("%s: not a score: %s", key, error.errors()[0]["msg"])
+        if score is None:
             return None
         overall = tuple(measured for measured in score.measurements if not measured.slice)
         return score.model_copy(update={"measurements": overall})

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from pydantic import Field, ValidationError
 
-from overnight.store.errors import AlreadyExists, BadFile, NotFound
+from overnight.store.errors import AlreadyExists, BadFile, NotFound, TooLarge
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
-from overnight.store.objects.records import decoded, validation_summary
+from overnight.store.objects.records import existing, validation_summary
+from overnight.store.objects.size_limits import ARRIVAL_BYTES, LANDED_FILE_BYTES
 from overnight.store.values import Value
 
 _MANIFEST = "arrival.json"
@@ -162,7 +163,7 @@ class Landing:
         try:
             self.bucket.create(arrival.manifest_key, arrival.encoded())
         except AlreadyExists:
-            first = _decode(self.bucket.read(arrival.manifest_key), arrival.manifest_key)
+            first = self._read_manifest(arrival.manifest_key)
             if first.files != arrival.files:
                 raise
             return first
@@ -180,11 +181,17 @@ class Landing:
             for name in self.bucket.names_below(f"{landing}/{date}"):
                 manifest = f"{keys.arrival(self.model, date, name)}/{_MANIFEST}"
                 try:
-                    arrivals.append(_decode(self.bucket.read(manifest), manifest))
+                    arrivals.append(self._read_manifest(manifest))
                 except NotFound:
                     # Still being delivered, or cleared since the listing.
                     continue
         return sorted(arrivals, key=lambda arrival: (arrival.delivered_at, arrival.name))
+
+    def _read_manifest(self, key: str) -> Arrival:
+        try:
+            return _decode(self.bucket.read(key, ARRIVAL_BYTES), key)
+        except TooLarge as error:
+            raise BadFile(key, expected=error.expected, found=error.found) from None
 
     def read(self, arrival: Arrival) -> Contents:
         """The files of an arrival, each verified against its delivered size and digest."""
@@ -206,9 +213,10 @@ class Landing:
 
     def read_file(self, arrival: Arrival, file: str) -> bytes | None:
         """The body of one file of an arrival, or None when it is missing or was changed."""
+        limit = min(arrival.files[file].size_bytes, LANDED_FILE_BYTES)
         try:
-            body = self.bucket.read(arrival.key(file))
-        except NotFound:
+            body = self.bucket.read(arrival.key(file), limit)
+        except (NotFound, TooLarge):
             return None
         return body if digest(body) == arrival.files[file].sha256 else None
 
@@ -236,13 +244,13 @@ class Landing:
         try:
             self.bucket.create(key, quarantined.encoded())
         except AlreadyExists:
-            return decoded(Quarantined, self.bucket.read(key), key)
+            return existing(Quarantined, self.bucket, key)
         return quarantined
 
     def quarantined(self) -> list[Quarantined]:
         """Every file in quarantine, in order of arrival."""
         files = [
-            decoded(Quarantined, self.bucket.read(key), key)
+            existing(Quarantined, self.bucket, key)
             for key in self.bucket.keys_below(keys.quarantine(self.model))
             if key.rpartition("/")[2].startswith(_REASON)
         ]

@@ -134,7 +134,7 @@ def _fetch_all(
     fetched = {key: entry for key, entry in intact.items() if key in wanted}
 
     def fetch(key: str) -> None:
-        body = bucket.read(key)
+        body = bucket.read(key, wanted[key])
         write_atomically(path_of(folder, key), body)
         # In the journal only once its file is whole: what is not in there is fetched again.
         fetched[key] = FileEntry(size_bytes=len(body), sha256=digest(body))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
-from overnight.store.errors import AlreadyExists, NotFound
+from overnight.store.errors import AlreadyExists, NotFound, TooLarge
 from overnight.store.maintenance.retention_plan import IN_PROGRESS, Deletion, RetentionPlan
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.size_limits import MANIFEST_BYTES
 from overnight.store.registry.aliases import AliasLog, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
@@ -110,9 +111,12 @@ def _is_in_use(bucket: Bucket, plan: RetentionPlan, deletion: Deletion) -> bool:
 
 def _exists(bucket: Bucket, key: str) -> bool:
     try:
-        bucket.read(key)
+        bucket.read(key, MANIFEST_BYTES)
     except NotFound:
         return False
+    except TooLarge:
+        # Damaged, but there.
+        return True
     return True
 
 

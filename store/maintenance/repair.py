@@ -15,6 +15,7 @@ from overnight.store.errors import (
     ConfigurationError,
     CorruptVersion,
     NotFound,
+    TooLarge,
     UnknownVersion,
 )
 from overnight.store.maintenance.audit_rules import Observation
@@ -117,11 +118,14 @@ class Export:
     def _is_same(self, key: str) -> bool | None:
         """Whether bucket and export hold the same object; None when one of them has none."""
         expected = self._index.objects.get(key)
+        if expected is None:
+            return None
         try:
-            actual = digest(self._bucket.read(key))
+            return digest(self._bucket.read(key, expected.size_bytes)) == expected.sha256
         except NotFound:
             return None
-        return None if expected is None else actual == expected.sha256
+        except TooLarge:
+            return False
 
 
 def _is_of_rows(item: Item) -> bool:

@@ -7,7 +7,13 @@ import serves nothing. Then everything is read back.
 from itertools import groupby
 from pathlib import Path
 
-from overnight.store.errors import AlreadyExists, BadFile, DestinationNotEmpty, ExportChanged
+from overnight.store.errors import (
+    AlreadyExists,
+    BadFile,
+    DestinationNotEmpty,
+    ExportChanged,
+    TooLarge,
+)
 from overnight.store.maintenance.export_format import (
     AT_ONCE,
     CONTENT,
@@ -84,10 +90,14 @@ def _put(bucket: Bucket, folder: Path, index: Index, key: str) -> None:
 
 
 def _compare(bucket: Bucket, index: Index, key: str) -> None:
-    actual = digest(bucket.read(key))
-    if actual != index.objects[key].sha256:
+    expected = index.objects[key]
+    try:
+        actual = digest(bucket.read(key, expected.size_bytes))
+    except TooLarge as error:
+        raise ExportChanged(key, expected=error.expected, found=error.found) from None
+    if actual != expected.sha256:
         raise ExportChanged(
-            key, expected=f"sha256 {index.objects[key].sha256}", found=f"{actual} in the store"
+            key, expected=f"sha256 {expected.sha256}", found=f"{actual} in the store"
         )
 
 

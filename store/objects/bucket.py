@@ -20,15 +20,20 @@ class Bucket(Protocol):
             AlreadyExists: another body is there; exactly one of several creators wins.
         """
 
-    def read(self, key: str) -> bytes:
-        """The body of an object.
+    def read(self, key: str, limit: int) -> bytes:
+        """The body of an object, which may have at most `limit` bytes: see `size_limits`.
 
         Raises:
             NotFound: no such object.
+            TooLarge: it is longer; no more than the limit was held in memory.
         """
 
     def keys_below(self, prefix: str) -> list[str]:
-        """Every key below `prefix/`, at any depth, sorted."""
+        """Every key below `prefix/`, at any depth, sorted.
+
+        Raises (as the other listings do):
+            TooLarge: there are more than any bucket has to hold, or the listing does not end.
+        """
 
     def names_below(self, prefix: str) -> list[str]:
         """The names directly below `prefix/`, objects and folders alike, sorted."""

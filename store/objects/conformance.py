@@ -4,6 +4,7 @@ import uuid
 
 from overnight.store.errors import AlreadyExists, UnsafeStore
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.size_limits import RECORD_BYTES
 
 
 def probe(bucket: Bucket, *, where: str) -> None:
@@ -19,7 +20,7 @@ def probe(bucket: Bucket, *, where: str) -> None:
             bucket.create(key, b"second")
         except AlreadyExists:
             # A store might report the conflict and still overwrite the object.
-            if bucket.read(key) == b"first":
+            if bucket.read(key, RECORD_BYTES) == b"first":
                 return
             raise UnsafeStore(where, "a refused write changed the object") from None
         raise UnsafeStore(where, "a second creation of one key was accepted")

@@ -2,7 +2,7 @@
 
 import threading
 
-from overnight.store.errors import AlreadyExists, NotFound
+from overnight.store.errors import AlreadyExists, NotFound, TooLarge
 from overnight.store.objects import keys
 
 
@@ -20,13 +20,16 @@ class MemoryBucket:
             if self._objects.setdefault(key, body) != body:
                 raise AlreadyExists(key)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         keys.check(key)
         with self._lock:
             try:
-                return self._objects[key]
+                body = self._objects[key]
             except KeyError:
                 raise NotFound(key) from None
+        if len(body) > limit:
+            raise TooLarge.object(key, limit, len(body))
+        return body
 
     def keys_below(self, prefix: str) -> list[str]:
         keys.check(prefix)

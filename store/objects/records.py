@@ -4,8 +4,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from overnight.store.errors import CorruptRecord, NotFound
+from overnight.store.errors import CorruptRecord, NotFound, TooLarge
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.size_limits import RECORD_BYTES
 from overnight.store.values import Value
 
 Record = TypeVar("Record", bound=Value)
@@ -39,8 +40,23 @@ def read(form: type[Record], bucket: Bucket, key: str) -> Record | None:
         CorruptRecord: the object is not a record of this form.
     """
     try:
-        body = bucket.read(key)
+        return existing(form, bucket, key)
     except NotFound:
+        # Not None when it is invalid: a damaged decision must not read as an open one.
         return None
-    # Not None when it is invalid: a damaged decision must not read as an open one.
+
+
+def existing(form: type[Record], bucket: Bucket, key: str) -> Record:
+    """The record under a key that was listed, or that another writer was first to create.
+
+    Raises:
+        NotFound: there is none, or none any more.
+        CorruptRecord: the object is not a record of this form.
+    """
+    try:
+        body = bucket.read(key, RECORD_BYTES)
+    except TooLarge as error:
+        raise CorruptRecord(
+            key, expected=f"a {form.__name__} of {error.expected}", found=error.found
+        ) from None
     return decoded(form, body, key)

@@ -4,8 +4,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from overnight.store.errors import (
@@ -14,14 +15,19 @@ from overnight.store.errors import (
     NotFound,
     StoreDenied,
     StoreUnavailable,
+    TooLarge,
 )
-from overnight.store.objects import keys
+from overnight.store.objects import bounded_responses, keys
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 _Answer = TypeVar("_Answer")
+_BLOCK_BYTES = 1 << 20
+# Of a listing: some years of nights have some ten thousands.
+_MOST_NAMES = 2_000_000
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _LOST = {"412", "PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 # Time-outs, throttling and a concurrent write of the same key are 4xx too, but temporary.
@@ -71,9 +77,11 @@ class S3Bucket:
         connect_seconds: float = 3,
         read_seconds: float = 20,
         tries: int = 4,
+        most_pages: int = 10_000,
     ) -> None:
+        """`most_pages`: of one listing, each with up to 1,000 names."""
         self.address = address
-        self._tries = tries
+        self._tries, self._most_pages = tries, most_pages
         self._seconds = connect_seconds, read_seconds
         self._client_lock = threading.Lock()
         self._lazy_client: S3Client | None = None
@@ -93,7 +101,7 @@ class S3Bucket:
         address, (connect_seconds, read_seconds) = self.address, self._seconds
         # boto3 must not retry: after a retry a 412 may stem from our own first write, which only
         # `create` can tell. Servers delay contended conditional writes by a second or more.
-        return boto3.client(
+        client = boto3.client(
             "s3",
             endpoint_url=address.endpoint,
             aws_access_key_id=address.access_key,
@@ -110,6 +118,8 @@ class S3Bucket:
                 max_pool_connections=32,
             ),
         )
+        bounded_responses.install(client)
+        return client
 
     def ensure(self) -> None:
         """Create the bucket if it is missing."""
@@ -130,14 +140,26 @@ class S3Bucket:
             )
         except AlreadyExists:
             # The response of an earlier attempt may have been lost: then these are our bytes.
-            if self.read(key) != body:
+            if not self._holds(key, body):
                 raise
 
-    def read(self, key: str) -> bytes:
+    def _holds(self, key: str, body: bytes) -> bool:
+        try:
+            return self.read(key, len(body)) == body
+        except TooLarge:
+            return False
+
+    def read(self, key: str, limit: int) -> bytes:
         keys.check(key)
 
         def get() -> bytes:
-            return self._client.get_object(Bucket=self.address.bucket, Key=key)["Body"].read()
+            answer = self._client.get_object(Bucket=self.address.bucket, Key=key)
+            # Closed rather than read to its end: the connection of a longer body is given up.
+            with closing(answer["Body"]) as body:
+                # A chunked answer declares no length.
+                if (declared := answer.get("ContentLength") or 0) > limit:
+                    raise TooLarge.object(key, limit, declared)
+                return _read_within(body, limit, key)
 
         return self._request(key, get)
 
@@ -177,10 +199,39 @@ class S3Bucket:
         self._request(key, lambda: self._client.delete_object(Bucket=self.address.bucket, Key=key))
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator["ListObjectsV2OutputTypeDef"]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.address.bucket, Prefix=prefix, Delimiter=delimiter
+        """Every page of a listing; one that does not end is an error.
+
+        Raises:
+            TooLarge: it has more pages or names than any bucket needs.
+        """
+        names, token = 0, ""
+        for _ in range(self._most_pages):
+            page = self._request(prefix, partial(self._page, prefix, delimiter, token))
+            names += len(page.get("Contents", [])) + len(page.get("CommonPrefixes", []))
+            if names > _MOST_NAMES:
+                break
+            yield page
+            token = page.get("NextContinuationToken", "")
+            if not token:
+                return
+        raise TooLarge(
+            f"the listing below {prefix or 'the bucket'}",
+            expected=f"at most {_MOST_NAMES:,} names in {self._most_pages:,} pages",
+            found="more",
+            remedy="see what lies there, and whether OVERNIGHT_S3_ENDPOINT is the right store",
         )
-        yield from self._request(prefix, lambda: list(pages))
+
+    def _page(self, prefix: str, delimiter: str, token: str) -> "ListObjectsV2OutputTypeDef":
+        if not token:
+            return self._client.list_objects_v2(
+                Bucket=self.address.bucket, Prefix=prefix, Delimiter=delimiter
+            )
+        return self._client.list_objects_v2(
+            Bucket=self.address.bucket,
+            Prefix=prefix,
+            Delimiter=delimiter,
+            ContinuationToken=token,
+        )
 
     def _request(self, key: str, call: Callable[[], _Answer]) -> _Answer:
         """Send a request, and retry with jittered back-off while the store is unavailable."""
@@ -225,3 +276,15 @@ class S3Bucket:
             raise StoreUnavailable(self.address.endpoint, f"{status} {code}".strip()) from None
         except BotoCoreError as error:
             raise StoreUnavailable(self.address.endpoint, type(error).__name__) from None
+
+
+def _read_within(body: "StreamingBody", limit: int, key: str) -> bytes:
+    """A body in blocks, whatever length it declared."""
+    blocks, received = [], 0
+    # To the empty block at the end, at which length and checksum are compared.
+    while block := body.read(_BLOCK_BYTES):
+        received += len(block)
+        if received > limit:
+            raise TooLarge.object(key, limit)
+        blocks.append(block)
+    return b"".join(blocks)

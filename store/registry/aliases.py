@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from overnight.store.errors import (
     AlreadyExists,
@@ -21,7 +21,7 @@ from overnight.store.errors import (
 )
 from overnight.store.objects import keys, sequence_log
 from overnight.store.objects.bucket import Bucket
-from overnight.store.objects.records import read
+from overnight.store.objects.records import existing, read
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.values import Value
@@ -232,9 +232,8 @@ class AliasLog:
         acknowledgements = []
         for key in self._bucket.keys_below(keys.replicas(self.model, self.alias, sequence)):
             # Serving hosts write here: a bad object of one host must not stop the others.
-            with suppress(ValidationError, BadKey):
-                body = self._bucket.read(key)
-                acknowledgements.append(Acknowledgement.model_validate_json(body))
+            with suppress(CorruptRecord, BadKey):
+                acknowledgements.append(existing(Acknowledgement, self._bucket, key))
         return acknowledgements
 
 

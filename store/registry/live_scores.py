@@ -14,7 +14,7 @@ from pydantic import Field
 from overnight.store.errors import AlreadyExists
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.objects.records import decoded, read
+from overnight.store.objects.records import existing, read
 from overnight.store.registry.manifest import Measurement
 from overnight.store.values import Value
 
@@ -59,7 +59,7 @@ class LiveScores:
         try:
             self.bucket.create(key, score.encoded())
         except AlreadyExists:
-            return decoded(Score, self.bucket.read(key), key)
+            return existing(Score, self.bucket, key)
         return score
 
     def find(self, version: str, arrival: str) -> Score | None:
@@ -69,7 +69,7 @@ class LiveScores:
     def of_version(self, version: str) -> list[Score]:
         """All scores of a version, oldest first."""
         scores = (
-            decoded(Score, self.bucket.read(key), key)
+            existing(Score, self.bucket, key)
             for key in self.bucket.keys_below(keys.scores(self.model, version))
         )
         return sorted(scores, key=lambda score: (score.at, score.arrival))

@@ -16,12 +16,14 @@ from overnight.store.errors import (
     CorruptVersion,
     NotFound,
     PromotionConflict,
+    TooLarge,
     UnknownVersion,
 )
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.records import read
+from overnight.store.objects.size_limits import MANIFEST_BYTES, SIGNATURE_BYTES
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
 from overnight.store.registry.decisions import Decision, Verdict
@@ -90,10 +92,17 @@ class ModelRegistry:
                 expected=f"the files {sorted(manifest.files)} as listed",
                 found=f"{sorted(files)} with other names or contents",
             )
-        self.check_not_collected(manifest.version)
-        for name, body in files.items():
-            self.bucket.create(keys.version_file(self.model, manifest.version, name), body)
         body = manifest.encoded()
+        # Before anything is written: a longer one would be published and never read.
+        if len(body) > MANIFEST_BYTES:
+            raise CorruptVersion(
+                f"{manifest.model} {manifest.version}",
+                expected=f"a manifest of at most {MANIFEST_BYTES:,} bytes",
+                found=f"{len(body):,}",
+            )
+        self.check_not_collected(manifest.version)
+        for name, content in files.items():
+            self.bucket.create(keys.version_file(self.model, manifest.version, name), content)
         self.sign(manifest.version, body, signer)
         self.bucket.create(keys.manifest(self.model, manifest.version), body)
         # Retention may have deleted the half-written version meanwhile. Checked after the last
@@ -145,11 +154,15 @@ class ModelRegistry:
 
         Raises:
             UnknownVersion: there is none, so the version does not exist.
+            CorruptVersion: it is longer than any manifest.
         """
+        key = keys.manifest(self.model, version)
         try:
-            return self.bucket.read(keys.manifest(self.model, version))
+            return self.bucket.read(key, MANIFEST_BYTES)
         except NotFound:
             raise UnknownVersion(self.model, version) from None
+        except TooLarge as error:
+            raise CorruptVersion(key, expected=error.expected, found=error.found) from None
 
     def trusted(self, version: str) -> Trusted:
         """The manifest of a version, verified against a trusted signature.
@@ -178,8 +191,8 @@ class ModelRegistry:
     def _signature(self, key: str) -> Signature | None:
         """A signature, or None when it is missing or unreadable: another one may be valid."""
         try:
-            return signing.decode(self.bucket.read(key), where=key)
-        except (NotFound, CorruptVersion):
+            return signing.decode(self.bucket.read(key, SIGNATURE_BYTES), where=key)
+        except (NotFound, TooLarge, CorruptVersion):
             return None
 
     def read_file(self, manifest: Manifest, name: str) -> bytes:
@@ -193,10 +206,13 @@ class ModelRegistry:
         if name not in manifest.files:
             raise CorruptVersion(where, expected=f"one of {sorted(manifest.files)}", found=name)
         try:
-            body = self.bucket.read(keys.version_file(self.model, manifest.version, name))
+            key = keys.version_file(self.model, manifest.version, name)
+            body = self.bucket.read(key, manifest.files[name].size_bytes)
         except NotFound:
             self.check_not_collected(manifest.version)
             raise CorruptVersion(where, expected="the published file", found="nothing") from None
+        except TooLarge as error:
+            raise CorruptVersion(where, expected=error.expected, found=error.found) from None
         verify(manifest, name, body)
         return body
 

@@ -20,12 +20,14 @@ from overnight.store.errors import (
     CorruptTable,
     CorruptVersion,
     NotFound,
+    TooLarge,
     UntrustedVersion,
 )
 from overnight.store.maintenance import audit_rules, version_rules
 from overnight.store.maintenance.audit_rules import Audit, Observation, error, note
 from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.maintenance.version_rules import VersionRead
+from overnight.store.objects import size_limits
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind, items, models
@@ -58,6 +60,11 @@ _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.ARRIVAL_REVIEW: ArrivalReview,
     Kind.ARRIVAL: Arrival,
     Kind.REASON: Quarantined,
+}
+_LIMITS: Mapping[Kind, int] = {
+    Kind.FILE: size_limits.VERSION_FILE_BYTES,
+    Kind.MANIFEST: size_limits.MANIFEST_BYTES,
+    Kind.ARRIVAL: size_limits.ARRIVAL_BYTES,
 }
 _NUMBERED = (Kind.ALIAS_RECORD, Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW)
 _PENDING_NOTES = {Kind.ARRIVAL: "landed and not ingested yet", Kind.REASON: "in quarantine"}
@@ -161,13 +168,13 @@ def _read_objects(
 def _read(bucket: Bucket, item: Item) -> _StoredObject | None:
     """Read one key; None if it is gone since it was listed, as an ingested arrival is."""
     try:
-        body = bucket.read(item.key)
+        body = bucket.read(item.key, _LIMITS.get(item.kind, size_limits.RECORD_BYTES))
     except NotFound:
         return None
-    except BadKey as reason:
-        return _StoredObject(
-            item, problem=audit_rules.warning(item.key, str(reason), audit_rules.INVESTIGATE)
-        )
+    except (TooLarge, BadKey) as reason:
+        severity = error if isinstance(reason, TooLarge) else audit_rules.warning
+        problem = severity(item.key, str(reason), audit_rules.INVESTIGATE)
+        return _StoredObject(item, problem=problem)
     try:
         if item.kind is Kind.MANIFEST:
             return _StoredObject(item, versions.decode_for(item.model, item.version, body))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 import pyarrow as pa
 
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.errors import CorruptTable, NotFound
+from overnight.store.errors import CorruptTable, NotFound, TooLarge
 from overnight.store.maintenance import audit_rules
 from overnight.store.maintenance.audit_rules import Observation, Severity, error
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.size_limits import COMMIT_BYTES
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
 from overnight.tasks.data.snapshot import snapshot
@@ -79,9 +80,11 @@ def _audit_commit(bucket: Bucket, key: str, named_files: set[str]) -> list[Obser
     Readers of a table start at its last checkpoint, so they never notice damage before that.
     """
     try:
-        actions = [json.loads(line) for line in bucket.read(key).splitlines() if line.strip()]
+        actions = [
+            json.loads(line) for line in bucket.read(key, COMMIT_BYTES).splitlines() if line.strip()
+        ]
         named_files |= {action["add"]["path"] for action in actions if action.keys() >= {"add"}}
-    except (ValueError, TypeError, KeyError, AttributeError) as reason:
+    except (ValueError, TypeError, KeyError, AttributeError, TooLarge) as reason:
         return [
             error(key, f"this commit cannot be read: {reason}", audit_rules.REPLACE),
         ]

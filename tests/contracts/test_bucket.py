@@ -11,12 +11,14 @@ from overnight.store.errors import (
     NotFound,
     StoreDenied,
     StoreUnavailable,
+    TooLarge,
     UnsafeStore,
 )
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.conformance import probe
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from tests.support.limits import LIMIT
 
 
 @pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
@@ -30,7 +32,23 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
 def test_a_created_object_is_read_back(bucket: Bucket) -> None:
     bucket.create("a/b.bin", b"\x00\xff" * 1000)
 
-    assert bucket.read("a/b.bin") == b"\x00\xff" * 1000
+    assert bucket.read("a/b.bin", LIMIT) == b"\x00\xff" * 1000
+
+
+def test_a_body_over_the_limit_is_refused_with_its_size(bucket: Bucket) -> None:
+    bucket.create("a", b"12345")
+
+    assert bucket.read("a", 5) == b"12345"
+    with pytest.raises(TooLarge, match="a: expected at most 4 bytes, found 5 bytes"):
+        bucket.read("a", 4)
+    assert bucket.read("a", 5) == b"12345"
+
+
+def test_a_longer_body_is_another_one_to_the_loser_of_a_creation(bucket: Bucket) -> None:
+    bucket.create("a", b"12345")
+
+    with pytest.raises(AlreadyExists):
+        bucket.create("a", b"1234")
 
 
 def test_first_writer_wins_creation(bucket: Bucket) -> None:
@@ -39,7 +57,7 @@ def test_first_writer_wins_creation(bucket: Bucket) -> None:
     with pytest.raises(AlreadyExists, match="a exists already"):
         bucket.create("a", b"2")
 
-    assert bucket.read("a") == b"1"
+    assert bucket.read("a", LIMIT) == b"1"
 
 
 def test_creating_equal_bytes_again_succeeds(bucket: Bucket) -> None:
@@ -47,7 +65,7 @@ def test_creating_equal_bytes_again_succeeds(bucket: Bucket) -> None:
 
     bucket.create("a", b"1")
 
-    assert bucket.read("a") == b"1"
+    assert bucket.read("a", LIMIT) == b"1"
 
 
 def test_exactly_one_of_many_creators_wins(bucket: Bucket) -> None:
@@ -69,12 +87,12 @@ def test_exactly_one_of_many_creators_wins(bucket: Bucket) -> None:
 
     assert len(won) == 1
     assert len(lost) == 7
-    assert bucket.read("contended") == str(won[0]).encode()
+    assert bucket.read("contended", LIMIT) == str(won[0]).encode()
 
 
 def test_a_missing_key_is_named(bucket: Bucket) -> None:
     with pytest.raises(NotFound, match="nobody/wrote/this does not exist"):
-        bucket.read("nobody/wrote/this")
+        bucket.read("nobody/wrote/this", LIMIT)
 
 
 def test_a_listing_has_every_depth_in_order_and_only_the_prefix(bucket: Bucket) -> None:
@@ -131,9 +149,11 @@ def test_listings_longer_than_a_page_are_complete(bucket: Bucket) -> None:
     ],
 )
 def test_no_key_outside_the_grammar_reaches_the_store(bucket: Bucket, key: str) -> None:
-    for act in (bucket.read, bucket.keys_below, bucket.names_below):
+    for act in (bucket.keys_below, bucket.names_below):
         with pytest.raises(BadKey):
             act(key)
+    with pytest.raises(BadKey):
+        bucket.read(key, LIMIT)
     with pytest.raises(BadKey):
         bucket.create(key, b"")
 
@@ -148,7 +168,7 @@ def test_only_arrivals_and_probes_can_be_removed(bucket: Bucket) -> None:
         bucket.remove("models/digits/versions/v")
 
     assert bucket.keys_below("landing") == []
-    assert bucket.read("models/digits/versions/v") == b"x"
+    assert bucket.read("models/digits/versions/v", LIMIT) == b"x"
 
 
 def test_of_versions_only_files_can_be_discarded(bucket: Bucket) -> None:
@@ -213,7 +233,7 @@ def test_an_unreachable_store_is_named_with_its_setting() -> None:
     nowhere = S3Address("http://127.0.0.1:9", "b", "AK", "SK")
 
     with pytest.raises(StoreUnavailable, match="OVERNIGHT_S3_ENDPOINT"):
-        S3Bucket(nowhere, tries=1).read("a")
+        S3Bucket(nowhere, tries=1).read("a", LIMIT)
 
 
 @pytest.mark.servers
@@ -221,7 +241,7 @@ def test_wrong_credentials_are_reported_as_such(s3_address: S3Address) -> None:
     wrong = S3Address(s3_address.endpoint, s3_address.bucket, s3_address.access_key, "wrong")
 
     with pytest.raises(StoreDenied, match="OVERNIGHT_S3_SECRET_KEY"):
-        S3Bucket(wrong).read("a")
+        S3Bucket(wrong).read("a", LIMIT)
 
 
 def test_the_repr_of_an_address_has_no_secret() -> None:

@@ -5,6 +5,7 @@ import pytest
 from overnight.store.errors import AlreadyExists, OvernightError, StoreUnavailable
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
+from tests.support.limits import LIMIT
 
 BODY = b"every byte of this counts" * 40
 
@@ -33,7 +34,7 @@ def impatient(through) -> S3Bucket:
 def test_without_faults_requests_pass_and_their_signatures_are_valid(through, s3_bucket, proxy):
     through.create("a/b", BODY)
 
-    assert through.read("a/b") == s3_bucket.read("a/b") == BODY
+    assert through.read("a/b", LIMIT) == s3_bucket.read("a/b", LIMIT) == BODY
     assert through.keys_below("a") == ["a/b"]
     with pytest.raises(AlreadyExists):
         through.create("a/b", b"other")
@@ -55,13 +56,13 @@ def test_a_failed_read_raises_and_the_next_one_succeeds(
     through, impatient, s3_bucket, proxy, wrong
 ):
     s3_bucket.create("a/b", BODY)
-    assert through.read("a/b") == BODY
+    assert through.read("a/b", LIMIT) == BODY
 
     with proxy.wrong(Fault(wrong)), pytest.raises(StoreUnavailable):
-        impatient.read("a/b")
+        impatient.read("a/b", LIMIT)
 
     assert set(proxy.injected) == {wrong}
-    assert through.read("a/b") == BODY
+    assert through.read("a/b", LIMIT) == BODY
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_delayed_request_succeeds(through, s3_bucket, proxy):
     s3_bucket.create("a/b", BODY)
 
     with proxy.wrong(Fault(FaultKind.DELAY, seconds=0.05)):
-        assert through.read("a/b") == BODY
+        assert through.read("a/b", LIMIT) == BODY
 
     assert proxy.injected == {FaultKind.DELAY: 1}
 
@@ -105,11 +106,11 @@ def test_only_selected_requests_fail(through, impatient, s3_bucket, proxy):
 
     with proxy.wrong(fault):
         with pytest.raises(StoreUnavailable, match="500"):
-            impatient.read("a/b")
+            impatient.read("a/b", LIMIT)
         through.create("a/c", BODY)
 
     assert proxy.injected == {FaultKind.FAIL: 1}
-    assert s3_bucket.read("a/c") == BODY
+    assert s3_bucket.read("a/c", LIMIT) == BODY
 
 
 def test_the_same_seed_injects_the_same_faults(s3_endpoint):

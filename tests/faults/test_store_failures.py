@@ -19,6 +19,7 @@ from tests.support.faults.pipeline_processes import (
     start_runner,
 )
 from tests.support.faults.pipeline_run import DELIVERED_ROWS, PipelineContext
+from tests.support.limits import LIMIT
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -166,7 +167,7 @@ def test_a_run_reports_a_full_disk_and_finishes_once_there_is_space(
             outcome = runner.run(at_home).outcome
             with pytest.raises(StoreUnavailable, match="500"):
                 bucket.create("probe/full", b"there is no room for this")
-            assert bucket.read("probe/before") == b"before"
+            assert bucket.read("probe/before", LIMIT) == b"before"
 
         assert outcome.startswith("StoreUnavailable")
         assert runner.run(at_home).outcome == "Promoted"
@@ -181,12 +182,12 @@ def test_a_killed_store_keeps_every_acknowledged_write(
         for write in (4, 9, 5):
             bucket = S3Bucket(at_home.address)
             assert runner.run(at_home, write=write, before=False).killed
-            kept = {key: bucket.read(key) for key in bucket.keys_below("models")}
+            kept = {key: bucket.read(key, LIMIT) for key in bucket.keys_below("models")}
 
             store.kill()
             store.start()
 
-            assert {key: bucket.read(key) for key in kept} == kept
+            assert {key: bucket.read(key, LIMIT) for key in kept} == kept
             check_invariants(at_home, [], f"the store killed after write {write}")
         assert finish(runner, at_home)[-1] in {"Promoted", "UpToDate"}
     check_final_state(at_home, [], rows=DELIVERED_ROWS, where="after the store was killed")

@@ -24,6 +24,7 @@ from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.limits import LIMIT
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.waiting import until
@@ -158,7 +159,8 @@ def test_planted_secrets_are_found_nowhere(
     output += [caplog.text, *capfd.readouterr(), *processes.commands]
     output += [repr(flow_environment.bucket.address)]
     kept = [
-        flow_environment.bucket.read(key) for key in flow_environment.bucket.keys_below("models")
+        flow_environment.bucket.read(key, LIMIT)
+        for key in flow_environment.bucket.keys_below("models")
     ]
     assert [state.name for state in (retrained, moved)] == ["Promoted", "Promoted"]
     assert denied.is_failed()

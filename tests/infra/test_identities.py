@@ -23,6 +23,7 @@ from overnight.store.registry.aliases import Acknowledgement, AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.registry import ModelRegistry
+from tests.support.limits import LIMIT
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 
@@ -95,7 +96,7 @@ def test_landing_can_land_and_nothing_else(bucket, client):
     Landing(mine, "digits").land("night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
     Landing(mine, "digits").land("night", {"a.csv": b"1"}, by="x", at=datetime.now(UTC))
 
-    assert denied(lambda: mine.read(MANIFEST))
+    assert denied(lambda: mine.read(MANIFEST, LIMIT))
     assert denied(lambda: mine.keys_below("landing"))
     for key in (MANIFEST, RECORD, DECISION, "datasets/digits/rows/_delta_log/1.json"):
         assert denied(lambda key=key: mine.create(key, b"x")), key
@@ -117,7 +118,7 @@ def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
         challenge, Withdrawal(replica="host", version=second, reason="it errs")
     )
 
-    assert mine.read(FILE)
+    assert mine.read(FILE, LIMIT)
     assert mine.names_below("models") == ["digits"]
     assert AliasLog(mine, "digits").at(record.sequence + 1) is None
     assert [a.replica for a in AliasLog(ours, "digits").acknowledgements(record.sequence)]
@@ -125,7 +126,7 @@ def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
     hidden = f"models/digits/versions/{FIRST}/aliases/x/y/replicas/z"
     for key in (RECORD, challenger, DECISION, ARRIVAL, hidden, f"{FILE}.new"):
         assert denied(lambda key=key: mine.create(key, b"x")), key
-    assert denied(lambda: mine.read("landing/digits/2026-11-22/night/arrival.json"))
+    assert denied(lambda: mine.read("landing/digits/2026-11-22/night/arrival.json", LIMIT))
 
 
 def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, address):
@@ -229,7 +230,7 @@ def test_who_publishes_nothing_cannot_overwrite_a_version_either(name, client, b
     for key in (FILE, MANIFEST):
         assert denied(lambda key=key: mine.put_object(Bucket=BUCKET, Key=key, Body=b"other"))
 
-    assert bucket("administration").read(FILE) == bundles.network(1)
+    assert bucket("administration").read(FILE, LIMIT) == bundles.network(1)
 
 
 @pytest.mark.parametrize("name", ["training", "administration"])

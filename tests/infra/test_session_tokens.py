@@ -11,6 +11,7 @@ from overnight.infra import connections
 from overnight.infra.settings import load
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import OvernightError
+from tests.support.limits import LIMIT
 
 HEADER = "x-amz-security-token"
 
@@ -48,7 +49,7 @@ def test_a_session_token_is_sent_by_whatever_asks_the_store_and_a_shells_is_not(
 
     settings = load()
     for ask in (
-        lambda: connections.bucket(settings).read("a"),
+        lambda: connections.bucket(settings).read("a", LIMIT),
         lambda: Dataset.on_s3(connections.address(settings), "digits", "rows").version(),
     ):
         tokens.clear()

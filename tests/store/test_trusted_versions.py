@@ -3,12 +3,13 @@
 import pytest
 
 from overnight.store.errors import CorruptVersion, UnknownVersion, UntrustedVersion
-from overnight.store.objects import keys
+from overnight.store.objects import keys, size_limits
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.crashing_stores import Killed, KillingBucket
 from tests.support.examples import FILES, VERSION, manifest
+from tests.support.limits import LIMIT
 from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
 OTHER = signer("another")
@@ -22,7 +23,7 @@ def test_a_signed_version_is_read_with_its_signer() -> None:
     trusted = ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
 
     assert (trusted.manifest, trusted.signer) == (manifest(), named(SIGNER))
-    assert trusted.body == bucket.read(keys.manifest("digits", VERSION))
+    assert trusted.body == bucket.read(keys.manifest("digits", VERSION), LIMIT)
 
 
 def test_the_signature_is_written_before_the_manifest() -> None:
@@ -86,6 +87,47 @@ def test_garbage_under_the_name_of_a_key_does_not_hide_its_signature() -> None:
     assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
 
 
+def test_a_manifest_longer_than_any_is_refused_before_it_is_parsed() -> None:
+    bucket = MemoryBucket()
+    body = manifest().encoded() + b" " * size_limits.MANIFEST_BYTES
+    ModelRegistry(bucket, "digits").sign(VERSION, body, SIGNER)
+    bucket.create(keys.manifest("digits", VERSION), body)
+
+    with pytest.raises(CorruptVersion, match=r"manifest\.json: expected at most 16,000,000 bytes"):
+        ModelRegistry(bucket, "digits", TRUST).trusted(VERSION)
+
+
+def test_a_manifest_that_nobody_could_read_is_not_published() -> None:
+    bucket = MemoryBucket()
+    endless = manifest().model_copy(update={"signed_by": "x" * size_limits.MANIFEST_BYTES})
+
+    with pytest.raises(CorruptVersion, match="expected a manifest of at most"):
+        ModelRegistry(bucket, "digits").publish(endless, FILES, SIGNER)
+
+    assert bucket.keys_below("models") == []
+
+
+def test_a_signature_longer_than_any_does_not_hide_another() -> None:
+    bucket = MemoryBucket()
+    long = b" " * (size_limits.SIGNATURE_BYTES + 1)
+    bucket.create(keys.signature("digits", VERSION, SIGNER.key_id), long)
+
+    ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
+
+    assert ModelRegistry(bucket, "digits", TRUST).trusted(VERSION).manifest == manifest()
+
+
+def test_of_a_file_no_more_is_read_than_its_manifest_says() -> None:
+    bucket = MemoryBucket()
+    registry = ModelRegistry(bucket, "digits", TRUST)
+    registry.publish(manifest(), FILES, SIGNER)
+    name, body = next(iter(FILES.items()))
+    bucket._objects[keys.version_file("digits", VERSION, name)] = body + b"x"
+
+    with pytest.raises(CorruptVersion, match=f"{name}: expected at most {len(body)} bytes"):
+        registry.read_file(registry.trusted(VERSION).manifest, name)
+
+
 def test_a_manifest_changed_after_it_was_signed_is_refused_with_its_digest() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").sign(VERSION, manifest().encoded(), SIGNER)
@@ -100,8 +142,8 @@ def test_a_manifest_changed_after_it_was_signed_is_refused_with_its_digest() -> 
 def test_a_signed_manifest_does_not_pass_for_another_version_or_model(model, version) -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
-    moved = bucket.read(keys.manifest("digits", VERSION))
-    envelope = bucket.read(keys.signature("digits", VERSION, SIGNER.key_id))
+    moved = bucket.read(keys.manifest("digits", VERSION), LIMIT)
+    envelope = bucket.read(keys.signature("digits", VERSION, SIGNER.key_id), LIMIT)
     bucket.create(keys.manifest(model, version), moved)
     bucket.create(keys.signature(model, version, SIGNER.key_id), envelope)
 

@@ -40,8 +40,8 @@ class ForwardingBucket:
     def create(self, key: str, body: bytes) -> None:
         self._bucket.create(key, body)
 
-    def read(self, key: str) -> bytes:
-        return self._bucket.read(key)
+    def read(self, key: str, limit: int) -> bytes:
+        return self._bucket.read(key, limit)
 
     def keys_below(self, prefix: str) -> list[str]:
         return self._bucket.keys_below(prefix)

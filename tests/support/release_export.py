@@ -22,6 +22,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import PublicKey, parse
 from overnight.tasks.data.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
+from tests.support.limits import LIMIT
 
 RELEASE = Path(__file__).parents[1] / "goldens" / "versions" / "0.1.0"
 MODELS = ("digits", "sales")
@@ -54,7 +55,7 @@ def export_to(folder: Path, digits: GenuineDigits) -> None:
     copy_versions(released)
     _ingest(released, folder, digits)
     for key in released.sizes_below(""):
-        write_atomically(path_of(folder, key), released.read(key))
+        write_atomically(path_of(folder, key), released.read(key, LIMIT))
     bodies = {key: path_of(folder, key).read_bytes() for key in files(folder)}
     index = Index(source="a release", objects=versions.entries(bodies))
     (folder / INDEX).write_text(index.model_dump_json())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from tests.support.limits import LIMIT
 
 ACCESS, SECRET = "tests", "the-secret-of-tests"
 _READY_SECONDS = 60
@@ -73,7 +74,7 @@ def _wait(endpoint: str, server: "subprocess.Popen[bytes]", name: str) -> None:
         try:
             bucket.ensure()
             bucket.create("probe/ready", b"ready")
-            assert bucket.read("probe/ready") == b"ready"
+            assert bucket.read("probe/ready", LIMIT) == b"ready"
         except OvernightError:
             assert time.monotonic() < deadline, "SeaweedFS did not take writes in time"
             time.sleep(0.1)

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from tests.support.limits import LIMIT
 from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -51,7 +52,7 @@ def objects(stack: RunningStack) -> dict[str, bytes]:
     keys = who["OVERNIGHT_S3_ACCESS_KEY"], who["OVERNIGHT_S3_SECRET_KEY"]
     bucket = S3Bucket(S3Address(stack.store_url, "overnight", *keys))
     found = (key for room in ROOMS for key in bucket.keys_below(room))
-    return {key: bucket.read(key) for key in found}
+    return {key: bucket.read(key, LIMIT) for key in found}
 
 
 def test_what_a_stack_keeps_to_itself_is_found_nowhere_else(stack: RunningStack) -> None:

@@ -31,9 +31,9 @@ class Counting(Flaky):
         super().__init__()
         self.reads: Counter[str] = Counter()
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         self.reads[key] += 1
-        return super().read(key)
+        return super().read(key, limit)
 
     def names_below(self, prefix: str) -> list[str]:
         self.reads[prefix] += 1

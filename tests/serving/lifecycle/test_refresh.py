@@ -21,9 +21,9 @@ class Counting(Flaky):
 
     reads = 0
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         self.reads += 1
-        return super().read(key)
+        return super().read(key, limit)
 
 
 @pytest.fixture

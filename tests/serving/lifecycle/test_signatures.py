@@ -15,6 +15,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.faults.tally import TALLY
+from tests.support.limits import LIMIT
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import Flaky, answers, promote, settle
@@ -68,7 +69,7 @@ def _file_added(bucket: MemoryBucket) -> None:
 def _moved(bucket: MemoryBucket) -> None:
     bundles.publish(bucket, 2)
     for key in list(bucket.keys_below(f"{keys.versions(bundles.MODEL)}/{ONE}")):
-        bucket._objects[key.replace(ONE, TWO)] = bucket.read(key)
+        bucket._objects[key.replace(ONE, TWO)] = bucket.read(key, LIMIT)
 
 
 REFUSALS = [
@@ -207,7 +208,7 @@ def test_cached_files_are_verified_like_those_in_the_store(
 
     assert answers(agent) == ONE
     assert (staged.parent / "signature.json").read_bytes() == bucket.read(
-        keys.signature(bundles.MODEL, ONE, SIGNER.key_id)
+        keys.signature(bundles.MODEL, ONE, SIGNER.key_id), LIMIT
     )
 
 

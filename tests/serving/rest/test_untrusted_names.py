@@ -48,9 +48,9 @@ class Watched(MemoryBucket):
         super().__init__()
         self.requested: list[str] = []
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         self.requested.append(key)
-        return super().read(key)
+        return super().read(key, limit)
 
     def names_below(self, prefix: str) -> list[str]:
         self.requested.append(prefix)

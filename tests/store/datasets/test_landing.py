@@ -7,7 +7,9 @@ import pytest
 from overnight.store.datasets.landing import Arrival, Contents, Landing
 from overnight.store.errors import AlreadyExists, BadFile, BadKey
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.size_limits import ARRIVAL_BYTES
 from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.limits import LIMIT
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 FILES = {"a.csv": b"one", "b.csv": b"two"}
@@ -103,7 +105,7 @@ def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, message: str
     bucket = MemoryBucket()
     arrival = land(bucket)
     key = f"{arrival.prefix}/arrival.json"
-    body = bucket.read(key).decode().replace(old, new)
+    body = bucket.read(key, LIMIT).decode().replace(old, new)
     bucket.remove(key)
     bucket.create(key, body.encode())
 
@@ -124,6 +126,25 @@ def test_changed_and_missing_files_are_reported_and_the_others_returned() -> Non
 
     assert contents.files == {"c.csv": b"three"}
     assert [bad.file for bad in contents.damaged] == ["a.csv", "b.csv"]
+
+
+def test_of_a_delivered_file_no_more_is_read_than_was_delivered() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+    bucket._objects[arrival.key("a.csv")] += b"more"
+
+    contents = Landing(bucket, arrival.model).read(arrival)
+
+    assert [bad.file for bad in contents.damaged] == ["a.csv"]
+
+
+def test_an_arrival_longer_than_any_is_refused_by_name() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+    bucket._objects[arrival.manifest_key] += b" " * ARRIVAL_BYTES
+
+    with pytest.raises(BadFile, match=r"arrival.json: expected at most 64,000,000 bytes"):
+        Landing(bucket, "digits").pending()
 
 
 def test_clearing_removes_everything_of_an_arrival_and_nothing_of_others() -> None:
@@ -167,7 +188,7 @@ def test_a_quarantined_file_is_kept_with_its_first_reason() -> None:
         ("b.csv", "lost"),
     ]
     key = f"landing/digits/quarantine/night-0000/{quarantined[0].segment}"
-    assert bucket.read(key) == b"one"
+    assert bucket.read(key, LIMIT) == b"one"
     assert Landing(bucket, "digits").pending() == []
 
 

@@ -22,6 +22,7 @@ from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
 from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.limits import LIMIT
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
@@ -43,7 +44,7 @@ def filled(content: dict[str, bytes] = KEYS) -> MemoryBucket:
 
 
 def content(bucket: Bucket) -> dict[str, bytes]:
-    return {key: bucket.read(key) for key in bucket.sizes_below("")}
+    return {key: bucket.read(key, LIMIT) for key in bucket.sizes_below("")}
 
 
 @pytest.fixture
@@ -133,12 +134,12 @@ def test_an_interrupted_export_continues_and_fetches_nothing_twice(tmp_path, rea
     class DiesReading(MemoryBucket):
         left = reads
 
-        def read(self, key: str) -> bytes:
+        def read(self, key: str, limit: int) -> bytes:
             type(self).left -= 1
             if type(self).left < 0:
                 raise StoreUnavailable("here", "cut off")
             fetched.append(key)
-            return super().read(key)
+            return super().read(key, limit)
 
     fetched: list[str] = []
     bucket = DiesReading()
@@ -173,11 +174,11 @@ def test_an_arrival_ingested_meanwhile_is_exported_whole_or_not_at_all(tmp_path)
     class TakenIn(MemoryBucket):
         """Whose arrival is taken in right when it is read."""
 
-        def read(self, key: str) -> bytes:
+        def read(self, key: str, limit: int) -> bytes:
             if key.startswith("landing/") and key in self._objects:
                 del self._objects[key]
                 self._objects["datasets/digits/rows/part-0.parquet"] = b"1,2"
-            return super().read(key)
+            return super().read(key, limit)
 
     bucket = TakenIn()
     for key, body in KEYS.items():

@@ -10,6 +10,7 @@ from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.size_limits import RECORD_BYTES
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenges import Challenges
@@ -50,6 +51,15 @@ def test_an_invalid_record_is_reported_with_its_key(key: str, body: bytes) -> No
     bucket.create(key, body)
 
     with pytest.raises(CorruptRecord, match=f"{key}: expected a valid [A-Z]"):
+        READERS[key](bucket)
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_a_record_longer_than_any_is_reported_before_it_is_parsed(key: str) -> None:
+    bucket = MemoryBucket()
+    bucket.create(key, b" " * (RECORD_BYTES + 1))
+
+    with pytest.raises(CorruptRecord, match=f"{key}: expected a .* of at most 4,000,000 bytes"):
         READERS[key](bucket)
 
 

@@ -25,11 +25,11 @@ class Busy(MemoryBucket):
     before = ""
     acts: Callable[[], object] | None = None
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         if self.acts is not None and key == self.before:
             acts, self.acts = self.acts, None
             acts()
-        return super().read(key)
+        return super().read(key, limit)
 
 
 @pytest.fixture

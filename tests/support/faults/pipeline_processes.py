@@ -19,6 +19,7 @@ from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.faults.pipeline_run import FITS, MODEL, PipelineContext
 from tests.support.faults.tally import TALLY
+from tests.support.limits import LIMIT
 from tests.support.signing_keys import TRUST
 
 ROOT = Path(__file__).parents[3]
@@ -106,7 +107,7 @@ def copy_bucket(source: S3Bucket, address: S3Address) -> None:
     bucket.ensure()
     for top in ("datasets", "landing", "models"):
         for key in source.keys_below(top):
-            bucket.create(key, source.read(key))
+            bucket.create(key, source.read(key, LIMIT))
 
 
 def check_invariants(context: PipelineContext, before: list[str], where: str) -> list[str]:

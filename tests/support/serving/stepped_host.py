@@ -20,10 +20,10 @@ class Flaky(MemoryBucket):
     error: Exception | None = None
     write_error: Exception | None = None
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         if self.error:
             raise self.error
-        return super().read(key)
+        return super().read(key, limit)
 
     def names_below(self, prefix: str) -> list[str]:
         if self.error:

@@ -28,6 +28,7 @@ from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.ingest import UNDECLARED, ingest
 from tests.support.crashing_stores import Fuse, Killed, KillingBucket, KillingDataset
 from tests.support.letters_source import AT
+from tests.support.limits import LIMIT
 
 COLUMNS = pa.schema(
     [
@@ -168,7 +169,7 @@ def test_invalid_lines_are_named_and_kept(pipeline: Pipeline) -> None:
     assert "invalid value 'x'" in bad.reason
     assert "line 679: Expected 3 columns, got 2" in bad.reason
     kept = pipeline.bucket.keys_below("landing/items/quarantine")
-    body = next(pipeline.bucket.read(key) for key in kept if not key.endswith(".json"))
+    body = next(pipeline.bucket.read(key, LIMIT) for key in kept if not key.endswith(".json"))
     assert body == b"f1,x,205.5\nf0,777.5\n"
 
 

@@ -16,6 +16,7 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
+from tests.support.limits import LIMIT
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
@@ -195,7 +196,7 @@ def test_a_champion_that_nobody_approved_is_reported(context, s3_address):
 
 def test_a_record_that_does_not_follow_the_previous_one_is_reported(context, replace):
     key = keys.alias_record(MODEL, "champion", 2)
-    body = context.bucket.read(key).replace(bundles.version_name(1).encode(), b"nobody", 1)
+    body = context.bucket.read(key, LIMIT).replace(bundles.version_name(1).encode(), b"nobody", 1)
     replace(key, body)
 
     assert "it replaces nobody" in findings(verify(context))[key]
@@ -267,7 +268,7 @@ def test_damage_is_never_overwritten_by_a_repair(context, replace, tmp_path):
     added, lost = repair_from(context, tmp_path / "export")
 
     assert (added, lost) == ([], [])
-    assert context.bucket.read(file(1, "network.keras")) == b"damage"
+    assert context.bucket.read(file(1, "network.keras"), LIMIT) == b"damage"
 
 
 def test_landed_arrivals_are_read_too(context, replace):

@@ -7,7 +7,7 @@ import pytest
 
 from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.errors import CorruptTable, NotFound, StoreUnavailable
+from overnight.store.errors import CorruptTable, NotFound, StoreUnavailable, TooLarge
 from overnight.store.maintenance.audit_rules import Observation, Severity
 from overnight.store.maintenance.retention_plan import survey
 from overnight.store.maintenance.retention_policy import Retention
@@ -36,11 +36,14 @@ class FolderBucket(MemoryBucket):
     def keys_below(self, prefix: str) -> list[str]:
         return [*self.sizes_below(prefix)]
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int) -> bytes:
         try:
-            return (self.root / key).read_bytes()
+            body = (self.root / key).read_bytes()
         except FileNotFoundError:
             raise NotFound(key) from None
+        if len(body) > limit:
+            raise TooLarge.object(key, limit, len(body))
+        return body
 
 
 @pytest.fixture

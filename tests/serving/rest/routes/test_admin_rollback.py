@@ -181,10 +181,10 @@ def test_without_the_store_nothing_can_be_changed(send, bucket, error):
 def test_only_one_request_at_a_time_waits_for_the_store(send, bucket):
     held, released = threading.Event(), threading.Event()
 
-    def read(key: str) -> bytes:
+    def read(key: str, limit: int) -> bytes:
         held.set()
         released.wait(20)
-        return Flaky.read(bucket, key)
+        return Flaky.read(bucket, key, limit)
 
     bucket.read = read
     first = threading.Thread(target=lambda: send(WHY))
