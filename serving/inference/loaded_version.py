@@ -4,9 +4,7 @@ Golden examples are inputs with the outputs that training computed for them. A b
 loaded only once it has reproduced those outputs here.
 """
 
-import io
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overnight.serving.errors import UnfitVersion
+from overnight.serving.inference.golden_examples import GOLDEN, kept_rows, read_golden
 from overnight.serving.inference.runtime import Array, Predictor
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import TensorSpec
 
-GOLDEN = "golden.npz"
 # Processors round differently: int8 weights differed by up to 0.0174 on ten thousand digits.
 TOLERANCE = 0.02
 RELATIVE_TOLERANCE = 1e-3
@@ -87,7 +85,7 @@ def load_version(manifest: Manifest, files: dict[str, bytes], *, threads: int) -
     """
     predictor = Predictor(manifest, files["predictor.tflite"], threads=threads, pause=_pause)
     if GOLDEN in files:
-        predictor.examples = check_golden(predictor, files[GOLDEN])
+        predictor.examples = kept_rows(check_golden(predictor, files[GOLDEN]))
     return predictor
 
 
@@ -105,7 +103,7 @@ def check_golden(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
         UnfitVersion: naming the output, the row and both values.
     """
     manifest = predictor.manifest
-    arrays = _read(predictor, golden)
+    arrays = read_golden(manifest, golden)
     inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in predictor.inputs}
     specs = [spec for spec in predictor.outputs if f"output.{spec.name}" in arrays]
     try:
@@ -131,23 +129,6 @@ def check_golden(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
                 f"and is {_shown(actual[row])}",
             )
     return inputs
-
-
-def _read(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
-    manifest = predictor.manifest
-    try:
-        with np.load(io.BytesIO(golden), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        for spec in predictor.inputs:
-            if len(arrays[f"input.{spec.name}"]) == 0:
-                raise ValueError(f"input.{spec.name} has no rows")
-        if not any(f"output.{spec.name}" in arrays for spec in predictor.outputs):
-            raise KeyError(f"output.{predictor.outputs[0].name}")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UnfitVersion(
-            manifest.model, manifest.version, f"{GOLDEN} is not a set of golden examples: {error}"
-        ) from None
-    return arrays
 
 
 def _differing(

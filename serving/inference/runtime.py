@@ -65,7 +65,7 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
-        # The inputs of its golden examples, by name.
+        # The inputs of its first golden examples, by name.
         self.examples: Mapping[str, Array] = {}
         self._threads = threads
         self._free: dict[int, queue.SimpleQueue[_PlannedInterpreter]] = {}

@@ -1,17 +1,14 @@
 """Memory budget of a worker: which versions stay loaded, and whether another one fits."""
 
 import ctypes
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from overnight.serving.inference.golden_examples import KEPT_ROWS, row_bytes
 from overnight.serving.inference.runtime import interpreters_for, rows_for
 from overnight.store.registry.manifest import Manifest
-from overnight.store.schema import NUMPY_TYPES
 
 NETWORK = "predictor.tflite"
 DEFAULT_BYTES = 64_000_000
@@ -33,7 +30,8 @@ class MemoryBudget:
     def version_bytes(self, manifest: Manifest) -> int:
         """A cautious estimate of the memory of one version in one worker."""
         interpreter_bytes = WEIGHTS_FACTOR * manifest.files[NETWORK].size_bytes + ARENA_BYTES
-        tensor_bytes = rows_for(self.threads) * _row_bytes(manifest)
+        specs = (*manifest.tensors.inputs, *manifest.tensors.outputs)
+        tensor_bytes = (rows_for(self.threads) + KEPT_ROWS) * row_bytes(specs)
         return interpreters_for(self.threads) * interpreter_bytes + tensor_bytes
 
     def retained(self, previous: Sequence[Manifest]) -> list[str]:
@@ -50,14 +48,6 @@ class MemoryBudget:
                 break
             retained.append(manifest.version)
         return retained
-
-
-def _row_bytes(manifest: Manifest) -> int:
-    """Bytes of one row of all inputs and outputs."""
-    specs = (*manifest.tensors.inputs, *manifest.tensors.outputs)
-    return sum(
-        math.prod(spec.shape) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize for spec in specs
-    )
 
 
 def return_freed_memory() -> None:

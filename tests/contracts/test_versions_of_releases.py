@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from overnight.models import catalogue
-from overnight.serving.inference.loaded_version import GOLDEN, check_golden
+from overnight.serving.inference.golden_examples import GOLDEN
+from overnight.serving.inference.loaded_version import check_golden
 from overnight.serving.inference.runtime import Predictor
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import Manifest

@@ -24,7 +24,9 @@ from overnight.store.schema import Schema, TensorSpec
 from overnight.store.trust.signing import Signer
 from tests.support.signing_keys import SIGNER
 
-NETWORK = Path(__file__).parents[2] / "goldens" / "tiny" / "predictor.tflite"
+_GOLDENS = Path(__file__).parents[2] / "goldens"
+NETWORK = _GOLDENS / "tiny" / "predictor.tflite"
+GREEDY = _GOLDENS / "greedy" / "predictor.tflite"
 MARK = np.float32(0.123456).tobytes()
 MODEL = "digits"
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28), dtype=np.uint8)
@@ -69,6 +71,18 @@ def files(number: int) -> dict[str, bytes]:
         "golden.npz": golden(number),
         "network.keras": b"not needed to serve",
     }
+
+
+def greedy_files() -> dict[str, bytes]:
+    """A version that is small as a file, and takes 160 MB once it is planned."""
+    return {"predictor.tflite": GREEDY.read_bytes()}
+
+
+def crashing_files(number: int) -> dict[str, bytes]:
+    """A version whose loading ends the process by SIGSEGV: LiteRT follows an offset of zero."""
+    body = bytearray(network(number))
+    body[16:20] = bytes(4)
+    return {"predictor.tflite": bytes(body)}
 
 
 def version_name(number: int) -> str:
