@@ -28,9 +28,14 @@ OvernightError
 ├── DestinationNotEmpty     a folder or store holds something else: name an empty one
 ├── ExportChanged           an export differs from its index: export again
 └── BadFile                 a delivered file cannot be ingested
+    └── BadLines            some of its lines cannot; the others are ingested
 """
 
+from collections.abc import Sequence
 from typing import Self
+
+# An error names this many lines of a file.
+_NAMED_LINES = 20
 
 
 class OvernightError(Exception):
@@ -267,3 +272,19 @@ class BadFile(OvernightError):
     def __init__(self, file: str, *, expected: str, found: str) -> None:
         self.file, self.expected, self.found = file, expected, found
         super().__init__(f"{file}: expected {expected}, found {found}")
+
+
+class BadLines(BadFile):
+    """Some lines of a delivered file cannot be ingested; the others can.
+
+    `text` is those lines as they were delivered.
+    """
+
+    def __init__(self, file: str, lines: Sequence[str], *, text: bytes) -> None:
+        self.text = text
+        more = f"; and {len(lines) - _NAMED_LINES:,} more" * (len(lines) > _NAMED_LINES)
+        super().__init__(
+            file,
+            expected="every line as declared",
+            found=f"{len(lines):,} that will not do: {'; '.join(lines[:_NAMED_LINES])}{more}",
+        )

@@ -72,7 +72,7 @@ class SalesSource:
         """
         if not name.lower().endswith((".csv", ".csv.gz")):
             return None
-        if not store47.is_of_store47(header(name, file)):
+        if not store47.is_of_store47(header(name, file).names):
             return None
         return store47.batches(name, file, rejected)
 

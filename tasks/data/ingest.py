@@ -10,8 +10,8 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Source
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.datasets.landing import Arrival, Landing
-from overnight.store.errors import AlreadyExists
+from overnight.store.datasets.landing import Arrival, Contents, Landing
+from overnight.store.errors import AlreadyExists, BadFile, BadLines
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import (
@@ -100,14 +100,18 @@ def _ingest_arrival(
         # A concurrent ingest has committed the arrival and is clearing its files.
         return None
     reading = source.read(contents.files)
-    quarantined = tuple(
-        landing.quarantine(arrival, bad.file, contents.files.get(bad.file), str(bad))
-        for bad in (*contents.damaged, *reading.rejected)
-        if bad.file in arrival.files
-    )
     excluded = ArrivalReviews(landing.bucket, landing.model).excluded()
     failures = check_admission(reading.rows, gates, arrival.name) or outlier_days(
         days_of(reading.rows, gates), rows, gates, arrival.name, excluded=excluded
+    )
+    bad_files = [
+        bad
+        for bad in (*contents.damaged, *reading.rejected)
+        # Of a refused arrival every file is kept whole, and not its bad lines alone.
+        if bad.file in arrival.files and not (failures and isinstance(bad, BadLines))
+    ]
+    quarantined = tuple(
+        landing.quarantine(arrival, bad.file, _kept(bad, contents), str(bad)) for bad in bad_files
     )
     if failures:
         return refuse(
@@ -133,6 +137,11 @@ def _ingest_arrival(
         kept_out=kept_out,
         quarantined=quarantined,
     )
+
+
+def _kept(bad: BadFile, contents: Contents) -> bytes | None:
+    """What is kept of a file in quarantine: all of it, or its bad lines when the others are in."""
+    return bad.text if isinstance(bad, BadLines) else contents.files.get(bad.file)
 
 
 def _reusable_arrivals(landing: Landing, rows: Dataset) -> set[str]:

@@ -105,9 +105,9 @@ def _written(path: Path) -> None:
 
 
 def test_hidden_files_are_no_arrivals_and_other_files_are_named(tmp_path: Path) -> None:
-    for name in (".night-0002.csv", "._night-0002.csv", "night-0002.CSV", "night-0003.csv.gz"):
+    for name in (".night-0002.csv", "._night-0002.csv", "night-0002.tsv", "night-0003.csv.bz2"):
         write(tmp_path / name, "n\n1\n")
     source = folder_source(tmp_path)
 
     assert source.deliver(()) is None
-    assert [left.name for left in source.left_alone()] == ["night-0002.CSV", "night-0003.csv.gz"]
+    assert [left.name for left in source.left_alone()] == ["night-0002.tsv", "night-0003.csv.bz2"]

@@ -176,7 +176,7 @@ def test_invalid_lines_are_named_and_kept(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("body", "reported"),
     [
-        (b"", "a line that names columns"),
+        (b"", "a line of column names"),
         (b"family,item\na,1\n", "units is not there"),
         (b"item,item,units,family\n1,1,1,a\n", "item is there twice"),
         (lines(range(10)) + b"x" * 9_000, "lines shorter than"),
