@@ -63,11 +63,10 @@ def gather(settings: Settings) -> Document:
             "store": settings.store_endpoint,
         },
         "administration": local_secrets.admin_token_location(settings),
-        "models": _or_problem(
-            problems,
-            lambda: {name: _model(bucket, settings, name) for name in Registry(bucket).models()},
-            {},
-        ),
+        "models": {
+            name: of_model(bucket, settings, name, problems)
+            for name in _or_problem(problems, lambda: Registry(bucket).models(), ())
+        },
         "runs": _or_problem(problems, lambda: _runs(api), []),
         "problems": problems,
     }
@@ -82,8 +81,11 @@ def _or_problem(problems: list[str], read: Callable[[], Any], default: Any) -> A
         return default
 
 
-def _model(bucket: Bucket, settings: Settings, model: str) -> Document:
-    """The champion of a model with its acknowledgements, and what is reported besides it."""
+def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]) -> Document:
+    """The champion of a model with its acknowledgements, and what is reported besides it.
+
+    What cannot be read is a problem, and hides nothing else.
+    """
 
     def arrival_versions() -> ArrivalVersions:
         # Slow to import, and needed only when an arrival waits for review.
@@ -92,8 +94,10 @@ def _model(bucket: Bucket, settings: Settings, model: str) -> Document:
         return Dataset.on_s3(connections.address(settings), model, "rows").arrival_versions()
 
     log = AliasLog(bucket, model)
-    current = log.current()
-    waiting = status_notices.pending_reviews(bucket, model, arrival_versions)
+    current = _or_problem(problems, log.current, None)
+    waiting = _or_problem(
+        problems, lambda: status_notices.pending_reviews(bucket, model, arrival_versions), []
+    )
     if current is None:
         empty: Document = dict.fromkeys(("champion", "challenger", "live"))
         return empty | {"acknowledgements": [], "waiting": waiting}
@@ -101,12 +105,14 @@ def _model(bucket: Bucket, settings: Settings, model: str) -> Document:
         "champion": current.model_dump(
             mode="json", exclude={"format", "id", "terms", "champion_sequence"}
         ),
-        "challenger": status_notices.challenge(bucket, model),
+        "challenger": _or_problem(problems, lambda: status_notices.challenge(bucket, model), None),
         "acknowledgements": [
             acknowledgement.model_dump(mode="json")
             for acknowledgement in log.acknowledgements(current.sequence)
         ],
-        "live": live_scores.newest(bucket, model, current.version),
+        "live": _or_problem(
+            problems, lambda: live_scores.newest(bucket, model, current.version), None
+        ),
         "waiting": waiting,
     }
 

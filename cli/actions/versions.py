@@ -1,15 +1,30 @@
 """`overnight versions`: every version of a model."""
 
 import json
+from collections.abc import Sequence
 
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
-from overnight.store.errors import NothingPublished
+from overnight.store.errors import CorruptRecord, CorruptVersion, NothingPublished, UnknownVersion
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.registry import ModelRegistry, Registry
+
+_FIELDS = (
+    "version",
+    "made",
+    "rows",
+    "accuracy",
+    "metric",
+    "value",
+    "decision",
+    "decided_by",
+    "decision_authenticated",
+    "collected",
+    "champion_since",
+)
 
 
 def run(model: str, *, as_json: bool) -> None:
@@ -21,9 +36,17 @@ def run(model: str, *, as_json: bool) -> None:
     rows = gather(connections.bucket(load()), model)
     if as_json:
         print(json.dumps(rows, indent=2))
-        return
+    else:
+        show(rows)
+
+
+def show(rows: Sequence[Document]) -> None:
+    """Print the versions as a table."""
     table = new_table("version", "made", "rows", "quality", "decision", "champion since")
     for row in rows:
+        if row["error"]:
+            table.add_row(row["version"], "", "", "", f"damaged: {row['error']}", "", style="red")
+            continue
         quality = _quality(row)
         decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
         decision += f"; files deleted {row['collected'][:10]}" if row["collected"] else ""
@@ -41,7 +64,10 @@ def run(model: str, *, as_json: bool) -> None:
 
 
 def gather(bucket: Bucket, model: str) -> list[Document]:
-    """One document a version; `champion_since` is set for the one that serves."""
+    """One document a version; `champion_since` is set for the one that serves.
+
+    A version that cannot be read has its reason in `error`, and does not hide the others.
+    """
     registry = ModelRegistry(bucket, model)
     current, versions = registry.champion.current(), registry.versions()
     if not versions:
@@ -57,6 +83,13 @@ def _quality(row: Document) -> str:
 
 
 def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
+    try:
+        return _readable_row(registry, version, current) | {"error": None}
+    except (CorruptRecord, CorruptVersion, UnknownVersion) as error:
+        return dict.fromkeys(_FIELDS) | {"version": version, "error": str(error)}
+
+
+def _readable_row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
     manifest = registry.manifest(version)
     decision = registry.decision(version)
     collected = registry.tombstone(version)

@@ -20,10 +20,11 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
     """The earlier champion that beats the current one on rows that none of them was trained on."""
     context, registry = plan.context, plan.context.registry
     gate = context.definition.reinstatement
+    previous = reinstate.previous_champions(registry.champion.history())
     earlier = tuple(
         version
-        for version in reinstate.previous_champions(registry.champion.history())
-        if reinstate.is_eligible(registry.manifest(version), context.definition)
+        for version, manifest in registry.readable_manifests(previous).items()
+        if reinstate.is_eligible(manifest, context.definition)
         # The predictor of a version with a tombstone is deleted.
         and registry.tombstone(version) is None
     )

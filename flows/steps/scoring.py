@@ -21,7 +21,8 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
         return ()
     served = {record.version for record in context.registry.champion.history()}
     # Versions are named by when they were made, so the highest name has seen the most arrivals.
-    newest = context.registry.manifest(max(served))
+    readable = context.registry.readable_manifests(served)
+    newest = readable[max(readable)] if readable else context.registry.manifest(champion)
     arrivals = scores.unlearned_arrivals(
         context.rows.arrival_versions(), newest.data.dataset_version
     )

@@ -36,11 +36,19 @@ class VersionSummary(Value):
     decision: Decision | None = None
 
 
+class UnreadableVersion(Value):
+    """A version whose manifest is damaged or foreign, and why it cannot be read."""
+
+    version: str
+    error: str
+
+
 class DeploymentHistory(Value):
     """Alias records, versions, and the versions' live scores, each newest first."""
 
     records: tuple[AliasRecord, ...] = ()
     versions: tuple[VersionSummary, ...] = ()
+    unreadable: tuple[UnreadableVersion, ...] = ()
     scores: tuple[Score, ...] = ()
 
 

@@ -7,7 +7,7 @@ one that served just before may have got its last; so only these two are listed 
 import logging
 from collections.abc import Sequence
 
-from overnight.store.errors import CorruptRecord
+from overnight.store.errors import BadKey, CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import read
@@ -58,7 +58,7 @@ class ScoreSync:
         """A score without its slices, or None for an object that is not a score of ours."""
         try:
             score = read(Score, self._bucket, key)
-        except CorruptRecord as error:
+        except (BadKey, CorruptRecord) as error:
             logger.warning("left out of the live scores: %s", error)
             return None
         if score is None:

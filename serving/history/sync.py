@@ -12,10 +12,22 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import ValidationError
 
-from overnight.serving.history.local_copy import REPORT, HistoryFile, VersionSummary, summarise
+from overnight.serving.history.local_copy import (
+    REPORT,
+    HistoryFile,
+    UnreadableVersion,
+    VersionSummary,
+    summarise,
+)
 from overnight.serving.history.score_sync import ScoreSync
 from overnight.serving.host.alias_state import AliasState
-from overnight.store.errors import CorruptVersion, OvernightError, UnknownVersion
+from overnight.store.errors import (
+    CorruptRecord,
+    CorruptVersion,
+    OvernightError,
+    StoreError,
+    UnknownVersion,
+)
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
@@ -50,7 +62,7 @@ class HistorySync:
     ) -> None:
         self._file, self._alias_state = file, alias_state
         self._model, self._bucket, self._clock = model, bucket, clock
-        self._unreadable: set[str] = set()
+        self._unreadable: dict[str, str] = {}
         self._published: list[str] = []
         self._score_sync = ScoreSync(bucket, model)
         self._scored: tuple[str, ...] = ()
@@ -64,15 +76,27 @@ class HistorySync:
         now = self._clock()
         if now < self._retry_at or not (now >= self._refresh_at or self._is_behind()):
             return TICK_SECONDS
-        try:
-            self._update_records()
-            self._update_versions()
-            self._update_scores()
+        error = self._update()
+        if error is None:
             self._refresh_at, self._retry_at = now + REFRESH_SECONDS, now + AGAIN_SECONDS
-        except (OvernightError, OSError, ValidationError) as error:
+        else:
             self._retry_at = self._clock() + RETRY_SECONDS
             logger.info("%s: the deployment history is incomplete: %s", self._model, error)
         return TICK_SECONDS
+
+    def _update(self) -> Exception | None:
+        """Read the store; the last error, if there was one."""
+        last: Exception | None = None
+        for update in (self._update_records, self._update_versions, self._update_scores):
+            try:
+                update()
+            except (StoreError, OSError) as error:
+                # All that follows would wait for the same store, or the same disk.
+                return error
+            except (OvernightError, ValidationError) as error:
+                # A damaged record hides nothing but its own log.
+                last = error
+        return last
 
     def _is_behind(self) -> bool:
         """Whether the watcher has followed a record that is not copied yet."""
@@ -107,7 +131,12 @@ class HistorySync:
             # Also after an error: what was read before an outage is not read again.
             kept = {s.version: s for s in (*history.versions, *updated) if s.version in wanted}
             versions = tuple(kept[version] for version in sorted(kept, reverse=True))
-            self._file.write(history.model_copy(update={"versions": versions}))
+            unreadable = tuple(
+                UnreadableVersion(version=version, error=self._unreadable[version])
+                for version in sorted(self._unreadable.keys() & wanted, reverse=True)
+            )
+            update = {"versions": versions, "unreadable": unreadable}
+            self._file.write(history.model_copy(update=update))
         self._file.delete_reports(keep=wanted)
 
     def _update_scores(self) -> None:
@@ -134,21 +163,29 @@ class HistorySync:
         try:
             registry = ModelRegistry(self._bucket, self._model)
             manifest = registry.manifest(version)
-            summary = summarise(manifest)
-            if summary.report:
-                self._file.write_report(version, registry.read_file(manifest, REPORT))
         except UnknownVersion:
             return None
         except CorruptVersion as error:
             logger.warning("%s: left out of the history: %s", self._model, error)
-            self._unreadable.add(version)
+            self._unreadable[version] = str(error)
             return None
+        summary = summarise(manifest)
+        if summary.report:
+            try:
+                self._file.write_report(version, registry.read_file(manifest, REPORT))
+            except CorruptVersion as error:
+                logger.warning("%s: shown without its report: %s", self._model, error)
+                return summary.model_copy(update={"report": False})
         return summary
 
     def _with_decision(self, summary: VersionSummary) -> VersionSummary:
         if summary.decision is not None:
             return summary
-        decision = ModelRegistry(self._bucket, self._model).decision(summary.version)
+        try:
+            decision = ModelRegistry(self._bucket, self._model).decision(summary.version)
+        except CorruptRecord as error:
+            logger.info("%s: shown without its decision: %s", self._model, error)
+            return summary
         return summary if decision is None else summary.model_copy(update={"decision": decision})
 
 

@@ -16,7 +16,7 @@ import { Versions } from "./panels/versions.js";
 
 const POLL_MS = 2000;
 const HISTORY_POLL_MS = 15_000;
-const NO_HISTORY = { records: [], versions: [], scores: [] };
+const NO_HISTORY = { records: [], versions: [], unreadable: [], scores: [] };
 
 let selected = null; // the model that is shown, as /api/models returns it
 let history = NO_HISTORY;
@@ -111,7 +111,7 @@ async function refreshHistory() {
     const [{ records, scores }, list] = await Promise.all([request(`${modelUrl(name)}/history`), request(`${modelUrl(name)}/versions`)]);
     if (name !== selected?.name) return;
     historyLoadedAt = Date.now();
-    showHistory({ records, scores, versions: list.versions });
+    showHistory({ records, scores, versions: list.versions, unreadable: list.unreadable });
   } catch (error) {
     if (!history.records.length) setText("deployments-empty", error.message);
     if (!history.versions.length) setText("versions-empty", error.message);
@@ -122,7 +122,7 @@ function showHistory(loaded) {
   history = loaded;
   timeline.show(history.records);
   liveScores.show(history.scores);
-  versions.show(history.versions, selected.challenger);
+  versions.show(history.versions, selected.challenger, history.unreadable);
   showSummary(selected, championEntry());
   byId("roll-back").hidden = rollbackTargets().length === 0;
 }

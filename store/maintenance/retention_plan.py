@@ -1,12 +1,11 @@
 """Plans what retention may delete of a model, and why everything else stays; reads only."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-from overnight.store.errors import BadKey, CorruptRecord, CorruptVersion, UnknownVersion
+from overnight.store.errors import BadKey, CorruptRecord
 from overnight.store.maintenance.retention_policy import Retention, VersionUse, heavy, kept
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -73,7 +72,8 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
     """
     folders = _folders(bucket, model)
     published = [name for name, files in folders.items() if _MANIFEST in files]
-    manifests = _manifests(bucket, model, published)
+    # An unreadable one must not block the deletion of other versions.
+    manifests = ModelRegistry(bucket, model).readable_manifests(published)
     revoked = {version for version, files in folders.items() if _KEPT in files}
     # A version with a tombstone does not count among the newest.
     whole = [v for v in manifests if _COLLECTED not in folders[v] or v in revoked]
@@ -120,7 +120,8 @@ def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
     The two known aliases are read even if they are not listed: a listing may be stale.
     """
     listed = bucket.names_below(f"models/{keys.check_model(model)}/aliases")
-    aliases = sorted({CHAMPION, CHALLENGER, *listed})
+    # A foreign name can be no alias of ours: nothing could be written below it.
+    aliases = sorted({CHAMPION, CHALLENGER, *filter(keys.is_segment, listed)})
     return {alias: AliasLog(bucket, model, alias).history() for alias in aliases}
 
 
@@ -133,15 +134,6 @@ def _folders(bucket: Bucket, model: str) -> dict[str, dict[str, int]]:
         if keys.is_version(version) and name:
             folders.setdefault(version, {})[name] = size
     return folders
-
-
-def _manifests(bucket: Bucket, model: str, published: Sequence[str]) -> dict[str, Manifest]:
-    """The readable manifests; an unreadable one must not block the deletion of other versions."""
-    manifests = {}
-    for version in published:
-        with suppress(CorruptVersion, UnknownVersion):
-            manifests[version] = ModelRegistry(bucket, model).manifest(version)
-    return manifests
 
 
 def _referenced(

@@ -43,6 +43,11 @@ def check(key: str) -> str:
     return key
 
 
+def is_segment(name: str) -> bool:
+    """Whether a name in a listing can be a segment of a key."""
+    return _SEGMENT.fullmatch(name) is not None and name not in {".", ".."}
+
+
 def check_removable(key: str) -> str:
     """Check that a key belongs to an arrival or a probe: nothing else may be removed."""
     if not key.startswith(_REMOVABLE):

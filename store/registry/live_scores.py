@@ -6,12 +6,13 @@ nobody can improve afterwards.
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import Field
 
-from overnight.store.errors import AlreadyExists
+from overnight.store.errors import AlreadyExists, BadKey, CorruptRecord, NotFound
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import existing, read
@@ -67,11 +68,12 @@ class LiveScores:
         return read(Score, self.bucket, keys.score(self.model, version, arrival))
 
     def of_version(self, version: str) -> list[Score]:
-        """All scores of a version, oldest first."""
-        scores = (
-            existing(Score, self.bucket, key)
-            for key in self.bucket.keys_below(keys.scores(self.model, version))
-        )
+        """All scores of a version, oldest first; unreadable ones are left out."""
+        scores = []
+        for key in self.bucket.keys_below(keys.scores(self.model, version)):
+            # One damaged score must not hide the others; `overnight verify` names it.
+            with suppress(BadKey, CorruptRecord, NotFound):
+                scores.append(existing(Score, self.bucket, key))
         return sorted(scores, key=lambda score: (score.at, score.arrival))
 
 

@@ -4,13 +4,14 @@ Every write creates a new key, so that of two concurrent writers exactly one suc
 gets an error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from overnight.store.errors import (
     AlreadyDecided,
     AlreadyExists,
+    BadKey,
     CollectedVersion,
     ConfigurationError,
     CorruptVersion,
@@ -130,14 +131,25 @@ class ModelRegistry:
             and "manifest.json" in self.bucket.names_below(f"{prefix}/{name}")
         ]
 
+    def readable_manifests(self, versions: Iterable[str]) -> dict[str, Manifest]:
+        """The manifests of these versions, for display only, without those that cannot be read.
+
+        One that is damaged, foreign or lost must not hide the others; `overnight verify` names it.
+        """
+        manifests = {}
+        for version in versions:
+            with suppress(BadKey, CorruptVersion, UnknownVersion):
+                manifests[version] = self.manifest(version)
+        return manifests
+
     def find_by_fingerprint(self, fingerprint: str) -> str | None:
-        """The newest complete version with exactly this fingerprint."""
+        """The newest complete version with exactly this fingerprint; damaged ones are left out."""
         # By name first, which has a part of the fingerprint: few manifests have to be read.
         for name in reversed(self.bucket.names_below(keys.versions(self.model))):
             if keys.is_version(name) and keys.matches_fingerprint(name, fingerprint):
-                with suppress(UnknownVersion):
-                    if self.manifest(name).fingerprint == fingerprint:
-                        return name
+                manifest = self.readable_manifests([name]).get(name)
+                if manifest is not None and manifest.fingerprint == fingerprint:
+                    return name
         return None
 
     def manifest(self, version: str) -> Manifest:

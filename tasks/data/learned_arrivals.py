@@ -46,8 +46,9 @@ def known_arrivals(
     versions = kept_champions(registry.champion.history())
     if not versions:
         return frozenset()
-    lineages = (registry.manifest(version).data for version in versions)
-    return known(arrival_versions(), lineages)
+    # What a champion learned whose manifest is damaged is judged once more.
+    manifests = registry.readable_manifests(versions).values()
+    return known(arrival_versions(), (manifest.data for manifest in manifests))
 
 
 def open_reviews(

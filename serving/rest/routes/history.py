@@ -39,14 +39,17 @@ def history(model: str) -> Response:
 
 @routes.get("/models/<model>/versions")
 def versions(model: str) -> Response:
-    """Recent versions, newest first, and all that are loaded here."""
+    """Recent versions, newest first, and all that are loaded here; damaged ones apart."""
     slot = resources().slots.find(model)
     # Loaded versions are listed even before the leader has synchronised the history.
     loaded = [summarise(loaded.manifest) for loaded in slot.loaded()]
     summaries = {v.version: v.model_copy(update={"report": False}) for v in loaded}
-    summaries |= {v.version: v for v in resources().status.history(model).versions}
+    past = resources().status.history(model)
+    summaries |= {v.version: v for v in past.versions}
     newest_first = [summaries[version] for version in sorted(summaries, reverse=True)]
-    return uncached(json_response({"versions": [_to_json(v, slot) for v in newest_first]}))
+    unreadable = [version.model_dump() for version in past.unreadable]
+    body = {"versions": [_to_json(v, slot) for v in newest_first], "unreadable": unreadable}
+    return uncached(json_response(body))
 
 
 @routes.get("/models/<model>/versions/<version>/report")

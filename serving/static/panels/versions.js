@@ -14,11 +14,11 @@ export class Versions {
     this.expanded = false;
   }
 
-  show(versions, challenger) {
-    Object.assign(this, { versions, challenger });
-    const signature = JSON.stringify([versions, challenger, this.expanded]);
+  show(versions, challenger, unreadable) {
+    Object.assign(this, { versions, challenger, unreadable });
+    const signature = JSON.stringify([versions, challenger, unreadable, this.expanded]);
     byId("versions-empty").hidden = versions.length > 0;
-    byId("versions").querySelector("table").hidden = !versions.length;
+    byId("versions").querySelector("table").hidden = !(versions.length || unreadable.length);
     if (signature === this.signature) return;
     this.signature = signature;
     const focused = document.activeElement?.dataset?.version;
@@ -29,6 +29,7 @@ export class Versions {
     const scale = scaleOf(measured.filter((measurement) => measurement.metric === metric));
     const shown = this.expanded ? versions : versions.filter((version, index) => index < COLLAPSED_ROWS || version.champion);
     const rows = shown.flatMap((version) => this.rows(version, scale));
+    rows.push(...unreadable.map(unreadableRow));
     if (shown.length < versions.length) rows.push(this.moreRow(versions.length));
     byId("version-rows").replaceChildren(...rows);
     if (focused) document.querySelector(`[data-version="${focused}"]`)?.focus();
@@ -84,12 +85,18 @@ export class Versions {
     button.type = "button";
     button.addEventListener("click", () => {
       this.expanded = true;
-      this.show(this.versions, this.challenger);
+      this.show(this.versions, this.challenger, this.unreadable);
     });
     const node = row([button], [""]);
     node.firstChild.colSpan = TITLES.length;
     return node;
   }
+}
+
+// Of a version whose manifest is damaged or foreign nothing is known but its name.
+function unreadableRow({ version, error }) {
+  const cells = [element("span", "mono", version), "", "", "", element("span", "wrong", `damaged: ${error}`), ""];
+  return row(cells, TITLES);
 }
 
 function qualityOf(version, scale) {

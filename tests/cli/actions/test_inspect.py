@@ -9,6 +9,7 @@ from overnight.infra.settings import load
 from overnight.infra.stack.ports import free_port
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.errors import NothingPublished, UnknownVersion
+from overnight.store.objects import keys, size_limits
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import Acknowledgement, AliasLog
@@ -45,6 +46,68 @@ def test_versions_come_oldest_first_with_decision_and_champion(bucket):
     assert (newer["decision"], newer["rows"], newer["made"]) == (None, 50_000, AT.isoformat())
     assert older["champion_since"] is None
     assert newer["champion_since"] is not None
+
+
+DAMAGED = {
+    "unparsable": b'{"model": "digits", ',
+    "of another model": manifest(version=OLDER).model_copy(update={"model": "sales"}).encoded(),
+    "of another release": b'{"format": 99}',
+    "too long": b" " * (size_limits.MANIFEST_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_manifest_is_a_row_and_hides_no_other(bucket, damage, capsys):
+    bucket._objects[keys.manifest("digits", OLDER)] = DAMAGED[damage]
+
+    damaged, sound = versions.gather(bucket, "digits")
+    versions.show([damaged, sound])
+
+    assert damaged["version"] == OLDER
+    assert f"{OLDER}/manifest.json" in damaged["error"]
+    assert (sound["version"], sound["rows"], sound["error"]) == (VERSION, 50_000, None)
+    assert f"{OLDER}" in capsys.readouterr().out
+    assert json.dumps([damaged, sound])
+
+
+def test_a_damaged_decision_is_a_row_and_hides_no_other(bucket):
+    bucket._objects[keys.decision("digits", OLDER)] = b"{}"
+
+    damaged, sound = versions.gather(bucket, "digits")
+
+    assert "decision.json" in damaged["error"]
+    assert sound["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        (keys.alias_record("digits", "challenger", 1), b"{}"),
+        (keys.score("digits", VERSION, "night"), b"?"),
+        (keys.pending_review("digits", "night"), b"[]"),
+        (f"{keys.replicas('digits', 'champion', 2)}/there.json", b" " * 5_000_000),
+    ],
+    ids=["challenger", "score", "review", "acknowledgement"],
+)
+def test_one_damaged_record_hides_nothing_else_of_the_status(bucket, key, body):
+    bucket.create(key, body)
+    problems: list[str] = []
+
+    document = status.of_model(bucket, load(), "digits", problems)
+
+    assert document["champion"]["version"] == VERSION
+    assert [replica["replica"] for replica in document["acknowledgements"]] == ["here"]
+    assert all(key in problem for problem in problems)
+
+
+def test_a_damaged_log_is_a_problem_of_its_own_model_only(bucket):
+    bucket._objects[keys.alias_record("digits", "champion", 2)] = b"{}"
+    problems: list[str] = []
+
+    document = status.of_model(bucket, load(), "digits", problems)
+
+    assert document["champion"] is None
+    assert "champion/00000002.json" in problems[0]
 
 
 def test_a_version_without_accuracy_is_listed_with_its_first_metric(bucket):

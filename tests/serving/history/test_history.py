@@ -178,6 +178,40 @@ def test_incomplete_and_damaged_versions_are_left_out(host, store):
     assert store.reads[f"{prefix}/{bundles.version_name(9)}/manifest.json"] == 0
 
 
+def test_a_damaged_version_is_told_apart_from_the_others(host, store):
+    ninth = bundles.version_name(9)
+    store.create(keys.manifest(MODEL, ninth), b"no manifest")
+
+    history = host.later()
+
+    assert [(damaged.version, "manifest" in damaged.error) for damaged in history.unreadable] == [
+        (ninth, True)
+    ]
+
+
+def test_a_damaged_decision_hides_no_other_version(host, store):
+    store._objects[keys.decision(MODEL, SECOND)] = b"{}"
+
+    second, first = host.later().versions
+
+    assert (second.version, second.decision) == (SECOND, None)
+    assert first.decision is not None
+
+
+def test_a_damaged_report_hides_only_itself(host, store):
+    store._objects[keys.version_file(MODEL, SECOND, "report.html")] += b"more"
+
+    second, first = host.later().versions
+
+    assert (second.version, second.report, first.report) == (SECOND, False, True)
+
+
+def test_a_damaged_record_hides_no_version(host, store):
+    store.create(keys.alias_record(MODEL, "challenger", 1), b"{}")
+
+    assert [version.version for version in host.later().versions] == [SECOND, FIRST]
+
+
 def test_the_copy_is_bounded(store, tmp_path):
     log = AliasLog(store, MODEL)
     versions = [FIRST, SECOND]

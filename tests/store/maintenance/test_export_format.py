@@ -107,10 +107,10 @@ def test_probes_hints_and_keys_outside_the_grammar_are_left_behind(tmp_path):
 def test_what_changed_on_disk_since_an_interrupted_export_is_fetched_again(tmp_path):
     # Given an export that died before its index, and a file damaged at its former size since.
     class DiesAtTheEnd(MemoryBucket):
-        def read(self, key: str) -> bytes:
+        def read(self, key: str, limit: int) -> bytes:
             if key == max(KEYS):
                 raise StoreUnavailable("here", "cut off")
-            return super().read(key)
+            return super().read(key, limit)
 
     bucket, folder, copied = DiesAtTheEnd(), tmp_path / "export", min(KEYS)
     for key, body in KEYS.items():

@@ -345,6 +345,14 @@ def test_an_unreadable_manifest_keeps_only_its_own_version():
     assert plan.unread == (MIDDLE,)
 
 
+def test_a_foreign_name_among_the_aliases_blocks_nothing():
+    bucket = MemoryBucket()
+    served(bucket, OLD, MIDDLE, NEW)
+    bucket._objects["models/digits/aliases/a b?/00000001.json"] = b"{}"
+
+    assert [deletion.version for deletion in sweep(bucket)] == [OLD, MIDDLE]
+
+
 def test_an_unreadable_decision_keeps_its_version_and_blocks_no_other():
     bucket = MemoryBucket()
     served(bucket, OLD, MIDDLE, NEW)

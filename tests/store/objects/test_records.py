@@ -32,9 +32,6 @@ READERS: dict[str, Callable[[Bucket], object]] = {
     keys.score(MODEL, VERSION, "day"): lambda bucket: LiveScores(bucket, MODEL).find(
         VERSION, "day"
     ),
-    keys.score(MODEL, VERSION, "another"): lambda bucket: LiveScores(bucket, MODEL).of_version(
-        VERSION
-    ),
     keys.pending_review(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).pending(),
     keys.arrival_review(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
     keys.tuned_record(MODEL, 1): lambda bucket: TunedSettingsLog(bucket, MODEL).current(),

@@ -61,6 +61,15 @@ def test_scores_are_returned_in_the_order_of_measuring():
     assert latest(scores) == scores[-1]
 
 
+def test_a_damaged_score_hides_no_other():
+    bucket = MemoryBucket()
+    LiveScores(bucket, "digits").keep(score("b"))
+    bucket.create(keys.score("digits", VERSION, "a"), b"{}")
+    bucket._objects[f"{keys.scores('digits', VERSION)}/of somebody?.json"] = b"{}"
+
+    assert LiveScores(bucket, "digits").of_version(VERSION) == [score("b")]
+
+
 def test_the_headline_is_measured_over_all_rows():
     headline = score("a").headline
 

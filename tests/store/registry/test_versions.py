@@ -17,6 +17,7 @@ from overnight.store.maintenance.retention_plan import survey
 from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.objects.size_limits import MANIFEST_BYTES
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import verify
@@ -203,6 +204,18 @@ def test_a_version_is_found_by_its_fingerprint() -> None:
 
     assert ModelRegistry(bucket, "digits").find_by_fingerprint(manifest().fingerprint) == VERSION
     assert ModelRegistry(bucket, "digits").find_by_fingerprint("f" * 64) is None
+
+
+@pytest.mark.parametrize("body", [b"no manifest", b" " * (MANIFEST_BYTES + 1)], ids=["bad", "long"])
+def test_a_damaged_version_hides_no_other_of_its_fingerprint(body: bytes) -> None:
+    bucket = MemoryBucket()
+    registry = ModelRegistry(bucket, "digits")
+    registry.publish(manifest(), FILES, SIGNER)
+    later = f"20291122T020000-{manifest().fingerprint[:12]}"
+    bucket.create(keys.manifest("digits", later), body)
+
+    assert registry.find_by_fingerprint(manifest().fingerprint) == VERSION
+    assert [*registry.readable_manifests([VERSION, later, "no version"])] == [VERSION]
 
 
 def test_nan_survives_the_manifest() -> None:

@@ -11,6 +11,7 @@ from overnight.models.definition import Places
 from overnight.models.sources.csv_folder import CsvFolder
 from overnight.store.schema import TensorSpec
 from tests.support.letters_source import LettersDataset
+from tests.support.limits import LIMIT
 
 COLUMNS = pa.schema(
     [pa.field("letter", pa.string(), nullable=False), pa.field("units", pa.float32())]
@@ -32,7 +33,7 @@ def dataset(tmp_path: Path) -> LettersDataset:
 
 def kept(dataset: LettersDataset) -> list[bytes]:
     keys = dataset.bucket.keys_below("landing/letters/quarantine")
-    return [dataset.bucket.read(key) for key in keys if not key.endswith(".json")]
+    return [dataset.bucket.read(key, LIMIT) for key in keys if not key.endswith(".json")]
 
 
 def test_bad_lines_are_kept_apart_and_the_others_come_in(dataset: LettersDataset) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
+from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
-from overnight.tasks.data.learned_arrivals import kept_champions, known
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.data.learned_arrivals import kept_champions, known, known_arrivals
 from tests.support.examples import manifest
 from tests.support.serving import bundles
 
@@ -38,6 +40,20 @@ def test_champions_count_unless_they_were_rolled_back(served, undone, expected):
         )
 
     assert kept_champions(log.history()) == tuple(bundles.version_name(item) for item in expected)
+
+
+def test_a_champion_whose_manifest_is_damaged_hides_not_what_others_learned():
+    bucket = MemoryBucket()
+    first, second = (bundles.publish(bucket, number) for number in (1, 2))
+    log = AliasLog(bucket, bundles.MODEL)
+    log.append(first, expected=None, actor=Actor("a", "r"))
+    log.append(second, expected=first, actor=Actor("a", "r"))
+    bucket._objects[keys.manifest(bundles.MODEL, first)] = b"{"
+    learned = ModelRegistry(bucket, bundles.MODEL).manifest(second).data.dataset_version
+
+    known_now = known_arrivals(ModelRegistry(bucket, bundles.MODEL), lambda: {"a": learned})
+
+    assert known_now == {"a"}
 
 
 def test_known_arrivals_are_those_in_any_snapshot_without_excluded_ones():

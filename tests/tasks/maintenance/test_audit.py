@@ -13,6 +13,7 @@ from overnight.store.maintenance.export import export
 from overnight.store.maintenance.repair import Export, cached, missing, repair
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.objects.size_limits import MANIFEST_BYTES
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
@@ -101,6 +102,16 @@ def test_a_damaged_file_is_reported_with_both_digests(context, replace):
 
     assert reported.keys() == {file(1, "predictor.tflite")}
     assert "found sha256" in reported[file(1, "predictor.tflite")]
+
+
+def test_what_is_longer_than_its_kind_is_reported_and_the_rest_is_audited(context, replace):
+    long = keys.manifest("digits", bundles.version_name(1))
+    replace(long, b" " * (MANIFEST_BYTES + 1))
+
+    audit = verify(context)
+
+    assert "expected at most 16,000,000 bytes, found 16,000,001" in findings(audit)[long]
+    assert not any(bundles.version_name(2) in key for key in findings(audit))
 
 
 def test_every_missing_object_is_reported(context, remove):
