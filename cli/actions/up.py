@@ -56,7 +56,7 @@ def run(*, train: bool, foreground: bool) -> None:
 def _prepare() -> Settings:
     """The settings, after creating missing credentials and probing external services."""
     settings = load("administration")
-    settings.home.mkdir(parents=True, exist_ok=True)
+    local_secrets.make_private(settings.home)
     if settings.s3_endpoint is None:
         local_secrets.write_credentials(settings.home)
     else:

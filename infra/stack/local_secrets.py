@@ -5,6 +5,7 @@ Settings are in `<home>/embedded.env`, credentials of the store in `<home>/ident
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from overnight.infra import identities
@@ -19,6 +20,14 @@ PREFECT_AUTH = "OVERNIGHT_PREFECT_AUTH"
 def path(home: Path) -> Path:
     """The file of generated settings; the environment wins over it."""
     return home / "embedded.env"
+
+
+def make_private(home: Path) -> None:
+    """Create the home, and close it to other users: earlier releases left its files readable."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The owner of a mounted folder may be somebody else, who decides about it.
+    with suppress(PermissionError):
+        home.chmod(0o700)
 
 
 def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from overnight.infra import connections, identities
 from overnight.infra.settings import Settings
+from overnight.infra.stack import store_security
 from overnight.infra.stack.ports import Listening, free_port, is_free, responds
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
@@ -51,7 +52,10 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
 
     def before_start() -> None:
         write_atomically(home / "s3.json", _identities(settings, manual).encode(), mode=0o600)
+        store_security.write(home)
         folder.mkdir(exist_ok=True)
+        # Files that earlier releases left in it are readable by others.
+        folder.chmod(0o700)
 
     def prepare() -> None:
         bucket = connections.bucket(settings)
@@ -61,7 +65,10 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
     return Service(
         name=NAME,
         title="Object store (S3)",
-        command=(_binary(settings.weed_bin), *_flags(settings, folder, inner)),
+        command=(
+            _binary(settings.weed_bin),
+            *flags(folder, inner, s3_port=settings.s3_port, identities_file=home / "s3.json"),
+        ),
         environment={"GOMEMLIMIT": "400MiB"},
         folder=home,
         log=home / "logs" / "store.log",
@@ -93,22 +100,31 @@ def _rules(settings: Settings, manual: Sequence[str]) -> str:
     return hashlib.sha256(str(documents).encode()).hexdigest()[:16]
 
 
-def _flags(settings: Settings, folder: Path, inner: InnerPorts) -> tuple[str, ...]:
-    # `mini.options` in the data folder keeps flags of earlier starts, so every flag is given.
+def flags(
+    folder: Path, inner: InnerPorts, *, s3_port: int, identities_file: Path
+) -> tuple[str, ...]:
+    """The arguments of SeaweedFS; it is started in a folder that `store_security.write` prepared.
+
+    `mini.options` in the data folder keeps flags of earlier starts, so every flag is given.
+    """
     return (
         "-logtostderr=true",
         "mini",
         f"-dir={folder}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
+        # Filer and master: S3 uses their gRPC ports, and their HTTP ports know no credentials.
+        "-disableHttp",
+        "-filer.allowedOrigins=",
+        "-s3.allowedOrigins=",
         "-master.telemetry=false",
         f"-master.port={inner.master}",
         f"-volume.port={inner.volume}",
         f"-filer.port={inner.filer}",
         f"-admin.port={inner.admin}",
-        f"-s3.port={settings.s3_port}",
+        f"-s3.port={s3_port}",
         f"-s3.port.grpc={inner.s3_grpc}",
-        f"-s3.config={settings.home / 's3.json'}",
+        f"-s3.config={identities_file}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-s3.iam=false",

@@ -17,8 +17,9 @@ _MAXIMUM_BACKOFF_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
 _CHECK_READY_EVERY_SECONDS = 5.0
 # The shell that starts the stack may have credentials of other stores. SeaweedFS would accept them
-# for everything, and no service of ours needs them: each is given its own.
-_NOT_INHERITED = "AWS_"
+# for everything, and no service of ours needs them: each is given its own. Nor may settings of
+# another SeaweedFS (`WEED_JWT_…`) replace those of the store's own file.
+_NOT_INHERITED = ("AWS_", "WEED_")
 # No credential, but the CA certificates by which a private store is verified.
 _CERTIFICATES = "AWS_CA_BUNDLE"
 
@@ -91,6 +92,7 @@ class ServiceRunner:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.service.log.parent.mkdir(parents=True, exist_ok=True)
+        self.service.log.touch(mode=0o600)
         with self.service.log.open("ab") as log:
             return subprocess.Popen(
                 self.service.command,
@@ -100,6 +102,9 @@ class ServiceRunner:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # What services write is for this user only: SeaweedFS and Prefect's database would
+                # otherwise be readable by others.
+                umask=0o077,
             )
 
     def _is_alive(self) -> bool:
@@ -121,8 +126,7 @@ class ServiceRunner:
         self._fail(f"{ended}; see {self.service.log}")
 
     def _fail(self, message: str) -> None:
-        wait = min(0.5 * 2**self.record.restarts, _MAXIMUM_BACKOFF_SECONDS)
-        self._not_before = time.time() + wait
+        self._not_before = time.time() + _backoff_seconds(self.record.restarts)
         restarts = self.record.restarts + 1
         self._update(condition="failing", process=None, restarts=restarts, message=message)
 
@@ -148,6 +152,12 @@ class ServiceRunner:
 
     def _update(self, **changes: object) -> None:
         self.record = self.record.model_copy(update=changes)
+
+
+def _backoff_seconds(restarts: int) -> float:
+    """How long to wait after so many restarts; a service may fail for weeks."""
+    # The exponent is bounded, too: from 2**1024 on a float overflows.
+    return min(0.5 * 2 ** min(restarts, 16), _MAXIMUM_BACKOFF_SECONDS)
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from overnight.infra.stack import seaweedfs_service, store_security
+from overnight.infra.stack.seaweedfs_service import InnerPorts
 from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.limits import LIMIT
@@ -32,18 +34,16 @@ def seaweed(folder: Path, *, config_text: str = "", bucket: str = "ready") -> It
     }
     config = folder / "s3.json"
     config.write_text(config_text or json.dumps({"identities": [identity]}))
-    master, volume, filer, admin, s3 = free_ports(5)
+    store_security.write(folder)
+    master, volume, filer, admin, s3, s3_grpc = free_ports(6)
+    inner = InnerPorts(master=master, volume=volume, filer=filer, admin=admin, s3_grpc=s3_grpc)
     command = [
-        _binary(), "-logtostderr=true", "mini", f"-dir={folder / 'store'}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-master.telemetry=false", f"-master.port={master}",
-        f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}",
-        f"-s3.port={s3}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        "-s3.iam=false", "-webdav=false", "-admin.ui=false",
+        _binary(),
+        *seaweedfs_service.flags(folder / "store", inner, s3_port=s3, identities_file=config),
         # Each test's bucket takes volumes of its own; by itself the server allows as many as the
         # free disk divided by their greatest size, which a small machine reaches.
         "-volume.max=100000",
-        "-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false",
-    ]  # fmt: skip
+    ]
     with (folder / "log").open("wb") as log:
         environment = {**os.environ, "GOMEMLIMIT": "400MiB"}
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)

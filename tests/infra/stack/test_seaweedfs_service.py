@@ -9,11 +9,8 @@ from overnight.cli.actions.up import shared_credential_warning
 from overnight.infra import identities
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import local_secrets, seaweedfs_service
-from overnight.infra.stack.ports import free_port, is_free
-from overnight.infra.stack.service_runner import ServiceRunner
-from overnight.store.errors import ConfigurationError, StoreDenied
-from overnight.store.objects.s3 import S3Address, S3Bucket
-from tests.support.waiting import until
+from overnight.infra.stack.ports import is_free
+from overnight.store.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -35,6 +32,15 @@ def test_credentials_are_made_once_and_only_this_user_reads_them(settings, tmp_p
     for file in (*files, tmp_path / "s3.json"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(files[0].parent.stat().st_mode) == 0o700
+
+
+def test_a_home_that_others_could_read_is_closed_to_them(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+
+    local_secrets.make_private(home)
+
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 def credentials(tmp_path) -> dict[str, dict[str, str]]:
@@ -207,27 +213,3 @@ def test_at_a_store_of_ones_own_the_environment_says_who_everybody_is_and_up_war
     assert load("serving").s3_access_key == "chosen"
     assert "identities/serving.env" in shared_credential_warning(load())
     assert "a-secret" not in shared_credential_warning(load())
-
-
-@pytest.mark.servers
-@pytest.mark.timeout(120)
-def test_credentials_in_the_shell_that_starts_it_open_nothing(settings, tmp_path, monkeypatch):
-    monkeypatch.setenv("OVERNIGHT_S3_PORT", str(free_port()))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SOMEBODYSKEY")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebodys-secret")
-    mine = load()
-    runner = ServiceRunner(seaweedfs_service.service(mine, keeps_running=False))
-
-    def is_ready() -> bool:
-        runner.tick(lambda _name: True)
-        return runner.record.condition == "ready"
-
-    try:
-        until(is_ready, what="a store that is ready")
-        stranger = S3Address(
-            mine.store_endpoint, mine.s3_bucket, "SOMEBODYSKEY", "somebodys-secret"
-        )
-        with pytest.raises(StoreDenied):
-            S3Bucket(stranger, tries=1).names_below("probe")
-    finally:
-        runner.stop()

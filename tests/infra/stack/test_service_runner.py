@@ -250,10 +250,31 @@ def _text(path: Path) -> str:
 def test_children_get_no_credentials_of_other_stores(tmp_path, kept, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.setenv(name, "somebody's")
+    monkeypatch.setenv("WEED_JWT_SIGNING_KEY", "somebody's")
     monkeypatch.setenv("AWS_CA_BUNDLE", "certificates")
-    program = "import os; print(sorted(n for n in os.environ if n.startswith('AWS_')))"
+    program = "import os; print(sorted(n for n in os.environ if n.startswith(('AWS_', 'WEED_'))))"
     runner = kept(service(tmp_path, program, once=True))
 
     tick_until(runner, "done")
 
     assert (tmp_path / "logs" / "tiny.log").read_text() == "['AWS_CA_BUNDLE']\n"
+
+
+def test_what_a_service_writes_is_for_this_user_only(tmp_path, kept):
+    program = "import pathlib; pathlib.Path('wrote').touch(); pathlib.Path('made').mkdir()"
+    runner = kept(service(tmp_path, program, once=True))
+
+    tick_until(runner, "done")
+
+    written = tmp_path / "wrote", tmp_path / "made", tmp_path / "logs" / "tiny.log"
+    assert [oct(path.stat().st_mode & 0o777) for path in written] == ["0o600", "0o700", "0o600"]
+
+
+def test_a_service_that_fails_for_weeks_is_still_tried_again(tmp_path, kept):
+    program = tmp_path / "missing"
+    runner = kept(service(tmp_path, command=(str(program),)))
+    runner.record = runner.record.model_copy(update={"restarts": 2_000})
+
+    tick_until(runner, "failing")
+
+    assert runner.record.restarts == 2_001
