@@ -5,7 +5,7 @@ start: its components are one process, so nobody else needs them, and nothing st
 them.
 """
 
-import datetime
+import datetime as dt
 import secrets
 from pathlib import Path
 
@@ -21,8 +21,8 @@ _SIGNING = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_s
 # Both ends of every gRPC connection show the certificate.
 _GRPC = ("master", "volume", "filer", "s3", "admin", "worker", "client")
 # No clock, however wrong, may lock the store out of itself.
-_FROM = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_UNTIL = datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)
+_FROM = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_UNTIL = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 
 
 def write(folder: Path) -> None:

@@ -140,23 +140,26 @@ def test_a_request_without_keys_reaches_no_component(running, component, method,
 @pytest.mark.parametrize("component", ["master", "volume", "filer", "admin", "s3_grpc"])
 def test_between_components_nobody_speaks_without_the_certificate(running, component):
     port = getattr(running.inner, component) + (0 if component == "s3_grpc" else 10_000)
-    anyone = ssl.create_default_context()
-    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
-    anyone.set_alpn_protocols(["h2"])
-
     with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
         plain.sendall(_PREFACE)
         answered = _received(plain)
+
+    # A server that speaks HTTP/2 without TLS answers with its settings: a frame of type 4.
+    assert answered[3:4] != b"\x04"
+    with pytest.raises(ssl.SSLError, match="certificate"):
+        _speak_encrypted(port)
+
+
+def _speak_encrypted(port: int) -> None:
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    anyone.set_alpn_protocols(["h2"])
     with (
-        pytest.raises(ssl.SSLError, match="certificate"),
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
         anyone.wrap_socket(plain) as encrypted,
     ):
         encrypted.sendall(_PREFACE)
         encrypted.recv(1)
-
-    # A server that speaks HTTP/2 without TLS answers with its settings: a frame of type 4.
-    assert answered[3:4] != b"\x04"
 
 
 def _received(connection: socket.socket) -> bytes:
