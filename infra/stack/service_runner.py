@@ -157,7 +157,7 @@ class ServiceRunner:
 def _backoff_seconds(restarts: int) -> float:
     """How long to wait after so many restarts; a service may fail for weeks."""
     # The exponent is bounded, too: from 2**1024 on a float overflows.
-    return min(0.5 * 2 ** min(restarts, 16), _MAXIMUM_BACKOFF_SECONDS)
+    return min(0.5 * float(2 ** min(restarts, 16)), _MAXIMUM_BACKOFF_SECONDS)
 
 
 def _inherited_environment() -> dict[str, str]:
