@@ -1,54 +1,52 @@
-"""Reads arrivals of sales in any supported format; a file is read whole or rejected whole."""
+"""Reads arrivals of sales in any supported format.
 
-import gzip
-import zlib
-from collections.abc import Callable, Mapping
+Of a CSV invalid lines are kept apart, with all lines of their baskets; a Parquet file is read whole
+or rejected whole.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from overnight.models.definition import Reading
-from overnight.models.sales import store47
-from overnight.models.sales.rows import COLUMNS, Lines, as_rows
+from overnight.models.sales import basket_lines, store47
+from overnight.models.sales.rows import COLUMNS, IN_ORDER, LINES, as_rows, to_columns
+from overnight.models.sources import csv_stream
+from overnight.models.sources.parquet_file import ParquetReader
+from overnight.models.sources.streaming import BadLine
 from overnight.store.errors import BadFile
 
-MAXIMUM_LINES = 20_000_000
-MAXIMUM_BYTES = 2_000_000_000
-# Required columns of lines and their types; other columns are ignored.
-LINE_COLUMNS: Mapping[str, pa.DataType] = {
-    "basket_id": pa.int64(),
-    "store_id": pa.int64(),
-    "department": pa.string(),
-    "quantity": pa.float64(),
-    "transaction_timestamp": pa.timestamp("us"),
-}
+MAXIMUM_LINES = 5_000_000
+MAXIMUM_BYTES = 500_000_000
+_Read = tuple[pa.Table, tuple[BadFile, ...]]
 
 
 def read_files(files: Mapping[str, bytes]) -> Reading:
-    """The rows of all files in order of their names, and the files that were rejected."""
+    """The rows of all files in order of their names, and the files and lines rejected."""
     tables: list[pa.Table] = []
     rejected: list[BadFile] = []
     if not files:
         rejected.append(BadFile("the arrival", expected="at least one file", found="none"))
     for file, body in sorted(files.items()):
         try:
-            tables.append(read(file, body))
+            rows, bad = read(file, body)
         except BadFile as error:
             rejected.append(error)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             rejected.append(
                 BadFile(file, expected="a table of sales", found=f"{error}"[:200] or repr(error))
             )
+        else:
+            tables.append(rows)
+            rejected += bad
     rows = pa.concat_tables([COLUMNS.empty_table(), *tables]).combine_chunks()
     return Reading(rows, tuple(rejected))
 
 
-def read(file: str, body: bytes) -> pa.Table:
-    """The rows of a table of lines, or of CD4ML's file of one store.
+def read(file: str, body: bytes) -> _Read:
+    """The rows of a table of lines, or of CD4ML's file of one store, and its rejected lines.
 
     Raises:
         BadFile: another kind of file, or a column or value that is not as declared.
@@ -56,74 +54,68 @@ def read(file: str, body: bytes) -> pa.Table:
     form = _FORMS.get(PurePosixPath(file.lower().removesuffix(".gz")).suffix)
     if form is None:
         raise BadFile(file, expected=" or ".join(_FORMS), found="another kind of file")
-    table = form(file, _decompress(file, body))
-    if store47.is_of_store47(table.column_names):
-        return store47.as_rows(file, table)
-    return as_rows(file, _lines(file, table))
+    return form(file, body)
 
 
-def _decompress(file: str, body: bytes) -> bytes:
-    if not file.lower().endswith(".gz"):
-        return body
+def _csv(file: str, body: bytes) -> _Read:
+    names = csv_stream.header(file, io.BytesIO(body)).names
+    bad: list[BadLine] = []
+    if store47.is_of_store47(names):
+        lines = store47.batches(file, io.BytesIO(body), bad.append, most_bytes=MAXIMUM_BYTES)
+        rows = pa.Table.from_batches(lines, COLUMNS).sort_by(IN_ORDER)
+    else:
+        baskets, bad = basket_lines.read_csv(file, body, most_bytes=MAXIMUM_BYTES)
+        rows = as_rows(file, baskets)
+    return rows, csv_stream.as_rejection(file, bad)
+
+
+def _parquet(file: str, body: bytes) -> _Read:
+    reader = ParquetReader(file, body, most_rows=MAXIMUM_LINES, most_bytes=MAXIMUM_BYTES)
+    if store47.is_of_store47(reader.schema.names):
+        lines = _lines(file, reader.batches(store47.USED_COLUMNS.names), store47.as_lines)
+        return to_columns(lines), ()
+    moments = reader.batches(basket_lines.COLUMNS[-1:])
+    basket_lines.check_moments(file, (batch.column(0) for batch in moments))
+    lines = _lines(file, reader.batches(basket_lines.COLUMNS), basket_lines.as_lines)
+    return as_rows(file, lines), ()
+
+
+def _lines(
+    file: str, batches: Iterable[pa.RecordBatch], as_lines: Callable[[pa.Table], pa.Table]
+) -> pa.Table:
+    """The lines of all batches.
+
+    Raises:
+        BadFile: naming the first row that is not as declared, counted from 0.
+    """
+    tables, row = [LINES.empty_table()], 0
+    for batch in batches:
+        raw = pa.Table.from_batches([batch])
+        try:
+            tables.append(as_lines(raw))
+        except pa.ArrowInvalid:
+            first, problem = _first_invalid(raw, as_lines)
+            where = f"row {row + first:,}: {problem}"
+            raise BadFile(file, expected="every row as declared", found=where) from None
+        row += raw.num_rows
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _first_invalid(raw: pa.Table, as_lines: Callable[[pa.Table], pa.Table]) -> tuple[int, str]:
+    """The first row that is no line, and why, by bisection."""
+    start, n = 0, raw.num_rows
+    while n > 1:
+        try:
+            as_lines(raw.slice(start, n // 2))
+        except pa.ArrowInvalid:
+            n //= 2
+        else:
+            start, n = start + n // 2, n - n // 2
     try:
-        plain = zlib.decompressobj(wbits=31).decompress(body, MAXIMUM_BYTES)
-        if len(plain) < MAXIMUM_BYTES:
-            return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadFile(file, expected="a gzip file", found=str(error)[:200]) from None
-    raise BadFile(file, expected=f"less than {MAXIMUM_BYTES:,} bytes", found="more, unpacked")
+        as_lines(raw.slice(start, 1))
+    except pa.ArrowInvalid as error:
+        return start, str(error)
+    raise AssertionError("one of the rows is invalid")
 
 
-def _csv(file: str, body: bytes) -> pa.Table:
-    del file
-    kinds = {**LINE_COLUMNS, **store47.COLUMNS}
-    return pyarrow.csv.read_csv(
-        pa.BufferReader(body),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=kinds, null_values=["", "NA"], strings_can_be_null=True
-        ),
-    )
-
-
-def _parquet(file: str, body: bytes) -> pa.Table:
-    parquet = pyarrow.parquet.ParquetFile(pa.BufferReader(body))
-    # A few bytes of Parquet can stand for any number of equal rows.
-    if (n := parquet.metadata.num_rows) > MAXIMUM_LINES:
-        raise BadFile(file, expected=f"at most {MAXIMUM_LINES:,} lines", found=f"{n:,}")
-    return parquet.read()
-
-
-_FORMS: Mapping[str, Callable[[str, bytes], pa.Table]] = {".parquet": _parquet, ".csv": _csv}
-
-
-def _lines(file: str, table: pa.Table) -> Lines:
-    """The columns of lines, cast and complete; only a department may be missing."""
-    missing = [name for name in LINE_COLUMNS if name not in table.column_names]
-    if missing:
-        raise BadFile(
-            file,
-            expected=f"the columns {', '.join(LINE_COLUMNS)}",
-            found=f"no {missing[0]} among {', '.join(table.column_names[:12])}",
-        )
-    for name in LINE_COLUMNS:
-        if name != "department" and (n := table.column(name).null_count):
-            raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
-    # Time stamps of nanoseconds lose their last digits; no other cast may lose anything.
-    columns = {
-        name: table.column(name).cast(kind, safe=name != "transaction_timestamp").combine_chunks()
-        for name, kind in LINE_COLUMNS.items()
-    }
-    quantity = columns["quantity"].to_numpy(zero_copy_only=False)
-    if not np.isfinite(quantity).all():
-        raise BadFile(file, expected="every quantity a number", found="one that is none")
-    store = columns["store_id"].to_numpy(zero_copy_only=False)
-    if len(store) and (store.min() < 0 or store.max() > np.iinfo(np.int32).max):
-        raise BadFile(file, expected="numbers of stores", found=f"{store.min()} to {store.max()}")
-    moment = pc.cast(columns["transaction_timestamp"], pa.timestamp("us"))
-    return Lines(
-        basket=columns["basket_id"].to_numpy(zero_copy_only=False),
-        store=store,
-        department=columns["department"],
-        quantity=quantity,
-        moment=moment.to_numpy(zero_copy_only=False),
-    )
+_FORMS: Mapping[str, Callable[[str, bytes], _Read]] = {".parquet": _parquet, ".csv": _csv}

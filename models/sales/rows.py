@@ -5,18 +5,13 @@ row. So a basket that is sent again, under any name, is a duplicate, and a late 
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from overnight.store.errors import BadFile
 
-# A trading day runs from 09:00 UTC to 09:00 UTC, all year: four or five in the morning in Ohio, the
-# hours with the fewest baskets. Midnight UTC would split every evening over two days.
-DAY_BEGINS_HOUR = 9
 # Departments whose quantities are in other units than pieces (fuel: thousandths of a gallon, it
 # seems); they have a column of their own.
 APART = ("FUEL", "MISCELLANEOUS")
@@ -33,53 +28,52 @@ COLUMNS = pa.schema(
         ("digest", pa.string()),
     ]
 )
-_DAY = np.timedelta64(1, "D")
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Lines of baskets as columns of n values; `moment` is datetime64 of any unit, in UTC."""
-
-    basket: NDArray[np.int64]
-    store: NDArray[np.int64]
-    department: pa.Array
-    quantity: NDArray[np.float64]
-    moment: NDArray[np.datetime64]
-
-
-def trading_day(moments: NDArray[np.datetime64]) -> NDArray[np.int32]:
-    """The trading day of each moment, in days since 1970-01-01."""
-    begun = moments.astype("datetime64[s]") - np.timedelta64(DAY_BEGINS_HOUR, "h")
-    days: NDArray[np.int32] = begun.astype("datetime64[D]").astype(np.int32)
-    return days
+IN_ORDER = [(name, "ascending") for name in ("day", "basket", "department")]
+# The columns of the lines of baskets.
+LINES = pa.schema(
+    [
+        ("basket", pa.int64()),
+        ("store", pa.int32()),
+        ("department", pa.string()),
+        ("day", pa.int32()),
+        ("quantity", pa.float64()),
+    ]
+)
 
 
-def as_rows(file: str, lines: Lines) -> pa.Table:
-    """One row for each basket and department: `units` in pieces, `apart` in other units.
+def as_rows(file: str, lines: pa.Table) -> pa.Table:
+    """One row for each basket and department of `LINES`: `units` in pieces, `apart` in others.
 
     Raises:
         BadFile: a basket is of two stores or two days.
     """
-    department = pc.fill_null(lines.department.cast(pa.string()), NAMELESS)
-    table = pa.table(
-        {
-            "basket": pa.array(lines.basket, pa.int64()),
-            "store": pa.array(lines.store, pa.int32()),
-            "department": department,
-            "day": pa.array(trading_day(lines.moment), pa.int32()),
-            "quantity": pa.array(lines.quantity, pa.float64()),
-        }
-    )
-    _check_whole(file, table)
+    for basket, name in torn_baskets(lines).items():
+        expected = f"each basket whole, of one {name}"
+        raise BadFile(file, expected=expected, found=f"basket {basket} of two")
+    named = pc.fill_null(lines.column("department"), NAMELESS)
+    lines = lines.set_column(lines.column_names.index("department"), "department", named)
     # One thread: the order of additions decides the last bits of a sum.
-    summed = table.group_by(["basket", "store", "department", "day"], use_threads=False).aggregate(
-        [("quantity", "sum")]
+    summed = lines.group_by(LINES.names[:4], use_threads=False).aggregate([("quantity", "sum")])
+    return to_columns(summed.rename_columns(LINES.names))
+
+
+def torn_baskets(lines: pa.Table) -> Mapping[int, str]:
+    """The baskets that are of two stores or two days, and which of both, in order."""
+    baskets = lines.group_by("basket", use_threads=False).aggregate(
+        [("store", "min_max"), ("day", "min_max")]
     )
-    return to_columns(summed.rename_columns(["basket", "store", "department", "day", "quantity"]))
+    torn: dict[int, str] = {}
+    for name in ("day", "store"):
+        ends = baskets.column(f"{name}_min_max")
+        differ = pc.not_equal(pc.struct_field(ends, "min"), pc.struct_field(ends, "max"))
+        torn |= dict.fromkeys(baskets.filter(differ).column("basket").to_pylist(), name)
+    return torn
 
 
 def to_columns(summed: pa.Table) -> pa.Table:
-    """Rows in the source's columns, of `basket`, `store`, `department`, `day` and `quantity`."""
+    """Rows in the source's columns, in order, of lines or sums of `LINES`."""
     apart = pc.is_in(summed.column("department"), pa.array(APART))
     quantity, nothing = summed.column("quantity"), pa.scalar(0.0)
     columns = [
@@ -88,9 +82,7 @@ def to_columns(summed: pa.Table) -> pa.Table:
         pc.if_else(apart, quantity, nothing),
         _digests(summed),
     ]
-    return pa.table(columns, schema=COLUMNS).sort_by(
-        [(name, "ascending") for name in ("day", "basket", "department")]
-    )
+    return pa.table(columns, schema=COLUMNS).sort_by(IN_ORDER)
 
 
 def _digests(rows: pa.Table) -> pa.Array:
@@ -101,19 +93,3 @@ def _digests(rows: pa.Table) -> pa.Array:
     return pa.array(
         [hashlib.sha256(text.encode()).hexdigest() for text in names_joined], pa.string()
     )
-
-
-def _check_whole(file: str, lines: pa.Table) -> None:
-    baskets = lines.group_by("basket", use_threads=False).aggregate(
-        [("store", "min_max"), ("day", "min_max")]
-    )
-    for name in ("store", "day"):
-        ends = pc.struct_field(baskets.column(f"{name}_min_max"), "min")
-        other = pc.struct_field(baskets.column(f"{name}_min_max"), "max")
-        torn = baskets.filter(pc.not_equal(ends, other))
-        if torn.num_rows:
-            raise BadFile(
-                file,
-                expected=f"each basket whole, of one {name}",
-                found=f"basket {torn.column('basket')[0]} of two",
-            )

@@ -21,7 +21,8 @@ from overnight.models.definition import Delivery, Places, Reading
 from overnight.models.errors import SourceUnavailable
 from overnight.models.sales import arrival_schedule, store47
 from overnight.models.sales.files import read_files
-from overnight.models.sales.rows import COLUMNS, trading_day
+from overnight.models.sales.moments import trading_day
+from overnight.models.sales.rows import COLUMNS
 from overnight.models.sources.csv_stream import header
 from overnight.models.sources.streaming import Rejected
 

@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.errors import SourceUnavailable
-from overnight.models.sales.rows import to_columns
+from overnight.models.sales.rows import LINES, to_columns
 from overnight.models.sources.csv_stream import read_lines
 from overnight.models.sources.streaming import Rejected
-from overnight.store.errors import BadFile
 
 FILE = "store47-2016.csv"
 OFFICIAL_MD5 = "a269ea06e07424957949abb6172578f8"
@@ -39,46 +38,54 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "dayoff": pa.string(),
 }
 _USED = ("id", "date", "unit_sales", "family")
-_USED_COLUMNS = pa.schema([pa.field(name, COLUMNS[name], nullable=False) for name in _USED])
+USED_COLUMNS = pa.schema([pa.field(name, COLUMNS[name], nullable=False) for name in _USED])
 
 
 def is_of_store47(names: Collection[str]) -> bool:
-    """Whether these are the columns of the file, in any order."""
-    return set(names) == set(COLUMNS)
+    """Whether all columns of the file are among these."""
+    return set(names) >= set(COLUMNS)
 
 
-def as_rows(file: str, table: pa.Table) -> pa.Table:
-    """One row for each line: `id` stands for the basket, `family` for the department.
+def as_lines(table: pa.Table) -> pa.Table:
+    """One line for each row: `id` stands for the basket, `family` for the department.
 
     Negative units are returns, and count against the day of the return. The column `perishable` is
     dropped: everywhere, perishable departments are known by name.
 
     Raises:
-        BadFile: a value is missing or no number.
+        ArrowInvalid: a value is missing or no number, naming its column.
     """
     for name in _USED:
-        if n := table.column(name).null_count:
-            raise BadFile(file, expected=f"every {name}", found=f"{n:,} missing")
+        if table.column(name).null_count:
+            raise pa.ArrowInvalid(f"{name}: no value")
     units = table.column("unit_sales").cast(pa.float64())
-    if not np.isfinite(units.to_numpy()).all():
-        raise BadFile(file, expected="every unit_sales a number", found="one that is none")
-    return to_columns(
-        pa.table(
-            {
-                "basket": table.column("id").cast(pa.int64()),
-                "store": pa.array(np.full(table.num_rows, STORE), pa.int32()),
-                "department": table.column("family").cast(pa.string()),
-                "day": table.column("date").cast(pa.date32()).cast(pa.int32()),
-                "quantity": units,
-            }
-        )
-    )
+    if pc.all(pc.is_finite(units)).as_py() is False:
+        raise pa.ArrowInvalid("unit_sales: not a number")
+    columns = [
+        table.column("id").cast(pa.int64()),
+        pa.array(np.full(table.num_rows, STORE), pa.int32()),
+        table.column("family").cast(pa.string()),
+        table.column("date").cast(pa.date32()).cast(pa.int32()),
+        units,
+    ]
+    return pa.table(columns, schema=LINES)
 
 
-def batches(name: str, file: BinaryIO, rejected: Rejected) -> Iterator[pa.RecordBatch]:
-    """The rows of the file as CSV of any length, each line by itself; raises as `as_rows`."""
-    for batch in read_lines(name, file, _USED_COLUMNS, rejected):
-        yield from as_rows(name, pa.Table.from_batches([batch])).to_batches()
+def batches(
+    name: str, file: BinaryIO, rejected: Rejected, *, most_bytes: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the file as CSV of any length, each line by itself."""
+    lines = read_lines(name, file, USED_COLUMNS, rejected, check=_problem, most_bytes=most_bytes)
+    for batch in lines:
+        yield from to_columns(as_lines(pa.Table.from_batches([batch]))).to_batches()
+
+
+def _problem(table: pa.Table) -> str:
+    try:
+        as_lines(table)
+    except pa.ArrowInvalid as error:
+        return str(error)
+    return ""
 
 
 def official(folder: Path) -> bytes | None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from overnight.models.moving_holdout import DAY
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.errors import CorruptTable, NotFound
+from overnight.store.errors import CorruptTable
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
@@ -140,11 +140,11 @@ def _check_digest(table: Dataset, rows: pa.Table, digest: str) -> None:
         raise CorruptTable(table.uri, reason)
 
 
-def _first_held_day(rows: pa.Table, held_days: int) -> str:
-    """The first of the newest `held_days` days."""
+def _first_held_day(rows: pa.Table, held_days: int) -> str | None:
+    """The first of the newest `held_days` days; None without rows."""
     newest = pc.max(rows.column(DAY)).as_py()
     if newest is None:
-        raise NotFound("a row with a day")
+        return None
     return (_EPOCH + timedelta(days=newest - held_days + 1)).isoformat()
 
 

@@ -18,7 +18,7 @@ from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.store.registry.manifest import Finding, Manifest
 from overnight.tasks.data.leakage import check_look_alikes
 from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.evaluate import Champion, answers
 
 RIGHT = "champion is right"
 # Enough to estimate a distribution: differences below a hundredth do not matter here.
@@ -33,7 +33,7 @@ class DriftReference:
     `known` are arrivals that it did not learn, but earlier champions did; they are not compared.
     """
 
-    champion: PublishedPredictor
+    champion: Champion
     arrivals: frozenset[str]
     known: frozenset[str] = frozenset()
 
@@ -52,7 +52,7 @@ def drift_reference(
     """
     if not same_tensors(manifest, definition):
         return None
-    champion = PublishedPredictor.of(manifest, predictor)
+    champion = Champion(manifest.version, predictor)
     return DriftReference(
         champion, frozenset(ingested) - frozenset(manifest.data.without), known=frozenset(known)
     )
@@ -160,10 +160,7 @@ def _without_reference(reference: DriftReference | None, groups: list[_Group]) -
 
 
 def _group_findings(
-    group: _Group,
-    reference_sample: ColumnSample,
-    definition: ModelDefinition,
-    champion: PublishedPredictor,
+    group: _Group, reference_sample: ColumnSample, definition: ModelDefinition, champion: Champion
 ) -> Iterator[Finding]:
     gates = definition.data_gates
     n = group.rows.num_rows
@@ -188,10 +185,7 @@ def _group_findings(
 
 
 def _sample(
-    rows: pa.Table,
-    answered_rows: pa.Table,
-    definition: ModelDefinition,
-    champion: PublishedPredictor,
+    rows: pa.Table, answered_rows: pa.Table, definition: ModelDefinition, champion: Champion
 ) -> ColumnSample:
     """Statistics of `rows`, and of the champion's answers to `answered_rows`.
 
@@ -217,17 +211,12 @@ def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSam
 
 
 def _describe_answers(
-    examples: Examples, definition: ModelDefinition, champion: PublishedPredictor
+    examples: Examples, definition: ModelDefinition, champion: Champion
 ) -> ColumnSample:
-    """The model's statistics of the champion's answers, and with classes which ones are right.
-
-    Rows of categories that the champion has no number for are left out: their labels and inputs
-    are compared all the same.
-    """
-    examples = champion.answerable(definition, examples)
+    """The model's statistics of the champion's answers, and with classes which ones are right."""
     if examples.n == 0:
         return ColumnSample(0)
-    outputs = champion.answers(definition, examples.inputs)
+    outputs = answers(champion.predictor, examples.inputs)
     numbers = definition.data_gates.output_statistics(outputs)
     right: dict[str, Array] = {}
     if definition.tensors.labels:

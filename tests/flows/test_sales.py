@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.aliases import AliasLog
@@ -56,3 +57,22 @@ def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(
     assert rehearsed is not None
     assert rehearsed.n == newer.measured("wape").n > 500
     assert newer.tensors.inputs[1].vocabulary[:2] == ("other", "GROCERY")
+
+
+def test_a_first_file_without_a_valid_line_ends_green_and_the_next_comes_in(
+    flow_environment: FlowEnvironment,
+) -> None:
+    header = "basket_id,store_id,department,quantity,transaction_timestamp\n"
+    landing = Landing(flow_environment.bucket, "sales")
+    bad = {"bad.csv": f"{header}1,367,DELI,1 pc,2017-11-05\n".encode()}
+    landing.land("bad", bad, by="test", at=datetime.now(UTC))
+
+    first = ended(ingest("sales", return_state=True))
+    refused = ended(retrain("sales", ingest_first=False, return_state=True))
+    good = {"good.csv": f"{header}1,367,DELI,1,2017-11-05\n".encode()}
+    landing.land("good", good, by="test", at=datetime.now(UTC))
+    second = ended(ingest("sales", return_state=True))
+
+    assert first == ("Ingested", "0 rows added, 1 files quarantined")
+    assert refused[0] == "Refused"
+    assert second == ("Ingested", "1 rows added, 0 files quarantined")

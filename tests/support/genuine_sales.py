@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from overnight.models.sales import arrival_schedule
 from overnight.models.sales.files import read_files
-from overnight.models.sales.rows import trading_day
+from overnight.models.sales.moments import trading_day
 from overnight.models.sales.source import package_folder, read_lines
 
 STORES = (367, 406, 356, 292, 381, 361)

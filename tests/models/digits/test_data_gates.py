@@ -16,7 +16,7 @@ from overnight.models.digits.schema import examples
 from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.tasks.data.admission import check_admission
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.evaluate import Champion
 from tests.support.genuine_digits import GenuineDigits
 
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
@@ -60,9 +60,7 @@ def compared(
 ) -> DriftReport:
     rows = [stamped(nights.rows(0, _LEARNED_ROWS), "night-0000")]
     rows += [stamped(table, name) for name, table in arrived]
-    champion = DriftReference(
-        PublishedPredictor("v1", LINEAR, DEFINITION.tensors), frozenset({"night-0000"}), known=known
-    )
+    champion = DriftReference(Champion("v1", LINEAR), frozenset({"night-0000"}), known=known)
     return compare(
         pa.concat_tables(rows),
         nights.holdout,

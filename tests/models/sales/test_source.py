@@ -11,7 +11,7 @@ import pytest
 from overnight.models.definition import Places
 from overnight.models.errors import SourceUnavailable
 from overnight.models.sales import arrival_schedule
-from overnight.models.sales.rows import trading_day
+from overnight.models.sales.moments import trading_day
 from overnight.models.sales.source import SalesSource
 from tests.support.genuine_sales import day, lines, year
 

@@ -201,9 +201,7 @@ def _train(
     if champion is not None:
         known = ModelRegistry(bucket, MODEL).manifest(champion)
         predictor = ModelRegistry(bucket, known.model).read_file(known, "predictor.tflite")
-        serving = overnight.tasks.evaluation.evaluate.PublishedPredictor(
-            champion, predictor, known.tensors
-        )
+        serving = overnight.tasks.evaluation.evaluate.Champion(champion, predictor)
     evaluation = overnight.tasks.evaluation.evaluate.evaluate(
         DEFINITION, candidate, serving, held_out
     )

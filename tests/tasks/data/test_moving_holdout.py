@@ -14,7 +14,6 @@ from overnight.models.sales.series import HELD_DAYS
 from overnight.models.sales.source import SalesSource
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Landing
-from overnight.store.errors import NotFound
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data.admission import Ingested
@@ -189,12 +188,18 @@ def test_a_held_out_row_out_of_range_is_reported(shop: Shop) -> None:
     assert any(not item.passed and item.metric == "units" for item in findings)
 
 
-def test_a_dataset_without_any_row_has_no_holdout(tmp_path: Path) -> None:
+def test_a_dataset_without_any_row_has_no_holdout_and_is_refused_as_too_small(
+    tmp_path: Path,
+) -> None:
     shop = Shop(tmp_path)
     shop.arrive("nothing", none=arriving(HISTORY, HISTORY, stores=FEW).slice(0, 0))
 
-    with pytest.raises(NotFound):
-        shop.snapshot()
+    empty = shop.snapshot()
+    learned = read_rows(shop.rows, empty)
+    findings = validate(learned, empty, DEFINITION, holdout=learned, now=AT)
+
+    assert (empty.rows, empty.holdout_rows, empty.judged_from) == (0, 0, None)
+    assert "enough rows" in {finding.gate for finding in findings if not finding.passed}
 
 
 @pytest.mark.parametrize(

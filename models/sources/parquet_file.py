@@ -1,0 +1,99 @@
+"""Parquet files of strangers: what their metadata claim is compared with limits before any is read.
+
+A few bytes of Parquet can stand for any number of equal rows, and a few more for values of any
+length, so rows are read in batches, and texts as a dictionary until their lengths are known.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from overnight.store.errors import BadFile
+
+_TEXT_BYTES = 1_000
+_BATCH_ROWS = 65_536
+
+
+class ParquetReader:
+    """One file in memory, of at most `most_rows` rows that take at most `most_bytes` of memory."""
+
+    def __init__(self, file: str, body: bytes, *, most_rows: int, most_bytes: int) -> None:
+        """Open a file.
+
+        Raises:
+            BadFile: it is no Parquet, or has more rows.
+        """
+        self._file, self._body, self._most_bytes = file, body, most_bytes
+        try:
+            self._metadata = pq.read_metadata(pa.BufferReader(body))
+            self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
+        except (pa.ArrowException, OSError) as error:
+            raise BadFile(file, expected="a Parquet file", found=f"{error}"[:200]) from None
+        if (rows := self._metadata.num_rows) > most_rows:
+            raise BadFile(file, expected=f"at most {most_rows:,} rows", found=f"{rows:,}")
+
+    def batches(
+        self, columns: Sequence[str], *, values_per_row: int = 1, rows: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows in these columns, with at most `values_per_row` values each, some at a time.
+
+        Raises:
+            BadFile: a column is there twice, has more values or longer texts, or is damaged, or
+                the rows are larger than declared.
+        """
+        for name in columns:
+            if (n := self.schema.names.count(name)) != 1:
+                where = {0: "is not there", 2: "is there twice"}.get(n, f"is there {n} times")
+                raise BadFile(self._file, expected=f"one column {name}", found=f"{name} {where}")
+        self._check_counts(columns, values_per_row)
+        texts = [name for name in columns if _is_text(self.schema.field(name).type)]
+        try:
+            with pq.ParquetFile(
+                pa.BufferReader(self._body), metadata=self._metadata, read_dictionary=texts
+            ) as parquet:
+                size_bytes = 0
+                for batch in parquet.iter_batches(rows, columns=list(columns), use_threads=False):
+                    plain = self._plain(batch.select(list(columns)))
+                    size_bytes += plain.nbytes
+                    if size_bytes > self._most_bytes:
+                        expected = f"at most {self._most_bytes:,} bytes when unpacked"
+                        raise BadFile(self._file, expected=expected, found="more")
+                    yield plain
+        except (pa.ArrowException, OSError) as error:
+            expected = "a whole Parquet file"
+            raise BadFile(self._file, expected=expected, found=f"{error}"[:200]) from None
+
+    def _check_counts(self, columns: Sequence[str], values_per_row: int) -> None:
+        for group in map(self._metadata.row_group, range(self._metadata.num_row_groups)):
+            for chunk in map(group.column, range(group.num_columns)):
+                top = chunk.path_in_schema.split(".")[0]
+                if top in columns and chunk.num_values > group.num_rows * values_per_row:
+                    expected = f"at most {values_per_row} values of {top} in a row"
+                    counts = f"{chunk.num_values:,} in {group.num_rows:,} rows"
+                    raise BadFile(self._file, expected=expected, found=counts)
+
+    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch without dictionaries, unless a text of one is too long."""
+        for place, name in enumerate(batch.schema.names):
+            values = batch.column(place)
+            if not pa.types.is_dictionary(values.type):
+                continue
+            if _is_text(values.type.value_type):
+                longest = pc.max(pc.binary_length(values.dictionary)).as_py() or 0
+                if longest > _TEXT_BYTES:
+                    expected = f"values of {name} of at most {_TEXT_BYTES:,} bytes"
+                    raise BadFile(self._file, expected=expected, found=f"{longest:,}")
+            batch = batch.set_column(place, name, values.dictionary_decode())
+        return batch
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type have any length."""
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
