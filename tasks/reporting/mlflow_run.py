@@ -21,6 +21,7 @@ from overnight.models.metrics.evaluation import Rehearsal
 from overnight.store.registry.manifest import Measurement, Rehearsed
 from overnight.tasks.reporting.mlflow_worker import Point, Request, Run, Tracked
 from overnight.tasks.reporting.report import RunReport
+from overnight.tasks.training import child_process
 
 # Everything but the characters that MLflow accepts in names on all of its file systems and
 # databases; `/` groups its charts.
@@ -70,19 +71,15 @@ def track(run: Run, *, uri: str, seconds: float) -> Tracked:
         address=address, username=username, password=password, seconds=seconds, run=run
     )
     try:
-        process = subprocess.run(
+        process = child_process.capture(
             [sys.executable, "-m", "overnight.tasks.reporting.mlflow_worker"],
             # Over a pipe, because other users can read the arguments and environment of a process.
-            input=request.model_dump_json(),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-            start_new_session=True,
+            text=request.model_dump_json(),
+            seconds=seconds,
         )
     except subprocess.TimeoutExpired as late:
-        # The URL may have been printed before; CPython gives bytes here even in text mode.
-        printed = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
+        # The URL may have been printed before.
+        printed = (late.stdout or b"").decode(errors="replace")
         problem = f"{address} did not accept everything within {seconds:g} s"
         return Tracked(url=_last_answer(printed).url, error=problem)
     except OSError as error:

@@ -1,6 +1,9 @@
 """Child processes for heavy work, which end at a time-out or with their parent."""
 
+import codecs
+import io
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -11,11 +14,13 @@ from pathlib import Path
 
 from overnight.tasks.errors import StepFailed
 
+_LOOK_SECONDS = 0.2
+
 
 @contextmanager
 def running(
     module: str, arguments: Sequence[str], *, log: Path, checkout: Path | None = None
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start `python -m module …` and kill it on exit.
 
     With `checkout`, the module and its imports are those of that source tree. The child's standard
@@ -28,16 +33,13 @@ def running(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
             cwd=checkout,
             start_new_session=True,
         )
     try:
         yield process
     finally:
-        # The whole session, because a server that was started here may have workers.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -55,6 +57,8 @@ def run(
 ) -> None:
     """Run a child to its end; `on_line` gets each line that it prints.
 
+    Bytes that are no UTF-8 are replaced. What the child started ends with it.
+
     Raises:
         StepFailed: it ran out of time or ended with an error; names its log.
     """
@@ -63,16 +67,15 @@ def run(
 
         def stop() -> None:
             timed_out.set()
-            process.kill()
+            _kill(process)
 
         timer = threading.Timer(seconds, stop)
         # A run that is interrupted must not wait for it.
         timer.daemon = True
         timer.start()
         try:
-            assert process.stdout is not None
-            for output_line in process.stdout:
-                on_line(output_line.rstrip("\n"))
+            for output_line in _lines(process):
+                on_line(output_line)
             code = process.wait()
         finally:
             timer.cancel()
@@ -85,6 +88,68 @@ def run(
             raise StepFailed(
                 f"{module} ended with {_exit_status(code)}: {_last_line(log)}; its log: {log}"
             )
+
+
+def capture(
+    command: Sequence[str], *, seconds: float, text: str = "", folder: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command with `text` as its input, to its end or to the time-out.
+
+    Bytes of its output that are no UTF-8 are replaced. At the time-out all that it started is
+    killed, and the exception has what was printed until then.
+
+    Raises:
+        OSError: it could not be started.
+        subprocess.TimeoutExpired
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            output, errors = process.communicate(text.encode(), timeout=seconds)
+        finally:
+            # Before the pipes are closed: a process that holds their other end may be writing.
+            _kill(process)
+    shown = (output.decode(errors="replace"), errors.decode(errors="replace"))
+    return subprocess.CompletedProcess(command, process.returncode, *shown)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a child and its session, because a server that was started here may have workers."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _lines(process: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """The lines that a child prints, until it ends.
+
+    Not until its output ends: a process that the child left behind may hold that open.
+    """
+    assert process.stdout is not None
+    output, pending = process.stdout.fileno(), ""
+    decoder = io.IncrementalNewlineDecoder(
+        codecs.getincrementaldecoder("utf-8")("replace"), translate=True
+    )
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while True:
+            # Asked before its output is: whatever it printed is in the pipe once it has ended.
+            ended = process.poll() is not None
+            if selector.select(0 if ended else _LOOK_SECONDS):
+                if not (chunk := os.read(output, 65_536)):
+                    break
+                *lines, pending = (pending + decoder.decode(chunk)).split("\n")
+                yield from lines
+            elif ended:
+                break
+    if pending := pending + decoder.decode(b"", final=True):
+        yield pending
 
 
 def ends_with_parent() -> None:

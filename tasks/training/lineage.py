@@ -9,6 +9,7 @@ from pathlib import Path
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage
+from overnight.tasks.training import child_process
 from overnight.tasks.training.import_closure import PREFIX, closure
 
 # The folder that holds the packages, however deep below `tasks` this file is.
@@ -132,8 +133,7 @@ def _version(package: str) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        return subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        ended = child_process.capture(["git", *arguments], folder=root, seconds=10)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
+    return "" if ended.returncode else ended.stdout.strip()

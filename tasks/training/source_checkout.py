@@ -8,6 +8,7 @@ from pathlib import Path
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage
 from overnight.tasks.errors import StepFailed
+from overnight.tasks.training import child_process
 from overnight.tasks.training.lineage import ROOT
 
 _SECONDS = 120
@@ -52,13 +53,6 @@ def checkout(code: CodeLineage, folder: Path, root: Path = ROOT) -> Iterator[Pat
 
 def _git(root: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-    except OSError as error:
+        return child_process.capture(["git", *arguments], folder=root, seconds=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(arguments, 1, "", str(error))

@@ -1,5 +1,7 @@
 """A step's child process ends at its time-out, with its parent, and reports why it failed."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from overnight.tasks.training import child_process
 from tests.support.waiting import until
 
 PROGRAM = """
-import sys, time
+import subprocess, sys, time
 from overnight.tasks.training.child_process import ends_with_parent
 ends_with_parent()
 match sys.argv[1]:
@@ -23,6 +25,14 @@ match sys.argv[1]:
     case "hang":
         print("hanging", flush=True)
         while True: time.sleep(1)
+    case "grandchild":
+        left = subprocess.Popen(["sleep", "600"], start_new_session=len(sys.argv) > 2)
+        print(left.pid, flush=True)
+        while True: time.sleep(1)
+    case "leave":
+        print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+    case "bytes":
+        sys.stdout.buffer.write(b"caf\\xe9\\nna\\xc3\\xafve\\n\\xff"); sys.stdout.flush()
 """
 
 
@@ -42,14 +52,21 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(program: Path, act: str, seconds: float = 30) -> list[str]:
+def run(program: Path, *act: str, seconds: float = 30) -> list[str]:
     lines: list[str] = []
-    child_process.run("acts", [act], log=program / "log", seconds=seconds, on_line=lines.append)
+    child_process.run("acts", act, log=program / "log", seconds=seconds, on_line=lines.append)
     return lines
 
 
 def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def alive(pid: int) -> bool:
+    try:
+        return not gone(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_each_printed_line_is_reported(program: Path) -> None:
@@ -64,6 +81,54 @@ def test_a_failure_is_reported_with_its_last_line_and_its_log(program: Path) -> 
 def test_a_child_that_takes_too_long_is_killed(program: Path) -> None:
     with pytest.raises(StepFailed, match="stopped after 1 s; raise the time-out or train less"):
         run(program, "hang", seconds=1)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("act", [("grandchild",), ("grandchild", "of a session of its own")])
+def test_the_time_out_does_not_wait_for_a_grandchild_that_holds_the_output(
+    program: Path, act: tuple[str, ...]
+) -> None:
+    printed: list[str] = []
+
+    with pytest.raises(StepFailed, match="stopped after 2 s"):
+        child_process.run("acts", act, log=program / "log", seconds=2, on_line=printed.append)
+
+    (grandchild,) = map(int, printed)
+    if len(act) > 1:
+        os.kill(grandchild, signal.SIGKILL)
+    until(lambda: not alive(grandchild), what="the grandchild is gone")
+
+
+@pytest.mark.timeout(60)
+def test_what_a_child_leaves_behind_does_not_delay_its_end(program: Path) -> None:
+    (left,) = map(int, run(program, "leave"))
+
+    until(lambda: not alive(left), what="what it left is gone")
+
+
+def test_bytes_that_are_no_utf_8_are_replaced(program: Path) -> None:
+    assert run(program, "bytes") == ["caf\ufffd", "naïve", "\ufffd"]
+
+
+def test_a_captured_command_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    script = (
+        "import subprocess; left = subprocess.Popen(['sleep', '600']); "
+        "print(left.pid, flush=True); left.wait()"
+    )
+
+    with pytest.raises(subprocess.TimeoutExpired) as late:
+        child_process.capture([sys.executable, "-c", script], seconds=2)
+
+    grandchild = int(late.value.stdout)
+    until(lambda: not alive(grandchild), what="the grandchild is gone")
+
+
+def test_a_captured_command_gets_its_input_and_its_bytes_are_replaced() -> None:
+    script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() + b'\\xe9'); sys.exit(3)"
+
+    ended = child_process.capture([sys.executable, "-c", script], seconds=30, text="naïve ")
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "naïve \ufffd", "")
 
 
 @pytest.mark.servers
