@@ -41,7 +41,7 @@ def accept(
             token is known, as after `overnight up`.
     """
     verdict: Literal["accepted", "excluded"] = "accepted" if decision == "accept" else "excluded"
-    context, report = ModelContext.open(model), RunReport(model=model)
+    context, report = ModelContext.open(model, "administration"), RunReport(model=model)
     statement = {"arrival": arrival, "decision": decision, "reason": reason}
     try:
         actor = authenticate(

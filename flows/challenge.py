@@ -73,7 +73,7 @@ def challenge(
     statement: dict[str, Plain] = {"action": action, "version": version, "reason": reason}
     if action == "start":
         statement |= {"mode": mode, "share": share, "approve": approve, **bounds}
-    context = ModelContext.open(model)
+    context = ModelContext.open(model, "administration")
     report = RunReport(model=model, champion=step(context.registry.champion_version)())
     # Stopping a challenge decides about no version.
     manual = action == "start" and version is not None and is_manual(context, version)

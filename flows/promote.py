@@ -42,7 +42,7 @@ def promote(
             Without it the name above is only claimed. A claim is refused for a model or version
             with manual approval as soon as any token is known, as after `overnight up`.
     """
-    context = ModelContext.open(model)
+    context = ModelContext.open(model, "administration")
     registry = context.registry
     manifest, champion = registry.manifest(version), registry.champion_version()
     report = RunReport(model=model, champion=champion, manifest=manifest)

@@ -33,7 +33,7 @@ def rollback(
             is only claimed. A claim is refused for a model or version with manual approval as soon
             as any token is known, as after `overnight up`.
     """
-    context = ModelContext.open(model)
+    context = ModelContext.open(model, "administration")
     registry = context.registry
     report = RunReport(model=model, champion=step(registry.champion_version)())
     try:

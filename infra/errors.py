@@ -26,7 +26,8 @@ class OrchestratorRefused(OvernightError):
 
     def __init__(self, request: str, *, status: int, why: str) -> None:
         self.status = status
-        super().__init__(f"Prefect refused {request} ({status}): {why}")
+        remedy = "; set OVERNIGHT_PREFECT_AUTH to the server's user:password" * (status == 401)
+        super().__init__(f"Prefect refused {request} ({status}): {why}{remedy}")
 
 
 class DeploymentFailed(OvernightError):

@@ -101,5 +101,7 @@ def _reason(response: httpx.Response) -> str:
         return response.reason_phrase
     except ValueError:
         return response.text[:300]
-    detail = document.get("detail", document) if isinstance(document, dict) else document
+    detail = document
+    if isinstance(document, dict):
+        detail = document.get("detail", document.get("exception_message", document))
     return detail if isinstance(detail, str) else json.dumps(detail)[:300]

@@ -42,6 +42,8 @@ from overnight.store.errors import ConfigurationError
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
+# Read by `overnight up` alone: no service has to start again when they change.
+_OF_THE_COMMAND = {"up_seconds"}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -58,6 +60,9 @@ class Settings(BaseSettings):
 
     home: Path = Path(".overnight")
     log_level: Level = "INFO"
+    # How long `overnight up` waits while no service gets any further, and then for serving to load
+    # a model's first version.
+    up_seconds: float = Field(default=240, gt=0)
 
     # The store. No endpoint: the embedded one, on this machine.
     s3_endpoint: S3Endpoint = None
@@ -82,7 +87,7 @@ class Settings(BaseSettings):
     prefect_api_url: Address = None
     prefect_port: Port = 4200
     prefect_host: str = "127.0.0.1"
-    # `user:password` of the Prefect server; `overnight up` makes one where others reach it.
+    # `user:password` of the Prefect server; `overnight up` makes one for the embedded server.
     prefect_auth: UserAndPassword = SecretStr("")
     work_pool: str = "overnight"
     # A run sends a heartbeat every 30 seconds. After so long without any it has crashed, and so
@@ -154,7 +159,8 @@ class Settings(BaseSettings):
 
     def digest(self, *prefixes: str) -> str:
         """A digest of the settings whose names begin with one of the prefixes."""
-        chosen = [name for name in sorted(type(self).model_fields) if name.startswith(prefixes)]
+        names = sorted(type(self).model_fields.keys() - _OF_THE_COMMAND)
+        chosen = [name for name in names if name.startswith(prefixes)]
         values = {name: getattr(self, name) for name in chosen}
         return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
 
@@ -218,6 +224,14 @@ def _own_credentials(settings: Settings, file: Path) -> Settings:
     return settings.model_copy(update=credentials | {"s3_session_token": SecretStr("")})
 
 
+def _own_password(settings: Settings) -> Settings:
+    """Settings that send the embedded Prefect server's password to no other server."""
+    given = {name.upper() for name, value in os.environ.items() if value}
+    if settings.prefect_api_url is None or f"{PREFIX}PREFECT_AUTH" in given:
+        return settings
+    return settings.model_copy(update={"prefect_auth": SecretStr("")})
+
+
 def _bypass_proxies() -> None:
     """Keep requests to this machine from proxies, which cannot reach it.
 
@@ -252,6 +266,7 @@ def load(identity: identities.Name | None = None) -> Settings:
     files = home / "embedded.env", identities.path(home, chosen)
     try:
         settings = _own_credentials(Settings(_env_file=files, home=home, identity=chosen), files[1])
+        settings = _own_password(settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = "__".join(str(part) for part in first["loc"]).upper()

@@ -12,8 +12,9 @@ from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings, load
-from overnight.infra.stack import local_secrets, state_file
+from overnight.infra.stack import held_runs, local_secrets, state_file
 from overnight.infra.stack.deployments import TAG
+from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Bucket
@@ -22,6 +23,7 @@ from overnight.store.registry.registry import Registry
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
+_NO_RUNS: Document = {"runs": [], "waiting_runs": [], "paused_schedules": []}
 _FLOWS = {"retrain", "ingest", "accept", "promote", "rollback", "challenge", "reproduce", "tune"}
 
 
@@ -36,7 +38,9 @@ def run(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        _show(document, open_console())
+        console = open_console()
+        _show(document, console)
+        status_notices.print_sign_in(settings, console)
     sys.exit(0 if document["ready"] and not document["problems"] else 1)
 
 
@@ -67,7 +71,7 @@ def gather(settings: Settings) -> Document:
             name: of_model(bucket, settings, name, problems)
             for name in _or_problem(problems, lambda: Registry(bucket).models(), ())
         },
-        "runs": _or_problem(problems, lambda: _runs(api), []),
+        **_or_problem(problems, lambda: _runs_and_pauses(api, settings, problems), _NO_RUNS),
         "problems": problems,
     }
 
@@ -114,6 +118,28 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
             problems, lambda: live_scores.newest(bucket, model, current.version), None
         ),
         "waiting": waiting,
+    }
+
+
+def _runs_and_pauses(api: PrefectApi, settings: Settings, problems: list[str]) -> Document:
+    """The last runs, those that are due and have not begun, and what is paused.
+
+    A paused pool is a problem, because no run begins; a paused schedule may be intended.
+    """
+    problems += held_runs.pauses(api, settings.work_pool, ui=ui_url(settings))
+    return {
+        "runs": _runs(api),
+        "waiting_runs": [
+            {
+                "name": run["name"],
+                "id": run["id"],
+                "flow": _flow_and_model(run),
+                "state": run["state_name"],
+                "since": run["expected_start_time"],
+            }
+            for run in held_runs.due(api, settings.work_pool)
+        ],
+        "paused_schedules": list(held_runs.paused_schedules(api)),
     }
 
 
@@ -179,14 +205,23 @@ def _show(document: Document, console: Console) -> None:
     for model, status in document["models"].items():
         for line in _notices(model, status):
             console.print(line)
+    _show_runs(document, console)
+    for problem in document["problems"]:
+        console.print(problem, style="red")
+
+
+def _show_runs(document: Document, console: Console) -> None:
+    """The runs that wait, the last ones, and the schedules that are paused."""
     runs = new_table("run", "flow", "state", "seconds", "message")
+    for run in document["waiting_runs"]:
+        runs.add_row(run["name"], run["flow"], run["state"], "", f"waits since {run['since'][:19]}")
     for run in document["runs"]:
         message = (run["message"] or "")[:100]
         runs.add_row(run["name"], run["flow"], run["state"], f"{run['seconds']}", message)
-    if document["runs"]:
+    if document["runs"] or document["waiting_runs"]:
         console.print(runs)
-    for problem in document["problems"]:
-        console.print(problem, style="red")
+    for schedule in document["paused_schedules"]:
+        console.print(schedule, style="yellow")
 
 
 def _notices(model: str, status: Document) -> Iterator[str]:

@@ -2,13 +2,24 @@
 
 from collections.abc import Callable, Iterator
 
+from rich.console import Console
+
 from overnight.infra.prefect_api import Document
+from overnight.infra.settings import Settings
+from overnight.infra.stack import local_secrets
 from overnight.store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.data.learned_arrivals import ArrivalVersions, open_reviews
+
+
+def print_sign_in(settings: Settings, console: Console) -> None:
+    """Print how a browser is let in by Prefect, with the password only on a terminal."""
+    if how := local_secrets.prefect_sign_in(settings, to_terminal=console.is_terminal):
+        # Unwrapped, so that it can be copied.
+        console.print(how, soft_wrap=True)
 
 
 def challenge(bucket: Bucket, model: str) -> Document | None:

@@ -16,6 +16,7 @@ from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
 from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings
+from overnight.infra.stack import held_runs
 from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import ConfigurationError
 
@@ -82,6 +83,20 @@ def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) 
     return run
 
 
+def pauses(api: PrefectApi, settings: Settings) -> list[str]:
+    """What keeps runs from beginning, a sentence each; nothing where Prefect does not answer."""
+    try:
+        return held_runs.pauses(api, settings.work_pool, ui=ui_url(settings))
+    except (OrchestratorUnavailable, OrchestratorRefused):
+        return []
+
+
+def why_waiting(api: PrefectApi, settings: Settings) -> str:
+    """Why a run has not begun: what is paused, or else that no worker has taken it."""
+    no_worker = "no worker has taken the run; `overnight status` shows whether one runs"
+    return "; ".join(pauses(api, settings)) or no_worker
+
+
 def read_status(api: PrefectApi, run_id: str, model: str) -> RunStatus:
     """The status of a run now."""
     state = api.request("GET", f"/flow_runs/{run_id}")["state"]
@@ -131,10 +146,12 @@ def follow(
     )
     with bar:
         poll = partial(_read_with_retries, api, run["id"], model, console, retry_seconds)
-        return _follow(poll, console, bar)
+        return _follow(poll, partial(why_waiting, api, settings), console, bar)
 
 
-def _follow(poll: Callable[[], RunStatus], console: Console, bar: Progress) -> Document:
+def _follow(
+    poll: Callable[[], RunStatus], why_waiting: Callable[[], str], console: Console, bar: Progress
+) -> Document:
     line = bar.add_task("Scheduled", total=None)
     late = time.monotonic() + _LATE_SECONDS
     printed = ""
@@ -145,7 +162,7 @@ def _follow(poll: Callable[[], RunStatus], console: Console, bar: Progress) -> D
             printed = str(status)
             console.print(printed)
         if status.state["type"] == "SCHEDULED" and time.monotonic() > late:
-            console.print("still waiting for a worker; `overnight status` shows whether one runs")
+            console.print(f"still waiting: {why_waiting()}")
             # Print this only once.
             late = float("inf")
         time.sleep(_POLL_SECONDS)

@@ -41,7 +41,10 @@ def run(
     if signed is not None:
         stated = {name: parameters.get(name) for name in (*signed, "reason")}
         parameters = parameters | proof(settings, Statement(flow, model, stated))
-    started = follow.trigger(connections.prefect(settings), flow, model, parameters)
+    api = connections.prefect(settings)
+    started = follow.trigger(api, flow, model, parameters)
+    for pause in follow.pauses(api, settings):
+        console.print(pause, style="yellow")
     if not wait:
         console.print(f"run {started['name']} ({started['id']}) is scheduled")
         return

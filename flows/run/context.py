@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overnight import models
 from overnight.flows.run.parameters import StartFrom
-from overnight.infra import connections
+from overnight.infra import connections, identities
 from overnight.infra.settings import Settings, load
 from overnight.models.definition import ModelDefinition, Places, Source, TrainingSettings
 from overnight.models.examples import Examples
@@ -54,9 +54,13 @@ class ModelContext:
         self._loaded: dict[str, LoadedPredictor] = {}
 
     @classmethod
-    def open(cls, model: str) -> "ModelContext":
-        """The context of a model of the catalogue."""
-        return cls(models.find(model), load())
+    def open(cls, model: str, identity: identities.Name | None = None) -> "ModelContext":
+        """The context of a model of the catalogue.
+
+        `identity` is for flows that carry out a person's decision, and is named by their code: a
+        run's own environment must not choose it.
+        """
+        return cls(models.find(model), load(identity))
 
     def is_warm(self, start_from: StartFrom, champion: Manifest | None, data: DataLineage) -> bool:
         """Whether a run on `data` starts from the champion's weights.

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from overnight.infra import identities
-from overnight.infra.formats import is_loopback
 from overnight.infra.settings import Settings
 from overnight.store.local_files import write_atomically
 
@@ -69,9 +68,9 @@ def write_credentials(home: Path) -> None:
 
 
 def ensure_prefect_auth(settings: Settings) -> None:
-    """Generate user and password of Prefect's server, when other machines can reach it."""
+    """Generate user and password of the embedded Prefect server when the settings have none."""
     chosen = settings.prefect_auth.get_secret_value() or settings.prefect_api_url
-    if not chosen and not is_loopback(settings.prefect_host):
+    if not chosen:
         why = "Made by `overnight up`: user and password of the Prefect server."
         add(settings.home, {PREFECT_AUTH: f"overnight:{secrets.token_hex(32)}"}, why=why)
 
@@ -83,6 +82,19 @@ def ensure_admin_token(settings: Settings) -> None:
         add(settings.home, {ADMIN_TOKEN: secrets.token_hex(32)}, why=why)
 
 
+def prefect_sign_in(settings: Settings, *, to_terminal: bool) -> str:
+    """How a browser is let in by the embedded Prefect server; empty for a server elsewhere.
+
+    Only the terminal of a person shows the password; a pipe or a log shows where it is kept.
+    """
+    auth = settings.prefect_auth.get_secret_value()
+    if settings.prefect_api_url is not None or not auth:
+        return ""
+    where = _location(settings, PREFECT_AUTH, auth)
+    shown = f"{auth}  ({where})" if to_terminal else where
+    return f"To sign in to Prefect, paste: {shown}"
+
+
 def admin_token_location(settings: Settings) -> str:
     """Where the tokens for administration are kept, as text for people; never the tokens."""
     if settings.admin_tokens_file is not None:
@@ -90,6 +102,10 @@ def admin_token_location(settings: Settings) -> str:
     token = settings.admin_token.get_secret_value()
     if not token:
         return "none yet, `overnight up` makes one"
+    return _location(settings, ADMIN_TOKEN, token)
+
+
+def _location(settings: Settings, name: str, value: str) -> str:
     file = path(settings.home)
-    is_ours = file.exists() and f"{ADMIN_TOKEN}={token}" in file.read_text().splitlines()
-    return f"{ADMIN_TOKEN} in {file if is_ours else 'the environment'}"
+    is_ours = file.exists() and f"{name}={value}" in file.read_text().splitlines()
+    return f"{name} in {file if is_ours else 'the environment'}"

@@ -1,12 +1,11 @@
 """Flow runs without a process: crashed while the machine was down, or never started."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import psutil
 
 from overnight.infra.prefect_api import Document, PrefectApi
-from overnight.infra.stack import processes
+from overnight.infra.stack import held_runs, processes
 
 # Prefect names the run in the environment of its process, and children inherit it.
 _RUN = "PREFECT__FLOW_RUN_ID"
@@ -46,22 +45,13 @@ def skip_missed(api: PrefectApi, pool: str) -> list[str]:
     One run processes all that arrived meanwhile; twenty in a row would only repeat each other.
     Runs that a person requested, and retries, stay. Returns the names of the cancelled runs.
     """
-    late = api.filter(
-        "/flow_runs",
-        flow_runs={
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
-        },
-        work_pools={"name": {"any_": [pool]}},
-    )
     missed: dict[str, list[Document]] = {}
-    for run in late:
+    for run in held_runs.due(api, pool):
         if run["auto_scheduled"] and not run["run_count"]:
             missed.setdefault(run["deployment_id"], []).append(run)
     skipped = []
     for runs in missed.values():
-        by_time = sorted(runs, key=lambda run: datetime.fromisoformat(run["expected_start_time"]))
-        for run in by_time[:-1]:
+        for run in runs[:-1]:
             message = "Missed while the stack was down; the newest missed run is started instead."
             state = {"type": "CANCELLED", "name": "Missed", "message": message}
             api.request("POST", f"/flow_runs/{run['id']}/set_state", {"state": state})

@@ -9,14 +9,21 @@ from pathlib import Path
 
 from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
-from overnight.infra.formats import is_loopback
 from overnight.infra.prefect_api import PrefectApi
 from overnight.infra.settings import Settings
 from overnight.infra.stack import orphan_runs, prefect_automations
 from overnight.infra.stack.ports import Listening
 from overnight.infra.stack.service import Service
+from overnight.store.errors import ConfigurationError
 
 NAME = "prefect"
+# A run or deployment can set no job variable: with `env`, `command` or `working_dir` it would bring
+# tokens or an identity of its own. There is no `env` here, because Prefect would merge a run's into
+# it. Without a pipe to the worker, a run survives the worker's death.
+POOL_TEMPLATE: Mapping[str, object] = {
+    "job_configuration": {"stream_output": False},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
 _REQUEST_SECONDS = 2.0
 
 
@@ -47,6 +54,16 @@ def server(settings: Settings) -> Service:
     api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
     host, port = settings.prefect_host, str(settings.prefect_port)
     command = ("server", "start", "--host", host, "--port", port)
+
+    def before_start() -> None:
+        # On the loopback, too: every local user and every page in a browser reaches it, and may
+        # run commands as the worker where no password is asked for.
+        if not settings.prefect_auth.get_secret_value():
+            raise ConfigurationError(
+                "the Prefect server has no password; `overnight up` generates one, or set "
+                "OVERNIGHT_PREFECT_AUTH=user:password"
+            )
+
     return Service(
         name=NAME,
         title="Prefect UI",
@@ -55,6 +72,7 @@ def server(settings: Settings) -> Service:
         folder=settings.home,
         log=settings.home / "logs" / "prefect.log",
         ready=lambda _started: api.is_healthy(),
+        before_start=before_start,
         prepare=lambda: configure(settings),
         listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT", host),),
         address=settings.api_url.removesuffix("/api"),
@@ -63,12 +81,14 @@ def server(settings: Settings) -> Service:
 
 
 def _access(settings: Settings) -> Mapping[str, str]:
-    """Environment for authentication, and for browsers on other machines to find the API."""
-    auth = settings.prefect_auth.get_secret_value()
-    authentication = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
-    # A relative address: browsers elsewhere reach this machine by another name than we do.
-    elsewhere = {} if is_loopback(settings.prefect_host) else {"PREFECT_SERVER_UI_API_URL": "/api"}
-    return authentication | elsewhere
+    """Environment by which the server asks for a password and refuses pages of other origins."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": settings.prefect_auth.get_secret_value(),
+        # A relative address, so that the UI and its API have one origin by whatever name a browser
+        # reaches this machine.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": settings.api_url.removesuffix("/api"),
+    }
 
 
 def deployments(settings: Settings, root: Path) -> Service:
@@ -120,7 +140,7 @@ def worker(settings: Settings, root: Path) -> Service:
         name="worker",
         title="Prefect worker",
         command=(sys.executable, "-m", NAME, "--no-prompt", "worker", "start", *options),
-        # Flows that decide about versions have another identity, set by their deployment.
+        # Flows that carry out a person's decision name another identity in their code.
         environment={**environment(settings), "OVERNIGHT_IDENTITY": "training"},
         folder=root,
         log=settings.home / "logs" / "worker.log",
@@ -138,14 +158,20 @@ def worker(settings: Settings, root: Path) -> Service:
 def configure(settings: Settings) -> None:
     """Create the server's work pool and automations, and resume the pool."""
     api = connections.prefect(settings)
-    if api.find(f"/work_pools/{settings.work_pool}") is None:
-        workers = api.request("GET", "/collections/views/aggregate-worker-metadata")
-        template = workers["prefect"]["process"]["default_base_job_configuration"]
-        pool = {"name": settings.work_pool, "type": "process", "base_job_template": template}
-        api.request("POST", "/work_pools/", pool)
+    ensure_pool(api, settings.work_pool)
     if settings.prefect_api_url is None:
         pause(api, settings.work_pool, paused=False)
     prefect_automations.register(api, settings)
+
+
+def ensure_pool(api: PrefectApi, name: str) -> None:
+    """Create the work pool, or give an existing one our template."""
+    template = {"base_job_template": POOL_TEMPLATE}
+    existing = api.find(f"/work_pools/{name}")
+    if existing is None:
+        api.request("POST", "/work_pools/", {"name": name, "type": "process", **template})
+    elif existing["base_job_template"] != POOL_TEMPLATE:
+        api.request("PATCH", f"/work_pools/{name}", template)
 
 
 def pause(api: PrefectApi, pool: str, *, paused: bool) -> None:

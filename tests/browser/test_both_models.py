@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from tests.support.browser.page_watch import watch
+from tests.support.browser.prefect_ui import sign_in
 from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
@@ -20,6 +21,7 @@ def test_a_run_of_sales_is_in_the_prefect_ui(page: Page, stack: RunningStack) ->
         if run["parameters"].get("model") == "sales" and run["state_type"] == "COMPLETED"
     )
 
+    sign_in(page, stack)
     page.goto(f"{stack.prefect_url}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
 
     expect(page.get_by_text("sales-retrain").first).to_be_visible()

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from overnight.models import catalogue
 from overnight.store.objects.keys import is_version
 from tests.faults.test_stack_recovery import answers
+from tests.support.browser.prefect_ui import sign_in
 from tests.support.stack import RunningStack, new_stack, stopped_afterwards
 
 pytestmark = [pytest.mark.servers, pytest.mark.thorough, pytest.mark.timeout(1_800)]
@@ -50,6 +51,7 @@ def test_the_first_run_of_a_model_is_in_the_prefect_ui(
         if run["parameters"].get("model") == model and run["state_name"] == "Promoted"
     )
 
+    sign_in(page, empty)
     page.goto(f"{empty.prefect_url}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
 
     expect(page.get_by_text(f"{model}-retrain").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""A run started in the Prefect UI changes the serving page."""
+"""A run started in the Prefect UI changes the serving page; a foreign page starts none."""
 
 import re
 from contextlib import suppress
@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect
 
+from tests.support.browser.prefect_ui import sign_in
 from tests.support.stack import RunningStack
 from tests.support.steady_load import steady
 from tests.support.waiting import until
@@ -66,6 +67,7 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
         and deployment["name"] == "digits"
     )
 
+    sign_in(page, stack)
     page.goto(f"{stack.prefect_url}/v2/deployments/deployment/{deployment['id']}")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
@@ -93,3 +95,62 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
     page.goto(f"{stack.prefect_url}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
     expect(page.get_by_text("digits-retrain").first).to_be_visible()
     watching.close()
+
+
+# What a page of another origin can send: as scripts do, as forms do, and over a stream. Each entry
+# says what came of it.
+_TRY_ALL = """async (api) => {
+  const json = {method: "POST", headers: {"Content-Type": "application/json"}};
+  const flow = {...json, body: '{"name": "taken over"}'};
+  const form = {method: "POST", mode: "no-cors", body: '{"name": "taken over"}'};
+  const result = async (name, options) => {
+    try {
+      const answer = await fetch(api + name, options);
+      return answer.type === "opaque" ? "unread" : String(answer.status);
+    } catch { return "unread"; }
+  };
+  const stream = new Promise(resolve => {
+    const socket = new WebSocket(api.replace("http", "ws") + "/events/in", ["prefect"]);
+    socket.onopen = () => socket.send('{"type": "auth", "token": null}');
+    socket.onmessage = () => resolve("let in");
+    socket.onclose = () => resolve("closed");
+  });
+  return {
+    "reads": await result("/deployments/filter", {...json, body: "{}"}),
+    "reads without asking": await result("/health", {}),
+    "creates": await result("/flows/", flow),
+    "creates with a password it guesses": await result("/flows/", {
+      ...flow, headers: {...flow.headers, Authorization: "Basic b3Zlcm5pZ2h0Og=="},
+    }),
+    "sends a form": await result("/flows/", form),
+    "streams": await stream,
+  };
+}"""
+
+
+def test_a_page_of_another_origin_starts_and_reads_nothing(
+    browser: Browser, page: Page, stack: RunningStack
+) -> None:
+    # The browser is signed in, as that of an operator would be.
+    sign_in(page, stack)
+    foreign = page.context.new_page()
+    foreign.route(
+        "**/evil", lambda route: route.fulfill(body="<p>hello</p>", content_type="text/html")
+    )
+    # The same site, which is the most that a browser could trust; only the port differs.
+    foreign.goto(f"{stack.serving_url}/evil")
+
+    came_of_it = foreign.evaluate(_TRY_ALL, f"{stack.prefect_url}/api")
+
+    # A form can be sent anywhere, so it is the server that refuses it for want of a password.
+    assert came_of_it == {
+        "reads": "unread",
+        "reads without asking": "unread",
+        "creates": "unread",
+        "creates with a password it guesses": "unread",
+        "sends a form": "unread",
+        "streams": "closed",
+    }
+    flows = stack.prefect.filter("/flows", flows={"name": {"any_": ["taken over"]}})
+    assert flows == []
+    foreign.close()

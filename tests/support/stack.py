@@ -16,7 +16,7 @@ from typing import Any
 
 from overnight.infra import keyring
 from overnight.infra.prefect_api import PrefectApi
-from overnight.infra.stack import state_file
+from overnight.infra.stack import local_secrets, state_file
 from overnight.infra.stack.ports import free_port
 from overnight.infra.stack.processes import is_alive
 from overnight.infra.stack.state_file import ServiceRecord
@@ -39,9 +39,15 @@ class RunningStack:
     store_url: str
 
     @property
+    def prefect_auth(self) -> str:
+        """User and password of the Prefect server, which `overnight up` made."""
+        lines = (line.partition("=") for line in (self.home / "embedded.env").read_text().split())
+        return next(value for name, _, value in lines if name == local_secrets.PREFECT_AUTH)
+
+    @property
     def prefect(self) -> PrefectApi:
         # A busy machine answers late, and no test is about that.
-        return PrefectApi(f"{self.prefect_url}/api", timeout_seconds=60)
+        return PrefectApi(f"{self.prefect_url}/api", auth=self.prefect_auth, timeout_seconds=60)
 
     def overnight(self, *words: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
         """Run a command of this stack to its end."""

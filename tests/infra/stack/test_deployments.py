@@ -10,7 +10,7 @@ import yaml
 from overnight.cli.runs import follow
 from overnight.infra.errors import OrchestratorRefused
 from overnight.infra.prefect_api import Document, PrefectApi
-from overnight.infra.stack import deployments
+from overnight.infra.stack import deployments, prefect_services
 from overnight.models import catalogue
 
 ROOT = Path(__file__).parents[3]
@@ -75,11 +75,17 @@ def test_a_decision_s_flow_is_deployed_once_and_the_command_finds_every_deployme
 def api(prefect_server: str) -> Iterator[PrefectApi]:
     """A server with the pool of ours, and a deployment that is in the file no longer."""
     api = PrefectApi(prefect_server)
-    if api.find("/work_pools/overnight") is None:
-        api.request("POST", "/work_pools/", {"name": "overnight", "type": "process"})
+    prefect_services.ensure_pool(api, "overnight")
     flow = api.request("POST", "/flows/", {"name": "promote"})
     old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "overnight.flows.promote.promote"}
-    api.request("POST", "/deployments/", old | {"tags": [deployments.TAG], "parameters": {}})
+    old |= {"tags": [deployments.TAG], "parameters": {}}
+    api.request("POST", "/deployments/", old)
+    # As earlier releases registered it, in a pool that took an environment.
+    before = old | {
+        "name": "any-model",
+        "job_variables": {"env": {"OVERNIGHT_IDENTITY": "keeping"}},
+    }
+    api.request("POST", "/deployments/", before)
     yield api
     for found in api.filter("/deployments", deployments={"tags": {"all_": [deployments.TAG]}}):
         api.request("DELETE", f"/deployments/{found['id']}")
@@ -99,6 +105,9 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
     form = follow.deployment(api, "promote", "sales")["parameter_openapi_schema"]
     assert form["properties"]["model"]["enum"] == list(catalogue())
     assert "model" in form["required"]
+
+    # The environment that an earlier release gave to runs is gone.
+    assert follow.deployment(api, "promote", "sales")["job_variables"] == {}
 
     # A run is of the model that the command names, and of none that nobody knows.
     run = follow.trigger(api, "rollback", "sales", {"requested_by": "ann"})

@@ -1,49 +1,77 @@
-"""A Prefect server that others can reach asks who comes, and our own processes can answer."""
+"""Prefect asks everybody for its password, and no run brings an environment of its own."""
 
+import asyncio
+import json
 import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from overnight.cli.actions import status
+from overnight.cli.runs import follow
 from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused
 from overnight.infra.prefect_api import PrefectApi
-from overnight.infra.settings import load
-from overnight.infra.stack import local_secrets, prefect_services
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack import held_runs, local_secrets, prefect_services
 from overnight.infra.stack.ports import free_port
+from overnight.store.errors import ConfigurationError
 from tests.support.waiting import until
 
+POOL = "overnight"
+FOREIGN = "https://evil.example"
+# What a run would bring to be taken for the operator, or to run another program.
+FORGED = {
+    "env": {"OVERNIGHT_ADMIN_TOKEN": "a-token-of-my-own-making"},
+    "env.OVERNIGHT_IDENTITY": "administration",
+    "command": "sh -c id",
+    "working_dir": "/tmp",
+}
 
-@pytest.fixture
-def everywhere(tmp_path, monkeypatch):
-    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
-    monkeypatch.setenv("OVERNIGHT_PREFECT_HOST", "0.0.0.0")  # noqa: S104
-    monkeypatch.setenv("OVERNIGHT_PREFECT_PORT", str(free_port()))
-    (tmp_path / "logs").mkdir()
+
+def settings_of(home: Path, monkeypatch: pytest.MonkeyPatch, **named: str) -> Settings:
+    monkeypatch.setenv("OVERNIGHT_HOME", str(home))
+    for name, value in named.items():
+        monkeypatch.setenv(f"OVERNIGHT_{name}", value)
     local_secrets.ensure_prefect_auth(load())
     return load()
 
 
-def test_what_it_asks_for_is_made_once_and_only_where_others_reach_it(everywhere, monkeypatch):
-    first = everywhere.prefect_auth
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0"])  # noqa: S104
+def test_the_password_is_made_once_wherever_the_server_listens(host, tmp_path, monkeypatch):
+    made = settings_of(tmp_path, monkeypatch, PREFECT_HOST=host)
+
     local_secrets.ensure_prefect_auth(load())
 
-    assert load().prefect_auth == first
-    assert len(first.get_secret_value()) > 60
-    assert first.get_secret_value() not in repr(load())
-    for host in ("127.0.0.1", "::1", "localhost"):
-        monkeypatch.setenv("OVERNIGHT_HOME", str(everywhere.home / "other"))
-        monkeypatch.setenv("OVERNIGHT_PREFECT_HOST", host)
-        local_secrets.ensure_prefect_auth(load())
-        assert not load().prefect_auth.get_secret_value()
+    password = made.prefect_auth.get_secret_value()
+    assert load().prefect_auth == made.prefect_auth
+    assert len(password) > 60
+    assert password not in repr(load())
+    assert local_secrets.path(tmp_path).stat().st_mode & 0o777 == 0o600
 
 
-def test_every_process_that_talks_to_it_has_the_credentials(everywhere):
-    auth = everywhere.prefect_auth.get_secret_value()
-    server = prefect_services.server(everywhere)
+def test_no_other_server_gets_the_password_of_the_embedded_one(tmp_path, monkeypatch):
+    settings_of(tmp_path, monkeypatch)
+
+    elsewhere = settings_of(tmp_path, monkeypatch, PREFECT_API_URL="http://prefect.example/api")
+    named = settings_of(tmp_path, monkeypatch, PREFECT_AUTH="ann:hers")
+
+    assert not elsewhere.prefect_auth.get_secret_value()
+    assert "PREFECT_API_AUTH_STRING" not in prefect_services.environment(elsewhere)
+    assert named.prefect_auth.get_secret_value() == "ann:hers"
+
+
+def test_every_process_that_talks_to_it_has_the_credentials(tmp_path, monkeypatch):
+    settings = settings_of(tmp_path, monkeypatch)
+    auth = settings.prefect_auth.get_secret_value()
+    server = prefect_services.server(settings)
     others = (
-        prefect_services.worker(everywhere, everywhere.home),
-        prefect_services.deployments(everywhere, everywhere.home),
+        prefect_services.worker(settings, settings.home),
+        prefect_services.deployments(settings, settings.home),
     )
 
     assert server.environment["PREFECT_SERVER_API_AUTH_STRING"] == auth
@@ -53,33 +81,225 @@ def test_every_process_that_talks_to_it_has_the_credentials(everywhere):
     assert "PREFECT_SERVER_API_AUTH_STRING" not in others[0].environment
 
 
-@pytest.mark.servers
-def test_a_request_without_credentials_is_refused(everywhere):
-    server = prefect_services.server(everywhere)
+def test_a_server_without_a_password_is_not_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+
+    with pytest.raises(ConfigurationError, match="has no password"):
+        prefect_services.server(load()).before_start()
+
+
+def test_a_terminal_shows_the_password_and_a_log_where_it_is_kept(tmp_path, monkeypatch):
+    settings = settings_of(tmp_path, monkeypatch)
+    auth = settings.prefect_auth.get_secret_value()
+
+    shown = local_secrets.prefect_sign_in(settings, to_terminal=True)
+    logged = local_secrets.prefect_sign_in(settings, to_terminal=False)
+    elsewhere = settings_of(tmp_path, monkeypatch, PREFECT_API_URL="http://prefect.example/api")
+
+    assert auth in shown
+    assert auth not in logged
+    assert f"OVERNIGHT_PREFECT_AUTH in {tmp_path / 'embedded.env'}" in logged
+    assert local_secrets.prefect_sign_in(elsewhere, to_terminal=True) == ""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A Prefect server at the loopback, as `overnight up` starts it; its settings."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "logs").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        settings = settings_of(home, patched, PREFECT_PORT=str(free_port()))
+    service = prefect_services.server(settings)
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    with server.log.open("wb") as log:
+    with service.log.open("wb") as log:
         process = subprocess.Popen(
-            server.command,
-            env={**quiet, **server.environment},
-            cwd=server.folder,
+            service.command,
+            env={**quiet, **service.environment},
+            cwd=service.folder,
             stdout=log,
             stderr=log,
         )
     try:
-        until(lambda: server.ready(0), seconds=180, what="a Prefect server")
-        path = "/work_pools/filter"
-
-        for stranger in (
-            PrefectApi(everywhere.api_url),
-            PrefectApi(everywhere.api_url, auth="a:b"),
-        ):
-            with pytest.raises(OrchestratorRefused) as refused:
-                stranger.request("POST", path, {})
-            assert refused.value.status == 401
-        server.prepare()
-        pools = connections.prefect(everywhere).request("POST", path, {})
-        assert [pool["name"] for pool in pools] == ["overnight"]
+        until(lambda: service.ready(0), seconds=180, what="a Prefect server")
+        yield settings
     finally:
         process.terminate()
         process.wait(60)
-    assert everywhere.prefect_auth.get_secret_value() not in server.log.read_text()
+    assert settings.prefect_auth.get_secret_value() not in service.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def api(server: Settings) -> PrefectApi:
+    """The server with a pool of an earlier release, which `overnight up` has taken over."""
+    api = connections.prefect(server)
+    workers = api.request("GET", "/collections/views/aggregate-worker-metadata")
+    template = workers["prefect"]["process"]["default_base_job_configuration"]
+    pool = {"name": POOL, "type": "process", "base_job_template": template}
+    api.request("POST", "/work_pools/", pool)
+    prefect_services.server(server).prepare()
+    return api
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("auth", ["", "a:b"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/work_pools/filter"),
+        ("POST", "/deployments/"),
+        ("POST", "/events"),
+        ("GET", "/version"),
+        ("GET", "/admin/settings"),
+        ("POST", "/health"),
+    ],
+)
+def test_a_request_without_the_password_is_refused(server, auth, method, path):
+    stranger = PrefectApi(server.api_url, auth=auth)
+
+    with pytest.raises(OrchestratorRefused, match="OVERNIGHT_PREFECT_AUTH") as refused:
+        stranger.request(method, path, {})
+
+    assert refused.value.status == 401
+
+
+@pytest.mark.servers
+def test_a_name_that_was_rebound_to_this_machine_gets_no_further(server):
+    # The browser takes a page of evil.example for the server's own; it has no password there.
+    rebound = {"Host": f"evil.example:{server.prefect_port}", "Origin": "http://evil.example"}
+
+    for path in ("/version", "/health/../version"):
+        answer = httpx.get(server.api_url + path, headers=rebound, trust_env=False)
+        assert answer.status_code == 401
+
+
+@pytest.mark.servers
+def test_pages_of_other_origins_may_not_read_nor_send_what_a_browser_asks_about(server):
+    asks = {
+        "Origin": FOREIGN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+
+    asked = httpx.options(f"{server.api_url}/deployments/", headers=asks, trust_env=False)
+    read = httpx.get(f"{server.api_url}/health", headers={"Origin": FOREIGN}, trust_env=False)
+
+    assert asked.status_code == 400
+    for answer in (asked, read):
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    "path", ["/events/in", "/events/out", "/logs/out", "/task_runs/subscriptions/scheduled"]
+)
+@pytest.mark.parametrize("token", [None, "a:b"])
+def test_a_stream_without_the_password_is_refused(server, path, token):
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect
+    from websockets.typing import Subprotocol
+
+    address = urlsplit(server.api_url)._replace(scheme="ws").geturl() + path
+
+    with connect(address, subprotocols=[Subprotocol("prefect")], proxy=None) as stream:
+        stream.send(json.dumps({"type": "auth", "token": token}))
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(60)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+
+
+@pytest.mark.servers
+def test_no_run_and_no_deployment_brings_an_environment_of_its_own(api):
+    flow = api.request("POST", "/flows/", {"name": "promote"})
+    ours = {"name": "any-model", "flow_id": flow["id"], "work_pool_name": POOL}
+    ours |= {"entrypoint": "overnight.flows.promote.promote"}
+    deployment = api.request("POST", "/deployments/", ours)
+    path = f"/deployments/{deployment['id']}/create_flow_run"
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}
+    run = api.request("POST", path, {"state": later})
+
+    assert api.find(f"/work_pools/{POOL}")["base_job_template"] == prefect_services.POOL_TEMPLATE
+    for name, value in FORGED.items():
+        brought = {"job_variables": {name: value}}
+        for method, where, body in (
+            ("POST", path, brought),
+            ("PATCH", f"/flow_runs/{run['id']}", brought),
+            ("POST", "/deployments/", ours | {"name": "another"} | brought),
+            ("PATCH", f"/deployments/{deployment['id']}", brought),
+        ):
+            with pytest.raises(OrchestratorRefused) as refused:
+                api.request(method, where, body)
+            assert refused.value.status == 422, (name, method, where)
+
+
+def start_a_run(api: PrefectApi, **deployed: object) -> str:
+    """Start a run of a deployment of ours, which no worker takes; its id."""
+    flow = api.request("POST", "/flows/", {"name": "retrain"})
+    ours = {"name": "digits", "flow_id": flow["id"], "work_pool_name": POOL, "paused": False}
+    ours |= {"entrypoint": "overnight.flows.retrain.retrain", "tags": ["overnight", "retrain"]}
+    api.request("POST", "/deployments/", ours | deployed)
+    return str(follow.trigger(api, "retrain", "digits", {})["id"])
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        (f"/work_pools/{POOL}", "the work pool overnight is paused"),
+        (f"/work_pools/{POOL}/queues/default", "the queue default of the work pool overnight is"),
+    ],
+)
+def test_a_pool_or_queue_that_a_person_paused_is_reported_with_the_runs_that_wait(
+    server, api, path, what
+):
+    run = start_a_run(api)
+    before = follow.why_waiting(api, server)
+
+    api.request("PATCH", path, {"is_paused": True})
+    reported = status.gather(server)
+    why = follow.why_waiting(api, server)
+    api.request("PATCH", path, {"is_paused": False})
+
+    assert "no worker has taken the run" in before
+    assert what in why
+    (waiting,) = [waits for waits in reported["waiting_runs"] if waits["id"] == run]
+    assert waiting["flow"] == "retrain/digits"
+    assert f"since {reported['waiting_runs'][0]['since'][:19]}" in why
+    assert f"{server.api_url.removesuffix('/api')}/v2/work-pools/work-pool/{POOL}" in why
+    # No night starts, so the status is not a good one.
+    assert why in reported["problems"]
+    assert held_runs.pauses(api, POOL, ui="") == []
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("off", ["deployment", "schedule"])
+def test_a_paused_schedule_is_reported(server, api, off):
+    schedule = {"active": off != "schedule", "schedule": {"cron": "0 2 * * *"}}
+    start_a_run(api, schedules=[schedule], paused=off == "deployment")
+
+    reported = status.gather(server)
+    start_a_run(api, schedules=[schedule | {"active": True}])
+
+    assert reported["paused_schedules"] == ["the schedule of retrain/digits is paused in Prefect"]
+    assert status.gather(server)["paused_schedules"] == []
+
+
+@pytest.mark.servers
+def test_the_worker_takes_nothing_of_what_a_run_brings(server):
+    from prefect.client.orchestration import PrefectClient
+    from prefect.workers.process import ProcessJobConfiguration
+
+    async def configure() -> ProcessJobConfiguration:
+        auth = server.prefect_auth.get_secret_value()
+        async with PrefectClient(server.api_url, auth_string=auth) as client:
+            return await ProcessJobConfiguration.from_template_and_values(
+                dict(prefect_services.POOL_TEMPLATE), dict(FORGED), client=client
+            )
+
+    configured = asyncio.run(configure())
+
+    assert configured.env == {}
+    assert configured.command is None
+    assert configured.working_dir is None
+    assert not configured.stream_output
