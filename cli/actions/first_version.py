@@ -12,9 +12,6 @@ from overnight.infra.stack.ports import responds
 from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.errors import StepFailed
 
-# The replicas load the version within seconds; a busy machine may need many more.
-_READY_SECONDS = 60.0
-
 
 def ensure(settings: Settings, model: str, console: Console) -> Document | None:
     """Train a first version and wait until serving has loaded it; None when there is a champion.
@@ -53,7 +50,8 @@ def _run_in_progress(api: PrefectApi, model: str) -> Document | None:
 
 def _await_serving(settings: Settings, model: str) -> None:
     url = f"{settings.answers_url}/v2/models/{model}/ready"
-    deadline = time.monotonic() + _READY_SECONDS
+    # The replicas load the version within seconds; a busy machine may need many more.
+    deadline = time.monotonic() + settings.up_seconds
     while time.monotonic() < deadline:
         if responds(url, timeout_seconds=5):
             return

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from overnight import models
 from overnight.cli.actions import first_version, status_notices
+from overnight.cli.actions.await_services import await_services
 from overnight.cli.runs import exit_codes
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections, keyring
@@ -21,16 +22,11 @@ from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import local_secrets, seaweedfs_service, state_file
 from overnight.infra.stack.services import check_ports, check_settings, plan
-from overnight.infra.stack.state_file import ServiceRecord, StackRecord
+from overnight.infra.stack.state_file import StackRecord
 from overnight.infra.stack.supervisor import Supervisor
 from overnight.store.errors import OvernightError
 from overnight.store.objects.conformance import probe
 from overnight.tasks.errors import StepFailed
-
-# On a busy machine a new Prefect server takes most of a minute to start.
-_START_SECONDS = 240
-_GIVE_UP_AFTER_RESTARTS = 4
-_POLL_SECONDS = 0.3
 
 
 def run(*, train: bool, foreground: bool) -> None:
@@ -70,7 +66,8 @@ def _prepare() -> Settings:
     # Loaded again, because the settings read the credentials that were just created.
     settings = load("administration")
     if settings.prefect_api_url is not None:
-        connections.prefect(settings).request("GET", "/health")
+        # Not its health, which it reports without a password, too.
+        connections.prefect(settings).request("GET", "/version")
     return settings
 
 
@@ -127,9 +124,10 @@ def _detach(home: Path) -> None:
 def _finish(settings: Settings, *, train: bool) -> int:
     """Wait for the services, print addresses, train missing models; the exit code of training."""
     console = open_console()
-    _await_services(settings.home, console)
+    await_services(settings.home, console, seconds=settings.up_seconds)
     console.print(_addresses(state_file.read(settings.home), settings))
     console.print(f"Token for administration: {local_secrets.admin_token_location(settings)}")
+    status_notices.print_sign_in(settings, console)
     if warning := shared_credential_warning(settings):
         console.print(warning, style="yellow")
     trust = connections.trust(settings)
@@ -190,34 +188,6 @@ def shared_credential_warning(settings: Settings) -> str:
         f"of the environment and write them to {settings.home}/identities/serving.env, "
         "training.env and administration.env; infra/policies/NAME.json says what each needs"
     )
-
-
-def _await_services(home: Path, console: Console) -> None:
-    """Show services as they start, until all are ready.
-
-    Raises:
-        StepFailed: one of them does not start.
-    """
-    deadline = time.monotonic() + _START_SECONDS
-    with console.status("starting") as status:
-        while not (stack := state_file.read(home)).ready:
-            waiting = [s for s in stack.services if s.condition not in {"ready", "done"}]
-            _check(waiting, late=time.monotonic() > deadline)
-            if not stack.supervised:
-                raise StepFailed(f"the supervisor is gone; see {home / 'logs' / 'supervisor.log'}")
-            status.update(", ".join(f"{s.title}: {s.condition}" for s in waiting) or "starting")
-            time.sleep(_POLL_SECONDS)
-
-
-def _check(waiting: list[ServiceRecord], *, late: bool) -> None:
-    for service in waiting:
-        if service.restarts >= _GIVE_UP_AFTER_RESTARTS:
-            raise StepFailed(f"{service.title} does not start: {service.message}")
-    if late and waiting:
-        services = "; ".join(
-            f"{s.title} is {s.condition} {s.message} (see {s.log})" for s in waiting
-        )
-        raise StepFailed(f"not ready after {_START_SECONDS} s: {services}")
 
 
 def _addresses(stack: StackRecord, settings: Settings) -> Table:

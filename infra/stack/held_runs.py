@@ -25,11 +25,11 @@ def pauses(api: PrefectApi, pool: str, *, ui: str) -> list[str]:
 
     Each is one sentence that says since when runs wait, and where in the UI at `ui` to resume it.
     """
-    found = api.find(f"/work_pools/{pool}")
-    if found is None:
+    work_pool = api.find(f"/work_pools/{pool}")
+    if work_pool is None:
         return [f"Prefect at {api.url} has no work pool {pool}: `overnight up` makes one"]
     place = f"{ui}/work-pools/work-pool/{pool}"
-    held = [f"the work pool {pool} is paused"] if found["is_paused"] else []
+    held = [f"the work pool {pool} is paused"] if work_pool["is_paused"] else []
     held += [
         f"the queue {queue['name']} of the work pool {pool} is paused"
         for queue in api.filter(f"/work_pools/{pool}/queues")
