@@ -226,11 +226,16 @@ def test_no_run_and_no_deployment_brings_an_environment_of_its_own(api):
             ("POST", path, brought),
             ("PATCH", f"/flow_runs/{run['id']}", brought),
             ("POST", "/deployments/", ours | {"name": "another"} | brought),
-            ("PATCH", f"/deployments/{deployment['id']}", brought),
         ):
             with pytest.raises(OrchestratorRefused) as refused:
                 api.request(method, where, body)
             assert refused.value.status == 422, (name, method, where)
+
+    # Prefect does not check what changes a deployment, but what comes of it.
+    api.request("PATCH", f"/deployments/{deployment['id']}", {"job_variables": FORGED})
+    with pytest.raises(OrchestratorRefused) as refused:
+        api.request("POST", path, {})
+    assert refused.value.status == 422
 
 
 def start_a_run(api: PrefectApi, **deployed: object) -> str:
