@@ -115,17 +115,20 @@ def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_foll
     assert answers(agent) == bundles.version_name(2)
 
 
-def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log):
+@pytest.mark.parametrize(
+    ("kept", "why"), [(-2, "sha256"), (-1, "expected at most"), (-9, "sha256")]
+)
+def test_damaged_bytes_in_the_store_never_reach_the_runtime(worker, bucket, log, kept, why):
     version = bundles.publish(bucket, 1)
     key = f"models/digits/versions/{version}/predictor.tflite"
-    bucket._objects[key] = bucket._objects[key][:-1] + b"\x00\x01"
+    bucket._objects[key] = bucket._objects[key][:kept] + b"\x00\x01"
     record = promote(log, 1)
     agent = worker()
 
     settle(agent)
 
     (acknowledgement,) = log.acknowledgements(record.sequence)
-    assert "sha256" in acknowledgement.reason
+    assert why in acknowledgement.reason
     assert not agent.slots.ready
     with pytest.raises(NotServed, match="no verified version yet"):
         answers(agent)
