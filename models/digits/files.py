@@ -1,21 +1,20 @@
-"""Reads arrivals of digits in any supported format; a file is read whole or rejected whole."""
+"""Reads arrivals of digits in any supported format.
+
+A file is read whole or rejected whole, but for a CSV, whose invalid lines are kept apart.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
-import numpy as np
-import pyarrow as pa
-
 from overnight.models.definition import Reading
 from overnight.models.digits import idx
 from overnight.models.digits.png import read_png
-from overnight.models.digits.rows import COLUMNS, Digits, as_rows, checked
-from overnight.models.digits.tabular import read_csv, read_npz, read_parquet
-from overnight.store.errors import BadFile
+from overnight.models.digits.rows import Digits, as_rows, checked
+from overnight.models.digits.tabular import joined, read_csv, read_npz, read_parquet
+from overnight.store.errors import BadFile, BadLines
 
 _FORMS: dict[str, Callable[[str, bytes], Digits]] = {
-    ".csv": read_csv,
     ".npz": read_npz,
     ".parquet": read_parquet,
     ".png": read_png,
@@ -25,7 +24,7 @@ _ROLES = re.compile(r"(images|labels)(-idx\d)?|idx\d")
 
 
 def read_files(files: Mapping[str, bytes]) -> Reading:
-    """The digits of all files in order of their names, and the files that were rejected."""
+    """The digits of all files in order of their names, and the files and lines rejected."""
     idx_files = {file for file, body in files.items() if _is_idx(file, body)}
     parts: list[Digits] = []
     rejected: list[BadFile] = []
@@ -34,16 +33,18 @@ def read_files(files: Mapping[str, bytes]) -> Reading:
     for file, body in sorted(files.items()):
         try:
             if file not in idx_files:
-                parts.append(_read(file, body))
+                digits, bad_lines = _read(file, body)
+                parts.append(digits)
+                rejected += bad_lines
         except BadFile as error:
             rejected.append(error)
         except Exception as error:  # noqa: BLE001 - a file must not stop the others
             rejected.append(_unreadable(file, error))
     for pair in _pairs(sorted(idx_files)):
-        digits, errors = _read_pair(pair, files)
-        parts += digits
+        pictures, errors = _read_pair(pair, files)
+        parts += pictures
         rejected += errors
-    return Reading(_as_table(parts), tuple(rejected))
+    return Reading(as_rows(joined(parts)), tuple(rejected))
 
 
 def _unreadable(file: str, error: Exception) -> BadFile:
@@ -52,8 +53,10 @@ def _unreadable(file: str, error: Exception) -> BadFile:
     return BadFile(file, expected="a file that can be read", found=reason)
 
 
-def _read(file: str, body: bytes) -> Digits:
+def _read(file: str, body: bytes) -> tuple[Digits, tuple[BadLines, ...]]:
     name = file.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        return read_csv(file, body)
     form = _FORMS.get(PurePosixPath(name).suffix)
     if form is None:
         raise BadFile(
@@ -61,7 +64,7 @@ def _read(file: str, body: bytes) -> Digits:
             expected="IDX, CSV, Parquet, .npz, or PNG in a folder named after its digit",
             found=f"the ending {PurePosixPath(name).suffix!r}",
         )
-    return form(file, idx.decompress(file, body))
+    return form(file, idx.decompress(file, body)), ()
 
 
 def _is_idx(file: str, body: bytes) -> bool:
@@ -106,14 +109,3 @@ def _magic(file: str, body: bytes) -> int:
         if part in name:
             return magic
     return idx.LABELS if body[3:4] == b"\x01" else idx.IMAGES
-
-
-def _as_table(parts: list[Digits]) -> pa.Table:
-    if not parts:
-        return COLUMNS.empty_table()
-    return as_rows(
-        Digits(
-            np.concatenate([digits.images for digits in parts]),
-            np.concatenate([digits.labels for digits in parts]),
-        )
-    )

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from overnight.models.digits.rows import CLASSES, SIDE, Digits
 from overnight.store.errors import BadFile
@@ -35,7 +35,7 @@ def read_png(file: str, body: bytes) -> Digits:
 
 
 def decode_png(file: str, body: bytes) -> NDArray[np.uint8]:
-    """The grey values of a PNG, uint8 [784].
+    """The grey values of a PNG, uint8 [784], turned upright as its metadata say (EXIF).
 
     Raises:
         BadFile: no PNG, damaged, transparent, or not of 28 × 28 pixels.
@@ -56,6 +56,8 @@ def decode_png(file: str, body: bytes) -> NDArray[np.uint8]:
                 expected="a grey or RGB picture of 8 bits without transparency",
                 found=f"the mode {picture.mode}",
             )
-        return np.asarray(picture.convert("L"), np.uint8).reshape(-1)
+        # What every viewer shows: a camera stores the picture as it was held.
+        upright = ImageOps.exif_transpose(picture)
+        return np.asarray(upright.convert("L"), np.uint8).reshape(-1)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise BadFile(file, expected="a whole PNG", found=str(error)) from None

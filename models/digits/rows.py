@@ -30,11 +30,13 @@ class Digits:
     labels: NDArray[np.int8]
 
 
-def checked(file: str, images: NDArray[np.generic], labels: NDArray[np.generic]) -> Digits:
+def checked(
+    file: str, images: NDArray[np.generic], labels: NDArray[np.generic], *, first_row: int = 0
+) -> Digits:
     """Validated digits from integers of any width, as [n, 784], [n, 28, 28] or [n, 28, 28, 1].
 
     Raises:
-        BadFile: naming the first row that is wrong, counted from 0.
+        BadFile: naming the first row that is wrong, counted from 0; these begin at `first_row`.
     """
     for name, array in (("images", images), ("labels", labels)):
         if array.dtype.kind not in "iu":
@@ -49,25 +51,21 @@ def checked(file: str, images: NDArray[np.generic], labels: NDArray[np.generic])
             expected=f"{len(images):,} labels, one an image",
             found=" × ".join(map(str, labels.shape)),
         )
-    within(file, labels, CLASSES - 1, "labels")
+    _check_range(file, labels, CLASSES - 1, "labels", first_row)
     flat = images.reshape(len(images), PIXELS)
     if images.dtype != np.uint8:
-        within(file, flat, 255, "pixels")
+        _check_range(file, flat, 255, "pixels", first_row)
     return Digits(flat.astype(np.uint8).reshape(-1, SIDE, SIDE), labels.astype(np.int8))
 
 
-def within(file: str, values: NDArray[np.generic], highest: int, what: str) -> None:
-    """Check that whole numbers lie between 0 and `highest`.
-
-    Raises:
-        BadFile: naming the first value outside, and its row.
-    """
+def _check_range(
+    file: str, values: NDArray[np.generic], highest: int, what: str, first_row: int
+) -> None:
     wrong = np.argwhere((values < 0) | (values > highest))  # type: ignore[operator]
     if len(wrong):
         first = tuple(wrong[0])
-        raise BadFile(
-            file, expected=f"{what} from 0 to {highest}", found=f"{values[first]} in row {first[0]}"
-        )
+        where = f"{values[first]} in row {first_row + first[0]}"
+        raise BadFile(file, expected=f"{what} from 0 to {highest}", found=where)
 
 
 def as_rows(digits: Digits) -> pa.Table:

@@ -12,20 +12,25 @@ import pyarrow.parquet as pq
 
 from overnight.store.errors import BadFile
 
-_TEXT_BYTES = 1_000
 _BATCH_ROWS = 65_536
 
 
 class ParquetReader:
-    """One file in memory, of at most `most_rows` rows that take at most `most_bytes` of memory."""
+    """One file in memory, of at most `most_rows` rows that take at most `most_bytes` of memory.
 
-    def __init__(self, file: str, body: bytes, *, most_rows: int, most_bytes: int) -> None:
+    A text or other value of variable length may have `value_bytes`.
+    """
+
+    def __init__(
+        self, file: str, body: bytes, *, most_rows: int, most_bytes: int, value_bytes: int = 1_000
+    ) -> None:
         """Open a file.
 
         Raises:
             BadFile: it is no Parquet, or has more rows.
         """
-        self._file, self._body, self._most_bytes = file, body, most_bytes
+        self._file, self._body = file, body
+        self._most_bytes, self._value_bytes = most_bytes, value_bytes
         try:
             self._metadata = pq.read_metadata(pa.BufferReader(body))
             self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
@@ -48,7 +53,7 @@ class ParquetReader:
                 where = {0: "is not there", 2: "is there twice"}.get(n, f"is there {n} times")
                 raise BadFile(self._file, expected=f"one column {name}", found=f"{name} {where}")
         self._check_counts(columns, values_per_row)
-        texts = [name for name in columns if _is_text(self.schema.field(name).type)]
+        texts = self._texts(columns)
         try:
             with pq.ParquetFile(
                 pa.BufferReader(self._body), metadata=self._metadata, read_dictionary=texts
@@ -74,26 +79,33 @@ class ParquetReader:
                     counts = f"{chunk.num_values:,} in {group.num_rows:,} rows"
                     raise BadFile(self._file, expected=expected, found=counts)
 
+    def _texts(self, columns: Sequence[str]) -> list[str]:
+        """The paths of the values of variable length in these columns."""
+        leaves = map(self._metadata.schema.column, range(self._metadata.num_columns))
+        return [
+            leaf.path
+            for leaf in leaves
+            if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in columns
+        ]
+
     def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch without dictionaries, unless a text of one is too long."""
+        """A batch without dictionaries, unless a value of one is too long."""
         for place, name in enumerate(batch.schema.names):
             values = batch.column(place)
-            if not pa.types.is_dictionary(values.type):
-                continue
-            if _is_text(values.type.value_type):
-                longest = pc.max(pc.binary_length(values.dictionary)).as_py() or 0
-                if longest > _TEXT_BYTES:
-                    expected = f"values of {name} of at most {_TEXT_BYTES:,} bytes"
+            parts = values.flatten() if pa.types.is_struct(values.type) else [values]
+            for part in filter(lambda part: pa.types.is_dictionary(part.type), parts):
+                longest = _longest(part.dictionary)
+                if longest > self._value_bytes:
+                    expected = f"values of {name} of at most {self._value_bytes:,} bytes"
                     raise BadFile(self._file, expected=expected, found=f"{longest:,}")
-            batch = batch.set_column(place, name, values.dictionary_decode())
+            if pa.types.is_dictionary(values.type):
+                batch = batch.set_column(place, name, values.dictionary_decode())
         return batch
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether values of a type have any length."""
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
+def _longest(values: pa.Array) -> int:
+    """The length in bytes of the longest value; 0 where all have one length."""
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return pc.max(pc.binary_length(values)).as_py() or 0
+    return 0

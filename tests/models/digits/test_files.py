@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from overnight.models.digits import idx
 from overnight.models.digits.files import read_files
 from overnight.models.digits.rows import images_of
+from overnight.store.errors import BadLines
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (5, 28, 28)).astype(np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5], np.uint8)
@@ -51,8 +52,25 @@ def png_of(image=IMAGES[0], mode="L") -> bytes:
     return stream.getvalue()
 
 
+def with_columns(body: bytes, names: list[str]) -> bytes:
+    """The same CSV with other columns before its own, of the number of each row."""
+    first, *rows = body.splitlines()
+    lines = [b",".join([*(name.encode() for name in names), first])]
+    lines += [b",".join([str(i).encode()] * len(names) + [row]) for i, row in enumerate(rows)]
+    return b"\n".join(lines)
+
+
 FLAT = [image.tobytes() for image in IMAGES]
 PIXEL_COLUMNS = {f"pixel{number}": IMAGES.reshape(-1, 784)[:, number] for number in range(784)}
+SQUARE = [f"r{n // 28}c{n % 28}" for n in range(784)]
+WITH_HOLE = IMAGES.reshape(-1, 784).astype(str)
+WITH_HOLE[2, 5] = ""
+# How a picture is stored that its orientation turns upright: the inverse of what a viewer does.
+_TURN = Image.Transpose
+BACK = {
+    2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
+    6: _TURN.ROTATE_90, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_270,
+}  # fmt: skip
 SHUFFLED = np.random.default_rng(2).permutation(784)
 
 
@@ -142,18 +160,35 @@ TRANSPARENT = np.zeros((28, 28, 4), np.uint8)
     ("file", "body", "expected", "found"),
     [
         ("a.csv", csv_of().replace(b"pixel99,", b"", 1), "784 columns of pixels", "no pixel99"),
+        ("a.csv", csv_of().replace(b"pixel99,", b"pixel98,", 1), "784 columns", "pixel98 twice"),
+        ("a.csv", csv_of(names=[*SQUARE[:99], "r3c50", *SQUARE[100:]]), "784", "no r3c15"),
+        ("a.csv", csv_of(names=[f"p{chr(97 + n % 26) * (n // 26)}" for n in range(784)]),
+         "that are numbered", "1 like"),
+        ("a.csv", csv_of().replace(b"pixel99,", b"pixel99,pixel784,", 1), "784 columns",
+         "785 like pixel0 (pixel784 is one too many)"),
+        ("a.csv", with_columns(csv_of(), [f"seen{n}" for n in range(784)]), "784 columns",
+         "2 sets of them, which begin with seen0, pixel0"),
         ("a.csv", csv_of().replace(b"label", b"digit"), "a column label", "785 columns"),
-        ("a.csv", csv_of(labels=[1, 2, 11, 4, 5]), "labels from 0 to 9", "11 in row 2"),
-        ("a.csv", csv_of(IMAGES.astype(int) + 300), "a pixel from 0 to 255", "line 2, column"),
-        ("a.csv", csv_of(labels=["1", "2", "x", "4", "5"]), "a label from 0 to 9", "'x' in line 4"),
-        ("a.csv", csv_of(labels=["1", "", "3", "4", "5"]), "a label from 0 to 9", "'' in line 3"),
-        ("a.csv", csv_of()[:-300], "785 columns", "in line 6"),
-        ("a.csv", b"", "a column label", "0 columns"),
-        ("a.csv", b"\xff\xfe\x00", "a CSV header in UTF-8", "decode"),
+        ("a.csv", with_columns(csv_of(), ["Label"]), "a column label", "Label and label"),
+        ("a.csv", csv_of(IMAGES.astype(int) + 300), "at least one line", "line 2: pixel"),
+        ("a.csv", b"", "begins with a line of column names", "no line"),
+        ("a.csv", csv_of().replace(b",", b";"), "a column label", "label;pixel0"),
+        ("a.csv", b"\xff\xfe\x00", "a CSV in UTF-8", "UTF-16"),
+        ("a.csv", parquet_of(label=[1]), "a CSV in UTF-8", "a Parquet file"),
+        ("a.parquet", parquet_of(label=LABELS, **{name: column for name, column in
+                                                  PIXEL_COLUMNS.items() if name != "pixel9"}),
+         "784 columns of pixels", "no pixel9"),
+        ("a.parquet", parquet_of(image=FLAT, label=[1, 2, 11, 4, 5]), "labels", "11 in row 2"),
+        ("a.parquet", parquet_of(image=[[0] * 785], label=[1]), "at most 784", "785 in 1 rows"),
+        ("a.parquet", parquet_of(image=[[0] * 783], label=[1]), "784 pixels an image", "783 in 0"),
+        ("a.parquet", parquet_of(image=[bytes(100_001)], label=[1]), "100,000 bytes", "100,001"),
+        ("a.parquet", parquet_of(image=[{"bytes": bytes(100_001)}], label=[1]), "100,000 bytes",
+         "100,001"),
+        ("a.parquet", parquet_of(image=[1.5], label=[1]), "784 pixels an image", "double"),
         ("a.parquet", b"PAR1 not really", "a Parquet file", ""),
         ("a.parquet", parquet_of(image=FLAT), "a column label", "image"),
         ("a.parquet", parquet_of(image=[b"short"], label=[1]), "784 pixels an image", "5 in 0"),
-        ("a.parquet", parquet_of(image=FLAT[:2], label=[1, None]), "no missing values", "label"),
+        ("a.parquet", parquet_of(image=FLAT[:2], label=[1, None]), "no missing", "label in row 1"),
         ("a.parquet", parquet_of(image=FLAT[:1], label=["one"]), "whole numbers", "string"),
         ("a.parquet", parquet_of(image=[{"bytes": b"x"}], label=[1]), "a PNG", "something else"),
         ("a.parquet", parquet_of(label=pa.nulls(200_001)), "at most 200,000 rows", "200,001"),
@@ -173,12 +208,11 @@ TRANSPARENT = np.zeros((28, 28, 4), np.uint8)
         ("7/a.png", png_of(TRANSPARENT, "RGBA"), "without transparency", "RGBA"),
         ("11/a.png", png_of(), "0 to 9", "'11'"),
         ("a.png", png_of(), "a folder named after the digit", "no folder"),
-        ("a.csv", csv_of(labels=["9" * 140_000, 1, 2, 3, 4]), "a file that can be read", "limit"),
         ("a.npz", broken_header, "a file that can be read", ""),
         ("notes.txt", b"hello", "IDX, CSV, Parquet", "'.txt'"),
-        ("a.csv.gz", b"\x1f\x8b\x08broken", "a whole gzip file", ""),
-        ("a.csv.gz", b"no gzip", "a gzip file", "6e6f2067"),
-        ("a.csv.gz", gzip_bomb, "500,000,000", "more"),
+        ("a.csv.gz", b"\x1f\x8b\x08broken", "a gzip file", ""),
+        ("a.csv.gz", b"no gzip", "a gzip file", "Not a gzipped file"),
+        ("a.npz.gz", gzip_bomb, "500,000,000", "more"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_named_and_costs_the_others_nothing(
@@ -191,6 +225,90 @@ def test_a_bad_file_is_named_and_costs_the_others_nothing(
     assert expected in bad.expected
     assert found in bad.found
     assert np.array_equal(images_of(reading.rows), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (csv_of(labels=[1, 2, 11, 4, 5]), "line 4: label: expected 0 to 9, found 11"),
+        (csv_of(labels=[1, 2, -1, 4, 5]), "line 4: label: expected 0 to 9, found -1"),
+        (csv_of(labels=["1", "2", "x", "4", "5"]), "line 4: label: invalid value 'x'"),
+        (csv_of(labels=["1", "2", "", "4", "5"]), "line 4: label: no value"),
+        (csv_of(labels=[1, 2, "9" * 140_000, 4, 5]), "line 4: label: invalid value"),
+        (csv_of(labels=[1, 2, "3,3", 4, 5]), "line 4: Expected 785 columns, got 786"),
+        (csv_of(WITH_HOLE), "line 4: pixel5: no value"),
+        (csv_of(np.where(WITH_HOLE == "", "256", WITH_HOLE)),
+         "line 4: pixel5: invalid value '256', expected a whole number from 0 to 255"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_is_named_and_the_others_come_in(body: bytes, why: str) -> None:
+    reading = read_files({"a.csv": body})
+
+    (bad,) = reading.rejected
+    assert isinstance(bad, BadLines)
+    assert why in str(bad)
+    assert bad.text == body.splitlines(keepends=True)[3]
+    assert np.array_equal(images_of(reading.rows), IMAGES[[0, 1, 3, 4]])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"pixel_{n}" for n in range(784)],
+        [f"p{n}" for n in range(1, 785)],
+        [f"V{n:03}" for n in range(784)],
+        SQUARE,
+        [f"{n}" for n in range(784)],
+        [f"{1 + n // 28}x{1 + n % 28}" for n in range(784)],
+    ],
+)
+def test_columns_in_the_order_of_the_alphabet_are_the_same_digits(names: list[str]) -> None:
+    order = np.argsort(np.array(names))
+    flat = IMAGES.reshape(-1, 784)[:, order]
+    sorted_names = [names[place] for place in order]
+    columns = {name: flat[:, place] for place, name in enumerate(sorted_names)}
+
+    text = read_files({"d.csv": csv_of(flat, names=sorted_names)})
+    table = read_files({"d.parquet": parquet_of(label=LABELS, **columns)})
+
+    assert (text.rejected, table.rejected) == ((), ())
+    assert np.array_equal(images_of(text.rows), IMAGES)
+    assert np.array_equal(images_of(table.rows), IMAGES)
+
+
+def test_columns_that_are_not_needed_change_nothing() -> None:
+    indexed = {
+        "label": LABELS,
+        **PIXEL_COLUMNS,
+        "__index_level_0__": [None] * 5,
+        "x": list("abcde"),
+    }
+    files = {
+        "a.csv": with_columns(csv_of(), [""]),
+        "b.csv": with_columns(csv_of(), ["id", "id"]),
+        "c.csv": csv_of().replace(b"\n", b",\n"),
+        "d.parquet": parquet_of(**indexed),
+        "e.parquet": parquet_of(image=FLAT, label=LABELS, path=list("abcde")),
+    }
+
+    for file, body in files.items():
+        reading = read_files({file: body})
+        assert reading.rejected == ()
+        assert np.array_equal(images_of(reading.rows), IMAGES)
+
+
+@pytest.mark.parametrize("orientation", BACK)
+def test_a_picture_is_ingested_as_viewers_show_it(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored, stream = Image.fromarray(IMAGES[0]).transpose(BACK[orientation]), io.BytesIO()
+    stored.save(stream, "PNG", exif=exif)
+
+    picture = read_files({"7/photo.png": stream.getvalue()})
+    table = read_files({"a.parquet": parquet_of(label=[7], image=[{"bytes": stream.getvalue()}])})
+
+    assert np.array_equal(images_of(picture.rows)[0], IMAGES[0])
+    assert np.array_equal(images_of(table.rows)[0], IMAGES[0])
 
 
 GOOD_IMAGES, GOOD_LABELS = GOOD.values()
