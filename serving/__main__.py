@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,9 +20,10 @@ from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 
-from overnight.infra import logging, settings
+from overnight.infra import connections, logging, settings
 from overnight.serving import wsgi
 from overnight.serving.host.shared_memory import DrainFlag
+from overnight.serving.host.watchdog import replace_silent_workers
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.disk_cache import read_bundle
 from overnight.store.errors import ConfigurationError, OvernightError
@@ -63,8 +65,17 @@ def _serve(chosen: settings.Settings, host: str, port: int) -> None:
         host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
     )
     server.on_startup(partial(_install_signal_handlers, server, draining, chosen.drain_seconds))
-    loader = partial(_load, partial(wsgi.application, drain_file))
+    server.on_startup(partial(_watch_workers, server, chosen))
+    loader = partial(_load, partial(wsgi.application, drain_file, time.time()))
     server.serve(target_loader=loader, wrap_loader=False)
+
+
+def _watch_workers(server: Any, chosen: settings.Settings) -> None:
+    workers = wsgi.folder_of(chosen.home, connections.address(chosen)) / "workers"
+    watching = partial(replace_silent_workers, server, workers)
+    threading.Thread(
+        target=watching, kwargs={"seconds": chosen.serving_silent_seconds}, daemon=True
+    ).start()
 
 
 def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> None:

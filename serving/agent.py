@@ -17,9 +17,12 @@ from overnight.serving.history.sync import TICK_SECONDS, HistorySync
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import LeaderLock, WorkerRegistration, read_counters
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.liveness import Liveness
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.loader import VersionLoader
 from overnight.serving.lifecycle.memory_budget import DEFAULT_BYTES, MemoryBudget
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
+from overnight.serving.lifecycle.probe import ChildProbe, Probe
 from overnight.serving.lifecycle.watcher import FollowContext, Watcher
 from overnight.serving.status import HostStatus
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
@@ -37,12 +40,16 @@ DISCOVER_SECONDS = 30.0
 LEADER_SECONDS = 0.5
 COUNTERS_SECONDS = 0.5
 LIST_SECONDS = 0.5
+BEAT_SECONDS = 0.5
 FAILED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class FollowConfig:
-    """The models that a worker follows, and how. `models` empty: every model in the store."""
+    """The models that a worker follows, and how. `models` empty: every model in the store.
+
+    `server_started`: when the server of this worker started, in seconds since 1970.
+    """
 
     folder: Path
     models: tuple[str, ...]
@@ -51,6 +58,7 @@ class FollowConfig:
     threads: int
     workers: int
     loaded_bytes: int = DEFAULT_BYTES
+    server_started: float = 0.0
 
 
 class HostAgent:
@@ -60,7 +68,10 @@ class HostAgent:
     another: a slow store delays neither loading nor counting, and a challenge no promotion.
     """
 
-    def __init__(self, bucket: Bucket, following: FollowConfig, trust: Trust) -> None:
+    def __init__(
+        self, bucket: Bucket, following: FollowConfig, trust: Trust, probe: Probe | None = None
+    ) -> None:
+        """`probe` tries new versions; by default each is loaded in a process of its own."""
         # Leaves first: every object is complete before it is handed to the next.
         folder, workers = following.folder, following.folder / "workers"
         self._bucket, self._following = bucket, following
@@ -70,9 +81,12 @@ class HostAgent:
         self.comparisons = comparisons = Comparisons()
         self.router = Router(self.slots, self.challengers, comparisons)
         self.registration = WorkerRegistration(workers)
+        cache = DiskCache(folder / "cache", trust)
         self._context = FollowContext(
             bucket=bucket,
-            cache=DiskCache(folder / "cache", trust),
+            cache=cache,
+            probe=probe or ChildProbe(cache, folder, following.threads, following.workers),
+            load_notes=LoadNotes(folder / "loading"),
             workers=workers,
             replica=following.replica,
             poll_seconds=following.poll_seconds,
@@ -81,10 +95,13 @@ class HostAgent:
         self._loader = VersionLoader(
             self.registration,
             bucket=bucket,
-            cache=self._context.cache,
+            cache=cache,
             memory_budget=self._context.memory_budget,
+            load_notes=self._context.load_notes,
             workers=following.workers,
+            server_started=following.server_started,
         )
+        self._liveness = Liveness(self._loader)
         meter = Metrics(
             challenges=self._challenge_stats,
             loads=self._loader.loads,
@@ -106,6 +123,7 @@ class HostAgent:
 
     def start(self) -> None:
         """Load what this host served last, then follow. Returns when requests may come."""
+        self._start(self.tick_heartbeat)
         _guarded(self._loader.tick)
         for tick in (
             self.tick_loader,
@@ -115,9 +133,12 @@ class HostAgent:
             self.tick_counters,
             self._tick_comparisons,
         ):
-            thread = threading.Thread(target=self._run, args=(tick,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._start(tick)
+
+    def _start(self, tick: Callable[[], float]) -> None:
+        thread = threading.Thread(target=self._run, args=(tick,), daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self) -> None:
         """Let another worker lead, and leave the list of workers."""
@@ -126,6 +147,14 @@ class HostAgent:
             thread.join()
         self._leadership.release()
         self.registration.remove()
+
+    def tick_heartbeat(self) -> float:
+        """Every worker shows that it loads and answers. Returns seconds to rest."""
+        # A copy: models are added by the loader's thread meanwhile.
+        challengers = [challenger.slot for challenger in list(self.challengers.values())]
+        if self._liveness.is_well([*self.slots.all(), *challengers]):
+            self.registration.beat()
+        return BEAT_SECONDS
 
     def tick_loader(self) -> float:
         """Every worker loads and frees versions. Returns seconds to rest."""

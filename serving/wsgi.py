@@ -23,10 +23,11 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
 
 
-def application(draining: Path | None = None) -> Flask:
+def application(draining: Path | None = None, server_started: float = 0.0) -> Flask:
     """The application of one worker, which follows the store named in the settings.
 
-    `draining` is the file of the drain flag, which the parent process sets before it stops.
+    `draining` is the file of the drain flag, which the parent process sets before it stops;
+    `server_started` is when that process started, in seconds since 1970.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -42,6 +43,7 @@ def application(draining: Path | None = None) -> Flask:
         threads=chosen.serving_threads,
         workers=chosen.serving_workers,
         loaded_bytes=chosen.loaded_versions_mb * 1_000_000,
+        server_started=server_started,
     )
     # One try: the watcher retries with its next poll.
     bucket = S3Bucket(address, read_seconds=10, tries=1)

@@ -19,6 +19,8 @@ from overnight.store.registry.aliases import AliasRecord
 from overnight.store.values import Value
 
 REMEMBERED_REFUSALS = 20
+# Files of earlier releases hold one less, and are extended.
+_NUMBERS = 5
 
 
 class RefusedVersion(Value):
@@ -104,12 +106,12 @@ class SharedGeneration:
     def open(cls, path: Path) -> "SharedGeneration":
         """The numbers in a file, shared by all processes that open it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(map_numbers(path, numbers=4, mode=0o644))
+        return cls(map_numbers(path, numbers=_NUMBERS, mode=0o644))
 
     @classmethod
     def in_process(cls) -> "SharedGeneration":
         """The numbers of a process that serves alone."""
-        return cls(mmap.mmap(-1, 4 * NUMBER_BYTES))
+        return cls(mmap.mmap(-1, _NUMBERS * NUMBER_BYTES))
 
     @property
     def current(self) -> int:
@@ -157,6 +159,15 @@ class SharedGeneration:
     def propose(self, generation: int) -> None:
         self._numbers[1] = generation
         self._memory.flush()
+
+    @property
+    def polled_ms(self) -> int:
+        """When the leader last tried to read the alias, in milliseconds since 1970; 0 for never."""
+        return self._numbers[4]
+
+    def note_poll(self, at_ms: int) -> None:
+        """The leader has read the alias from the store, and done as it says, or has failed to."""
+        self._numbers[4] = at_ms
 
     def note_sync(self, at_ms: int) -> None:
         """The alias was read from the store, at a time in milliseconds since 1970."""

@@ -1,7 +1,8 @@
 """Workers of this host: which live, which one leads, and what each reports of each model.
 
 A worker is alive as long as it holds the lock on its own file; the kernel releases it when the
-process dies, however it dies. Exactly one worker, the leader, holds the leader's lock.
+process dies, however it dies. One that hangs is recognised by its heartbeat, a number in a mapped
+file. Exactly one worker, the leader, holds the leader's lock.
 """
 
 import os
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from overnight.serving.host.shared_memory import NUMBER_BYTES, map_numbers
 from overnight.serving.telemetry.metrics import WorkerCounters
 from overnight.store.local_files import lock, try_lock, write_atomically
 from overnight.store.values import Value
 
 # The lock comes last: as long as it is there, the others belong to a worker.
-_SUFFIXES = (".json", ".counts", ".lock")
+_SUFFIXES = (".json", ".counts", ".beat", ".lock")
 
 
 class ModelReport(Value):
@@ -52,6 +54,13 @@ class WorkerRegistration:
         arriving = self._folder.with_name("arriving") / f"{self.worker}.lock"
         self._lock = lock(arriving)
         arriving.rename(self._folder / arriving.name)
+        beat = map_numbers(self._folder / f"{self.worker}.beat", numbers=2, mode=0o644)
+        self._heartbeat = memoryview(beat).cast("Q")
+        self._heartbeat[0] = os.getpid()
+
+    def beat(self) -> None:
+        """Show that this worker does not hang."""
+        self._heartbeat[1] += 1
 
     def report(self, models: dict[str, ModelReport]) -> None:
         """Publish what is loaded; nothing is written while nothing changes."""
@@ -128,6 +137,19 @@ def read_counters(folder: Path) -> dict[str, WorkerCounters]:
         with suppress(FileNotFoundError, ValidationError):
             counters[path.stem[:8]] = WorkerCounters.model_validate_json(path.read_bytes())
     return counters
+
+
+def read_heartbeats(folder: Path) -> dict[int, int]:
+    """How often the heart of each worker has beaten, by process; without those that only start."""
+    beats = {}
+    for path in folder.glob("*.beat"):
+        with suppress(FileNotFoundError):
+            numbers = path.read_bytes()
+            if len(numbers) == 2 * NUMBER_BYTES:
+                pid, beat = memoryview(numbers).cast("Q")
+                if beat:
+                    beats[pid] = beat
+    return beats
 
 
 def _read_report(path: Path) -> WorkerReport:

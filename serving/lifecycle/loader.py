@@ -17,6 +17,7 @@ from overnight.serving.host.workers import ModelReport, WorkerRegistration
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.inference.runtime import Predictor
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.memory_budget import (
     MemoryBudget,
     available_bytes,
@@ -35,6 +36,15 @@ BUSY_SECONDS = 0.005
 IDLE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 RETRY_CURRENT_SECONDS = 10.0
+# A version is refused once so many workers died while they loaded it. One may have been stopped, or
+# killed for another process' sake; the second waits, because a worker that dies as soon as it was
+# replaced ends the server.
+DEATHS = 2
+DEATH_PAUSE_SECONDS = 10.0
+# Without its current version a host answers nothing for this model: it is tried again, rarely.
+RETRY_DEADLY_SECONDS = 600.0
+# How long a worker that starts waits to hear that its host still follows what is not current.
+CONFIRM_SECONDS = 10.0
 
 
 class VersionLoader:
@@ -51,14 +61,19 @@ class VersionLoader:
         bucket: Bucket,
         cache: DiskCache,
         memory_budget: MemoryBudget,
+        load_notes: LoadNotes,
         workers: int,
+        server_started: float = 0.0,
         available: Callable[[], int | None] = available_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`server_started`, in seconds since 1970, is when the server of this worker started."""
         self._registration, self._bucket, self._cache = registration, bucket, cache
         self._memory_budget, self._workers = memory_budget, workers
         # Out of their slots, so no request can lease them; closed once no comparison uses them.
         self._retired: list[LoadedVersion] = []
+        self._load_notes, self._server_started = load_notes, server_started
+        self._started_ms, self._confirmed_at = int(time.time() * 1000), clock() + CONFIRM_SECONDS
         self._available, self._clock = available, clock
         self._slots: list[tuple[ModelSlot, AliasState]] = []
         self._retry_at: dict[tuple[str, int], float] = {}
@@ -66,6 +81,8 @@ class VersionLoader:
         # started, still to be loaded.
         self._to_reload: dict[str, list[Manifest]] = {}
         self._loads: dict[tuple[str, str], Loads] = {}
+        # Counts whatever is done here, for those who watch whether anything is.
+        self.steps = 0
 
     def add(self, slot: ModelSlot, alias_state: AliasState) -> None:
         """Load into one more slot the generations that are proposed for its alias."""
@@ -79,12 +96,14 @@ class VersionLoader:
     def tick(self) -> float:
         """Load what is proposed, free what is not used, report. Returns seconds to rest."""
         for slot, alias_state in self._slots:
+            self.steps += 1
             was_ready = slot.ready
             self._prepare(slot, alias_state)
             if was_ready and slot.shared.proposed <= slot.shared.current:
                 self._reload_previous(slot, alias_state)
             self._retired += slot.drop(self._kept_generations(slot))
         self._free()
+        self.steps += 1
         # Reported last: a generation that is reported as prepared is in its slot, so a request
         # that reads it from shared memory finds it there.
         self._registration.report({slot.model: _report(slot) for slot, _ in self._slots})
@@ -99,7 +118,7 @@ class VersionLoader:
             if self._is_postponed(slot, generation):
                 continue
             record = alias_state.record(generation)
-            if record is None:
+            if record is None or not self._is_confirmed(slot, generation, record):
                 continue
             # The same version under a new number, after a rollback say: one set of interpreters.
             same = next((v for v in loaded.values() if v.version == record.version), None)
@@ -113,7 +132,11 @@ class VersionLoader:
     def _load_or_refuse(self, slot: ModelSlot, generation: int, record: AliasRecord) -> str:
         """Load the version of a record, or remember why not; returns the outcome."""
         try:
-            predictor = self._load(record, is_current=generation == slot.shared.current)
+            is_current = generation == slot.shared.current
+            if self._is_deadly(record, is_current=is_current):
+                self._postpone(slot, generation, RETRY_SECONDS)
+                return "postponed"
+            predictor = self._load(record, is_current=is_current)
         except (StoreError, OSError) as error:
             self._postpone(slot, generation, RETRY_SECONDS)
             logger.warning("%s: %s cannot be fetched: %s", slot.model, record.version, error)
@@ -128,6 +151,38 @@ class VersionLoader:
             slot.put(LoadedVersion(generation, predictor, record))
             return "loaded"
         return "refused"
+
+    def _is_confirmed(self, slot: ModelSlot, generation: int, record: AliasRecord) -> bool:
+        """Whether to load a generation that may have been superseded or stopped meanwhile.
+
+        A worker that starts loads at once what its host answers with. For everything else it waits
+        until the leader has asked the store since, or for a while, as there may be no leader.
+        """
+        if record.alias == CHAMPION and generation == slot.shared.current:
+            return True
+        polled_ms = slot.shared.polled_ms
+        is_known = not polled_ms or polled_ms >= self._started_ms
+        return is_known or self._clock() >= self._confirmed_at
+
+    def _is_deadly(self, record: AliasRecord, *, is_current: bool) -> bool:
+        """Whether to wait before a version is loaded, because a worker died of it just now.
+
+        Raises:
+            UnfitVersion: several did.
+        """
+        # A server that is stopped while its workers load looks the same. The next one must not
+        # hold that against what the host answers with.
+        since = self._server_started if is_current else 0.0
+        deaths = self._load_notes.deaths(record.model, record.version, since=since)
+        if not deaths:
+            return False
+        ago = time.time() - deaths[-1]
+        if len(deaths) < DEATHS:
+            return ago < DEATH_PAUSE_SECONDS
+        if is_current and ago >= RETRY_DEADLY_SECONDS:
+            return False
+        why = f"{len(deaths)} workers of this host died while they loaded it"
+        raise UnfitVersion(record.model, record.version, why)
 
     def _count_load(self, model: str, outcome: str, seconds: float) -> None:
         before = self._loads.get((model, outcome))
@@ -153,7 +208,9 @@ class VersionLoader:
         try:
             verified, files = self._cache.read(slot.model, manifest.version)
             self._check_memory(verified)
-            predictor = load_version(verified, files, threads=self._memory_budget.threads)
+            if self._load_notes.deaths(slot.model, manifest.version):
+                return
+            predictor = self._load_noted(verified, files)
         except (OvernightError, OSError) as error:
             logger.info("%s: %s is not loaded again: %s", slot.model, manifest.version, error)
         else:
@@ -226,7 +283,11 @@ class VersionLoader:
         if not is_current or record.alias != CHAMPION:
             # Without its current champion this worker would answer nothing at all.
             self._check_memory(manifest)
-        return load_version(manifest, files, threads=self._memory_budget.threads)
+        return self._load_noted(manifest, files)
+
+    def _load_noted(self, manifest: Manifest, files: dict[str, bytes]) -> Predictor:
+        with self._load_notes.loading(manifest.model, manifest.version):
+            return load_version(manifest, files, threads=self._memory_budget.threads)
 
     def _check_memory(self, manifest: Manifest) -> None:
         """Refuse a version for which there is no memory, after freeing previous ones.

@@ -29,6 +29,8 @@ class ModelSlot:
         self.model, self.shared = model, shared
         self._loaded: dict[int, LoadedVersion] = {}
         self._refused: dict[int, str] = {}
+        # How many leases were given back: whether requests get on is seen by it.
+        self.released = 0
         # Requests take the lock itself, which costs a fraction of what a condition does. It is
         # reentrant, because the condition's predicate reads `ready` while it is held.
         self._lock = threading.RLock()
@@ -119,6 +121,12 @@ class ModelSlot:
             ]
             return min([self.shared.current, *leased])
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether any request holds a lease."""
+        with self._lock:
+            return any(loaded.leases for loaded in self._loaded.values())
+
     @contextmanager
     def lease(
         self, version: str | None = None, *, wait_seconds: float = WAIT_SECONDS
@@ -161,6 +169,7 @@ class ModelSlot:
     def release(self, loaded: LoadedVersion, version: str | None = None) -> None:
         """Give a lease back; the version is freed by the loader, never by a request."""
         with self._lock:
+            self.released += 1
             loaded.leases -= 1
             if version is not None:
                 loaded.named_leases -= 1

@@ -1,10 +1,11 @@
 """Watcher: follows one alias of a model, its champion or challenger, for all workers of a host.
 
 Only the leader runs it. It asks the store for the next record of the alias' log; a new version is
-staged in the disk cache once for the host and proposed in shared memory, and every worker loads it.
-When all have reported it prepared, one store to shared memory switches all of them; when one
-refuses it, the proposal is rejected and the old version stays. Either is acknowledged in the
-store. All logic is in `tick`; the next step is chosen by a pure function, `rollout_policy.decide`.
+staged in the disk cache once for the host, loaded by a process that is thrown away, and proposed in
+shared memory; then every worker loads it. When all have reported it prepared, one store to shared
+memory switches all of them; when one refuses it, the proposal is rejected and the old version
+stays. Either is acknowledged in the store. All logic is in `tick`; the next step is chosen by a
+pure function, `rollout_policy.decide`.
 """
 
 import logging
@@ -21,7 +22,9 @@ from overnight.serving.host.alias_state import AliasState, FollowerState, Shared
 from overnight.serving.host.workers import ModelReport, living_reports
 from overnight.serving.lifecycle import rollout_policy
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
+from overnight.serving.lifecycle.probe import Probe, RunningProbe
 from overnight.serving.lifecycle.rollout_policy import (
     Acknowledge,
     Activate,
@@ -60,11 +63,21 @@ class FollowContext:
 
     bucket: Bucket
     cache: DiskCache
+    probe: Probe
+    load_notes: LoadNotes
     workers: Path
     replica: str
     poll_seconds: float
     memory_budget: MemoryBudget
     clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class _Probing:
+    """A record whose version is being loaded by a probe."""
+
+    record: AliasRecord
+    run: RunningProbe
 
 
 class LogReader:
@@ -142,6 +155,7 @@ class Watcher:
         self._polled_at = self._clock() - REFRESH_SECONDS
         self._state = alias_state.follower_state()
         self._reader = LogReader(log, alias_state.folder, context.clock)
+        self._probing: _Probing | None = None
         self._is_postponed = False
         self._acknowledged = 0
         self._opened_at = self._due = self._retry_at = self._clock()
@@ -151,6 +165,7 @@ class Watcher:
 
         A failing store is no error here: serving continues, and the sync error is reported.
         """
+        self._look_at_probe()
         action = rollout_policy.decide(self._host_state())
         match action:
             case Activate(generation):
@@ -161,14 +176,21 @@ class Watcher:
                 self._with_store(lambda: self._acknowledge(generation))
                 self._is_postponed = self._acknowledged != generation
             case Poll() if self._clock() >= self._due or self._is_refresh_requested():
-                self._with_store(self._poll)
+                self._with_store(self._ask_store)
                 self._is_postponed = False
             case Poll():
                 rest = min(self._due - self._clock(), self._context.poll_seconds, REFRESH_SECONDS)
                 return max(rest, SOON_SECONDS)
+            case _ if self._is_open and self._clock() >= self._due:
+                # What is newer supersedes a proposal that workers are long in preparing.
+                self._with_store(self._ask_store)
             case _:
                 pass
         return SOON_SECONDS
+
+    @property
+    def _is_open(self) -> bool:
+        return self._shared.proposed > self._shared.current
 
     def _is_refresh_requested(self) -> bool:
         # However many requests come, the store is read at most every REFRESH_SECONDS.
@@ -179,11 +201,10 @@ class Watcher:
 
     def _host_state(self) -> HostState:
         shared = self._shared
-        is_open = shared.proposed > shared.current
         # A store that takes no acknowledgement must not keep us from following it: after a failure
         # the next step is a poll.
         owed = shared.current not in {0, self._acknowledged} and not self._is_postponed
-        reports = living_reports(self._context.workers) if is_open or owed else []
+        reports = living_reports(self._context.workers) if self._is_open or owed else []
         return HostState(
             current=shared.current,
             proposed=shared.proposed,
@@ -245,6 +266,12 @@ class Watcher:
         staged = [manifest for manifest in manifests if manifest is not None]
         return set(self._context.memory_budget.retained(staged))
 
+    def _ask_store(self) -> None:
+        try:
+            self._poll()
+        finally:
+            self._shared.note_poll(int(time.time() * 1000))
+
     def _poll(self) -> None:
         """Ask for the next record; propose the newest, and acknowledge those it overtook."""
         # Read before the store is asked: a request that comes meanwhile may be for a newer record.
@@ -261,6 +288,8 @@ class Watcher:
         self._shared.note_sync(int(time.time() * 1000))
         self._due = self._clock() + self._context.poll_seconds
         if record is not None:
+            if self._probing is not None and self._probing.record.id == record.id:
+                return
             self._propose_record(record)
             first = last.sequence + 1 if last else record.sequence
             self._acknowledge_overtaken(first, record)
@@ -270,12 +299,15 @@ class Watcher:
         self._acknowledge_refusals()
 
     def _acknowledge_overtaken(self, first: int, record: AliasRecord) -> None:
-        reason = f"superseded by record {record.sequence} before it was loaded"
         for sequence in range(first, record.sequence):
             if (overtaken := self._log.at(sequence)) is not None:
-                self._write_acknowledgement(
-                    sequence, overtaken.version, serving=False, reason=reason
-                )
+                self._acknowledge_superseded(overtaken, record)
+
+    def _acknowledge_superseded(self, overtaken: AliasRecord, record: AliasRecord) -> None:
+        reason = f"superseded by record {record.sequence} before it was loaded"
+        self._write_acknowledgement(
+            overtaken.sequence, overtaken.version, serving=False, reason=reason
+        )
 
     def _retry_untrusted(self, last: AliasRecord) -> None:
         """Propose a record that was refused for want of a trusted signature, if there is one now.
@@ -290,6 +322,11 @@ class Watcher:
         self._propose_record(last)
 
     def _propose_record(self, record: AliasRecord) -> None:
+        """Stage the version of a record, and propose it, once a probe has loaded it."""
+        if self._probing is not None:
+            self._probing.run.cancel()
+            self._probing = None
+        self._close_superseded(record)
         if record.target is None or self._is_over(record):
             self._shared.clear()
             self._save_state(self._state.following(record))
@@ -299,6 +336,45 @@ class Watcher:
         except (BadKey, CorruptVersion, UnknownVersion, UntrustedVersion) as error:
             self._refuse(record, str(error), untrusted=isinstance(error, UntrustedVersion))
             return
+        if self._is_known_fit(record):
+            self._propose(record)
+            return
+        run = self._context.probe.start(record.model, record.version)
+        if (reason := run.outcome()) is None:
+            self._probing = _Probing(record, run)
+        else:
+            self._conclude(record, reason)
+
+    def _close_superseded(self, record: AliasRecord) -> None:
+        """Withdraw an open proposal that was made for another record."""
+        proposed = self._alias_state.record(self._shared.proposed) if self._is_open else None
+        if proposed is not None and proposed.id != record.id:
+            self._acknowledge_superseded(proposed, record)
+            self._shared.propose(self._shared.current)
+
+    def _is_known_fit(self, record: AliasRecord) -> bool:
+        """Whether all workers loaded this version before, so that a rollback waits for no probe."""
+        deaths = self._context.load_notes.deaths(record.model, record.version)
+        return record.version in self._state.served and not deaths
+
+    def _look_at_probe(self) -> None:
+        if self._probing is not None and (reason := self._probing.run.outcome()) is not None:
+            record, self._probing = self._probing.record, None
+            # A refusal is acknowledged by the next poll, which also finds the record again if
+            # this fails.
+            self._due = self._clock()
+            self._with_store(lambda: self._conclude(record, reason))
+
+    def _conclude(self, record: AliasRecord, reason: str) -> None:
+        """Propose a version that was probed, or refuse it for a reason."""
+        if reason:
+            self._refuse(record, reason)
+            return
+        # It loads now, whatever happened to a worker before: there may be more memory.
+        self._context.load_notes.forget(record.model, record.version)
+        self._propose(record)
+
+    def _propose(self, record: AliasRecord) -> None:
         self._opened_at = self._clock()
         # Proposed before it is remembered: killed in between, it is followed again under another
         # number; the other way round it would count as followed and never be loaded.

@@ -13,11 +13,14 @@ import pytest
 
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.challenge_terms import Terms
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
-from tests.support.serving.stepped_host import promote
+from tests.support.serving.stepped_host import challenge, promote
+from tests.support.steady_load import steady
+from tests.support.stopping import stop_process
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -68,6 +71,40 @@ def test_after_all_workers_were_killed_serving_recovers_and_follows_the_log(
     bundles.publish(s3_bucket, 2)
     promote(log, 2)
     until(lambda: answers_with(host, 2), what="version 2 answers")
+
+
+def leader_of(folder: Path) -> int:
+    """The process that holds the leader's lock of the host in a folder."""
+    (lock,) = folder.rglob("leader.lock")
+    inode = str(lock.stat().st_ino)
+    entries = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    (holder,) = [int(entry[4]) for entry in entries if entry[5].split(":")[2] == inode]
+    return holder
+
+
+def test_a_worker_that_hangs_is_replaced_and_holds_nothing_up(
+    s3_address: S3Address, s3_bucket: S3Bucket, log: AliasLog, tmp_path: Path
+) -> None:
+    # Given two workers, of which the one that leads stops for good.
+    bundles.publish(s3_bucket, 2)
+    settings = follow_settings(s3_address, serving_silent_seconds="6")
+    with run_serving(place=tmp_path, **settings) as serving:
+        until(lambda: answers_with(serving, 1), what="version 1 answers")
+        until(lambda: len(serving.workers()) == 2, what="both workers")
+        hanging = leader_of(tmp_path)
+        (other,) = {*serving.workers()} - {hanging}
+        os.kill(hanging, signal.SIGSTOP)
+        TALLY.inject("a worker of serving hung")
+
+        # Then a promotion is followed all the same.
+        promote(log, 2)
+        until(lambda: log.acknowledgements(2), what="version 2 is acknowledged")
+
+        # And there are two workers again, which both answer with it.
+        until(lambda: len(serving.workers()) == 2, what="a worker in its place")
+        assert other in serving.workers()
+        assert hanging not in serving.workers()
+        until(lambda: all(answers_with(serving, 2) for _ in range(10)), what="version 2 answers")
 
 
 def test_workers_that_keep_dying_end_the_server_so_that_its_supervisor_restarts_it(
@@ -188,3 +225,43 @@ def test_hosts_with_different_clocks_follow_the_order_of_the_log(
             ),
             what="both hosts say so",
         )
+
+
+def test_a_version_that_kills_its_loader_takes_down_no_worker(
+    host: Serving, s3_bucket: S3Bucket, s3_address: S3Address, log: AliasLog, tmp_path: Path
+) -> None:
+    # Given clients, and signed and approved versions that crash the runtime.
+    until(lambda: len(host.workers()) == 2, what="both workers")
+    workers = host.workers()
+    for number in (2, 3):
+        bundles.publish(s3_bucket, number, bundles.crashing_files(number))
+    bundles.publish(s3_bucket, 4)
+    challengers = AliasLog(s3_bucket, bundles.MODEL, CHALLENGER)
+
+    with steady(f"http://127.0.0.1:{host.port}", requests_per_second=20) as load:
+        # When one is promoted, and one challenges as a shadow.
+        promote(log, 2)
+        TALLY.inject("a version crashed what loaded it")
+        (refusal,) = until(lambda: log.acknowledgements(2), what="the champion is refused")
+        challenge(challengers, 3, Terms(mode="shadow", share=1.0))
+        TALLY.inject("a version crashed what loaded it")
+        (other,) = until(lambda: challengers.acknowledgements(1), what="the shadow is refused")
+
+        # Then both are refused with the reason, and a good one is followed, with all workers alive.
+        for word in (refusal, other):
+            assert not word.serving
+            assert "SIGSEGV" in word.reason
+        promote(log, 4)
+        until(lambda: answers_with(host, 4), what="version 4 answers")
+        assert host.workers() == workers
+    assert load.failures == []
+    assert set(load.answers) == {bundles.version_name(1), bundles.version_name(4)}
+
+    # And a host that starts again is none the wiser about either.
+    stop_process(host.process, seconds=40)
+    promote(log, 2)
+    with run_serving(place=tmp_path, **follow_settings(s3_address)) as again:
+        until(lambda: answers_with(again, 4), what="version 4 answers after a restart")
+        until(lambda: log.acknowledgements(4), what="it is refused again")
+        assert answers_with(again, 4)
+        assert "Unexpected exit" not in again.log.read_text()

@@ -6,12 +6,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from overnight.serving.agent import FollowConfig, HostAgent
+from overnight.serving.lifecycle.probe import Probe
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.aliases import CHALLENGER, AliasLog
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
-from tests.support.serving.stepped_host import promote, settle
+from tests.support.serving.stepped_host import Unprobed, promote, settle
 from tests.support.signing_keys import TRUST
 
 
@@ -44,6 +45,7 @@ def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
         models: tuple[str, ...] = (),
         replica: str = "host",
         trust: Trust = TRUST,
+        probe: Probe | None = None,
         **settings: object,
     ) -> HostAgent:
         following = FollowConfig(
@@ -51,7 +53,7 @@ def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
             replica=replica,
             **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
-        agent = HostAgent(bucket, following, trust)
+        agent = HostAgent(bucket, following, trust, probe or Unprobed())
         agent.tick_loader()
         started.append(agent)
         return agent

@@ -133,6 +133,7 @@ def test_a_new_worker_loads_the_challenger_too(hosts, challengers, worker):
     settle(*hosts)
 
     late = worker()
+    settle(*hosts, late)
 
     assert answering_version(late) == NEW
 

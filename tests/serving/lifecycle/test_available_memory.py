@@ -6,6 +6,7 @@ from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle import memory_budget
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.loader import RETRY_CURRENT_SECONDS, VersionLoader
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
 from overnight.serving.lifecycle.model_slots import ModelSlot
@@ -63,6 +64,7 @@ def late(bucket, log, tmp_path):
         bucket=bucket,
         cache=DiskCache(tmp_path / "cache", TRUST),
         memory_budget=MemoryBudget(threads=1),
+        load_notes=LoadNotes(tmp_path / "loading"),
         workers=2,
         available=lambda: available[0],
         clock=lambda: now[0],

@@ -15,6 +15,7 @@ from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle import memory_budget
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.loader import VersionLoader
 from overnight.serving.lifecycle.memory_budget import MemoryBudget
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
@@ -262,6 +263,7 @@ def test_previous_versions_are_freed_when_a_proposal_needs_their_memory(bucket, 
         bucket=bucket,
         cache=DiskCache(tmp_path / "cache", TRUST),
         memory_budget=MemoryBudget(threads=1),
+        load_notes=LoadNotes(tmp_path / "loading"),
         workers=1,
         available=lambda: 10**9 if len(slot.loaded()) < 2 else 1,
     )
