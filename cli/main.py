@@ -41,6 +41,7 @@ for panel, commands in {
     "Pipeline": (
         training.ingest,
         training.retrain,
+        inspect.landing,
         decisions.accept,
         decisions.exclude,
         training.tune,

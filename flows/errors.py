@@ -2,7 +2,7 @@
 
 overnight.store.errors.OvernightError
 ├── NotAuthorized           only certain people may request this: ask one of them
-└── UnknownArrival          the dataset has no arrival of this name
+└── UnknownArrival          there is no arrival of this name
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,13 @@ class NotAuthorized(OvernightError):
 
 
 class UnknownArrival(OvernightError):
-    """The dataset has no rows that came under this name."""
+    """The dataset has no rows that came under this name, and it cannot be excluded either."""
 
-    def __init__(self, model: str, arrival: str, waiting: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: str, arrival: str, waiting: tuple[str, ...], landed: tuple[str, ...]
+    ) -> None:
         super().__init__(
             f"{model} has no arrival {arrival!r} in its dataset; "
-            f"those that wait for a decision are: {', '.join(waiting) or 'none'}"
+            f"those that wait for a decision are: {', '.join(waiting) or 'none'}; those that are "
+            f"not ingested yet, and may be excluded only: {', '.join(landed) or 'none'}"
         )

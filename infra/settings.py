@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     confirm_seconds: float = Field(default=120, gt=0)
     fit_seconds: float = Field(default=3_600, gt=0)
     rehearse_seconds: float = Field(default=300, gt=0)
+    # Of the process that reads an arrival: what its files may take, before they are rejected.
+    arrival_memory_mb: int = Field(default=2_048, ge=64)
+    arrival_seconds: float = Field(default=1_800, gt=0)
     # Names of those who may override gates; by default nobody may.
     overriders: Names = ()
 

@@ -22,7 +22,8 @@ from overnight.models.data_gates.drift import SameShares
 from overnight.models.definition import Places
 from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.registry.manifest import Finding
-from overnight.tasks.data.admission import check_admission
+from overnight.tasks.data.admission import check_columns_of, check_repeats
+from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
 from overnight.tasks.evaluation.evaluate import Champion
 from overnight.tasks.training.train import train
@@ -99,7 +100,9 @@ class Population:
         tables = {name: as_rows(digits) for name, digits in arrivals.items()}
         refused: list[Finding] = []
         for name, table in tables.items():
-            refused += check_admission(table, DIGITS.data_gates, name)
+            repeats = count_repeats(pack_digests(table.column("digest")))
+            refused += check_columns_of(table, DIGITS.data_gates, name)
+            refused += check_repeats(repeats, DIGITS.data_gates, name)
         names = {finding.slice for finding in refused}
         admitted = {name: table for name, table in tables.items() if name not in names}
         parts = [_stamped(self.learned, "learned"), *(_stamped(t, n) for n, t in admitted.items())]

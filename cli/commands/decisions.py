@@ -6,7 +6,9 @@ import typer
 
 from overnight.cli.commands.parameters import Model, Reason, RequiredReason, Version
 
-Arrival = Annotated[str, typer.Argument(help="An arrival, as `overnight status` names it.")]
+Arrival = Annotated[
+    str, typer.Argument(help="An arrival, as `overnight status` and `overnight landing` name it.")
+]
 
 
 def promote(model: Model, version: Version, *, reason: RequiredReason) -> None:
@@ -72,6 +74,8 @@ def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 
 def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
     """Leave an arrival out of every training from now on; its rows may arrive again, corrected.
+
+    One that waits in the landing is quarantined by the next ingest, unread.
 
     Examples:
 

@@ -24,6 +24,22 @@ def status(*, as_json: AsJson = False) -> None:
     status_action.run(as_json=as_json)
 
 
+def landing(model: Model, *, as_json: AsJson = False) -> None:
+    """What waits to be ingested, with its files, size, age and state, and what is in quarantine.
+
+    `overnight exclude` takes a waiting arrival away; names that are no arrivals are listed last.
+
+    Examples:
+
+        overnight landing digits
+
+        overnight landing digits --json | jq -r '.quarantined[].reason'
+    """
+    from overnight.cli.actions import landing as landing_action
+
+    landing_action.run(model, as_json=as_json)
+
+
 def versions(model: Model, *, as_json: AsJson = False) -> None:
     """Every version of a model: when it was made, its rows, quality and decision.
 

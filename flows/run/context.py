@@ -22,6 +22,7 @@ from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.signing import Signer
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.leakage import learned_holdout_rows
+from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
 from overnight.tasks.data.snapshot import (
     Snapshot,
     read_holdout,
@@ -141,11 +142,22 @@ class ModelContext:
 
     @property
     def source(self) -> Source:
-        places = Places(
+        return self.definition.open_source(self._places)
+
+    @property
+    def _places(self) -> Places:
+        return Places(
             folder=self.settings.source_folders.get(self.model),
             cache=self.settings.home / "sources" / self.model,
         )
-        return self.definition.open_source(places)
+
+    def reader(self) -> ReaderProcess:
+        """A process that reads arrivals of the model, for a `with` statement."""
+        limits = ReadLimits(
+            memory_mb=self.settings.arrival_memory_mb, seconds=self.settings.arrival_seconds
+        )
+        log = self.settings.home / "work" / self.model / "reader.log"
+        return ReaderProcess(self.model, self._places, limits, log=log)
 
     def scratch_folder(self, name: str) -> Path:
         """The folder of one candidate, until its run is over."""

@@ -70,5 +70,5 @@ def _next_arrivals(context: ModelContext) -> tuple[str, ...]:
     )
     if waiting:
         return waiting
-    delivery = context.source.deliver(ingested)
+    delivery = context.source.deliver({*ingested, *context.reviews.excluded()})
     return (delivery.name,) if delivery else ()

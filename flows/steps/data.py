@@ -10,6 +10,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.step import step
 from overnight.store.datasets import arrival_reviews
+from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
@@ -24,15 +25,17 @@ from overnight.tasks.evaluation.judge import Verdict
 @step
 def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
     """Ingest the arrivals in the landing; with `take_next` else the source's next one."""
-    ingested = ingest_arrivals(
-        context.source,
-        context.bucket,
-        context.rows,
-        context.holdout,
-        model=context.model,
-        take_next=take_next,
-        gates=context.definition.data_gates,
-    )
+    with context.reader() as reader:
+        ingested = ingest_arrivals(
+            context.source,
+            context.bucket,
+            context.rows,
+            context.holdout,
+            model=context.model,
+            take_next=take_next,
+            gates=context.definition.data_gates,
+            reader=reader,
+        )
     log = get_run_logger()
     log.info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
     for file in ingested.quarantined:
@@ -41,13 +44,15 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
         log.warning("%s was ingested or refused before under this name", name)
     for finding in ingested.findings:
         log.warning("%s: %s", finding.slice, finding.message)
+    for notice in ingested.notices:
+        log.warning("%s", notice)
     return ingested
 
 
 @step
 def current_dataset(context: ModelContext) -> Ingested:
     """The dataset as it is, without ingesting anything."""
-    return Ingested(dataset_version=context.rows.version())
+    return Ingested(dataset_version=context.rows.version() if context.rows.has_rows() else None)
 
 
 @step
@@ -109,8 +114,17 @@ def park_for_review(plan: TrainingPlan, compared: DriftReport) -> None:
 def decide(
     context: ModelContext, arrival: str, verdict: arrival_reviews.Verdict, actor: Actor
 ) -> arrival_reviews.ArrivalReview:
-    """Record a person's decision about an arrival of the dataset."""
+    """Record a person's decision about an arrival of the dataset, or of the landing.
+
+    One that waits in the landing may be excluded: the next ingest quarantines it unread.
+
+    Raises:
+        UnknownArrival
+    """
     if arrival not in context.rows.arrival_names():
-        pending = open_reviews(context.registry, context.rows.arrival_versions)
-        raise UnknownArrival(context.model, arrival, tuple(review.arrival for review in pending))
+        landed = tuple(each.name for each in Landing(context.bucket, context.model).pending())
+        if verdict != "excluded" or arrival not in landed:
+            pending = open_reviews(context.registry, context.rows.arrival_versions)
+            waiting = tuple(review.arrival for review in pending)
+            raise UnknownArrival(context.model, arrival, waiting, landed)
     return context.reviews.decide(arrival, verdict, actor)

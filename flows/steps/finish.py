@@ -40,6 +40,9 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
     """Publish the card of the run, and return its state."""
     if report.ingested is not None and (again := ", ".join(report.ingested.skipped)):
         message = f"{message}; ingested or refused before under this name: {again}"
+    if report.ingested is not None and (notices := report.ingested.notices):
+        more = f" and {len(notices) - 1} more" if len(notices) > 1 else ""
+        message = f"{message}; {notices[0]}{more}"
     links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)

@@ -119,6 +119,16 @@ class Dataset:
         table = self._open()
         return None if table is None else int(table.version())
 
+    def has_rows(self) -> bool:
+        """Whether the newest version has any row; an arrival may come without."""
+        table = self._open()
+        if table is None:
+            return False
+        with self._translated_errors():
+            added = pa.table(table.get_add_actions())
+        # A file without that statistic may have some.
+        return any(count != 0 for count in added.column("num_records").to_pylist())
+
     def append(self, rows: pa.Table, arrival: str) -> int:
         """Add the rows of an arrival, all or none, and return the version that contains them.
 

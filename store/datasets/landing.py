@@ -9,12 +9,20 @@ knows its name, and it is cleared again.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import Field, ValidationError
 
-from overnight.store.errors import AlreadyExists, BadFile, NotFound, TooLarge
+from overnight.store.errors import (
+    AlreadyExists,
+    BadFile,
+    BadKey,
+    CorruptRecord,
+    NotFound,
+    TooLarge,
+)
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
@@ -89,6 +97,25 @@ class Quarantined(Value):
     reason: str
     segment: str
     delivered_at: datetime
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A name in the landing that is no arrival, and why; it is never read or removed."""
+
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is left alone: {self.why}"
+
+
+@dataclass(frozen=True)
+class LandingListing:
+    """Every visible arrival, oldest first, and the names that are none."""
+
+    arrivals: tuple[Arrival, ...]
+    strays: tuple[Stray, ...]
 
 
 @dataclass(frozen=True)
@@ -170,22 +197,32 @@ class Landing:
         return arrival
 
     def pending(self) -> list[Arrival]:
-        """Every visible arrival, oldest first.
+        """Every visible arrival, oldest first."""
+        return list(self.listing().arrivals)
 
-        Raises:
-            BadFile: an `arrival.json` is invalid.
-        """
+    def listing(self) -> LandingListing:
+        """Every visible arrival, and the names that are none: one must not stop the others."""
         landing = keys.landing(self.model)
-        arrivals = []
-        for date in filter(keys.is_date, self.bucket.names_below(landing)):
+        arrivals: list[Arrival] = []
+        strays: list[Stray] = []
+        for date in self.bucket.names_below(landing):
+            if not keys.is_date(date):
+                if date != keys.QUARANTINE:
+                    strays.append(Stray(f"{landing}/{date}", "expected a day such as 2026-11-22"))
+                continue
             for name in self.bucket.names_below(f"{landing}/{date}"):
-                manifest = f"{keys.arrival(self.model, date, name)}/{_MANIFEST}"
                 try:
-                    arrivals.append(self._read_manifest(manifest))
+                    arrivals.append(self._visible(date, name))
                 except NotFound:
                     # Still being delivered, or cleared since the listing.
                     continue
-        return sorted(arrivals, key=lambda arrival: (arrival.delivered_at, arrival.name))
+                except (BadKey, BadFile) as error:
+                    strays.append(Stray(f"{landing}/{date}/{name}", str(error)))
+        arrivals.sort(key=lambda arrival: (arrival.delivered_at, arrival.name))
+        return LandingListing(tuple(arrivals), tuple(strays))
+
+    def _visible(self, date: str, name: str) -> Arrival:
+        return self._read_manifest(f"{keys.arrival(self.model, date, name)}/{_MANIFEST}")
 
     def _read_manifest(self, key: str) -> Arrival:
         try:
@@ -248,12 +285,12 @@ class Landing:
         return quarantined
 
     def quarantined(self) -> list[Quarantined]:
-        """Every file in quarantine, in order of arrival."""
-        files = [
-            existing(Quarantined, self.bucket, key)
-            for key in self.bucket.keys_below(keys.quarantine(self.model))
-            if key.rpartition("/")[2].startswith(_REASON)
-        ]
+        """Every file in quarantine, in order of arrival; what is no reason of ours is left out."""
+        files = []
+        for key in filter(keys.is_key, self.bucket.keys_below(keys.quarantine(self.model))):
+            if key.rpartition("/")[2].startswith(_REASON):
+                with suppress(CorruptRecord):
+                    files.append(existing(Quarantined, self.bucket, key))
         return sorted(files, key=lambda file: (file.delivered_at, file.arrival, file.file))
 
     def clear(self, arrival: Arrival) -> None:
@@ -266,7 +303,7 @@ class Landing:
             key
             for date in filter(keys.is_date, self.bucket.names_below(landing))
             for key in self.bucket.keys_below(keys.arrival(arrival.model, date, arrival.name))
-            if not key.endswith(f"/{_MANIFEST}")
+            if not key.endswith(f"/{_MANIFEST}") and keys.is_key(key)
         ]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self.bucket.remove, leftovers))

@@ -14,7 +14,9 @@ _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})(?:-[0-9a-f]{16})?\.json")
 _RECORD = re.compile(r"([0-9]{8})\.json")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Not \d, which also matches the digits of other scripts.
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+QUARANTINE = "quarantine"
 # A segment has room for 255 characters, and `.json` ends it.
 _LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -46,6 +48,15 @@ def check(key: str) -> str:
 def is_segment(name: str) -> bool:
     """Whether a name in a listing can be a segment of a key."""
     return _SEGMENT.fullmatch(name) is not None and name not in {".", ".."}
+
+
+def is_key(key: str) -> bool:
+    """Whether a listed key is in the grammar; others can be neither read nor removed."""
+    try:
+        check(key)
+    except BadKey:
+        return False
+    return True
 
 
 def check_removable(key: str) -> str:
@@ -263,7 +274,7 @@ def landing(model: str) -> str:
 
 
 def is_date(name: str) -> bool:
-    """Whether a name below `landing` is a day of arrivals; `quarantine` is not."""
+    """Whether a name below `landing` is a day of arrivals; `QUARANTINE` is not."""
     return _DATE.fullmatch(name) is not None
 
 
@@ -277,7 +288,7 @@ def arrival(model: str, date: str, name: str) -> str:
 
 def quarantine(model: str) -> str:
     """Prefix of the files that could not be ingested, by arrival."""
-    return f"{landing(model)}/quarantine"
+    return f"{landing(model)}/{QUARANTINE}"
 
 
 def segment_for(file: str, sha256: str) -> str:

@@ -1,9 +1,8 @@
 """Admission of an arrival to the dataset, and the outcome of its ingest."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from overnight.models.data_gates.declaration import DataGates
@@ -12,6 +11,7 @@ from overnight.store.datasets.landing import Arrival, Landing, Quarantined
 from overnight.store.errors import AlreadyExists
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.column_checks import check_columns
+from overnight.tasks.data.deduplicate import Repeats
 
 # The columns that ingest adds to those of the source; they give the order of arrival.
 STAMPS = pa.schema(
@@ -30,6 +30,7 @@ class Ingested:
 
     `findings` say why an arrival was refused, or why none of its rows was new. `kept_out` counts
     rows of the holdout. `skipped` arrivals were ingested or refused before under the same name.
+    `notices` name what was left alone in the landing and the source's folder, and why.
     """
 
     arrivals: tuple[str, ...] = ()
@@ -40,16 +41,7 @@ class Ingested:
     dataset_version: int | None = None
     findings: tuple[Finding, ...] = ()
     skipped: tuple[str, ...] = ()
-
-
-def check_admission(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """The failed findings on an arrival; none if its rows are as declared.
-
-    One wrong column refuses the whole arrival, because its other columns have the same origin.
-    """
-    if rows.num_rows == 0:
-        return ()
-    return check_columns_of(rows, gates, arrival) + _failures(_repeated_rows(rows, gates), arrival)
+    notices: tuple[str, ...] = ()
 
 
 def check_columns_of(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
@@ -57,11 +49,26 @@ def check_columns_of(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Fi
     return _failures(check_columns(rows, gates.columns), arrival) if rows.num_rows else ()
 
 
-def check_repeats(repeated: int, n: int, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """The failed finding on `repeated` of `n` rows of an arrival, if there are too many."""
-    if n < gates.judged_rows:
+def check_repeats(repeats: Repeats, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
+    """The failed finding on the repeated rows of an arrival, if there are too many.
+
+    A constant column makes many rows equal.
+    """
+    if repeats.n < gates.judged_rows:
         return ()
-    return _failures([_repeats_finding(repeated, n, gates)], arrival)
+    share = repeats.repeated / repeats.n
+    finding = Finding(
+        gate="few repeats",
+        metric="repeated rows",
+        passed=share <= gates.repeated_share,
+        message=f"{share:.1%} of {repeats.n:,} rows repeat others of this arrival, at most "
+        f"{gates.repeated_share:.1%} may; one occurs {repeats.most:,} times, "
+        f"digest {repeats.most_frequent[:12]}",
+        value=share,
+        bound=gates.repeated_share,
+        n=repeats.n,
+    )
+    return _failures([finding], arrival)
 
 
 def ingest_outcome(
@@ -132,32 +139,6 @@ def commit_empty(rows: Dataset, arrival: Arrival) -> bool:
     except AlreadyExists:
         return False
     return True
-
-
-def _repeated_rows(rows: pa.Table, gates: DataGates) -> Iterator[Finding]:
-    """The share of rows that repeat others of their arrival: a constant column makes all equal."""
-    n = rows.num_rows
-    if n < gates.judged_rows:
-        return
-    digests = rows.column("digest").to_numpy(zero_copy_only=False).astype("U64")
-    distinct, counts = np.unique(digests, return_counts=True)
-    index = int(counts.argmax())
-    most_frequent = f"; one occurs {counts[index]:,} times, digest {str(distinct[index])[:12]}"
-    yield _repeats_finding(n - len(distinct), n, gates, most_frequent)
-
-
-def _repeats_finding(repeated: int, n: int, gates: DataGates, most_frequent: str = "") -> Finding:
-    share = repeated / n
-    return Finding(
-        gate="few repeats",
-        metric="repeated rows",
-        passed=share <= gates.repeated_share,
-        message=f"{share:.1%} of {n:,} rows repeat others of this arrival, at most "
-        f"{gates.repeated_share:.1%} may{most_frequent}",
-        value=share,
-        bound=gates.repeated_share,
-        n=n,
-    )
 
 
 def _failures(findings: Iterable[Finding], arrival: str) -> tuple[Finding, ...]:

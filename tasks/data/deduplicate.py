@@ -26,15 +26,29 @@ _RECORD = np.dtype([("digest", _DIGEST), ("row", "<i8")])
 
 
 @dataclass(frozen=True)
-class DedupResult:
-    """Which rows of an arrival are new, and counts of the others by kind.
+class Repeats:
+    """How many of `n` rows equal another of them; that of digest `most_frequent` occurs `most`."""
 
-    `repeated` counts rows that equal another of the same arrival, whether that is new or not.
-    """
+    n: int = 0
+    repeated: int = 0
+    most: int = 0
+    most_frequent: str = ""
+
+    def __add__(self, more: "Repeats") -> "Repeats":
+        """The repeats among both, which have no row in common."""
+        first = self if self.most >= more.most else more
+        return Repeats(
+            self.n + more.n, self.repeated + more.repeated, first.most, first.most_frequent
+        )
+
+
+@dataclass(frozen=True)
+class DedupResult:
+    """Which rows of an arrival are new, and counts of the others by kind."""
 
     is_new: NDArray[np.bool_]
     kept_out: int
-    repeated: int
+    repeats: Repeats
 
 
 class Deduplicator:
@@ -62,7 +76,7 @@ class Deduplicator:
         """Find the new rows: the first of equal ones, unless it is known or `held_out`."""
         self._files.close()
         is_new = np.zeros(self._rows, np.bool_)
-        kept_out = distinct_rows = 0
+        kept_out, repeats = 0, Repeats()
         for partition in range(_PARTITIONS):
             records = self._read("row", partition, _RECORD)
             distinct, first, counts = np.unique(
@@ -74,8 +88,8 @@ class Deduplicator:
             )
             is_new[records["row"][first[is_new_digest]]] = True
             kept_out += int(counts[is_held_out].sum())
-            distinct_rows += len(distinct)
-        return DedupResult(is_new, kept_out, repeated=self._rows - distinct_rows)
+            repeats += _repeats(distinct, counts)
+        return DedupResult(is_new, kept_out, repeats)
 
     def _partition(self, kind: str, records: NDArray[np.void] | Digests, digests: Digests) -> None:
         if not len(digests):
@@ -97,6 +111,11 @@ class Deduplicator:
     def _read(self, kind: str, partition: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         path = self._folder / f"{kind}-{partition}"
         return np.fromfile(path, dtype) if path.exists() else np.empty(0, dtype)
+
+
+def count_repeats(digests: Digests) -> Repeats:
+    """The repeats among rows whose digests fit into memory."""
+    return _repeats(*np.unique(digests, return_counts=True))
 
 
 def pack_digests(digests: pa.Array | pa.ChunkedArray) -> Digests:
@@ -123,6 +142,14 @@ def _pack_chunks(digests: pa.Array | pa.ChunkedArray) -> Iterator[Digests]:
             start = texts.offset * _HEXADECIMAL
             text = memoryview(texts.buffers()[2])[start : start + len(texts) * _HEXADECIMAL]
             yield np.frombuffer(binascii.unhexlify(text), _DIGEST)
+
+
+def _repeats(distinct: Digests, counts: NDArray[np.int64]) -> Repeats:
+    """The repeats by distinct digests and their counts."""
+    if not len(counts):
+        return Repeats()
+    n, first = int(counts.sum()), int(counts.argmax())
+    return Repeats(n, n - len(counts), int(counts[first]), bytes(distinct[first]).hex())
 
 
 def _is_in(digests: Digests, others: Digests) -> NDArray[np.bool_]:

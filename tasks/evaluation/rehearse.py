@@ -25,8 +25,8 @@ from overnight.models.metrics.equivalence import Tolerance, compare_outputs
 from overnight.models.metrics.evaluation import Rehearsal
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES
+from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training import child_process
 
 _BATCH_ROWS = 64
 # Other load on the machine only ever adds latency, so the fastest pass is the best estimate.

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from overnight.models.metrics.evaluation import Rehearsal
 from overnight.store.registry.manifest import Measurement, Rehearsed
+from overnight.tasks import child_process
 from overnight.tasks.reporting.mlflow_worker import Point, Request, Run, Tracked
 from overnight.tasks.reporting.report import RunReport
-from overnight.tasks.training import child_process
 
 # Everything but the characters that MLflow accepts in names on all of its file systems and
 # databases; `/` groups its charts.

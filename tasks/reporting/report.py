@@ -81,6 +81,8 @@ def _arrival(ingested: Ingested) -> str:
         "skipped. To land it again, change the name of a file."
         for name in ingested.skipped
     )
+    notices = "\n".join(f"- {cell(notice)}" for notice in ingested.notices)
+    skipped += f"\n\nLeft alone:\n\n{notices}" if notices else ""
     if not ingested.arrivals:
         return f"## Ingested arrivals\n\nNothing new.{skipped}"
     rows = {

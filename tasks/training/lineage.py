@@ -9,7 +9,7 @@ from pathlib import Path
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage
-from overnight.tasks.training import child_process
+from overnight.tasks import child_process
 from overnight.tasks.training.import_closure import PREFIX, closure
 
 # The folder that holds the packages, however deep below `tasks` this file is.

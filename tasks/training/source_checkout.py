@@ -7,8 +7,8 @@ from pathlib import Path
 
 from overnight.store.objects.digests import digest
 from overnight.store.registry.manifest import CodeLineage
+from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training import child_process
 from overnight.tasks.training.lineage import ROOT
 
 _SECONDS = 120

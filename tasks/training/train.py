@@ -16,7 +16,7 @@ from overnight.store.local_files import lock
 from overnight.store.objects.digests import digest
 from overnight.store.objects.keys import new_version
 from overnight.store.values import Value
-from overnight.tasks.training import child_process
+from overnight.tasks import child_process
 
 FITTED = "fitted.json"
 START = "start.keras"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from overnight.models.definition import TrainingSettings
-from overnight.tasks.training.child_process import ends_with_parent
+from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.worker import load, print_progress, split
 
 

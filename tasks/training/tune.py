@@ -19,8 +19,8 @@ from overnight.models.definition import ModelDefinition, Progress, TrainingSetti
 from overnight.models.examples import Examples
 from overnight.models.search_space import Choice, Range, Ranges
 from overnight.store.errors import ConfigurationError
+from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training import child_process
 from overnight.tasks.training.train import save
 from overnight.tasks.training.trials import Search, Trial
 

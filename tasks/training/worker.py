@@ -19,7 +19,7 @@ import numpy as np
 from overnight.models.definition import Progress, TrainingSettings
 from overnight.models.examples import Array, Examples
 from overnight.store.objects.digests import digest
-from overnight.tasks.training.child_process import ends_with_parent
+from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.train import FITTED, START, FittedRun
 
 

@@ -1,5 +1,6 @@
 """A tiny dataset to ingest: letters as rows, a bucket in memory, two tables in a folder."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,10 @@ AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
 
 class Letters:
-    """A small source: every letter of a text file is a row, `!` makes a file unreadable."""
+    """A small source: every letter of a text file is a row, `!` makes a file unreadable.
+
+    `?` is a defect of its reader, which raises.
+    """
 
     def __init__(self, *nights: Mapping[str, bytes], held_out: str = "xyz") -> None:
         self._nights = nights
@@ -37,6 +41,8 @@ class Letters:
         bad = [
             BadFile(name, expected="letters", found="!") for name in files if b"!" in files[name]
         ]
+        if any(b"?" in body for body in files.values()):
+            raise KeyError('Field "letter" exists 2 times in schema')
         good = [body.decode() for body in files.values() if b"!" not in body]
         return Reading(_rows("".join(good)), tuple(bad))
 
@@ -44,8 +50,15 @@ class Letters:
         return _rows(self._held_out)
 
 
+def digest(letter: str) -> str:
+    return hashlib.sha256(letter.encode()).hexdigest()
+
+
 def _rows(letters: str) -> pa.Table:
-    return pa.table({"letter": pa.array(letters, pa.string()), "digest": pa.array(letters)})
+    digests = [digest(letter) for letter in letters]
+    return pa.table(
+        {"letter": pa.array(letters, pa.string()), "digest": pa.array(digests, pa.string())}
+    )
 
 
 DELIVERIES = ({"a": b"abcx", "b": b"cde"}, {"a": b"f!"}, {"a": b"ag"})

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from overnight.cli.actions import live_scores, show, status, status_notices, versions
+from overnight.cli.actions import landing, live_scores, show, status, status_notices, versions
 from overnight.infra.settings import load
 from overnight.infra.stack.ports import free_port
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
+from overnight.store.datasets.landing import Landing
 from overnight.store.errors import NothingPublished, UnknownVersion
 from overnight.store.objects import keys, size_limits
 from overnight.store.objects.memory import MemoryBucket
@@ -219,6 +220,30 @@ def test_the_error_about_an_unknown_version_names_the_known_ones(bucket):
         show.gather(bucket, "sales", "champion")
     with pytest.raises(UnknownVersion, match="overnight versions digits"):
         show.gather(bucket, "digits", "20200101T000000-0123456789ab")
+
+
+def test_the_landing_lists_what_waits_and_what_is_in_quarantine(bucket, capsys):
+    area = Landing(bucket, "digits")
+    for name in ("new", "unwanted", "known"):
+        area.land(name, {"a.csv": b"label", "b.csv": b"more"}, by="ann", at=AT)
+    ArrivalReviews(bucket, "digits").decide("unwanted", "excluded", Actor("ada", "by far"))
+    area.quarantine(area.pending()[0], "a.csv", b"label", "a.csv: expected a column")
+
+    document = landing.gather(bucket, "digits", lambda: {"known"})
+    landing._show("digits", document)
+
+    states = {each["arrival"]: each["state"].partition(":")[0] for each in document["pending"]}
+    assert states == {
+        "known": "ingested or refused before under this name",
+        "new": "waits",
+        "unwanted": "excluded",
+    }
+    assert document["pending"][1]["bytes"] == 9
+    assert document["quarantined"][0]["reason"] == "a.csv: expected a column"
+    assert json.dumps(document)
+    printed = capsys.readouterr().out
+    assert "a.csv and 1 more" in printed
+    assert "excluded: it will be quarantined" in printed
 
 
 def test_a_pending_arrival_is_listed_with_its_findings_and_both_commands(bucket):

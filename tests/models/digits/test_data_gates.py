@@ -14,7 +14,8 @@ from overnight.models.digits.data_gates import outlines, pixels
 from overnight.models.digits.rows import Digits, as_rows
 from overnight.models.digits.schema import examples
 from overnight.store.datasets.arrival_reviews import ArrivalReview
-from overnight.tasks.data.admission import check_admission
+from overnight.tasks.data.admission import check_repeats
+from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
 from overnight.tasks.evaluation.evaluate import Champion
 from tests.support.genuine_digits import GenuineDigits
@@ -159,7 +160,8 @@ def test_a_damaged_arrival_is_parked_and_the_statistic_named(
 def test_blank_images_are_refused_before_they_enter(nights: Nights) -> None:
     blank = as_rows(Digits(np.zeros((100, 28, 28), np.uint8), nights.labels[:100]))
 
-    (finding,) = check_admission(blank, DEFINITION.data_gates, "night-0002")
+    repeats = count_repeats(pack_digests(blank.column("digest")))
+    (finding,) = check_repeats(repeats, DEFINITION.data_gates, "night-0002")
 
     assert (finding.gate, finding.slice, finding.passed) == ("few repeats", "night-0002", False)
     assert "99.0% of 100 rows repeat others of this arrival, at most 50.0% may" in finding.message

@@ -8,7 +8,7 @@ import pytest
 
 from overnight.models.data_gates.drift import ColumnSample
 from overnight.models.sales.data_gates import DATA_GATES, row_statistics
-from overnight.tasks.data.admission import check_admission
+from overnight.tasks.data.admission import check_columns_of
 from tests.support.genuine_sales import rows, sold, year
 
 
@@ -58,5 +58,5 @@ def test_a_value_out_of_range_refuses_its_arrival(column: str, value: float) -> 
     place, kind = night.column_names.index(column), night.schema.field(column).type
     wrong = night.set_column(place, column, pa.array([value] * night.num_rows).cast(kind))
 
-    assert column in {one.metric for one in check_admission(wrong, DATA_GATES, "tonight")}
-    assert check_admission(night, DATA_GATES, "tonight") == ()
+    assert column in {one.metric for one in check_columns_of(wrong, DATA_GATES, "tonight")}
+    assert check_columns_of(night, DATA_GATES, "tonight") == ()

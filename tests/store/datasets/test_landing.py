@@ -8,7 +8,7 @@ from overnight.store.datasets.landing import Arrival, Contents, Landing
 from overnight.store.errors import AlreadyExists, BadFile, BadKey
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.size_limits import ARRIVAL_BYTES
-from tests.support.crashing_stores import Killed, KillingBucket
+from tests.support.crashing_stores import ForwardingBucket, Killed, KillingBucket
 from tests.support.limits import LIMIT
 
 AT = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -101,18 +101,52 @@ def test_an_arrival_is_named_within_the_key_grammar(name: str) -> None:
         ('"segment": "', '"segment": "../../models/', "segment"),
     ],
 )
-def test_a_foreign_arrival_is_named_and_refused(old: str, new: str, message: str) -> None:
+def test_a_foreign_arrival_is_named_and_left_alone(old: str, new: str, message: str) -> None:
     bucket = MemoryBucket()
-    arrival = land(bucket)
+    arrival, other = land(bucket), land(bucket, "night-0002")
     key = f"{arrival.prefix}/arrival.json"
     body = bucket.read(key, LIMIT).decode().replace(old, new)
     bucket.remove(key)
     bucket.create(key, body.encode())
 
-    with pytest.raises(BadFile, match=message) as refused:
-        Landing(bucket, "digits").pending()
+    listing = Landing(bucket, "digits").listing()
 
-    assert refused.value.file == key
+    (stray,) = listing.strays
+    assert listing.arrivals == (other,)
+    assert (stray.key, message in stray.why) == (arrival.prefix, True)
+
+
+class LitteredBucket(ForwardingBucket):
+    """A bucket into which somebody copied files by other tools, under names of their own."""
+
+    def names_below(self, prefix: str) -> list[str]:
+        names = super().names_below(prefix)
+        if prefix == "landing/digits":
+            return [*names, "..", "٢٠٢٦-١١-٢٢", "README.md", "quarantine"]
+        return [*names, "..", "Report (1).csv"] if prefix.endswith("2026-11-22") else names
+
+    def keys_below(self, prefix: str) -> list[str]:
+        return [*super().keys_below(prefix), f"{prefix}/Report (1).csv"]
+
+
+def test_stray_names_are_left_alone_and_the_arrivals_are_listed_and_cleared() -> None:
+    bucket = MemoryBucket()
+    arrival = land(bucket)
+    landing = Landing(LitteredBucket(bucket), "digits")
+
+    listing = landing.listing()
+    landing.clear(arrival)
+
+    assert listing.arrivals == (arrival,)
+    assert [stray.key.removeprefix("landing/digits/") for stray in listing.strays] == [
+        "2026-11-22/..",
+        "2026-11-22/Report (1).csv",
+        "..",
+        "٢٠٢٦-١١-٢٢",
+        "README.md",
+    ]
+    assert landing.quarantined() == []
+    assert bucket.keys_below("landing") == []
 
 
 def test_changed_and_missing_files_are_reported_and_the_others_returned() -> None:
@@ -138,13 +172,14 @@ def test_of_a_delivered_file_no_more_is_read_than_was_delivered() -> None:
     assert [bad.file for bad in contents.damaged] == ["a.csv"]
 
 
-def test_an_arrival_longer_than_any_is_refused_by_name() -> None:
+def test_an_arrival_longer_than_any_is_left_alone_by_name() -> None:
     bucket = MemoryBucket()
     arrival = land(bucket)
     bucket._objects[arrival.manifest_key] += b" " * ARRIVAL_BYTES
 
-    with pytest.raises(BadFile, match=r"arrival.json: expected at most 64,000,000 bytes"):
-        Landing(bucket, "digits").pending()
+    (stray,) = Landing(bucket, "digits").listing().strays
+
+    assert "arrival.json: expected at most 64,000,000 bytes" in stray.why
 
 
 def test_clearing_removes_everything_of_an_arrival_and_nothing_of_others() -> None:

@@ -221,7 +221,7 @@ def main() -> None:
     """
     # Imported lazily in every run, so the parent imports them once.
     importlib.import_module("boto3")
-    overnight.tasks.data.admission.check_admission(
+    overnight.tasks.data.admission.check_columns_of(
         as_rows(digits(0)), DEFINITION.data_gates, "to warm up"
     )
     for line in sys.stdin:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
+from overnight.models.definition import Reading
 from overnight.models.digits.source import DigitsSource
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
@@ -20,8 +22,8 @@ from overnight.store.schema import TensorSpec
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.ingest import HOLDOUT, ingest
 from overnight.tasks.data.snapshot import read_stamped, snapshot
-from tests.support.crashing_stores import Fuse, Killed
-from tests.support.letters_source import AT, DELIVERIES, Letters, LettersDataset
+from tests.support.crashing_stores import ForwardingBucket, Fuse, Killed
+from tests.support.letters_source import AT, DELIVERIES, Letters, LettersDataset, digest
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -40,7 +42,7 @@ def test_an_arrival_is_ingested_without_duplicates_and_holdout_rows(
         arrivals=("night-0000",), rows_added=5, duplicates=1, kept_out=1, dataset_version=1
     )
     assert dataset.letters() == "abcde"
-    assert dataset.holdout.digests() == set("xyz")
+    assert dataset.holdout.digests() == {digest(letter) for letter in "xyz"}
     assert Landing(dataset.bucket, "letters").pending() == []
 
 
@@ -265,6 +267,96 @@ def test_an_arrival_of_repeated_rows_is_refused(
 
     assert bool(ingested.findings) is refused
     assert (ingested.rows_added == 0) is refused
+
+
+def test_whatever_a_source_raises_refuses_its_arrival_and_the_others_come_in(
+    dataset: LettersDataset,
+) -> None:
+    dataset.ingest()
+    dataset.drop("broken", a=b"hi?")
+    dataset.drop("good", a=b"jk")
+
+    ingested = dataset.ingest()
+
+    assert (ingested.arrivals, ingested.rows_added) == (("broken", "good"), 2)
+    (bad,) = ingested.quarantined
+    assert bad.reason == (
+        "a: broken is refused: its files cannot be read: KeyError: "
+        "'Field \"letter\" exists 2 times in schema'"
+    )
+    assert Landing(dataset.bucket, "letters").pending() == []
+    assert "broken" in dataset.rows.arrival_names()
+
+
+def test_after_a_first_arrival_that_is_refused_the_second_comes_in(tmp_path: Path) -> None:
+    dataset = LettersDataset(tmp_path, source=Letters({"a": b"?"}, {"a": b"bc"}))
+
+    first, second = dataset.ingest(), dataset.ingest()
+
+    assert (first.dataset_version, first.rows_added) == (None, 0)
+    assert (second.arrivals, second.rows_added) == (("night-0000", "night-0001"), 2)
+
+
+def test_an_arrival_without_rows_makes_no_dataset_to_learn_from(tmp_path: Path) -> None:
+    dataset = LettersDataset(tmp_path, source=Letters({"a": b""}, {"a": b"bc"}))
+
+    assert dataset.ingest().dataset_version is None
+    assert dataset.ingest().rows_added == 2
+
+
+class Gaps(Letters):
+    """A source that declares a column without gaps, and has one."""
+
+    def read(self, files: Mapping[str, bytes]) -> Reading:
+        rows = super().read(files).rows
+        schema = pa.schema([pa.field("letter", pa.string(), nullable=False), rows.schema.field(1)])
+        letters = [letter if letter != "_" else None for letter in rows["letter"].to_pylist()]
+        columns = [pa.array(letters, pa.string()), rows["digest"].combine_chunks()]
+        return Reading(pa.Table.from_arrays(columns, schema=schema))
+
+
+def test_a_gap_in_a_column_that_may_have_none_refuses_its_arrival(tmp_path: Path) -> None:
+    dataset = LettersDataset(tmp_path, source=Gaps({"a": b"ab"}, {"a": b"c_"}))
+    dataset.ingest()
+
+    ingested = dataset.ingest()
+
+    assert "1 values of letter are missing, and none may be" in ingested.findings[0].message
+    assert dataset.letters() == "ab"
+
+
+def test_an_excluded_arrival_of_the_landing_is_quarantined_unread(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    dataset.drop("by-hand", a=b"hi?")
+    ArrivalReviews(dataset.bucket, "letters").decide("by-hand", "excluded", Actor("ann", "by far"))
+
+    ingested = dataset.ingest(take_next=False)
+
+    (bad,) = ingested.quarantined
+    assert bad.reason == "a: by-hand is refused: excluded by ann: by far"
+    assert ingested.rows_added == 0
+    assert Landing(dataset.bucket, "letters").pending() == []
+
+
+class LitteredBucket(ForwardingBucket):
+    """A bucket in which somebody keeps a report among the arrivals."""
+
+    def names_below(self, prefix: str) -> list[str]:
+        names = super().names_below(prefix)
+        return [*names, "Report (1).csv"] if prefix.startswith("landing/letters/2") else names
+
+
+def test_a_stray_name_in_the_landing_is_reported_and_the_arrivals_come_in(
+    dataset: LettersDataset,
+) -> None:
+    dataset.drop("by-hand", a=b"hi")
+    dataset.bucket = LitteredBucket(dataset.bucket)
+
+    ingested = dataset.ingest()
+
+    assert ingested.rows_added == 2
+    (notice,) = ingested.notices
+    assert notice.startswith("landing/letters/2026-11-22/Report (1).csv is left alone: ")
 
 
 def test_an_arrival_without_new_rows_is_reported(dataset: LettersDataset) -> None:

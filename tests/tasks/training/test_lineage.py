@@ -60,7 +60,7 @@ def test_another_model_in_the_catalogue_changes_no_digest(model: str, tree: Path
         # What it decides is remembered under the fingerprint.
         lambda _: "tasks/evaluation/reinstate.py",
         # Reached through the steps only.
-        lambda _: "tasks/training/child_process.py",
+        lambda _: "tasks/child_process.py",
         lambda _: "tasks/data/integrity.py",
     ],
     ids=[

@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training import child_process
 from tests.support.waiting import until
 
 PROGRAM = """
 import subprocess, sys, time
-from overnight.tasks.training.child_process import ends_with_parent
+from overnight.tasks.child_process import ends_with_parent
 ends_with_parent()
 match sys.argv[1]:
     case "talk":
@@ -38,7 +38,7 @@ match sys.argv[1]:
 
 PARENT = """
 from pathlib import Path
-from overnight.tasks.training import child_process
+from overnight.tasks import child_process
 child_process.run("acts", ["hang"], log=Path({log!r}), seconds=60,
     on_line=lambda line: print(line, flush=True))
 """
@@ -47,7 +47,7 @@ child_process.run("acts", ["hang"], log=Path({log!r}), seconds=60,
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "acts.py").write_text(PROGRAM)
-    root = Path(child_process.__file__).parents[3]
+    root = Path(child_process.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
     return tmp_path
 

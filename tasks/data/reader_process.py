@@ -1,0 +1,194 @@
+"""Reads arrivals in a child process with limits on memory and time.
+
+`python -m overnight.tasks.data.reader_process MODEL LIMITS` answers requests, one line of JSON
+each, until its standard input closes. Whatever breaks it refuses the arrival that it was reading.
+"""
+
+import json
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from overnight import models
+from overnight.models.definition import Places
+from overnight.store.values import Value
+from overnight.tasks import child_process
+from overnight.tasks.data.read_arrival import (
+    ReadHere,
+    ReadOutcome,
+    ReadRequest,
+    unreadable,
+)
+from overnight.tasks.errors import StepFailed
+
+_READY = b"ready"
+# A process that a person or a shutdown ends says nothing about the files.
+_STOPPED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ATTEMPTS = 2
+
+
+class ReadLimits(Value):
+    """The memory that reading one arrival may take, and the time."""
+
+    memory_mb: int = 2_048
+    seconds: float = 1_800
+
+
+class ReaderProcess(AbstractContextManager["ReaderProcess"]):
+    """An `ArrivalReader` that reads in a child, which is started when it is needed."""
+
+    def __init__(self, model: str, places: Places, limits: ReadLimits, *, log: Path) -> None:
+        self._model, self._places, self._limits = model, places, limits
+        self._log = log
+        self._child: subprocess.Popen[bytes] | None = None
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def read(self, request: ReadRequest) -> ReadOutcome:
+        """Write the rows of an arrival; what breaks or outlasts the child refuses the arrival.
+
+        Raises:
+            StepFailed: the child cannot be started, was stopped, or failed for another reason
+                than the files.
+        """
+        for _ in range(_ATTEMPTS):
+            child = self._child or self._start()
+            line, timed_out = self._answer(child, request.model_dump_json())
+            if line:
+                return self._outcome(line)
+            code = child.wait()
+            self._stop()
+            if timed_out:
+                why = f"reading them takes longer than {self._limits.seconds:,.0f} s"
+                return unreadable(request.arrival, f"{why}; OVERNIGHT_ARRIVAL_SECONDS is the limit")
+            if -code in _STOPPED:
+                raise StepFailed(
+                    f"the process that reads arrivals was stopped ({code}); its log: {self._log}"
+                )
+        # Twice, because the system also ends processes when memory is short elsewhere.
+        ended = f"code {code}" if code >= 0 else signal.Signals(-code).name
+        return unreadable(request.arrival, f"reading them ended the process by {ended}, twice")
+
+    def _outcome(self, line: bytes) -> ReadOutcome:
+        answer = json.loads(line)
+        if "error" in answer:
+            raise StepFailed(f"an arrival could not be read: {answer['error']}")
+        return ReadOutcome.model_validate(answer)
+
+    def _answer(self, child: "subprocess.Popen[bytes]", request: str) -> tuple[bytes, bool]:
+        """The child's answer, empty if it died, and whether its time was over."""
+        assert child.stdin is not None
+        assert child.stdout is not None
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            os.killpg(child.pid, signal.SIGKILL)
+
+        timer = threading.Timer(self._limits.seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            child.stdin.write(request.encode() + b"\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        finally:
+            timer.cancel()
+        return line, timed_out.is_set() and not line
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        folder = "" if self._places.folder is None else str(self._places.folder)
+        arguments = [self._model, folder, str(self._places.cache), str(self._limits.memory_mb)]
+        child = self._running.enter_context(
+            child_process.running(__name__, arguments, log=self._log)
+        )
+        assert child.stdout is not None
+        if child.stdout.readline().strip() != _READY:
+            code = child.wait()
+            self._stop()
+            raise StepFailed(
+                f"the process that reads arrivals did not start ({code}); its log: {self._log}"
+            )
+        self._child = child
+        return child
+
+    def _stop(self) -> None:
+        self._child = None
+        self._running.close()
+
+
+def main(model: str, folder: str, cache: str, memory_mb: int) -> None:
+    """Answer requests until the parent closes standard input or ends."""
+    # Only answers may reach the parent, whatever a library prints.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    # Arrow's own allocator takes memory in large blocks, which the limit would count as used.
+    pa.set_memory_pool(pa.system_memory_pool())
+    definition = models.find(model)
+    places = Places(folder=Path(folder) if folder else None, cache=Path(cache))
+    reader = ReadHere(definition.open_source(places), definition.data_gates)
+    print(_READY.decode(), file=answers, flush=True)
+    for line in _requests():
+        _limit_memory(memory_mb)
+        try:
+            answer = reader.read(ReadRequest.model_validate_json(line)).model_dump_json()
+        except Exception as error:  # noqa: BLE001 - the parent reports it
+            answer = json.dumps({"error": f"{type(error).__name__}: {error}"})
+        print(answer, file=answers, flush=True)
+
+
+def _requests() -> Iterator[str]:
+    """Lines of standard input; the process exits when it closes, even while it reads files."""
+    lines: queue.Queue[str] = queue.Queue()
+
+    def receive() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=receive, daemon=True, name="requests").start()
+    while True:
+        yield lines.get()
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Limit what this process may allocate beyond what it has; only Linux enforces that.
+
+    Not its addresses (RLIMIT_AS), of which threads reserve far more than they use.
+    """
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        allocated = int(statm.read_text().split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = allocated + megabytes * 1_000_000
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
