@@ -91,10 +91,13 @@ def pauses(api: PrefectApi, settings: Settings) -> list[str]:
         return []
 
 
-def why_waiting(api: PrefectApi, settings: Settings) -> str:
-    """Why a run has not begun: what is paused, or else that no worker has taken it."""
-    no_worker = "no worker has taken the run; `overnight status` shows whether one runs"
-    return "; ".join(pauses(api, settings)) or no_worker
+def why_waiting(api: PrefectApi, settings: Settings, state: Document) -> str:
+    """Why a run in a scheduled state has not begun, as a sentence."""
+    if paused := pauses(api, settings):
+        return "; ".join(paused)
+    if state["name"] == "AwaitingConcurrencySlot":
+        return "another run of this flow and model has not ended; they run one after the other"
+    return "no worker has taken the run; `overnight status` shows whether one runs"
 
 
 def read_status(api: PrefectApi, run_id: str, model: str) -> RunStatus:
@@ -150,7 +153,7 @@ def follow(
 
 
 def _follow(
-    poll: Callable[[], RunStatus], why_waiting: Callable[[], str], console: Console, bar: Progress
+    poll: Callable[[], RunStatus], why: Callable[[Document], str], console: Console, bar: Progress
 ) -> Document:
     line = bar.add_task("Scheduled", total=None)
     late = time.monotonic() + _LATE_SECONDS
@@ -162,7 +165,7 @@ def _follow(
             printed = str(status)
             console.print(printed)
         if status.state["type"] == "SCHEDULED" and time.monotonic() > late:
-            console.print(f"still waiting: {why_waiting()}")
+            console.print(f"still waiting: {why(status.state)}")
             # Print this only once.
             late = float("inf")
         time.sleep(_POLL_SECONDS)

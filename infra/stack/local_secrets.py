@@ -91,8 +91,8 @@ def prefect_sign_in(settings: Settings, *, to_terminal: bool) -> str:
     if settings.prefect_api_url is not None or not auth:
         return ""
     where = _location(settings, PREFECT_AUTH, auth)
-    shown = f"{auth}  ({where})" if to_terminal else where
-    return f"To sign in to Prefect, paste: {shown}"
+    shown = f"{auth}  ({where})" if to_terminal else f"the value of {where}"
+    return f"To sign in to Prefect, paste {shown}"
 
 
 def admin_token_location(settings: Settings) -> str:

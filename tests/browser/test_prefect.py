@@ -1,7 +1,10 @@
 """A run started in the Prefect UI changes the serving page; a foreign page starts none."""
 
 import re
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect
@@ -128,17 +131,36 @@ _TRY_ALL = """async (api) => {
 }"""
 
 
+class _Foreign(BaseHTTPRequestHandler):
+    """A page of another origin, served by this machine: browsers restrict the others even more."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<p>hello</p>")
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def foreign_origin() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Foreign) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 def test_a_page_of_another_origin_starts_and_reads_nothing(
-    browser: Browser, page: Page, stack: RunningStack
+    page: Page, stack: RunningStack, foreign_origin: str
 ) -> None:
     # The browser is signed in, as that of an operator would be.
     sign_in(page, stack)
     foreign = page.context.new_page()
-    foreign.route(
-        "**/evil", lambda route: route.fulfill(body="<p>hello</p>", content_type="text/html")
-    )
-    # The same site, which is the most that a browser could trust; only the port differs.
-    foreign.goto(f"{stack.serving_url}/evil")
+    foreign.goto(foreign_origin)
 
     came_of_it = foreign.evaluate(_TRY_ALL, f"{stack.prefect_url}/api")
 

@@ -259,14 +259,16 @@ def test_a_pool_or_queue_that_a_person_paused_is_reported_with_the_runs_that_wai
     server, api, path, what
 ):
     run = start_a_run(api)
-    before = follow.why_waiting(api, server)
+    before = follow.why_waiting(api, server, {"name": "Late"})
+    slot = follow.why_waiting(api, server, {"name": "AwaitingConcurrencySlot"})
 
     api.request("PATCH", path, {"is_paused": True})
     reported = status.gather(server)
-    why = follow.why_waiting(api, server)
+    why = follow.why_waiting(api, server, {"name": "Late"})
     api.request("PATCH", path, {"is_paused": False})
 
     assert "no worker has taken the run" in before
+    assert "another run of this flow and model has not ended" in slot
     assert what in why
     (waiting,) = [waits for waits in reported["waiting_runs"] if waits["id"] == run]
     assert waiting["flow"] == "retrain/digits"
