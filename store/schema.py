@@ -34,7 +34,8 @@ class TensorSpec(Value):
     A `vocabulary` names the categories 0, 1, 2 …, in that order. A value that is not in it is
     encoded as the category `otherwise`, or rejected where that is empty. `date`: whole numbers are
     days since 1970-01-01. `nullable`: a value may be missing, which is NaN in a floating-point
-    tensor and null in a row.
+    tensor and null in a row. `bright_on_dark`: the values are a drawing whose ink is bright, so
+    that a picture with a light border is inverted before it is sent.
     """
 
     name: str
@@ -47,6 +48,7 @@ class TensorSpec(Value):
     nullable: bool = False
     otherwise: str = ""
     date: bool = False
+    bright_on_dark: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,7 @@
 """`overnight predict`: read files as rows, send them to serving, print the predictions."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,10 @@ from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import load
 from overnight.models.examples import Array
 from overnight.store.errors import BadFile
-from overnight.store.schema import NUMPY_TYPES
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 _TIMEOUT_SECONDS = 30.0
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """The one input tensor of a model, from its metadata; `shape` is that of a row."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
@@ -37,8 +27,9 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
         BadFile: a file is not an image or array of the model's input.
         ServingUnavailable, ServingRefused
     """
-    url = f"{load().answers_url}/v2/models/{model}"
-    tensor = _input(_request(url), model)
+    address = load().answers_url
+    # Not the protocol's metadata, which leave out what a picture has to look like.
+    tensor = _input(_request(f"{address}/api/models/{model}"), model)
     # One request for all files, so that one version predicts every row.
     batches = [read_rows(file, tensor) for file in files]
     rows = np.concatenate(batches)
@@ -48,7 +39,7 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
         "shape": list(rows.shape),
         "data": rows.reshape(-1).tolist(),
     }
-    response = _request(f"{url}/infer", {"inputs": [body]})
+    response = _request(f"{address}/v2/models/{model}/infer", {"inputs": [body]})
     names = [
         file.name if len(batch) == 1 else f"{file.name}[{row}]"
         for file, batch in zip(files, batches, strict=True)
@@ -70,20 +61,20 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
     open_console().print(table)
 
 
-def read_rows(file: Path, tensor: Tensor) -> Array:
+def read_rows(file: Path, tensor: TensorSpec) -> Array:
     """The rows of one file, as the model takes them: [n, *shape] of its datatype.
 
     Raises:
         BadFile: not an image or array, or of another shape or type.
     """
     if file.suffix.lower() in _IMAGES:
-        return read_image(file, tensor.shape)[None]
+        return read_image(file, tensor)[None]
     try:
         array = _read_array(file)
     except (ValueError, OSError, EOFError) as error:
         raise BadFile(str(file), expected="an array", found=str(error)[:200]) from None
     rows = array[None] if array.shape == tensor.shape else array
-    expected_type = np.dtype(NUMPY_TYPES[tensor.datatype])  # type: ignore[index]
+    expected_type = np.dtype(NUMPY_TYPES[tensor.datatype])
     if rows.shape[1:] != tensor.shape or not len(rows):
         expected = f"one row {list(tensor.shape)} or several, [n, …]"
         raise BadFile(str(file), expected=expected, found=f"the shape {list(array.shape)}")
@@ -103,14 +94,15 @@ def _read_array(file: Path) -> Array:
     raise ValueError(f"the ending {file.suffix!r}; known are .npy, .json and images")
 
 
-def _input(metadata: dict[str, Any], model: str) -> Tensor:
-    inputs = metadata["inputs"]
-    if len(inputs) != 1:
-        names = [tensor["name"] for tensor in inputs]
+def _input(details: Mapping[str, Any], model: str) -> TensorSpec:
+    """The only input tensor of the version that serves."""
+    inputs = [TensorSpec.model_validate(spec) for spec in details.get("inputs", ())]
+    if not inputs:
+        raise ServingRefused(f"no version of {model} serves yet")
+    if len(inputs) > 1:
+        names = [tensor.name for tensor in inputs]
         raise ServingRefused(f"{model} takes {names}, and files can give one tensor only; use HTTP")
-    (tensor,) = inputs
-    # The first dimension is that of the batch.
-    return Tensor(tensor["name"], tensor["datatype"], tuple(tensor["shape"][1:]))
+    return inputs[0]
 
 
 def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,43 +1,53 @@
-"""Reads an image file as the model takes it: grey, white on black, 0-255."""
+"""Reads an image file as a model takes it: grey, upright, 0-255."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from overnight.store.errors import BadFile
+from overnight.store.schema import TensorSpec
 
 _LIGHT = 127
 # Scanned paper is not quite white: fainter values than this are not ink.
 _FAINT = 40
 
 
-def read_image(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read an image as uint8 [height, width]; one of just that size is not scaled.
+def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
+    """Read an image as uint8 [height, width] of a tensor; one of just that size is not scaled.
 
-    A light border means dark ink on paper, and is inverted. Other sizes are cropped to their ink,
-    so that a small digit on a large sheet keeps its pixels; the network itself then normalises the
-    size and centre as MNIST does.
+    It is turned upright as its metadata say (EXIF). Of a tensor that is declared bright on dark, a
+    light border means dark ink on paper, and is inverted; other sizes are cropped to their ink, so
+    that a small digit on a large sheet keeps its pixels, and the network itself normalises the size
+    and centre. Of any other tensor no value is changed, and other sizes are scaled whole.
 
     Raises:
-        BadFile: no image, nothing drawn on it, or a model that does not take images.
+        BadFile: no image, nothing drawn on it, other proportions, or a model without images.
     """
-    if len(shape) != 2:
-        raise BadFile(str(file), expected=f"rows of shape {list(shape)}", found="an image")
+    if len(tensor.shape) != 2:
+        raise BadFile(str(file), expected=f"rows of shape {list(tensor.shape)}", found="an image")
     try:
         with Image.open(file) as image:
-            grey = np.asarray(_opaque(image).convert("L"))
+            grey = np.asarray(_opaque(ImageOps.exif_transpose(image)).convert("L"))
     except Image.DecompressionBombError as error:
         raise BadFile(str(file), expected="a smaller image", found=str(error)[:200]) from None
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise BadFile(str(file), expected="an image", found=str(error)[:200]) from None
-    ink = 255 - grey if _is_light(_border(grey)) else grey
-    if ink.shape == shape:
-        return ink
-    height, width = shape
+    if tensor.bright_on_dark and _is_light(_border(grey)):
+        grey = 255 - grey
+    if grey.shape == tensor.shape:
+        return grey
+    return _scaled(_square(_cut(grey, file)) if tensor.bright_on_dark else grey, tensor, file)
+
+
+def _scaled(grey: NDArray[np.uint8], tensor: TensorSpec, file: Path) -> NDArray[np.uint8]:
+    height, width = tensor.shape
+    if not tensor.bright_on_dark and grey.shape[0] * width != grey.shape[1] * height:
+        size = f"{grey.shape[1]} × {grey.shape[0]} pixels"
+        raise BadFile(str(file), expected=f"the proportions of {width} × {height}", found=size)
     # BOX averages every pixel, so that thin strokes do not vanish between samples.
-    fitted = Image.fromarray(_square(_cut(ink, file))).resize((width, height), Image.Resampling.BOX)
+    fitted = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
     return np.asarray(fitted, dtype=np.uint8)
 
 

@@ -19,8 +19,9 @@ def predict(
 ) -> None:
     """Predict images or arrays, and print answer, probability and version.
 
-    Images are converted to grey and scaled to the model's size; dark ink on light paper is
-    inverted. An .npy or .json file holds one row or several, in the shape of the model's input.
+    Images are turned upright, converted to grey and scaled to the model's size; where the model
+    takes drawings bright on dark, as digits does, dark ink on light paper is inverted. An .npy or
+    .json file holds one row or several, in the shape of the model's input.
 
     Examples:
 

@@ -19,6 +19,7 @@ TENSORS = Schema(
             minimum=0,
             maximum=255,
             description="a handwritten digit, white on black, anywhere in the picture",
+            bright_on_dark=True,
         ),
     ),
     outputs=(

@@ -5,18 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from overnight.cli.actions import land_files as cli_landing
-from overnight.cli.actions.predict import Tensor, read_rows
+from overnight.cli.actions.predict import read_rows
 from overnight.cli.actions.read_image import read_image
 from overnight.models.errors import UnknownModel
 from overnight.models.sales import store47
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.schema import TensorSpec
 
-IMAGE = Tensor("image", "UINT8", (28, 28))
+IMAGE = TensorSpec(name="image", datatype="UINT8", shape=(28, 28), bright_on_dark=True)
+PHOTO = TensorSpec(name="image", datatype="UINT8", shape=(28, 28))
 
 
 def picture(folder: Path, pixels: np.ndarray, name: str = "digit.png") -> Path:
@@ -32,18 +34,46 @@ def one() -> np.ndarray:
 
 
 def test_an_image_of_the_models_size_is_not_changed(tmp_path):
-    assert np.array_equal(read_image(picture(tmp_path, one()), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, one()), IMAGE), one())
 
 
 def test_dark_ink_on_paper_is_inverted(tmp_path):
-    assert np.array_equal(read_image(picture(tmp_path, 255 - one()), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, 255 - one()), IMAGE), one())
+
+
+@pytest.mark.parametrize("border", [0, 200])
+def test_a_picture_is_left_as_it_is_where_the_model_does_not_declare_ink(tmp_path, border):
+    pixels = np.full((28, 28), border, np.uint8)
+    pixels[4:24, 13:15] = 100
+    file = picture(tmp_path, pixels)
+    large = picture(tmp_path, np.kron(pixels, np.ones((3, 3))), "large.png")
+
+    assert np.array_equal(read_image(file, PHOTO), pixels)
+    assert np.array_equal(read_image(large, PHOTO), pixels)
+
+
+def test_a_picture_of_other_proportions_is_refused_where_it_cannot_be_cropped(tmp_path):
+    with pytest.raises(BadFile, match="the proportions of 28 × 28, found 28 × 56 pixels"):
+        read_image(picture(tmp_path, np.zeros((56, 28))), PHOTO)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_picture_that_lies_on_its_side_is_turned_upright(tmp_path, kind):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored = Image.fromarray(one()).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / f"photo.{kind}", exif=exif, quality=100)
+
+    read = read_image(tmp_path / f"photo.{kind}", IMAGE).astype(int)
+
+    assert abs(read - one()).max() < 60
 
 
 def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
     sheet = np.full((700, 500), 255, np.uint8)
     sheet[40:100, 30:36] = 0
 
-    result = read_image(picture(tmp_path, sheet), (28, 28))
+    result = read_image(picture(tmp_path, sheet), IMAGE)
 
     rows = np.flatnonzero((result > 100).any(axis=1))
     assert result.shape == (28, 28)
@@ -55,19 +85,19 @@ def test_ink_on_transparent_paper_is_ink(tmp_path):
     drawn = np.zeros((28, 28, 4), np.uint8)
     drawn[4:24, 13:15, 3] = 255
 
-    assert np.array_equal(read_image(picture(tmp_path, drawn), (28, 28)), one())
+    assert np.array_equal(read_image(picture(tmp_path, drawn), IMAGE), one())
 
 
 def test_the_error_about_an_empty_image_names_it(tmp_path):
     with pytest.raises(BadFile, match=r"empty\.png: expected something drawn"):
-        read_image(picture(tmp_path, np.zeros((90, 90)), "empty.png"), (28, 28))
+        read_image(picture(tmp_path, np.zeros((90, 90)), "empty.png"), IMAGE)
 
 
 def test_the_error_about_a_file_that_is_no_image_names_it(tmp_path):
     (tmp_path / "fake.png").write_bytes(b"not a picture")
 
     with pytest.raises(BadFile, match=r"fake\.png: expected an image"):
-        read_image(tmp_path / "fake.png", (28, 28))
+        read_image(tmp_path / "fake.png", IMAGE)
 
 
 def test_the_error_about_an_image_that_is_far_too_large_names_it(tmp_path):
@@ -75,7 +105,7 @@ def test_the_error_about_an_image_that_is_far_too_large_names_it(tmp_path):
     (tmp_path / "vast.png").write_bytes(b"P5\n20000 20000\n255\n")
 
     with pytest.raises(BadFile, match=r"vast\.png: expected a smaller image"):
-        read_image(tmp_path / "vast.png", (28, 28))
+        read_image(tmp_path / "vast.png", IMAGE)
 
 
 def test_arrays_hold_one_row_or_several(tmp_path):
@@ -112,7 +142,7 @@ def test_the_error_about_a_bad_array_names_the_file_and_what_was_expected(
 
 def test_an_image_for_a_model_that_takes_none_is_an_error(tmp_path):
     with pytest.raises(BadFile, match="found an image"):
-        read_rows(picture(tmp_path, one()), Tensor("row", "FP32", (7,)))
+        read_rows(picture(tmp_path, one()), TensorSpec(name="row", datatype="FP32", shape=(7,)))
 
 
 def test_an_empty_folder_is_refused(tmp_path):
