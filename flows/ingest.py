@@ -26,6 +26,9 @@ def ingest(model: ModelName = "digits") -> State:
     context = ModelContext.open(model)
     ingested = data.ingest(context, take_next=True)
     report = RunReport(model=model, ingested=ingested)
+    if not ingested.arrivals and ingested.findings:
+        message = "; ".join(f"{finding.slice}: {finding.message}" for finding in ingested.findings)
+        return finish(context, report, "Refused", message)
     if not ingested.arrivals:
         return finish(context, report, "NothingNew", "nothing waits and the source has nothing new")
     # When the first arrival of all was refused, there is no table to take a snapshot of.

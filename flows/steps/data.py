@@ -13,6 +13,7 @@ from overnight.store.datasets import arrival_reviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
 from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
 from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
@@ -35,6 +36,7 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
             take_next=take_next,
             gates=context.definition.data_gates,
             reader=reader,
+            check_holdout=lambda rows, file: check_holdout(rows, context.definition, file=file),
         )
     log = get_run_logger()
     log.info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
@@ -70,6 +72,7 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     findings = validate_rows(
         rows, plan.snapshot, context.definition, holdout=holdout, now=datetime.now(UTC)
     )
+    findings += check_holdout(holdout, context.definition, frozen=True)
     valid = Verdict(findings)
     if not valid.passed:
         return valid, DriftReport(())

@@ -123,6 +123,11 @@ class CsvFolder:
             raise bad
         return rows
 
+    def holdout_file(self) -> str:
+        """The name of the file of the holdout."""
+        names = (path.name for path in self._folder().iterdir() if _is_holdout(path.name))
+        return next(names, HOLDOUT)
+
     def _read_at_rest(self, file: FolderFile) -> bytes:
         if still_written([file], wait=self._wait):
             raise file.changed()

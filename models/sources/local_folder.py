@@ -106,6 +106,9 @@ class FolderSource(Protocol):
     def arrival_files(self) -> Mapping[str, FolderFile]:
         """The file of each arrival by the arrival's name, whether it was delivered or not."""
 
+    def holdout_file(self) -> str:
+        """The name of the file of the frozen holdout."""
+
     def left_alone(self) -> tuple[LeftAlone, ...]:
         """What the last `deliver` did not read, and why."""
 

@@ -81,14 +81,14 @@ def _declared(column: Column) -> "pandera.Column":
     kind = _arrow_type(column)
     checks = [_missing(column.missing_share)]
     if not pa.types.is_boolean(kind):
-        checks.append(pandera.Check.in_range(*_range(column), name=RANGE))
+        checks.append(pandera.Check.in_range(*value_range(column), name=RANGE))
     if column.unique:
         # pandera's own check takes two missing values for duplicates.
         checks.append(pandera.Check(lambda values: ~values.duplicated(keep=False), name=UNIQUE))
     return pandera.Column(pd.ArrowDtype(kind), checks, nullable=True)
 
 
-def _range(column: Column) -> tuple[float, float]:
+def value_range(column: Column) -> tuple[float, float]:
     """The lowest and highest finite value: the declared ones, or those of the type."""
     if column.row_bytes is not None:
         return column.row_bytes, column.row_bytes

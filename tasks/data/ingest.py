@@ -1,7 +1,10 @@
 """Ingests landed arrivals into the dataset, each exactly once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import Source
@@ -9,7 +12,7 @@ from overnight.models.sources.local_folder import FolderSource
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Landing
-from overnight.store.errors import AlreadyExists
+from overnight.store.errors import AlreadyExists, BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
@@ -20,6 +23,13 @@ from overnight.tasks.data.read_arrival import ArrivalReader, ReadHere
 
 HOLDOUT = "holdout"
 UNDECLARED = DataGates()
+# From the rows of a frozen holdout, and the name of their file, to the findings on them.
+CheckHoldout = Callable[[pa.Table, str], tuple[Finding, ...]]
+
+
+def unchecked(_rows: pa.Table, _file: str) -> tuple[Finding, ...]:
+    """The default: no findings."""
+    return ()
 
 
 def ingest(
@@ -32,6 +42,7 @@ def ingest(
     take_next: bool,
     gates: DataGates = UNDECLARED,
     reader: ArrivalReader | None = None,
+    check_holdout: CheckHoldout = unchecked,
 ) -> Ingested:
     """Ingest every pending arrival; with `take_next` and none pending, the source's next one.
 
@@ -39,8 +50,12 @@ def ingest(
     not as `gates` declare, or that a person excluded. Known rows are dropped and rows of the
     holdout kept out; the others are added in one commit for each arrival. An ingest may be killed
     at any point and run again. Without a `reader`, files are read here, without limits.
+
+    A holdout with failed findings of `check_holdout` is not kept, and then nothing is ingested.
     """
-    _keep_holdout(source, holdout)
+    checked = _keep_holdout(source, holdout, check_holdout)
+    if failures := tuple(finding for finding in checked if not finding.passed):
+        return Ingested(findings=failures)
     landing = Landing(bucket, model)
     listing = landing.listing()
     arrivals: Sequence[Arrival] = listing.arrivals
@@ -70,19 +85,26 @@ def ingest(
                 outcomes.append(outcome)
             # After the commit: a killed ingest finds the arrival again and skips it.
             landing.clear(arrival)
-    notices = [*map(str, listing.strays), *_left_alone(source)]
+    notices = [finding.message for finding in checked]
+    notices += [*map(str, listing.strays), *_left_alone(source)]
     return _sum(outcomes, rows.version() if rows.has_rows() else None, notices)
 
 
-def _keep_holdout(source: Source, holdout: Dataset) -> None:
-    """Write the holdout unless it is there; it never changes."""
+def _keep_holdout(source: Source, holdout: Dataset, check: CheckHoldout) -> tuple[Finding, ...]:
+    """Write the holdout unless it is there, or wrong; it never changes. Returns its findings."""
     if HOLDOUT in holdout.arrival_names():
-        return
+        return ()
+    file = source.holdout_file() if isinstance(source, FolderSource) else "the holdout"
     try:
-        holdout.append(source.holdout(), HOLDOUT)
-    except AlreadyExists:
-        # A concurrent ingest wrote it.
-        return
+        rows = source.holdout()
+    except BadFile as error:
+        return (Finding(gate=HOLDOUT, metric="file", slice=file, passed=False, message=str(error)),)
+    findings = check(rows, file)
+    if all(finding.passed for finding in findings):
+        # Otherwise a concurrent ingest wrote it.
+        with suppress(AlreadyExists):
+            holdout.append(rows, HOLDOUT)
+    return findings
 
 
 def _land_next(

@@ -104,7 +104,7 @@ def _moment(value: date) -> datetime:
 
 def _tensor_finding(examples: Examples, spec: TensorSpec) -> Finding:
     """One tensor has its declared type, shape and range."""
-    wrong = _mismatch(examples.inputs.get(spec.name), spec)
+    wrong = tensor_mismatch(examples.inputs.get(spec.name), spec)
     return _finding(
         "tensor",
         spec.name,
@@ -114,7 +114,7 @@ def _tensor_finding(examples: Examples, spec: TensorSpec) -> Finding:
     )
 
 
-def _mismatch(array: Array | None, spec: TensorSpec) -> str:
+def tensor_mismatch(array: Array | None, spec: TensorSpec) -> str:
     """How an array differs from its declaration; empty if it does not."""
     if array is None:
         return "no such tensor in the rows"
