@@ -116,9 +116,10 @@ class Settings(BaseSettings):
     # Of each worker: how many requests of one client; none for no limit. A client with
     # many connections may get up to as many times that as there are workers.
     requests_per_second_per_client: float | None = Field(default=None, gt=0)
-    # How long a worker may show no sign of life before it is replaced. Granian ends when a worker
-    # dies within 5.5 s of its start.
-    serving_silent_seconds: float = Field(default=15, ge=6)
+    # How long a worker may show no sign of life before it is replaced; longer than one step of
+    # planning a network, which keeps the interpreter lock. Granian ends when a worker dies within
+    # 5.5 s of its start.
+    serving_silent_seconds: float = Field(default=30, ge=6)
     # How long requests are still answered once `ready` has turned false.
     drain_seconds: float = Field(default=10, ge=0)
     log_requests: bool = False

@@ -127,15 +127,16 @@ class VersionLoader:
             else:
                 began = time.perf_counter()
                 outcome = self._load_or_refuse(slot, generation, record)
-                self._count_load(record.model, outcome, time.perf_counter() - began)
+                if outcome is not None:
+                    self._count_load(record.model, outcome, time.perf_counter() - began)
 
-    def _load_or_refuse(self, slot: ModelSlot, generation: int, record: AliasRecord) -> str:
-        """Load the version of a record, or remember why not; returns the outcome."""
+    def _load_or_refuse(self, slot: ModelSlot, generation: int, record: AliasRecord) -> str | None:
+        """Load the version of a record, or remember why not; returns the outcome, if any."""
         try:
             is_current = generation == slot.shared.current
             if self._is_deadly(record, is_current=is_current):
                 self._postpone(slot, generation, RETRY_SECONDS)
-                return "postponed"
+                return None
             predictor = self._load(record, is_current=is_current)
         except (StoreError, OSError) as error:
             self._postpone(slot, generation, RETRY_SECONDS)
@@ -160,8 +161,8 @@ class VersionLoader:
         """
         if record.alias == CHAMPION and generation == slot.shared.current:
             return True
-        polled_ms = slot.shared.polled_ms
-        is_known = not polled_ms or polled_ms >= self._started_ms
+        shared = slot.shared
+        is_known = shared.polled_ms >= self._started_ms or shared.last_sync_age_seconds is None
         return is_known or self._clock() >= self._confirmed_at
 
     def _is_deadly(self, record: AliasRecord, *, is_current: bool) -> bool:

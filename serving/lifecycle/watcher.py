@@ -346,7 +346,14 @@ class Watcher:
             self._conclude(record, reason)
 
     def _close_superseded(self, record: AliasRecord) -> None:
-        """Withdraw an open proposal that was made for another record."""
+        """Withdraw an open proposal that was made for another record, and another challenger.
+
+        A champion answers until its successor does. A challenger was stopped before another could
+        start, and must not answer while that is probed.
+        """
+        current = self._alias_state.record(self._shared.current)
+        if self._log.alias != CHAMPION and (current is None or current.id != record.id):
+            self._shared.activate(0)
         proposed = self._alias_state.record(self._shared.proposed) if self._is_open else None
         if proposed is not None and proposed.id != record.id:
             self._acknowledge_superseded(proposed, record)

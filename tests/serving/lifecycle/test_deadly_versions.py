@@ -28,10 +28,11 @@ from overnight.serving.lifecycle.probe import ChildProbe
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from tests.support.serving import bundles
-from tests.support.serving.challenges import SHADOW
+from tests.support.serving.challenges import CANARY, SHADOW
 from tests.support.serving.server_process import ROOT
 from tests.support.serving.stepped_host import (
     Flaky,
+    answering_version,
     answers,
     challenge,
     challengers_in,
@@ -145,6 +146,26 @@ def test_a_rollback_to_a_version_that_served_here_waits_for_no_probe(host, log, 
 
     assert answers(host) == ONE
     assert probe.started == [ONE, TWO]
+
+
+def test_a_challenger_that_was_stopped_does_not_answer_while_the_next_is_probed(
+    host, probe, challengers
+):
+    # Given a challenger that was stopped, and another that has a probe without an outcome.
+    probe.outcomes[TWO] = ""
+    challenge(challengers, 2, CANARY)
+    settle(host)
+    assert answering_version(host) == TWO
+    challengers.append(TWO, expected=TWO, actor=Actor("a test", "enough"), action="stopped")
+
+    challenge(challengers, 3, CANARY)
+    settle(host)
+
+    assert probe.started[-1] == THREE
+    assert answering_version(host) == ONE
+    probe.outcomes[THREE] = ""
+    settle(host)
+    assert answering_version(host) == THREE
 
 
 def test_a_proposal_that_a_worker_is_long_in_preparing_gives_way_to_a_newer_record(
@@ -306,7 +327,7 @@ def test_a_probe_that_succeeds_clears_what_was_noted_before(host, log, probe, tm
 def test_a_worker_that_starts_loads_a_proposal_only_once_the_log_was_read_again(late):
     # Given a proposal of before this worker started, which may be superseded by now.
     started = late()
-    started.slot.shared.note_poll(int(time.time() * 1000) - 60_000)
+    started.slot.shared.note_sync(int(time.time() * 1000) - 60_000)
     started.loader.tick()
     assert not started.slot.loaded()
 
