@@ -63,6 +63,10 @@ def server(settings: Settings) -> Service:
                 "the Prefect server has no password; `overnight up` generates one, or set "
                 "OVERNIGHT_PREFECT_AUTH=user:password"
             )
+        # Its database has the parameters of all runs, among them proofs of who requested them.
+        folder = settings.home / NAME
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
 
     return Service(
         name=NAME,

@@ -110,6 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patched:
         settings = settings_of(home, patched, PREFECT_PORT=str(free_port()))
     service = prefect_services.server(settings)
+    service.before_start()
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with service.log.open("wb") as log:
         process = subprocess.Popen(
@@ -160,6 +161,12 @@ def test_a_request_without_the_password_is_refused(server, auth, method, path):
         stranger.request(method, path, {})
 
     assert refused.value.status == 401
+
+
+@pytest.mark.servers
+def test_other_users_cannot_read_its_database(server):
+    assert (server.home / "prefect" / "prefect.db").exists()
+    assert (server.home / "prefect").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.servers
