@@ -17,6 +17,8 @@ def address(settings: Settings) -> S3Address:
         secret_key=settings.s3_secret_key.get_secret_value(),
         region=settings.s3_region,
         session_token=settings.s3_session_token.get_secret_value(),
+        proxy=settings.proxy_of(settings.store_endpoint),
+        authorities=settings.s3_ca_file,
     )
 
 
@@ -48,4 +50,9 @@ def operator(settings: Settings) -> S3Bucket | None:
 def prefect(settings: Settings, *, timeout_seconds: float = TIMEOUT_SECONDS) -> PrefectApi:
     """Prefect's API, with the user and password of the settings."""
     auth = settings.prefect_auth.get_secret_value()
-    return PrefectApi(settings.api_url, auth=auth, timeout_seconds=timeout_seconds)
+    return PrefectApi(
+        settings.api_url,
+        auth=auth,
+        timeout_seconds=timeout_seconds,
+        proxy=settings.proxy_of(settings.api_url),
+    )

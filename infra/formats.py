@@ -41,6 +41,23 @@ def _no_credentials(value: str | None) -> str | None:
     return value
 
 
+def _no_query(value: str | None) -> str | None:
+    """Refuse what comes after the path of an address: clients drop it or ask for another."""
+    if value is not None and ("?" in value or "#" in value):
+        raise ValueError("expected an address without a query (?) or a fragment (#)")
+    return value
+
+
+def _no_path(value: str | None) -> str | None:
+    """Refuse a path: S3 signs it, so a store below one refuses every request as badly signed."""
+    if value is not None and urlsplit(value).path.strip("/"):
+        raise ValueError(
+            "expected an address without a path: a store can only be reached at the root of its "
+            "host, and OVERNIGHT_S3_BUCKET names the bucket"
+        )
+    return value.rstrip("/") if value is not None else None
+
+
 def _has_both(value: SecretStr) -> SecretStr:
     user, _, password = value.get_secret_value().partition(":")
     if value.get_secret_value() and not (user and password):
@@ -71,8 +88,8 @@ def _absolute(value: Path | None) -> Path | None:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_origins)]
-Address = Annotated[str | None, AfterValidator(_no_credentials)]
-S3Endpoint = Annotated[str | None, AfterValidator(_no_credentials), AfterValidator(_valid_host)]
+Address = Annotated[str | None, AfterValidator(_no_credentials), AfterValidator(_no_query)]
+S3Endpoint = Annotated[Address, AfterValidator(_valid_host), AfterValidator(_no_path)]
 UserAndPassword = Annotated[SecretStr, AfterValidator(_has_both)]
 SecretAddress = Annotated[SecretStr, AfterValidator(_over_http)]
 AbsolutePath = Annotated[Path | None, AfterValidator(_absolute)]

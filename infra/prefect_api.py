@@ -17,6 +17,8 @@ from overnight.infra.formats import is_loopback
 if TYPE_CHECKING:
     import httpx
 
+    from overnight.store.objects.proxies import Proxy
+
 Document = dict[str, Any]
 TIMEOUT_SECONDS = 15.0
 _BUSY_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -26,10 +28,18 @@ class PrefectApi:
     """One Prefect server. Requests raise OrchestratorUnavailable or OrchestratorRefused."""
 
     def __init__(
-        self, url: str, *, auth: str = "", timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        url: str,
+        *,
+        auth: str = "",
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        proxy: Proxy | None = None,
     ) -> None:
-        """`auth` is the server's `user:password`, or empty where it has no authentication."""
-        self.url = url.rstrip("/")
+        """`auth` is the server's `user:password`, or empty where it has no authentication.
+
+        `proxy`: the one that the environment puts between, for errors to name.
+        """
+        self.url, self._proxy = url.rstrip("/"), proxy
         user, _, password = auth.partition(":")
         self._options: dict[str, Any] = {
             "headers": {"X-PREFECT-API-VERSION": "0.8.4"},
@@ -82,12 +92,20 @@ class PrefectApi:
             with httpx.stream(method, self.url + path, json=body, **self._options) as response:
                 if response.is_error:
                     why, status = _reason(response), response.status_code
+                    if self._proxy is not None and not _is_json(response):
+                        raise OrchestratorUnavailable(self.url, f"{self._proxy} answered {status}")
                     raise OrchestratorRefused(f"{method} {path}", status=status, why=why)
                 content = response.read()
             return json.loads(content) if content else None
         # A server that dies while it answers cuts its answer, and a proxy may answer for it.
         except (httpx.HTTPError, ValueError) as error:
-            raise OrchestratorUnavailable(self.url, str(error)) from None
+            through = f", through {self._proxy}" if self._proxy is not None else ""
+            raise OrchestratorUnavailable(self.url, f"{error}{through}") from None
+
+
+def _is_json(response: httpx.Response) -> bool:
+    """Whether Prefect may have written a response; what proxies write by themselves is a page."""
+    return "json" in response.headers.get("content-type", "")
 
 
 def _reason(response: httpx.Response) -> str:

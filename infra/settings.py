@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from overnight.infra import identities
+from overnight.infra import identities, network
 from overnight.infra.cores import cores
 from overnight.infra.formats import (
     AbsolutePath,
@@ -39,12 +39,12 @@ from overnight.infra.formats import (
     reachable_host,
 )
 from overnight.store.errors import ConfigurationError
+from overnight.store.objects.proxies import Proxy
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
 # Read by `overnight up` alone: no service has to start again when they change.
 _OF_THE_COMMAND = {"up_seconds"}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Settings(BaseSettings):
@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     # Where the two above are temporary: what came with them. Nothing renews any of the three.
     s3_session_token: SecretStr = SecretStr("")
     s3_region: str = "us-east-1"
+    # The PEM file of the authorities that the store's certificate may come from, and the names
+    # by which boto3 and Delta Lake call it; empty for those that everybody trusts.
+    s3_ca_file: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices(f"{PREFIX}S3_CA_FILE", "AWS_CA_BUNDLE", "SSL_CERT_FILE"),
+    )
     # The identity of this process in the store: whose credentials of this home it reads.
     identity: identities.Name = "administration"
     # Credentials with which serving writes alias records for administrators; empty for its own.
@@ -176,6 +182,10 @@ class Settings(BaseSettings):
         """The address of the store, embedded or not."""
         return self.s3_endpoint or f"http://127.0.0.1:{self.s3_port}"
 
+    def proxy_of(self, url: str) -> Proxy | None:
+        """The proxy of the environment by which a URL is asked, or None."""
+        return network.proxy_of(os.environ, url)
+
     @property
     def signing_key(self) -> Path:
         """The file of the private key that signs versions."""
@@ -239,20 +249,18 @@ def _own_password(settings: Settings) -> Settings:
     return settings.model_copy(update={"prefect_auth": SecretStr("")})
 
 
-def _bypass_proxies() -> None:
-    """Keep requests to this machine from proxies, which cannot reach it.
-
-    boto3, Prefect, Delta Lake, our own client and all children read the same variables.
-    """
-    if not {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name in os.environ}:
-        return
-    before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    # The text `*` alone means all hosts; in a list with others it would mean none.
-    if before.strip() != "*":
-        given = [host for entry in before.split(",") if (host := entry.strip())]
-        before = ",".join(dict.fromkeys((*given, *_LOOPBACK)))
-    # Python's libraries prefer the name in lower case, and Delta Lake the other.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = before
+def _connected(settings: Settings) -> Settings:
+    """The settings, after all HTTP clients of this process were told how they reach what."""
+    addresses = (settings.store_endpoint, settings.api_url, settings.answers_url)
+    tracking = settings.mlflow_tracking_uri.get_secret_value()
+    network.bypass_proxies(os.environ, (*addresses, settings.serving_here, tracking))
+    if settings.s3_ca_file is None or not settings.store_endpoint.startswith("https:"):
+        # It may be of somebody's shell, and is no reason to start the embedded store again.
+        return settings.model_copy(update={"s3_ca_file": None})
+    network.trust_authorities(
+        os.environ, settings.s3_ca_file, settings.home / "certificate-authorities.pem"
+    )
+    return settings.model_copy(update={"s3_ca_file": settings.s3_ca_file.absolute()})
 
 
 def load(identity: identities.Name | None = None) -> Settings:
@@ -265,7 +273,6 @@ def load(identity: identities.Name | None = None) -> Settings:
     """
     # A session token in the shell belongs to other credentials; Delta Lake would send it with ours.
     os.environ.pop("AWS_SESSION_TOKEN", None)
-    _bypass_proxies()
     home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
     chosen = identity or identities.check(
         os.environ.get(f"{PREFIX}IDENTITY") or Settings.model_fields["identity"].default
@@ -289,4 +296,4 @@ def load(identity: identities.Name | None = None) -> Settings:
             f'{name}: expected JSON such as {{"digits": "/data"}}, found '
             f"{os.environ.get(name)!r}; correct it, or set {name}__DIGITS=/data, and start again"
         ) from None
-    return settings
+    return _connected(settings)

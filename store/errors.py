@@ -13,6 +13,7 @@ OvernightError
 │   ├── AlreadyExists       another writer created this key first; an expected outcome
 │   ├── StoreUnavailable    did not answer, or answered 5xx: try again
 │   ├── StoreDenied         credentials or policy: fix them
+│   ├── UntrustedStore      no trusted authority signed its certificate: name its authority
 │   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── NothingPublished        no version yet, or none that serves: train one
@@ -111,10 +112,11 @@ class AlreadyExists(StoreError):
 class StoreUnavailable(StoreError):
     """The store did not answer, or answered with a server error."""
 
-    def __init__(self, endpoint: str, why: str) -> None:
+    def __init__(self, endpoint: str, why: str, *, proxied: bool = False) -> None:
+        remedy = "; a host that is listed in no_proxy is contacted directly" if proxied else ""
         super().__init__(
             f"the object store at {endpoint} does not answer ({why}); "
-            "check that it runs and that OVERNIGHT_S3_ENDPOINT points at it"
+            f"check that it runs and that OVERNIGHT_S3_ENDPOINT points at it{remedy}"
         )
 
 
@@ -126,6 +128,17 @@ class StoreDenied(StoreError):
             f"the object store at {endpoint} denies access ({why}){' ' * bool(what)}{what}; check "
             "OVERNIGHT_S3_ACCESS_KEY, OVERNIGHT_S3_SECRET_KEY and OVERNIGHT_S3_BUCKET, and whether "
             "OVERNIGHT_IDENTITY has this permission: infra/policies lists those of each identity"
+        )
+
+
+class UntrustedStore(StoreError):
+    """The certificate of the store is not trusted."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(
+            f"the certificate of the object store at {endpoint} is not trusted ({why}); if it is "
+            "yours, set OVERNIGHT_S3_CA_FILE (or AWS_CA_BUNDLE) to the PEM file of the authority "
+            "that signed it"
         )
 
 

@@ -56,10 +56,7 @@ def _prepare() -> Settings:
     if settings.s3_endpoint is None:
         local_secrets.write_credentials(settings.home)
     else:
-        bucket = connections.bucket(settings)
-        bucket.ensure()
-        # The registry is only safe on a store that refuses to create a key twice.
-        probe(bucket, where=settings.s3_endpoint)
+        _probe_external_store(settings)
     local_secrets.ensure_admin_token(settings)
     keyring.ensure(settings)
     local_secrets.ensure_prefect_auth(settings)
@@ -69,6 +66,17 @@ def _prepare() -> Settings:
         # Not its health, which it reports without a password, too.
         connections.prefect(settings).request("GET", "/version")
     return settings
+
+
+def _probe_external_store(settings: Settings) -> None:
+    """Ask a store by both of its clients, which trust certificates by settings of their own."""
+    from overnight.store.datasets.delta_table import Dataset
+
+    bucket = connections.bucket(settings)
+    bucket.ensure()
+    # The registry is only safe on a store that refuses to create a key twice.
+    probe(bucket, where=settings.store_endpoint)
+    Dataset.on_s3(connections.address(settings), "probe", "rows").version()
 
 
 def _run_in_foreground(settings: Settings, *, train: bool) -> None:

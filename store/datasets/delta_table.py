@@ -4,8 +4,6 @@ Every version stays readable, here and by any other engine. An arrival is in a t
 its name is the commit's application transaction, so the table refuses a second commit of it.
 """
 
-import itertools
-import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,16 +27,16 @@ from deltalake.exceptions import (
 )
 from deltalake.transaction import AddAction
 
+from overnight.store.datasets import table_errors
 from overnight.store.datasets.parquet_writer import write_files
 from overnight.store.errors import (
     AlreadyExists,
     ConfigurationError,
-    CorruptTable,
     NotFound,
-    StoreDenied,
     StoreUnavailable,
 )
 from overnight.store.objects import keys
+from overnight.store.objects.proxies import Proxy
 from overnight.store.objects.s3 import S3Address
 
 # The log is needed to reproduce the data of every model version: it is never truncated.
@@ -47,40 +45,23 @@ _KEEP_ALL_LOGS = {
     "delta.logRetentionDuration": "interval 36500 days",
 }
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-_DENIED = (
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AccessDenied",
-    "ExpiredToken",
-    "InvalidToken",
-    "NoSuchBucket",
-    "403 Forbidden",
-    "401 Unauthorized",
-    # The library's own messages for 401 and 403.
-    "lacked the necessary privileges",
-    "lacked valid authentication credentials",
-)
-# Messages of the libraries about data that arrived damaged. The library has one error class for
-# everything, so only its text tells damage from an outage, which `_AWAY` matches.
-_DAMAGE = re.compile(
-    r"json|parquet|checkpoint|protocol|thrift|corrupt|deserialize|decompress|checksum|magic"
-    r"|end of stream|not found|no such file",
-    re.IGNORECASE,
-)
-_AWAY = re.compile(r"HTTP error|error sending request|timed out|non-2xx|connection", re.IGNORECASE)
-_FRAME = re.compile(r"stack backtrace|\d+: ", re.IGNORECASE)
 # Far more than concurrent runs cause; endless retries would hide a defect.
 _TRIES = 10
 _ROWS_AT_ONCE = 65_536
 _Commit = Callable[[DeltaTable, dict[str, Any]], None]
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Dataset:
     """One table of a model. It holds no connection: every call reads the newest version."""
 
-    def __init__(self, uri: str, storage_options: dict[str, str] | None = None) -> None:
-        self.uri = uri
+    def __init__(
+        self,
+        uri: str,
+        storage_options: dict[str, str] | None = None,
+        *,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self.uri, self._proxy = uri, proxy
         self._options = storage_options
         self._where = (storage_options or {}).get("AWS_ENDPOINT_URL", uri)
 
@@ -88,6 +69,7 @@ class Dataset:
     def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
         """A model's table in the bucket: `rows` for training, or `holdout`."""
         token = {"AWS_SESSION_TOKEN": address.session_token} if address.session_token else {}
+        proxy = {"proxy_url": address.proxy.url} if address.proxy else {}
         return cls(
             f"s3://{address.bucket}/{keys.dataset(model, table)}",
             {
@@ -106,7 +88,9 @@ class Dataset:
                 "max_retries": "3",
                 "retry_timeout": "20s",
                 **token,
+                **proxy,
             },
+            proxy=address.proxy,
         )
 
     @classmethod
@@ -375,29 +359,24 @@ class Dataset:
         except TableNotFoundError:
             raise _NoTableError(self.uri) from None
         except CommitFailedError as error:
-            raise _LostRaceError(self._where, _summary(error)) from None
+            raise _LostRaceError(self._where, table_errors.summary(error)) from None
         except SchemaMismatchError as error:
             raise ConfigurationError(
-                f"{self.uri}: the rows do not fit the table ({_summary(error)}); "
+                f"{self.uri}: the rows do not fit the table ({table_errors.summary(error)}); "
                 "columns and types of a source cannot change: give changed rows a new model"
             ) from None
         except DeltaError as error:
             if "already exists" in str(error):
-                raise _LostRaceError(self._where, _summary(error)) from None
+                raise _LostRaceError(self._where, table_errors.summary(error)) from None
             if "LogSegment end version" in str(error):
                 raise NotFound(f"{self.uri} at the version asked for") from None
-            raise self._read_error(error) from None
+            raise table_errors.of_reading(
+                error, self.uri, where=self._where, proxy=self._proxy
+            ) from None
         except OSError as error:
-            raise self._read_error(error) from None
-
-    def _read_error(self, error: Exception) -> CorruptTable | StoreDenied | StoreUnavailable:
-        """Tell denied access, damaged data and an outage apart by the message."""
-        for sign in _DENIED:
-            if sign in str(error):
-                return StoreDenied(self._where, sign)
-        if _DAMAGE.search(str(error)) and not _AWAY.search(str(error)):
-            return CorruptTable(self.uri, _summary(error))
-        return StoreUnavailable(self._where, _summary(error))
+            raise table_errors.of_reading(
+                error, self.uri, where=self._where, proxy=self._proxy
+            ) from None
 
 
 class _NoTableError(NotFound):
@@ -406,10 +385,3 @@ class _NoTableError(NotFound):
 
 class _LostRaceError(StoreUnavailable):
     """Another writer committed this version first."""
-
-
-def _summary(error: Exception) -> str:
-    """The innermost cause in an error's report: its last line before any stack trace."""
-    report = (line.strip(" ↳") for line in _ANSI.sub("", str(error)).splitlines())
-    lines = list(itertools.takewhile(lambda line: not _FRAME.match(line), report))
-    return next((line for line in reversed(lines) if line), type(error).__name__)[:160]

@@ -7,17 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from overnight.store.errors import (
-    AlreadyExists,
-    ConfigurationError,
-    NotFound,
-    StoreDenied,
-    StoreUnavailable,
-    TooLarge,
-)
-from overnight.store.objects import bounded_responses, keys
+from overnight.store.errors import AlreadyExists, NotFound, StoreUnavailable, TooLarge
+from overnight.store.objects import bounded_responses, keys, s3_errors
+from overnight.store.objects.proxies import Proxy
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -28,31 +23,14 @@ _Answer = TypeVar("_Answer")
 _BLOCK_BYTES = 1 << 20
 # Of a listing: some years of nights have some ten thousands.
 _MOST_NAMES = 2_000_000
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
-_LOST = {"412", "PreconditionFailed", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-# Time-outs, throttling and a concurrent write of the same key are 4xx too, but temporary.
-_TRANSIENT = {"408", "409", "425", "429"}
-# So is a body that was damaged on its way.
-_DAMAGED_IN_TRANSIT = {"BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout"}
-_DENIED = {
-    "401",
-    "403",
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "NoSuchBucket",
-    # Expired temporary credentials are reported with status 400.
-    "ExpiredToken",
-    "InvalidToken",
-    "TokenRefreshRequired",
-}
 
 
 @dataclass(frozen=True)
 class S3Address:
     """The address of a bucket, with credentials; secrets are left out of the repr.
 
-    `session_token` comes with temporary credentials.
+    `session_token` comes with temporary credentials. `authorities` is a PEM file of those that the
+    store's certificate may come from; None for those that everybody trusts.
     """
 
     endpoint: str
@@ -61,6 +39,8 @@ class S3Address:
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
     session_token: str = field(default="", repr=False)
+    proxy: Proxy | None = None
+    authorities: Path | None = None
 
 
 class S3Bucket:
@@ -108,7 +88,10 @@ class S3Bucket:
             aws_secret_access_key=address.secret_key,
             aws_session_token=address.session_token or None,
             region_name=address.region,
+            verify=str(address.authorities) if address.authorities else None,
             config=Config(
+                # Not by its own reading of the environment, which takes `no_proxy` in another way.
+                proxies=_proxies(address.proxy),
                 signature_version="s3v4",
                 s3={"addressing_style": "path"},
                 connect_timeout=connect_seconds,
@@ -253,29 +236,18 @@ class S3Bucket:
         try:
             yield
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-            if code in _DENIED or (status in _DENIED and code not in _ABSENT):
-                what = f"{error.operation_name} {key}".strip()
-                raise StoreDenied(self.address.endpoint, code or status, what=what) from None
-            # HEAD responses have no body, so only a status and no code.
-            if code in _ABSENT or status == "404":
-                raise NotFound(key or self.address.bucket) from None
-            if code in _LOST or status in _LOST:
-                raise AlreadyExists(key) from None
-            if (
-                status.startswith("4")
-                and status not in _TRANSIENT
-                and code not in _DAMAGED_IN_TRANSIT
-            ):
-                message = error.response.get("Error", {}).get("Message", "")
-                raise ConfigurationError(
-                    f"the object store at {self.address.endpoint} rejects this request "
-                    f"({status} {code}: {message}); check the OVERNIGHT_S3_* settings"
-                ) from None
-            raise StoreUnavailable(self.address.endpoint, f"{status} {code}".strip()) from None
+            name = key or self.address.bucket
+            raise s3_errors.of_response(
+                error, self.address.endpoint, name=name, proxy=self.address.proxy
+            ) from None
         except BotoCoreError as error:
-            raise StoreUnavailable(self.address.endpoint, type(error).__name__) from None
+            raise s3_errors.of_connection(
+                error, self.address.endpoint, proxy=self.address.proxy
+            ) from None
+
+
+def _proxies(proxy: Proxy | None) -> dict[str, str]:
+    return {} if proxy is None else {"http": proxy.url, "https": proxy.url}
 
 
 def _read_within(body: "StreamingBody", limit: int, key: str) -> bytes:

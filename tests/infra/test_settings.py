@@ -12,6 +12,12 @@ from overnight.store.errors import ConfigurationError
         ("OVERNIGHT_S3_PORT", "abc"),
         ("OVERNIGHT_SERVING_PORT", "70000"),
         ("OVERNIGHT_S3_ENDPOINT", "127.0.0.1:8333"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:9000/minio-api"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:9000/overnight/"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:9000?x=1"),
+        ("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:9000#a"),
+        ("OVERNIGHT_PREFECT_API_URL", "http://there/api?x=1"),
+        ("OVERNIGHT_SERVING_URL", "http://there/#a"),
         ("OVERNIGHT_PREFECT_API_URL", "ftp://there/api"),
         ("OVERNIGHT_POLL_SECONDS", "-1"),
         ("OVERNIGHT_SOURCE_FOLDERS", "/data/mnist"),
@@ -96,6 +102,21 @@ def test_hosts_that_s3_clients_take_are_taken(endpoint, monkeypatch, tmp_path):
     monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", endpoint)
 
     assert load().store_endpoint == endpoint
+
+
+def test_where_the_bucket_belongs_is_said_of_an_endpoint_that_contains_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:8333/overnight")
+
+    with pytest.raises(ConfigurationError, match=r"without a path: .* OVERNIGHT_S3_BUCKET names"):
+        load()
+
+
+def test_a_slash_at_the_end_of_an_endpoint_is_no_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", "http://127.0.0.1:8333/")
+
+    assert load().store_endpoint == "http://127.0.0.1:8333"
 
 
 def test_a_log_level_may_be_written_small(monkeypatch, tmp_path):
