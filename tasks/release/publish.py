@@ -1,13 +1,19 @@
 """Publish a candidate: draft its manifest, add the verdict, and make the version visible."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from overnight.models.definition import ModelDefinition
 from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.errors import AlreadyExists, CorruptVersion, NotFound, TooLarge
 from overnight.store.local_files import write_atomically
+from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry import versions
 from overnight.store.registry.manifest import (
@@ -25,9 +31,10 @@ from overnight.store.registry.manifest import (
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.signing import Signer
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.training.train import EXPORTED, Candidate
+from overnight.tasks.training.train import EXPORTED, FITTED, Candidate
 
 _NETWORK_FILES = ("network.keras", "predictor.tflite")
+_MANIFEST = "manifest.json"
 
 
 def bundle(candidate: Candidate) -> dict[str, bytes]:
@@ -117,25 +124,65 @@ def publish(
     Objects are written once and never replaced: everything is staged in `folder` first, so that a
     second attempt writes the same bytes. Only the manifest, which is not in the store yet, is made
     anew if the champion, the requester or the key changed in between.
+
+    Raises:
+        AlreadyExists: the store has other bytes of this version. If it was never complete, its fit
+            is discarded, so that the next run publishes under another name.
     """
     manifest = manifest.model_copy(update={"signed_by": signer.key_id})
-    staged = folder / "publish"
-    staged_manifest = staged / "manifest.json"
-    # Written after the files: if it is there, they are complete.
-    if not staged_manifest.exists():
-        staged.mkdir(exist_ok=True)
-        for name, body in files.items():
-            (staged / name).write_bytes(body)
-        drafted = manifest.model_copy(update={"files": versions.entries(files)})
-        write_atomically(staged_manifest, drafted.encoded())
-    final = Manifest.model_validate_json(staged_manifest.read_bytes())
+    registry, staged = ModelRegistry(bucket, manifest.model), folder / "publish"
+    earlier = _staged(staged, manifest, files, bucket)
+    if earlier is None:
+        final, bodies = manifest.model_copy(update={"files": versions.entries(files)}), dict(files)
+        # Last: if it is there, the files are complete.
+        (staged / _MANIFEST).unlink(missing_ok=True)
+        for name, body in bodies.items():
+            write_atomically(staged / name, body)
+        write_atomically(staged / _MANIFEST, final.encoded())
+    else:
+        final, bodies = earlier
     if _run_specific(final) != _run_specific(manifest):
         # Staged by an earlier attempt: its files stay, its circumstances changed.
         final = manifest.model_copy(update={"files": final.files})
-        write_atomically(staged_manifest, final.encoded())
-    bodies = {name: (staged / name).read_bytes() for name in final.files}
-    ModelRegistry(bucket, final.model).publish(final, bodies, signer)
+        write_atomically(staged / _MANIFEST, final.encoded())
+    try:
+        registry.publish(final, bodies, signer)
+    except AlreadyExists:
+        if final.version not in registry.versions():
+            (folder / FITTED).unlink(missing_ok=True)
+        raise
     return final.version
+
+
+def _staged(
+    staged: Path, manifest: Manifest, files: Mapping[str, bytes], bucket: Bucket
+) -> tuple[Manifest, dict[str, bytes]] | None:
+    """What an earlier attempt staged for this version; None if anything of it is lost for good.
+
+    A power cut or a damaged disk may have cut a staged file: then the candidate, or what the
+    earlier attempt uploaded, has the same bytes.
+    """
+    try:
+        earlier = Manifest.model_validate_json((staged / _MANIFEST).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    # One that differs is of an earlier fit of this fingerprint, which was lost.
+    if earlier.version != manifest.version:
+        return None
+    bodies: dict[str, bytes] = {}
+    for name, entry in earlier.files.items():
+        key = keys.version_file(earlier.model, earlier.version, name)
+        for read in (
+            partial((staged / name).read_bytes),
+            partial(files.__getitem__, name),
+            partial(bucket.read, key, entry.size_bytes),
+        ):
+            with suppress(OSError, KeyError, NotFound, TooLarge, CorruptVersion):
+                body = read()
+                versions.verify(earlier, name, body)
+                bodies[name] = body
+                break
+    return (earlier, bodies) if bodies.keys() == earlier.files.keys() else None
 
 
 def _run_specific(manifest: Manifest) -> tuple[object, ...]:

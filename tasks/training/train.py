@@ -147,7 +147,7 @@ def _report_progress(line: str, report: Callable[[Progress], None]) -> None:
 def _finished(folder: Path) -> FittedRun | None:
     """The result of a fit; None if it is missing or a file differs from its digest."""
     try:
-        fitted = FittedRun.model_validate_json((folder / FITTED).read_text())
+        fitted = FittedRun.model_validate_json((folder / FITTED).read_bytes())
         is_complete = all(
             digest((folder / name).read_bytes()) == sha256 for name, sha256 in fitted.files.items()
         )

@@ -1,5 +1,6 @@
 """What becomes of a candidate's figures: an auditor finds them in the manifest."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -8,6 +9,7 @@ import pytest
 from overnight import models
 from overnight.models.definition import TrainingSettings
 from overnight.models.metrics.evaluation import Evaluation, Rehearsal
+from overnight.store.errors import AlreadyExists
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import Exported, Finding, Manifest, Override, RunLineage
@@ -15,7 +17,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.release.publish import bundle, draft, final_manifest, publish
-from overnight.tasks.training.train import EXPORTED, Candidate, FittedRun
+from overnight.tasks.training.train import EXPORTED, FITTED, Candidate, FittedRun
 from tests.support import examples
 from tests.support.crashing_stores import Killed, KillingBucket
 from tests.support.signing_keys import SIGNER
@@ -151,3 +153,63 @@ def test_a_second_attempt_writes_the_same_files_and_its_own_manifest(tmp_path, l
     assert (made.compared_with, made.approval, len(made.findings)) == reported
     assert made.override == later.get("override")
     assert made.run == (FORCED if later.get("run") == FORCED else RUN)
+
+
+def damage_file(staged):
+    (staged / "report.html").write_bytes(b"rep")
+
+
+def damage_all_files(staged):
+    for path in staged.iterdir():
+        if path.name != "manifest.json":
+            path.unlink()
+
+
+def damage_manifest(staged):
+    (staged / "manifest.json").write_bytes(b"{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "stored", "published"),
+    [
+        # What was uploaded or is in the candidate is taken from there, and else all is staged anew.
+        (damage_file, 0, b"report 2"),
+        (damage_file, 3, b"report 1"),
+        (damage_all_files, 3, b"report 1"),
+        (damage_manifest, 2, b"report 2"),
+    ],
+)
+def test_what_a_power_cut_truncated_on_the_local_disk_is_made_again(
+    tmp_path, damage, stored, published
+):
+    item = candidate(tmp_path)
+    bucket = MemoryBucket()
+    with pytest.raises(Killed):
+        attempt(item, KillingBucket(bucket, stored), 1)
+    damage(tmp_path / "publish")
+
+    attempt(item, bucket, 2)
+
+    made = ModelRegistry(bucket, "digits").manifest(item.version)
+    assert ModelRegistry(bucket, "digits").read_file(made, "report.html") == published
+
+
+def test_a_half_version_that_can_no_longer_be_finished_is_left_for_one_of_another_name(tmp_path):
+    # given an upload that is lost on the local disk, and cannot be made again
+    item = candidate(tmp_path)
+    (tmp_path / FITTED).touch()
+    bucket = MemoryBucket()
+    with pytest.raises(Killed):
+        attempt(item, KillingBucket(bucket, 3), 1)
+    damage_manifest(tmp_path / "publish")
+
+    # when it is published again, then that fails, and the next run fits again
+    with pytest.raises(AlreadyExists, match=r"report\.html"):
+        attempt(item, bucket, 2)
+    assert not (tmp_path / FITTED).exists()
+
+    # and the files that were staged for the lost fit are not those of the new one
+    again = replace(item, version="20261123T020000-0123456789ab")
+    attempt(again, bucket, 3)
+    made = ModelRegistry(bucket, "digits").manifest(again.version)
+    assert ModelRegistry(bucket, "digits").read_file(made, "report.html") == b"report 3"
