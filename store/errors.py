@@ -110,9 +110,12 @@ class AlreadyExists(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or answered with a server error."""
+    """The store did not answer, or answered with a server error (`answered`)."""
 
-    def __init__(self, endpoint: str, why: str, *, proxied: bool = False) -> None:
+    def __init__(
+        self, endpoint: str, why: str, *, proxied: bool = False, answered: bool = False
+    ) -> None:
+        self.answered = answered
         remedy = "; a host that is listed in no_proxy is contacted directly" if proxied else ""
         super().__init__(
             f"the object store at {endpoint} does not answer ({why}); "

@@ -14,9 +14,11 @@ from overnight.infra.settings import Settings
 from overnight.infra.stack import store_security
 from overnight.infra.stack.ports import Listening, free_port, is_free, responds
 from overnight.infra.stack.service import Service
+from overnight.infra.stack.store_writes import StoreWrites, has_room
 from overnight.store.errors import ConfigurationError
 from overnight.store.local_files import write_atomically
 from overnight.store.objects.conformance import probe
+from overnight.store.objects.s3 import S3Bucket
 
 NAME = "store"
 # Each HTTP port of SeaweedFS has a gRPC port this much above it.
@@ -42,13 +44,23 @@ class InnerPorts(BaseModel):
         return (*http, *(port + _GRPC for port in http), self.s3_grpc)
 
 
-def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = ()) -> Service:
+def service(
+    settings: Settings,
+    *,
+    keeps_running: bool,
+    manual: Sequence[str] = (),
+    write_every_seconds: float = 30,
+) -> Service:
     """The store of this home; `keeps_running` when an earlier supervisor's is still up.
 
     `manual`: the models that a person promotes, so training may write no alias record of them.
+    A write is tried every `write_every_seconds`.
     """
     home, folder = settings.home, settings.home / NAME
     inner = _inner_ports(home / "store-ports.json", keep=keeps_running, s3=settings.s3_port)
+
+    impatient = S3Bucket(connections.address(settings), connect_seconds=1, read_seconds=2, tries=1)
+    writes = StoreWrites(impatient, lambda: has_room(folder), every_seconds=write_every_seconds)
 
     def before_start() -> None:
         write_atomically(home / "s3.json", _identities(settings, manual).encode(), mode=0o600)
@@ -72,7 +84,9 @@ def service(settings: Settings, *, keeps_running: bool, manual: Sequence[str] = 
         environment={"GOMEMLIMIT": "400MiB"},
         folder=home,
         log=home / "logs" / "store.log",
-        ready=lambda _started: responds(f"{settings.store_endpoint}/healthz"),
+        ready=lambda _started: (
+            responds(f"{settings.store_endpoint}/healthz") and not writes.stuck()
+        ),
         before_start=before_start,
         prepare=prepare,
         listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),

@@ -64,7 +64,7 @@ def of_response(
             f"the object store at {endpoint} rejects this request "
             f"({status} {code}: {message}); check the OVERNIGHT_S3_* settings"
         )
-    return StoreUnavailable(endpoint, f"{status} {code}".strip())
+    return StoreUnavailable(endpoint, f"{status} {code}".strip(), answered=True)
 
 
 def of_connection(

@@ -5,10 +5,11 @@ import ssl
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from overnight.infra import connections
@@ -18,7 +19,7 @@ from overnight.infra.stack.ports import free_port
 from overnight.infra.stack.seaweedfs_service import InnerPorts
 from overnight.infra.stack.service import Service
 from overnight.infra.stack.service_runner import ServiceRunner
-from overnight.store.errors import OvernightError, StoreDenied
+from overnight.store.errors import OvernightError, StoreDenied, StoreUnavailable
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from tests.support.waiting import until
 
@@ -40,6 +41,7 @@ class Running:
     settings: Settings
     inner: InnerPorts
     bucket: S3Bucket
+    runner: ServiceRunner
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         patch.setenv("OVERNIGHT_S3_PORT", str(free_port()))
         local_secrets.write_credentials(home)
         settings = load()
-        service = seaweedfs_service.service(settings, keeps_running=False)
+        service = replace(
+            seaweedfs_service.service(settings, keeps_running=False, write_every_seconds=0),
+            hung_seconds=0,
+        )
         bucket = connections.bucket(settings)
         _leave_what_an_earlier_release_wrote(service, bucket, elsewhere=home.parent)
         for name, value in _SHELL.items():
@@ -64,7 +69,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         try:
             until(is_ready, what="a store that is ready")
             inner = InnerPorts.model_validate_json((home / "store-ports.json").read_bytes())
-            yield Running(settings, inner, bucket)
+            yield Running(settings, inner, bucket, runner)
         finally:
             runner.stop()
 
@@ -134,7 +139,8 @@ def test_a_request_without_keys_reaches_no_component(running, component, method,
 
     assert answer.status_code in {401, 404}
     assert b"earlier" not in answer.content
-    assert running.bucket.names_below("probe") == ["earlier"]
+    found = running.bucket.names_below("probe")
+    assert ("earlier" in found, "foreign" in found) == (True, False)
 
 
 @pytest.mark.parametrize("component", ["master", "volume", "filer", "admin", "s3_grpc"])
@@ -198,3 +204,33 @@ def test_credentials_in_the_shell_that_starts_it_open_nothing(running):
 
     with pytest.raises(StoreDenied):
         S3Bucket(stranger, tries=1).names_below("probe")
+
+
+def test_a_store_whose_index_refuses_writes_is_started_again(running):
+    # given an index of which one write failed, so that it refuses all others
+    bucket = S3Bucket(running.bucket.address, tries=1)
+    store = psutil.Process(running.runner.record.process.pid)
+    bucket.create("probe/removed", b"removed")
+    store.rlimit(psutil.RLIMIT_FSIZE, (0, psutil.RLIM_INFINITY))
+    with pytest.raises(StoreUnavailable, match="500"):
+        bucket.remove("probe/removed")
+    store.rlimit(psutil.RLIMIT_FSIZE, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
+    with pytest.raises(StoreUnavailable, match="500"):
+        bucket.create("probe/refused", b"refused")
+
+    # when its supervisor looks again
+    until(lambda: _ticked(running.runner) != store.pid, what="another process")
+    until(lambda: _ticked(running.runner) and _ready(running.runner), what="a ready store")
+
+    # then it takes writes, and what it had acknowledged is there
+    bucket.create("probe/accepted", b"accepted")
+    assert bucket.read("probe/earlier", limit=100) == b"of an earlier release"
+
+
+def _ticked(runner: ServiceRunner) -> int | None:
+    runner.tick(lambda _name: True)
+    return runner.record.process.pid if runner.record.process is not None else None
+
+
+def _ready(runner: ServiceRunner) -> bool:
+    return runner.record.condition == "ready"
