@@ -52,8 +52,9 @@ def proxy_of(environment: Mapping[str, str], url: str) -> Proxy | None:
         return None
     for variable in (f"{address.scheme}_proxy", "all_proxy"):
         for name in (variable, variable.upper()):
-            if found := environment.get(name):
-                return Proxy(found if "://" in found else f"http://{found}", name)
+            if address_of_proxy := environment.get(name):
+                with_scheme = "://" in address_of_proxy
+                return Proxy("http://" * (not with_scheme) + address_of_proxy, name)
     return None
 
 

@@ -250,7 +250,7 @@ def _own_password(settings: Settings) -> Settings:
 
 
 def _connected(settings: Settings) -> Settings:
-    """The settings, after all HTTP clients of this process were told how they reach what."""
+    """The settings, after the environment says to all HTTP clients how to reach these addresses."""
     addresses = (settings.store_endpoint, settings.api_url, settings.answers_url)
     tracking = settings.mlflow_tracking_uri.get_secret_value()
     network.bypass_proxies(os.environ, (*addresses, settings.serving_here, tracking))

@@ -1,7 +1,7 @@
 """Whether the embedded store still takes writes, although it answers.
 
 SeaweedFS keeps its index in LevelDB, which refuses every write after one has failed, as on a full
-disk, until it is opened again; reads go on.
+disk, until it is opened again; reads continue.
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """Errors of Delta Lake in the words of the store.
 
-The library has one error class for everything, so only its text tells what happened.
+The library has one error class for everything, so what happened is read from its text.
 """
 
 import itertools
