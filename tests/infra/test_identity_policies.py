@@ -1,12 +1,14 @@
 """The ready policies, read as they are: no right that nobody asked for."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from overnight.infra import identities
 from overnight.infra.identities import Credentials
+from overnight.store.objects import keys
 
 POLICIES = Path(identities.__file__).parent / "policies"
 ONCE = {"Null": {"s3:if-none-match": "false"}}
@@ -38,6 +40,55 @@ def test_at_aws_nothing_but_tables_is_written_twice(name):
         if statement["Effect"] == "Allow" and "s3:PutObject" in statement["Action"]:
             tables = all(one.startswith(TABLES) for one in below(statement))
             assert (statement.get("Condition") == ONCE) != tables, statement["Sid"]
+
+
+# Every kind of object that is created once, and who may create it; `digits` is decided by people,
+# `sales` by its gates.
+_VERSION, _SHA256 = "20261122T020000-0123456789ab", "0" * 64
+_DECIDING = {"training", "administration"}
+CREATED_ONCE = {
+    keys.version_file("digits", _VERSION, "network.keras"): _DECIDING,
+    keys.signature("digits", _VERSION, "0" * 16): _DECIDING,
+    keys.manifest("digits", _VERSION): _DECIDING,
+    keys.decision("digits", _VERSION): {"administration"},
+    keys.decision("sales", _VERSION): _DECIDING,
+    keys.tombstone("digits", _VERSION): {"administration", "keeping"},
+    keys.tombstone_revoked("digits", _VERSION): {*_DECIDING, "keeping"},
+    keys.refusal("digits", _SHA256, None): _DECIDING,
+    keys.alias_record("digits", "champion", 7): {"operator", "administration"},
+    keys.alias_record("sales", "champion", 7): {*_DECIDING, "operator"},
+    keys.alias_record("sales", "challenger", 7): {"operator", "administration"},
+    keys.replica("digits", "champion", 7, "host"): {"serving", "administration"},
+    keys.withdrawal("digits", "challenger", 7): {"serving", "administration"},
+    keys.tuned_record("digits", 7): _DECIDING,
+    keys.score("digits", _VERSION, "a-1"): _DECIDING,
+    keys.pending_review("digits", "a-1"): _DECIDING,
+    keys.arrival_review("digits", "a-1", 7): {"administration"},
+    f"{keys.arrival('digits', '2026-11-22', 'a-1')}/rows.csv": {*_DECIDING, "landing"},
+    f"{keys.quarantine('digits')}/a-1/reason.json": {*_DECIDING, "landing"},
+    "probe/one": _DECIDING,
+}
+
+
+def may_put(name: identities.Name, key: str, *, once: bool) -> bool:
+    """What AWS answers to a PUT, with or without `If-None-Match`."""
+    effects = [
+        statement["Effect"]
+        for statement in statements(name)
+        if "s3:PutObject" in statement["Action"]
+        and (once or statement.get("Condition") != ONCE)
+        and any(fnmatchcase(key, pattern) for pattern in below(statement))
+    ]
+    return "Allow" in effects and "Deny" not in effects
+
+
+@pytest.mark.parametrize("key", CREATED_ONCE)
+def test_every_object_of_ours_is_created_by_whom_it_belongs_to_and_overwritten_by_nobody(key):
+    creators = {name for name in identities.NAMES if may_put(name, key, once=True)}
+    overwriters = {name for name in identities.NAMES if may_put(name, key, once=False)}
+
+    assert creators == CREATED_ONCE[key]
+    assert overwriters == set()
 
 
 @pytest.mark.parametrize("name", identities.NAMES)
