@@ -166,7 +166,9 @@ def compare(comparison: AnswerComparison, *, turn: int) -> None:
     if not comparison.by_challenger:
         counters.count_compared_answered()
     if is_timed and min(seconds.values()) > 0:
-        counters.count_compared_time(math.log(seconds[True] / seconds[False]))
+        counters.count_compared_time(
+            math.log(seconds[True] / seconds[False]), maximum=comparison.terms.maximum_slowdown
+        )
     # Further outputs only explain the answer, so a request for them alone is not compared.
     name = comparison.champion.manifest.tensors.outputs[0].name
     if name in call.outputs:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overnight.serving.inference.runtime import Array
-from overnight.serving.telemetry.challenge_stats import ChallengeStats
+from overnight.serving.telemetry.challenge_stats import ChallengeStats, slowdown_share
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.challenge_terms import Mode
 
@@ -45,7 +45,7 @@ class ChallengeCounters:
         self._lock = threading.Lock()
         self._answered = self._failed = self._dropped = 0
         self._compared_answered = self._compared_failed = self._compared = self._timed = 0
-        self._disagreements = self._log_slowdown = 0.0
+        self._disagreements = self._log_slowdown = self._slowdown_shares = 0.0
         self._logged_at = -LOGGED_EVERY_SECONDS
 
     def stats(self) -> ChallengeStats:
@@ -62,6 +62,7 @@ class ChallengeCounters:
                 "dropped": dropped,
                 "timed": self._timed,
                 "log_slowdown": self._log_slowdown,
+                "slowdown_shares": self._slowdown_shares,
             }
         )
 
@@ -90,10 +91,14 @@ class ChallengeCounters:
         self._compared_failed += 1
         self._log_failure(error, request_id)
 
-    def count_compared_time(self, log_slowdown: float) -> None:
-        """Both answered one right after the other: ln(challenger's / champion's CPU seconds)."""
+    def count_compared_time(self, log_slowdown: float, *, maximum: float) -> None:
+        """Both answered one right after the other: ln(challenger's / champion's CPU seconds).
+
+        `maximum`: the slowdown that the terms allow.
+        """
         self._timed += 1
         self._log_slowdown += log_slowdown
+        self._slowdown_shares += slowdown_share(log_slowdown, maximum)
 
     def count_compared_answers(
         self, differs: NDArray[np.bool_], answers: AnswerPair, request_id: str

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable
 
+from overnight.serving.telemetry.sequential_test import p_value
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.values import Value
 
-# Two-sided 95 %.
-_Z = 1.959964
+# Of challengers that are exactly at a bound, at most so many are ever withdrawn for it on a host.
+ALPHA = 0.025
+# Times the bound on the slowdown, and one over it.
+SLOWDOWN_RANGE = 4.0
 # Fewer pairs of times say nothing yet about which of two versions is the slower one.
 MINIMUM_TIMED = 25
 
@@ -19,7 +22,8 @@ class ChallengeStats(Value):
     Of `compared` requests, `disagreements` sums the shares of rows that the champion answers
     otherwise. `dropped` found the queue of comparisons full. `log_slowdown` sums, over `timed`
     requests that both versions answered one right after the other, the natural logarithms of the
-    challenger's thread-CPU seconds over the champion's.
+    challenger's thread-CPU seconds over the champion's, and `slowdown_shares` the same within a
+    range around the bound, as shares of that range.
     """
 
     record: str
@@ -33,6 +37,7 @@ class ChallengeStats(Value):
     dropped: int = 0
     timed: int = 0
     log_slowdown: float = 0.0
+    slowdown_shares: float = 0.0
 
     @property
     def slowdown(self) -> float | None:
@@ -43,7 +48,16 @@ class ChallengeStats(Value):
         return math.exp(self.log_slowdown / self.timed) if self.timed else None
 
 
-_COUNTED = ("requests", "errors", "compared", "disagreements", "dropped", "timed", "log_slowdown")
+_COUNTED = (
+    "requests",
+    "errors",
+    "compared",
+    "disagreements",
+    "dropped",
+    "timed",
+    "log_slowdown",
+    "slowdown_shares",
+)
 
 
 def total(record: str, workers: Iterable[ChallengeStats]) -> ChallengeStats | None:
@@ -59,46 +73,44 @@ def total(record: str, workers: Iterable[ChallengeStats]) -> ChallengeStats | No
 def reason_to_withdraw(terms: Terms, stats: ChallengeStats) -> str | None:
     """Why a challenger has to go, with its figures; None while it keeps to its terms.
 
-    Shares count once the lower end of their 95 % interval is over the bound, so that bad luck is
-    no reason; nothing counts before `minimum_requests`.
+    It is asked again and again while requests come in, so each bound is tested by a test for any
+    number of looks: a challenger that is exactly at a bound is withdrawn for it, ever, with
+    probability at most `ALPHA`. Nothing counts before `minimum_requests`.
     """
     minimum = terms.minimum_requests
-    low = lower_bound(stats.errors, stats.requests)
-    if stats.requests >= minimum and low > terms.maximum_error_share:
-        return _share_reason(
-            f"failed on {stats.errors} of {stats.requests} requests", low, terms.maximum_error_share
-        )
-    low = lower_bound(stats.disagreements, stats.compared)
-    if stats.compared >= minimum and low > terms.maximum_disagreement_share:
-        return _share_reason(
+    p = p_value(stats.errors, stats.requests, terms.maximum_error_share)
+    if stats.requests >= minimum and p <= ALPHA:
+        what = f"failed on {stats.errors} of {stats.requests} requests"
+        return _reason(what, f"{terms.maximum_error_share:.1%}", p)
+    p = p_value(stats.disagreements, stats.compared, terms.maximum_disagreement_share)
+    if stats.compared >= minimum and p <= ALPHA:
+        what = (
             f"answered {stats.disagreements:g} of {stats.compared} requests otherwise than the "
-            "champion",
-            low,
-            terms.maximum_disagreement_share,
+            "champion"
         )
-    slowdown = stats.slowdown
-    is_timed = stats.compared >= minimum and stats.timed >= MINIMUM_TIMED
-    if is_timed and slowdown is not None and slowdown > terms.maximum_slowdown:
-        return (
-            f"took {slowdown:.2f} times the champion's CPU time over {stats.timed} requests; at "
-            f"most {terms.maximum_slowdown:g} times is allowed"
+        return _reason(what, f"{terms.maximum_disagreement_share:.1%}", p)
+    # One half is the share of a slowdown that is exactly at the bound.
+    p = p_value(stats.slowdown_shares, stats.timed, 0.5)
+    if stats.compared >= minimum and stats.timed >= MINIMUM_TIMED and p <= ALPHA:
+        what = (
+            f"took {stats.slowdown:.2f} times the champion's CPU time over {stats.timed} requests"
         )
+        return _reason(what, f"{terms.maximum_slowdown:g} times", p)
     return None
 
 
-def lower_bound(count: float, n: int) -> float:
-    """The lower end of the 95 % score interval of a share (Wilson 1927).
+def slowdown_share(log_slowdown: float, maximum: float) -> float:
+    """A slowdown as a share between 0 and 1: one half at the bound, and the same above as below.
 
-    Requests that count in part vary less than such that count wholly or not at all, so for them
-    it is cautious.
+    Beyond four times the bound, or a quarter of it, it counts as that: so one hiccup of a host
+    moves the mean no more than any slow answer, and the mean can be tested.
     """
-    if n == 0:
-        return 0.0
-    share, z2 = min(count / n, 1.0), _Z * _Z
-    middle = share + z2 / (2 * n)
-    spread = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max((middle - spread) / (1 + z2 / n), 0.0)
+    beyond = (log_slowdown - math.log(maximum)) / math.log(SLOWDOWN_RANGE)
+    return min(max((1 + beyond) / 2, 0.0), 1.0)
 
 
-def _share_reason(what: str, low: float, bound: float) -> str:
-    return f"{what}: at least {low:.1%} with 95 % confidence, at most {bound:.1%} is allowed"
+def _reason(what: str, bound: str, p: float) -> str:
+    return (
+        f"{what}: at most {bound} is allowed, and a challenger that keeps to it comes to such "
+        f"figures, at any time, with probability {p:.2g} at most"
+    )

@@ -26,16 +26,18 @@ class Terms(Value):
     )
     maximum_error_share: Bound = Field(
         default=0.01,
-        description="The challenger is withdrawn when significantly more than this share of "
-        "requests fails; 1 switches the bound off.",
+        description="The challenger is withdrawn when requests show that more than this share of "
+        "them fails; 1 switches the bound off.",
     )
     maximum_disagreement_share: Bound = Field(
         default=0.05,
-        description="The challenger is withdrawn when significantly more than this share of "
+        description="The challenger is withdrawn when requests show that more than this share of "
         "compared answers differs from the champion's; 1 switches the bound off.",
     )
     maximum_slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        default=2.0, description="Largest ratio of the challenger's CPU time to the champion's."
+        default=2.0,
+        description="The challenger is withdrawn when requests show that its CPU time is more than "
+        "this many times the champion's, in the geometric mean.",
     )
     minimum_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         default=200, description="No bound applies before so many requests were measured."
