@@ -192,12 +192,13 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     wants_training = plan.run.forced or plan.override is not None
     if not wants_training and (earlier := reinstate.reconsider(plan)):
         return reinstate.promote_earlier(plan, report, earlier)
+    training.check_gates(plan)
     candidate = training.train(plan)
     evaluation = training.evaluate(plan, candidate)
     pictures = training.draw(plan, candidate)
     rehearsed = training.rehearse(plan, candidate)
     evaluation = replace(evaluation, rehearsal=rehearsed.rehearsal)
-    verdict = training.judge(context, evaluation)
+    verdict = training.judge(plan, evaluation)
     report = replace(
         report, fitted=candidate.fitted, evaluation=evaluation, pictures=pictures, verdict=verdict
     )

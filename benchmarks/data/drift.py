@@ -109,7 +109,9 @@ class Population:
         report = compare(
             pa.concat_tables(parts), self.holdout, DIGITS, reference=self.champion, decisions={}
         )
-        return DriftReport((*report.findings, *refused), tuple({*report.pending, *names}))
+        return DriftReport(
+            (*report.findings, *refused), tuple({*report.pending, *names}), report.members
+        )
 
 
 def print_parked(

@@ -86,11 +86,25 @@ def rehearse(plan: TrainingPlan, candidate: Candidate) -> rehearsal.RehearsalRes
 
 
 @step
-def judge(context: ModelContext, measured: Evaluation) -> gates.Verdict:
+def check_gates(plan: TrainingPlan) -> None:
+    """Check that the gates can hold on the holdout, unless a person overrides them anyway."""
+    context = plan.context
+    if _is_bound(plan):
+        holdout = context.holdout_examples(plan.snapshot)
+        gates.check_attainable(context.definition.gates, holdout)
+
+
+@step
+def judge(plan: TrainingPlan, measured: Evaluation) -> gates.Verdict:
     """Apply every gate of the model."""
-    verdict = gates.judge(measured, context.definition.gates)
+    verdict = gates.judge(measured, plan.context.definition.gates, frozen_holdout=_is_bound(plan))
     get_run_logger().info("gates: %s", verdict)
     return verdict
+
+
+def _is_bound(plan: TrainingPlan) -> bool:
+    """Whether every run is judged on the same rows, and by the gates alone."""
+    return plan.context.definition.moving_holdout is None and plan.override is None
 
 
 def final_manifest(

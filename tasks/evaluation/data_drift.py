@@ -5,7 +5,7 @@ person accepts or excludes it. Broken rows were refused by ingest or validation 
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -60,16 +60,21 @@ def drift_reference(
 
 @dataclass(frozen=True)
 class DriftReport:
-    """One finding for each gate and arrival, and the arrivals that await a review."""
+    """One finding for each gate and arrival, and the arrivals that await a review.
+
+    `members` are the arrivals that were judged together, by the name of their group.
+    """
 
     findings: tuple[Finding, ...]
     pending: tuple[str, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def failures_of(self, arrival: str) -> tuple[Finding, ...]:
         """The failed findings of an arrival, or of the small arrivals it was judged with."""
         failed = [finding for finding in self.findings if not finding.passed]
         own = [finding for finding in failed if finding.slice == arrival]
-        return tuple(own or [finding for finding in failed if finding.slice.endswith(_SMALL_GROUP)])
+        joined = [fail for fail in failed if arrival in self.members.get(fail.slice, ())]
+        return tuple(own or joined)
 
     def message(self, model: str) -> str:
         """Which arrivals await a review, why, and the commands that decide about them."""
@@ -132,20 +137,34 @@ def _where(rows: pa.Table, arrivals: Collection[str], *, inside: bool) -> pa.Tab
 
 
 def _groups(arrived: pa.Table, judged_rows: int, accepted: Collection[str]) -> Iterator[_Group]:
-    """One group for each arrival, and one for all that have too few rows to be judged alone.
+    """One group for each arrival, and others for those that have too few rows to be judged alone.
+
+    Small arrivals are joined as they came, until a group has enough rows; then the next one begins.
+    So a group that was judged has the same rows in every later run: judged anew with each arrival
+    that joins it, a group would be parked by chance sooner or later.
 
     An accepted arrival is never in a group with others, so that it cannot park them.
     """
     counts = pc.value_counts(arrived.column("arrival")).to_pylist()
-    names = {entry["values"]: entry["counts"] for entry in counts}
-    small = tuple(
-        sorted(name for name, n in names.items() if n < judged_rows and name not in accepted)
-    )
-    for name in sorted(names.keys() - set(small)):
+    rows_of = {entry["values"]: entry["counts"] for entry in counts}
+    is_small = {name: n < judged_rows and name not in accepted for name, n in rows_of.items()}
+    for name in sorted(name for name, small in is_small.items() if not small):
         yield _Group(name, (name,), _where(arrived, (name,), inside=True))
-    if small:
-        title = small[0] if len(small) == 1 else f"{len(small)} {_SMALL_GROUP}"
-        yield _Group(title, small, _where(arrived, small, inside=True))
+    joined: list[str] = []
+    # The rows of a snapshot are in order of arrival.
+    for name in (name for name, small in is_small.items() if small):
+        joined.append(name)
+        if sum(rows_of[member] for member in joined) >= judged_rows:
+            yield _joined(arrived, joined)
+            joined = []
+    if joined:
+        yield _joined(arrived, joined)
+
+
+def _joined(arrived: pa.Table, names: Collection[str]) -> _Group:
+    first, *more = names
+    title = f"{first} and {len(more)} more {_SMALL_GROUP}" if more else first
+    return _Group(title, tuple(names), _where(arrived, names, inside=True))
 
 
 def _without_reference(reference: DriftReference | None, groups: list[_Group]) -> Iterator[Finding]:
@@ -254,4 +273,4 @@ def _apply_reviews(
                 message = "; ".join((finding.message, *dict.fromkeys(reviews)))
                 finding = finding.model_copy(update={"message": message})  # noqa: PLW2901
         kept.append(finding)
-    return DriftReport(tuple(kept), tuple(sorted(pending)))
+    return DriftReport(tuple(kept), tuple(sorted(pending)), members)

@@ -1,15 +1,24 @@
 """Judges a candidate: runs every gate and keeps every finding."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from overnight.models.gates import Gate, WithinBudget
+from overnight.models.examples import Examples
+from overnight.models.gates import (
+    BetterThan,
+    Gate,
+    MaximumRegression,
+    MinimumImprovement,
+    WithinBudget,
+)
+from overnight.models.gates.comparing import with_champion
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Finding
 
 # The message of a Prefect state is one line; the report of the run has every finding.
 _SHOWN = 3
+_COMPARISONS = (BetterThan, MaximumRegression, MinimumImprovement)
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,34 @@ class Verdict:
         return message + (f"; and {more} more" if more > 0 else "")
 
 
-def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
+def check_attainable(gates: Sequence[Gate], holdout: Examples) -> None:
+    """Check, before anything is trained, that a frozen holdout has the rows that gates compare.
+
+    Raises:
+        ConfigurationError: a comparison needs more rows than there are, so it would refuse every
+            candidate for ever; with the numbers.
+    """
+    rows = {"": holdout.n} | {name: int(mask.sum()) for name, mask in holdout.slices.items()}
+    for gate in gates:
+        if isinstance(gate, _COMPARISONS):
+            for slice in gate.slices:
+                may_be_missing = isinstance(gate, MaximumRegression) and gate.optional and slice
+                if not may_be_missing and rows.get(slice, gate.minimum_rows) < gate.minimum_rows:
+                    raise _unattainable(gate, slice, rows[slice], gate.minimum_rows)
+
+
+def judge(
+    evaluation: Evaluation, gates: Sequence[Gate], *, frozen_holdout: bool = False
+) -> Verdict:
     """Run every gate; a refusal is a result, not an error.
+
+    Args:
+        frozen_holdout: the rows are the same in every run, so too few of them are no refusal that
+            another candidate could avoid.
 
     Raises:
         ConfigurationError: no gate is declared, or one returned no finding, so every candidate
-            would pass.
+            would pass; or a frozen holdout has too few rows for one, so none ever would.
     """
     if not gates:
         raise ConfigurationError(
@@ -69,5 +100,32 @@ def judge(evaluation: Evaluation, gates: Sequence[Gate]) -> Verdict:
                 f"{type(gate).__name__} returned no finding, so every candidate would pass it; "
                 "expected a finding for each slice, at least one; correct the gate"
             )
+        if frozen_holdout:
+            _check_rows(gate, own_findings, evaluation)
         findings += own_findings
     return Verdict(tuple(findings))
+
+
+def _check_rows(gate: Gate, findings: Sequence[Finding], evaluation: Evaluation) -> None:
+    """Check that no finding failed for too few rows, nor will once there is a champion."""
+    minimum = getattr(gate, "minimum_rows", 0)
+    for finding in findings:
+        n = finding.n
+        if not finding.applicable and isinstance(gate, _COMPARISONS) and n is None:
+            # No champion yet: compared with itself, a candidate has as many units as ever.
+            itself = replace(evaluation, champion_rows=evaluation.rows)
+            compared = with_champion(itself, gate.metric, finding.slice)
+            n = None if isinstance(compared, str) else compared.n
+        elif finding.passed:
+            continue
+        if n is not None and n < minimum:
+            raise _unattainable(gate, finding.slice, n, minimum)
+
+
+def _unattainable(gate: Gate, slice: str, n: int, minimum: int) -> ConfigurationError:
+    where = f"the slice {slice!r} of the holdout" if slice else "the holdout"
+    return ConfigurationError(
+        f"{type(gate).__name__} can never hold: {where} has {n:,} rows, and it needs at least "
+        f"{minimum:,}; bring a larger holdout, or declare minimum_rows={n} or less in the model's "
+        "gates where so few can prove enough"
+    )

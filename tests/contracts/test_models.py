@@ -30,7 +30,7 @@ from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.schema import NUMPY_TYPES
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.evaluation.evaluate import draw, evaluate, predictions
-from overnight.tasks.evaluation.judge import judge
+from overnight.tasks.evaluation.judge import check_attainable, judge
 from overnight.tasks.evaluation.rehearse import rehearse
 from overnight.tasks.release import publish
 from overnight.tasks.training.train import Candidate, train
@@ -121,6 +121,16 @@ def _some(examples: Examples, n: int) -> Examples:
 def test_it_is_listed_under_its_own_name(definition: ModelDefinition) -> None:
     assert find(definition.name) is definition
     assert definition.gates, "a model without gates would promote anything"
+
+
+def test_its_comparisons_can_hold_on_the_rows_of_its_holdout(
+    definition: ModelDefinition, places: Places
+) -> None:
+    # A moving holdout has other rows in every run, so too few of them are a refusal.
+    if definition.moving_holdout is None:
+        check_attainable(
+            definition.gates, definition.examples(definition.open_source(places).holdout())
+        )
 
 
 def test_rows_are_as_declared_and_each_has_a_digest(trained: Trained) -> None:

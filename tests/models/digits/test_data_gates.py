@@ -205,7 +205,35 @@ def test_small_arrivals_are_judged_together_once_they_are_enough(nights: Nights)
     assert few.pending == ()
     assert any("20 rows are too few to judge, at least 30" in f.message for f in few.findings)
     assert enough.pending == ("drawn-0", "drawn-10", "drawn-20")
-    assert {one.slice for one in enough.failures_of("drawn-10")} == {"3 small arrivals"}
+    assert {one.slice for one in enough.failures_of("drawn-10")} == {
+        "drawn-0 and 2 more small arrivals"
+    }
+
+
+def test_small_arrivals_that_were_judged_are_not_judged_again_with_those_that_come_later(
+    nights: Nights,
+) -> None:
+    # Given six arrivals of ten rows, of which the first three are drawn black on white.
+    images = nights.images[50_000:50_060].copy()
+    images[:30] = 255 - images[:30]
+    labels = nights.labels[50_000:50_060]
+    small = [
+        (
+            f"drawn-{9 - n}",
+            as_rows(Digits(images[10 * n : 10 * n + 10], labels[10 * n : 10 * n + 10])),
+        )
+        for n in range(6)
+    ]
+
+    first, later, last = (compared(nights, *small[:count]) for count in (3, 5, 6))
+
+    # Then they are parked together, as they came, and later ones change nothing about it.
+    assert first.pending == later.pending == last.pending == ("drawn-7", "drawn-8", "drawn-9")
+    name = "drawn-9 and 2 more small arrivals"
+    assert first.failures_of("drawn-8") == last.failures_of("drawn-8") != ()
+    assert {found.slice for found in last.failures_of("drawn-8")} == {name}
+    assert last.failures_of("drawn-4") == ()
+    assert any("20 rows are too few to judge" in found.message for found in later.findings)
 
 
 def test_an_accepted_arrival_is_not_parked_and_its_review_is_kept(

@@ -2,13 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from overnight.models.gates import AtLeast, AtMost, WithinBudget
-from overnight.models.metrics.evaluation import Evaluation, Rehearsal
+from overnight.models.examples import Examples
+from overnight.models.gates import (
+    AtLeast,
+    AtMost,
+    BetterThan,
+    Gate,
+    MaximumRegression,
+    MinimumImprovement,
+    WithinBudget,
+)
+from overnight.models.metrics.evaluation import Evaluation, Rehearsal, RowMetric
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Finding, Measurement
-from overnight.tasks.evaluation.judge import Verdict, judge
+from overnight.tasks.evaluation.judge import Verdict, check_attainable, judge
 
 EVALUATION = Evaluation((Measurement(metric="accuracy", value=0.8, n=100),))
 
@@ -55,6 +65,66 @@ def test_a_verdict_passes_when_all_findings_do() -> None:
 def test_a_model_without_gates_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="no gate is declared"):
         judge(EVALUATION, [])
+
+
+def labelled(n: int, **slices: int) -> Examples:
+    masks = {name: np.arange(n) < rows for name, rows in slices.items()}
+    return Examples({}, np.zeros(n), masks)
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (MaximumRegression(margin=0.1), "the holdout has 50 rows, and it needs at least 100"),
+        (MinimumImprovement(0), "the holdout has 50 rows, and it needs at least 100"),
+        (
+            BetterThan("accuracy", "trivial", slices=("", "few")),
+            "the slice 'few' of the holdout has 7 rows, and it needs at least 30",
+        ),
+    ],
+)
+def test_a_comparison_that_can_never_hold_is_an_error_before_training(
+    gate: Gate, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message) as reported:
+        check_attainable([gate], labelled(50, few=7))
+
+    assert "can never hold" in str(reported.value)
+    assert "minimum_rows=" in str(reported.value)
+
+
+def test_gates_that_can_hold_or_whose_slice_may_be_missing_are_accepted() -> None:
+    gates = [
+        MaximumRegression(margin=0.1, minimum_rows=50),
+        MaximumRegression(margin=0.1, slices=("few",), optional=True),
+        BetterThan("accuracy", "trivial"),
+        # A slice that the model's own metrics report need not be one of the holdout's.
+        AtLeast("accuracy", 0.9, slices=("reported",)),
+    ]
+
+    check_attainable(gates, labelled(50, few=7))
+
+
+def test_too_few_rows_of_a_frozen_holdout_are_an_error_and_of_a_moving_one_a_refusal() -> None:
+    gate = AtLeast("accuracy", 0.5, minimum_rows=101)
+
+    assert not judge(EVALUATION, [gate]).passed
+    with pytest.raises(ConfigurationError, match="AtLeast can never hold: the holdout has 100"):
+        judge(EVALUATION, [gate], frozen_holdout=True)
+    # A candidate that is merely too weak is refused all the same.
+    assert not judge(EVALUATION, [AtLeast("accuracy", 0.9)], frozen_holdout=True).passed
+
+
+def test_too_few_units_are_an_error_at_the_first_evaluation_before_there_is_a_champion() -> None:
+    # Given 200 rows of 20 writers, who are the units that a comparison counts.
+    units = np.arange(200) % 20
+    rows = RowMetric("error", np.random.default_rng(1).random(200), better="lower", units=units)
+    first = replace(EVALUATION, rows=(rows,))
+    gate = MaximumRegression(metric="error", margin=0.1)
+
+    with pytest.raises(ConfigurationError, match="has 20 rows, and it needs at least 100"):
+        judge(first, [gate], frozen_holdout=True)
+    assert judge(first, [replace(gate, minimum_rows=20)], frozen_holdout=True).passed
 
 
 class Silent:
