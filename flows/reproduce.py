@@ -19,7 +19,7 @@ from overnight.flows.steps.training import start_weights
 from overnight.store.errors import NothingPublished
 from overnight.store.registry.manifest import CodeLineage, Manifest
 from overnight.store.registry.registry import Registry
-from overnight.tasks.data.snapshot import snapshot
+from overnight.tasks.data.snapshot import retake
 from overnight.tasks.evaluation import reproduce as reproduction
 from overnight.tasks.evaluation.explain import Present
 from overnight.tasks.evaluation.reproduce import NETWORK, PREDICTOR, Reproduction
@@ -76,13 +76,7 @@ def recorded(context: ModelContext, version: str | None) -> Manifest:
 @step
 def check_rows(context: ModelContext, manifest: Manifest) -> None:
     """Compare the dataset's rows with the recorded digests, before anything is trained."""
-    rows = snapshot(
-        context.rows,
-        context.holdout,
-        version=manifest.data.dataset_version,
-        without=manifest.data.without,
-        judged_from=manifest.data.judged_from,
-    )
+    rows = retake(context.rows, context.holdout, manifest.data)
     reproduction.check_rows(manifest, rows)
 
 

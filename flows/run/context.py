@@ -21,6 +21,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.signing import Signer
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
+from overnight.tasks.data.categories import categories
 from overnight.tasks.data.leakage import learned_holdout_rows
 from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
 from overnight.tasks.data.snapshot import (
@@ -190,4 +191,5 @@ class ModelContext:
             self.holdout,
             without=self.reviews.excluded() if without is None else without,
             held_days=moving.days if moving else None,
+            known=categories(self.definition),
         )

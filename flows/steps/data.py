@@ -13,6 +13,8 @@ from overnight.store.datasets import arrival_reviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
 from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.categories import GATE as UNKNOWN
+from overnight.tasks.data.categories import categories, left_out_findings
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
@@ -36,6 +38,7 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
             take_next=take_next,
             gates=context.definition.data_gates,
             reader=reader,
+            known=categories(context.definition),
             check_holdout=lambda rows, file: check_holdout(rows, context.definition, file=file),
         )
     log = get_run_logger()
@@ -73,6 +76,9 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
         rows, plan.snapshot, context.definition, holdout=holdout, now=datetime.now(UTC)
     )
     findings += check_holdout(holdout, context.definition, frozen=True)
+    findings += left_out_findings(
+        context.rows, plan.snapshot.dataset_version, plan.snapshot.left_out
+    )
     valid = Verdict(findings)
     if not valid.passed:
         return valid, DriftReport(())
@@ -98,10 +104,27 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
             champion.manifest.version, champion.manifest.data.judged_from, plan.snapshot.judged_from
         )
         compared = replace(compared, findings=(*compared.findings, leakage))
+    compared = _with_unknown_categories(context, plan, compared)
     for finding in compared.findings:
         if not finding.passed:
             get_run_logger().warning("%s: %s", finding.slice, finding.message)
     return valid, compared
+
+
+def _with_unknown_categories(
+    context: ModelContext, plan: TrainingPlan, compared: DriftReport
+) -> DriftReport:
+    """Add the arrivals that ingest parked, unless they are left out or a person decided."""
+    waiting = [
+        review
+        for review in open_reviews(context.registry, context.rows.arrival_versions)
+        if review.arrival not in plan.snapshot.without
+        and any(finding.gate == UNKNOWN for finding in review.findings)
+    ]
+    return DriftReport(
+        (*compared.findings, *(finding for review in waiting for finding in review.findings)),
+        tuple(dict.fromkeys((*(review.arrival for review in waiting), *compared.pending))),
+    )
 
 
 @step

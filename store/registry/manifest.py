@@ -66,8 +66,10 @@ class Finding(Value):
 class DataLineage(Value):
     """The exact rows of training and holdout: `digest` is over the sorted contents of the rows.
 
-    `without` names the arrivals of that dataset version whose rows were left out. `judged_from` is
-    the first day (ISO 8601) of the holdout, where the holdout is the newest rows of the same table.
+    `without` names the arrivals of that dataset version whose rows were left out, and `left_out`
+    pairs of a column and a value of it, whose rows were. `judged_from` is the first day (ISO 8601)
+    of the holdout, where the holdout is the newest rows of the same table. `digest_format` is that
+    of both digests: see `overnight.tasks.data.row_digest`.
     """
 
     dataset_version: int
@@ -79,6 +81,9 @@ class DataLineage(Value):
     without: tuple[str, ...] = ()
     # Left out when empty: manifests of models with frozen holdouts keep their bytes.
     judged_from: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    # As of manifests that do not have it.
+    digest_format: int = Field(default=1, exclude_if=lambda value: value == 1)
+    left_out: tuple[tuple[str, str], ...] = Field(default=(), exclude_if=lambda value: not value)
 
 
 class CodeLineage(Value):

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from overnight.models.data_gates.columns import Column
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import NUMPY_TYPES
+from overnight.tasks.data.categories import is_text
 
 if TYPE_CHECKING:
     import pandera.pandas as pandera
@@ -62,7 +63,7 @@ def _broken_rules(
     from pandera import pandas as pandera
 
     schema = pandera.DataFrameSchema(
-        {column.name: _declared(column) for column in columns}
+        {column.name: _declared(column, rows) for column in columns}
         | {name: pandera.Column(None, [_missing(0.0)], nullable=True) for name in others}
     )
     comparable = _comparable(rows, columns)
@@ -73,11 +74,17 @@ def _broken_rules(
     return {}
 
 
-def _declared(column: Column) -> "pandera.Column":
-    """The column in pandera's terms. A tensor with a shape is checked by its size in bytes."""
+def _declared(column: Column, rows: pa.Table) -> "pandera.Column":
+    """The column in pandera's terms. A tensor with a shape is checked by its size in bytes.
+
+    Of names of categories only the missing ones are counted: what is not in the vocabulary is new,
+    and not broken (`categories`).
+    """
     import pandas as pd
     from pandera import pandas as pandera
 
+    if column.tensor.vocabulary and is_text(rows, column.name):
+        return pandera.Column(None, [_missing(column.missing_share)], nullable=True)
     kind = _arrow_type(column)
     checks = [_missing(column.missing_share)]
     if not pa.types.is_boolean(kind):

@@ -14,6 +14,7 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
+from overnight.tasks.data.categories import UnknownCategories, categories
 from overnight.tasks.data.column_checks import MISSING, RANGE, check_columns, value_range
 from overnight.tasks.data.validate import tensor_mismatch
 
@@ -57,6 +58,9 @@ def _findings(
         for finding in check_columns(rows, tuple(columns.values()))
         if not finding.passed
     )
+    unknown = UnknownCategories(categories(definition))
+    unknown.add(rows)
+    failures += unknown.findings(name, file=name)
     if failures:
         return failures
     try:

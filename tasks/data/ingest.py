@@ -17,6 +17,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.categories import Categories
 from overnight.tasks.data.ingest_arrival import ArrivalIngest
 from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.data.read_arrival import ArrivalReader, ReadHere
@@ -43,6 +44,7 @@ def ingest(
     gates: DataGates = UNDECLARED,
     reader: ArrivalReader | None = None,
     check_holdout: CheckHoldout = unchecked,
+    known: Categories | None = None,
 ) -> Ingested:
     """Ingest every pending arrival; with `take_next` and none pending, the source's next one.
 
@@ -50,6 +52,8 @@ def ingest(
     not as `gates` declare, or that a person excluded. Known rows are dropped and rows of the
     holdout kept out; the others are added in one commit for each arrival. An ingest may be killed
     at any point and run again. Without a `reader`, files are read here, without limits.
+
+    An arrival with a category that is not `known` is parked for review with its first such row.
 
     A holdout with failed findings of `check_holdout` is not kept, and then nothing is ingested.
     """
@@ -63,7 +67,7 @@ def ingest(
     ingested = rows.arrival_names()
     if not arrivals and take_next:
         arrivals = _land_next(source, landing, rows, ingested)
-    outcomes = []
+    outcomes: list[Ingested] = []
     if arrivals:
         reviews = ArrivalReviews(bucket, model)
         excluded = reviews.excluded()
@@ -75,6 +79,7 @@ def ingest(
             gates,
             reusable=_reusable_arrivals(landing, rows, excluded),
             excluded=excluded,
+            known=known or {},
         )
         for arrival in arrivals:
             if arrival.name in ingested:
@@ -86,6 +91,7 @@ def ingest(
             # After the commit: a killed ingest finds the arrival again and skips it.
             landing.clear(arrival)
     notices = [finding.message for finding in checked]
+    notices += [notice for outcome in outcomes for notice in outcome.notices]
     notices += [*map(str, listing.strays), *_left_alone(source)]
     return _sum(outcomes, rows.version() if rows.has_rows() else None, notices)
 

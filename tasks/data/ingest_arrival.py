@@ -7,7 +7,7 @@ digests of the rows are compared with those of the dataset. The new rows are add
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.data_gates.declaration import DataGates
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Converted, Landing, Quarantined
 from overnight.store.errors import AlreadyExists, BadFile
@@ -27,6 +28,7 @@ from overnight.tasks.data.admission import (
     ingest_outcome,
     refuse,
 )
+from overnight.tasks.data.categories import Categories, UnknownCategories
 from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, Digests, pack_digests
 from overnight.tasks.data.outlier_days import days_of, outlier_days
 from overnight.tasks.data.read_arrival import (
@@ -67,6 +69,7 @@ class ArrivalIngest:
     gates: DataGates
     reusable: Collection[str]
     excluded: Collection[str]
+    known: Categories
 
     def ingest(self, arrival: Arrival) -> Ingested | None:
         """Add an arrival to the dataset; None if a concurrent ingest did so."""
@@ -160,26 +163,44 @@ class ArrivalIngest:
         arrival = reading.arrival
         deduplicator = Deduplicator(folder)
         days = [np.empty(0, np.int64)]
+        unknown = UnknownCategories(self.known)
         for batch in row_batches(rows_file):
             deduplicator.add(pack_digests(batch.column("digest")))
             days.append(days_of(batch, self.gates))
+            unknown.add(batch)
         self._add_known(deduplicator)
         deduplicated = deduplicator.deduplicate(_digests(self.holdout))
         failures = check_repeats(deduplicated.repeats, self.gates, arrival.name) or outlier_days(
             np.concatenate(days), self.rows, self.gates, arrival.name, excluded=self.excluded
         )
+        file = next(iter(arrival.files)) if len(arrival.files) == 1 else arrival.name
+        unknown_findings = unknown.findings(arrival.name, file=file)
+        if unknown.too_many:
+            failures = failures or unknown_findings
         if failures:
             return self._refuse_read(reading, failures)
         quarantined = self._quarantine(reading, refused=False)
+        # Before the commit: rows that nobody was asked about must not be learned.
+        notices = self._park(arrival, unknown_findings)
         if not self._commit(arrival, rows_file, deduplicated):
             return None
-        return ingest_outcome(
+        outcome = ingest_outcome(
             arrival.name,
             arrived=deduplicated.repeats.n,
             added=int(deduplicated.is_new.sum()),
             kept_out=deduplicated.kept_out,
             quarantined=quarantined,
         )
+        return replace(outcome, notices=notices)
+
+    def _park(self, arrival: Arrival, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+        """Park an arrival with unknown categories for review; the notice of that."""
+        if not findings:
+            return ()
+        reviews = ArrivalReviews(self.landing.bucket, self.landing.model)
+        reviews.park(arrival.name, findings, compared_with=None)
+        reasons = "; ".join(finding.message for finding in findings)
+        return (f"{arrival.name} waits for review: {reasons}",)
 
     def _add_known(self, deduplicator: Deduplicator) -> None:
         """Add the digests of the dataset, without those of reusable arrivals."""

@@ -41,6 +41,9 @@ def learned_holdout_rows(learned: DataLineage, now: DataLineage) -> bool:
     the dataset was replaced.
     """
     if now.judged_from is None:
+        # Digests of two formats say nothing about each other.
+        if learned.digest_format != now.digest_format:
+            return learned.holdout_rows != now.holdout_rows
         return learned.holdout_digest != now.holdout_digest
     return _knows_held_out(learned.judged_from, now.judged_from)
 

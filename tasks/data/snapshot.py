@@ -1,6 +1,5 @@
 """Snapshots: the exact rows that a version is trained and judged on, named by digest."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -15,6 +14,8 @@ from overnight.store.errors import CorruptTable
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
+from overnight.tasks.data.categories import Categories, Values, unknown_values, without_values
+from overnight.tasks.data.row_digest import NEWEST_FORMAT, row_digest
 
 # Tables store days as numbers since then.
 _EPOCH = date(1970, 1, 1)
@@ -26,8 +27,9 @@ _OLDEST_FIRST = [(name, "ascending") for name in ("arrived_at", "arrival", "arri
 class Snapshot:
     """One version of a dataset; its digests depend on the rows alone, not on their arrivals.
 
-    Rows of the arrivals in `without` are excluded. With a moving holdout, the rows from the day
-    `judged_from` (ISO 8601) on are held out, and `digest` and `rows` are of the earlier ones.
+    Rows of the arrivals in `without` are excluded, and rows with one of the values `left_out`, each
+    a pair of a column and a value. With a moving holdout, the rows from the day `judged_from` (ISO
+    8601) on are held out, and `digest` and `rows` are of the earlier ones.
     """
 
     dataset_version: int
@@ -38,6 +40,9 @@ class Snapshot:
     holdout_rows: int
     without: tuple[str, ...] = ()
     judged_from: str | None = None
+    # As of manifests that do not have it.
+    digest_format: int = 1
+    left_out: Values = ()
 
     @property
     def lineage(self) -> DataLineage:
@@ -53,11 +58,15 @@ def snapshot(
     without: Collection[str] = (),
     held_days: int | None = None,
     judged_from: str | None = None,
+    known: Categories | None = None,
+    left_out: Values = (),
+    digest_format: int = NEWEST_FORMAT,
 ) -> Snapshot:
     """The snapshot of a version of the dataset, by default the newest.
 
-    Rows of the arrivals in `without` are excluded. With a moving holdout, the newest `held_days`
-    days are held out, or, to read a recorded snapshot again, the days from `judged_from` on.
+    Rows of the arrivals in `without` are excluded, and rows with a category that is not `known`.
+    With a moving holdout, the newest `held_days` days are held out. To read a recorded snapshot
+    again (`retake`), the days from `judged_from` on are, and the values `left_out` are excluded.
 
     Raises:
         NotFound: nothing was ingested yet, or there is no such version.
@@ -65,6 +74,9 @@ def snapshot(
     version = rows.version() if version is None else version
     schema = rows.schema(version)
     rows_to_learn = _rows_to_learn(rows.read(version, _comparable_columns(schema)), without)
+    if known is not None:
+        left_out = unknown_values(rows_to_learn, known)
+    rows_to_learn = without_values(rows_to_learn, left_out)
     if held_days is not None and judged_from is None:
         judged_from = _first_held_day(rows_to_learn, held_days)
     if judged_from is None:
@@ -73,13 +85,32 @@ def snapshot(
         rows_to_learn, held_out = _split_by_day(rows_to_learn, judged_from)
     return Snapshot(
         dataset_version=version or 0,
-        digest=_digest(rows_to_learn),
+        digest=_digest(rows_to_learn, digest_format),
         rows=rows_to_learn.num_rows,
         arrivals=len(rows_to_learn.column("arrival").unique()),
-        holdout_digest=_digest(held_out),
+        holdout_digest=_digest(held_out, digest_format),
         holdout_rows=held_out.num_rows,
         without=tuple(sorted(without)),
         judged_from=judged_from,
+        digest_format=digest_format,
+        left_out=left_out,
+    )
+
+
+def retake(rows: Dataset, holdout: Dataset, recorded: DataLineage) -> Snapshot:
+    """The snapshot that the dataset gives now for a recorded one.
+
+    Raises:
+        NotFound: there is no such version of the dataset.
+    """
+    return snapshot(
+        rows,
+        holdout,
+        version=recorded.dataset_version,
+        without=recorded.without,
+        judged_from=recorded.judged_from,
+        left_out=recorded.left_out,
+        digest_format=recorded.digest_format,
     )
 
 
@@ -98,15 +129,17 @@ def read_stamped(rows: Dataset, snapshot: Snapshot) -> pa.Table:
     Raises:
         CorruptTable: rows differ from their digests, or from the digest of the snapshot.
     """
-    with_arrivals = _rows_to_learn(rows.read(snapshot.dataset_version), snapshot.without)
+    with_arrivals = without_values(
+        _rows_to_learn(rows.read(snapshot.dataset_version), snapshot.without), snapshot.left_out
+    )
     # Pictures are not in the snapshot's digest; each is compared with the digest of its row.
     integrity.check(with_arrivals, rows.uri)
     training, judging = split_holdout(
         with_arrivals.select(_comparable_columns(with_arrivals.schema)), snapshot
     )
-    _check_digest(rows, training, snapshot.digest)
+    _check_digest(rows, training, snapshot.digest, snapshot.digest_format)
     if snapshot.judged_from is not None:
-        _check_digest(rows, judging, snapshot.holdout_digest)
+        _check_digest(rows, judging, snapshot.holdout_digest, snapshot.digest_format)
     return with_arrivals
 
 
@@ -127,13 +160,16 @@ def read_holdout(holdout: Dataset, snapshot: Snapshot | None = None) -> pa.Table
     integrity.check(rows, holdout.uri)
     if snapshot is not None:
         _check_digest(
-            holdout, rows.select(_comparable_columns(rows.schema)), snapshot.holdout_digest
+            holdout,
+            rows.select(_comparable_columns(rows.schema)),
+            snapshot.holdout_digest,
+            snapshot.digest_format,
         )
     return rows.sort_by("digest")
 
 
-def _check_digest(table: Dataset, rows: pa.Table, digest: str) -> None:
-    if (current := _digest(rows)) != digest:
+def _check_digest(table: Dataset, rows: pa.Table, digest: str, digest_format: int) -> None:
+    if (current := _digest(rows, digest_format)) != digest:
         reason = (
             f"its rows give the digest {current[:12]}…, expected {digest[:12]}… of the snapshot"
         )
@@ -176,17 +212,6 @@ def _comparable_columns(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if not pa.types.is_binary(field.type)]
 
 
-def _digest(rows: pa.Table) -> str:
-    """sha256 over the sorted rows, each as the text of its columns ordered by name.
-
-    Manifests record it, so the text of a row must never change.
-    """
+def _digest(rows: pa.Table, digest_format: int) -> str:
     # Without the arrival columns: the same rows give the same digest however they arrived.
-    names = sorted(set(rows.column_names) - set(ARRIVAL_COLUMNS))
-    texts = [rows.column(name).cast(pa.string()) for name in names]
-    # A null must not give the same line as an empty text.
-    lines = pc.binary_join_element_wise(
-        *texts, "\t", null_handling="replace", null_replacement="\\N"
-    )
-    text = "\n".join(["\t".join(names), *sorted(lines.to_pylist())])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return row_digest(rows, digest_format, without=ARRIVAL_COLUMNS)

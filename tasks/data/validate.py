@@ -13,11 +13,13 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.tasks.data.categories import is_text
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.data.leakage import check_kept_out
 from overnight.tasks.data.snapshot import Snapshot
 
 _DAY_SECONDS = 86_400
+_NAMED_ARRIVALS = 5
 
 
 def validate(
@@ -46,11 +48,39 @@ def validate(
         # The model's own code on new data: what it raises is a finding, not a crash.
         examples = definition.examples(rows)
     except (KeyError, ValueError) as error:
-        findings.append(_finding("readable", "rows", False, f"rows are no examples: {error}"))
+        reason = f"rows are no examples: {error}{_origin(rows, definition, error)}"
+        findings.append(_finding("readable", "rows", False, reason))
         return tuple(findings)
     findings += [_tensor_finding(examples, spec) for spec in definition.tensors.inputs]
     findings += _class_findings(examples.labels, definition.tensors.labels, gates.class_rows)
     return tuple(findings)
+
+
+def _origin(rows: pa.Table, definition: ModelDefinition, error: Exception) -> str:
+    """The arrivals, and the column where it can be known, that make a model raise an error."""
+    if "arrival" not in rows.column_names:
+        return ""
+    wrong = []
+    for name in sorted(rows.column("arrival").unique().to_pylist()):
+        try:
+            definition.examples(rows.filter(pc.equal(rows.column("arrival"), name)))
+        except (KeyError, ValueError):
+            wrong.append(name)
+    if not wrong:
+        return ""
+    columns = [
+        name
+        for name in rows.column_names
+        if isinstance(error, KeyError)
+        and is_text(rows, name)
+        and pc.any(pc.equal(rows.column(name), str(error.args[0]))).as_py()
+    ]
+    where = f" in {', '.join(columns)}" if columns else ""
+    return (
+        f"{where} of {', '.join(wrong[:_NAMED_ARRIVALS])}; `overnight exclude {definition.name} "
+        f"{wrong[0]}` leaves it out; a column whose vocabulary is declared is checked when its "
+        "rows arrive"
+    )
 
 
 def _completeness(rows: pa.Table, snapshot: Snapshot, gates: DataGates) -> Iterator[Finding]:

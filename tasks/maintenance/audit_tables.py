@@ -14,7 +14,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.size_limits import COMMIT_BYTES
 from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.data import integrity
-from overnight.tasks.data.snapshot import snapshot
+from overnight.tasks.data.snapshot import retake
 
 _UNREADABLE = (NotFound, CorruptTable, pa.ArrowException)
 _COMPARED_FIELDS = ("digest", "rows", "holdout_digest", "holdout_rows")
@@ -95,14 +95,15 @@ def _audit_snapshots(
     model: str, rows: Dataset, holdout: Dataset, recorded: Mapping[str, DataLineage]
 ) -> Iterator[Observation]:
     """Compare the snapshot that the dataset gives now for each version with its manifest."""
-    lineages: dict[tuple[int, tuple[str, ...], str | None], DataLineage | str] = {}
+    lineages: dict[tuple[object, ...], DataLineage | str] = {}
     for version, data in recorded.items():
-        request = (data.dataset_version, data.without, data.judged_from)
+        request = (
+            *(data.dataset_version, data.without, data.judged_from),
+            *(data.left_out, data.digest_format),
+        )
         if request not in lineages:
             try:
-                lineages[request] = snapshot(
-                    rows, holdout, version=request[0], without=request[1], judged_from=request[2]
-                ).lineage
+                lineages[request] = retake(rows, holdout, data).lineage
             except _UNREADABLE as reason:
                 lineages[request] = str(reason)
         now, key = lineages[request], keys.manifest(model, version)

@@ -15,6 +15,7 @@ from overnight.store.errors import BadFile
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.tasks.data.admission import Ingested
+from overnight.tasks.data.categories import Categories
 from overnight.tasks.data.ingest import UNDECLARED, ingest
 from tests.support.crashing_stores import Fuse, KillingBucket, KillingDataset
 
@@ -80,6 +81,7 @@ class LettersDataset:
         take_next: bool = True,
         fuse: Fuse | None = None,
         gates: DataGates = UNDECLARED,
+        known: Categories | None = None,
     ) -> Ingested:
         bucket, rows, holdout = self.bucket, self.rows, self.holdout
         if fuse:
@@ -93,6 +95,7 @@ class LettersDataset:
             model="letters",
             take_next=take_next,
             gates=gates,
+            known=known,
         )
 
     def drop(self, name: str, **files: bytes) -> None:
