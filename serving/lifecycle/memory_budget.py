@@ -58,7 +58,7 @@ def return_freed_memory() -> None:
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
     """Memory that may still be allocated here, or None where the system does not say."""
-    available_kb = _statistic(meminfo, "MemAvailable:")
+    available_kb = statistic(meminfo, "MemAvailable:")
     limits = [available_kb and available_kb * 1024, _container_bytes(cgroup)]
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -70,11 +70,11 @@ def _container_bytes(cgroup: Path) -> int | None:
     except (OSError, ValueError):
         return None
     # Cached file pages not read lately count as used, and yet the kernel frees them on demand.
-    reclaimable = _statistic(cgroup / "memory.stat", "inactive_file") or 0
+    reclaimable = statistic(cgroup / "memory.stat", "inactive_file") or 0
     return int(limit) - used + reclaimable if limit.isdigit() else None
 
 
-def _statistic(path: Path, name: str) -> int | None:
+def statistic(path: Path, name: str) -> int | None:
     """The number that follows a name at the start of a line of the kernel's statistics."""
     with suppress(OSError, ValueError):
         for line in path.read_text().splitlines():

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.probe_process import FIT, REFUSED
 
-# Loading takes seconds; the process starts at a lower priority than those that answer.
+# Loading takes seconds.
 PROBE_SECONDS = 120
-FIT, REFUSED = 0, 3
 
 
 class RunningProbe(Protocol):

@@ -5,7 +5,6 @@ that of a version which killed the process.
 """
 
 import json
-import os
 import resource
 import signal
 import sys
@@ -14,13 +13,13 @@ from pathlib import Path
 
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.loaded_version import load_version
-from overnight.serving.lifecycle.memory_budget import available_bytes
-from overnight.serving.lifecycle.probe import FIT, REFUSED
+from overnight.serving.lifecycle.memory_budget import available_bytes, statistic
 from overnight.store.errors import OvernightError
 from overnight.store.registry.manifest import Manifest, decode
 
-# Requests come first.
-NICENESS = 5
+_STATUS = Path("/proc/self/status")
+# Exit codes.
+FIT, REFUSED = 0, 3
 
 
 def main(threads: int, workers: int, seconds: int) -> int:
@@ -44,7 +43,6 @@ def main(threads: int, workers: int, seconds: int) -> int:
 def _stand_back(seconds: int) -> None:
     """Be the process that the kernel ends first, leave no core file, and end in time."""
     signal.alarm(seconds)
-    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -52,18 +50,18 @@ def _stand_back(seconds: int) -> None:
 
 def _limit_memory(available: int | None) -> None:
     """Allow no more than is available: where a container's memory ends, all its processes do."""
-    if available is None:
+    used_kb = statistic(_STATUS, "VmData:")
+    if available is None or used_kb is None:
         return
-    with suppress(OSError, ValueError, StopIteration):
-        status = Path("/proc/self/status").read_text().splitlines()
-        used_kb = int(next(line for line in status if line.startswith("VmData:")).split()[1])
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (used_kb * 1024 + available, hard))
 
 
 def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """The most memory that this process held; 0 where the system does not say."""
+    # Not `getrusage`: it counts what the parent held before this program was started in its place.
+    return (statistic(_STATUS, "VmHWM:") or 0) * 1024
 
 
 def _check_memory(manifest: Manifest, needed: int, available: int | None, workers: int) -> None:
