@@ -126,6 +126,13 @@ class Settings(BaseSettings):
     # planning a network, which keeps the interpreter lock. Granian ends when a worker dies within
     # 5.5 s of its start.
     serving_silent_seconds: float = Field(default=30, ge=6)
+    # A request's body must come at this rate on the whole, but for the seconds of grace, and be
+    # whole within `body_seconds`.
+    body_bytes_per_second: float = Field(default=20_000, gt=0)
+    body_grace_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=300, gt=0)
+    # Addresses or networks of the reverse proxies whose X-Forwarded-For names the client.
+    trusted_proxies: Names = ()
     # How long requests are still answered once `ready` has turned false.
     drain_seconds: float = Field(default=10, ge=0)
     log_requests: bool = False
@@ -158,7 +165,9 @@ class Settings(BaseSettings):
     # Names of those who may override gates; by default nobody may.
     overriders: Names = ()
 
-    @field_validator("serving_models", "cors_origins", "overriders", mode="before")
+    @field_validator(
+        "serving_models", "cors_origins", "trusted_proxies", "overriders", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         """Names separated by commas; no models means every one that has a champion."""

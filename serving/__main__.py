@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from logging import getLogger
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,13 +25,13 @@ from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.host.watchdog import replace_silent_workers
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.disk_cache import read_bundle
+from overnight.serving.rest.middleware.client_address import TrustedProxies
+from overnight.serving.rest.server import Server
 from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.objects import keys
 
 # Requests in flight get this long after the drain.
 FINISH_SECONDS = 30
-# Threads left for refusals and health checks while all others wait.
-SPARE_THREADS = 4
 # Idle connections are cheap, but each counts against the backpressure limit of granian.
 CONNECTIONS = 1_024
 
@@ -107,13 +106,13 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _load(make: Callable[[], Flask]) -> Flask:
+def _load(make: Callable[[], Flask]) -> Server:
     """Create the application in a worker, which has inherited the signal handlers of its parent."""
     # The inherited handler would delay SIGTERM by the drain time, with nothing to drain yet.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Ctrl-C at a terminal reaches the workers as well, but the parent decides when they end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    return make()
+    return Server(make())
 
 
 def _install_signal_handlers(server: Any, draining: DrainFlag, seconds: float) -> None:
@@ -145,6 +144,7 @@ def _check_settings(chosen: settings.Settings) -> None:
         keys.check_model(model)
     wsgi.administrators(chosen)
     wsgi.prediction_keys(chosen)
+    TrustedProxies(chosen.trusted_proxies)
     try:
         (chosen.home / "serving").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -176,16 +176,12 @@ def _allow_files(wanted: int) -> None:
 
 def _server(host: str, port: int, *, workers: int, limits: Limits, respawn: bool) -> Any:
     _allow_files(CONNECTIONS + 512)
-    # Granian warns of many threads, but nearly all of ours only wait for clients.
-    getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     return Granian(
         "overnight.serving.wsgi:application",  # a name only: `serve` gets the loader
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=workers,
-        # Started on demand: slow senders occupy one thread each.
-        blocking_threads=limits.waiting + SPARE_THREADS,
         # Of connections, not requests; more wait in the kernel's queue.
         backpressure=max(CONNECTIONS, 2 * limits.waiting),
         # HTTP/2 would carry many requests over one connection, past the limit of connections.

@@ -8,6 +8,7 @@ overnight.store.errors.OvernightError
 ├── UnknownToken            no token, or an unknown one: send a valid one
 ├── AdministrationClosed    no administrators are configured: set a token
 ├── TooManyRequests         a client exceeds its request rate: wait
+├── TooSlow                 a body that comes too slowly: send it again, faster
 ├── Overloaded              too many requests in flight: retry later
 ├── UnfitVersion            an intact version that cannot run on this host
 └── LogRewound              an alias log lost or replaced records: restore the store
@@ -86,6 +87,15 @@ class TooManyRequests(OvernightError):
         super().__init__(
             f"expected at most {per_second:g} requests a second from one client, found more; "
             f"retry in {retry_seconds:.1f} s"
+        )
+
+
+class TooSlow(OvernightError):
+    """A body that comes below the least rate, or not within its time."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the body comes too slowly: {why}; send it again over a faster connection"
         )
 
 

@@ -17,6 +17,7 @@ from overnight.serving.lifecycle.disk_cache import read_bundle
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.admission import Admission
+from overnight.serving.rest.middleware.client_address import TrustedProxies
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.status import StandaloneStatus
 from overnight.store.errors import OvernightError
@@ -60,6 +61,7 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
         admission=Admission(
             keys=prediction_keys(chosen, lenient=True),
             origins=chosen.cors_origins,
+            proxies=TrustedProxies(chosen.trusted_proxies),
             log_requests=chosen.log_requests,
             draining=DrainFlag.open(draining) if draining else DrainFlag(),
         ),
@@ -80,6 +82,9 @@ def limits(chosen: settings.Settings) -> Limits:
         answering=chosen.serving_threads,
         large_bytes=8 * chosen.maximum_body_bytes,
         per_second=chosen.requests_per_second_per_client,
+        body_bytes_per_second=chosen.body_bytes_per_second,
+        body_grace_seconds=chosen.body_grace_seconds,
+        body_seconds=chosen.body_seconds,
     )
 
 

@@ -11,6 +11,9 @@ class Limits:
     time and one client may have a quarter. `large_bytes` is the memory of all bodies over 64 kB.
     `per_second` is the rate of each client, None for no limit. Every worker has its own count, so
     a client with connections to several workers gets the limits of each.
+
+    A body must come at `body_bytes_per_second` on the whole, but for `body_grace_seconds`, and
+    within `body_seconds`. As many bodies may be received as requests may be in flight.
     """
 
     body_bytes: int = 16_000_000
@@ -20,3 +23,6 @@ class Limits:
     answering: int = 2
     large_bytes: int = 128_000_000
     per_second: float | None = None
+    body_bytes_per_second: float = 20_000
+    body_grace_seconds: float = 10
+    body_seconds: float = 300

@@ -50,12 +50,13 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (PromotionConflict, 409),
     (AlreadyExists, 409),
     (AlreadyDecided, 409),
+    (errors.TooSlow, 408),
     (errors.TooManyRequests, 429),
     (errors.Overloaded, 503),
     (StoreError, 503),
 )
 # Refusals counted in the metrics, by the label `reason`.
-_REASONS = {401: "unknown_token", 403: "closed", 413: "too_much", 429: "rate"}
+_REASONS = {401: "unknown_token", 403: "closed", 408: "slow", 413: "too_much", 429: "rate"}
 
 
 def install(application: Flask) -> None:
@@ -104,6 +105,9 @@ def _on_known(error: OvernightError) -> Response:
     response = error_response(code, str(error))
     if code == 401:
         response.headers["WWW-Authenticate"] = AUTHENTICATE
+    if code == 408:
+        # The rest of the body may still come, and would be read as the next request.
+        response.headers["Connection"] = "close"
     if code in {429, 503}:
         seconds = getattr(error, "retry_seconds", RETRY_SECONDS)
         response.headers["Retry-After"] = str(math.ceil(seconds))

@@ -14,7 +14,7 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 REMEMBERED_VERSIONS = 20
 _GAUGES = {
     "resident_bytes": "Resident memory of a worker, in steps of a megabyte.",
-    "requests_in_flight": "Requests that are being received, queued or answered.",
+    "requests_in_flight": "Whole requests that are queued or answered.",
     "comparison_queue_length": "Requests waiting to be compared between champion and challenger.",
 }
 

@@ -1,25 +1,33 @@
-"""Admission control (WSGI middleware): authentication, rate and concurrency limits, request bodies.
+"""Admission control: authentication, rate and concurrency limits.
 
-A slow sender must not occupy inference. So bodies are read here, in one of many cheap threads, and
-only a complete request waits for one of the few inference slots. Refusals are reported by Flask,
-like all other errors.
+The head of a request is admitted (`admit`) before its body is received; then, as WSGI middleware,
+the whole request waits for one of the few inference slots. Refusals are reported by Flask, like
+all other errors.
 """
 
-import io
 import logging
 import queue
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from overnight.serving.errors import BadInput, LimitExceeded, Overloaded, UnknownToken
+from overnight.serving.errors import Overloaded, UnknownToken
 from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.codecs.content_types import Environ
 from overnight.serving.inference.limits import Limits
-from overnight.serving.rest.headers import CLIENT, REFUSAL, REQUEST_ID, VERSION_HEADER, Application
+from overnight.serving.rest.headers import (
+    ADMITTED,
+    CLIENT,
+    REFUSAL,
+    REQUEST_ID,
+    VERSION_HEADER,
+    Application,
+)
+from overnight.serving.rest.middleware.client_address import TrustedProxies
 from overnight.serving.rest.middleware.rate_limits import (
     ConcurrencyLimiter,
     RateLimiter,
@@ -38,19 +46,18 @@ _PAGES = frozenset({"/", "/docs", "/favicon.ico", "/api/openapi.json"})
 _STATIC = "/static/"
 _MODELS, _REFRESH = "/api/models/", "/refresh"
 _PROTOCOLS = ("/v1/", "/v2/")
-_LARGE_BYTES = 65_536
-_CHUNK_BYTES = 1 << 20
-# Longer numbers are no length, and `int` refuses to parse the longest.
-_DIGITS = 18
+_RELATIVE = frozenset({"", ".", ".."})
+_DOTS = (["."], [".."])
 WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Admission:
-    """Keys of clients, and origins of other sites whose scripts may send requests (CORS)."""
+    """Keys of clients, the proxies in front, and origins of other sites whose scripts may send."""
 
     keys: Tokens = NO_TOKENS
     origins: tuple[str, ...] = ()
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     log_requests: bool = False
     draining: DrainFlag = field(default_factory=DrainFlag)
 
@@ -70,16 +77,47 @@ class AdmissionMiddleware:
     ) -> None:
         """`report_error` responds with the error in `environ[REFUSAL]`."""
         self._application, self._report_error = application, report_error
-        self._limits, self._draining = limits, admission.draining
+        self._draining = admission.draining
         self._keys, self._administrators = admission.keys, administrators
         self._is_keyed = admission.keys.configured
         self._origins = Origins(admission.origins) if admission.origins else None
+        self._proxies = admission.proxies
         self._log_requests = admission.log_requests
         self._concurrency = concurrency
         self._rate = RateLimiter(limits.per_second) if limits.per_second else None
         self._inference_slots: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(limits.answering):
             self._inference_slots.put(None)
+
+    def holding(self) -> AbstractContextManager[Callable[[int], None]]:
+        """Reserve memory for a large body: see `ConcurrencyLimiter.holding`."""
+        return self._concurrency.holding()
+
+    def admit(self, environ: Environ) -> None:
+        """Decide by the head of a request, once; `ADMITTED` is the client that is limited.
+
+        Raises:
+            NotFound: nothing has this path.
+            UnknownToken, TooManyRequests: the client may not send it, or not now.
+            BadInput: the head contradicts itself.
+        """
+        if REFUSAL in environ:
+            raise environ.pop(REFUSAL)
+        path, forwarded = environ["PATH_INFO"], environ.get("HTTP_X_FORWARDED_FOR", "")
+        client: str = environ.get("REMOTE_ADDR", "")
+        if forwarded:
+            # Before anything else: all limits and the log go by the client.
+            client = environ["REMOTE_ADDR"] = self._proxies.client(client, forwarded)
+        if ":" in client:
+            client = client_network(client)
+        environ[ADMITTED] = client
+        if path in HEALTH or self._is_preflight(environ):
+            return
+        _check_path(path)
+        if self._is_keyed and not _needs_no_key(path):
+            environ[ADMITTED] = environ[CLIENT] = self._authenticate(environ)
+        if self._rate is not None:
+            self._rate.take(environ[ADMITTED])
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self._origins is not None and "HTTP_ORIGIN" in environ:
@@ -89,7 +127,7 @@ class AdmissionMiddleware:
         if self._draining.begun:
             start_response = _closing_connection(start_response)
         path = environ["PATH_INFO"]
-        if path in HEALTH:
+        if path in HEALTH and REFUSAL not in environ:
             return self._application(environ, start_response)
         start = time.perf_counter()
 
@@ -99,32 +137,23 @@ class AdmissionMiddleware:
             return start_response(status, headers, *rest)
 
         try:
-            self._admit(environ, path)
-            if path.startswith("//"):
-                # Werkzeug strips leading slashes before routing. It would serve a path that none of
-                # these checks recognised, past the limit of concurrent inference.
-                raise NotFound
-            return self._read_body(environ, started, path)
+            # In tests, no server has admitted it before.
+            if ADMITTED not in environ or REFUSAL in environ:
+                self.admit(environ)
+            self._concurrency.enter(id(environ), environ[ADMITTED])
+            return self._handle(environ, started, path)
         except (OvernightError, NotFound) as error:
             environ[REFUSAL] = error
             return self._report_error(environ, started)
         finally:
             self._concurrency.leave(id(environ))
 
-    def _admit(self, environ: Environ, path: str) -> None:
-        """Authenticate the client, and count the request against its limits.
-
-        Raises:
-            UnknownToken, TooManyRequests, Overloaded: the request is refused.
-        """
-        client: str = environ.get("REMOTE_ADDR", "")
-        if ":" in client:
-            client = client_network(client)
-        if self._is_keyed and not _needs_no_key(path):
-            client = environ[CLIENT] = self._authenticate(environ)
-        if self._rate is not None:
-            self._rate.take(client)
-        self._concurrency.enter(id(environ), client)
+    def _is_preflight(self, environ: Environ) -> bool:
+        return (
+            self._origins is not None
+            and "HTTP_ORIGIN" in environ
+            and self._origins.is_preflight(environ)
+        )
 
     def _authenticate(self, environ: Environ) -> str:
         key = key_of(environ)
@@ -136,49 +165,14 @@ class AdmissionMiddleware:
             raise UnknownToken("a key is needed here")
         return name
 
-    def _read_body(
+    def _handle(
         self, environ: Environ, start_response: Callable[..., Any], path: str
     ) -> Iterable[bytes]:
-        """Read the whole body, then handle the request.
-
-        Never more than the limit is read, whatever length the request declares.
+        """Handle a whole request; one for inference in an inference slot.
 
         Raises:
-            LimitExceeded: the body is, or is declared, longer than the limit.
-            BadInput: it is shorter than declared.
-            Overloaded: large bodies hold all their memory, or no inference slot became free.
+            Overloaded: no inference slot became free.
         """
-        declared = environ.get("CONTENT_LENGTH")
-        if declared is None and "HTTP_TRANSFER_ENCODING" not in environ:
-            return self._application(environ, start_response)
-        stream, most = environ["wsgi.input"], self._limits.body_bytes
-        length = _length(declared, most) if declared else most + 1
-        if declared and length <= _LARGE_BYTES:
-            # A stream that ends by itself is read faster without a length.
-            terminated = environ.get("wsgi.input_terminated")
-            body = stream.read() if terminated else stream.read(length)
-            return self._handle(environ, start_response, path, body, length)
-        with self._concurrency.holding() as hold:
-            body = _read_chunks(stream, length, hold)
-            if len(body) > most:
-                raise LimitExceeded("the body", expected=f"at most {most} bytes", found="more")
-            expected = length if declared else len(body)
-            return self._handle(environ, start_response, path, body, expected)
-
-    def _handle(
-        self,
-        environ: Environ,
-        start_response: Callable[..., Any],
-        path: str,
-        body: bytes,
-        length: int,
-    ) -> Iterable[bytes]:
-        if len(body) != length:
-            raise BadInput("the body", expected=f"{length} bytes", found=f"an end at {len(body)}")
-        environ["wsgi.input"] = io.BytesIO(body)
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            del environ["HTTP_TRANSFER_ENCODING"]
-            environ["CONTENT_LENGTH"] = str(length)
         if not path.startswith(_PROTOCOLS):
             return self._application(environ, start_response)
         try:
@@ -191,21 +185,19 @@ class AdmissionMiddleware:
             self._inference_slots.put(None)
 
 
-def _length(declared: str, most: int) -> int:
-    if not (declared.isascii() and declared.isdigit()):
-        raise BadInput("Content-Length", expected="a number of bytes", found=repr(declared[:20]))
-    if len(declared) > _DIGITS or int(declared) > most:
-        raise LimitExceeded("the body", expected=f"at most {most} bytes", found=declared[:_DIGITS])
-    return int(declared)
+def _check_path(path: str) -> None:
+    """Refuse every path that means another one: all that follows goes by the path as it is.
 
+    Werkzeug strips leading slashes before it routes, so it would serve a path that none of the
+    checks recognised, past the limit of concurrent inference.
 
-def _read_chunks(stream: Any, most: int, hold: Callable[[int], None]) -> bytes:
-    chunks, left = [], most
-    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
-        hold(len(chunk))
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
+    Raises:
+        NotFound: it has empty or relative segments.
+    """
+    first, *middle = path.split("/")
+    # The last may be empty: a path may end with a slash.
+    if first or any(segment in _RELATIVE for segment in middle[:-1]) or middle[-1:] in _DOTS:
+        raise NotFound
 
 
 def _needs_no_key(path: str) -> bool:

@@ -32,7 +32,7 @@ from overnight.serving.telemetry.metrics import Metrics
 
 # The same paths as the rules of `routes/v2.py` and `routes/v1.py`.
 _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
-_V1 = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+)|/labels/([^/]+))?:predict/?")
+_V1 = re.compile(r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?:predict/?")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Most requests go to few paths, and a lookup costs a twentieth of parsing.

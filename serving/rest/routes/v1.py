@@ -3,6 +3,8 @@
 from typing import Any
 
 from flask import Blueprint, Response
+from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from overnight.serving.inference.codecs import v1_json
 from overnight.serving.rest.bodies import json_response
@@ -10,6 +12,19 @@ from overnight.serving.rest.resources import resources
 from overnight.store.schema import Datatype, TensorSpec
 
 routes = Blueprint("v1", __name__, url_prefix="/v1")
+
+
+class Name(BaseConverter):
+    """A segment without a verb: else `GET …/digits:predict` would be the status of such a model."""
+
+    regex = "[^/:]+"
+    part_isolating = True
+
+
+@routes.record_once
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["name"] = Name
+
 
 _TYPES: dict[Datatype, str] = {
     "BOOL": "DT_BOOL",
@@ -22,9 +37,9 @@ _TYPES: dict[Datatype, str] = {
 }
 
 
-@routes.get("/models/<model>")
-@routes.get("/models/<model>/versions/<version>")
-@routes.get("/models/<model>/labels/<label>")
+@routes.get("/models/<name:model>")
+@routes.get("/models/<name:model>/versions/<name:version>")
+@routes.get("/models/<name:model>/labels/<name:label>")
 def status(model: str, version: str | None = None, label: str | None = None) -> Response:
     """States of the named version, or of all loaded ones, newest first.
 
@@ -40,9 +55,9 @@ def status(model: str, version: str | None = None, label: str | None = None) -> 
         return json_response(body, loaded=loaded, status=503 if draining.begun else 200)
 
 
-@routes.get("/models/<model>/metadata")
-@routes.get("/models/<model>/versions/<version>/metadata")
-@routes.get("/models/<model>/labels/<label>/metadata")
+@routes.get("/models/<name:model>/metadata")
+@routes.get("/models/<name:model>/versions/<name:version>/metadata")
+@routes.get("/models/<name:model>/labels/<name:label>/metadata")
 def metadata(model: str, version: str | None = None, label: str | None = None) -> Response:
     """The signature, in the form of a SavedModel's."""
     with resources().router.lease(model, version, label=label) as loaded:
@@ -62,8 +77,8 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
 
 # The fast path handles these; Flask gets only their errors, which are counted by this endpoint, and
 # other methods than POST.
-for _named in ("", "/versions/<version>", "/labels/<label>"):
-    routes.add_url_rule(f"/models/<model>{_named}:predict", "predict", methods=["POST"])
+for _named in ("", "/versions/<name:version>", "/labels/<name:label>"):
+    routes.add_url_rule(f"/models/<name:model>{_named}:predict", "predict", methods=["POST"])
 
 
 def _state(version: str) -> dict[str, Any]:

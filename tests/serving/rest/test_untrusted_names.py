@@ -124,7 +124,7 @@ def test_malicious_names_reach_neither_store_nor_files(client, bucket, touched):
 
     assert {rule for _, rule, _ in routes} >= {
         "/v2/models/<model>/infer",
-        "/v1/models/<model>:predict",
+        "/v1/models/<name:model>:predict",
         "/api/models/<model>",
         "/static/<path:filename>",
     }

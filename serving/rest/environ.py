@@ -1,0 +1,73 @@
+"""The WSGI environ (PEP 3333) of a request that the server hands over as an RSGI scope.
+
+A header whose name has an underscore would have the same environ key as another header: `X_API_KEY`
+would be `X-API-Key`, which a proxy in front may check or remove. Such headers are left out.
+"""
+
+import sys
+from functools import lru_cache
+from typing import Any
+
+from overnight.serving.errors import BadInput
+from overnight.serving.inference.codecs.content_types import Environ
+from overnight.serving.rest.headers import REFUSAL
+
+_BASE: Environ = {
+    "SCRIPT_NAME": "",
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multiprocess": True,
+    "wsgi.multithread": True,
+    "wsgi.run_once": False,
+    "wsgi.version": (1, 0),
+}
+# Of two of these, a proxy might look at one and this server at the other.
+_SINGLE = frozenset(
+    {
+        "authorization",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "inference-header-content-length",
+        "origin",
+        "transfer-encoding",
+        "x-api-key",
+        "x-client-key",
+        "x-request-id",
+    }
+)
+
+
+def environ_of(scope: Any) -> Environ:
+    """The environ, without a body yet; a header that came twice and must not is in `REFUSAL`."""
+    server, _, port = scope.server.rpartition(":")
+    environ = _BASE | {
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "SERVER_NAME": server,
+        "SERVER_PORT": port,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "REQUEST_METHOD": scope.method,
+        # WSGI wants the bytes of a path, decoded as Latin-1.
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "wsgi.url_scheme": scope.scheme,
+    }
+    for name, value in scope.headers.items():
+        if "_" in name:
+            continue
+        key = _key_of(name)
+        if key not in environ:
+            environ[key] = value
+            continue
+        environ[key] = f"{environ[key]},{value}"
+        if name in _SINGLE:
+            environ[REFUSAL] = BadInput(name, expected="one header of this name", found="several")
+    environ.setdefault("HTTP_HOST", scope.authority or "")
+    return environ
+
+
+@lru_cache(1_000)
+def _key_of(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{key}"
