@@ -25,6 +25,7 @@ from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.host.watchdog import replace_silent_workers
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.disk_cache import read_bundle
+from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.rest.middleware.client_address import TrustedProxies
 from overnight.serving.rest.server import Server
 from overnight.store.errors import ConfigurationError, OvernightError
@@ -64,17 +65,17 @@ def _serve(chosen: settings.Settings, host: str, port: int) -> None:
         host, port, workers=chosen.serving_workers, limits=wsgi.limits(chosen), respawn=True
     )
     server.on_startup(partial(_install_signal_handlers, server, draining, chosen.drain_seconds))
-    server.on_startup(partial(_watch_workers, server, chosen))
+    folder = wsgi.folder_of(chosen.home, connections.address(chosen))
+    server.on_startup(partial(_watch_workers, server, folder, chosen.serving_silent_seconds))
     loader = partial(_load, partial(wsgi.application, drain_file, time.time()))
     server.serve(target_loader=loader, wrap_loader=False)
+    # Only a server that was asked to stop comes here.
+    LoadNotes(folder / "loading").forget_all()
 
 
-def _watch_workers(server: Any, chosen: settings.Settings) -> None:
-    workers = wsgi.folder_of(chosen.home, connections.address(chosen)) / "workers"
-    watching = partial(replace_silent_workers, server, workers)
-    threading.Thread(
-        target=watching, kwargs={"seconds": chosen.serving_silent_seconds}, daemon=True
-    ).start()
+def _watch_workers(server: Any, folder: Path, seconds: float) -> None:
+    watching = partial(replace_silent_workers, server, folder / "workers", seconds=seconds)
+    threading.Thread(target=watching, daemon=True).start()
 
 
 def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> None:

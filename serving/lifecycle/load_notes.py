@@ -4,6 +4,7 @@ A worker writes a note before it loads a version and removes it afterwards, and 
 meanwhile. A note that is not locked is that of a worker which died while it loaded the version.
 """
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,9 @@ from io import BufferedRandom
 from pathlib import Path
 
 from overnight.store.local_files import lock, try_lock
+
+# Two deaths that lie further apart have nothing to do with each other.
+REMEMBERED_SECONDS = 3_600.0
 
 
 class LoadNotes:
@@ -37,8 +41,9 @@ class LoadNotes:
     def deaths(self, model: str, version: str, *, since: float = 0.0) -> list[float]:
         """When each load of a version began that a worker did not survive, in seconds since 1970.
 
-        `since`: loads that began earlier are left out.
+        `since`: loads that began earlier are left out, as are those of more than an hour ago.
         """
+        since = max(since, time.time() - REMEMBERED_SECONDS)
         times = [_abandoned_at(path) for path in self._notes(model, version)]
         return sorted(began for began in times if began is not None and began >= since)
 
@@ -47,6 +52,11 @@ class LoadNotes:
         for path in self._notes(model, version):
             if _abandoned_at(path) is not None:
                 path.unlink(missing_ok=True)
+
+    def forget_all(self) -> None:
+        """Remove the notes of a server that was stopped in good order, maybe while it loaded."""
+        for path in self._folder.glob("*/*.note"):
+            path.unlink(missing_ok=True)
 
     def _notes(self, model: str, version: str) -> list[Path]:
         return list((self._folder / model).glob(f"{version}.*.note"))

@@ -14,7 +14,7 @@ import pytest
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import WorkerRegistration
 from overnight.serving.lifecycle.disk_cache import DiskCache
-from overnight.serving.lifecycle.load_notes import LoadNotes
+from overnight.serving.lifecycle.load_notes import REMEMBERED_SECONDS, LoadNotes
 from overnight.serving.lifecycle.loader import (
     CONFIRM_SECONDS,
     DEATH_PAUSE_SECONDS,
@@ -223,6 +223,18 @@ def test_notes_tell_dead_workers_from_those_that_still_load(tmp_path):
         assert notes.deaths(bundles.MODEL, ONE) == []
         assert len(list(tmp_path.rglob("*.note"))) == 1
     assert list(tmp_path.rglob("*.note")) == []
+
+
+def test_deaths_of_long_ago_and_of_a_server_that_was_stopped_do_not_count(tmp_path):
+    notes = LoadNotes(tmp_path)
+    die_loading(tmp_path, ONE)
+    age(tmp_path, REMEMBERED_SECONDS + 1)
+    assert notes.deaths(bundles.MODEL, ONE) == []
+
+    die_loading(tmp_path, TWO)
+    notes.forget_all()
+
+    assert notes.deaths(bundles.MODEL, TWO) == []
 
 
 @dataclass
