@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import load
 from overnight.models.examples import Array
 from overnight.store.errors import BadFile
+from overnight.store.objects.proxies import Proxy
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 _TIMEOUT_SECONDS = 30.0
@@ -27,9 +29,11 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
         BadFile: a file is not an image or array of the model's input.
         ServingUnavailable, ServingRefused
     """
-    address = load().answers_url
+    settings = load()
+    address = settings.answers_url
+    request = partial(_request, proxy=settings.proxy_of(address))
     # Not the protocol's metadata, which leave out what a picture has to look like.
-    tensor = _input(_request(f"{address}/api/models/{model}"), model)
+    tensor = _input(request(f"{address}/api/models/{model}"), model)
     # One request for all files, so that one version predicts every row.
     batches = [read_rows(file, tensor) for file in files]
     rows = np.concatenate(batches)
@@ -39,7 +43,7 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
         "shape": list(rows.shape),
         "data": rows.reshape(-1).tolist(),
     }
-    response = _request(f"{address}/v2/models/{model}/infer", {"inputs": [body]})
+    response = request(f"{address}/v2/models/{model}/infer", {"inputs": [body]})
     names = [
         file.name if len(batch) == 1 else f"{file.name}[{row}]"
         for file, batch in zip(files, batches, strict=True)
@@ -105,16 +109,22 @@ def _input(details: Mapping[str, Any], model: str) -> TensorSpec:
     return inputs[0]
 
 
-def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _request(
+    url: str, body: dict[str, Any] | None = None, *, proxy: Proxy | None
+) -> dict[str, Any]:
+    """Send a request, which the environment sends through `proxy`."""
     method = "GET" if body is None else "POST"
     try:
         response = httpx.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
+        if response.is_error and proxy and "json" not in response.headers.get("content-type", ""):
+            raise ServingUnavailable(url, f"{proxy} answered {response.status_code}")
         if response.is_error:
             why = f"({response.status_code}): {response.text[:300]}"
             raise ServingRefused(f"serving refused {url} {why}")
         document: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise ServingUnavailable(url, str(error)) from None
+        through = f", through {proxy}" if proxy is not None else ""
+        raise ServingUnavailable(url, f"{error}{through}") from None
     return document
 
 

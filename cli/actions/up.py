@@ -110,6 +110,7 @@ def _detach(home: Path) -> None:
     """Start the supervisor as a daemon, and wait until it has locked the home."""
     log = home / "logs" / "supervisor.log"
     log.parent.mkdir(exist_ok=True)
+    log.touch(mode=0o600)
     # Without training: this process trains, where people see its progress.
     command = [sys.executable, "-m", "overnight.cli.main", "up", "--foreground", "--no-train"]
     with log.open("ab") as output:

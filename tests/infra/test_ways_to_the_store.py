@@ -1,4 +1,4 @@
-"""Both clients of the store, boto3 and Delta Lake, over proxies and TLS: one way for both."""
+"""The clients of store, Prefect and serving over proxies and TLS: one way for all of them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from overnight.cli.actions import predict
 from overnight.infra import connections
-from overnight.infra.errors import OrchestratorUnavailable
+from overnight.infra.errors import OrchestratorUnavailable, ServingUnavailable
 from overnight.infra.settings import Settings, load
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import StoreUnavailable, UntrustedStore
@@ -86,6 +87,17 @@ def test_a_proxy_that_does_not_reach_prefect_is_named(proxy, environment):
 
     with pytest.raises(OrchestratorUnavailable, match=rf"the proxy at {url} \(http_proxy\) answ"):
         connections.prefect(load()).request("GET", "/health")
+
+
+def test_a_proxy_that_does_not_reach_serving_is_named(proxy, environment):
+    url, _asked = proxy
+    environment("http_proxy", url)
+    environment("OVERNIGHT_SERVING_URL", "http://serving.example")
+
+    with pytest.raises(
+        ServingUnavailable, match=rf"the proxy at {url} \(http_proxy\) answered 503"
+    ):
+        predict.run("digits", [], as_json=True)
 
 
 @CLIENTS

@@ -1,6 +1,7 @@
 """What a stack on one machine made for itself alone is in no log, database, object or command."""
 
 import base64
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from tests.support.stack import RunningStack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
-KEPT = ("embedded.env", "s3.json", "identities", "keys/signing.pem")
+KEPT = (
+    *("embedded.env", "s3.json", "identities", "keys/signing.pem"),
+    *("security.toml", "store.pem"),
+)
 # The store's own files are read through the store.
 STORE = "store"
 ROOMS = ("models", "datasets", "landing", "probe")
@@ -36,6 +40,10 @@ def secrets(home: Path) -> dict[str, bytes]:
                 found[f"{file.name} {name}, encoded"] = base64.b64encode(value.encode())
     private = (home / "keys" / "signing.pem").read_text().splitlines()
     found["signing.pem"] = private[1].encode()
+    found["store.pem"] = (home / "store.pem").read_text().splitlines()[1].encode()
+    for number, line in enumerate((home / "security.toml").read_text().splitlines()):
+        if line.startswith("key = ") and str(home) not in line:
+            found[f"security.toml {number}"] = line.partition('"')[2].strip('"').encode()
     return found
 
 
@@ -79,3 +87,14 @@ def test_what_a_stack_keeps_to_itself_is_found_nowhere_else(stack: RunningStack)
     assert min(map(len, sought.values())) >= 16
     for place in ("logs/worker.log", "prefect/prefect.db", "models/digits/aliases"):
         assert any(name.startswith(place) for name in places), place
+
+
+def test_no_other_user_reads_what_the_services_write(stack: RunningStack) -> None:
+    folders = [stack.home / name for name in ("logs", "prefect", "serving")]
+    written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+    readable = [path for path in written if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+    assert stat.S_IMODE(stack.home.stat().st_mode) == 0o700
+    assert len(written) > 10
+    assert sorted(str(path.relative_to(stack.home)) for path in readable) == []
