@@ -21,6 +21,7 @@ from overnight.cli.commands import (
     training,
 )
 from overnight.store.errors import OvernightError
+from overnight.store.printable import printable
 
 app = typer.Typer(
     name="overnight",
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"overnight: {' '.join(message.split())}", file=sys.stderr)
+    print(f"overnight: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(1)
 
 

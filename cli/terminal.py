@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
+
+from overnight.store.printable import printable
 
 _REDIRECTED_WIDTH = 200
 # Names that people copy out of a table are never wrapped or cut.
@@ -13,11 +17,18 @@ _UNBROKEN = {"version": 28, "champion": 28, "address": 24, "file": 12}
 Report = Callable[[str, int, int], None]
 
 
+class _Console(Console):
+    """A console on which names and reasons from outside cannot move the cursor or hide lines."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def open_console() -> Console:
     """Standard output; pipes and logs get wide lines, terminals their own width."""
     width = None if Console().is_terminal else _REDIRECTED_WIDTH
     # Reasons and names are typed by people: brackets and colons in them are no markup.
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def new_table(*columns: str, title: str | None = None) -> Table:

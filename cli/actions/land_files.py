@@ -20,6 +20,7 @@ from overnight.models.sources.local_folder import (
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.digests import digest
+from overnight.store.printable import printable
 
 if TYPE_CHECKING:
     from overnight.flows.run.context import ModelContext
@@ -69,7 +70,8 @@ def _land_in_pieces(context: "ModelContext", file: FolderFile) -> bool:
         return False
     converted = arrival.converted
     rejected = f", {converted.rejected_lines:,} rejected" if converted.rejected_lines else ""
-    print(f"landed {converted.rows:,} rows of {converted.file} as {arrival.name}{rejected}")
+    file_name = printable(converted.file)
+    print(f"landed {converted.rows:,} rows of {file_name} as {arrival.name}{rejected}")
     return True
 
 
@@ -79,7 +81,7 @@ def _named_files(paths: Sequence[Path]) -> dict[str, FolderFile]:
         inside = 0
         for file in _files_at(path):
             if isinstance(file, LeftAlone):
-                print(file, file=sys.stderr)
+                print(printable(str(file)), file=sys.stderr)
                 continue
             if file.name in files:
                 raise BadFile(file.name, expected="one file of this name", found="two")

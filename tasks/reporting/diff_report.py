@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from overnight.models.definition import ModelDefinition
 from overnight.tasks.evaluation.diff import Difference
-from overnight.tasks.reporting.markdown import picture, table
+from overnight.tasks.reporting.markdown import Markup, picture, table
 
 
 def render_diff(
@@ -12,7 +12,7 @@ def render_diff(
 ) -> str:
     """Two versions side by side in Markdown: lineage, metrics, and rows they answer differently."""
     axes = [
-        ("**differs**" if axis.changed else "same", axis.name, axis.detail)
+        (Markup("**differs**") if axis.changed else "same", axis.name, axis.detail)
         for axis in difference.axes
     ]
     metrics = [

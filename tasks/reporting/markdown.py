@@ -2,9 +2,18 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
+
+from overnight.store.printable import printable
+
+# An underscore between letters is none.
+_MARKUP = re.compile(r"[\\`*~|\[\]]|(?<![^\W_])_|_(?![^\W_])")
+_ADDRESS = re.compile(r":(?=//)|(?<=www)\.|@", re.IGNORECASE)
+# What begins a heading, a quote or a list at the start of a line.
+_FIRST = re.compile(r"^(\d*)([#+.)-])(?=\s|$)")
 
 
 def page(markdown: str, *, title: str) -> bytes:
@@ -30,9 +39,24 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell(text) for text in line) + " |" for line in lines)
 
 
+class Markup(str):
+    """Markdown of our own, which is shown as such."""
+
+    __slots__ = ()
+
+
 def cell(text: str) -> str:
-    """Text on one line that can neither end a cell nor begin markup."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+    """Text on one line that can neither end a cell nor begin markup; `Markup` as it is.
+
+    Names of files and reasons come from outside: they must not load images or become links.
+    """
+    if isinstance(text, Markup):
+        return text
+    line = html.escape(printable(" ".join(text.split())), quote=False)
+    line = _MARKUP.sub(r"\\\g<0>", line)
+    # Many renderers make links of bare addresses, which no backslash prevents.
+    line = _ADDRESS.sub(lambda match: f"&#{ord(match[0])};", line)
+    return _FIRST.sub(r"\g<1>\\\g<2>", line)
 
 
 _PAGE = """<!doctype html>

@@ -23,7 +23,7 @@ from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.evaluation.reproduce import Reproduction
-from overnight.tasks.reporting.markdown import cell, picture, table
+from overnight.tasks.reporting.markdown import Markup, cell, picture, table
 from overnight.tasks.reporting.score_table import score_table
 from overnight.tasks.training.train import FittedRun
 from overnight.tasks.training.trials import Search
@@ -56,7 +56,7 @@ class RunReport:
 
 def render(report: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
     """The report in Markdown; parts whose step did not run are left out."""
-    parts = [f"# {definition.title}: {headline}", message]
+    parts = [f"# {definition.title}: {headline}", cell(message)]
     parts.append(" · ".join(f"[{name}]({url})" for name, url in report.links.items()))
     parts += [_arrival(report.ingested)] if report.ingested else []
     parts += [_data(report.data)] if report.data else []
@@ -71,7 +71,7 @@ def render(report: RunReport, definition: ModelDefinition, *, headline: str, mes
     parts += [_lineage(report.manifest)] if report.manifest else []
     parts += [_search(report.search)] if report.search else []
     parts += [_reproduction(report.reproduction)] if report.reproduction else []
-    parts += [f"## Replicas\n\n{report.confirmation}"] if report.confirmation else []
+    parts += [f"## Replicas\n\n{cell(report.confirmation)}"] if report.confirmation else []
     return "\n\n".join(part for part in parts if part)
 
 
@@ -110,7 +110,7 @@ def _data(data: DataLineage) -> str:
 
 def _changes(report: RunReport) -> str:
     rows = [
-        ("**changed**" if axis.changed else "same", axis.name, axis.detail)
+        (Markup("**changed**") if axis.changed else "same", axis.name, axis.detail)
         for axis in report.changes
     ]
     return f"## What changed since {report.champion}\n\n" + table(("", "axis", ""), rows)
@@ -175,7 +175,7 @@ def _override(override: Override) -> str:
 def _outcome(finding: Finding) -> str:
     if not finding.applicable:
         return "not applicable"
-    return "passed" if finding.passed else "**failed**"
+    return "passed" if finding.passed else Markup("**failed**")
 
 
 def _lineage(manifest: Manifest) -> str:

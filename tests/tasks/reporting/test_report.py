@@ -1,6 +1,11 @@
 """The report shows every part of a run and escapes text from outside."""
 
+import html
+import re
 from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
 
 from overnight import models
 from overnight.models.metrics.evaluation import Evaluation
@@ -8,7 +13,7 @@ from overnight.store.registry.manifest import Finding, Measurement, Override, Ru
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.reporting.markdown import page
+from overnight.tasks.reporting.markdown import cell, page, table
 from overnight.tasks.reporting.report import RunReport, render
 from tests.support.examples import VERSION, manifest
 
@@ -20,6 +25,40 @@ def evaluation() -> Evaluation:
     candidate = Measurement(metric="accuracy", value=0.99, n=100, low=0.98, high=0.995)
     champion = Measurement(metric="accuracy", value=0.97, n=100)
     return Evaluation((candidate,), champion="v1", champion_measurements=(champion,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://tracker.example/pixel.png)",
+        "[click](http://evil.example)",
+        "see http://evil.example and www.evil.example or mail a@evil.example",
+        "<img src=http://evil.example/x.png>",
+        "`code` *strong* _soft_ ~~gone~~ __init__ | cell \\",
+        "# heading",
+        "- item",
+        "1. item",
+        "line\nend\t|\r\n\n# heading",
+    ],
+)
+def test_text_from_outside_stays_text(text: str) -> None:
+    renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+    in_cell = renderer.render(table(("", ""), [("file", text)]))
+    in_list = renderer.render(f"- {cell(text)}")
+
+    # Renderers that make links of bare addresses search the source for them.
+    assert not re.search(r"://|www\.|@", cell(text), re.IGNORECASE)
+    for rendered in (in_cell, in_list):
+        assert not re.findall(r"<(?:img|a|h1|code|em|strong|s|ol)\b", rendered)
+        assert rendered.count("<tr>") in {0, 2}
+        assert rendered.count("<li>") in {0, 1}
+        shown = html.unescape(re.sub(r"<[^>]+>", "", rendered))
+        assert " ".join(text.split()) in " ".join(shown.split())
+
+
+def test_control_characters_are_shown_as_their_codes() -> None:
+    assert cell("a\x1b[31mred\u202egpj.exe") == r"a\\x1b\[31mred\\u202egpj.exe"
 
 
 def test_candidate_and_champion_are_shown_side_by_side() -> None:

@@ -1,0 +1,11 @@
+"""Text from outside, without characters that a terminal or a page obeys instead of showing."""
+
+import re
+
+# Control characters but tab and line end, and those that turn the direction of writing around.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""The text, with such characters as their code: an escape becomes `\x1b`."""
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
