@@ -5,7 +5,7 @@ its name is the commit's application transaction, so the table refuses a second 
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,8 @@ _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired
 # Far more than concurrent runs cause; endless retries would hide a defect.
 _TRIES = 10
 _ROWS_AT_ONCE = 65_536
+# In the metadata of each commit.
+_ARRIVAL, _WRITER = "arrival", "writer"
 _Commit = Callable[[DeltaTable, dict[str, Any]], None]
 
 
@@ -113,21 +115,28 @@ class Dataset:
         # A file without that statistic may have some.
         return any(count != 0 for count in added.column("num_records").to_pylist())
 
-    def append(self, rows: pa.Table, arrival: str) -> int:
+    def append(self, rows: pa.Table, arrival: str, details: Mapping[str, str] | None = None) -> int:
         """Add the rows of an arrival, all or none, and return the version that contains them.
 
         An arrival may have no rows. The first append creates the table with the columns of its
-        rows.
+        rows. The commit keeps the `details`.
 
         Raises:
             AlreadyExists: this arrival is in the table already.
         """
         return self._append(
-            rows.schema, arrival, lambda table, options: write_deltalake(table, rows, **options)
+            rows.schema,
+            arrival,
+            lambda table, options: write_deltalake(table, rows, **options),
+            details or {},
         )
 
     def append_batches(
-        self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], arrival: str
+        self,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+        arrival: str,
+        details: Mapping[str, str] | None = None,
     ) -> int:
         """As `append`, with only some of the rows in memory at a time; batches should be small."""
         written: list[AddAction] = []
@@ -141,15 +150,19 @@ class Dataset:
                 list(written), schema=Schema.from_arrow(schema), **options
             )
 
-        return self._append(schema, arrival, commit)
+        return self._append(schema, arrival, commit, details or {})
 
-    def _append(self, schema: pa.Schema, arrival: str, commit: _Commit) -> int:
+    def _append(
+        self, schema: pa.Schema, arrival: str, commit: _Commit, details: Mapping[str, str]
+    ) -> int:
         writer = uuid.uuid4().hex
         for _ in range(_TRIES):
             try:
                 table = self._open() or self._create(schema)
                 if not self._has(table, arrival):
-                    return self._commit(table, commit, arrival, writer)
+                    return self._commit(
+                        table, commit, {**details, _ARRIVAL: arrival, _WRITER: writer}
+                    )
             except _LostRaceError:
                 # To another writer, or to our own commit whose response was lost.
                 continue
@@ -163,11 +176,11 @@ class Dataset:
 
     def arrival_versions(self) -> dict[str, int]:
         """The version that added each arrival, by the arrival's name."""
-        return {
-            commit["arrival"]: int(commit["version"])
-            for commit in self._history()
-            if "arrival" in commit
-        }
+        return {name: int(commit["version"]) for name, commit in self.arrival_commits().items()}
+
+    def arrival_commits(self) -> dict[str, dict[str, str]]:
+        """What the commit of each arrival keeps, by the arrival's name."""
+        return {commit[_ARRIVAL]: commit for commit in self._history() if _ARRIVAL in commit}
 
     def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a version, by default the newest, in no particular order.
@@ -303,15 +316,16 @@ class Dataset:
                 raise
             return table
 
-    def _commit(self, table: DeltaTable, commit: _Commit, arrival: str, writer: str) -> int:
+    def _commit(self, table: DeltaTable, commit: _Commit, details: dict[str, str]) -> int:
         """Commit on top of this state of the table; the library checks later commits for conflicts.
 
-        The commit is marked with the `writer`, by which `_own_commit` recognises it.
+        The details name arrival and writer, by which `_own_commit` recognises the commit.
         """
+        arrival, writer = details[_ARRIVAL], details[_WRITER]
         options = {
             "mode": "append",
             "commit_properties": CommitProperties(
-                custom_metadata={"arrival": arrival, "writer": writer},
+                custom_metadata=details,
                 # Delta refuses a second commit with the same application transaction.
                 app_transactions=[Transaction(arrival, 1)],
             ),
@@ -335,7 +349,7 @@ class Dataset:
     def _own_commit(self, arrival: str, writer: str) -> int:
         """The version that added an arrival, provided that this writer committed it."""
         for commit in self._history():
-            if commit.get("arrival") == arrival and commit.get("writer") == writer:
+            if commit.get(_ARRIVAL) == arrival and commit.get(_WRITER) == writer:
                 return int(commit["version"])
         raise AlreadyExists(f"{self.uri} arrival {arrival}")
 

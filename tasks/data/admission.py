@@ -10,6 +10,7 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Landing, Quarantined
 from overnight.store.errors import AlreadyExists
 from overnight.store.registry.manifest import Finding
+from overnight.tasks.data.changed_files import delivered
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.data.deduplicate import Repeats
 
@@ -135,7 +136,7 @@ def commit_empty(rows: Dataset, arrival: Arrival) -> bool:
     if rows.version() is None:
         return True
     try:
-        rows.append(rows.schema().empty_table(), arrival.name)
+        rows.append(rows.schema().empty_table(), arrival.name, delivered(arrival))
     except AlreadyExists:
         return False
     return True

@@ -18,6 +18,7 @@ from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.categories import Categories
+from overnight.tasks.data.changed_files import changed_files
 from overnight.tasks.data.ingest_arrival import ArrivalIngest
 from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.data.read_arrival import ArrivalReader, ReadHere
@@ -92,7 +93,9 @@ def ingest(
             landing.clear(arrival)
     notices = [finding.message for finding in checked]
     notices += [notice for outcome in outcomes for notice in outcome.notices]
-    notices += [*map(str, listing.strays), *_left_alone(source)]
+    notices += map(str, listing.strays)
+    if isinstance(source, FolderSource) and take_next and not listing.arrivals:
+        notices += [*map(str, source.left_alone()), *changed_files(source, rows, model=model)]
     return _sum(outcomes, rows.version() if rows.has_rows() else None, notices)
 
 
@@ -149,10 +152,6 @@ def _set_aside(each: ArrivalIngest, reviews: ArrivalReviews, arrival: Arrival) -
     )
     outcome = each.refuse(arrival, (finding,), lambda file: each.landing.read_file(arrival, file))
     return [outcome] if outcome else []
-
-
-def _left_alone(source: Source) -> list[str]:
-    return [str(left) for left in source.left_alone()] if isinstance(source, FolderSource) else []
 
 
 def _reusable_arrivals(landing: Landing, rows: Dataset, excluded: Collection[str]) -> set[str]:

@@ -29,6 +29,7 @@ from overnight.tasks.data.admission import (
     refuse,
 )
 from overnight.tasks.data.categories import Categories, UnknownCategories
+from overnight.tasks.data.changed_files import delivered
 from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, Digests, pack_digests
 from overnight.tasks.data.outlier_days import days_of, outlier_days
 from overnight.tasks.data.read_arrival import (
@@ -219,7 +220,7 @@ class ArrivalIngest:
         schema = pa.schema([*rows_schema(rows_file), *STAMPS])
         new_rows = _new_rows(rows_file, deduplicated, arrival, schema)
         try:
-            self.rows.append_batches(schema, new_rows, arrival.name)
+            self.rows.append_batches(schema, new_rows, arrival.name, delivered(arrival))
         except AlreadyExists:
             return False
         return True

@@ -1,7 +1,7 @@
 """Buckets and datasets that raise at a chosen write, like a process killed there."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
@@ -83,11 +83,16 @@ class KillingDataset(Dataset):
         super().__init__(uri)
         self._fuse = fuse
 
-    def append(self, rows: pa.Table, arrival: str) -> int:
-        return self._fuse.around(lambda: super(KillingDataset, self).append(rows, arrival))
+    def append(self, rows: pa.Table, arrival: str, details: Mapping[str, str] | None = None) -> int:
+        append = super().append
+        return self._fuse.around(lambda: append(rows, arrival, details))
 
     def append_batches(
-        self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], arrival: str
+        self,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+        arrival: str,
+        details: Mapping[str, str] | None = None,
     ) -> int:
-        appended = super().append_batches
-        return self._fuse.around(lambda: appended(schema, batches, arrival))
+        append = super().append_batches
+        return self._fuse.around(lambda: append(schema, batches, arrival, details))

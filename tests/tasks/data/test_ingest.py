@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -185,9 +185,22 @@ def _digits(address: S3Address, folder: Path, kill_after: str) -> None:
                 die("landed")
 
     class Table(Dataset):
-        def append(self, rows: pa.Table, arrival: str) -> int:
-            version = super().append(rows, arrival)
-            die("holdout" if arrival == HOLDOUT else "committed")
+        def append(
+            self, rows: pa.Table, arrival: str, details: Mapping[str, str] | None = None
+        ) -> int:
+            version = super().append(rows, arrival, details)
+            die("holdout")
+            return version
+
+        def append_batches(
+            self,
+            schema: pa.Schema,
+            batches: Iterator[pa.RecordBatch],
+            arrival: str,
+            details: Mapping[str, str] | None = None,
+        ) -> int:
+            version = super().append_batches(schema, batches, arrival, details)
+            die("committed")
             return version
 
     ingest(
