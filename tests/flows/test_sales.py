@@ -74,5 +74,5 @@ def test_a_first_file_without_a_valid_line_ends_green_and_the_next_comes_in(
     second = ended(ingest("sales", return_state=True))
 
     assert first == ("Ingested", "0 rows added, 1 files quarantined")
-    assert refused[0] == "Refused"
+    assert refused[0] == "NothingNew"
     assert second == ("Ingested", "1 rows added, 0 files quarantined")

@@ -6,7 +6,7 @@ from overnight.models.definition import Places
 from overnight.models.sources.csv_folder import CsvFolder
 
 PIXELS = tuple(f"pixel{place:02d}" for place in range(64))
-COLUMNS = pa.schema([("label", pa.int32()), *((name, pa.int32()) for name in PIXELS)])
+COLUMNS = pa.schema([pa.field(name, pa.int32(), nullable=False) for name in ("label", *PIXELS)])
 
 
 def open_source(places: Places) -> CsvFolder:

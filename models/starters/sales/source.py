@@ -5,16 +5,15 @@ import pyarrow as pa
 from overnight.models.definition import Places
 from overnight.models.sources.csv_folder import CsvFolder
 
-COLUMNS = pa.schema(
-    [
-        ("day", pa.int32()),
-        ("store", pa.string()),
-        ("weekday", pa.int32()),
-        ("yesterday", pa.float32()),
-        ("week_ago", pa.float32()),
-        ("units", pa.float32()),
-    ]
-)
+TYPES = {
+    "day": pa.int32(),
+    "store": pa.string(),
+    "weekday": pa.int32(),
+    "yesterday": pa.float32(),
+    "week_ago": pa.float32(),
+    "units": pa.float32(),
+}
+COLUMNS = pa.schema([pa.field(name, kind, nullable=False) for name, kind in TYPES.items()])
 
 
 def open_source(places: Places) -> CsvFolder:

@@ -1,8 +1,10 @@
 """Every kind of file that calls itself CSV gives the right values, or is refused in words."""
 
 import gzip
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -10,6 +12,7 @@ import pytest
 
 from overnight.models.definition import Places, Reading
 from overnight.models.sources.csv_folder import CsvFolder
+from overnight.models.starters import digits, sales
 from overnight.store.errors import BadFile, BadLines
 
 COLUMNS = pa.schema(
@@ -216,3 +219,17 @@ def test_a_name_like_a_missing_value_is_a_name_in_the_holdout(
     (tmp_path / "holdout.csv").write_text(TEXT.replace("north", "NA"))
 
     assert source.holdout().column("store").to_pylist() == ["NA", "south"]
+
+
+@pytest.mark.parametrize("starter", [digits, sales])
+def test_a_starter_keeps_a_line_with_a_gap_apart(starter: ModuleType, tmp_path: Path) -> None:
+    source = starter.DEFINITION.open_source(Places(folder=tmp_path, cache=tmp_path))
+    names = importlib.import_module(f"{starter.__name__}.source").COLUMNS.names
+    whole = ",".join(["1"] * len(names))
+    gaps = [",".join(["1"] * n + [""] + ["1"] * (len(names) - n - 1)) for n in range(len(names))]
+
+    reading = source.read({"a.csv": "\n".join([",".join(names), whole, *gaps]).encode()})
+
+    (bad,) = reading.rejected
+    assert f"{len(gaps)} that will not do: line 3: {names[0]}: no value" in str(bad)
+    assert reading.rows.num_rows == 1
