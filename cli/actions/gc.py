@@ -19,8 +19,10 @@ from overnight.models.errors import UnknownModel
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import CorruptRecord
 from overnight.store.maintenance.garbage_collection import collect
+from overnight.store.maintenance.landing_leftovers import Leftover, leftovers, remove
 from overnight.store.maintenance.retention_plan import Deletion, RetentionPlan, survey
 from overnight.store.maintenance.retention_policy import Retention
+from overnight.store.objects import keys
 from overnight.store.registry.registry import Registry
 from overnight.tasks.maintenance.vacuum import Reclaimable, vacuum_table
 
@@ -49,33 +51,44 @@ def run(
     skipped = _Skipped()
     plans = _plans(settings, model, retention, skipped)
     tables = [files for plan in plans for files in _vacuum(settings, plan, retention, delete=False)]
+    landed = _leftovers(settings, model, retention)
     nothing = not any(plan.leaving or plan.returning for plan in plans) and not tables
+    nothing = nothing and not landed
     if not as_json:
-        _print(plans, tables)
+        _print(plans, tables, landed)
     # Standard output is the JSON document alone, so progress goes to standard error.
     console = Console(stderr=True) if as_json else open_console()
     freed = 0
     if delete and not nothing:
         freed = _delete(settings, plans, retention, console, skipped)
+        bucket = connections.bucket(settings)
+        freed += sum(each.size_bytes for each in landed if remove(bucket, each))
     if as_json:
-        document = to_json(plans, tables, freed_bytes=freed) | {"skipped": skipped.reasons}
+        document = to_json(plans, tables, landed, freed_bytes=freed) | {"skipped": skipped.reasons}
         print(json.dumps(document, indent=2))
     elif nothing:
         console.print("nothing to delete")
     elif delete:
         console.print(f"{format_bytes(freed)} freed")
     else:
-        total = format_bytes(_total(plans, tables))
+        total = format_bytes(_total(plans, tables, landed))
         console.print(f"{total} may be deleted; nothing was removed: --delete does it")
     for name, reason in skipped.reasons.items():
         console.print(f"{name} is skipped: {reason}")
     sys.exit(FAILED if skipped.reasons else NOTHING_TO_DO if nothing else DONE)
 
 
-def to_json(plans: list[RetentionPlan], tables: list[Reclaimable], *, freed_bytes: int) -> Document:
+def to_json(
+    plans: list[RetentionPlan],
+    tables: list[Reclaimable],
+    landed: list[Leftover],
+    *,
+    freed_bytes: int,
+) -> Document:
     return {
-        "size_bytes": _total(plans, tables),
+        "size_bytes": _total(plans, tables, landed),
         "freed_bytes": freed_bytes,
+        "landing": {each.prefix: each.size_bytes for each in landed},
         "models": {
             plan.model: {
                 "deletions": [
@@ -101,8 +114,20 @@ def to_json(plans: list[RetentionPlan], tables: list[Reclaimable], *, freed_byte
     }
 
 
-def _total(plans: list[RetentionPlan], tables: list[Reclaimable]) -> int:
-    return sum(plan.size_bytes for plan in plans) + sum(files.size_bytes for files in tables)
+def _total(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[Leftover]) -> int:
+    unneeded = sum(files.size_bytes for files in tables) + sum(each.size_bytes for each in landed)
+    return unneeded + sum(plan.size_bytes for plan in plans)
+
+
+def _leftovers(settings: Settings, model: str | None, retention: Retention) -> list[Leftover]:
+    """Deliveries that never became visible, also those to models without a version."""
+    bucket, now = connections.bucket(settings), datetime.now(UTC)
+    names = [model] if model else filter(keys.is_model, bucket.names_below("landing"))
+    return [
+        each
+        for name in names
+        for each in leftovers(bucket, name, grace_days=retention.grace_days, now=now)
+    ]
 
 
 @dataclass
@@ -175,7 +200,7 @@ def _vacuum(
     return [table for table in reclaimable if table.files]
 
 
-def _print(plans: list[RetentionPlan], tables: list[Reclaimable]) -> None:
+def _print(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[Leftover]) -> None:
     console = open_console()
     kept = new_table("model", "version", "kept because")
     deletions = new_table("model", "version", "files", "size", "may be deleted because")
@@ -197,6 +222,11 @@ def _print(plans: list[RetentionPlan], tables: list[Reclaimable]) -> None:
             format_bytes(table.size_bytes),
             "no version that is kept needs them",
         )
+    for each in landed:
+        model, date, arrival = each.prefix.split("/")[1:]
+        reason = "its delivery was refused or cut short"
+        size = format_bytes(each.size_bytes)
+        deletions.add_row(model, f"{arrival} of {date}", str(len(each.files)), size, reason)
     for rows in (kept, deletions):
         if rows.row_count:
             console.print(rows)

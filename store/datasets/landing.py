@@ -30,7 +30,7 @@ from overnight.store.objects.records import existing, validation_summary
 from overnight.store.objects.size_limits import ARRIVAL_BYTES, LANDED_FILE_BYTES
 from overnight.store.values import Value
 
-_MANIFEST = "arrival.json"
+MANIFEST = "arrival.json"
 # Stored file names begin with a digest, so no delivered file can pass for a reason.
 _REASON = "reason-"
 # A folder of pictures is thousands of small objects: one request at a time would be slow.
@@ -81,7 +81,7 @@ class Arrival(Value):
     @property
     def manifest_key(self) -> str:
         """Key of `arrival.json`: the arrival is visible from the moment this key exists."""
-        return f"{self.prefix}/{_MANIFEST}"
+        return f"{self.prefix}/{MANIFEST}"
 
     def key(self, file: str) -> str:
         """Key of one of its files."""
@@ -222,7 +222,7 @@ class Landing:
         return LandingListing(tuple(arrivals), tuple(strays))
 
     def _visible(self, date: str, name: str) -> Arrival:
-        return self._read_manifest(f"{keys.arrival(self.model, date, name)}/{_MANIFEST}")
+        return self._read_manifest(f"{keys.arrival(self.model, date, name)}/{MANIFEST}")
 
     def _read_manifest(self, key: str) -> Arrival:
         try:
@@ -303,7 +303,7 @@ class Landing:
             key
             for date in filter(keys.is_date, self.bucket.names_below(landing))
             for key in self.bucket.keys_below(keys.arrival(arrival.model, date, arrival.name))
-            if not key.endswith(f"/{_MANIFEST}") and keys.is_key(key)
+            if not key.endswith(f"/{MANIFEST}") and keys.is_key(key)
         ]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self.bucket.remove, leftovers))
