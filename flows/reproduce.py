@@ -92,7 +92,10 @@ def check_environment(context: ModelContext, manifest: Manifest) -> tuple[str, .
         environment=lineage.environment(),
         settings=manifest.training.settings,
     )
-    mismatches = reproduction.mismatches(manifest, now)
+    mismatches = (
+        *reproduction.mismatches(manifest, now),
+        *reproduction.lost_categories(context.definition, manifest),
+    )
     for mismatch in mismatches:
         get_run_logger().warning("not as it was: %s", mismatch)
     return mismatches
@@ -100,7 +103,7 @@ def check_environment(context: ModelContext, manifest: Manifest) -> tuple[str, .
 
 @step
 def train_again(context: ModelContext, manifest: Manifest, folder: Path) -> Candidate:
-    """Fit on the recorded rows with the recorded settings, by the recorded sources."""
+    """Fit on the recorded rows, encoded as then, with the recorded settings and sources."""
     rows = reproduction.recorded_snapshot(manifest)
     training = manifest.training
     progress = ProgressReporter(f"{manifest.model}-training")
@@ -109,8 +112,12 @@ def train_again(context: ModelContext, manifest: Manifest, folder: Path) -> Cand
             context.definition,
             type(context.definition.settings).model_validate(training.settings),
             fingerprint=manifest.fingerprint,
-            training=context.training_examples(rows),
-            holdout=context.holdout_examples(rows),
+            training=reproduction.as_recorded(
+                context.definition, manifest, context.training_examples(rows)
+            ),
+            holdout=reproduction.as_recorded(
+                context.definition, manifest, context.holdout_examples(rows)
+            ),
             folder=folder,
             seconds=context.settings.fit_seconds,
             report=progress,

@@ -22,6 +22,7 @@ OvernightError
 │   └── CollectedVersion    retention deleted its files: name another version
 ├── UntrustedVersion        no trusted key signed it: sign it, or trust the key
 ├── CorruptRecord           an object is not the record that its key names: remove it
+├── IncomparableVersions    two versions name other classes or categories
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
 ├── NoChallenge             no challenge runs
@@ -223,6 +224,10 @@ class CorruptRecord(OvernightError):
             "Find out who wrote it, remove it with the store's own tools, and restore the record "
             "with `overnight verify --repair --from` an export"
         )
+
+
+class IncomparableVersions(OvernightError):
+    """Two versions cannot answer the same rows, or their answers have no common meaning."""
 
 
 class PromotionConflict(OvernightError):

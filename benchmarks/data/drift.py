@@ -25,7 +25,7 @@ from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import check_columns_of, check_repeats
 from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
-from overnight.tasks.evaluation.evaluate import Champion
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.training.train import train
 
 DIGITS = models.find("digits")
@@ -70,7 +70,9 @@ class Population:
         fresh = DIGITS.examples(rows[LEARNED_ROWS:])
         self.fresh = Digits(fresh.inputs["image"], fresh.labels.astype(np.int8))
         body = predictor.read_bytes() if predictor else self._trained(place)
-        self.champion = DriftReference(Champion("champion", body), frozenset({"learned"}))
+        self.champion = DriftReference(
+            PublishedPredictor("champion", body, DIGITS.tensors), frozenset({"learned"})
+        )
 
     def _trained(self, place: Path) -> bytes:
         candidate = train(

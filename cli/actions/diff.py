@@ -10,7 +10,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.store.errors import NothingPublished
 from overnight.store.registry.registry import Registry
 from overnight.tasks.evaluation.diff import Difference, difference
-from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
 
@@ -20,13 +20,20 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
 
     Raises:
         UnknownVersion, CorruptVersion, UntrustedVersion
+        IncomparableVersions: one of them names other classes, or knows no category of a row.
     """
     context = ModelContext.open(model)
     versions = [_resolve(context, name) for name in (first, second)]
     older, newer = (context.load_predictor(version) for version in versions)
     # Today's holdout for both: their recorded metrics may be of different holdouts.
     holdout = context.holdout_examples()
-    outputs = (answers(older.predictor, holdout.inputs), answers(newer.predictor, holdout.inputs))
+    first_answers, second_answers = (
+        PublishedPredictor.of(loaded.manifest, loaded.predictor).answers(
+            context.definition, holdout.inputs
+        )
+        for loaded in (older, newer)
+    )
+    outputs = (first_answers, second_answers)
     diff = difference(
         context.definition, (older.manifest, newer.manifest), outputs, holdout=holdout
     )

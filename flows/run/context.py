@@ -19,6 +19,7 @@ from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.manifest import DataLineage, Manifest
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettingsLog
+from overnight.store.schema_translation import same_encoding
 from overnight.store.trust.signing import Signer
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.categories import categories
@@ -67,8 +68,9 @@ class ModelContext:
     def is_warm(self, start_from: StartFrom, champion: Manifest | None, data: DataLineage) -> bool:
         """Whether a run on `data` starts from the champion's weights.
 
-        It does not where there is no champion, or where the champion was trained on rows that are
-        in the holdout now: the candidate would inherit them, and pass every gate too easily.
+        It does not where there is no champion; where the champion was trained on rows that are in
+        the holdout now: the candidate would inherit them, and pass every gate too easily; or where
+        categories or classes have other numbers now, for which its weights were not trained.
 
         Raises:
             ConfigurationError: it is requested, and the model declares no settings for it.
@@ -81,7 +83,12 @@ class ModelContext:
                 f"{self.model} declares no settings for starting from the champion; "
                 "give its definition `warm`, or start from scratch"
             )
-        return wanted and champion is not None and not learned_holdout_rows(champion.data, data)
+        return (
+            wanted
+            and champion is not None
+            and not learned_holdout_rows(champion.data, data)
+            and same_encoding(self.definition.tensors, champion.tensors)
+        )
 
     def training_settings(
         self, changed: Mapping[str, float | int | None], *, warm: bool = False

@@ -11,6 +11,7 @@ from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict
 from overnight.tasks.data.snapshot import read_stamped
 from overnight.tasks.evaluation import reinstate
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import Reinstated
 from overnight.tasks.reporting.report import RunReport
 
@@ -31,20 +32,23 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
     if gate is None or plan.champion is None or not earlier:
         return None
     made_of = [registry.manifest(version).data for version in (plan.champion, *earlier)]
+    stamped = read_stamped(context.rows, plan.snapshot)
+    known = context.rows.arrival_names(max(data.dataset_version for data in made_of))
     examples = reinstate.unseen_examples(
-        context.definition,
-        read_stamped(context.rows, plan.snapshot),
-        lineages=made_of,
-        known_arrivals=context.rows.arrival_names(max(data.dataset_version for data in made_of)),
+        context.definition, stamped, lineages=made_of, known_arrivals=known
     )
     if examples is None:
         return None
+    loaded = [context.load_predictor(version) for version in (plan.champion, *earlier)]
+    predictors = [PublishedPredictor.of(each.manifest, each.predictor) for each in loaded]
     better = reinstate.reconsider(
         context.definition,
         gate,
-        champion=(plan.champion, context.load_predictor(plan.champion).predictor),
-        earlier={version: context.load_predictor(version).predictor for version in earlier},
+        champion=predictors[0],
+        earlier=predictors[1:],
         examples=examples,
+        # Each arrival since was followed by one look at most.
+        looks=max(1, len(set(stamped.column("arrival").unique().to_pylist()) - set(known))),
     )
     get_run_logger().info("%s", better or f"none of {len(earlier)} earlier versions is better")
     return better

@@ -57,8 +57,8 @@ def evaluate(plan: TrainingPlan, candidate: Candidate) -> Evaluation:
     """Measure candidate and champion on the same rows."""
     context, champion = plan.context, None
     if plan.champion is not None:
-        predictor = context.load_predictor(plan.champion).predictor
-        champion = evaluation.Champion(plan.champion, predictor)
+        loaded = context.load_predictor(plan.champion)
+        champion = evaluation.PublishedPredictor.of(loaded.manifest, loaded.predictor)
     holdout = context.holdout_examples(plan.snapshot)
     return evaluation.evaluate(context.definition, candidate, champion, holdout)
 

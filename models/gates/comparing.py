@@ -43,6 +43,8 @@ def difference_interval(paired: Paired, *, alpha: float = 0.025) -> tuple[float,
 
 def with_champion(evaluation: Evaluation, metric: str, slice: str) -> PairedComparison | str:
     """The comparison with the champion on a slice, or why there is none."""
+    if evaluation.incomparable:
+        return f"{evaluation.champion} cannot answer these rows: {evaluation.incomparable}"
     if metric == ACCURACY and (paired := evaluation.counts(slice)) is not None:
         return _paired_shares(paired) if paired.n else NO_ROW
     try:

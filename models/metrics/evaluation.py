@@ -107,7 +107,8 @@ class Evaluation:
     """A candidate's metrics on the holdout, and its comparison with the champion on those rows.
 
     `champion` is None while nothing serves; `paired` is then empty. `rows` and `champion_rows`
-    are the metrics row by row, `slices` the masks of the holdout's rows by name.
+    are the metrics row by row, `slices` the masks of the holdout's rows by name. `incomparable`
+    says why the champion cannot answer these rows; then nothing of it is measured.
     """
 
     measurements: tuple[Measurement, ...]
@@ -119,6 +120,7 @@ class Evaluation:
     rows: tuple[RowMetric, ...] = ()
     champion_rows: tuple[RowMetric, ...] = ()
     slices: Mapping[str, Mask] = field(default_factory=dict)
+    incomparable: str = ""
 
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
         """The candidate's measurement of a metric on a slice, or None."""

@@ -22,9 +22,11 @@ from overnight.serving.errors import BadInput
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.validation import check_range
 from overnight.serving.lifecycle.model_slots import LoadedVersion
+from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.manifest import Manifest
-from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.store.schema import NUMPY_TYPES, Schema
+from overnight.store.schema_translation import translation
 
 # A request that would wait behind more than this is better dropped; large batches fill the queue
 # sooner, by their bytes.
@@ -45,10 +47,10 @@ _DTYPES = {name: np.dtype(numpy_name) for name, numpy_name in NUMPY_TYPES.items(
 class RecordedCall:
     """One request as it was answered: rows [n, …] by input, answers [n, …] by output.
 
-    `checked`: the inputs that the rows were validated against.
+    `tensors`: the schema of the version that answered, by which the rows are encoded and validated.
     """
 
-    checked: Sequence[TensorSpec]
+    tensors: Schema
     inputs: Mapping[str, Array]
     outputs: Sequence[str]
     answers: Mapping[str, Array]
@@ -148,6 +150,13 @@ def compare(comparison: AnswerComparison, *, turn: int) -> None:
     """Answer with the other version, and every few turns with both, to compare their CPU time."""
     call, counters = comparison.call, comparison.counters
     is_timed = turn % TIMED_EVERY == 0
+    try:
+        by_name = translation(
+            comparison.champion.manifest.tensors, comparison.challenger.manifest.tensors
+        )
+    except IncomparableVersions as error:
+        counters.count_compared_failed(error, comparison.request_id)
+        return
     answers: dict[bool, Mapping[str, Array]] = {comparison.by_challenger: call.answers}
     seconds: dict[bool, float] = {}
     # The second one finds the rows in the processor's cache, so they take turns.
@@ -172,33 +181,36 @@ def compare(comparison: AnswerComparison, *, turn: int) -> None:
     # Further outputs only explain the answer, so a request for them alone is not compared.
     name = comparison.champion.manifest.tensors.outputs[0].name
     if name in call.outputs:
-        pair = AnswerPair(answers[False][name], answers[True][name])
+        pair = AnswerPair(answers[False][name], by_name.outputs(answers[True])[name])
         differs = differing(comparison.champion.manifest, pair, comparison.terms)
         counters.count_compared_answers(differs, pair, comparison.request_id)
 
 
 def _answer(loaded: LoadedVersion, call: RecordedCall) -> dict[str, Array]:
-    """Answer the rows of a call with another version.
+    """Answer the rows of a call with another version, in that version's own encoding.
 
     Raises:
         BadInput: it takes other rows, has no such output, or answered no finite numbers.
+        IncomparableVersions: it has no number for a category of the rows.
     """
-    _check_call(loaded.manifest, call)
-    answers = loaded.predict(call.inputs, call.outputs)
+    inputs = _translated(loaded.manifest, call)
+    answers = loaded.predict(inputs, call.outputs)
     check_finite(answers)
     return answers
 
 
-def _check_call(manifest: Manifest, call: RecordedCall) -> None:
-    """Validate a call of another version against the inputs and outputs of this one.
+def _translated(manifest: Manifest, call: RecordedCall) -> Mapping[str, Array]:
+    """The inputs of a call of another version as this one encodes them, validated.
 
     Raises:
         BadInput: naming the tensor.
+        IncomparableVersions: this version has no number for a category.
     """
-    specs, given = manifest.tensors.inputs, call.inputs
-    if given.keys() != {spec.name for spec in specs}:
-        raise BadInput("inputs", expected=f"{[s.name for s in specs]}", found=f"{[*given]}")
-    checked = {spec.name: (spec.minimum, spec.maximum) for spec in call.checked}
+    specs = manifest.tensors.inputs
+    if call.inputs.keys() != {spec.name for spec in specs}:
+        raise BadInput("inputs", expected=f"{[s.name for s in specs]}", found=f"{[*call.inputs]}")
+    given = translation(call.tensors, manifest.tensors).inputs(call.inputs)
+    checked = {spec.name: (spec.minimum, spec.maximum) for spec in call.tensors.inputs}
     for spec in specs:
         rows = given[spec.name]
         if rows.shape[1:] != spec.shape or rows.dtype != _DTYPES[spec.datatype]:
@@ -211,6 +223,7 @@ def _check_call(manifest: Manifest, call: RecordedCall) -> None:
     outputs = [spec.name for spec in manifest.tensors.outputs]
     if not set(outputs).issuperset(call.outputs):
         raise BadInput("outputs", expected=f"some of {outputs}", found=f"{[*call.outputs]}")
+    return given
 
 
 def check_finite(answers: Mapping[str, Array]) -> None:

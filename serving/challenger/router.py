@@ -65,7 +65,7 @@ class RecordingVersion:
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Answer as the version itself does, and keep the rows and the answers."""
         answers = self.predictor.predict(inputs, outputs)
-        self.call = RecordedCall(self.predictor.inputs, inputs, outputs, answers)
+        self.call = RecordedCall(self.manifest.tensors, inputs, outputs, answers)
         return answers
 
 
@@ -123,7 +123,9 @@ class Challenger:
         """
         champion_version, challenger_version, reason = self._compatibility
         if (champion_version, challenger_version) != (champion.version, challenger.version):
-            reason = difference(champion.manifest.tensors, challenger.manifest.tensors)
+            reason = difference(
+                champion.manifest.tensors, challenger.manifest.tensors, mode="canary"
+            )
             # One store of a whole tuple, so that no other thread reads half of it.
             self._compatibility = (champion.version, challenger.version, reason)
         if reason:

@@ -22,9 +22,10 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import read
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
-from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
+from overnight.store.schema_translation import why_incomparable
 from overnight.store.values import Value
 
 
@@ -198,17 +199,20 @@ class Challenges:
                 "let it challenge in shadow, or approve it: "
                 f"`overnight challenge {model} {version} --canary --approve`"
             )
-        if why := difference(registry.manifest(champion.version).tensors, tensors):
+        own = registry.manifest(champion.version).tensors
+        if why := difference(own, tensors, mode=terms.mode):
             raise ConfigurationError(
                 f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
             )
 
 
-def difference(champion: Schema, challenger: Schema) -> str:
-    """Why clients of the champion could not use the challenger; empty when they could.
+def difference(champion: Schema, challenger: Schema, *, mode: Mode) -> str:
+    """Why a challenger could not be compared with the champion or stand in for it; else empty.
 
     Inputs must have the same names, types and shapes, the champion's outputs must exist, the first
-    one first, and the classes must be the same. Ranges may differ.
+    one first, and the classes must be the same. Ranges may differ. A shadow may number categories
+    and classes otherwise: they are matched by name. A canary answers clients, which know the
+    numbers of the champion, so it may only add categories after those.
     """
     expected, actual = _forms(champion.inputs), _forms(challenger.inputs)
     if expected != actual:
@@ -216,8 +220,23 @@ def difference(champion: Schema, challenger: Schema) -> str:
     expected, actual = _forms(champion.outputs), _forms(challenger.outputs)
     if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - actual.items():
         return f"its outputs are {actual}, expected {expected}"
+    if why := why_incomparable(champion, challenger):
+        return why
+    return _renumbered(champion, challenger) if mode == "canary" else ""
+
+
+def _renumbered(champion: Schema, challenger: Schema) -> str:
+    """What a number means otherwise in the challenger than in the champion; empty if nothing."""
     if champion.labels != challenger.labels:
         return f"its classes are {challenger.labels}, expected {champion.labels}"
+    specs = {spec.name: spec for spec in (*challenger.inputs, *challenger.outputs)}
+    for spec in (*champion.inputs, *champion.outputs):
+        vocabulary = specs[spec.name].vocabulary
+        if vocabulary[: len(spec.vocabulary)] != spec.vocabulary:
+            return (
+                f"it numbers the categories of {spec.name!r} otherwise, and clients may send or "
+                "read numbers; let it challenge in shadow"
+            )
     return ""
 
 

@@ -18,7 +18,7 @@ from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.store.registry.manifest import Finding, Manifest
 from overnight.tasks.data.leakage import check_look_alikes
 from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import Champion, answers
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 
 RIGHT = "champion is right"
 # Enough to estimate a distribution: differences below a hundredth do not matter here.
@@ -33,7 +33,7 @@ class DriftReference:
     `known` are arrivals that it did not learn, but earlier champions did; they are not compared.
     """
 
-    champion: Champion
+    champion: PublishedPredictor
     arrivals: frozenset[str]
     known: frozenset[str] = frozenset()
 
@@ -52,7 +52,7 @@ def drift_reference(
     """
     if not same_tensors(manifest, definition):
         return None
-    champion = Champion(manifest.version, predictor)
+    champion = PublishedPredictor.of(manifest, predictor)
     return DriftReference(
         champion, frozenset(ingested) - frozenset(manifest.data.without), known=frozenset(known)
     )
@@ -179,7 +179,10 @@ def _without_reference(reference: DriftReference | None, groups: list[_Group]) -
 
 
 def _group_findings(
-    group: _Group, reference_sample: ColumnSample, definition: ModelDefinition, champion: Champion
+    group: _Group,
+    reference_sample: ColumnSample,
+    definition: ModelDefinition,
+    champion: PublishedPredictor,
 ) -> Iterator[Finding]:
     gates = definition.data_gates
     n = group.rows.num_rows
@@ -204,7 +207,10 @@ def _group_findings(
 
 
 def _sample(
-    rows: pa.Table, answered_rows: pa.Table, definition: ModelDefinition, champion: Champion
+    rows: pa.Table,
+    answered_rows: pa.Table,
+    definition: ModelDefinition,
+    champion: PublishedPredictor,
 ) -> ColumnSample:
     """Statistics of `rows`, and of the champion's answers to `answered_rows`.
 
@@ -230,12 +236,17 @@ def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSam
 
 
 def _describe_answers(
-    examples: Examples, definition: ModelDefinition, champion: Champion
+    examples: Examples, definition: ModelDefinition, champion: PublishedPredictor
 ) -> ColumnSample:
-    """The model's statistics of the champion's answers, and with classes which ones are right."""
+    """The model's statistics of the champion's answers, and with classes which ones are right.
+
+    Rows of categories that the champion has no number for are left out: their labels and inputs
+    are compared all the same.
+    """
+    examples = champion.answerable(definition, examples)
     if examples.n == 0:
         return ColumnSample(0)
-    outputs = answers(champion.predictor, examples.inputs)
+    outputs = champion.answers(definition, examples.inputs)
     numbers = definition.data_gates.output_statistics(outputs)
     right: dict[str, Array] = {}
     if definition.tensors.labels:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -15,31 +16,64 @@ from overnight.models.gates import Robust
 from overnight.models.metrics.classification import Mask
 from overnight.models.metrics.equivalence import compare_outputs
 from overnight.models.metrics.evaluation import Evaluation, Paired, RowMetric
-from overnight.store.registry.manifest import Measurement
+from overnight.store.errors import IncomparableVersions
+from overnight.store.registry.manifest import Manifest, Measurement
+from overnight.store.schema import Schema
+from overnight.store.schema_translation import translation
 from overnight.tasks.training.train import Candidate
 
 _BATCH_ROWS = 500
 
 
 @dataclass(frozen=True)
-class Champion:
-    """The champion's predictor, which is evaluated again on the holdout of this run."""
+class PublishedPredictor:
+    """The predictor of a published version, and the schema by which it encodes its rows."""
 
     version: str
     predictor: bytes
+    tensors: Schema
+
+    @classmethod
+    def of(cls, manifest: Manifest, predictor: bytes) -> Self:
+        """The predictor of the version that a manifest describes."""
+        return cls(manifest.version, predictor, manifest.tensors)
+
+    def answers(self, definition: ModelDefinition, inputs: Mapping[str, Array]) -> Outputs:
+        """All outputs by name for rows that the definition encoded, with the definition's classes.
+
+        Raises:
+            IncomparableVersions: it does not know a category of the rows, or names other classes.
+        """
+        own = translation(definition.tensors, self.tensors)
+        return own.outputs(answers(self.predictor, own.inputs(inputs)))
+
+    def answerable(self, definition: ModelDefinition, rows: Examples) -> Examples:
+        """The rows whose categories it knows.
+
+        Raises:
+            IncomparableVersions: it names other classes.
+        """
+        mask = translation(definition.tensors, self.tensors).answerable(rows.inputs)
+        if mask.all():
+            return rows
+        inputs = {name: array[mask] for name, array in rows.inputs.items()}
+        slices = {name: rows_of[mask] for name, rows_of in rows.slices.items()}
+        return Examples(inputs, rows.labels[mask], slices)
 
 
 def evaluate(
     definition: ModelDefinition,
     candidate: Candidate,
-    champion: Champion | None,
+    champion: PublishedPredictor | None,
     holdout: Examples,
 ) -> Evaluation:
     """Measure the candidate, and compare it with the champion on the same rows.
 
     The candidate's metrics are those of the trained network; how much its exported predictor
     deviates is measured too, and the rehearsal measures the served answers. The comparison with
-    the champion is between the exported predictors, as is everything on perturbed rows.
+    the champion is between the exported predictors, as is everything on perturbed rows. Each
+    version is sent the rows in its own encoding; where that cannot be, the evaluation says why, and
+    gates that compare refuse.
     """
     outputs = predictions(candidate)
     measurements = definition.measure(holdout, outputs)
@@ -58,7 +92,10 @@ def evaluate(
     candidate_evaluation = replace(candidate_evaluation, measurements=measurements)
     if champion is None:
         return candidate_evaluation
-    champion_outputs = answers(champion.predictor, holdout.inputs)
+    try:
+        champion_outputs = champion.answers(definition, holdout.inputs)
+    except IncomparableVersions as error:
+        return replace(candidate_evaluation, champion=champion.version, incomparable=str(error))
     return replace(
         candidate_evaluation,
         champion=champion.version,
@@ -151,7 +188,7 @@ def _rows(
 
 
 def answers(predictor: bytes, inputs: Mapping[str, Array]) -> Outputs:
-    """All outputs of a predictor by name, with the answers to the rows in order."""
+    """All outputs of a predictor by name, for rows in its own encoding."""
     interpreter = Interpreter(model_content=predictor, num_threads=2)
     runner = interpreter.get_signature_runner()
     n = len(next(iter(inputs.values())))

@@ -4,7 +4,7 @@ Before training, the last champions answer the new rows, as the current champion
 beats it there by the model's own paired gate is proposed in its place.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -15,11 +15,12 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
 from overnight.models.gates import MinimumImprovement
 from overnight.models.moving_holdout import DAY
+from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import answers, compare_on_rows
+from overnight.tasks.evaluation.evaluate import PublishedPredictor, compare_on_rows
 
 LAST_VERSIONS = 5
 _EPOCH = date(1970, 1, 1)
@@ -111,34 +112,42 @@ def reconsider(
     definition: ModelDefinition,
     gate: MinimumImprovement,
     *,
-    champion: tuple[str, bytes],
-    earlier: Mapping[str, bytes],
+    champion: PublishedPredictor,
+    earlier: Sequence[PublishedPredictor],
     examples: Examples,
+    looks: int = 1,
 ) -> Reinstated | None:
     """The earlier version that beats the champion with the lowest p-value, or None.
 
     Each must pass at the gate's alpha divided by the number of versions (Bonferroni correction).
+    The rows grow from run to run until another version is made, and are tested anew each time, so
+    the alpha is spent over the looks: of look k the share 1 / k(k + 1), which sum to one. However
+    often it is tested, a version that is no better is proposed with probability at most alpha.
 
     Args:
-        champion: version and predictor.
-        earlier: predictors by version.
         examples: labelled examples that none of these versions has learned.
+        looks: at most how often these rows were tested, this time included.
     """
     if not earlier:
         return None
-    strict = replace(gate, alpha=gate.alpha / len(earlier))
-    champion_version, champion_predictor = champion
-    champion_outputs = answers(champion_predictor, examples.inputs)
+    strict = replace(gate, alpha=gate.alpha / len(earlier) / (looks * (looks + 1)))
+    try:
+        champion_outputs = champion.answers(definition, examples.inputs)
+    except IncomparableVersions:
+        return None
     better = []
-    for version, predictor in earlier.items():
-        outputs = answers(predictor, examples.inputs)
+    for version in earlier:
+        try:
+            outputs = version.answers(definition, examples.inputs)
+        except IncomparableVersions:
+            continue
         evaluation = compare_on_rows(
-            definition, examples, outputs, champion_outputs, champion=champion_version
+            definition, examples, outputs, champion_outputs, champion=champion.version
         )
         findings = list(strict.findings(evaluation))
         # It must pass on every slice; its weakest finding stands for all.
         if all(finding.passed and finding.applicable for finding in findings):
-            better.append(Reinstated(version, max(findings, key=_p_value)))
+            better.append(Reinstated(version.version, max(findings, key=_p_value)))
     return min(better, key=lambda reinstated: _p_value(reinstated.finding), default=None)
 
 

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
@@ -12,9 +12,10 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.errors import CorruptVersion
 from overnight.store.registry.manifest import Manifest, Measurement
+from overnight.store.schema_translation import translation
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.errors import NotReproducible
-from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.evaluation.explain import Axis, Present, explain
 
 NETWORK, PREDICTOR = "network.keras", "predictor.tflite"
@@ -91,6 +92,34 @@ def check_rows(manifest: Manifest, current: Snapshot) -> None:
             )
 
 
+def as_recorded(definition: ModelDefinition, manifest: Manifest, rows: Examples) -> Examples:
+    """Rows that the definition encoded now, as they were encoded when the version was trained.
+
+    Raises:
+        IncomparableVersions: the version names other classes, or lacks a category of the rows.
+    """
+    recorded = translation(definition.tensors, manifest.tensors)
+    labels = rows.labels
+    if recorded.classes is not None:
+        # `classes` has the recorded number of each class, and labels are such numbers.
+        labels = recorded.classes[labels.astype(np.int64)].astype(labels.dtype)
+    return replace(rows, inputs=recorded.inputs(rows.inputs), labels=labels)
+
+
+def lost_categories(definition: ModelDefinition, manifest: Manifest) -> tuple[str, ...]:
+    """Descriptions of the categories that a version knew and rows are read without now."""
+    recorded = {spec.name: spec.vocabulary for spec in manifest.tensors.inputs}
+    lost = {
+        spec.name: sorted(set(recorded.get(spec.name, ())) - set(spec.vocabulary))
+        for spec in definition.tensors.inputs
+    }
+    return tuple(
+        f"vocabulary: {name} had {', '.join(categories)}, which rows are read without now"
+        for name, categories in lost.items()
+        if categories
+    )
+
+
 def mismatches(manifest: Manifest, present: Present) -> tuple[str, ...]:
     """Descriptions of the differences in code, packages, interpreter and machine."""
     axes: Mapping[str, Axis] = {axis.name: axis for axis in explain(manifest, present)}
@@ -117,8 +146,12 @@ def compare(
 
     Raises:
         CorruptVersion: a network file is no Keras file with weights.
+        IncomparableVersions: the version names other classes than the model does now.
     """
-    first, second = (answers(bundle[PREDICTOR], holdout.inputs) for bundle in (published, remade))
+    first, second = (
+        PublishedPredictor.of(manifest, bundle[PREDICTOR]).answers(definition, holdout.inputs)
+        for bundle in (published, remade)
+    )
     name = definition.tensors.outputs[0].name
     then, now = np.asarray(first[name], np.float64), np.asarray(second[name], np.float64)
     measured = zip(

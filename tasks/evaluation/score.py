@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
+from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
-from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def score(
     """
     scores: list[Score] = []
     unreadable: list[str] = []
+    champion_predictor = PublishedPredictor.of(champion, predictor)
     stored = LiveScores(registry.bucket, registry.model)
     for arrival in arrivals:
         kept = stored.find(champion.version, arrival)
@@ -66,7 +68,11 @@ def score(
             unreadable.append(f"{arrival}: its rows are no examples: {error}")
             continue
         if examples is not None:
-            outputs = answers(predictor, examples.inputs)
+            try:
+                outputs = champion_predictor.answers(definition, examples.inputs)
+            except IncomparableVersions as error:
+                unreadable.append(f"{arrival}: {champion.version} cannot answer its rows: {error}")
+                continue
             measured = definition.measure(examples, outputs)
             scores.append(stored.keep(_score(champion, arrival, examples.n, measured)))
     return Scored(tuple(scores), tuple(unreadable))

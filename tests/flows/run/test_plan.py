@@ -64,6 +64,14 @@ def test_a_run_starts_from_the_champion_unless_it_learned_rows_of_the_holdout(
     assert not context.is_warm("scratch", champion, data)
 
 
+def test_a_run_does_not_start_from_weights_for_other_numbers_of_the_classes(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    tensors = DEFINITION.tensors.model_copy(update={"labels": DEFINITION.tensors.labels[::-1]})
+    champion = MADE.model_copy(update={"tensors": tensors})
+
+    assert not ModelContext.open("digits").is_warm("champion", champion, MADE.data)
+
+
 @pytest.mark.parametrize(
     ("requested_by", "reason", "forced", "expected"),
     [

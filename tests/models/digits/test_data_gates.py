@@ -17,7 +17,7 @@ from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.tasks.data.admission import check_repeats
 from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
-from overnight.tasks.evaluation.evaluate import Champion
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from tests.support.genuine_digits import GenuineDigits
 
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
@@ -61,7 +61,9 @@ def compared(
 ) -> DriftReport:
     rows = [stamped(nights.rows(0, _LEARNED_ROWS), "night-0000")]
     rows += [stamped(table, name) for name, table in arrived]
-    champion = DriftReference(Champion("v1", LINEAR), frozenset({"night-0000"}), known=known)
+    champion = DriftReference(
+        PublishedPredictor("v1", LINEAR, DEFINITION.tensors), frozenset({"night-0000"}), known=known
+    )
     return compare(
         pa.concat_tables(rows),
         nights.holdout,

@@ -1,12 +1,23 @@
 """Comparisons of champion and challenger: counted, bounded, and logged with both answers."""
 
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from overnight.serving.challenger.comparison import QUEUED, QUEUED_BYTES
+from overnight.serving.challenger.comparison import (
+    QUEUED,
+    QUEUED_BYTES,
+    AnswerComparison,
+    compare,
+)
+from overnight.serving.challenger.counters import ChallengeCounters
+from overnight.serving.challenger.router import RecordingVersion
+from overnight.serving.inference.runtime import Predictor
+from overnight.serving.lifecycle.model_slots import LoadedVersion
 from overnight.store.registry.challenge_terms import Terms
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
 from tests.support.serving.challenges import (
     ALWAYS_ZERO,
@@ -22,9 +33,11 @@ from tests.support.serving.challenges import (
     one,
     plain,
     replace,
+    started,
 )
 
 CHAMPION = bundles.version_name(1)
+WORDS = Path(__file__).parents[2] / "goldens" / "tabular" / "predictor.tflite"
 FOURS = bundles.IMAGES  # the champion's answer to noise
 
 
@@ -79,6 +92,89 @@ def test_numbers_without_classes_agree_within_the_tolerance(tolerance, differs):
     setup.settle()
 
     assert (setup.stats().compared, setup.stats().disagreements) == (1, differs)
+
+
+def test_classes_in_another_order_are_compared_by_name():
+    # Given a challenger with the champion's network, whose classes are called the other way round.
+    turned = bundles.TENSORS.model_copy(update={"labels": bundles.TENSORS.labels[::-1]})
+    setup = ChallengeSetup(SHADOW, bundle=plain(1), tensors=turned)
+
+    ask(setup.client(), one())
+    setup.settle()
+
+    assert (setup.stats().compared, setup.stats().disagreements) == (1, 1.0)
+
+
+def test_a_challenger_of_other_classes_cannot_be_compared_and_the_log_says_so(caplog):
+    other = bundles.TENSORS.model_copy(update={"labels": ("zero", *bundles.TENSORS.labels[1:])})
+    setup = ChallengeSetup(SHADOW, tensors=other)
+
+    with caplog.at_level("INFO", logger="overnight.serving.challenger.counters"):
+        assert ask(setup.client(), one()).status_code == 200
+        setup.settle()
+
+    assert (setup.stats().errors, setup.stats().compared) == (1, 0)
+    assert ["'zero' only in the other" in line.error for line in caplog.records] == [True]
+
+
+def worded(number: int, *vocabulary: str) -> LoadedVersion:
+    """A version that answers the sum of the numbers of three words, as its vocabulary has them."""
+    specs = (
+        TensorSpec(name="price", datatype="FP32", shape=()),
+        TensorSpec(name="promoted", datatype="BOOL", shape=()),
+        TensorSpec(name="week", datatype="INT32", shape=(3,), vocabulary=vocabulary),
+    )
+    units = TensorSpec(name="units", datatype="FP32", shape=(1,))
+    manifest = bundles.manifest(number, {}, tensors=Schema(inputs=specs, outputs=(units,)))
+    return LoadedVersion(1, Predictor(manifest, WORDS.read_bytes(), threads=1), None)
+
+
+def compared(challenger: LoadedVersion, *, by_challenger: bool) -> ChallengeCounters:
+    """One request for `bread, bread, milk` to a champion, or a challenger, and the comparison."""
+    champion = worded(1, "bread", "milk", "eggs")
+    asked = challenger if by_challenger else champion
+    (week,) = (spec for spec in asked.predictor.inputs if spec.name == "week")
+    rows = np.array([[week.vocabulary.index(word) for word in ("bread", "bread", "milk")]])
+    recording = RecordingVersion(asked)
+    inputs = {"price": np.zeros(1, "f4"), "promoted": np.zeros(1, bool), "week": rows.astype("i4")}
+    recording.predict(inputs, ["units"])
+    assert recording.call is not None
+    counters = ChallengeCounters(bundles.MODEL, started(2, SHADOW), "shadow")
+    waiting = AnswerComparison(
+        recording.call,
+        champion=champion,
+        challenger=challenger,
+        terms=SHADOW,
+        counters=counters,
+        by_challenger=by_challenger,
+        request_id="r",
+    )
+    compare(waiting, turn=4)
+    return counters
+
+
+@pytest.mark.parametrize("by_challenger", [False, True])
+@pytest.mark.parametrize(
+    ("vocabulary", "answer"),
+    [
+        (("bread", "milk", "eggs"), 1),
+        (("eggs", "milk", "bread"), 5),
+        (("bread", "eggs", "milk"), 2),
+    ],
+)
+def test_each_version_is_sent_words_by_its_own_numbers(vocabulary, answer, by_challenger, caplog):
+    with caplog.at_level("INFO", logger="overnight.serving.challenger.counters"):
+        stats = compared(worded(2, *vocabulary), by_challenger=by_challenger).stats()
+
+    assert (stats.errors, stats.compared, stats.disagreements) == (0, 1, float(answer != 1))
+    for line in caplog.records:
+        assert (line.champion_answer, line.challenger_answer) == ([1.0], [float(answer)])
+
+
+def test_a_word_that_the_challenger_lacks_is_its_failure():
+    stats = compared(worded(2, "milk", "eggs"), by_challenger=False).stats()
+
+    assert (stats.errors, stats.compared) == (1, 0)
 
 
 def test_requests_that_find_the_queue_full_are_dropped_and_counted():

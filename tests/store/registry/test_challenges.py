@@ -12,7 +12,7 @@ from overnight.store.errors import (
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
-from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal, difference
 from overnight.store.registry.decisions import Verdict
 from overnight.store.registry.registry import ModelRegistry
@@ -236,16 +236,40 @@ MORE = TensorSpec(name="more", datatype="FP32", shape=(2,))
         (TENSORS.model_copy(update={"outputs": (OUT, MORE)}), TENSORS, "its outputs"),
         (TENSORS, TENSORS.model_copy(update={"inputs": (spec("picture"),)}), "its inputs"),
         (TENSORS, TENSORS.model_copy(update={"inputs": (spec(shape=(28,)),)}), "its inputs"),
-        (TENSORS, TENSORS.model_copy(update={"labels": ("0", "1")}), "its classes"),
+        (TENSORS, TENSORS.model_copy(update={"labels": ("0", "1")}), "their classes"),
     ],
 )
+@pytest.mark.parametrize("mode", ["shadow", "canary"])
 def test_an_incompatible_schema_is_described(
-    champion: Schema, challenger: Schema, message: str
+    champion: Schema, challenger: Schema, message: str, mode: Mode
 ) -> None:
-    reason = difference(champion, challenger)
+    reason = difference(champion, challenger, mode=mode)
 
     assert reason.startswith(message)
     assert bool(reason) == bool(message)
+
+
+def numbered(*categories: str, labels: tuple[str, ...] = TENSORS.labels) -> Schema:
+    shop = TensorSpec(name="shop", datatype="INT32", shape=(), vocabulary=categories)
+    return TENSORS.model_copy(update={"inputs": (shop,), "labels": labels})
+
+
+@pytest.mark.parametrize(
+    ("challenger", "message"),
+    [
+        (numbered("north", "south", "west"), ""),
+        (numbered("south", "north"), "it numbers the categories of 'shop' otherwise"),
+        (numbered("north", "south", labels=TENSORS.labels[::-1]), "its classes"),
+    ],
+)
+def test_a_canary_keeps_the_numbers_that_clients_know_and_a_shadow_need_not(
+    challenger: Schema, message: str
+) -> None:
+    champion = numbered("north", "south")
+
+    assert difference(champion, challenger, mode="canary").startswith(message)
+    assert bool(difference(champion, challenger, mode="canary")) == bool(message)
+    assert difference(champion, challenger, mode="shadow") == ""
 
 
 def test_a_version_with_other_tensors_cannot_challenge(bucket: MemoryBucket) -> None:

@@ -201,7 +201,9 @@ def _train(
     if champion is not None:
         known = ModelRegistry(bucket, MODEL).manifest(champion)
         predictor = ModelRegistry(bucket, known.model).read_file(known, "predictor.tflite")
-        serving = overnight.tasks.evaluation.evaluate.Champion(champion, predictor)
+        serving = overnight.tasks.evaluation.evaluate.PublishedPredictor(
+            champion, predictor, known.tensors
+        )
     evaluation = overnight.tasks.evaluation.evaluate.evaluate(
         DEFINITION, candidate, serving, held_out
     )

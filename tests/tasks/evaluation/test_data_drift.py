@@ -27,6 +27,25 @@ def test_the_model_s_own_tensors_are_accepted_whatever_their_range():
     assert same_tensors(champion, DEFINITION)
 
 
+def test_a_champion_with_its_classes_in_another_order_is_accepted():
+    labels = DEFINITION.tensors.labels[::-1]
+    champion = made(DEFINITION.tensors.model_copy(update={"labels": labels}))
+
+    check_tensors(champion, DEFINITION)
+
+    assert same_tensors(champion, DEFINITION)
+
+
+def test_a_champion_of_other_classes_stops_the_run_before_training():
+    labels = ("zero", *DEFINITION.tensors.labels[1:])
+    champion = made(DEFINITION.tensors.model_copy(update={"labels": labels}))
+
+    with pytest.raises(ConfigurationError, match="'0' only in one; 'zero' only in the other"):
+        check_tensors(champion, DEFINITION)
+
+    assert not same_tensors(champion, DEFINITION)
+
+
 @pytest.mark.parametrize(
     "change", [{"name": "picture"}, {"datatype": "INT32"}, {"shape": (32, 32)}], ids=str
 )

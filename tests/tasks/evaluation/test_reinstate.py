@@ -9,6 +9,7 @@ from overnight.models.gates import MinimumImprovement
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
+from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import previous_champions, reconsider
 from tests.support.serving import bundles
 
@@ -25,13 +26,18 @@ def labelled(right: int) -> Examples:
     return Examples({"image": IMAGES}, answers.astype(np.int64))
 
 
-def result(tonight: Examples, *earlier: int):
+def version(name: str, number: int) -> PublishedPredictor:
+    return PublishedPredictor(name, bundles.network(number), DEFINITION.tensors)
+
+
+def result(tonight: Examples, *earlier: int, looks: int = 1):
     return reconsider(
         DEFINITION,
         GATE,
-        champion=("champion", bundles.network(NOT_SURE)),
-        earlier={f"v{number}": bundles.network(number) for number in earlier},
+        champion=version("champion", NOT_SURE),
+        earlier=[version(f"v{number}", number) for number in earlier],
         examples=tonight,
+        looks=looks,
     )
 
 
@@ -59,16 +65,31 @@ def test_equal_versions_are_not_reinstated():
 
 
 def test_each_of_several_versions_is_held_to_its_share_of_the_error_rate():
-    # Given rows of which an earlier version has 115 right and the champion 85: p = 0.02.
+    # Given rows of which an earlier version has 117 right and the champion 83: p = 0.01.
     rows = labelled(SURE_OF_ZERO)
-    rows.labels[115:] = labelled(NOT_SURE).labels[115:]
+    rows.labels[117:] = labelled(NOT_SURE).labels[117:]
 
     alone, one_of_two = result(rows, SURE_OF_ZERO), result(rows, SURE_OF_ZERO, NOT_SURE)
 
-    # Then it beats the champion at 0.025 by itself, and not at half of it among two.
+    # Then it beats the champion at 0.0125 by itself, and not at half of it among two.
     assert alone is not None
-    assert 0.0125 < alone.finding.p < 0.025
+    assert 0.00625 < alone.finding.p < 0.0125
     assert one_of_two is None
+
+
+def test_rows_that_are_tested_again_each_run_share_one_error_rate():
+    rows = labelled(SURE_OF_ZERO)
+    rows.labels[117:] = labelled(NOT_SURE).labels[117:]
+
+    first, second = (result(rows, SURE_OF_ZERO, looks=looks) for looks in (1, 2))
+
+    # Then the second look has a third of what the first had.
+    assert first is not None
+    assert first.finding.alpha == pytest.approx(GATE.alpha / 2)
+    assert second is None
+    assert result(labelled(SURE_OF_ZERO), SURE_OF_ZERO, looks=2).finding.alpha == pytest.approx(
+        GATE.alpha / 6
+    )
 
 
 def test_too_few_rows_reinstate_nothing():
