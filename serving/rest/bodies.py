@@ -13,7 +13,7 @@ from overnight.serving.inference.codecs.content_types import (
     json_object,
 )
 from overnight.serving.lifecycle.model_slots import LoadedVersion
-from overnight.serving.rest.headers import VERSION_HEADER
+from overnight.serving.rest.headers import VERSION_HEADER, hold_of
 from overnight.serving.rest.resources import resources
 
 
@@ -35,7 +35,8 @@ def body_bytes() -> bytes:
     """
     check_is_json(request.mimetype)
     body = request.get_data(cache=False)
-    return decoded(body, request.headers.get("Content-Encoding", ""), resources().limits)
+    encoding, hold = request.headers.get("Content-Encoding", ""), hold_of(request.environ)
+    return decoded(body, encoding, resources().limits, hold=hold)
 
 
 def json_response(

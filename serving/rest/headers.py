@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from overnight.serving.inference.codecs.content_types import Environ
+from overnight.serving.inference.codecs.content_types import Environ, Hold
 
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"
@@ -13,7 +13,15 @@ NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 # admitted; the error that Flask must report; and the version that was chosen for the request.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
+# What reserves memory for the body.
+HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"
 CHOSEN_VERSION = "overnight.version"
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+def hold_of(environ: Environ) -> Hold:
+    """What reserves memory for the body of a request; nothing does without the server."""
+    hold: Hold = environ.get(HOLD, lambda _: None)
+    return hold

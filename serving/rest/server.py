@@ -8,7 +8,6 @@ request gets a thread.
 
 import asyncio
 import io
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,9 +16,9 @@ from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defi
 from werkzeug.exceptions import NotFound
 
 from overnight.serving.errors import BadInput, LimitExceeded, Overloaded, TooSlow
-from overnight.serving.inference.codecs.content_types import Environ
+from overnight.serving.inference.codecs.content_types import Environ, Hold
 from overnight.serving.rest.environ import environ_of
-from overnight.serving.rest.headers import ADMITTED, REFUSAL
+from overnight.serving.rest.headers import ADMITTED, HOLD, REFUSAL
 from overnight.serving.rest.middleware.admission import AdmissionMiddleware
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.uploads import Upload, Uploads
@@ -32,8 +31,6 @@ LARGE_BYTES = 65_536
 _DIGITS = 18
 _WATCH_SECONDS = 0.5
 _RELEASE_SECONDS = 0.01
-
-Hold = Callable[[int], None]
 
 
 class Server:
@@ -65,6 +62,7 @@ class Server:
         environ = environ_of(scope)
         try:
             with self._admission.holding() as hold:
+                environ[HOLD] = hold
                 self._admission.admit(environ)
                 body = await self._receive(environ, protocol, hold)
                 await self._answer(environ, body, protocol)

@@ -5,7 +5,7 @@ request on the version and encodes the response.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -27,8 +27,13 @@ _BINARY_LENGTH = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 # 32 more than the largest window makes zlib detect the header of gzip or zlib by itself.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP = b"\x1f\x8b"
+_BLOCK_BYTES = 65_536
+_MOST_MEMBERS = 1_000
 
 Environ = dict[str, Any]
+# Reserves memory for so many bytes until the request is done.
+Hold = Callable[[int], None]
 Inference = Callable[[ModelVersion], Encoded]
 Codec = Callable[[bytes, Environ, Limits], Inference]
 
@@ -110,12 +115,14 @@ def check_is_json(content_type: str, *more: str) -> None:
         raise WrongContentType("Content-Type", expected=expected, found=kind[:80])
 
 
-def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
+def decoded(body: bytes, encoding: str, limits: Limits, *, hold: Hold = lambda _: None) -> bytes:
     """The body, decompressed by gzip or zlib as `Content-Encoding` says.
+
+    `hold` is called with the length of every decompressed block, before the next.
 
     Raises:
         UnknownEncoding: another encoding, or several.
-        BadInput: not of this encoding, or truncated.
+        BadInput: not of this encoding, truncated, or followed by something else.
         LimitExceeded: more than the limit of a plain body; no more than that is decompressed.
     """
     name = encoding.strip().lower()
@@ -124,18 +131,44 @@ def decoded(body: bytes, encoding: str, limits: Limits) -> bytes:
     if name not in _COMPRESSED:
         expected = "gzip, deflate or identity"
         raise UnknownEncoding("Content-Encoding", expected=expected, found=name[:40])
-    unpacking, most = zlib.decompressobj(_GZIP_OR_ZLIB), limits.body_bytes
+    blocks, unpacked = [], 0
     try:
-        # A small body can expand a thousandfold, so at most one byte over the limit is unpacked.
-        unpacked = unpacking.decompress(body, most + 1)
-    except zlib.error as error:
+        for block in _unpacked(body):
+            unpacked += len(block)
+            if unpacked > limits.body_bytes:
+                most = limits.body_bytes
+                raise LimitExceeded("the body", expected=f"at most {most} bytes", found="more")
+            hold(len(block))
+            blocks.append(block)
+    except (zlib.error, EOFError) as error:
         raise BadInput("the body", expected=f"{name}", found=f"{error}"[:80]) from None
-    if len(unpacked) > most:
-        raise LimitExceeded("the body", expected=f"at most {most} bytes", found="more")
-    if not unpacking.eof or unpacking.unused_data:
-        problem = "bytes after its end" if unpacking.eof else "an end before its end"
-        raise BadInput("the body", expected=f"{name}, whole", found=problem)
-    return unpacked
+    return b"".join(blocks)
+
+
+def _unpacked(body: bytes) -> Iterator[bytes]:
+    """The contents of all members, in blocks: a small body can expand a thousandfold.
+
+    Raises:
+        zlib.error, EOFError: it is not compressed, not whole, or something follows it.
+    """
+    view, position, members = memoryview(body), 0, 1
+    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
+    while True:
+        packed = view[position : position + _BLOCK_BYTES]
+        block = unpacking.decompress(packed, _BLOCK_BYTES)
+        position += len(packed) - len(unpacking.unconsumed_tail) - len(unpacking.unused_data)
+        yield block
+        if unpacking.eof:
+            if position == len(view):
+                return
+            members += 1
+            # Only gzip has members (RFC 1952); one costs more than the bytes that it takes.
+            is_gzip = body.startswith(_GZIP) and view[position : position + 2] == _GZIP
+            if not is_gzip or members > _MOST_MEMBERS:
+                raise EOFError("bytes after its end")
+            unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
+        elif position == len(view) and not block:
+            raise EOFError("an end before its end")
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from overnight.serving.rest.headers import (
     REQUEST_ID,
     VERSION_HEADER,
     Application,
+    hold_of,
 )
 from overnight.serving.telemetry.metrics import Metrics
 
@@ -142,7 +143,12 @@ class FastPath:
         # Without a length there is no body, and reading would block on some servers.
         body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
         if "HTTP_CONTENT_ENCODING" in environ:
-            body = decoded(body, environ["HTTP_CONTENT_ENCODING"], self._limits)
+            body = decoded(
+                body,
+                environ["HTTP_CONTENT_ENCODING"],
+                self._limits,
+                hold=hold_of(environ),
+            )
         run = codec(body, environ, self._limits)
 
         def run_noted(loaded: ModelVersion) -> Encoded:

@@ -12,7 +12,14 @@ from overnight.serving.errors import BadInput, NotServed, Overloaded
 from overnight.serving.rest.bodies import json_body, json_response, uncached
 from overnight.serving.rest.errors import error_response
 from overnight.serving.rest.resources import administrator, resources
-from overnight.store.errors import ConfigurationError, CorruptVersion, OvernightError
+from overnight.store.errors import (
+    ConfigurationError,
+    CorruptRecord,
+    CorruptVersion,
+    OvernightError,
+    TooLarge,
+    UntrustedVersion,
+)
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
@@ -138,7 +145,10 @@ def _record_response(record: AliasRecord, *, status: int = 200) -> Response:
 
 
 @routes.errorhandler(ConfigurationError)
+@routes.errorhandler(CorruptRecord)
 @routes.errorhandler(CorruptVersion)
+@routes.errorhandler(TooLarge)
+@routes.errorhandler(UntrustedVersion)
 def _conflict(error: OvernightError) -> Response:
-    """The log or the decisions of the model do not allow the change."""
+    """The log, the decisions or the versions of the model do not allow the change."""
     return error_response(409, str(error))

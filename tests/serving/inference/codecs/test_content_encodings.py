@@ -6,7 +6,9 @@ import zlib
 
 import pytest
 
-from tests.support.serving.clients import INFER, LIMITS, PREDICT, v2
+from overnight.serving.inference.limits import Limits
+from tests.support.serving.clients import INFER, LIMITS, PREDICT, application_of, v2
+from tests.support.serving.server_in_memory import post
 
 BODY = json.dumps(v2()).encode()
 
@@ -17,6 +19,8 @@ BODY = json.dumps(v2()).encode()
         ("gzip", gzip.compress(BODY)),
         ("GZIP", gzip.compress(BODY)),
         ("x-gzip", gzip.compress(BODY)),
+        # Several members are one body (RFC 1952).
+        ("gzip", gzip.compress(BODY[:100]) + gzip.compress(b"") + gzip.compress(BODY[100:])),
         ("deflate", zlib.compress(BODY)),
         ("identity", BODY),
         ("", BODY),
@@ -42,7 +46,13 @@ def test_a_compressed_body_is_accepted(client, encoding, body):
         ("gzip", gzip.compress(BODY)[:-1], 400, "found an end before its end"),
         ("deflate", zlib.compress(BODY)[:90], 400, "found an end before its end"),
         ("gzip", gzip.compress(BODY) + b"more", 400, "found bytes after its end"),
+        ("gzip", gzip.compress(BODY) + bytes(8), 400, "found bytes after its end"),
+        ("gzip", gzip.compress(BODY) + gzip.compress(b"")[:-1], 400, "found an end before its end"),
+        ("gzip", gzip.compress(b"") * 1_001, 400, "found bytes after its end"),
+        ("deflate", zlib.compress(BODY) + zlib.compress(b""), 400, "found bytes after its end"),
         ("gzip", gzip.compress(bytes(9_000_000)), 413, f"at most {LIMITS.body_bytes} bytes"),
+        # One budget for all members.
+        ("gzip", gzip.compress(bytes(60_000)) * 2, 413, f"at most {LIMITS.body_bytes} bytes"),
     ],
 )
 @pytest.mark.parametrize("path", [INFER, PREDICT])
@@ -71,3 +81,15 @@ def test_a_compression_bomb_is_not_decompressed_beyond_the_limit(client):
     ]
 
     assert actual == [413, 200]
+
+
+def test_decompressed_bytes_count_as_those_of_a_large_body():
+    client = application_of(limits=Limits(large_bytes=50_000))
+    headers = [("Content-Encoding", "gzip")]
+    large = gzip.compress(BODY + b" " * 60_000)
+
+    first, again = (post(client.application, INFER, large, *headers) for _ in range(2))
+    small = post(client.application, INFER, gzip.compress(BODY), *headers)
+
+    assert (first.status, again.status, small.status) == (503, 503, 200)
+    assert "memory" in first.json["error"]

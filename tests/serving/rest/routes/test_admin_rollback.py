@@ -8,6 +8,7 @@ from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.rest.routes import admin
 from overnight.store.errors import StoreDenied
+from overnight.store.objects import keys
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
@@ -16,6 +17,7 @@ from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, settle
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/rollback"
 FIRST, SECOND, THIRD = (bundles.version_name(number) for number in (1, 2, 3))
+NEVER = "20200101T000000-0123456789ab"
 WHY = {"reason": "sevens were read as ones"}
 PROBLEM = "application/problem+json"
 
@@ -140,6 +142,8 @@ def test_an_unknown_version_is_not_found(send, bucket):
         ({"to": SECOND}, "is the champion of digits already"),
         ({"to": bundles.version_name(4)}, "is not approved"),
         ({"expected": FIRST}, "expected"),
+        ({"expected": NEVER}, f"expected {NEVER}"),
+        ({"expected": NEVER, "to": FIRST}, f"expected {NEVER}"),
         ({"expected": FIRST, "to": THIRD}, "expected"),
     ],
 )
@@ -166,6 +170,15 @@ def test_a_concurrent_rollback_to_another_version_is_a_conflict(send, bucket):
     assert answer.status_code == 409
     assert FIRST in answer.get_json()["detail"]
     assert champion(bucket) == FIRST
+
+
+def test_a_damaged_log_is_a_conflict_in_words(send, bucket):
+    bucket._objects[keys.alias_record(bundles.MODEL, "champion", 2)] = b"{}"
+
+    answer = send(WHY)
+
+    assert (answer.status_code, answer.mimetype) == (409, PROBLEM)
+    assert "champion/00000002.json" in answer.get_json()["detail"]
 
 
 @pytest.mark.parametrize("error", [OUTAGE, StoreDenied("http://store", "AccessDenied")])
