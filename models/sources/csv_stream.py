@@ -34,6 +34,8 @@ _AHEAD = 2
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\S+): (.*)"
 )
+# A line end, or a quoted value, which may have some; a quote elsewhere in a value is a character.
+_ROW_ENDS = re.compile(rb'(?:\A|(?<=[,\n]))"(?:[^"]|"")*+"(?=[,\r\n]|\Z)|\n')
 _KINDS = {
     "uint8": "a whole number from 0 to 255",
     "int32": "a whole number",
@@ -221,7 +223,7 @@ def _line(name: str, lines: BinaryIO, size: int) -> bytes:
 
 
 def _salvaged(block: bytes, number: int, read: _Read, rejected: Rejected) -> Iterator[pa.Table]:
-    """All valid rows of a block, by bisection: a bad line costs little more than its block."""
+    """All valid rows of a block, by bisection: a bad row costs little more than its block."""
     if not block.strip():
         return
     try:
@@ -236,17 +238,13 @@ def _salvaged(block: bytes, number: int, read: _Read, rejected: Rejected) -> Ite
 
 
 def _middle(block: bytes) -> int | None:
-    """Where the second half of some lines begins, outside of quotes if possible; None for one."""
-    half = after = block.find(b"\n", len(block) // 2) + 1
-    while 0 < after < len(block) and block.count(b'"', 0, after) % 2:
-        after = block.find(b"\n", after) + 1
-    before = block.rfind(b"\n", 0, max(half - 1, 0)) + 1
-    while before and block.count(b'"', 0, before) % 2:
-        before = block.rfind(b"\n", 0, before - 1) + 1
-    for cut in (after, before, half, block.find(b"\n") + 1):
-        if 0 < cut < len(block):
-            return cut
-    return None
+    """Where the row in the middle of some rows ends; None for a single row.
+
+    A line end within a quoted value ends no row: half of an invalid row must not pass for a row.
+    """
+    ends = (match.end() for match in _ROW_ENDS.finditer(block) if match[0] == b"\n")
+    cuts = [end for end in ends if end < len(block)]
+    return min(cuts, key=lambda cut: abs(cut - len(block) // 2)) if cuts else None
 
 
 class _Limited:

@@ -151,6 +151,29 @@ def test_a_line_that_will_not_do_is_named_and_kept_apart(
     assert rows_of(reading) == ROWS[1:]
 
 
+def test_no_part_of_an_invalid_row_passes_for_a_row(source: CsvFolder) -> None:
+    body = TEXT.replace("31,a,1.5", '1 pc,"a\n20002,east,5,c,1",1.5').encode()
+
+    reading = source.read({"a.csv": body})
+
+    (bad,) = reading.rejected
+    assert "1 that will not do: line 2: units" in str(bad)
+    assert rows_of(reading) == ROWS[1:]
+
+
+@pytest.mark.parametrize("note", ['3" nail', '"a"b', 'a"'])
+def test_a_stray_quote_costs_no_other_line(source: CsvFolder, note: str) -> None:
+    lines = [f"{day},north,1,{note if day % 3 == 1 else 'a'},1\n" for day in range(9)]
+    lines[7] = f"7,north,1 pc,{note},1\n"
+
+    reading = source.read({"a.csv": ("day,store,units,note,price\n" + "".join(lines)).encode()})
+
+    days = set(reading.rows.column("day").to_pylist())
+    assert "line 9: " in str(reading.rejected[0])
+    assert days >= {0, 2, 3, 5, 6, 8}
+    assert 7 not in days
+
+
 def test_a_value_under_a_comma_at_the_end_of_the_header_is_not_dropped(source: CsvFolder) -> None:
     body = TEXT.replace("\n", ",\n").replace("31,a,1.5,", "1,5,a,1.5").encode()
 
