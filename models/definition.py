@@ -41,7 +41,8 @@ class Delivery:
 class Reading:
     """Parsed files of an arrival: rows in the source's columns, and the files that were rejected.
 
-    A file is read whole or rejected whole; a bad file does not affect the others.
+    A bad file does not affect the others. Of one that is rejected as `BadLines` the other lines are
+    among the rows.
     """
 
     rows: pa.Table

@@ -33,7 +33,7 @@ def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
     address = settings.answers_url
     request = partial(_request, proxy=settings.proxy_of(address))
     # Not the protocol's metadata, which leave out what a picture has to look like.
-    tensor = _input(request(f"{address}/api/models/{model}"), model)
+    tensor = input_tensor(request(f"{address}/api/models/{model}"), model)
     # One request for all files, so that one version predicts every row.
     batches = [read_rows(file, tensor) for file in files]
     rows = np.concatenate(batches)
@@ -98,8 +98,12 @@ def _read_array(file: Path) -> Array:
     raise ValueError(f"the ending {file.suffix!r}; known are .npy, .json and images")
 
 
-def _input(details: Mapping[str, Any], model: str) -> TensorSpec:
-    """The only input tensor of the version that serves."""
+def input_tensor(details: Mapping[str, Any], model: str) -> TensorSpec:
+    """The only input tensor of the version that serves.
+
+    Raises:
+        ServingRefused: no version serves, or it takes several tensors.
+    """
     inputs = [TensorSpec.model_validate(spec) for spec in details.get("inputs", ())]
     if not inputs:
         raise ServingRefused(f"no version of {model} serves yet")

@@ -8,8 +8,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from overnight.cli.actions import land_files as cli_landing
-from overnight.cli.actions.predict import read_rows
+from overnight.cli.actions.predict import input_tensor, read_rows
 from overnight.cli.actions.read_image import read_image
+from overnight.infra.errors import ServingRefused
 from overnight.models.errors import UnknownModel
 from overnight.models.sales import store47
 from overnight.store.datasets.landing import Landing
@@ -143,6 +144,30 @@ def test_the_error_about_a_bad_array_names_the_file_and_what_was_expected(
 def test_an_image_for_a_model_that_takes_none_is_an_error(tmp_path):
     with pytest.raises(BadFile, match="found an image"):
         read_rows(picture(tmp_path, one()), TensorSpec(name="row", datatype="FP32", shape=(7,)))
+
+
+def test_what_serving_reports_of_a_model_determines_how_its_pictures_are_read():
+    details = {"name": "digits", "inputs": [IMAGE.model_dump()]}
+
+    assert input_tensor(details, "digits") == IMAGE
+
+
+def test_the_input_that_an_earlier_release_reports_is_no_drawing():
+    earlier = IMAGE.model_dump(exclude={"bright_on_dark"})
+
+    assert not input_tensor({"inputs": [earlier]}, "digits").bright_on_dark
+
+
+@pytest.mark.parametrize(
+    ("details", "message"),
+    [
+        ({"name": "digits", "version": None}, "no version of digits serves yet"),
+        ({"inputs": [IMAGE.model_dump()] * 2}, "files can give one tensor only"),
+    ],
+)
+def test_a_model_without_a_single_input_cannot_be_given_files(details, message):
+    with pytest.raises(ServingRefused, match=message):
+        input_tensor(details, "digits")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
