@@ -12,9 +12,9 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from io import BufferedRandom
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from overnight.store.errors import BadFile
 
@@ -134,7 +134,7 @@ def regular_files(folder: Path, *, hidden: bool = True) -> list[Path]:
     return sorted(files)
 
 
-def open_regular(path: Path, *, below: Path | None = None) -> BinaryIO:
+def open_regular(path: Path, *, below: Path | None = None) -> BufferedReader:
     """Open a regular file to read; its path is not followed through links that lie below `below`.
 
     Without `below` only the last name must be no link. Never waits, as opening a named pipe would.

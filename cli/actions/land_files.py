@@ -20,6 +20,7 @@ from overnight.models.sources.local_folder import (
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import BadFile
 from overnight.store.objects.digests import digest
+from overnight.store.objects.size_limits import LANDED_FILE_BYTES
 from overnight.store.printable import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def land(model: str, paths: Sequence[Path]) -> None:
         raise min(moving, key=lambda file: file.name).changed()
     if len(files) == 1 and _land_in_pieces(context, next(iter(files.values()))):
         return
+    size_bytes = sum(file.size_bytes for file in files.values())
+    if size_bytes > LANDED_FILE_BYTES:
+        expected = f"at most {LANDED_FILE_BYTES:,} bytes in one arrival, which are read at once"
+        raise BadFile(
+            ", ".join(map(str, paths)), expected=expected, found=f"{size_bytes:,}; land it in parts"
+        )
     bodies = {name: file.read() for name, file in files.items()}
     name = arrival_name({file: digest(body) for file, body in bodies.items()})
     arrival = Landing(context.bucket, model).land(name, bodies, by=user(), at=datetime.now(UTC))

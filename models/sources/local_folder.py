@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from overnight.store.errors import BadFile
+from overnight.store.local_files import open_regular
 
 # Programs that copy write more often than this.
 REST_SECONDS = 2.0
@@ -64,12 +65,13 @@ class FolderFile:
         Raises:
             BadFile: it is another file now, or cannot be read.
         """
+        # No folder on the way may be a link either, from the one that was listed.
+        below = self.path.parents[len(Path(self.name).parts) - 1]
         try:
-            opened = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = open_regular(self.path, below=below)
         except OSError as error:
             expected = "a file that can be read"
             raise BadFile(self.name, expected=expected, found=str(error.strerror)) from None
-        file = os.fdopen(opened, "rb")
         try:
             self.check(file)
         except BadFile:

@@ -189,6 +189,15 @@ def test_a_link_is_not_followed_and_named(tmp_path, capsys):
     assert "data.csv is left alone: it is a link" in capsys.readouterr().err
 
 
+def test_more_than_an_arrival_may_be_is_refused_before_it_is_read(tmp_path):
+    # given a file of a size alone, without any bytes on the disk
+    with (tmp_path / "vast.npz").open("wb") as file:
+        file.truncate(1 << 40)
+
+    with pytest.raises(BadFile, match=r"vast\.npz: expected at most 1,000,000,000 bytes"):
+        cli_landing.land("digits", [tmp_path / "vast.npz"])
+
+
 def test_two_files_of_one_name_are_refused(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -70,7 +70,23 @@ def test_a_file_that_was_replaced_by_a_link_after_the_look_is_not_read(tmp_path:
     file.path.unlink()
     file.path.symlink_to(tmp_path / "secret")
 
-    with pytest.raises(BadFile, match=r"a\.csv: expected a file that can be read"):
+    with pytest.raises(BadFile, match="expected a regular file, found a symbolic link"):
+        file.read()
+
+
+def test_a_file_whose_folder_was_replaced_by_a_link_after_the_look_is_not_read(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "inside" / "7").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    write(tmp_path / "outside" / "a.csv", "secret")
+    write(tmp_path / "inside" / "7" / "a.csv", "n")
+    (file,) = list_folder(tmp_path / "inside", deep=True).files
+    file.path.unlink()
+    file.path.parent.rmdir()
+    file.path.parent.symlink_to(tmp_path / "outside")
+
+    with pytest.raises(BadFile, match=r"7/a\.csv: expected a file that can be read"):
         file.read()
 
 
