@@ -119,14 +119,6 @@ class LandingListing:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """The intact files of an arrival, and errors for those that are missing or changed."""
-
-    files: Mapping[str, bytes]
-    damaged: tuple[BadFile, ...] = ()
-
-
-@dataclass(frozen=True)
 class Landing:
     """The landing area of one model."""
 
@@ -229,24 +221,6 @@ class Landing:
             return _decode(self.bucket.read(key, ARRIVAL_BYTES), key)
         except TooLarge as error:
             raise BadFile(key, expected=error.expected, found=error.found) from None
-
-    def read(self, arrival: Arrival) -> Contents:
-        """The files of an arrival, each verified against its delivered size and digest."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            bodies = list(pool.map(lambda file: self.read_file(arrival, file), arrival.files))
-        files = dict(zip(arrival.files, bodies, strict=True))
-        return Contents(
-            {file: body for file, body in files.items() if body is not None},
-            tuple(
-                BadFile(
-                    file,
-                    expected=f"sha256 {arrival.files[file].sha256} as delivered",
-                    found="other bytes",
-                )
-                for file, body in files.items()
-                if body is None
-            ),
-        )
 
     def read_file(self, arrival: Arrival, file: str) -> bytes | None:
         """The body of one file of an arrival, or None when it is missing or was changed."""

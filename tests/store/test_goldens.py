@@ -101,7 +101,9 @@ def test_its_logs_and_records_are_read_as_written(bucket):
 def test_its_arrivals_and_their_reviews_are_read_as_written(bucket):
     assert ArrivalReviews(bucket, "digits").excluded() == ("night-9",)
     (arrival,) = Landing(bucket, "digits").pending()
-    assert Landing(bucket, arrival.model).read(arrival).files == {"a.csv": b"1,2", "b.csv": b"?"}
+    landing = Landing(bucket, arrival.model)
+    read = {file: landing.read_file(arrival, file) for file in arrival.files}
+    assert read == {"a.csv": b"1,2", "b.csv": b"?"}
     assert [one.reason for one in Landing(bucket, "digits").quarantined()] == ["no numbers"]
 
 

@@ -47,4 +47,5 @@ def test_a_delivery_that_has_become_visible_meanwhile_stays(bucket: MemoryBucket
     arrival = Landing(bucket, "digits").land("killed", FILES, by="ann", at=AT)
 
     assert not remove(bucket, leftover)
-    assert len(Landing(bucket, "digits").read(arrival).files) == 2
+    landing = Landing(bucket, "digits")
+    assert {file: landing.read_file(arrival, file) for file in arrival.files} == FILES
