@@ -128,7 +128,7 @@ def _stop(context: ModelContext, report: RunReport, actor: Actor, *, expected: s
 def await_replicas(context: ModelContext, record: AliasRecord) -> ChallengerConfirmation:
     """Wait until every replica has acknowledged or refused the challenger."""
     return await_challenger(
-        context.bucket,
+        context.challenges.log,
         record,
         replicas=context.settings.replicas,
         seconds=context.settings.confirm_seconds,

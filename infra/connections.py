@@ -1,10 +1,14 @@
 """Clients of the store and of Prefect, built from settings. For entry points only."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
+from overnight.infra import identities
 from overnight.infra.prefect_api import TIMEOUT_SECONDS, PrefectApi
 from overnight.infra.settings import Settings
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.trust.signing import Signer
 from overnight.store.trust.trusted_keys import Trust
 
 
@@ -30,6 +34,33 @@ def bucket(settings: Settings) -> S3Bucket:
 def trust(settings: Settings) -> Trust:
     """The trusted signing keys; their file is read when a version is verified."""
     return Trust.from_file(settings.trusted_keys)
+
+
+def known_trust(settings: Settings) -> Trust | None:
+    """The trusted signing keys, or None in a home without a file of them: for display only."""
+    # An unreadable file must not pass as a missing one.
+    return trust(settings) if settings.trusted_keys.exists() else None
+
+
+def record_signer(
+    settings: Settings, identity: identities.Name | None = None
+) -> Callable[[], Signer]:
+    """Reads the key that signs records of an identity, by default of this process', once needed.
+
+    Raises (when it is called):
+        ConfigurationError: there is no such key; says how to make one.
+    """
+    name = identities.signing(identity or settings.identity)
+    setting = "SIGNING" if name == "training" else name.upper()
+
+    def read() -> Signer:
+        return Signer.from_file(
+            settings.key_of(name),
+            setting=f"OVERNIGHT_{setting}_KEY_FILE",
+            remedy=f"`overnight up`, or `overnight keys new NAME --for {name}`, makes one",
+        )
+
+    return cache(read)
 
 
 def operator(settings: Settings) -> S3Bucket | None:

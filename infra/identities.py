@@ -9,12 +9,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from overnight.store.errors import ConfigurationError
 
 Name = Literal["landing", "training", "serving", "operator", "administration", "keeping"]
 NAMES: tuple[Name, ...] = get_args(Name)
+# Identities that sign what they write, each with a key of its own.
+Signing = Literal["training", "administration", "operator", "serving"]
+SIGNING: tuple[Signing, ...] = get_args(Signing)
 ACCESS_KEY, SECRET_KEY = "OVERNIGHT_S3_ACCESS_KEY", "OVERNIGHT_S3_SECRET_KEY"
 _POLICIES = Path(__file__).parent / "policies"
 
@@ -45,6 +48,11 @@ def check(name: str) -> Name:
         f"OVERNIGHT_IDENTITY: expected one of {', '.join(NAMES)}, found {name!r}; "
         "correct it and start again"
     )
+
+
+def signing(name: Name) -> Signing:
+    """The identity with whose key this one signs; landing and keeping sign nothing of their own."""
+    return "administration" if name in {"landing", "keeping"} else cast(Signing, name)
 
 
 def generate() -> Credentials:

@@ -1,64 +1,100 @@
-"""Key files: the private key that signs versions, and the public keys that are trusted.
+"""Key files: a private key for each identity that signs, and the public keys that are trusted.
 
 Changes are ordered so that a process killed in between locks nothing out: a key is trusted before
 it signs, and no private key is ever overwritten.
 """
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BufferedRandom
+from itertools import count
 from pathlib import Path
 
+from overnight.infra import identities
 from overnight.infra.settings import Settings
 from overnight.store.errors import ConfigurationError
 from overnight.store.local_files import create, lock, numbered_fields, write_atomically
 from overnight.store.trust.signing import Signer, key_id
-from overnight.store.trust.trusted_keys import PublicKey, parse, public_key
+from overnight.store.trust.trusted_keys import TRAINING, PublicKey, Right, parse, public_key
 
 _HEADER = (
-    "# Whose versions are trusted here: one `name ed25519:<base64>` a line.\n"
+    "# Whose signatures count here: one `name ed25519:<base64> [rights]` a line.\n"
     "# `overnight keys trust` and `overnight keys revoke` change it.\n"
 )
 
 
-def ensure(settings: Settings) -> bool:
-    """Make a key that signs and is trusted, where this home has neither; return whether it did.
+# What the key of each identity may sign.
+RIGHTS: Mapping[identities.Signing, frozenset[Right]] = {
+    "training": TRAINING,
+    "administration": frozenset({"decisions", "aliases"}),
+    "operator": frozenset({"aliases"}),
+    "serving": frozenset({"withdrawals"}),
+}
 
-    A home that has either file was set up by an operator, and is left as it is.
+
+def ensure(settings: Settings) -> bool:
+    """Make the keys that this home lacks, and trust them; return whether there was any.
+
+    A home that has the training key or the file of trusted keys alone was set up by an operator,
+    and is left as it is. One of an earlier release lacks all keys but that of training.
     """
     is_ours = settings.signing_key_file is None and settings.trusted_keys_file is None
-    if not is_ours or settings.signing_key.exists() or settings.trusted_keys.exists():
+    is_set_up = settings.signing_key.exists(), settings.trusted_keys.exists()
+    if not is_ours or len(set(is_set_up)) > 1:
         return False
-    new(settings, name="this-machine")
-    return True
+    missing = [name for name in identities.SIGNING if not settings.key_of(name).exists()]
+    for identity in missing:
+        own = "this-machine" if identity == "training" else f"this-machine-{identity}"
+        # A key that was trusted before its file was written, or whose file was lost, has the name.
+        known = {key.name for key in trusted(settings.trusted_keys)}
+        name = next(name for name in _names(own) if name not in known)
+        new(settings, name=name, of=identity)
+    return bool(missing)
 
 
-def new(settings: Settings, *, name: str) -> PublicKey:
-    """Make the key that signs from here, and trust it.
+def new(settings: Settings, *, name: str, of: identities.Signing = "training") -> PublicKey:
+    """Make the key with which an identity signs here, and trust it.
 
     Raises:
         ConfigurationError: there is one already.
     """
-    with _locked(settings.signing_key):
-        if settings.signing_key.exists():
+    file = settings.key_of(of)
+    with _locked(file):
+        if file.exists():
             raise ConfigurationError(
-                f"{settings.signing_key} signs versions already; "
-                "`overnight keys rotate` puts another in its place"
+                f"{file} signs for {of} already; "
+                f"`overnight keys rotate{_option(of)}` puts another in its place"
             )
         signer = Signer.new()
-        key = PublicKey(name, signer.public_key)
+        key = PublicKey(name, signer.public_key, RIGHTS[of])
         trust(settings.trusted_keys, key)
-        _create_private(settings.signing_key, signer.pem())
+        _create_private(file, signer.pem())
     return key
 
 
-def create_for_later(file: Path, *, name: str) -> PublicKey:
+def _names(own: str) -> Iterator[str]:
+    yield own
+    yield from (f"{own}-{number}" for number in count(2))
+
+
+def _option(of: identities.Signing) -> str:
+    return "" if of == "training" else f" --for {of}"
+
+
+def create_for_later(file: Path, *, name: str, of: identities.Signing = "training") -> PublicKey:
     """Make a key that neither signs nor is trusted yet, to be distributed before `rotate`."""
     signer = Signer.new()
     _create_private(file, signer.pem())
-    return PublicKey(name, signer.public_key)
+    return PublicKey(name, signer.public_key, RIGHTS[of])
 
 
-def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[PublicKey, str]:
+def rotate(
+    settings: Settings,
+    *,
+    name: str,
+    to: Path | None = None,
+    of: identities.Signing = "training",
+) -> tuple[PublicKey, str]:
     """Sign with another key from now on: a new one, or the one in the file `to`, which is moved.
 
     Both are trusted until the old one is revoked. Returns the new key and the id of the old one,
@@ -67,16 +103,17 @@ def rotate(settings: Settings, *, name: str, to: Path | None = None) -> tuple[Pu
     Raises:
         ConfigurationError: there is no key to replace, or no usable one in the file.
     """
-    if to and to.exists() and settings.signing_key.exists() and to.samefile(settings.signing_key):
-        raise ConfigurationError(f"{to} signs versions already; name a file with another key")
-    with _locked(settings.signing_key):
-        previous = Signer.from_file(settings.signing_key).key_id
+    file = settings.key_of(of)
+    if to and to.exists() and file.exists() and to.samefile(file):
+        raise ConfigurationError(f"{to} signs for {of} already; name a file with another key")
+    with _locked(file):
+        previous = Signer.from_file(file).key_id
         signer = Signer.from_file(to) if to is not None else Signer.new()
-        key = PublicKey(name, signer.public_key)
+        key = PublicKey(name, signer.public_key, RIGHTS[of])
         if key.key_id not in {known.key_id for known in trusted(settings.trusted_keys)}:
             trust(settings.trusted_keys, key)
         # Trusted first: killed here, the previous key still signs and nothing is refused.
-        write_atomically(settings.signing_key, signer.pem(), mode=0o600)
+        write_atomically(file, signer.pem(), mode=0o600)
         if to is not None:
             to.unlink()
     return key, previous
@@ -100,7 +137,7 @@ def trust(file: Path, key: PublicKey) -> None:
     Raises:
         ConfigurationError: its name or the key itself is among them already.
     """
-    public_key(key.name, key.line.split()[1])
+    public_key(key.name, key.text)
     with _locked(file):
         for known in trusted(file):
             if known.name == key.name or known.key_id == key.key_id:
@@ -133,13 +170,16 @@ def revoke(file: Path, named: str) -> PublicKey:
     return key
 
 
-def signing(settings: Settings) -> str | None:
-    """The id of the key that signs from here, if there is one."""
-    return Signer.from_file(settings.signing_key).key_id if settings.signing_key.exists() else None
+def signing(settings: Settings, of: identities.Signing = "training") -> str | None:
+    """The id of the key with which an identity signs here, if there is one."""
+    file = settings.key_of(of)
+    return Signer.from_file(file).key_id if file.exists() else None
 
 
 def _is_of(line: str, key: PublicKey) -> bool:
-    return any(key_id(public_key(*fields).raw) == key.key_id for _, fields in numbered_fields(line))
+    return any(
+        key_id(public_key(*fields[:2]).raw) == key.key_id for _, fields in numbered_fields(line)
+    )
 
 
 def _locked(file: Path) -> BufferedRandom:

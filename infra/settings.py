@@ -143,8 +143,13 @@ class Settings(BaseSettings):
     # The token by which the command line authenticates its user.
     token: SecretStr = SecretStr("")
     token_file: AbsolutePath = None
-    # The key that signs versions, and the keys that are trusted; by default in <home>/keys.
+    # The key that signs versions and what gates decide, those that sign for people, for requests
+    # of administrators over HTTP, and withdrawals by serving, and the keys that are trusted; by
+    # default in <home>/keys.
     signing_key_file: AbsolutePath = None
+    administration_key_file: AbsolutePath = None
+    operator_key_file: AbsolutePath = None
+    serving_key_file: AbsolutePath = None
     trusted_keys_file: AbsolutePath = None
     # Origins whose pages may send requests (CORS), such as https://app.example:8443.
     cors_origins: Origins = ()
@@ -199,6 +204,16 @@ class Settings(BaseSettings):
     def signing_key(self) -> Path:
         """The file of the private key that signs versions."""
         return self.signing_key_file or self.home / "keys" / "signing.pem"
+
+    def key_of(self, identity: identities.Signing) -> Path:
+        """The file of the private key with which an identity signs."""
+        files = {
+            "training": self.signing_key,
+            "administration": self.administration_key_file,
+            "operator": self.operator_key_file,
+            "serving": self.serving_key_file,
+        }
+        return files[identity] or self.home / "keys" / f"{identity}.pem"
 
     @property
     def trusted_keys(self) -> Path:

@@ -31,7 +31,9 @@ from overnight.serving.telemetry.traffic import TrafficFile, TrafficSampler
 from overnight.store.errors import BadKey, StoreError
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog
+from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.signing import Signer
 from overnight.store.trust.trusted_keys import Trust
 
 logger = logging.getLogger(__name__)
@@ -69,9 +71,18 @@ class HostAgent:
     """
 
     def __init__(
-        self, bucket: Bucket, following: FollowConfig, trust: Trust, probe: Probe | None = None
+        self,
+        bucket: Bucket,
+        following: FollowConfig,
+        trust: Trust,
+        probe: Probe | None = None,
+        *,
+        signer: Callable[[], Signer] | None = None,
     ) -> None:
-        """`probe` tries new versions; by default each is loaded in a process of its own."""
+        """`probe` tries new versions; by default each is loaded in a process of its own.
+
+        `signer` signs withdrawals of challengers.
+        """
         # Leaves first: every object is complete before it is handed to the next.
         folder, workers = following.folder, following.folder / "workers"
         self._bucket, self._following = bucket, following
@@ -87,6 +98,8 @@ class HostAgent:
             cache=cache,
             probe=probe or ChildProbe(cache, folder, following.threads, following.workers),
             load_notes=LoadNotes(folder / "loading"),
+            trust=trust,
+            signer=signer,
             workers=workers,
             replica=following.replica,
             poll_seconds=following.poll_seconds,
@@ -219,7 +232,7 @@ class HostAgent:
                 self._loader.add(challenger_slot, challenger)
                 self.status.add(model, champion, challenger, history)
                 self._history_syncs[model] = HistorySync(
-                    history, champion, model=model, bucket=self._bucket
+                    history, champion, model=model, bucket=self._bucket, trust=self._context.trust
                 )
                 self._alias_states[model] = champion, challenger
                 # Last: from here on requests see the model, and read everything above.
@@ -234,7 +247,7 @@ class HostAgent:
                 self._make_folders()
         for model, (champion, challenger) in list(self._alias_states.items()):
             if model not in self._watchers:
-                log = AliasLog(self._bucket, model, CHAMPION)
+                log = ModelRegistry(self._bucket, model, self._context.trust).champion
                 self._watchers[model] = Watcher(champion, log, self._context, challenger=challenger)
                 self._controllers[model] = ChallengeController(
                     model, challenger, champion, self._context

@@ -22,6 +22,7 @@ from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.status import StandaloneStatus
 from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.registry import Registry
 
 
 def application(draining: Path | None = None, server_started: float = 0.0) -> Flask:
@@ -48,7 +49,8 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
     )
     # One try: the watcher retries with its next poll.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
-    agent = HostAgent(bucket, following, connections.trust(chosen))
+    trust = connections.trust(chosen)
+    agent = HostAgent(bucket, following, trust, signer=connections.record_signer(chosen, "serving"))
     agent.start()
     return create_application(
         agent.router,
@@ -56,8 +58,12 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
         status=agent.status,
         administrators=administrators(chosen, lenient=True),
         # Following needs no permission to move aliases, so administrators' requests have their own
-        # credentials where they are configured.
-        bucket=connections.operator(chosen) or bucket,
+        # credentials where they are configured, and a key of their own.
+        registry=Registry(
+            connections.operator(chosen) or bucket,
+            trust,
+            connections.record_signer(chosen, "operator"),
+        ),
         admission=Admission(
             keys=prediction_keys(chosen, lenient=True),
             origins=chosen.cors_origins,

@@ -21,6 +21,8 @@ OvernightError
 ├── CorruptVersion          a bundle differs from its manifest: publish it anew
 │   └── CollectedVersion    retention deleted its files: name another version
 ├── UntrustedVersion        no trusted key signed it: sign it, or trust the key
+│   └── UntrustedRecord     no trusted key that may signed an alias record or a decision
+├── RejectedVersion         somebody decided that it never serves: name another
 ├── CorruptRecord           an object is not the record that its key names: remove it
 ├── IncomparableVersions    two versions name other classes or categories
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
@@ -212,6 +214,25 @@ class UntrustedVersion(OvernightError):
     def __init__(self, version: str, why: str, *, expected: str, remedy: str) -> None:
         super().__init__(
             f"{version}: expected its manifest to be signed {expected}, but {why}; {remedy}"
+        )
+
+
+class UntrustedRecord(UntrustedVersion):
+    """No trusted key that may do so signed an alias record or a decision."""
+
+    def __init__(self, key: str, why: str, *, expected: str, remedy: str) -> None:
+        OvernightError.__init__(
+            self, f"{key}: expected it to be signed {expected}, but {why}; {remedy}"
+        )
+
+
+class RejectedVersion(OvernightError):
+    """A version was rejected, which is final."""
+
+    def __init__(self, model: str, version: str, *, by: str, reason: str) -> None:
+        super().__init__(
+            f"{model} {version} was rejected by {by} ({reason:.200}) and never answers anything; "
+            f"name another version (`overnight versions {model}`)"
         )
 
 

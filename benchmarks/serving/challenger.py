@@ -32,11 +32,10 @@ from overnight.serving.agent import FollowConfig, HostAgent
 from overnight.serving.wsgi import folder_of
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, run_serving
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log
 from tests.support.waiting import until
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
@@ -62,10 +61,12 @@ def host(home: Path, share: float | None) -> Iterator[Serving]:
     """Two workers, from a cache that was filled beforehand; no store is used."""
     bucket = MemoryBucket()
     bundles.publish(bucket, 1), bundles.publish(bucket, 2)
-    AliasLog(bucket, "digits").append(bundles.version_name(1), expected=None, actor=Actor("b", "b"))
+    alias_log(bucket, "digits").append(
+        bundles.version_name(1), expected=None, actor=Actor("b", "b")
+    )
     if share is not None:
         terms = Terms.model_validate({"mode": "shadow", "share": share, **FOREVER})
-        AliasLog(bucket, "digits", CHALLENGER).append(
+        alias_log(bucket, "digits", CHALLENGER).append(
             bundles.version_name(2),
             expected=None,
             actor=Actor("b", "b"),

@@ -27,6 +27,7 @@ from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 PROMOTIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
@@ -40,7 +41,7 @@ def main() -> None:
         until(lambda: _is_writable(bucket))
         for number in range(2 * PROMOTIONS + 1):
             bundles.publish(bucket, number)
-        log = AliasLog(bucket, bundles.MODEL)
+        log = alias_log(bucket, bundles.MODEL)
         settings = follow_settings(address) | {"poll_seconds": "1"}
         with run_serving(place=Path(place) / "home", **settings) as serving:
             promote(log, serving, 0, refresh=False)

@@ -27,11 +27,10 @@ from overnight.serving.agent import FollowConfig, HostAgent
 from overnight.serving.wsgi import folder_of
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.schema import Schema
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, run_serving
-from tests.support.signing_keys import SIGNER, TRUST
+from tests.support.signing_keys import SIGNER, TRUST, alias_log
 from tests.support.waiting import until
 
 STARTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -48,7 +47,7 @@ def fill(home: Path) -> None:
     ModelRegistry(bucket, bundles.MODEL).publish(
         bundles.manifest(1, files, tensors=answer), files, SIGNER
     )
-    AliasLog(bucket, bundles.MODEL).append(
+    alias_log(bucket, bundles.MODEL).append(
         bundles.version_name(1), expected=None, actor=Actor("b", "b")
     )
     following = FollowConfig(

@@ -31,7 +31,7 @@ from overnight.store.schema import Schema
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log
 from tests.support.waiting import until
 
 SWAPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
@@ -90,7 +90,7 @@ def promote(log: AliasLog, number: int) -> float:
 
 
 def swapped(bucket: S3Bucket, address: S3Address, home: Path) -> None:
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     for number in range(SWAPS + WARM_SWAPS + 1):
         put(bucket, number)
     settings = follow_settings(address) | {"poll_seconds": "0.1"}

@@ -42,7 +42,6 @@ from datetime import UTC, datetime
 from overnight.flows.run.context import ModelContext
 from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.training import lineage
 from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.snapshot import snapshot
@@ -59,7 +58,7 @@ fingerprint = lineage.fingerprint(context.definition, settings, data, code, envi
 version = new_version(fingerprint, datetime.now(UTC))
 fields = {"fingerprint": fingerprint, "data": data, "code": code, "environment": environment}
 fields["tensors"] = context.definition.tensors
-registry = ModelRegistry(context.bucket, "digits")
+registry = context.registry
 registry.publish(manifest(version=version).model_copy(update=fields), FILES, SIGNER)
 registry.decide(version, "approved", Actor("b", "b"))
 registry.champion.append(version, expected=None, actor=Actor("b", "b"))

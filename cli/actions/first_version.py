@@ -9,7 +9,7 @@ from overnight.infra import connections
 from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings
 from overnight.infra.stack.ports import responds
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.errors import StepFailed
 
 
@@ -21,7 +21,8 @@ def ensure(settings: Settings, model: str, console: Console) -> Document | None:
     Raises:
         StepFailed: a version was promoted and serving does not load it.
     """
-    log = AliasLog(connections.bucket(settings), model)
+    bucket, trust = connections.bucket(settings), connections.known_trust(settings)
+    log = ModelRegistry(bucket, model, trust).champion
     state = None
     if log.current() is None:
         api = connections.prefect(settings)

@@ -152,11 +152,11 @@ def _plans(
     known = Registry(bucket).models()
     if model is not None and model not in known:
         raise UnknownModel(model, known)
-    now = datetime.now(UTC)
+    now, trust = datetime.now(UTC), connections.known_trust(settings)
     plans = []
     for name in [model] if model else known:
         with skipped.model(name):
-            plans.append(survey(bucket, name, retention, now))
+            plans.append(survey(bucket, name, retention, now, trust=trust))
     return plans
 
 
@@ -168,7 +168,10 @@ def _delete(
     skipped: _Skipped,
 ) -> int:
     """Delete what was listed, and return how many bytes that were."""
-    bucket, freed = connections.bucket(settings), 0
+    bucket, trust, freed = connections.bucket(settings), connections.known_trust(settings), 0
+
+    def survey_again(model: str) -> RetentionPlan:
+        return survey(bucket, model, retention, datetime.now(UTC), trust=trust)
 
     def report(deletion: Deletion, reason: str) -> None:
         console.print(f"{deletion.model} {deletion.version} is kept: {reason}")
@@ -177,11 +180,11 @@ def _delete(
         with skipped.model(listed.model):
             # Surveyed again, because reading everything took a while; nothing that was not listed
             # is deleted.
-            plan = survey(bucket, listed.model, retention, datetime.now(UTC)).within(listed)
+            plan = survey_again(listed.model).within(listed)
             deleted = collect(bucket, plan, by=user(), on_skip=report)
             freed += sum(deletion.size_bytes for deletion in deleted)
             # And again before the tables: a version that was kept after all needs its files there.
-            plan = survey(bucket, listed.model, retention, datetime.now(UTC))
+            plan = survey_again(listed.model)
             files = _vacuum(settings, plan, retention, delete=True)
             freed += sum(table.size_bytes for table in files)
     return freed

@@ -6,43 +6,46 @@ from pathlib import Path
 
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections, keyring
+from overnight.infra.identities import SIGNING, Signing
 from overnight.infra.settings import load
 from overnight.store.errors import CorruptVersion, NothingPublished
-from overnight.store.registry.registry import Registry
+from overnight.store.registry.endorsement import NOT_SIGNED, endorse
+from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.signing import Signer
-from overnight.store.trust.trusted_keys import PublicKey, public_key
+from overnight.store.trust.trusted_keys import TRAINING, PublicKey, parse_rights, public_key
 from overnight.tasks.release import confirm
 from overnight.tasks.release.sign import describe_untrusted, is_known
 from overnight.tasks.release.sign import sign as sign_version
 
 
-def new(name: str, file: Path | None) -> None:
-    """Make the signing key, or with `file` one for a later rotation."""
+def new(name: str, file: Path | None, *, of: Signing) -> None:
+    """Make the key of an identity, or with `file` one for a later rotation."""
     settings = load()
     if file is not None:
-        key = keyring.create_for_later(file, name=name)
+        key = keyring.create_for_later(file, name=name, of=of)
         print(f"{file} holds the private key; {_trust_command(key)}")
-        print(f"then, here: overnight keys rotate {name} --to {file}")
+        option = "" if of == "training" else f" --for {of}"
+        print(f"then, here: overnight keys rotate {name} --to {file}{option}")
         return
-    key = keyring.new(settings, name=name)
-    print(f"{settings.signing_key} signs from now on, and {settings.trusted_keys} trusts it")
+    key = keyring.new(settings, name=name, of=of)
+    print(f"{settings.key_of(of)} signs from now on, and {settings.trusted_keys} trusts it")
     print(_trust_command(key))
 
 
-def rotate(name: str, to: Path | None) -> None:
+def rotate(name: str, to: Path | None, *, of: Signing) -> None:
     """Sign with another key, and print the remaining steps of the rotation."""
     settings = load()
-    key, previous = keyring.rotate(settings, name=name, to=to)
+    key, previous = keyring.rotate(settings, name=name, to=to, of=of)
     print(f"{key} signs from now on; {previous} stays trusted until it is revoked")
     print(_trust_command(key))
-    print("then, while both are trusted, sign versions that shall serve: overnight keys sign MODEL")
+    print("then, while both are trusted, sign what the old one signed: overnight keys sign MODEL")
     print(f"finally, everywhere: overnight keys revoke {previous}")
 
 
-def trust(name: str, key: str) -> None:
-    """Trust one more key."""
+def trust(name: str, key: str, rights: str | None) -> None:
+    """Trust one more key, by default for what training signs."""
     settings = load()
-    added = public_key(name, key)
+    added = public_key(name, key, rights=parse_rights(rights) if rights else TRAINING)
     keyring.trust(settings.trusted_keys, added)
     print(f"{settings.trusted_keys} trusts {added} now")
 
@@ -54,44 +57,53 @@ def revoke(name: str) -> None:
     print(f"{settings.trusted_keys} does not trust {revoked} any more; restart serving to unload")
     print("versions that it signed; `overnight keys sign MODEL VERSION` signs a version that is")
     print("yours with the current key")
-    if keyring.signing(settings) == revoked.key_id:
-        print("it is still the signing key here: replace it with `overnight keys rotate NAME`")
+    for identity in SIGNING:
+        if keyring.signing(settings, identity) == revoked.key_id:
+            option = "" if identity == "training" else f" --for {identity}"
+            print("it is still the signing key here: replace it with")
+            print(f"`overnight keys rotate NAME{option}`")
 
 
 def show(*, as_json: bool) -> None:
     """Print the trusted keys and the signing key, which may not be trusted here."""
     settings = load()
-    keys, signing = keyring.trusted(settings.trusted_keys), keyring.signing(settings)
+    keys = keyring.trusted(settings.trusted_keys)
+    own = {identity: keyring.signing(settings, identity) for identity in SIGNING}
     trusted = [
         {
             "name": key.name,
             "id": key.key_id,
-            "key": key.line.split()[1],
-            "signs": key.key_id == signing,
+            "key": key.text,
+            "rights": key.rights_text,
+            "signs": key.key_id == own["training"],
+            "signs_for": [identity for identity in SIGNING if own[identity] == key.key_id],
         }
         for key in keys
     ]
     document = {
         "trusted": trusted,
         "trusted_keys_file": str(settings.trusted_keys),
-        "signing": signing,
-        "signing_key_file": str(settings.signing_key) if signing else None,
+        "signing": own["training"],
+        "signing_key_file": str(settings.signing_key) if own["training"] else None,
+        "signing_for": own,
     }
     if as_json:
         print(json.dumps(document, indent=2))
         return
-    table = new_table("name", "id", "key", "")
-    for key in trusted:
-        role = "signs here" if key["signs"] else ""
-        table.add_row(str(key["name"]), str(key["id"]), str(key["key"]), role)
+    table = new_table("name", "id", "key", "may sign", "signs here for")
+    for key in keys:
+        signs_for = ", ".join(identity for identity in SIGNING if own[identity] == key.key_id)
+        table.add_row(key.name, key.key_id, key.text, key.rights_text, signs_for)
     console = open_console()
     console.print(table if trusted else f"no key is trusted here: {settings.trusted_keys} has none")
-    if signing is None:
+    if not any(own.values()):
         console.print(f"nothing is signed here: there is no {settings.signing_key}")
-    elif signing not in {key.key_id for key in keys}:
-        # The whole line, as `overnight keys trust` takes it elsewhere.
-        own = PublicKey("it", Signer.from_file(settings.signing_key).public_key)
-        console.print(f"{settings.signing_key} signs here and is not trusted here: {own.line}")
+    for identity, signing in own.items():
+        if signing is not None and signing not in {key.key_id for key in keys}:
+            # The whole line, as `overnight keys trust` takes it elsewhere.
+            file = settings.key_of(identity)
+            shown = PublicKey("it", Signer.from_file(file).public_key, keyring.RIGHTS[identity])
+            console.print(f"{file} signs here and is not trusted here: {shown.line}")
 
 
 def sign(model: str, version: str | None, *, yes: bool = False) -> None:
@@ -123,6 +135,20 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
         except CorruptVersion as error:
             unsigned = True
             print(f"overnight: not signed: {error}", file=sys.stderr)
+    trust = connections.trust(settings)
+    # Its own key: administration may sign what people decide, training may not.
+    people = connections.record_signer(settings, "administration")()
+    endorsed = ModelRegistry(bucket, model, trust)
+    decision = endorsed.decision(version) if version else None
+    if version and decision:
+        endorsed.sign_decision(version, people)
+        print(f"{model} {version}: {decision.verdict} by {decision.by}, signed by {people.key_id}")
+    for line in () if version else endorse(endorsed, people, confirmed=yes):
+        if line.startswith(NOT_SIGNED):
+            unsigned = True
+            print(f"overnight: {line}; if it is yours, add --yes", file=sys.stderr)
+        else:
+            print(f"{line}: signed by {people.key_id}")
     # Only to save time: serving also finds out at its next poll.
     confirm.notify(settings.answers_url, model)
     if unsigned:
@@ -130,5 +156,4 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
 
 
 def _trust_command(key: PublicKey) -> str:
-    name, public = key.line.split()
-    return f"wherever else its versions shall serve: overnight keys trust {name} {public}"
+    return f"wherever else its signatures shall count: overnight keys trust {key.line}"

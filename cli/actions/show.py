@@ -15,6 +15,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Finding, Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.request_proof import format_actor
+from overnight.store.trust.trusted_keys import Trust
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
@@ -24,7 +25,8 @@ def run(model: str, version: str, *, as_json: bool) -> None:
         NothingPublished: the model has no champion. UnknownVersion: there is no such version.
     """
     settings = load()
-    document, manifest = gather(connections.bucket(settings), model, version)
+    bucket, trust = connections.bucket(settings), connections.known_trust(settings)
+    document, manifest = gather(bucket, model, version, trust=trust)
     if "report.html" in manifest.files:
         path = f"api/models/{model}/versions/{manifest.version}/report"
         document["report"] = f"{settings.answers_url}/{path}"
@@ -39,9 +41,11 @@ def show(document: Document, manifest: Manifest, *, as_json: bool) -> None:
         _print(document, manifest, open_console())
 
 
-def gather(bucket: Bucket, model: str, version: str) -> tuple[Document, Manifest]:
+def gather(
+    bucket: Bucket, model: str, version: str, *, trust: Trust | None = None
+) -> tuple[Document, Manifest]:
     """The manifest, decision, signers, alias history and live scores of a version."""
-    registry = ModelRegistry(bucket, model)
+    registry = ModelRegistry(bucket, model, trust)
     # Read once: a promotion between two reads would make the card contradict itself.
     history = registry.champion.history()
     if version == "champion":

@@ -18,8 +18,7 @@ from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Bucket
-from overnight.store.registry.aliases import AliasLog
-from overnight.store.registry.registry import Registry
+from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
@@ -97,8 +96,11 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
 
         return Dataset.on_s3(connections.address(settings), model, "rows").arrival_versions()
 
-    log = AliasLog(bucket, model)
+    registry = ModelRegistry(bucket, model, connections.known_trust(settings))
+    log = registry.champion
     current = _or_problem(problems, log.current, None)
+    if problem := _or_problem(problems, lambda: status_notices.uncounted(log), ""):
+        problems.append(problem)
     waiting = _or_problem(
         problems, lambda: status_notices.pending_reviews(bucket, model, arrival_versions), []
     )
@@ -107,9 +109,9 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
         return empty | {"acknowledgements": [], "waiting": waiting}
     return {
         "champion": current.model_dump(
-            mode="json", exclude={"format", "id", "terms", "champion_sequence"}
+            mode="json", exclude={"format", "id", "terms", "champion_sequence", "signed"}
         ),
-        "challenger": _or_problem(problems, lambda: status_notices.challenge(bucket, model), None),
+        "challenger": _or_problem(problems, lambda: status_notices.challenge(registry), None),
         "acknowledgements": [
             acknowledgement.model_dump(mode="json")
             for acknowledgement in log.acknowledgements(current.sequence)

@@ -9,6 +9,7 @@ from overnight.infra.settings import Settings
 from overnight.infra.stack import local_secrets
 from overnight.store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
@@ -22,9 +23,9 @@ def print_sign_in(settings: Settings, console: Console) -> None:
         console.print(how, soft_wrap=True)
 
 
-def challenge(bucket: Bucket, model: str) -> Document | None:
+def challenge(registry: ModelRegistry) -> Document | None:
     """The challenge that runs, or was withdrawn; None once it was stopped or became champion."""
-    current = Challenges(bucket, model).current()
+    current = Challenges.of(registry).current()
     if current is None or current.became_champion:
         return None
     record, withdrawal = current.record, current.withdrawal
@@ -76,6 +77,13 @@ def review_lines(model: str, review: Document) -> Iterator[str]:
         yield f"  {meaning}: overnight {command} {model} {arrival} --reason …"
 
 
+def uncounted(log: AliasLog) -> str:
+    """Why the newest object of a log is no record that counts; empty when it is one."""
+    numbers = log.sequences()
+    entry = log.entry(numbers[-1]) if numbers else None
+    return str(entry.problem) if entry is not None and entry.problem else ""
+
+
 def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
     """One line for each champion that serving cannot load, with what to do.
 
@@ -85,10 +93,11 @@ def unloadable_champions(bucket: Bucket, trust: Trust) -> Iterator[str]:
     registry = Registry(bucket, trust)
     for model in registry.models():
         try:
-            current = registry.model(model).champion_version()
-            if current is None:
-                continue
-            registry.model(model).trusted(current)
+            log = registry.model(model).champion
+            if problem := uncounted(log):
+                yield f"the newest record of the champion of {model} does not count: {problem}"
+            if (current := log.current()) is not None:
+                registry.model(model).trusted(current.version)
         except UntrustedVersion as error:
             yield f"{error}. `overnight keys sign {model}` lists all such versions of {model}"
         # Without the store nothing is known about a champion: that is no damage of it.

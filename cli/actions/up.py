@@ -58,7 +58,9 @@ def _prepare() -> Settings:
     else:
         _probe_external_store(settings)
     local_secrets.ensure_admin_token(settings)
-    keyring.ensure(settings)
+    if not state_file.read(settings.home).supervised:
+        # A running service of an earlier release could not read the file of trusted keys then.
+        keyring.ensure(settings)
     local_secrets.ensure_prefect_auth(settings)
     # Loaded again, because the settings read the credentials that were just created.
     settings = load("administration")

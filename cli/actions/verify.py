@@ -14,6 +14,9 @@ from overnight.infra.settings import Settings, load
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.maintenance import repair as repairing
 from overnight.store.maintenance.audit_rules import Audit, Observation, Severity
+from overnight.store.objects import keys
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.registry import Registry
 from overnight.tasks.maintenance.audit import AuditContext, verify
 
 _KINDS = {
@@ -65,7 +68,7 @@ def run(
 def _audit(settings: Settings, model: str | None) -> Audit:
     address = connections.address(settings)
     # No file means a home without keys; an unreadable one must not pass as that.
-    trust = connections.trust(settings) if settings.trusted_keys.exists() else None
+    trust = connections.known_trust(settings)
     context = AuditContext(
         connections.bucket(settings), lambda model, name: Dataset.on_s3(address, model, name), trust
     )
@@ -86,9 +89,27 @@ def _repair(
         sources.insert(0, export)
         missing = [*export.missing_keys(model), *missing]
     added, lost = repairing.repair(bucket, missing, sources)
+    added += _restate_champions(settings, audit, model)
     # An export may lack an object that the bucket does not need.
     needed = {*repairing.missing(audit.findings)}
     return added, [key for key in lost if key in needed]
+
+
+def _restate_champions(settings: Settings, audit: Audit, model: str | None) -> list[str]:
+    """The keys of the records that name a champion once more after one that does not count."""
+    trust = connections.known_trust(settings)
+    if trust is None:
+        return []
+    signer = connections.record_signer(settings, "administration")
+    registry = Registry(connections.bucket(settings), trust, signer)
+    actor = Actor("verify", "the record before does not count")
+    names = [model] if model else list(audit.tallies)
+    restated = [repairing.restate_champion(registry.model(name), actor) for name in names]
+    return [
+        keys.alias_record(record.model, record.alias, record.sequence)
+        for record in restated
+        if record is not None
+    ]
 
 
 def to_json(audit: Audit, added: list[str], lost: list[str]) -> Document:

@@ -11,6 +11,7 @@ from overnight.store.errors import CorruptRecord, CorruptVersion, NothingPublish
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.registry import ModelRegistry, Registry
+from overnight.store.trust.trusted_keys import Trust
 
 _FIELDS = (
     "version",
@@ -33,7 +34,8 @@ def run(model: str, *, as_json: bool) -> None:
     Raises:
         NothingPublished: nothing of this name was ever published.
     """
-    rows = gather(connections.bucket(load()), model)
+    settings = load()
+    rows = gather(connections.bucket(settings), model, trust=connections.known_trust(settings))
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -63,12 +65,12 @@ def show(rows: Sequence[Document]) -> None:
     open_console().print(table)
 
 
-def gather(bucket: Bucket, model: str) -> list[Document]:
+def gather(bucket: Bucket, model: str, *, trust: Trust | None = None) -> list[Document]:
     """One document a version; `champion_since` is set for the one that serves.
 
     A version that cannot be read has its reason in `error`, and does not hide the others.
     """
-    registry = ModelRegistry(bucket, model)
+    registry = ModelRegistry(bucket, model, trust)
     current, versions = registry.champion.current(), registry.versions()
     if not versions:
         raise NothingPublished(model, Registry(bucket).models())

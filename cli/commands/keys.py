@@ -1,7 +1,7 @@
 """`overnight keys`: the key that signs versions here, and the keys that are trusted."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,14 +10,23 @@ from overnight.cli.commands.parameters import AsJson, Model
 app = typer.Typer(
     help=(
         "Keys that sign versions, and keys that are trusted.\n\n"
-        "A version is served only where a key that signed it is trusted. `overnight up` makes one "
-        "key that signs and is trusted on this machine. To replace it: rotate, sign the versions "
-        "that shall keep serving, and revoke the old key."
+        "A version is served only where the keys are trusted that signed it, the decision about "
+        "it and the record that promoted it. `overnight up` makes a key for each identity that "
+        "signs, all trusted on this machine. To replace one: rotate, sign what it signed, and "
+        "revoke the old key."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 Name = Annotated[str, typer.Argument(help="The name of the key, such as training-2026.")]
+Of = Annotated[
+    Literal["training", "administration", "operator", "serving"],
+    typer.Option(
+        "--for",
+        help="Whose key: training signs versions and what gates decide; administration decisions "
+        "and moves of aliases; operator moves by administrators over HTTP; serving withdrawals.",
+    ),
+]
 
 
 @app.command()
@@ -28,18 +37,21 @@ def new(
         Path | None,
         typer.Option(help="Write it here, to be trusted everywhere before `rotate --to`."),
     ] = None,
+    of: Of = "training",
 ) -> None:
-    """Make the key that signs versions here, or with --file one for later.
+    """Make the key that signs here, by default versions, or with --file one for later.
 
     Examples:
 
         overnight keys new training-2026
 
         overnight keys new training-2027 --file next.pem
+
+        overnight keys new host-7 --for serving
     """
     from overnight.cli.actions import keys
 
-    keys.new(name, file)
+    keys.new(name, file, of=of)
 
 
 @app.command()
@@ -49,6 +61,7 @@ def rotate(
     to: Annotated[
         Path | None, typer.Option(help="A key made by `new --file`; the file is moved.")
     ] = None,
+    of: Of = "training",
 ) -> None:
     """Sign with another key from now on; the old key stays trusted until it is revoked.
 
@@ -60,15 +73,22 @@ def rotate(
     """
     from overnight.cli.actions import keys
 
-    keys.rotate(name, to)
+    keys.rotate(name, to, of=of)
 
 
 @app.command()
 def trust(
     name: Name,
     key: Annotated[str, typer.Argument(help="The public key: ed25519:… as `list` shows it.")],
+    rights: Annotated[
+        str | None,
+        typer.Argument(
+            help="What it may sign, separated by commas: versions, gates (what gates decide), "
+            "decisions, aliases, withdrawals; versions,gates when left out."
+        ),
+    ] = None,
 ) -> None:
-    """Trust a key: versions that it signed are loaded and served here.
+    """Trust a key: what it signed counts here.
 
     Examples:
 
@@ -76,7 +96,7 @@ def trust(
     """
     from overnight.cli.actions import keys
 
-    keys.trust(name, key)
+    keys.trust(name, key, rights)
 
 
 @app.command()
@@ -117,20 +137,23 @@ def sign(
     ] = None,
     *,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Also versions that no trusted key signed.")
+        bool,
+        typer.Option(
+            "--yes", help="Also versions, approvals and alias records that no trusted key signed."
+        ),
     ] = False,
 ) -> None:
-    """Sign existing versions, after checking that their files are as published.
+    """Sign existing versions, the approvals of them, and the records of champion and challenger.
 
-    Without a version argument, only versions that a trusted key signed are signed. The others are
-    listed: name one, or pass --yes, to confirm that it is yours. Exits with 1 when some are left
-    unsigned.
+    The files of a version are checked first. Without a version argument, only what a trusted key
+    signed is signed. The rest is listed: name the version, or pass --yes, to confirm that it is
+    yours. Exits with 1 when some is left unsigned.
 
     Examples:
 
         overnight keys sign digits
 
-        overnight keys sign digits --yes        (unsigned versions of an earlier release)
+        overnight keys sign digits --yes        (all that an earlier release left unsigned)
 
         overnight keys sign digits 20261122T020000-0123456789ab
     """

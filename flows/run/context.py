@@ -120,7 +120,8 @@ class ModelContext:
     @cached_property
     def registry(self) -> ModelRegistry:
         """The model's versions; those signed by a trusted key may be loaded."""
-        return ModelRegistry(self.bucket, self.model, connections.trust(self.settings))
+        trust, signer = connections.trust(self.settings), connections.record_signer(self.settings)
+        return ModelRegistry(self.bucket, self.model, trust, signer)
 
     @cached_property
     def reviews(self) -> ArrivalReviews:
@@ -130,7 +131,7 @@ class ModelContext:
     @cached_property
     def challenges(self) -> Challenges:
         """The challenges of the model's champion."""
-        return Challenges(self.bucket, self.model)
+        return Challenges.of(self.registry)
 
     def load_predictor(self, version: str) -> LoadedPredictor:
         """The predictor of a trusted version; several steps of a run share one download."""

@@ -141,7 +141,7 @@ def confirm(context: ModelContext, record: AliasRecord) -> confirmation.Confirma
     if problem := confirmation.notify(context.settings.answers_url, record.model):
         get_run_logger().info("%s; replicas find out at their next poll", problem)
     confirmed = confirmation.confirm(
-        context.bucket,
+        context.registry.champion,
         record,
         replicas=context.settings.replicas,
         seconds=context.settings.confirm_seconds,

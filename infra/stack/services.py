@@ -8,6 +8,7 @@ from overnight.infra.settings import Settings
 from overnight.infra.stack import prefect_services, seaweedfs_service, state_file
 from overnight.infra.stack.ports import Listening, check_free, responds
 from overnight.infra.stack.processes import is_alive, kill, session_of
+from overnight.infra.stack.record_signing import sign_records_once
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
 
@@ -80,6 +81,7 @@ def _serving(settings: Settings) -> Service:
         environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
         folder=ROOT,
         log=settings.home / "logs" / "serving.log",
+        before_start=lambda: sign_records_once(settings),
         ready=lambda _started: responds(live),
         after=(seaweedfs_service.NAME,),
         listens=(listening,),

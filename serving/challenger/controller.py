@@ -15,8 +15,8 @@ from overnight.serving.host.alias_state import AliasState, EndedChallenge, Outco
 from overnight.serving.host.workers import read_counters
 from overnight.serving.lifecycle.watcher import SOON_SECONDS, FollowContext, Watcher
 from overnight.serving.telemetry.challenge_stats import ChallengeStats, reason_to_withdraw, total
-from overnight.store.errors import OvernightError
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.errors import CorruptRecord, OvernightError, UntrustedRecord
+from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.challenges import Challenges, Withdrawal
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ChallengeController:
         """Follow the challenger into `alias_state`; `champion` is the state of its opponent."""
         self._model, self._alias_state, self._champion = model, alias_state, champion
         self._context, self._clock = context, context.clock
-        self._challenges = Challenges(context.bucket, model)
+        self._challenges = Challenges(context.bucket, model, context.trust, context.signer)
         self._ended = alias_state.ended_challenge()
         self._due = self._judge_at = self._clock()
         self._started = ""
@@ -41,7 +41,7 @@ class ChallengeController:
         self._checked = ("", 0)
         self._watcher = Watcher(
             alias_state,
-            AliasLog(context.bucket, model, CHALLENGER),
+            self._challenges.log,
             context,
             refresh_signal=champion.shared,
             is_over=self._is_over,
@@ -142,7 +142,7 @@ class ChallengeController:
 
         `promoted`: whether to look for promotions at all.
         """
-        withdrawal = self._challenges.withdrawal(record)
+        withdrawal = self._trusted_withdrawal(record)
         if withdrawal is not None:
             reason = f"{withdrawal.reason} (at {withdrawal.replica})"
             return self._ended_as(record, "withdrawn", reason, recorded=True)
@@ -154,6 +154,14 @@ class ChallengeController:
                 return self._ended_as(record, "became champion", "it was promoted", recorded=True)
             self._checked = (record.id, sequence)
         return None
+
+    def _trusted_withdrawal(self, record: AliasRecord) -> Withdrawal | None:
+        try:
+            return self._challenges.withdrawal(record)
+        except (CorruptRecord, UntrustedRecord) as error:
+            # Write access to the bucket must not be enough to end a challenge.
+            logger.warning("%s: a withdrawal does not count: %s", self._model, error)
+            return None
 
     def _ended_as(
         self, record: AliasRecord, outcome: Outcome, reason: str, *, recorded: bool = False

@@ -32,10 +32,10 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
 
 logger = logging.getLogger(__name__)
 
-ALIASES = (CHAMPION, "challenger")
 TICK_SECONDS = 0.5
 REFRESH_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
@@ -58,10 +58,13 @@ class HistorySync:
         *,
         model: str,
         bucket: Bucket,
+        trust: Trust,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file, self._alias_state = file, alias_state
         self._model, self._bucket, self._clock = model, bucket, clock
+        registry = ModelRegistry(bucket, model, trust)
+        self._logs = (registry.champion, registry.challenger)
         self._unreadable: dict[str, str] = {}
         self._published: list[str] = []
         self._score_sync = ScoreSync(bucket, model)
@@ -106,10 +109,11 @@ class HistorySync:
     def _update_records(self) -> None:
         history = self._file.read()
         logs: list[list[AliasRecord]] = []
-        for alias in ALIASES:
-            known = _in_order(record for record in history.records if record.alias == alias)
-            log = AliasLog(self._bucket, self._model, alias)
-            records = [*known, *_since(known, log)] if _continues(known, log) else _newest(log)
+        for log in self._logs:
+            known = _in_order(record for record in history.records if record.alias == log.alias)
+            records = (
+                [*known, *log.after(known[-1].sequence)] if _continues(known, log) else _newest(log)
+            )
             logs.append(records[: -REMEMBERED_RECORDS - 1 : -1])
         # Writers' clocks differ: within a log its own order counts, between logs the clocks.
         merged = heapq.merge(*logs, key=lambda record: record.at, reverse=True)
@@ -209,16 +213,6 @@ def _continues(known: Sequence[AliasRecord], log: AliasLog) -> bool:
     return stored is not None and stored.id == known[-1].id
 
 
-def _since(known: Sequence[AliasRecord], log: AliasLog) -> list[AliasRecord]:
-    records: list[AliasRecord] = []
-    while (record := log.at(known[-1].sequence + len(records) + 1)) is not None:
-        records.append(record)
-    return records
-
-
 def _newest(log: AliasLog) -> list[AliasRecord]:
     # A small GET says that there is no log at all; only one that exists is listed.
-    if log.at(1) is None:
-        return []
-    records = (log.at(sequence) for sequence in log.sequences()[-REMEMBERED_RECORDS:])
-    return [record for record in records if record is not None]
+    return [] if log.entry(1) is None else log.history(newest=REMEMBERED_RECORDS)

@@ -57,6 +57,14 @@ class FollowerState(Value):
         kept = (*self._refusals_but(record), refusal)[-REMEMBERED_REFUSALS:]
         return self.model_copy(update={"last": record, "refused": kept})
 
+    def distrusting(self, record: AliasRecord, reason: str) -> "FollowerState":
+        """The state once a record was refused that is not followed: the last one stays."""
+        known = [refusal for refusal in self.refused if refusal.sequence == record.sequence]
+        if any((each.version, each.reason) == (record.version, reason) for each in known):
+            return self
+        refused = self.refusing(record, reason, untrusted=True).refused
+        return self.model_copy(update={"refused": refused})
+
     def following(self, record: AliasRecord) -> "FollowerState":
         """The state once a record was followed; an earlier refusal of it is void."""
         return self.model_copy(update={"last": record, "refused": self._refusals_but(record)})

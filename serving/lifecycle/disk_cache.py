@@ -7,17 +7,23 @@ from contextlib import suppress
 from io import BufferedRandom
 from pathlib import Path
 
-from overnight.store.errors import BadKey, CorruptVersion, UntrustedVersion
+from overnight.store.errors import BadKey, CorruptRecord, CorruptVersion, UntrustedVersion
 from overnight.store.local_files import create, lock
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.registry import approval
+from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.approval import StoredDecision
 from overnight.store.registry.manifest import Manifest, decode
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import decode_for, verify
+from overnight.store.trust.record_signatures import decode as decode_record_signature
 from overnight.store.trust.signing import decode as decode_signature
 from overnight.store.trust.trusted_keys import Trust
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
+# The decision about the version, and a signature that is stored beside it.
+DECISION, DECISION_SIGNATURE = "decision.json", "decision-signature.json"
 # What answering needs. The rest of a bundle is verified when it is staged, and not kept.
 NEEDED = ("predictor.tflite", "golden.npz")
 # Longer than any fetch takes.
@@ -27,58 +33,80 @@ _ABANDONED_SECONDS = 3_600
 class DiskCache:
     """`<folder>/<model>/<version>/`, each complete (renamed once all files are there) or absent.
 
-    A disk is trusted no more than the store: what is read is verified against its signature again.
+    A disk is trusted no more than the store: what is read is verified against its signatures again,
+    the manifest and the decision.
     """
 
     def __init__(self, folder: Path, trust: Trust) -> None:
         self._folder, self._trust = folder, trust
 
-    def stage(self, bucket: Bucket, model: str, version: str) -> None:
-        """Make sure that a version is on this disk, signed, and verified file by file.
+    def stage(self, bucket: Bucket, record: AliasRecord) -> None:
+        """Make sure that the version of a record is on this disk, verified file by file.
+
+        It is signed, nobody rejected it, and if its answers reach clients, it was approved.
 
         Raises:
             UnknownVersion, CorruptVersion: the store does not hold it whole, or holds more.
-            UntrustedVersion: no trusted key signed it.
+            UntrustedVersion: no trusted key signed it, or the decision about it, or the key that
+                signed the record may not promote it.
+            RejectedVersion: it was rejected.
             StoreUnavailable, StoreDenied: it cannot be fetched now.
         """
-        folder = self._version_folder(model, version)
+        model, version = record.model, record.version
+        folder, approved = self._version_folder(model, version), approval.needs_approval(record)
         with _locked(folder):
             try:
-                self._verified(model, version)
+                manifest, _ = self._verified(model, version, approved=approved)
             except CorruptVersion:
                 shutil.rmtree(folder, ignore_errors=True)
-                self._fetch(bucket, model, version, folder)
+                self._fetch(bucket, record, folder)
             except UntrustedVersion:
                 # It may have been signed anew since it was staged. The entry stays: it is good
                 # again as soon as its key is trusted again.
-                self._fetch(bucket, model, version, folder)
+                self._fetch(bucket, record, folder)
+            else:
+                approval.check_promoter(manifest, record, self._trust)
 
-    def read(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
+    def read(
+        self, model: str, version: str, *, approved: bool = False
+    ) -> tuple[Manifest, dict[str, bytes]]:
         """The manifest and the files that answering needs, verified again.
+
+        `approved`: there has to be a decision. What an earlier release staged has none.
 
         Raises:
             CorruptVersion: not here, or no longer what was staged; the entry is deleted then.
-            UntrustedVersion: the key that signed it is no longer trusted.
+            UntrustedVersion: a key that signed it or its decision is no longer trusted.
+            RejectedVersion: it was rejected.
         """
         try:
-            return self._verified(model, version)
+            return self._verified(model, version, approved=approved)
         except CorruptVersion:
             folder = self._version_folder(model, version)
             with _locked(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _verified(self, model: str, version: str) -> tuple[Manifest, dict[str, bytes]]:
+    def _verified(
+        self, model: str, version: str, *, approved: bool
+    ) -> tuple[Manifest, dict[str, bytes]]:
         folder = self._version_folder(model, version)
         try:
             body = (folder / MANIFEST).read_bytes()
             signature = (folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else b""
+            decision = _decision_in(folder)
         except OSError as error:
             raise _incomplete(folder, error) from None
         where = str(folder / SIGNATURE)
         signatures = [decode_signature(signature, where=where)] if signature else []
         self._trust.verify(body, signatures, version=f"{model} {version}")
         manifest = decode_for(model, version, body)
+        try:
+            approval.check(manifest, decision, self._trust, is_needed=approved)
+        except CorruptRecord as error:
+            raise CorruptVersion(
+                str(folder / DECISION), expected="the decision as staged", found=str(error)
+            ) from None
         return manifest, _needed(folder, manifest)
 
     def manifest(self, model: str, version: str) -> Manifest | None:
@@ -100,9 +128,11 @@ class DiskCache:
     def _version_folder(self, model: str, version: str) -> Path:
         return self._folder / keys.check_model(model) / keys.check_version(version)
 
-    def _fetch(self, bucket: Bucket, model: str, version: str, folder: Path) -> None:
-        registry = ModelRegistry(bucket, model, self._trust)
-        trusted = registry.trusted(version)
+    def _fetch(self, bucket: Bucket, record: AliasRecord, folder: Path) -> None:
+        registry = ModelRegistry(bucket, record.model, self._trust)
+        trusted = registry.trusted(record.version)
+        decision = registry.approval(trusted.manifest, is_needed=approval.needs_approval(record))
+        approval.check_promoter(trusted.manifest, record, self._trust)
         registry.check_nothing_added(trusted.manifest)
         _remove_abandoned(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".staging-") as staging:
@@ -110,12 +140,24 @@ class DiskCache:
                 body = registry.read_file(trusted.manifest, name)
                 if name in NEEDED:
                     create(Path(staging) / name, body)
+            if decision is not None:
+                create(Path(staging) / DECISION, decision.body)
+                create(Path(staging) / DECISION_SIGNATURE, decision.signature.encoded())
             create(Path(staging) / SIGNATURE, trusted.signature.encoded())
             create(Path(staging) / MANIFEST, trusted.body)
             shutil.rmtree(folder, ignore_errors=True)
             Path(staging).rename(folder)
             # TemporaryDirectory fails when it cannot remove the folder that it made.
             Path(staging).mkdir()
+
+
+def _decision_in(folder: Path) -> StoredDecision | None:
+    """The decision that was staged with a version, if there was one."""
+    if not (folder / DECISION).exists():
+        return None
+    detached = folder / DECISION_SIGNATURE
+    signature = decode_record_signature(detached.read_bytes()) if detached.exists() else None
+    return StoredDecision((folder / DECISION).read_bytes(), lambda _: signature)
 
 
 def _locked(folder: Path) -> BufferedRandom:

@@ -28,6 +28,7 @@ from overnight.serving.telemetry.metrics import Loads
 from overnight.store.errors import CorruptVersion, OvernightError, StoreError, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import CHAMPION, AliasRecord
+from overnight.store.registry.approval import needs_approval
 from overnight.store.registry.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -275,12 +276,14 @@ class VersionLoader:
         self._retry_at[slot.model, generation] = now + seconds
 
     def _load(self, record: AliasRecord, *, is_current: bool) -> Predictor:
+        # Records that an earlier release followed are not signed, and it kept no decisions.
+        approved = record.signed is not None and needs_approval(record)
         try:
-            manifest, files = self._cache.read(record.model, record.version)
+            manifest, files = self._cache.read(record.model, record.version, approved=approved)
         except (CorruptVersion, UntrustedVersion):
             # The leader staged it before it proposed; damaged since, it is fetched once more.
-            self._cache.stage(self._bucket, record.model, record.version)
-            manifest, files = self._cache.read(record.model, record.version)
+            self._cache.stage(self._bucket, record)
+            manifest, files = self._cache.read(record.model, record.version, approved=approved)
         if not is_current or record.alias != CHAMPION:
             # Without its current champion this worker would answer nothing at all.
             self._check_memory(manifest)

@@ -34,14 +34,26 @@ from overnight.serving.lifecycle.rollout_policy import (
 )
 from overnight.store.errors import (
     BadKey,
+    CorruptRecord,
     CorruptVersion,
     OvernightError,
+    RejectedVersion,
     StoreDenied,
     UnknownVersion,
     UntrustedVersion,
 )
+from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHAMPION, Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry import alias_rules
+from overnight.store.registry.aliases import (
+    CHAMPION,
+    Acknowledgement,
+    AliasLog,
+    AliasRecord,
+    Entry,
+)
+from overnight.store.trust.signing import Signer
+from overnight.store.trust.trusted_keys import Trust
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +64,17 @@ REMEMBERED_VERSIONS = 20
 REFRESH_SECONDS = 0.05
 # How often the log is checked to still hold the last record that was followed.
 CHECK_SECONDS = 60.0
+# Why a version is refused for good; what is untrusted is tried again.
+_REFUSED = (BadKey, CorruptRecord, CorruptVersion, RejectedVersion, UnknownVersion)
+_UNFIT = (*_REFUSED, UntrustedVersion)
 
 
 @dataclass(frozen=True)
 class FollowContext:
     """What all watchers of this host share.
 
-    `workers` is the folder of the workers' reports, `replica` the name of the host in the store.
+    `workers` is the folder of the workers' reports, `replica` the name of the host in the store;
+    `signer` signs what the host writes about challengers.
     """
 
     bucket: Bucket
@@ -69,6 +85,8 @@ class FollowContext:
     replica: str
     poll_seconds: float
     memory_budget: MemoryBudget
+    trust: Trust
+    signer: Callable[[], Signer] | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -80,11 +98,20 @@ class _Probing:
     run: RunningProbe
 
 
+@dataclass(frozen=True)
+class NewRecords:
+    """What was found after the last record: the newest that may be followed, and who else wrote."""
+
+    followed: AliasRecord | None = None
+    distrusted: tuple[Entry, ...] = ()
+
+
 class LogReader:
     """Reads the records of a log after the last one followed here, and only ever forwards.
 
     A store that was set back, or in which history was rewritten, would have serving follow what was
     rolled back long ago. The last record is on the host's own disk, and the log has to hold it.
+    Only a record that a trusted key signed is followed; others are skipped.
     """
 
     def __init__(
@@ -93,9 +120,17 @@ class LogReader:
         """`folder`, in which this host remembers the log, is named in errors."""
         self._log, self._folder, self._clock = log, folder, clock
         self._checked_at: float | None = None
+        # The end of what was read and skipped, so that it is not read at each poll.
+        self._skipped_to = 0
+        # Why an object in the log that is no record at all was skipped; empty without one.
+        self.problem = ""
 
-    def newest_after(self, last: AliasRecord | None) -> AliasRecord | None:
-        """The newest record after `last`, if there is one: mostly one small GET.
+    def read_skipped_again(self) -> None:
+        """Read once more what was skipped: it may be signed, or its key be trusted, by now."""
+        self._skipped_to, self.problem = 0, ""
+
+    def newest_after(self, last: AliasRecord | None) -> NewRecords:
+        """The records after `last`, if there are any: mostly one small GET.
 
         That the log still holds `last` is checked at first, now and then, and before anything newer
         is returned.
@@ -103,26 +138,54 @@ class LogReader:
         Raises:
             LogRewound: it does not, or holds another record in its place.
         """
-        if last is None:
-            return self._log.current() if self._log.at(1) is not None else None
+        if last is None and not self._skipped_to:
+            return self._first()
         now = self._clock()
-        if self._checked_at is None or now - self._checked_at >= CHECK_SECONDS:
+        is_due = self._checked_at is None or now - self._checked_at >= CHECK_SECONDS
+        if last is not None and is_due:
             self._check(last, now)
-        following = self._log.at(last.sequence + 1)
-        if following is None:
-            return None
-        if self._checked_at != now:
+        after = max(last.sequence if last else 0, self._skipped_to)
+        entries = list(self._log.entries(after=after))
+        if entries and last is not None and self._checked_at != now:
             self._check(last, now)
-        return self._log.current(since=following.sequence)
+        return self._sorted(entries)
+
+    def _first(self) -> NewRecords:
+        """For a host that follows nothing yet: the newest record that counts."""
+        # A small GET says that there is no log at all; only one that exists is listed.
+        if self._log.entry(1) is None:
+            return NewRecords()
+        current = self._log.current()
+        if current is not None and current.signed is not None:
+            return NewRecords(current)
+        newest = (self._log.entry(sequence) for sequence in self._log.sequences()[-1:])
+        return self._sorted([entry for entry in newest if entry is not None])
+
+    def _sorted(self, entries: list[Entry]) -> NewRecords:
+        if not entries:
+            return NewRecords()
+        unreadable = [str(entry.problem) for entry in entries if entry.record is None]
+        self.problem = unreadable[-1] if unreadable else self.problem
+        followed = [entry.record for entry in entries if entry.signer is not None]
+        # One that may be followed is read again until it is.
+        self._skipped_to = self._skipped_to if followed else entries[-1].sequence
+        return NewRecords(
+            followed[-1] if followed else None,
+            tuple(entry for entry in entries if entry.record and entry.problem),
+        )
 
     def _check(self, last: AliasRecord, now: float) -> None:
-        stored = self._log.at(last.sequence)
+        try:
+            stored = self._log.at(last.sequence)
+            actual = f"another one, of {stored.version}" if stored else "none of this number"
+        except CorruptRecord as error:
+            stored, actual = None, str(error)
         if stored is None or stored.id != last.id:
             self._checked_at = None
             raise LogRewound(
                 self._log.name,
                 known=f"record {last.sequence} to be that of {last.version} as it was followed",
-                found=f"another one, of {stored.version}" if stored else "none of this number",
+                found=actual,
                 memory=str(self._folder),
             )
         self._checked_at = now
@@ -239,7 +302,7 @@ class Watcher:
             self._note_sync_error(str(error) or "no memory is left to fetch a version")
         else:
             if self._shared.current in {0, self._acknowledged}:
-                self._note_sync_error("")
+                self._note_sync_error(self._reader.problem)
 
     def _note_sync_error(self, sync_error: str) -> None:
         if sync_error != self._state.sync_error:
@@ -278,16 +341,22 @@ class Watcher:
         requests = self._signal.refresh_requests
         tries_again = requests != self._seen_requests or self._clock() >= self._retry_at
         self._seen_requests, self._polled_at = requests, self._clock()
-        last = self._state.last
+        last = self._last_followed()
         try:
-            record = self._reader.newest_after(last)
+            if tries_again:
+                self._reader.read_skipped_again()
+            records = self._reader.newest_after(last)
         except LogRewound:
             if self._log.alias != CHAMPION:
                 self._shared.clear()  # a host can do without a challenger
             raise
         self._shared.note_sync(int(time.time() * 1000))
         self._due = self._clock() + self._context.poll_seconds
-        if record is not None:
+        if tries_again:
+            self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
+        for entry in records.distrusted:
+            self._distrust(entry)
+        if (record := records.followed) is not None:
             if self._probing is not None and self._probing.record.id == record.id:
                 return
             self._propose_record(record)
@@ -298,10 +367,33 @@ class Watcher:
                 self._retry_untrusted(last)
         self._acknowledge_refusals()
 
+    def _last_followed(self) -> AliasRecord | None:
+        """The last record followed here, unless it is none that counts.
+
+        An earlier release followed such records, whose removal is no sign of a log that went back.
+        """
+        last = self._state.last
+        if last is not None:
+            try:
+                alias_rules.check(
+                    last, keys.alias_record(last.model, self._log.alias, last.sequence)
+                )
+            except (BadKey, CorruptRecord):
+                return None
+        return last
+
+    def _distrust(self, entry: Entry) -> None:
+        if entry.record is not None and entry.problem is not None:
+            state = self._state.distrusting(entry.record, str(entry.problem))
+            if state is not self._state:
+                logger.error("%s: not followed: %s", self._log.name, entry.problem)
+                self._save_state(state)
+
     def _acknowledge_overtaken(self, first: int, record: AliasRecord) -> None:
         for sequence in range(first, record.sequence):
-            if (overtaken := self._log.at(sequence)) is not None:
-                self._acknowledge_superseded(overtaken, record)
+            entry = self._log.entry(sequence)
+            if entry is not None and entry.signer and entry.record:
+                self._acknowledge_superseded(entry.record, record)
 
     def _acknowledge_superseded(self, overtaken: AliasRecord, record: AliasRecord) -> None:
         reason = f"superseded by record {record.sequence} before it was loaded"
@@ -310,14 +402,13 @@ class Watcher:
         )
 
     def _retry_untrusted(self, last: AliasRecord) -> None:
-        """Propose a record that was refused for want of a trusted signature, if there is one now.
+        """Propose a record whose version lacked a trusted signature or decision, if it has one now.
 
         Raises:
-            UntrustedVersion: there still is none.
+            UntrustedVersion: it still has none.
         """
-        self._retry_at = self._clock() + RETRY_UNTRUSTED_SECONDS
-        with suppress(CorruptVersion, UnknownVersion):  # for these it is refused below
-            self._context.cache.stage(self._context.bucket, last.model, last.version)
+        with suppress(*_REFUSED):  # for these it is refused below
+            self._context.cache.stage(self._context.bucket, last)
         # Killed in between, the refusal is still known, and it is tried once more.
         self._propose_record(last)
 
@@ -332,8 +423,8 @@ class Watcher:
             self._save_state(self._state.following(record))
             return
         try:
-            self._context.cache.stage(self._context.bucket, record.model, record.version)
-        except (BadKey, CorruptVersion, UnknownVersion, UntrustedVersion) as error:
+            self._context.cache.stage(self._context.bucket, record)
+        except _UNFIT as error:
             self._refuse(record, str(error), untrusted=isinstance(error, UntrustedVersion))
             return
         if self._is_known_fit(record):

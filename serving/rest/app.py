@@ -19,7 +19,7 @@ from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.routes import admin, docs, history, metrics, models, repository, v1, v2
 from overnight.serving.status import Status
-from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.registry import Registry
 
 _ROUTES = (v2, v1, models, metrics, history, admin, repository, docs)
 
@@ -30,12 +30,12 @@ def create_application(
     limits: Limits,
     status: Status,
     administrators: Tokens = NO_TOKENS,
-    bucket: Bucket | None = None,
+    registry: Registry | None = None,
     admission: Admission | None = None,
 ) -> Flask:
     """An application that serves the loaded versions; without `admission`, to all clients.
 
-    `bucket` is where administrators write alias records; without it, they can change nothing.
+    `registry` is where administrators write alias records; without it, they can change nothing.
     """
     application = Flask("overnight.serving", static_folder="static", template_folder="templates")
     application.url_map.strict_slashes = False
@@ -49,7 +49,7 @@ def create_application(
         keys=admission.keys,
         administrators=administrators,
         draining=admission.draining,
-        bucket=bucket,
+        registry=registry,
     )
     for module in _ROUTES:
         application.register_blueprint(module.routes)

@@ -11,12 +11,12 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.model_slots import ModelSlots
 from overnight.serving.rest.middleware.token_auth import Tokens, bearer, key_of
 from overnight.serving.status import Status
-from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.registry import Registry
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Objects of one application; `bucket` is where administrators write alias records."""
+    """Objects of one application; `registry` is where administrators write alias records."""
 
     router: Router
     limits: Limits
@@ -24,7 +24,7 @@ class Resources:
     keys: Tokens
     administrators: Tokens
     draining: DrainFlag
-    bucket: Bucket | None = None
+    registry: Registry | None = None
 
     @property
     def slots(self) -> ModelSlots:

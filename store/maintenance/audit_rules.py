@@ -7,6 +7,7 @@ is for information. Errors and warnings make an audit fail.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from pydantic import BaseModel
 
@@ -20,6 +21,8 @@ REPLACE = (
     "nothing here is overwritten: remove it with the store's own tools, and then "
     "`overnight verify --repair --from FOLDER` restores it"
 )
+# More numbers than this are not lost at once: the object after them was put there.
+_LARGEST_GAP = 1_000
 INVESTIGATE = "find out who wrote it, and remove it with the store's own tools"
 
 
@@ -131,11 +134,15 @@ def gaps(items: Iterable[Item]) -> Iterator[Observation]:
         prefix, _, name = item.key.rpartition("/")
         logs.setdefault(prefix, {})[item.sequence] = len(name.partition(".")[0])
     for prefix, sequences in logs.items():
-        for sequence in range(1, max(sequences)):
-            if sequence not in sequences:
-                key = f"{prefix}/{sequence:08d}.json"
-                what = f"record {sequence} of {max(sequences)} is missing from this log"
-                yield error(key, what, is_missing=True)
+        numbers = sorted(sequences)
+        for before, sequence in pairwise([0, *numbers]):
+            if sequence - before > _LARGEST_GAP:
+                key = f"{prefix}/{sequence:0{sequences[sequence]}d}.json"
+                yield warning(key, f"the log ends at {before}, so this is none of it", INVESTIGATE)
+                break
+            for missing in range(before + 1, sequence):
+                what = f"record {missing} of {numbers[-1]} is missing from this log"
+                yield error(f"{prefix}/{missing:08d}.json", what, is_missing=True)
 
 
 @dataclass(frozen=True)

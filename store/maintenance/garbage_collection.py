@@ -5,7 +5,7 @@ only then deletes files. Publishing and promoting check for a tombstone after th
 `overnight.store.registry.tombstones`. If it is killed in between, the next run continues.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
@@ -120,9 +120,5 @@ def _exists(bucket: Bucket, key: str) -> bool:
     return True
 
 
-def _since(log: AliasLog, known: Sequence[AliasRecord]) -> list[AliasRecord]:
-    sequence, records = known[-1].sequence if known else 0, []
-    while (record := log.at(sequence + 1)) is not None:
-        records.append(record)
-        sequence = record.sequence
-    return records
+def _since(log: AliasLog, known: Sequence[AliasRecord]) -> Iterator[AliasRecord]:
+    return log.after(known[-1].sequence if known else 0)

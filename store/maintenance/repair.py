@@ -25,6 +25,8 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind
+from overnight.store.registry.actor import Actor
+from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 
 _TRANSIENT = {
@@ -158,6 +160,22 @@ def cached(bucket: Bucket, folders: Sequence[Path]) -> Source:
         return None
 
     return find
+
+
+def restate_champion(registry: ModelRegistry, actor: Actor) -> AliasRecord | None:
+    """Name the champion once more, in a signed record after one that does not count.
+
+    Readers of earlier releases, which verify no signature, follow the newest object of a log. None
+    if the log ends with a record that counts, or if no record of it does.
+
+    Raises:
+        PromotionConflict: the champion was moved at the same moment.
+    """
+    log = registry.champion
+    numbers, current = log.sequences(), log.current()
+    if current is None or current.signed is None or numbers[-1] == current.sequence:
+        return None
+    return log.append(current.version, expected=current.version, actor=actor)
 
 
 def missing(findings: Iterable[Observation]) -> list[str]:

@@ -7,16 +7,18 @@ from typing import Self
 
 from overnight.store.errors import BadKey, CorruptRecord
 from overnight.store.maintenance.retention_policy import Retention, VersionUse, heavy, kept
-from overnight.store.objects import keys
+from overnight.store.objects import keys, sequence_log
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog, AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.trust.trusted_keys import Trust
 
 # A younger tombstone may belong to a garbage collection that is still running.
 IN_PROGRESS = timedelta(hours=1)
 _MANIFEST, _COLLECTED, _KEPT = "manifest.json", "collected.json", "kept.json"
 _LOST = "it was published, and its manifest is lost: `overnight verify --repair`"
+_NAMED = "an alias record names it that does not count: `overnight verify` says why"
 _UNREAD = "its manifest cannot be read: `overnight verify`"
 
 
@@ -64,8 +66,18 @@ class RetentionPlan:
         )
 
 
-def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> RetentionPlan:
+def survey(
+    bucket: Bucket,
+    model: str,
+    retention: Retention,
+    now: datetime,
+    *,
+    trust: Trust | None = None,
+) -> RetentionPlan:
     """What retention would delete; changes nothing.
+
+    Only alias records that a key of `trust` signed say what served; without it, all of them do.
+    A version that another record names stays.
 
     Raises:
         CorruptRecord: a log or a tombstone cannot be read.
@@ -78,7 +90,7 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
     # A version with a tombstone does not count among the newest.
     whole = [v for v in manifests if _COLLECTED not in folders[v] or v in revoked]
     uses = [_use_of(bucket, manifests[version]) for version in whole]
-    logs = _logs(bucket, model)
+    logs = _logs(bucket, model, trust)
     half_written = set(folders) - set(published)
     referenced = _referenced(bucket, model, manifests.values(), logs)
     # Only published versions are decided about or referred to: these have lost their manifest.
@@ -87,6 +99,7 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
     staying = (
         dict.fromkeys(sorted(revoked), "it was in use when it was about to be deleted")
         | kept(uses, logs, retention, now)
+        | dict.fromkeys(sorted(_named_elsewhere(bucket, model, logs) & manifests.keys()), _NAMED)
         | dict.fromkeys(sorted(lost), _LOST)
         | unread
     )
@@ -114,7 +127,20 @@ def survey(bucket: Bucket, model: str, retention: Retention, now: datetime) -> R
     )
 
 
-def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
+def _named_elsewhere(
+    bucket: Bucket, model: str, logs: Mapping[str, Sequence[AliasRecord]]
+) -> set[str]:
+    """The versions that records name which do not count: beyond a gap, say, or not signed."""
+    named: set[str] = set()
+    for alias, counted in logs.items():
+        log, known = AliasLog(bucket, model, alias), {record.sequence for record in counted}
+        for sequence in sequence_log.named(bucket, keys.alias(model, alias)):
+            record = None if sequence in known else log.at(sequence)
+            named |= {record.version} if record else set()
+    return named
+
+
+def _logs(bucket: Bucket, model: str, trust: Trust | None) -> dict[str, list[AliasRecord]]:
     """The log of every alias.
 
     The two known aliases are read even if they are not listed: a listing may be stale.
@@ -122,7 +148,7 @@ def _logs(bucket: Bucket, model: str) -> dict[str, list[AliasRecord]]:
     listed = bucket.names_below(f"models/{keys.check_model(model)}/aliases")
     # A foreign name can be no alias of ours: nothing could be written below it.
     aliases = sorted({CHAMPION, CHALLENGER, *filter(keys.is_segment, listed)})
-    return {alias: AliasLog(bucket, model, alias).history() for alias in aliases}
+    return {alias: AliasLog(bucket, model, alias, trust=trust).history() for alias in aliases}
 
 
 def _folders(bucket: Bucket, model: str) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     TOMBSTONE = "tombstone"
     TOMBSTONE_REVOKED = "tombstone revoked"
     SIGNATURE = "signature"
+    RECORD_SIGNATURE = "signature of a record"
     FILE = "file of a version"
     ALIAS_RECORD = "alias record"
     ACKNOWLEDGEMENT = "acknowledgement"
@@ -53,9 +54,14 @@ _FORMS = [
         (Kind.TOMBSTONE, rf"{_BUNDLE}/collected\.json"),
         (Kind.TOMBSTONE_REVOKED, rf"{_BUNDLE}/kept\.json"),
         (Kind.SIGNATURE, rf"{_BUNDLE}/signatures/(?P<name>[0-9a-f]{{16}}(-[0-9a-f]{{16}})?)\.json"),
+        (Kind.RECORD_SIGNATURE, rf"{_BUNDLE}/signatures/decision-(?P<name>[0-9a-f]{{16}})\.json"),
         (Kind.FILE, rf"{_BUNDLE}/(?P<name>{_NAME})"),
         (Kind.ALIAS_RECORD, rf"{_ALIAS}\.json"),
         (Kind.ACKNOWLEDGEMENT, rf"{_ALIAS}/replicas/(?P<name>{_NAME})\.json"),
+        (
+            Kind.RECORD_SIGNATURE,
+            rf"{_ALIAS}/signatures/(withdrawn-)?(?P<name>[0-9a-f]{{16}})\.json",
+        ),
         (Kind.WITHDRAWAL, rf"{_ALIAS}/withdrawn\.json"),
         (
             Kind.REFUSAL,

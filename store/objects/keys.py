@@ -149,16 +149,25 @@ def signature(model: str, version: str, key_id: str, manifest_digest: str = "") 
     With the manifest's digest it is the second name, for when the first is in use: a run that died
     between signature and manifest may have signed another manifest, and nothing is overwritten.
     """
+    of = f"-{manifest_digest[:16]}" if manifest_digest else ""
+    return f"{signatures(model, version)}/{_check_key_id(key_id)}{of}.json"
+
+
+def _check_key_id(key_id: str) -> str:
     if not _KEY_ID.fullmatch(key_id):
         raise BadKey(key_id, "the id of a signing key is 16 hexadecimal digits")
-    of = f"-{manifest_digest[:16]}" if manifest_digest else ""
-    return f"{signatures(model, version)}/{key_id}{of}.json"
+    return key_id
 
 
 def signed_by(name: str) -> str | None:
     """The id of the key that a signature's name below `signatures` stands for, or None."""
     match = _SIGNATURE.fullmatch(name)
     return match[1] if match else None
+
+
+def decision_signature(model: str, version: str, key_id: str) -> str:
+    """Key of a signature over the decision about a version, of one that was stored without."""
+    return f"{signatures(model, version)}/decision-{_check_key_id(key_id)}.json"
 
 
 def decision(model: str, version: str) -> str:
@@ -192,6 +201,11 @@ def alias_record(model: str, name: str, sequence: int) -> str:
     return f"{alias(model, name)}/{sequence:08d}.json"
 
 
+def alias_record_signature(model: str, name: str, sequence: int, key_id: str) -> str:
+    """Key of a signature over a record of an alias' log, of one that was stored without."""
+    return f"{alias(model, name)}/{sequence:08d}/signatures/{_check_key_id(key_id)}.json"
+
+
 def alias_sequence(name: str) -> int | None:
     """The sequence in a listed name, or None for any other name."""
     match = _RECORD.fullmatch(name)
@@ -211,6 +225,12 @@ def replica(model: str, name: str, sequence: int, replica: str) -> str:
 def withdrawal(model: str, name: str, sequence: int) -> str:
     """Key of the withdrawal of the challenge that a record started."""
     return f"{alias(model, name)}/{sequence:08d}/withdrawn.json"
+
+
+def withdrawal_signature(model: str, name: str, sequence: int, key_id: str) -> str:
+    """Key of a signature over a withdrawal, of one that was stored without."""
+    by = _check_key_id(key_id)
+    return f"{alias(model, name)}/{sequence:08d}/signatures/withdrawn-{by}.json"
 
 
 def tuned(model: str) -> str:

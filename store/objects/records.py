@@ -53,10 +53,19 @@ def existing(form: type[Record], bucket: Bucket, key: str) -> Record:
         NotFound: there is none, or none any more.
         CorruptRecord: the object is not a record of this form.
     """
+    return decoded(form, body_of(form, bucket, key), key)
+
+
+def body_of(form: type[Value], bucket: Bucket, key: str) -> bytes:
+    """The bytes of a record, before they are parsed.
+
+    Raises:
+        NotFound: there is none.
+        CorruptRecord: it is longer than any record.
+    """
     try:
-        body = bucket.read(key, RECORD_BYTES)
+        return bucket.read(key, RECORD_BYTES)
     except TooLarge as error:
         raise CorruptRecord(
             key, expected=f"a {form.__name__} of {error.expected}", found=error.found
         ) from None
-    return decoded(form, body, key)

@@ -4,8 +4,10 @@ A challenge is a record in the log of the alias `challenger`. It ends by one mor
 withdrawal that a serving host writes, or because its version became champion.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 from pydantic import Field
 
@@ -15,21 +17,28 @@ from overnight.store.errors import (
     CollectedVersion,
     ConfigurationError,
     NoChallenge,
+    NotFound,
     PromotionConflict,
 )
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.objects.records import read
+from overnight.store.objects.records import body_of
+from overnight.store.registry import signed_records
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from overnight.store.schema_translation import why_incomparable
-from overnight.store.values import Value
+from overnight.store.trust import record_signatures
+from overnight.store.trust.record_signatures import SignedRecord
+from overnight.store.trust.signing import Signer
+from overnight.store.trust.trusted_keys import Right, Trust
+
+WITHDRAWERS: frozenset[Right] = frozenset({"withdrawals", "aliases"})
 
 
-class Withdrawal(Value):
+class Withdrawal(SignedRecord):
     """A serving host's report that a challenger exceeded its bounds; final, as it is create-only.
 
     It is not an alias record, so that serving needs no permission to move aliases.
@@ -60,15 +69,22 @@ class Challenges:
 
     bucket: Bucket
     model: str
+    trust: Trust | None = None
+    signer: Callable[[], Signer] | None = None
+
+    @classmethod
+    def of(cls, registry: ModelRegistry) -> Self:
+        """The challenges of a registry's model, verified and signed as its records are."""
+        return cls(registry.bucket, registry.model, registry.trust, registry.signer)
 
     @property
     def log(self) -> AliasLog:
         """The log of the model's challengers."""
-        return AliasLog(self.bucket, self.model, CHALLENGER)
+        return self._registry.challenger
 
     @property
     def _registry(self) -> ModelRegistry:
-        return ModelRegistry(self.bucket, self.model)
+        return ModelRegistry(self.bucket, self.model, self.trust, self.signer)
 
     def current(self) -> Challenge | None:
         """The newest challenge and how it ended; None when there was none, or it was stopped."""
@@ -145,8 +161,14 @@ class Challenges:
         )
 
     def withdraw(self, record: AliasRecord, withdrawal: Withdrawal) -> Withdrawal:
-        """Withdraw a challenge on all hosts; the withdrawal that was written first stands."""
+        """Withdraw a challenge on all hosts; the withdrawal that was written first stands.
+
+        Raises:
+            UntrustedRecord: the first one does not count.
+        """
         key = keys.withdrawal(record.model, record.alias, record.sequence)
+        if self.signer is not None:
+            withdrawal = withdrawal.signed_by(self.signer(), key)
         try:
             self.bucket.create(key, withdrawal.encoded())
         except AlreadyExists:
@@ -154,23 +176,57 @@ class Challenges:
         return withdrawal
 
     def withdrawal(self, record: AliasRecord) -> Withdrawal | None:
-        """The withdrawal of a challenge, or None while there is none: one small GET."""
+        """The withdrawal of a challenge, or None while there is none: one small GET.
+
+        That of a challenge which an earlier release started is not signed.
+
+        Raises:
+            UntrustedRecord: no trusted key that may do so signed it, so the challenge continues.
+        """
         key = keys.withdrawal(record.model, record.alias, record.sequence)
-        return read(Withdrawal, self.bucket, key)
+        try:
+            body = body_of(Withdrawal, self.bucket, key)
+        except NotFound:
+            return None
+        withdrawal = signed_records.parsed(Withdrawal, body, key)
+        if self.trust is None or record.signed is None:
+            return withdrawal
+        return signed_records.verified(
+            withdrawal,
+            body,
+            key,
+            trust=self.trust,
+            rights=WITHDRAWERS,
+            detached=signed_records.detached(
+                self.bucket,
+                lambda by: keys.withdrawal_signature(
+                    record.model, record.alias, record.sequence, by
+                ),
+            ),
+        )[0]
+
+    def sign_withdrawal(self, record: AliasRecord, signer: Signer) -> None:
+        """Store a signature beside the withdrawal of a challenge, if there is one."""
+        key = keys.withdrawal(record.model, record.alias, record.sequence)
+        try:
+            body = body_of(Withdrawal, self.bucket, key)
+        except NotFound:
+            return
+        signed_records.parsed(Withdrawal, body, key)
+        detached = keys.withdrawal_signature(
+            record.model, record.alias, record.sequence, signer.key_id
+        )
+        self.bucket.create(detached, record_signatures.sign(key, body, signer).encoded())
 
     def became_champion(self, record: AliasRecord, *, since: int = 0) -> bool:
         """Whether the version of a challenge was champion at any time since the challenge began.
 
         `since`: the last record of the champion's log known to name another version.
         """
-        champions = AliasLog(self.bucket, self.model)
         sequence = max(record.champion_sequence, since)
         # Single reads, because serving asks this all the time and mostly gets one "not found".
-        while (later := champions.at(sequence + 1)) is not None:
-            if later.version == record.version:
-                return True
-            sequence = later.sequence
-        return False
+        later = self._registry.champion.after(sequence)
+        return any(champion.version == record.version for champion in later)
 
     def _checked_after_write(self, record: AliasRecord) -> AliasRecord:
         """Return the record, or stop the challenge if retention deleted its version meanwhile."""
@@ -186,7 +242,7 @@ class Challenges:
         model, registry = self.model, self._registry
         if version == champion.version:
             raise ConfigurationError(f"{version} is the champion of {model}; name another version")
-        tensors = registry.manifest(version).tensors
+        manifest = registry.manifest(version)
         registry.check_not_collected(version)
         decision = registry.decision(version)
         verdict = decision.verdict if decision else None
@@ -199,8 +255,10 @@ class Challenges:
                 "let it challenge in shadow, or approve it: "
                 f"`overnight challenge {model} {version} --canary --approve`"
             )
+        if self.trust is not None:
+            registry.approval(manifest, is_needed=terms.mode == "canary")
         own = registry.manifest(champion.version).tensors
-        if why := difference(own, tensors, mode=terms.mode):
+        if why := difference(own, manifest.tensors, mode=terms.mode):
             raise ConfigurationError(
                 f"{model} {version} cannot challenge {champion.version}: {why}; promote it instead"
             )

@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from overnight.store.values import Value
+from overnight.store.trust.record_signatures import SignedRecord
 
 Verdict = Literal["approved", "rejected"]
 
 
-class Decision(Value):
+class Decision(SignedRecord):
     """The approval or rejection of a version; final, as its key can be created only once.
 
     `authenticated`: a token authenticated the actor `by`; otherwise the name is a claim.

@@ -4,9 +4,10 @@ Every write creates a new key, so that of two concurrent writers exactly one suc
 gets an error.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from overnight.store.errors import (
     AlreadyDecided,
@@ -19,14 +20,17 @@ from overnight.store.errors import (
     PromotionConflict,
     TooLarge,
     UnknownVersion,
+    UntrustedRecord,
 )
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
-from overnight.store.objects.records import read
+from overnight.store.objects.records import body_of, read
 from overnight.store.objects.size_limits import MANIFEST_BYTES, SIGNATURE_BYTES
+from overnight.store.registry import approval, signed_records
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.approval import Approval, StoredDecision
 from overnight.store.registry.decisions import Decision, Verdict
 from overnight.store.registry.manifest import Finding, Manifest
 from overnight.store.registry.refusals import Refusal
@@ -39,20 +43,21 @@ from overnight.store.registry.versions import (
     entries,
     verify,
 )
-from overnight.store.trust import signing
+from overnight.store.trust import record_signatures, signing
 from overnight.store.trust.signing import Signature, Signer
 from overnight.store.trust.trusted_keys import Trust
 
 
 @dataclass(frozen=True)
 class Registry:
-    """All models of a bucket, and the keys whose signatures are trusted; by default none."""
+    """All models of a bucket, and the keys whose signatures are trusted."""
 
     bucket: Bucket
-    trust: Trust = field(default_factory=Trust)
+    trust: Trust | None = None
+    signer: Callable[[], Signer] | None = None
 
     def model(self, name: str) -> "ModelRegistry":
-        return ModelRegistry(self.bucket, name, self.trust)
+        return ModelRegistry(self.bucket, name, self.trust, self.signer)
 
     def models(self) -> tuple[str, ...]:
         """Names of the models of which anything is stored."""
@@ -61,19 +66,41 @@ class Registry:
 
 @dataclass(frozen=True)
 class ModelRegistry:
-    """The versions of one model, the decisions about them, and its champion."""
+    """The versions of one model, the decisions about them, and its champion.
+
+    Without `trust` no signature is verified, and no version may be loaded; without `signer`, the
+    decisions and alias records that are written here are not signed.
+    """
 
     bucket: Bucket
     model: str
-    trust: Trust = field(default_factory=Trust)
+    trust: Trust | None = None
+    signer: Callable[[], Signer] | None = None
 
     @property
     def champion(self) -> AliasLog:
-        """The log of the version that serves."""
-        return AliasLog(self.bucket, self.model)
+        """The log of the version that serves; its newest record names a version that exists."""
+        return AliasLog(
+            self.bucket, self.model, trust=self.trust, signer=self.signer, is_known=self._is_known
+        )
+
+    @property
+    def challenger(self) -> AliasLog:
+        """The log of the challengers."""
+        return AliasLog(self.bucket, self.model, CHALLENGER, trust=self.trust, signer=self.signer)
+
+    def _is_known(self, version: str) -> bool:
+        try:
+            self.manifest(version)
+        except (UnknownVersion, CorruptVersion):
+            return False
+        return True
 
     def champion_version(self) -> str | None:
-        """The version that serves now, if any does."""
+        """The version that serves now, if any does.
+
+        It exists, and a trusted key signed the record that names it: other records are skipped.
+        """
         record = self.champion.current()
         return record.version if record else None
 
@@ -185,15 +212,15 @@ class ModelRegistry:
             CorruptVersion: it is damaged, or belongs to another model or version.
             ConfigurationError: no key is trusted here.
         """
-        body = self.manifest_bytes(version)
-        for key_id in self.trust.keys:
+        body, trust = self.manifest_bytes(version), self.trust or Trust()
+        for key_id in trust.keys:
             # A signature has one of two names: see `sign`.
             for of in ("", digest(body)):
                 signature = self._signature(keys.signature(self.model, version, key_id, of))
-                signer = self.trust.signer(body, signature) if signature else None
+                signer = trust.signer(body, signature) if signature else None
                 if signature and signer:
                     return Trusted(decode_for(self.model, version, body), body, signature, signer)
-        raise self.trust.distrusted(f"{self.model} {version}", body, self.signers(version))
+        raise trust.distrusted(f"{self.model} {version}", body, self.signers(version))
 
     def signers(self, version: str) -> list[str]:
         """The ids of the keys that a version's signatures name; nothing is verified."""
@@ -283,21 +310,38 @@ class ModelRegistry:
             )
 
     def decision(self, version: str) -> Decision | None:
-        """The decision about a version, or None while there is none.
+        """The decision about a version, for display: its signature is not verified.
 
         Raises:
             CorruptRecord: it cannot be read.
         """
         return read(Decision, self.bucket, keys.decision(self.model, version))
 
+    def stored_decision(self, version: str) -> StoredDecision | None:
+        """The decision about a version as it is stored, for verification; None without one."""
+        try:
+            body = body_of(Decision, self.bucket, keys.decision(self.model, version))
+        except NotFound:
+            return None
+        key_of = partial(keys.decision_signature, self.model, version)
+        return StoredDecision(body, signed_records.detached(self.bucket, key_of))
+
+    def approval(self, manifest: Manifest, *, is_needed: bool = True) -> Approval | None:
+        """The signed decision that lets a version serve: see `approval.check`."""
+        stored = self.stored_decision(manifest.version)
+        return approval.check(manifest, stored, self.trust or Trust(), is_needed=is_needed)
+
     def decide(self, version: str, verdict: Verdict, actor: Actor) -> Decision:
         """Approve or reject a version for good; deciding the same again is no error.
+
+        An equal decision that is stored without a signature that counts gets one beside it.
 
         Raises:
             UnknownVersion: there is no such version.
             AlreadyDecided: the opposite was decided first.
+            ConfigurationError: there is no key to sign decisions with.
         """
-        self.manifest(version)
+        manifest, key = self.manifest(version), keys.decision(self.model, version)
         decision = Decision(
             model=self.model,
             version=version,
@@ -306,15 +350,30 @@ class ModelRegistry:
             reason=actor.reason,
             authenticated=actor.authenticated,
         )
+        if self.signer is not None:
+            decision = decision.signed_by(self.signer(), key)
         try:
-            self.bucket.create(keys.decision(self.model, version), decision.encoded())
+            self.bucket.create(key, decision.encoded())
         except AlreadyExists:
             first = self.decision(version)
             if first is None or first.verdict != verdict:
                 earlier = (first.verdict, first.by) if first else ("decided", "somebody")
                 raise AlreadyDecided(self.model, version, *earlier) from None
+            if self.trust is not None and self.signer is not None and verdict == "approved":
+                try:
+                    self.approval(manifest)
+                except UntrustedRecord:
+                    self.sign_decision(version, self.signer())
             return first
         return decision
+
+    def sign_decision(self, version: str, signer: Signer) -> None:
+        """Store a signature beside a decision; signing again changes nothing."""
+        stored, key = self.stored_decision(version), keys.decision(self.model, version)
+        if stored is not None:
+            detached = keys.decision_signature(self.model, version, signer.key_id)
+            signature = record_signatures.sign(key, stored.body, signer)
+            self.bucket.create(detached, signature.encoded())
 
     def promote(self, version: str, *, expected: str | None, actor: Actor) -> AliasRecord:
         """Point the champion at an approved version, provided it still points at `expected`.
@@ -369,7 +428,7 @@ class ModelRegistry:
         return self._checked_after_write(record)
 
     def _check_servable(self, version: str) -> None:
-        self.manifest(version)
+        manifest = self.manifest(version)
         self.check_not_collected(version)
         decision = self.decision(version)
         if decision is None or decision.verdict != "approved":
@@ -377,6 +436,8 @@ class ModelRegistry:
                 f"{self.model} {version} is not approved; "
                 f"`overnight approve {self.model} {version}` first"
             )
+        if self.trust is not None:
+            self.approval(manifest)
 
     def _checked_after_write(self, record: AliasRecord) -> AliasRecord:
         """Return the record, or undo it by another one if retention deleted its version meanwhile.

@@ -45,14 +45,7 @@ class TunedSettingsLog:
     def current(self) -> TunedSettings | None:
         """The newest settings, or None when nothing was ever tuned."""
         prefix = keys.tuned(self.model)
-        sequences = sequence_log.named(self.bucket, prefix)
-        if sequences and self._at(sequences[-1]) is None:
-            sequences = sequence_log.recorded(self.bucket, prefix)
-        newest, sequence = None, max(sequences, default=1)
-        # A listing may be stale; single reads from its end to the first gap are not.
-        while (settings := self._at(sequence)) is not None:
-            newest, sequence = settings, sequence + 1
-        return newest
+        return self._at(sequence_log.last(self.bucket, prefix, lambda at: self._at(at) is not None))
 
     def append(self, settings: TunedSettings) -> TunedSettings:
         """Write the next record; of two searches that end at once, the later one is the newer."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PAYLOAD_TYPE = "application/vnd.overnight.manifest+json"
+RECORD_TYPE = "application/vnd.overnight.record+json"
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
 
 
@@ -26,12 +27,12 @@ def key_id(public_key: bytes) -> str:
     return digest(public_key)[:16]
 
 
-def encoding(payload: bytes) -> bytes:
-    """The bytes that are signed: DSSE's pre-authentication encoding of a manifest.
+def encoding(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """The bytes that are signed: DSSE's pre-authentication encoding, by default of a manifest.
 
     It includes the type of the payload, so a signature over something else cannot be reused.
     """
-    kind = PAYLOAD_TYPE.encode()
+    kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
@@ -82,7 +83,7 @@ def decode(body: bytes, *, where: str) -> Signature:
 
 
 class Signer:
-    """Signs manifests with a private key."""
+    """Signs manifests and records with a private key."""
 
     def __init__(self, private_key: "Ed25519PrivateKey") -> None:
         self._private_key = private_key
@@ -90,8 +91,16 @@ class Signer:
         self.key_id = key_id(self.public_key)
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        setting: str = "OVERNIGHT_SIGNING_KEY_FILE",
+        remedy: str = "`overnight keys new` makes one",
+    ) -> Self:
         """The signer whose private key is in a PEM file (PKCS #8, unencrypted).
+
+        `setting` names the file in errors, and `remedy` says how to make one.
 
         Raises:
             ConfigurationError: there is none, or it is of another kind.
@@ -104,19 +113,18 @@ class Signer:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:
             raise ConfigurationError(
-                f"OVERNIGHT_SIGNING_KEY_FILE: there is no key for signing versions at {path}; "
-                "`overnight keys new` makes one"
+                f"{setting}: there is no key to sign with at {path}; {remedy}"
             ) from None
         except OSError as error:
             raise ConfigurationError(
-                f"OVERNIGHT_SIGNING_KEY_FILE: {path} cannot be read ({error.strerror})"
+                f"{setting}: {path} cannot be read ({error.strerror})"
             ) from None
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigurationError(
-                f"OVERNIGHT_SIGNING_KEY_FILE: expected an unencrypted Ed25519 private key in PEM "
-                f"at {path}, found something else; `overnight keys new` makes one"
+                f"{setting}: expected an unencrypted Ed25519 private key in PEM "
+                f"at {path}, found something else; {remedy}"
             )
         return cls(key)
 
@@ -130,6 +138,10 @@ class Signer:
     def sign(self, body: bytes) -> Signature:
         """Sign a manifest's exact bytes; Ed25519 is deterministic."""
         return Signature(self.key_id, body, self._private_key.sign(encoding(body)))
+
+    def sign_record(self, payload: bytes) -> bytes:
+        """Sign the canonical bytes of a record: see `overnight.store.trust.record_signatures`."""
+        return self._private_key.sign(encoding(payload, RECORD_TYPE))
 
     def pem(self) -> bytes:
         """The private key as PEM, unencrypted: restrict who can read it."""

@@ -32,7 +32,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind, items, models
 from overnight.store.registry import versions
-from overnight.store.registry.aliases import Acknowledgement, AliasRecord
+from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
 from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.live_scores import Score
@@ -42,6 +42,11 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone, TombstoneRevoked
 from overnight.store.registry.tuned_settings import TunedSettings
 from overnight.store.trust.trusted_keys import Trust
+from overnight.tasks.maintenance.audit_records import (
+    audit_decision,
+    audit_log,
+    audit_withdrawals,
+)
 from overnight.tasks.maintenance.audit_tables import audit_tables
 
 # Reads wait for the network, and a file of a version may be tens of megabytes in memory.
@@ -128,7 +133,10 @@ def verify(
     read_versions = _versions(context, objects)
     for read_version in read_versions.values():
         observations += version_rules.about(read_version, grace=retention or Retention(), now=now)
-    observations += _audit_logs(objects, read_versions)
+    counted, uncounted = _audit_signatures(context, listed, read_versions)
+    known_problems = {stored.item.key for stored in objects if stored.problem}
+    observations += (each for each in uncounted if each.key not in known_problems)
+    observations += _audit_logs(objects, read_versions, counted)
     observations += (
         note(stored.item.key, _PENDING_NOTES[stored.item.kind])
         for stored in objects
@@ -284,17 +292,48 @@ def _untrusted_reason(context: AuditContext, model: str, version: str) -> str:
     return ""
 
 
+def _audit_signatures(
+    context: AuditContext,
+    listed: Iterable[Item],
+    read_versions: Mapping[tuple[str, str], VersionRead],
+) -> tuple[set[tuple[str, str, int]], list[Observation]]:
+    """The alias records that count, and what is wrong with others and with decisions."""
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for item in listed:
+        if item.kind is Kind.ALIAS_RECORD:
+            numbers.setdefault((item.model, item.names["alias"]), []).append(item.sequence)
+    counted: set[tuple[str, str, int]] = set()
+    observations: list[Observation] = []
+    for (model, alias), sequences in numbers.items():
+        log = AliasLog(context.bucket, model, alias, trust=context.trust)
+        own, uncounted = audit_log(log, sequences, trusted=context.trust is not None)
+        counted |= {(model, alias, sequence) for sequence in own}
+        observations += uncounted
+        if context.trust is not None and alias == CHALLENGER:
+            observations += audit_withdrawals(context.bucket, log.history(), context.trust)
+    for version in read_versions.values():
+        if context.trust is not None and version.manifest is not None and not version.distrusted:
+            verdict = version.decision.verdict if version.decision else None
+            observations += audit_decision(context.bucket, version.manifest, verdict, context.trust)
+    return counted, observations
+
+
 def _audit_logs(
-    objects: Sequence[_StoredObject], read_versions: Mapping[tuple[str, str], VersionRead]
+    objects: Sequence[_StoredObject],
+    read_versions: Mapping[tuple[str, str], VersionRead],
+    counted: Collection[tuple[str, str, int]],
 ) -> Iterator[Observation]:
-    """Check alias logs, acknowledgements, withdrawals and scores against the versions they name."""
+    """Check alias logs, acknowledgements, withdrawals and scores against the versions they name.
+
+    Of alias records, only those that are `counted` say what served.
+    """
     records = {
         (record.model, record.alias, record.sequence): record
         for stored in objects
         if isinstance(record := stored.record, AliasRecord)
     }
     # groupby needs the records of a log next to each other and in sequence.
-    in_order = [records[position] for position in sorted(records)]
+    in_order = [records[position] for position in sorted(records) if position in counted]
     for (model, _), log in groupby(in_order, lambda record: (record.model, record.alias)):
         known = {
             name: version.known for (of, name), version in read_versions.items() if of == model

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 import httpx
 
 from overnight.store.errors import PromotionConflict
-from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import (
-    CHALLENGER,
     Acknowledgement,
     AliasLog,
     AliasRecord,
@@ -98,30 +96,31 @@ def notify(url: str, model: str) -> str | None:
     return f"{url} was notified of the promotion and answered {status}, expected 202"
 
 
-def confirm(bucket: Bucket, record: AliasRecord, *, replicas: int, seconds: float) -> Confirmation:
+def confirm(log: AliasLog, record: AliasRecord, *, replicas: int, seconds: float) -> Confirmation:
     """Wait until `replicas` serve a promotion; the first refusal rolls it back.
 
     Returns the state at the time-out: the caller decides whether silence is a failure.
     """
-    log = AliasLog(bucket, record.model, record.alias)
+
+    def later() -> AliasRecord | None:
+        return next(log.after(record.sequence), None)
 
     def is_settled(state: Confirmation) -> bool:
-        return state.confirmed or bool(state.refusals) or log.at(record.sequence + 1) is not None
+        return state.confirmed or bool(state.refusals) or later() is not None
 
     state = _wait(log, record, replicas=replicas, seconds=seconds, until=is_settled)
     if state.confirmed:
         return state
     # Before any rollback: a later record is somebody's newer decision and stands.
-    if (later := log.at(record.sequence + 1)) is not None:
-        return replace(state, superseded_by=later.version)
+    if (newer := later()) is not None:
+        return replace(state, superseded_by=newer.version)
     return _roll_back(log, state) if state.refusals else state
 
 
 def await_challenger(
-    bucket: Bucket, record: AliasRecord, *, replicas: int, seconds: float
+    log: AliasLog, record: AliasRecord, *, replicas: int, seconds: float
 ) -> ChallengerConfirmation:
     """Wait until `replicas` run a challenger or refuse it, or until the time-out."""
-    log = AliasLog(bucket, record.model, CHALLENGER)
     state = _wait(
         log,
         record,

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.registry import ModelRegistry
 from tests.support.browser.page_watch import scribble, watch
 from tests.support.browser.serving_host import FAILED, TOKEN, Host, gates_of
 from tests.support.serving import bucket_history, bundles
+from tests.support.signing_keys import registry
 from tests.support.steady_load import steady
 from tests.support.waiting import until
 
@@ -68,7 +68,7 @@ def test_deployments_appear_with_actor_and_reason(shown, host):
         for version in (bundles.version_name(1), bundles.version_name(3))
         if version != before.version
     )
-    record = ModelRegistry(host.bucket, "digits").roll_back(
+    record = registry(host.bucket, "digits").roll_back(
         expected=before.version, to=target, actor=Actor("grace", "it reads badly")
     )
 

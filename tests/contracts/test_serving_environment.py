@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import ROOT, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -49,7 +49,7 @@ print([name for name in {ABSENT!r} if importlib.util.find_spec(name)])
 def test_serving_follows_a_store_in_the_serving_environment(
     python, tmp_path, s3_bucket: S3Bucket, s3_address: S3Address
 ):
-    log = AliasLog(s3_bucket, bundles.MODEL)
+    log = alias_log(s3_bucket, bundles.MODEL)
     for number in (1, 2):
         bundles.publish(s3_bucket, number)
     promote(log, 1)

@@ -24,6 +24,7 @@ from tests.support.faults.pipeline_processes import (
 )
 from tests.support.faults.pipeline_run import DELIVERED_ROWS, FITS, MODEL, PipelineContext
 from tests.support.faults.tally import TALLY
+from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
@@ -87,7 +88,7 @@ def test_two_runs_at_once_on_one_machine_train_once_and_publish_one_version(
 
         outcome = both(runners, context, context)
 
-        check_said(outcome, AliasLog(S3Bucket(context.address), MODEL))
+        check_said(outcome, alias_log(S3Bucket(context.address), MODEL))
         check_final_state(context, [], rows=DELIVERED_ROWS, where="two retrains at once")
 
 
@@ -108,4 +109,4 @@ def test_two_runs_at_once_on_two_machines_agree_on_one_champion(
         found = ModelRegistry(S3Bucket(context.address), MODEL).versions()
         assert champions[0] in found
         assert len(found) <= fits <= 2
-        check_said(outcome, AliasLog(S3Bucket(context.address), MODEL))
+        check_said(outcome, alias_log(S3Bucket(context.address), MODEL))

@@ -17,12 +17,12 @@ import pytest
 
 from overnight.flows.ingest import ingest
 from overnight.store.objects.s3 import S3Address
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.training.train import FITTED, FittedRun
 from tests.support.faults.tally import TALLY
 from tests.support.faults.write_trap import Tripwire
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
@@ -107,7 +107,7 @@ def check(flow_environment: FlowEnvironment, deaths: Deaths) -> None:
             for name in manifest.files:
                 ModelRegistry(flow_environment.bucket, manifest.model).read_file(manifest, name)
     with TALLY.keeps(f"a record of the champion {where}"):
-        promoted = AliasLog(flow_environment.bucket, "digits").history()
+        promoted = alias_log(flow_environment.bucket, "digits").history()
         assert len(promoted) == int(deaths.came_to("champion/00000001.json"))
 
 
@@ -144,8 +144,8 @@ def test_after_a_kill_at_any_write_the_next_flow_run_finishes_the_same_version(
     (once,) = trained
     manifest = ModelRegistry(flow_environment.bucket, "digits").manifest(version)
     assert manifest.created_at == FittedRun.model_validate_json(once).created_at
-    assert [record.version for record in AliasLog(flow_environment.bucket, "digits").history()] == [
-        version
-    ]
+    assert [
+        record.version for record in alias_log(flow_environment.bucket, "digits").history()
+    ] == [version]
     assert manifest.data.rows == 1_200
     TALLY.versions(1)

@@ -23,11 +23,10 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.racing import A, B, C, RaceStore, decide, publish
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log, challenges, registry
 
 SHADOW = Terms(mode="shadow")
 _ROUNDS, _THOROUGH_ROUNDS = {"memory": 50, "s3": 6}, {"memory": 150, "s3": 12}
@@ -45,25 +44,25 @@ def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool)
 
 
 def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: ModelRegistry(bucket, model).promote(
+    return lambda bucket: registry(bucket, model).promote(
         version, expected=over, actor=Actor(f"who wants {version}")
     )
 
 
 def back(model: str, *, over: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: ModelRegistry(bucket, model).roll_back(
+    return lambda bucket: registry(bucket, model).roll_back(
         expected=over, to=None, actor=Actor("who wants back")
     )
 
 
 def start(model: str, version: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: Challenges(bucket, model).start(
+    return lambda bucket: challenges(bucket, model).start(
         version, terms=SHADOW, actor=Actor("who starts")
     )
 
 
 def stop(model: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: Challenges(bucket, model).stop(Actor("who stops"))
+    return lambda bucket: challenges(bucket, model).stop(Actor("who stops"))
 
 
 def one_won(found: list[object], log: AliasLog, *, after: int) -> AliasRecord:
@@ -82,7 +81,7 @@ def test_one_of_two_promotions_wins_and_the_other_names_the_winner(arena: RaceSt
     for model in arena.models():
         found = arena.race(move(model, B), move(model, C))
 
-        winners.add(one_won(found, AliasLog(arena.bucket, model), after=1).version)
+        winners.add(one_won(found, alias_log(arena.bucket, model), after=1).version)
 
     assert winners <= {B, C}
 
@@ -95,7 +94,7 @@ def test_one_of_a_promotion_and_a_rollback_wins_and_the_other_names_the_winner(
 
         found = arena.race(move(model, C, over=B), back(model, over=B))
 
-        assert one_won(found, AliasLog(arena.bucket, model), after=2).version in {A, C}
+        assert one_won(found, alias_log(arena.bucket, model), after=2).version in {A, C}
 
 
 def test_two_promotions_of_the_same_version_both_succeed(arena: RaceStore) -> None:
@@ -104,7 +103,7 @@ def test_two_promotions_of_the_same_version_both_succeed(arena: RaceStore) -> No
 
         reported = [one.version if isinstance(one, AliasRecord) else one.found for one in found]
         assert reported == [B, B]
-        assert AliasLog(arena.bucket, model).sequences() == [1, 2]
+        assert alias_log(arena.bucket, model).sequences() == [1, 2]
 
 
 def test_one_of_an_approval_and_a_rejection_is_final(arena: RaceStore) -> None:
@@ -164,7 +163,7 @@ def test_one_of_two_challengers_starts_and_the_other_request_names_it(arena: Rac
         (lost,) = [one for one in found if isinstance(one, OvernightError)]
         assert isinstance(lost, ChallengeRunning | PromotionConflict)
         assert won.version in str(lost)
-        assert AliasLog(arena.bucket, model, CHALLENGER).history() == [won]
+        assert alias_log(arena.bucket, model, CHALLENGER).history() == [won]
 
 
 def test_one_of_two_stops_ends_a_challenge(arena: RaceStore) -> None:
@@ -176,7 +175,7 @@ def test_one_of_two_stops_ends_a_challenge(arena: RaceStore) -> None:
         (won,) = [one for one in found if isinstance(one, AliasRecord)]
         (lost,) = [one for one in found if isinstance(one, OvernightError)]
         assert isinstance(lost, NoChallenge | PromotionConflict)
-        assert AliasLog(arena.bucket, model, CHALLENGER).history()[1:] == [won]
+        assert alias_log(arena.bucket, model, CHALLENGER).history()[1:] == [won]
 
 
 def test_a_start_and_a_stop_at_once_are_serialised(arena: RaceStore) -> None:
@@ -187,7 +186,7 @@ def test_a_start_and_a_stop_at_once_are_serialised(arena: RaceStore) -> None:
 
         # Whoever stops was first there; who starts comes after it, or is told what still runs.
         assert isinstance(stopped, AliasRecord)
-        log = [record.action for record in AliasLog(arena.bucket, model, CHALLENGER).history()]
+        log = [record.action for record in alias_log(arena.bucket, model, CHALLENGER).history()]
         if isinstance(began, AliasRecord):
             assert log == ["started", "stopped", "started"]
         else:
@@ -220,7 +219,7 @@ def test_one_of_deleting_and_promoting_a_version_gives_way(arena: RaceStore) -> 
         gone, moved = arena.race(collecting(model), move(model, A, over=C))
 
         assert not isinstance(gone, OvernightError), gone
-        current = AliasLog(arena.bucket, model).current()
+        current = alias_log(arena.bucket, model).current()
         assert current is not None
         is_whole(arena.bucket, model, current.version)
         if isinstance(moved, AliasRecord):
@@ -242,7 +241,7 @@ def test_one_of_deleting_and_starting_a_challenger_gives_way(arena: RaceStore) -
             is_whole(arena.bucket, model, A)
         else:
             assert isinstance(started, CollectedVersion), started
-            assert Challenges(arena.bucket, model).current() is None
+            assert challenges(arena.bucket, model).current() is None
 
 
 def test_a_version_published_while_others_are_deleted_is_complete(arena: RaceStore) -> None:

@@ -19,6 +19,7 @@ from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import challenge, promote
+from tests.support.signing_keys import alias_log
 from tests.support.steady_load import steady
 from tests.support.stopping import stop_process
 from tests.support.waiting import until
@@ -43,7 +44,7 @@ def answers_with(serving: Serving, number: int) -> bool:
 @pytest.fixture
 def log(s3_bucket: S3Bucket) -> AliasLog:
     """Version 1 serves."""
-    log = AliasLog(s3_bucket, bundles.MODEL)
+    log = alias_log(s3_bucket, bundles.MODEL)
     bundles.publish(s3_bucket, 1)
     promote(log, 1)
     return log
@@ -236,7 +237,7 @@ def test_a_version_that_kills_its_loader_takes_down_no_worker(
     for number in (2, 3):
         bundles.publish(s3_bucket, number, bundles.crashing_files(number))
     bundles.publish(s3_bucket, 4)
-    challengers = AliasLog(s3_bucket, bundles.MODEL, CHALLENGER)
+    challengers = alias_log(s3_bucket, bundles.MODEL, CHALLENGER)
 
     with steady(f"http://127.0.0.1:{host.port}", requests_per_second=20) as load:
         # When one is promoted, and one challenges as a shadow.

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -55,7 +55,7 @@ class Host:
         self.proxy, self.place = proxy, place
         self._bucket = S3Bucket(address)
         self._bucket.ensure()
-        self._log = AliasLog(self._bucket, bundles.MODEL)
+        self._log = alias_log(self._bucket, bundles.MODEL)
         self._settings = follow_settings(address) | {"s3_endpoint": proxy.endpoint}
         self._process = ExitStack()
         self.serving: Serving

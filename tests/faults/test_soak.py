@@ -8,13 +8,12 @@ import pytest
 
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.objects.s3 import S3Bucket
-from overnight.store.registry.aliases import AliasLog
 from overnight.tasks.maintenance import audit as verify
 from tests.support.faults.pipeline_processes import check_invariants
 from tests.support.faults.pipeline_run import DELIVERED_ROWS, MODEL
 from tests.support.faults.soak import soak_environment, soak_for
 from tests.support.faults.tally import TALLY
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log
 
 _SECONDS, _THOROUGH_SECONDS = 40, 75
 
@@ -51,4 +50,4 @@ def test_after_a_soak_nothing_is_lost_and_no_request_failed(
             TALLY.lose(f"what verify misses: {finding.key}")
         assert audit.is_clean, audit.findings
         assert audit.signatures_checked
-        assert AliasLog(S3Bucket(soak.context.address), MODEL).current() is not None
+        assert alias_log(S3Bucket(soak.context.address), MODEL).current() is not None

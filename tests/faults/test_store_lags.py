@@ -11,7 +11,6 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.errors import PromotionConflict
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.pipeline_processes import check_final_state, start_runner
@@ -23,12 +22,13 @@ from tests.support.faults.pipeline_run import (
     files_of,
 )
 from tests.support.serving import bundles
+from tests.support.signing_keys import alias_log, registry
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 def approve(bucket: S3Bucket, version: str) -> None:
-    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("ann", "a test"))
+    registry(bucket, MODEL).decide(version, "approved", Actor("ann", "a test"))
 
 
 def test_an_arrival_that_is_listed_late_is_ingested_by_a_later_run(
@@ -47,7 +47,7 @@ def test_an_arrival_that_is_listed_late_is_ingested_by_a_later_run(
         assert [one.name for one in Landing(s3_bucket, MODEL).pending()] == ["late"]
 
         assert (first, unseen) == ("Promoted", "UpToDate")
-        champions = [record.version for record in AliasLog(s3_bucket, MODEL).history()]
+        champions = [record.version for record in alias_log(s3_bucket, MODEL).history()]
         assert runner.run(context).outcome == "Promoted"
     check_final_state(
         context, champions, rows=2 * DELIVERED_ROWS, where="after listings that lagged"
@@ -60,17 +60,17 @@ def test_stale_listings_never_move_the_champion_back(s3_endpoint: str, s3_bucket
         approve(s3_bucket, version)
     with FaultProxy(s3_endpoint) as proxy:
         slow = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
-        ModelRegistry(slow, MODEL).promote(a, expected=None, actor=Actor("ann"))
-        log = AliasLog(slow, MODEL)
+        registry(slow, MODEL).promote(a, expected=None, actor=Actor("ann"))
+        log = alias_log(slow, MODEL)
         assert len(log.history()) == 1
 
         with proxy.wrong(Fault(FaultKind.STALE_LIST)):
-            ModelRegistry(s3_bucket, MODEL).promote(b, expected=a, actor=Actor("bob"))
+            registry(s3_bucket, MODEL).promote(b, expected=a, actor=Actor("bob"))
             with pytest.raises(PromotionConflict, match=f"found {b}"):
-                ModelRegistry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
-            ModelRegistry(slow, MODEL).promote(c, expected=b, actor=Actor("ann"))
+                registry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
+            registry(slow, MODEL).promote(c, expected=b, actor=Actor("ann"))
             reported = [record.version for record in log.history()]
-            back = ModelRegistry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
+            back = registry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
 
         assert proxy.injected[FaultKind.STALE_LIST]
     assert reported == [a, b, c]
@@ -82,13 +82,11 @@ def test_a_clock_that_goes_backwards_never_moves_the_champion_back(s3_bucket: S3
     late, early = bundles.publish(s3_bucket, 2), bundles.publish(s3_bucket, 1)
     for version in (late, early):
         approve(s3_bucket, version)
-    log = AliasLog(s3_bucket, MODEL)
+    log = alias_log(s3_bucket, MODEL)
     ahead = log.append(late, expected=None, actor=Actor("ann", "by a fast clock"))
     assert ahead.at <= datetime.now(UTC) + timedelta(minutes=1)
 
-    ModelRegistry(s3_bucket, MODEL).promote(
-        early, expected=late, actor=Actor("bob", "by a right clock")
-    )
+    registry(s3_bucket, MODEL).promote(early, expected=late, actor=Actor("bob", "by a right clock"))
 
     # Then the log's own numbers say what came later, and not names or times.
     assert ModelRegistry(s3_bucket, MODEL).versions() == [early, late]
@@ -96,8 +94,6 @@ def test_a_clock_that_goes_backwards_never_moves_the_champion_back(s3_bucket: S3
     assert current is not None
     assert (current.sequence, current.version) == (2, early)
     assert (
-        ModelRegistry(s3_bucket, MODEL)
-        .roll_back(expected=early, to=None, actor=Actor("ann"))
-        .version
+        registry(s3_bucket, MODEL).roll_back(expected=early, to=None, actor=Actor("ann")).version
         == late
     )

@@ -27,7 +27,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.conformance import probe
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.aliases import CHALLENGER
 from tests.support.faults import store_clients
 from tests.support.faults.overwriting_store import OverwritingBucket
 from tests.support.faults.store_clients import (
@@ -40,6 +40,7 @@ from tests.support.faults.store_clients import (
 )
 from tests.support.faults.store_model import StoreModel
 from tests.support.faults.tally import TALLY
+from tests.support.signing_keys import alias_log
 
 _UNDER_WAY = 3
 
@@ -137,7 +138,7 @@ class Clients(RuleBasedStateMachine):
     @precondition(lambda self: self.promises.challengers)
     @rule(replica=somebody, fate=fate)
     def withdraws(self, replica: str, fate: str) -> None:
-        record = AliasLog(self.store, store_clients.MODEL, CHALLENGER).current()
+        record = alias_log(self.store, store_clients.MODEL, CHALLENGER).current()
         assert record is not None
         self.does(store_clients.withdraw(record, replica), fate)
 

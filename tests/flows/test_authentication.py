@@ -13,12 +13,12 @@ from overnight.flows.retrain import retrain
 from overnight.flows.rollback import rollback
 from overnight.infra.settings import load
 from overnight.infra.stack.local_secrets import ensure_admin_token
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.aliases import CHALLENGER, AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.examples import FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 FIRST, SECOND = (f"20261122T02000{n}-0123456789ab" for n in range(2))
@@ -58,7 +58,7 @@ def ended(state: State) -> tuple[str, str]:
 
 
 def champion(flow_environment: FlowEnvironment) -> AliasRecord | None:
-    return AliasLog(flow_environment.bucket, "digits").current()
+    return alias_log(flow_environment.bucket, "digits").current()
 
 
 def proof(token: str, act: str = "promote", *, minutes: float = 0, **rest: object) -> str:
@@ -166,7 +166,7 @@ def test_rollbacks_and_challenges_are_authenticated_as_well(
     assert record is not None
     assert (record.version, record.by, record.authenticated) == (FIRST, "operator", True)
     assert ended(tried)[0] == "Challenging"
-    (started,) = AliasLog(manual.bucket, "digits", CHALLENGER).history()
+    (started,) = alias_log(manual.bucket, "digits", CHALLENGER).history()
     assert (started.by, started.authenticated) == ("operator", True)
 
 
@@ -190,7 +190,7 @@ def test_the_proof_of_a_challenge_holds_for_no_other_bounds(
     )  # type: ignore[call-overload]
 
     assert ended(state)[0] == "Refused"
-    assert AliasLog(manual.bucket, "digits", CHALLENGER).current() is None
+    assert alias_log(manual.bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from prefect.client.schemas.objects import State
 
 from overnight.flows.challenge import challenge
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog
+from overnight.store.registry.aliases import CHALLENGER, Acknowledgement
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, challenges, registry
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -27,8 +27,8 @@ def published(flow_environment: FlowEnvironment) -> FlowEnvironment:
         ModelRegistry(flow_environment.bucket, "digits").publish(
             manifest(version=version), FILES, SIGNER
         )
-    ModelRegistry(flow_environment.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
-    AliasLog(flow_environment.bucket, "digits").append(
+    registry(flow_environment.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
+    alias_log(flow_environment.bucket, "digits").append(
         FIRST, expected=None, actor=Actor("ann", "the first")
     )
     return flow_environment
@@ -49,7 +49,7 @@ def test_a_challenge_is_started_once_and_stopped_once(published: FlowEnvironment
     )
     assert again[0] == "Challenging"
 
-    (record,) = AliasLog(published.bucket, "digits", CHALLENGER).history()
+    (record,) = alias_log(published.bucket, "digits", CHALLENGER).history()
     assert (record.by, record.reason, record.terms) == ("bob", "a try", Terms(mode="shadow"))
 
     name, message = ended(
@@ -84,7 +84,7 @@ def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(
     decision = ModelRegistry(published.bucket, "digits").decision(SECOND)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
-    champion = AliasLog(published.bucket, "digits").current()
+    champion = alias_log(published.bucket, "digits").current()
     assert champion is not None
     assert champion.version == FIRST
 
@@ -96,10 +96,10 @@ def test_a_second_challenge_is_refused_until_the_first_is_over(published: FlowEn
     assert refused.is_failed()
     assert f"{SECOND} challenges the champion" in str(refused.message)
 
-    running = Challenges(published.bucket, "digits").current()
+    running = challenges(published.bucket, "digits").current()
     assert running is not None
     withdrawal = Withdrawal(replica="here", version=SECOND, reason="too slow")
-    Challenges(published.bucket, running.record.model).withdraw(running.record, withdrawal)
+    challenges(published.bucket, running.record.model).withdraw(running.record, withdrawal)
     assert ended(challenge("digits", version=THIRD, return_state=True))[0] == "Challenging"
 
 
@@ -107,7 +107,7 @@ def test_a_challenger_that_no_replica_can_load_is_stopped(
     published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
-    log = AliasLog(published.bucket, "digits", CHALLENGER)
+    log = alias_log(published.bucket, "digits", CHALLENGER)
     refusal = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
     log.acknowledge(1, refusal)
 
@@ -124,12 +124,12 @@ def test_the_challenge_of_another_person_is_not_stopped(
     published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "1")
-    bucket, log = published.bucket, AliasLog(published.bucket, "digits", CHALLENGER)
+    bucket, log = published.bucket, alias_log(published.bucket, "digits", CHALLENGER)
 
     def eve_tries_another_and_the_first_is_refused() -> None:
         until(lambda: log.current() is not None, what="the first challenges")
-        Challenges(bucket, "digits").stop(Actor("eve", "mine first"))
-        Challenges(bucket, "digits").start(
+        challenges(bucket, "digits").stop(Actor("eve", "mine first"))
+        challenges(bucket, "digits").start(
             THIRD, terms=Terms(mode="shadow"), actor=Actor("eve", "mine")
         )
         refusal = Acknowledgement(replica="here", version=SECOND, serving=False, reason="too large")
@@ -152,7 +152,7 @@ def test_a_challenge_continues_when_some_replicas_load_it(
     published: FlowEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OVERNIGHT_REPLICAS", "2")
-    log = AliasLog(published.bucket, "digits", CHALLENGER)
+    log = alias_log(published.bucket, "digits", CHALLENGER)
     log.acknowledge(1, Acknowledgement(replica="a", version=SECOND, serving=True))
     log.acknowledge(
         1, Acknowledgement(replica="b", version=SECOND, serving=False, reason="too large")
@@ -191,4 +191,4 @@ def test_invalid_parameters_start_nothing(
 
     assert state.is_failed()
     assert named in str(state.message)
-    assert AliasLog(published.bucket, "digits", CHALLENGER).current() is None
+    assert alias_log(published.bucket, "digits", CHALLENGER).current() is None

@@ -12,9 +12,9 @@ from overnight.flows.reproduce import reproduce
 from overnight.flows.retrain import retrain
 from overnight.flows.rollback import rollback
 from overnight.store.datasets.landing import Landing
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 OVERRIDE = {
@@ -29,7 +29,7 @@ def ended(state: State) -> tuple[str, str]:
 
 
 def champion(flow_environment: FlowEnvironment) -> str | None:
-    record = AliasLog(flow_environment.bucket, "digits").current()
+    record = alias_log(flow_environment.bucket, "digits").current()
     return record.version if record else None
 
 
@@ -89,7 +89,7 @@ def test_versions_are_published_approved_moved_and_rolled_back(
         OVERRIDE["reason"],
         False,
     )
-    record = AliasLog(flow_environment.bucket, "digits").current()
+    record = alias_log(flow_environment.bucket, "digits").current()
     assert record is not None
     why = f"forced: {OVERRIDE['reason']}"
     assert (record.by, record.reason) == ("ann", f"retrained on 1,200 rows; {why}")

@@ -7,11 +7,11 @@ import pytest
 from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.store.datasets.landing import Landing
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_retrain import ended
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.genuine_sales import STORES, arriving, parquet
+from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 FEW = STORES[:3]
@@ -44,7 +44,7 @@ def test_the_holdout_of_each_run_has_days_that_no_version_was_trained_on(
         ModelRegistry(flow_environment.bucket, "sales").manifest(version)
         for version in sorted(ModelRegistry(flow_environment.bucket, "sales").versions())
     )
-    assert AliasLog(flow_environment.bucket, "sales").current().version == newer.version
+    assert alias_log(flow_environment.bucket, "sales").current().version == newer.version
     assert (older.data.judged_from, newer.data.judged_from) == ("2017-05-01", "2017-05-02")
     assert newer.compared_with == older.version
     assert newer.data.holdout_digest != older.data.holdout_digest

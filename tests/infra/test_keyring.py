@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from overnight.infra import keyring
+from overnight.infra import identities, keyring
 from overnight.infra.settings import Settings
 from overnight.store.errors import ConfigurationError, UntrustedVersion
 from overnight.store.trust.signing import Signer
@@ -29,6 +29,54 @@ def test_a_home_gets_one_key_that_signs_and_is_trusted_once(settings):
     assert Signer.from_file(settings.signing_key).sign(BODY) == signed
     trusted = Trust.from_file(settings.trusted_keys)
     assert trusted.verify(BODY, [signed]).name == "this-machine"
+
+
+def test_a_home_of_an_earlier_release_gets_the_keys_that_it_lacks(settings):
+    # Given the key of training and its line without rights.
+    keyring.new(settings, name="this-machine")
+    before = settings.signing_key.read_bytes()
+    assert len(settings.trusted_keys.read_text().splitlines()[-1].split()) == 2
+
+    assert keyring.ensure(settings)
+    assert not keyring.ensure(settings)
+
+    # Then each identity has a key of its own, trusted for what it writes and for nothing else.
+    assert settings.signing_key.read_bytes() == before
+    rights = {key.name: key.rights_text for key in keyring.trusted(settings.trusted_keys)}
+    assert rights == {
+        "this-machine": "versions,gates",
+        "this-machine-administration": "decisions,aliases",
+        "this-machine-operator": "aliases",
+        "this-machine-serving": "withdrawals",
+    }
+    own = {keyring.signing(settings, identity) for identity in identities.SIGNING}
+    assert own == {key.key_id for key in keyring.trusted(settings.trusted_keys)}
+    modes = {stat.S_IMODE(settings.key_of(one).stat().st_mode) for one in identities.SIGNING}
+    assert modes == {0o600}
+
+
+def test_a_key_whose_file_was_lost_is_made_anew_under_another_name(settings):
+    keyring.ensure(settings)
+    settings.key_of("serving").unlink()
+
+    assert keyring.ensure(settings)
+
+    names = {key.name for key in keyring.trusted(settings.trusted_keys)}
+    assert "this-machine-serving-2" in names
+
+
+@pytest.mark.parametrize("identity", identities.SIGNING)
+def test_the_key_of_each_identity_is_rotated_and_revoked(settings, identity):
+    keyring.ensure(settings)
+    old = keyring.signing(settings, identity)
+
+    new, replaced = keyring.rotate(settings, name="new", of=identity)
+    keyring.revoke(settings.trusted_keys, replaced)
+
+    assert replaced == old
+    assert keyring.signing(settings, identity) == new.key_id
+    (line,) = [key for key in keyring.trusted(settings.trusted_keys) if key.name == "new"]
+    assert line.rights == keyring.RIGHTS[identity]
 
 
 def test_only_this_user_can_read_the_private_key(settings):
@@ -114,7 +162,7 @@ def test_a_key_beside_the_one_that_signs_is_nobodys_draft(settings):
 def test_the_key_that_signs_is_no_other_one_to_rotate_to(settings):
     key = keyring.new(settings, name="only")
 
-    with pytest.raises(ConfigurationError, match="signs versions already"):
+    with pytest.raises(ConfigurationError, match="signs for training already"):
         keyring.rotate(settings, name="other", to=settings.signing_key)
 
     assert keyring.signing(settings) == key.key_id

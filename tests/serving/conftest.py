@@ -13,7 +13,7 @@ from overnight.store.trust.trusted_keys import Trust
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
 from tests.support.serving.stepped_host import Unprobed, promote, settle
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import SIGNER, TRUST, alias_log
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def client() -> FlaskClient:
 
 @pytest.fixture
 def log(bucket) -> AliasLog:
-    return AliasLog(bucket, bundles.MODEL)
+    return alias_log(bucket, bundles.MODEL)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
             replica=replica,
             **{"folder": tmp_path, "poll_seconds": 0.0001, "threads": 1, "workers": 2} | settings,
         )
-        agent = HostAgent(bucket, following, trust, probe or Unprobed())
+        agent = HostAgent(bucket, following, trust, probe or Unprobed(), signer=lambda: SIGNER)
         agent.tick_loader()
         started.append(agent)
         return agent
@@ -65,7 +65,7 @@ def worker(bucket, tmp_path) -> Callable[..., HostAgent]:
 
 @pytest.fixture
 def challengers(bucket) -> AliasLog:
-    return AliasLog(bucket, bundles.MODEL, CHALLENGER)
+    return alias_log(bucket, bundles.MODEL, CHALLENGER)
 
 
 @pytest.fixture

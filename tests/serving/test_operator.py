@@ -7,10 +7,10 @@ import pytest
 from overnight.infra import identities
 from overnight.infra.identities import Credentials
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import follow_settings, run_serving
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -44,7 +44,7 @@ def asked_to_roll_back(bucket: S3Bucket, place, **operator: str) -> tuple[int, o
             {"reason": "a test"},
             Authorization=f"Bearer {TOKEN}",
         )
-        log = AliasLog(bucket, "digits")
+        log = alias_log(bucket, "digits")
         # Its own word about the champion needs no more than its own rights.
         until(lambda: log.acknowledgements(2), what="the word of the replica")
     return status, body
@@ -57,7 +57,7 @@ def test_without_a_credential_of_its_own_the_request_is_refused_and_serving_goes
 
     assert status == 503
     assert "denies access (AccessDenied)" in str(body)
-    current = AliasLog(bucket, "digits").current()
+    current = alias_log(bucket, "digits").current()
     assert current is not None
     assert current.version == SECOND
 
@@ -74,6 +74,6 @@ def test_with_it_the_alias_moves_and_the_record_says_who_proved_to_ask(
     status, body = asked_to_roll_back(bucket, tmp_path, **operator)
 
     assert status == 200, body
-    current = AliasLog(bucket, "digits").current()
+    current = alias_log(bucket, "digits").current()
     assert current is not None
     assert (current.version, current.by, current.authenticated) == (FIRST, "operator", True)

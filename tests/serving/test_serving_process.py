@@ -18,6 +18,7 @@ from tests.support.faults.tally import TALLY
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -96,7 +97,7 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path):
 
 
 def test_a_killed_worker_is_replaced_and_promotions_go_on(bucket, address, tmp_path):
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     for number in (1, 2, 3):
         bundles.publish(bucket, number)
     promote(log, 1)

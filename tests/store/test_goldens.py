@@ -11,15 +11,19 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Landing
 from overnight.store.errors import CollectedVersion
 from overnight.store.maintenance.restore import import_bucket
+from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.endorsement import NOT_SIGNED, endorse
 from overnight.store.registry.live_scores import LiveScores
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit import AuditContext, verify
+from tests.support.signing_keys import named, registry, signer
 
+SIGNER_OF_PEOPLE = signer("administration")
 GOLDENS = Path(__file__).parents[1] / "goldens" / "bucket"
 RELEASES = sorted(path.name for path in GOLDENS.iterdir() if (path / "index.json").exists())
 FIRST, SECOND, THIRD, FOURTH = (f"20261122T00000{n}-00000000000{n}" for n in (1, 2, 3, 4))
@@ -46,11 +50,23 @@ def test_there_is_a_bucket_of_every_release() -> None:
     assert RELEASES == ["0.1.0"]
 
 
-def test_its_audit_is_clean(release, bucket, trust):
+def test_its_audit_is_clean_once_its_approvals_and_aliases_are_signed(release, bucket, trust):
+    # Given that no approval and no alias record is signed, as that release wrote them.
+    administration = named(SIGNER_OF_PEOPLE, "people", "decisions", "aliases")
+    trust = Trust([*trust.keys.values(), administration])
     context = AuditContext(
         bucket, lambda model, name: Dataset.in_folder(release / "content", model, name), trust
     )
+    unsigned = {finding.key for finding in verify(context).findings}
+    assert unsigned == {
+        "models/digits/aliases/challenger/00000001.json",
+        "models/digits/aliases/champion/00000004.json",
+        *(keys.decision("digits", version) for version in (FIRST, SECOND, THIRD, FOURTH)),
+    }
 
+    # When `overnight up` signs them.
+    lines = list(endorse(registry(bucket, trust=trust), SIGNER_OF_PEOPLE, confirmed=True))
+    assert not any(line.startswith(NOT_SIGNED) for line in lines)
     audit = verify(context)
 
     assert audit.findings == ()

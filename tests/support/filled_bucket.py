@@ -10,14 +10,14 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.aliases import Acknowledgement, AliasRecord
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
 from overnight.tasks.data.snapshot import snapshot
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 MODEL = bundles.MODEL
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def publish_version(
     """Append an arrival and publish version `number`, trained on all arrivals so far."""
     table(address, "rows").append(rows(f"night-{number}"), f"night-{number}")
     lineage = snapshot(table(address, "rows"), table(address, "holdout")).lineage
-    log = AliasLog(bucket, MODEL)
+    log = alias_log(bucket, MODEL)
     champion = log.current()
     over = champion.version if champion else None
     files = bundles.files(number) | {"report.html": b"<p>report</p>"}
@@ -66,11 +66,11 @@ def publish_version(
 
 
 def approve(bucket: Bucket, version: str) -> None:
-    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("its gates", "passed"))
+    registry(bucket, MODEL).decide(version, "approved", Actor("its gates", "passed"))
 
 
 def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
-    log = AliasLog(bucket, MODEL)
+    log = alias_log(bucket, MODEL)
     record = log.append(version, expected=over, actor=Actor("the schedule", "passed its gates"))
     word = Acknowledgement(replica="host-1", version=version, serving=True)
     log.acknowledge(record.sequence, word)

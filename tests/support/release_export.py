@@ -17,12 +17,12 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry import versions
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import PublicKey, parse
 from overnight.tasks.data.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
 from tests.support.limits import LIMIT
+from tests.support.signing_keys import alias_log
 
 RELEASE = Path(__file__).parents[1] / "goldens" / "versions" / "0.1.0"
 MODELS = ("digits", "sales")
@@ -43,7 +43,7 @@ def copy_versions(bucket: Bucket) -> None:
             bucket.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
     for model in MODELS:
         (version,) = ModelRegistry(bucket, model).versions()
-        AliasLog(bucket, model).append(version, expected=None, actor=Actor("ann", "the release"))
+        alias_log(bucket, model).append(version, expected=None, actor=Actor("ann", "the release"))
 
 
 def export_to(folder: Path, digits: GenuineDigits) -> None:

@@ -1,12 +1,17 @@
-"""The key that signs versions in tests, and trust in it. It is no secret."""
+"""The key that signs in tests, and trust in it. It is no secret."""
 
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from overnight.infra.identities import SIGNING
+from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
+from overnight.store.registry.aliases import CHAMPION, AliasLog
+from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.signing import Signer
-from overnight.store.trust.trusted_keys import PublicKey, Trust
+from overnight.store.trust.trusted_keys import RIGHTS, PublicKey, Right, Trust
 
 
 def signer(name: str) -> Signer:
@@ -15,17 +20,49 @@ def signer(name: str) -> Signer:
     return Signer(Ed25519PrivateKey.from_private_bytes(seed))
 
 
-def named(signer: Signer, name: str = "tests") -> PublicKey:
-    return PublicKey(name, signer.public_key)
+def named(signer: Signer, name: str = "tests", *rights: Right) -> PublicKey:
+    """The public key, by default with every right."""
+    return PublicKey(name, signer.public_key, frozenset(rights or RIGHTS))
 
 
 SIGNER = signer("tests")
 TRUST = Trust([named(SIGNER)])
 
 
+def signing_registry(bucket: Bucket) -> Registry:
+    """All models of a bucket, as production opens them."""
+    return Registry(bucket, TRUST, lambda: SIGNER)
+
+
+def registry(
+    bucket: Bucket, model: str = "digits", *, trust: Trust = TRUST, by: Signer = SIGNER
+) -> ModelRegistry:
+    """A model's registry as production opens it: it signs what it writes, and verifies."""
+    return ModelRegistry(bucket, model, trust, lambda: by)
+
+
+def alias_log(
+    bucket: Bucket,
+    model: str = "digits",
+    alias: str = CHAMPION,
+    *,
+    trust: Trust = TRUST,
+    by: Signer = SIGNER,
+) -> AliasLog:
+    """A log whose records are signed, for versions that need not exist."""
+    return AliasLog(bucket, model, alias, trust=trust, signer=lambda: by)
+
+
+def challenges(bucket: Bucket, model: str = "digits") -> Challenges:
+    """Challenges that are signed."""
+    return Challenges.of(registry(bucket, model))
+
+
 def write_keys(home: Path, *, signer: Signer = SIGNER) -> None:
-    """Write the signing key and the trusted keys of a home, as `overnight up` does."""
+    """Write the keys of a home, as `overnight up` does, but one for all identities."""
     folder = home / "keys"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "signing.pem").write_bytes(signer.pem())
+    for identity in SIGNING:
+        name = "signing" if identity == "training" else identity
+        (folder / f"{name}.pem").write_bytes(signer.pem())
     (folder / "trusted").write_text(named(signer).line + "\n")

@@ -10,11 +10,11 @@ from overnight.serving.wsgi import folder_of
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHAMPION, AliasLog
+from overnight.store.registry.aliases import CHAMPION
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER, TRUST, write_keys
+from tests.support.signing_keys import SIGNER, TRUST, alias_log, write_keys
 from tests.support.waiting import until
 
 # Nobody listens there: what is measured does not depend on a store.
@@ -44,7 +44,7 @@ def fill(home: Path) -> None:
     write_keys(home)
     manifest = bundles.manifest(1, files, tensors=TENSORS)
     ModelRegistry(bucket, manifest.model).publish(manifest, files, SIGNER)
-    log = AliasLog(bucket, bundles.MODEL, CHAMPION)
+    log = alias_log(bucket, bundles.MODEL, CHAMPION)
     log.append(manifest.version, expected=None, actor=Actor("benchmark", "the classic network"))
     following = FollowConfig(
         folder=folder_of(home, NOWHERE),

@@ -25,8 +25,8 @@ from overnight.store.schema import Forecast, TensorSpec
 
 # Stored records that the API returns, each with the fields that are left out.
 _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
-    AliasRecord: ("format", "id"),
-    Decision: ("model", "version"),
+    AliasRecord: ("format", "id", "signed"),
+    Decision: ("model", "version", "signed"),
     Finding: (),
     Forecast: (),
     Measurement: (),

@@ -17,16 +17,16 @@ from overnight.store.errors import (
     CorruptRecord,
     CorruptVersion,
     OvernightError,
+    RejectedVersion,
     TooLarge,
     UntrustedVersion,
 )
 from overnight.store.objects import keys
-from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
-from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.registry import Registry
 
 MAXIMUM_REASON_CHARACTERS = 500
 # Only one request may wait for the store: while it is slow, more would occupy all threads.
@@ -44,8 +44,8 @@ def start(model: str) -> Response:
     version, actor, terms = _version(body, "version"), _actor(name, body), _terms(body)
     if version is None:
         raise BadInput("version", expected="the name of a version", found="nothing")
-    with _exclusive_bucket() as bucket:
-        record = Challenges(bucket, slot.model).start(version, terms=terms, actor=actor)
+    with _exclusive_registry() as registry:
+        record = Challenges.of(registry.model(slot.model)).start(version, terms=terms, actor=actor)
     slot.shared.request_refresh()
     return _record_response(record, status=201)
 
@@ -57,8 +57,8 @@ def stop(model: str) -> Response:
     slot = resources().slots.find(model)
     body = json_body()
     actor, expected = _actor(name, body), _version(body, "expected")
-    with _exclusive_bucket() as bucket:
-        record = Challenges(bucket, slot.model).stop(actor, expected=expected)
+    with _exclusive_registry() as registry:
+        record = Challenges.of(registry.model(slot.model)).stop(actor, expected=expected)
     slot.shared.request_refresh()
     return _record_response(record)
 
@@ -73,30 +73,30 @@ def roll_back(model: str) -> Response:
     slot = resources().slots.find(model)
     body = json_body()
     actor, expected, to = _actor(name, body), _version(body, "expected"), _version(body, "to")
-    with _exclusive_bucket() as bucket:
-        registry = ModelRegistry(bucket, slot.model)
-        expected = expected or registry.champion_version()
-        record = registry.roll_back(expected=expected, to=to, actor=actor)
+    with _exclusive_registry() as registry:
+        model_registry = registry.model(slot.model)
+        expected = expected or model_registry.champion_version()
+        record = model_registry.roll_back(expected=expected, to=to, actor=actor)
     # Refreshed at once, so that this host does not serve the old champion until the next poll.
     slot.shared.request_refresh()
     return _record_response(record)
 
 
 @contextmanager
-def _exclusive_bucket() -> Iterator[Bucket]:
-    """The bucket, for one request at a time.
+def _exclusive_registry() -> Iterator[Registry]:
+    """The registry of all models, for one request at a time.
 
     Raises:
         NotServed: this server follows no store.
         Overloaded: another request is writing.
     """
-    bucket = resources().bucket
-    if bucket is None:
+    registry = resources().registry
+    if registry is None:
         raise NotServed("this server follows no store, so nothing can be changed here", ())
     if not _writing.acquire(blocking=False):
         raise Overloaded("another change is under way here; look at its outcome first")
     try:
-        yield bucket
+        yield registry
     finally:
         _writing.release()
 
@@ -140,7 +140,7 @@ def _terms(body: dict[str, Any]) -> Terms:
 
 
 def _record_response(record: AliasRecord, *, status: int = 200) -> Response:
-    body = record.model_dump(mode="json", exclude={"format", "id"})
+    body = record.model_dump(mode="json", exclude={"format", "id", "signed"})
     return uncached(json_response({"record": body}, status=status))
 
 
@@ -148,6 +148,7 @@ def _record_response(record: AliasRecord, *, status: int = 200) -> Response:
 @routes.errorhandler(CorruptRecord)
 @routes.errorhandler(CorruptVersion)
 @routes.errorhandler(TooLarge)
+@routes.errorhandler(RejectedVersion)
 @routes.errorhandler(UntrustedVersion)
 def _conflict(error: OvernightError) -> Response:
     """The log, the decisions or the versions of the model do not allow the change."""

@@ -31,7 +31,8 @@ def history(model: str) -> Response:
     slot = resources().slots.find(model)
     past = resources().status.history(slot.model)
     records = [
-        record.model_dump(mode="json", exclude={"format", "id", "model"}) for record in past.records
+        record.model_dump(mode="json", exclude={"format", "id", "model", "signed"})
+        for record in past.records
     ]
     scores = [score.model_dump(mode="json", exclude={"format", "model"}) for score in past.scores]
     return uncached(json_response({"records": records, "scores": scores}))
@@ -81,7 +82,7 @@ def _to_json(version: VersionSummary, slot: ModelSlot) -> dict[str, Any]:
     decision = version.decision
     report = f"/api/models/{slot.model}/versions/{version.version}/report"
     return body | {
-        "decision": decision.model_dump(mode="json", exclude={"model", "version"})
+        "decision": decision.model_dump(mode="json", exclude={"model", "version", "signed"})
         if decision
         else None,
         "loaded": version.version in resources().router.versions(slot.model),

@@ -99,7 +99,7 @@ def _version(current: LoadedVersion) -> dict[str, Any]:
         "inputs": [spec.model_dump() for spec in manifest.tensors.inputs],
         "outputs": [spec.model_dump() for spec in manifest.tensors.outputs],
         "forecast": forecast.model_dump() | {"middle": forecast.middle} if forecast else None,
-        "alias": record.model_dump(mode="json", exclude={"format", "id", "model"})
+        "alias": record.model_dump(mode="json", exclude={"format", "id", "model", "signed"})
         if record
         else None,
     }

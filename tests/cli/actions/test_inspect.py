@@ -13,14 +13,14 @@ from overnight.store.errors import NothingPublished, UnknownVersion
 from overnight.store.objects import keys, size_limits
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.aliases import Acknowledgement
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Measurement, RunLineage
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import AT, FILES, FINGERPRINT, VERSION, manifest
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, challenges, registry
 
 OLDER = "20261121T020000-0123456789ab"
 
@@ -31,8 +31,8 @@ def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
     for version in (OLDER, VERSION):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
-    ModelRegistry(bucket, "digits").decide(OLDER, "approved", Actor("ada"))
-    log = AliasLog(bucket, "digits")
+    registry(bucket, "digits").decide(OLDER, "approved", Actor("ada"))
+    log = alias_log(bucket, "digits")
     log.append(OLDER, expected=None, actor=Actor("ada", "the first"))
     record = log.append(VERSION, expected=OLDER, actor=Actor("schedule", "retrained"))
     log.acknowledge(record.sequence, Acknowledgement(replica="here", version=VERSION, serving=True))
@@ -107,7 +107,7 @@ def test_a_damaged_log_is_a_problem_of_its_own_model_only(bucket):
 
     document = status.of_model(bucket, load(), "digits", problems)
 
-    assert document["champion"] is None
+    assert document["champion"]["sequence"] == 1
     assert "champion/00000002.json" in problems[0]
 
 
@@ -292,12 +292,12 @@ def test_status_lists_the_services_that_do_not_answer(monkeypatch, tmp_path):
 
 
 def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
-    assert status_notices.challenge(bucket, "digits") is None
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
+    assert status_notices.challenge(registry(bucket)) is None
+    registry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
     terms = Terms(mode="canary", share=0.25)
-    record = Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
+    record = challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
 
-    status = status_notices.challenge(bucket, "digits")
+    status = status_notices.challenge(registry(bucket))
     line = status_notices.challenge_line("digits", status)
 
     assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
@@ -305,10 +305,10 @@ def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
     assert json.dumps(status)
 
     withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
-    Challenges(bucket, record.model).withdraw(record, withdrawal)
-    status = status_notices.challenge(bucket, "digits")
+    challenges(bucket, record.model).withdraw(record, withdrawal)
+    status = status_notices.challenge(registry(bucket))
     assert status_notices.challenge_line("digits", status).endswith("withdrawn by here: too slow")
 
-    Challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
-    Challenges(bucket, "digits").stop(Actor("bob", "enough"))
-    assert status_notices.challenge(bucket, "digits") is None
+    challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
+    challenges(bucket, "digits").stop(Actor("bob", "enough"))
+    assert status_notices.challenge(registry(bucket)) is None

@@ -16,11 +16,10 @@ from overnight.store.objects.digests import digest
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.examples import FILES, VERSION, manifest
-from tests.support.signing_keys import SIGNER, named, write_keys
+from tests.support.signing_keys import SIGNER, alias_log, named, registry, write_keys
 
 
 @pytest.fixture
@@ -102,7 +101,7 @@ def bucket(overnight, s3_address: S3Address, s3_bucket: S3Bucket, tmp_path, monk
     for name, body in FILES.items():
         s3_bucket.create(keys.version_file("digits", VERSION, name), body)
     s3_bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    AliasLog(s3_bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
+    alias_log(s3_bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
     return s3_bucket
 
 
@@ -152,8 +151,8 @@ def test_a_version_signed_by_an_untrusted_key_is_listed_and_not_signed(overnight
     overnight("sign", "digits", VERSION)
     planted = manifest(version="20261123T020000-0123456789ab")
     ModelRegistry(bucket, planted.model).publish(planted, FILES, SIGNER.new())
-    ModelRegistry(bucket, "digits").decide(planted.version, "approved", Actor("x", "y"))
-    AliasLog(bucket, "digits").append(planted.version, expected=VERSION, actor=Actor("x", "y"))
+    registry(bucket, "digits").decide(planted.version, "approved", Actor("x", "y"))
+    alias_log(bucket, "digits").append(planted.version, expected=VERSION, actor=Actor("x", "y"))
     overnight("rotate", "new")
 
     done = CliRunner().invoke(app, ["keys", "sign", "digits"])
@@ -172,9 +171,9 @@ def test_one_damaged_log_and_names_that_are_no_models_hide_no_other_model():
     bucket.create("models/Foo/aliases/a/b/replicas/c", b"x")
     bucket.create(spoilt := keys.alias_record("broken", "champion", 1), b"{}")
     bucket.create(keys.manifest("digits", VERSION), manifest().encoded())
-    AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
+    alias_log(bucket, "digits").append(VERSION, expected=None, actor=Actor("a test", "a test"))
 
     broken, digits = status_notices.unloadable_champions(bucket, Trust([named(SIGNER)]))
 
-    assert f"the champion of broken cannot be loaded: {spoilt}" in broken
+    assert f"the newest record of the champion of broken does not count: {spoilt}" in broken
     assert f"digits {VERSION}" in digits

@@ -15,7 +15,6 @@ from overnight.flows.run.dry_run import DryRun, dry_run
 from overnight.store.errors import NotFound
 from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.ingest import ingest
 from overnight.tasks.data.snapshot import snapshot
@@ -23,7 +22,7 @@ from overnight.tasks.release.resume import PriorProgress
 from overnight.tasks.training import lineage
 from tests.support.examples import AT, FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 pytestmark = pytest.mark.servers
 
@@ -81,8 +80,8 @@ def train() -> None:
         }
     )
     ModelRegistry(context.bucket, made.model).publish(made, FILES, SIGNER)
-    ModelRegistry(context.bucket, "digits").decide(version, "approved", Actor("a", "r"))
-    AliasLog(context.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
+    registry(context.bucket, "digits").decide(version, "approved", Actor("a", "r"))
+    alias_log(context.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
 
 
 def plan(**changed: float) -> DryRun:

@@ -15,13 +15,12 @@ from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.snapshot import snapshot
 from tests.flows.test_retrain import OVERRIDE, ended, newest_card
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.flow_environment import FlowEnvironment
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()
@@ -37,8 +36,8 @@ def learned(flow_environment: FlowEnvironment) -> FlowEnvironment:
     data = snapshot(context.rows, context.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
     ModelRegistry(flow_environment.bucket, made.model).publish(made, files, SIGNER)
-    ModelRegistry(flow_environment.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
-    AliasLog(flow_environment.bucket, "digits").append(
+    registry(flow_environment.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
+    alias_log(flow_environment.bucket, "digits").append(
         VERSION, expected=None, actor=Actor("ann", "the first")
     )
     return flow_environment
@@ -136,7 +135,7 @@ def test_a_model_whose_tensors_changed_is_not_trained_over_its_champion(
     ModelRegistry(learned.bucket, made.model_copy(update=changed).model).publish(
         made.model_copy(update=changed), files, SIGNER
     )
-    AliasLog(learned.bucket, "digits").append(
+    alias_log(learned.bucket, "digits").append(
         version, expected=VERSION, actor=Actor("ann", "smaller")
     )
 

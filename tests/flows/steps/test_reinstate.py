@@ -9,13 +9,12 @@ from overnight.flows.retrain import retrain
 from overnight.store.objects.keys import new_version
 from overnight.store.registry import versions
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
 from tests.flows.test_retrain import OVERRIDE, champion, ended
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 
@@ -33,10 +32,8 @@ def serve(
     changed = {"version": version, "fingerprint": digit * 64, "override": None}
     other = made.model_copy(update=changed | {"files": versions.entries(files)})
     ModelRegistry(flow_environment.bucket, other.model).publish(other, files, SIGNER)
-    ModelRegistry(flow_environment.bucket, "digits").decide(
-        version, "approved", Actor("ann", "a test")
-    )
-    log = AliasLog(flow_environment.bucket, "digits")
+    registry(flow_environment.bucket, "digits").decide(version, "approved", Actor("ann", "a test"))
+    log = alias_log(flow_environment.bucket, "digits")
     log.append(version, expected=champion(flow_environment), actor=Actor("ann", "a test"))
     return version
 
@@ -68,7 +65,7 @@ def test_an_earlier_version_is_reinstated_and_a_later_run_starts_from_it(
     assert champion(flow_environment) == first
     assert (
         "beats the champion on the new arrivals"
-        in AliasLog(flow_environment.bucket, "digits").current().reason
+        in alias_log(flow_environment.bucket, "digits").current().reason
     )
 
     again = ended(retrain(epochs=1, ingest_first=False, return_state=True))

@@ -5,13 +5,13 @@ import threading
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.aliases import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import challenge
+from tests.support.signing_keys import alias_log, challenges
 from tests.support.steady_load import steady
 from tests.support.waiting import until
 
@@ -34,7 +34,7 @@ def version_for(serving: Serving, client: str) -> str:
 
 
 def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
-    champions, challengers = AliasLog(bucket, "digits"), AliasLog(bucket, "digits", CHALLENGER)
+    champions, challengers = alias_log(bucket, "digits"), alias_log(bucket, "digits", CHALLENGER)
     for number in (1, 2, ALWAYS_ZERO):
         bundles.publish(bucket, number)
     champions.append(FIRST, expected=None, actor=Actor("a test", "the first"))
@@ -79,13 +79,13 @@ def test_with_a_shadow_and_a_canary_no_request_fails(bucket, address, tmp_path):
                 )
             )
             until(
-                lambda: Challenges(bucket, record.model).withdrawal(record) is not None,
+                lambda: challenges(bucket, record.model).withdrawal(record) is not None,
                 what="the withdrawal is written",
             )
             assert {version_for(serving, client) for client in clients} == {FIRST}
             assert (
                 "otherwise than the champion"
-                in Challenges(bucket, record.model).withdrawal(record).reason
+                in challenges(bucket, record.model).withdrawal(record).reason
             )
 
     assert not tally.failures

@@ -5,7 +5,7 @@ import pytest
 
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import CHALLENGER
-from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.challenges import Withdrawal
 from tests.support.serving import bundles
 from tests.support.serving.challenges import CANARY, SHADOW
 from tests.support.serving.stepped_host import (
@@ -20,6 +20,7 @@ from tests.support.serving.stepped_host import (
     promote,
     settle,
 )
+from tests.support.signing_keys import challenges
 
 OLD, NEW = bundles.version_name(1), bundles.version_name(2)
 
@@ -68,7 +69,7 @@ def test_a_new_host_does_not_load_a_challenger_whose_challenge_is_over(
     record = challenge(challengers, 2, CANARY)
     if how == "withdrawn":
         withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow")
-        Challenges(bucket, record.model).withdraw(record, withdrawal)
+        challenges(bucket, record.model).withdraw(record, withdrawal)
     elif how == "stopped":
         challengers.append(
             NEW, expected=NEW, actor=Actor("a test", "seen enough"), action="stopped"

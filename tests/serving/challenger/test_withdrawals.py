@@ -7,7 +7,7 @@ import pytest
 from overnight.serving.host.alias_state import AliasState, EndedChallenge
 from overnight.store.errors import StoreDenied
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO, CANARY, OTHER_OUTPUTS, garbage
@@ -20,7 +20,7 @@ from tests.support.serving.stepped_host import (
     compare,
     settle,
 )
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, challenges
 
 OLD, NEW = bundles.version_name(1), bundles.version_name(2)
 SOON = Terms(mode="canary", share=1.0, minimum_requests=5)
@@ -45,6 +45,7 @@ def test_a_challenger_that_exceeds_its_bounds_is_withdrawn_from_all_workers_for_
 ):
     manifest = bundles.manifest(number, bundle, tensors=tensors)
     ModelRegistry(bucket, bundles.MODEL).publish(manifest, bundle, SIGNER)
+    bundles.approve(bucket, number)
     record = challenge(challengers, number, SOON)
     settle(*hosts)
 
@@ -57,7 +58,7 @@ def test_a_challenger_that_exceeds_its_bounds_is_withdrawn_from_all_workers_for_
 
     assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
     assert [challengers_in(agent) for agent in hosts] == [[], []]
-    withdrawal = Challenges(bucket, record.model).withdrawal(record)
+    withdrawal = challenges(bucket, record.model).withdrawal(record)
     assert (withdrawal.replica, withdrawal.version) == ("host", bundles.version_name(number))
     assert words in withdrawal.reason
     status = hosts[1].status.challenge(bundles.MODEL)
@@ -107,7 +108,7 @@ def test_without_the_store_it_is_withdrawn_here_at_once_and_written_later(
 
     bucket.error = bucket.write_error = None
     settle(*hosts)
-    assert "answered 6 of 6" in Challenges(bucket, record.model).withdrawal(record).reason
+    assert "answered 6 of 6" in challenges(bucket, record.model).withdrawal(record).reason
     assert "do not know" not in hosts[0].status.challenge(bundles.MODEL).withdrawn
 
 
@@ -131,7 +132,7 @@ def test_a_withdrawal_survives_a_restart_during_an_outage_and_is_written_then(
 
     bucket.error = None
     settle(restarted)
-    assert Challenges(bucket, record.model).withdrawal(record) is not None
+    assert challenges(bucket, record.model).withdrawal(record) is not None
     assert answering_version(restarted) == OLD
 
 
@@ -141,7 +142,7 @@ def test_a_withdrawal_by_another_host_ends_the_challenge_here(hosts, challengers
     assert answering_version(hosts[0]) == NEW
 
     withdrawal = Withdrawal(replica="elsewhere", version=NEW, reason="too slow by half")
-    Challenges(bucket, record.model).withdraw(record, withdrawal)
+    challenges(bucket, record.model).withdraw(record, withdrawal)
     settle(*hosts)
 
     assert [answering_version(agent) for agent in hosts] == [OLD, OLD]
@@ -162,7 +163,7 @@ def test_when_the_leader_dies_another_worker_judges_the_challenge(hosts, challen
     compare(mate)
     settle(mate)
 
-    assert Challenges(bucket, record.model).withdrawal(record) is not None
+    assert challenges(bucket, record.model).withdrawal(record) is not None
     assert answering_version(mate) == OLD
 
 
@@ -201,4 +202,4 @@ def test_a_host_that_died_before_it_deactivated_an_ended_challenger_does_so_at_s
     settle(restarted)
 
     assert answering_version(restarted) == OLD
-    assert Challenges(bucket, record.model).withdrawal(record).reason == "too slow"
+    assert challenges(bucket, record.model).withdrawal(record).reason == "too slow"

@@ -10,10 +10,10 @@ import pytest
 
 from overnight.serving.host.shared_memory import DrainFlag
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -27,7 +27,7 @@ OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
 @pytest.fixture
 def published(bucket, address):
     bundles.publish(bucket, 1)
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     log.append(bundles.version_name(1), expected=None, actor=Actor("a test", "a test"))
     return follow_settings(address)
 

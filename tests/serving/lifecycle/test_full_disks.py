@@ -15,7 +15,7 @@ from overnight.store.objects.memory import MemoryBucket
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import answering_version, answers, promote, settle
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log
 from tests.support.waiting import until
 
 
@@ -100,6 +100,6 @@ def test_the_files_of_killed_fetches_are_deleted_and_those_of_running_ones_kept(
     yesterday = time.time() - 86_400
     os.utime(left, (yesterday, yesterday))
 
-    DiskCache(tmp_path, TRUST).stage(bucket, bundles.MODEL, bundles.version_name(1))
+    DiskCache(tmp_path, TRUST).stage(bucket, promote(alias_log(bucket), 1))
 
     assert (left.exists(), under_way.exists()) == (False, True)

@@ -15,6 +15,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -115,7 +116,7 @@ def _promote_steadily(log: AliasLog, serving: Serving) -> dict[int, float]:
 
 def test_ten_promotions_under_load_fail_no_request(bucket, address, tmp_path):
     # Given two workers that answer with version 0, and clients that never stop sending requests.
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     for number in range(PROMOTIONS + 1):
         bundles.publish(bucket, number)
     with run_serving(place=tmp_path, **follow_settings(address)) as serving:

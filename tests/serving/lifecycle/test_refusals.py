@@ -3,9 +3,10 @@
 import pytest
 
 from overnight.serving.errors import NotServed
-from overnight.store.registry.actor import Actor
+from overnight.store.objects import keys
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import BLANK, Flaky, answers, promote, settle
+from tests.support.signing_keys import SIGNER
 
 
 @pytest.fixture
@@ -93,26 +94,28 @@ def test_a_version_without_a_manifest_is_refused(worker, bucket, log):
     assert answers(agent) == bundles.version_name(1)
 
 
-def test_a_record_that_names_no_possible_version_is_refused_and_the_next_is_followed(
-    worker, bucket, log
-):
+def test_a_record_that_names_no_possible_version_is_skipped_and_told(worker, bucket, log):
     for number in (1, 2):
         bundles.publish(bucket, number)
     promote(log, 1)
     agent = worker()
     settle(agent)
 
-    record = log.append(
-        "../latest", expected=bundles.version_name(1), actor=Actor("a test", "a slip of the pen")
-    )
+    key = keys.alias_record(bundles.MODEL, "champion", 2)
+    slip = log.at(1).model_copy(update={"sequence": 2, "version": "../latest"})
+    bucket.create(key, slip.signed_by(SIGNER, key).encoded())
     settle(agent)
-    (acknowledgement,) = log.acknowledgements(record.sequence)
-    assert not acknowledgement.serving
-    assert "a version looks like" in acknowledgement.reason
+    assert answers(agent) == bundles.version_name(1)
+    assert "expected names of versions" in agent.status.follower_state(bundles.MODEL).sync_error
 
+    # When the object is removed, or the next record is written, the log is followed as ever.
+    del bucket._objects[key]
     promote(log, 2)
-    settle(agent)
+    for _ in range(10):
+        agent.slots.find(bundles.MODEL).shared.request_refresh()
+        settle(agent, ticks=10)
     assert answers(agent) == bundles.version_name(2)
+    assert agent.status.follower_state(bundles.MODEL).sync_error == ""
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.support.limits import LIMIT
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import Flaky, answers, promote, settle
-from tests.support.signing_keys import SIGNER, named, signer
+from tests.support.signing_keys import SIGNER, alias_log, named, signer
 from tests.support.waiting import until
 
 OTHER = signer("another")
@@ -33,7 +33,7 @@ def bucket() -> Flaky:
 
 @pytest.fixture
 def log(bucket) -> AliasLog:
-    return AliasLog(bucket, bundles.MODEL)
+    return alias_log(bucket, bundles.MODEL)
 
 
 def _unsigned(bucket: MemoryBucket) -> None:
@@ -164,6 +164,7 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
     # Signed with the key of now, it serves again, with nothing else to do.
     body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(ONE)
     ModelRegistry(bucket, bundles.MODEL).sign(ONE, body, OTHER)
+    ModelRegistry(bucket, bundles.MODEL).sign_decision(ONE, OTHER)
     again.stop()
     settle(healed := start(named(OTHER)))
     assert answers(healed) == ONE
@@ -226,7 +227,7 @@ def test_another_version_in_the_place_of_one_is_not_loaded_from_the_disk(
     other = bundles.publish(MemoryBucket(), 3)
     store = MemoryBucket()
     bundles.publish(store, 3)
-    first._context.cache.stage(store, bundles.MODEL, other)
+    first._context.cache.stage(store, promote(alias_log(store), 3))
     (cache / other).rename(cache / TWO)
 
     agent = worker()
@@ -299,7 +300,7 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
 ):
     # Given a champion, and a host on which no key is trusted.
     bundles.publish(s3_bucket, 1)
-    promote(AliasLog(s3_bucket, bundles.MODEL), 1)
+    promote(alias_log(s3_bucket, bundles.MODEL), 1)
     trusted = tmp_path / "keys-of-this-host"
 
     settings = follow_settings(s3_address, trusted_keys_file=str(trusted))
@@ -324,7 +325,7 @@ def test_serving_without_trusted_keys_starts_and_reports_the_remedy(
 
         # And a version by another key is refused by the process itself.
         bundles.publish(s3_bucket, 2, signer=OTHER)
-        log = AliasLog(s3_bucket, bundles.MODEL)
+        log = alias_log(s3_bucket, bundles.MODEL)
         record = promote(log, 2)
         (acknowledgement,) = until(
             lambda: log.acknowledgements(record.sequence), what="it is refused"

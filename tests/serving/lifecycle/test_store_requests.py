@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from overnight.store.registry.aliases import AliasLog
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -21,7 +21,7 @@ def between(s3_endpoint: str) -> Iterator[FaultProxy]:
 
 
 def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, between, tmp_path):
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     settings = follow_settings(address, serving_workers="3") | {"s3_endpoint": between.endpoint}
     with run_serving(place=tmp_path, **settings) as serving:
         for number in (1, 2):
@@ -39,7 +39,7 @@ def test_a_version_is_fetched_once_for_all_workers_of_a_host(bucket, address, be
 
 
 def test_following_reads_the_next_record_and_lists_no_versions(bucket, address, between, tmp_path):
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     bundles.publish(bucket, 1)
     promote(log, 1)
     settings = follow_settings(address, serving_models="digits") | {"s3_endpoint": between.endpoint}

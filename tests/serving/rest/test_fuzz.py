@@ -13,11 +13,11 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.malformed_requests import LARGEST, PREDICT, Request, request
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
@@ -44,7 +44,7 @@ class Answers:
 
 @pytest.fixture
 def serving(bucket, address, tmp_path):
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     bundles.publish(bucket, 1)
     promote(log, 1)
     settings = follow_settings(address, maximum_body_bytes=str(LARGEST), poll_seconds="1")

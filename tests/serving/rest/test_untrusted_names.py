@@ -10,6 +10,7 @@ from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.objects.memory import MemoryBucket
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
+from tests.support.signing_keys import signing_registry
 
 ADMIN = {"Authorization": "Bearer " + "a" * 32}
 # WSGI servers pass decoded paths: `%2e%2e%2f` has become `../`.
@@ -68,7 +69,7 @@ def bucket() -> Watched:
 
 @pytest.fixture(scope="module")
 def client(bucket):
-    return application_of(administrators=Tokens(token="a" * 32), bucket=bucket)
+    return application_of(administrators=Tokens(token="a" * 32), registry=signing_registry(bucket))
 
 
 def _routes(client) -> list[tuple[str, str, str]]:

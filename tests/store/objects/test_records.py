@@ -63,7 +63,7 @@ def test_a_record_longer_than_any_is_reported_before_it_is_parsed(key: str) -> N
 def test_an_unreadable_withdrawal_is_an_error() -> None:
     bucket = MemoryBucket()
     record = AliasLog(bucket, MODEL, "challenger").append(
-        VERSION, expected=None, actor=Actor("ann", "x")
+        VERSION, expected=None, actor=Actor("ann", "x"), action="started"
     )
     bucket.create(keys.withdrawal(MODEL, "challenger", 1), b"{}")
 

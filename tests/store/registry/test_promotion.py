@@ -9,14 +9,16 @@ from overnight.store.errors import (
     ConfigurationError,
     PromotionConflict,
     UnknownVersion,
+    UntrustedRecord,
 )
+from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import Acknowledgement, AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.confirm import confirm
 from tests.support.examples import FILES, manifest
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 A, B, C = (f"20261122T02000{n}-0123456789ab" for n in range(3))
 
@@ -172,7 +174,7 @@ def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBu
     )
     late.start()
 
-    confirmation = confirm(bucket, record, replicas=2, seconds=20)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=2, seconds=20)
     late.join()
 
     assert confirmation.confirmed
@@ -182,7 +184,7 @@ def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBu
 def test_missing_acknowledgements_are_reported_as_such(bucket: MemoryBucket) -> None:
     record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
 
-    confirmation = confirm(bucket, record, replicas=1, seconds=0)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=0)
 
     assert not confirmation.confirmed
     assert str(confirmation) == f"0 of 1 replicas serve {A}"
@@ -195,7 +197,7 @@ def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) ->
     refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
     log.acknowledge(2, refusal)
 
-    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=20)
 
     current = log.current()
     assert current is not None
@@ -213,7 +215,7 @@ def test_one_refusal_undoes_a_promotion_that_enough_replicas_serve(bucket: Memor
     log.acknowledge(2, Acknowledgement(replica="r2", version=B, serving=False, reason="too big"))
 
     # When one serving replica is enough.
-    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=20)
 
     # Then it is not confirmed all the same.
     assert not confirmation.confirmed
@@ -226,7 +228,7 @@ def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> Non
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")
     )
 
-    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=20)
 
     assert not confirmation.confirmed
     assert confirmation.rolled_back_to is None
@@ -240,12 +242,56 @@ def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryB
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")
     )
 
-    confirmation = confirm(bucket, record, replicas=1, seconds=20)
+    confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=20)
 
     assert confirmation.superseded_by == B
     current = AliasLog(bucket, "digits").current()
     assert current is not None
     assert current.version == B
+
+
+@pytest.mark.parametrize("spoil", ["missing", "damaged"])
+def test_a_champion_that_is_missing_or_damaged_is_told_and_the_one_before_counts(
+    bucket: MemoryBucket, spoil: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a newest record whose version is no longer there.
+    signing = registry(bucket)
+    for version, before in ((A, None), (B, A)):
+        signing.decide(version, "approved", Actor("gates", "every gate holds"))
+        signing.promote(version, expected=before, actor=Actor("test", "test"))
+    manifest_key = keys.manifest("digits", B)
+    body = bucket._objects.pop(manifest_key)
+    if spoil == "damaged":
+        bucket._objects[manifest_key] = body[:100]
+
+    # Then a run begins with the champion before it, and says so.
+    assert signing.champion_version() == A
+    assert f"record 2 names {B}, which is missing or damaged" in caplog.text
+
+    # And promotes over that one.
+    signing.decide(C, "approved", Actor("gates", "every gate holds"))
+    record = signing.promote(C, expected=A, actor=Actor("test", "test"))
+    assert (record.sequence, record.previous) == (3, A)
+    assert signing.champion_version() == C
+
+
+def test_a_missing_champion_without_a_predecessor_is_none(bucket: MemoryBucket) -> None:
+    alias_log(bucket).append(
+        "20261122T050000-0123456789ab", expected=None, actor=Actor("test", "test")
+    )
+
+    assert registry(bucket).champion_version() is None
+
+
+def test_an_approval_that_nobody_signed_promotes_nothing(bucket: MemoryBucket) -> None:
+    # Given an approval that was written without a key.
+    signing = registry(bucket)
+    with pytest.raises(UntrustedRecord, match="it is not signed"):
+        signing.promote(A, expected=None, actor=Actor("test", "test"))
+
+    # When somebody who may decides the same again, then it counts.
+    signing.decide(A, "approved", Actor("gates", "every gate holds"))
+    assert signing.promote(A, expected=None, actor=Actor("test", "test")).version == A
 
 
 def test_two_promotions_over_the_same_champion_have_one_winner(bucket: MemoryBucket) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from overnight.store.errors import ConfigurationError, UntrustedVersion
 from overnight.store.trust.signing import Signature
-from overnight.store.trust.trusted_keys import Trust, parse
+from overnight.store.trust.trusted_keys import PublicKey, Trust, parse
 from tests.support.signing_keys import SIGNER, TRUST, named, signer
 
 BODY = b'{"format": 1}'
@@ -121,3 +121,27 @@ def test_no_key_is_trusted_while_the_file_is_invalid(tmp_path) -> None:
 
     file.write_text(named(SIGNER, "again").line)
     assert trust.verify(BODY, [SIGNED]).name == "again"
+
+
+def test_a_line_without_rights_may_sign_what_training_signs() -> None:
+    plain = PublicKey("training", SIGNER.public_key)
+
+    (key,) = parse(plain.line, "there")
+
+    assert key.rights_text == "versions,gates"
+    assert len(plain.line.split()) == 2
+
+
+def test_a_line_names_what_its_key_may_sign() -> None:
+    (key,) = parse(named(SIGNER, "people", "aliases", "decisions").line, "there")
+
+    assert key.rights == {"decisions", "aliases"}
+    with pytest.raises(ConfigurationError, match="found everything"):
+        parse(f"{PublicKey('all', SIGNER.public_key).line} everything", "there")
+
+
+def test_a_key_without_the_right_for_versions_signs_none() -> None:
+    trust = Trust([named(SIGNER, "people", "decisions")])
+
+    with pytest.raises(UntrustedVersion, match="which may not sign versions"):
+        trust.verify(b"{}", [SIGNER.sign(b"{}")])

@@ -9,10 +9,10 @@ from playwright.sync_api import Locator, Page
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog, AliasRecord
-from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.aliases import AliasRecord
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import follow_settings, run_serving
+from tests.support.signing_keys import alias_log, registry
 from tests.support.waiting import until
 
 TOKEN = "a-token-for-tests-only"
@@ -27,7 +27,7 @@ class Host:
     bucket: S3Bucket
 
     def champion(self) -> AliasRecord:
-        record = AliasLog(self.bucket, bundles.MODEL).current()
+        record = alias_log(self.bucket, bundles.MODEL).current()
         assert record is not None
         return record
 
@@ -46,7 +46,7 @@ def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
             bucket_history.promote(bucket, number)
             version = bundles.version_name(number)
             until(lambda: serving.version() == version, what=f"{version} answers")  # noqa: B023
-        ModelRegistry(bucket, "digits").roll_back(
+        registry(bucket, "digits").roll_back(
             expected=version, to=None, actor=Actor("ada", "sevens were read as ones")
         )
         yield Host(f"http://127.0.0.1:{serving.port}", bucket)

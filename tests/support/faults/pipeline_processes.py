@@ -14,13 +14,12 @@ from pathlib import Path
 
 from overnight.store.datasets.landing import Landing
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import FaultProxy
 from tests.support.faults.pipeline_run import FITS, MODEL, PipelineContext
 from tests.support.faults.tally import TALLY
 from tests.support.limits import LIMIT
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,7 +118,7 @@ def check_invariants(context: PipelineContext, before: list[str], where: str) ->
             for name in manifest.files:
                 ModelRegistry(bucket, manifest.model).read_file(manifest, name)
     with TALLY.keeps(f"a record of the champion {where}"):
-        history = AliasLog(bucket, MODEL).history()
+        history = alias_log(bucket, MODEL).history()
         champions = [record.version for record in history]
         assert champions[: len(before)] == before
         assert [record.sequence for record in history] == list(range(1, len(history) + 1))

@@ -37,13 +37,12 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.manifest import RunLineage
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.resume import PriorProgress, find_prior_run
 from overnight.tasks.training import lineage
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, registry
 
 MODEL = bundles.MODEL
 DELIVERED_ROWS = 30
@@ -117,7 +116,7 @@ class PipelineContext:
 def run_pipeline(context: PipelineContext) -> str:
     """Ingest, train, judge, publish and promote; returns the outcome of the run."""
     bucket, rows, holdout = context.bucket, context.table("rows"), context.table("holdout")
-    current = AliasLog(bucket, MODEL).current()
+    current = alias_log(bucket, MODEL).current()
     champion = current.version if current else None
     source = FewDigits(Places(folder=None, cache=context.home))
     overnight.tasks.data.ingest.ingest(source, bucket, rows, holdout, model=MODEL, take_next=True)
@@ -156,10 +155,8 @@ def run_pipeline(context: PipelineContext) -> str:
             bucket, manifest, files, candidate.folder, SIGNER
         )
     over = ModelRegistry(bucket, MODEL).manifest(version).compared_with
-    ModelRegistry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
-    ModelRegistry(bucket, MODEL).promote(
-        version, expected=over, actor=Actor("the run", "retrained")
-    )
+    registry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
+    registry(bucket, MODEL).promote(version, expected=over, actor=Actor("the run", "retrained"))
     return "Promoted"
 
 

@@ -13,7 +13,7 @@ from overnight.store.registry.manifest import RunLineage
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.faults.tally import TALLY
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, registry
 
 A, B, C = (f"20261122T02000{n}-{n:012x}" for n in range(3))
 
@@ -36,9 +36,7 @@ class RaceStore:
             for version in (A, B, C):
                 publish(self.bucket, model, version)
                 decide(self.bucket, model, version, "approved", by="gates")
-            ModelRegistry(self.bucket, model).promote(
-                A, expected=None, actor=Actor("ann", "the first")
-            )
+            registry(self.bucket, model).promote(A, expected=None, actor=Actor("ann", "the first"))
             yield model
 
     def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
@@ -69,4 +67,4 @@ def publish(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
 
 
 def decide(bucket: Bucket, model: str, version: str, verdict: Verdict, by: str) -> Decision:
-    return ModelRegistry(bucket, model).decide(version, verdict, Actor(by))
+    return registry(bucket, model).decide(version, verdict, Actor(by))

@@ -24,7 +24,6 @@ from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.aliases import AliasLog
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.killable_store import Store, storing
@@ -33,6 +32,7 @@ from tests.support.faults.pipeline_run import MODEL, PipelineContext, digits, fi
 from tests.support.faults.serving_clients import Clients
 from tests.support.faults.tally import TALLY
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
+from tests.support.signing_keys import alias_log, challenges, registry
 from tests.support.waiting import until
 
 PIPELINE_FAULTS = (
@@ -83,7 +83,7 @@ class Soak:
 
     @property
     def log(self) -> AliasLog:
-        return AliasLog(self.bucket, MODEL)
+        return alias_log(self.bucket, MODEL)
 
     def land_digits(self) -> None:
         """Files are dropped, again when the store was away."""
@@ -115,18 +115,18 @@ class Soak:
             history = self.log.history()
             current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
-                ModelRegistry(self.bucket, MODEL).roll_back(
+                registry(self.bucket, MODEL).roll_back(
                     expected=current.version, to=None, actor=Actor(_BY, act)
                 )
             elif act == "promote":
-                ModelRegistry(self.bucket, MODEL).promote(
+                registry(self.bucket, MODEL).promote(
                     other, expected=current.version, actor=Actor(_BY, act)
                 )
             elif act == "start":
                 terms = Terms(mode="shadow", maximum_disagreement_share=1.0)
-                Challenges(self.bucket, MODEL).start(other, terms=terms, actor=Actor(_BY, act))
+                challenges(self.bucket, MODEL).start(other, terms=terms, actor=Actor(_BY, act))
             else:
-                Challenges(self.bucket, MODEL).stop(Actor(_BY, act))
+                challenges(self.bucket, MODEL).stop(Actor(_BY, act))
 
     def inject_fault(self, chance: random.Random) -> None:
         """One fault for a moment: between serving or a run and the store, or in either."""

@@ -18,9 +18,9 @@ from overnight.store.maintenance.retention_plan import survey
 from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasRecord
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.decisions import Decision, Verdict
 from overnight.store.registry.manifest import RunLineage
 from overnight.store.registry.registry import ModelRegistry
@@ -28,7 +28,7 @@ from tests.support.crashing_stores import Killed
 from tests.support.examples import FILES, manifest
 from tests.support.faults.gated_operations import Operation
 from tests.support.faults.store_model import Begun, Outcome, Record, StoreModel
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, alias_log, challenges, registry
 
 MODEL = "digits"
 AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -59,7 +59,7 @@ def publish(version: str, run: str) -> ClientOperation:
 def judge(version: str, verdict: Verdict, by: str) -> ClientOperation:
     return ClientOperation(
         f"{verdict} {version} by {by}",
-        lambda bucket: ModelRegistry(bucket, MODEL).decide(version, verdict, Actor(by)),
+        lambda bucket: registry(bucket, MODEL).decide(version, verdict, Actor(by)),
         lambda promises: promises.decide(version, verdict, by),
     )
 
@@ -67,9 +67,7 @@ def judge(version: str, verdict: Verdict, by: str) -> ClientOperation:
 def promote(version: str, over: str | None, by: str) -> ClientOperation:
     return ClientOperation(
         f"promote {version} over {over} by {by}",
-        lambda bucket: ModelRegistry(bucket, MODEL).promote(
-            version, expected=over, actor=Actor(by)
-        ),
+        lambda bucket: registry(bucket, MODEL).promote(version, expected=over, actor=Actor(by)),
         lambda promises: promises.promote(version, over, by),
     )
 
@@ -77,9 +75,7 @@ def promote(version: str, over: str | None, by: str) -> ClientOperation:
 def roll_back(over: str | None, by: str) -> ClientOperation:
     return ClientOperation(
         f"roll back from {over} by {by}",
-        lambda bucket: ModelRegistry(bucket, MODEL).roll_back(
-            expected=over, to=None, actor=Actor(by)
-        ),
+        lambda bucket: registry(bucket, MODEL).roll_back(expected=over, to=None, actor=Actor(by)),
         lambda promises: promises.roll_back(over, by),
     )
 
@@ -87,7 +83,7 @@ def roll_back(over: str | None, by: str) -> ClientOperation:
 def start(version: str, terms: Terms, by: str) -> ClientOperation:
     return ClientOperation(
         f"challenge with {version} ({terms.mode}) by {by}",
-        lambda bucket: Challenges(bucket, MODEL).start(version, terms=terms, actor=Actor(by)),
+        lambda bucket: challenges(bucket, MODEL).start(version, terms=terms, actor=Actor(by)),
         lambda promises: promises.start(version, terms, by),
     )
 
@@ -95,7 +91,7 @@ def start(version: str, terms: Terms, by: str) -> ClientOperation:
 def stop(over: str | None, by: str) -> ClientOperation:
     return ClientOperation(
         f"stop {over or 'whichever challenges'} by {by}",
-        lambda bucket: Challenges(bucket, MODEL).stop(Actor(by), expected=over),
+        lambda bucket: challenges(bucket, MODEL).stop(Actor(by), expected=over),
         lambda promises: promises.stop(over, by),
     )
 
@@ -104,7 +100,7 @@ def withdraw(record: AliasRecord, replica: str) -> ClientOperation:
     word = Withdrawal(replica=replica, version=record.version, reason="slow")
     return ClientOperation(
         f"withdraw challenge {record.sequence} by {replica}",
-        lambda bucket: Challenges(bucket, record.model).withdraw(record, word),
+        lambda bucket: challenges(bucket, record.model).withdraw(record, word),
         lambda promises: promises.withdraw(record.sequence, replica),
     )
 
@@ -113,7 +109,7 @@ def acknowledge(sequence: int, version: str, replica: str, *, serving: bool) -> 
     word = Acknowledgement(replica=replica, version=version, serving=serving)
     return ClientOperation(
         f"{replica} says of {sequence}: {serving}",
-        lambda bucket: AliasLog(bucket, MODEL).acknowledge(sequence, word),
+        lambda bucket: alias_log(bucket, MODEL).acknowledge(sequence, word),
         lambda promises: promises.acknowledge(sequence, replica, serving=serving),
     )
 
@@ -233,14 +229,14 @@ def check(bucket: Bucket, promises: StoreModel) -> None:
         reported = (decision.verdict, decision.by) if decision else None
         assert reported == promises.decided.get(version)
     for log, promised in (
-        (AliasLog(bucket, MODEL), promises.champions),
-        (AliasLog(bucket, MODEL, CHALLENGER), promises.challengers),
+        (alias_log(bucket, MODEL), promises.champions),
+        (alias_log(bucket, MODEL, CHALLENGER), promises.challengers),
     ):
         history = log.history()
         assert [record.sequence for record in history] == list(range(1, len(promised) + 1))
         assert [_record(record) for record in history] == promised
     for sequence in range(1, len(promises.champions) + 1):
-        output = AliasLog(bucket, MODEL).acknowledgements(sequence)
+        output = alias_log(bucket, MODEL).acknowledgements(sequence)
         expected = {who: it for (of, who), it in promises.output.items() if of == sequence}
         assert {word.replica: word.serving for word in output} == expected
     for arrival, words in promises.words.items():

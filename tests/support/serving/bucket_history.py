@@ -13,7 +13,7 @@ from overnight.store.registry.manifest import Finding, Manifest, Measurement, Ru
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, registry
 
 MODEL = bundles.MODEL
 REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"
@@ -76,7 +76,7 @@ def publish(bucket: Bucket, number: int, *, approved: bool | None = True) -> str
     if approved is not None:
         actor = Actor("ada" if approved else "its gates", "the gates passed and it reads well")
         verdict: Verdict = "approved" if approved else "rejected"
-        ModelRegistry(bucket, MODEL).decide(made.version, verdict, actor)
+        registry(bucket, MODEL).decide(made.version, verdict, actor)
     return made.version
 
 
@@ -84,11 +84,9 @@ def promote(
     bucket: Bucket, number: int, *, by: str = "schedule", reason: str = "retrained at night"
 ) -> AliasRecord:
     """Make version `number` champion over whatever is."""
-    registry = ModelRegistry(bucket, MODEL)
-    expected = registry.champion_version()
-    return registry.promote(
-        bundles.version_name(number), expected=expected, actor=Actor(by, reason)
-    )
+    signing = registry(bucket, MODEL)
+    expected = signing.champion_version()
+    return signing.promote(bundles.version_name(number), expected=expected, actor=Actor(by, reason))
 
 
 def score(

@@ -9,6 +9,7 @@ import numpy as np
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
+from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import (
     CodeLineage,
     DataLineage,
@@ -22,7 +23,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from overnight.store.schema import Schema, TensorSpec
 from overnight.store.trust.signing import Signer
-from tests.support.signing_keys import SIGNER
+from tests.support.signing_keys import SIGNER, registry
 
 _GOLDENS = Path(__file__).parents[2] / "goldens"
 NETWORK = _GOLDENS / "tiny" / "predictor.tflite"
@@ -124,11 +125,19 @@ def publish(
     bundle: dict[str, bytes] | None = None,
     *,
     signer: Signer = SIGNER,
+    approved: bool = True,
 ) -> str:
-    """Publish version `number`, and return its name."""
+    """Publish version `number`, approve it unless told otherwise, and return its name."""
     bundle = files(number) if bundle is None else bundle
     ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, signer)
+    if approved:
+        approve(bucket, number)
     return version_name(number)
+
+
+def approve(bucket: Bucket, number: int) -> None:
+    """Approve version `number` as gates do, with a signature."""
+    registry(bucket).decide(version_name(number), "approved", Actor("gates", "every gate holds"))
 
 
 def publish_unsigned(bucket: Bucket, number: int, bundle: dict[str, bytes] | None = None) -> str:
@@ -138,6 +147,7 @@ def publish_unsigned(bucket: Bucket, number: int, bundle: dict[str, bytes] | Non
         bucket.create(keys.version_file(MODEL, version_name(number), name), body)
     made = manifest(number, bundle).encoded()
     bucket.create(keys.manifest(MODEL, version_name(number)), made)
+    approve(bucket, number)
     return version_name(number)
 
 

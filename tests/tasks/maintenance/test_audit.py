@@ -19,7 +19,7 @@ from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
 from tests.support.limits import LIMIT
 from tests.support.serving import bundles
-from tests.support.signing_keys import SIGNER, TRUST, named, signer
+from tests.support.signing_keys import SIGNER, TRUST, alias_log, named, signer
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 MODEL = filled_bucket.MODEL
@@ -206,11 +206,11 @@ def test_a_champion_that_nobody_approved_is_reported(context, s3_address):
 
 
 def test_a_record_that_does_not_follow_the_previous_one_is_reported(context, replace):
-    key = keys.alias_record(MODEL, "champion", 2)
-    body = context.bucket.read(key, LIMIT).replace(bundles.version_name(1).encode(), b"nobody", 1)
-    replace(key, body)
+    key, other = keys.alias_record(MODEL, "champion", 2), bundles.version_name(7)
+    record = alias_log(context.bucket, MODEL).at(2)
+    replace(key, record.model_copy(update={"previous": other}).signed_by(SIGNER, key).encoded())
 
-    assert "it replaces nobody" in findings(verify(context))[key]
+    assert f"it replaces {other}" in findings(verify(context))[key]
 
 
 def test_a_version_without_a_trusted_signature_is_reported(context):
@@ -218,7 +218,8 @@ def test_a_version_without_a_trusted_signature_is_reported(context):
 
     reported = findings(verify(dataclasses.replace(context, trust=stranger)))
 
-    assert len(reported) == 2
+    # Two manifests, and the records that made them champion.
+    assert len(reported) == 4
     assert all("not trusted here" in what for what in reported.values())
 
 

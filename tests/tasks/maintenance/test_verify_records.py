@@ -6,16 +6,18 @@ import pytest
 
 from overnight.store.datasets.landing import Landing
 from overnight.store.maintenance.audit_rules import Audit
+from overnight.store.maintenance.repair import restate_champion
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support.examples import FILES, manifest
-from tests.support.signing_keys import SIGNER, TRUST
+from tests.support.signing_keys import SIGNER, TRUST, alias_log, registry
 
 VERSION = "20261120T020000-0123456789ab"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -147,3 +149,64 @@ def test_a_missing_or_changed_landed_file_is_reported_until_it_is_ingested(
     assert where == key
     assert reported in what
     assert findings(Taken("monday")) == {}
+
+
+def test_a_forged_record_is_found_and_mended_by_naming_the_champion_once_more(bucket):
+    # Given a champion, and on top of its log a record that nobody signed.
+    signing = registry(bucket)
+    signing.decide(VERSION, "approved", Actor("gates", "good"))
+    champion = signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    forged = champion.model_copy(update={"sequence": 2, "signed": None, "id": "x"})
+    key = keys.alias_record("digits", "champion", 2)
+    bucket.create(key, forged.encoded())
+    assert "it is not signed" in errors(bucket)[key]
+
+    # When the log is mended.
+    record = restate_champion(signing, Actor("verify", "the record before does not count"))
+
+    # Then it ends with the champion, and the forged record is only history.
+    assert record is not None
+    assert (record.sequence, record.version) == (3, VERSION)
+    assert errors(bucket) == {}
+    assert restate_champion(signing, Actor("verify")) is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"no json"])
+def test_an_object_that_is_no_record_is_mended_too(bucket, body):
+    signing = registry(bucket)
+    signing.decide(VERSION, "approved", Actor("gates", "good"))
+    signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    key = keys.alias_record("digits", "champion", 2)
+    bucket.create(key, body)
+    assert "cannot be read" in errors(bucket)[key]
+
+    record = restate_champion(signing, Actor("verify", "the record before does not count"))
+
+    assert record is not None
+    assert signing.champion.current() == record
+
+
+def test_a_number_far_beyond_a_log_is_one_finding(bucket):
+    signing = registry(bucket)
+    signing.decide(VERSION, "approved", Actor("gates", "good"))
+    champion = signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    stray = champion.model_copy(update={"sequence": 99_999_999})
+    key = keys.alias_record("digits", "champion", 99_999_999)
+    bucket.create(key, stray.encoded())
+
+    assert {*errors(bucket)} == {key}
+
+
+def test_an_unsigned_approval_and_withdrawal_are_found(bucket):
+    # Given an approval and a withdrawal without signatures, of a signed challenge.
+    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a forger", "good"))
+    started = alias_log(bucket, "digits", CHALLENGER).append(
+        VERSION, expected=None, actor=Actor("ada", "a try"), action="started"
+    )
+    forged = Withdrawal(replica="nowhere", version=VERSION, reason="forged")
+    Challenges(bucket, "digits").withdraw(started, forged)
+
+    reported = errors(bucket)
+
+    assert "it is not signed" in reported[keys.decision("digits", VERSION)]
+    assert "it withdraws nothing" in reported[keys.withdrawal("digits", CHALLENGER, 1)]

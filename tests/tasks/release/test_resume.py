@@ -79,6 +79,7 @@ def test_a_former_champion_is_settled() -> None:
     ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
     ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
     other = "20261123T020000-ba9876543210"
+    ModelRegistry(bucket, "digits").publish(manifest(version=other), FILES, SIGNER)
     AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
 
     assert remembered(bucket).message == f"{VERSION} has this fingerprint; {other} serves"

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
-from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log, registry
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -25,14 +24,14 @@ LATE = ["challenge", "stopChallenge", "rollBack"]
 @pytest.fixture
 def serving(bucket, address, tmp_path) -> Iterator[Serving]:
     """A host that serves the second of two versions, both with a report."""
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     settings = follow_settings(address, admin_token=TOKEN)
     with run_serving(place=tmp_path / "home", **settings) as serving:
         for number in (1, 2):
             bundle = bundles.files(number) | {"report.html": b"<p>good</p>"}
             version = bundles.publish(bucket, number, bundle)
             actor = Actor("a test", "it is good")
-            ModelRegistry(bucket, "digits").decide(version, "approved", actor)
+            registry(bucket, "digits").decide(version, "approved", actor)
             promote(log, number)
             until(
                 lambda number=number: serving.version() == bundles.version_name(number),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
+from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
@@ -34,7 +34,7 @@ CHECKS = (
 @pytest.fixture
 def serving(bucket, address, tmp_path):
     """A host with two workers that serves the second of two versions."""
-    log = AliasLog(bucket, bundles.MODEL)
+    log = alias_log(bucket, bundles.MODEL)
     settings = follow_settings(address, poll_seconds="1", admin_token=TOKEN)
     with run_serving(place=tmp_path, **settings) as serving:
         for number in (1, 2):

@@ -5,10 +5,11 @@ import pytest
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.errors import StoreDenied
-from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.aliases import CHALLENGER
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky, settle
+from tests.support.signing_keys import alias_log, signing_registry
 
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/challenger"
@@ -41,7 +42,7 @@ def client(agent, bucket):
         limits=LIMITS,
         status=agent.status,
         administrators=administrators,
-        bucket=bucket,
+        registry=signing_registry(bucket),
     ).test_client()
 
 
@@ -106,7 +107,7 @@ def test_an_invalid_request_names_the_field_and_starts_nothing(send, bucket, cha
 
     assert (response.status_code, response.content_type) == (400, PROBLEM)
     assert response.json["detail"].startswith(field)
-    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
+    assert alias_log(bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize("missing", ["version", "mode", "reason"])
@@ -153,7 +154,7 @@ def test_starting_and_stopping_need_a_token(send, bucket, method):
     response = send(method, ASKED, token="somebody-else-entirely")
 
     assert response.status_code == 401
-    assert AliasLog(bucket, "digits", CHALLENGER).current() is None
+    assert alias_log(bucket, "digits", CHALLENGER).current() is None
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -187,7 +188,7 @@ def test_only_the_expected_challenger_is_stopped(send, bucket):
     assert (wrong.status_code, odd.status_code) == (409, 400)
     assert SECOND in wrong.json["detail"]
     assert odd.json["detail"].startswith("expected")
-    current = AliasLog(bucket, "digits", CHALLENGER).current()
+    current = alias_log(bucket, "digits", CHALLENGER).current()
     assert current is not None
     assert current.target == SECOND
     assert send("DELETE", {"reason": "seen enough", "expected": SECOND}).status_code == 200

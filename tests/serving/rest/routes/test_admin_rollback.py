@@ -9,10 +9,10 @@ from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.rest.routes import admin
 from overnight.store.errors import StoreDenied
 from overnight.store.objects import keys
-from overnight.store.registry.aliases import AliasLog
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, settle
+from tests.support.signing_keys import alias_log, signing_registry
 
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/rollback"
@@ -50,7 +50,7 @@ def send(agent, bucket):
         limits=LIMITS,
         status=agent.status,
         administrators=administrators,
-        bucket=bucket,
+        registry=signing_registry(bucket),
     ).test_client()
 
     def post(body, *, path: str = PATH, token: str = TOKEN):
@@ -60,7 +60,7 @@ def send(agent, bucket):
 
 
 def champion(bucket) -> str:
-    current = AliasLog(bucket, bundles.MODEL).current()
+    current = alias_log(bucket, bundles.MODEL).current()
     assert current is not None
     return current.version
 
