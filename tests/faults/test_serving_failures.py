@@ -254,6 +254,7 @@ def test_a_version_that_kills_its_loader_takes_down_no_worker(
             assert "SIGSEGV" in word.reason
         promote(log, 4)
         until(lambda: answers_with(host, 4), what="version 4 answers")
+        until(lambda: bundles.version_name(4) in load.answers, what="the clients see it")
         assert host.workers() == workers
     assert load.failures == []
     assert set(load.answers) == {bundles.version_name(1), bundles.version_name(4)}
