@@ -174,3 +174,75 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
     assert (alike.passed, alike.value, alike.n) == (True, 0, len(SPREAD))
     assert not moved.passed
     assert "9 on average where" in moved.message
+
+
+@pytest.mark.parametrize(
+    ("gate", "sample", "reference", "expected"),
+    [
+        (
+            SameShares("label", 0.25, ("zero", "one")),
+            labels(np.array([0, 0, 0, 1] * 25)),
+            labels(np.array([1, 1, 0, 1] * 25)),
+            {
+                "gate": "SameShares",
+                "metric": "label",
+                "slice": "night",
+                "passed": False,
+                "message": "largest change is zero, from 25.0% to 75.0%; Jensen-Shannon distance "
+                "0.434, at most 0.25 (hardly by chance)",
+                "bound": 0.25,
+                "n": 100,
+            },
+        ),
+        (
+            SameSpread("mean", 0.25),
+            numbers(np.array([1.0, 2.0, 3.0, math.nan])),
+            numbers(np.array([2.0, 3.0, 4.0])),
+            {
+                "gate": "SameSpread",
+                "metric": "mean",
+                "slice": "night",
+                "passed": True,
+                "message": "2 on average where 3 was learned; normalised Wasserstein distance "
+                "1.22, at most 0.25 (chance alone 1)",
+                "bound": 0.25,
+                "n": 3,
+            },
+        ),
+        (
+            SameShares("label", 0.25),
+            ColumnSample(7),
+            labels(LEARNED),
+            {
+                "gate": "SameShares",
+                "metric": "label",
+                "slice": "night",
+                "passed": False,
+                "message": "label was not measured of the arrival",
+                "bound": 0.25,
+                "n": 7,
+            },
+        ),
+        (
+            SameSpread("mean", 0.5),
+            numbers(SPREAD),
+            numbers(np.array([])),
+            {
+                "gate": "SameSpread",
+                "metric": "mean",
+                "slice": "night",
+                "passed": False,
+                "message": "mean has no row in what was learned",
+                "bound": 0.5,
+                "n": 2_001,
+            },
+        ),
+    ],
+)
+def test_findings_are_right_in_every_field(
+    gate: ShiftGate, sample: ColumnSample, reference: ColumnSample, expected: dict[str, object]
+) -> None:
+    found = gate.finding("night", sample, reference).model_dump(exclude_defaults=True)
+
+    found.pop("value", None)
+    assert found == expected
