@@ -67,19 +67,14 @@ def trust_authorities(environment: MutableMapping[str, str], chosen: Path, bundl
     Raises:
         ConfigurationError: the file has no certificates.
     """
-    try:
-        own = chosen.read_bytes()
-    except OSError as error:
-        raise _no_certificates(chosen, error.strerror or str(error)) from None
-    if _PEM not in own:
-        raise _no_certificates(chosen, "no PEM certificate in it")
+    own = _certificates(chosen)
     given = environment.get(_CERTIFICATES)
     if given in {str(chosen), str(bundle)}:
         return
     # Imported late: few have an authority of their own, and it takes a third of a second.
     from botocore.httpsession import get_cert_path
 
-    body = own.rstrip() + b"\n" + Path(given or str(get_cert_path(True))).read_bytes()
+    body = own.rstrip() + b"\n" + _certificates(Path(given or str(get_cert_path(True))))
     # A host that only serves reads no tables, and its disk may be read-only.
     with suppress(OSError):
         if not bundle.exists() or bundle.read_bytes() != body:
@@ -87,8 +82,14 @@ def trust_authorities(environment: MutableMapping[str, str], chosen: Path, bundl
         environment[_CERTIFICATES] = str(bundle)
 
 
-def _no_certificates(chosen: Path, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"OVERNIGHT_S3_CA_FILE (or AWS_CA_BUNDLE, SSL_CERT_FILE): expected a PEM file with the "
-        f"certificates of authorities at {chosen} ({why}); correct it and start again"
-    )
+def _certificates(file: Path) -> bytes:
+    try:
+        body, why = file.read_bytes(), "no PEM certificate in it"
+    except OSError as error:
+        body, why = b"", error.strerror or str(error)
+    if _PEM not in body:
+        raise ConfigurationError(
+            "OVERNIGHT_S3_CA_FILE, AWS_CA_BUNDLE and SSL_CERT_FILE: expected PEM files with the "
+            f"certificates of authorities, found {file} ({why}); correct it and start again"
+        )
+    return body

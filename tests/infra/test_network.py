@@ -96,5 +96,12 @@ def test_a_file_without_certificates_is_named_with_its_setting(text, tmp_path):
     if text is not None:
         chosen.write_text(text)
 
-    with pytest.raises(ConfigurationError, match=r"OVERNIGHT_S3_CA_FILE .*ca\.pem"):
+    with pytest.raises(ConfigurationError, match=r"OVERNIGHT_S3_CA_FILE.*ca\.pem"):
         network.trust_authorities({}, chosen, tmp_path / "both.pem")
+
+
+def test_a_file_of_the_environment_that_is_not_there_is_named(own, tmp_path):
+    environment = {"SSL_CERT_FILE": str(tmp_path / "gone.pem")}
+
+    with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE: .*gone\.pem"):
+        network.trust_authorities(environment, own, tmp_path / "both.pem")
