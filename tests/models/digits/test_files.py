@@ -297,6 +297,37 @@ def test_columns_that_are_not_needed_change_nothing() -> None:
         assert np.array_equal(images_of(reading.rows), IMAGES)
 
 
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace(",", ", ").encode(),
+        lambda text: text.replace("pixel", " Pixel").replace("label", '"LABEL"').encode(),
+        lambda text: gzip.compress(text.encode()),
+    ],
+)
+def test_the_same_digits_come_from_every_dialect(dialect: Callable[[str], bytes]) -> None:
+    reading = read_files({"a.csv": dialect(csv_of().decode())})
+
+    assert reading.rejected == ()
+    assert np.array_equal(images_of(reading.rows), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("body", "reported"),
+    [
+        (csv_of().replace(b"\n", b"\r"), "lines that end in CR alone"),
+        (csv_of().decode().encode("utf-16"), "text in UTF-16"),
+        (csv_of().replace(b"label", b"lab\0l"), "NUL bytes"),
+        (b"PK" + bytes([3, 4]), "a zip archive"),
+    ],
+)
+def test_another_kind_of_file_is_named_as_what_it_is(body: bytes, reported: str) -> None:
+    (bad,) = read_files({"a.csv": body}).rejected
+
+    assert reported in str(bad)
+
+
 @pytest.mark.parametrize("orientation", BACK)
 def test_a_picture_is_ingested_as_viewers_show_it(orientation: int) -> None:
     exif = Image.Exif()

@@ -1,6 +1,7 @@
 """Of a file of sales what is invalid is kept apart, and each says what was wrong with it."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,62 @@ def test_bad_lines_of_store_47_are_kept_apart() -> None:
     assert "line 2: unit_sales: invalid value '1 pc'" in str(reading.rejected[0])
     assert "line 4: unit_sales: not a number" in str(reading.rejected[0])
     assert reading.rows["basket"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace(",", ", ").encode(),
+        lambda text: text.replace(HEADER, HEADER.replace(",", " , ")).encode(),
+        lambda text: text.replace("GROCERY", '"GROCERY"').encode(),
+        lambda text: gzip.compress(text.encode()),
+    ],
+)
+def test_the_same_lines_are_the_same_rows_in_every_dialect(
+    dialect: Callable[[str], bytes],
+) -> None:
+    reading = read_files({"a.csv": dialect(csv(*LINES).decode())})
+
+    assert reading.rejected == ()
+    assert reading.rows.equals(read_files({"a.csv": csv(*LINES)}).rows)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "reported"),
+    [
+        ("1,5", "line 2: Expected 5 columns, got 6"),
+        ('"1,5"', "line 2: quantity: invalid value '1,5'"),
+        ('"1,234"', "line 2: quantity: invalid value '1,234'"),
+        ("1\0", "line 2: a NUL byte"),
+        ("NA", "line 2: quantity: invalid value 'NA'"),
+        ('"1\n2"', "line 2: quantity: invalid value '1 2'"),
+    ],
+)
+def test_a_number_that_may_mean_another_is_refused(quantity: str, reported: str) -> None:
+    body = csv(f"1,367,DELI,{quantity},2017-11-05", "2,367,DELI,1,2017-11-05")
+
+    reading = read_files({"a.csv": body})
+
+    assert reported in str(reading.rejected[0])
+    assert reading.rows["basket"].to_pylist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("body", "reported"),
+    [
+        (csv(*LINES).replace(b"\n", b"\r"), "lines that end in CR alone"),
+        (csv(*LINES).decode().encode("utf-16"), "text in UTF-16"),
+        (csv(*LINES).replace(b",", b"\t"), "columns separated by tabs"),
+        (csv(*LINES).replace(b"store", b"st\0re", 1), "NUL bytes"),
+        (parquet(table()), "a Parquet file"),
+    ],
+)
+def test_another_kind_of_file_is_named_as_what_it_is(body: bytes, reported: str) -> None:
+    (bad,) = read_files({"a.csv": body}).rejected
+
+    assert reported in str(bad)
 
 
 def test_an_arrival_without_files_is_rejected() -> None:
