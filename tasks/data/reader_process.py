@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +36,7 @@ _READY = b"ready"
 # A process that a person or a shutdown ends says nothing about the files.
 _STOPPED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ATTEMPTS = 2
+_START_SECONDS = 120
 
 
 class ReadLimits(Value):
@@ -99,24 +100,13 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
     def _answer(self, child: "subprocess.Popen[bytes]", request: str) -> tuple[bytes, bool]:
         """The child's answer, empty if it died, and whether its time was over."""
         assert child.stdin is not None
-        assert child.stdout is not None
-        timed_out = threading.Event()
-
-        def stop() -> None:
-            timed_out.set()
-            os.killpg(child.pid, signal.SIGKILL)
-
-        timer = threading.Timer(self._limits.seconds, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            child.stdin.write(request.encode() + b"\n")
-            child.stdin.flush()
-            line = child.stdout.readline()
-        except BrokenPipeError:
-            line = b""
-        finally:
-            timer.cancel()
+        with _deadline(child, self._limits.seconds) as timed_out:
+            try:
+                child.stdin.write(request.encode() + b"\n")
+                child.stdin.flush()
+                line = _line(child)
+            except BrokenPipeError:
+                line = b""
         return line, timed_out.is_set() and not line
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -126,8 +116,9 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
         child = self._running.enter_context(
             child_process.running(__name__, arguments, log=self._log)
         )
-        assert child.stdout is not None
-        if child.stdout.readline().strip() != _READY:
+        with _deadline(child, _START_SECONDS):
+            ready = _line(child).strip() == _READY
+        if not ready:
             code = child.wait()
             self._stop()
             raise StepFailed(
@@ -139,6 +130,31 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
     def _stop(self) -> None:
         self._child = None
         self._running.close()
+
+
+@contextmanager
+def _deadline(child: "subprocess.Popen[bytes]", seconds: float) -> Iterator[threading.Event]:
+    """Kill a child when its time is over; the event is set then."""
+    timed_out = threading.Event()
+
+    def stop() -> None:
+        timed_out.set()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, stop)
+    # A run that is interrupted must not wait for it.
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timed_out
+    finally:
+        timer.cancel()
+
+
+def _line(child: "subprocess.Popen[bytes]") -> bytes:
+    assert child.stdout is not None
+    return child.stdout.readline()
 
 
 def main(model: str, folder: str, cache: str, memory_mb: int) -> None:
