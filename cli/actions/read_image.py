@@ -23,12 +23,14 @@ def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
     and centre. Of any other tensor no value is changed, and other sizes are scaled whole.
 
     Raises:
-        BadFile: no image, nothing drawn on it, other proportions, or a model without images.
+        BadFile: no image, nothing drawn on it, deeper samples, other proportions, or a model
+            without images.
     """
     if len(tensor.shape) != 2:
         raise BadFile(str(file), expected=f"rows of shape {list(tensor.shape)}", found="an image")
     try:
         with Image.open(file) as image:
+            _check_depth(file, image)
             grey = np.asarray(_opaque(ImageOps.exif_transpose(image)).convert("L"))
     except Image.DecompressionBombError as error:
         raise BadFile(str(file), expected="a smaller image", found=str(error)[:200]) from None
@@ -49,6 +51,12 @@ def _scaled(grey: NDArray[np.uint8], tensor: TensorSpec, file: Path) -> NDArray[
     # BOX averages every pixel, so that thin strokes do not vanish between samples.
     fitted = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
     return np.asarray(fitted, dtype=np.uint8)
+
+
+def _check_depth(file: Path, image: Image.Image) -> None:
+    # Pillow clips deeper samples at 255 when it converts them, and so turns them white.
+    if image.mode[0] in "IF":
+        raise BadFile(str(file), expected="at most 8 bits a sample", found=f"the mode {image.mode}")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

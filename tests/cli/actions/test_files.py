@@ -70,6 +70,13 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright(tmp_path, kind):
     assert abs(read - one()).max() < 60
 
 
+def test_a_picture_of_more_than_8_bits_is_refused_and_not_clipped(tmp_path):
+    Image.fromarray(one().astype(np.uint16) * 80).save(tmp_path / "deep.png")
+
+    with pytest.raises(BadFile, match=r"deep\.png: expected at most 8 bits a sample"):
+        read_image(tmp_path / "deep.png", PHOTO)
+
+
 def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
     sheet = np.full((700, 500), 255, np.uint8)
     sheet[40:100, 30:36] = 0
