@@ -109,7 +109,7 @@ def test_the_metadata_is_that_of_a_saved_model(serving, way):
         ("/v1/models/digits/labels/stable:predict", {"instances": ROWS}, 404, "no label 'stable'"),
         ("/v1/models/digits:predict", {"instances": [[1.0]]}, 400, "instances[0]"),
         ("/v1/models/digits:predict", {"examples": []}, 400, "either `instances` or `inputs`"),
-        ("/v1/models/digits:classify", {"examples": [{}]}, 405, "POST /v1/models/digits:classify"),
+        ("/v1/models/digits:classify", {"examples": [{}]}, 404, "POST /v1/models/digits:classify"),
         (
             "/v1/models/digits:predict",
             {"signature_name": "other", "instances": ROWS},
