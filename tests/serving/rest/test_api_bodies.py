@@ -17,10 +17,10 @@ from flask.testing import FlaskClient
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky
+from tests.support.signing_keys import signing_registry
 
 SEED, REQUESTS = 20261201, 400
 MODEL = bundles.MODEL
@@ -109,7 +109,7 @@ def answer_of(client: FlaskClient, chance: random.Random, method: str, rule: str
 def damage(bucket: Flaky, state: str) -> None:
     """Bring a bucket with two promotions into a state."""
     if state == "rolled back":
-        ModelRegistry(bucket, MODEL).roll_back(
+        signing_registry(bucket).model(MODEL).roll_back(
             expected=bundles.version_name(2), to=None, actor=Actor("ada", "it was worse")
         )
     elif state == "a damaged log":
@@ -132,7 +132,7 @@ def test_no_body_at_any_address_of_the_api_causes_an_internal_error(state):
     chance = random.Random(f"{SEED} {state}")
     bucket = bucket_in(state)
     damage(bucket, state)
-    client = application_of(administrators=Tokens(token=TOKEN), bucket=bucket)
+    client = application_of(administrators=Tokens(token=TOKEN), registry=signing_registry(bucket))
     rules = [rule for rule in client.application.url_map.iter_rules() if "/api/" in rule.rule]
     operations = [
         (method, rule.rule)

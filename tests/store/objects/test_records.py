@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
-from overnight.store.datasets.landing import Landing
 from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
@@ -35,9 +34,6 @@ READERS: dict[str, Callable[[Bucket], object]] = {
     keys.pending_review(MODEL, "day"): lambda bucket: ArrivalReviews(bucket, MODEL).pending(),
     keys.arrival_review(MODEL, "day", 1): lambda bucket: ArrivalReviews(bucket, MODEL).excluded(),
     keys.tuned_record(MODEL, 1): lambda bucket: TunedSettingsLog(bucket, MODEL).current(),
-    f"{keys.quarantine(MODEL)}/day/reason-0.json": lambda bucket: Landing(
-        bucket, MODEL
-    ).quarantined(),
 }
 
 
