@@ -39,7 +39,7 @@ from tests.support.serving.stepped_host import (
     promote,
     settle,
 )
-from tests.support.signing_keys import TRUST
+from tests.support.signing_keys import TRUST, alias_log
 from tests.support.waiting import until
 
 ONE, TWO, THREE = (bundles.version_name(number) for number in (1, 2, 3))
@@ -381,7 +381,7 @@ def test_a_process_of_its_own_finds_out_what_loading_a_version_does(
 ):
     bucket, cache = MemoryBucket(), DiskCache(tmp_path, TRUST)
     bundles.publish(bucket, 1, files)
-    cache.stage(bucket, bundles.MODEL, ONE)
+    cache.stage(bucket, promote(alias_log(bucket), 1))
 
     run = ChildProbe(cache, tmp_path, threads=1, workers=workers).start(bundles.MODEL, ONE)
     (found,) = until(
@@ -396,7 +396,7 @@ def test_a_process_of_its_own_finds_out_what_loading_a_version_does(
 def test_a_version_that_never_finishes_loading_is_given_up(tmp_path):
     bucket, cache, now = MemoryBucket(), DiskCache(tmp_path, TRUST), [0.0]
     bundles.publish(bucket, 1)
-    cache.stage(bucket, bundles.MODEL, ONE)
+    cache.stage(bucket, promote(alias_log(bucket), 1))
     run = ChildProbe(cache, tmp_path, threads=1, workers=1, clock=lambda: now[0]).start(
         bundles.MODEL, ONE
     )
