@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from overnight.store.errors import BadFile
 from overnight.store.schema import TensorSpec
@@ -34,8 +34,12 @@ def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
             grey = np.asarray(_opaque(ImageOps.exif_transpose(image)).convert("L"))
     except Image.DecompressionBombError as error:
         raise BadFile(str(file), expected="a smaller image", found=str(error)[:200]) from None
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise BadFile(str(file), expected="an image", found=str(error)[:200]) from None
+    except BadFile:
+        raise
+    # Pillow lets through whatever its parser meets in damaged EXIF: KeyError, struct.error, …
+    except Exception as error:  # noqa: BLE001
+        found = (str(error) or repr(error))[:200]
+        raise BadFile(str(file), expected="an image", found=found) from None
     if tensor.bright_on_dark and _is_light(_border(grey)):
         grey = 255 - grey
     if grey.shape == tensor.shape:

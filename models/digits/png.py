@@ -59,5 +59,8 @@ def decode_png(file: str, body: bytes) -> NDArray[np.uint8]:
         # What every viewer shows: a camera stores the picture as it was held.
         upright = ImageOps.exif_transpose(picture)
         return np.asarray(upright.convert("L"), np.uint8).reshape(-1)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise BadFile(file, expected="a whole PNG", found=str(error)) from None
+    except BadFile:
+        raise
+    # Pillow lets through whatever its parser meets in damaged EXIF: KeyError, struct.error, …
+    except Exception as error:  # noqa: BLE001
+        raise BadFile(file, expected="a whole PNG", found=str(error) or repr(error)) from None

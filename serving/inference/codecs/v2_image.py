@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from overnight.serving.errors import BadInput, LimitExceeded, WrongContentType
 from overnight.serving.inference.codecs import v2_binary, v2_json
@@ -24,8 +24,11 @@ PNG = "image/png"
 RAW = "application/octet-stream"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The chunks of the pixels. Texts, profiles and animations are dropped without being unpacked.
-_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+# The chunks of the pixels, and the one that may say how they are turned. Texts, profiles and
+# animations are dropped without being unpacked.
+_EXIF = b"eXIf"
+_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", _EXIF})
+_EXIF_BYTES = 65_536
 # Encoders write chunks of 8 kB or more; many tiny ones would only cost time.
 _MOST_CHUNKS = 4_096
 _FIELD = "the image"
@@ -58,7 +61,8 @@ def accepts_raw(accept: str) -> bool:
 def read(body: bytes, inputs: tuple[TensorSpec, ...], limits: Limits) -> NDArray[np.uint8]:
     """The image as one row, uint8 [1, h, w] or [1, h, w, 1 or 3].
 
-    Colour is converted to grey by the weights of Rec. 601 if the model takes grey, as in training.
+    Upright, as viewers show it, where EXIF says that it is turned. Colour is converted to grey by
+    the weights of Rec. 601 if the model takes grey, as in training.
     """
     spec = _image_input(inputs)
     height, width = spec.shape[:2]
@@ -66,8 +70,9 @@ def read(body: bytes, inputs: tuple[TensorSpec, ...], limits: Limits) -> NDArray
     _check_header(header, height, width, limits)
     try:
         with Image.open(io.BytesIO(chunks), formats=["PNG"]) as image:
-            _check_size(image.height, image.width, height, width)
-            pixels = _opaque(image).convert("RGB" if spec.shape[2:] == (3,) else "L")
+            upright = _upright(image)
+            _check_size(upright.height, upright.width, height, width)
+            pixels = _opaque(upright).convert("RGB" if spec.shape[2:] == (3,) else "L")
         row: NDArray[np.uint8] = np.asarray(pixels, np.uint8).reshape(1, *spec.shape)
     except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
         raise BadInput(_FIELD, expected="a whole PNG", found=str(error)[:200]) from None
@@ -96,6 +101,7 @@ def _chunks(body: bytes) -> tuple[bytes, bytes]:
 
     Raises:
         BadInput: no PNG, truncated, or a chunk whose checksum is wrong.
+        LimitExceeded: more EXIF than any camera writes.
     """
     if not body.startswith(_SIGNATURE):
         raise BadInput(_FIELD, expected="a PNG", found=f"{len(body)} bytes of something else")
@@ -123,6 +129,9 @@ def _chunks(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _checked(body: bytes, start: int, end: int, kind: bytes) -> bytes:
+    if kind == _EXIF and end - start > _EXIF_BYTES:
+        expected = f"at most {_EXIF_BYTES} bytes of EXIF"
+        raise LimitExceeded(_FIELD, expected=expected, found=f"{end - start}")
     (checksum,) = struct.unpack_from(">I", body, end - 4)
     if zlib.crc32(memoryview(body)[start + 4 : end - 4]) != checksum:
         raise BadInput(_FIELD, expected="a whole PNG", found=f"a damaged chunk {kind.decode()}")
@@ -139,7 +148,9 @@ def _check_header(header: bytes, height: int, width: int, limits: Limits) -> Non
     if actual_width * actual_height > limits.image_pixels:
         expected = f"at most {limits.image_pixels} pixels"
         raise LimitExceeded(_FIELD, expected=expected, found=f"{actual_width * actual_height}")
-    _check_size(actual_height, actual_width, height, width)
+    # EXIF may turn it on its side.
+    if (actual_width, actual_height) != (height, width):
+        _check_size(actual_height, actual_width, height, width)
     if depth > 8:
         raise BadInput(_FIELD, expected="at most 8 bits a sample", found=f"{depth}")
 
@@ -149,6 +160,21 @@ def _check_size(actual_height: int, actual_width: int, height: int, width: int) 
     if (actual_height, actual_width) != (height, width):
         expected = f"height x width {height} x {width}; it is never resized here"
         raise BadInput(_FIELD, expected=expected, found=f"{actual_height} x {actual_width}")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as viewers show it.
+
+    Raises:
+        BadInput: its EXIF cannot be read, so nobody knows how it is turned.
+    """
+    # First the pixels, whose faults have reports of their own.
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    # Pillow lets through whatever its parser meets in damaged EXIF: KeyError, struct.error, …
+    except Exception as error:  # noqa: BLE001
+        raise BadInput(_FIELD, expected="EXIF that can be read", found=repr(error)[:200]) from None
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -113,6 +113,35 @@ def test_one_bit_images_become_0_and_255(client):
     assert np.allclose(probabilities(post(client, png(black_and_white, "1"))), expected, atol=1e-6)
 
 
+def turned(pixels: np.ndarray, orientation: int) -> bytes:
+    """A picture that EXIF says is turned (6: viewers turn it by 90 degrees clockwise)."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return png(pixels, exif=exif)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1), (3, 2), (8, 3)])
+def test_an_image_is_read_as_viewers_show_it(client, orientation, turns):
+    stored = np.rot90(IMAGES[0], turns)
+
+    response = post(client, turned(np.ascontiguousarray(stored), orientation))
+
+    assert np.allclose(probabilities(response), EXPECTED[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("exif", "code"),
+    [(b"II*\0" + b"\xff" * 40, 400), (b"no exif", 400), (b"MM\0*" + bytes(70_000), 413)],
+    ids=["damaged", "none", "endless"],
+)
+def test_an_image_that_may_be_turned_anyhow_is_refused(client, exif, code):
+    whole = png()
+
+    response = post(client, whole[:33] + chunk(b"eXIf", exif) + whole[33:])
+
+    assert response.status_code == code
+
+
 def test_colour_is_kept_for_a_model_with_colour_inputs():
     from overnight.serving.inference.codecs import v2_image
 
