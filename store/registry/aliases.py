@@ -215,6 +215,7 @@ class AliasLog:
 
         Raises:
             ConfigurationError: no version served before it.
+            PromotionConflict: another one is champion by now.
         """
         served: list[str] = []
         for record in self.history():
@@ -223,7 +224,10 @@ class AliasLog:
                     served.pop()
             elif served[-1:] != [record.version]:
                 served.append(record.version)
-        if served[-1:] != [version] or len(served) == 1:
+        if served[-1:] != [version]:
+            actual = served[-1] if served else None
+            raise PromotionConflict(self._whole_name, expected=version, found=actual)
+        if len(served) == 1:
             raise ConfigurationError(
                 f"nothing served {self.model} before {version}; name a version with `to`"
             )

@@ -152,6 +152,17 @@ def test_rollbacks_after_a_move_by_hand_go_back_champion_by_champion(bucket: Mem
         back(bucket)
 
 
+def test_what_served_before_a_version_that_is_no_longer_champion_is_a_conflict(
+    bucket: MemoryBucket,
+) -> None:
+    # Given that another promotion came between reading the champion and its predecessor.
+    promote(bucket, A, None)
+    promote(bucket, B, A)
+
+    with pytest.raises(PromotionConflict, match=f"expected {A} to be current, found {B}"):
+        AliasLog(bucket, "digits").previous(A)
+
+
 def test_a_rollback_to_an_unknown_version_is_an_error_of_the_tree(bucket: MemoryBucket) -> None:
     promote(bucket, A, None)
 
