@@ -13,6 +13,7 @@ NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 # admitted; the error that Flask must report; and the version that was chosen for the request.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
+SLOT = "overnight.slot"
 # What reserves memory for the body.
 HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"

@@ -3,11 +3,12 @@
 WSGI would read a body in a thread that nothing can interrupt, so a client that sends slowly would
 hold a thread for as long as it likes; and it folds `X_API_KEY` and `X-API-Key` into one. Here the
 head of a request is admitted first, then its body is received within limits, and only a whole
-request gets a thread.
+request is answered: on the event loop if that is known to take little, else in a thread.
 """
 
 import asyncio
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,8 +19,9 @@ from werkzeug.exceptions import NotFound
 from overnight.serving.errors import BadInput, LimitExceeded, Overloaded, TooSlow
 from overnight.serving.inference.codecs.content_types import Environ, Hold
 from overnight.serving.rest.environ import environ_of
-from overnight.serving.rest.headers import ADMITTED, HOLD, REFUSAL
+from overnight.serving.rest.headers import ADMITTED, HOLD, REFUSAL, SLOT
 from overnight.serving.rest.middleware.admission import AdmissionMiddleware
+from overnight.serving.rest.quick_paths import QuickPaths
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.uploads import Upload, Uploads
 from overnight.store.errors import OvernightError
@@ -42,6 +44,7 @@ class Server:
         self._admission: AdmissionMiddleware = application.wsgi_app  # type: ignore[assignment]
         self._limits = shared.limits
         self._uploads = Uploads(shared.limits)
+        self._quick = QuickPaths()
         # Started on demand; nearly all of them only wait for one of the few inference slots.
         self._threads = ThreadPoolExecutor(shared.limits.waiting + SPARE_THREADS, "request")
 
@@ -75,7 +78,15 @@ class Server:
         environ["wsgi.input"] = io.BytesIO(body)
         if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
             environ["CONTENT_LENGTH"] = str(len(body))
-        await self._loop.run_in_executor(self._threads, self._run, environ, protocol)
+        # A hand-over to a thread and back takes longer than most predictions.
+        if len(body) <= LARGE_BYTES and self._quick.has(environ) and self._admission.take_slot():
+            environ[SLOT] = True
+            try:
+                self._run(environ, protocol)
+            finally:
+                self._admission.return_slot()
+        else:
+            await self._loop.run_in_executor(self._threads, self._run, environ, protocol)
 
     async def _receive(self, environ: Environ, protocol: Any, hold: Hold) -> bytes:
         """The whole body; never more than the limit, whatever length the request declares.
@@ -134,7 +145,8 @@ class Server:
                 await asyncio.sleep(_RELEASE_SECONDS)
 
     def _run(self, environ: Environ, protocol: Any) -> None:
-        """Run the WSGI application, in a thread."""
+        """Run the WSGI application, and remember how long it took."""
+        began = time.thread_time()
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
@@ -147,6 +159,8 @@ class Server:
             if (close := getattr(parts, "close", None)) is not None:
                 close()
         status, headers = started[-1]
+        if status.startswith("200"):
+            self._quick.note(environ, time.thread_time() - began)
         protocol.response_bytes(int(status[:3]), headers, body)
 
 

@@ -24,6 +24,7 @@ from overnight.serving.rest.headers import (
     CLIENT,
     REFUSAL,
     REQUEST_ID,
+    SLOT,
     VERSION_HEADER,
     Application,
 )
@@ -88,6 +89,18 @@ class AdmissionMiddleware:
         self._inference_slots: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(limits.answering):
             self._inference_slots.put(None)
+
+    def take_slot(self) -> bool:
+        """Take an inference slot for a request with `SLOT`, if one is free now."""
+        try:
+            self._inference_slots.get_nowait()
+        except queue.Empty:
+            return False
+        return True
+
+    def return_slot(self) -> None:
+        """Give an inference slot back."""
+        self._inference_slots.put(None)
 
     def holding(self) -> AbstractContextManager[Callable[[int], None]]:
         """Reserve memory for a large body: see `ConcurrencyLimiter.holding`."""
@@ -173,7 +186,7 @@ class AdmissionMiddleware:
         Raises:
             Overloaded: no inference slot became free.
         """
-        if not path.startswith(_PROTOCOLS):
+        if SLOT in environ or not path.startswith(_PROTOCOLS):
             return self._application(environ, start_response)
         try:
             self._inference_slots.get(timeout=WAIT_SECONDS)
@@ -182,7 +195,7 @@ class AdmissionMiddleware:
         try:
             return self._application(environ, start_response)
         finally:
-            self._inference_slots.put(None)
+            self.return_slot()
 
 
 def _check_path(path: str) -> None:
