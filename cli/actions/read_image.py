@@ -38,8 +38,8 @@ def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
         raise
     # Pillow lets through whatever its parser meets in damaged EXIF: KeyError, struct.error, …
     except Exception as error:  # noqa: BLE001
-        found = (str(error) or repr(error))[:200]
-        raise BadFile(str(file), expected="an image", found=found) from None
+        problem = (str(error) or repr(error))[:200]
+        raise BadFile(str(file), expected="an image", found=problem) from None
     if tensor.bright_on_dark and _is_light(_border(grey)):
         grey = 255 - grey
     if grey.shape == tensor.shape:
