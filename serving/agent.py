@@ -17,13 +17,14 @@ from overnight.serving.history.sync import TICK_SECONDS, HistorySync
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.host.workers import LeaderLock, WorkerRegistration, read_counters
 from overnight.serving.lifecycle.disk_cache import DiskCache
+from overnight.serving.lifecycle.follow_context import FollowContext
 from overnight.serving.lifecycle.liveness import Liveness
 from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.lifecycle.loader import VersionLoader
 from overnight.serving.lifecycle.memory_budget import DEFAULT_BYTES, MemoryBudget
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
 from overnight.serving.lifecycle.probe import ChildProbe, Probe
-from overnight.serving.lifecycle.watcher import FollowContext, Watcher
+from overnight.serving.lifecycle.watcher import Watcher
 from overnight.serving.status import HostStatus
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
 from overnight.serving.telemetry.metrics import Metrics

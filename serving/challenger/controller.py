@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from overnight.serving.host.alias_state import AliasState, EndedChallenge, Outcome
 from overnight.serving.host.workers import read_counters
-from overnight.serving.lifecycle.watcher import SOON_SECONDS, FollowContext, Watcher
+from overnight.serving.lifecycle.follow_context import FollowContext
+from overnight.serving.lifecycle.watcher import SOON_SECONDS, Watcher
 from overnight.serving.telemetry.challenge_stats import ChallengeStats, reason_to_withdraw, total
 from overnight.store.errors import CorruptRecord, OvernightError, UntrustedRecord
 from overnight.store.registry.aliases import AliasRecord
