@@ -19,7 +19,7 @@ from overnight.store.errors import (
     Unauthenticated,
 )
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Bound, Mode, Share, Terms
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.release.confirm import ChallengerConfirmation, await_challenger

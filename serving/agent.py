@@ -32,7 +32,7 @@ from overnight.serving.telemetry.traffic import TrafficFile, TrafficSampler
 from overnight.store.errors import BadKey, StoreError
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.signing import Signer
 from overnight.store.trust.trusted_keys import Trust

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.tasks.release.confirm import notify
 from tests.support.s3_server import ACCESS, SECRET, seaweed
 from tests.support.serving import bundles

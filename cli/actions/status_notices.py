@@ -9,7 +9,7 @@ from overnight.infra.settings import Settings
 from overnight.infra.stack import local_secrets
 from overnight.store.errors import OvernightError, StoreDenied, StoreUnavailable, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust

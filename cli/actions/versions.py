@@ -9,7 +9,7 @@ from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
 from overnight.store.errors import CorruptRecord, CorruptVersion, NothingPublished, UnknownVersion
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
 

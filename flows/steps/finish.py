@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from overnight.flows.run.context import ModelContext
 from overnight.flows.steps import training
 from overnight.flows.steps.tracking import track_run
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.tasks.reporting.report import RunReport, render
 
 Outcome = Literal[

@@ -15,7 +15,7 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.step import step
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.tasks.evaluation import evaluate as evaluation
 from overnight.tasks.evaluation import judge as gates

@@ -17,7 +17,7 @@ from overnight.serving.lifecycle.follow_context import FollowContext
 from overnight.serving.lifecycle.watcher import SOON_SECONDS, Watcher
 from overnight.serving.telemetry.challenge_stats import ChallengeStats, reason_to_withdraw, total
 from overnight.store.errors import CorruptRecord, OvernightError, UntrustedRecord
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenges import Challenges, Withdrawal
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overnight.serving.inference.runtime import Array
 from overnight.serving.telemetry.challenge_stats import ChallengeStats, slowdown_share
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Mode
 
 logger = logging.getLogger(__name__)

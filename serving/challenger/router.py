@@ -25,7 +25,8 @@ from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array, Predictor
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
-from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER, CHAMPION
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import difference
 from overnight.store.registry.manifest import Manifest

@@ -8,7 +8,7 @@ from overnight.serving.host.alias_state import EndedChallenge, FollowerState
 from overnight.serving.telemetry import metrics
 from overnight.serving.telemetry.challenge_stats import ChallengeStats, total
 from overnight.serving.telemetry.metrics import WorkerCounters
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 
 

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from overnight.serving.host.shared_memory import NUMBER_BYTES, map_numbers
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
 from overnight.store.local_files import write_atomically
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.values import Value
 
 REMEMBERED_REFUSALS = 20

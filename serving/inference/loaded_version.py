@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.golden_examples import GOLDEN, kept_rows, read_golden
 from overnight.serving.inference.runtime import Array, Predictor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import TensorSpec
 

@@ -4,7 +4,9 @@ import logging
 
 from overnight.serving.lifecycle.follower_memory import FollowerMemory
 from overnight.store.errors import BadKey, StoreDenied
-from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.acknowledgement import Acknowledgement
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 
 logger = logging.getLogger(__name__)
 

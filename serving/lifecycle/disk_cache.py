@@ -12,7 +12,7 @@ from overnight.store.local_files import create, lock
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry import approval
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.approval import StoredDecision
 from overnight.store.registry.manifest import Manifest, decode
 from overnight.store.registry.registry import ModelRegistry

@@ -27,7 +27,8 @@ from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from overnight.serving.telemetry.metrics import Loads
 from overnight.store.errors import CorruptVersion, OvernightError, StoreError, UntrustedVersion
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHAMPION, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.approval import needs_approval
 from overnight.store.registry.manifest import Manifest
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from overnight.serving.errors import LogRewound
 from overnight.store.errors import CorruptRecord
-from overnight.store.registry.aliases import AliasLog, AliasRecord, Entry
+from overnight.store.registry.alias_log import AliasLog, Entry
+from overnight.store.registry.alias_record import AliasRecord
 
 # How often the log is checked to still hold the last record that was followed.
 CHECK_SECONDS = 60.0

@@ -21,7 +21,9 @@ from overnight.store.errors import (
     UnknownVersion,
     UntrustedVersion,
 )
-from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 
 logger = logging.getLogger(__name__)
 

@@ -34,7 +34,9 @@ from overnight.serving.lifecycle.rollout_policy import (
 from overnight.store.errors import BadKey, CorruptRecord, OvernightError, UntrustedVersion
 from overnight.store.objects import keys
 from overnight.store.registry import alias_rules
-from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord, Entry
+from overnight.store.registry.alias_log import AliasLog, Entry
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from overnight.store.errors import BadKey
 from overnight.store.objects import keys
 from overnight.store.objects.key_parser import Item, Kind
-from overnight.store.registry.aliases import CHAMPION, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 
 RESTORE = "restore it from an export: `overnight verify --repair --from FOLDER`"
 REPLACE = (

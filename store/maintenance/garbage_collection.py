@@ -14,7 +14,8 @@ from overnight.store.maintenance.retention_plan import IN_PROGRESS, Deletion, Re
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.size_limits import MANIFEST_BYTES
-from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 

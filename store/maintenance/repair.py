@@ -26,7 +26,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.registry import ModelRegistry
 
 _TRANSIENT = {

@@ -9,7 +9,9 @@ from overnight.store.errors import BadKey, CorruptRecord
 from overnight.store.maintenance.retention_policy import Retention, VersionUse, heavy, kept
 from overnight.store.objects import keys, sequence_log
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER, CHAMPION
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from overnight.store.objects import keys
-from overnight.store.registry.aliases import CHAMPION, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 
 # Reports and records are small and stay with the manifest.
 _ALWAYS_KEPT = (".json", ".html")

@@ -1,14 +1,11 @@
 """Rules of alias logs: which records may be in one, and who may sign them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.trust.trusted_keys import Right
-
-if TYPE_CHECKING:
-    from overnight.store.registry.aliases import AliasRecord
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -26,7 +23,7 @@ def rights(alias: str) -> frozenset[Right]:
     return frozenset({"aliases", "gates"}) if alias == CHAMPION else frozenset({"aliases"})
 
 
-def check(record: "AliasRecord", key: str) -> None:
+def check(record: AliasRecord, key: str) -> None:
     """Check that a record is the one that its key names, and well formed.
 
     Raises:

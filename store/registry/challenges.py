@@ -25,7 +25,9 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import body_of
 from overnight.store.registry import signed_records
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec

@@ -15,7 +15,9 @@ from overnight.store.errors import (
     UntrustedRecord,
 )
 from overnight.store.objects import keys
-from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.signing import Signer

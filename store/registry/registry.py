@@ -29,7 +29,9 @@ from overnight.store.objects.records import body_of, read
 from overnight.store.objects.size_limits import MANIFEST_BYTES, SIGNATURE_BYTES
 from overnight.store.registry import approval, signed_records
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, CHAMPION, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER, CHAMPION
 from overnight.store.registry.approval import Approval, StoredDecision
 from overnight.store.registry.decisions import Decision, Verdict
 from overnight.store.registry.manifest import Finding, Manifest

@@ -7,7 +7,7 @@ After a rollback they are, because the data may have been the reason.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from overnight.store.datasets.arrival_reviews import ArrivalReviews, PendingReview
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import DataLineage
 from overnight.store.registry.registry import ModelRegistry
 

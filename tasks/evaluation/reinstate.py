@@ -16,7 +16,7 @@ from overnight.models.examples import Examples
 from overnight.models.gates import MinimumImprovement
 from overnight.models.moving_holdout import DAY
 from overnight.store.errors import IncomparableVersions
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.signature import same_tensors

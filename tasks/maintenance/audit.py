@@ -32,7 +32,10 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
 from overnight.store.objects.key_parser import Item, Kind, items, models
 from overnight.store.registry import versions
-from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.acknowledgement import Acknowledgement
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.live_scores import Score

@@ -6,7 +6,9 @@ from overnight.store.errors import CorruptRecord, OvernightError, RejectedVersio
 from overnight.store.maintenance.audit_rules import INVESTIGATE, Observation, error, note, warning
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
-from overnight.store.registry.aliases import CHAMPION, AliasLog, AliasRecord, Entry
+from overnight.store.registry.alias_log import AliasLog, Entry
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 import httpx
 
 from overnight.store.errors import PromotionConflict
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import (
-    Acknowledgement,
-    AliasLog,
-    AliasRecord,
-)
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 
 # Short against a load of seconds, and at most five reads of the store a second.
 _POLL_SECONDS = 0.2

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.evaluation.judge import Verdict
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind
 from tests.support.faults.pipeline_processes import (

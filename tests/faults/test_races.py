@@ -21,7 +21,9 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.registry import ModelRegistry

@@ -13,7 +13,9 @@ import pytest
 
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles

@@ -27,7 +27,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.conformance import probe
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 from tests.support.faults import store_clients
 from tests.support.faults.overwriting_store import OverwritingBucket
 from tests.support.faults.store_clients import (

@@ -13,7 +13,8 @@ from overnight.flows.retrain import retrain
 from overnight.flows.rollback import rollback
 from overnight.infra.settings import load
 from overnight.infra.stack.local_secrets import ensure_admin_token
-from overnight.store.registry.aliases import CHALLENGER, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.examples import FILES, manifest

@@ -6,8 +6,9 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from overnight.flows.challenge import challenge
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, Acknowledgement
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.registry import ModelRegistry

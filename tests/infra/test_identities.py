@@ -18,8 +18,9 @@ from overnight.store.errors import AlreadyExists, StoreDenied
 from overnight.store.objects import keys
 from overnight.store.objects.conformance import probe
 from overnight.store.objects.s3 import S3Address, S3Bucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.registry import ModelRegistry

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 from overnight.serving.agent import FollowConfig, HostAgent
 from overnight.serving.lifecycle.probe import Probe
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of

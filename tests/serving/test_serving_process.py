@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from tests.support.faults.tally import TALLY
 from tests.support.s3_server import free_ports
 from tests.support.serving import bundles

@@ -13,7 +13,7 @@ from overnight.store.errors import CollectedVersion
 from overnight.store.maintenance.restore import import_bucket
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.endorsement import NOT_SIGNED, endorse
 from overnight.store.registry.live_scores import LiveScores

@@ -9,8 +9,9 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Landing
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Measurement
 from overnight.store.registry.registry import ModelRegistry

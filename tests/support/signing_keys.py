@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from overnight.infra.identities import SIGNING
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.digests import digest
-from overnight.store.registry.aliases import CHAMPION, AliasLog
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.signing import Signer

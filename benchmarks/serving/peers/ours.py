@@ -10,7 +10,7 @@ from overnight.serving.wsgi import folder_of
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHAMPION
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles

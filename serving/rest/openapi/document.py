@@ -16,7 +16,7 @@ from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decisions import Decision
 from overnight.store.registry.live_scores import Score

@@ -23,7 +23,7 @@ from overnight.store.errors import (
 )
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import Registry

@@ -12,8 +12,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.errors import NothingPublished, UnknownVersion
 from overnight.store.objects import keys, size_limits
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.live_scores import LiveScores, Score

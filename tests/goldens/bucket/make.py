@@ -13,7 +13,7 @@ from overnight.store.maintenance import export
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.registry import ModelRegistry

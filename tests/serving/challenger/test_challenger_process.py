@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ALWAYS_ZERO

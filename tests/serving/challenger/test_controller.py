@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenges import Withdrawal
 from tests.support.serving import bundles
 from tests.support.serving.challenges import CANARY, SHADOW

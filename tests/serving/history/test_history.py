@@ -15,7 +15,7 @@ from overnight.serving.history.sync import (
 from overnight.serving.host.alias_state import AliasState, FollowerState
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.stepped_host import OUTAGE, Flaky
 from tests.support.signing_keys import SIGNER, TRUST, alias_log, registry

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.signing_keys import alias_log

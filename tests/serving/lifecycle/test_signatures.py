@@ -11,7 +11,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.faults.tally import TALLY

@@ -7,7 +7,8 @@ import pytest
 from overnight.serving.host.alias_state import FollowerState
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.endorsement import endorse
 from overnight.store.registry.manifest import Manifest

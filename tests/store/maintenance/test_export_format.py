@@ -18,7 +18,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
 from tests.support.crashing_stores import Killed, KillingBucket

@@ -18,7 +18,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry

@@ -11,7 +11,7 @@ from overnight.store.maintenance.repair import Export, missing, repair
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support.examples import FILES, manifest

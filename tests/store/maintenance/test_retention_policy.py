@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from overnight.store.maintenance.retention_policy import Retention, VersionUse, heavy, kept
-from overnight.store.registry.aliases import Action, AliasRecord
+from overnight.store.registry.alias_record import Action, AliasRecord
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 STRICT = Retention(keep=1, days=0)

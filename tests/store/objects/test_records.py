@@ -11,7 +11,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.size_limits import RECORD_BYTES
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.live_scores import LiveScores
 from overnight.store.registry.registry import ModelRegistry

@@ -11,7 +11,9 @@ from overnight.store.errors import (
 )
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal, difference
 from overnight.store.registry.decisions import Verdict

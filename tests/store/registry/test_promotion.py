@@ -13,8 +13,9 @@ from overnight.store.errors import (
 )
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.confirm import confirm
 from tests.support.examples import FILES, manifest

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.signing_keys import alias_log, registry

@@ -22,7 +22,7 @@ from overnight.store.errors import (
 )
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy

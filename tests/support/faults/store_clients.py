@@ -17,8 +17,10 @@ from overnight.store.maintenance import garbage_collection
 from overnight.store.maintenance.retention_plan import survey
 from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, Acknowledgement, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.decisions import Decision, Verdict

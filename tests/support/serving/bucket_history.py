@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.decisions import Verdict
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, RunLineage

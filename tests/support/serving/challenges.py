@@ -15,7 +15,8 @@ from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, Mo
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus
 from overnight.serving.telemetry.metrics import Metrics
-from overnight.store.registry.aliases import CHALLENGER, AliasRecord
+from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles

@@ -6,7 +6,8 @@ from overnight.serving.agent import HostAgent
 from overnight.store.errors import StoreUnavailable
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 

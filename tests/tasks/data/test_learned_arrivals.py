@@ -5,7 +5,7 @@ import pytest
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.learned_arrivals import kept_champions, known, known_arrivals
 from tests.support.examples import manifest

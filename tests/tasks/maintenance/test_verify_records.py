@@ -10,7 +10,8 @@ from overnight.store.maintenance.repair import restate_champion
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import CHALLENGER, AliasLog
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.registry import ModelRegistry

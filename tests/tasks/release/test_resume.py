@@ -1,8 +1,9 @@
 """The progress of earlier runs decides whether a run trains."""
 
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog
+from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.manifest import Finding
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run

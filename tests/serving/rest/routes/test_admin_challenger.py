@@ -5,7 +5,7 @@ import pytest
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.errors import StoreDenied
-from overnight.store.registry.aliases import CHALLENGER
+from overnight.store.registry.alias_rules import CHALLENGER
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky, settle

@@ -1,4 +1,4 @@
-"""Aliases: append-only logs of which version a name points at, since when, by whom and why.
+"""Alias log: append-only records of which version a name points at, since when, by whom and why.
 
 Exactly one writer wins each sequence number, so promotion is a compare-and-swap: read record n,
 create record n+1, or fail with the winner's record. A rollback is one more record, and so is
@@ -10,14 +10,10 @@ the first signed one.
 """
 
 import logging
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
-
-from pydantic import Field
 
 from overnight.store.errors import (
     AlreadyExists,
@@ -32,61 +28,19 @@ from overnight.store.objects import keys, sequence_log
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import body_of, existing
 from overnight.store.registry import alias_rules, signed_records
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.alias_record import Action, AliasRecord
+from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.trust import record_signatures
-from overnight.store.trust.record_signatures import SignedRecord
 from overnight.store.trust.signing import Signer
 from overnight.store.trust.trusted_keys import PublicKey, Trust
-from overnight.store.values import Value
 
 logger = logging.getLogger(__name__)
 
-CHAMPION = alias_rules.CHAMPION
-CHALLENGER = alias_rules.CHALLENGER
-Action = Literal["promoted", "rolled back", "started", "stopped"]
 # How many records beyond a gap are tried: anybody who may write there can add any number.
 _TRIED_BEYOND_GAP = 16
-
-
-class AliasRecord(SignedRecord):
-    """One entry in the log of an alias.
-
-    A record of the challenger has the `terms` of the challenge, and in `champion_sequence` the
-    sequence of the champion's record at its start. A stopped record names the version that was
-    stopped. `authenticated`: a token authenticated the actor `by`; otherwise the name is a claim.
-    """
-
-    format: int = 1
-    model: str
-    alias: str
-    sequence: int
-    version: str
-    previous: str | None
-    action: Action
-    by: str
-    reason: str
-    at: datetime
-    terms: Terms | None = None
-    champion_sequence: int = Field(default=0, alias="beside")
-    authenticated: bool = Field(default=False, alias="proved")
-    # Two writers of otherwise equal records differ in it, so that only one recognises its own.
-    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
-
-    @property
-    def target(self) -> str | None:
-        """The version that the alias points at from this record on, if any."""
-        return None if self.action == "stopped" else self.version
-
-
-class Acknowledgement(Value):
-    """A serving host's report on one record: it serves the version, or refuses it with a reason."""
-
-    replica: str
-    version: str
-    serving: bool
-    reason: str = ""
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import pytest
 from overnight.store.errors import CorruptRecord, PromotionConflict
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
+from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import Acknowledgement, AliasLog, AliasRecord
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.trust import record_signatures
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.signing_keys import SIGNER, alias_log, named, signer
