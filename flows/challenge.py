@@ -97,7 +97,7 @@ def challenge(
     report = replace(report, manifest=context.registry.manifest(version))
     try:
         if approve:
-            step(context.registry.decide)(version, "approved", actor)
+            step(context.registry.decisions.decide)(version, "approved", actor)
         record = step(context.challenges.start)(version, terms=terms, actor=actor)
     except PromotionConflict as error:
         return finish(context, report, "Superseded", str(error))

@@ -12,6 +12,7 @@ from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import AlreadyDecided, PromotionConflict, Unauthenticated
+from overnight.store.registry.promotions import Promotions
 from overnight.tasks.reporting.report import RunReport
 
 Decision = Literal["approve", "reject", "move"]
@@ -57,7 +58,7 @@ def promote(
             manual=manifest.approval == "manual",
         )
         if decision == "reject":
-            step(registry.decide)(version, "rejected", actor)
+            step(registry.decisions.decide)(version, "rejected", actor)
             message = f"{version} will never serve: {actor.reason}"
             return finish(context, report, "Rejected", message)
         if decision == "approve":
@@ -69,8 +70,8 @@ def promote(
                     "decision `move` after an approval"
                 )
                 return finish(context, report, "Superseded", message)
-            step(registry.decide)(version, "approved", actor)
-        record = step(registry.promote)(version, expected=champion, actor=actor)
+            step(registry.decisions.decide)(version, "approved", actor)
+        record = step(Promotions(registry).promote)(version, expected=champion, actor=actor)
     except Unauthenticated as error:
         return finish(context, report, "Refused", str(error))
     except (AlreadyDecided, PromotionConflict) as error:

@@ -23,6 +23,7 @@ from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.promotions import Promotions
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.release import sbom
@@ -206,7 +207,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
         # Cost depends on this machine and answers over HTTP on serving's code. Neither is in the
         # fingerprint, so such a refusal must not stop the next run from trying again.
         if not verdict.by_cost_alone:
-            refuse = step(context.registry.refuse)
+            refuse = step(context.registry.refusals.refuse)
             refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
         return finish(context, report, "Refused", str(verdict))
     manifest = training.final_manifest(plan, candidate, evaluation, verdict)
@@ -238,13 +239,13 @@ def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> 
         if override
         else Actor("gates", "every gate holds")
     )
-    step(registry.decide)(version, "approved", approver)
+    step(registry.decisions.decide)(version, "approved", approver)
     # The reason in the manifest, and not that of this run, which may merely resume it.
     rows = f"retrained on {manifest.data.rows:,} rows"
     why = "; ".join(part for part in (rows, manifest.run.why) if part)
     actor = Actor(plan.run.by, why, plan.run.authenticated)
     try:
-        record = step(registry.promote)(version, expected=expected, actor=actor)
+        record = step(Promotions(registry).promote)(version, expected=expected, actor=actor)
     except PromotionConflict as error:
         return finish(plan.context, report, "Superseded", str(error))
     return await_confirmation(plan.context, report, record, "Promoted")

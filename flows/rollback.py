@@ -11,6 +11,7 @@ from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
+from overnight.store.registry.promotions import Promotions
 from overnight.tasks.reporting.report import RunReport
 
 
@@ -46,7 +47,7 @@ def rollback(
             verb="rolled back",
             manual=to is not None and is_manual(context, to),
         )
-        record = step(registry.roll_back)(expected=report.champion, to=to, actor=actor)
+        record = step(Promotions(registry).roll_back)(expected=report.champion, to=to, actor=actor)
     except Unauthenticated as error:
         return finish(context, report, "Refused", str(error))
     except PromotionConflict as error:

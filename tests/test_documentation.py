@@ -126,8 +126,8 @@ def test_the_life_of_a_version_is_in_the_order_of_the_flow() -> None:
     source += (
         (ROOT / "flows" / "steps" / "finish.py").read_text().split("def await_confirmation")[1]
     )
-    # A step is called by its module, or made of a method of the context or the registry.
-    calls = re.findall(r"(?:data|training|scoring)\.(\w+)\(|\bstep\([\w.]+\.(\w+)\)", source)
+    # A step is called by its module, or made of a method of one of the nouns of the store.
+    calls = re.findall(r"(?:data|training|scoring)\.(\w+)\(|\bstep\([\w.()]+\.(\w+)\)", source)
     called = ["approve" if "decide" in call else "".join(call) for call in calls]
 
     assert [step for step in steps if step != "follow"] == [

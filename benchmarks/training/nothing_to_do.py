@@ -60,7 +60,7 @@ fields = {"fingerprint": fingerprint, "data": data, "code": code, "environment":
 fields["tensors"] = context.definition.tensors
 registry = context.registry
 registry.publish(manifest(version=version).model_copy(update=fields), FILES, SIGNER)
-registry.decide(version, "approved", Actor("b", "b"))
+registry.decisions.decide(version, "approved", Actor("b", "b"))
 registry.champion.append(version, expected=None, actor=Actor("b", "b"))
 """
 

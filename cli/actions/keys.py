@@ -139,9 +139,9 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     # Its own key: administration may sign what people decide, training may not.
     people = connections.record_signer(settings, "administration")()
     endorsed = ModelRegistry(bucket, model, trust)
-    decision = endorsed.decision(version) if version else None
+    decision = endorsed.decisions.find(version) if version else None
     if version and decision:
-        endorsed.sign_decision(version, people)
+        endorsed.decisions.sign(version, people)
         print(f"{model} {version}: {decision.verdict} by {decision.by}, signed by {people.key_id}")
     for line in () if version else endorse(endorsed, people, confirmed=yes):
         if line.startswith(NOT_SIGNED):

@@ -53,8 +53,8 @@ def gather(
             raise NothingPublished(model, Registry(bucket).models())
         version = history[-1].version
     manifest = registry.manifest(version)
-    decision = registry.decision(version)
-    collected = registry.tombstone(version)
+    decision = registry.decisions.find(version)
+    collected = registry.tombstones.find(version)
     # The record that replaced the version shows until when it was champion.
     records = [record for record in history if version in {record.version, record.previous}]
     document = {

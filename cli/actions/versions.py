@@ -93,8 +93,8 @@ def _row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> 
 
 def _readable_row(registry: ModelRegistry, version: str, current: AliasRecord | None) -> Document:
     manifest = registry.manifest(version)
-    decision = registry.decision(version)
-    collected = registry.tombstone(version)
+    decision = registry.decisions.find(version)
+    collected = registry.tombstones.find(version)
     accuracy = manifest.measured("accuracy")
     # Accuracy, or else the model's first metric over the whole holdout.
     overall = (measured for measured in manifest.measurements if not measured.slice)

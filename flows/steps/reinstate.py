@@ -9,6 +9,7 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict
+from overnight.store.registry.promotions import Promotions
 from overnight.tasks.data.snapshot import read_stamped
 from overnight.tasks.evaluation import reinstate
 from overnight.tasks.evaluation.evaluate import PublishedPredictor
@@ -27,7 +28,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
         for version, manifest in registry.readable_manifests(previous).items()
         if reinstate.is_eligible(manifest, context.definition)
         # The predictor of a version with a tombstone is deleted.
-        and registry.tombstone(version) is None
+        and registry.tombstones.find(version) is None
     )
     if gate is None or plan.champion is None or not earlier:
         return None
@@ -66,10 +67,10 @@ def promote_earlier(plan: TrainingPlan, report: RunReport, earlier: Reinstated) 
         return finish(plan.context, report, "AwaitingApproval", message)
     try:
         actor = plan.actor(str(earlier))
-        record = step(registry.promote)(version, expected=plan.champion, actor=actor)
+        record = step(Promotions(registry).promote)(version, expected=plan.champion, actor=actor)
     except PromotionConflict as error:
         return finish(plan.context, report, "Superseded", str(error))
     # Recorded as a refusal of this fingerprint, so that the next run does not train it either.
     finding = earlier.finding.model_copy(update={"passed": False, "message": str(earlier)})
-    step(registry.refuse)(plan.fingerprint, (finding,), compared_with=version)
+    step(registry.refusals.refuse)(plan.fingerprint, (finding,), compared_with=version)
     return await_confirmation(plan.context, report, record, "Promoted")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from overnight.store.local_files import ReloadingFile, write_atomically
 from overnight.store.objects import keys
 from overnight.store.registry.alias_record import AliasRecord
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, Override
 from overnight.store.values import Value

@@ -188,7 +188,7 @@ class HistorySync:
         if summary.decision is not None:
             return summary
         try:
-            decision = ModelRegistry(self._bucket, self._model).decision(summary.version)
+            decision = ModelRegistry(self._bucket, self._model).decisions.find(summary.version)
         except CorruptRecord as error:
             logger.info("%s: shown without its decision: %s", self._model, error)
             return summary

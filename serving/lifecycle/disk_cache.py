@@ -131,7 +131,9 @@ class DiskCache:
     def _fetch(self, bucket: Bucket, record: AliasRecord, folder: Path) -> None:
         registry = ModelRegistry(bucket, record.model, self._trust)
         trusted = registry.trusted(record.version)
-        decision = registry.approval(trusted.manifest, is_needed=approval.needs_approval(record))
+        decision = registry.decisions.approval(
+            trusted.manifest, is_needed=approval.needs_approval(record)
+        )
         approval.check_promoter(trusted.manifest, record, self._trust)
         registry.check_nothing_added(trusted.manifest)
         _remove_abandoned(folder.parent)

@@ -41,7 +41,7 @@ def collect(
         bucket.discard(keys.version_file(deletion.model, deletion.version, _PERMISSION_TEST))
     registry = ModelRegistry(bucket, plan.model)
     for version in plan.returning:
-        registry.revoke_tombstone(version, plan.staying[version])
+        registry.tombstones.revoke(version, plan.staying[version])
     # All tombstones before the first check: the longer one exists, the surer others see it.
     origins = {deletion.version: _mark(bucket, deletion, by) for deletion in plan.leaving}
     deleted = []
@@ -53,9 +53,9 @@ def collect(
         # With a dead run's tombstone nothing could start to use the version since: just finish.
         in_use = origin is _Origin.THIS_RUN and _is_in_use(bucket, plan, deletion)
         if in_use:
-            registry.revoke_tombstone(deletion.version, "it came into use at that moment")
+            registry.tombstones.revoke(deletion.version, "it came into use at that moment")
             on_skip(deletion, "it came into use at this moment")
-        elif registry.tombstone_revoked(deletion.version) is not None:
+        elif registry.tombstones.revoked(deletion.version) is not None:
             on_skip(deletion, "another run keeps it")
         else:
             files = (
@@ -87,7 +87,7 @@ def _mark(bucket: Bucket, deletion: Deletion, by: str) -> _Origin:
     try:
         bucket.create(keys.tombstone(deletion.model, deletion.version), tombstone.encoded())
     except AlreadyExists:
-        first = ModelRegistry(bucket, deletion.model).tombstone(deletion.version)
+        first = ModelRegistry(bucket, deletion.model).tombstones.find(deletion.version)
         is_dead = first is not None and first.at < tombstone.at - IN_PROGRESS
         return _Origin.DEAD_RUN if is_dead else _Origin.OTHER_RUN
     return _Origin.THIS_RUN

@@ -181,13 +181,13 @@ def _referenced(
 
 def _is_old(bucket: Bucket, model: str, version: str, now: datetime) -> bool:
     """Whether a version has the tombstone of a run that must have been killed."""
-    tombstone = ModelRegistry(bucket, model).tombstone(version)
+    tombstone = ModelRegistry(bucket, model).tombstones.find(version)
     return tombstone is not None and tombstone.at < now - IN_PROGRESS
 
 
 def _use_of(bucket: Bucket, manifest: Manifest) -> VersionUse:
     try:
-        decision = ModelRegistry(bucket, manifest.model).decision(manifest.version)
+        decision = ModelRegistry(bucket, manifest.model).decisions.find(manifest.version)
     except CorruptRecord:
         # It may have been approved, so it is kept like a version without a decision.
         decision = None

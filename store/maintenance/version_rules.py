@@ -15,7 +15,7 @@ from overnight.store.maintenance.audit_rules import (
 )
 from overnight.store.maintenance.retention_policy import Retention, heavy
 from overnight.store.objects import keys
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
 from overnight.store.registry.manifest import FileEntry, Manifest
 from overnight.store.registry.tombstones import Tombstone
 

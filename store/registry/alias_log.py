@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from overnight.store.errors import (
     AlreadyExists,
     BadKey,
-    ConfigurationError,
     CorruptRecord,
     NotFound,
     PromotionConflict,
@@ -159,33 +158,6 @@ class AliasLog:
         `newest`: only those among so many of the last numbers; 0 for all.
         """
         return self._counted(self.sequences()[-newest:], newest_only=False)
-
-    def previous(self, version: str) -> str:
-        """The version that a rollback from `version` returns to.
-
-        The history is walked as a stack: a promotion puts its version on top, and a rollback takes
-        off whatever served after its target. So repeated rollbacks go back champion by champion to
-        the first, also after a version was promoted a second time.
-
-        Raises:
-            ConfigurationError: no version served before it.
-            PromotionConflict: another one is champion by now.
-        """
-        served: list[str] = []
-        for record in self.history():
-            if record.action == "rolled back" and record.version in served:
-                while served[-1] != record.version:
-                    served.pop()
-            elif served[-1:] != [record.version]:
-                served.append(record.version)
-        if served[-1:] != [version]:
-            actual = served[-1] if served else None
-            raise PromotionConflict(self._whole_name, expected=version, found=actual)
-        if len(served) == 1:
-            raise ConfigurationError(
-                f"nothing served {self.model} before {version}; name a version with `to`"
-            )
-        return served[-2]
 
     def append(
         self,

@@ -10,7 +10,7 @@ from overnight.store.errors import RejectedVersion, UntrustedRecord
 from overnight.store.objects import keys
 from overnight.store.registry import alias_rules, signed_records
 from overnight.store.registry.alias_record import AliasRecord
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.signed_records import Detached
 from overnight.store.trust.record_signatures import RecordSignature

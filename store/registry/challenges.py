@@ -233,7 +233,7 @@ class Challenges:
     def _checked_after_write(self, record: AliasRecord) -> AliasRecord:
         """Return the record, or stop the challenge if retention deleted its version meanwhile."""
         try:
-            self._registry.check_not_collected(record.version)
+            self._registry.tombstones.check_not_collected(record.version)
         except CollectedVersion as error:
             actor = Actor(record.by, str(error))
             self.log.append(record.version, expected=record.version, actor=actor, action="stopped")
@@ -245,8 +245,8 @@ class Challenges:
         if version == champion.version:
             raise ConfigurationError(f"{version} is the champion of {model}; name another version")
         manifest = registry.manifest(version)
-        registry.check_not_collected(version)
-        decision = registry.decision(version)
+        registry.tombstones.check_not_collected(version)
+        decision = registry.decisions.find(version)
         verdict = decision.verdict if decision else None
         if verdict == "rejected":
             raise ConfigurationError(f"{model} {version} was rejected and never answers anything")
@@ -258,7 +258,7 @@ class Challenges:
                 f"`overnight challenge {model} {version} --canary --approve`"
             )
         if self.trust is not None:
-            registry.approval(manifest, is_needed=terms.mode == "canary")
+            registry.decisions.approval(manifest, is_needed=terms.mode == "canary")
         own = registry.manifest(champion.version).tensors
         if why := difference(own, manifest.tensors, mode=terms.mode):
             raise ConfigurationError(

@@ -55,19 +55,19 @@ def _guarded(signing: Iterator[str]) -> Iterator[str]:
 def _endorse_decision(
     registry: ModelRegistry, version: str, signer: Signer, *, confirmed: bool
 ) -> Iterator[str]:
-    decision = registry.decision(version)
+    decision = registry.decisions.find(version)
     # A rejection counts without a signature, too.
     if decision is None or decision.verdict == "rejected":
         return
     manifest = registry.trusted(version).manifest
     try:
-        approval = registry.approval(manifest)
+        approval = registry.decisions.approval(manifest)
     except UntrustedRecord:
         if not confirmed:
             raise
         approval = None
     if approval is None or approval.signature.key_id != signer.key_id:
-        registry.sign_decision(version, signer)
+        registry.decisions.sign(version, signer)
         yield f"{registry.model} {version}: its approval by {decision.by}"
 
 
@@ -85,7 +85,7 @@ def _endorse_log(
                 return
             if log.alias == CHAMPION:
                 # An unsigned record may point at any version: it has to be an approved one.
-                registry.approval(registry.trusted(record.version).manifest)
+                registry.decisions.approval(registry.trusted(record.version).manifest)
         if is_signed_by_other or is_old_head:
             log.sign(record.sequence, signer)
             _endorse_withdrawal(registry, record, signer)

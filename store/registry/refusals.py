@@ -1,9 +1,16 @@
 """Refusals: a candidate that failed its gates is remembered, so that no run repeats it."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import Field
 
+from overnight.store.errors import AlreadyExists
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.records import read
 from overnight.store.registry.manifest import Finding
 from overnight.store.values import Value
 
@@ -16,3 +23,30 @@ class Refusal(Value):
     findings: tuple[Finding, ...]
     compared_with: str | None = None
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """The refusals of candidates of one model."""
+
+    bucket: Bucket
+    model: str
+
+    def refuse(
+        self, fingerprint: str, findings: Sequence[Finding], *, compared_with: str | None
+    ) -> None:
+        """Record that a candidate was refused; compared with another champion it may pass."""
+        refusal = Refusal(
+            model=self.model,
+            fingerprint=fingerprint,
+            findings=tuple(findings),
+            compared_with=compared_with,
+        )
+        # The same inputs compared with the same champion: the first findings are as good.
+        with suppress(AlreadyExists):
+            key = keys.refusal(self.model, fingerprint, compared_with)
+            self.bucket.create(key, refusal.encoded())
+
+    def find(self, fingerprint: str, *, compared_with: str | None) -> Refusal | None:
+        """The refusal of this fingerprint when compared with this champion, if there is one."""
+        return read(Refusal, self.bucket, keys.refusal(self.model, fingerprint, compared_with))

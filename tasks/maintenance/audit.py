@@ -37,7 +37,7 @@ from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenges import Withdrawal
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import FileEntry, Manifest
 from overnight.store.registry.refusals import Refusal
@@ -279,7 +279,7 @@ def _versions(
 
 def _current_tombstone(bucket: Bucket, model: str, version: str) -> Tombstone | None:
     try:
-        return ModelRegistry(bucket, model).tombstone(version)
+        return ModelRegistry(bucket, model).tombstones.find(version)
     except CorruptRecord:
         # Reported by its own key already, or by the next audit if it was just written.
         return None

@@ -63,7 +63,7 @@ def audit_decision(
     if verdict != "approved":
         return
     try:
-        registry.approval(manifest)
+        registry.decisions.approval(manifest)
     except UntrustedRecord as reason:
         key = keys.decision(manifest.model, manifest.version)
         yield error(key, str(reason), _SIGN.format(model=manifest.model, version=manifest.version))

@@ -37,7 +37,7 @@ def find_prior_run(
     settled once `replicas` serve it.
     """
     version = registry.find_by_fingerprint(fingerprint)
-    refusal = registry.refusal(fingerprint, compared_with=champion)
+    refusal = registry.refusals.find(fingerprint, compared_with=champion)
     refused = PriorRun(PriorProgress.NOTHING)
     if refusal is not None:
         message = f"this fingerprint was refused on {refusal.at:%d %B}: {Verdict(refusal.findings)}"
@@ -53,7 +53,7 @@ def find_prior_run(
 
 def _published_progress(registry: ModelRegistry, version: str, replicas: int) -> PriorRun:
     """The progress of a published version."""
-    decision = registry.decision(version)
+    decision = registry.decisions.find(version)
     if decision is None:
         return PriorRun(PriorProgress.UNDECIDED, version, f"{version} awaits a decision")
     if decision.verdict == "rejected":

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.promotions import Promotions
 from tests.support.browser.page_watch import scribble, watch
 from tests.support.browser.serving_host import FAILED, TOKEN, Host, gates_of
 from tests.support.serving import bucket_history, bundles
@@ -68,7 +69,7 @@ def test_deployments_appear_with_actor_and_reason(shown, host):
         for version in (bundles.version_name(1), bundles.version_name(3))
         if version != before.version
     )
-    record = registry(host.bucket, "digits").roll_back(
+    record = Promotions(registry(host.bucket, "digits")).roll_back(
         expected=before.version, to=target, actor=Actor("grace", "it reads badly")
     )
 

@@ -60,7 +60,7 @@ def test_there_are_versions_of_every_release_and_model() -> None:
 
 
 def test_it_is_trusted_and_predicts_as_before(bucket, manifest, files):
-    decision = ModelRegistry(bucket, manifest.model).decision(manifest.version)
+    decision = ModelRegistry(bucket, manifest.model).decisions.find(manifest.version)
     assert decision is not None
     assert decision.verdict == "approved"
     predictor = Predictor(manifest, files["predictor.tflite"], threads=1)

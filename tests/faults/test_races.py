@@ -25,7 +25,8 @@ from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.racing import A, B, C, RaceStore, decide, publish
 from tests.support.signing_keys import TRUST, alias_log, challenges, registry
@@ -46,13 +47,13 @@ def arena(request: pytest.FixtureRequest, faults_minutes: float, thorough: bool)
 
 
 def move(model: str, version: str, *, over: str = A) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: registry(bucket, model).promote(
+    return lambda bucket: Promotions(registry(bucket, model)).promote(
         version, expected=over, actor=Actor(f"who wants {version}")
     )
 
 
 def back(model: str, *, over: str) -> Callable[[Bucket], AliasRecord]:
-    return lambda bucket: registry(bucket, model).roll_back(
+    return lambda bucket: Promotions(registry(bucket, model)).roll_back(
         expected=over, to=None, actor=Actor("who wants back")
     )
 
@@ -120,7 +121,7 @@ def test_one_of_an_approval_and_a_rejection_is_final(arena: RaceStore) -> None:
 
         (won,) = [one for one in found if isinstance(one, Decision)]
         (lost,) = [one for one in found if isinstance(one, AlreadyDecided)]
-        assert ModelRegistry(arena.bucket, model).decision(version) == won
+        assert ModelRegistry(arena.bucket, model).decisions.find(version) == won
         assert won.verdict == lost.verdict
         assert won.by in str(lost)
 

@@ -11,6 +11,7 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.errors import PromotionConflict
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.pipeline_processes import check_final_state, start_runner
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 def approve(bucket: S3Bucket, version: str) -> None:
-    registry(bucket, MODEL).decide(version, "approved", Actor("ann", "a test"))
+    registry(bucket, MODEL).decisions.decide(version, "approved", Actor("ann", "a test"))
 
 
 def test_an_arrival_that_is_listed_late_is_ingested_by_a_later_run(
@@ -60,17 +61,19 @@ def test_stale_listings_never_move_the_champion_back(s3_endpoint: str, s3_bucket
         approve(s3_bucket, version)
     with FaultProxy(s3_endpoint) as proxy:
         slow = S3Bucket(replace(s3_bucket.address, endpoint=proxy.endpoint))
-        registry(slow, MODEL).promote(a, expected=None, actor=Actor("ann"))
+        Promotions(registry(slow, MODEL)).promote(a, expected=None, actor=Actor("ann"))
         log = alias_log(slow, MODEL)
         assert len(log.history()) == 1
 
         with proxy.wrong(Fault(FaultKind.STALE_LIST)):
-            registry(s3_bucket, MODEL).promote(b, expected=a, actor=Actor("bob"))
+            Promotions(registry(s3_bucket, MODEL)).promote(b, expected=a, actor=Actor("bob"))
             with pytest.raises(PromotionConflict, match=f"found {b}"):
-                registry(slow, MODEL).promote(c, expected=a, actor=Actor("ann"))
-            registry(slow, MODEL).promote(c, expected=b, actor=Actor("ann"))
+                Promotions(registry(slow, MODEL)).promote(c, expected=a, actor=Actor("ann"))
+            Promotions(registry(slow, MODEL)).promote(c, expected=b, actor=Actor("ann"))
             reported = [record.version for record in log.history()]
-            back = registry(slow, MODEL).roll_back(expected=c, to=None, actor=Actor("ann"))
+            back = Promotions(registry(slow, MODEL)).roll_back(
+                expected=c, to=None, actor=Actor("ann")
+            )
 
         assert proxy.injected[FaultKind.STALE_LIST]
     assert reported == [a, b, c]
@@ -86,7 +89,9 @@ def test_a_clock_that_goes_backwards_never_moves_the_champion_back(s3_bucket: S3
     ahead = log.append(late, expected=None, actor=Actor("ann", "by a fast clock"))
     assert ahead.at <= datetime.now(UTC) + timedelta(minutes=1)
 
-    registry(s3_bucket, MODEL).promote(early, expected=late, actor=Actor("bob", "by a right clock"))
+    Promotions(registry(s3_bucket, MODEL)).promote(
+        early, expected=late, actor=Actor("bob", "by a right clock")
+    )
 
     # Then the log's own numbers say what came later, and not names or times.
     assert ModelRegistry(s3_bucket, MODEL).versions() == [early, late]
@@ -94,6 +99,8 @@ def test_a_clock_that_goes_backwards_never_moves_the_champion_back(s3_bucket: S3
     assert current is not None
     assert (current.sequence, current.version) == (2, early)
     assert (
-        registry(s3_bucket, MODEL).roll_back(expected=early, to=None, actor=Actor("ann")).version
+        Promotions(registry(s3_bucket, MODEL))
+        .roll_back(expected=early, to=None, actor=Actor("ann"))
+        .version
         == late
     )

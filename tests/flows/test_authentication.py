@@ -77,7 +77,10 @@ def test_an_authenticated_approval_records_the_name_of_the_token_and_not_the_cla
     )
 
     assert ended(state)[0] == "Promoted"
-    decision, record = ModelRegistry(manual.bucket, "digits").decision(FIRST), champion(manual)
+    decision, record = (
+        ModelRegistry(manual.bucket, "digits").decisions.find(FIRST),
+        champion(manual),
+    )
     assert decision is not None
     assert record is not None
     assert (decision.by, decision.authenticated) == ("ada", True)
@@ -95,7 +98,7 @@ def test_where_tokens_are_known_a_claimed_name_decides_nothing(
     assert name == "Refused"
     assert "'ada' is only claimed" in message
     assert "OVERNIGHT_TOKEN" in message
-    assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
+    assert ModelRegistry(manual.bucket, "digits").decisions.find(FIRST) is None
     assert champion(manual) is None
 
 
@@ -113,7 +116,7 @@ def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_no
     assert ended(typed)[0] == "Refused"
     assert "the token that `overnight up` made" in ended(typed)[1]
     assert ended(proved)[0] == "Promoted"
-    decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
+    decision = ModelRegistry(manual.bucket, "digits").decisions.find(FIRST)
     assert decision is not None
     assert (decision.by, decision.authenticated) == ("operator", True)
 
@@ -132,7 +135,7 @@ def test_a_proof_of_something_else_is_refused(
     state = promote(FIRST, "digits", requested_by="ada", proof=signed, return_state=True)
 
     assert ended(state)[0] == "Refused"
-    assert ModelRegistry(manual.bucket, "digits").decision(FIRST) is None
+    assert ModelRegistry(manual.bucket, "digits").decisions.find(FIRST) is None
 
 
 def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(
@@ -143,7 +146,7 @@ def test_without_tokens_a_claimed_name_decides_and_is_recorded_as_such(
     state = promote(FIRST, "digits", requested_by="ann", proof=signed, return_state=True)
 
     assert ended(state)[0] == "Promoted"
-    decision = ModelRegistry(manual.bucket, "digits").decision(FIRST)
+    decision = ModelRegistry(manual.bucket, "digits").decisions.find(FIRST)
     assert decision is not None
     assert (decision.by, decision.authenticated) == ("ann", False)
 
@@ -232,5 +235,5 @@ def test_a_claimed_name_neither_approves_by_a_challenge_nor_rolls_back_to_a_wait
     for state in (tried, back):
         assert ended(state)[0] == "Refused"
         assert "'ada' is only claimed" in ended(state)[1]
-    assert ModelRegistry(manual.bucket, "digits").decision(SECOND) is None
+    assert ModelRegistry(manual.bucket, "digits").decisions.find(SECOND) is None
     assert champion(manual) is None

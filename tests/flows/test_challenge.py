@@ -28,7 +28,7 @@ def published(flow_environment: FlowEnvironment) -> FlowEnvironment:
         ModelRegistry(flow_environment.bucket, "digits").publish(
             manifest(version=version), FILES, SIGNER
         )
-    registry(flow_environment.bucket, "digits").decide(FIRST, "approved", Actor("ann"))
+    registry(flow_environment.bucket, "digits").decisions.decide(FIRST, "approved", Actor("ann"))
     alias_log(flow_environment.bucket, "digits").append(
         FIRST, expected=None, actor=Actor("ann", "the first")
     )
@@ -82,7 +82,7 @@ def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(
     )
 
     assert ended(state)[0] == "Challenging"
-    decision = ModelRegistry(published.bucket, "digits").decision(SECOND)
+    decision = ModelRegistry(published.bucket, "digits").decisions.find(SECOND)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
     champion = alias_log(published.bucket, "digits").current()

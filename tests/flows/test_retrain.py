@@ -133,7 +133,7 @@ def test_versions_are_published_approved_moved_and_rolled_back(
         == "Promoted"
     )
     assert champion(flow_environment) == second
-    decision = ModelRegistry(flow_environment.bucket, "digits").decision(second)
+    decision = ModelRegistry(flow_environment.bucket, "digits").decisions.find(second)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "bob")
     late = ended(promote(second, "digits", decision="reject", return_state=True))

@@ -23,6 +23,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.limits import LIMIT
 from tests.support.s3_server import ACCESS, SECRET, seaweed
@@ -107,8 +108,10 @@ def test_landing_can_land_and_nothing_else(bucket, client):
 def test_serving_says_what_became_of_a_record_and_writes_nothing_else(bucket):
     mine = bucket("serving")
     ours = bucket("administration")
-    ModelRegistry(ours, "digits").decide(FIRST, "approved", Actor("a", "b"))
-    record = ModelRegistry(ours, "digits").promote(FIRST, expected=None, actor=Actor("a", "b"))
+    ModelRegistry(ours, "digits").decisions.decide(FIRST, "approved", Actor("a", "b"))
+    record = Promotions(ModelRegistry(ours, "digits")).promote(
+        FIRST, expected=None, actor=Actor("a", "b")
+    )
     second = bundles.publish(ours, 2)
     terms = Terms(mode="shadow")
     challenge = Challenges(ours, "digits").start(second, terms=terms, actor=Actor("a", "b"))
@@ -136,10 +139,10 @@ def test_training_publishes_decides_and_promotes_where_its_gates_decide(bucket, 
     (arrival,) = [one for one in Landing(mine, "digits").pending() if one.name == "dusk"]
 
     version = bundles.publish(mine, 3)
-    ModelRegistry(mine, "digits").decide(version, "approved", Actor("g", "b"))
+    ModelRegistry(mine, "digits").decisions.decide(version, "approved", Actor("g", "b"))
     before = AliasLog(mine, "digits").current()
     over = before.version if before else None
-    record = ModelRegistry(mine, "digits").promote(
+    record = Promotions(ModelRegistry(mine, "digits")).promote(
         version, expected=over, actor=Actor("gates", "b")
     )
     rows = Dataset.on_s3(address("training"), "digits", "rows")

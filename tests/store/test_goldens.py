@@ -99,7 +99,7 @@ def test_its_logs_and_records_are_read_as_written(bucket):
         acknowledgement.serving
         for acknowledgement in AliasLog(bucket, "digits").acknowledgements(3)
     ] == [True]
-    decision = ModelRegistry(bucket, "digits").decision(FIRST)
+    decision = ModelRegistry(bucket, "digits").decisions.find(FIRST)
     assert decision is not None
     assert (decision.verdict, decision.by) == ("approved", "its gates")
     challenge = Challenges(bucket, "digits").current()
@@ -108,7 +108,7 @@ def test_its_logs_and_records_are_read_as_written(bucket):
     tuned = TunedSettingsLog(bucket, "digits").current()
     assert tuned is not None
     assert tuned.settings == {"epochs": 2}
-    assert ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=THIRD) is not None
+    assert ModelRegistry(bucket, "digits").refusals.find("f" * 64, compared_with=THIRD) is not None
     score = LiveScores(bucket, "digits").find(THIRD, "night-2")
     assert score is not None
     assert score.measurements[0].value == 0.99
@@ -128,5 +128,5 @@ def test_tombstones_and_their_revocations_are_read_as_written(bucket, trust):
     with pytest.raises(CollectedVersion, match="collected on"):
         ModelRegistry(bucket, made.model).read_file(made, "predictor.tflite")
     assert ModelRegistry(bucket, made.model).read_file(made, "report.html") == b"<p>report</p>"
-    assert ModelRegistry(bucket, "digits").tombstone(THIRD) is None
-    assert ModelRegistry(bucket, "digits").tombstone_revoked(THIRD) is not None
+    assert ModelRegistry(bucket, "digits").tombstones.find(THIRD) is None
+    assert ModelRegistry(bucket, "digits").tombstones.revoked(THIRD) is not None

@@ -67,7 +67,7 @@ def publish_version(
 
 
 def approve(bucket: Bucket, version: str) -> None:
-    registry(bucket, MODEL).decide(version, "approved", Actor("its gates", "passed"))
+    registry(bucket, MODEL).decisions.decide(version, "approved", Actor("its gates", "passed"))
 
 
 def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
@@ -81,7 +81,7 @@ def promote(bucket: Bucket, version: str, *, over: str | None) -> AliasRecord:
 def keep_other_records(bucket: Bucket, version: str) -> None:
     """One record of every other kind."""
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="too low")
-    ModelRegistry(bucket, MODEL).refuse("f" * 64, [finding], compared_with=version)
+    ModelRegistry(bucket, MODEL).refusals.refuse("f" * 64, [finding], compared_with=version)
     tuned = TunedSettings(model=MODEL, sequence=1, settings={"epochs": 2}, by="ada", reason="tuned")
     TunedSettingsLog(bucket, MODEL).append(tuned)
     ArrivalReviews(bucket, MODEL).park("night-9", [finding], compared_with=version)

@@ -18,7 +18,7 @@ from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
-from overnight.store.registry.decisions import Decision
+from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Measurement, Override
 from overnight.store.schema import Forecast, TensorSpec

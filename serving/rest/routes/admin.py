@@ -26,6 +26,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import Registry
 
 MAXIMUM_REASON_CHARACTERS = 500
@@ -76,7 +77,7 @@ def roll_back(model: str) -> Response:
     with _exclusive_registry() as registry:
         model_registry = registry.model(slot.model)
         expected = expected or model_registry.champion_version()
-        record = model_registry.roll_back(expected=expected, to=to, actor=actor)
+        record = Promotions(model_registry).roll_back(expected=expected, to=to, actor=actor)
     # Refreshed at once, so that this host does not serve the old champion until the next poll.
     slot.shared.request_refresh()
     return _record_response(record)

@@ -31,7 +31,7 @@ def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
     for version in (OLDER, VERSION):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
-    registry(bucket, "digits").decide(OLDER, "approved", Actor("ada"))
+    registry(bucket, "digits").decisions.decide(OLDER, "approved", Actor("ada"))
     log = alias_log(bucket, "digits")
     log.append(OLDER, expected=None, actor=Actor("ada", "the first"))
     record = log.append(VERSION, expected=OLDER, actor=Actor("schedule", "retrained"))
@@ -293,7 +293,7 @@ def test_status_lists_the_services_that_do_not_answer(monkeypatch, tmp_path):
 
 def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
     assert status_notices.challenge(registry(bucket)) is None
-    registry(bucket, "digits").decide(VERSION, "approved", Actor("a"))
+    registry(bucket, "digits").decisions.decide(VERSION, "approved", Actor("a"))
     terms = Terms(mode="canary", share=0.25)
     record = challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
 

@@ -127,7 +127,7 @@ def test_a_champion_that_an_interrupted_gc_marked_is_restored(
 
     assert (shown.returncode, done.returncode) == (0, 0)
     assert "it is restored" in " ".join(shown.stdout.split())
-    assert ModelRegistry(s3_bucket, "digits").tombstone(version) is None
+    assert ModelRegistry(s3_bucket, "digits").tombstones.find(version) is None
 
 
 @pytest.mark.servers

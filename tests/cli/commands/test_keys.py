@@ -151,7 +151,7 @@ def test_a_version_signed_by_an_untrusted_key_is_listed_and_not_signed(overnight
     overnight("sign", "digits", VERSION)
     planted = manifest(version="20261123T020000-0123456789ab")
     ModelRegistry(bucket, planted.model).publish(planted, FILES, SIGNER.new())
-    registry(bucket, "digits").decide(planted.version, "approved", Actor("x", "y"))
+    registry(bucket, "digits").decisions.decide(planted.version, "approved", Actor("x", "y"))
     alias_log(bucket, "digits").append(planted.version, expected=VERSION, actor=Actor("x", "y"))
     overnight("rotate", "new")
 

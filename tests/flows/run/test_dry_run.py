@@ -80,7 +80,7 @@ def train() -> None:
         }
     )
     ModelRegistry(context.bucket, made.model).publish(made, FILES, SIGNER)
-    registry(context.bucket, "digits").decide(version, "approved", Actor("a", "r"))
+    registry(context.bucket, "digits").decisions.decide(version, "approved", Actor("a", "r"))
     alias_log(context.bucket, "digits").append(version, expected=None, actor=Actor("a", "r"))
 
 

@@ -36,7 +36,9 @@ def learned(flow_environment: FlowEnvironment) -> FlowEnvironment:
     data = snapshot(context.rows, context.holdout).lineage
     made = manifest(files).model_copy(update={"data": data, "tensors": DEFINITION.tensors})
     ModelRegistry(flow_environment.bucket, made.model).publish(made, files, SIGNER)
-    registry(flow_environment.bucket, "digits").decide(VERSION, "approved", Actor("ann", "so"))
+    registry(flow_environment.bucket, "digits").decisions.decide(
+        VERSION, "approved", Actor("ann", "so")
+    )
     alias_log(flow_environment.bucket, "digits").append(
         VERSION, expected=None, actor=Actor("ann", "the first")
     )

@@ -32,7 +32,9 @@ def serve(
     changed = {"version": version, "fingerprint": digit * 64, "override": None}
     other = made.model_copy(update=changed | {"files": versions.entries(files)})
     ModelRegistry(flow_environment.bucket, other.model).publish(other, files, SIGNER)
-    registry(flow_environment.bucket, "digits").decide(version, "approved", Actor("ann", "a test"))
+    registry(flow_environment.bucket, "digits").decisions.decide(
+        version, "approved", Actor("ann", "a test")
+    )
     log = alias_log(flow_environment.bucket, "digits")
     log.append(version, expected=champion(flow_environment), actor=Actor("ann", "a test"))
     return version

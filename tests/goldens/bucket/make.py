@@ -74,7 +74,7 @@ def _collect(bucket: S3Bucket) -> None:
             reason="no rule keeps it: keep 1, 0 days",
         )
         bucket.create(keys.tombstone(filled_bucket.MODEL, version), word.encoded())
-    ModelRegistry(bucket, filled_bucket.MODEL).revoke_tombstone(
+    ModelRegistry(bucket, filled_bucket.MODEL).tombstones.revoke(
         bundles.version_name(3), "somebody wanted it at that moment"
     )
     for name in word.files:

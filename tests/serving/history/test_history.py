@@ -16,6 +16,7 @@ from overnight.serving.host.alias_state import AliasState, FollowerState
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.promotions import Promotions
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.stepped_host import OUTAGE, Flaky
 from tests.support.signing_keys import SIGNER, TRUST, alias_log, registry
@@ -79,7 +80,9 @@ def host(store, tmp_path) -> Host:
 
 
 def test_records_and_versions_are_copied_newest_first(host, store):
-    registry(store, MODEL).roll_back(expected=SECOND, to=None, actor=Actor("ada", "it was worse"))
+    Promotions(registry(store, MODEL)).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
 
     history = host.later()
 
@@ -149,7 +152,7 @@ def test_decisions_are_looked_for_until_they_exist(host, store):
     bucket_history.publish(store, 3, approved=None)
     assert host.later().versions[0].decision is None
 
-    registry(store, MODEL).decide(THIRD, "rejected", Actor("bob", "no need"))
+    registry(store, MODEL).decisions.decide(THIRD, "rejected", Actor("bob", "no need"))
 
     decision = host.later().versions[0].decision
     assert decision is not None
@@ -265,7 +268,9 @@ def test_records_keep_the_order_of_their_log_whatever_their_clocks(host, store):
 
 
 def test_duplicate_records_in_the_copy_are_removed(host, store):
-    registry(store, MODEL).roll_back(expected=SECOND, to=None, actor=Actor("ada", "it was worse"))
+    Promotions(registry(store, MODEL)).roll_back(
+        expected=SECOND, to=None, actor=Actor("ada", "it was worse")
+    )
     third, second, first = host.later().records
     host.history.write(DeploymentHistory(records=(second, third, third, first)))
 

@@ -164,7 +164,7 @@ def test_what_a_revoked_key_signed_is_not_loaded_from_the_disk_either(bucket, lo
     # Signed with the key of now, it serves again, with nothing else to do.
     body = ModelRegistry(bucket, bundles.MODEL).manifest_bytes(ONE)
     ModelRegistry(bucket, bundles.MODEL).sign(ONE, body, OTHER)
-    ModelRegistry(bucket, bundles.MODEL).sign_decision(ONE, OTHER)
+    ModelRegistry(bucket, bundles.MODEL).decisions.sign(ONE, OTHER)
     again.stop()
     settle(healed := start(named(OTHER)))
     assert answers(healed) == ONE

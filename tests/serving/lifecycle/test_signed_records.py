@@ -12,6 +12,7 @@ from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.endorsement import endorse
 from overnight.store.registry.manifest import Manifest
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.trusted_keys import TRAINING, PublicKey, Trust
 from tests.support.serving import bundles
@@ -39,7 +40,9 @@ def bucket() -> Flaky:
 def agent(worker, bucket):
     """A host that answers with version 1, which gates approved and promoted."""
     publish(bucket, 1)
-    registry(bucket, trust=TRUST, by=GATES).promote(ONE, expected=None, actor=Actor("gates"))
+    Promotions(registry(bucket, trust=TRUST, by=GATES)).promote(
+        ONE, expected=None, actor=Actor("gates")
+    )
     settle(agent := worker(trust=TRUST))
     assert answers(agent) == ONE
     return agent
@@ -52,7 +55,7 @@ def publish(bucket: Flaky, number: int, approval: str = "automatic", verdict: st
     gates = registry(bucket, trust=TRUST, by=GATES)
     gates.publish(made, files, GATES)
     if approval == "automatic":
-        gates.decide(made.version, verdict, Actor("gates"))
+        gates.decisions.decide(made.version, verdict, Actor("gates"))
     return made
 
 
@@ -100,8 +103,8 @@ def test_a_record_by_somebody_who_may_not_promote_is_refused_and_the_next_is_fol
     assert "overnight keys sign digits" in reason(bucket)
 
     # When a version is promoted as ever, then it is followed.
-    log = registry(bucket, trust=TRUST, by=GATES)
-    log.promote(bundles.version_name(3), expected=ONE, actor=Actor("gates"))
+    promotions = Promotions(registry(bucket, trust=TRUST, by=GATES))
+    promotions.promote(bundles.version_name(3), expected=ONE, actor=Actor("gates"))
     settle(agent)
     assert answers(agent) == bundles.version_name(3)
 
@@ -122,7 +125,7 @@ def test_a_version_that_nobody_decided_about_is_served_once_somebody_approved_it
     assert answers(agent) == ONE
     assert "nobody has decided about it" in reason(bucket)
 
-    registry(bucket, trust=TRUST, by=PEOPLE).decide(TWO, "approved", Actor("ada"))
+    registry(bucket, trust=TRUST, by=PEOPLE).decisions.decide(TWO, "approved", Actor("ada"))
     for _ in range(10):
         agent.slots.find(bundles.MODEL).shared.request_refresh()
         settle(agent, ticks=10)
@@ -133,7 +136,7 @@ def test_a_version_that_nobody_decided_about_is_served_once_somebody_approved_it
 def test_a_forged_approval_is_none(agent, bucket):
     # Given a version that waits for a person, and approvals that none with that right signed.
     publish(bucket, 2, approval="manual")
-    ModelRegistry(bucket, bundles.MODEL).decide(TWO, "approved", Actor("a forger"))
+    ModelRegistry(bucket, bundles.MODEL).decisions.decide(TWO, "approved", Actor("a forger"))
     planted(bucket, TWO, PEOPLE)
     settle(agent)
 
@@ -143,7 +146,7 @@ def test_a_forged_approval_is_none(agent, bucket):
 
 def test_the_key_of_training_promotes_no_version_that_waited_for_a_person(agent, bucket):
     publish(bucket, 2, approval="manual")
-    registry(bucket, trust=TRUST, by=PEOPLE).decide(TWO, "approved", Actor("ada"))
+    registry(bucket, trust=TRUST, by=PEOPLE).decisions.decide(TWO, "approved", Actor("ada"))
     planted(bucket, TWO, GATES)
     settle(agent)
 
@@ -153,7 +156,7 @@ def test_the_key_of_training_promotes_no_version_that_waited_for_a_person(agent,
 
 def test_training_rolls_back_to_a_version_that_a_person_approved(agent, bucket):
     publish(bucket, 2, approval="manual")
-    registry(bucket, trust=TRUST, by=PEOPLE).decide(TWO, "approved", Actor("ada"))
+    registry(bucket, trust=TRUST, by=PEOPLE).decisions.decide(TWO, "approved", Actor("ada"))
     planted(bucket, TWO, GATES, action="rolled back")
     settle(agent)
 
@@ -168,7 +171,9 @@ def test_a_record_that_is_removed_again_leaves_no_trace(agent, bucket):
 
     # When it is removed with the store's own tools, and another is written in its place.
     del bucket._objects[record_key(2)]
-    registry(bucket, trust=TRUST, by=GATES).promote(TWO, expected=ONE, actor=Actor("gates"))
+    Promotions(registry(bucket, trust=TRUST, by=GATES)).promote(
+        TWO, expected=ONE, actor=Actor("gates")
+    )
     for _ in range(10):
         agent.slots.find(bundles.MODEL).shared.request_refresh()
         settle(agent, ticks=10)
@@ -219,8 +224,8 @@ def _unsigned_release(bucket: Flaky) -> AliasLog:
     made: Manifest = bundles.manifest(1, files)
     old = ModelRegistry(bucket, bundles.MODEL)
     old.publish(made, files, GATES)
-    old.decide(ONE, "approved", Actor("gates"))
-    old.promote(ONE, expected=None, actor=Actor("gates"))
+    old.decisions.decide(ONE, "approved", Actor("gates"))
+    Promotions(old).promote(ONE, expected=None, actor=Actor("gates"))
     return old.champion
 
 
@@ -255,8 +260,8 @@ def test_a_host_that_is_upgraded_first_continues_with_what_it_served(
     del bucket._objects[record_key(1)]
     del bucket._objects[keys.decision(bundles.MODEL, ONE)]
     old = ModelRegistry(bucket, bundles.MODEL)
-    old.decide(ONE, "approved", Actor("gates"))
-    old.promote(ONE, expected=None, actor=Actor("gates"))
+    old.decisions.decide(ONE, "approved", Actor("gates"))
+    Promotions(old).promote(ONE, expected=None, actor=Actor("gates"))
     record = old.champion.at(1)
     assert record is not None
     for name in ("decision.json", "decision-signature.json"):

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.objects import keys
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.promotions import Promotions
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import application_of
 from tests.support.serving.stepped_host import OUTAGE, Flaky
@@ -109,7 +110,7 @@ def answer_of(client: FlaskClient, chance: random.Random, method: str, rule: str
 def damage(bucket: Flaky, state: str) -> None:
     """Bring a bucket with two promotions into a state."""
     if state == "rolled back":
-        signing_registry(bucket).model(MODEL).roll_back(
+        Promotions(signing_registry(bucket).model(MODEL)).roll_back(
             expected=bundles.version_name(2), to=None, actor=Actor("ada", "it was worse")
         )
     elif state == "a damaged log":

@@ -21,6 +21,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 from tests.support.crashing_stores import ForwardingBucket, Killed, KillingBucket
@@ -39,7 +40,7 @@ OLD, MIDDLE, NEW = (
 def put(bucket: Bucket, version: str) -> None:
     made = manifest(REPORT, version=version)
     ModelRegistry(bucket, made.model).publish(made, REPORT, SIGNER)
-    ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ada", "good"))
+    ModelRegistry(bucket, "digits").decisions.decide(version, "approved", Actor("ada", "good"))
 
 
 def served(bucket: Bucket, *names: str) -> AliasLog:
@@ -84,7 +85,7 @@ def test_a_collected_version_is_still_described_and_never_loaded(bucket):
     with pytest.raises(CollectedVersion):
         ModelRegistry(bucket, made.model).check_nothing_added(made)
     assert ModelRegistry(bucket, "digits").versions() == [OLD, NEW]
-    tombstone = ModelRegistry(bucket, "digits").tombstone(OLD)
+    tombstone = ModelRegistry(bucket, "digits").tombstones.find(OLD)
     assert tombstone is not None
     assert (tombstone.was, tombstone.files) == ("published", tuple(sorted(FILES)))
 
@@ -94,11 +95,13 @@ def test_a_collected_version_cannot_be_promoted_or_challenge(bucket):
     sweep(bucket)
 
     with pytest.raises(CollectedVersion, match="name a version that is kept"):
-        ModelRegistry(bucket, "digits").roll_back(
+        Promotions(ModelRegistry(bucket, "digits")).roll_back(
             expected=NEW, to=OLD, actor=Actor("bob", "why not")
         )
     with pytest.raises(CollectedVersion):
-        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "why not"))
+        Promotions(ModelRegistry(bucket, "digits")).promote(
+            OLD, expected=NEW, actor=Actor("bob", "why not")
+        )
     terms = Terms(mode="shadow")
     with pytest.raises(CollectedVersion):
         Challenges(bucket, "digits").start(OLD, terms=terms, actor=Actor("bob", "why not"))
@@ -176,12 +179,14 @@ def test_a_version_promoted_between_plan_and_tombstone_stays():
     bucket = Between()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        OLD, expected=NEW, actor=Actor("bob", "back")
+    )
 
     gone = collect(bucket, plan, by="ada", on_skip=lambda *_: None)
 
     assert gone == []
-    assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstones.revoked(OLD) is not None
     made = ModelRegistry(bucket, "digits", TRUST).trusted(OLD).manifest
     ModelRegistry(bucket, made.model).check_nothing_added(made)
     assert {
@@ -201,7 +206,9 @@ def test_a_promotion_concurrent_with_the_tombstone_is_undone_with_an_error():
     )
 
     with pytest.raises(CollectedVersion):
-        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
+        Promotions(ModelRegistry(bucket, "digits")).promote(
+            OLD, expected=NEW, actor=Actor("bob", "back")
+        )
 
     assert [record.version for record in log.history()] == [OLD, NEW, OLD, NEW]
 
@@ -238,7 +245,7 @@ def test_killed_at_any_write_the_next_run_finishes_or_revokes(writes, before):
     for version in (OLD, MIDDLE):
         left = bucket.keys_below(f"models/digits/versions/{version}")
         assert not any(key.endswith((".npz", ".tflite")) for key in left)
-        assert ModelRegistry(bucket, "digits").tombstone(version) is not None
+        assert ModelRegistry(bucket, "digits").tombstones.find(version) is not None
     made = ModelRegistry(bucket, "digits").manifest(NEW)
     assert {
         name: ModelRegistry(bucket, made.model).read_file(made, name) for name in made.files
@@ -249,7 +256,7 @@ def age(bucket: MemoryBucket) -> None:
     """Let what was said so far have been said a day ago."""
     for version in (OLD, MIDDLE):
         key = keys.tombstone("digits", version)
-        if (tombstone := ModelRegistry(bucket, "digits").tombstone(version)) is not None:
+        if (tombstone := ModelRegistry(bucket, "digits").tombstones.find(version)) is not None:
             older = tombstone.model_copy(update={"at": tombstone.at - timedelta(days=1)})
             bucket._objects[key] = older.encoded()
 
@@ -258,15 +265,17 @@ def test_the_tombstone_of_a_dead_run_on_a_champion_is_revoked():
     bucket = MemoryBucket()
     served(bucket, OLD, NEW)
     plan = survey(bucket, "digits", STRICT, NOW)
-    ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        OLD, expected=NEW, actor=Actor("bob", "back")
+    )
     with pytest.raises(Killed):
         # The first write tests the permission, the second is the tombstone.
         collect(KillingBucket(bucket, 2), plan, by="ada", on_skip=lambda *_: None)
-    assert ModelRegistry(bucket, "digits").tombstone(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstones.find(OLD) is not None
 
     sweep(bucket)
 
-    assert ModelRegistry(bucket, "digits").tombstone(OLD) is None
+    assert ModelRegistry(bucket, "digits").tombstones.find(OLD) is None
 
 
 def test_the_first_challenger_between_plan_and_tombstone_stays():
@@ -279,7 +288,7 @@ def test_the_first_challenger_between_plan_and_tombstone_stays():
 
     assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
-    assert ModelRegistry(bucket, "digits").tombstone_revoked(OLD) is not None
+    assert ModelRegistry(bucket, "digits").tombstones.revoked(OLD) is not None
 
 
 class Stale(MemoryBucket):
@@ -380,7 +389,7 @@ def test_a_model_with_a_garbled_log_is_skipped_and_others_are_collected(
 
     output = capsys.readouterr()
     assert left.value.code == 1
-    assert ModelRegistry(bucket, "digits").tombstone(old) is not None
+    assert ModelRegistry(bucket, "digits").tombstones.find(old) is not None
     assert f"another is skipped: {key}" in (output.err if as_json else output.out)
     assert not as_json or key in json.loads(output.out)["skipped"]["another"]
 
@@ -416,7 +425,7 @@ def test_a_version_kept_by_another_run_after_the_tombstone_stays():
     plan = survey(bucket, "digits", STRICT, NOW)
     bucket.after[keys.tombstone("digits", OLD)] = lambda: ModelRegistry(
         bucket, "digits"
-    ).revoke_tombstone(OLD, "wanted")
+    ).tombstones.revoke(OLD, "wanted")
 
     assert collect(bucket, plan, by="ada", on_skip=lambda *_: None) == []
 
@@ -449,7 +458,9 @@ def test_a_promotion_killed_before_its_last_check_checks_when_repeated():
     bucket.create(keys.tombstone("digits", OLD), word_of_another(OLD))
 
     with pytest.raises(CollectedVersion):
-        ModelRegistry(bucket, "digits").promote(OLD, expected=NEW, actor=Actor("bob", "back"))
+        Promotions(ModelRegistry(bucket, "digits")).promote(
+            OLD, expected=NEW, actor=Actor("bob", "back")
+        )
 
     assert log.current().version == NEW
 
@@ -482,7 +493,7 @@ def test_concurrent_promotions_rollbacks_and_publishing_lose_no_champion(s3_buck
         lost += together(
             partial(collect, s3_bucket, plan, by="ada", on_skip=lambda *_: None),
             partial(
-                ModelRegistry(s3_bucket, "digits").roll_back,
+                Promotions(ModelRegistry(s3_bucket, "digits")).roll_back,
                 expected=new,
                 to=old,
                 actor=Actor("bob", "back"),
@@ -499,7 +510,7 @@ def test_concurrent_promotions_rollbacks_and_publishing_lose_no_champion(s3_buck
                 n: ModelRegistry(s3_bucket, made.model).read_file(made, n) for n in made.files
             } == REPORT
         assert serves == old or old in lost
-        if late in lost and ModelRegistry(s3_bucket, "digits").tombstone(late) is None:
+        if late in lost and ModelRegistry(s3_bucket, "digits").tombstones.find(late) is None:
             # Both backed out: publishing once more completes it.
             put(s3_bucket, late)
 

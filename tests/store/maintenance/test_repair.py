@@ -24,7 +24,7 @@ OLD, NEW = (f"202611{day}T020000-0123456789ab" for day in (20, 21))
 
 def served(bucket: MemoryBucket, version: str, *, over: str | None) -> None:
     ModelRegistry(bucket, "digits").publish(manifest(REPORT, version=version), REPORT, SIGNER)
-    ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ada", "good"))
+    ModelRegistry(bucket, "digits").decisions.decide(version, "approved", Actor("ada", "good"))
     AliasLog(bucket, "digits").append(version, expected=over, actor=Actor("ada", "good"))
 
 

@@ -20,12 +20,16 @@ from overnight.store.registry.tuned_settings import TunedSettingsLog
 MODEL, VERSION = "digits", "20261122T020000-0123456789ab"
 PRINT = "0" * 64
 READERS: dict[str, Callable[[Bucket], object]] = {
-    keys.decision(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).decision(VERSION),
-    keys.tombstone(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).tombstone(VERSION),
+    keys.decision(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).decisions.find(
+        VERSION
+    ),
+    keys.tombstone(MODEL, VERSION): lambda bucket: ModelRegistry(bucket, MODEL).tombstones.find(
+        VERSION
+    ),
     keys.tombstone_revoked(MODEL, VERSION): lambda bucket: ModelRegistry(
         bucket, MODEL
-    ).tombstone_revoked(VERSION),
-    keys.refusal(MODEL, PRINT, None): lambda bucket: ModelRegistry(bucket, MODEL).refusal(
+    ).tombstones.revoked(VERSION),
+    keys.refusal(MODEL, PRINT, None): lambda bucket: ModelRegistry(bucket, MODEL).refusals.find(
         PRINT, compared_with=None
     ),
     keys.score(MODEL, VERSION, "day"): lambda bucket: LiveScores(bucket, MODEL).find(

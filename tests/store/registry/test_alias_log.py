@@ -13,6 +13,7 @@ from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.promotions import predecessor
 from overnight.store.trust import record_signatures
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.signing_keys import SIGNER, alias_log, named, signer
@@ -283,7 +284,7 @@ def test_unsigned_records_of_an_earlier_release_are_history_up_to_the_first_sign
     old.append(C, expected=B, actor=Actor("eve", "mine"))
 
     assert [record.version for record in log.history()] == [A, B]
-    assert log.previous(B) == A
+    assert predecessor(log, B) == A
 
 
 def test_a_signature_beside_a_record_counts_like_one_in_it() -> None:

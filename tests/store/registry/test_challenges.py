@@ -16,7 +16,8 @@ from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal, difference
-from overnight.store.registry.decisions import Verdict
+from overnight.store.registry.decision import Verdict
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.examples import FILES, TENSORS, manifest
@@ -35,12 +36,14 @@ def bucket() -> MemoryBucket:
     for version in (A, B, C):
         decide(bucket, version, "approved")
     decide(bucket, REJECTED, "rejected")
-    ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("ann", "the first"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("ann", "the first")
+    )
     return bucket
 
 
 def decide(bucket: MemoryBucket, version: str, verdict: Verdict) -> None:
-    ModelRegistry(bucket, "digits").decide(version, verdict, Actor("ann"))
+    ModelRegistry(bucket, "digits").decisions.decide(version, verdict, Actor("ann"))
 
 
 def start(bucket: MemoryBucket, version: str, terms: Terms = SHADOW) -> AliasRecord:
@@ -166,13 +169,17 @@ def test_a_challenger_that_became_champion_challenges_no_more_even_after_a_rollb
     bucket: MemoryBucket,
 ) -> None:
     start(bucket, B, CANARY)
-    ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("ann", "did well"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        B, expected=A, actor=Actor("ann", "did well")
+    )
 
     challenge = Challenges(bucket, "digits").current()
     assert challenge is not None
     assert not challenge.is_live
 
-    ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "complaints"))
+    Promotions(ModelRegistry(bucket, "digits")).roll_back(
+        expected=B, to=None, actor=Actor("ann", "complaints")
+    )
     with pytest.raises(NoChallenge, match="became champion"):
         stop(bucket)
     assert start(bucket, B).sequence == 2

@@ -13,6 +13,7 @@ from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.signing_keys import SIGNER
@@ -40,8 +41,10 @@ def bucket() -> Busy:
     bucket = Busy()
     for version in (A, B, C):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
-        ModelRegistry(bucket, "digits").decide(version, "approved", Actor("ann"))
-    ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("ann", "the first"))
+        ModelRegistry(bucket, "digits").decisions.decide(version, "approved", Actor("ann"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("ann", "the first")
+    )
     return bucket
 
 

@@ -1,19 +1,18 @@
-"""A version is decided about once; a refusal is recorded."""
+"""A version is decided about once."""
 
 import pytest
 
 from overnight.store.errors import AlreadyDecided, UnknownVersion
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.decisions import Decision, Verdict
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.decision import Decision, Verdict
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.signing_keys import SIGNER
 
 
 def decide(bucket: MemoryBucket, verdict: Verdict, by: str = "ann") -> Decision:
-    return ModelRegistry(bucket, "digits").decide(VERSION, verdict, Actor(by, "because"))
+    return ModelRegistry(bucket, "digits").decisions.decide(VERSION, verdict, Actor(by, "because"))
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def test_a_decision_is_final(bucket: MemoryBucket) -> None:
     with pytest.raises(AlreadyDecided, match="was approved by ann already"):
         decide(bucket, "rejected", by="bob")
 
-    decision = ModelRegistry(bucket, "digits").decision(VERSION)
+    decision = ModelRegistry(bucket, "digits").decisions.find(VERSION)
     assert decision is not None
     assert decision.verdict == "approved"
 
@@ -43,16 +42,3 @@ def test_deciding_the_same_again_returns_the_first_decision(bucket: MemoryBucket
 def test_a_missing_version_cannot_be_decided_about() -> None:
     with pytest.raises(UnknownVersion, match="overnight versions digits"):
         decide(MemoryBucket(), "approved")
-
-
-def test_the_first_refusal_of_a_fingerprint_is_kept(bucket: MemoryBucket) -> None:
-    finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
-    ModelRegistry(bucket, "digits").refuse("f" * 64, [finding], compared_with=VERSION)
-    ModelRegistry(bucket, "digits").refuse("f" * 64, [], compared_with=VERSION)
-
-    refusal = ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=VERSION)
-
-    assert refusal is not None
-    assert refusal.findings == (finding,)
-    assert ModelRegistry(bucket, "digits").refusal("e" * 64, compared_with=VERSION) is None
-    assert ModelRegistry(bucket, "digits").refusal("f" * 64, compared_with=None) is None

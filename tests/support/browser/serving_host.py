@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
+from overnight.store.registry.promotions import Promotions
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.signing_keys import alias_log, registry
@@ -46,7 +47,7 @@ def host_with_a_past(address: S3Address, place: Path) -> Iterator[Host]:
             bucket_history.promote(bucket, number)
             version = bundles.version_name(number)
             until(lambda: serving.version() == version, what=f"{version} answers")  # noqa: B023
-        registry(bucket, "digits").roll_back(
+        Promotions(registry(bucket, "digits")).roll_back(
             expected=version, to=None, actor=Actor("ada", "sevens were read as ones")
         )
         yield Host(f"http://127.0.0.1:{serving.port}", bucket)

@@ -38,6 +38,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.resume import PriorProgress, find_prior_run
 from overnight.tasks.training import lineage
@@ -133,7 +134,9 @@ def run_pipeline(context: PipelineContext) -> str:
         candidate, evaluation, verdict = _train(context, snapshot, fingerprint, champion)
         if not verdict.passed:
             findings = verdict.findings
-            ModelRegistry(bucket, MODEL).refuse(fingerprint, findings, compared_with=champion)
+            ModelRegistry(bucket, MODEL).refusals.refuse(
+                fingerprint, findings, compared_with=champion
+            )
             return "Refused"
         drafted = partial(overnight.tasks.release.publish.draft, DEFINITION, candidate)
         bundle = overnight.tasks.release.publish.bundle(candidate)
@@ -155,8 +158,12 @@ def run_pipeline(context: PipelineContext) -> str:
             bucket, manifest, files, candidate.folder, SIGNER
         )
     over = ModelRegistry(bucket, MODEL).manifest(version).compared_with
-    registry(bucket, MODEL).decide(version, "approved", Actor("gates", "every gate holds"))
-    registry(bucket, MODEL).promote(version, expected=over, actor=Actor("the run", "retrained"))
+    registry(bucket, MODEL).decisions.decide(
+        version, "approved", Actor("gates", "every gate holds")
+    )
+    Promotions(registry(bucket, MODEL)).promote(
+        version, expected=over, actor=Actor("the run", "retrained")
+    )
     return "Promoted"
 
 

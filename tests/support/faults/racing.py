@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.decision import Decision, Verdict
 from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.faults.tally import TALLY
@@ -36,7 +37,9 @@ class RaceStore:
             for version in (A, B, C):
                 publish(self.bucket, model, version)
                 decide(self.bucket, model, version, "approved", by="gates")
-            registry(self.bucket, model).promote(A, expected=None, actor=Actor("ann", "the first"))
+            Promotions(registry(self.bucket, model)).promote(
+                A, expected=None, actor=Actor("ann", "the first")
+            )
             yield model
 
     def race(self, *acts: Callable[[Bucket], object]) -> list[object]:
@@ -67,4 +70,4 @@ def publish(bucket: Bucket, model: str, version: str, run: str = "run") -> None:
 
 
 def decide(bucket: Bucket, model: str, version: str, verdict: Verdict, by: str) -> Decision:
-    return registry(bucket, model).decide(version, verdict, Actor(by))
+    return registry(bucket, model).decisions.decide(version, verdict, Actor(by))

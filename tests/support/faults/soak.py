@@ -24,6 +24,7 @@ from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.faults.killable_store import Store, storing
@@ -115,11 +116,11 @@ class Soak:
             history = self.log.history()
             current, other = history[-1], self.chance.choice(history).version
             if act == "roll back":
-                registry(self.bucket, MODEL).roll_back(
+                Promotions(registry(self.bucket, MODEL)).roll_back(
                     expected=current.version, to=None, actor=Actor(_BY, act)
                 )
             elif act == "promote":
-                registry(self.bucket, MODEL).promote(
+                Promotions(registry(self.bucket, MODEL)).promote(
                     other, expected=current.version, actor=Actor(_BY, act)
                 )
             elif act == "start":

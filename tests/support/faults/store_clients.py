@@ -23,8 +23,9 @@ from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Withdrawal
-from overnight.store.registry.decisions import Decision, Verdict
+from overnight.store.registry.decision import Decision, Verdict
 from overnight.store.registry.manifest import RunLineage
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.crashing_stores import Killed
 from tests.support.examples import FILES, manifest
@@ -61,7 +62,7 @@ def publish(version: str, run: str) -> ClientOperation:
 def judge(version: str, verdict: Verdict, by: str) -> ClientOperation:
     return ClientOperation(
         f"{verdict} {version} by {by}",
-        lambda bucket: registry(bucket, MODEL).decide(version, verdict, Actor(by)),
+        lambda bucket: registry(bucket, MODEL).decisions.decide(version, verdict, Actor(by)),
         lambda promises: promises.decide(version, verdict, by),
     )
 
@@ -69,7 +70,9 @@ def judge(version: str, verdict: Verdict, by: str) -> ClientOperation:
 def promote(version: str, over: str | None, by: str) -> ClientOperation:
     return ClientOperation(
         f"promote {version} over {over} by {by}",
-        lambda bucket: registry(bucket, MODEL).promote(version, expected=over, actor=Actor(by)),
+        lambda bucket: Promotions(registry(bucket, MODEL)).promote(
+            version, expected=over, actor=Actor(by)
+        ),
         lambda promises: promises.promote(version, over, by),
     )
 
@@ -77,7 +80,9 @@ def promote(version: str, over: str | None, by: str) -> ClientOperation:
 def roll_back(over: str | None, by: str) -> ClientOperation:
     return ClientOperation(
         f"roll back from {over} by {by}",
-        lambda bucket: registry(bucket, MODEL).roll_back(expected=over, to=None, actor=Actor(by)),
+        lambda bucket: Promotions(registry(bucket, MODEL)).roll_back(
+            expected=over, to=None, actor=Actor(by)
+        ),
         lambda promises: promises.roll_back(over, by),
     )
 
@@ -227,7 +232,7 @@ def check(bucket: Bucket, promises: StoreModel) -> None:
         assert found.run.id == run
         for name in found.files if version not in promises.collected else ():
             ModelRegistry(bucket, found.model).read_file(found, name)
-        decision = ModelRegistry(bucket, MODEL).decision(version)
+        decision = ModelRegistry(bucket, MODEL).decisions.find(version)
         reported = (decision.verdict, decision.by) if decision else None
         assert reported == promises.decided.get(version)
     for log, promised in (

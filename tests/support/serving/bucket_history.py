@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
-from overnight.store.registry.decisions import Verdict
+from overnight.store.registry.decision import Verdict
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, RunLineage
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from tests.support.serving import bundles
@@ -76,7 +77,7 @@ def publish(bucket: Bucket, number: int, *, approved: bool | None = True) -> str
     if approved is not None:
         actor = Actor("ada" if approved else "its gates", "the gates passed and it reads well")
         verdict: Verdict = "approved" if approved else "rejected"
-        registry(bucket, MODEL).decide(made.version, verdict, actor)
+        registry(bucket, MODEL).decisions.decide(made.version, verdict, actor)
     return made.version
 
 
@@ -86,7 +87,9 @@ def promote(
     """Make version `number` champion over whatever is."""
     signing = registry(bucket, MODEL)
     expected = signing.champion_version()
-    return signing.promote(bundles.version_name(number), expected=expected, actor=Actor(by, reason))
+    return Promotions(signing).promote(
+        bundles.version_name(number), expected=expected, actor=Actor(by, reason)
+    )
 
 
 def score(

@@ -137,7 +137,9 @@ def publish(
 
 def approve(bucket: Bucket, number: int) -> None:
     """Approve version `number` as gates do, with a signature."""
-    registry(bucket).decide(version_name(number), "approved", Actor("gates", "every gate holds"))
+    registry(bucket).decisions.decide(
+        version_name(number), "approved", Actor("gates", "every gate holds")
+    )
 
 
 def publish_unsigned(bucket: Bucket, number: int, bundle: dict[str, bytes] | None = None) -> str:

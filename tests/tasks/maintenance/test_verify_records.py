@@ -14,6 +14,7 @@ from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.live_scores import LiveScores, Score
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone
 from overnight.tasks.maintenance.audit import AuditContext, verify
@@ -97,7 +98,7 @@ def test_a_missing_report_of_a_deleted_version_is_damage(bucket):
 
 
 def test_a_missing_decision_of_a_champion_has_a_remedy(bucket):
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("ada", "good"))
+    ModelRegistry(bucket, "digits").decisions.decide(VERSION, "approved", Actor("ada", "good"))
     AliasLog(bucket, "digits").append(VERSION, expected=None, actor=Actor("ada", "good"))
     take_away(bucket, "decision.json")
 
@@ -155,8 +156,8 @@ def test_a_missing_or_changed_landed_file_is_reported_until_it_is_ingested(
 def test_a_forged_record_is_found_and_mended_by_naming_the_champion_once_more(bucket):
     # Given a champion, and on top of its log a record that nobody signed.
     signing = registry(bucket)
-    signing.decide(VERSION, "approved", Actor("gates", "good"))
-    champion = signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    signing.decisions.decide(VERSION, "approved", Actor("gates", "good"))
+    champion = Promotions(signing).promote(VERSION, expected=None, actor=Actor("gates", "good"))
     forged = champion.model_copy(update={"sequence": 2, "signed": None, "id": "x"})
     key = keys.alias_record("digits", "champion", 2)
     bucket.create(key, forged.encoded())
@@ -175,8 +176,8 @@ def test_a_forged_record_is_found_and_mended_by_naming_the_champion_once_more(bu
 @pytest.mark.parametrize("body", [b"{}", b"no json"])
 def test_an_object_that_is_no_record_is_mended_too(bucket, body):
     signing = registry(bucket)
-    signing.decide(VERSION, "approved", Actor("gates", "good"))
-    signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    signing.decisions.decide(VERSION, "approved", Actor("gates", "good"))
+    Promotions(signing).promote(VERSION, expected=None, actor=Actor("gates", "good"))
     key = keys.alias_record("digits", "champion", 2)
     bucket.create(key, body)
     assert "cannot be read" in errors(bucket)[key]
@@ -189,8 +190,8 @@ def test_an_object_that_is_no_record_is_mended_too(bucket, body):
 
 def test_a_number_far_beyond_a_log_is_one_finding(bucket):
     signing = registry(bucket)
-    signing.decide(VERSION, "approved", Actor("gates", "good"))
-    champion = signing.promote(VERSION, expected=None, actor=Actor("gates", "good"))
+    signing.decisions.decide(VERSION, "approved", Actor("gates", "good"))
+    champion = Promotions(signing).promote(VERSION, expected=None, actor=Actor("gates", "good"))
     stray = champion.model_copy(update={"sequence": 99_999_999})
     key = keys.alias_record("digits", "champion", 99_999_999)
     bucket.create(key, stray.encoded())
@@ -200,7 +201,7 @@ def test_a_number_far_beyond_a_log_is_one_finding(bucket):
 
 def test_an_unsigned_approval_and_withdrawal_are_found(bucket):
     # Given an approval and a withdrawal without signatures, of a signed challenge.
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("a forger", "good"))
+    ModelRegistry(bucket, "digits").decisions.decide(VERSION, "approved", Actor("a forger", "good"))
     started = alias_log(bucket, "digits", CHALLENGER).append(
         VERSION, expected=None, actor=Actor("ada", "a try"), action="started"
     )

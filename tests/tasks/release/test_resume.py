@@ -5,6 +5,7 @@ from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.manifest import Finding
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 from tests.support.examples import FILES, FINGERPRINT, VERSION, manifest
@@ -28,10 +29,14 @@ def test_each_step_of_a_version_is_recognised() -> None:
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     assert known(bucket) is PriorProgress.UNDECIDED
 
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
+    ModelRegistry(bucket, "digits").decisions.decide(
+        VERSION, "approved", Actor("gates", "every gate holds")
+    )
     assert known(bucket) is PriorProgress.UNPROMOTED
 
-    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        VERSION, expected=None, actor=Actor("test", "test")
+    )
     assert known(bucket) is PriorProgress.SETTLED
     assert remembered(bucket).message == f"{VERSION} has this fingerprint and serves"
 
@@ -39,8 +44,12 @@ def test_each_step_of_a_version_is_recognised() -> None:
 def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
-    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    ModelRegistry(bucket, "digits").decisions.decide(
+        VERSION, "approved", Actor("gates", "every gate holds")
+    )
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        VERSION, expected=None, actor=Actor("test", "test")
+    )
     assert remembered(bucket, champion=VERSION, replicas=1).progress is PriorProgress.UNCONFIRMED
 
     AliasLog(bucket, "digits").acknowledge(
@@ -54,7 +63,7 @@ def test_a_promotion_is_settled_once_enough_replicas_serve_it() -> None:
 def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_given() -> None:
     bucket = MemoryBucket()
     finding = Finding(gate="AtLeast", metric="accuracy", passed=False, message="0.5, at least 0.9")
-    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=None)
+    ModelRegistry(bucket, "digits").refusals.refuse(FINGERPRINT, [finding], compared_with=None)
 
     memory = remembered(bucket)
 
@@ -66,7 +75,9 @@ def test_a_refused_candidate_is_not_trained_again_and_the_reason_is_given() -> N
 def test_a_rejected_version_settles_its_fingerprint() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
-    ModelRegistry(bucket, "digits").decide(VERSION, "rejected", Actor("ann", "ugly sevens"))
+    ModelRegistry(bucket, "digits").decisions.decide(
+        VERSION, "rejected", Actor("ann", "ugly sevens")
+    )
 
     memory = remembered(bucket)
 
@@ -77,8 +88,12 @@ def test_a_rejected_version_settles_its_fingerprint() -> None:
 def test_a_former_champion_is_settled() -> None:
     bucket = MemoryBucket()
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
-    ModelRegistry(bucket, "digits").decide(VERSION, "approved", Actor("gates", "every gate holds"))
-    ModelRegistry(bucket, "digits").promote(VERSION, expected=None, actor=Actor("test", "test"))
+    ModelRegistry(bucket, "digits").decisions.decide(
+        VERSION, "approved", Actor("gates", "every gate holds")
+    )
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        VERSION, expected=None, actor=Actor("test", "test")
+    )
     other = "20261123T020000-ba9876543210"
     ModelRegistry(bucket, "digits").publish(manifest(version=other), FILES, SIGNER)
     AliasLog(bucket, "digits").append(other, expected=VERSION, actor=Actor("ann", "newer"))
@@ -93,7 +108,7 @@ def test_a_version_compared_with_an_earlier_champion_and_then_refused_is_not_tra
     other = "20261123T020000-ba9876543210"
     ModelRegistry(bucket, "digits").publish(manifest(), FILES, SIGNER)
     finding = Finding(gate="MaximumRegression", metric="accuracy", passed=False, message="worse")
-    ModelRegistry(bucket, "digits").refuse(FINGERPRINT, [finding], compared_with=other)
+    ModelRegistry(bucket, "digits").refusals.refuse(FINGERPRINT, [finding], compared_with=other)
 
     assert remembered(bucket, champion=other).progress is PriorProgress.REFUSED
     assert remembered(bucket).progress is PriorProgress.UNDECIDED

@@ -31,7 +31,7 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
             bundle = bundles.files(number) | {"report.html": b"<p>good</p>"}
             version = bundles.publish(bucket, number, bundle)
             actor = Actor("a test", "it is good")
-            registry(bucket, "digits").decide(version, "approved", actor)
+            registry(bucket, "digits").decisions.decide(version, "approved", actor)
             promote(log, number)
             until(
                 lambda number=number: serving.version() == bundles.version_name(number),

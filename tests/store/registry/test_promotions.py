@@ -16,6 +16,7 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.acknowledgement import Acknowledgement
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.promotions import Promotions, predecessor
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.release.confirm import confirm
 from tests.support.examples import FILES, manifest
@@ -29,21 +30,23 @@ def bucket() -> MemoryBucket:
     bucket = MemoryBucket()
     for version in (A, B, C):
         ModelRegistry(bucket, "digits").publish(manifest(version=version), FILES, SIGNER)
-        ModelRegistry(bucket, "digits").decide(
+        ModelRegistry(bucket, "digits").decisions.decide(
             version, "approved", Actor("gates", "every gate holds")
         )
     return bucket
 
 
 def promote(bucket: MemoryBucket, version: str, expected: str | None) -> None:
-    ModelRegistry(bucket, "digits").promote(version, expected=expected, actor=Actor("test", "test"))
+    Promotions(ModelRegistry(bucket, "digits")).promote(
+        version, expected=expected, actor=Actor("test", "test")
+    )
 
 
 def back(bucket: MemoryBucket, to: str | None = None) -> str:
     current = AliasLog(bucket, "digits").current()
     expected = current.version if current else None
     return (
-        ModelRegistry(bucket, "digits")
+        Promotions(ModelRegistry(bucket, "digits"))
         .roll_back(expected=expected, to=to, actor=Actor("ann", "worse"))
         .version
     )
@@ -72,7 +75,7 @@ def test_a_missing_version_is_not_promoted(bucket: MemoryBucket) -> None:
 
 def test_a_rejected_version_is_never_approved(bucket: MemoryBucket) -> None:
     with pytest.raises(AlreadyDecided):
-        ModelRegistry(bucket, "digits").decide(A, "rejected", Actor("ann", "ugly"))
+        ModelRegistry(bucket, "digits").decisions.decide(A, "rejected", Actor("ann", "ugly"))
 
 
 def test_each_rollback_returns_to_the_version_replaced_before(
@@ -95,10 +98,10 @@ def test_a_repeated_rollback_goes_back_only_once(bucket: MemoryBucket) -> None:
     promote(bucket, B, A)
     promote(bucket, C, B)
 
-    first = ModelRegistry(bucket, "digits").roll_back(
+    first = Promotions(ModelRegistry(bucket, "digits")).roll_back(
         expected=C, to=None, actor=Actor("ann", "worse")
     )
-    again = ModelRegistry(bucket, "digits").roll_back(
+    again = Promotions(ModelRegistry(bucket, "digits")).roll_back(
         expected=C, to=None, actor=Actor("ann", "worse")
     )
 
@@ -112,7 +115,9 @@ def test_a_rollback_from_a_former_champion_is_a_conflict(bucket: MemoryBucket) -
     promote(bucket, C, B)
 
     with pytest.raises(PromotionConflict, match=f"expected {B} to be current, found {C}"):
-        ModelRegistry(bucket, "digits").roll_back(expected=B, to=None, actor=Actor("ann", "late"))
+        Promotions(ModelRegistry(bucket, "digits")).roll_back(
+            expected=B, to=None, actor=Actor("ann", "late")
+        )
 
 
 def test_rolling_back_can_name_its_target(bucket: MemoryBucket) -> None:
@@ -137,7 +142,7 @@ def test_a_rollback_to_another_version_than_somebody_rolled_back_to_is_a_conflic
     # When the same champion is rolled back to another version, then its request is not done.
     registry = ModelRegistry(bucket, "digits")
     with pytest.raises(PromotionConflict, match=f"expected {C} to be current, found {B}"):
-        registry.roll_back(expected=C, to=A, actor=Actor("bob", "worse"))
+        Promotions(registry).roll_back(expected=C, to=A, actor=Actor("bob", "worse"))
 
 
 def test_rollbacks_after_a_move_by_hand_go_back_champion_by_champion(bucket: MemoryBucket) -> None:
@@ -161,7 +166,7 @@ def test_what_served_before_a_version_that_is_no_longer_champion_is_a_conflict(
     promote(bucket, B, A)
 
     with pytest.raises(PromotionConflict, match=f"expected {A} to be current, found {B}"):
-        AliasLog(bucket, "digits").previous(A)
+        predecessor(AliasLog(bucket, "digits"), A)
 
 
 def test_a_rollback_to_an_unknown_version_is_an_error_of_the_tree(bucket: MemoryBucket) -> None:
@@ -177,7 +182,9 @@ def test_there_is_nothing_to_roll_back_before_the_first_promotion(bucket: Memory
 
 
 def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBucket) -> None:
-    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("test", "test")
+    )
     log = AliasLog(bucket, "digits")
     log.acknowledge(1, Acknowledgement(replica="r1", version=A, serving=True))
     late = threading.Timer(
@@ -194,7 +201,9 @@ def test_a_promotion_is_confirmed_when_enough_replicas_serve_it(bucket: MemoryBu
 
 
 def test_missing_acknowledgements_are_reported_as_such(bucket: MemoryBucket) -> None:
-    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("test", "test")
+    )
 
     confirmation = confirm(AliasLog(bucket, "digits"), record, replicas=1, seconds=0)
 
@@ -204,7 +213,9 @@ def test_missing_acknowledgements_are_reported_as_such(bucket: MemoryBucket) -> 
 
 def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) -> None:
     promote(bucket, A, None)
-    record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        B, expected=A, actor=Actor("test", "test")
+    )
     log = AliasLog(bucket, "digits")
     refusal = Acknowledgement(replica="r1", version=B, serving=False, reason="golden 3 differs")
     log.acknowledge(2, refusal)
@@ -221,7 +232,9 @@ def test_a_refusal_undoes_the_promotion_with_its_reason(bucket: MemoryBucket) ->
 def test_one_refusal_undoes_a_promotion_that_enough_replicas_serve(bucket: MemoryBucket) -> None:
     # Given a promotion that one replica serves and another refuses.
     promote(bucket, A, None)
-    record = ModelRegistry(bucket, "digits").promote(B, expected=A, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        B, expected=A, actor=Actor("test", "test")
+    )
     log = AliasLog(bucket, "digits")
     log.acknowledge(2, Acknowledgement(replica="r1", version=B, serving=True))
     log.acknowledge(2, Acknowledgement(replica="r2", version=B, serving=False, reason="too big"))
@@ -235,7 +248,9 @@ def test_one_refusal_undoes_a_promotion_that_enough_replicas_serve(bucket: Memor
 
 
 def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> None:
-    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("test", "test")
+    )
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="too big")
     )
@@ -248,7 +263,9 @@ def test_a_refused_first_version_has_no_predecessor(bucket: MemoryBucket) -> Non
 
 
 def test_a_promotion_that_was_overtaken_is_left_to_the_newer_one(bucket: MemoryBucket) -> None:
-    record = ModelRegistry(bucket, "digits").promote(A, expected=None, actor=Actor("test", "test"))
+    record = Promotions(ModelRegistry(bucket, "digits")).promote(
+        A, expected=None, actor=Actor("test", "test")
+    )
     promote(bucket, B, A)
     AliasLog(bucket, "digits").acknowledge(
         1, Acknowledgement(replica="r1", version=A, serving=False, reason="superseded")
@@ -269,8 +286,8 @@ def test_a_champion_that_is_missing_or_damaged_is_told_and_the_one_before_counts
     # Given a newest record whose version is no longer there.
     signing = registry(bucket)
     for version, before in ((A, None), (B, A)):
-        signing.decide(version, "approved", Actor("gates", "every gate holds"))
-        signing.promote(version, expected=before, actor=Actor("test", "test"))
+        signing.decisions.decide(version, "approved", Actor("gates", "every gate holds"))
+        Promotions(signing).promote(version, expected=before, actor=Actor("test", "test"))
     manifest_key = keys.manifest("digits", B)
     body = bucket._objects.pop(manifest_key)
     if spoil == "damaged":
@@ -281,8 +298,8 @@ def test_a_champion_that_is_missing_or_damaged_is_told_and_the_one_before_counts
     assert f"record 2 names {B}, which is missing or damaged" in caplog.text
 
     # And promotes over that one.
-    signing.decide(C, "approved", Actor("gates", "every gate holds"))
-    record = signing.promote(C, expected=A, actor=Actor("test", "test"))
+    signing.decisions.decide(C, "approved", Actor("gates", "every gate holds"))
+    record = Promotions(signing).promote(C, expected=A, actor=Actor("test", "test"))
     assert (record.sequence, record.previous) == (3, A)
     assert signing.champion_version() == C
 
@@ -299,11 +316,11 @@ def test_an_approval_that_nobody_signed_promotes_nothing(bucket: MemoryBucket) -
     # Given an approval that was written without a key.
     signing = registry(bucket)
     with pytest.raises(UntrustedRecord, match="it is not signed"):
-        signing.promote(A, expected=None, actor=Actor("test", "test"))
+        Promotions(signing).promote(A, expected=None, actor=Actor("test", "test"))
 
     # When somebody who may decides the same again, then it counts.
-    signing.decide(A, "approved", Actor("gates", "every gate holds"))
-    assert signing.promote(A, expected=None, actor=Actor("test", "test")).version == A
+    signing.decisions.decide(A, "approved", Actor("gates", "every gate holds"))
+    assert Promotions(signing).promote(A, expected=None, actor=Actor("test", "test")).version == A
 
 
 def test_two_promotions_over_the_same_champion_have_one_winner(bucket: MemoryBucket) -> None:
