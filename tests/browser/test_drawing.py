@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Page, expect
 
+from overnight.infra import keyring
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.registry import ModelRegistry
 from tests.support import release_export
@@ -63,7 +64,10 @@ def released_bucket(s3_endpoint: str) -> S3Bucket:
 @pytest.fixture(scope="module")
 def url(released_bucket: S3Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a host that serves the versions of a release."""
-    trusted = {"trusted_keys_file": str(release_export.RELEASE / "trusted")}
+    file = tmp_path_factory.mktemp("keys") / "trusted"
+    for key in release_export.trusted_keys():
+        keyring.trust(file, key)
+    trusted = {"trusted_keys_file": str(file)}
     settings = follow_settings(released_bucket.address, serving_workers="1", **trusted)
     with run_serving(place=tmp_path_factory.mktemp("host"), **settings) as serving:
         until(lambda: serving.version() is not None, what="the digits answer")

@@ -17,12 +17,14 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry import versions
 from overnight.store.registry.actor import Actor
+from overnight.store.registry.alias_log import AliasLog
+from overnight.store.registry.endorsement import NOT_SIGNED, endorse
 from overnight.store.registry.registry import ModelRegistry
-from overnight.store.trust.trusted_keys import PublicKey, parse
+from overnight.store.trust.trusted_keys import PublicKey, Trust, parse
 from overnight.tasks.data.ingest import ingest
 from tests.support.genuine_digits import GenuineDigits
 from tests.support.limits import LIMIT
-from tests.support.signing_keys import alias_log
+from tests.support.signing_keys import SIGNER, named, registry
 
 RELEASE = Path(__file__).parents[1] / "goldens" / "versions" / "0.1.0"
 MODELS = ("digits", "sales")
@@ -36,14 +38,25 @@ def trusted_key() -> PublicKey:
     return PublicKey("release", key.raw)
 
 
+def trusted_keys() -> tuple[PublicKey, PublicKey]:
+    """The key that signed the versions of the release, and that of who signed its approvals."""
+    return trusted_key(), named(SIGNER, "people", "decisions", "aliases")
+
+
 def copy_versions(bucket: Bucket) -> None:
-    """Copy the versions of the release to a bucket; each becomes its model's champion."""
+    """Copy the versions of the release to a bucket; each becomes its model's champion.
+
+    The release signed neither approvals nor alias records: a person did, when it was upgraded.
+    """
     for path in (RELEASE / "models").rglob("*"):
         if path.is_file():
             bucket.create(path.relative_to(RELEASE).as_posix(), path.read_bytes())
     for model in MODELS:
         (version,) = ModelRegistry(bucket, model).versions()
-        alias_log(bucket, model).append(version, expected=None, actor=Actor("ann", "the release"))
+        AliasLog(bucket, model).append(version, expected=None, actor=Actor("ann", "the release"))
+        people = registry(bucket, model, trust=Trust(trusted_keys()))
+        lines = list(endorse(people, SIGNER, confirmed=True))
+        assert not any(line.startswith(NOT_SIGNED) for line in lines), lines
 
 
 def export_to(folder: Path, digits: GenuineDigits) -> None:

@@ -138,8 +138,9 @@ def running_stack(home: Path, digits_folder: Path, digits: GenuineDigits) -> Ite
     release_export.export_to(export, digits)
     with stopped_afterwards(stack):
         stack.succeeds("up", "--no-train")
-        # The release was signed by another key, and versions with an unknown key are not loaded.
-        keyring.trust(home / "keys" / "trusted", release_export.trusted_key())
+        # Others signed the release, and what an unknown key signed is not loaded.
+        for key in release_export.trusted_keys():
+            keyring.trust(home / "keys" / "trusted", key)
         stack.succeeds("import", str(export))
         stack.succeeds("up")
         yield stack
