@@ -123,7 +123,7 @@ def check_invariants(context: PipelineContext, before: list[str], where: str) ->
         assert champions[: len(before)] == before
         assert [record.sequence for record in history] == list(range(1, len(history) + 1))
     with TALLY.keeps(f"an approval {where}"):
-        decided = map(ModelRegistry(bucket, MODEL).decision, champions)
+        decided = map(ModelRegistry(bucket, MODEL).decisions.find, champions)
         assert all(one is not None and one.verdict == "approved" for one in decided)
     with TALLY.keeps(f"rows that count once {where}"):
         rows = context.table("rows")
