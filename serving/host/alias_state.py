@@ -246,4 +246,4 @@ class AliasState:
 
     def _generations(self) -> list[int]:
         paths = (self.folder / "proposals").glob("*.json")
-        return [int(path.stem) for path in paths if path.stem.isdigit()]
+        return [int(path.stem) for path in paths if path.stem.isdecimal()]

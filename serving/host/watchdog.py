@@ -22,9 +22,10 @@ class Watchdog:
     It counts its own looks and not time, so a machine that slept is no worker that hangs.
     """
 
-    def __init__(self, workers: Path, *, looks: int) -> None:
-        """`looks`: in how many looks in a row a heart may stand still."""
-        self._workers, self._looks = workers, looks
+    def __init__(self, workers: Path, *, seconds: float) -> None:
+        """`seconds`: for how long a heart may stand still, at one look in `LOOK_SECONDS`."""
+        self._workers, self._seconds = workers, seconds
+        self._looks = max(1, round(seconds / LOOK_SECONDS))
         # By process: the last beat, and how many looks ago it was new.
         self._seen: dict[int, tuple[int, int]] = {}
 
@@ -34,27 +35,31 @@ class Watchdog:
         self._seen = {pid: self._seen_again(pid, beat) for pid, beat in beats.items()}
         return {pid for pid, (_, looks) in self._seen.items() if looks >= self._looks}
 
+    def look(self, server: Any) -> None:
+        """Kill each worker of a granian server that is silent.
+
+        The server starts another in its place, as for any worker that dies.
+        """
+        silent = self.silent()
+        # A copy: the server replaces workers in this list meanwhile.
+        for worker in list(server.wrks):
+            if worker.inner.pid in silent and worker.is_alive():
+                logger.error(
+                    "worker %d shows no sign of life for %.0f s and is replaced",
+                    *(worker.inner.pid, self._seconds),
+                    extra={"event": "worker hung", "pid": worker.inner.pid},
+                )
+                # Not `worker.kill()`: a worker that the server itself ended is not replaced.
+                worker.inner.kill()
+
     def _seen_again(self, pid: int, beat: int) -> tuple[int, int]:
         last, looks = self._seen.get(pid, (None, 0))
         return (beat, looks + 1 if beat == last else 0)
 
 
 def replace_silent_workers(server: Any, workers: Path, *, seconds: float) -> None:
-    """Kill each worker of a granian server that shows no sign of life for so long; never returns.
-
-    The server starts another in its place, as for any worker that dies.
-    """
-    watchdog = Watchdog(workers, looks=max(1, round(seconds / LOOK_SECONDS)))
+    """Look steadily for workers that show no sign of life for so long; never returns."""
+    watchdog = Watchdog(workers, seconds=seconds)
     while True:
         time.sleep(LOOK_SECONDS)
-        silent = watchdog.silent()
-        # A copy: the server replaces workers in this list meanwhile.
-        for worker in list(server.wrks):
-            if worker.inner.pid in silent and worker.is_alive():
-                logger.error(
-                    "worker %d shows no sign of life for %.0f s and is replaced",
-                    *(worker.inner.pid, seconds),
-                    extra={"event": "worker hung", "pid": worker.inner.pid},
-                )
-                # Not `worker.kill()`: a worker that the server itself ended is not replaced.
-                worker.inner.kill()
+        watchdog.look(server)
