@@ -35,7 +35,7 @@ class Watchdog:
         self._seen = {pid: self._seen_again(pid, beat) for pid, beat in beats.items()}
         return {pid for pid, (_, looks) in self._seen.items() if looks >= self._looks}
 
-    def look(self, server: Any) -> None:
+    def tick(self, server: Any) -> None:
         """Kill each worker of a granian server that is silent.
 
         The server starts another in its place, as for any worker that dies.
@@ -62,4 +62,4 @@ def replace_silent_workers(server: Any, workers: Path, *, seconds: float) -> Non
     watchdog = Watchdog(workers, seconds=seconds)
     while True:
         time.sleep(LOOK_SECONDS)
-        watchdog.look(server)
+        watchdog.tick(server)

@@ -110,9 +110,9 @@ def test_of_all_workers_the_silent_ones_that_live_are_killed(registration, tmp_p
     server = Server(other, ended, silent)
 
     with caplog.at_level(logging.ERROR):
-        watchdog.look(server)
+        watchdog.tick(server)
         assert silent.inner.kills == 0
-        watchdog.look(server)
+        watchdog.tick(server)
 
     assert [each.inner.kills for each in (silent, ended, other)] == [1, 0, 0]
     (entry,) = caplog.records
