@@ -12,7 +12,7 @@ from overnight.store.registry.alias_rules import CHAMPION
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.signing import Signer
-from overnight.store.trust.trusted_keys import RIGHTS, PublicKey, Right, Trust
+from overnight.store.trust.trusted_keys import RIGHTS, TRAINING, PublicKey, Right, Trust
 
 
 def signer(name: str) -> Signer:
@@ -28,6 +28,15 @@ def named(signer: Signer, name: str = "tests", *rights: Right) -> PublicKey:
 
 SIGNER = signer("tests")
 TRUST = Trust([named(SIGNER)])
+# Identities with a key each, as in production.
+GATES, PEOPLE, SERVING = signer("gates"), signer("people"), signer("serving")
+IDENTITIES = Trust(
+    [
+        PublicKey("training", GATES.public_key, TRAINING),
+        named(PEOPLE, "people", "decisions", "aliases"),
+        named(SERVING, "serving", "withdrawals"),
+    ]
+)
 
 
 def signing_registry(bucket: Bucket) -> Registry:
