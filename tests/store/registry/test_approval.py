@@ -7,7 +7,7 @@ import pytest
 from overnight.store.errors import OvernightError, RejectedVersion, UntrustedRecord
 from overnight.store.objects import keys
 from overnight.store.registry import approval
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.aliases import Action, AliasRecord
 from overnight.store.registry.approval import Approval, StoredDecision
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decisions import Decision, Verdict
@@ -133,13 +133,20 @@ def test_what_is_no_decision_is_told_by_its_key() -> None:
     assert str(raised.value).startswith(f"{KEY}: expected a valid Decision, found no JSON;")
 
 
-def record(alias: str = "champion", action: str = "promoted", **fields: object) -> AliasRecord:
-    return AliasRecord.model_validate(
-        {
-            **{"model": "digits", "alias": alias, "sequence": 2, "version": VERSION},
-            **{"previous": None, "action": action, "by": "ann", "reason": "", "at": AT},
-            **fields,
-        }
+def record(
+    alias: str = "champion", action: Action = "promoted", terms: Terms | None = None
+) -> AliasRecord:
+    return AliasRecord(
+        model="digits",
+        alias=alias,
+        sequence=2,
+        version=VERSION,
+        previous=None,
+        action=action,
+        by="ann",
+        reason="",
+        at=AT,
+        terms=terms,
     )
 
 
