@@ -7,6 +7,7 @@ import pytest
 
 from overnight.models.data_gates.drift import (
     ColumnSample,
+    Distance,
     SameShares,
     SameSpread,
     ShiftGate,
@@ -30,7 +31,7 @@ def numbers(values: np.ndarray) -> ColumnSample:
 def test_shares_without_a_common_category_are_one_apart_and_equal_ones_nothing() -> None:
     assert shares_distance([50, 0], [0, 50]).value == pytest.approx(1)
     assert shares_distance([10, 20], [100, 200]).value == pytest.approx(0)
-    assert shares_distance([10, 0], [100, 0]) == shares_distance([7], [9])
+    assert shares_distance([10, 0], [100, 0]) == shares_distance([7], [9]) == Distance(0.0, 1.0)
 
 
 def test_the_distance_of_shares_is_the_root_of_the_divergence_in_bits() -> None:
@@ -58,7 +59,18 @@ def test_few_rows_are_held_against_tables_drawn_at_random_always_the_same_ones()
 
     assert first == again
     # Fisher's exact test, as Freeman and Halton 1951 extend it, says 0.094 of the same table.
-    assert 0.05 < first.p < 0.2
+    assert first.p == pytest.approx(0.0983)
+
+
+def test_a_category_of_one_row_counts() -> None:
+    assert shares_distance([5, 1], [5, 0]).value == pytest.approx(0.29800275)
+
+
+def test_a_table_whose_expected_counts_are_five_needs_no_draws() -> None:
+    """Chi-square of 0.8 on one degree of freedom, without the correction of Yates 1934."""
+    found = shares_distance([4, 6], [6, 4])
+
+    assert found.p == pytest.approx(math.erfc(math.sqrt(0.4)))
 
 
 def test_a_spread_that_moves_by_one_deviation_is_one_away() -> None:
@@ -80,7 +92,7 @@ def test_what_never_varied_may_not_begin_to() -> None:
     constant = np.full(100, 3.0)
 
     assert spread_distance(constant, constant).value == 0
-    assert spread_distance(np.append(constant, 4.0), constant).value == math.inf
+    assert spread_distance(np.append(constant, 4.0), constant) == Distance(math.inf, 1.0)
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.000001, True), (0.999999, False)])
@@ -192,6 +204,21 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "0.434, at most 0.25 (hardly by chance)",
                 "bound": 0.25,
                 "n": 100,
+            },
+        ),
+        (
+            SameShares("label", 0.25, ("zero", "one")),
+            labels(np.array([2] * 3 + [0])),
+            labels(np.array([0, 1, 0, 1])),
+            {
+                "gate": "SameShares",
+                "metric": "label",
+                "slice": "night",
+                "passed": True,
+                "message": "largest change is 2, from 0.0% to 75.0%; Jensen-Shannon distance "
+                "0.81, at most 0.25 (chance alone 0.22)",
+                "bound": 0.25,
+                "n": 4,
             },
         ),
         (
