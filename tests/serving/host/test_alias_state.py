@@ -15,7 +15,7 @@ from overnight.serving.host.alias_state import (
     RefusedVersion,
     SharedGeneration,
 )
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_log import AliasRecord
 from tests.support.serving.challenges import SHADOW, started
 
 

@@ -7,7 +7,7 @@ import pytest
 from overnight.store.errors import OvernightError, RejectedVersion, UntrustedRecord
 from overnight.store.objects import keys
 from overnight.store.registry import approval
-from overnight.store.registry.aliases import Action, AliasRecord
+from overnight.store.registry.alias_log import Action, AliasRecord
 from overnight.store.registry.approval import Approval, StoredDecision
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decisions import Decision, Verdict

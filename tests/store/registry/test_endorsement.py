@@ -8,10 +8,11 @@ from overnight.store.errors import OvernightError, StoreUnavailable, UntrustedRe
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.aliases import AliasRecord
+from overnight.store.registry.alias_log import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal
 from overnight.store.registry.endorsement import endorse
+from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.record_signatures import RecordSignature
 from overnight.store.trust.signing import Signer
@@ -36,10 +37,10 @@ def write_history(bucket: MemoryBucket, signer: Callable[[], Signer] | None) -> 
     for version in (A, B, C, REJECTED):
         versions.publish(manifest(version=version), FILES, GATES)
     for version in (A, B):
-        versions.decide(version, "approved", ANN)
-    versions.decide(REJECTED, "rejected", ANN)
-    versions.promote(A, expected=None, actor=ANN)
-    versions.promote(B, expected=A, actor=ANN)
+        versions.decisions.decide(version, "approved", ANN)
+    versions.decisions.decide(REJECTED, "rejected", ANN)
+    Promotions(versions).promote(A, expected=None, actor=ANN)
+    Promotions(versions).promote(B, expected=A, actor=ANN)
     challenges = Challenges.of(versions)
     shadow = challenges.start(C, terms=Terms(mode="shadow"), actor=ANN)
     challenges.withdraw(shadow, Withdrawal(replica="here", version=C, reason="too slow"))
@@ -81,7 +82,7 @@ def test_what_an_earlier_release_chose_is_signed_once_a_person_confirms_it(
     # Then decisions, newest records and the withdrawal count, and the rest is as it was.
     versions = people(bucket)
     for version in (A, B):
-        approved = versions.approval(manifest(version=version))
+        approved = versions.decisions.approval(manifest(version=version))
         assert approved is not None
         assert approved.signature.key_id == PEOPLE.key_id
         body = bucket.read(keys.decision("digits", version), 10_000)
@@ -134,7 +135,7 @@ def test_what_a_key_signed_is_signed_by_its_successor(bucket: MemoryBucket) -> N
     assert challenge.withdrawal.signed is not None
     assert challenge.withdrawal.signed.key_id == new.key_id
     for version in (A, B):
-        assert later.approval(manifest(version=version)) is not None
+        assert later.decisions.approval(manifest(version=version)) is not None
     assert list(endorse(later, new, confirmed=False)) == []
 
 
@@ -274,9 +275,9 @@ def test_a_challenger_needs_a_signed_decision_where_there_is_one(
     unsigned, versions = ModelRegistry(bucket, "digits"), people(bucket)
     for published in (A, B, C):
         unsigned.publish(manifest(version=published), FILES, GATES)
-    versions.decide(B, "approved", ANN)
-    unsigned.decide(A, "approved", ANN)
-    versions.promote(B, expected=None, actor=ANN)
+    versions.decisions.decide(B, "approved", ANN)
+    unsigned.decisions.decide(A, "approved", ANN)
+    Promotions(versions).promote(B, expected=None, actor=ANN)
     terms = Terms.model_validate({"mode": mode})
 
     if why is None:
