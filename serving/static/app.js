@@ -127,11 +127,23 @@ function showHistory(loaded) {
   byId("roll-back").hidden = rollbackTargets().length === 0;
 }
 
-// Approved versions other than the champion, the most recently served first.
+// What a rollback without a target returns to, by the rule of store/registry/promotions.py: a promotion
+// puts its version on top, a rollback takes off what served after its target.
+function servedBefore(records) {
+  const served = [];
+  for (const { action, version } of [...records].reverse()) {
+    const place = served.lastIndexOf(version);
+    if (action === "rolled back" && place >= 0) served.length = place + 1;
+    else if (served.at(-1) !== version) served.push(version);
+  }
+  return served.at(-2);
+}
+
+// Approved versions other than the champion, the one to return to and then the most recently served first.
 function rollbackTargets() {
   const records = championRecords();
   const champion = records[0]?.version;
-  const previous = records[0]?.previous;
+  const previous = servedBefore(records);
   const served = [...new Set([previous, ...records.map(({ version }) => version)])];
   const rank = ({ version }) => (served.includes(version) ? served.indexOf(version) : served.length);
   const note = (version) => (version === previous ? " (previous)" : served.includes(version) ? "" : " (never served)");

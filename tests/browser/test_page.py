@@ -146,6 +146,22 @@ def test_a_rollback_needs_a_reason_and_a_valid_token(shown, host):
     expect(dialog.get_by_label("Administrator token")).to_be_visible()
 
 
+def test_after_a_rollback_the_page_offers_the_version_that_served_further_back(shown, host):
+    for number in (2, 3):
+        if host.champion().version != bundles.version_name(number):
+            bucket_history.promote(host.bucket, number)
+    record = Promotions(registry(host.bucket, "digits")).roll_back(
+        expected=bundles.version_name(3), to=None, actor=Actor("ada", "sevens were read as ones")
+    )
+    expect(shown.locator("#version")).to_have_text(record.version)
+    expect(shown.locator("#deployments-rows tr").first).to_contain_text(record.version)
+
+    shown.get_by_role("button", name="Roll back …").click()
+
+    offered = shown.get_by_role("dialog", name="Roll back digits").locator("#target option:checked")
+    expect(offered).to_have_text(f"{host.served_before(record.version)} (previous)")
+
+
 def test_an_interrupted_request_is_reported_as_unknown_outcome(shown, host):
     before = host.champion()
     shown.route("**/rollback", lambda route: route.abort())

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
-from overnight.store.registry.promotions import Promotions
+from overnight.store.registry.promotions import Promotions, predecessor
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import follow_settings, run_serving
 from tests.support.signing_keys import alias_log, registry
@@ -31,6 +31,9 @@ class Host:
         record = alias_log(self.bucket, bundles.MODEL).current()
         assert record is not None
         return record
+
+    def served_before(self, version: str) -> str:
+        return predecessor(alias_log(self.bucket, bundles.MODEL), version)
 
 
 @contextmanager
