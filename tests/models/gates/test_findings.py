@@ -26,6 +26,7 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
+from overnight.models.gates.shares import PairedShares
 from overnight.models.metrics.evaluation import Changed, Evaluation, Sameness
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Finding, Measurement
@@ -69,7 +70,7 @@ SERVED = replace(
 TWO_SLICES = Evaluation(
     (), champion="v1", paired=(paired(30, 60, 1_000, "a"), paired(30, 40, 1_000, "b"))
 )
-ROWS = np.arange(40.0)
+ROWS, GROUPED = np.arange(40.0), np.arange(120.0)
 BUDGET = WithinBudget(p99_ms=1.5, resident_mb=60, size_mb=1)
 CASES: Mapping[str, tuple[Gate, Evaluation]] = {
     "AtLeast with an interval": (AtLeast("accuracy", 0.9), INTERVAL),
@@ -114,6 +115,15 @@ CASES: Mapping[str, tuple[Gate, Evaluation]] = {
         MaximumRegression(0.01, ("a", "b", "c"), optional=True, minimum_rows=200),
         Evaluation((), champion="v1", paired=(paired(1, 1, 199, "a"), paired(9, 8, 2_000, "b"))),
     ),
+    "MaximumRegression of too few and of enough, presumed no worse": (
+        MaximumRegression(0.01, ("few", "a"), presumed="no worse"),
+        Evaluation((), champion="v1", paired=(paired(0, 0, 99, "few"), paired(5, 5, 100, "a"))),
+    ),
+    "MaximumRegression of optional slices without and with just enough rows": (
+        MaximumRegression(0.1, ("none", "just"), optional=True),
+        Evaluation((), champion="v1", paired=(paired(0, 0, 0, "none"), paired(5, 5, 100, "just"))),
+    ),
+    "MaximumRegression of no row": (MaximumRegression(0.1), counted(0, 0, 0)),
     "MaximumRegression of too few": (MaximumRegression(0.01), counted(1, 1, 99)),
     "MaximumRegression without a champion": (
         MaximumRegression(0.01, ("", "a")),
@@ -140,6 +150,16 @@ CASES: Mapping[str, tuple[Gate, Evaluation]] = {
     "BetterThan": (
         BetterThan("error", "naive"),
         compared_row_by_row(ROWS % 7, ROWS % 7 + ROWS % 3),
+    ),
+    "BetterThan on a slice, by groups that weigh": (
+        BetterThan("error", "naive", ("even",)),
+        compared_row_by_row(
+            GROUPED % 7,
+            GROUPED % 7 + GROUPED % 3,
+            weights=1 + GROUPED % 4,
+            units=(GROUPED // 3).astype(int),
+            slices={"even": GROUPED % 2 == 0},
+        ),
     ),
     "BetterThan of too few": (
         BetterThan("error", "naive"),
@@ -220,11 +240,18 @@ def test_every_expected_finding_is_asked_for() -> None:
         ),
         (
             lambda: MaximumRegression(0),
-            "MaximumRegression.margin: expected above 0, because an equal can never show",
+            (
+                "MaximumRegression.margin: expected above 0, because an equal can never show that "
+                'it is not worse at all; or MinimumImprovement(0), or presumed="no worse", found 0;'
+            ),
         ),
         (
             lambda: MinimumImprovement(-0.1),
             "MinimumImprovement.margin: expected at least 0 (its name says the sign)",
+        ),
+        (
+            lambda: MinimumImprovement(0, alpha=0.6),
+            "MinimumImprovement.alpha: expected above 0 and at most 0.5, found 0.6",
         ),
         (
             lambda: MinimumImprovement(0, ()),
@@ -238,3 +265,13 @@ def test_a_declaration_that_could_refuse_nothing_is_an_error(declare: Any, why: 
 
     assert str(raised.value).startswith(why)
     assert str(raised.value).endswith("; correct the model's gates")
+
+
+def test_no_difference_of_shares_is_beyond_one() -> None:
+    equal, apart = PairedShares(50, 0, 0), PairedShares(50, 30, 2)
+
+    p_values = [apart.p_value_at_most(bound) for bound in (-2, -1, 1, 2)]
+
+    assert p_values == [0.0, 0.0, 1.0, 1.0]
+    assert equal.p_value_at_most(0) == equal.p_value_at_least(0) == 1.0
+    assert 0 < apart.p_value_at_most(-0.5) < apart.p_value_at_most(0.5) < 1
