@@ -21,7 +21,7 @@ from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import challenge, promote
-from tests.support.signing_keys import alias_log
+from tests.support.signing_keys import SIGNER, alias_log
 from tests.support.steady_load import steady
 from tests.support.stopping import stop_process
 from tests.support.waiting import until
@@ -214,7 +214,7 @@ def test_hosts_with_different_clocks_follow_the_order_of_the_log(
                 at=datetime.now(UTC) + timedelta(days=days),
             )
             key = keys.alias_record(bundles.MODEL, "champion", number)
-            s3_bucket.create(key, record.model_dump_json(indent=2).encode())
+            s3_bucket.create(key, record.signed_by(SIGNER, key).encoded())
 
             for serving in (host, other):
                 until(
