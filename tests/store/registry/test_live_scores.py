@@ -115,3 +115,19 @@ def test_no_other_metric_replaces_a_headline_that_is_not_finite():
 
     assert closed.headline is None
     assert latest([score("b"), closed]) == score("b")
+
+
+class Lagging(MemoryBucket):
+    """A bucket whose listing still has an object that is gone."""
+
+    def keys_below(self, prefix: str) -> list[str]:
+        return [*super().keys_below(prefix), f"{prefix}/gone.json"]
+
+
+def test_the_scores_of_a_version_are_its_own_and_those_that_are_there():
+    bucket = Lagging()
+    other = score("night-0002").model_copy(update={"version": "20261123T020000-0123456789ab"})
+    LiveScores(bucket, "digits").keep(other)
+    LiveScores(bucket, "digits").keep(score("night-0001"))
+
+    assert LiveScores(bucket, "digits").of_version(VERSION) == [score("night-0001")]

@@ -15,6 +15,6 @@ def test_the_first_refusal_of_a_fingerprint_is_kept() -> None:
     refusal = refusals.find("f" * 64, compared_with=VERSION)
 
     assert refusal is not None
-    assert refusal.findings == (finding,)
+    assert (refusal.findings, refusal.compared_with) == ((finding,), VERSION)
     assert refusals.find("e" * 64, compared_with=VERSION) is None
     assert refusals.find("f" * 64, compared_with=None) is None

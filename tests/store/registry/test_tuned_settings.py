@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from overnight.store.errors import AlreadyExists
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
@@ -71,3 +72,43 @@ def test_the_sequence_of_a_record_is_that_of_its_key(bucket):
     bucket.create(keys.tuned_record("digits", 1), planted.model_dump_json().encode())
 
     assert TunedSettingsLog(bucket, "digits").append(tuned(epochs=7)).sequence == 2
+
+
+class Overtaken(MemoryBucket):
+    """A bucket in which another record is created first, once."""
+
+    first: TunedSettings | None = None
+
+    def create(self, key: str, body: bytes) -> None:
+        if self.first is not None:
+            first, self.first = self.first, None
+            super().create(key, first.encoded())
+        super().create(key, body)
+
+
+def test_a_search_that_lost_its_number_is_recorded_after_the_winner():
+    bucket = Overtaken()
+    bucket.first = tuned(epochs=5)
+
+    record = TunedSettingsLog(bucket, "digits").append(tuned(epochs=7))
+
+    assert (record.sequence, record.settings) == (2, {"epochs": 7})
+    assert TunedSettingsLog(bucket, "digits").current() == record
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 2
+
+
+class Unanswered(MemoryBucket):
+    """A bucket that creates an object and answers as to the second attempt."""
+
+    def create(self, key: str, body: bytes) -> None:
+        super().create(key, body)
+        raise AlreadyExists(key)
+
+
+def test_a_write_whose_response_was_lost_is_recorded_once():
+    bucket, settings = Unanswered(), tuned(epochs=5)
+
+    record = TunedSettingsLog(bucket, "digits").append(settings)
+
+    assert (record.sequence, record.id) == (1, settings.id)
+    assert len(bucket.keys_below(keys.tuned("digits"))) == 1
