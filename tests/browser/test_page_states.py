@@ -9,14 +9,13 @@ from playwright.sync_api import Page, expect
 
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.browser.page_watch import overflow, watch
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.s3_server import ACCESS, SECRET
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
-from tests.support.signing_keys import SIGNER, alias_log
+from tests.support.signing_keys import SIGNER, alias_log, registry
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -64,7 +63,9 @@ def sell(bucket: S3Bucket, model: str = "shop") -> str:
     """Publish and promote a model without image inputs."""
     files = {"predictor.tflite": NETWORK.read_bytes()}
     made = bundles.manifest(1, files, tensors=SHOP).model_copy(update={"model": model})
-    ModelRegistry(bucket, made.model).publish(made, files, SIGNER)
+    versions = registry(bucket, model)
+    versions.publish(made, files, SIGNER)
+    versions.decisions.decide(made.version, "approved", Actor("a test", "to sell"))
     alias_log(bucket, model).append(made.version, expected=None, actor=Actor("a test", "to sell"))
     return made.version
 

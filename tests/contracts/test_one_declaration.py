@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.validation import check_range
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
-from overnight.tasks.data.validate import _mismatch
+from overnight.tasks.data.validate import tensor_mismatch
 
 SPECS = [
     TensorSpec(name="any", datatype="FP32", shape=()),
@@ -43,4 +43,4 @@ def test_training_and_serving_refuse_the_same_values(spec: TensorSpec, data: st.
     except BadInput:
         is_served = False
 
-    assert is_served == (_mismatch(rows, spec) == "")
+    assert is_served == (tensor_mismatch(rows, spec) == "")

@@ -1,6 +1,5 @@
 """Prefect asks everybody for its password, and no run brings an environment of its own."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from overnight.infra.settings import Settings, load
 from overnight.infra.stack import held_runs, local_secrets, prefect_services
 from overnight.infra.stack.ports import free_port
 from overnight.store.errors import ConfigurationError
+from tests.support import event_loop
 from tests.support.waiting import until
 
 POOL = "overnight"
@@ -311,7 +311,7 @@ def test_the_worker_takes_nothing_of_what_a_run_brings(server):
                 dict(prefect_services.POOL_TEMPLATE), dict(FORGED), client=client
             )
 
-    configured = asyncio.run(configure())
+    configured = event_loop.run(configure())
 
     assert configured.env == {}
     assert configured.command is None

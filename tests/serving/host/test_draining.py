@@ -44,7 +44,9 @@ def begun(serving: Serving) -> socket.socket:
 
 
 def test_all_workers_are_unready_before_any_of_them_stops_answering(published, tmp_path):
-    with run_serving(place=tmp_path, **published, drain_seconds="10") as serving:
+    # The body that comes late shall not be given up for that.
+    late = {"body_grace_seconds": "300"}
+    with run_serving(place=tmp_path, **published, drain_seconds="10", **late) as serving:
         until(serving.is_ready, what="serving is ready")
         early = begun(serving)
 

@@ -7,6 +7,7 @@ import pytest
 
 from overnight.serving.rest.quick_paths import QuickPaths
 from overnight.serving.rest.server import Server
+from tests.support import event_loop
 from tests.support.serving.clients import IMAGES, INFER, application_of, v2
 from tests.support.serving.server_in_memory import Protocol, scope
 
@@ -70,7 +71,7 @@ def test_a_quick_request_needs_no_thread_and_waits_for_no_slot(quick, taken, thr
         server.__rsgi_del__(asyncio.get_running_loop())
         return started
 
-    started = asyncio.run(run())
+    started = event_loop.run(run())
 
     assert started == threads
     assert protocol.answer.status == 200

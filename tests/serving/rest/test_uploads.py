@@ -11,6 +11,7 @@ from overnight.serving.errors import Overloaded
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.server import Server
 from overnight.serving.rest.uploads import Upload, Uploads
+from tests.support import event_loop
 from tests.support.serving.clients import INFER, PREDICT, application_of, refused, v2
 from tests.support.serving.server_in_memory import Protocol, post, scope, send
 
@@ -148,7 +149,7 @@ def test_bodies_that_are_received_hold_no_place_among_the_requests_that_are_answ
         await asyncio.gather(*tasks, return_exceptions=True)
         return quick
 
-    quick = asyncio.run(run())
+    quick = event_loop.run(run())
 
     assert quick.answer is not None
     assert quick.answer.status == 200
@@ -228,7 +229,7 @@ def test_a_slow_large_body_gives_its_memory_to_another_one():
         await first
         return slow, other
 
-    slow, other = asyncio.run(run())
+    slow, other = event_loop.run(run())
 
     assert slow.answer is not None
     assert other.answer is not None

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 
 from overnight.serving.rest.server import Server
+from tests.support import event_loop
 
 
 class Headers:
@@ -85,7 +86,7 @@ def send(application: Flask, asked: Scope, protocol: Protocol) -> Answer:
         await server.__rsgi__(asked, protocol)
         server.__rsgi_del__(asyncio.get_running_loop())
 
-    asyncio.run(run())
+    event_loop.run(run())
     assert protocol.answer is not None
     return protocol.answer
 
