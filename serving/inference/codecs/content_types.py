@@ -164,8 +164,10 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
             members += 1
             # Only gzip has members (RFC 1952); one costs more than the bytes that it takes.
             is_gzip = body.startswith(_GZIP) and view[position : position + 2] == _GZIP
-            if not is_gzip or members > _MOST_MEMBERS:
+            if not is_gzip:
                 raise EOFError("bytes after its end")
+            if members > _MOST_MEMBERS:
+                raise EOFError(f"more than {_MOST_MEMBERS:,} members")
             unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
         elif position == len(view) and not block:
             raise EOFError("an end before its end")

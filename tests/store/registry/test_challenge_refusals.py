@@ -1,7 +1,5 @@
 """Challenges, promotions and decisions that are refused or undone, with every message whole."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from overnight.store.errors import (
@@ -23,10 +21,10 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal, difference
 from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
-from overnight.store.registry.tombstones import Tombstone
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.examples import FILES, TENSORS, manifest
 from tests.support.signing_keys import SIGNER, TRUST
+from tests.support.tombstones import collected
 
 A, B, C, UNDECIDED = (f"20261122T02000{n}-0123456789ab" for n in range(4))
 SHADOW, CANARY = Terms(mode="shadow"), Terms(mode="canary", share=0.2)
@@ -141,20 +139,6 @@ def test_a_challenge_of_an_earlier_release_counts_the_first_champion(bucket: Mem
 
     assert challenges.became_champion(earlier)
     assert not challenges.became_champion(earlier, since=1)
-
-
-def collected(bucket: MemoryBucket, version: str) -> None:
-    tombstone = Tombstone(
-        model="digits",
-        version=version,
-        was="published",
-        files=(),
-        size_bytes=0,
-        by="ada",
-        reason="old",
-        at=datetime(2026, 12, 24, tzinfo=UTC),
-    )
-    bucket.create(keys.tombstone("digits", version), tombstone.encoded())
 
 
 def test_a_challenge_of_a_version_collected_meanwhile_is_stopped_with_the_reason(

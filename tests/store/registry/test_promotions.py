@@ -165,8 +165,15 @@ def test_what_served_before_a_version_that_is_no_longer_champion_is_a_conflict(
     promote(bucket, A, None)
     promote(bucket, B, A)
 
-    with pytest.raises(PromotionConflict, match=f"expected {A} to be current, found {B}"):
+    with pytest.raises(PromotionConflict) as raised:
         predecessor(AliasLog(bucket, "digits"), A)
+    with pytest.raises(PromotionConflict) as of_none:
+        predecessor(AliasLog(bucket, "shop"), A)
+
+    expected = f"expected {A} to be current, found"
+    remedy = "evaluate against it and promote again"
+    assert str(raised.value) == f"digits@champion: {expected} {B}; {remedy}"
+    assert str(of_none.value) == f"shop@champion: {expected} none; {remedy}"
 
 
 def test_a_rollback_to_an_unknown_version_is_an_error_of_the_tree(bucket: MemoryBucket) -> None:

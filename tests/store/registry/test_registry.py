@@ -1,7 +1,5 @@
 """What a registry refuses to publish, to read or to trust, with every message whole."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from overnight.store.errors import CorruptVersion, OvernightError, UnknownVersion, UntrustedVersion
@@ -11,11 +9,11 @@ from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.size_limits import MANIFEST_BYTES
 from overnight.store.registry.manifest import Manifest, RunLineage
 from overnight.store.registry.registry import ModelRegistry, Registry
-from overnight.store.registry.tombstones import Tombstone
 from overnight.store.registry.versions import Trusted
 from overnight.store.trust.signing import Signer
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.signing_keys import SIGNER, TRUST, named, registry, signer
+from tests.support.tombstones import collected
 
 OTHER = "20261123T020000-0123456789ab"
 KEY = f"models/digits/versions/{VERSION}/manifest.json"
@@ -202,17 +200,7 @@ def test_a_file_that_was_added_later_is_told_by_its_name(bucket: MemoryBucket) -
 def test_a_collected_version_is_told_with_when_by_whom_and_what_is_kept(
     bucket: MemoryBucket,
 ) -> None:
-    tombstone = Tombstone(
-        model="digits",
-        version=VERSION,
-        was="published",
-        files=(),
-        size_bytes=0,
-        by="ada",
-        reason="old",
-        at=datetime(2026, 12, 24, tzinfo=UTC),
-    )
-    bucket.create(keys.tombstone("digits", VERSION), tombstone.encoded())
+    collected(bucket, VERSION)
 
     with pytest.raises(CorruptVersion) as raised:
         ModelRegistry(bucket, "digits").tombstones.check_not_collected(VERSION)
