@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Drivers that only their own users need.
+WAREHOUSES := --no-extra snowflake --no-extra bigquery
 # With it set, each process would compile its imports again, at twice the CPU.
 unexport PYTHONDONTWRITEBYTECODE
 # uv keeps its cache in the home; where that cannot be written, in the checkout.
@@ -53,7 +55,7 @@ quick: $(READY) ## run the tests that start no server or process, and train noth
 MUTANTS := $(VENV)/mutants
 
 mutants: $(READY) ## break gates, registry, host state and data gates line by line; about 30 minutes
-	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --all-extras --group mutants --quiet
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --all-extras $(WAREHOUSES) --group mutants --quiet
 	@rm -rf $(MUTANTS)/overnight $(MUTANTS)/tests && mkdir -p $(MUTANTS)
 	@cp -rLp overnight tests pyproject.toml deployments.yaml README.md $(MUTANTS)
 	@cd $(MUTANTS) && ../bin/mutmut run && ../bin/mutmut results
@@ -101,5 +103,5 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 $(READY): uv.lock pyproject.toml
 	@test -x $(BIN)/python || "$$(./.ci/python)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --all-extras --compile-bytecode
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --all-extras $(WAREHOUSES) --compile-bytecode
 	@touch $@
