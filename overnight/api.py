@@ -1,0 +1,75 @@
+"""What the definition of a model is written with, in one place.
+
+    from overnight.api import ModelDefinition, Schema, TensorSpec, TrainingSettings
+
+Importing it imports no TensorFlow: what a network is built and trained with is in
+`overnight.models.training`, and only the training process imports that.
+"""
+
+from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
+from overnight.models.data_gates.drift import SameShares, SameSpread
+from overnight.models.definition import (
+    Delivery,
+    ModelDefinition,
+    Places,
+    Reading,
+    Source,
+    TrainingSettings,
+)
+from overnight.models.examples import Array, Examples, Outputs
+from overnight.models.gates import (
+    AtLeast,
+    AtMost,
+    BetterThan,
+    Calibrated,
+    Gate,
+    MaximumRegression,
+    MinimumImprovement,
+    Robust,
+    SamePredictions,
+    WithinBudget,
+)
+from overnight.models.metrics.equivalence import Tolerance
+from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.search_space import Choice, Range
+from overnight.models.sources.csv_folder import CsvFolder
+from overnight.store.registry.manifest import Measurement
+from overnight.store.schema import Forecast, Schema, TensorSpec
+
+__all__ = [
+    "Array",
+    "AtLeast",
+    "AtMost",
+    "BetterThan",
+    "Calibrated",
+    "Choice",
+    "Column",
+    "CsvFolder",
+    "DataGates",
+    "Delivery",
+    "Examples",
+    "Forecast",
+    "Gate",
+    "MaximumRegression",
+    "Measurement",
+    "MinimumImprovement",
+    "ModelDefinition",
+    "MovingHoldout",
+    "Outputs",
+    "Places",
+    "Range",
+    "Reading",
+    "Robust",
+    "RowMetric",
+    "SamePredictions",
+    "SameShares",
+    "SameSpread",
+    "Schema",
+    "Source",
+    "TensorSpec",
+    "Tolerance",
+    "TrainingSettings",
+    "WithinBudget",
+]
