@@ -7,7 +7,7 @@ diverge.
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from overnight.store.values import Value
 
@@ -35,7 +35,8 @@ class TensorSpec(Value):
     encoded as the category `otherwise`, or rejected where that is empty. `date`: whole numbers are
     days since 1970-01-01. `nullable`: a value may be missing, which is NaN in a floating-point
     tensor and null in a row. `bright_on_dark`: the values are a drawing whose ink is bright, so
-    that a picture with a light border is inverted before it is sent.
+    that a picture with a light border is inverted before it is sent. `labels` of an output with a
+    number for each class are the names of these classes.
     """
 
     name: str
@@ -49,6 +50,8 @@ class TensorSpec(Value):
     otherwise: str = ""
     date: bool = False
     bright_on_dark: bool = False
+    # Left out when empty: manifests of models with one output keep their bytes.
+    labels: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @model_validator(mode="before")
     @classmethod
@@ -143,14 +146,21 @@ class Forecast(Value):
 class Schema(Value):
     """The inputs and outputs of a model, and the `labels` of its classes, if any.
 
-    The first output is the prediction; further outputs explain it. `forecast` names the roles of
-    the tensors where the prediction is a forecast.
+    The first output is the prediction, and `labels` name its classes; further outputs explain it,
+    or are predictions of their own, with `labels` of their own. `forecast` names the roles of the
+    tensors where the prediction is a forecast.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] = ()
     forecast: Forecast | None = None
+
+    def classes(self, output: str) -> tuple[str, ...]:
+        """The names of the classes of an output, in order; empty where it has none."""
+        is_first = bool(self.outputs) and output == self.outputs[0].name
+        own = next((spec.labels for spec in self.outputs if spec.name == output), ())
+        return own or (self.labels if is_first else ())
 
     @model_validator(mode="after")
     def _forecast_is_of_its_tensors(self) -> Self:

@@ -68,7 +68,7 @@ class Population:
         rows = pa.concat_tables(tables)
         self.learned, self.holdout = rows[:LEARNED_ROWS], source.holdout()
         fresh = DIGITS.examples(rows[LEARNED_ROWS:])
-        self.fresh = Digits(fresh.inputs["image"], fresh.labels.astype(np.int8))
+        self.fresh = Digits(fresh.inputs["image"], fresh.labels_of().astype(np.int8))
         body = predictor.read_bytes() if predictor else self._trained(place)
         self.champion = DriftReference(
             PublishedPredictor("champion", body, DIGITS.tensors), frozenset({"learned"})

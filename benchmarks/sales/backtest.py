@@ -116,7 +116,7 @@ def _boosted(training: Examples, holdout: Examples, seed: int) -> Floats:
     booster = HistGradientBoostingRegressor(
         loss="absolute_error", max_iter=_ITERATIONS, random_state=seed
     )
-    booster.fit(_numbers(training), training.labels)
+    booster.fit(_numbers(training), training.labels_of())
     median: Floats = np.maximum(booster.predict(_numbers(holdout)), 0.0)
     return median
 
@@ -138,7 +138,7 @@ def _numbers(examples: Examples) -> NDArray[np.float32]:
 
 def to_json(backtest: Backtest) -> dict[str, float | str]:
     """One holdout in numbers."""
-    labels = backtest.examples.labels.astype(np.float64)
+    labels = backtest.examples.labels_of().astype(np.float64)
     errors = {
         method: float(np.abs(labels - backtest.forecasts[method]).sum() / labels.sum())
         for method in METHODS
@@ -154,7 +154,9 @@ def to_json(backtest: Backtest) -> dict[str, float | str]:
 
 def report(backtests: list[Backtest]) -> Iterator[str]:
     """All holdouts together, with intervals, whole and by slice."""
-    labels = np.concatenate([backtest.examples.labels for backtest in backtests]).astype(np.float64)
+    labels = np.concatenate([backtest.examples.labels_of() for backtest in backtests]).astype(
+        np.float64
+    )
     days = np.concatenate([backtest.examples.inputs["day"] for backtest in backtests])
     forecasts = {
         method: np.concatenate([backtest.forecasts[method] for backtest in backtests])

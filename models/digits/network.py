@@ -106,10 +106,10 @@ def fit(
     def prepare(network: keras.Model) -> Course:
         reader = network.get_layer("reader")
         learner = DigitsLearner(
-            reader, _seen(network, training), training.labels, settings=settings
+            reader, _seen(network, training), training.labels_of(), settings=settings
         )
         held_out = _seen(network, validation)
-        validate = partial(_validate, reader, held_out, validation.labels)
+        validate = partial(_validate, reader, held_out, validation.labels_of())
         return learner.steps.count, learner.epoch, validate
 
     return fit_by_steps(

@@ -18,7 +18,7 @@ def pictures(
     """Learning curves, confusion, calibration, and the mistakes made with most confidence."""
     probabilities = np.asarray(outputs["probabilities"])
     answers = probabilities.argmax(axis=1)
-    labels = examples.labels
+    labels = examples.labels_of()
     wrong = np.flatnonzero(answers != labels)
     worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_WORST]
     captions = [f"{labels[row]} as {answers[row]} {probabilities[row].max():.0%}" for row in worst]
@@ -36,6 +36,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
     rows = rows[np.argsort(-now[rows].max(axis=1), kind="stable")][:_SHOWN]
     captions = [
-        f"{examples.labels[row]}: {then[row].argmax()} then {now[row].argmax()}" for row in rows
+        f"{examples.labels_of()[row]}: {then[row].argmax()} then {now[row].argmax()}"
+        for row in rows
     ]
     return {"Where they disagree": drawn.gallery(examples.inputs["image"][rows], captions)}

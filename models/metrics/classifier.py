@@ -15,18 +15,22 @@ from overnight.store.registry.manifest import Measurement
 def measure(holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
     """Every metric for gates and reports, whole and by slice."""
     probabilities = np.asarray(outputs["probabilities"], np.float64)
-    return classification(holdout.labels.astype(np.int64), probabilities, holdout.slices)
+    return classification(
+        holdout.labels_of("probabilities").astype(np.int64), probabilities, holdout.slices
+    )
 
 
 def per_row(holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
     """The metrics that gates compare, row by row."""
     probabilities = np.asarray(outputs["probabilities"], np.float64)
-    return classification_rows(holdout.labels.astype(np.int64), probabilities)
+    return classification_rows(holdout.labels_of("probabilities").astype(np.int64), probabilities)
 
 
 def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
     """Which rows were answered right, [n]."""
-    right: NDArray[np.bool_] = outputs["probabilities"].argmax(axis=1) == holdout.labels
+    right: NDArray[np.bool_] = outputs["probabilities"].argmax(axis=1) == holdout.labels_of(
+        "probabilities"
+    )
     return right
 
 

@@ -17,8 +17,10 @@ def pictures(
     names = [str(number) for number in range(probabilities.shape[1])]
     return {
         "Learning curves": drawn.curves(history),
-        "Confusion": drawn.confusion(examples.labels, answers, names),
-        "Calibration": drawn.calibration(probabilities.max(axis=1), answers == examples.labels),
+        "Confusion": drawn.confusion(examples.labels_of("probabilities"), answers, names),
+        "Calibration": drawn.calibration(
+            probabilities.max(axis=1), answers == examples.labels_of("probabilities")
+        ),
     }
 
 
@@ -29,7 +31,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     rows = np.flatnonzero(then.argmax(axis=1) != now.argmax(axis=1))
     return {
         f"Where they disagree, {which}": drawn.confusion(
-            examples.labels[rows], answers[rows].argmax(axis=1), names
+            examples.labels_of("probabilities")[rows], answers[rows].argmax(axis=1), names
         )
         for which, answers in (("the first", then), ("the second", now))
     }

@@ -17,7 +17,10 @@ def pictures(
     examples: Examples, outputs: Outputs, history: Sequence[Mapping[str, float]]
 ) -> dict[str, bytes]:
     """Learning curves, forecasts over true values, and errors."""
-    answered, truth = _answered(outputs)[:, 1], examples.labels.astype(np.float64)
+    answered, truth = (
+        _answered(outputs)[:, 1],
+        examples.labels_of(next(iter(outputs))).astype(np.float64),
+    )
     return {
         "Learning curves": drawn.curves(history, metrics=("loss", "loss")),
         "Answer and truth": _scattered(truth, answered, "truth", "answer"),
@@ -31,7 +34,11 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     rows = np.argsort(-np.abs(then - now), kind="stable")[:_SHOWN]
     figure = Figure(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
     axes: Any = figure.subplots()
-    for values, label in ((then, "first"), (now, "second"), (examples.labels, "truth")):
+    for values, label in (
+        (then, "first"),
+        (now, "second"),
+        (examples.labels_of(next(iter(first))), "truth"),
+    ):
         axes.plot(values[rows], np.arange(len(rows)), "o", label=label)
     axes.set_yticks(np.arange(len(rows)), [f"row {row}" for row in rows])
     axes.legend(frameon=False)

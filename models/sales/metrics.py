@@ -43,7 +43,7 @@ def per_row(examples: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
     perishable departments of the vocabulary weighing 1.25. Days with more
     returns than sales count as 0.
     """
-    sold = np.maximum(examples.labels.astype(np.float64), 0.0)
+    sold = np.maximum(examples.labels_of().astype(np.float64), 0.0)
     units = np.asarray(outputs["units"], np.float64)
     days = examples.inputs["day"].astype(np.int64)
     weight = _weights(examples)
@@ -75,7 +75,7 @@ def measure(examples: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
         ratio(rows["mean_28_wape"]),
         # Of the median, not the mean, so R² is a little below its possible maximum.
         r2(
-            examples.labels.astype(np.float64),
+            examples.labels_of().astype(np.float64),
             np.asarray(outputs["units"], np.float64)[:, 1],
         ),
     ]
@@ -87,7 +87,7 @@ def in_interval(examples: Examples, outputs: Outputs) -> NDArray[np.bool_]:
     units = np.asarray(outputs["units"], np.float64)
     low, high = np.floor(units[:, 0]), np.ceil(units[:, 2])
     # Returns can exceed sales; the network forecasts such days as 0.
-    sold = np.maximum(examples.labels, 0)
+    sold = np.maximum(examples.labels_of(), 0)
     inside: NDArray[np.bool_] = (low <= sold) & (sold <= high)
     return inside
 

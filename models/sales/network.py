@@ -86,7 +86,7 @@ def fit(
 
 def _validate(network: keras.Model, validation: Examples) -> dict[str, float]:
     answer = predict(network, validation.inputs)["units"]
-    labels = validation.labels.astype(np.float32)
+    labels = validation.labels_of().astype(np.float32)
     loss = float(tf.reduce_mean(pinball(tf.constant(labels), tf.constant(answer))))
     error = float(np.abs(labels - answer[:, 1]).sum() / max(float(labels.sum()), 1e-9))
     return {"validation_loss": loss, "validation_wape": error}

@@ -39,7 +39,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     for values, colour, label in (
         (then[rows], _QUIET, "first"),
         (now[rows], _MINE, "second"),
-        (examples.labels[rows], _INK, "sold"),
+        (examples.labels_of()[rows], _INK, "sold"),
     ):
         axes.plot(values, places, "o", color=colour, label=label)
     axes.set_yticks(places, [_name(examples, row) for row in rows])
@@ -58,7 +58,7 @@ def _by_day(examples: Examples, units: NDArray[np.float64]) -> bytes:
     low, middle, high = (np.bincount(place, units[:, q]) for q in range(len(QUANTILES)))
     axes.fill_between(moments, low, high, color=_MINE, alpha=0.15, label="P10 to P90, summed")
     axes.plot(moments, middle, color=_MINE, label="forecast")
-    axes.plot(moments, np.bincount(place, examples.labels), color=_INK, label="sold")
+    axes.plot(moments, np.bincount(place, examples.labels_of()), color=_INK, label="sold")
     axes.set_ylabel("pieces a day")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelrotation=30)
@@ -69,7 +69,7 @@ def _by_day(examples: Examples, units: NDArray[np.float64]) -> bytes:
 def _by_department(examples: Examples, outputs: Outputs) -> bytes:
     """The error and the share of truths in their intervals, a bar a department."""
     units = np.asarray(outputs["units"], np.float64)
-    inside, sold = in_interval(examples, outputs), examples.labels.astype(np.float64)
+    inside, sold = in_interval(examples, outputs), examples.labels_of().astype(np.float64)
     department = examples.inputs["department"]
     codes = [code for code in range(len(DEPARTMENT.vocabulary)) if (department == code).any()]
     names = [DEPARTMENT.vocabulary[code] for code in codes]
@@ -93,7 +93,7 @@ def _by_department(examples: Examples, outputs: Outputs) -> bytes:
 
 def _worst(examples: Examples, units: NDArray[np.float64]) -> bytes:
     """The largest errors in pieces, with the intervals of their forecasts."""
-    sold = np.maximum(examples.labels.astype(np.float64), 0.0)
+    sold = np.maximum(examples.labels_of().astype(np.float64), 0.0)
     rows = worst(sold, units)
     figure = Figure(figsize=(8, 0.34 * len(rows) + 1.1), layout="constrained")
     axes: Any = figure.subplots()

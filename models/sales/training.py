@@ -29,7 +29,7 @@ class SalesLearner:
     ) -> None:
         self.network, self.settings = network, settings
         self.inputs = {name: tf.constant(examples.inputs[name]) for name in INPUTS}
-        self.labels = tf.constant(examples.labels.astype(np.float32))
+        self.labels = tf.constant(examples.labels_of().astype(np.float32))
         self.steps = Steps(
             network, examples.n, settings=settings, weight_decay=WEIGHT_DECAY, metrics_of=means
         )

@@ -204,7 +204,8 @@ def fit(
     learner.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
     rows = min(settings.batch_rows, training.n)
     learned, held_out = (
-        (dict(examples.inputs), {output: examples.labels}) for examples in (training, validation)
+        (dict(examples.inputs), {output: examples.labels_of(output)})
+        for examples in (training, validation)
     )
 
     def learn(_epoch: int, _report: Report) -> Metrics:

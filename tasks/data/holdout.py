@@ -14,6 +14,7 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
+from overnight.store.schema import Schema
 from overnight.tasks.data.categories import UnknownCategories, categories
 from overnight.tasks.data.column_checks import MISSING, RANGE, check_columns, value_range
 from overnight.tasks.data.validate import tensor_mismatch
@@ -70,7 +71,7 @@ def _findings(
         return (_failed(name, "rows", reason),)
     return (
         *_check_inputs(examples, definition, name),
-        *_check_labels(examples.labels, definition.tensors.labels, name, numbered=numbered),
+        *_check_labels(examples, definition.tensors, name, numbered=numbered),
     )
 
 
@@ -81,7 +82,19 @@ def _check_inputs(examples: Examples, definition: ModelDefinition, name: str) ->
 
 
 def _check_labels(
-    labels: Array, classes: tuple[str, ...], name: str, *, numbered: bool
+    examples: Examples, tensors: Schema, name: str, *, numbered: bool
+) -> Iterator[Finding]:
+    """The findings on the labels of each output that has some."""
+    first = tensors.outputs[0].name
+    for output, labels in examples.by_output(first).items():
+        label = "label" if output == first else f"label of {output}"
+        yield from _check_labels_of(
+            labels, tensors.classes(output), label, name=name, numbered=numbered
+        )
+
+
+def _check_labels_of(
+    labels: Array, classes: tuple[str, ...], label: str, *, name: str, numbered: bool
 ) -> Iterator[Finding]:
     numbers = np.asarray(labels, np.float64)
     low, high = (0, len(classes) - 1) if classes else (-np.inf, np.inf)
@@ -92,7 +105,7 @@ def _check_labels(
         first = int(is_bad.argmax())
         where = f"row {first + 1}" if numbered else f"{int(is_bad.sum()):,} rows"
         yield _failed(
-            name, "label", f"label: expected {expected}, found {labels[first]} in {where}"
+            name, "label", f"{label}: expected {expected}, found {labels[first]} in {where}"
         )
         return
     counts = np.bincount(numbers.astype(np.int64), minlength=len(classes)) if classes else ()

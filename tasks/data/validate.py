@@ -52,7 +52,10 @@ def validate(
         findings.append(_finding("readable", "rows", False, reason))
         return tuple(findings)
     findings += [_tensor_finding(examples, spec) for spec in definition.tensors.inputs]
-    findings += _class_findings(examples.labels, definition.tensors.labels, gates.class_rows)
+    first = definition.tensors.outputs[0].name
+    for output, labels in examples.by_output(first).items():
+        names = definition.tensors.classes(output)
+        findings += _class_findings(labels, names, gates.class_rows)
     return tuple(findings)
 
 

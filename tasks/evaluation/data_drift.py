@@ -230,9 +230,12 @@ def _sample(
 def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSample:
     """The labels, and the model's statistics of its inputs."""
     numbers = dict(definition.data_gates.input_statistics(examples.inputs))
-    if definition.tensors.labels:
-        return ColumnSample(examples.n, {"label": examples.labels}, numbers)
-    return ColumnSample(examples.n, {}, numbers | {"label": examples.labels})
+    first = definition.tensors.outputs[0].name
+    classes: dict[str, Array] = {}
+    for output, labels in examples.by_output(first).items():
+        name = "label" if output == first else f"label.{output}"
+        (classes if definition.tensors.classes(output) else numbers)[name] = labels
+    return ColumnSample(examples.n, classes, numbers)
 
 
 def _describe_answers(

@@ -64,7 +64,8 @@ def difference(
     correct = [np.asarray(definition.correct(holdout, answered)) for answered in outputs]
     name = definition.tensors.outputs[0].name
     first_answers, second_answers = np.asarray(first[name]), np.asarray(second[name])
-    labels = definition.tensors.labels
+    labels = definition.tensors.classes(name)
+    truth = holdout.by_output(name).get(name)
     rows = _disagreeing(first_answers, second_answers, classes=bool(labels))
     return Difference(
         first=first_manifest.version,
@@ -78,7 +79,7 @@ def difference(
         examples=tuple(
             Disagreement(
                 row=int(row),
-                label=_label_name(labels, holdout.labels[row]),
+                label="" if truth is None else _label_name(labels, truth[row]),
                 first=_format_answer(labels, first_answers[row]),
                 second=_format_answer(labels, second_answers[row]),
             )

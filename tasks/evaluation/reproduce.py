@@ -101,8 +101,11 @@ def as_recorded(definition: ModelDefinition, manifest: Manifest, rows: Examples)
     recorded = translation(definition.tensors, manifest.tensors)
     labels = rows.labels
     if recorded.classes is not None:
+        first = definition.tensors.outputs[0].name
+        numbers = rows.labels_of(first)
         # `classes` has the recorded number of each class, and labels are such numbers.
-        labels = recorded.classes[labels.astype(np.int64)].astype(labels.dtype)
+        numbers = recorded.classes[numbers.astype(np.int64)].astype(numbers.dtype)
+        labels = {**labels, first: numbers} if isinstance(labels, Mapping) else numbers
     return replace(rows, inputs=recorded.inputs(rows.inputs), labels=labels)
 
 

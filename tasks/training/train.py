@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from overnight.models.definition import ModelDefinition, Progress, TrainingSettings
@@ -17,6 +15,7 @@ from overnight.store.objects.digests import digest
 from overnight.store.objects.keys import new_version
 from overnight.store.values import Value
 from overnight.tasks import child_process
+from overnight.tasks.training.examples_file import save
 
 FITTED = "fitted.json"
 START = "start.keras"
@@ -128,11 +127,6 @@ def _module_names(network: str, checkout: Path | None) -> tuple[str, str]:
     # Revisions from before the one package: the versions that they trained are reproduced, too.
     # Not as one literal: the import closure takes a dotted name in a string for a module.
     return ".".join(("tasks", "fit")), network.removeprefix("overnight.")  # noqa: FLY002
-
-
-def save(path: Path, examples: Examples) -> None:
-    arrays: dict[str, Any] = {f"input.{name}": array for name, array in examples.inputs.items()}
-    np.savez(path, labels=examples.labels, **arrays)
 
 
 def _report_progress(line: str, report: Callable[[Progress], None]) -> None:

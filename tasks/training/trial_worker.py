@@ -12,7 +12,8 @@ from pathlib import Path
 
 from overnight.models.definition import TrainingSettings
 from overnight.tasks.child_process import ends_with_parent
-from overnight.tasks.training.worker import load, print_progress, split
+from overnight.tasks.training.examples_file import load
+from overnight.tasks.training.worker import print_progress, split
 
 
 def main(folder: Path) -> None:

@@ -21,7 +21,7 @@ from overnight.models.search_space import Choice, Range, Ranges
 from overnight.store.errors import ConfigurationError
 from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
-from overnight.tasks.training.train import save
+from overnight.tasks.training.examples_file import save
 from overnight.tasks.training.trials import Search, Trial
 
 LOSS = "validation_loss"

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from overnight.models.definition import Progress, TrainingSettings
-from overnight.models.examples import Array, Examples
+from overnight.models.examples import Examples
 from overnight.store.objects.digests import digest
 from overnight.tasks.child_process import ends_with_parent
+from overnight.tasks.training.examples_file import load
 from overnight.tasks.training.train import FITTED, START, FittedRun
 
 
@@ -65,30 +66,12 @@ def print_progress(progress: Progress) -> None:
     print(progress.model_dump_json(), flush=True)
 
 
-def load(path: Path) -> Examples:
-    """Read rows that `train.save` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        inputs: dict[str, Array] = {
-            name.removeprefix("input."): arrays[name]
-            for name in arrays.files
-            if name.startswith("input.")
-        }
-        return Examples(inputs=inputs, labels=arrays["labels"])
-
-
 def split(examples: Examples, settings: TrainingSettings) -> tuple[Examples, Examples]:
     """Split off a random share of the rows for validation; returns training and validation."""
     order = np.random.default_rng(settings.seed).permutation(examples.n)
     validation_rows = max(1, round(examples.n * settings.validation_share))
     training, validation = order[validation_rows:], order[:validation_rows]
-    return _rows(examples, np.sort(training)), _rows(examples, np.sort(validation))
-
-
-def _rows(examples: Examples, rows: Array) -> Examples:
-    return Examples(
-        inputs={name: array[rows] for name, array in examples.inputs.items()},
-        labels=examples.labels[rows],
-    )
+    return examples.take(np.sort(training)), examples.take(np.sort(validation))
 
 
 if __name__ == "__main__":

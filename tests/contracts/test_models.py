@@ -111,11 +111,7 @@ def _split(definition: ModelDefinition, rows: pa.Table, holdout) -> tuple[Exampl
 def _some(examples: Examples, n: int) -> Examples:
     """Rows from everywhere among the examples."""
     chosen = np.linspace(0, examples.n - 1, min(n, examples.n)).astype(np.int64)
-    return Examples(
-        inputs={name: array[chosen] for name, array in examples.inputs.items()},
-        labels=examples.labels[chosen],
-        slices={name: mask[chosen] for name, mask in examples.slices.items()},
-    )
+    return examples.take(chosen)
 
 
 def test_it_is_listed_under_its_own_name(definition: ModelDefinition) -> None:

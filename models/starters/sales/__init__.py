@@ -40,7 +40,7 @@ def correct(holdout: Examples, outputs: Outputs) -> NDArray[np.bool_]:
 
 
 def _numbers(holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
-    return np.asarray(outputs["units"], np.float64), holdout.labels.astype(np.float64)
+    return np.asarray(outputs["units"], np.float64), holdout.labels_of().astype(np.float64)
 
 
 DEFINITION = ModelDefinition(

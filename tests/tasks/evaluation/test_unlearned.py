@@ -100,7 +100,7 @@ def test_an_earlier_forecast_is_reinstated_if_better_on_enough_days(
     tonight: Examples, earlier: float, champion: float, days: int, returns: bool
 ) -> None:
     chosen = tonight.inputs["day"] < day("2017-05-02") + days
-    requested = Examples({n: a[chosen] for n, a in tonight.inputs.items()}, tonight.labels[chosen])
+    requested = tonight.take(chosen)
     evaluation = compare_on_rows(
         SALES, requested, answered(requested, earlier), answered(requested, champion), champion="c"
     )
