@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=1.0, gt=0)
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
-    maximum_pixels: int = Field(default=4_000_000, ge=1)
+    maximum_pixels: int = Field(default=16_000_000, ge=1)
     # Of each worker, for the versions that served before the current one; the last always stays.
     loaded_versions_mb: int = Field(default=64, ge=0)
     # Of each worker: how many requests may arrive, wait and be answered at once.

@@ -29,6 +29,8 @@ OvernightError
 ├── ChallengeRunning        one challenger at a time: stop it first
 ├── NoChallenge             no challenge runs
 ├── AlreadyDecided          a decision is final
+├── BadPicture              no picture that an input takes: send another
+│   └── PictureTooLarge     over a limit; nothing of it was decoded
 ├── DestinationNotEmpty     a folder or store holds something else: name an empty one
 ├── ExportChanged           an export differs from its index: export again
 └── BadFile                 a delivered file cannot be ingested
@@ -286,6 +288,18 @@ class AlreadyDecided(OvernightError):
     def __init__(self, model: str, version: str, verdict: str, by: str) -> None:
         self.verdict, self.by = verdict, by
         super().__init__(f"{model} {version} was {verdict} by {by} already; a decision is final")
+
+
+class BadPicture(OvernightError):
+    """A picture cannot be a row of an input."""
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(f"the picture: expected {expected}, found {found}")
+
+
+class PictureTooLarge(BadPicture):
+    """More than a limit allows; nothing of it was decoded."""
 
 
 class DestinationNotEmpty(OvernightError):

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from overnight.store.pictures.declaration import Picture
 from overnight.store.values import Value
 
 # The datatypes of the Open Inference Protocol v2 that a numpy array can hold.
@@ -36,7 +37,8 @@ class TensorSpec(Value):
     days since 1970-01-01. `nullable`: a value may be missing, which is NaN in a floating-point
     tensor and null in a row. `bright_on_dark`: the values are a drawing whose ink is bright, so
     that a picture with a light border is inverted before it is sent. `labels` of an output with a
-    number for each class are the names of these classes.
+    number for each class are the names of these classes. `picture`: how pictures of other sizes
+    become rows; without it only pictures of exactly `shape` do.
     """
 
     name: str
@@ -52,6 +54,7 @@ class TensorSpec(Value):
     bright_on_dark: bool = False
     # Left out when empty: manifests of models with one output keep their bytes.
     labels: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    picture: Picture | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -80,6 +83,21 @@ class TensorSpec(Value):
                 f"{self.name}: dates need whole numbers of 32 or 64 bits and no vocabulary"
             )
         return self
+
+    @model_validator(mode="after")
+    def _is_of_pixels(self) -> Self:
+        if self.picture is not None and not self.takes_pictures:
+            raise ValueError(
+                f"{self.name}: pictures need UINT8 [h, w], or [h, w, 1, 3 or 4], found "
+                f"{self.datatype} {list(self.shape)}"
+            )
+        return self
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether a row is a picture: grey, grey, colour, or colour with opacity."""
+        channels = {(), (1,), (3,), (4,)}
+        return self.datatype == "UINT8" and len(self.shape) >= 2 and self.shape[2:] in channels
 
     @property
     def accepts_text(self) -> bool:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overnight.serving.errors import BadInput, LimitExceeded
 from overnight.serving.inference import vocabulary
@@ -12,6 +13,8 @@ from overnight.serving.inference.error_text import kind_of
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.validation import Array, check_range, first_wrong, where
 from overnight.serving.inference.vocabulary import OutOfVocabulary
+from overnight.store.errors import BadPicture, PictureTooLarge
+from overnight.store.pictures.reading import read_picture
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 
@@ -123,6 +126,21 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     rows = rows.astype(kind)
     check_range(spec, rows, field=field)
     return rows
+
+
+def from_picture(spec: TensorSpec, body: bytes, limits: Limits, *, field: str) -> NDArray[np.uint8]:
+    """Read one row given as a PNG, JPEG or WebP: uint8 in the shape of the tensor.
+
+    Raises:
+        LimitExceeded: more pixels than the limit; nothing was decoded.
+        BadInput: no picture, damaged, or not of the size and colours of the tensor.
+    """
+    try:
+        return read_picture(body, spec, most_pixels=limits.image_pixels)
+    except PictureTooLarge as error:
+        raise LimitExceeded(field, expected=error.expected, found=error.found) from None
+    except BadPicture as error:
+        raise BadInput(field, expected=error.expected, found=error.found) from None
 
 
 def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:

@@ -18,7 +18,7 @@ class Limits:
 
     body_bytes: int = 16_000_000
     batch_rows: int = 1_024
-    image_pixels: int = 4_000_000
+    image_pixels: int = 16_000_000
     waiting: int = 256
     answering: int = 2
     large_bytes: int = 128_000_000

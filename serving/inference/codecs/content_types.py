@@ -72,16 +72,17 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
 
 
 def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:
-    """One PNG; the response is JSON or raw, as `Accept` prefers."""
+    """One picture; the response is JSON or raw, as `Accept` prefers."""
     raw = image.accepts_raw(environ.get("HTTP_ACCEPT", ""))
-    return lambda loaded: image.infer(body, loaded, limits, raw=raw)
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return lambda loaded: image.infer(body, loaded, limits, kind=kind, raw=raw)
 
 
 # Exact content types of most clients, for which no parsing is needed.
 _CODECS: dict[tuple[str, str], Codec] = {
     ("v1", JSON): v1_json,
     ("v2", JSON): v2_tensors,
-    ("v2", image.PNG): v2_image,
+    **{("v2", kind): v2_image for kind in image.MEDIA_TYPES},
 }
 
 
@@ -97,9 +98,9 @@ def codec_of(protocol: str, content_type: str) -> Codec:
     if protocol == "v1":
         check_is_json(content_type)
         return v1_json
-    if content_type.partition(";")[0].strip().lower() == image.PNG:
+    if content_type.partition(";")[0].strip().lower() in image.MEDIA_TYPES:
         return v2_image
-    check_is_json(content_type, image.RAW, image.PNG)
+    check_is_json(content_type, image.RAW, *image.MEDIA_TYPES[:3])
     return v2_tensors
 
 

@@ -16,6 +16,7 @@ from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext
+from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decision import Decision
@@ -31,6 +32,7 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     Forecast: (),
     Measurement: (),
     Override: (),
+    Picture: (),
     RefusedVersion: ("acknowledged",),
     Score: ("format", "model"),
     VersionSummary: ("report",),

@@ -10,7 +10,6 @@ from PIL import Image
 
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.codecs import v2_image
-from overnight.serving.inference.limits import Limits
 from overnight.store.schema import Schema, TensorSpec
 
 
@@ -50,19 +49,14 @@ def v1_columns(tensors: Schema) -> dict[str, Any]:
 
 def png(tensors: Schema) -> bytes | None:
     """One row as a PNG, or None if the model takes no image."""
-    spec = tensors.inputs[0]
-    if spec.datatype != "UINT8" or len(spec.shape) not in {2, 3}:
-        return None
-    pixels = _bar(spec)
-    buffer = io.BytesIO()
-    Image.fromarray(np.stack([pixels] * 3, axis=-1) if spec.shape[2:] == (3,) else pixels).save(
-        buffer, "png"
-    )
     try:
-        # The decoder of requests is the one place that knows which images fit.
-        v2_image.read(buffer.getvalue(), tensors.inputs, Limits())
+        # The codec of pictures is the one place that knows which models take one alone.
+        spec = v2_image.picture_input(tensors.inputs)
     except BadInput:
         return None
+    buffer = io.BytesIO()
+    picture = Image.fromarray(_bar(spec))
+    (picture.convert("RGB") if spec.shape[2:] else picture).save(buffer, "png")
     return buffer.getvalue()
 
 
