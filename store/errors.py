@@ -15,6 +15,7 @@ OvernightError
 │   ├── StoreDenied         credentials or policy: fix them
 │   ├── UntrustedStore      no trusted authority signed its certificate: name its authority
 │   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
+│   ├── IncompatibleColumns a column cannot hold what came: deliver it under another name
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
@@ -157,6 +158,18 @@ class CorruptTable(StoreError):
         super().__init__(
             f"the table {table} is damaged ({why}); `overnight verify` shows where, and "
             "`overnight verify --repair --from FOLDER` restores files from an export"
+        )
+
+
+class IncompatibleColumns(StoreError):
+    """A column of a table cannot hold the values of a column that came."""
+
+    def __init__(self, column: str, *, table: str, arrival: str) -> None:
+        self.column = column
+        super().__init__(
+            f"{column}: the table holds {table}, and {arrival} came, which does not fit there; "
+            "deliver it as it was, or under another name that the model declares with a default "
+            "for the older rows (`row_defaults`)"
         )
 
 

@@ -6,7 +6,7 @@ its name is the commit's application transaction, so the table refuses a second 
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,22 +19,14 @@ from deltalake import (
     Transaction,
     write_deltalake,
 )
-from deltalake.exceptions import (
-    CommitFailedError,
-    DeltaError,
-    SchemaMismatchError,
-    TableNotFoundError,
-)
 from deltalake.transaction import AddAction
 
-from overnight.store.datasets import table_errors
+from overnight.store.datasets.column_types import Fit, fit, storable
 from overnight.store.datasets.parquet_writer import write_files
-from overnight.store.errors import (
-    AlreadyExists,
-    ConfigurationError,
-    NotFound,
-    StoreUnavailable,
-)
+from overnight.store.datasets.rewrite import scanned, widen
+from overnight.store.datasets.storage_options import storage_options
+from overnight.store.datasets.table_errors import LostRaceError, NoTableError, translated_errors
+from overnight.store.errors import AlreadyExists, NotFound, StoreUnavailable
 from overnight.store.objects import keys
 from overnight.store.objects.proxies import Proxy
 from overnight.store.objects.s3 import S3Address
@@ -47,10 +39,9 @@ _KEEP_ALL_LOGS = {
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 # Far more than concurrent runs cause; endless retries would hide a defect.
 _TRIES = 10
-_ROWS_AT_ONCE = 65_536
 # In the metadata of each commit.
 _ARRIVAL, _WRITER = "arrival", "writer"
-_Commit = Callable[[DeltaTable, dict[str, Any]], None]
+_Commit = Callable[[DeltaTable, Fit, dict[str, Any]], None]
 
 
 class Dataset:
@@ -70,30 +61,8 @@ class Dataset:
     @classmethod
     def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
         """A model's table in the bucket: `rows` for training, or `holdout`."""
-        token = {"AWS_SESSION_TOKEN": address.session_token} if address.session_token else {}
-        proxy = {"proxy_url": address.proxy.url} if address.proxy else {}
-        return cls(
-            f"s3://{address.bucket}/{keys.dataset(model, table)}",
-            {
-                "AWS_ENDPOINT_URL": address.endpoint,
-                "AWS_ACCESS_KEY_ID": address.access_key,
-                "AWS_SECRET_ACCESS_KEY": address.secret_key,
-                "AWS_REGION": address.region,
-                "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
-                "AWS_ALLOW_HTTP": str(address.endpoint.startswith("http://")).lower(),
-                "aws_conditional_put": "etag",
-                # The store refuses bytes that were damaged on their way.
-                "aws_checksum_algorithm": "SHA256",
-                # As our own client; by default it would retry for three minutes.
-                "connect_timeout": "3s",
-                "timeout": "60s",
-                "max_retries": "3",
-                "retry_timeout": "20s",
-                **token,
-                **proxy,
-            },
-            proxy=address.proxy,
-        )
+        uri = f"s3://{address.bucket}/{keys.dataset(model, table)}"
+        return cls(uri, storage_options(address), proxy=address.proxy)
 
     @classmethod
     def in_folder(cls, folder: Path, model: str, table: str) -> Self:
@@ -119,17 +88,18 @@ class Dataset:
         """Add the rows of an arrival, all or none, and return the version that contains them.
 
         An arrival may have no rows. The first append creates the table with the columns of its
-        rows. The commit keeps the `details`.
+        rows; later ones add columns to it and widen their types. The commit keeps the `details`.
 
         Raises:
             AlreadyExists: this arrival is in the table already.
+            IncompatibleColumns: a column of the table cannot hold one of the rows.
         """
-        return self._append(
-            rows.schema,
-            arrival,
-            lambda table, options: write_deltalake(table, rows, **options),
-            details or {},
-        )
+
+        def commit(table: DeltaTable, fitted: Fit, options: dict[str, Any]) -> None:
+            batches = [fitted.cast(batch) for batch in rows.to_batches()]
+            write_deltalake(table, pa.Table.from_batches(batches, fitted.schema), **options)
+
+        return self._append(rows.schema, arrival, commit, details or {})
 
     def append_batches(
         self,
@@ -141,14 +111,13 @@ class Dataset:
         """As `append`, with only some of the rows in memory at a time; batches should be small."""
         written: list[AddAction] = []
 
-        def commit(table: DeltaTable, options: dict[str, Any]) -> None:
-            self._check_columns(table, schema)
-            # After a lost race the files exist already, and no commit names them yet.
+        def commit(table: DeltaTable, fitted: Fit, options: dict[str, Any]) -> None:
+            # After a lost race the files exist already, and no commit names them yet. A type that
+            # the winner widened is narrower in them, which readers of the table widen.
             if not written:
-                written.extend(write_files(self.uri, self._options, schema, batches))
-            table.create_write_transaction(
-                list(written), schema=Schema.from_arrow(schema), **options
-            )
+                cast = map(fitted.cast, batches)
+                written.extend(write_files(self.uri, self._options, fitted.schema, cast))
+            table.create_write_transaction(list(written), schema=table.schema(), **options)
 
         return self._append(schema, arrival, commit, details or {})
 
@@ -160,14 +129,61 @@ class Dataset:
             try:
                 table = self._open() or self._create(schema)
                 if not self._has(table, arrival):
+                    table, fitted = self._evolved(table, schema)
                     return self._commit(
-                        table, commit, {**details, _ARRIVAL: arrival, _WRITER: writer}
+                        table, fitted, commit, {**details, _ARRIVAL: arrival, _WRITER: writer}
                     )
-            except _LostRaceError:
+            except LostRaceError:
                 # To another writer, or to our own commit whose response was lost.
                 continue
             return self._own_commit(arrival, writer)
         raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
+
+    def evolve(self, schema: pa.Schema) -> None:
+        """Make room for rows of other columns or wider types, before they are appended.
+
+        Nothing happens while there is no table. Earlier versions stay as they are.
+
+        Raises:
+            IncompatibleColumns: a column of the table cannot hold one of the rows.
+        """
+        for _ in range(_TRIES):
+            table = self._open()
+            if table is None:
+                return
+            try:
+                self._evolved(table, schema)
+            except LostRaceError:
+                continue
+            return
+        raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
+
+    def _evolved(self, table: DeltaTable, schema: pa.Schema) -> tuple[DeltaTable, Fit]:
+        """The table with the columns that rows of a schema need, and how these fit into it."""
+        own = pa.schema(table.schema().to_arrow())
+        fitted = fit(own, schema)
+        if not fitted.changes_table:
+            return table, fitted
+        with self._translated_errors():
+            if fitted.widened:
+                widen(table, fitted.widened, self._options, after_commit=_AFTER_COMMIT)
+            if fitted.added:
+                fields = Schema.from_arrow(pa.schema(fitted.added)).fields
+                table.alter.add_columns(fields, post_commithook_properties=_AFTER_COMMIT)
+        return self._evolved(self._open_existing(), schema)
+
+    def columns_with_gaps(self, names: Collection[str], version: int | None = None) -> set[str]:
+        """Which of some columns lack a value in any row of a version; none without a table."""
+        table = self._open(version)
+        if table is None:
+            return set()
+        own = {field.name for field in table.schema().fields}
+        with self._translated_errors():
+            return {
+                name
+                for name in own.intersection(names)
+                if any(batch.column(0).null_count for batch in scanned(table, [name]))
+            }
 
     def arrival_names(self, version: int | None = None) -> set[str]:
         """The names of all arrivals in a version, by default the newest."""
@@ -208,15 +224,7 @@ class Dataset:
         if table is None:
             return
         with self._translated_errors():
-            scanner = table.to_pyarrow_dataset().scanner(
-                columns=list(columns),
-                batch_size=_ROWS_AT_ONCE,
-                # Arrow's defaults would read ahead a large part of the table into memory.
-                batch_readahead=1,
-                fragment_readahead=1,
-                use_threads=False,
-            )
-            yield from scanner.to_batches()
+            yield from scanned(table, columns)
 
     def digests(self, version: int | None = None) -> set[str]:
         """The digests of all rows of a version; none while there is no table."""
@@ -296,7 +304,7 @@ class Dataset:
         try:
             with self._translated_errors():
                 return DeltaTable(self.uri, version=version, storage_options=self._options)
-        except _NoTableError:
+        except NoTableError:
             return None
 
     def _create(self, schema: pa.Schema) -> DeltaTable:
@@ -305,18 +313,20 @@ class Dataset:
             with self._translated_errors():
                 return DeltaTable.create(
                     self.uri,
-                    schema,
+                    storable(schema),
                     mode="error",
                     configuration=_KEEP_ALL_LOGS,
                     storage_options=self._options,
                 )
-        except _LostRaceError:
+        except LostRaceError:
             table = self._open()
             if table is None:
                 raise
             return table
 
-    def _commit(self, table: DeltaTable, commit: _Commit, details: dict[str, str]) -> int:
+    def _commit(
+        self, table: DeltaTable, fitted: Fit, commit: _Commit, details: dict[str, str]
+    ) -> int:
         """Commit on top of this state of the table; the library checks later commits for conflicts.
 
         The details name arrival and writer, by which `_own_commit` recognises the commit.
@@ -333,18 +343,10 @@ class Dataset:
         }
         began_at = table.version()
         with self._translated_errors():
-            commit(table, options)
+            commit(table, fitted, options)
         # `create_write_transaction` does not update the version of the table object.
         version = int(table.version())
         return version if version > began_at else self._own_commit(arrival, writer)
-
-    def _check_columns(self, table: DeltaTable, schema: pa.Schema) -> None:
-        """Compare columns and types, which Delta checks only in its own writer."""
-        expected = {field.name: str(field.type) for field in table.schema().fields}
-        actual = {field.name: str(field.type) for field in Schema.from_arrow(schema).fields}
-        if actual != expected:
-            differ = sorted(name for name, _ in expected.items() ^ actual.items())
-            raise SchemaMismatchError(f"other columns or types: {', '.join(dict.fromkeys(differ))}")
 
     def _own_commit(self, arrival: str, writer: str) -> int:
         """The version that added an arrival, provided that this writer committed it."""
@@ -365,37 +367,5 @@ class Dataset:
         with self._translated_errors():
             return table.history()
 
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Translate Delta Lake's errors into those of the store."""
-        try:
-            yield
-        except TableNotFoundError:
-            raise _NoTableError(self.uri) from None
-        except CommitFailedError as error:
-            raise _LostRaceError(self._where, table_errors.summary(error)) from None
-        except SchemaMismatchError as error:
-            raise ConfigurationError(
-                f"{self.uri}: the rows do not fit the table ({table_errors.summary(error)}); "
-                "columns and types of a source cannot change: give changed rows a new model"
-            ) from None
-        except DeltaError as error:
-            if "already exists" in str(error):
-                raise _LostRaceError(self._where, table_errors.summary(error)) from None
-            if "LogSegment end version" in str(error):
-                raise NotFound(f"{self.uri} at the version asked for") from None
-            raise table_errors.of_reading(
-                error, self.uri, where=self._where, proxy=self._proxy
-            ) from None
-        except OSError as error:
-            raise table_errors.of_reading(
-                error, self.uri, where=self._where, proxy=self._proxy
-            ) from None
-
-
-class _NoTableError(NotFound):
-    """There is no table here (yet)."""
-
-
-class _LostRaceError(StoreUnavailable):
-    """Another writer committed this version first."""
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self.uri, where=self._where, proxy=self._proxy)

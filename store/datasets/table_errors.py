@@ -5,9 +5,20 @@ The library has one error class for everything, so what happened is read from it
 
 import itertools
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
 
 from overnight.store.errors import (
+    ConfigurationError,
     CorruptTable,
+    NotFound,
     StoreDenied,
     StoreError,
     StoreUnavailable,
@@ -39,6 +50,38 @@ _AWAY = re.compile(r"HTTP error|error sending request|timed out|non-2xx|connecti
 _PAGE = re.compile(r"(\d{3} [\w ]+)[\s↳]*<(?:!doctype|html)", re.IGNORECASE)
 _FRAME = re.compile(r"stack backtrace|\d+: ", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class NoTableError(NotFound):
+    """There is no table here (yet)."""
+
+
+class LostRaceError(StoreUnavailable):
+    """Another writer committed this version first."""
+
+
+@contextmanager
+def translated_errors(uri: str, *, where: str, proxy: Proxy | None) -> Iterator[None]:
+    """Translate Delta Lake's errors about the table `uri` into those of the store at `where`."""
+    try:
+        yield
+    except TableNotFoundError:
+        raise NoTableError(uri) from None
+    except CommitFailedError as error:
+        raise LostRaceError(where, summary(error)) from None
+    except SchemaMismatchError as error:
+        raise ConfigurationError(
+            f"{uri}: the rows do not fit the table ({summary(error)}); deliver the columns as "
+            "they were, or under other names that the model declares"
+        ) from None
+    except DeltaError as error:
+        if "already exists" in str(error):
+            raise LostRaceError(where, summary(error)) from None
+        if "LogSegment end version" in str(error):
+            raise NotFound(f"{uri} at the version asked for") from None
+        raise of_reading(error, uri, where=where, proxy=proxy) from None
+    except OSError as error:
+        raise of_reading(error, uri, where=where, proxy=proxy) from None
 
 
 def of_reading(error: Exception, uri: str, *, where: str, proxy: Proxy | None) -> StoreError:

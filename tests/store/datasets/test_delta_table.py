@@ -12,7 +12,6 @@ from deltalake import DeltaTable
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import (
     AlreadyExists,
-    ConfigurationError,
     NotFound,
     OvernightError,
     StoreDenied,
@@ -137,15 +136,6 @@ def test_other_engines_can_read_the_table(tmp_path: Path) -> None:
 
     assert table.transaction_version("one") == 1
     assert table.metadata().configuration["delta.enableExpiredLogCleanup"] == "false"
-
-
-def test_rows_of_other_columns_are_refused(dataset: Dataset) -> None:
-    dataset.append(rows("a"), "one")
-
-    with pytest.raises(ConfigurationError, match="do not fit the table"):
-        dataset.append(pa.table({"price": [1.0]}), "two")
-
-    assert dataset.arrival_names() == {"one"}
 
 
 def test_a_store_that_is_down_is_reported_within_seconds() -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from overnight.store.datasets.delta_table import Dataset
-from overnight.store.errors import AlreadyExists, ConfigurationError
+from overnight.store.errors import AlreadyExists, IncompatibleColumns
 
 SCHEMA = pa.schema([("number", pa.int64()), ("name", pa.string()), ("digest", pa.string())])
 
@@ -80,11 +80,11 @@ def test_another_arrival_meanwhile_does_no_harm(dataset: Dataset) -> None:
     assert dataset.arrival_names() == {"first", "second", "third"}
 
 
-def test_rows_of_other_columns_are_refused_before_any_is_written(dataset: Dataset) -> None:
+def test_rows_of_other_types_are_refused_before_any_is_written(dataset: Dataset) -> None:
     dataset.append_batches(SCHEMA, iter([batch(0, 10)]), "first")
     other = pa.schema([("number", pa.string()), ("name", pa.string()), ("digest", pa.string())])
 
-    with pytest.raises(ConfigurationError, match="number"):
+    with pytest.raises(IncompatibleColumns, match="number"):
         dataset.append_batches(other, iter(()), "second")
 
     assert dataset.arrival_names() == {"first"}
