@@ -35,6 +35,7 @@ from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_folder import CsvFolder
+from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Forecast, Schema, TensorSpec
 
@@ -55,6 +56,7 @@ __all__ = [
     "MaximumRegression",
     "Measurement",
     "MinimumImprovement",
+    "Missing",
     "ModelDefinition",
     "MovingHoldout",
     "Outputs",
@@ -69,6 +71,7 @@ __all__ = [
     "Schema",
     "Source",
     "TensorSpec",
+    "TextEncoding",
     "Tolerance",
     "TrainingSettings",
     "WithinBudget",

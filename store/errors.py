@@ -26,6 +26,7 @@ OvernightError
 ├── RejectedVersion         somebody decided that it never serves: name another
 ├── CorruptRecord           an object is not the record that its key names: remove it
 ├── IncomparableVersions    two versions name other classes or categories
+├── UnencodableValue        a published value that its declaration does not allow: change either
 ├── PromotionConflict       the alias moved meanwhile: evaluate again
 ├── ChallengeRunning        one challenger at a time: stop it first
 ├── NoChallenge             no challenge runs
@@ -264,6 +265,18 @@ class CorruptRecord(OvernightError):
 
 class IncomparableVersions(OvernightError):
     """Two versions cannot answer the same rows, or their answers have no common meaning."""
+
+
+class UnencodableValue(OvernightError):
+    """A published value cannot be turned into the network's numbers.
+
+    `row` is its row, counted from 0, or None where it is no matter of one row.
+    """
+
+    def __init__(self, tensor: str, row: int | None, why: str) -> None:
+        self.tensor, self.row, self.why = tensor, row, why
+        where = f"input {tensor!r}" if row is None else f"input {tensor!r}, row {row}"
+        super().__init__(f"{where}: {why}")
 
 
 class PromotionConflict(OvernightError):

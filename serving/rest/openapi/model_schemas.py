@@ -14,6 +14,7 @@ _JSON_TYPES: dict[Datatype, str] = {
     "INT64": "integer",
     "FP32": "number",
     "FP64": "number",
+    "BYTES": "string",
 }
 
 

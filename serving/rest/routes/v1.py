@@ -34,6 +34,7 @@ _TYPES: dict[Datatype, str] = {
     "INT64": "DT_INT64",
     "FP32": "DT_FLOAT",
     "FP64": "DT_DOUBLE",
+    "BYTES": "DT_STRING",
 }
 
 
