@@ -10,11 +10,9 @@ from overnight.store.encoding import values
 from overnight.store.encoding.arrays import objects
 from overnight.store.encoding.lengths import joined, padded
 from overnight.store.errors import UnencodableValue
-from overnight.store.schema import Schema, TensorSpec
+from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
 
 Array = NDArray[Any]
-# Kinds of numpy arrays that hold texts or objects.
-_OBJECTS = "OUS"
 
 
 def encode(schema: Schema, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -74,7 +72,9 @@ def default_rows(spec: TensorSpec, n: int) -> Array:
 
 def _is_plain(spec: TensorSpec, published: Array | None) -> bool:
     """Whether an array is already what the network takes."""
-    return published is not None and not spec.is_encoded and published.dtype.kind not in _OBJECTS
+    if published is None or spec.is_encoded:
+        return False
+    return published.dtype == NUMPY_TYPES[spec.datatype]
 
 
 def _encoded(spec: TensorSpec, published: Array) -> dict[str, Array]:

@@ -61,6 +61,9 @@ def numbers(spec: TensorSpec, published: Array) -> tuple[Array, NDArray[np.bool_
     if published.dtype.kind in "OUS":
         return _from_objects(spec, published, dtype)
     if published.dtype.kind != "f":
+        # A wider type than declared is what most tables have; its values must fit all the same.
+        if published.dtype != dtype and dtype.kind in "iub":
+            _check_whole(spec, published)
         return published.astype(dtype, copy=False), np.zeros(published.shape, np.bool_)
     gaps = np.isnan(published)
     if gaps.any() and not spec.nullable:

@@ -176,6 +176,20 @@ def test_what_cannot_be_encoded_is_named_by_input_and_row(
         encoded(declared, *values)
 
 
+def test_numbers_of_another_type_than_declared_become_it_where_they_fit() -> None:
+    """Tables have int64 and float64, and an exported network takes nothing but its own types."""
+    whole, real = spec("INT32"), spec("FP32")
+
+    arrays = [
+        encode(schema(whole), {"x": np.array([1, 2])})["x"],
+        encode(schema(real), {"x": np.array([0.5])})["x"],
+    ]
+
+    assert [array.dtype for array in arrays] == ["int32", "float32"]
+    with pytest.raises(UnencodableValue, match=r"row 1.*-2147483648 to 2147483647, not 3e\+09"):
+        encode(schema(whole), {"x": np.array([1, 3_000_000_000])})
+
+
 def test_without_encodings_the_arrays_are_the_same_objects() -> None:
     sent = {"x": np.arange(3, dtype=np.float32)}
 
