@@ -4,7 +4,10 @@
 it runs, so that help does not wait for heavy imports.
 """
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -70,6 +73,27 @@ app.add_typer(keys.app, name="keys", rich_help_panel="Stack")
 
 def main() -> None:
     """Run the command line; an expected error is one line on standard error."""
+    code = 1
+
+    def end() -> None:
+        # A reader such as `head` may have closed them.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+    # Instead of finalizing the interpreter: threads of Arrow may still hold buffers of Python's,
+    # and one that frees such a buffer then ends the process by SIGABRT (apache/arrow#34314).
+    atexit.register(end)
+    try:
+        _run()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        raise
+    code = 0
+
+
+def _run() -> None:
     try:
         app()
     except OvernightError as error:

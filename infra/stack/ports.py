@@ -1,6 +1,7 @@
 """TCP ports: which are free, which process holds one, and whether a server responds."""
 
 import errno
+import random
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from dataclasses import dataclass
 import psutil
 
 from overnight.store.errors import ConfigurationError
+
+# With what lies 10,000 above them, under 32,768, where Linux's outgoing connections begin.
+_SERVER_PORTS = range(10_240, 22_768)
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(*, below: int = 65_536, exclude: Iterable[int] = ()) -> int:
-    """A port nobody listens at, below a limit and not among `taken`."""
+def free_port(*, exclude: Iterable[int] = (), twin: int = 0) -> int:
+    """A port nobody listens at, not among `exclude`, and free as well so many ports above it.
+
+    Below the ports that the kernel gives to outgoing connections: one of those would keep a server
+    that is restarted there from listening.
+    """
+    excluded = set(exclude)
     while True:
-        with socket.socket() as attempt:
-            attempt.bind(("127.0.0.1", 0))
-            port: int = attempt.getsockname()[1]
-        if port < below and port not in set(exclude):
+        port = random.choice(_SERVER_PORTS)
+        if port not in excluded and is_free(port) and is_free(port + twin):
             return port
 
 

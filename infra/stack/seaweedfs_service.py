@@ -154,15 +154,10 @@ def _inner_ports(path: Path, *, keep: bool, s3: int) -> InnerPorts:
     last = _last_ports(path)
     if last is not None and (keep or all(is_free(port) for port in last.all)):
         return last
-    excluded = {s3}
-    for _ in range(5):
-        while not is_free((port := free_port(below=65_536 - _GRPC, exclude=excluded)) + _GRPC):
-            continue
-        excluded |= {port, port + _GRPC}
-    http = sorted(port for port in excluded - {s3} if port + _GRPC in excluded)
-    fresh = InnerPorts(
-        master=http[0], volume=http[1], filer=http[2], admin=http[3], s3_grpc=http[4]
-    )
+    chosen: list[int] = []
+    for _ in InnerPorts.model_fields:
+        chosen.append(free_port(exclude=(s3, *chosen, *(p + _GRPC for p in chosen)), twin=_GRPC))
+    fresh = InnerPorts(**dict(zip(InnerPorts.model_fields, chosen, strict=True)))
     write_atomically(path, fresh.model_dump_json().encode(), mode=0o600)
     return fresh
 

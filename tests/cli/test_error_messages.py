@@ -96,3 +96,27 @@ def test_down_exits_with_4_when_nothing_is_running(tmp_path):
     ended = overnight(tmp_path, "down")
 
     assert (ended.returncode, ended.stderr) == (4, "")
+
+
+def test_a_command_ends_without_finalizing_the_interpreter(tmp_path):
+    # Finalizing it frees what native threads may still use, such as Arrow's.
+    program = (
+        "import sys, overnight.cli.main as cli\n"
+        "class Kept:\n"
+        "    def __del__(self): print('finalized')\n"
+        "sys.kept = Kept()\n"
+        "sys.argv = ['overnight', *sys.argv[1:]]\n"
+        "cli.main()\n"
+    )
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", program, *arguments]
+        environment = os.environ | {"OVERNIGHT_HOME": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    helped, wrong = run("retrain", "--help"), run("gc", "--keep", "0")
+
+    assert (helped.returncode, wrong.returncode) == (0, 2)
+    assert "Usage" in helped.stdout
+    assert "Usage" in wrong.stderr
+    assert "finalized" not in helped.stdout + wrong.stdout

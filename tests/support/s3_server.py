@@ -3,15 +3,15 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from overnight.infra.stack import seaweedfs_service, store_security
+from overnight.infra.stack.ports import free_port
 from overnight.infra.stack.seaweedfs_service import InnerPorts
 from overnight.store.errors import OvernightError
 from overnight.store.objects.s3 import S3Address, S3Bucket
@@ -84,15 +84,7 @@ def _wait(endpoint: str, server: "subprocess.Popen[bytes]", name: str) -> None:
 
 def free_ports(count: int) -> list[int]:
     """Free ports whose gRPC twins, 10,000 above, are free as well."""
-    found: list[int] = []
-    with ExitStack() as held:
-        while len(found) < count:
-            first, twin = (held.enter_context(socket.socket()) for _ in range(2))
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                twin.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            found.append(port)
-    return found
+    ports: list[int] = []
+    while len(ports) < count:
+        ports.append(free_port(exclude=ports, twin=10_000))
+    return ports

@@ -19,6 +19,7 @@ class Store:
 
     def __init__(self, endpoint: str, folder: Path) -> None:
         self.endpoint, self._folder = endpoint, folder
+        self._log = folder / "again.log"
         port = f"-s3.port={endpoint.rpartition(':')[2]}"
         (self._process,) = [
             child for child in psutil.Process().children() if port in _arguments(child)
@@ -38,12 +39,9 @@ class Store:
         TALLY.inject("the store was killed")
 
     def start(self) -> None:
-        """Start it again on the same folder, and wait until it takes writes."""
-        with (self._folder / "again.log").open("ab") as log:
-            process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
-        self._again.append(process)
-        self._process = psutil.Process(process.pid)
-        until(self._takes_writes, what="the store takes writes again")
+        """Start it again on the same folder, as a supervisor does, until it takes writes."""
+        self._launch()
+        until(self._takes_writes, what=f"the store takes writes again ({self._log})")
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
@@ -61,7 +59,15 @@ class Store:
             process.kill()
             process.wait()
 
+    def _launch(self) -> None:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=log)
+        self._again.append(process)
+        self._process = psutil.Process(process.pid)
+
     def _takes_writes(self) -> bool:
+        if self._again[-1].poll() is not None:
+            self._launch()
         bucket = S3Bucket(S3Address(self.endpoint, "ready", ACCESS, SECRET), tries=1)
         try:
             bucket.ensure()

@@ -98,6 +98,9 @@ def start_runner(endpoint: str, log: Path, *, seed: int | str = 0) -> Iterator[P
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
 
 
 def copy_bucket(source: S3Bucket, address: S3Address) -> None:
