@@ -9,6 +9,7 @@ from overnight.models.gates.baseline import BetterThan
 from overnight.models.gates.bounds import AtLeast, AtMost, Calibrated, Robust
 from overnight.models.gates.champion import MaximumRegression, MinimumImprovement
 from overnight.models.gates.comparing import difference_interval
+from overnight.models.gates.gap import MaximumGap
 from overnight.models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, Gate
 from overnight.models.gates.holm import holm
 from overnight.models.gates.serving import SamePredictions, WithinBudget
@@ -22,6 +23,7 @@ __all__ = [
     "BetterThan",
     "Calibrated",
     "Gate",
+    "MaximumGap",
     "MaximumRegression",
     "MinimumImprovement",
     "Robust",

@@ -91,8 +91,12 @@ def _compare_rows(
     if not mask.any():
         raise _IncomparableError(NO_ROW)
     gains, weights = _gains(ours, theirs, mask)
-    if ours.units is not None:
-        _, unit = np.unique(ours.units[mask], return_inverse=True)
+    units = None if ours.units is None else ours.units[mask]
+    # Rows that weigh nothing and gain nothing are no evidence: a recall is of its class alone.
+    counted = (weights != 0) | (gains != 0)
+    gains, weights = gains[counted], weights[counted]
+    if units is not None:
+        _, unit = np.unique(units[counted], return_inverse=True)
         totals = np.bincount(unit, gains).astype(float), np.bincount(unit, weights).astype(float)
         return PairedBootstrap(*totals, rows=len(gains))
     if np.all(np.isin(gains, (-1, 0, 1))) and np.all(weights == 1):
@@ -104,8 +108,8 @@ def _compare_rows(
 
 def _gains(ours: RowMetric, theirs: RowMetric, mask: Mask) -> tuple[Floats, Floats]:
     """How much better the candidate is on each row of a slice, and the weight of each row."""
-    gains = ours.values[mask].astype(float) - theirs.values[mask].astype(float)
-    weights = np.ones(len(gains)) if ours.weights is None else ours.weights[mask].astype(float)
+    mine, weights = ours.chosen(mask)
+    gains = mine - theirs.chosen(mask)[0]
     unknown = int(np.sum(~np.isfinite(gains) | ~np.isfinite(weights)))
     if unknown:
         raise _IncomparableError(f"{ours.metric} is not a number on {unknown:,} rows")

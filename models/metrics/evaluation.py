@@ -1,6 +1,6 @@
 """Evaluation of a candidate: metrics and comparisons, the input of gates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +12,25 @@ from overnight.store.registry.manifest import Measurement
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Units = NDArray[np.integer]
+
+
+# Of the rows of a mask, [n], influences on a metric of all of them together, [k]: their mean is the
+# metric on these rows, and their spread its variance.
+Influences = Callable[[Mask], Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A metric of rows that are no summands of it.
+
+    `scale` says between which ends it lies: `share` from 0 to 1, `positive` from 0, `any` has none.
+    `evidence` counts the rows of a mask that carry it: the rarer class of an area under a curve.
+    """
+
+    influences: Influences
+    scale: Literal["share", "positive", "any"]
+    evidence: Callable[[Mask], int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +41,17 @@ class RowMetric:
     error has absolute errors as values and sales as weights. Rows with the same number in `units`
     are correlated (a day, a store, a writer) and resampled together; without it rows are
     independent.
+
+    A metric of all rows together, such as an area under a curve or a root, is no such sum.
+    `joint` has it (`models/metrics/joint.py`); `values` are then its influences on all rows.
     """
 
     metric: str
     values: Floats
     better: Literal["higher", "lower"]
     weights: Floats | None = None
-    units: NDArray[np.integer] | None = None
+    units: Units | None = None
+    joint: Joint | None = None
 
     def __post_init__(self) -> None:
         parts = (part for part in (self.values, self.weights, self.units) if part is not None)
@@ -38,6 +61,17 @@ class RowMetric:
                 f"{self.metric} row by row: expected values, weights and units of one shape [n], "
                 f"found {sorted(shapes)}; correct the model's `per_row`"
             )
+
+    def chosen(self, mask: Mask) -> tuple[Floats, Floats]:
+        """The values and weights of the rows of a mask, [k] each.
+
+        Those of a metric of all rows together are its influences on these rows alone.
+        """
+        if self.joint is not None:
+            influences = self.joint.influences(mask)
+            return influences, np.ones(len(influences))
+        weights = np.ones(len(self.values)) if self.weights is None else self.weights
+        return self.values[mask].astype(float), weights[mask].astype(float)
 
 
 @dataclass(frozen=True)

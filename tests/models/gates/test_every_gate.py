@@ -16,6 +16,7 @@ from overnight.models.gates import (
     BetterThan,
     Calibrated,
     Gate,
+    MaximumGap,
     MaximumRegression,
     MinimumImprovement,
     Robust,
@@ -23,7 +24,7 @@ from overnight.models.gates import (
     WithinBudget,
 )
 from overnight.models.metrics.evaluation import Evaluation, Sameness
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.manifest import Finding, Measurement
 from tests.support.evaluations import STEP, compared_row_by_row, measured, only, rehearsed
 
 # Of a level, so little that no other test statistic lies between.
@@ -66,6 +67,29 @@ def bounded(gate: Gate, metric: str, *, least: int, sign: int, slice: str = "") 
         empty=ask(math.nan, 0),
         missing=lambda: only(gate, Evaluation(())),
         few=ask(0.5 + sign * 0.4, least - 1),
+    )
+
+
+def gap() -> Case:
+    """Two groups that differ by so much; the bound is 0.1."""
+    gate = MaximumGap("recall", between="group", at_most=0.1)
+
+    def ask(apart: float, n: int = 10_000) -> Ask:
+        measurements = tuple(
+            Measurement(metric="recall", value=value, n=n, slice=f"group={name}")
+            for name, value in (("a", 0.0), ("b", apart))
+        )
+        return lambda: only(gate, Evaluation(measurements))
+
+    return Case(
+        good=ask(0.0, 30),
+        at=ask(0.1),
+        inside=ask(0.1 - STEP),
+        outside=ask(0.1 + STEP),
+        nan=ask(math.nan),
+        empty=ask(math.nan, 0),
+        missing=lambda: only(gate, Evaluation(())),
+        few=ask(0.0, 29),
     )
 
 
@@ -166,6 +190,7 @@ GATES: Mapping[str, Callable[[], Case]] = {
     "AtMost": lambda: bounded(AtMost("m", 0.5), "m", least=30, sign=-1),
     "Calibrated": lambda: bounded(Calibrated(0.5), "calibration_error", least=1_000, sign=-1),
     "Robust": lambda: bounded(Robust(0.5, ("dark",)), "accuracy", least=30, sign=1, slice="dark"),
+    "MaximumGap": gap,
     "MaximumRegression": lambda: comparing(
         lambda **level: MaximumRegression(0.1, metric="error", **level), least=100, gain=-0.05
     ),
