@@ -24,14 +24,19 @@ from overnight.models.gates import (
     BetterThan,
     Calibrated,
     Gate,
+    MaximumGap,
     MaximumRegression,
     MinimumImprovement,
     Robust,
     SamePredictions,
     WithinBudget,
 )
+from overnight.models.kinds.classification import Classification
+from overnight.models.kinds.daily_series import DailySeries
+from overnight.models.kinds.regression import Regression
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
+from overnight.models.metrics.slices import slices_by
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_folder import CsvFolder
@@ -46,13 +51,16 @@ __all__ = [
     "BetterThan",
     "Calibrated",
     "Choice",
+    "Classification",
     "Column",
     "CsvFolder",
+    "DailySeries",
     "DataGates",
     "Delivery",
     "Examples",
     "Forecast",
     "Gate",
+    "MaximumGap",
     "MaximumRegression",
     "Measurement",
     "MinimumImprovement",
@@ -63,6 +71,7 @@ __all__ = [
     "Places",
     "Range",
     "Reading",
+    "Regression",
     "Robust",
     "RowMetric",
     "SamePredictions",
@@ -75,4 +84,5 @@ __all__ = [
     "Tolerance",
     "TrainingSettings",
     "WithinBudget",
+    "slices_by",
 ]

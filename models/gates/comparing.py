@@ -45,7 +45,9 @@ def with_champion(evaluation: Evaluation, metric: str, slice: str) -> PairedComp
     """The comparison with the champion on a slice, or why there is none."""
     if evaluation.incomparable:
         return f"{evaluation.champion} cannot answer these rows: {evaluation.incomparable}"
-    if metric == ACCURACY and (paired := evaluation.counts(slice)) is not None:
+    # Counts know no groups: rows that belong together are resampled together.
+    grouped = any(row.metric == ACCURACY and row.units is not None for row in evaluation.rows)
+    if metric == ACCURACY and not grouped and (paired := evaluation.counts(slice)) is not None:
         return _paired_shares(paired) if paired.n else NO_ROW
     try:
         ours = _row_metric(evaluation.rows, metric)

@@ -1,7 +1,7 @@
 """Classification: one class of a few, by probabilities."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from overnight.models.kinds.truth import truth_of
 from overnight.models.metrics.classes import class_rows
 from overnight.models.metrics.classification import (
     Labels,
@@ -24,7 +23,7 @@ from overnight.models.metrics.classification import (
     classification_rows,
 )
 from overnight.models.metrics.evaluation import Floats, Mask, RowMetric
-from overnight.models.metrics.measuring import measured
+from overnight.models.metrics.measuring import measured, units_of
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Schema, TensorSpec
@@ -73,7 +72,10 @@ class Classification:
         return Schema(inputs=inputs, outputs=(probabilities,), labels=self.classes)
 
     def measure(self, holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-        """Every metric for gates and reports; those of single classes for the whole alone."""
+        """Every metric for gates and reports; those of single classes for the whole alone.
+
+        Rows of a group are resampled together.
+        """
         labels, probabilities = self._arrays(holdout, outputs)
         whole = {"": np.ones(len(labels), np.bool_), **holdout.slices}
         rows = self.per_row(holdout, outputs)
@@ -91,9 +93,10 @@ class Classification:
     def per_row(self, holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
         """The metrics that gates compare."""
         labels, probabilities = self._arrays(holdout, outputs)
+        units = units_of(holdout)
         return (
-            *classification_rows(labels, probabilities),
-            *class_rows(labels, probabilities, self.classes, positive=self._positive),
+            *(replace(row, units=units) for row in classification_rows(labels, probabilities)),
+            *class_rows(labels, probabilities, self.classes, positive=self._positive, units=units),
         )
 
     def correct(self, holdout: Examples, outputs: Outputs) -> Mask:
@@ -135,7 +138,7 @@ class Classification:
 
     def _arrays(self, holdout: Examples, outputs: Outputs) -> tuple[Labels, Floats]:
         probabilities = np.asarray(outputs[self.output], np.float64)
-        return truth_of(holdout, self.output).astype(np.int64), probabilities
+        return holdout.labels_of(self.output).astype(np.int64), probabilities
 
 
 _BY_CLASS = ("recall", "precision", "f1")

@@ -18,7 +18,6 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from overnight.models.kinds.truth import truth_of
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import Floats, Mask, RowMetric
 from overnight.models.metrics.measuring import measured
@@ -164,7 +163,7 @@ class DailySeries:
         return len(self.quantiles) // 2
 
     def _arrays(self, holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
-        truth = truth_of(holdout, self.value).astype(np.float64)
+        truth = holdout.labels_of(self.value).astype(np.float64)
         return truth, np.asarray(outputs[self.value], np.float64).reshape(len(truth), -1)
 
     def _of_days(self, rows: pa.Table, *, since: int | None) -> Examples:

@@ -15,10 +15,9 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from overnight.models.kinds.truth import truth_of
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import Floats, Mask, RowMetric
-from overnight.models.metrics.measuring import measured
+from overnight.models.metrics.measuring import measured, units_of
 from overnight.models.metrics.numbers import bias_row, number_rows
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Measurement
@@ -69,9 +68,10 @@ class Regression:
         return Schema(inputs=inputs, outputs=(number,))
 
     def measure(self, holdout: Examples, outputs: Outputs) -> tuple[Measurement, ...]:
-        """Every metric for gates and reports, whole and by slice."""
+        """Every metric for gates and reports, whole and by slice; groups are resampled together."""
         truth, answered = self._arrays(holdout, outputs)
-        rows = (*self.per_row(holdout, outputs), bias_row(truth, answered))
+        bias = bias_row(truth, answered, units=units_of(holdout))
+        rows = (*self.per_row(holdout, outputs), bias)
         return measured(rows, holdout.slices)
 
     def per_row(self, holdout: Examples, outputs: Outputs) -> tuple[RowMetric, ...]:
@@ -80,8 +80,8 @@ class Regression:
         median = np.full(len(truth), np.median(truth) if len(truth) else 0.0)
         right = self.correct(holdout, outputs).astype(np.float64)
         return (
-            *number_rows(truth, answered, {"constant": median}),
-            RowMetric("right_share", right, "higher"),
+            *number_rows(truth, answered, {"constant": median}, units=units_of(holdout)),
+            RowMetric("right_share", right, "higher", units=units_of(holdout)),
         )
 
     def correct(self, holdout: Examples, outputs: Outputs) -> Mask:
@@ -116,5 +116,5 @@ class Regression:
         )
 
     def _arrays(self, holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
-        truth = truth_of(holdout, self.output).astype(np.float64)
+        truth = holdout.labels_of(self.output).astype(np.float64)
         return truth, np.asarray(outputs[self.output], np.float64).reshape(len(truth))

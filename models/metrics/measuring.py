@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from overnight.models.examples import Examples
 from overnight.models.metrics.classification import share
-from overnight.models.metrics.evaluation import Mask, RowMetric
+from overnight.models.metrics.evaluation import Mask, RowMetric, Units
 from overnight.models.metrics.joint import measurement
 from overnight.models.metrics.regression import ratio
 from overnight.store.registry.manifest import Measurement
@@ -35,3 +36,11 @@ def measure_rows(row: RowMetric, mask: Mask, slice: str = "") -> Measurement:
     # Rows that weigh nothing are no evidence, but their values may count: absolute errors do.
     bootstrapped = ratio(row, mask, slice)
     return bootstrapped.model_copy(update={"n": int((counted | (values != 0)).sum())})
+
+
+def units_of(examples: Examples) -> Units | None:
+    """The number of each row's group, [n]: rows of a group are no independent evidence."""
+    if examples.groups is None:
+        return None
+    # As texts, because None is among the groups of objects, and has no order.
+    return np.unique(examples.groups.astype(str), return_inverse=True)[1]

@@ -123,8 +123,10 @@ def draw(
     definition: ModelDefinition, candidate: Candidate, holdout: Examples, folder: Path
 ) -> dict[str, Path]:
     """Draw the model's own pictures of its errors; returns files by title."""
+    # The schema has the names of the classes.
+    named = replace(holdout, tensors=definition.tensors)
     pictures = importlib.import_module(definition.pictures).pictures(
-        holdout, predictions(candidate), candidate.fitted.history
+        named, predictions(candidate), candidate.fitted.history
     )
     paths = {}
     for title, body in pictures.items():
