@@ -39,7 +39,8 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     )
     if html is not None:
         draw = importlib.import_module(context.definition.pictures).disagreements
-        plots = draw(holdout, *outputs) if diff.changed else {}
+        named = dataclasses.replace(holdout, tensors=context.definition.tensors)
+        plots = draw(named, *outputs) if diff.changed else {}
         report = render_diff(diff, context.definition, plots)
         html.write_bytes(page(report, title=f"{diff.first} and {diff.second}"))
     if as_json:

@@ -98,13 +98,13 @@ class MaximumGap:
 def _interval(groups: Sequence[Measurement]) -> tuple[float | None, float | None]:
     """The ends of the largest difference of any two groups; None without intervals of theirs."""
     lows, highs = [], []
-    for one, other in permutations(groups, 2):
-        if None in (one.low, one.high, other.low, other.high):
+    for first, second in permutations(groups, 2):
+        if None in (first.low, first.high, second.low, second.high):
             return None, None
-        assert one.low is not None and one.high is not None  # noqa: PT018
-        assert other.low is not None and other.high is not None  # noqa: PT018
-        difference = one.value - other.value
-        lows.append(difference - math.hypot(one.value - one.low, other.high - other.value))
-        highs.append(difference + math.hypot(one.high - one.value, other.value - other.low))
+        assert first.low is not None and first.high is not None  # noqa: PT018
+        assert second.low is not None and second.high is not None  # noqa: PT018
+        difference = first.value - second.value
+        lows.append(difference - math.hypot(first.value - first.low, second.high - second.value))
+        highs.append(difference + math.hypot(first.high - first.value, second.value - second.low))
     # The largest difference of any two is never below 0.
     return max(0.0, *lows), max(highs)

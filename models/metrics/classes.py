@@ -81,16 +81,16 @@ def _of_class(
 
     return (
         recalled,
-        joined("precision", _precision, answered),
+        joined("precision", _precise, answered),
         joined("f1", _f1, actual | answered),
     )
 
 
-def _precision(actual: Mask, answered: Mask) -> tuple[Floats, Floats]:
+def _precise(actual: Mask, answered: Mask) -> tuple[Floats, Floats]:
     return (actual & answered).astype(float), answered.astype(float)
 
 
-def _recall(actual: Mask, answered: Mask) -> tuple[Floats, Floats]:
+def _recalled(actual: Mask, answered: Mask) -> tuple[Floats, Floats]:
     return (actual & answered).astype(float), actual.astype(float)
 
 
@@ -132,8 +132,8 @@ def _means(
         return int(counts[counts > 0].min()) if mask.any() else 0
 
     metrics: dict[str, Callable[[Mask], Floats]] = {
-        "recall": lambda mask: over_classes(mask, _recall, true_classes(mask)),
-        "precision": lambda mask: over_classes(mask, _precision, all_classes(mask)),
+        "recall": lambda mask: over_classes(mask, _recalled, true_classes(mask)),
+        "precision": lambda mask: over_classes(mask, _precise, all_classes(mask)),
         "f1": lambda mask: over_classes(mask, _f1, all_classes(mask)),
         "roc_auc": area,
     }
