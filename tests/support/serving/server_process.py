@@ -59,9 +59,13 @@ class Serving:
 
 @contextmanager
 def run_serving(
-    *arguments: str, place: Path, python: Path = Path(sys.executable), **settings: str
+    *arguments: str,
+    place: Path,
+    python: Path = Path(sys.executable),
+    folder: Path = ROOT,
+    **settings: str,
 ) -> Iterator[Serving]:
-    """Start `python -m overnight.serving`, and stop it as an operator would.
+    """Start `python -m overnight.serving` in a folder, and stop it as an operator would.
 
     It trusts the key of tests, unless the settings name a file of trusted keys.
     """
@@ -79,7 +83,7 @@ def run_serving(
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
     command = [str(python), "-m", "overnight.serving", "--port", str(port), *arguments]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment)
+        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=folder, env=environment)
     try:
         yield Serving(process, port, log)
     finally:
