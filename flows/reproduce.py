@@ -119,7 +119,7 @@ def train_again(context: ModelContext, manifest: Manifest, folder: Path) -> Cand
                 context.definition, manifest, context.holdout_examples(rows)
             ),
             folder=folder,
-            seconds=context.settings.fit_seconds,
+            seconds=context.fit_seconds,
             report=progress,
             start=start_weights(context, training.continued_from)
             if training.continued_from
@@ -150,7 +150,7 @@ def _code(context: ModelContext, manifest: Manifest) -> CodeLineage:
     """The sources that will fit: the recorded ones, or those here where they cannot be had."""
     now = lineage.code(context.definition)
     unavailable = now.digest != manifest.code.digest and source_checkout.unavailable_reason(
-        manifest.code
+        manifest.code, now, lineage.sources_folder(context.definition)
     )
     return now if unavailable else manifest.code
 
@@ -161,14 +161,15 @@ def _sources(context: ModelContext, manifest: Manifest, folder: Path) -> Iterato
 
     The checkout is removed again at the end.
     """
-    if lineage.code(context.definition).digest == manifest.code.digest:
+    now, root = lineage.code(context.definition), lineage.sources_folder(context.definition)
+    if now.digest == manifest.code.digest:
         yield None
         return
-    if why := source_checkout.unavailable_reason(manifest.code):
+    if why := source_checkout.unavailable_reason(manifest.code, now, root):
         get_run_logger().warning("the sources here are not those of then, and %s", why)
         yield None
         return
     checkout = folder.with_name(f"{folder.name}-sources")
-    with source_checkout.checkout(manifest.code, checkout) as tree:
+    with source_checkout.checkout(manifest.code, checkout, root) as tree:
         get_run_logger().info("fitting with the sources of %s", manifest.code.commit[:12])
         yield tree

@@ -105,7 +105,7 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
         trials=trials,
         parallel=parallel,
         folder=folder,
-        seconds=context.settings.fit_seconds,
+        seconds=context.fit_seconds,
         report=report,
     )
     progress.done()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 TIMEOUT_SECONDS = 15.0
+# Of every deployment of ours, and so of its runs.
+TAG = "overnight"
 _BUSY_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 

@@ -1,6 +1,7 @@
 """Every setting, in one flat frozen class, and the only reader of the environment.
 
-A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`. What `overnight up` generates on
+A setting `poll_seconds` is given as `OVERNIGHT_POLL_SECONDS`, or as `poll_seconds` in the file
+`overnight.toml` of a project; the environment wins over the file. What `overnight up` generates on
 one machine is read from `<home>/embedded.env` (a token for administration) and from
 `<home>/identities/<identity>.env` (credentials of this process for the store). The environment
 wins, except over the credentials of identities other than administration in the embedded store.
@@ -11,8 +12,12 @@ import json
 import os
 import re
 import socket
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import (
     AliasChoices,
@@ -22,9 +27,16 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from overnight.infra import identities, network
+from overnight.infra import project as project_files
 from overnight.infra.cores import cores
 from overnight.infra.formats import (
     AbsolutePath,
@@ -38,13 +50,18 @@ from overnight.infra.formats import (
     masked,
     reachable_host,
 )
+from overnight.infra.project import ProjectFiles
+from overnight.store import project as projects
 from overnight.store.errors import ConfigurationError
 from overnight.store.objects.proxies import Proxy
+from overnight.store.project import SETTINGS_FILE, Project
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PREFIX = "OVERNIGHT_"
 # Read by `overnight up` alone: no service has to start again when they change.
 _OF_THE_COMMAND = {"up_seconds"}
+# What the project's file sets, while `load` reads it: pydantic asks the class for its sources.
+_FILE_VALUES: ContextVar[Mapping[str, Any] | None] = ContextVar("overnight.toml", default=None)
 
 
 class Settings(BaseSettings):
@@ -59,6 +76,10 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".overnight")
+    # The folder of the project; by default the nearest one with an overnight.toml.
+    project: Path | None = None
+    # Names of models; by default all that the project declares.
+    models: Names = ()
     log_level: Level = "INFO"
     # How long `overnight up` waits while no service gets any further, and then for serving to load
     # a model's first version.
@@ -170,8 +191,21 @@ class Settings(BaseSettings):
     # Names of those who may override gates; by default nobody may.
     overriders: Names = ()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, the project's file, and below them what `overnight up` generated."""
+        file = InitSettingsSource(settings_cls, dict(_FILE_VALUES.get() or {}))
+        return init_settings, env_settings, file, dotenv_settings, file_secret_settings
+
     @field_validator(
-        "serving_models", "cors_origins", "trusted_proxies", "overriders", mode="before"
+        "models", "serving_models", "cors_origins", "trusted_proxies", "overriders", mode="before"
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -190,6 +224,17 @@ class Settings(BaseSettings):
         chosen = [name for name in names if name.startswith(prefixes)]
         values = {name: getattr(self, name) for name in chosen}
         return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which services run: that of the project, or else of the state."""
+        return self.project or self.home.parent
+
+    @property
+    def of_children(self) -> Mapping[str, str]:
+        """Environment by which processes that are started here read the same settings."""
+        project = {} if self.project is None else {f"{PREFIX}PROJECT": str(self.project)}
+        return {f"{PREFIX}HOME": str(self.home)} | project
 
     @property
     def store_endpoint(self) -> str:
@@ -297,21 +342,21 @@ def load(identity: identities.Name | None = None) -> Settings:
     """
     # A session token in the shell belongs to other credentials; Delta Lake would send it with ours.
     os.environ.pop("AWS_SESSION_TOKEN", None)
-    home = Path(os.environ.get(f"{PREFIX}HOME") or ".overnight").absolute()
+    files = project_files.read(os.environ.get(f"{PREFIX}PROJECT"), Path.cwd(), Settings)
+    home, project = _home(files), files.project
     chosen = identity or identities.check(
         os.environ.get(f"{PREFIX}IDENTITY") or Settings.model_fields["identity"].default
     )
-    files = home / "embedded.env", identities.path(home, chosen)
+    generated = home / "embedded.env", identities.path(home, chosen)
+    token = _FILE_VALUES.set(files.values)
     try:
-        settings = _own_credentials(Settings(_env_file=files, home=home, identity=chosen), files[1])
-        settings = _own_password(settings)
+        read = Settings(_env_file=generated, home=home, identity=chosen, project=project.folder)
+        settings = _own_password(_own_credentials(read, generated[1]))
     except ValidationError as error:
         first = error.errors()[0]
-        name = "__".join(str(part) for part in first["loc"]).upper()
         expected = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(
-            f"{PREFIX}{name.removeprefix(PREFIX)}: {expected}, found {_shown(first)}; "
-            "correct it and start again"
+            f"{_named(first, files)}: {expected}, found {_shown(first)}; correct it and start again"
         ) from None
     except SettingsError as error:
         # It names the field in its text only.
@@ -320,4 +365,34 @@ def load(identity: identities.Name | None = None) -> Settings:
             f'{name}: expected JSON such as {{"digits": "/data"}}, found '
             f"{os.environ.get(name)!r}; correct it, or set {name}__DIGITS=/data, and start again"
         ) from None
+    finally:
+        _FILE_VALUES.reset(token)
+    _use(project, settings)
     return _connected(settings)
+
+
+def _home(files: ProjectFiles) -> Path:
+    """The folder of the state: as the environment or the file says, or in the project's folder."""
+    if named := os.environ.get(f"{PREFIX}HOME"):
+        return Path(named).absolute()
+    folder = files.project.folder or Path.cwd()
+    return Path(files.values.get("home") or folder / ".overnight").absolute()
+
+
+def _named(error: ErrorDetails, files: ProjectFiles) -> str:
+    """The name of a setting as its writer wrote it, in the environment or in the file."""
+    name = "__".join(str(part) for part in error["loc"]).upper().removeprefix(PREFIX)
+    is_in_environment = any(each.upper().startswith(PREFIX + name) for each in os.environ)
+    if error["loc"] and error["loc"][0] in files.values and not is_in_environment:
+        return f"{files.project.folder}/{SETTINGS_FILE}: {name.lower()}"
+    return PREFIX + name
+
+
+def _use(project: Project, settings: Settings) -> None:
+    """Make the project that of this process, and its packages importable."""
+    projects.use(replace(project, chosen=settings.models))
+    for folder in reversed(project.search_path):
+        if str(folder) not in sys.path:
+            # First, as Python itself does with the folder of a program: an installed copy of the
+            # project may be out of date.
+            sys.path.insert(0, str(folder))

@@ -22,6 +22,7 @@ from overnight.models.gates import Gate, MinimumImprovement
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Ranges
 from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
@@ -138,6 +139,9 @@ class ModelDefinition:
             the arrival's rows.
         moving_holdout: the newest days of a snapshot are the holdout, instead of frozen rows.
         tolerance: how far a served number may be from the trained network's and count as the same.
+        schedule: when it is retrained by itself; None for never.
+        limits: how long its steps may take.
+        tags: further tags of its deployments in Prefect.
     """
 
     name: str
@@ -162,6 +166,9 @@ class ModelDefinition:
     arrival_examples: Callable[[pa.Table, pa.Table], Examples] | None = None
     moving_holdout: MovingHoldout | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
+    schedule: Schedule | None = field(default_factory=Schedule)
+    limits: StepLimits = field(default_factory=StepLimits)
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the names of the tensors.

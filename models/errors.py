@@ -6,6 +6,7 @@ overnight.store.errors.OvernightError
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from overnight.store.errors import OvernightError
 
@@ -13,8 +14,20 @@ from overnight.store.errors import OvernightError
 class UnknownModel(OvernightError):
     """No model of this name."""
 
-    def __init__(self, model: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"no model is called {model!r}; known are: {', '.join(known) or 'none'}")
+    def __init__(
+        self,
+        model: str,
+        known: tuple[str, ...],
+        *,
+        example: bool = False,
+        project: Path | None = None,
+    ) -> None:
+        remedy = f"; it is an example: OVERNIGHT_MODELS={model} chooses it" if example else ""
+        if project is not None and not known:
+            remedy += f"; `overnight new NAME` adds one to the project in {project}"
+        super().__init__(
+            f"no model is called {model!r}; known are: {', '.join(known) or 'none'}{remedy}"
+        )
 
 
 class SourceUnavailable(OvernightError):

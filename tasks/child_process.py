@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from overnight.store.project import current
 from overnight.tasks.errors import StepFailed
 
 _LOOK_SECONDS = 0.2
@@ -23,9 +24,10 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start `python -m module …` and kill it on exit.
 
-    With `checkout`, the module and its imports are those of that source tree. The child's standard
-    input is a pipe of this process: it closes even if this process is killed, and
-    `ends_with_parent` then ends the child. Standard error goes to `log`.
+    With `checkout`, the module and its imports are those of that source tree, as far as it has
+    them; otherwise those of the project and of this environment. The child's standard input is a
+    pipe of this process: it closes even if this process is killed, and `ends_with_parent` then ends
+    the child. Standard error goes to `log`.
     """
     with log.open("ab") as errors:
         process = subprocess.Popen(
@@ -34,6 +36,7 @@ def running(
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=checkout,
+            env={**os.environ, "PYTHONPATH": _search_path(checkout)},
             start_new_session=True,
         )
     try:
@@ -118,6 +121,12 @@ def capture(
             _kill(process)
     shown = (output.decode(errors="replace"), errors.decode(errors="replace"))
     return subprocess.CompletedProcess(command, process.returncode, *shown)
+
+
+def _search_path(checkout: Path | None) -> str:
+    """Where a child imports from, before its environment: the checkout, or else the project."""
+    folders = [checkout] if checkout else list(current().search_path)
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

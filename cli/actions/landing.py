@@ -22,8 +22,8 @@ def run(model: str, *, as_json: bool) -> None:
     # Slow to import, which help must not wait for.
     from overnight import models
 
-    models.find(model)
     settings = load()
+    models.declaration(model)
 
     def ingested() -> set[str]:
         from overnight.store.datasets.delta_table import Dataset

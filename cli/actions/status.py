@@ -10,10 +10,9 @@ from rich.console import Console
 from overnight.cli.actions import live_scores, status_notices
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections
-from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import held_runs, local_secrets, state_file
-from overnight.infra.stack.deployments import TAG
 from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket

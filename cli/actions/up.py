@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Never
@@ -24,7 +25,7 @@ from overnight.infra.stack import local_secrets, seaweedfs_service, state_file
 from overnight.infra.stack.services import check_ports, check_settings, plan
 from overnight.infra.stack.state_file import StackRecord
 from overnight.infra.stack.supervisor import Supervisor
-from overnight.store.errors import OvernightError
+from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.objects.conformance import probe
 from overnight.tasks.errors import StepFailed
 
@@ -147,12 +148,14 @@ def _finish(settings: Settings, *, train: bool) -> int:
     code = 0
     if train:
         code = train_each(
-            models.catalogue(),
+            models.names(),
             lambda model: first_version.ensure(settings, model, console),
             console,
         )
-    for model in models.catalogue():
-        console.print(f"Try it:  {_example(model, settings)}")
+    for model in models.names():
+        # The error of a model that cannot be read was printed above.
+        with suppress(ConfigurationError):
+            console.print(f"Try it:  {_example(model, settings)}")
     return code
 
 

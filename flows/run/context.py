@@ -63,7 +63,9 @@ class ModelContext:
         `identity` is for flows that carry out a person's decision, and is named by their code: a
         run's own environment must not choose it.
         """
-        return cls(models.find(model), load(identity))
+        # The settings first: they say which project's models there are.
+        settings = load(identity)
+        return cls(models.find(model), settings)
 
     def is_warm(self, start_from: StartFrom, champion: Manifest | None, data: DataLineage) -> bool:
         """Whether a run on `data` starts from the champion's weights.
@@ -107,6 +109,16 @@ class ModelContext:
             tuned = TunedSettingsLog(self.bucket, self.model).current()
             settings = own | (tuned.settings if tuned else {}) | run
         return type(self.definition.settings).model_validate(settings)
+
+    @property
+    def fit_seconds(self) -> float:
+        """How long a fit may take: as the model or else the settings say."""
+        return self.definition.limits.fit_seconds or self.settings.fit_seconds
+
+    @property
+    def rehearse_seconds(self) -> float:
+        """How long a rehearsal may take."""
+        return self.definition.limits.rehearse_seconds or self.settings.rehearse_seconds
 
     @cached_property
     def bucket(self) -> Bucket:

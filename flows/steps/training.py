@@ -44,7 +44,7 @@ def train(plan: TrainingPlan) -> Candidate:
         training=context.training_examples(plan.snapshot),
         holdout=context.holdout_examples(plan.snapshot),
         folder=plan.folder,
-        seconds=context.settings.fit_seconds,
+        seconds=context.fit_seconds,
         report=progress,
         start=start_weights(context, plan.champion) if plan.inputs.warm and plan.champion else None,
     )
@@ -80,7 +80,7 @@ def rehearse(plan: TrainingPlan, candidate: Candidate) -> rehearsal.RehearsalRes
         holdout=context.holdout_examples(plan.snapshot),
         expected=evaluation.predictions(candidate),
         folder=plan.folder,
-        seconds=context.settings.rehearse_seconds,
+        seconds=context.rehearse_seconds,
         tolerance=context.definition.tolerance,
     )
 

@@ -1,4 +1,4 @@
-"""Registers the deployments of `deployments.yaml` when they or the flows changed, and prunes.
+"""Registers the deployments of all models when they or the flows changed, and prunes.
 
 A program of its own, because it takes seconds: `python -m overnight.infra.stack.deployments`.
 """
@@ -7,50 +7,87 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from overnight import __version__
 from overnight.infra import connections
 from overnight.infra.errors import DeploymentFailed
-from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import load
+from overnight.infra.stack.generated_deployments import TEMPLATES, Generated, generate
 from overnight.store.errors import OvernightError
 from overnight.store.local_files import write_atomically
 
 FILE = "deployments.yaml"
-TAG = "overnight"
-SOURCES = ("flows", "models")
+FLOWS = TEMPLATES.parent / "flows"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What was done with the server's deployments: their number, and the names of models.
+
+    `errors` are those of models whose definition cannot be read; what is registered of them stays.
+    """
+
+    registered: int
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: bool = True
+    errors: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.changed:
+            return "unchanged"
+        parts = [f"registered {self.registered}"]
+        parts += [f"added {', '.join(self.added)}"] if self.added else []
+        parts += [f"removed {', '.join(self.removed)}"] if self.removed else []
+        return "; ".join(parts)
 
 
 def main() -> int:
-    """Exit code 0 when the server has the deployments of the file."""
+    """Exit code 0 when the server has the deployments of all models."""
     try:
         settings = load()
-        api = connections.prefect(settings)
-        print(deploy(Path.cwd(), settings.home / "deployed.json", api))
+        deployed = deploy(generate(), settings.home, connections.prefect(settings))
     except OvernightError as error:
         print(error, file=sys.stderr)
         return 1
+    print(deployed)
+    for problem in deployed.errors:
+        print(problem, file=sys.stderr)
+    # The models that could be read have theirs, so the stack need not try again.
     return 0
 
 
-def deploy(root: Path, stamp: Path, api: PrefectApi) -> str:
-    """Register the file's deployments with the server; return a summary of what was done."""
-    wanted = _wanted(root)
-    now = {"digest": _digest(root), "api_url": api.url}
-    registered = {_identity(deployment) for deployment in _registered(api)}
-    if registered == wanted and _last(stamp) == now:
-        return "unchanged"
+def deploy(generated: Generated, home: Path, api: PrefectApi) -> Deployed:
+    """Register deployments with the server, and remove those that are gone."""
+    wanted = {_identity(entry) for entry in generated.entries}
+    now = {"digest": _digest(generated), "api_url": api.url}
+    before = {_identity(deployment) for deployment in _registered(api)}
+    errors = tuple(generated.errors.values())
+    kept = {identity for identity in before if identity[1] in generated.errors}
+    if before == wanted | kept and _last(home / "deployed.json") == now:
+        return Deployed(len(wanted), changed=False, errors=errors)
+    home.mkdir(parents=True, exist_ok=True)
+    write_atomically(home / FILE, generated.text.encode())
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    ended = subprocess.run([*command, "--prefect-file", FILE], cwd=root, check=False)
+    ended = subprocess.run([*command, "--prefect-file", FILE], cwd=home, check=False)
     if ended.returncode != 0:
         raise DeploymentFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
-    pruned = [deployment for deployment in _registered(api) if _identity(deployment) not in wanted]
-    for deployment in pruned:
+    gone = [each for each in _registered(api) if _identity(each) not in wanted | kept]
+    for deployment in gone:
         api.request("DELETE", f"/deployments/{deployment['id']}")
-    write_atomically(stamp, json.dumps(now).encode())
-    return f"registered {len(wanted)}, removed {len(pruned)}"
+    write_atomically(home / "deployed.json", json.dumps(now).encode())
+    names, models = ({name for _, name in group} for group in (before, wanted | kept))
+    return Deployed(
+        len(wanted),
+        added=tuple(sorted(models - names)),
+        removed=tuple(sorted(names - models)),
+        errors=errors,
+    )
 
 
 def _last(stamp: Path) -> object:
@@ -61,26 +98,19 @@ def _last(stamp: Path) -> object:
         return None
 
 
-def _wanted(root: Path) -> set[tuple[str, str]]:
-    entries = yaml.safe_load((root / FILE).read_text())["deployments"]
-    return {(entry["entrypoint"], entry["name"]) for entry in entries}
-
-
 def _registered(api: PrefectApi) -> list[Document]:
     return api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
 
 
-def _identity(deployment: Document) -> tuple[str, str]:
+def _identity(deployment: Mapping[str, Any]) -> tuple[str, str]:
     return deployment["entrypoint"], deployment["name"]
 
 
-def _digest(root: Path) -> str:
-    """A digest of what shapes deployments: the file, the flows, and the models their forms list."""
-    digest = hashlib.sha256(str(root).encode())
-    sources = [path for package in SOURCES for path in (root / package).rglob("*.py")]
-    for path in [root / FILE, *sorted(sources)]:
-        name = str(path.relative_to(root))
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+def _digest(generated: Generated) -> str:
+    """A digest of what shapes deployments: what is generated, and the flows with their forms."""
+    digest = hashlib.sha256(f"{__version__}\0{generated.text}\0".encode())
+    for path in sorted(FLOWS.rglob("*.py")):
+        digest.update(path.relative_to(FLOWS).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from overnight.infra.prefect_api import Document, PrefectApi
-from overnight.infra.stack.deployments import TAG
+from overnight.infra.prefect_api import TAG, Document, PrefectApi
 
 
 def due(api: PrefectApi, pool: str) -> list[Document]:

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
@@ -31,7 +30,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
     """Environment variables of every process that talks to Prefect."""
     auth = settings.prefect_auth.get_secret_value()
     return {
-        "OVERNIGHT_HOME": str(settings.home),
+        **settings.of_children,
         **({"PREFECT_API_AUTH_STRING": auth} if auth else {}),
         "PREFECT_HOME": str(settings.home / NAME),
         "PREFECT_API_URL": settings.api_url,
@@ -95,7 +94,7 @@ def _access(settings: Settings) -> Mapping[str, str]:
     }
 
 
-def deployments(settings: Settings, root: Path) -> Service:
+def deployments(settings: Settings) -> Service:
     """A job that registers the deployments with the server, when something changed."""
 
     def before_start() -> None:
@@ -108,7 +107,7 @@ def deployments(settings: Settings, root: Path) -> Service:
         title="Deployments",
         command=(sys.executable, "-m", "overnight.infra.stack.deployments"),
         environment=environment(settings),
-        folder=root,
+        folder=settings.folder,
         log=settings.home / "logs" / "deployments.log",
         ready=lambda _started: False,
         before_start=before_start,
@@ -117,7 +116,7 @@ def deployments(settings: Settings, root: Path) -> Service:
     )
 
 
-def worker(settings: Settings, root: Path) -> Service:
+def worker(settings: Settings) -> Service:
     """The worker that starts the flow runs of the pool."""
     api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
     name = f"overnight-{socket.gethostname()}"
@@ -146,7 +145,7 @@ def worker(settings: Settings, root: Path) -> Service:
         command=(sys.executable, "-m", NAME, "--no-prompt", "worker", "start", *options),
         # Flows that carry out a person's decision name another identity in their code.
         environment={**environment(settings), "OVERNIGHT_IDENTITY": "training"},
-        folder=root,
+        folder=settings.folder,
         log=settings.home / "logs" / "worker.log",
         ready=lambda started: _reported_since(api, settings.work_pool, name, started),
         before_start=before_start,

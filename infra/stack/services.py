@@ -1,5 +1,6 @@
 """The services of the stack for given settings, in the order of their start."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from overnight.infra.stack.record_signing import sign_records_once
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
 
-ROOT = Path(__file__).resolve().parents[2]
+logger = logging.getLogger(__name__)
 
 
 def plan(settings: Settings) -> tuple[Service, ...]:
@@ -27,8 +28,8 @@ def plan(settings: Settings) -> tuple[Service, ...]:
     if settings.prefect_api_url is None:
         services.append(prefect_services.server(settings))
     services.append(_serving(settings))
-    services.append(prefect_services.deployments(settings, ROOT))
-    services.append(prefect_services.worker(settings, ROOT))
+    services.append(prefect_services.deployments(settings))
+    services.append(prefect_services.worker(settings))
     return tuple(services)
 
 
@@ -67,8 +68,19 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
 
 
 def _manual() -> tuple[str, ...]:
-    """The models whose definition says that a person approves their versions."""
-    return tuple(m.name for m in models.catalogue().values() if m.approval == "manual")
+    """The models whose definition says that a person approves their versions.
+
+    One that cannot be read counts as such: store and serving must start in spite of it.
+    """
+    return tuple(name for name in models.names() if _is_manual(name))
+
+
+def _is_manual(model: str) -> bool:
+    try:
+        return models.find(model).approval == "manual"
+    except ConfigurationError as error:
+        logger.warning("%s", error)
+        return True
 
 
 def _serving(settings: Settings) -> Service:
@@ -78,8 +90,8 @@ def _serving(settings: Settings) -> Service:
         name="serving",
         title="Serving",
         command=(sys.executable, "-m", "overnight.serving"),
-        environment={"OVERNIGHT_HOME": str(settings.home), "OVERNIGHT_IDENTITY": "serving"},
-        folder=ROOT,
+        environment={**settings.of_children, "OVERNIGHT_IDENTITY": "serving"},
+        folder=settings.folder,
         log=settings.home / "logs" / "serving.log",
         before_start=lambda: sign_records_once(settings),
         ready=lambda _started: responds(live),

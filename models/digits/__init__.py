@@ -7,6 +7,7 @@ from overnight.models.digits.schema import TENSORS, examples
 from overnight.models.digits.source import DigitsSource
 from overnight.models.gates import MinimumImprovement
 from overnight.models.metrics.classifier import correct, measure, per_row
+from overnight.models.schedule import Schedule
 from overnight.models.search_space import Choice, Range
 
 DEFINITION = ModelDefinition(
@@ -47,4 +48,5 @@ DEFINITION = ModelDefinition(
         "epochs": Range(6, 16),
     },
     per_row=per_row,
+    schedule=Schedule("0 2 * * *", "Europe/Berlin"),
 )

@@ -13,6 +13,7 @@ from overnight.models.sales.series import (
     training_examples,
 )
 from overnight.models.sales.source import SalesSource
+from overnight.models.schedule import Schedule
 from overnight.models.search_space import Choice, Range
 
 DEFINITION = ModelDefinition(
@@ -54,4 +55,5 @@ DEFINITION = ModelDefinition(
     arrival_examples=arrival_examples,
     moving_holdout=MovingHoldout(days=HELD_DAYS, examples=holdout_examples),
     tolerance=TOLERANCE,
+    schedule=Schedule("30 3 * * *", "Europe/Berlin"),
 )

@@ -90,13 +90,17 @@ class CodeLineage(Value):
     """The code of a training run: `digest` is over the sources of the model and of the steps.
 
     `files` maps each source's path to its digest. `clean` is false when there were uncommitted
-    changes.
+    changes to them. For a model outside of overnight, `commit` is of the model's repository,
+    `folder` the path in it that the other paths begin at, `overnight` the release that trained, and
+    the files of that are listed as `overnight/…`.
     """
 
     commit: str
     clean: bool
     digest: str
     files: dict[str, str] = Field(default_factory=dict)
+    folder: str = ""
+    overnight: str = ""
 
 
 class EnvironmentLineage(Value):

@@ -75,7 +75,7 @@ def rehearse(
     # Loopback only, whatever the settings say: the version is not published.
     arguments += ["--host", "127.0.0.1", "--port", str(port)]
     with (
-        child_process.running("serving", arguments, log=log) as process,
+        child_process.running("overnight.serving", arguments, log=log) as process,
         closing(_Client(draft, port, deadline, log)) as client,
     ):
         client.wait_until_ready(process)

@@ -122,7 +122,8 @@ def train(
 
 def _module_names(network: str, checkout: Path | None) -> tuple[str, str]:
     """The training process and the network's module, by their names in that checkout."""
-    if checkout is None or (checkout / "overnight").is_dir():
+    is_ours = network.startswith("overnight.")
+    if checkout is None or not is_ours or (checkout / "overnight").is_dir():
         return "overnight.tasks.training.worker", network
     # Revisions from before the one package: the versions that they trained are reproduced, too.
     # Not as one literal: the import closure takes a dotted name in a string for a module.

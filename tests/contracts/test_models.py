@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 
 from overnight.models import catalogue, find
 from overnight.models.definition import ModelDefinition, Places
@@ -239,19 +238,3 @@ def test_its_plots_can_be_drawn(trained: Trained) -> None:
 
     assert drawn
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
-
-
-def test_every_model_has_the_deployments_that_digits_has(
-    definition: ModelDefinition,
-) -> None:
-    entries = yaml.safe_load((ROOT / "deployments.yaml").read_text())["deployments"]
-    mine, digits = (
-        {entry["entrypoint"]: entry for entry in entries if entry["name"] == name}
-        for name in (definition.name, "digits")
-    )
-
-    optional = set() if definition.tunable else {"overnight.flows.tune.tune"}
-    assert digits.keys() - optional <= mine.keys()
-    for entrypoint in mine.keys() & digits.keys():
-        assert mine[entrypoint]["work_pool"] == digits[entrypoint]["work_pool"]
-        assert mine[entrypoint]["parameters"]["model"] == definition.name

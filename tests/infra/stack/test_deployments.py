@@ -1,74 +1,149 @@
-"""Deployments are registered again when what shapes them changed, and only then."""
+"""Deployments are generated, and registered again when what shapes them changed, and only then."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from overnight import models
 from overnight.cli.runs import follow
 from overnight.infra.errors import OrchestratorRefused
-from overnight.infra.prefect_api import Document, PrefectApi
-from overnight.infra.stack import deployments, prefect_services
-from overnight.models import catalogue
+from overnight.infra.prefect_api import TAG, PrefectApi
+from overnight.infra.stack import deployments, generated_deployments, prefect_services
+from overnight.infra.stack.generated_deployments import Generated, generate
+from overnight.models import digits
+from overnight.models.schedule import Schedule
+from overnight.store.errors import ConfigurationError
 
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    for package in deployments.SOURCES:
-        shutil.copytree(ROOT / package, tmp_path / package)
-    shutil.copy(ROOT / deployments.FILE, tmp_path)
-    return tmp_path
+DECLARED = ("retrain", "ingest", "reproduce", "tune")
 
 
-@pytest.mark.parametrize(
-    "source", ["deployments.yaml", "flows/retrain.py", "models/definition.py", "flows/run/plan.py"]
-)
-def test_a_change_of_what_shapes_a_deployment_is_noticed(source: str, tree: Path) -> None:
-    (tree / "flows" / "run").mkdir(exist_ok=True)
-    (tree / "flows" / "run" / "plan.py").touch()
-    before = deployments._digest(tree)
+def entries(model: str) -> dict[str, Mapping[str, Any]]:
+    """The deployments that are generated for a model, by flow."""
+    return {
+        entry["entrypoint"].split(".")[-1]: entry
+        for entry in yaml.safe_load(generate().text)["deployments"]
+        if entry["name"] == model
+    }
 
-    with (tree / source).open("a") as text:
+
+@pytest.mark.parametrize("source", ["retrain.py", "run/plan.py", "new.py"])
+def test_a_change_of_a_flow_is_noticed(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flows = tmp_path / "flows"
+    shutil.copytree(deployments.FLOWS, flows)
+    monkeypatch.setattr(deployments, "FLOWS", flows)
+    before = deployments._digest(generate())
+
+    with (flows / source).open("a") as text:
         text.write("# mended\n")
 
-    assert deployments._digest(tree) != before
+    assert deployments._digest(generate()) != before
 
 
-def test_a_module_that_moves_into_a_package_is_noticed(tree: Path) -> None:
-    (tree / "flows" / "run").mkdir(exist_ok=True)
-    before = deployments._digest(tree)
+def test_compiled_modules_are_nothing_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flows = tmp_path / "flows"
+    shutil.copytree(deployments.FLOWS, flows)
+    monkeypatch.setattr(deployments, "FLOWS", flows)
+    before = deployments._digest(generate())
 
-    (tree / "flows" / "promote.py").rename(tree / "flows" / "run" / "promote.py")
+    (flows / "__pycache__").mkdir(exist_ok=True)
+    (flows / "__pycache__" / "retrain.cpython-313.pyc").write_bytes(b"x")
 
-    assert deployments._digest(tree) != before
-
-
-def test_compiled_modules_are_nothing_to_it(tree: Path) -> None:
-    before = deployments._digest(tree)
-
-    (tree / "flows" / "__pycache__").mkdir(exist_ok=True)
-    (tree / "flows" / "__pycache__" / "retrain.cpython-313.pyc").write_bytes(b"x")
-
-    assert deployments._digest(tree) == before
-
-
-def declared() -> list[Document]:
-    entries: list[Document] = yaml.safe_load((ROOT / deployments.FILE).read_text())["deployments"]
-    return entries
+    assert deployments._digest(generate()) == before
 
 
 def test_a_decision_s_flow_is_deployed_once_and_the_command_finds_every_deployment() -> None:
-    entries = declared()
-    shared = {e["entrypoint"].split(".")[-1] for e in entries if e["name"] == follow.ANY_MODEL}
-    own = {e["name"] for e in entries} - {follow.ANY_MODEL}
+    generated = generate().entries
+    shared = {e["entrypoint"].split(".")[-1] for e in generated if e["name"] == follow.ANY_MODEL}
+    own = {e["name"] for e in generated} - {follow.ANY_MODEL}
 
     assert shared == follow.FOR_ANY_MODEL
-    assert own == set(catalogue())
-    assert not any("model" in e.get("parameters", {}) for e in entries if e["name"] not in own)
+    assert own == set(models.names())
+    assert not any("model" in e.get("parameters", {}) for e in generated if e["name"] not in own)
+
+
+def test_forms_schedules_and_tags_are_those_of_the_definition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = Schedule("15 4 * * 1-5", "America/New_York")
+    changed = replace(digits.DEFINITION, schedule=schedule, tags=("vision",))
+    monkeypatch.setattr(digits, "DEFINITION", changed)
+
+    retrain = entries("digits")["retrain"]
+
+    assert retrain["schedules"] == [
+        {"cron": "15 4 * * 1-5", "timezone": "America/New_York", "slug": "nightly"}
+    ]
+    assert retrain["tags"] == ["overnight", "digits", "retrain", "retry", "vision"]
+    assert retrain["parameters"] == {
+        "model": "digits", "epochs": 10, "learning_rate": 0.02, "batch_rows": 128, "seed": 1
+    }  # fmt: skip
+
+
+def test_models_without_a_time_of_their_own_are_spread_over_the_night(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    definitions = [
+        replace(digits.DEFINITION, name=name, schedule=schedule)
+        for name, schedule in {
+            "a": Schedule(),
+            "b": Schedule("0 5 * * *"),
+            "c": Schedule(time_zone="Asia/Tokyo"),
+            "never": None,
+        }.items()
+    ]
+
+    assert generated_deployments._crons(definitions) == {
+        "a": "0 2 * * *",
+        "b": "0 5 * * *",
+        "c": "30 2 * * *",
+    }
+
+
+def test_what_a_model_does_not_declare_is_not_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = replace(digits.DEFINITION, tunable={}, schedule=None)
+    monkeypatch.setattr(digits, "DEFINITION", plain)
+
+    assert entries("digits").keys() == set(DECLARED) - {"tune"}
+    assert "schedules" not in entries("digits")["retrain"]
+
+
+def test_a_broken_model_is_reported_and_the_others_are_deployed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(digits, "DEFINITION", None)
+
+    generated = generate()
+
+    assert {entry["name"] for entry in generated.entries} == {follow.ANY_MODEL, "sales"}
+    assert generated.errors.keys() == {"digits"}
+    assert "has no DEFINITION" in generated.errors["digits"]
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "reported"),
+    [
+        ("0 2 * *", "UTC", "expected five fields"),
+        ("60 2 * * *", "UTC", "the minute of '60 2"),
+        ("0 2 * * 8", "UTC", "numbers up to 7"),
+        ("0 2 ; * *", "UTC", "the day of"),
+        ("0 2 * * *", "Europe/Nowhere", "no time zone is called 'Europe/Nowhere'"),
+        ("0 2 * * *", "../etc/passwd", "no time zone is called"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_where_it_is_declared(
+    cron: str, zone: str, reported: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=reported):
+        Schedule(cron, zone)
 
 
 @pytest.fixture
@@ -78,7 +153,7 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
     prefect_services.ensure_pool(api, "overnight")
     flow = api.request("POST", "/flows/", {"name": "promote"})
     old = {"name": "digits", "flow_id": flow["id"], "entrypoint": "overnight.flows.promote.promote"}
-    old |= {"tags": [deployments.TAG], "parameters": {}}
+    old |= {"tags": [TAG], "parameters": {}}
     api.request("POST", "/deployments/", old)
     # As earlier releases registered it, in a pool that took an environment.
     before = old | {
@@ -87,23 +162,23 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
     }
     api.request("POST", "/deployments/", before)
     yield api
-    for found in api.filter("/deployments", deployments={"tags": {"all_": [deployments.TAG]}}):
+    for found in api.filter("/deployments", deployments={"tags": {"all_": [TAG]}}):
         api.request("DELETE", f"/deployments/{found['id']}")
 
 
 @pytest.mark.servers
-def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
+def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
     api: PrefectApi, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
-    reported = deployments.deploy(ROOT, tmp_path / "deployed.json", api)
+    first = deployments.deploy(generate(), tmp_path, api)
 
     # Then the model is a choice in the form of a decision, and the old deployment is gone.
-    assert reported == f"registered {len(declared())}, removed 1"
+    assert str(first) == f"registered {len(generate().entries)}; added sales"
     assert api.find("/deployments/name/promote/digits") is None
     form = follow.deployment(api, "promote", "sales")["parameter_openapi_schema"]
-    assert form["properties"]["model"]["enum"] == list(catalogue())
+    assert form["properties"]["model"]["enum"] == list(models.names())
     assert "model" in form["required"]
 
     # The environment that an earlier release gave to runs is gone.
@@ -116,7 +191,16 @@ def test_what_is_in_the_file_is_registered_and_what_is_not_is_removed(
         follow.trigger(api, "rollback", "nothing", {})
 
     # Nothing changed: nothing is done.
-    assert deployments.deploy(ROOT, tmp_path / "deployed.json", api) == "unchanged"
+    assert str(deployments.deploy(generate(), tmp_path, api)) == "unchanged"
     retrain = follow.deployment(api, "retrain", "digits")
     assert retrain["global_concurrency_limit"]["limit"] == 1
     assert [schedule["slug"] for schedule in retrain["schedules"]] == ["nightly"]
+
+    # A model that cannot be read keeps its deployments, and one that is gone loses them.
+    without = [entry for entry in generate().entries if entry["name"] == follow.ANY_MODEL]
+    broken = Generated(tuple(without), {"sales": "sales: it cannot be imported"})
+    last = deployments.deploy(broken, tmp_path, api)
+    assert str(last) == f"registered {len(without)}; removed digits"
+    assert last.errors == ("sales: it cannot be imported",)
+    left = api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
+    assert {deployment["name"] for deployment in left} == {follow.ANY_MODEL, "sales"}

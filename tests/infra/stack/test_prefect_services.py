@@ -70,8 +70,8 @@ def test_every_process_that_talks_to_it_has_the_credentials(tmp_path, monkeypatc
     auth = settings.prefect_auth.get_secret_value()
     server = prefect_services.server(settings)
     others = (
-        prefect_services.worker(settings, settings.home),
-        prefect_services.deployments(settings, settings.home),
+        prefect_services.worker(settings),
+        prefect_services.deployments(settings),
     )
 
     assert server.environment["PREFECT_SERVER_API_AUTH_STRING"] == auth

@@ -1,15 +1,18 @@
-"""The files that a module reaches, by every form of import and in either layout."""
+"""The files that a module reaches, by every form of import."""
 
 from pathlib import Path
 
 import pytest
 
 from overnight.store.errors import ConfigurationError
-from overnight.tasks.training.import_closure import closure
+from overnight.tasks.training.import_closure import SourceTree, closure
+
+OURS = frozenset({"tasks", "models"})
 
 
 def reached(root: Path, *modules: str, excluding: tuple[str, ...] = ()) -> set[str]:
-    result = closure(modules, root, packages=("tasks", "models"), excluding=excluding)
+    tree = SourceTree(root, "overnight.", OURS)
+    result = closure(modules, [tree], excluding=excluding)
     return {str(path.relative_to(root)) for path in result}
 
 
@@ -26,16 +29,12 @@ def write(root: Path, **sources: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "from tasks.training.worker import main",
-        "from tasks.training import worker",
-        "import tasks.training.worker",
-        "import tasks.training.worker as w",
+        "import overnight.tasks.training.worker as w",
         "from overnight.tasks.training.worker import main",
         "from overnight.tasks.training import worker",
         "import overnight.tasks.training.worker",
         "from .training.worker import main",
         "from .training import worker",
-        'run("tasks.training.worker")',
         'run("overnight.tasks.training.worker")',
         "def later():\n    from overnight.tasks.training import worker",
     ],
@@ -43,7 +42,7 @@ def write(root: Path, **sources: str) -> None:
 def test_a_module_is_reached_by_any_way_of_naming_it(line: str, tmp_path: Path) -> None:
     write(tmp_path, tasks__step=line, tasks__training__worker="", tasks__training__other="")
 
-    assert reached(tmp_path, "tasks.step") == {
+    assert reached(tmp_path, "overnight.tasks.step") == {
         "tasks/__init__.py",
         "tasks/step.py",
         "tasks/training/__init__.py",
@@ -77,31 +76,86 @@ def test_dots_are_counted_from_the_module_s_own_package(tmp_path: Path) -> None:
 def test_circles_end_and_other_packages_are_left_alone(tmp_path: Path) -> None:
     write(
         tmp_path,
-        tasks__a="from tasks import b\nimport store.s3\nfrom overnight import models, serving",
-        tasks__b="import tasks.a",
+        tasks__a="from overnight.tasks import b\nimport overnight.store.s3\n"
+        "from overnight import models, serving",
+        tasks__b="import overnight.tasks.a",
         store__s3="",
         models__m="",
     )
 
-    assert reached(tmp_path, "tasks.a", excluding=("models",)) == {
+    assert reached(tmp_path, "overnight.tasks.a", excluding=("overnight.models",)) == {
         "tasks/__init__.py",
         "tasks/a.py",
         "tasks/b.py",
     }
 
 
-@pytest.mark.parametrize("line", ["import tasks.ghost", "from .ghost import x", '("tasks.ghost",)'])
+@pytest.mark.parametrize(
+    "line", ["import overnight.tasks.ghost", "from .ghost import x", '("overnight.tasks.ghost",)']
+)
 def test_a_missing_module_is_named_with_its_importer(line: str, tmp_path: Path) -> None:
     write(tmp_path, tasks__step=line)
 
-    with pytest.raises(ConfigurationError, match=r"tasks\.step imports the module tasks\.ghost"):
-        reached(tmp_path, "tasks.step")
+    with pytest.raises(
+        ConfigurationError, match=r"tasks\.step imports the module overnight\.tasks\.ghost"
+    ):
+        reached(tmp_path, "overnight.tasks.step")
 
 
 def test_a_folder_without_an_init_is_a_package_that_runs_nothing(tmp_path: Path) -> None:
-    write(tmp_path, models__own__network="import models.own.gates", models__own__gates="")
+    write(tmp_path, models__own__network="import overnight.models.own.gates", models__own__gates="")
     (tmp_path / "models" / "own" / "__init__.py").unlink()
 
-    result = reached(tmp_path, "models.own.network", excluding=("models",))
+    result = reached(tmp_path, "overnight.models.own.network", excluding=("overnight.models",))
 
     assert result == {"models/own/network.py", "models/own/gates.py"}
+
+
+@pytest.mark.parametrize("line", ["from overnight.api import Accuracy", "import overnight.api"])
+def test_names_that_a_module_collects_are_followed_to_where_they_are_from(
+    line: str, tmp_path: Path
+) -> None:
+    write(tmp_path, tasks__step=line, models__metrics="", models__plots="")
+    api = tmp_path / "api.py"
+    api.write_text(
+        "from overnight.models.metrics import Accuracy\nfrom overnight.models.plots import Plot\n"
+    )
+    tree = SourceTree(tmp_path, "overnight.", OURS)
+
+    result = closure(
+        ["overnight.tasks.step"],
+        [tree],
+        excluding=("overnight.models",),
+        facades={"overnight.api": api},
+    )
+
+    names = {path.name for path in result}
+    assert names - {"__init__.py", "step.py"} == (
+        {"metrics.py"} if "Accuracy" in line else {"metrics.py", "plots.py"}
+    )
+
+
+def test_a_project_s_modules_are_followed_to_ours_and_to_one_another(tmp_path: Path) -> None:
+    ours, own = tmp_path / "site", tmp_path / "project"
+    write(ours, models__metrics="import overnight.models.numbers", models__numbers="")
+    write(
+        own,
+        shop__wine__network="from overnight.models import metrics\n"
+        "from shop import shared\nimport numpy",
+        shop__shared="rows = 'rows.wine'",
+        shop__bread__network="",
+    )
+    (own / "rows").mkdir()
+    trees = [SourceTree(ours, "overnight.", OURS), SourceTree(own)]
+
+    result = closure(["shop.wine.network"], trees, excluding=("overnight.models",))
+
+    # A text that looks like a module, and names a folder of rows, is none.
+    assert {str(path.relative_to(tmp_path)) for path in result} == {
+        "project/shop/__init__.py",
+        "project/shop/wine/__init__.py",
+        "project/shop/wine/network.py",
+        "project/shop/shared.py",
+        "site/models/metrics.py",
+        "site/models/numbers.py",
+    }

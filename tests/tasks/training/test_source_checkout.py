@@ -75,22 +75,47 @@ def test_sources_other_than_the_manifest_lists_are_refused_by_name(repository, t
     ],
 )
 def test_the_reason_for_unavailable_sources_is_given(repository, changed, reason):
-    assert reason in unavailable_reason(made(repository, **changed), repository)
+    assert reason in unavailable_reason(made(repository, **changed), made(repository), repository)
 
 
 def test_a_known_commit_is_available(repository):
-    assert unavailable_reason(made(repository), repository) == ""
+    assert unavailable_reason(made(repository), made(repository), repository) == ""
 
 
 def test_a_file_that_git_ignored_is_named(repository):
     files = {"source.py": digest(b"then"), "vocabulary.txt": digest(b"a")}
 
     assert "vocabulary.txt is not in the commit" in unavailable_reason(
-        made(repository, files=files), repository
+        made(repository, files=files), made(repository), repository
     )
 
 
 def test_a_folder_without_git_knows_no_commit(tmp_path):
     lineage = CodeLineage(commit="0" * 40, clean=True, digest="d")
 
-    assert "does not know" in unavailable_reason(lineage, tmp_path)
+    assert "does not know" in unavailable_reason(lineage, lineage, tmp_path)
+
+
+def test_another_release_of_overnight_is_named(repository):
+    then, now = made(repository, overnight="0.1.0"), made(repository, overnight="0.2.0")
+
+    assert "trained by overnight 0.1.0, and this is overnight 0.2.0" in unavailable_reason(
+        then, now, repository
+    )
+
+
+def test_a_project_in_a_folder_of_its_repository_is_checked_out_there(tmp_path):
+    # Given a repository of several projects, of which one trained a version with a release.
+    root = tmp_path / "checkout"
+    (root / "shops" / "one").mkdir(parents=True)
+    git(root, "init", "--quiet")
+    (root / "shops" / "one" / "wine.py").write_text("then")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "-m", "then")
+    files = {"wine.py": digest(b"then"), "overnight/tasks/step.py": digest(b"released")}
+    lineage = made(root, files=files, folder="shops/one", overnight="0.1.0")
+
+    # Then it is available, though the release is not in the repository, and imported from there.
+    assert unavailable_reason(lineage, lineage, root / "shops" / "one") == ""
+    with checkout(lineage, tmp_path / "tree", root / "shops" / "one") as tree:
+        assert (tree / "wine.py").read_text() == "then"

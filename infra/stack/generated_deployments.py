@@ -1,0 +1,87 @@
+"""The deployments of all models, generated from their definitions and the templates of flows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from overnight import models
+from overnight.infra.prefect_api import TAG
+from overnight.models.definition import ModelDefinition
+from overnight.store.errors import ConfigurationError
+
+# The folder of the checkout, or in a wheel that of the package: the file is in both.
+TEMPLATES = Path(__file__).resolve().parents[2] / "deployments.yaml"
+# Of these the form shows what the model declares.
+_SHOWN = ("epochs", "learning_rate", "batch_rows", "seed")
+_TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Deployments as Prefect's file lists them, and the errors of models that have none."""
+
+    entries: tuple[Mapping[str, Any], ...]
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The file that `prefect deploy` reads."""
+        return yaml.safe_dump({"deployments": [dict(e) for e in self.entries]}, sort_keys=False)
+
+
+def generate(templates: Path = TEMPLATES) -> Generated:
+    """The deployments of all models of this process.
+
+    A model that cannot be imported is an error of its own, and no reason to leave out others.
+    """
+    document = yaml.safe_load(templates.read_text())
+    definitions, errors = [], {}
+    for name in models.names():
+        try:
+            definitions.append(models.find(name))
+        except ConfigurationError as error:
+            errors[name] = str(error)
+    crons = _crons(definitions)
+    own = [
+        entry
+        for definition in definitions
+        for entry in _of_model(definition, document["each_model"], crons.get(definition.name))
+    ]
+    return Generated((*document["deployments"], *own), errors)
+
+
+def _crons(definitions: Iterable[ModelDefinition]) -> Mapping[str, str]:
+    """The times of all models that have a schedule; those without one of their own are spread."""
+    crons, place = {}, 0
+    for definition in definitions:
+        if definition.schedule is not None:
+            crons[definition.name] = definition.schedule.at(place)
+            place += not definition.schedule.cron
+    return crons
+
+
+def _of_model(
+    definition: ModelDefinition, templates: Mapping[str, Mapping[str, Any]], cron: str | None
+) -> Iterable[Mapping[str, Any]]:
+    for flow, template in templates.items():
+        if flow == "tune" and not definition.tunable:
+            continue
+        parameters: dict[str, Any] = {"model": definition.name}
+        schedules = []
+        if flow == "retrain":
+            parameters |= definition.settings.model_dump(include=set(_SHOWN))
+            if cron is not None and definition.schedule is not None:
+                zone = definition.schedule.time_zone
+                schedules = [{"cron": cron, "timezone": zone, "slug": "nightly"}]
+        if flow == "tune":
+            parameters["trials"] = _TRIALS
+        yield {
+            **template,
+            "name": definition.name,
+            "tags": [TAG, definition.name, flow, "retry", *definition.tags],
+            "parameters": parameters,
+            **({"schedules": schedules} if schedules else {}),
+        }
