@@ -27,7 +27,7 @@ from overnight.store.project import PACKAGING_FILE, SETTINGS_FILE, DeclaredModel
 GROUP = "overnight.models"
 # A table here and a list of names in the environment, so it is read before the other settings.
 _MODELS = "models"
-# A process is told these by whoever starts it.
+# Who starts a process sets these for it.
 _OF_A_PROCESS = {"project", "identity"}
 
 

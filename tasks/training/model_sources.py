@@ -77,7 +77,7 @@ def _import_folder(module: str) -> Path:
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places:
         raise ConfigurationError(
-            f"the model's module {module} is in no package: its files could not be told from "
+            f"the model's module {module} is in no package: its files could not be separated from "
             f"others; make a package of it, such as {top}/__init__.py"
         )
     return Path(places[0]).resolve().parent
