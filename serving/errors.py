@@ -3,6 +3,7 @@
 overnight.store.errors.OvernightError
 ├── BadInput                an invalid request: the field, what was expected and what was found
 │   ├── LimitExceeded       a request over a limit
+│   ├── UnfitInputs         other inputs than those of the version: send these
 │   └── WrongContentType    an unsupported content type
 ├── NotServed               the model or version is not loaded on this host; lists those that are
 ├── UnknownToken            no token, or an unknown one: send a valid one
@@ -13,6 +14,9 @@ overnight.store.errors.OvernightError
 ├── UnfitVersion            an intact version that cannot run on this host
 └── LogRewound              an alias log lost or replaced records: restore the store
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from overnight.store.errors import OvernightError
 
@@ -47,12 +51,31 @@ class BadInput(OvernightError):
     """An invalid request."""
 
     def __init__(self, field: str, *, expected: str, found: str) -> None:
-        self.field = field
+        self.field, self.expected, self.found = field, expected, found
         super().__init__(f"{field}: expected {expected}, found {found}")
 
 
 class LimitExceeded(BadInput):
     """A request over a limit."""
+
+
+class UnfitInputs(BadInput):
+    """Other inputs than those of the version; `sent` says which, as another version may take them.
+
+    `changes` says when the inputs of the model changed, where that is known.
+    """
+
+    def __init__(
+        self, field: str, *, expected: str, found: str, sent: Mapping[str, Any], changes: str = ""
+    ) -> None:
+        super().__init__(field, expected=expected, found=f"{found}{changes and '; '}{changes}")
+        self.found, self.sent = found, sent
+
+    def explained(self, changes: str) -> "UnfitInputs":
+        """The same error, with what changed since clients could send such inputs."""
+        return UnfitInputs(
+            self.field, expected=self.expected, found=self.found, sent=self.sent, changes=changes
+        )
 
 
 class WrongContentType(BadInput):

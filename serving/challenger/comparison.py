@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from overnight.serving.lifecycle.model_slots import LoadedVersion
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.manifest import Manifest
-from overnight.store.schema import NUMPY_TYPES, Schema
+from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
 from overnight.store.schema_translation import translation
 
 # A request that would wait behind more than this is better dropped; large batches fill the queue
@@ -45,7 +46,7 @@ _DTYPES = {name: np.dtype(numpy_name) for name, numpy_name in NUMPY_TYPES.items(
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """One request as it was answered: rows [n, …] by input, answers [n, …] by output.
+    """One request as it was answered: published rows [n, …] by input, answers [n, …] by output.
 
     `tensors`: the schema of the version that answered, by which the rows are encoded and validated.
     """
@@ -57,11 +58,29 @@ class RecordedCall:
 
     @property
     def input_bytes(self) -> int:
-        return sum(rows.nbytes for rows in self.inputs.values())
+        return sum(_bytes_of(rows) for rows in self.inputs.values())
 
     def copied(self) -> "RecordedCall":
         """The same with rows of its own: those of a request are views of its whole body."""
-        return replace(self, inputs={name: rows.copy() for name, rows in self.inputs.items()})
+        return replace(self, inputs={name: _copied(rows) for name, rows in self.inputs.items()})
+
+
+def _bytes_of(rows: Array) -> int:
+    """The memory of rows; of texts and rows of varying length, that of the objects as well."""
+    if rows.dtype.kind != "O":
+        return rows.nbytes
+    objects: list[Any] = rows.reshape(-1).tolist()
+    return rows.nbytes + sum(getattr(each, "nbytes", 0) or sys.getsizeof(each) for each in objects)
+
+
+def _copied(rows: Array) -> Array:
+    copied = rows.copy()
+    if copied.dtype.kind == "O":
+        # Rows of varying length are arrays within the array.
+        for place, row in enumerate(copied):
+            if isinstance(row, np.ndarray):
+                copied[place] = row.copy()
+    return copied
 
 
 @dataclass(frozen=True)
@@ -207,23 +226,39 @@ def _translated(manifest: Manifest, call: RecordedCall) -> Mapping[str, Array]:
         IncomparableVersions: this version has no number for a category.
     """
     specs = manifest.tensors.inputs
-    if call.inputs.keys() != {spec.name for spec in specs}:
-        raise BadInput("inputs", expected=f"{[s.name for s in specs]}", found=f"{[*call.inputs]}")
     given = translation(call.tensors, manifest.tensors).inputs(call.inputs)
+    needed = {spec.name for spec in specs if spec.default is None}
+    if not needed <= given.keys() <= {spec.name for spec in specs}:
+        raise BadInput("inputs", expected=f"{[s.name for s in specs]}", found=f"{[*given]}")
     checked = {spec.name: (spec.minimum, spec.maximum) for spec in call.tensors.inputs}
     for spec in specs:
-        rows = given[spec.name]
-        if rows.shape[1:] != spec.shape or rows.dtype != _DTYPES[spec.datatype]:
+        rows = given.get(spec.name)
+        if rows is None:
+            continue
+        if not _is_published(spec, rows):
             expected = f"{spec.datatype} {list(spec.shape)}"
             raise BadInput(
                 spec.name, expected=expected, found=f"{rows.dtype} {list(rows.shape[1:])}"
             )
-        if checked.get(spec.name) != (spec.minimum, spec.maximum):
+        if rows.dtype.kind != "O" and checked.get(spec.name) != (spec.minimum, spec.maximum):
             check_range(spec, rows, field=spec.name)
     outputs = [spec.name for spec in manifest.tensors.outputs]
     if not set(outputs).issuperset(call.outputs):
         raise BadInput("outputs", expected=f"some of {outputs}", found=f"{[*call.outputs]}")
     return given
+
+
+def _is_published(spec: TensorSpec, rows: Array) -> bool:
+    """Whether rows have the type and shape in which values of a tensor are published.
+
+    Integers with missing ones among them are FP64, with NaN. Objects are left to the encoding.
+    """
+    if rows.dtype.kind == "O":
+        return spec.text is not None or bool(spec.lengths)
+    own = rows.dtype == _DTYPES[spec.datatype]
+    with_gaps = spec.accepts_missing and rows.dtype == np.float64
+    varies = spec.lengths and rows.shape[2:] == spec.shape[1:] and rows.shape[1] <= spec.shape[0]
+    return (own or with_gaps) and (rows.shape[1:] == spec.shape or bool(varies))
 
 
 def check_finite(answers: Mapping[str, Array]) -> None:

@@ -51,6 +51,8 @@ class RequestContext:
 class RecordingVersion:
     """A leased version for one request; it records the call that the request makes to it."""
 
+    ignored: frozenset[str] = frozenset()
+
     def __init__(self, loaded: LoadedVersion) -> None:
         self.predictor: Predictor = loaded.predictor
         self.call: RecordedCall | None = None

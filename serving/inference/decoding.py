@@ -1,20 +1,17 @@
 """Decodes JSON lists, texts and raw bytes to arrays, checked against the schema of the version."""
 
 import math
-from itertools import islice
+from types import NoneType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overnight.serving.errors import BadInput, LimitExceeded
-from overnight.serving.inference import vocabulary
+from overnight.serving.inference import pictures, texts, vocabulary
 from overnight.serving.inference.error_text import kind_of
-from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.validation import Array, check_range, first_wrong, where
 from overnight.serving.inference.vocabulary import OutOfVocabulary
-from overnight.store.errors import BadPicture, PictureTooLarge
-from overnight.store.pictures.reading import read_picture
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 
@@ -30,97 +27,132 @@ def check_rows(n: int, limits: Limits, *, field: str) -> None:
 
 
 def from_rows(
-    spec: TensorSpec, rows: object, *, field: str, unknown: OutOfVocabulary | None = None
+    spec: TensorSpec,
+    rows: object,
+    *,
+    field: str,
+    unknown: OutOfVocabulary | None = None,
+    allowance: Allowance | None = None,
 ) -> Array:
-    """Nested lists [n, …] as an array of the tensor's type and shape.
+    """Nested lists [n, …] as an array of published values in the tensor's type and shape.
 
     With `unknown`, texts are allowed where the tensor has a vocabulary or dates, and values out of
-    vocabulary are added to it.
+    vocabulary are added to it. A row of a tensor of texts has texts, one of pictures may be
+    `{"b64": …}`, and one of varying length may be shorter than the shape.
 
     Raises:
         BadInput: naming the field, or the element of it.
+        LimitExceeded: texts or pictures over what `allowance` has left.
     """
     if not isinstance(rows, list) or not rows:
         raise BadInput(field, expected=_expected(spec), found=kind_of(rows))
     image = _image_rows(spec, rows)
     if image is not None:
         return image
+    allowance = allowance or Allowance(Limits())
+    if spec.takes_pictures and any(pictures.is_base64(row) for row in rows):
+        return pictures.rows_of(spec, rows, allowance, field=field)
+    if spec.lengths:
+        return _of_lengths(spec, rows, field=field, unknown=unknown)
     flat: list[Any] = []
     for place, row in enumerate(rows):
         _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
+    if spec.text is not None:
+        return texts.read(spec, flat, len(rows), allowance, field=field, nested=True)
     if unknown is not None and spec.accepts_text:
         flat = _encoded(spec, flat, len(rows), field=field, unknown=unknown)
-    return _checked(spec, flat, len(rows), field=field, nested=True)
+    return _checked(spec, flat, (len(rows), *spec.shape), field=field, nested=True)
 
 
-def from_flat(spec: TensorSpec, values: object, n: int, *, field: str) -> Array:
-    """Read rows given as one flat list in row-major order, or as nested lists.
+def from_flat(
+    spec: TensorSpec,
+    values: object,
+    shape: tuple[int, ...],
+    *,
+    field: str,
+    unknown: OutOfVocabulary | None = None,
+) -> Array:
+    """Read rows of a `shape` [n, …] given as one flat list in row-major order, or as nested lists.
+
+    With `unknown`, texts are allowed as for `from_rows`.
 
     Raises:
         BadInput: naming the field, or the element of it.
     """
-    if isinstance(values, list) and values and isinstance(values[0], list):
-        rows = from_rows(spec, values, field=field)
+    n = shape[0]
+    if isinstance(values, list) and values and isinstance(values[0], list | NoneType):
+        rows = from_rows(spec, values, field=field, unknown=unknown)
         if len(rows) != n:
             raise BadInput(field, expected=f"{n} rows, as `shape` says", found=f"{len(rows)}")
         return rows
-    count = n * math.prod(spec.shape)
+    count = math.prod(shape)
+    if count < 0:
+        raise BadInput(field, expected=f"{n} lists, one a row", found=kind_of(values))
     if not isinstance(values, list) or len(values) != count:
         found = f"{len(values)} numbers" if isinstance(values, list) else kind_of(values)
         raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
+    if unknown is not None and spec.accepts_text:
+        values = _encoded(spec, values, n, field=field, unknown=unknown)
     if spec.datatype == "UINT8":
         # `bytes` checks all values in one step; only the slow path can name the wrong element.
         try:
-            array = np.frombuffer(bytes(values), np.uint8).reshape(n, *spec.shape)
+            array = np.frombuffer(bytes(values), np.uint8).reshape(shape)
         except (TypeError, ValueError):
-            return _checked(spec, values, n, field=field)
+            return _checked(spec, values, shape, field=field)
         if _in_range(spec, array):
             return array
-    return _checked(spec, values, n, field=field)
+    return _checked(spec, values, shape, field=field)
 
 
 def from_texts(
-    spec: TensorSpec, texts: object, n: int, *, field: str, unknown: OutOfVocabulary
+    spec: TensorSpec,
+    values: object,
+    n: int,
+    *,
+    field: str,
+    unknown: OutOfVocabulary,
+    allowance: Allowance | None = None,
 ) -> Array:
     """Read n rows given as texts: a flat list, a nested one, or raw, each after its length.
 
+    A text of a tensor of pictures is a picture: as its bytes where it is raw, else as base64.
+
     Raises:
         BadInput: naming the field, or the element of it.
+        LimitExceeded: texts or pictures over what `allowance` has left.
     """
-    count = n * math.prod(spec.shape)
-    flat: list[Any] = []
-    if isinstance(texts, memoryview):
-        flat = list(islice(vocabulary.split(texts, field=field), count + 1))
-    elif isinstance(texts, list) and texts and isinstance(texts[0], list):
-        for place, row in enumerate(texts):
-            _flatten(spec, row, spec.shape, f"{field}[{place}]", flat)
-    elif isinstance(texts, list):
-        flat = texts
-    else:
-        raise BadInput(field, expected=f"a list of {count} texts", found=kind_of(texts))
-    if len(flat) != count:
-        raise BadInput(field, expected=f"{count} texts, as `shape` says", found=f"{len(flat)}")
+    allowance = allowance or Allowance(Limits())
+    if spec.takes_pictures:
+        return pictures.rows_of(spec, _bodies(values, n, field=field), allowance, field=field)
+    nested = False
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        nested, rows, values = True, values, []
+        for place, row in enumerate(rows):
+            _flatten(spec, row, spec.shape, f"{field}[{place}]", values)
+    flat = texts.flat_texts(values, texts.count_of(spec, n), field=field)
+    if spec.text is not None:
+        return texts.read(spec, flat, n, allowance, field=field, nested=nested)
     for place, text in enumerate(flat):
-        if type(text) is not str:
+        if type(text) is not str and not (text is None and spec.accepts_missing):
             raise BadInput(f"{field}[{place}]", expected="a text", found=kind_of(text))
     numbers = _encoded(spec, flat, n, field=field, unknown=unknown)
-    return _checked(spec, numbers, n, field=field)
+    return _checked(spec, numbers, (n, *spec.shape), field=field)
 
 
-def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
-    """Read n rows given as little-endian bytes in row-major order.
+def from_raw(spec: TensorSpec, raw: memoryview, shape: tuple[int, ...], *, field: str) -> Array:
+    """Read rows of a `shape` [n, …] given as little-endian bytes in row-major order.
 
     Raises:
         BadInput: there are more or fewer bytes than the shape says, or a value is out of range.
     """
     kind = np.dtype(NUMPY_TYPES[spec.datatype])
-    count = n * math.prod(spec.shape) * kind.itemsize
+    count = math.prod(shape) * kind.itemsize
     if len(raw) != count:
         expected = f"{count} bytes, as `shape` and `datatype` say"
         raise BadInput(field, expected=expected, found=f"{len(raw)}")
     # A boolean view of a byte other than 0 or 1 is undefined, so bytes are converted.
     wire = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
-    rows: Array = np.frombuffer(raw, wire).reshape(n, *spec.shape)
+    rows: Array = np.frombuffer(raw, wire).reshape(shape)
     if spec.datatype == "UINT8" and _in_range(spec, rows):
         return rows
     rows = rows.astype(kind)
@@ -128,19 +160,14 @@ def from_raw(spec: TensorSpec, raw: memoryview, n: int, *, field: str) -> Array:
     return rows
 
 
-def from_picture(spec: TensorSpec, body: bytes, limits: Limits, *, field: str) -> NDArray[np.uint8]:
-    """Read one row given as a PNG, JPEG or WebP: uint8 in the shape of the tensor.
-
-    Raises:
-        LimitExceeded: more pixels than the limit; nothing was decoded.
-        BadInput: no picture, damaged, or not of the size and colours of the tensor.
-    """
-    try:
-        return read_picture(body, spec, most_pixels=limits.image_pixels)
-    except PictureTooLarge as error:
-        raise LimitExceeded(field, expected=error.expected, found=error.found) from None
-    except BadPicture as error:
-        raise BadInput(field, expected=error.expected, found=error.found) from None
+def default_value(spec: TensorSpec) -> Any:
+    """The declared default as a client would send it for one row, nested as the row is."""
+    if isinstance(spec.default, tuple):
+        return list(spec.default)
+    value: Any = spec.default
+    for length in reversed(spec.shape):
+        value = [value] * (1 if spec.lengths and length is spec.shape[0] else length)
+    return value
 
 
 def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
@@ -166,14 +193,59 @@ def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
     return array if _in_range(spec, array) else None
 
 
+def _bodies(values: object, n: int, *, field: str) -> list[Any]:
+    """Pictures of n rows: raw ones as bytes, or a list with one base64 text a row."""
+    if isinstance(values, memoryview):
+        bodies: list[Any] = []
+        for body in vocabulary.split_raw(values, field=field):
+            bodies.append(bytes(body))
+            if len(bodies) > n:
+                break
+    elif isinstance(values, list):
+        # Of the shape [n, 1], each may be in a list of its own.
+        bodies = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in values]
+    else:
+        raise BadInput(field, expected=f"a list of {n} pictures in base64", found=kind_of(values))
+    if len(bodies) != n:
+        raise BadInput(field, expected=f"{n} pictures, as `shape` says", found=f"{len(bodies)}")
+    return bodies
+
+
+def _of_lengths(
+    spec: TensorSpec, rows: list[Any], *, field: str, unknown: OutOfVocabulary | None
+) -> Array:
+    """Rows of varying length as an array of n arrays, each [length, …]; None is a missing row."""
+    arrays = np.empty(len(rows), object)
+    for place, row in enumerate(rows):
+        named = f"{field}[{place}]"
+        if row is None and spec.missing is not None:
+            continue
+        if not isinstance(row, list) or len(row) > spec.shape[0]:
+            expected = f"a list of at most {spec.shape[0]}"
+            raise BadInput(named, expected=expected, found=kind_of(row))
+        flat: list[Any] = []
+        shape = (len(row), *spec.shape[1:])
+        _flatten(spec, row, shape, named, flat)
+        if unknown is not None and spec.accepts_text:
+            flat = _encoded(spec, flat, 1, field=named, unknown=unknown, row=place)
+        arrays[place] = _checked(spec, flat, shape, field=named, nested=True)
+    return arrays
+
+
 def _encoded(
-    spec: TensorSpec, flat: list[Any], n: int, *, field: str, unknown: OutOfVocabulary
+    spec: TensorSpec,
+    flat: list[Any],
+    n: int,
+    *,
+    field: str,
+    unknown: OutOfVocabulary,
+    row: int = 0,
 ) -> list[Any]:
-    """The values, with texts encoded as numbers."""
+    """The values of n rows from `row` on, with texts encoded as numbers."""
     width = max(1, len(flat) // n)
     return [
         vocabulary.number_of(
-            spec, value, field=f"{field}[{place}]", unknown=unknown, row=place // width
+            spec, value, field=f"{field}[{place}]", unknown=unknown, row=row + place // width
         )
         if type(value) is str
         else value
@@ -202,31 +274,36 @@ def _flatten(
 
 
 def _checked(
-    spec: TensorSpec, flat: list[Any], n: int, *, field: str, nested: bool = False
+    spec: TensorSpec, flat: list[Any], shape: tuple[int, ...], *, field: str, nested: bool = False
 ) -> Array:
-    """The values [n, …] in the type of the tensor: whole where it is an integer, and in range.
+    """The values in the type of the tensor and the `shape` [n, …]: whole if integers, in range.
 
-    Errors name an element by its index in the nested or flat list, as it was sent.
+    A missing one is NaN, and so integers with a missing one among them are FP64. Errors name an
+    element by its index in the nested or flat list, as it was sent.
     """
-    shape = (n, *spec.shape) if nested else (len(flat),)
-    if spec.nullable:
-        flat = [math.nan if value is None else value for value in flat]
+    named = shape if nested else (len(flat),)
     dtype = np.dtype(NUMPY_TYPES[spec.datatype])
-    place = _first_of_other_type(flat, {bool} if dtype.kind == "b" else {int, float})
+    types: set[type] = {bool} if dtype.kind == "b" else {int, float}
+    place = _first_of_other_type(flat, types | {NoneType} if spec.accepts_missing else types)
     if place is not None:
-        element = f"{field}{where(np.unravel_index(place, shape))}"
+        element = f"{field}{where(np.unravel_index(place, named))}"
         raise BadInput(element, expected=f"{spec.datatype} values", found=kind_of(flat[place]))
-    numbers = _numbers(flat, field=field).reshape(shape)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
+    if spec.accepts_missing and None in flat:
+        flat = [math.nan if value is None else value for value in flat]
+        dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    numbers = _numbers(flat, field=field).reshape(named)
+    if "INT" in spec.datatype:
+        limits = np.iinfo(NUMPY_TYPES[spec.datatype])
         wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
+        if numbers.dtype.kind == "f" and spec.accepts_missing:
+            wrong &= ~np.isnan(numbers)
         if wrong.any():
             expected = f"whole numbers of {limits.min} to {limits.max}"
             raise first_wrong(field, numbers, wrong, expected=expected)
     with np.errstate(over="ignore"):  # overflow gives infinity, which the range check refuses
         narrow = numbers.astype(dtype)
     check_range(spec, narrow, field=field)
-    return narrow.reshape(n, *spec.shape)
+    return narrow.reshape(shape)
 
 
 def _numbers(flat: list[Any], *, field: str) -> Array:

@@ -3,7 +3,8 @@
 import io
 import math
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import IO, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.lib import format as npy
 
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.runtime import Array
+from overnight.store.encoding.arrays import LENGTHS, packed_names, unpacked
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
@@ -19,12 +21,16 @@ GOLDEN = "golden.npz"
 MAXIMUM_BYTES = 64 << 20
 # Rows that are always allowed, however large one is, and that a loaded version keeps.
 KEPT_ROWS = 32
+# Texts, and rows of varying length: a Python object each.
+MAXIMUM_OBJECTS = 100_000
+_LENGTH_BYTES = 8
 
 
 def read_golden(manifest: Manifest, golden: bytes) -> Mapping[str, Array]:
-    """The arrays of the declared tensors, by `input.<name>` and `output.<name>`; [n, …] each.
+    """The published arrays of the declared tensors, by `input.<name>` and `output.<name>`.
 
     The header of each is read before its contents, and nothing that is not declared is unpacked.
+    Texts and rows of varying length are objects; they are stored as numbers, never pickled.
 
     Raises:
         UnfitVersion: an input or every output is missing or has no rows, or the arrays are larger
@@ -38,10 +44,12 @@ def read_golden(manifest: Manifest, golden: bytes) -> Mapping[str, Array]:
             present = [(name, spec) for name, spec in outputs if name in written]
             if not present:
                 raise KeyError(outputs[0][0])
-            _check_size(archive, (*inputs, *present))
-            arrays = {name: _array(archive, name) for name, _ in (*inputs, *present)}
+            declared = [*_sent(inputs, written), *present]
+            _check_size(archive, declared, written)
+            parts = [part for name, _ in declared for part in _parts(name, written)]
+            arrays = unpacked({part: _array(archive, part) for part in parts})
         for name, _ in inputs:
-            if len(arrays[name]) == 0:
+            if name in arrays and len(arrays[name]) == 0:
                 raise ValueError(f"{name} has no rows")
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         # `zipfile` raises RuntimeError for an encrypted member, and KeyError for a missing one.
@@ -49,6 +57,28 @@ def read_golden(manifest: Manifest, golden: bytes) -> Mapping[str, Array]:
             manifest.model, manifest.version, f"{GOLDEN} is not a set of golden examples: {error}"
         ) from None
     return arrays
+
+
+def _sent(
+    inputs: Iterable[tuple[str, TensorSpec]], written: AbstractSet[str]
+) -> list[tuple[str, TensorSpec]]:
+    """The inputs that are in a file; only those that have a default may be absent.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    sent = []
+    for name, spec in inputs:
+        if _parts(name, written):
+            sent.append((name, spec))
+        elif spec.default is None:
+            raise KeyError(name)
+    return sent
+
+
+def _parts(name: str, written: AbstractSet[str]) -> list[str]:
+    """The arrays of a file that hold a tensor: itself, or its contents and their lengths."""
+    return [part for part in packed_names(name) if part in written]
 
 
 def kept_rows(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -60,17 +90,24 @@ def kept_rows(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 def row_bytes(specs: Iterable[TensorSpec]) -> int:
-    """Bytes of one row of all these tensors together."""
+    """Bytes of one row of all these tensors together; of texts, those of the references to them."""
     return sum(
         math.prod(spec.shape) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize for spec in specs
     )
 
 
-def _check_size(archive: zipfile.ZipFile, declared: tuple[tuple[str, TensorSpec], ...]) -> None:
+def _check_size(
+    archive: zipfile.ZipFile, declared: Sequence[tuple[str, TensorSpec]], written: AbstractSet[str]
+) -> None:
     allowed = max(MAXIMUM_BYTES, KEPT_ROWS * row_bytes(spec for _, spec in declared))
-    size = sum(_array_bytes(archive, name) for name, _ in declared)
-    if size > allowed:
-        raise ValueError(f"unpacked it has {size} bytes, at most {allowed} are read")
+    parts = [part for name, _ in declared for part in _parts(name, written)]
+    sizes = {part: _array_bytes(archive, part) for part in parts}
+    if sum(sizes.values()) > allowed:
+        raise ValueError(f"unpacked it has {sum(sizes.values())} bytes, at most {allowed} are read")
+    # Each length becomes an object, which takes many times the bytes of the number.
+    objects = sum(sizes[part] for part in parts if part.endswith(LENGTHS)) // _LENGTH_BYTES
+    if objects > MAXIMUM_OBJECTS:
+        raise ValueError(f"it has {objects} texts or lists, at most {MAXIMUM_OBJECTS} are read")
 
 
 def _array_bytes(archive: zipfile.ZipFile, name: str) -> int:

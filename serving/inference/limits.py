@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 
+from overnight.serving.errors import LimitExceeded
+
+# The pictures of one request may have so many times the pixels of the largest single one.
+PICTURES_FACTOR = 4
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of one worker: bytes of a body, rows of a batch, pixels of an image, requests.
+
+    `text_bytes` are those of all texts of a request in UTF-8, without the names of categories.
 
     `waiting` is the number of requests in flight, of which `answering` run inference at the same
     time and one client may have a quarter. `large_bytes` is the memory of all bodies over 64 kB.
@@ -19,6 +26,7 @@ class Limits:
     body_bytes: int = 16_000_000
     batch_rows: int = 1_024
     image_pixels: int = 16_000_000
+    text_bytes: int = 4_000_000
     waiting: int = 256
     answering: int = 2
     large_bytes: int = 128_000_000
@@ -26,3 +34,35 @@ class Limits:
     body_bytes_per_second: float = 20_000
     body_grace_seconds: float = 10
     body_seconds: float = 300
+
+
+class Allowance:
+    """What is left of the limits of one request while its tensors are decoded one by one."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._text_bytes, self._pixels = limits.text_bytes, PICTURES_FACTOR * limits.image_pixels
+
+    def take_text(self, text: str, *, field: str) -> None:
+        """Count a text.
+
+        Raises:
+            LimitExceeded: with it the texts of this request are longer than the limit.
+        """
+        # Most texts are ASCII, and then nothing has to be encoded to count its bytes.
+        self._text_bytes -= len(text) if text.isascii() else len(text.encode(errors="replace"))
+        if self._text_bytes < 0:
+            expected = f"at most {self.limits.text_bytes} bytes of texts in a request"
+            raise LimitExceeded(field, expected=expected, found="more")
+
+    def take_pixels(self, pixels: int, *, field: str) -> None:
+        """Count the pixels of a picture, or of the row that it becomes.
+
+        Raises:
+            LimitExceeded: with them the pictures of this request are larger than the limit.
+        """
+        self._pixels -= pixels
+        if self._pixels < 0:
+            most = PICTURES_FACTOR * self.limits.image_pixels
+            expected = f"pictures of at most {most} pixels together in a request"
+            raise LimitExceeded(field, expected=expected, found="more")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.golden_examples import GOLDEN, kept_rows, read_golden
 from overnight.serving.inference.runtime import Array, Predictor
+from overnight.store.errors import UnencodableValue
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import TensorSpec
@@ -40,6 +41,10 @@ class ModelVersion(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def ignored(self) -> frozenset[str]:
+        """Names of inputs that earlier versions had: they may be sent, and are left out."""
+
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each."""
 
@@ -63,6 +68,7 @@ class LoadedVersion:
     # version that is retired, and the loader closes none that is compared.
     is_compared: bool = False
     is_retired: bool = False
+    ignored: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -104,12 +110,16 @@ def check_golden(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
     """
     manifest = predictor.manifest
     arrays = read_golden(manifest, golden)
-    inputs = {spec.name: arrays[f"input.{spec.name}"] for spec in predictor.inputs}
+    inputs = {
+        spec.name: arrays[name]
+        for spec in predictor.inputs
+        if (name := f"input.{spec.name}") in arrays
+    }
     specs = [spec for spec in predictor.outputs if f"output.{spec.name}" in arrays]
     try:
         outputs = predictor.predict(inputs, [spec.name for spec in specs])
-    except (ValueError, RuntimeError) as error:
-        # LiteRT raises these for a shape or a type that the network does not take.
+    except (ValueError, RuntimeError, UnencodableValue) as error:
+        # LiteRT raises the first two for a shape or a type that the network does not take.
         why = f"its golden examples cannot be run: {error}"
         raise UnfitVersion(manifest.model, manifest.version, why) from None
     for spec in specs:

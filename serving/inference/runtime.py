@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from overnight.serving.errors import UnfitVersion
+from overnight.store.encoding import encode, network_inputs
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
@@ -65,6 +66,7 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
+        self._is_encoded = manifest.tensors.is_encoded
         # The inputs of its first golden examples, by name.
         self.examples: Mapping[str, Array] = {}
         self._threads = threads
@@ -80,7 +82,16 @@ class Predictor:
         )
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each."""
+        """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each.
+
+        `inputs` are published values, which are encoded here as the schema of the version says;
+        those that have a default may be absent.
+
+        Raises:
+            UnencodableValue: naming the input, the row, and what was expected.
+        """
+        if self._is_encoded or len(inputs) != len(self.inputs):
+            inputs = encode(self.manifest.tensors, inputs)
         n = len(next(iter(inputs.values())))
         if n <= LARGEST:
             return self._chunk(inputs, n, outputs)
@@ -142,51 +153,76 @@ class Predictor:
 
 
 class _PlannedInterpreter:
-    """An interpreter planned for one batch size; for one thread at a time."""
+    """An interpreter planned for one batch size; for one thread at a time.
+
+    Of rows of varying length it is planned for one length at a time, the greatest at first, and
+    anew when another one comes: for each of them an interpreter would hold memory.
+    """
 
     def __init__(self, manifest: Manifest, network: bytes, size: int) -> None:
+        self._manifest = manifest
+        self._specs = network_inputs(manifest.tensors)
+        self._varies = any(spec.lengths for spec in self._specs)
+        self._shapes: dict[str, tuple[int, ...]] = {}
         try:
             self._interpreter = Interpreter(model_content=network, num_threads=1)
             self._inputs, self._outputs = self._tensors(manifest)
-            for spec in manifest.tensors.inputs:
-                self._interpreter.resize_tensor_input(
-                    self._inputs[spec.name], [size, *spec.shape], strict=True
-                )
-            self._interpreter.allocate_tensors()
-            self._warm_up(manifest, size)
+            # Every length once, so that one that cannot be planned is no surprise for a request.
+            for rank in range(max(len(spec.lengths) for spec in self._specs) or 1):
+                rows = self._zeros(size, rank)
+                self._plan({name: array.shape for name, array in rows.items()})
+                self._warm_up(rows, size)
         except (ValueError, RuntimeError) as error:
             raise UnfitVersion(
                 manifest.model, manifest.version, f"LiteRT cannot run it: {error}"
             ) from None
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        if self._varies:
+            self._plan({name: rows.shape for name, rows in inputs.items()})
         for name, rows in inputs.items():
             self._interpreter.set_tensor(self._inputs[name], rows)
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(self._outputs[name]) for name in outputs}
+
+    def _plan(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Plan for inputs of these shapes, unless it is planned for them already."""
+        if shapes == self._shapes:
+            return
+        # Not planned for either, should the next lines fail.
+        self._shapes = {}
+        for name, shape in shapes.items():
+            self._interpreter.resize_tensor_input(self._inputs[name], list(shape), strict=True)
+        self._interpreter.allocate_tensors()
+        self._shapes = shapes
 
     def _tensors(self, manifest: Manifest) -> tuple[dict[str, int], dict[str, int]]:
         """Index of each declared tensor, by name."""
         # The runner holds references into the interpreter, which must be gone before it is resized.
         runner = self._interpreter.get_signature_runner()
         inputs, outputs = runner.get_input_details(), runner.get_output_details()
-        _check_declared(manifest, inputs, manifest.tensors.inputs)
-        _check_declared(manifest, outputs, manifest.tensors.outputs)
+        _check_declared(manifest, inputs, self._specs, may_have_more=False)
+        _check_declared(manifest, outputs, manifest.tensors.outputs, may_have_more=True)
         return _indices(inputs), _indices(outputs)
 
-    def _warm_up(self, manifest: Manifest, size: int) -> None:
+    def _zeros(self, size: int, rank: int) -> dict[str, Array]:
+        """Rows of zeros; where lengths vary, of the one of this rank, the least being 0."""
+        zeros: dict[str, Array] = {}
+        for spec in self._specs:
+            lengths = spec.lengths[min(rank, len(spec.lengths) - 1) :][:1]
+            shape = (*lengths, *spec.shape[1:]) if lengths else spec.shape
+            zeros[spec.name] = np.zeros((size, *shape), NUMPY_TYPES[spec.datatype])
+        return zeros
+
+    def _warm_up(self, rows: Mapping[str, Array], size: int) -> None:
         """Run zeros once, so that no request waits for pages to be read."""
-        specs = manifest.tensors
-        zeros = {
-            spec.name: np.zeros((size, *spec.shape), NUMPY_TYPES[spec.datatype])
-            for spec in specs.inputs
-        }
-        answers = self.run(zeros, [spec.name for spec in specs.outputs])
-        for spec in specs.outputs:
+        specs = self._manifest.tensors.outputs
+        answers = self.run(rows, [spec.name for spec in specs])
+        for spec in specs:
             if answers[spec.name].shape != (size, *spec.shape):
                 raise UnfitVersion(
-                    manifest.model,
-                    manifest.version,
+                    self._manifest.model,
+                    self._manifest.version,
                     f"output {spec.name} has shape {answers[spec.name].shape} for {size} rows, "
                     f"expected {(size, *spec.shape)}",
                 )
@@ -197,9 +233,13 @@ def _indices(details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _check_declared(
-    manifest: Manifest, details: Mapping[str, Mapping[str, Any]], specs: Sequence[TensorSpec]
+    manifest: Manifest,
+    details: Mapping[str, Mapping[str, Any]],
+    specs: Sequence[TensorSpec],
+    *,
+    may_have_more: bool,
 ) -> None:
-    """Compare the tensors of the network with those that the manifest declares.
+    """Compare the tensors of the network with those that follow from the manifest.
 
     Raises:
         UnfitVersion: they differ in name or type.
@@ -208,8 +248,7 @@ def _check_declared(
     actual = {name: np.dtype(tensor["dtype"]).name for name, tensor in details.items()}
     missing = declared.items() - actual.items()
     # A network may compute more than the version declares, but its inputs must all be known.
-    is_surplus = specs is manifest.tensors.inputs and actual.items() - declared.items()
-    if missing or is_surplus:
+    if missing or (not may_have_more and actual.items() - declared.items()):
         raise UnfitVersion(
             manifest.model,
             manifest.version,

@@ -14,13 +14,13 @@ Array = NDArray[Any]
 
 
 def check_range(spec: TensorSpec, rows: Array, *, field: str) -> None:
-    """Check that rows are finite and within the range of the schema.
+    """Check that rows are finite or missing, and within the range of the schema.
 
     Raises:
         BadInput: naming the first element that is not finite or outside the range.
     """
-    if spec.datatype.startswith("FP"):
-        wrong = np.isinf(rows) if spec.nullable else ~np.isfinite(rows)
+    if rows.dtype.kind == "f":
+        wrong = np.isinf(rows) if spec.accepts_missing else ~np.isfinite(rows)
         if wrong.any():
             raise first_wrong(field, rows, wrong, expected="finite numbers")
     low, high = spec.minimum, spec.maximum

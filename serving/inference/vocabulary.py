@@ -71,6 +71,19 @@ def split(raw: memoryview, *, field: str) -> Iterator[str]:
     Raises:
         BadInput: a length exceeds the bytes that are left, or a text is not UTF-8.
     """
+    for part in split_raw(raw, field=field):
+        try:
+            yield bytes(part).decode()
+        except UnicodeDecodeError:
+            raise BadInput(field, expected="texts in UTF-8", found="other bytes") from None
+
+
+def split_raw(raw: memoryview, *, field: str) -> Iterator[memoryview]:
+    """The values of a raw tensor of bytes: each follows its length in four bytes, little-endian.
+
+    Raises:
+        BadInput: a length exceeds the bytes that are left.
+    """
     start = 0
     while start < len(raw):
         head = raw[start : start + 4]
@@ -78,10 +91,7 @@ def split(raw: memoryview, *, field: str) -> Iterator[str]:
         if end > len(raw):
             expected = "texts, each after its length in four bytes"
             raise BadInput(field, expected=expected, found=f"{len(raw) - start} bytes at the end")
-        try:
-            yield bytes(raw[start + 4 : end]).decode()
-        except UnicodeDecodeError:
-            raise BadInput(field, expected="texts in UTF-8", found="other bytes") from None
+        yield raw[start + 4 : end]
         start = end
 
 

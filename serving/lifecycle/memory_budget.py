@@ -8,6 +8,7 @@ from pathlib import Path
 
 from overnight.serving.inference.golden_examples import KEPT_ROWS, row_bytes
 from overnight.serving.inference.runtime import interpreters_for, rows_for
+from overnight.store.encoding import network_inputs
 from overnight.store.registry.manifest import Manifest
 
 NETWORK = "predictor.tflite"
@@ -30,7 +31,7 @@ class MemoryBudget:
     def version_bytes(self, manifest: Manifest) -> int:
         """A cautious estimate of the memory of one version in one worker."""
         interpreter_bytes = WEIGHTS_FACTOR * manifest.files[NETWORK].size_bytes + ARENA_BYTES
-        specs = (*manifest.tensors.inputs, *manifest.tensors.outputs)
+        specs = (*network_inputs(manifest.tensors), *manifest.tensors.outputs)
         tensor_bytes = (rows_for(self.threads) + KEPT_ROWS) * row_bytes(specs)
         return interpreters_for(self.threads) * interpreter_bytes + tensor_bytes
 

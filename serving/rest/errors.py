@@ -23,6 +23,7 @@ from overnight.store.errors import (
     OvernightError,
     PromotionConflict,
     StoreError,
+    UnencodableValue,
     UnknownVersion,
 )
 
@@ -39,6 +40,7 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (UnknownEncoding, 415),
     (errors.LimitExceeded, 413),
     (errors.BadInput, 400),
+    (UnencodableValue, 400),
     (BadKey, 400),
     (errors.UnknownToken, 401),
     (errors.AdministrationClosed, 403),

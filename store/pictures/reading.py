@@ -6,6 +6,7 @@ of exactly the right size, reaches a decoder.
 
 import io
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +33,18 @@ _FILTER = Image.Resampling.BILINEAR
 
 
 def read_picture(
-    body: bytes, spec: TensorSpec, *, most_pixels: int = MOST_PIXELS
+    body: bytes,
+    spec: TensorSpec,
+    *,
+    most_pixels: int = MOST_PIXELS,
+    take_pixels: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.uint8]:
     """A picture as a row, uint8 in the shape of `spec`.
 
     Upright, as viewers show it, where EXIF says that it is turned. Colour becomes grey by the
     weights of Rec. 601 where the input takes grey. No value is inverted. Other sizes and
-    transparent pixels are treated as `spec.picture` declares.
+    transparent pixels are treated as `spec.picture` declares. `take_pixels` is called with the
+    number of pixels before any is decoded.
 
     Raises:
         PictureTooLarge: more than `most_pixels`; nothing was decoded.
@@ -48,6 +54,7 @@ def read_picture(
     declared = spec.picture or Picture()
     kind, header, needed = _opened(body)
     _check_header(header, spec, declared, most_pixels)
+    take_pixels(header.width * header.height)
     try:
         with Image.open(io.BytesIO(needed), formats=[kind]) as image:
             if kind == "JPEG" and declared.resize:

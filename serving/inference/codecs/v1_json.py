@@ -1,17 +1,21 @@
 """TensorFlow Serving's REST interface: `instances` by row or `inputs` by column."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
-from overnight.serving.errors import BadInput
+from overnight.serving.errors import BadInput, LimitExceeded, UnfitInputs
 from overnight.serving.inference.codecs.v2_json import OUT_OF_VOCABULARY, OUT_OF_VOCABULARY_COUNT
-from overnight.serving.inference.decoding import check_rows, from_rows
+from overnight.serving.inference.decoding import check_rows, default_value, from_rows
 from overnight.serving.inference.error_text import kind_of, names_in
-from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.inference.pictures import is_base64
 from overnight.serving.inference.runtime import Array
+from overnight.serving.inference.signatures import fits, sent_columns, sent_rows, signature_of
 from overnight.serving.inference.vocabulary import OutOfVocabulary
+from overnight.store.schema import TensorSpec
 
 SIGNATURE = "serving_default"
 
@@ -20,6 +24,7 @@ def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> di
     """Decode a request, run it and build the response: the first output alone, as bare lists.
 
     Raises:
+        UnfitInputs: its inputs are others than those of the version, by name or shape.
         BadInput: naming the field, its expected and its actual value.
     """
     signature = request.get("signature_name", SIGNATURE)
@@ -29,9 +34,8 @@ def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> di
     if by_row == ("inputs" in request):
         found = "both" if by_row else f"the fields {names_in(request)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
-    unknown = OutOfVocabulary()
-    read = _by_row if by_row else _by_column
-    inputs = read(request, loaded, limits, unknown)
+    unknown, allowance = OutOfVocabulary(), Allowance(limits)
+    inputs = _inputs(request, loaded, allowance, unknown, by_row=by_row)
     name = loaded.predictor.outputs[0].name
     rows = loaded.predict(inputs, [name])[name]
     body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
@@ -40,47 +44,112 @@ def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> di
     return body
 
 
+def _inputs(
+    request: dict[str, Any],
+    loaded: ModelVersion,
+    allowance: Allowance,
+    unknown: OutOfVocabulary,
+    *,
+    by_row: bool,
+) -> dict[str, Array]:
+    """The decoded inputs, all with the same number of rows."""
+    specs = loaded.predictor.inputs
+    sent = request["instances" if by_row else "inputs"]
+    if loaded.ignored:
+        sent = _without(sent, loaded.ignored)
+    read = _by_row if by_row else _by_column
+    try:
+        return read(sent, specs, allowance, unknown)
+    except LimitExceeded:
+        raise
+    except BadInput as error:
+        first = sent_rows(sent[0]) if by_row and isinstance(sent, list) and sent else None
+        signature = sent_columns(sent) if first is None and not by_row else first
+        if not signature or fits(signature, signature_of(specs)):
+            raise
+        raise UnfitInputs(
+            error.field, expected=error.expected, found=error.found, sent=signature
+        ) from None
+
+
+def _without(sent: object, names: frozenset[str]) -> object:
+    """Rows or columns without the inputs of these names."""
+    if isinstance(sent, list):
+        return [_without(row, names) for row in sent]
+    if isinstance(sent, dict):
+        return {name: value for name, value in sent.items() if name not in names}
+    return sent
+
+
 def _by_row(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
+    rows: Any, specs: Sequence[TensorSpec], allowance: Allowance, unknown: OutOfVocabulary
 ) -> dict[str, Array]:
     """`instances`: one element a row, bare when there is one input, else an object by name."""
-    rows, specs = request["instances"], loaded.predictor.inputs
     if not isinstance(rows, list) or not rows:
         raise BadInput("instances", expected="a list of at least one row", found=kind_of(rows))
-    check_rows(len(rows), limits, field="instances")
+    check_rows(len(rows), allowance.limits, field="instances")
+    if len(specs) == 1 and (not isinstance(rows[0], dict) or is_base64(rows[0])):
+        (spec,) = specs
+        column = from_rows(spec, rows, field="instances", unknown=unknown, allowance=allowance)
+        return {spec.name: column}
     names = {spec.name for spec in specs}
-    if not isinstance(rows[0], dict) and len(specs) == 1:
-        return {specs[0].name: from_rows(specs[0], rows, field="instances", unknown=unknown)}
     for place, row in enumerate(rows):
-        if not isinstance(row, dict) or row.keys() != names:
+        if not isinstance(row, dict) or (row.keys() != names and _misfits(row, specs)):
             found = names_in(row) if isinstance(row, dict) else "no object"
-            raise BadInput(f"instances[{place}]", expected=f"{sorted(names)}", found=found)
-    columns = {spec.name: [row[spec.name] for row in rows] for spec in specs}
-    return {
-        spec.name: from_rows(
-            spec, columns[spec.name], field=f"instances.{spec.name}", unknown=unknown
+            raise BadInput(f"instances[{place}]", expected=_expected(specs), found=found)
+    columns: dict[str, Array] = {}
+    for spec in specs:
+        absent = [spec.name not in row for row in rows] if spec.default is not None else []
+        if absent and all(absent):
+            continue
+        values = [row[spec.name] if spec.name in row else default_value(spec) for row in rows]
+        field = f"instances.{spec.name}"
+        columns[spec.name] = from_rows(
+            spec, values, field=field, unknown=unknown, allowance=allowance
         )
-        for spec in specs
-    }
+    return columns or _nothing("instances", specs)
 
 
 def _by_column(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
+    columns: Any, specs: Sequence[TensorSpec], allowance: Allowance, unknown: OutOfVocabulary
 ) -> dict[str, Array]:
     """`inputs`: all rows of a tensor together, bare when there is one input, else by name."""
-    columns, specs = request["inputs"], loaded.predictor.inputs
-    names = {spec.name for spec in specs}
     if not isinstance(columns, dict) and len(specs) == 1:
         columns = {specs[0].name: columns}
-    if not isinstance(columns, dict) or columns.keys() != names:
+    names = {spec.name for spec in specs}
+    if not isinstance(columns, dict) or (columns.keys() != names and _misfits(columns, specs)):
         found = names_in(columns) if isinstance(columns, dict) else "no object"
-        raise BadInput("inputs", expected=f"{sorted(names)}", found=found)
+        raise BadInput("inputs", expected=_expected(specs), found=found)
     for name, rows in columns.items():
-        check_rows(len(rows) if isinstance(rows, list) else 0, limits, field=f"inputs.{name}")
+        n = len(rows) if isinstance(rows, list) else 0
+        check_rows(n, allowance.limits, field=f"inputs.{name}")
     tensors = {
-        spec.name: from_rows(spec, columns[spec.name], field=f"inputs.{spec.name}", unknown=unknown)
+        spec.name: from_rows(
+            spec,
+            columns[spec.name],
+            field=f"inputs.{spec.name}",
+            unknown=unknown,
+            allowance=allowance,
+        )
         for spec in specs
+        if spec.name in columns
     }
     if len({len(rows) for rows in tensors.values()}) > 1:
         raise BadInput("inputs", expected="the same number of rows in each", found="several")
-    return tensors
+    return tensors or _nothing("inputs", specs)
+
+
+def _misfits(sent: dict[str, Any], specs: Sequence[TensorSpec]) -> bool:
+    """Whether a name is unknown, or one that has no default is missing."""
+    needed = {spec.name for spec in specs if spec.default is None}
+    return not needed <= sent.keys() <= {spec.name for spec in specs}
+
+
+def _expected(specs: Sequence[TensorSpec]) -> str:
+    needed = sorted(spec.name for spec in specs if spec.default is None)
+    optional = sorted(spec.name for spec in specs if spec.default is not None)
+    return f"{needed} and optionally {optional}" if optional else f"{needed}"
+
+
+def _nothing(field: str, specs: Sequence[TensorSpec]) -> NoReturn:
+    raise BadInput(field, expected=f"some of {[spec.name for spec in specs]}", found="none of them")

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 from overnight.serving.errors import WrongContentType
 from overnight.serving.inference.codecs import v2_binary, v2_json
-from overnight.serving.inference.decoding import from_picture
-from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.inference.pictures import one_row
 from overnight.serving.inference.runtime import Array
 from overnight.store.schema import TensorSpec
 
@@ -47,17 +47,18 @@ def read(body: bytes, spec: TensorSpec, limits: Limits) -> NDArray[np.uint8]:
     Raises:
         LimitExceeded, BadInput: as `infer`.
     """
-    return from_picture(spec, body, limits, field=_FIELD)[None]
+    return one_row(spec, body, Allowance(limits), field=_FIELD)[None]
 
 
 def picture_input(inputs: tuple[TensorSpec, ...], *, kind: str = MEDIA_TYPES[0]) -> TensorSpec:
-    """The input that a picture alone is enough for: the only one.
+    """The input that a picture alone is enough for: the only one without a default.
 
     Raises:
         WrongContentType: there is none, so tensors must be sent.
     """
-    if len(inputs) == 1 and inputs[0].takes_pictures:
-        return inputs[0]
+    needed = [spec for spec in inputs if spec.default is None]
+    if len(needed) == 1 and needed[0].takes_pictures:
+        return needed[0]
     tensors = ", ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in inputs)
     expected = f"application/json or {RAW}, because the inputs are {tensors}"
     raise WrongContentType("Content-Type", expected=expected, found=kind)

@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from overnight.serving.errors import BadInput
+from overnight.serving.errors import BadInput, LimitExceeded, UnfitInputs
 from overnight.serving.inference.decoding import check_rows, from_flat, from_raw, from_texts
 from overnight.serving.inference.error_text import kind_of
-from overnight.serving.inference.limits import Limits
+from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array
+from overnight.serving.inference.signatures import fits, sent_tensors, signature_of
 from overnight.serving.inference.vocabulary import TEXTS, OutOfVocabulary
 from overnight.store.schema import TensorSpec
 
@@ -21,10 +22,12 @@ def infer(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict
     """Decode a request, run it and build the response, whose `data` are arrays.
 
     Raises:
+        UnfitInputs: its tensors are others than those of the version, by name, type or shape.
         BadInput: naming the field, its expected and its actual value.
     """
     unknown = OutOfVocabulary()
-    body = respond(_inputs(request, loaded, limits, unknown), _outputs(request, loaded), loaded)
+    inputs = _inputs(request, loaded, Allowance(limits), unknown)
+    body = respond(inputs, _outputs(request, loaded), loaded)
     if unknown:
         # The protocol allows only strings, numbers and booleans as parameters, and typed clients
         # rely on it, so the list is JSON within a string.
@@ -58,24 +61,61 @@ def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:
 
 
 def _inputs(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, unknown: OutOfVocabulary
+    request: dict[str, Any], loaded: ModelVersion, allowance: Allowance, unknown: OutOfVocabulary
 ) -> dict[str, Array]:
-    """The input tensors of a request, in the schema's order, all with the same number of rows."""
+    """The input tensors of a request, in the schema's order, all with the same number of rows.
+
+    Those with a default may be absent.
+    """
     tensors = request.get("inputs")
     specs = loaded.predictor.inputs
-    names = [spec.name for spec in specs]
     if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
+        names = [spec.name for spec in specs]
         raise BadInput("inputs", expected=f"a list of the tensors {names}", found="something else")
-    if len(tensors) == len(names) == 1 and tensors[0].get("name") == names[0]:
-        return {names[0]: _decoded(specs[0], tensors[0], limits, unknown, field="inputs[0]")}
+    if loaded.ignored:
+        tensors = [tensor for tensor in tensors if not _is_ignored(tensor, loaded)]
+    try:
+        if len(tensors) == len(specs) == 1 and tensors[0].get("name") == specs[0].name:
+            array = _decoded(specs[0], tensors[0], allowance, unknown, field="inputs[0]")
+            return {specs[0].name: array}
+        return _by_name(tensors, specs, allowance, unknown)
+    except LimitExceeded:
+        raise
+    except BadInput as error:
+        sent = sent_tensors(tensors)
+        if not sent or fits(sent, signature_of(specs)):
+            raise
+        raise UnfitInputs(
+            error.field, expected=error.expected, found=error.found, sent=sent
+        ) from None
+
+
+def _is_ignored(tensor: dict[str, Any], loaded: ModelVersion) -> bool:
+    name = tensor.get("name")
+    return isinstance(name, str) and name in loaded.ignored
+
+
+def _by_name(
+    tensors: list[dict[str, Any]],
+    specs: Sequence[TensorSpec],
+    allowance: Allowance,
+    unknown: OutOfVocabulary,
+) -> dict[str, Array]:
+    """The tensors of a request by name, decoded."""
+    names = [spec.name for spec in specs]
     sent = [tensor.get("name") for tensor in tensors[: len(names) + 1]]
-    if not all(isinstance(name, str) for name in sent) or sorted(sent) != sorted(names):
-        raise BadInput("inputs", expected=f"the tensors {names}", found=_difference(sent, names))
+    # Names of any type may have been sent, also such that cannot be in a set.
+    is_known = all(isinstance(name, str) and name in names for name in sent)
+    missing = [spec.name for spec in specs if spec.default is None and spec.name not in sent]
+    if not sent or not is_known or missing or len(set(sent)) != len(tensors):
+        raise BadInput("inputs", expected=f"the tensors {names}", found=_difference(sent, specs))
     by_name = {tensor["name"]: (place, tensor) for place, tensor in enumerate(tensors)}
     arrays: dict[str, Array] = {}
     for spec in specs:
-        place, tensor = by_name[spec.name]
-        arrays[spec.name] = _decoded(spec, tensor, limits, unknown, field=f"inputs[{place}]")
+        if spec.name in by_name:
+            place, tensor = by_name[spec.name]
+            field = f"inputs[{place}]"
+            arrays[spec.name] = _decoded(spec, tensor, allowance, unknown, field=field)
     rows = {len(array) for array in arrays.values()}
     if len(rows) > 1:
         raise BadInput("inputs", expected="the same number of rows in each", found=str(rows))
@@ -85,41 +125,61 @@ def _inputs(
 def _decoded(
     spec: TensorSpec,
     tensor: dict[str, Any],
-    limits: Limits,
+    allowance: Allowance,
     unknown: OutOfVocabulary,
     *,
     field: str,
 ) -> Array:
-    shape, datatype = tensor.get("shape"), tensor.get("datatype")
-    in_texts = datatype == TEXTS and spec.accepts_text
-    if datatype != spec.datatype and not in_texts:
-        expected = f"{spec.datatype} or {TEXTS}" if spec.accepts_text else spec.datatype
+    shape: Any = tensor.get("shape")
+    datatype = tensor.get("datatype")
+    is_text = datatype == TEXTS and (spec.accepts_text or spec.takes_pictures)
+    if datatype != spec.datatype and not is_text:
+        also_text = spec.accepts_text or spec.takes_pictures
+        expected = f"{spec.datatype} or {TEXTS}" if also_text else spec.datatype
         raise BadInput(f"{field}.datatype", expected=expected, found=kind_of(datatype))
-    if (
-        not isinstance(shape, list)
-        or not shape
-        or shape[1:] != list(spec.shape)
-        or type(shape[0]) is not int
-        or shape[0] < 1
-    ):
+    of_row = _row_shape(spec, shape, is_text=is_text)
+    if of_row is None or type(shape[0]) is not int or shape[0] < 1:
         expected = f"{spec.v2_shape} with at least one row"
         raise BadInput(f"{field}.shape", expected=expected, found=_shape_text(shape))
-    check_rows(shape[0], limits, field=f"{field}.shape")
-    values = tensor.get("data")
-    if in_texts:
-        return from_texts(spec, values, shape[0], field=f"{field}.data", unknown=unknown)
+    check_rows(shape[0], allowance.limits, field=f"{field}.shape")
+    values, named = tensor.get("data"), f"{field}.data"
+    if is_text and not spec.lengths:
+        return from_texts(spec, values, shape[0], field=named, unknown=unknown, allowance=allowance)
     if isinstance(values, memoryview):
-        return from_raw(spec, values, shape[0], field=f"{field}.data")
-    return from_flat(spec, values, shape[0], field=f"{field}.data")
+        return from_raw(spec, values, (shape[0], *of_row), field=named)
+    return from_flat(
+        spec, values, (shape[0], *of_row), field=named, unknown=unknown if is_text else None
+    )
 
 
-def _difference(sent: list[Any], names: list[str]) -> str:
+def _row_shape(spec: TensorSpec, shape: Any, *, is_text: bool) -> Sequence[int] | None:
+    """The shape of a row as it was sent; None where it may not be so.
+
+    It is that of the tensor. But of pictures as texts each row is one, and rows of varying length
+    may be shorter; lists of several lengths have -1 there.
+    """
+    if not isinstance(shape, list) or not shape:
+        return None
+    of_row = shape[1:]
+    if of_row == list(spec.shape):
+        return spec.shape
+    if is_text and spec.takes_pictures and of_row in ([], [1]):
+        return of_row
+    if spec.lengths and len(of_row) == len(spec.shape) and of_row[1:] == list(spec.shape[1:]):
+        fits_length = type(of_row[0]) is int and -1 <= of_row[0] <= spec.shape[0]
+        return of_row if fits_length else None
+    return None
+
+
+def _difference(sent: list[Any], specs: Sequence[TensorSpec]) -> str:
     """How the names of a request differ from those of the model."""
-    missing = ", ".join(repr(name) for name in names if name not in sent)
+    names = [spec.name for spec in specs]
+    needed = [spec.name for spec in specs if spec.default is None]
+    missing = ", ".join(repr(name) for name in needed if name not in sent)
     unknown = ", ".join(kind_of(name) for name in sent if name not in names)
     parts = [f"no {missing}"] if missing else []
     parts += [f"{unknown}, which the model does not take"] if unknown else []
-    return "; ".join(parts) or "one of them more than once"
+    return "; ".join(parts) or ("one of them more than once" if sent else "none of them")
 
 
 def _shape_text(shape: object) -> str:

@@ -16,6 +16,7 @@ from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext
+from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
@@ -31,12 +32,14 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     Finding: (),
     Forecast: (),
     Measurement: (),
+    Missing: (),
     Override: (),
     Picture: (),
     RefusedVersion: ("acknowledged",),
     Score: ("format", "model"),
     VersionSummary: ("report",),
     TensorSpec: (),
+    TextEncoding: (),
     Terms: (),
 }
 _ERROR_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}

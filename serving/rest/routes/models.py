@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Response
 
 from overnight.serving.challenger.status import challenge_to_json
 from overnight.serving.errors import NotServed
+from overnight.serving.inference.runtime import Array
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.resources import may_list_models, resources
+from overnight.store.schema import TensorSpec
 
 routes = Blueprint("api", __name__, url_prefix="/api")
 
@@ -39,13 +42,26 @@ def examples(model: str) -> Response:
             {
                 "name": spec.name,
                 "datatype": spec.datatype,
-                "shape": list(rows[spec.name].shape),
-                "data": rows[spec.name].reshape(-1).tolist(),
+                "shape": _shape(spec, rows[spec.name]),
+                "data": _data(spec, rows[spec.name]),
             }
             for spec in loaded.predictor.inputs
             if spec.name in rows
         ]
         return uncached(json_response({"inputs": inputs}, loaded=loaded))
+
+
+def _shape(spec: TensorSpec, rows: Array) -> list[int]:
+    """The shape of a v2 tensor; rows of several lengths have -1 there."""
+    return [len(rows), *spec.v2_shape[1:]] if rows.dtype.kind == "O" else list(rows.shape)
+
+
+def _data(spec: TensorSpec, rows: Array) -> list[Any]:
+    """Values as JSON has them: flat, or nested where the length varies; a missing one is null."""
+    if spec.lengths:
+        return [row if row is None else np.asarray(row).tolist() for row in rows]
+    flat: list[Any] = rows.reshape(-1).tolist()
+    return flat
 
 
 @routes.post("/models/<model>/refresh")

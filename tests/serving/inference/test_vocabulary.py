@@ -103,7 +103,7 @@ def test_dates_are_days_since_1970(text, number):
 def test_a_day_beyond_all_dates_is_shown_as_a_number():
     assert as_date(-10_000_000) == "-1e+07"
     with pytest.raises(BadInput, match=r"from 1970-01-01 to 2024-10-04.*found 2024-10-05"):
-        from_flat(DAY, [20_001], 1, field="f")
+        from_flat(DAY, [20_001], (1,), field="f")
 
 
 @pytest.mark.parametrize(

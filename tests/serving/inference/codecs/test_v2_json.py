@@ -111,6 +111,7 @@ class Scalars:
     """A version with scalar rows, which no test here runs."""
 
     inputs = outputs = (TensorSpec(name="x", datatype="FP32", shape=()),)
+    ignored = frozenset()
 
     @property
     def predictor(self) -> "Scalars":

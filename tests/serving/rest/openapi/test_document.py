@@ -106,7 +106,10 @@ def test_examples_of_a_model_with_several_inputs_are_accepted():
         samples = openapi["paths"][path]["post"]["x-codeSamples"]
         assert "a PNG, curl" not in {sample["label"] for sample in samples}
     for spec, given in zip(BASKET.inputs, v2_request(BASKET)["inputs"], strict=True):
-        assert from_flat(spec, given["data"], 1, field="data").shape == (1, *spec.shape)
+        assert from_flat(spec, given["data"], (1, *spec.shape), field="data").shape == (
+            1,
+            *spec.shape,
+        )
 
 
 def test_documents_of_two_servers_share_no_state():
