@@ -43,6 +43,8 @@ def reproduce(model: ModelName = "digits", version: Version | None = None) -> St
     """
     context = ModelContext.open(model)
     manifest = recorded(context, version)
+    # As it was learned then, so that code that learns otherwise now changes nothing.
+    context = context.adopting(manifest)
     report = RunReport(model=model, manifest=manifest, data=manifest.data)
     check_rows(context, manifest)
     mismatches = check_environment(context, manifest)

@@ -26,6 +26,7 @@ from overnight.store.registry.actor import Actor
 from overnight.store.registry.promotions import Promotions
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
+from overnight.tasks.errors import Unlearnable
 from overnight.tasks.release import sbom
 from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 from overnight.tasks.reporting.markdown import page
@@ -107,6 +108,10 @@ def retrain(
     if ingested.dataset_version is None:
         return _without_rows(context, report, ingested)
     snapshot = step(context.snapshot)()
+    try:
+        context = data.learn(context, snapshot)
+    except Unlearnable as error:
+        return finish(context, report, "Refused", f"the data: {error}")
     # Before training: once a version has learned an arrival, its score on it says nothing.
     scores = scoring.score(context, champion, snapshot)
     plan = planning.make_plan(

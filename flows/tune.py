@@ -88,6 +88,7 @@ def search(context: ModelContext, trials: int, parallel: int) -> Search:
         for review in learned_arrivals.open_reviews(context.registry, context.rows.arrival_versions)
     }
     snapshot = context.snapshot(without=sorted({*context.reviews.excluded(), *waiting}))
+    context = context.learning(snapshot)
     progress = ProgressReporter(f"{context.model}-training")
     folder = context.scratch_folder("tune")
     # An earlier search had other rows or ranges.

@@ -7,7 +7,7 @@ training process imports it.
 import keyword
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,11 +19,13 @@ from pydantic import ConfigDict, Field
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.models.gates import Gate, MinimumImprovement
+from overnight.models.learned.learner import Learner
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Ranges
+from overnight.store.encoding import network_inputs
 from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Schema
@@ -142,6 +144,8 @@ class ModelDefinition:
         schedule: when it is retrained by itself; None for never.
         limits: how long its steps may take.
         tags: further tags of its deployments in Prefect.
+        learned: what each run learns of an input on its training rows before it trains, by name:
+            vocabularies, pieces of texts, statistics. The version's schema has it.
     """
 
     name: str
@@ -169,14 +173,22 @@ class ModelDefinition:
     schedule: Schedule | None = field(default_factory=Schedule)
     limits: StepLimits = field(default_factory=StepLimits)
     tags: tuple[str, ...] = ()
+    learned: Mapping[str, Learner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the names of the tensors.
+        """Check the names of the tensors, and that whatever must be learned is.
 
         Raises:
-            ConfigurationError: a name cannot be exported, or is taken.
+            ConfigurationError: a name cannot be exported, or is taken; an input that is to be
+                learned does not exist, or one that must be learned has no learner.
         """
         check_tensor_names(self.name, self.tensors)
+        check_learned(self.name, self.tensors, self.learned)
+
+    def adopting(self, tensors: Schema) -> "ModelDefinition":
+        """The definition with the learned inputs as they are in a version's schema."""
+        theirs = {spec.name: spec for spec in tensors.inputs if spec.name in self.learned}
+        return replace(self, tensors=self.tensors.with_inputs(theirs)) if theirs else self
 
 
 # What a network's export, LiteRT's signatures and files of arrays take for parameters of theirs.
@@ -192,7 +204,7 @@ def check_tensor_names(model: str, tensors: Schema) -> None:
     Raises:
         ConfigurationError: with the name, and what is expected of names.
     """
-    for kind, specs in (("input", tensors.inputs), ("output", tensors.outputs)):
+    for kind, specs in (("input", network_inputs(tensors)), ("output", tensors.outputs)):
         names = [spec.name for spec in specs]
         for name in names:
             if not _TENSOR_NAME.fullmatch(name) or name in _RESERVED:
@@ -208,3 +220,24 @@ def check_tensor_names(model: str, tensors: Schema) -> None:
                     f"{model}: two {kind}s are called {name!r}, in whatever case; expected a name "
                     "for each; rename one"
                 )
+
+
+def check_learned(model: str, tensors: Schema, learned: Mapping[str, Learner]) -> None:
+    """Check that learners belong to inputs, and that an input without one is complete.
+
+    Raises:
+        ConfigurationError: naming the input, and what to declare.
+    """
+    specs = {spec.name: spec for spec in tensors.inputs}
+    for name in learned:
+        if name not in specs:
+            raise ConfigurationError(
+                f"{model}: learned={{{name!r}: …}} names no input; expected one of "
+                f"{', '.join(specs)}"
+            )
+    for spec in tensors.inputs:
+        if spec.unlearned and spec.name not in learned:
+            raise ConfigurationError(
+                f"{model}: of the input {spec.name!r}, {spec.unlearned}; declare it, or have it "
+                f"learned by learned={{{spec.name!r}: …}} (overnight.models.learned)"
+            )

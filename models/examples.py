@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from overnight.store.encoding import encode
 from overnight.store.errors import ConfigurationError
 from overnight.store.schema import Schema
 
@@ -87,6 +88,14 @@ class Examples:
                 f"{output!r}; name one of those, or add its labels in the model's `examples`"
             )
         return self.labels[output]
+
+    def encoded(self, tensors: Schema) -> Examples:
+        """The same rows as the network of a schema takes them.
+
+        Raises:
+            UnencodableValue: a value that the schema does not allow.
+        """
+        return replace(self, inputs=encode(tensors, self.inputs), tensors=tensors)
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Examples:
         """Some of the rows: by their places, in that order, or those of a mask [n]."""

@@ -34,6 +34,14 @@ from overnight.models.gates import (
 from overnight.models.kinds.classification import Classification
 from overnight.models.kinds.daily_series import DailySeries
 from overnight.models.kinds.regression import Regression
+from overnight.models.learned import (
+    Borders,
+    Learner,
+    MeanAndDeviation,
+    Vocabulary,
+    WordPieces,
+    Words,
+)
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.slices import slices_by
@@ -49,6 +57,7 @@ __all__ = [
     "AtLeast",
     "AtMost",
     "BetterThan",
+    "Borders",
     "Calibrated",
     "Choice",
     "Classification",
@@ -60,8 +69,10 @@ __all__ = [
     "Examples",
     "Forecast",
     "Gate",
+    "Learner",
     "MaximumGap",
     "MaximumRegression",
+    "MeanAndDeviation",
     "Measurement",
     "MinimumImprovement",
     "Missing",
@@ -83,6 +94,9 @@ __all__ = [
     "TextEncoding",
     "Tolerance",
     "TrainingSettings",
+    "Vocabulary",
     "WithinBudget",
+    "WordPieces",
+    "Words",
     "slices_by",
 ]

@@ -2,7 +2,8 @@
 
 overnight.store.errors.OvernightError
 ├── StepFailed              a child process of a step died or ran out of time
-└── NotReproducible         the data of a version is gone: restore it
+├── NotReproducible         the data of a version is gone: restore it
+└── Unlearnable             a snapshot has nothing to learn an input from: see its arrival
 """
 
 from overnight.store.errors import OvernightError
@@ -20,3 +21,7 @@ class NotReproducible(OvernightError):
 
 class StepFailed(OvernightError):
     """A step's child process failed or ran out of time."""
+
+
+class Unlearnable(OvernightError):
+    """The training rows give no vocabulary, pieces or statistics; the run ends Refused."""

@@ -25,6 +25,7 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     context = ModelContext.open(model)
     versions = [_resolve(context, name) for name in (first, second)]
     older, newer = (context.load_predictor(version) for version in versions)
+    context = context.adopting(newer.manifest)
     # Today's holdout for both: their recorded metrics may be of different holdouts.
     holdout = context.holdout_examples()
     first_answers, second_answers = (

@@ -1,5 +1,6 @@
 """The registry, dataset, source and scratch folder of one model, for the steps of a run."""
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from overnight.store.trust.signing import Signer
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.categories import categories
 from overnight.tasks.data.leakage import learned_holdout_rows
+from overnight.tasks.data.learn import learn
 from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
 from overnight.tasks.data.snapshot import (
     Snapshot,
@@ -184,12 +186,33 @@ class ModelContext:
         """The folder of one candidate, until its run is over."""
         return self.settings.home / "work" / self.model / name
 
+    def learning(self, snapshot: Snapshot) -> "ModelContext":
+        """The same context, with what the model learns of the training rows before it trains.
+
+        Raises:
+            Unlearnable: there is nothing to learn from.
+        """
+        if not self.definition.learned:
+            return self
+        rows = split_holdout(read_stamped(self.rows, snapshot), snapshot)[0]
+        return self._with(learn(self.definition, rows))
+
+    def adopting(self, manifest: Manifest) -> "ModelContext":
+        """The same context, with what a version has learned."""
+        return self._with(self.definition.adopting(manifest.tensors))
+
+    def _with(self, definition: ModelDefinition) -> "ModelContext":
+        """The same clients, with another definition."""
+        context = copy.copy(self)
+        context.definition = definition
+        return context
+
     def training_examples(self, snapshot: Snapshot) -> Examples:
-        """The training rows of a snapshot, as the network takes them."""
+        """The training rows of a snapshot, with published values."""
         return self.definition.examples(read_rows(self.rows, snapshot))
 
     def holdout_examples(self, snapshot: Snapshot | None = None) -> Examples:
-        """The holdout, as the network takes it.
+        """The holdout, with published values.
 
         A frozen holdout is the same for every snapshot; a moving one is that of the snapshot, or of
         one taken now.

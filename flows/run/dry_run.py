@@ -45,8 +45,10 @@ def dry_run(
     """
     context = ModelContext.open(model)
     champion = context.registry.champion_version()
-    data = context.snapshot().lineage
-    inputs = gather_inputs(context, champion, data, changed, start_from)
+    snapshot = context.snapshot()
+    # Whether it would start from the champion's weights depends on what is learned.
+    context = context.learning(snapshot)
+    inputs = gather_inputs(context, champion, snapshot.lineage, changed, start_from)
     return DryRun(
         champion=inputs.champion,
         arrivals=_next_arrivals(context) if ingest_first else (),

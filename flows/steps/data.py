@@ -19,7 +19,7 @@ from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
 from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
-from overnight.tasks.data.snapshot import read_holdout, read_stamped, split_holdout
+from overnight.tasks.data.snapshot import Snapshot, read_holdout, read_stamped, split_holdout
 from overnight.tasks.data.validate import validate as validate_rows
 from overnight.tasks.evaluation.data_drift import DriftReport, compare, drift_reference
 from overnight.tasks.evaluation.judge import Verdict
@@ -58,6 +58,16 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
 def current_dataset(context: ModelContext) -> Ingested:
     """The dataset as it is, without ingesting anything."""
     return Ingested(dataset_version=context.rows.version() if context.rows.has_rows() else None)
+
+
+def learn(context: ModelContext, snapshot: Snapshot) -> ModelContext:
+    """Learn vocabularies, pieces and statistics of the training rows, where the model has some.
+
+    Raises:
+        Unlearnable: there is nothing to learn from.
+    """
+    # Most models learn nothing here, and their runs need no step for it.
+    return step(context.learning)(snapshot) if context.definition.learned else context
 
 
 @step

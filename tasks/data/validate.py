@@ -48,7 +48,7 @@ def validate(
         # The model's own code on new data: what it raises is a finding, not a crash.
         examples = definition.examples(rows)
     except (KeyError, ValueError) as error:
-        reason = f"rows are no examples: {error}{_origin(rows, definition, error)}"
+        reason = f"rows are no examples: {error}{origin(rows, definition, error)}"
         findings.append(_finding("readable", "rows", False, reason))
         return tuple(findings)
     findings += [_tensor_finding(examples, spec) for spec in definition.tensors.inputs]
@@ -59,7 +59,7 @@ def validate(
     return tuple(findings)
 
 
-def _origin(rows: pa.Table, definition: ModelDefinition, error: Exception) -> str:
+def origin(rows: pa.Table, definition: ModelDefinition, error: Exception) -> str:
     """The arrivals, and the column where it can be known, that make a model raise an error."""
     if "arrival" not in rows.column_names:
         return ""

@@ -16,6 +16,7 @@ from overnight.models.gates import Robust
 from overnight.models.metrics.classification import Mask
 from overnight.models.metrics.equivalence import compare_outputs
 from overnight.models.metrics.evaluation import Evaluation, Paired, RowMetric
+from overnight.store.encoding import encode
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.schema import Schema
@@ -45,7 +46,7 @@ class PublishedPredictor:
             IncomparableVersions: it does not know a category of the rows, or names other classes.
         """
         own = translation(definition.tensors, self.tensors)
-        return own.outputs(answers(self.predictor, own.inputs(inputs)))
+        return own.outputs(answers(self.predictor, encode(self.tensors, own.inputs(inputs))))
 
     def answerable(self, definition: ModelDefinition, rows: Examples) -> Examples:
         """The rows whose categories it knows.
@@ -74,7 +75,7 @@ def evaluate(
     outputs = predictions(candidate)
     measurements = definition.measure(holdout, outputs)
     predictor = candidate.read("predictor.tflite")
-    exported = answers(predictor, holdout.inputs)
+    exported = answers(predictor, encode(definition.tensors, holdout.inputs))
     candidate_evaluation = Evaluation(
         measurements=(),
         exported=compare_outputs(
@@ -112,9 +113,10 @@ def _perturbed(
     inputs = definition.perturbations[name](holdout.inputs)
     metrics = {gate.metric for gate in definition.gates if isinstance(gate, Robust)} or {"accuracy"}
     perturbed = replace(holdout, inputs=inputs, slices={})
+    outputs = answers(predictor, encode(definition.tensors, inputs))
     return tuple(
         measurement.model_copy(update={"slice": name})
-        for measurement in definition.measure(perturbed, answers(predictor, inputs))
+        for measurement in definition.measure(perturbed, outputs)
         if measurement.metric in metrics and not measurement.slice
     )
 
@@ -186,7 +188,7 @@ def _rows(
 
 
 def answers(predictor: bytes, inputs: Mapping[str, Array]) -> Outputs:
-    """All outputs of a predictor by name, for rows in its own encoding."""
+    """All outputs of a predictor by name, for n inputs of its network."""
     interpreter = Interpreter(model_content=predictor, num_threads=2)
     runner = interpreter.get_signature_runner()
     n = len(next(iter(inputs.values())))

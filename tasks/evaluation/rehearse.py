@@ -6,6 +6,7 @@ become the golden examples, whose answers every replica must repeat before it se
 
 import http.client
 import io
+import itertools
 import json
 import socket
 import subprocess
@@ -19,12 +20,14 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.equivalence import Tolerance, compare_outputs
 from overnight.models.metrics.evaluation import Rehearsal
+from overnight.store.encoding.arrays import packed
 from overnight.store.registry.manifest import Manifest
-from overnight.store.schema import NUMPY_TYPES
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
 from overnight.tasks import child_process
 from overnight.tasks.errors import StepFailed
 
@@ -80,21 +83,19 @@ def rehearse(
     ):
         client.wait_until_ready(process)
         names = tuple(spec.name for spec in draft.tensors.outputs)
-        answers = [client.infer(rows, outputs=names) for rows in _batches(holdout, _BATCH_ROWS)]
-        passes = [
-            [client.timed(row) for row in islice(_batches(holdout, 1), _SINGLE_REQUESTS)]
-            for _ in range(_PASSES)
-        ]
+        served = client.infer_all(holdout.inputs, outputs=names)
+        singles = [rows for _, rows in islice(_batches(holdout.inputs, 1), _SINGLE_REQUESTS)]
+        passes = [[client.timed(row) for row in singles] for _ in range(_PASSES)]
         small_batches = [
-            client.timed(rows) for rows in islice(_batches(holdout, _FEW_ROWS), _FEW_REQUESTS)
+            client.timed(rows)
+            for _, rows in islice(_batches(holdout.inputs, _FEW_ROWS), _FEW_REQUESTS)
         ]
         resident = _resident_mb(process.pid)
         # Spread over all rows: in a forecast, neighbouring rows are of one series.
         rows = np.linspace(0, holdout.n, min(_GOLDEN_ROWS, holdout.n), endpoint=False, dtype=int)
         golden_rows = rows + (holdout.n // max(2 * len(rows), 1))
         golden_inputs = {name: array[golden_rows] for name, array in holdout.inputs.items()}
-        golden_outputs = client.infer(golden_inputs, outputs=tuple(expected))
-    served = {name: np.concatenate([outputs[name] for outputs in answers]) for name in names}
+        golden_outputs = client.infer_all(golden_inputs, outputs=tuple(expected))
     agreement = compare_outputs(draft.tensors, expected, served, tolerance=tolerance or Tolerance())
     p50, p99 = np.percentile(passes, [50, 99], axis=1).min(axis=1)
     rehearsal = Rehearsal(
@@ -138,11 +139,17 @@ class _Client:
             self._check_deadline()
             time.sleep(0.05)
 
-    def infer(
-        self, inputs: Mapping[str, Array], *, outputs: tuple[str, ...] = ()
+    def infer_all(
+        self, inputs: Mapping[str, Array], *, outputs: tuple[str, ...]
     ) -> dict[str, Array]:
-        """The outputs for some rows, as arrays by name."""
-        return self._send(self._body(inputs, outputs))
+        """The outputs for all rows as arrays by name, requested in batches, in the rows' order."""
+        batches = list(_batches(inputs, _BATCH_ROWS))
+        answers = [self._send(self._body(rows, outputs)) for _, rows in batches]
+        # The places of the answers' rows among the inputs', the other way round.
+        order = np.argsort(np.concatenate([places for places, _ in batches]))
+        return {
+            name: np.concatenate([answer[name] for answer in answers])[order] for name in outputs
+        }
 
     def timed(self, inputs: Mapping[str, Array]) -> float:
         """Seconds from sending a request to the parsed answer."""
@@ -154,13 +161,10 @@ class _Client:
     def _body(self, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> bytes:
         body: dict[str, object] = {
             "inputs": [
-                {
-                    "name": spec.name,
-                    "datatype": spec.datatype,
-                    "shape": list(inputs[spec.name].shape),
-                    "data": _as_json(inputs[spec.name]),
-                }
+                _as_tensor(spec, inputs[spec.name])
                 for spec in self._draft.tensors.inputs
+                # An input that the rows do not have is left to its declared default.
+                if spec.name in inputs
             ]
         }
         if outputs:
@@ -195,10 +199,25 @@ class _Client:
             raise StepFailed(f"the rehearsal ran out of time; the log of serving: {self._log}")
 
 
+def _as_tensor(spec: TensorSpec, values: Array) -> dict[str, object]:
+    """One input as a client sends it: texts, names of categories and dates as BYTES."""
+    if spec.lengths and values.dtype.kind == "O":
+        # Rows of one batch are of one length.
+        values = np.array([[] if row is None else list(row) for row in values], object)
+    data = _as_json(values)
+    is_text = any(isinstance(value, str) for value in data)
+    return {
+        "name": spec.name,
+        "datatype": "BYTES" if spec.text is not None or is_text else spec.datatype,
+        "shape": list(values.shape),
+        "data": data,
+    }
+
+
 def _as_json(values: Array) -> list[object]:
     """Values in row-major order; a missing one is null, because JSON has no NaN."""
     flat: list[object] = values.ravel().tolist()
-    if values.dtype.kind == "f" and np.isnan(values).any():
+    if values.dtype.kind == "O" or (values.dtype.kind == "f" and np.isnan(values).any()):
         flat = [None if value != value else value for value in flat]  # noqa: PLR0124
     return flat
 
@@ -219,14 +238,30 @@ def _decode_outputs(text: bytes, length: str | None) -> dict[str, Array]:
     return outputs
 
 
-def _batches(holdout: Examples, rows: int) -> Iterator[dict[str, Array]]:
-    for start in range(0, holdout.n, rows):
-        yield {name: array[start : start + rows] for name, array in holdout.inputs.items()}
+def _batches(
+    inputs: Mapping[str, Array], rows: int
+) -> Iterator[tuple[NDArray[np.int64], dict[str, Array]]]:
+    """Batches of at most so many rows with their places; lists in one batch are of one length."""
+    n = len(next(iter(inputs.values()))) if inputs else 0
+    lists = [array for array in inputs.values() if array.dtype.kind == "O" and array.ndim == 1]
+    keys = [tuple(_length(array[row]) for array in lists) for row in range(n)]
+    order = sorted(range(n), key=keys.__getitem__)
+    for _, alike in itertools.groupby(order, key=keys.__getitem__):
+        places = np.array(list(alike), np.int64)
+        for start in range(0, len(places), rows):
+            chosen = places[start : start + rows]
+            yield chosen, {name: array[chosen] for name, array in inputs.items()}
+
+
+def _length(value: object) -> int:
+    """The length of a list; 0 for what is none, so that texts are batched in their order."""
+    return len(value) if isinstance(value, list | tuple | np.ndarray) else 0
 
 
 def _npz(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> bytes:
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {f"input.{name}": array for name, array in inputs.items()}
+    # Published values, as clients send them; texts and lists without pickle.
+    arrays: dict[str, Any] = packed({f"input.{name}": array for name, array in inputs.items()})
     arrays |= {f"output.{name}": array for name, array in outputs.items()}
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

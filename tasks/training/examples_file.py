@@ -1,7 +1,8 @@
 """The file of examples that a training process reads: an npz of plain arrays.
 
 Its names are a protocol, because workers of earlier revisions read it when a version is reproduced:
-`input.<name>`; `labels`, or `labels.<output>` for labels by output; `weights`, `groups`, `times`.
+`input.<name>`; `labels`, or `labels.<output>` for labels by output; `weights`, `groups`, `times`;
+`tensors`, the schema that encoded the inputs, as the bytes of its JSON.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from overnight.models.examples import Array, Examples
+from overnight.store.schema import Schema
 
 _INPUT, _LABELS = "input.", "labels."
 
@@ -27,6 +29,8 @@ def save(path: Path, examples: Examples) -> None:
     for name in ("groups", "times"):
         if (values := getattr(examples, name)) is not None:
             arrays[name] = _plain(values)
+    if examples.tensors is not None:
+        arrays["tensors"] = np.frombuffer(examples.tensors.encoded(), np.uint8)
     np.savez(path, **arrays)
 
 
@@ -47,6 +51,9 @@ def load(path: Path) -> Examples:
             weights=arrays.get("weights"),
             groups=arrays.get("groups"),
             times=arrays.get("times"),
+            tensors=Schema.model_validate_json(arrays["tensors"].tobytes())
+            if "tensors" in arrays.files
+            else None,
         )
 
 

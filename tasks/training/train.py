@@ -87,8 +87,8 @@ def train(
         fitted = _finished(folder)
         if fitted is None:
             (folder / FITTED).unlink(missing_ok=True)
-            save(folder / "training.npz", training)
-            save(folder / "holdout.npz", holdout)
+            save(folder / "training.npz", training.encoded(definition.tensors))
+            save(folder / "holdout.npz", holdout.encoded(definition.tensors))
             if start is not None:
                 (folder / START).write_bytes(start.network)
             worker, network = _module_names(definition.network, checkout)

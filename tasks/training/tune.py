@@ -54,7 +54,7 @@ def tune(
     _check(definition.tunable, settings)
     folder.mkdir(parents=True, exist_ok=True)
     rows = folder / "rows.npz"
-    save(rows, training)
+    save(rows, training.encoded(definition.tensors))
     search = _Study(definition, settings, rows=rows, seconds=seconds)
     pool = ThreadPoolExecutor(parallel)
     try:

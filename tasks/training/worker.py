@@ -21,6 +21,7 @@ from overnight.models.examples import Examples
 from overnight.store.objects.digests import digest
 from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.examples_file import load
+from overnight.tasks.training.predictor_check import check_predictor
 from overnight.tasks.training.train import FITTED, START, FittedRun
 
 
@@ -39,6 +40,8 @@ def main(folder: Path) -> None:
     holdout = load(folder / "holdout.npz")
     # The export chooses int8 or float by the rows that the rehearsal will request.
     files = network.export(model, holdout.inputs if holdout.n else validation.inputs)
+    if training.tensors is not None:
+        check_predictor(files["predictor.tflite"], training.tensors)
     for name, body in files.items():
         (folder / name).write_bytes(body)
     np.savez(folder / "predictions.npz", **network.predict(model, holdout.inputs))
