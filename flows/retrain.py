@@ -27,6 +27,7 @@ from overnight.store.registry.promotions import Promotions
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.errors import Unlearnable
+from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.release import sbom
 from overnight.tasks.release.resume import PriorProgress, PriorRun, find_prior_run
 from overnight.tasks.reporting.markdown import page
@@ -215,6 +216,9 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
             refuse = step(context.registry.refusals.refuse)
             refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
         return finish(context, report, "Refused", str(verdict))
+    if verdict.undecided and plan.override is None:
+        # No gate could compare with the champion: that is for a person to do.
+        plan = replace(plan, approval="manual")
     manifest = training.final_manifest(plan, candidate, evaluation, verdict)
     report = replace(report, override=manifest.override, manifest=manifest)
     title = f"{plan.model} {candidate.version}"
@@ -234,8 +238,10 @@ def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> 
     assert manifest is not None
     version = manifest.version
     if plan.approval == "manual":
+        undecided = Verdict(manifest.findings).undecided
         message = (
             f"{version} passed its gates and waits: `overnight approve {plan.model} {version}`"
+            f"{f'; {undecided}' if undecided else ''}"
         )
         return finish(plan.context, report, "AwaitingApproval", message)
     override = manifest.override

@@ -25,7 +25,7 @@ from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import check_columns_of, check_repeats
 from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.training.train import train
 
 DIGITS = models.find("digits")

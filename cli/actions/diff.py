@@ -10,7 +10,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.store.errors import NothingPublished
 from overnight.store.registry.registry import Registry
 from overnight.tasks.evaluation.diff import Difference, difference
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor, rows_of_both
 from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
 
@@ -20,7 +20,7 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
 
     Raises:
         UnknownVersion, CorruptVersion, UntrustedVersion
-        IncomparableVersions: one of them names other classes, or knows no category of a row.
+        IncomparableVersions: there is no row of the holdout that both can answer.
     """
     context = ModelContext.open(model)
     versions = [_resolve(context, name) for name in (first, second)]
@@ -28,15 +28,21 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     context = context.adopting(newer.manifest)
     # Today's holdout for both: their recorded metrics may be of different holdouts.
     holdout = context.holdout_examples()
+    both = (
+        PublishedPredictor.of(older.manifest, older.predictor),
+        PublishedPredictor.of(newer.manifest, newer.predictor),
+    )
+    holdout, left_out = rows_of_both(context.definition, both, holdout)
     first_answers, second_answers = (
-        PublishedPredictor.of(loaded.manifest, loaded.predictor).answers(
-            context.definition, holdout.inputs
-        )
-        for loaded in (older, newer)
+        version.answers(context.definition, holdout.inputs) for version in both
     )
     outputs = (first_answers, second_answers)
     diff = difference(
-        context.definition, (older.manifest, newer.manifest), outputs, holdout=holdout
+        context.definition,
+        (older.manifest, newer.manifest),
+        outputs,
+        holdout=holdout,
+        left_out=left_out,
     )
     if html is not None:
         draw = importlib.import_module(context.definition.pictures).disagreements
@@ -87,6 +93,8 @@ def _print(diff: Difference) -> None:
         f"{diff.changed:,} of {diff.rows:,} holdout rows get other answers: "
         f"{diff.gained:,} right only by the second version, {diff.lost:,} only by the first."
     )
+    if diff.left_out:
+        console.print(diff.left_out)
     if diff.examples:
         examples = new_table("row", "truth", "first", "second")
         for example in diff.examples:

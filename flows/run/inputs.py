@@ -53,5 +53,6 @@ def changes(context: ModelContext, inputs: TrainingInputs) -> tuple[Axis, ...]:
         inputs.environment,
         inputs.settings.model_dump(mode="json"),
         arrivals=context.rows.arrival_names() - before,
+        tensors=context.definition.tensors,
     )
     return explain(inputs.champion, now)

@@ -16,8 +16,8 @@ from overnight.flows.run.parameters import Approval, Policy, StartFrom
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import Finding, Override, RunLineage
+from overnight.store.schema_changes import schema_changes
 from overnight.store.trust.request_proof import Plain
-from overnight.tasks.data.signature import check_tensors
 from overnight.tasks.data.snapshot import Snapshot
 
 
@@ -64,14 +64,12 @@ def make_plan(
 
     A run of a model with manual approval cannot request automatic approval: anybody who may start
     a run could otherwise bypass the approval.
-
-    Raises:
-        ConfigurationError: the model's tensors differ from those of its champion.
     """
     inputs = gather_inputs(context, champion, snapshot.lineage, changed, start_from)
     if inputs.champion is not None:
-        # Clients and gates compare answers of both: changed tensors need a model of a new name.
-        check_tensors(inputs.champion, context.definition)
+        changed_features = schema_changes(inputs.champion.tensors, context.definition.tensors)
+        if changed_features:
+            get_run_logger().info("since %s: %s", champion, "; ".join(changed_features))
         if start_from == "champion" and not inputs.warm:
             get_run_logger().warning(
                 "starts from scratch: %s was trained on rows of today's holdout", champion

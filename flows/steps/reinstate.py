@@ -12,7 +12,7 @@ from overnight.store.errors import PromotionConflict
 from overnight.store.registry.promotions import Promotions
 from overnight.tasks.data.snapshot import read_stamped
 from overnight.tasks.evaluation import reinstate
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import Reinstated
 from overnight.tasks.reporting.report import RunReport
 

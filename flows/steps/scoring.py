@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 from overnight.flows.run.context import ModelContext
 from overnight.flows.steps.step import step
 from overnight.store.registry.live_scores import Score
-from overnight.tasks.data.signature import same_tensors
+from overnight.store.schema_translation import why_incomparable
 from overnight.tasks.data.snapshot import Snapshot, read_stamped
 from overnight.tasks.evaluation import score as scores
 from overnight.tasks.reporting.score_table import score_line
@@ -15,7 +15,7 @@ from overnight.tasks.reporting.score_table import score_line
 def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tuple[Score, ...]:
     """Score the champion on each arrival that no champion so far was trained on.
 
-    Empty without a champion, or while its tensors differ from the model's.
+    Empty without a champion, and where it cannot answer rows of the model as it is now.
     """
     if champion is None:
         return ()
@@ -29,8 +29,8 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
     if not arrivals:
         return ()
     serving = context.load_predictor(champion)
-    # Its predictor cannot read rows in the schema of today's definition.
-    if not same_tensors(serving.manifest, context.definition):
+    if why := why_incomparable(context.definition.tensors, serving.manifest.tensors):
+        get_run_logger().warning("%s is not scored on new arrivals: %s", champion, why)
         return ()
     scored = scores.score(
         context.registry,

@@ -20,6 +20,7 @@ from overnight.store.registry.manifest import Manifest
 from overnight.tasks.evaluation import evaluate as evaluation
 from overnight.tasks.evaluation import judge as gates
 from overnight.tasks.evaluation import rehearse as rehearsal
+from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.release import confirm as confirmation
 from overnight.tasks.release import publish as publication
 from overnight.tasks.training.train import Candidate, Start
@@ -58,7 +59,7 @@ def evaluate(plan: TrainingPlan, candidate: Candidate) -> Evaluation:
     context, champion = plan.context, None
     if plan.champion is not None:
         loaded = context.load_predictor(plan.champion)
-        champion = evaluation.PublishedPredictor.of(loaded.manifest, loaded.predictor)
+        champion = PublishedPredictor.of(loaded.manifest, loaded.predictor)
     holdout = context.holdout_examples(plan.snapshot)
     return evaluation.evaluate(context.definition, candidate, champion, holdout)
 

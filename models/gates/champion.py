@@ -21,6 +21,8 @@ from overnight.store.registry.manifest import Finding
 
 # With fewer pairs no test has power, and the bootstrap's error rate exceeds its nominal alpha.
 MINIMUM_PAIRS = 100
+# How the message of a finding begins that leaves the comparison to a person.
+UNDECIDED = "a person decides, because it cannot be compared with"
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,35 @@ def _comparison(
             applicable=False,
             message="no champion to compare with",
         )
+    if evaluation.incomparable:
+        return _undecided(gate, slice, f"{evaluation.champion}: {evaluation.incomparable}")
     comparison = with_champion(evaluation, gate.metric, slice)
     n = 0 if comparison == NO_ROW else None if isinstance(comparison, str) else comparison.n
     may_be_missing = isinstance(gate, MaximumRegression) and gate.optional and slice
     if may_be_missing and n is not None and n < gate.minimum_rows:
         return not_applicable(gate, gate.metric, slice, n, gate.minimum_rows)
+    if n is not None and n < gate.minimum_rows and evaluation.left_out:
+        few = f"{n:,} rows are left, at least {gate.minimum_rows:,} are needed"
+        return _undecided(gate, slice, f"{evaluation.champion}: {few}; {evaluation.left_out}", n)
     reason = comparison if isinstance(comparison, str) else too_few(comparison.n, gate.minimum_rows)
     if isinstance(comparison, str) or reason is not None:
         return finding(
             gate, gate.metric, slice=slice, passed=False, message=reason or str(comparison), n=n
         )
     return comparison
+
+
+def _undecided(gate: _ComparisonGate, slice: str, why: str, n: int | None = None) -> Finding:
+    """The finding on a comparison that cannot be made: `Verdict.undecided` has a person decide."""
+    return finding(
+        gate,
+        gate.metric,
+        slice=slice,
+        passed=True,
+        applicable=False,
+        message=f"{UNDECIDED} {why}",
+        n=n,
+    )
 
 
 def _finding(
@@ -180,6 +200,7 @@ def _finding(
 ) -> Finding:
     assert isinstance(gate, _ComparisonGate)
     low, high = comparison.interval(gate.alpha)
+    left_out = f"; {evaluation.left_out}" if evaluation.left_out else ""
     confidence = f"{100 - 200 * gate.alpha:.4g} %"
     return finding(
         gate,
@@ -187,7 +208,8 @@ def _finding(
         slice=slice,
         passed=passed,
         message=f"{comparison.difference:+.4f} compared with {evaluation.champion}, above zero "
-        f"being better, {confidence} between {low:+.4f} and {high:+.4f} ({comparison}); {verdict}",
+        f"being better, {confidence} between {low:+.4f} and {high:+.4f} ({comparison}); "
+        f"{verdict}{left_out}",
         value=comparison.difference,
         bound=bound,
         n=comparison.n,

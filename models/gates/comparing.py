@@ -1,6 +1,7 @@
 """Paired comparisons: metrics of the candidate and of another on the same rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +50,10 @@ def with_champion(evaluation: Evaluation, metric: str, slice: str) -> PairedComp
     grouped = any(row.metric == ACCURACY and row.units is not None for row in evaluation.rows)
     if metric == ACCURACY and not grouped and (paired := evaluation.counts(slice)) is not None:
         return _paired_shares(paired) if paired.n else NO_ROW
+    if evaluation.left_out:
+        evaluation = replace(
+            evaluation, rows=evaluation.compared_rows, slices=evaluation.compared_slices
+        )
     try:
         ours = _row_metric(evaluation.rows, metric)
         return _compare_rows(evaluation, slice, ours, _row_metric(evaluation.champion_rows, metric))

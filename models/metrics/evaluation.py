@@ -142,7 +142,9 @@ class Evaluation:
 
     `champion` is None while nothing serves; `paired` is then empty. `rows` and `champion_rows`
     are the metrics row by row, `slices` the masks of the holdout's rows by name. `incomparable`
-    says why the champion cannot answer these rows; then nothing of it is measured.
+    says why the champion cannot answer these rows; then nothing of it is measured. Where it can
+    answer only some, `left_out` says which not and why; `compared_rows` and `compared_slices` are
+    the candidate's own on the rows that both answered, and all that is the champion's is of these.
     """
 
     measurements: tuple[Measurement, ...]
@@ -155,6 +157,9 @@ class Evaluation:
     champion_rows: tuple[RowMetric, ...] = ()
     slices: Mapping[str, Mask] = field(default_factory=dict)
     incomparable: str = ""
+    left_out: str = ""
+    compared_rows: tuple[RowMetric, ...] = ()
+    compared_slices: Mapping[str, Mask] = field(default_factory=dict)
 
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
         """The candidate's measurement of a metric on a slice, or None."""

@@ -31,7 +31,7 @@ from overnight.store.registry.alias_rules import CHALLENGER
 from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
-from overnight.store.schema_translation import why_incomparable
+from overnight.store.schema_translation import labels_of, translation, why_incomparable
 from overnight.store.trust import record_signatures
 from overnight.store.trust.record_signatures import SignedRecord
 from overnight.store.trust.signing import Signer
@@ -269,20 +269,35 @@ class Challenges:
 def difference(champion: Schema, challenger: Schema, *, mode: Mode) -> str:
     """Why a challenger could not be compared with the champion or stand in for it; else empty.
 
-    Inputs must have the same names, types and shapes, the champion's outputs must exist, the first
-    one first, and the classes must be the same. Ranges may differ. A shadow may number categories
-    and classes otherwise: they are matched by name. A canary answers clients, which know the
-    numbers of the champion, so it may only add categories after those.
+    The champion's first output must be there, and the classes must be the same. A shadow is sent
+    requests by its own schema: inputs that it does not take are left out, those that it alone takes
+    get their defaults, and categories and classes are matched by name. A canary answers clients,
+    which know the champion's inputs, outputs and numbers, so all of these must be there, and it may
+    only add categories after those.
     """
+    if why := why_incomparable(champion, challenger):
+        return why
+    for name, places in translation(champion, challenger).classes.items():
+        if (places < 0).any() or len(places) != len(_labels(challenger, name)):
+            return (
+                f"the classes of {name!r} are {_labels(challenger, name)}, expected the champion's"
+            )
+    return _unlike(champion, challenger) if mode == "canary" else ""
+
+
+def _labels(schema: Schema, name: str) -> tuple[str, ...]:
+    return next(labels_of(schema, spec) for spec in schema.outputs if spec.name == name)
+
+
+def _unlike(champion: Schema, challenger: Schema) -> str:
+    """What clients of the champion would see of another version; empty if nothing."""
     expected, actual = _forms(champion.inputs), _forms(challenger.inputs)
     if expected != actual:
         return f"its inputs are {actual}, expected {expected}"
     expected, actual = _forms(champion.outputs), _forms(challenger.outputs)
     if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - actual.items():
         return f"its outputs are {actual}, expected {expected}"
-    if why := why_incomparable(champion, challenger):
-        return why
-    return _renumbered(champion, challenger) if mode == "canary" else ""
+    return _renumbered(champion, challenger)
 
 
 def _renumbered(champion: Schema, challenger: Schema) -> str:

@@ -17,8 +17,8 @@ from overnight.models.examples import Array, Examples
 from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.store.registry.manifest import Finding, Manifest
 from overnight.tasks.data.leakage import check_look_alikes
-from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.data.signature import can_answer
+from overnight.tasks.evaluation.published import PublishedPredictor
 
 RIGHT = "champion is right"
 # Enough to estimate a distribution: differences below a hundredth do not matter here.
@@ -48,9 +48,9 @@ def drift_reference(
 ) -> DriftReference | None:
     """The reference of a version; `ingested` are the arrivals in its dataset version.
 
-    None if its tensors are not those of the model now: it cannot answer the new rows.
+    None if it cannot answer rows of the model as it is now.
     """
-    if not same_tensors(manifest, definition):
+    if not can_answer(manifest, definition):
         return None
     champion = PublishedPredictor.of(manifest, predictor)
     return DriftReference(

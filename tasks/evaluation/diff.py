@@ -9,6 +9,7 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.tasks.evaluation.explain import Axis, Present, explain
+from overnight.tasks.evaluation.published import measured_by
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Difference:
 
     `measured` pairs the measurements of both on the same rows. `changed` counts the rows that they
     answer differently, and `examples` holds some of these. `gained` counts the rows that only the
-    second version answers correctly, `lost` those that only the first does.
+    second version answers correctly, `lost` those that only the first does. `left_out` says which
+    rows of the holdout one of them cannot answer.
     """
 
     first: str
@@ -39,6 +41,7 @@ class Difference:
     gained: int
     lost: int
     examples: tuple[Disagreement, ...]
+    left_out: str = ""
 
 
 def difference(
@@ -48,8 +51,13 @@ def difference(
     *,
     holdout: Examples,
     shown: int = 20,
+    left_out: str = "",
 ) -> Difference:
-    """Compare two versions of one model that answered the same holdout rows."""
+    """Compare two versions of one model that answered the same holdout rows.
+
+    Raises:
+        IncomparableVersions: the model's metrics need an output that one of them does not have.
+    """
     first_manifest, second_manifest = manifests
     first, second = outputs
     second_lineage = Present(
@@ -57,9 +65,12 @@ def difference(
         second_manifest.code,
         second_manifest.environment,
         second_manifest.training.settings,
+        tensors=second_manifest.tensors,
     )
     measured = zip(
-        definition.measure(holdout, first), definition.measure(holdout, second), strict=True
+        measured_by(definition, holdout, first),
+        measured_by(definition, holdout, second),
+        strict=True,
     )
     correct = [np.asarray(definition.correct(holdout, answered)) for answered in outputs]
     name = definition.tensors.outputs[0].name
@@ -85,6 +96,7 @@ def difference(
             )
             for row in rows[:shown]
         ),
+        left_out=left_out,
     )
 
 

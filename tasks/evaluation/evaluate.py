@@ -2,13 +2,11 @@
 
 import importlib
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
@@ -18,44 +16,9 @@ from overnight.models.metrics.equivalence import compare_outputs
 from overnight.models.metrics.evaluation import Evaluation, Paired, RowMetric
 from overnight.store.encoding import encode
 from overnight.store.errors import IncomparableVersions
-from overnight.store.registry.manifest import Manifest, Measurement
-from overnight.store.schema import Schema
-from overnight.store.schema_translation import translation
+from overnight.store.registry.manifest import Measurement
+from overnight.tasks.evaluation.published import PublishedPredictor, answers, measured_by
 from overnight.tasks.training.train import Candidate
-
-_BATCH_ROWS = 500
-
-
-@dataclass(frozen=True)
-class PublishedPredictor:
-    """The predictor of a published version, and the schema by which it encodes its rows."""
-
-    version: str
-    predictor: bytes
-    tensors: Schema
-
-    @classmethod
-    def of(cls, manifest: Manifest, predictor: bytes) -> Self:
-        """The predictor of the version that a manifest describes."""
-        return cls(manifest.version, predictor, manifest.tensors)
-
-    def answers(self, definition: ModelDefinition, inputs: Mapping[str, Array]) -> Outputs:
-        """All outputs by name for rows that the definition encoded, with the definition's classes.
-
-        Raises:
-            IncomparableVersions: it does not know a category of the rows, or names other classes.
-        """
-        own = translation(definition.tensors, self.tensors)
-        return own.outputs(answers(self.predictor, encode(self.tensors, own.inputs(inputs))))
-
-    def answerable(self, definition: ModelDefinition, rows: Examples) -> Examples:
-        """The rows whose categories it knows.
-
-        Raises:
-            IncomparableVersions: it names other classes.
-        """
-        mask = translation(definition.tensors, self.tensors).answerable(rows.inputs)
-        return rows if mask.all() else rows.take(mask)
 
 
 def evaluate(
@@ -63,16 +26,24 @@ def evaluate(
     candidate: Candidate,
     champion: PublishedPredictor | None,
     holdout: Examples,
+    part: NDArray[np.integer] | None = None,
 ) -> Evaluation:
     """Measure the candidate, and compare it with the champion on the same rows.
 
     The candidate's metrics are those of the trained network; how much its exported predictor
     deviates is measured too, and the rehearsal measures the served answers. The comparison with
     the champion is between the exported predictors, as is everything on perturbed rows. Each
-    version is sent the rows in its own encoding; where that cannot be, the evaluation says why, and
-    gates that compare refuse.
+    version is sent the rows by its own schema, and both are compared on those rows that both can
+    answer; the evaluation says which are left out, and why, and whether none is left.
+
+    Args:
+        part: the rows of the holdout to evaluate on, all by default; `holdout` has the others as
+            well, in the order in which the candidate predicted them.
     """
     outputs = predictions(candidate)
+    if part is not None:
+        holdout = holdout.take(part)
+        outputs = {name: array[part] for name, array in outputs.items()}
     measurements = definition.measure(holdout, outputs)
     predictor = candidate.read("predictor.tflite")
     exported = answers(predictor, encode(definition.tensors, holdout.inputs))
@@ -89,20 +60,36 @@ def evaluate(
     candidate_evaluation = replace(candidate_evaluation, measurements=measurements)
     if champion is None:
         return candidate_evaluation
+    return _compared(definition, candidate_evaluation, champion, holdout, exported)
+
+
+def _compared(
+    definition: ModelDefinition,
+    evaluation: Evaluation,
+    champion: PublishedPredictor,
+    holdout: Examples,
+    exported: Outputs,
+) -> Evaluation:
+    """The evaluation with the champion's answers on the rows that both can answer."""
+    evaluation = replace(evaluation, champion=champion.version)
     try:
-        champion_outputs = champion.answers(definition, holdout.inputs)
+        shared = champion.comparable(definition, holdout)
+        rows = holdout if shared.all else holdout.take(shared.rows)
+        champion_outputs = champion.answers(definition, rows.inputs)
+        measured = measured_by(definition, rows, champion_outputs)
     except IncomparableVersions as error:
-        return replace(candidate_evaluation, champion=champion.version, incomparable=str(error))
+        return replace(evaluation, incomparable=str(error))
+    own = exported if shared.all else {n: array[shared.rows] for n, array in exported.items()}
     return replace(
-        candidate_evaluation,
-        champion=champion.version,
-        champion_measurements=definition.measure(holdout, champion_outputs),
+        evaluation,
+        champion_measurements=measured,
         paired=pairs(
-            holdout,
-            definition.correct(holdout, exported),
-            definition.correct(holdout, champion_outputs),
+            rows, definition.correct(rows, own), definition.correct(rows, champion_outputs)
         ),
-        champion_rows=_rows(definition, holdout, champion_outputs),
+        champion_rows=_rows(definition, rows, champion_outputs),
+        left_out=shared.left_out,
+        compared_rows=() if shared.all else _rows(definition, rows, own),
+        compared_slices={} if shared.all else rows.slices,
     )
 
 
@@ -185,16 +172,3 @@ def _rows(
     definition: ModelDefinition, holdout: Examples, outputs: Outputs
 ) -> tuple[RowMetric, ...]:
     return definition.per_row(holdout, outputs) if definition.per_row else ()
-
-
-def answers(predictor: bytes, inputs: Mapping[str, Array]) -> Outputs:
-    """All outputs of a predictor by name, for n inputs of its network."""
-    interpreter = Interpreter(model_content=predictor, num_threads=2)
-    runner = interpreter.get_signature_runner()
-    n = len(next(iter(inputs.values())))
-    # LiteRT allocates its tensors again for every new batch size, so the last batch is padded.
-    parts: list[dict[str, Array]] = []
-    for start in range(0, n, _BATCH_ROWS):
-        rows = np.minimum(np.arange(start, start + _BATCH_ROWS), n - 1)
-        parts.append(runner(**{name: array[rows] for name, array in inputs.items()}))
-    return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]}

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from overnight.store.registry.manifest import CodeLineage, DataLineage, EnvironmentLineage, Manifest
+from overnight.store.schema import Schema
+from overnight.store.schema_changes import schema_changes
 
 _NAMED = 5
 
@@ -24,7 +26,8 @@ class Axis:
 class Present:
     """The inputs of the next training, or of the version that is compared.
 
-    `arrivals` are those that the explained version was not trained on.
+    `arrivals` are those that the explained version was not trained on; `tensors` is the schema,
+    where it may be another.
     """
 
     data: DataLineage
@@ -32,6 +35,7 @@ class Present:
     environment: EnvironmentLineage
     settings: Mapping[str, object]
     arrivals: Collection[str] = ()
+    tensors: Schema | None = None
 
 
 def explain(manifest: Manifest, now: Present) -> tuple[Axis, ...]:
@@ -42,6 +46,7 @@ def explain(manifest: Manifest, now: Present) -> tuple[Axis, ...]:
         _settings(manifest.training.settings, now.settings),
         _code(manifest.code, now.code),
         _packages(manifest.environment, now.environment),
+        *([_features(manifest.tensors, now.tensors)] if now.tensors is not None else []),
     )
 
 
@@ -62,6 +67,12 @@ def _holdout(then: DataLineage, now: DataLineage) -> Axis:
     if not same:
         detail = f"{then.holdout_rows:,} rows then, {now.holdout_rows:,} now, with other contents"
     return Axis("holdout", changed=not same, detail=detail)
+
+
+def _features(then: Schema, now: Schema) -> Axis:
+    changes = schema_changes(then, now)
+    detail = "; ".join(changes) or "the same inputs, outputs and classes"
+    return Axis("features", changed=bool(changes), detail=detail)
 
 
 def _settings(then: Mapping[str, object], now: Mapping[str, object]) -> Axis:

@@ -11,6 +11,7 @@ from overnight.models.gates import (
     MinimumImprovement,
     WithinBudget,
 )
+from overnight.models.gates.champion import UNDECIDED
 from overnight.models.gates.comparing import with_champion
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.errors import ConfigurationError
@@ -35,6 +36,22 @@ class Verdict:
     def refused(self) -> tuple[Finding, ...]:
         """The failed findings."""
         return tuple(finding for finding in self.findings if not finding.passed)
+
+    @property
+    def undecided(self) -> str:
+        """Why a person must decide: no gate could compare with the champion; empty if all could.
+
+        The champion cannot answer the rows, because the model's features, outputs or classes
+        changed.
+        """
+        return next(
+            (
+                finding.message
+                for finding in self.findings
+                if not finding.applicable and finding.message.startswith(UNDECIDED)
+            ),
+            "",
+        )
 
     @property
     def by_cost_alone(self) -> bool:
@@ -111,6 +128,9 @@ def _check_rows(gate: Gate, findings: Sequence[Finding], evaluation: Evaluation)
     minimum = getattr(gate, "minimum_rows", 0)
     for finding in findings:
         n = finding.n
+        # Which rows the champion can answer changes with the champion.
+        if evaluation.champion is not None and finding.message.startswith(UNDECIDED):
+            continue
         if not finding.applicable and isinstance(gate, _COMPARISONS) and n is None:
             # No champion yet: compared with itself, a candidate has as many units as ever.
             itself = replace(evaluation, champion_rows=evaluation.rows)

@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
 from overnight.models.gates import MinimumImprovement
+from overnight.models.metrics.evaluation import Evaluation
 from overnight.models.moving_holdout import DAY
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.signature import same_tensors
-from overnight.tasks.evaluation.evaluate import PublishedPredictor, compare_on_rows
+from overnight.tasks.evaluation.evaluate import compare_on_rows
+from overnight.tasks.evaluation.published import PublishedPredictor, rows_of_both
 
 LAST_VERSIONS = 5
 _EPOCH = date(1970, 1, 1)
@@ -131,24 +133,35 @@ def reconsider(
     if not earlier:
         return None
     strict = replace(gate, alpha=gate.alpha / len(earlier) / (looks * (looks + 1)))
-    try:
-        champion_outputs = champion.answers(definition, examples.inputs)
-    except IncomparableVersions:
-        return None
     better = []
     for version in earlier:
         try:
-            outputs = version.answers(definition, examples.inputs)
+            evaluation = _compared(definition, version, champion, examples)
         except IncomparableVersions:
             continue
-        evaluation = compare_on_rows(
-            definition, examples, outputs, champion_outputs, champion=champion.version
-        )
         findings = list(strict.findings(evaluation))
         # It must pass on every slice; its weakest finding stands for all.
         if all(finding.passed and finding.applicable for finding in findings):
             better.append(Reinstated(version.version, max(findings, key=_p_value)))
     return min(better, key=lambda reinstated: _p_value(reinstated.finding), default=None)
+
+
+def _compared(
+    definition: ModelDefinition,
+    version: PublishedPredictor,
+    champion: PublishedPredictor,
+    examples: Examples,
+) -> Evaluation:
+    """An earlier version and the champion on the rows that both can answer.
+
+    Raises:
+        IncomparableVersions: there is none.
+    """
+    rows, _ = rows_of_both(definition, (version, champion), examples)
+    outputs, champion_outputs = (
+        each.answers(definition, rows.inputs) for each in (version, champion)
+    )
+    return compare_on_rows(definition, rows, outputs, champion_outputs, champion=champion.version)
 
 
 def _p_value(finding: Finding) -> float:

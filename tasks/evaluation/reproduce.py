@@ -10,13 +10,13 @@ import numpy as np
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
-from overnight.store.errors import CorruptVersion
+from overnight.store.errors import CorruptVersion, IncomparableVersions
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.schema_translation import translation
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.errors import NotReproducible
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
 from overnight.tasks.evaluation.explain import Axis, Present, explain
+from overnight.tasks.evaluation.published import PublishedPredictor
 
 NETWORK, PREDICTOR = "network.keras", "predictor.tflite"
 _WEIGHTS = "model.weights.h5"
@@ -99,14 +99,28 @@ def as_recorded(definition: ModelDefinition, manifest: Manifest, rows: Examples)
         IncomparableVersions: the version names other classes, or lacks a category of the rows.
     """
     recorded = translation(definition.tensors, manifest.tensors)
-    labels = rows.labels
-    if recorded.classes is not None:
-        first = definition.tensors.outputs[0].name
-        numbers = rows.labels_of(first)
-        # `classes` has the recorded number of each class, and labels are such numbers.
-        numbers = recorded.classes[numbers.astype(np.int64)].astype(numbers.dtype)
-        labels = {**labels, first: numbers} if isinstance(labels, Mapping) else numbers
-    return replace(rows, inputs=recorded.inputs(rows.inputs), labels=labels)
+    if recorded.added:
+        raise IncomparableVersions(
+            f"{manifest.version} was trained on {', '.join(recorded.added)}, which rows are read "
+            "without now; reproduce it from a checkout of its own commit "
+            f"{manifest.code.commit[:12]}"
+        )
+    first = definition.tensors.outputs[0].name
+    labels = dict(rows.by_output(first))
+    judged = recorded.judged(labels)
+    if judged is not None and not judged.all():
+        raise IncomparableVersions(
+            f"{manifest.version} has no class for {int((~judged).sum()):,} of the rows"
+        )
+    for name in recorded.classes.keys() & labels.keys():
+        numbers = labels[name]
+        # The recorded number of each class; labels are such numbers.
+        labels[name] = recorded.classes[name][numbers.astype(np.int64)].astype(numbers.dtype)
+    return replace(
+        rows,
+        inputs=recorded.inputs(rows.inputs),
+        labels=labels if isinstance(rows.labels, Mapping) else labels[first],
+    )
 
 
 def lost_categories(definition: ModelDefinition, manifest: Manifest) -> tuple[str, ...]:

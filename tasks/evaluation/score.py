@@ -16,12 +16,15 @@ from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import ARRIVAL_COLUMNS
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor, measured_by
+
+# Of fewer rows a score would describe the rows that happen to be as they always were.
+_SCORED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores, and why other arrivals could not be measured."""
+    """The scores, and why other arrivals could not be measured, or not on all of their rows."""
 
     scores: tuple[Score, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -49,7 +52,8 @@ def score(
     """Measure the champion on each arrival and store the scores.
 
     `rows` are those of a snapshot, each with its arrival. A stored score is final and not measured
-    again. An arrival without rows, or whose rows have no truth yet, gets no score.
+    again. An arrival without rows, or whose rows have no truth yet, gets no score. Rows that the
+    champion cannot answer, because the model's features changed since, are left out and named.
     """
     scores: list[Score] = []
     unreadable: list[str] = []
@@ -69,11 +73,17 @@ def score(
             continue
         if examples is not None:
             try:
+                shared = champion_predictor.comparable(definition, examples)
+                if shared.rows.mean() < _SCORED_SHARE:
+                    raise IncomparableVersions(shared.left_out)
+                examples = examples if shared.all else examples.take(shared.rows)
                 outputs = champion_predictor.answers(definition, examples.inputs)
+                measured = measured_by(definition, examples, outputs)
             except IncomparableVersions as error:
                 unreadable.append(f"{arrival}: {champion.version} cannot answer its rows: {error}")
                 continue
-            measured = definition.measure(examples, outputs)
+            if shared.left_out:
+                unreadable.append(f"{arrival}: for {champion.version}, {shared.left_out}")
             scores.append(stored.keep(_score(champion, arrival, examples.n, measured)))
     return Scored(tuple(scores), tuple(unreadable))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from overnight.models.definition import ModelDefinition
 from overnight.tasks.evaluation.diff import Difference
-from overnight.tasks.reporting.markdown import Markup, picture, table
+from overnight.tasks.reporting.markdown import Markup, cell, picture, table
 
 
 def render_diff(
@@ -33,6 +33,7 @@ def render_diff(
         table(("", "axis", ""), axes),
         table(("metric", "slice", "first", "second"), metrics),
         changed,
+        cell(difference.left_out),
         *(picture(title, body) for title, body in pictures.items()),
         table(("row", "truth", "first", "second"), examples) if examples else "",
     ]

@@ -17,7 +17,7 @@ from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.tasks.data.admission import check_repeats
 from overnight.tasks.data.deduplicate import count_repeats, pack_digests
 from overnight.tasks.evaluation.data_drift import DriftReference, DriftReport, compare
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor
 from tests.support.genuine_digits import GenuineDigits
 
 LINEAR = (Path(__file__).parents[2] / "goldens" / "linear" / "predictor.tflite").read_bytes()

@@ -22,6 +22,7 @@ import overnight.tasks.data.ingest
 import overnight.tasks.data.snapshot
 import overnight.tasks.evaluation.evaluate
 import overnight.tasks.evaluation.judge
+import overnight.tasks.evaluation.published
 import overnight.tasks.release.publish
 import overnight.tasks.training.train
 from overnight.models.data_gates.declaration import DataGates
@@ -169,7 +170,7 @@ def run_pipeline(context: PipelineContext) -> str:
 
 def _golden(bundle: Mapping[str, bytes]) -> bytes:
     request = {"image": bundles.IMAGES}
-    answered = overnight.tasks.evaluation.evaluate.answers(bundle["predictor.tflite"], request)[
+    answered = overnight.tasks.evaluation.published.answers(bundle["predictor.tflite"], request)[
         "probabilities"
     ]
     return bundles.archive(bundles.IMAGES, np.asarray(answered))
@@ -205,7 +206,7 @@ def _train(
     if champion is not None:
         known = ModelRegistry(bucket, MODEL).manifest(champion)
         predictor = ModelRegistry(bucket, known.model).read_file(known, "predictor.tflite")
-        serving = overnight.tasks.evaluation.evaluate.PublishedPredictor(
+        serving = overnight.tasks.evaluation.published.PublishedPredictor(
             champion, predictor, known.tensors
         )
     evaluation = overnight.tasks.evaluation.evaluate.evaluate(

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.evaluation.published import answers
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving

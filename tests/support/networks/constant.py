@@ -6,7 +6,7 @@ import numpy as np
 
 from overnight.models.definition import Progress, TrainingSettings
 from overnight.models.examples import Examples, Outputs
-from overnight.tasks.evaluation import evaluate
+from overnight.tasks.evaluation.published import answers
 from tests.support.serving import bundles
 
 _NUMBERS = 9
@@ -31,5 +31,5 @@ def export(network: int, inputs: object) -> dict[str, bytes]:
 
 
 def predict(network: int, inputs: Outputs) -> Outputs:
-    answered = evaluate.answers(bundles.network(network), {"image": inputs["image"]})
+    answered = answers(bundles.network(network), {"image": inputs["image"]})
     return {name: np.asarray(answer) for name, answer in answered.items()}

@@ -16,14 +16,16 @@ from overnight import models
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples, Outputs
-from overnight.models.gates import MaximumRegression, MinimumImprovement
+from overnight.models.gates import AtLeast, MaximumRegression, MinimumImprovement
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema, TensorSpec
 from overnight.tasks.evaluation import data_drift, reproduce
 from overnight.tasks.evaluation.diff import difference
-from overnight.tasks.evaluation.evaluate import PublishedPredictor, evaluate
+from overnight.tasks.evaluation.evaluate import evaluate
+from overnight.tasks.evaluation.judge import judge
+from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import reconsider
 from overnight.tasks.evaluation.score import score
 from overnight.tasks.training.train import Candidate, FittedRun
@@ -112,17 +114,87 @@ def test_a_candidate_is_not_better_because_the_champion_was_sent_its_numbers(
     assert not found.passed
 
 
-def test_a_champion_that_lacks_a_category_refuses_the_comparison_and_says_why(
+def test_both_are_compared_on_the_rows_whose_categories_the_champion_knows(
     candidate: Candidate,
 ) -> None:
     lacking = replace(CHAMPION, tensors=tensors("jam", "eggs", "milk"))
+    known = int((NOW.index("bread") != ROWS).all(axis=1).sum())
 
     evaluation = evaluate(DEFINITION, candidate, lacking, rows_of(OF_CANDIDATE))
 
-    (found,) = MaximumRegression(margin=0.01).findings(evaluation)
-    assert not found.passed
-    assert found.message.startswith("champion cannot answer these rows: 'week' has no category")
-    assert "'bread'" in found.message
+    (found,) = MaximumRegression(margin=0.5, minimum_rows=known).findings(evaluation)
+    assert found.applicable
+    assert found.n == known
+    assert evaluation.measurements[0].n == 200
+    assert evaluation.champion_measurements[0].n == known
+    assert f"{200 - known} of 200 rows are left out: 'week' has no category 'bread'" in (
+        found.message
+    )
+
+
+def test_with_too_few_rows_left_a_person_decides(candidate: Candidate) -> None:
+    lacking = replace(CHAMPION, tensors=tensors("jam", "eggs", "milk"))
+    evaluation = evaluate(DEFINITION, candidate, lacking, rows_of(OF_CANDIDATE))
+
+    verdict = judge(evaluation, [MaximumRegression(margin=0.01)], frozen_holdout=True)
+
+    assert verdict.passed
+    assert verdict.undecided.startswith(
+        "a person decides, because it cannot be compared with champion: 83 rows are left, at least "
+        "100 are needed; 117 of 200 rows are left out: 'week' has no category 'bread'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (TensorSpec(name="cellar", datatype="FP32", shape=()), "takes the input 'cellar', which"),
+        (TensorSpec(name="price", datatype="BOOL", shape=()), "'price' is FP32 in one of them"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_leaves_the_decision_to_a_person(
+    candidate: Candidate, other: TensorSpec, expected: str
+) -> None:
+    own = tensors(*THEN)
+    inputs = [spec for spec in own.inputs if spec.name != other.name]
+    changed = replace(CHAMPION, tensors=own.model_copy(update={"inputs": (*inputs, other)}))
+
+    evaluation = evaluate(DEFINITION, candidate, changed, rows_of(OF_CANDIDATE))
+
+    gates = [MaximumRegression(margin=0.01), MinimumImprovement(margin=0), AtLeast("accuracy", 0.9)]
+    verdict = judge(evaluation, gates, frozen_holdout=True)
+    assert verdict.passed
+    assert expected in verdict.undecided
+    assert [finding.applicable for finding in verdict.findings] == [False, False, True]
+    # What needs no champion binds all the same, and an ordinary comparison is nobody's to decide.
+    assert not judge(evaluation, [AtLeast("accuracy", 1.1)]).passed
+    ordinary = evaluate(DEFINITION, candidate, CHAMPION, rows_of(OF_CANDIDATE))
+    assert judge(ordinary, gates).undecided == ""
+
+
+def test_a_champion_with_fewer_and_with_further_inputs_is_sent_its_own(
+    candidate: Candidate,
+) -> None:
+    # The rows have a price more and know nothing of promotions, for which the champion says 0.
+    own = tensors(*THEN)
+    price, promoted, week = own.inputs
+    with_default = promoted.model_copy(update={"default": 0})
+    cellar = price.model_copy(update={"name": "cellar"})
+    now = tensors(*NOW)
+    definition = replace(
+        DEFINITION,
+        tensors=now.model_copy(update={"inputs": (price, cellar, now.inputs[2])}),
+    )
+    champion = replace(
+        CHAMPION, tensors=own.model_copy(update={"inputs": (price, with_default, week)})
+    )
+    rows = rows_of(OF_CHAMPION).inputs
+    inputs = {name: rows[name] for name in ("price", "week")}
+    inputs["cellar"] = np.ones(200, np.float32)
+
+    answered = champion.answers(definition, inputs)
+
+    assert (np.ravel(answered["units"]) == OF_CHAMPION).all()
 
 
 def stamped(labels: np.ndarray) -> pa.Table:
@@ -166,7 +238,10 @@ def test_an_arrival_that_the_champion_cannot_answer_is_reported_and_not_scored()
     )
 
     assert scored.scores == ()
-    assert f"new: {VERSION} cannot answer its rows: 'week' has no category" in scored.unreadable[0]
+    assert (
+        f"new: {VERSION} cannot answer its rows: 195 of 200 rows are left out: 'week'"
+        in (scored.unreadable[0])
+    )
 
 
 @pytest.mark.parametrize(

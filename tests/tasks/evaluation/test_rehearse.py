@@ -11,7 +11,7 @@ from overnight.models.metrics.evaluation import Changed
 from overnight.serving.inference.loaded_version import check_golden
 from overnight.serving.inference.runtime import Predictor
 from overnight.store.schema import Schema, TensorSpec
-from overnight.tasks.evaluation.evaluate import answers
+from overnight.tasks.evaluation.published import answers
 from overnight.tasks.evaluation.rehearse import rehearse
 from tests.support.serving import bundles, forecasts
 

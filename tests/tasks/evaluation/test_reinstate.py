@@ -9,7 +9,7 @@ from overnight.models.gates import MinimumImprovement
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_log import AliasLog
-from overnight.tasks.evaluation.evaluate import PublishedPredictor
+from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import previous_champions, reconsider
 from tests.support.serving import bundles
 
