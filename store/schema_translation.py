@@ -104,18 +104,27 @@ class Translation:
         return judged
 
     def _sent(self, name: str, rows: Array) -> Array:
-        if name in self.renumberings and rows.dtype.kind not in "OUS":
+        if name in self.renumberings and rows.dtype.kind in "iu":
             return self.renumberings[name].applied(rows)
         known = self._known(name, rows)
         if not known.all():
             value = rows[~known.reshape(rows.shape)].reshape(-1)[0]
             raise IncomparableVersions(f"{name!r} cannot be {value!r} there")
+        if name in self.renumberings and rows.dtype.kind == "f":
+            # Categories with gaps among them.
+            gaps = np.isnan(rows)
+            numbers = np.where(gaps, self._some_category(name), rows).astype(np.int64)
+            return np.where(gaps, np.nan, self.renumberings[name].applied(numbers))
         ours, theirs = self.ours[name], self.theirs[name]
         kind = np.dtype(NUMPY_TYPES[theirs.datatype])
         if ours.datatype == theirs.datatype or "O" in (rows.dtype.kind, kind.kind):
             return rows
         with_gaps = rows.dtype.kind == "f" and kind.kind in "iu" and bool(np.isnan(rows).any())
         return rows if with_gaps else rows.astype(kind)
+
+    def _some_category(self, name: str) -> int:
+        """A number that the other vocabulary has, in the place of a gap."""
+        return int(np.argmax(self.renumberings[name].numbers >= 0))
 
     def _known(self, name: str, rows: Array) -> NDArray[np.bool_]:
         """Which values the other version knows, in the shape of `rows`."""
@@ -124,7 +133,9 @@ class Translation:
             flat = [_is_known(value, theirs) for value in rows.reshape(-1).tolist()]
             return np.array(flat, np.bool_).reshape(rows.shape)
         if name in self.renumberings:
-            return self.renumberings[name].known(rows)
+            gaps = np.isnan(rows) if rows.dtype.kind == "f" else np.zeros(rows.shape, np.bool_)
+            numbers = np.where(gaps, 0, rows).astype(np.int64)
+            return np.where(gaps, theirs.accepts_missing, self.renumberings[name].known(numbers))
         known = np.ones(rows.shape, np.bool_)
         if rows.dtype.kind == "f":
             missing = np.isnan(rows)
