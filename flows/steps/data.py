@@ -12,9 +12,9 @@ from overnight.flows.steps.step import step
 from overnight.store.datasets import arrival_reviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
+from overnight.store.schema import Schema
 from overnight.tasks.data.admission import Ingested
-from overnight.tasks.data.categories import GATE as UNKNOWN
-from overnight.tasks.data.categories import categories, left_out_findings
+from overnight.tasks.data.categories import categories, left_out_findings, open_categories
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
@@ -39,6 +39,7 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
             gates=context.definition.data_gates,
             reader=reader,
             known=categories(context.definition),
+            open_categories=open_categories(context.definition, _learned(context)),
             check_holdout=lambda rows, file: check_holdout(rows, context.definition, file=file),
         )
     log = get_run_logger()
@@ -52,6 +53,12 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
     for notice in ingested.notices:
         log.warning("%s", notice)
     return ingested
+
+
+def _learned(context: ModelContext) -> Schema | None:
+    """What the champion has learned; None without a champion or anything that is learned."""
+    champion = context.registry.champion_version() if context.definition.learned else None
+    return context.registry.manifest(champion).tensors if champion else None
 
 
 @step
@@ -114,27 +121,10 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
             champion.manifest.version, champion.manifest.data.judged_from, plan.snapshot.judged_from
         )
         compared = replace(compared, findings=(*compared.findings, leakage))
-    compared = _with_unknown_categories(context, plan, compared)
     for finding in compared.findings:
         if not finding.passed:
             get_run_logger().warning("%s: %s", finding.slice, finding.message)
     return valid, compared
-
-
-def _with_unknown_categories(
-    context: ModelContext, plan: TrainingPlan, compared: DriftReport
-) -> DriftReport:
-    """Add the arrivals that ingest parked, unless they are left out or a person decided."""
-    waiting = [
-        review
-        for review in open_reviews(context.registry, context.rows.arrival_versions)
-        if review.arrival not in plan.snapshot.without
-        and any(finding.gate == UNKNOWN for finding in review.findings)
-    ]
-    return DriftReport(
-        (*compared.findings, *(finding for review in waiting for finding in review.findings)),
-        tuple(dict.fromkeys((*(review.arrival for review in waiting), *compared.pending))),
-    )
 
 
 @step

@@ -27,7 +27,7 @@ _DRAWS = 9_999
 class ColumnSample:
     """Statistics of n rows by name, [n] each, NaN where a value is missing.
 
-    `categories` are codes without an order, `numbers` are quantities.
+    `categories` are codes or names without an order, `numbers` are quantities.
     """
 
     n: int
@@ -55,7 +55,8 @@ class SameShares:
     """Categories keep their frequencies: Jensen-Shannon distance (base 2) of at most `bound`.
 
     The distance is 0 for equal shares, 1 for samples without a common category. `names`
-    are those of the categories 0, 1, 2 …
+    are those of the categories 0, 1, 2 …; an input with a vocabulary has its own names, by the name
+    of the input, and the gaps of an input are the category `<name> is missing`.
     """
 
     category: str
@@ -84,6 +85,8 @@ class SameShares:
         )
 
     def _name(self, kind: np.generic) -> str:
+        if isinstance(kind, str):
+            return str(kind)
         index = int(kind)
         return self.names[index] if 0 <= index < len(self.names) else str(index)
 
@@ -164,6 +167,9 @@ def _incomparable(arrived: Array | None, learned: Array | None) -> str | None:
             return f"was not measured of {owner}"
         if not len(sample):
             return f"has no row in {owner}"
+        # Names of categories are texts.
+        if sample.dtype.kind == "U":
+            continue
         wrong = int((~np.isfinite(sample.astype(np.float64))).sum())
         if wrong:
             return f"is not a number in {wrong:,} of {len(sample):,} rows of {owner}"

@@ -1,9 +1,9 @@
-"""Categories that a model does not know: rows with them are kept apart until it does.
+"""Categories that are new: named with arrival and column when they come, and never in the way.
 
 A column of text is compared with the vocabulary of the tensor of its name, whether that is an
-input or declared by the data gates alone. Where the tensor declares what stands for all others
-(`otherwise`), every value is known. An arrival with an unknown one is parked: accepted, its other
-rows are learned; those with the unknown value are in no snapshot until the vocabulary has it.
+input or declared by the data gates alone. A vocabulary that is learned has the new category from
+the next version on, and one with an entry for others (`otherwise`) counts it as that. Of any other
+vocabulary, rows with the new category are set aside: they are in no snapshot until it has it.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from overnight.models.definition import ModelDefinition
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.registry.manifest import Finding
+from overnight.store.schema import Schema
 
 GATE = "known categories"
 # The known values of each categorical column.
@@ -27,12 +28,25 @@ _NAMED = 3
 
 
 def categories(definition: ModelDefinition) -> Categories:
-    """The vocabularies of a model's inputs and declared columns that stand for no other value."""
+    """The vocabularies that rows must keep to: neither learned nor with an entry for others."""
     declared = (column.tensor for column in definition.data_gates.columns)
     return {
         spec.name: spec.vocabulary
         for spec in (*declared, *definition.tensors.inputs)
-        if spec.vocabulary and not spec.otherwise
+        if spec.vocabulary and not spec.otherwise and spec.name not in definition.learned
+    }
+
+
+def open_categories(definition: ModelDefinition, champion: Schema | None = None) -> Categories:
+    """The vocabularies that take new categories: learned by the champion, or with `otherwise`."""
+    learned = {} if champion is None else {spec.name: spec for spec in champion.inputs}
+    specs = [
+        learned.get(spec.name, spec) if spec.name in definition.learned else spec
+        for spec in definition.tensors.inputs
+    ]
+    closed = categories(definition)
+    return {
+        spec.name: spec.vocabulary for spec in specs if spec.vocabulary and spec.name not in closed
     }
 
 
@@ -75,18 +89,27 @@ class UnknownCategories:
     def add(self, rows: pa.Table) -> None:
         """Add the next rows."""
         for name, value in unknown_values(rows, self.known):
+            # A column may have as many new values as rows, and each is looked for in all of them.
+            if self.too_many:
+                break
             has_value = _has_value(rows, name, [value])
+            first = self._rows + pc.index(has_value, True).as_py()
+            self._first.setdefault((name, value), first)
             count = pc.sum(has_value).as_py()
-            if len(self._first) <= MOST_UNKNOWN:
-                first = self._rows + pc.index(has_value, True).as_py()
-                self._first.setdefault((name, value), first)
-                self._count[name, value] = self._count.get((name, value), 0) + count
+            self._count[name, value] = self._count.get((name, value), 0) + count
         self._rows += rows.num_rows
 
     @property
     def too_many(self) -> bool:
         """Whether they are so many that the rows are broken, and not new."""
         return len(self._first) > MOST_UNKNOWN
+
+    def notices(self, arrival: str, *, file: str, so: str) -> tuple[str, ...]:
+        """What is new in each column, and what follows from it."""
+        return tuple(
+            f"{arrival}: {name}: {self._examples(name, file)} new: {so}"
+            for name in sorted({name for name, _ in self._first})
+        )
 
     def findings(self, arrival: str, *, file: str) -> tuple[Finding, ...]:
         """A failed finding for each column with unknown values."""

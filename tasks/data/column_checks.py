@@ -75,7 +75,8 @@ def _broken_rules(
 
 
 def _declared(column: Column, rows: pa.Table) -> "pandera.Column":
-    """The column in pandera's terms. A tensor with a shape is checked by its size in bytes.
+    """The column in pandera's terms. A tensor with a shape is checked by its size in bytes, and
+    one of varying length by its length.
 
     Of names of categories only the missing ones are counted: what is not in the vocabulary is new,
     and not broken (`categories`).
@@ -83,11 +84,11 @@ def _declared(column: Column, rows: pa.Table) -> "pandera.Column":
     import pandas as pd
     from pandera import pandas as pandera
 
-    if column.tensor.vocabulary and is_text(rows, column.name):
+    if column.holds_names and is_text(rows, column.name):
         return pandera.Column(None, [_missing(column.missing_share)], nullable=True)
     kind = _arrow_type(column)
     checks = [_missing(column.missing_share)]
-    if not pa.types.is_boolean(kind):
+    if not (pa.types.is_boolean(kind) or pa.types.is_string(kind)):
         checks.append(pandera.Check.in_range(*value_range(column), name=RANGE))
     if column.unique:
         # pandera's own check takes two missing values for duplicates.
@@ -97,6 +98,8 @@ def _declared(column: Column, rows: pa.Table) -> "pandera.Column":
 
 def value_range(column: Column) -> tuple[float, float]:
     """The lowest and highest finite value: the declared ones, or those of the type."""
+    if column.tensor.lengths:
+        return 0, column.tensor.lengths[-1]
     if column.row_bytes is not None:
         return column.row_bytes, column.row_bytes
     dtype = np.dtype(NUMPY_TYPES[column.tensor.datatype])
@@ -121,27 +124,49 @@ def _missing(share: float) -> "pandera.Check":
 def _arrow_type(column: Column) -> pa.DataType:
     """The type to which all widths of a kind are cast."""
     dtype_kind = np.dtype(NUMPY_TYPES[column.tensor.datatype]).kind
-    if column.row_bytes is not None:
+    if column.row_bytes is not None or column.tensor.lengths:
         return _SIZE_TYPE
+    if column.tensor.text is not None:
+        return pa.string()
     if dtype_kind in "iu":
         return pa.int64()
     return pa.bool_() if dtype_kind == "b" else pa.float64()
 
 
 def _comparable(rows: pa.Table, columns: Iterable[Column]) -> pa.Table:
-    """Rows cast to one type for each kind: bytes become sizes, and NaN becomes null."""
+    """Rows cast to one type for each kind: bytes and lists become sizes, and NaN becomes null."""
     declared = {column.name: column for column in columns}
     for index, name in enumerate(rows.column_names):
         values, column = rows.column(index), declared.get(name)
         if pa.types.is_floating(values.type):
             values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
             values = values.cast(pa.float64())
-        elif column is not None and column.row_bytes is not None and _is_bytes(values.type):
-            values = pc.binary_length(values).cast(_SIZE_TYPE)
-        elif column is not None and pa.types.is_integer(values.type):
-            values = values.cast(pa.int64())
+        elif column is not None:
+            values = _in_one_type(values, column)
         rows = rows.set_column(index, name, values)
     return rows
+
+
+def _in_one_type(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Sizes of bytes and lists, days of dates, and whole numbers and texts in one width."""
+    kind = values.type
+    if column.tensor.shape and _is_list(kind):
+        lengths = pc.list_value_length(values)
+        # As bytes would be counted, so that a list of a fixed shape is checked as they are.
+        each = 1 if column.row_bytes is None else column.row_bytes // column.tensor.shape[0]
+        return pc.multiply(lengths, pa.scalar(each, lengths.type)).cast(_SIZE_TYPE)
+    if column.row_bytes is not None and _is_bytes(kind):
+        return pc.binary_length(values).cast(_SIZE_TYPE)
+    if column.tensor.date and pa.types.is_date(kind):
+        return values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+    if pa.types.is_integer(kind):
+        return values.cast(pa.int64())
+    return values.cast(pa.string()) if pa.types.is_large_string(kind) else values
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    is_list = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(check(kind) for check in is_list)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -186,8 +211,8 @@ def _rule_name(check: Any) -> str:
 def _failed_finding(name: str, column: Column | None, broken: _BrokenRule, n: int) -> Finding:
     share = column.missing_share if column is not None else 0.0
     affected, unit = f"{broken.rows:,} of {n:,} values", ""
-    if column is not None and column.row_bytes is not None:
-        unit = " bytes"
+    if column is not None and column.tensor.shape:
+        unit = " values" if column.tensor.lengths else " bytes"
     message = {
         PRESENT: f"no such column; there are {broken.example}",
         TYPE: f"expected {column}, found {broken.example}",

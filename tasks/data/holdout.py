@@ -17,7 +17,7 @@ from overnight.store.registry.manifest import Finding
 from overnight.store.schema import Schema
 from overnight.tasks.data.categories import UnknownCategories, categories
 from overnight.tasks.data.column_checks import MISSING, RANGE, check_columns, value_range
-from overnight.tasks.data.validate import tensor_mismatch
+from overnight.tasks.data.tensor_checks import tensor_mismatch
 
 GATE = "holdout"
 _FROZEN = (
@@ -122,7 +122,7 @@ def _row(rows: pa.Table, finding: Finding, columns: dict[str, Column], *, number
     values, column = rows.column(finding.metric), columns.get(finding.metric)
     if finding.gate == MISSING:
         is_bad = pc.is_null(values, nan_is_null=True)
-    elif finding.gate == RANGE and column is not None and column.row_bytes is None:
+    elif finding.gate == RANGE and column is not None and not column.tensor.shape:
         low, high = value_range(column)
         is_bad = pc.or_(pc.less(values, low), pc.greater(values, high))
     else:

@@ -46,6 +46,7 @@ def ingest(
     reader: ArrivalReader | None = None,
     check_holdout: CheckHoldout = unchecked,
     known: Categories | None = None,
+    open_categories: Categories | None = None,
 ) -> Ingested:
     """Ingest every pending arrival; with `take_next` and none pending, the source's next one.
 
@@ -54,7 +55,8 @@ def ingest(
     holdout kept out; the others are added in one commit for each arrival. An ingest may be killed
     at any point and run again. Without a `reader`, files are read here, without limits.
 
-    An arrival with a category that is not `known` is parked for review with its first such row.
+    A category that is not `known`, or not among the `open_categories`, is named in a notice with
+    its arrival and first row; the rows are ingested all the same.
 
     A holdout with failed findings of `check_holdout` is not kept, and then nothing is ingested.
     """
@@ -81,6 +83,7 @@ def ingest(
             reusable=_reusable_arrivals(landing, rows, excluded),
             excluded=excluded,
             known=known or {},
+            open=open_categories or {},
         )
         for arrival in arrivals:
             if arrival.name in ingested:

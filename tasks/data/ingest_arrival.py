@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Converted, Landing, Quarantined
 from overnight.store.errors import AlreadyExists, BadFile
@@ -59,6 +58,13 @@ class _Reading:
         return self.files[file].read_bytes() if file in self.files else None
 
 
+SET_ASIDE = (
+    "its rows are kept and set aside, the others are learned; they are in no snapshot until the "
+    "vocabulary has it. Add it there, declare `otherwise`, or have the vocabulary learned"
+)
+TAKEN_ALONG = "counted as one of the others until a version has learned it"
+
+
 @dataclass(frozen=True)
 class ArrivalIngest:
     """What all arrivals of one ingest share; rows of `reusable` arrivals may arrive again."""
@@ -71,6 +77,7 @@ class ArrivalIngest:
     reusable: Collection[str]
     excluded: Collection[str]
     known: Categories
+    open: Categories
 
     def ingest(self, arrival: Arrival) -> Ingested | None:
         """Add an arrival to the dataset; None if a concurrent ingest did so."""
@@ -164,11 +171,12 @@ class ArrivalIngest:
         arrival = reading.arrival
         deduplicator = Deduplicator(folder)
         days = [np.empty(0, np.int64)]
-        unknown = UnknownCategories(self.known)
+        unknown, new = UnknownCategories(self.known), UnknownCategories(self.open)
         for batch in row_batches(rows_file):
             deduplicator.add(pack_digests(batch.column("digest")))
             days.append(days_of(batch, self.gates))
             unknown.add(batch)
+            new.add(batch)
         self._add_known(deduplicator)
         deduplicated = deduplicator.deduplicate(_digests(self.holdout))
         failures = check_repeats(deduplicated.repeats, self.gates, arrival.name) or outlier_days(
@@ -181,8 +189,6 @@ class ArrivalIngest:
         if failures:
             return self._refuse_read(reading, failures)
         quarantined = self._quarantine(reading, refused=False)
-        # Before the commit: rows that nobody was asked about must not be learned.
-        notices = self._park(arrival, unknown_findings)
         if not self._commit(arrival, rows_file, deduplicated):
             return None
         outcome = ingest_outcome(
@@ -192,16 +198,10 @@ class ArrivalIngest:
             kept_out=deduplicated.kept_out,
             quarantined=quarantined,
         )
-        return replace(outcome, notices=notices)
-
-    def _park(self, arrival: Arrival, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-        """Park an arrival with unknown categories for review; the notice of that."""
-        if not findings:
-            return ()
-        reviews = ArrivalReviews(self.landing.bucket, self.landing.model)
-        reviews.park(arrival.name, findings, compared_with=None)
-        reasons = "; ".join(finding.message for finding in findings)
-        return (f"{arrival.name} waits for review: {reasons}",)
+        notices = unknown.notices(arrival.name, file=file, so=SET_ASIDE)
+        return replace(
+            outcome, notices=(*notices, *new.notices(arrival.name, file=file, so=TAKEN_ALONG))
+        )
 
     def _add_known(self, deduplicator: Deduplicator) -> None:
         """Add the digests of the dataset, without those of reusable arrivals."""

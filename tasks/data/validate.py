@@ -1,6 +1,5 @@
 """Validates the rows of a snapshot against the model's declaration, before training."""
 
-import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 
@@ -12,11 +11,12 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
-from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.store.schema import TensorSpec
 from overnight.tasks.data.categories import is_text
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.data.leakage import check_kept_out
 from overnight.tasks.data.snapshot import Snapshot
+from overnight.tasks.data.tensor_checks import missing_share, tensor_mismatch
 
 _DAY_SECONDS = 86_400
 _NAMED_ARRIVALS = 5
@@ -136,42 +136,19 @@ def _moment(value: date) -> datetime:
 
 
 def _tensor_finding(examples: Examples, spec: TensorSpec) -> Finding:
-    """One tensor has its declared type, shape and range."""
-    wrong = tensor_mismatch(examples.inputs.get(spec.name), spec)
+    """One tensor has its declared type, shape and range; of one with gaps, how many there are."""
+    array = examples.inputs.get(spec.name)
+    wrong = tensor_mismatch(array, spec)
+    share = missing_share(array) if array is not None and spec.accepts_missing else None
+    rate = "" if share is None else f"; {share:.1%} of its values are missing"
     return _finding(
         "tensor",
         spec.name,
         not wrong,
-        f"{spec.name}: {wrong or f'{spec.datatype} {list(spec.v2_shape)}, as declared'}",
+        f"{spec.name}: {wrong or f'{spec.datatype} {list(spec.v2_shape)}, as declared'}{rate}",
+        value=share,
         n=examples.n,
     )
-
-
-def tensor_mismatch(array: Array | None, spec: TensorSpec) -> str:
-    """How an array differs from its declaration; empty if it does not."""
-    if array is None:
-        return "no such tensor in the rows"
-    if array.dtype != np.dtype(NUMPY_TYPES[spec.datatype]):
-        return f"expected {NUMPY_TYPES[spec.datatype]}, found {array.dtype}"
-    if array.shape[1:] != spec.shape:
-        return f"expected rows of shape {list(spec.shape)}, found {list(array.shape[1:])}"
-    return _out_of_range(array, spec) if array.size else ""
-
-
-def _out_of_range(array: Array, spec: TensorSpec) -> str:
-    """How an array leaves its declared range; empty if it does not."""
-    # A nullable tensor marks a missing value by NaN.
-    values = array[~np.isnan(array)] if spec.nullable else array
-    if not values.size:
-        return "expected values, found that all are missing"
-    lowest, highest = float(values.min()), float(values.max())
-    if not (math.isfinite(lowest) and math.isfinite(highest)):
-        return f"expected finite values, found {lowest} and {highest}"
-    minimum = -math.inf if spec.minimum is None else spec.minimum
-    maximum = math.inf if spec.maximum is None else spec.maximum
-    if lowest < minimum or highest > maximum:
-        return f"expected values from {minimum:g} to {maximum:g}, found {lowest:g} to {highest:g}"
-    return ""
 
 
 def _class_findings(labels: Array, names: tuple[str, ...], class_rows: int) -> Iterator[Finding]:

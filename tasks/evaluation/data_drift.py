@@ -18,6 +18,7 @@ from overnight.store.datasets.arrival_reviews import ArrivalReview
 from overnight.store.registry.manifest import Finding, Manifest
 from overnight.tasks.data.leakage import check_look_alikes
 from overnight.tasks.data.signature import can_answer
+from overnight.tasks.evaluation.categories_of_inputs import input_categories
 from overnight.tasks.evaluation.published import PublishedPredictor
 
 RIGHT = "champion is right"
@@ -231,7 +232,7 @@ def _describe_rows(examples: Examples, definition: ModelDefinition) -> ColumnSam
     """The labels, and the model's statistics of its inputs."""
     numbers = dict(definition.data_gates.input_statistics(examples.inputs))
     first = definition.tensors.outputs[0].name
-    classes: dict[str, Array] = {}
+    classes: dict[str, Array] = dict(input_categories(examples.inputs, definition.tensors))
     for output, labels in examples.by_output(first).items():
         name = "label" if output == first else f"label.{output}"
         (classes if definition.tensors.classes(output) else numbers)[name] = labels

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.validation import check_range
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
-from overnight.tasks.data.validate import tensor_mismatch
+from overnight.tasks.data.tensor_checks import tensor_mismatch
 
 SPECS = [
     TensorSpec(name="any", datatype="FP32", shape=()),

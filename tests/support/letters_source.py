@@ -82,6 +82,7 @@ class LettersDataset:
         fuse: Fuse | None = None,
         gates: DataGates = UNDECLARED,
         known: Categories | None = None,
+        open_categories: Categories | None = None,
     ) -> Ingested:
         bucket, rows, holdout = self.bucket, self.rows, self.holdout
         if fuse:
@@ -96,6 +97,7 @@ class LettersDataset:
             take_next=take_next,
             gates=gates,
             known=known,
+            open_categories=open_categories,
         )
 
     def drop(self, name: str, **files: bytes) -> None:

@@ -39,8 +39,8 @@ def test_a_declaration_reads_as_one_phrase(
             0.1,
             False,
             (
-                "column units: values may be missing only where the tensor is nullable; "
-                "declare nullable=True or missing_share=0"
+                "column units: values may be missing only where the tensor accepts it; "
+                "declare nullable=True, missing=Missing(value=…) or missing_share=0"
             ),
         ),
     ],

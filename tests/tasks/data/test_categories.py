@@ -1,4 +1,4 @@
-"""A category that a model does not know waits for review, and its rows are kept apart."""
+"""New categories are named when they come; of closed vocabularies their rows are kept apart."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,10 +11,11 @@ import pytest
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Examples
+from overnight.models.learned import Vocabulary
 from overnight.models.starters import sales
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.schema import TensorSpec
-from overnight.tasks.data.categories import categories, left_out_findings
+from overnight.tasks.data.categories import categories, left_out_findings, open_categories
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.data.row_digest import row_digest
 from overnight.tasks.data.snapshot import read_rows, retake, snapshot
@@ -29,19 +30,46 @@ def dataset(tmp_path: Path) -> LettersDataset:
     return LettersDataset(tmp_path, source=Letters({"night.txt": "abé".encode()}))
 
 
-def test_an_arrival_with_an_unknown_category_waits_with_file_row_and_value(
+def test_an_unknown_category_is_named_with_arrival_file_and_row_and_nobody_need_decide(
     dataset: LettersDataset,
 ) -> None:
     ingested = dataset.ingest(known=KNOWN)
 
-    (review,) = ArrivalReviews(dataset.bucket, "letters").pending()
-    (finding,) = review.findings
-    assert (review.arrival, finding.metric, ingested.rows_added) == ("night-0000", "letter", 3)
-    assert finding.message == (
-        "letter: 'é' (1 rows, the first is row 3 of night.txt) is not in its vocabulary "
-        "(a, b, c, d, e)"
+    (notice,) = ingested.notices
+    assert notice.startswith(
+        "night-0000: letter: 'é' (1 rows, the first is row 3 of night.txt) is new: its rows are "
+        "kept and set aside, the others are learned"
     )
-    assert ingested.notices[0].startswith("night-0000 waits for review: letter: 'é'")
+    assert ingested.rows_added == 3
+    # A review that waits would end every later run as AwaitingApproval.
+    assert ArrivalReviews(dataset.bucket, "letters").pending() == []
+
+
+def test_a_category_that_can_be_learned_is_named_and_its_rows_are_not_set_aside(
+    dataset: LettersDataset,
+) -> None:
+    ingested = dataset.ingest(open_categories={"letter": ("other", "a")})
+
+    (notice,) = ingested.notices
+    assert notice == (
+        "night-0000: letter: 'b' (1 rows, the first is row 2 of night.txt), 'é' (1 rows, the first "
+        "is row 3 of night.txt) are new: counted as one of the others until a version has "
+        "learned it"
+    )
+    assert snapshot(dataset.rows, dataset.holdout, known={}).rows == 3
+
+
+def test_learned_vocabularies_and_those_with_others_take_new_categories() -> None:
+    own = sales.DEFINITION.tensors
+    learning = replace(sales.DEFINITION, learned={"weekday": Vocabulary()})
+    weekday = TensorSpec(name="weekday", datatype="INT32", shape=(), vocabulary=("other", "Monday"))
+    champion = own.with_inputs({"weekday": weekday})
+
+    assert set(categories(learning)) == set()
+    assert open_categories(learning, champion) == {
+        "store": own.inputs[0].vocabulary,
+        "weekday": ("other", "Monday"),
+    }
 
 
 def test_rows_of_unknown_categories_are_in_no_snapshot_until_the_vocabulary_has_them(

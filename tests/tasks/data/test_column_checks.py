@@ -8,6 +8,7 @@ import pytest
 
 from overnight.models.data_gates.columns import Column
 from overnight.store.errors import ConfigurationError
+from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import TensorSpec
 from overnight.tasks.data.column_checks import check_columns
@@ -126,3 +127,54 @@ def test_an_invalid_share_cannot_be_declared(share: float) -> None:
 def test_values_may_be_missing_only_where_a_request_may_miss_them() -> None:
     with pytest.raises(ConfigurationError, match="nullable"):
         Column(SHOP.tensor, missing_share=0.1)
+
+
+GAPS = Missing(value="")
+REVIEW = Column(
+    TensorSpec(
+        name="review",
+        datatype="BYTES",
+        shape=(),
+        text=TextEncoding(tokenizer="bytes", length=8),
+        missing=GAPS,
+    ),
+    missing_share=0.5,
+)
+TOWN = Column(TensorSpec(name="town", datatype="INT32", shape=()), categorical=True)
+BORN = Column(TensorSpec(name="born", datatype="INT32", shape=(), date=True, minimum=0))
+STEPS = Column(TensorSpec(name="steps", datatype="FP32", shape=(3,), lengths=(1, 3)))
+PAIR = Column(TensorSpec(name="pair", datatype="FP32", shape=(2,)))
+LISTED = pa.list_(pa.float32())
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reported"),
+    [
+        (REVIEW, pa.array(["a", None]), ""),
+        (REVIEW, pa.array(["a", None], pa.large_string()), ""),
+        (REVIEW, pa.array([None, None, "a"], pa.string()), "2 of 3 values are missing, at most 50"),
+        (REVIEW, pa.array([1, 2]), "review: expected BYTES, found int64"),
+        (TOWN, pa.array(["Ulm", "Aalen"]), ""),
+        (TOWN, pa.array(["Ulm", None]), "1 of 2 values are missing"),
+        (BORN, pa.array([0, 1], pa.date32()), ""),
+        (BORN, pa.array([0, -1], pa.date32()), "1 of 2 values are outside"),
+        (STEPS, pa.array([[1.0], [], [1.0, 2, 3]], LISTED), ""),
+        (
+            STEPS,
+            pa.array([[1.0, 2, 3, 4]], LISTED),
+            "1 of 1 values are outside lists of up to 3",
+        ),
+        (STEPS, pa.array([None, [1.0]], LISTED), "1 of 2 values are missing"),
+        (PAIR, pa.array([[1.0, 2]], LISTED), ""),
+        (PAIR, pa.array([[1.0]], LISTED), "1 of 1 values are outside 2 of FP32"),
+    ],
+)
+def test_texts_names_dates_and_lists_are_columns_too(
+    column: Column, values: pa.Array, reported: str
+) -> None:
+    rows = pa.table({column.name: values})
+
+    (finding,) = check_columns(rows, (column,))
+
+    assert finding.passed == (reported == "")
+    assert reported in finding.message
