@@ -16,7 +16,8 @@ from overnight.store.errors import ConfigurationError
 from overnight.store.schema import Schema, TensorSpec
 from overnight.tasks.data.learn import learn
 from overnight.tasks.errors import Unlearnable
-from overnight.tasks.evaluation.evaluate import answers, predictions
+from overnight.tasks.evaluation.evaluate import evaluate, predictions
+from overnight.tasks.evaluation.published import PublishedPredictor, answers
 from overnight.tasks.evaluation.rehearse import rehearse
 from overnight.tasks.training.predictor_check import check_predictor
 from overnight.tasks.training.train import Candidate, train
@@ -88,6 +89,28 @@ def test_what_is_served_answers_published_values_as_training_did(
     predictor = Predictor(draft, files["predictor.tflite"], threads=1)
     kept = check_golden(predictor, result.golden)
     assert kept["note"].dtype == object
+
+
+def test_a_version_with_another_vocabulary_is_sent_names_and_not_numbers(
+    trained: Trained,
+) -> None:
+    """Reordered and with one town fewer, it still means what it meant."""
+    predictor = trained.candidate.read("predictor.tflite")
+    published = PublishedPredictor("v1", predictor, trained.definition.tensors)
+    town = next(spec for spec in trained.definition.tensors.inputs if spec.name == "town")
+    reordered = TensorSpec.model_validate(
+        {**dict(town), "vocabulary": ("Ulm", "other", "Gera"), "maximum": 2}
+    )
+    other = replace(
+        trained.definition, tensors=trained.definition.tensors.with_inputs({"town": reordered})
+    )
+
+    own = published.answers(trained.definition, trained.holdout.inputs)["price"]
+    asked = published.answers(other, trained.holdout.inputs)["price"]
+
+    assert np.array_equal(own, asked)
+    evaluation = evaluate(trained.definition, trained.candidate, published, trained.holdout)
+    assert evaluation.incomparable == ""
 
 
 def test_a_predictor_is_compared_with_its_schema_at_every_length(trained: Trained) -> None:
