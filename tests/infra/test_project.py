@@ -1,5 +1,6 @@
 """A project's file sets what the environment does not, and declares models."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before, path = projects.current(), list(sys.path)
     (tmp_path / "overnight.toml").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OVERNIGHT_HOME", raising=False)
+    for name in [name for name in os.environ if name.startswith("OVERNIGHT_")]:
+        monkeypatch.delenv(name)
     yield tmp_path
     projects.use(before)
     sys.path[:] = path
