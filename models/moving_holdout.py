@@ -7,17 +7,23 @@ import pyarrow as pa
 
 from overnight.models.examples import Examples
 
-# The column with the day of a row, for models with such a holdout: whole days since 1970-01-01.
+# The column with the day of a row, for models with such a holdout.
 DAY = "day"
+
+
+def day_column(rows: pa.Table) -> pa.ChunkedArray:
+    """The days of rows as whole days since 1970-01-01, [n], whether they are numbers or dates."""
+    days = rows.column(DAY)
+    return days.cast(pa.int32()) if pa.types.is_date32(days.type) else days
 
 
 @dataclass(frozen=True)
 class MovingHoldout:
     """The newest `days` days of a snapshot evaluate a version that is trained on the days before.
 
-    Rows are held out by their column `day`, an integer. `examples(before, rows)` are the held out
-    rows as examples, each with inputs as they were known at its forecast; `before` are the rows
-    of the earlier days.
+    Rows are held out by their column `day`, a date or whole days since 1970-01-01.
+    `examples(before, rows)` are the held out rows as examples, each with inputs as they were known
+    at its forecast; `before` are the rows of the earlier days.
     """
 
     days: int

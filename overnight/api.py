@@ -34,6 +34,7 @@ from overnight.models.gates import (
 from overnight.models.kinds.classification import Classification
 from overnight.models.kinds.daily_series import DailySeries
 from overnight.models.kinds.regression import Regression
+from overnight.models.kinds.table import Table, category, number, text
 from overnight.models.learned import (
     Borders,
     Learner,
@@ -48,7 +49,9 @@ from overnight.models.metrics.slices import slices_by
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_folder import CsvFolder
+from overnight.models.sources.picture_folders import PictureFolders
 from overnight.store.input_encodings import Missing, TextEncoding
+from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Forecast, Schema, TensorSpec
 
@@ -79,6 +82,8 @@ __all__ = [
     "ModelDefinition",
     "MovingHoldout",
     "Outputs",
+    "Picture",
+    "PictureFolders",
     "Places",
     "Range",
     "Reading",
@@ -90,6 +95,7 @@ __all__ = [
     "SameSpread",
     "Schema",
     "Source",
+    "Table",
     "TensorSpec",
     "TextEncoding",
     "Tolerance",
@@ -98,5 +104,8 @@ __all__ = [
     "WithinBudget",
     "WordPieces",
     "Words",
+    "category",
+    "number",
     "slices_by",
+    "text",
 ]

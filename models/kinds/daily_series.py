@@ -22,7 +22,7 @@ from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import Floats, Mask, RowMetric
 from overnight.models.metrics.measuring import measured
 from overnight.models.metrics.numbers import bias_row, number_rows, quantile_rows
-from overnight.models.moving_holdout import DAY, MovingHoldout
+from overnight.models.moving_holdout import DAY, MovingHoldout, day_column
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Forecast, Schema, TensorSpec
@@ -35,7 +35,7 @@ _WEEK = 7
 class DailySeries:
     """A number for each day and series: inputs, output, metrics and gates of its forecast.
 
-    Rows have the columns `series` (a text), `day` (days since 1970-01-01) and `value`. Each day is
+    Rows have the columns `series` (a text), `day` (a date) and `value`. Each day is
     an example, forecast so many days ahead as `lead_days` says, from the `recent_days` days that
     were known then. The newest `judged_days` days of each snapshot are the holdout.
 
@@ -72,6 +72,12 @@ class DailySeries:
         return Tolerance(absolute=self.same_within, relative=0.02)
 
     @property
+    def columns(self) -> pa.Schema:
+        """The columns of every file; a day without a value is no example."""
+        types = {self.series: pa.string(), DAY: pa.date32(), self.value: pa.float32()}
+        return pa.schema([pa.field(n, kind, n == self.value) for n, kind in types.items()])
+
+    @property
     def moving_holdout(self) -> MovingHoldout:
         """The newest days, each with its past as it was known at its forecast."""
         return MovingHoldout(self.judged_days, self.later_examples)
@@ -104,7 +110,7 @@ class DailySeries:
 
     def later_examples(self, before: pa.Table, rows: pa.Table) -> Examples:
         """The days of `rows`, with the past in both as it was known at each forecast."""
-        first = int(rows.column(DAY).to_numpy().min()) if rows.num_rows else None
+        first = int(day_column(rows).to_numpy().min()) if rows.num_rows else None
         both = pa.concat_tables([before, rows.select(before.column_names)])
         return self._of_days(both if rows.num_rows else rows, since=first)
 
@@ -183,8 +189,8 @@ class DailySeries:
 
     def _by_series(self, rows: pa.Table) -> Iterator[tuple[str, Mapping[int, float]]]:
         values: dict[str, dict[int, float]] = {}
-        columns = (rows.column(name).to_pylist() for name in (self.series, DAY, self.value))
-        for name, day, value in zip(*columns, strict=True):
+        columns = (rows.column(self.series), day_column(rows), rows.column(self.value))
+        for name, day, value in zip(*(each.to_pylist() for each in columns), strict=True):
             if value is not None:
                 values.setdefault(name, {})[day] = value
         yield from sorted(values.items())

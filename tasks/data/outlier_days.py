@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.models.moving_holdout import DAY
+from overnight.models.moving_holdout import DAY, day_column
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.registry.manifest import Finding
 
@@ -22,7 +22,7 @@ def days_of(rows: pa.Table, gates: DataGates) -> Days:
     """The day of each row; empty if the model declares no `outlier_days`."""
     if gates.outlier_days is None or DAY not in rows.column_names:
         return np.empty(0, np.int64)
-    return np.asarray(pc.drop_null(rows.column(DAY)).to_numpy(), np.int64)
+    return np.asarray(pc.drop_null(day_column(rows)).to_numpy(), np.int64)
 
 
 def outlier_days(
@@ -82,7 +82,7 @@ def _day_range(rows: Dataset, excluded: Collection[str]) -> tuple[int, int] | No
         return None
     table = rows.read(columns=[DAY, "arrival"])
     is_excluded = pc.is_in(table.column("arrival"), pa.array(sorted(excluded), pa.string()))
-    ends = pc.min_max(table.filter(pc.invert(is_excluded)).column(DAY)).as_py()
+    ends = pc.min_max(day_column(table.filter(pc.invert(is_excluded)))).as_py()
     return None if ends["min"] is None else (ends["min"], ends["max"])
 
 

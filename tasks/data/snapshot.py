@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from overnight.models.moving_holdout import DAY
+from overnight.models.moving_holdout import day_column
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import CorruptTable
 from overnight.store.registry.manifest import DataLineage
@@ -178,7 +178,7 @@ def _check_digest(table: Dataset, rows: pa.Table, digest: str, digest_format: in
 
 def _first_held_day(rows: pa.Table, held_days: int) -> str | None:
     """The first of the newest `held_days` days; None without rows."""
-    newest = pc.max(rows.column(DAY)).as_py()
+    newest = pc.max(day_column(rows)).as_py()
     if newest is None:
         return None
     return (_EPOCH + timedelta(days=newest - held_days + 1)).isoformat()
@@ -187,7 +187,7 @@ def _first_held_day(rows: pa.Table, held_days: int) -> str | None:
 def _split_by_day(rows: pa.Table, judged_from: str) -> tuple[pa.Table, pa.Table]:
     """The rows before a day, and those from that day on."""
     begin = (date.fromisoformat(judged_from) - _EPOCH).days
-    judging = pc.greater_equal(rows.column(DAY), begin)
+    judging = pc.greater_equal(day_column(rows), begin)
     return rows.filter(pc.invert(judging)), rows.filter(judging)
 
 

@@ -15,7 +15,7 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Examples
 from overnight.models.gates import MinimumImprovement
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.models.moving_holdout import DAY
+from overnight.models.moving_holdout import day_column
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
@@ -90,7 +90,7 @@ def unseen_examples(
             return None
         # No version has learned the days from its own first held-out day on.
         begin = (max(held_out) - _EPOCH).days
-        before, rows = _parted(stamped, pc.less(stamped.column(DAY), begin))
+        before, rows = _parted(stamped, pc.less(day_column(stamped), begin))
         examples = definition.moving_holdout.examples(before, rows)
     else:
         is_known = pc.is_in(
