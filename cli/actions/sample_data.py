@@ -125,24 +125,24 @@ def shops(first: date, days: int, *, seed: int) -> str:
 
 
 def shapes(n: int, *, seed: int) -> dict[str, bytes]:
-    """Drawings of circles, squares and crosses in colour as PNG, by path: a folder for each."""
+    """Circles, squares and crosses in colour as PNG, by path: a folder for each."""
     random = np.random.default_rng(seed)
     files = {}
     for number in range(n):
         shape = ("circle", "square", "cross")[number % 3]
         side = int(random.integers(28, 40))
-        paper, ink = (tuple(map(int, random.integers(*ends, 3))) for ends in ((150, 256), (0, 110)))
+        paper, ink = (tuple(map(int, random.integers(*ends, 3))) for ends in ((170, 256), (0, 90)))
         image = Image.new("RGB", (side, side), paper)
-        draw, size = ImageDraw.Draw(image), int(random.integers(9, 16))
+        draw, size = ImageDraw.Draw(image), int(random.integers(13, 20))
         x, y = (int(random.integers(2, side - size - 2)) for _ in range(2))
         box, other = (x, y, x + size, y + size), (x, y + size, x + size, y)
         if shape == "circle":
-            draw.ellipse(box, outline=ink, width=2)
+            draw.ellipse(box, fill=ink)
         elif shape == "square":
-            draw.rectangle(box, outline=ink, width=2)
+            draw.rectangle(box, fill=ink)
         else:
-            draw.line(box, fill=ink, width=2)
-            draw.line(other, fill=ink, width=2)
+            draw.line(box, fill=ink, width=3)
+            draw.line(other, fill=ink, width=3)
         body = io.BytesIO()
         image.save(body, format="PNG")
         files[f"{shape}/{seed}-{number:04d}.png"] = body.getvalue()

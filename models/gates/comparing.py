@@ -106,7 +106,8 @@ def _compare_rows(
         _, unit = np.unique(units[counted], return_inverse=True)
         totals = np.bincount(unit, gains).astype(float), np.bincount(unit, weights).astype(float)
         return PairedBootstrap(*totals, rows=len(gains))
-    if np.all(np.isin(gains, (-1, 0, 1))) and np.all(weights == 1):
+    # Influences are no answers, however they happen to differ.
+    if ours.joint is None and np.all(np.isin(gains, (-1, 0, 1))) and np.all(weights == 1):
         return PairedShares(
             n=len(gains), better=int((gains > 0).sum()), worse=int((gains < 0).sum())
         )

@@ -142,10 +142,12 @@ def _bounds(spec: TensorSpec) -> dict[str, float | None]:
     if spec.vocabulary:
         return {}
     added = [spec.padding] if spec.lengths else []
-    if spec.missing is not None and spec.missing.value is not None:
-        added.append(float(values.number_of(spec, spec.missing.value)))
+    value = None if spec.missing is None else spec.missing.value
+    # The name of a category has no number before the vocabulary is learned.
+    if value is not None and not (isinstance(value, str) and not spec.date):
+        added.append(float(values.number_of(spec, value)))
     low, high = spec.minimum, spec.maximum
     return {
-        "minimum": None if low is None else min(low, *added),
-        "maximum": None if high is None else max(high, *added),
+        "minimum": None if low is None else min([low, *added]),
+        "maximum": None if high is None else max([high, *added]),
     }
