@@ -90,14 +90,14 @@ def test_the_truth_is_the_place_of_a_class_or_a_number() -> None:
 def test_rows_as_declared_pass_the_data_gates_and_others_do_not() -> None:
     gates = TABLE.data_gates(minimum_rows=3, class_rows=1)
     wrong = (
-        ROWS.set_column(2, "city", pa.array([1, 2, 3]))
+        ROWS.set_column(3, "note", pa.array([1, 2, 3]))
         .set_column(0, "age", pa.array([-1.0, 2.0, 3.0]))
         .set_column(6, "outcome", pa.array(["no", None, "no"]))
     )
 
     assert [f.message for f in check_columns(ROWS, gates.columns) if not f.passed] == []
     refused = {f.metric: f.gate for f in check_columns(wrong, gates.columns) if not f.passed}
-    assert refused == {"city": "column type", "age": "in range", "outcome": "nothing missing"}
+    assert refused == {"note": "column type", "age": "in range", "outcome": "nothing missing"}
 
 
 def test_a_column_is_declared_once() -> None:
