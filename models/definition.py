@@ -111,6 +111,7 @@ class Progress(Value):
         return ((self.epoch - 1) + self.step / max(self.steps, 1)) / max(self.epochs, 1)
 
 
+RowValue = str | int | float | bool
 Perturbation = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
@@ -146,6 +147,8 @@ class ModelDefinition:
         tags: further tags of its deployments in Prefect.
         learned: what each run learns of an input on its training rows before it trains, by name:
             vocabularies, pieces of texts, statistics. The version's schema has it.
+        row_defaults: for columns that came later than the first rows: the value that earlier rows
+            are read with. Without it they are read as null, where the column may have gaps.
     """
 
     name: str
@@ -174,6 +177,7 @@ class ModelDefinition:
     limits: StepLimits = field(default_factory=StepLimits)
     tags: tuple[str, ...] = ()
     learned: Mapping[str, Learner] = field(default_factory=dict)
+    row_defaults: Mapping[str, RowValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the names of the tensors, and that whatever must be learned is.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+
 from overnight import models
 from overnight.flows.run.parameters import StartFrom
 from overnight.infra import connections, identities
@@ -22,8 +24,8 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tuned_settings import TunedSettingsLog
 from overnight.store.schema_translation import same_encoding
 from overnight.store.trust.signing import Signer
-from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.categories import categories
+from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.leakage import learned_holdout_rows
 from overnight.tasks.data.learn import learn
 from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
@@ -35,6 +37,7 @@ from overnight.tasks.data.snapshot import (
     split_holdout,
 )
 from overnight.tasks.data.snapshot import snapshot as take_snapshot
+from overnight.tasks.data.stamps import ARRIVAL_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class ModelContext:
         """
         if not self.definition.learned:
             return self
-        rows = split_holdout(read_stamped(self.rows, snapshot), snapshot)[0]
+        rows = split_holdout(self.stamped_rows(snapshot), snapshot)[0]
         return self._with(learn(self.definition, rows))
 
     def adopting(self, manifest: Manifest) -> "ModelContext":
@@ -207,9 +210,20 @@ class ModelContext:
         context.definition = definition
         return context
 
+    @property
+    def declared(self) -> DeclaredColumns:
+        """The columns of rows that the model declares now."""
+        return DeclaredColumns.of(self.definition)
+
+    def stamped_rows(self, snapshot: Snapshot) -> pa.Table:
+        """The rows of a snapshot in order of arrival, as `read_stamped`."""
+        return read_stamped(self.rows, snapshot, self.holdout, declared=self.declared)
+
     def training_examples(self, snapshot: Snapshot) -> Examples:
         """The training rows of a snapshot, with published values."""
-        return self.definition.examples(read_rows(self.rows, snapshot))
+        return self.definition.examples(
+            read_rows(self.rows, snapshot, self.holdout, declared=self.declared)
+        )
 
     def holdout_examples(self, snapshot: Snapshot | None = None) -> Examples:
         """The holdout, with published values.
@@ -218,11 +232,13 @@ class ModelContext:
         one taken now.
         """
         if self.definition.moving_holdout is None:
-            return self.definition.examples(read_holdout(self.holdout, snapshot))
+            return self.definition.examples(
+                read_holdout(self.holdout, snapshot, declared=self.declared)
+            )
         snapshot = self.snapshot() if snapshot is None else snapshot
         training, holdout = (
             rows.drop_columns(list(ARRIVAL_COLUMNS))
-            for rows in split_holdout(read_stamped(self.rows, snapshot), snapshot)
+            for rows in split_holdout(self.stamped_rows(snapshot), snapshot)
         )
         return self.definition.moving_holdout.examples(training, holdout)
 
@@ -235,4 +251,5 @@ class ModelContext:
             without=self.reviews.excluded() if without is None else without,
             held_days=moving.days if moving else None,
             known=categories(self.definition),
+            declared=self.declared,
         )

@@ -19,7 +19,7 @@ from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
 from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
-from overnight.tasks.data.snapshot import Snapshot, read_holdout, read_stamped, split_holdout
+from overnight.tasks.data.snapshot import Snapshot, read_holdout, split_holdout
 from overnight.tasks.data.validate import validate as validate_rows
 from overnight.tasks.evaluation.data_drift import DriftReport, compare, drift_reference
 from overnight.tasks.evaluation.judge import Verdict
@@ -40,6 +40,7 @@ def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
             reader=reader,
             known=categories(context.definition),
             open_categories=open_categories(context.definition, _learned(context)),
+            declared=context.declared,
             check_holdout=lambda rows, file: check_holdout(rows, context.definition, file=file),
         )
     log = get_run_logger()
@@ -84,11 +85,11 @@ def validate(plan: TrainingPlan) -> tuple[Verdict, DriftReport]:
     Rows that violate the schema are not compared.
     """
     context = plan.context
-    everything = read_stamped(context.rows, plan.snapshot)
+    everything = context.stamped_rows(plan.snapshot)
     rows, holdout = split_holdout(everything, plan.snapshot)
     # A moving holdout is part of the rows; a frozen one is a table of its own.
     if context.definition.moving_holdout is None:
-        holdout = read_holdout(context.holdout, plan.snapshot)
+        holdout = read_holdout(context.holdout, plan.snapshot, declared=context.declared)
     findings = validate_rows(
         rows, plan.snapshot, context.definition, holdout=holdout, now=datetime.now(UTC)
     )

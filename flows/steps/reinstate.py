@@ -10,7 +10,6 @@ from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict
 from overnight.store.registry.promotions import Promotions
-from overnight.tasks.data.snapshot import read_stamped
 from overnight.tasks.evaluation import reinstate
 from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.evaluation.reinstate import Reinstated
@@ -33,7 +32,7 @@ def reconsider(plan: TrainingPlan) -> Reinstated | None:
     if gate is None or plan.champion is None or not earlier:
         return None
     made_of = [registry.manifest(version).data for version in (plan.champion, *earlier)]
-    stamped = read_stamped(context.rows, plan.snapshot)
+    stamped = context.stamped_rows(plan.snapshot)
     known = context.rows.arrival_names(max(data.dataset_version for data in made_of))
     examples = reinstate.unseen_examples(
         context.definition, stamped, lineages=made_of, known_arrivals=known

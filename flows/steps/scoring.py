@@ -6,7 +6,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.steps.step import step
 from overnight.store.registry.live_scores import Score
 from overnight.store.schema_translation import why_incomparable
-from overnight.tasks.data.snapshot import Snapshot, read_stamped
+from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.evaluation import score as scores
 from overnight.tasks.reporting.score_table import score_line
 
@@ -37,7 +37,7 @@ def score(context: ModelContext, champion: str | None, snapshot: Snapshot) -> tu
         context.definition,
         serving.manifest,
         serving.predictor,
-        rows=read_stamped(context.rows, snapshot),
+        rows=context.stamped_rows(snapshot),
         arrivals=arrivals,
     )
     for problem in scored.unreadable:

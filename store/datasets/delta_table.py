@@ -139,6 +139,15 @@ class Dataset:
             return self._own_commit(arrival, writer)
         raise StoreUnavailable(self._where, f"others won all {_TRIES} races to write {self.uri}")
 
+    def fit(self, schema: pa.Schema) -> Fit | None:
+        """How rows of a schema fit into the table as it is; None while there is no table.
+
+        Raises:
+            IncompatibleColumns: a column of the table cannot hold one of the rows.
+        """
+        table = self._open()
+        return None if table is None else fit(pa.schema(table.schema().to_arrow()), schema)
+
     def evolve(self, schema: pa.Schema) -> None:
         """Make room for rows of other columns or wider types, before they are appended.
 

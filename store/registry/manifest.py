@@ -69,7 +69,9 @@ class DataLineage(Value):
     `without` names the arrivals of that dataset version whose rows were left out, and `left_out`
     pairs of a column and a value of it, whose rows were. `judged_from` is the first day (ISO 8601)
     of the holdout, where the holdout is the newest rows of the same table. `digest_format` is that
-    of both digests: see `overnight.tasks.data.row_digest`.
+    of both digests: see `overnight.tasks.data.row_digest`. `unread` are columns of the table that
+    were not read. Where the holdout was renewed, `judged_by` names its sets that judged, the newest
+    first, and `kept_out` those whose rows were not learned.
     """
 
     dataset_version: int
@@ -84,6 +86,9 @@ class DataLineage(Value):
     # As of manifests that do not have it.
     digest_format: int = Field(default=1, exclude_if=lambda value: value == 1)
     left_out: tuple[tuple[str, str], ...] = Field(default=(), exclude_if=lambda value: not value)
+    unread: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    judged_by: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    kept_out: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
 
 
 class CodeLineage(Value):

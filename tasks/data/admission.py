@@ -1,6 +1,6 @@
 """Admission of an arrival to the dataset, and the outcome of its ingest."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,16 +13,6 @@ from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.changed_files import delivered
 from overnight.tasks.data.column_checks import check_columns
 from overnight.tasks.data.deduplicate import Repeats
-
-# The columns that ingest adds to those of the source; they give the order of arrival.
-STAMPS = pa.schema(
-    [
-        ("arrival", pa.string()),
-        ("arrived_at", pa.timestamp("us", "UTC")),
-        ("arrival_row", pa.int64()),
-    ]
-)
-ARRIVAL_COLUMNS = tuple(STAMPS.names)
 
 
 @dataclass(frozen=True)
@@ -45,9 +35,16 @@ class Ingested:
     notices: tuple[str, ...] = ()
 
 
-def check_columns_of(rows: pa.Table, gates: DataGates, arrival: str) -> tuple[Finding, ...]:
-    """The failed findings on the columns of some rows of an arrival."""
-    return _failures(check_columns(rows, gates.columns), arrival) if rows.num_rows else ()
+def check_columns_of(
+    rows: pa.Table, gates: DataGates, arrival: str, *, not_yet: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """The failed findings on the columns of some rows of an arrival.
+
+    Columns that are `not_yet` delivered by any arrival may be absent.
+    """
+    may_be_absent = set(not_yet) - set(rows.column_names)
+    columns = [column for column in gates.columns if column.name not in may_be_absent]
+    return _failures(check_columns(rows, columns), arrival) if rows.num_rows else ()
 
 
 def check_repeats(repeats: Repeats, gates: DataGates, arrival: str) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from overnight.models.data_gates.columns import Column
 from overnight.store.registry.manifest import Finding
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 PRESENT, TYPE, MISSING = "column present", "column type", "nothing missing"
 RANGE, UNIQUE = "in range", "unique"
-# No stored column has this type, so that a size is never taken for a value.
+# No stored column has this type, so that a size is never chosen for a value.
 _SIZE_TYPE = pa.uint32()
 
 
@@ -53,6 +54,49 @@ def check_columns(rows: pa.Table, columns: Sequence[Column]) -> Iterator[Finding
             yield Finding(
                 gate="as declared", metric=name, passed=True, message=message, n=rows.num_rows
             )
+
+
+def check_stored(rows: pa.Table, columns: Sequence[Column]) -> Iterator[Finding]:
+    """As `check_columns`, for rows of a table to which columns were added since it began.
+
+    Where a column may have gaps, the arrivals that came before it do not count as such.
+    """
+    declared = {column.name: column for column in columns}
+    for finding in check_columns(rows, columns):
+        column = declared.get(finding.metric)
+        if finding.passed or column is None or finding.gate not in {MISSING, PRESENT}:
+            yield finding
+            continue
+        earlier = before_column(rows, column.name)
+        later = rows.filter(pa.array(~earlier))
+        if finding.gate == MISSING and column.missing_share and earlier.any():
+            yield from (
+                each for each in check_columns(later, columns) if each.metric == column.name
+            )
+        elif earlier.any():
+            remedy = (
+                f"; {int(earlier.sum()):,} rows came before it: declare "
+                f"row_defaults={{{column.name!r}: …}} in the model, the value to read them with"
+            )
+            yield finding.model_copy(update={"message": finding.message + remedy})
+        else:
+            yield finding
+
+
+def before_column(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Which of n rows came with arrivals that have no value of a column at all, [n].
+
+    Rows without arrivals came together.
+    """
+    if name not in rows.column_names:
+        return np.ones(rows.num_rows, np.bool_)
+    is_missing = pc.is_null(rows.column(name), nan_is_null=True)
+    if "arrival" not in rows.column_names:
+        nothing = rows.num_rows > 0 and bool(pc.all(is_missing).as_py())
+        return np.full(rows.num_rows, nothing, np.bool_)
+    with_values = pc.unique(rows.column("arrival").filter(pc.invert(is_missing)))
+    lacks = pc.invert(pc.is_in(rows.column("arrival"), with_values))
+    return np.asarray(lacks.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _broken_rules(
@@ -160,7 +204,9 @@ def _in_one_type(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     if column.tensor.date and pa.types.is_date(kind):
         return values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
     if pa.types.is_integer(kind):
-        return values.cast(pa.int64())
+        # Whole numbers are numbers: a table widens them.
+        is_floating = _arrow_type(column) == pa.float64()
+        return values.cast(pa.float64() if is_floating else pa.int64(), safe=False)
     return values.cast(pa.string()) if pa.types.is_large_string(kind) else values
 
 

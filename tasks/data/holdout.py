@@ -16,7 +16,8 @@ from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import Schema
 from overnight.tasks.data.categories import UnknownCategories, categories
-from overnight.tasks.data.column_checks import MISSING, RANGE, check_columns, value_range
+from overnight.tasks.data.column_checks import MISSING, RANGE, check_stored, value_range
+from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.tensor_checks import tensor_mismatch
 
 GATE = "holdout"
@@ -36,6 +37,7 @@ def check_holdout(
     """
     if definition.moving_holdout is not None:
         return ()
+    rows = DeclaredColumns.of(definition).filled(rows)
     findings = _findings(rows, definition, file, numbered=not frozen)
     if not frozen:
         return findings
@@ -56,7 +58,7 @@ def _findings(
         _failed(
             name, finding.metric, finding.message + _row(rows, finding, columns, numbered=numbered)
         )
-        for finding in check_columns(rows, tuple(columns.values()))
+        for finding in check_stored(rows, tuple(columns.values()))
         if not finding.passed
     )
     unknown = UnknownCategories(categories(definition))

@@ -19,6 +19,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.categories import Categories
 from overnight.tasks.data.changed_files import changed_files
+from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.ingest_arrival import ArrivalIngest
 from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.data.read_arrival import ArrivalReader, ReadHere
@@ -47,11 +48,13 @@ def ingest(
     check_holdout: CheckHoldout = unchecked,
     known: Categories | None = None,
     open_categories: Categories | None = None,
+    declared: DeclaredColumns | None = None,
 ) -> Ingested:
     """Ingest every pending arrival; with `take_next` and none pending, the source's next one.
 
     Files that cannot be read are quarantined, and so are all files of an arrival whose rows are
-    not as `gates` declare, or that a person excluded. Known rows are dropped and rows of the
+    not as `gates` declare, or that a person excluded. Of the columns that came later than the
+    table, those that are `declared` are chosen. Known rows are dropped and rows of the
     holdout kept out; the others are added in one commit for each arrival. An ingest may be killed
     at any point and run again. Without a `reader`, files are read here, without limits.
 
@@ -84,6 +87,7 @@ def ingest(
             excluded=excluded,
             known=known or {},
             open=open_categories or {},
+            declared=declared or DeclaredColumns(),
         )
         for arrival in arrivals:
             if arrival.name in ingested:

@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 from overnight.models.data_gates.declaration import DataGates
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival, Converted, Landing, Quarantined
-from overnight.store.errors import AlreadyExists, BadFile
+from overnight.store.errors import AlreadyExists, BadFile, IncompatibleColumns
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.data.admission import (
-    STAMPS,
     Ingested,
     check_repeats,
     commit_empty,
@@ -29,6 +28,7 @@ from overnight.tasks.data.admission import (
 )
 from overnight.tasks.data.categories import Categories, UnknownCategories
 from overnight.tasks.data.changed_files import delivered
+from overnight.tasks.data.declared_columns import DeclaredColumns, column_notices
 from overnight.tasks.data.deduplicate import Deduplicator, DedupResult, Digests, pack_digests
 from overnight.tasks.data.outlier_days import days_of, outlier_days
 from overnight.tasks.data.read_arrival import (
@@ -38,6 +38,7 @@ from overnight.tasks.data.read_arrival import (
     row_batches,
     rows_schema,
 )
+from overnight.tasks.data.stamps import STAMPS
 
 # A folder of pictures is thousands of small files; large ones are copied one at a time.
 _AT_ONCE = 8
@@ -78,6 +79,7 @@ class ArrivalIngest:
     excluded: Collection[str]
     known: Categories
     open: Categories
+    declared: DeclaredColumns
 
     def ingest(self, arrival: Arrival) -> Ingested | None:
         """Add an arrival to the dataset; None if a concurrent ingest did so."""
@@ -92,6 +94,7 @@ class ArrivalIngest:
                 files=_readable(arrival, files),
                 rows_file=folder / "rows.arrow",
                 converted=arrival.converted is not None,
+                expected=self.declared.expected(self.rows),
             )
             outcome = self.reader.read(request)
             reading = _Reading(arrival, files, damaged, outcome)
@@ -186,6 +189,9 @@ class ArrivalIngest:
         unknown_findings = unknown.findings(arrival.name, file=file)
         if unknown.too_many:
             failures = failures or unknown_findings
+        # Before the table makes room for them.
+        notices = self._column_notices(reading, rows_file)
+        failures = failures or self._make_room(arrival, rows_file)
         if failures:
             return self._refuse_read(reading, failures)
         quarantined = self._quarantine(reading, refused=False)
@@ -198,10 +204,48 @@ class ArrivalIngest:
             kept_out=deduplicated.kept_out,
             quarantined=quarantined,
         )
-        notices = unknown.notices(arrival.name, file=file, so=SET_ASIDE)
         return replace(
-            outcome, notices=(*notices, *new.notices(arrival.name, file=file, so=TAKEN_ALONG))
+            outcome,
+            notices=(
+                *notices,
+                *unknown.notices(arrival.name, file=file, so=SET_ASIDE),
+                *new.notices(arrival.name, file=file, so=TAKEN_ALONG),
+            ),
         )
+
+    def _column_notices(self, reading: _Reading, rows_file: Path) -> tuple[str, ...]:
+        if not rows_file.exists():
+            return ()
+        return column_notices(
+            reading.arrival.name,
+            rows_schema(rows_file).names,
+            left_out=reading.outcome.left_out,
+            known=() if self.rows.version() is None else self.rows.schema().names,
+            declared=self.declared,
+        )
+
+    def _make_room(self, arrival: Arrival, rows_file: Path) -> tuple[Finding, ...]:
+        """Make room for the columns of an arrival; the finding on one that has none."""
+        if not rows_file.exists():
+            return ()
+        schema = rows_schema(rows_file)
+        try:
+            if fitted := self.rows.fit(schema):
+                for rows in row_batches(rows_file):
+                    for batch in rows.to_batches():
+                        fitted.cast(batch)
+                self.rows.evolve(schema)
+        except IncompatibleColumns as error:
+            return (
+                Finding(
+                    gate="column type",
+                    metric=error.column,
+                    slice=arrival.name,
+                    passed=False,
+                    message=str(error),
+                ),
+            )
+        return ()
 
     def _add_known(self, deduplicator: Deduplicator) -> None:
         """Add the digests of the dataset, without those of reusable arrivals."""

@@ -20,6 +20,7 @@ from overnight.store.errors import BadFile, BadLines, StoreError
 from overnight.store.registry.manifest import Finding
 from overnight.store.values import Value
 from overnight.tasks.data.admission import check_columns_of
+from overnight.tasks.data.declared_columns import ExpectedColumns, left_out
 from overnight.tasks.data.deduplicate import pack_digests
 
 # Bounds the memory of everything that handles rows batch by batch.
@@ -35,13 +36,15 @@ _NOT_OF_THE_FILES = (ImportError, SourceUnavailable, StoreError)
 class ReadRequest(Value):
     """The local copies of an arrival's files by their own names, and where its rows go.
 
-    `converted`: the files are Parquet pieces with the columns of the source, in order.
+    `converted`: the files are Parquet pieces with the columns of the source, in order. Only the
+    `expected` columns are chosen.
     """
 
     arrival: str
     files: dict[str, Path]
     rows_file: Path
     converted: bool = False
+    expected: ExpectedColumns = ExpectedColumns()
 
 
 class Rejected(Value):
@@ -53,11 +56,15 @@ class Rejected(Value):
 
 
 class ReadOutcome(Value):
-    """Rejected files, and the findings that refuse the arrival; the rows are in the file."""
+    """Rejected files, and the findings that refuse the arrival; the rows are in the file.
+
+    `left_out` are the columns that were not chosen.
+    """
 
     rows: int = 0
     rejected: tuple[Rejected, ...] = ()
     failures: tuple[Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class ArrivalReader(Protocol):
@@ -114,13 +121,16 @@ def _read_files(request: ReadRequest, source: Source, gates: DataGates) -> ReadO
     reading = source.read({name: path.read_bytes() for name, path in request.files.items()})
     rows = reading.rows
     _check_declared(rows)
+    ignored = left_out(rows.schema, request.expected.chosen)
+    rows = rows.drop_columns(list(ignored))
     _write(request, rows.schema, iter(rows.to_batches(max_chunksize=BATCH_ROWS)))
     return ReadOutcome(
         rows=rows.num_rows,
         rejected=tuple(
             _rejected(request, number, bad) for number, bad in enumerate(reading.rejected)
         ),
-        failures=check_columns_of(rows, gates, request.arrival),
+        failures=check_columns_of(rows, gates, request.arrival, not_yet=request.expected.not_yet),
+        left_out=ignored,
     )
 
 
@@ -136,21 +146,30 @@ def _read_pieces(request: ReadRequest, gates: DataGates) -> ReadOutcome:
     """Copy the rows of all pieces; the failures of the first wrong batch stand for all."""
     failures: tuple[Finding, ...] = ()
     count = 0
+    ignored: tuple[str, ...] = ()
 
     def checked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         nonlocal failures, count
         for batch in batches:
             rows = pa.Table.from_batches([batch])
             _check_declared(rows)
-            failures = failures or check_columns_of(rows, gates, request.arrival)
+            chosen = batch.select([name for name in batch.schema.names if name not in ignored])
+            failures = failures or check_columns_of(
+                pa.Table.from_batches([chosen]),
+                gates,
+                request.arrival,
+                not_yet=request.expected.not_yet,
+            )
             count += batch.num_rows
-            yield batch
+            yield chosen
 
     for first in request.files.values():
         schema = pq.read_schema(first).remove_metadata()
-        _write(request, schema, checked(_piece_batches(request.files)))
+        ignored = left_out(schema, request.expected.chosen)
+        own = pa.schema([field for field in schema if field.name not in ignored])
+        _write(request, own, checked(_piece_batches(request.files)))
         break
-    return ReadOutcome(rows=count, failures=failures)
+    return ReadOutcome(rows=count, failures=failures, left_out=ignored)
 
 
 def _piece_batches(pieces: Mapping[str, Path]) -> Iterator[pa.RecordBatch]:

@@ -13,7 +13,7 @@ from overnight.models.examples import Array, Examples
 from overnight.store.registry.manifest import Finding
 from overnight.store.schema import TensorSpec
 from overnight.tasks.data.categories import is_text
-from overnight.tasks.data.column_checks import check_columns
+from overnight.tasks.data.column_checks import check_stored
 from overnight.tasks.data.leakage import check_kept_out
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.data.tensor_checks import missing_share, tensor_mismatch
@@ -38,7 +38,7 @@ def validate(
     gates = definition.data_gates
     arrived = pa.concat_tables([rows, holdout]) if definition.moving_holdout else rows
     findings = [*_completeness(rows, snapshot, gates), *_freshness(arrived, gates, now)]
-    columns = tuple(check_columns(arrived, gates.columns))
+    columns = tuple(check_stored(arrived, gates.columns))
     findings += columns
     # Wrong columns would fail the checks below, too, or make them raise.
     if not all(finding.passed for finding in columns):

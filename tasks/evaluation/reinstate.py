@@ -19,8 +19,8 @@ from overnight.models.moving_holdout import day_column
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import DataLineage, Finding, Manifest
-from overnight.tasks.data.admission import ARRIVAL_COLUMNS
 from overnight.tasks.data.signature import same_tensors
+from overnight.tasks.data.stamps import ARRIVAL_COLUMNS
 from overnight.tasks.evaluation.evaluate import compare_on_rows
 from overnight.tasks.evaluation.published import PublishedPredictor, rows_of_both
 

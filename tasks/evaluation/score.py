@@ -15,7 +15,7 @@ from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.live_scores import LiveScores, Score
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.data.admission import ARRIVAL_COLUMNS
+from overnight.tasks.data.stamps import ARRIVAL_COLUMNS
 from overnight.tasks.evaluation.published import PublishedPredictor, measured_by
 
 # Of fewer rows a score would describe the rows that happen to be as they always were.
